@@ -1,0 +1,1 @@
+"""headtail measures, explains and corrects popularity bias in recommender systems."""

@@ -1,0 +1,304 @@
+"""Who interacted with what: the noun on which everything else stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from headtail import _frames
+from headtail._checks import choice, finite, integer, number
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Array, Codes, IntoFrame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Duplicates = Literal["error", "first", "last", "mean"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Interactions:
+    """Interactions of users with items, ids mapped to contiguous codes.
+
+    Use :meth:`from_frame` or :func:`headtail.read_interactions`; the constructor takes arrays that are already coded.
+    Splits and subsets share the ids of the whole, so that a code means the same user or item everywhere.
+
+    Parameters
+    ----------
+    user_ids : array of shape (n_users,)
+        External user ids; the position is the code.
+    item_ids : array of shape (n_items,)
+        External item ids, the catalogue; the position is the code.
+    users, items : int array of shape (n,)
+        Codes of each interaction. A pair occurs once.
+    ratings : float array of shape (n,), optional
+        Rating, play count or other strength.
+    timestamps : array of shape (n,), optional
+        Unix seconds.
+    order : int array of shape (n,), optional
+        Rank in the user's own time order, where only that is known (0 first).
+    item_titles : object array of shape (n_items,), optional
+        Titles to show.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> frame = pl.DataFrame({"user": ["ann", "ann", "bob"], "item": [10, 30, 10]})
+    >>> interactions = Interactions.from_frame(frame)
+    >>> interactions
+    Interactions(2 users, 2 items, 3 interactions, density 75.00%)
+    >>> interactions.popularity
+    array([2, 1])
+    """
+
+    user_ids: Array
+    item_ids: Array
+    users: Codes
+    items: Codes
+    ratings: NDArray[np.float64] | None = field(default=None)
+    timestamps: Array | None = field(default=None)
+    order: Array | None = field(default=None)
+    item_titles: Array | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        n = len(self.users)
+        for name in ("items", "ratings", "timestamps", "order"):
+            values = getattr(self, name)
+            if values is not None and len(values) != n:
+                raise InvalidInputError(f"{name} has {len(values)} entries and users has {n}; they must match.")
+        if self.item_titles is not None and len(self.item_titles) != len(self.item_ids):
+            raise InvalidInputError(f"item_titles has {len(self.item_titles)} entries for {len(self.item_ids)} items.")
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: IntoFrame,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        rating: str | None = None,
+        timestamp: str | None = None,
+        order: str | None = None,
+        titles: "IntoFrame | Mapping[Any, str] | None" = None,
+        min_rating: float | None = None,
+        k_core: int = 0,
+        duplicates: Duplicates = "error",
+    ) -> Self:
+        """Read interactions from a frame of any engine.
+
+        Parameters
+        ----------
+        frame : pandas, Polars, PyArrow, DuckDB or PySpark frame
+            One row for each interaction.
+        user, item, rating, timestamp, order : str, optional
+            Names of the columns. Without them the usual names are looked for (``user_id``, ``userId``, ``query_id``,
+            ``movieId`` ...), and the choice is logged.
+        titles : frame or mapping, optional
+            Title of each item: a frame with an item and a title column, or a mapping from item id to title.
+        min_rating : float, optional
+            Keep interactions with at least this rating, and forget users and items that have none left.
+        k_core : int, default 0
+            Keep, repeatedly, users and items with at least this many interactions; 0 keeps all.
+        duplicates : {"error", "first", "last", "mean"}, default "error"
+            What to do with several rows of one (user, item) pair: refuse them, keep the first or last row (by time or
+            order, else by position), or keep the first with the mean rating.
+
+        Raises
+        ------
+        InvalidInputError
+            If the frame is empty, has missing or mixed ids, ratings that are not finite, or duplicate pairs.
+        MissingColumnError
+            If the user or item column is not found.
+        """
+        choice("duplicates", duplicates, ("error", "first", "last", "mean"))
+        if min_rating is not None:
+            number("min_rating", min_rating)
+        integer("k_core", k_core)
+        table = _frames.to_table(
+            frame,
+            required=("user_id", "item_id", *(("rating",) if min_rating is not None else ())),
+            optional=("rating", "timestamp", "order"),
+            given={"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order},
+            what="interactions",
+        )
+        user_ids, users = _frames.encode(table["user_id"])
+        item_ids, items = _frames.encode(table["item_id"])
+        result = cls(
+            user_ids=user_ids,
+            item_ids=item_ids,
+            users=users,
+            items=items,
+            ratings=_numeric(table, "rating"),
+            timestamps=_frames.seconds(table["timestamp"]) if "timestamp" in table.columns else None,
+            order=_numeric(table, "order"),
+        )
+        result = result._without_duplicates(duplicates)
+        if min_rating is not None:
+            assert result.ratings is not None
+            keep = result.ratings >= min_rating
+            if not keep.any():
+                raise InvalidInputError(
+                    f"min_rating={min_rating} leaves no interactions; the highest rating is {result.ratings.max():g}."
+                )
+            result = result.subset(keep).compact()
+        if k_core:
+            result = result._k_core(k_core)
+        return result if titles is None else result.with_titles(titles)
+
+    # -- sizes and views ----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        density = len(self) / max(1, self.n_users * self.n_items)
+        return (
+            f"Interactions({self.n_users:,} users, {self.n_items:,} items, {len(self):,} interactions, "
+            f"density {density:.2%})"
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without interactions in this part included."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items of the catalogue, those without interactions in this part included."""
+        return len(self.item_ids)
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """Interactions per item, int64 array of shape (n_items,)."""
+        return np.bincount(self.items, minlength=self.n_items)
+
+    @cached_property
+    def activity(self) -> NDArray[np.int64]:
+        """Interactions per user, int64 array of shape (n_users,)."""
+        return np.bincount(self.users, minlength=self.n_users)
+
+    @cached_property
+    def matrix(self) -> sp.csr_array:
+        """Ones where a user met an item: float32 CSR array of shape (n_users, n_items), column indices sorted."""
+        order = np.lexsort((self.items, self.users))
+        starts = np.concatenate([[0], np.cumsum(self.activity)])
+        ones = np.ones(len(self), dtype=np.float32)
+        return sp.csr_array((ones, self.items[order], starts), shape=(self.n_users, self.n_items))
+
+    @cached_property
+    def time_rank(self) -> NDArray[np.int64] | None:
+        """Position of every interaction in time within its user (0 first), or None where no time is known.
+
+        By `order` where given, else by timestamp; ties keep the order of the rows.
+        """
+        times = self.order if self.order is not None else self.timestamps
+        if times is None:
+            return None
+        by_time = np.lexsort((times, self.users))
+        starts = np.concatenate([[0], np.cumsum(self.activity)])[:-1]
+        ranks = np.empty(len(self), dtype=np.int64)
+        ranks[by_time] = np.arange(len(self)) - starts[self.users[by_time]]
+        return ranks
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def subset(self, keep: Array) -> Self:
+        """Return the interactions selected by a mask or by positions, with the same users and items."""
+
+        def take(values: Array | None) -> Any:
+            return None if values is None else values[keep]
+
+        return replace(
+            self,
+            users=self.users[keep],
+            items=self.items[keep],
+            ratings=take(self.ratings),
+            timestamps=take(self.timestamps),
+            order=take(self.order),
+        )
+
+    def compact(self) -> Self:
+        """Forget users and items that have no interactions, and renumber the others."""
+        keep_users, keep_items = self.activity > 0, self.popularity > 0
+        return replace(
+            self,
+            user_ids=self.user_ids[keep_users],
+            item_ids=self.item_ids[keep_items],
+            users=(np.cumsum(keep_users, dtype=np.int32) - np.int32(1))[self.users],
+            items=(np.cumsum(keep_items, dtype=np.int32) - np.int32(1))[self.items],
+            item_titles=None if self.item_titles is None else self.item_titles[keep_items],
+        )
+
+    def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
+        """Return the same interactions with item titles; an item that is not in `titles` shows its id."""
+        if not isinstance(titles, Mapping):
+            table = _frames.to_table(titles, required=("item_id", "title"), what="titles")
+            titles = dict(zip(table["item_id"].to_list(), table["title"].to_list(), strict=True))
+        shown = [titles.get(i) or str(i) for i in self.item_ids.tolist()]
+        return replace(self, item_titles=np.array(shown, dtype=object))
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return a Polars frame with `user_id`, `item_id` and, where known, `rating`, `timestamp`, `order`."""
+        import polars as pl
+
+        columns: dict[str, Any] = {
+            "user_id": _frames.from_ids(self.user_ids, self.users),
+            "item_id": _frames.from_ids(self.item_ids, self.items),
+        }
+        known = {"rating": self.ratings, "timestamp": self.timestamps, "order": self.order}
+        return pl.DataFrame(columns | {name: values for name, values in known.items() if values is not None})
+
+    def _without_duplicates(self, policy: str) -> Self:
+        pair = self.users.astype(np.int64) * self.n_items + self.items
+        times = self.order if self.order is not None else self.timestamps
+        rows = np.arange(len(self)) if times is None else np.lexsort((times,))
+        if policy == "last":
+            rows = rows[::-1]
+        _, first, inverse, counts = np.unique(pair[rows], return_index=True, return_inverse=True, return_counts=True)
+        if len(first) == len(self):
+            return self
+        if policy == "error":
+            worst = rows[first[np.argmax(counts)]]
+            raise InvalidInputError(
+                f"interactions holds {len(self) - len(first):,} rows that repeat a (user, item) pair; user "
+                f"{self.user_ids[self.users[worst]]!r} and item {self.item_ids[self.items[worst]]!r} stand there "
+                f"{counts.max()} times. Say which to keep: duplicates='first', 'last' or 'mean' (of the ratings)."
+            )
+        _frames.logger.info("interactions: %d repeated pairs merged (%s)", len(self) - len(first), policy)
+        kept = np.sort(rows[first])
+        result = self.subset(kept)
+        if policy == "mean" and self.ratings is not None:
+            means = np.bincount(inverse, weights=self.ratings[rows]) / counts
+            return replace(result, ratings=means[np.argsort(rows[first])])
+        return result
+
+    def _k_core(self, k: int) -> Self:
+        keep = np.ones(len(self), dtype=bool)
+        while True:
+            activity = np.bincount(self.users[keep], minlength=self.n_users)
+            popularity = np.bincount(self.items[keep], minlength=self.n_items)
+            still = keep & (activity[self.users] >= k) & (popularity[self.items] >= k)
+            if not still.any():
+                raise InvalidInputError(
+                    f"k_core={k} leaves no interactions. Lower it; the busiest user has {self.activity.max()} "
+                    f"and the most popular item {self.popularity.max()}."
+                )
+            if still.sum() == keep.sum():
+                return self.subset(keep).compact()
+            keep = still
+
+
+def _numeric(table: "pl.DataFrame", role: str) -> Any:
+    if role not in table.columns:
+        return None
+    if not table[role].dtype.is_numeric():
+        raise InvalidInputError(f"{role} is {table[role].dtype}, not a number. Cast the column first.")
+    if table[role].null_count():
+        raise InvalidInputError(f"{role} has {table[role].null_count()} missing values. Drop or fill those rows first.")
+    values = table[role].to_numpy().astype(np.float64 if role == "rating" else np.int64)
+    finite(role, values)
+    return values

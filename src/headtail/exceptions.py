@@ -1,0 +1,37 @@
+"""Errors that say what is wrong, with which value, and what to do about it.
+
+Every error of headtail is a :class:`HeadtailError`, and each is also the built-in error that a caller who has never
+heard of headtail would catch.
+"""
+
+
+class HeadtailError(Exception):
+    """Base of all errors that headtail raises on purpose."""
+
+    def __str__(self) -> str:
+        # KeyError prints the repr of its argument, which would show our messages with quotes and escaped newlines.
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidInputError(HeadtailError, ValueError):
+    """An argument or a table holds values that cannot be right."""
+
+
+class MissingColumnError(HeadtailError, KeyError):
+    """A table lacks a column, or a name does not exist among the known ones."""
+
+
+class NotAvailableError(HeadtailError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+
+class UnreadableFileError(HeadtailError, OSError):
+    """A file cannot be read or written."""
+
+
+class CheckpointMismatchError(HeadtailError, RuntimeError):
+    """A checkpoint belongs to another model, another run or another data set."""
+
+
+class TrainingDivergedError(HeadtailError, FloatingPointError):
+    """Training produced a value that is not finite."""
