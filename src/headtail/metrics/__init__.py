@@ -1,0 +1,55 @@
+"""Metrics of popularity bias and accuracy, and the audit that computes them all.
+
+A metric is a function of one :class:`TopK`, which holds the lists of all users and what to judge them by. It returns
+one number, or one number a user. :func:`audit` takes yours beside these.
+"""
+
+from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
+from headtail.metrics.auditing import Audit, Measurement, audit
+from headtail.metrics.comparison import Comparison, compare
+from headtail.metrics.diversity import ilad
+from headtail.metrics.exposure import (
+    coverage,
+    entropy,
+    gini,
+    group_share,
+    head_share,
+    pop_reo,
+    pop_rsp,
+    tail_coverage,
+    tail_share,
+)
+from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
+from headtail.metrics.topk import Metric, Profiles, TopK, better
+
+__all__ = [
+    "Audit",
+    "Comparison",
+    "Measurement",
+    "Metric",
+    "Profiles",
+    "TopK",
+    "aclt",
+    "aplt",
+    "arp",
+    "audit",
+    "better",
+    "compare",
+    "coverage",
+    "entropy",
+    "gini",
+    "group_share",
+    "head_share",
+    "hit_rate",
+    "ilad",
+    "mrr",
+    "ndcg",
+    "pop_reo",
+    "pop_rsp",
+    "popularity_lift",
+    "precision",
+    "recall",
+    "tail_coverage",
+    "tail_share",
+    "upd",
+]

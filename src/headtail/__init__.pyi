@@ -1,0 +1,51 @@
+from . import baselines, datasets, losses, metrics, models, reports
+from .data import (
+    Interactions,
+    PopularityGroups,
+    Recommendations,
+    Split,
+    read_interactions,
+    split_debiased,
+    split_leave_last,
+    split_ratio,
+    split_time,
+)
+from .metrics import audit, compare
+from .models import MF
+from .penalties import ReSN
+from .posthoc import penalize_popularity, shrink, tilt
+from .spectral import data_spectrum, spectrum
+from .training import fit, load_model, recommend, save_model
+from .typing import Vectors
+
+__all__ = [
+    "MF",
+    "Interactions",
+    "PopularityGroups",
+    "ReSN",
+    "Recommendations",
+    "Split",
+    "Vectors",
+    "audit",
+    "baselines",
+    "compare",
+    "data_spectrum",
+    "datasets",
+    "fit",
+    "load_model",
+    "losses",
+    "metrics",
+    "models",
+    "penalize_popularity",
+    "read_interactions",
+    "recommend",
+    "reports",
+    "save_model",
+    "shrink",
+    "spectrum",
+    "split_debiased",
+    "split_leave_last",
+    "split_ratio",
+    "split_time",
+    "tilt",
+]

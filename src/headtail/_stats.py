@@ -1,0 +1,92 @@
+"""Statistics on plain arrays."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail.typing import RNG, Array, Floats
+
+Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95% interval
+
+
+def gini(values: Array) -> float:
+    """Gini coefficient of non-negative values: 0 when all are equal, 1 - 1/n when one holds all, NaN for all 0.
+
+    Sum over i of (2 i - n - 1) x_i / (n sum x), x ascending and i from 1.
+    """
+    x = np.sort(np.asarray(values, dtype=np.float64))
+    total, n = x.sum(), len(x)
+    if total <= 0:
+        return float("nan")
+    return float(np.dot(2 * np.arange(1, n + 1) - n - 1, x) / (n * total))
+
+
+def entropy(values: Array, base: float = np.e) -> float:
+    """Shannon entropy of non-negative values taken as shares; NaN if all are 0."""
+    x = np.asarray(values, dtype=np.float64)
+    total = x.sum()
+    if total <= 0:
+        return float("nan")
+    p = x[x > 0] / total
+    return float(-(p * np.log(p)).sum() / np.log(base) + 0.0)
+
+
+def lorenz(values: Array, points: int = 201) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lorenz curve: share of the total (y) held by the share x of positions with the smallest values.
+
+    Returns
+    -------
+    x, y : float arrays of shape (points,)
+        Both from 0 to 1.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    held = np.concatenate([[0.0], np.cumsum(ordered)]) / max(ordered.sum(), np.finfo(float).tiny)
+    x = np.linspace(0, 1, points)
+    return x, np.interp(x, np.linspace(0, 1, len(held)), held)
+
+
+def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
+    """Jensen-Shannon divergence in bits between the rows of two arrays of shares, shape (n, groups): 0 to 1."""
+    middle = (p + q) / 2
+
+    def divergence(a: Floats) -> NDArray[np.float64]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(a > 0, a * np.log2(a / middle), 0.0)
+        return np.asarray(terms.sum(axis=1))
+
+    return (divergence(p) + divergence(q)) / 2
+
+
+def standard_error(values: Array) -> float:
+    """Standard error of the mean of the values that are not NaN; NaN with fewer than two.
+
+    This is the bootstrap's standard error of a mean in the limit of infinitely many resamples (n - 1 in place of n).
+    """
+    known = values[~np.isnan(values)]
+    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
+
+
+def bootstrap_errors(
+    statistics: Callable[[NDArray[np.intp]], list[float]], n: int, n_resamples: int, rng: RNG = None
+) -> NDArray[np.float64]:
+    """Bootstrap standard errors of several statistics of n units.
+
+    Parameters
+    ----------
+    statistics : callable
+        Given the positions of a resample, an int array of shape (n,), returns the values of all statistics.
+    n : int
+        Number of units.
+    n_resamples : int
+        Number of resamples.
+    rng : seed or generator
+
+    Returns
+    -------
+    float array
+        One standard error for each statistic.
+    """
+    generator = np.random.default_rng(rng)
+    replicates = np.array([statistics(generator.integers(0, n, n)) for _ in range(n_resamples)], dtype=np.float64)
+    return np.asarray(replicates.std(axis=0, ddof=1))

@@ -1,0 +1,440 @@
+"""The audit: what a table of recommendations does with popularity, in one call."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail import _frames
+from headtail._checks import integer, nearest
+from headtail._stats import Z95, bootstrap_errors, lorenz, standard_error
+from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
+from headtail.metrics.diversity import ilad
+from headtail.metrics.exposure import coverage, entropy, gini, head_share, pop_reo, pop_rsp, tail_coverage, tail_share
+from headtail.metrics.lists import Doubts, judge, read_lists
+from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
+from headtail.metrics.topk import Better, Metric, Profiles, TopK
+from headtail.reports import Report, Result
+from headtail.typing import RNG, Array, IntoFrame
+
+ACCURACY: tuple[Metric, ...] = (ndcg, recall, hit_rate, mrr, precision)
+POPULARITY: tuple[Metric, ...] = (arp, aplt, aclt, popularity_lift, upd)
+EXPOSURE: tuple[Metric, ...] = (gini, coverage, tail_coverage, entropy, head_share, tail_share, pop_rsp)
+
+Metrics = Iterable[Metric] | Mapping[str, Metric]
+Grouping = PopularityGroups | Callable[[NDArray[np.int64]], PopularityGroups]
+
+ALL_USERS = "all"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One metric at one cut-off for one group of users.
+
+    Attributes
+    ----------
+    metric : str
+        Name without the cut-off.
+    k : int
+        The cut-off.
+    users : str
+        "all", or a user group such as "gender=F".
+    value : float
+        The metric; NaN where it is not defined.
+    low, high : float or None
+        95% interval over users: the value plus and minus 1.96 bootstrap standard errors.
+    n_users : int
+        Users that the value speaks of.
+    """
+
+    metric: str
+    k: int
+    users: str
+    value: float
+    low: float | None
+    high: float | None
+    n_users: int
+
+    @property
+    def name(self) -> str:
+        """Name with the cut-off, such as ``ndcg@10``."""
+        return f"{self.metric}@{self.k}"
+
+
+@dataclass(frozen=True)
+class ItemExposure:
+    """How much exposure one item gets, beside its share of the training interactions."""
+
+    item_id: Any
+    title: str
+    group: str
+    popularity: int
+    slots: int
+    interaction_share: float
+    exposure_share: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(Result):
+    """What recommendations do with popularity; made by :func:`audit`.
+
+    Attributes
+    ----------
+    measurements : tuple of Measurement
+        All metrics, cut-offs and user groups.
+    group_shares : tuple of dict
+        For each popularity group its share of items, of training interactions, and of the slots at each cut-off.
+    curves : dict of str to (x, y)
+        Lorenz curves of the training interactions ("training") and of the exposure at the largest cut-off
+        ("recommendations"): share of the total held by the share x of items that have least.
+    over_exposed, under_exposed : tuple of ItemExposure
+        Items whose share of the slots is furthest above and below their share of the training interactions.
+    groups : PopularityGroups
+        What head, mid and tail mean here.
+    definitions : dict of str to str
+        What each metric means.
+    directions : dict of str to str
+        Which direction of each metric is better, where one is.
+    notes : tuple of str
+        What a reader should know about the input.
+    user_ids : array of shape (U,)
+        The users audited.
+    user_values : dict of str to float array of shape (U,)
+        Per-user values of the metrics that have them, by name with cut-off.
+    """
+
+    measurements: tuple[Measurement, ...]
+    group_shares: tuple[dict[str, Any], ...]
+    curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    over_exposed: tuple[ItemExposure, ...]
+    under_exposed: tuple[ItemExposure, ...]
+    groups: PopularityGroups
+    definitions: dict[str, str]
+    directions: dict[str, Better]
+    notes: tuple[str, ...]
+    user_ids: Array
+    user_values: dict[str, NDArray[np.float64]]
+
+    def __getitem__(self, name: str) -> float:
+        """Return the value of a metric such as ``"gini@10"`` over all users."""
+        return self.measurement(name).value
+
+    def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:
+        """Return one metric with its interval.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such metric or user group.
+        """
+        for m in self.measurements:
+            if m.name == name and m.users == users:
+                return m
+        known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)
+        wanted = name if users == ALL_USERS else f"{name} of {users}"
+        raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
+
+    @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """Cut-offs, ascending."""
+        return tuple(sorted({m.k for m in self.measurements}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the per-user values as JSON-able values."""
+        return {
+            "kind": "audit",
+            "measurements": [asdict(m) for m in self.measurements],
+            "groups": {"rule": self.groups.rule, "items": self.groups.sizes},
+            "group_shares": list(self.group_shares),
+            "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
+            "over_exposed": [asdict(i) for i in self.over_exposed],
+            "under_exposed": [asdict(i) for i in self.under_exposed],
+            "definitions": self.definitions,
+            "directions": self.directions,
+            "notes": list(self.notes),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [asdict(m) for m in self.measurements]
+
+    def report(self) -> Report:
+        """Return the audit as a page."""
+        from headtail.metrics.pages import audit_page
+
+        return audit_page(self)
+
+
+def audit(
+    recs: "Recommendations | IntoFrame",
+    train: "Interactions | IntoFrame",
+    test: "Interactions | IntoFrame | None" = None,
+    *,
+    k: int | Sequence[int] | None = None,
+    users: "IntoFrame | None" = None,
+    metrics: Metrics | None = None,
+    groups: Grouping = PopularityGroups.by_mass,
+    catalogue: Iterable[Any] | None = None,
+    item_vectors: Array | Mapping[Any, Array] | None = None,
+    strict: bool = True,
+    n_bootstrap: int = 200,
+    rng: RNG = 0,
+) -> Audit:
+    """Measure popularity bias of recommendations from anywhere.
+
+    Parameters
+    ----------
+    recs : Recommendations or frame of any engine
+        One row for each recommended item: user, item and a rank (1 = first) or a score; with neither, the rows of a
+        user are taken in their order.
+    train : Interactions or frame
+        What the recommender learned from. It defines popularity, the users' own taste and the catalogue.
+    test : Interactions or frame, optional
+        What the users did later, for accuracy. Test users without recommendations count as misses.
+    k : int or sequence of int, optional
+        Cut-offs; 10 and 20 by default, as far as the lists reach.
+    users : frame, optional
+        A user column and any number of others; each of those splits the users into groups that are measured apart.
+    metrics : functions of a TopK, or mapping from name to function, optional
+        What to measure instead of the whole set, yours included. Accuracy also by target group: ``ndcg_head`` ...
+    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
+        What head, mid and tail mean: the most popular items that hold 20% of interactions, and the least popular that
+        hold 20%. For example ``functools.partial(PopularityGroups.by_rank, cuts=(0.1, 0.9))``.
+    catalogue : ids, optional
+        All items that could be recommended, if there are more than the training interactions show.
+    item_vectors : array of shape (n_items, d), or mapping from item id to vector, optional
+        For the distance between items of a list (``ilad``). Rows follow ``train.item_ids``.
+    strict : bool, default True
+        Refuse users without training history, test interactions that are in training too, and test items outside
+        the catalogue. False keeps what can be kept, and notes it.
+    n_bootstrap : int, default 200
+        Resamples of users for the intervals of metrics that are not means over users; 0 leaves out all intervals.
+    rng : seed or generator, default 0
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    InvalidInputError, MissingColumnError
+        If an input cannot be right; the message says what is wrong and how to mend it.
+
+    Notes
+    -----
+    Intervals are the value plus and minus 1.96 bootstrap standard errors. Percentiles of the resamples would be off
+    center for coverage and Gini, because a resample holds only about 63% of the distinct users.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> train = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})
+    >>> recs = pl.DataFrame({"user_id": [1, 2, 3], "item_id": ["c", "b", "b"], "rank": [1, 1, 1]})
+    >>> result = audit(recs, train, k=1, n_bootstrap=0)
+    >>> result["arp@1"], round(result["gini@1"], 3)
+    (1.0, 0.444)
+    """
+    doubts = Doubts(strict=strict)
+    wanted = (10, 20) if k is None else k if isinstance(k, Sequence) and not isinstance(k, str) else (k,)
+    cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
+    integer("n_bootstrap", n_bootstrap)
+    interactions = train if isinstance(train, Interactions) else Interactions.from_frame(train)
+    if catalogue is not None:
+        interactions = interactions.with_items(catalogue)
+    lists, longest = read_lists(recs, interactions, cutoffs[-1])
+    if longest < cutoffs[-1]:
+        if k is not None:
+            raise InvalidInputError(
+                f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less."
+            )
+        cutoffs = [c for c in cutoffs if c <= longest] or [longest]
+    grouping = groups if isinstance(groups, PopularityGroups) else groups(interactions.popularity)
+    if len(grouping.codes) != interactions.n_items:
+        raise InvalidInputError(
+            f"groups has {len(grouping.codes)} items and the catalogue {interactions.n_items}. Make the groups from "
+            f"the popularity of the same training interactions."
+        )
+    vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
+    full, user_ids = judge(lists, Profiles(interactions, grouping), test, vectors, doubts)
+    chosen = _named(metrics) if metrics is not None else _all_metrics(full)
+    segments = [] if users is None else _segments(users, user_ids, doubts)
+
+    measurements: list[Measurement] = []
+    user_values: dict[str, NDArray[np.float64]] = {}
+    for cutoff in cutoffs:
+        top = full.at(cutoff)
+        found, values = _measure(top, chosen, ALL_USERS, n_bootstrap, rng)
+        measurements += found
+        user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
+        for label, rows in segments:
+            measurements += _measure(top.take(rows), chosen, label, n_bootstrap, rng)[0]
+    over, under = _most_unequal(full.at(cutoffs[-1]))
+    return Audit(
+        measurements=tuple(measurements),
+        group_shares=_group_shares(full, cutoffs),
+        curves={"training": lorenz(interactions.popularity), "recommendations": lorenz(full.at(cutoffs[-1]).slots)},
+        over_exposed=over,
+        under_exposed=under,
+        groups=grouping,
+        definitions={name: _definition(metric) for name, metric in chosen.items()},
+        directions={name: d for name, metric in chosen.items() if (d := _attribute(metric, "better"))},
+        notes=tuple(doubts.notes),
+        user_ids=user_ids,
+        user_values=user_values,
+    )
+
+
+def _all_metrics(top: TopK) -> dict[str, Metric]:
+    chosen: list[Metric] = [*EXPOSURE, *POPULARITY]
+    if top.item_vectors is not None:
+        chosen.append(ilad)
+    if not top.has_targets:
+        return _named(chosen)
+    by_target: dict[str, Metric] = {
+        f"{metric.__name__}_{group}": partial(metric, group=group)
+        for metric in (ndcg, recall)
+        for group in top.groups.names
+    }
+    return _named(ACCURACY) | by_target | _named([pop_reo, *chosen])
+
+
+def _attribute(metric: Metric, name: str) -> Any:
+    return getattr(metric, name, None) or getattr(getattr(metric, "func", None), name, None)
+
+
+def _named(metrics: Metrics) -> dict[str, Metric]:
+    if isinstance(metrics, Mapping):
+        return dict(metrics)
+    named: dict[str, Metric] = {}
+    for metric in metrics:
+        name = getattr(metric, "__name__", None)
+        if not callable(metric) or name is None:
+            raise InvalidInputError(
+                f"metrics has {metric!r}, which has no name. Give functions, or a mapping from name to function, such "
+                f"as metrics={{'gini': headtail.metrics.gini}}."
+            )
+        named[name] = metric
+    return named
+
+
+def _definition(metric: Metric) -> str:
+    if isinstance(metric, partial):
+        options = ", ".join(f"{name}={value}" for name, value in metric.keywords.items())
+        return f"{_definition(metric.func)} Here with {options}."
+    paragraphs = (metric.__doc__ or "A metric of your own.").strip().split("\n\n")
+    return " ".join(paragraphs[0].split())
+
+
+def _measure(
+    top: TopK, metrics: Mapping[str, Metric], label: str, n_bootstrap: int, rng: RNG
+) -> tuple[list[Measurement], dict[str, NDArray[np.float64]]]:
+    """Return all metrics of these lists, and the per-user values of those that have them."""
+    per_user: dict[str, NDArray[np.float64]] = {}
+    scalars: dict[str, float] = {}
+    for name, metric in metrics.items():
+        found = np.asarray(metric(top), dtype=np.float64)
+        if found.ndim == 0:
+            scalars[name] = float(found)
+        elif found.shape == (len(top),):
+            per_user[name] = found
+        else:
+            raise InvalidInputError(
+                f"The metric {name!r} returned an array of shape {found.shape}. Return one number, or one for each of "
+                f"the {len(top)} users."
+            )
+    errors = {name: standard_error(values) for name, values in per_user.items()}
+    if n_bootstrap and scalars:
+
+        def recompute(rows: NDArray[np.intp]) -> list[float]:
+            resample = top.take(rows)
+            return [float(metrics[name](resample)) for name in scalars]
+
+        spread = bootstrap_errors(recompute, len(top), n_bootstrap, rng)
+        errors |= dict(zip(scalars, spread.tolist(), strict=True))
+    measurements = []
+    for name in metrics:
+        value, n_users = scalars.get(name, np.nan), len(top)
+        if name in per_user:
+            known = per_user[name][~np.isnan(per_user[name])]
+            value, n_users = (float(known.mean()) if len(known) else np.nan), len(known)
+        margin = Z95 * errors.get(name, np.nan)
+        low, high = (value - margin, value + margin) if n_bootstrap and np.isfinite(margin) else (None, None)
+        measurements.append(Measurement(name, top.k, label, value, low, high, n_users))
+    return measurements, per_user
+
+
+def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[str, NDArray[np.intp]]]:
+    """Return a label and the rows of each group of users."""
+    names = _frames.column_names(users)
+    key = _frames.resolve_columns(names, ["user_id"], what="users")["user_id"]
+    columns = [name for name in names if name != key]
+    if not columns:
+        raise InvalidInputError("users has no column besides the user ids. Add one with the group of each user.")
+    given = {"user_id": key, **{name: name for name in columns}}
+    table = _frames.to_table(users, required=("user_id",), optional=columns, given=given, what="users")
+    if table["user_id"].is_duplicated().any():
+        raise InvalidInputError("users has a user more than once. Keep one row a user.")
+    place = _frames.lookup(user_ids, _frames.to_ids(table["user_id"]), "users user_id")
+    if missing := int((place < 0).sum()):
+        doubts.notes.append(f"{missing:,} users with recommendations are not in users; they are in no user group.")
+    segments = []
+    for name in columns:
+        labels, codes = _frames.encode(table[name].cast(str).fill_null("missing"))
+        mine = np.where(place >= 0, codes[place], -1)
+        segments += [(f"{name}={label}", np.flatnonzero(mine == code)) for code, label in enumerate(labels)]
+    return [(label, rows) for label, rows in segments if len(rows)]
+
+
+def _vectors(vectors: Array | Mapping[Any, Array], train: Interactions) -> NDArray[np.floating[Any]]:
+    if isinstance(vectors, Mapping):
+        missing = [i for i in train.item_ids.tolist() if i not in vectors]
+        if missing:
+            raise InvalidInputError(f"item_vectors lacks {len(missing)} items, for example {missing[0]!r}.")
+        vectors = np.stack([vectors[i] for i in train.item_ids.tolist()])
+    vectors = np.asarray(vectors)
+    if vectors.ndim != 2 or len(vectors) != train.n_items:
+        raise InvalidInputError(
+            f"item_vectors has shape {vectors.shape}; give one row for each of the {train.n_items} items, in the order "
+            f"of train.item_ids, or a mapping from item id to vector."
+        )
+    return vectors
+
+
+def _group_shares(full: TopK, cutoffs: Sequence[int]) -> tuple[dict[str, Any], ...]:
+    groups = full.groups
+    shares = {
+        "items": np.array([groups.sizes[name] for name in groups.names]) / len(groups.codes),
+        "training": groups.shares(full.popularity),
+    } | {f"recommendations@{k}": groups.shares(full.at(k).slots) for k in cutoffs}
+    return tuple(
+        {"group": name} | {key: float(values[i]) for key, values in shares.items()}
+        for i, name in enumerate(groups.names)
+    )
+
+
+def _most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tuple[ItemExposure, ...]]:
+    train = top.profiles.train
+    popularity = train.popularity / max(1, train.popularity.sum())
+    exposure = top.slots / max(1, top.slots.sum())
+    difference = exposure - popularity
+    order = np.argsort(-difference, kind="stable")
+
+    def describe(code: int) -> ItemExposure:
+        title = str(train.item_ids[code]) if train.item_titles is None else str(train.item_titles[code])
+        return ItemExposure(
+            item_id=train.item_ids[code].item() if hasattr(train.item_ids[code], "item") else train.item_ids[code],
+            title=title,
+            group=top.groups.names[top.groups.codes[code]],
+            popularity=int(train.popularity[code]),
+            slots=int(top.slots[code]),
+            interaction_share=float(popularity[code]),
+            exposure_share=float(exposure[code]),
+        )
+
+    over = tuple(describe(c) for c in order[:n] if difference[c] > 0)
+    under = tuple(describe(c) for c in order[::-1][:n] if difference[c] < 0)
+    return over, under

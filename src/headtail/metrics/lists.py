@@ -1,0 +1,215 @@
+"""From recommendations and tests in any form to the arrays that metrics read."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail import _frames
+from headtail._checks import finite, shown
+from headtail.data import Interactions, Recommendations
+from headtail.data.interactions import pair_keys
+from headtail.exceptions import InvalidInputError
+from headtail.metrics.topk import Profiles, TopK, find_ranks
+from headtail.typing import Array, Codes, Floats, IntoFrame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass
+class Doubts:
+    """What cannot be right for most users: refused when strict, else kept and noted for the reader of the report."""
+
+    strict: bool
+    notes: list[str] = field(default_factory=list)
+
+    def raise_or_note(self, finding: str, cure: str, consequence: str) -> None:
+        """Raise the finding with its cures, or note it with what is done about it."""
+        if self.strict:
+            raise InvalidInputError(f"{finding} {cure} Or give strict=False: {consequence}.")
+        self.notes.append(f"{finding} {consequence[0].upper()}{consequence[1:]}.")
+
+
+class Lists(NamedTuple):
+    """Ranked item codes, one row a user; -1 fills the end of short lists."""
+
+    row_ids: Array
+    items: Codes
+
+
+def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int) -> tuple[Lists, int]:
+    """Read the first `k` recommendations of every user as codes of `train`'s catalogue.
+
+    Returns
+    -------
+    lists : Lists
+    longest : int
+        Length of the longest list before the cut.
+
+    Raises
+    ------
+    InvalidInputError
+        If ranks are not 1, 2, 3 ..., an item stands twice in a list, an item is not in the
+        catalogue, or a score is not finite.
+    """
+    if isinstance(recs, Recommendations):
+        lists, longest = Lists(recs.user_ids[recs.users], _coded(recs, train)[:, :k]), recs.k
+    else:
+        lists, longest = _lists_from_frame(recs, train, k)
+    ordered = np.sort(lists.items, axis=1)
+    twice = np.argwhere((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0))
+    if len(twice):
+        row, column = twice[0]
+        raise InvalidInputError(
+            f"recs has item {shown([train.item_ids[ordered[row, column]]])} more than once for user "
+            f"{shown([lists.row_ids[row]])}, "
+            f"and {len(twice)} such repeats in all. Keep each item once a user."
+        )
+    return lists, longest
+
+
+def _coded(recs: Recommendations, train: Interactions) -> Codes:
+    if recs.item_ids is train.item_ids:
+        return recs.items
+    codes = _frames.lookup(recs.item_ids, train.item_ids, "recs item_id")
+    used = np.unique(recs.items[recs.items >= 0])
+    _refuse_unknown(recs.item_ids[used[codes[used] < 0]])
+    return np.where(recs.items >= 0, codes[recs.items], np.int32(-1))
+
+
+def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int) -> tuple[Lists, int]:
+    table = _frames.to_table(recs, required=("user_id", "item_id"), optional=("rank", "score"), what="recs")
+    if "score" in table.columns:
+        finite("recs score", table["score"].to_numpy(), "Leave out items that have no score.")
+    row_ids, rows = _frames.encode(table["user_id"])
+    codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
+    if codes.min() < 0:
+        _refuse_unknown(_frames.to_ids(table["item_id"].filter(codes < 0).unique().sort()))
+    ranks = _ranks(table, rows)
+    longest = int(ranks.max())
+    if longest > k:
+        kept = ranks <= k
+        rows, codes, ranks = rows[kept], codes[kept], ranks[kept]
+    items = np.full((len(row_ids), min(k, longest)), -1, dtype=np.int32)
+    items[rows, ranks - 1] = codes
+    # Lists are right if each fills its first cells: as many cells as rows, and none beyond them.
+    given = np.bincount(rows, minlength=len(row_ids))
+    filled = items >= 0
+    wrong = np.flatnonzero((filled.sum(axis=1) != given) | (filled.cumprod(axis=1).sum(axis=1) != given))
+    if len(wrong):
+        mine = np.sort(ranks[rows == wrong[0]])
+        raise InvalidInputError(
+            f"recs has ranks that are not 1, 2, 3 ... for {len(wrong)} users; user {shown(row_ids[wrong[:1]])} has "
+            f"{shown(mine)}. Number each user's items from 1 without gaps or repeats, or drop the rank column to rank "
+            f"by score."
+        )
+    return Lists(row_ids, items), longest
+
+
+def _ranks(table: "pl.DataFrame", rows: Codes) -> NDArray[np.int64]:
+    """Return the rank of each recommendation, 1 first: as given, else by score, else by the order of the rows."""
+    if "rank" in table.columns:
+        given = table["rank"].to_numpy()
+        if given.dtype.kind not in "iuf" or not (given == np.floor(given)).all():
+            raise InvalidInputError("recs has ranks that are not whole numbers. Number each user's items 1, 2, 3 ...")
+        if given.min() != 1:
+            raise InvalidInputError(
+                f"recs has ranks that start at {given.min():g}. Ranks start at 1 for the first item of a list."
+            )
+        return given.astype(np.int64)
+    if "score" in table.columns:
+        _frames.logger.info("recs: no rank column; ranked by score, highest first, ties by row")
+        order = np.lexsort((-table["score"].to_numpy(), rows))
+    else:
+        _frames.logger.info("recs: no rank or score column; ranked by the order of the rows")
+        order = np.argsort(rows, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows))])[:-1]
+    ranks = np.empty(len(rows), dtype=np.int64)
+    ranks[order] = np.arange(len(rows)) - starts[rows[order]] + 1
+    return ranks
+
+
+def _refuse_unknown(ids: Array) -> None:
+    if len(ids):
+        raise InvalidInputError(
+            f"recs has {len(ids)} items that are not in the catalogue, for example {shown(ids)}. The catalogue is the "
+            f"items of the training interactions; give catalogue=... with all item ids if more can be recommended."
+        )
+
+
+def judge(
+    lists: Lists,
+    profiles: Profiles,
+    test: "Interactions | IntoFrame | None",
+    item_vectors: Floats | None,
+    doubts: Doubts,
+) -> tuple[TopK, Array]:
+    """Join lists with training and test into a :class:`TopK`, and return the user id of each of its rows too.
+
+    A test user without a list gets an empty one, so that a recommender cannot gain by leaving hard users out.
+    """
+    train = profiles.train
+    row_ids, items = lists
+    target_items = np.empty(0, dtype=np.int32)
+    target_rows = np.empty(0, dtype=np.int32)
+    if test is not None:
+        test_ids, target_rows, target_items = _read_test(test, train, doubts)
+        wanting = np.bincount(target_rows, minlength=len(test_ids)) > 0
+        unlisted = test_ids[wanting & (_frames.lookup(test_ids, row_ids, "test user_id") < 0)]
+        if len(unlisted):
+            doubts.notes.append(f"{len(unlisted):,} test users have no recommendations; they count with an empty list.")
+            row_ids = np.concatenate([row_ids, unlisted])
+            items = np.vstack([items, np.full((len(unlisted), items.shape[1]), -1, dtype=np.int32)])
+        target_rows = _frames.lookup(test_ids, row_ids, "test user_id")[target_rows]
+    users = _frames.lookup(row_ids, train.user_ids, "recs user_id")
+    cold = int(((users < 0) | (train.activity[users] == 0)).sum())
+    if cold:
+        example = shown(row_ids[(users < 0) | (train.activity[users] == 0)][:1])
+        doubts.raise_or_note(
+            f"recs or test have {cold:,} users without training history, for example {example}.",
+            "Give the training interactions that the recommender was trained on, or leave those users out.",
+            "they are left out of popularity_lift and upd, and kept in all other metrics",
+        )
+        users = np.where(train.activity[users] == 0, np.int32(-1), users)
+    if test is not None:
+        _check_overlap(users[target_rows], target_items, train, doubts)
+    order = np.argsort(target_rows, kind="stable")
+    rows, wanted = target_rows[order].astype(np.int64), target_items[order]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(row_ids)))]).astype(np.int64)
+    short = int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum())
+    if short:
+        doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
+    return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted), item_vectors), row_ids
+
+
+def _read_test(test: "Interactions | IntoFrame", train: Interactions, doubts: Doubts) -> tuple[Array, Codes, Codes]:
+    """Return the ids of test users, and for each test interaction the position of its user and its item's code."""
+    if not isinstance(test, Interactions):
+        test = Interactions.from_frame(test)
+    if test.item_ids is train.item_ids:
+        return test.user_ids, test.users, test.items
+    items = _frames.lookup(test.item_ids, train.item_ids, "test item_id")[test.items]
+    known = items >= 0
+    if not known.all():
+        doubts.raise_or_note(
+            f"test has {int((~known).sum()):,} interactions with items that are not in the catalogue, for example "
+            f"{shown(np.unique(test.item_ids[test.items[~known]]))}.",
+            "Give catalogue=... with all item ids, or leave those interactions out.",
+            "they are left out, because no list can hold those items",
+        )
+    return test.user_ids, test.users[known], items[known]
+
+
+def _check_overlap(users: Codes, items: Codes, train: Interactions, doubts: Doubts) -> None:
+    pairs = np.sort(pair_keys(users, items))  # sorted needles make the search cache-friendly
+    pairs = pairs[np.searchsorted(pairs, 0) :]
+    place = np.minimum(np.searchsorted(train.sorted_pairs, pairs), len(train) - 1)
+    both = int((train.sorted_pairs[place] == pairs).sum())
+    if both:
+        doubts.raise_or_note(
+            f"{both:,} of {len(items):,} test interactions are in the training interactions too.",
+            "Remove them from one of the two, or check that the right files were given.",
+            "they count as wanted items, which no recommender that leaves out seen items can find",
+        )

@@ -1,0 +1,115 @@
+"""How popular the recommended items are, in absolute terms and against each user's own taste."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._stats import jensen_shannon
+from headtail.exceptions import InvalidInputError
+from headtail.metrics.topk import TopK, better
+
+
+@better("lower")
+def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
+    """Average recommendation popularity: mean number of training interactions of the items in a user's list.
+
+    Formula: mean_u (1/|L_u|) sum_{i in L_u} r_i. In interactions, 0 to max r; lower is less popular.
+
+    Parameters
+    ----------
+    top : TopK
+    normalize : {None, "max", "total"}, default None
+        Divide by the popularity of the most popular item (evidently) or by all interactions (RecTools).
+
+    Returns
+    -------
+    float array of shape (U,)
+
+    References
+    ----------
+    Yin et al., "Challenging the long tail recommendation", VLDB 2012.
+    """
+    scale = {None: 1, "max": top.popularity.max(), "total": top.popularity.sum()}
+    if normalize not in scale:
+        raise InvalidInputError(f"normalize={normalize!r} is not known; give None, 'max' or 'total'.")
+    return top.mean(top.popularity / scale[normalize])
+
+
+@better("higher")
+def aplt(top: TopK) -> NDArray[np.float64]:
+    """Average percentage of long-tail items in a user's list, as a share. Range 0 to 1, higher favors the tail more.
+
+    Formula: mean_u |L_u in tail| / |L_u|; the tail is the last of the popularity groups.
+
+    Returns
+    -------
+    float array of shape (U,)
+
+    References
+    ----------
+    Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
+    """
+    return top.mean(top.groups.mask(top.groups.names[-1]))
+
+
+@better("higher")
+def aclt(top: TopK) -> NDArray[np.float64]:
+    """Average number of long-tail items in a user's list. Range 0 to k, higher favors the tail more.
+
+    Formula: mean_u |L_u in tail|; the tail is the last of the popularity groups.
+
+    Returns
+    -------
+    float array of shape (U,)
+
+    References
+    ----------
+    Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
+    """
+    tail = top.groups.mask(top.groups.names[-1])
+    return np.where(top.lengths > 0, top.sum(tail), np.nan)
+
+
+@better("lower")
+def popularity_lift(top: TopK) -> float:
+    """How much more popular the lists are than the users' own histories: 0 is the same, 1 is twice as popular.
+
+    Formula: (mean_u q_u - mean_u p_u) / mean_u p_u, with p_u and q_u the mean popularity of user u's training items and
+    recommended items. Above -1; above 0 the recommender amplifies popularity. Users without history are left out.
+
+    References
+    ----------
+    Abdollahpouri et al., "The connection between popularity bias, calibration, and fairness in recommendation",
+    RecSys 2020.
+    """
+    known = (top.users >= 0) & (top.lengths > 0)
+    own = top.profiles.mean_popularity[top.users[known]]
+    recommended = top.mean(top.popularity)[known]
+    return float((recommended.mean() - own.mean()) / own.mean()) if known.any() else float("nan")
+
+
+@better("lower")
+def upd(top: TopK) -> NDArray[np.float64]:
+    """User popularity deviation: how far each list's mix of popularity groups is from the user's own mix.
+
+    Formula: mean_u JSD(P_u, Q_u), the Jensen-Shannon divergence in bits between the shares of head, mid and tail items
+    in user u's training items (P) and list (Q). Range 0 (same mix) to 1, lower is better calibrated. NaN for users
+    without history.
+
+    Returns
+    -------
+    float array of shape (U,)
+
+    References
+    ----------
+    Abdollahpouri et al., "User-centered evaluation of popularity bias in recommender systems", UMAP 2021 (there the
+    users are first grouped; here each user counts alone).
+    """
+    counts = top.profiles.group_counts[top.users].astype(np.float64)
+    counts[top.users < 0] = 0
+    recommended = np.stack([top.sum(top.groups.mask(name)) for name in top.groups.names], axis=1)
+    with np.errstate(invalid="ignore"):
+        own = counts / counts.sum(axis=1, keepdims=True)
+        shown = recommended / recommended.sum(axis=1, keepdims=True)
+    values = jensen_shannon(own, shown)
+    values[np.isnan(own[:, 0]) | np.isnan(shown[:, 0])] = np.nan
+    return values

@@ -1,0 +1,196 @@
+"""What a metric sees: the top-k lists of all users, the training interactions and, where given, the test."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail.data import Interactions, PopularityGroups
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Array, Codes, Floats
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """What each training user's own history looks like, worked out once and shared by all lists of an audit."""
+
+    train: Interactions
+    groups: PopularityGroups
+
+    @cached_property
+    def group_counts(self) -> NDArray[np.int64]:
+        """Training interactions of each user in each popularity group, shape (n_users, n_groups)."""
+        n_groups = len(self.groups.names)
+        cells = self.train.users.astype(np.int64) * n_groups + self.groups.codes[self.train.items]
+        return np.bincount(cells, minlength=self.train.n_users * n_groups).reshape(-1, n_groups)
+
+    @cached_property
+    def mean_popularity(self) -> NDArray[np.float64]:
+        """Mean popularity of the items in each user's history, shape (n_users,); NaN without history."""
+        weights = self.train.popularity[self.train.items]
+        total = np.bincount(self.train.users, weights=weights, minlength=self.train.n_users)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / self.train.activity)
+
+
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """Top-k lists and all that metrics judge them by.
+
+    A metric is any function of one TopK that returns a number, or one number a user (shape (U,), NaN where it is not
+    defined for that user), which the audit averages.
+
+    Attributes
+    ----------
+    items : int32 array of shape (U, k)
+        Item codes, best first; -1 fills the end of a list that is shorter than k.
+    users : int32 array of shape (U,)
+        Code of each list's user in the training interactions, -1 for a user without training history.
+    profiles : Profiles
+        The training interactions, the popularity groups, and the users' histories.
+    target_starts : int array of shape (U + 1,)
+        The test items of list u are ``target_items[target_starts[u]:target_starts[u + 1]]``; all 0 without a test.
+    target_items : int32 array of shape (n,)
+        Item codes of the test interactions.
+    target_ranks : int array of shape (n,)
+        Position of each test item in its user's list, 0 first; a position of k or more means that it is not there.
+    item_vectors : float array of shape (I, d), optional
+        For distances between items.
+    """
+
+    items: Codes
+    users: Codes
+    profiles: Profiles
+    target_starts: NDArray[np.int64]
+    target_items: Codes
+    target_ranks: NDArray[np.int64]
+    item_vectors: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def k(self) -> int:
+        """The cut-off."""
+        return int(self.items.shape[1])
+
+    @property
+    def popularity(self) -> NDArray[np.int64]:
+        """Training interactions of each item, shape (I,)."""
+        return self.profiles.train.popularity
+
+    @property
+    def groups(self) -> PopularityGroups:
+        """Popularity groups of the items."""
+        return self.profiles.groups
+
+    @cached_property
+    def filled(self) -> NDArray[np.bool_]:
+        """Where there is an item, shape (U, k)."""
+        return self.items >= 0
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of each list, shape (U,)."""
+        return np.asarray(self.filled.sum(axis=1))
+
+    @cached_property
+    def slots(self) -> NDArray[np.int64]:
+        """Lists that each item is in, shape (I,): its exposure."""
+        return np.asarray(np.bincount(self.items.ravel() + 1, minlength=len(self.popularity) + 1)[1:])
+
+    @property
+    def target_rows(self) -> NDArray[np.int64]:
+        """Row of each test interaction, shape (n,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.target_starts))
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether a test set is there."""
+        return len(self.target_items) > 0
+
+    def mean(self, values: Array) -> NDArray[np.float64]:
+        """Mean of item values, shape (I,), over each list: shape (U,), NaN for an empty list."""
+        return self.sum(values) / np.where(self.lengths > 0, self.lengths, np.nan)
+
+    def sum(self, values: Array) -> NDArray[np.float64]:
+        """Sum of item values, shape (I,), over each list: shape (U,)."""
+        padded = np.append(values, 0)  # -1, where a list has ended, picks the 0
+        return np.asarray(padded[self.items].sum(axis=1), dtype=np.float64)
+
+    def at(self, k: int) -> "TopK":
+        """Return the same lists cut at a smaller k."""
+        return self if k == self.k else replace(self, items=np.ascontiguousarray(self.items[:, :k]))
+
+    def take(self, rows: NDArray[np.intp]) -> "TopK":
+        """Return the lists of some rows, in that order, repeats included."""
+        counts = np.diff(self.target_starts)[rows]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        positions = np.arange(starts[-1]) - np.repeat(starts[:-1] - self.target_starts[:-1][rows], counts)
+        return replace(
+            self,
+            items=self.items[rows],
+            users=self.users[rows],
+            target_starts=starts,
+            target_items=self.target_items[positions],
+            target_ranks=self.target_ranks[positions],
+        )
+
+    def require_targets(self, metric: str) -> None:
+        """Raise if there is no test set."""
+        if not self.has_targets:
+            raise InvalidInputError(f"{metric} needs test interactions. Give test=..., or leave the metric out.")
+
+
+class Metric(Protocol):
+    """A function of the lists that returns one number, or one a user."""
+
+    def __call__(self, top: TopK, /) -> "float | NDArray[np.float64]":
+        """Return the metric of these lists."""
+        ...
+
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def better(direction: Better) -> Callable[[F], F]:
+    """Say of a metric which direction is better, for tables and comparisons.
+
+    Examples
+    --------
+    >>> @better("lower")
+    ... def longest_list(top):
+    ...     return float(top.lengths.max())
+    >>> longest_list.better
+    'lower'
+    """
+
+    def mark(metric: F) -> F:
+        metric.better = direction  # type: ignore[attr-defined]
+        return metric
+
+    return mark
+
+
+def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes, block: int = 1 << 18) -> NDArray[np.int64]:
+    """Return the position of each wanted item in the list of its row, k where it is not there.
+
+    Parameters
+    ----------
+    items : int32 array of shape (U, k)
+    rows, wanted : int arrays of shape (n,)
+    block : int
+        Interactions compared at a time, which bounds the memory at ``block * k`` items.
+    """
+    k = items.shape[1]
+    ranks = np.full(len(wanted), k, dtype=np.int64)
+    for start in range(0, len(wanted), block):
+        part = slice(start, start + block)
+        hit, position = np.nonzero(items[rows[part]] == wanted[part, None])
+        ranks[start + hit] = position
+    return ranks

@@ -1,0 +1,290 @@
+"""The audit: every engine, every kind of bad input, intervals, user groups, and metrics of one's own."""
+
+import json
+import re
+
+import naive
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from test_metrics import RECS, TEST, TRAIN, frame, random_world, recs_frame
+
+from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.metrics import arp, audit, compare, coverage, gini, ndcg
+
+
+def values(result):
+    return {m.name: m.value for m in result.measurements}
+
+
+def as_duckdb(table):
+    import duckdb
+
+    return duckdb.from_arrow(table.to_arrow())
+
+
+ENGINES = {
+    "polars": lambda table: table,
+    "polars lazy": lambda table: table.lazy(),
+    "pandas": lambda table: table.to_pandas(),
+    "pyarrow": lambda table: table.to_arrow(),
+    "duckdb": as_duckdb,
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("ids", ["numbers", "text"])
+def test_engines_give_equal_audits(engine, ids):
+    tables = [recs_frame(random_world(3)[2]), frame(random_world(3)[0]), frame(random_world(3)[1])]
+    if ids == "text":
+        tables = [t.with_columns(pl.format("é{}", "user_id").alias("user_id")) for t in tables]
+    expected = audit(*tables, k=6, strict=False, catalogue=range(40), n_bootstrap=0)
+    found = audit(*map(ENGINES[engine], tables), k=6, strict=False, catalogue=range(40), n_bootstrap=0)
+    assert values(found) == pytest.approx(values(expected), nan_ok=True)
+    assert len(values(found)) > 20
+
+
+def test_spark_gives_an_equal_audit(spark):
+    train, test, recs = random_world(3)
+    tables = [recs_frame(recs), frame(train), frame(test)]
+    expected = audit(*tables, k=6, strict=False, catalogue=range(40), n_bootstrap=0)
+    frames = [spark.createDataFrame(t.to_dicts()) for t in tables]
+    found = audit(*frames, k=6, strict=False, catalogue=range(40), n_bootstrap=0)
+    assert values(found) == pytest.approx(values(expected), nan_ok=True)
+
+
+def test_recommendations_object_equals_its_frame():
+    train, test, recs = random_world(1)
+    interactions = Interactions.from_frame(frame(train)).with_items(np.arange(40))
+    table = recs_frame(recs)
+    lists = naive.lists_of(recs, 6)
+    codes = {i: c for c, i in enumerate(interactions.item_ids.tolist())}
+    given = Recommendations(
+        user_ids=interactions.user_ids,
+        item_ids=interactions.item_ids,
+        users=np.arange(30, dtype=np.int32),
+        items=np.array([[codes[i] for i in lists[u]] for u in range(30)], dtype=np.int32),
+    )
+    expected = values(audit(table, interactions, frame(test), k=6, strict=False, n_bootstrap=0))
+    assert values(audit(given, interactions, frame(test), k=6, strict=False, n_bootstrap=0)) == pytest.approx(
+        expected, nan_ok=True
+    )
+    # The same lists against a catalogue that is numbered differently.
+    assert values(
+        audit(given, frame(train), frame(test), k=6, strict=False, n_bootstrap=0, catalogue=range(40))
+    ) == pytest.approx(expected, nan_ok=True)
+
+
+def test_order_comes_from_rank_else_score_else_rows():
+    ranked = pl.DataFrame({"user_id": [1, 1, 1], "item_id": ["c", "d", "b"], "rank": [2, 3, 1]})
+    scored = pl.DataFrame({"user_id": [1, 1, 1], "item_id": ["c", "d", "b"], "score": [0.5, 0.1, 0.9]})
+    in_order = pl.DataFrame({"user_id": [1, 1, 1], "item_id": ["b", "c", "d"]})
+    test = frame([(1, "c")])
+    for recs in (ranked, scored, in_order):
+        result = audit(recs, TRAIN, test, k=3, metrics=[ndcg], n_bootstrap=0)
+        assert result["ndcg@3"] == pytest.approx(1 / np.log2(3))
+
+
+def test_default_cutoffs_reach_as_far_as_the_lists():
+    assert audit(RECS, TRAIN, n_bootstrap=0).cutoffs == (2,)
+    train = frame([(1, i) for i in range(30)])
+    recs = pl.DataFrame({"user_id": [1] * 15, "item_id": range(15)})
+    assert audit(recs, train, n_bootstrap=0).cutoffs == (10,)
+    assert audit(recs, train, k=[3, 7], n_bootstrap=0).cutoffs == (3, 7)
+
+
+def test_test_users_without_lists_count_as_misses():
+    recs = RECS.filter(pl.col("user_id") != 2)
+    result = audit(recs, TRAIN, TEST, k=2, n_bootstrap=0)
+    assert result["recall@2"] == pytest.approx(2 / 3)
+    assert result["arp@2"] == 1  # but they have no list whose popularity could be averaged
+    assert "1 test users have no recommendations" in result.notes[0]
+
+
+def test_user_groups_are_measured_apart():
+    users = pd.DataFrame({"userId": [1, 2, 3, 9], "gender": ["F", "M", "F", "M"], "age": [20, 20, 30, 30]})
+    result = audit(RECS, TRAIN, TEST, users=users, k=2, n_bootstrap=0)
+    women = audit(RECS.filter(pl.col("user_id") != 2), TRAIN, TEST.filter(pl.col("user_id") != 2), k=2, n_bootstrap=0)
+    assert {m.users for m in result.measurements} == {"all", "gender=F", "gender=M", "age=20", "age=30"}
+    for m in women.measurements:
+        assert result.measurement(m.name, "gender=F").value == pytest.approx(m.value, nan_ok=True), m.name
+    with pytest.raises(MissingColumnError, match=r"Did you mean 'gini@2 of gender=F'\?"):
+        result.measurement("gini@2", "gender=f")
+
+
+def test_metrics_of_ones_own():
+    def longest(top):
+        """Length of the longest list."""
+        return float(top.lengths.max())
+
+    def first_popularity(top):
+        return top.popularity[top.items[:, 0]].astype(float)
+
+    result = audit(RECS, TRAIN, k=2, metrics=[longest, first_popularity], n_bootstrap=20)
+    assert result["longest@2"] == 2
+    assert result["first_popularity@2"] == pytest.approx((1 + 2 + 1) / 3)
+    assert result.definitions["longest"] == "Length of the longest list."
+    assert result.measurement("first_popularity@2").low is not None
+    with pytest.raises(InvalidInputError, match=re.escape("returned an array of shape (3, 2)")):
+        audit(RECS, TRAIN, k=2, metrics={"wrong": lambda top: top.items})
+    with pytest.raises(InvalidInputError, match="has no name"):
+        audit(RECS, TRAIN, k=2, metrics=["gini"])
+
+
+def test_intervals_have_the_spread_of_new_samples_of_users():
+    """The interval's width against the spread of the metric over independent samples from one population of lists."""
+    rng = np.random.default_rng(0)
+    train = frame([(u, i) for u in range(600) for i in rng.choice(50, 3, replace=False)])
+    interactions = Interactions.from_frame(train)
+    weights = 1 / np.arange(1, interactions.n_items + 1)
+
+    def sample():
+        lists = [rng.choice(interactions.n_items, 5, replace=False, p=weights / weights.sum()) for _ in range(600)]
+        return Recommendations(
+            interactions.user_ids,
+            interactions.item_ids,
+            np.arange(600, dtype=np.int32),
+            np.array(lists, dtype=np.int32),
+        )
+
+    found = [audit(sample(), interactions, k=5, metrics=[gini, arp], n_bootstrap=0) for _ in range(200)]
+    one = audit(sample(), interactions, k=5, metrics=[gini, arp], n_bootstrap=300)
+    for name in ("gini@5", "arp@5"):
+        spread = np.std([result[name] for result in found])
+        m = one.measurement(name)
+        assert (m.high - m.low) / (2 * 1.96) == pytest.approx(spread, rel=0.2)
+        assert (
+            m.low < np.mean([result[name] for result in found]) < m.high or abs(m.value - found[0][name]) < 4 * spread
+        )
+
+
+def test_intervals_are_the_same_every_time_and_can_be_left_out():
+    first, second = (audit(RECS, TRAIN, TEST, k=2).to_dict() for _ in range(2))
+    assert first == second
+    assert all(m.low is None for m in audit(RECS, TRAIN, k=2, n_bootstrap=0).measurements)
+
+
+def bad(**changes):
+    arguments = {"recs": RECS, "train": TRAIN, "test": TEST, "k": 2} | changes
+    return audit(**arguments)
+
+
+def with_row(table, *row):
+    return pl.concat([table, pl.DataFrame([row], schema=table.schema, orient="row")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recs": RECS.drop("item_id")}, "recs has no column 'item_id'"),
+        ({"recs": RECS.clear()}, "recs has no rows"),
+        ({"recs": [1, 2]}, "recs is a list, not a frame"),
+        ({"recs": with_row(RECS, None, "a", 1)}, "recs has 1 missing values in 'user_id'"),
+        ({"recs": RECS.with_columns(score=pl.lit(float("nan")))}, "recs score holds 5 values that are not finite"),
+        ({"recs": RECS.with_columns(score=pl.lit(float("inf")))}, "recs score holds 5 values that are not finite"),
+        ({"recs": RECS.with_columns(pl.col("rank") - 1)}, "ranks that start at 0"),
+        ({"recs": RECS.with_columns(pl.lit(1).alias("rank"))}, "ranks that are not 1, 2, 3 ... for 2 users; user 1"),
+        ({"recs": RECS.with_columns(pl.col("rank") ** 2), "k": 4}, "not 1, 2, 3 ... for 2 users; user 1 has 1, 4"),
+        ({"recs": RECS.with_columns(pl.col("rank") + 0.5)}, "ranks that are not whole numbers"),
+        ({"recs": with_row(RECS, 3, "c", 2)}, "recs has item 'c' more than once for user 3"),
+        ({"recs": with_row(RECS, 3, "x", 2)}, "1 items that are not in the catalogue, for example 'x'"),
+        ({"recs": with_row(RECS, 9, "a", 1)}, "1 users without training history, for example 9"),
+        ({"recs": RECS.with_columns(pl.col("item_id").replace_strict({"b": 1, "c": 2, "d": 3}))}, "ids are Int64 here"),
+        ({"k": 3}, "k=3 is above the longest list, which has 2 items"),
+        ({"k": 0}, "k=0 is out of range"),
+        ({"k": "ten"}, "k='ten' is not a whole number"),
+        ({"test": with_row(TEST, 1, "a")}, "1 of 5 test interactions are in the training interactions too"),
+        ({"test": with_row(TEST, 1, "x")}, "1 interactions with items that are not in the catalogue"),
+        ({"train": with_row(TRAIN, 1, "a")}, "1 rows that repeat a \\(user, item\\) pair"),
+        ({"users": pl.DataFrame({"user_id": [1, 1], "g": ["a", "b"]})}, "users has a user more than once"),
+        ({"users": pl.DataFrame({"user_id": [1]})}, "no column besides the user ids"),
+        ({"item_vectors": np.ones((3, 2))}, "give one row for each of the 4 items"),
+        ({"item_vectors": {"a": [1.0, 2.0]}}, "item_vectors lacks 3 items, for example 'b'"),
+        ({"groups": PopularityGroups.by_mass(np.array([3, 2]))}, "groups has 2 items and the catalogue 4"),
+        ({"n_bootstrap": -1}, "n_bootstrap=-1 is out of range"),
+    ],
+)
+def test_bad_input(changes, message):
+    with pytest.raises((InvalidInputError, MissingColumnError), match=message):
+        bad(**changes)
+
+
+def test_doubled_column():
+    doubled = pd.DataFrame([[1, "a", "b"]], columns=["user_id", "item_id", "item_id"])
+    with pytest.raises(InvalidInputError, match="more than once"):
+        bad(recs=doubled)
+
+
+def test_what_is_not_strict_is_noted():
+    recs = with_row(with_row(RECS, 9, "a", 1), 9, "b", 2)
+    result = bad(recs=recs, test=with_row(with_row(TEST, 1, "a"), 1, "x"), strict=False)
+    assert any("1 users without training history" in note for note in result.notes)
+    assert any("1 interactions with items that are not in the catalogue" in note for note in result.notes)
+    assert any("1 of 5 test interactions are in the training interactions too" in note for note in result.notes)
+    assert result["arp@2"] == pytest.approx((1 + 1.5 + 1 + 2.5) / 4)
+    assert result["popularity_lift@2"] == bad()["popularity_lift@2"]
+
+
+def test_report_in_every_form(tmp_path):
+    titles = {"a": "Amélie <b>", "b": "B & C", "c": "C", "d": "D"}
+    train = Interactions.from_frame(TRAIN, titles=titles)
+    users = pl.DataFrame({"user_id": [1, 2, 3], "gender": ["F", "M", "F"]})
+    result = audit(RECS, train, TEST, k=(1, 2), users=users, n_bootstrap=20)
+    html = result.to_html(tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert "Amélie &lt;b&gt;" in html
+    assert "<b>" not in html.replace("Amélie &lt;b&gt;", "")
+    assert not re.search(r"(src|href)=.?https?:", html)
+    assert "What is meant by popularity bias" in html
+    markdown = result.to_markdown()
+    assert "gender=F" in markdown
+    payload = json.loads(result.to_json())
+    assert payload["measurements"][0]["users"] == "all"
+    assert "gini" in repr(result)
+    table = result.to_polars()
+    assert set(table.columns) == {"metric", "k", "users", "value", "low", "high", "n_users"}
+    assert result.to_pandas().shape == table.shape
+
+
+def test_most_unequal_items():
+    result = audit(RECS, TRAIN, k=2, n_bootstrap=0)
+    assert [i.item_id for i in result.over_exposed] == ["c", "d"]
+    assert [i.item_id for i in result.under_exposed] == ["a", "b"]
+    assert result.under_exposed[0].interaction_share == pytest.approx(3 / 7)
+    assert result.under_exposed[0].exposure_share == 0
+
+
+def test_compare_pairs_users():
+    rng = np.random.default_rng(0)
+    train = frame([(u, i) for u in range(40) for i in rng.choice(20, 5, replace=False)])
+    base = pl.DataFrame({"user_id": range(40), "item_id": rng.integers(0, 20, 40)})
+    better = base.with_columns(pl.when(pl.col("user_id") < 30).then("item_id").otherwise(0).alias("item_id"))
+    audits = {
+        n: audit(r, train, catalogue=range(20), metrics=[arp, coverage]) for n, r in {"a": base, "b": better}.items()
+    }
+    result = compare(audits)
+    (row,) = result.differences
+    assert row["metric"] == "arp@1"
+    assert row["difference"] == pytest.approx(audits["b"]["arp@1"] - audits["a"]["arp@1"])
+    assert row["told_apart"] == (row["low"] > 0 or row["high"] < 0)
+    assert json.loads(result.to_json())["baseline"] == "a"
+    assert "Paired differences" in result.to_markdown()
+    assert set(result.to_polars()["recommender"]) == {"a", "b"}
+
+
+def test_compare_bad_input():
+    one = audit(RECS, TRAIN, k=1, n_bootstrap=0)
+    two = audit(RECS, TRAIN, k=2, n_bootstrap=0)
+    with pytest.raises(InvalidInputError, match="share no cut-off"):
+        compare({"one": one, "two": two})
+    with pytest.raises(MissingColumnError, match="There is no audit 'tow'"):
+        compare({"one": one, "two": two}, baseline="tow")
+    with pytest.raises(InvalidInputError, match="nothing to compare"):
+        compare({})
+
+
+def test_arrow_strings_and_categories():
+    table = pa.table({"user_id": pa.array(["x", "y"]), "item_id": pa.array(["a", "b"]).dictionary_encode()})
+    assert audit(table, table.rename_columns(["user_id", "item_id"]), k=1, n_bootstrap=0)["coverage@1"] == 1
