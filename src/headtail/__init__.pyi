@@ -10,7 +10,7 @@ from .data import (
     split_ratio,
     split_time,
 )
-from .metrics import audit, compare
+from .metrics import audit, compare, describe
 from .models import MF
 from .penalties import ReSN
 from .posthoc import penalize_popularity, shrink, tilt
@@ -31,6 +31,7 @@ __all__ = [
     "compare",
     "data_spectrum",
     "datasets",
+    "describe",
     "fit",
     "load_model",
     "losses",

@@ -20,6 +20,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {meant!r}? There are: {listed}." if meant else f"There are: {listed}."
 
 
+def shown(values: Iterable[Any], most: int = 5) -> str:
+    """Write the first values as Python would, numpy's wrappers taken off, for messages."""
+    values = [v.item() if hasattr(v, "item") else v for v in values]
+    return ", ".join(map(repr, values[:most])) + (" ..." if len(values) > most else "")
+
+
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     options = tuple(options)

@@ -90,3 +90,21 @@ def bootstrap_errors(
     generator = np.random.default_rng(rng)
     replicates = np.array([statistics(generator.integers(0, n, n)) for _ in range(n_resamples)], dtype=np.float64)
     return np.asarray(replicates.std(axis=0, ddof=1))
+
+
+def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
+    """Return which points no other point beats: none has at least the gain for at most the cost, and one of them better.
+
+    Parameters
+    ----------
+    gain, cost : float arrays of shape (n,)
+        Higher gain and lower cost are better. Equal points are all on the front or all off it.
+    """
+    order = np.lexsort((-gain, cost))  # by cost, the highest gain of equal costs first
+    front = np.zeros(len(gain), dtype=bool)
+    best, best_cost = -np.inf, np.nan
+    for i in order:
+        if gain[i] > best or (gain[i] == best and cost[i] == best_cost):
+            front[i] = True
+            best, best_cost = gain[i], cost[i]
+    return front

@@ -1,6 +1,6 @@
 """Who interacted with what: the noun on which everything else stands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import choice, finite, integer, number
+from headtail._checks import choice, finite, integer, number, shown
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 Duplicates = Literal["error", "first", "last", "mean"]
+
+
+def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
+    """Return one number for each (user, item) pair of codes, in the order of users and then items."""
+    return (users.astype(np.int64) << 32) | items
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,6 +75,12 @@ class Interactions:
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise InvalidInputError(f"{name} has {len(values)} entries and users has {n}; they must match.")
+        for name, codes, ids in (("users", self.users, self.user_ids), ("items", self.items, self.item_ids)):
+            if n and (codes.min() < 0 or codes.max() >= len(ids)):
+                raise InvalidInputError(
+                    f"{name} holds codes from {codes.min()} to {codes.max()}; there are {len(ids)} ids, so give 0 to "
+                    f"{len(ids) - 1}, or use Interactions.from_frame for external ids."
+                )
         if self.item_titles is not None and len(self.item_titles) != len(self.item_ids):
             raise InvalidInputError(f"item_titles has {len(self.item_titles)} entries for {len(self.item_ids)} items.")
 
@@ -98,7 +109,8 @@ class Interactions:
             Names of the columns. Without them the usual names are looked for (``user_id``, ``userId``, ``query_id``,
             ``movieId`` ...), and the choice is logged.
         titles : frame or mapping, optional
-            Title of each item: a frame with an item and a title column, or a mapping from item id to title.
+            Title of each item: a frame with an item and a title column, or a mapping from item id to title. Without
+            it, a column ``item_title`` of `frame` is taken.
         min_rating : float, optional
             Keep interactions with at least this rating, and forget users and items that have none left.
         k_core : int, default 0
@@ -114,17 +126,20 @@ class Interactions:
         MissingColumnError
             If the user or item column is not found.
         """
-        choice("duplicates", duplicates, ("error", "first", "last", "mean"))
         if min_rating is not None:
             number("min_rating", min_rating)
         integer("k_core", k_core)
-        table = _frames.to_table(
-            frame,
-            required=("user_id", "item_id", *(("rating",) if min_rating is not None else ())),
-            optional=("rating", "timestamp", "order"),
-            given={"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order},
-            what="interactions",
-        )
+        names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
+        table = _read(frame, names, rating_needed=min_rating is not None)
+        result = cls._from_table(table)._without_duplicates(duplicates)
+        if min_rating is not None:
+            result = result._rated(min_rating).compact()
+        if k_core:
+            result = result._k_core(k_core)
+        return result if titles is None else result.with_titles(titles)
+
+    @classmethod
+    def _from_table(cls, table: "pl.DataFrame") -> Self:
         user_ids, users = _frames.encode(table["user_id"])
         item_ids, items = _frames.encode(table["item_id"])
         result = cls(
@@ -136,18 +151,10 @@ class Interactions:
             timestamps=_frames.seconds(table["timestamp"]) if "timestamp" in table.columns else None,
             order=_numeric(table, "order"),
         )
-        result = result._without_duplicates(duplicates)
-        if min_rating is not None:
-            assert result.ratings is not None
-            keep = result.ratings >= min_rating
-            if not keep.any():
-                raise InvalidInputError(
-                    f"min_rating={min_rating} leaves no interactions; the highest rating is {result.ratings.max():g}."
-                )
-            result = result.subset(keep).compact()
-        if k_core:
-            result = result._k_core(k_core)
-        return result if titles is None else result.with_titles(titles)
+        if "item_title" not in table.columns:
+            return result
+        titles = table.select("item_id", title="item_title").unique("item_id", keep="first", maintain_order=True)
+        return result.with_titles(titles)
 
     # -- sizes and views ----------------------------------------------------------------------------------------------
 
@@ -188,6 +195,19 @@ class Interactions:
         starts = np.concatenate([[0], np.cumsum(self.activity)])
         ones = np.ones(len(self), dtype=np.float32)
         return sp.csr_array((ones, self.items[order], starts), shape=(self.n_users, self.n_items))
+
+    @cached_property
+    def sorted_pairs(self) -> NDArray[np.int64]:
+        """Every (user, item) pair as ``user * 2**32 + item``, ascending, int64 array of shape (n,)."""
+        return np.sort(pair_keys(self.users, self.items))
+
+    def contains(self, users: Array, items: Array) -> NDArray[np.bool_]:
+        """Return which (user, item) pairs of codes occur, bool array of shape (n,); quickest for sorted pairs."""
+        pairs = pair_keys(users, items)
+        if not len(self):
+            return np.zeros(len(pairs), dtype=bool)
+        places = np.minimum(np.searchsorted(self.sorted_pairs, pairs), len(self) - 1)
+        return np.asarray(self.sorted_pairs[places] == pairs)
 
     @cached_property
     def time_rank(self) -> NDArray[np.int64] | None:
@@ -233,13 +253,38 @@ class Interactions:
             item_titles=None if self.item_titles is None else self.item_titles[keep_items],
         )
 
+    def with_items(self, item_ids: Iterable[Any]) -> Self:
+        """Return the same interactions with a larger catalogue: items that are not in it yet come after the others.
+
+        Items that nobody has met belong to what a recommender can show, and count in coverage and in the Gini index.
+        """
+        item_ids = item_ids if isinstance(item_ids, np.ndarray) else np.array(list(item_ids))
+        if item_ids.dtype.kind == "U":
+            item_ids = item_ids.astype(object)
+        new = np.unique(item_ids[_frames.lookup(item_ids, self.item_ids, "catalogue") < 0])
+        titles = self.item_titles
+        if titles is not None:
+            titles = np.concatenate([titles, np.array([str(i) for i in new.tolist()], dtype=object)])
+        result = replace(self, item_ids=np.concatenate([self.item_ids, new]), item_titles=titles)
+        # The pairs and users are the same, so what was worked out of them stays.
+        result.__dict__.update(
+            (name, self.__dict__[name]) for name in ("sorted_pairs", "activity") if name in self.__dict__
+        )
+        return result
+
     def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
         """Return the same interactions with item titles; an item that is not in `titles` shows its id."""
         if not isinstance(titles, Mapping):
             table = _frames.to_table(titles, required=("item_id", "title"), what="titles")
             titles = dict(zip(table["item_id"].to_list(), table["title"].to_list(), strict=True))
-        shown = [titles.get(i) or str(i) for i in self.item_ids.tolist()]
-        return replace(self, item_titles=np.array(shown, dtype=object))
+        if not any(i in titles for i in self.item_ids.tolist()):
+            ours, theirs = self.item_ids[:1].tolist()[0], next(iter(titles), None)
+            raise InvalidInputError(
+                f"titles holds none of the {self.n_items} items; ids are {ours!r} ({type(ours).__name__}) in the "
+                f"interactions and {theirs!r} ({type(theirs).__name__}) in titles. Cast one of them."
+            )
+        names = [str(titles.get(i) or i) for i in self.item_ids.tolist()]
+        return replace(self, item_titles=np.array(names, dtype=object))
 
     def to_polars(self) -> "pl.DataFrame":
         """Return a Polars frame with `user_id`, `item_id` and, where known, `rating`, `timestamp`, `order`."""
@@ -252,21 +297,32 @@ class Interactions:
         known = {"rating": self.ratings, "timestamp": self.timestamps, "order": self.order}
         return pl.DataFrame(columns | {name: values for name, values in known.items() if values is not None})
 
+    def _rated(self, min_rating: float) -> Self:
+        assert self.ratings is not None
+        keep = self.ratings >= min_rating
+        if not keep.any():
+            raise InvalidInputError(
+                f"min_rating={min_rating} leaves no interactions; the highest rating is {self.ratings.max():g}."
+            )
+        return self.subset(keep)
+
     def _without_duplicates(self, policy: str) -> Self:
-        pair = self.users.astype(np.int64) * self.n_items + self.items
+        choice("duplicates", policy, ("error", "first", "last", "mean"))
+        if (self.sorted_pairs[1:] != self.sorted_pairs[:-1]).all():
+            return self
+        pair = pair_keys(self.users, self.items)
         times = self.order if self.order is not None else self.timestamps
         rows = np.arange(len(self)) if times is None else np.lexsort((times,))
         if policy == "last":
             rows = rows[::-1]
         _, first, inverse, counts = np.unique(pair[rows], return_index=True, return_inverse=True, return_counts=True)
-        if len(first) == len(self):
-            return self
         if policy == "error":
             worst = rows[first[np.argmax(counts)]]
+            user, item = shown([self.user_ids[self.users[worst]]]), shown([self.item_ids[self.items[worst]]])
             raise InvalidInputError(
                 f"interactions holds {len(self) - len(first):,} rows that repeat a (user, item) pair; user "
-                f"{self.user_ids[self.users[worst]]!r} and item {self.item_ids[self.items[worst]]!r} stand there "
-                f"{counts.max()} times. Say which to keep: duplicates='first', 'last' or 'mean' (of the ratings)."
+                f"{user} and item {item} stand there {counts.max()} times. Say which to keep: duplicates='first', "
+                f"'last' or 'mean' (of the ratings)."
             )
         _frames.logger.info("interactions: %d repeated pairs merged (%s)", len(self) - len(first), policy)
         kept = np.sort(rows[first])
@@ -292,13 +348,32 @@ class Interactions:
             keep = still
 
 
+def _read(
+    frame: IntoFrame, names: Mapping[str, str | None], *, rating_needed: bool = False, what: str = "interactions"
+) -> "pl.DataFrame":
+    """Collect the columns that make interactions, and any further ones that are named."""
+    roles = ("user_id", "item_id", "rating", "timestamp", "order", "item_title")
+    further = [role for role, name in names.items() if role not in roles and name is not None]
+    required = ["user_id", "item_id", *further, *(["rating"] if rating_needed else [])]
+    optional = [role for role in roles if role not in required]
+    return _frames.to_table(frame, required=required, optional=optional, given=names, what=what)
+
+
 def _numeric(table: "pl.DataFrame", role: str) -> Any:
     if role not in table.columns:
         return None
-    if not table[role].dtype.is_numeric():
-        raise InvalidInputError(f"{role} is {table[role].dtype}, not a number. Cast the column first.")
-    if table[role].null_count():
-        raise InvalidInputError(f"{role} has {table[role].null_count()} missing values. Drop or fill those rows first.")
-    values = table[role].to_numpy().astype(np.float64 if role == "rating" else np.int64)
+    column = table[role]
+    if not column.dtype.is_numeric():
+        raise InvalidInputError(
+            f"{role} is {column.dtype}, not a number. Cast the column, or rename it to leave it out."
+        )
+    if column.null_count():
+        raise InvalidInputError(f"{role} has {column.null_count()} missing values. Drop or fill those rows first.")
+    values: Any = column.to_numpy().astype(np.float64)
     finite(role, values)
-    return values
+    if role == "rating":
+        return values
+    whole = values.astype(np.int64)
+    if (whole != values).any():
+        raise InvalidInputError(f"{role} holds {values[whole != values][0]}; give whole numbers, 0 for the first.")
+    return whole

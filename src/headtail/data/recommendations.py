@@ -54,6 +54,18 @@ class Recommendations:
             raise InvalidInputError(f"items has shape {self.items.shape}; give ({len(self.users)}, k), one row a user.")
         if self.scores is not None and self.scores.shape != self.items.shape:
             raise InvalidInputError(f"scores has shape {self.scores.shape} and items {self.items.shape}.")
+        for name, codes, ids in (("users", self.users, self.user_ids), ("items", self.items, self.item_ids)):
+            low = 0 if name == "users" else -1
+            if codes.size and (codes.min() < low or codes.max() >= len(ids)):
+                raise InvalidInputError(
+                    f"{name} holds codes from {codes.min()} to {codes.max()}; there are {len(ids)} ids, so give {low} "
+                    f"to {len(ids) - 1}."
+                )
+        gaps = ((self.items[:, :-1] < 0) & (self.items[:, 1:] >= 0)).any(axis=1)
+        if gaps.any():
+            raise InvalidInputError(
+                f"items has a gap (-1) inside the list of row {gaps.argmax()}. Fill at the end only."
+            )
 
     @property
     def k(self) -> int:

@@ -7,6 +7,7 @@ one number, or one number a user. :func:`audit` takes yours beside these.
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
 from headtail.metrics.auditing import Audit, Measurement, audit
 from headtail.metrics.comparison import Comparison, compare
+from headtail.metrics.describing import Description, describe
 from headtail.metrics.diversity import ilad
 from headtail.metrics.exposure import (
     coverage,
@@ -25,6 +26,7 @@ from headtail.metrics.topk import Metric, Profiles, TopK, better
 __all__ = [
     "Audit",
     "Comparison",
+    "Description",
     "Measurement",
     "Metric",
     "Profiles",
@@ -36,6 +38,7 @@ __all__ = [
     "better",
     "compare",
     "coverage",
+    "describe",
     "entropy",
     "gini",
     "group_share",

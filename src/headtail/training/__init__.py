@@ -1,0 +1,8 @@
+"""Training of embedding models, and what a trained one recommends."""
+
+from headtail.training.checkpoints import load_model, save_model
+from headtail.training.history import History
+from headtail.training.loop import fit
+from headtail.training.ranking import recommend, vectors
+
+__all__ = ["History", "fit", "load_model", "recommend", "save_model", "vectors"]

@@ -1,0 +1,211 @@
+"""The algebra of a factor pair: what can be known of ``queries @ items.T`` without ever forming it.
+
+Matrices come as numpy arrays or as tensors of any device. Tensors are recognised by their methods, so that nothing
+here imports torch. All sums run in float64 over blocks of rows, which bounds the memory whatever the number of rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._checks import finite
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Array
+
+Matrix = NDArray[np.float64]
+
+_BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
+_BLOCK_ELEMENTS_CUDA = 2**25
+
+
+def is_tensor(values: Any) -> bool:
+    """Whether `values` is a tensor, by its looks."""
+    return hasattr(values, "detach") and hasattr(values, "cpu")
+
+
+def to_numpy(values: Any) -> Array:
+    """Return values of any kind as a numpy array; tensors leave their device, bfloat16 becomes float32."""
+    if not is_tensor(values):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    try:
+        return np.asarray(values.numpy())
+    except TypeError:  # numpy has no bfloat16
+        return np.asarray(values.float().numpy())
+
+
+def as_matrix(name: str, values: Any) -> Any:
+    """Return a dense matrix of real numbers, tensors detached, anything else as a numpy array."""
+    if is_tensor(values):
+        values = values.detach()
+        real = not values.is_complex() and not values.is_sparse
+    else:
+        values = np.asarray(values)
+        real = values.dtype.kind in "fiub"
+    if not real or values.ndim != 2 or 0 in values.shape:
+        raise InvalidInputError(
+            f"{name} is a {type(values).__name__} of shape {tuple(values.shape)} and type {values.dtype}; "
+            f"give a dense matrix of real numbers, (rows, embedding_dim), with at least one row."
+        )
+    return values
+
+
+def as_pair(queries: Any, items: Any) -> tuple[Any, Any]:
+    """Return both matrices if they belong together, else say why they do not."""
+    queries, items = as_matrix("queries", queries), as_matrix("items", items)
+    if queries.shape[1] != items.shape[1]:
+        raise InvalidInputError(
+            f"queries has shape {tuple(queries.shape)} and items {tuple(items.shape)}; the second number, the "
+            f"embedding dimension, must be the same. Transpose a matrix that is (embedding_dim, rows)."
+        )
+    return queries, items
+
+
+def as_popularity(popularity: Any, n_items: int) -> Matrix:
+    """Return the interactions per item as float64, if they are one number an item, none negative and not all zero."""
+    values = to_numpy(popularity)
+    if values.shape != (n_items,) or values.dtype.kind not in "fiub":
+        raise InvalidInputError(
+            f"popularity has shape {values.shape} and type {values.dtype}; give one number for each of the {n_items} "
+            f"items, such as interactions.popularity."
+        )
+    finite("popularity", values, "Count the training interactions of each item, 0 where there are none.")
+    if (values < 0).any():
+        first = int(np.argmax(values < 0))
+        raise InvalidInputError(f"popularity is {values[first]} at item {first}; counts cannot be negative.")
+    if not values.any():
+        raise InvalidInputError("popularity is 0 for every item; give the interactions per item of the training data.")
+    return values.astype(np.float64)
+
+
+def blocks(matrix: Any) -> Iterator[tuple[slice, Any]]:
+    """Yield blocks of rows in float64: numpy arrays, or tensors on the device where a CUDA matrix lies."""
+    cuda = bool(getattr(matrix, "is_cuda", False))
+    n, width = matrix.shape
+    step = max(1, (_BLOCK_ELEMENTS_CUDA if cuda else _BLOCK_ELEMENTS) // width)
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        block = matrix[rows]
+        if cuda:
+            yield rows, block.double()
+        elif is_tensor(block):
+            yield rows, block.cpu().double().numpy()
+        else:
+            yield rows, np.ascontiguousarray(block, dtype=np.float64)
+
+
+def gram(name: str, matrix: Any, weights: Matrix | None = None) -> tuple[Matrix, Matrix]:
+    """Return ``matrix.T @ matrix`` (d, d) and ``matrix.T @ weights`` (d,), zero without weights, in one pass.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is NaN or infinite: the sums show it, and only then are the rows searched for it.
+    """
+    total: Any = 0.0
+    moment: Any = np.zeros(matrix.shape[1]) if weights is None else 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        for rows, block in blocks(matrix):
+            total = total + _square(block)
+            if weights is not None:
+                part = weights[rows]
+                moment = moment + (
+                    block.new_tensor(part) @ block if is_tensor(block) else np.einsum("i,ij", part, block)
+                )
+    total, moment = to_numpy(total), to_numpy(moment)
+    if not np.isfinite(total).all():
+        for rows, block in blocks(matrix):
+            _refuse(name, rows.start, to_numpy(block))
+        raise InvalidInputError(f"{name} holds values too large to square in float64. Scale it down.")
+    return total, moment
+
+
+def _square(block: Any) -> Any:
+    """Return ``block.T @ block``.
+
+    OpenBLAS shares each product among its threads and waits for them, which for a tall, narrow block takes longer than
+    the product, many times so on a busy machine. It leaves products of up to 2**18 multiplications to one thread.
+    """
+    n, d = block.shape
+    rows = 2**18 // d**2
+    if is_tensor(block) or not d <= rows < n:
+        return block.T @ block
+    whole = n // rows * rows
+    stack = block[:whole].reshape(-1, rows, d)
+    rest = block[whole:]
+    return np.matmul(stack.transpose(0, 2, 1), stack).sum(axis=0) + rest.T @ rest
+
+
+def _refuse(name: str, start: int, block: Array) -> None:
+    bad = ~np.isfinite(block)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InvalidInputError(
+            f"{name} holds {block[row, column]} at row {start + row}, column {column}. "
+            f"Look for a diverged training run, or an embedding that was never set."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FactorSVD:
+    """Singular value decomposition of ``queries @ items.T``, kept in the d-dimensional space of the factors.
+
+    ``queries @ left`` and ``items @ right`` hold the singular vectors in their columns; a column is zero where the
+    singular value is zero. `load` is ``items.T`` times the right singular vectors.
+    """
+
+    sigma: Matrix
+    left: Matrix
+    right: Matrix
+    load: Matrix
+    moment: Matrix
+
+
+def factor_svd(queries: Any, items: Any, weights: Matrix | None = None) -> FactorSVD:
+    """Decompose the product of a checked pair; `moment` is ``items.T @ weights`` (weights of one by default).
+
+    With Q = W B, W orthonormal and B'B = Q'Q, the product Q V' is W (B_q B_v') W', so that the decomposition of one
+    d x d matrix gives all of it.
+    """
+    (n, d), m = queries.shape, items.shape[0]
+    query_gram, _ = gram("queries", queries)
+    item_gram, moment = gram("items", items, np.ones(m) if weights is None else weights)
+    unit = _common_units(np.diag(query_gram), np.diag(item_gram))
+    query_root, item_root = _root(query_gram * np.outer(unit, unit)), _root(item_gram / np.outer(unit, unit))
+    p, sigma, rt = np.linalg.svd(query_root @ item_root.T)
+    keep = min(n, m, d)
+    p, sigma, r = p[:, :keep], sigma[:keep], rt[:keep].T
+    floor = d * np.finfo(np.float64).eps * np.linalg.norm(query_root, 2) * np.linalg.norm(item_root, 2)
+    sigma = np.where(sigma > floor, sigma, 0.0)
+    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma > 0)
+    load = (item_root.T @ r) * unit[:, None]
+    right = (query_root.T @ p) / unit[:, None]
+    return FactorSVD(sigma, load * inverse, right * inverse, load, moment)
+
+
+def _common_units(queries: Matrix, items: Matrix) -> Matrix:
+    """Return numbers that give each column of both factors the same length, multiplying one and dividing the other."""
+    both = (queries > 0) & (items > 0)
+    return np.asarray((np.where(both, items, 1.0) / np.where(both, queries, 1.0)) ** 0.25)
+
+
+def _root(square: Matrix) -> Matrix:
+    """Return B with B'B = `square`, columns first scaled to length one so that large ones do not drown small ones."""
+    scale = np.sqrt(np.diag(square))
+    scale = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(square / scale / scale[:, None])
+    # Rounding leaves the eigenvalues of missing directions at about this size instead of at zero.
+    floor = 10 * len(square) * np.finfo(np.float64).eps * values[-1]
+    roots = np.sqrt(np.where(values > floor, values, 0.0))
+    return np.asarray(roots[:, None] * vectors.T * scale)
+
+
+def times(matrix: Any, small: Matrix) -> Matrix:
+    """Return ``matrix @ small`` as a float64 numpy array, block by block."""
+    out = np.empty((matrix.shape[0], *small.shape[1:]))
+    for rows, block in blocks(matrix):
+        out[rows] = to_numpy(block @ (block.new_tensor(small) if is_tensor(block) else small))
+    return out

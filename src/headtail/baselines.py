@@ -1,0 +1,182 @@
+"""Trivial recommenders, which stand in every comparison: the most popular items, and random ones."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._checks import generator, integer
+from headtail.data import Interactions, Recommendations
+from headtail.exceptions import InvalidInputError
+from headtail.typing import RNG, Codes
+
+_BLOCK = 2**22  # cells of a block of users
+
+
+def most_popular(train: Interactions, k: int = 10, *, users: Any = None, exclude_seen: bool = True) -> Recommendations:
+    """Recommend to everyone the items with the most training interactions.
+
+    Parameters
+    ----------
+    train : Interactions
+        Counts the popularity, and says what a user has seen.
+    k : int, default 10
+        Length of the lists; a user with fewer items left gets a shorter list.
+    users : int array of shape (U,), optional
+        Codes of the users, by default all.
+    exclude_seen : bool, default True
+        Leave out what the user met in `train`.
+
+    Returns
+    -------
+    Recommendations
+        The score is the popularity; of equally popular items the one with the smaller code comes first.
+
+    Raises
+    ------
+    InvalidInputError
+        If k is not at least 1 or a user does not exist.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> train = Interactions.from_frame(pl.DataFrame({"user": [1, 2, 2, 3], "item": [10, 10, 20, 30]}))
+    >>> most_popular(train, k=2).items
+    array([[ 1,  2],
+           [ 2, -1],
+           [ 0,  1]], dtype=int32)
+    """
+    integer("k", k, low=1)
+    codes = _users(train, users)
+    order = np.argsort(-train.popularity, kind="stable").astype(np.int32)
+    found = np.full((len(codes), k), -1, dtype=np.int32)
+    if exclude_seen:
+        place = np.empty(train.n_items, dtype=np.int32)
+        place[order] = np.arange(train.n_items, dtype=np.int32)
+        rest, window = np.arange(len(codes)), 4 * k + 50
+        while len(rest):  # most users find k items among the first few; the others look further
+            window = min(window, train.n_items)
+            short = [_first_unseen(train, codes, rows, place, order, window, found) for rows in _chunks(rest, window)]
+            rest = np.concatenate(short) if window < train.n_items else rest[:0]
+            window *= 4
+    else:
+        top = order[:k]
+        found[:, : len(top)] = top
+    scores = np.where(found >= 0, train.popularity[found], np.nan).astype(np.float64)
+    return Recommendations(train.user_ids, train.item_ids, codes, found, scores)
+
+
+def random_items(
+    train: Interactions, k: int = 10, *, users: Any = None, exclude_seen: bool = True, rng: RNG = None
+) -> Recommendations:
+    """Recommend to every user k different items drawn evenly from the catalogue.
+
+    Parameters
+    ----------
+    train : Interactions
+        Gives the catalogue, items without interactions included, and says what a user has seen.
+    k : int, default 10
+        Length of the lists; a user with fewer items left gets a shorter list.
+    users : int array of shape (U,), optional
+        Codes of the users, by default all.
+    exclude_seen : bool, default True
+        Leave out what the user met in `train`.
+    rng : seed or generator, optional
+
+    Returns
+    -------
+    Recommendations
+        Without scores.
+
+    Raises
+    ------
+    InvalidInputError
+        If k is not at least 1 or a user does not exist.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> train = Interactions.from_frame(pl.DataFrame({"user": [1, 2, 2], "item": [10, 20, 30]}))
+    >>> random_items(train, k=2, rng=0).items.shape
+    (2, 2)
+    """
+    integer("k", k, low=1)
+    codes = _users(train, users)
+    random = generator(rng)
+    found = np.full((len(codes), k), -1, dtype=np.int32)
+    for rows in _chunks(np.arange(len(codes)), k):
+        if not exclude_seen:
+            found[rows] = _draw(np.full(len(rows), train.n_items), k, random)
+            continue
+        seen = train.matrix[codes[rows]]
+        n_seen = np.diff(seen.indptr)
+        found[rows] = _skip_seen(_draw(train.n_items - n_seen, k, random), seen.indices, n_seen, train.n_items)
+    return Recommendations(train.user_ids, train.item_ids, codes, found)
+
+
+def _users(train: Interactions, users: Any) -> Codes:
+    if users is None:
+        return np.arange(train.n_users, dtype=np.int32)
+    codes = np.asarray(users)
+    if codes.ndim != 1 or (len(codes) and codes.dtype.kind not in "iu"):
+        raise InvalidInputError(f"users has shape {codes.shape} and type {codes.dtype}; give a list of user codes.")
+    if len(codes) and (codes.min() < 0 or codes.max() >= train.n_users):
+        wrong = codes[(codes < 0) | (codes >= train.n_users)][0]
+        raise InvalidInputError(f"users holds {wrong}; codes go from 0 to {train.n_users - 1} (see train.user_ids).")
+    if len(np.unique(codes)) < len(codes):
+        raise InvalidInputError("users holds a user twice; each gets one list.")
+    return codes.astype(np.int32)
+
+
+def _chunks(rows: NDArray[np.intp], width: int) -> Iterator[NDArray[np.intp]]:
+    step = max(1, _BLOCK // width)
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def _first_unseen(
+    train: Interactions, codes: Codes, rows: NDArray[np.intp], place: Codes, order: Codes, window: int, found: Codes
+) -> NDArray[np.intp]:
+    """Fill the lists of `rows` from the `window` most popular items; return the rows that need to look further."""
+    k = found.shape[1]
+    seen = train.matrix[codes[rows]]
+    who = np.repeat(np.arange(len(rows)), np.diff(seen.indptr))
+    where = place[seen.indices]
+    near = where < window
+    free = np.ones((len(rows), window), dtype=bool)
+    free[who[near], where[near]] = False
+    rank = np.cumsum(free, axis=1, dtype=np.int32)
+    row, column = np.nonzero(free & (rank <= k))
+    found[rows[row], rank[row, column] - 1] = order[column]
+    return np.asarray(rows[rank[:, -1] < k])
+
+
+def _draw(sizes: NDArray[np.intp], k: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Draw k different numbers below the size of each row, in random order; -1 where a row has no more.
+
+    The j-th draw picks one of the numbers that are left by its rank among them.
+    """
+    drawn = np.full((len(sizes), k), -1, dtype=np.int64)
+    # Numbers taken so far, ascending, less their position: as many as are at most the rank lie below the pick.
+    taken = np.empty((len(sizes), 0), dtype=np.int64)
+    for j in range(min(k, int(sizes.max(initial=0)))):
+        left = sizes - j
+        rank = (random.random(len(sizes)) * left).astype(np.int64)
+        pick = rank + (taken - np.arange(j) <= rank[:, None]).sum(axis=1)
+        drawn[:, j] = np.where(left > 0, pick, -1)
+        taken = np.sort(np.column_stack([taken, pick]), axis=1)
+    return drawn
+
+
+def _skip_seen(
+    drawn: NDArray[np.int64], seen: NDArray[np.int32], n_seen: NDArray[np.intp], n_items: int
+) -> NDArray[np.int64]:
+    """Turn positions among the unseen items of each row into item codes; `seen` is ascending within a row."""
+    starts = np.cumsum(n_seen) - n_seen
+    who = np.repeat(np.arange(len(n_seen)), n_seen)
+    # As above: how many seen items lie below the position. One sorted list for all rows, kept apart by an offset.
+    keys = who * (n_items + 1) + seen - (np.arange(len(seen)) - starts[who])
+    rows = np.arange(len(n_seen))[:, None]
+    below = np.searchsorted(keys, rows * (n_items + 1) + drawn, side="right") - starts[:, None]
+    return np.where(drawn >= 0, drawn + below, -1)

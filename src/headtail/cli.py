@@ -1,0 +1,453 @@
+"""The command line: each verb is a public function, its flags are that function's parameters.
+
+Exit status: 0 when all went well, 1 when a condition of ``audit --fail-if`` was met, 2 when the input was wrong.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+from headtail.exceptions import HeadtailError, InvalidInputError, NotAvailableError
+
+if TYPE_CHECKING:
+    from headtail.data import Interactions
+    from headtail.metrics import Audit
+    from headtail.reports import Result
+
+# Nothing heavy is imported up here, so that --help comes at once.
+
+app = App(
+    name="headtail",
+    help="Measure, explain and correct popularity bias in recommender systems.",
+    version_flags=["--version"],
+    result_action="return_value",
+)
+
+Output = Annotated[Path | None, Parameter(alias="-o", help="Write a report here: .html, .md or .json.")]
+Json = Annotated[bool, Parameter(negative="", help="Print JSON for machines in place of the report.")]
+AtLeastOne = Annotated[int, Parameter(validator=Number(gte=1))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    try:
+        status = app(arguments, exit_on_error=False, print_error=True)
+    except CycloptsError:
+        return 2
+    except HeadtailError as error:
+        _console(stderr=True).print(f"[bold red]error[/] {type(error).__name__}", highlight=False)
+        print(error, file=sys.stderr)  # noqa: T201 - the message may hold brackets, which rich would read as styles
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return int(status or 0)
+
+
+@app.command
+def demo(*, output: Annotated[Path, Parameter(alias="-o")] = Path("headtail-demo"), seed: int = 0) -> None:
+    """Measure, explain and correct the popularity bias of a recommender on real data, and write a report.
+
+    Parameters
+    ----------
+    output
+        Folder for the report (HTML, Markdown, JSON), the corrected model and its recommendations.
+    seed
+        Seed of the splits and of training.
+    """
+    _require_torch("demo")
+    from headtail.demo import run_demo
+
+    run_demo(output, rng=seed, console=_console())
+
+
+@app.command
+def data(
+    file: Path,
+    *,
+    titles: Path | None = None,
+    min_rating: float | None = None,
+    k_core: int = 0,
+    duplicates: Literal["error", "first", "last", "mean"] = "error",
+    split: Literal["ratio", "leave-last", "time", "debiased"] | None = None,
+    seed: int = 0,
+    to: Path | None = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Describe a file of interactions, and convert or split it.
+
+    Parameters
+    ----------
+    file
+        CSV, TSV, Parquet or RecBole .inter; the usual column names are recognised.
+    titles
+        File with an item and a title column.
+    min_rating
+        Keep interactions with at least this rating.
+    k_core
+        Keep users and items with at least this many interactions.
+    duplicates
+        What to do with several rows of one (user, item) pair.
+    split
+        Split into training, validation and test before writing.
+    seed
+        Seed of a random split.
+    to
+        File to convert to (.csv, .tsv, .parquet, .inter); with --split a folder, which gets one Parquet file a part.
+    """
+    from headtail.data import read_interactions, write_interactions
+    from headtail.metrics import describe
+
+    if split and to is None:
+        raise InvalidInputError("--split needs --to FOLDER, where the parts are written.")
+    interactions = read_interactions(file, titles=titles, min_rating=min_rating, k_core=k_core, duplicates=duplicates)
+    if to is not None and split is None:
+        write_interactions(interactions, to)
+    elif to is not None:
+        for name, part in _split(interactions, split, seed).parts.items():
+            write_interactions(part, to / f"{name}.parquet")
+    _show(describe(interactions), output, json)
+
+
+@app.command
+def audit(
+    recs: Path,
+    train: Path,
+    *,
+    test: Path | None = None,
+    users: Path | None = None,
+    titles: Path | None = None,
+    catalogue: Path | None = None,
+    k: Annotated[list[AtLeastOne] | None, Parameter(alias="-k", negative="")] = None,
+    groups: Literal["mass", "rank", "equal-mass"] = "mass",
+    strict: bool = True,
+    n_bootstrap: int = 200,
+    fail_if: Annotated[list[str] | None, Parameter(negative="")] = None,
+    output: Output = None,
+    json: Json = False,
+) -> int:
+    """Measure popularity bias of a file of recommendations.
+
+    Parameters
+    ----------
+    recs
+        Recommendations: user, item, and rank (1 = first) or score.
+    train
+        The training interactions.
+    test
+        Held-out interactions, for accuracy.
+    users
+        A user column and others; each of those splits the users into groups that are measured apart.
+    titles
+        File with an item and a title column.
+    catalogue
+        File with the ids of all items, if more can be recommended than the training interactions show.
+    k
+        Cut-off; may be repeated. 10 and 20, as far as the lists reach.
+    groups
+        Head, mid and tail by share of interactions or of items, or five groups of equal interactions.
+    strict
+        Refuse users without training history and test interactions that are in training; otherwise note them.
+    n_bootstrap
+        Resamples for the intervals; 0 for none.
+    fail_if
+        Exit with status 1 if this holds, such as "gini@10 > 0.9"; may be repeated.
+    """
+    from headtail import metrics
+    from headtail.data import PopularityGroups, read_interactions, read_table
+
+    conditions = [_condition(text) for text in fail_if or ()]
+    grouping = {
+        "mass": PopularityGroups.by_mass,
+        "rank": PopularityGroups.by_rank,
+        "equal-mass": PopularityGroups.equal_mass,
+    }[groups]
+    result = metrics.audit(
+        read_table(recs),
+        read_interactions(train, titles=titles),
+        None if test is None else read_interactions(test),
+        k=k,
+        users=None if users is None else read_table(users),
+        groups=grouping,
+        catalogue=None if catalogue is None else _item_ids(read_table(catalogue)),
+        strict=strict,
+        n_bootstrap=n_bootstrap,
+    )
+    met = [text for text, holds in conditions if holds(result)]
+    _show(result, output, json)
+    for text in met:
+        _console(stderr=True).print(f"[bold red]failed[/] {text}", highlight=False)
+    return 1 if met else 0
+
+
+@app.command
+def spectrum(
+    model: Path | None = None,
+    *,
+    queries: Path | None = None,
+    items: Path | None = None,
+    train: Path | None = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Show how much of a model's scores is popularity: singular values and their alignment.
+
+    Parameters
+    ----------
+    model
+        Folder of a model that `headtail train` wrote.
+    queries
+        In place of a model: a .npy file of user vectors, one row a user.
+    items
+        A .npy file of item vectors, one row an item, in ascending order of the item ids of --train.
+    train
+        Training interactions, for the popularity of the items.
+    """
+    from headtail.data import read_interactions
+    from headtail.spectral import spectrum as _spectrum
+
+    if (model is None) == (queries is None) or (queries is None) != (items is None):
+        raise InvalidInputError("Give either the folder of a model, or both --queries and --items.")
+    popularity = None if train is None else read_interactions(train).popularity
+    if model is not None:
+        _require_torch("spectrum MODEL")
+        from headtail.training import load_model, vectors
+
+        factors: Any = vectors(load_model(model))
+        popularity = read_interactions(model / _INTERACTIONS).popularity if popularity is None else popularity
+    else:
+        factors = (_read_array(queries), _read_array(items))
+    _show(_spectrum(*factors, popularity=popularity), output, json)
+
+
+@app.command
+def train(
+    file: Path,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    resn: float = 0.0,
+    resn_form: Literal["linear", "sigmoid"] = "linear",
+    loss: Literal["bpr", "bce", "mse", "sampled-softmax"] = "bpr",
+    n_negatives: AtLeastOne = 1,
+    embedding_dim: AtLeastOne = 64,
+    epochs: AtLeastOne = 100,
+    batch_size: AtLeastOne = 8192,
+    lr: float = 2e-3,
+    weight_decay: float = 0.0,
+    validation: float = 0.1,
+    k: AtLeastOne = 20,
+    patience: int = 5,
+    titles: Path | None = None,
+    min_rating: float | None = None,
+    k_core: int = 0,
+    device: str | None = None,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Train matrix factorization, with ReSN against popularity bias if wished.
+
+    A run that is stopped goes on where it was when the same command is given again.
+
+    Parameters
+    ----------
+    file
+        Interactions: CSV, TSV, Parquet or RecBole .inter.
+    output
+        Folder for the model; `headtail recommend` and `headtail spectrum` read it.
+    resn
+        Weight of the spectral-norm penalty; 0 trains without.
+    resn_form
+        "linear" penalises the scores, "sigmoid" their sigmoid, as the authors' code does.
+    loss
+        Loss of a positive against its negatives.
+    n_negatives
+        Negatives a positive.
+    embedding_dim
+        Length of the vectors.
+    epochs
+        At most; training stops when the validation no longer improves.
+    batch_size
+        Pairs a step.
+    lr
+        Learning rate of Adam.
+    weight_decay
+        L2 regularization.
+    validation
+        Share of each user's interactions held out to decide when to stop; 0 trains all epochs.
+    k
+        Cut-off of the validation's NDCG.
+    patience
+        Evaluations without improvement before training stops.
+    titles
+        File with an item and a title column.
+    min_rating
+        Keep interactions with at least this rating.
+    k_core
+        Keep users and items with at least this many interactions.
+    device
+        Where to train, such as cuda.
+    seed
+        Seed of the validation split and of training.
+    """
+    _require_torch("train")
+    from headtail import losses
+    from headtail._files import check_writable
+    from headtail.data import read_interactions, write_interactions
+    from headtail.models import MF
+    from headtail.penalties import ReSN
+    from headtail.training import fit, save_model
+
+    check_writable(output)
+    interactions = read_interactions(file, titles=titles, min_rating=min_rating, k_core=k_core)
+    fitted, held_out = _hold_out(interactions, validation, seed)
+    model = MF(interactions.n_users, interactions.n_items, embedding_dim, rng=seed)
+    history = fit(
+        model,
+        fitted,
+        loss=getattr(losses, loss.replace("-", "_")),
+        n_negatives=n_negatives,
+        penalties=[ReSN(resn, form=resn_form)] if resn else [],
+        validation=held_out,
+        k=min(k, interactions.n_items),
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        patience=patience if held_out is not None else None,
+        checkpoint=output.with_name(output.name + ".checkpoint"),
+        device=device,
+        rng=seed,
+    )
+    save_model(model, output)
+    write_interactions(interactions, output / _INTERACTIONS)
+    _show(history, None, json)
+    if not json:
+        _console().print(f"Model written to {output}")
+
+
+@app.command
+def recommend(
+    model: Path,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    k: Annotated[AtLeastOne, Parameter(alias="-k")] = 20,
+    users: Path | None = None,
+    exclude_seen: bool = True,
+    device: str | None = None,
+) -> None:
+    """Write the k best items of each user.
+
+    Parameters
+    ----------
+    model
+        Folder of a model that `headtail train` wrote.
+    output
+        File for the recommendations (.parquet, .csv): user_id, item_id, rank, score.
+    k
+        Length of the lists.
+    users
+        File with the ids of the users to serve; all without it.
+    exclude_seen
+        Leave out what a user has interacted with.
+    device
+        Where to compute, such as cuda.
+    """
+    _require_torch("recommend")
+    from headtail._files import check_writable
+    from headtail.data import read_interactions, read_table, write_table
+    from headtail.training import load_model
+    from headtail.training import recommend as _recommend
+
+    check_writable(output)
+    interactions = read_interactions(model / _INTERACTIONS)
+    wanted = None if users is None else read_table(users)["user_id"].to_list()
+    lists = _recommend(load_model(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
+    write_table(lists.to_polars(), output)
+    _console().print(f"{len(lists):,} lists of {k} written to {output}")
+
+
+_INTERACTIONS = "interactions.parquet"
+
+
+def _console(*, stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _require_torch(verb: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None or find_spec("safetensors") is None:
+        raise NotAvailableError(f"`headtail {verb}` needs PyTorch. Install it with: pip install 'headtail[torch]'")
+
+
+def _show(result: "Result", output: Path | None, json: bool) -> None:
+    """Write the result to a file, if one is named, and print it."""
+    if output is not None:
+        writers = {".html": result.to_html, ".md": result.to_markdown, ".json": result.to_json}
+        if output.suffix not in writers:
+            raise InvalidInputError(f"--output {output}: the ending is not one of {', '.join(writers)}.")
+        writers[output.suffix](output)
+    if json:
+        sys.stdout.write(result.to_json())
+    else:
+        _console().print(result)
+
+
+def _split(interactions: "Interactions", rule: str, seed: int) -> Any:
+    from headtail.data import split_debiased, split_leave_last, split_ratio, split_time
+
+    if rule == "leave-last":
+        return split_leave_last(interactions)
+    if rule == "time":
+        return split_time(interactions)
+    split = split_ratio(interactions, rng=seed)
+    return split if rule == "ratio" else split_debiased(split, rng=seed)
+
+
+def _hold_out(interactions: "Interactions", share: float, seed: int) -> "tuple[Interactions, Interactions | None]":
+    from headtail.data import split_ratio
+
+    if share == 0:
+        return interactions, None
+    split = split_ratio(interactions, test=share, validation=None, rng=seed)
+    return split.train, split.test
+
+
+def _item_ids(table: Any) -> Any:
+    from headtail._frames import resolve_columns
+
+    return table[resolve_columns(table.columns, ["item_id"], what="catalogue")["item_id"]].to_list()
+
+
+def _read_array(path: Path | None) -> Any:
+    import numpy as np
+
+    from headtail.exceptions import UnreadableFileError
+
+    try:
+        return np.load(str(path), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
+
+
+def _condition(text: str) -> "tuple[str, Any]":
+    """Parse a condition such as ``gini@10 > 0.9`` into a test of an audit."""
+    import operator
+
+    match = re.fullmatch(r"\s*(\w+@\d+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
+    if match is None:
+        raise InvalidInputError(f'--fail-if {text!r} is not of the form "gini@10 > 0.9" (<, <=, > or >=).')
+    name, sign, threshold = match.groups()
+    compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[sign]
+
+    def holds(result: "Audit") -> bool:
+        return bool(compare(result[name], float(threshold)))
+
+    return text, holds

@@ -1,0 +1,249 @@
+"""Groups of items by popularity: head, mid and tail, by one of three rules."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._checks import finite, integer, nearest, number
+from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.typing import Array, Floats
+
+_TIES = "Items of equal popularity are ordered as in the catalogue, the earlier one counting as more popular."
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PopularityGroups:
+    """Items divided by popularity; made by :meth:`by_mass`, :meth:`by_rank` or :meth:`equal_mass`.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the groups, the most popular first.
+    codes : int8 array of shape (n_items,)
+        Position in `names` of each item's group.
+    rule : str
+        The rule, its cuts and how ties are broken, for reports.
+    popularity : array of shape (n_items,)
+        Training interactions of each item.
+
+    Examples
+    --------
+    >>> groups = PopularityGroups.by_mass([60, 1, 20, 10, 9])
+    >>> groups
+    PopularityGroups(head 1 item, mid 1 item, tail 3 items)
+    >>> groups.shares(groups.popularity)
+    array([0.6, 0.2, 0.2])
+    """
+
+    names: tuple[str, ...]
+    codes: NDArray[np.int8]
+    rule: str
+    popularity: Array
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {n:,} {'item' if n == 1 else 'items'}" for name, n in self.sizes.items())
+        return f"PopularityGroups({sizes})"
+
+    @classmethod
+    def by_mass(cls, popularity: Any, cuts: tuple[float, ...] = (0.2, 0.8)) -> Self:
+        """Group items by their share of the interactions.
+
+        The head is the most popular items, as few as hold at least ``cuts[0]`` of all interactions. The tail is the
+        least popular items, as few as hold at least ``1 - cuts[1]``; items without interactions belong to it. The item
+        that crosses a cut thus completes the head or the tail; should both claim it, it is the head's. The mid lies
+        between. One cut gives a head and a tail alone: with ``cuts=(0.8,)`` the head holds 80% of the interactions.
+
+        Parameters
+        ----------
+        popularity : array of shape (n_items,)
+            Training interactions of each item.
+        cuts : tuple of one or two floats in (0, 1), default (0.2, 0.8)
+            Shares of the interactions, counted from the most popular item.
+
+        Raises
+        ------
+        InvalidInputError
+            If the popularity is empty, negative, not finite or zero throughout, or the cuts do not increase in (0, 1).
+
+        References
+        ----------
+        The sets of popular and unpopular items of Ahmadov and Mansoury, RecSys 2025, section 4.
+
+        Examples
+        --------
+        >>> PopularityGroups.by_mass([60, 1, 20, 10, 9]).names
+        ('head', 'mid', 'tail')
+        """
+        popularity, cuts = _popularity(popularity), _cuts(cuts)
+        order = _most_popular_first(popularity)
+        mass = popularity[order] / popularity.sum()
+        n_head = _fewest(mass, cuts[0])
+        n_tail = len(mass) - n_head if len(cuts) == 1 else min(len(mass) - n_head, _fewest(mass[::-1], 1 - cuts[1]))
+        what = "the most popular items, as few as hold at least {:.4g}% of the training interactions"
+        return cls._from_sizes(popularity, order, n_head, n_tail, cuts, what)
+
+    @classmethod
+    def by_rank(cls, popularity: Any, cuts: tuple[float, ...] = (0.2, 0.8)) -> Self:
+        """Group items by their place in the order of popularity.
+
+        The head is the first ``cuts[0]`` of the items and the tail the last ``1 - cuts[1]``, each rounded up to whole
+        items; the mid lies between. One cut gives a head and a tail alone: ``cuts=(0.2,)`` sets the most popular fifth
+        of the catalogue against the other four fifths.
+
+        Parameters
+        ----------
+        popularity : array of shape (n_items,)
+            Training interactions of each item.
+        cuts : tuple of one or two floats in (0, 1), default (0.2, 0.8)
+            Shares of the items, counted from the most popular one.
+
+        Raises
+        ------
+        InvalidInputError
+            If the popularity is empty, negative, not finite or zero throughout, or the cuts do not increase in (0, 1).
+
+        Examples
+        --------
+        >>> PopularityGroups.by_rank([60, 1, 20, 10, 9]).sizes
+        {'head': 1, 'mid': 3, 'tail': 1}
+        """
+        popularity, cuts = _popularity(popularity), _cuts(cuts)
+        order = _most_popular_first(popularity)
+        each = np.full(len(order), 1 / len(order))
+        n_head = _fewest(each, cuts[0])
+        n_tail = len(each) - n_head if len(cuts) == 1 else min(len(each) - n_head, _fewest(each, 1 - cuts[1]))
+        return cls._from_sizes(popularity, order, n_head, n_tail, cuts, "the most popular {:.4g}% of the items")
+
+    @classmethod
+    def equal_mass(cls, popularity: Any, n: int = 5) -> Self:
+        """Divide the items into groups with about the same number of interactions each.
+
+        Starting with the least popular item, a group is filled until it holds at least 1/n of all interactions, then
+        the next one begins; what a group holds beyond its share is not deducted from the next. The groups are named
+        ``q1`` (the most popular items) to ``qn``.
+
+        Parameters
+        ----------
+        popularity : array of shape (n_items,)
+            Training interactions of each item.
+        n : int, default 5
+            Number of groups, 2 to 127.
+
+        Raises
+        ------
+        InvalidInputError
+            If the popularity is empty, negative, not finite or zero throughout, or if so few items hold the
+            interactions that a group would be empty.
+
+        References
+        ----------
+        The five groups of Lin et al., WSDM 2025.
+
+        Examples
+        --------
+        >>> PopularityGroups.equal_mass([4, 4, 1, 2, 1], n=3).sizes
+        {'q1': 1, 'q2': 1, 'q3': 3}
+        """
+        popularity, n = _popularity(popularity), integer("n", n, low=2, high=127)
+        order = _most_popular_first(popularity)
+        codes = np.zeros(len(order), dtype=np.int8)
+        rest = popularity[order] / popularity.sum()
+        for group in range(n - 1, 0, -1):
+            size = _fewest(rest[::-1], 1 / n)
+            codes[order[len(rest) - size : len(rest)]] = group
+            rest = rest[: len(rest) - size]
+            if not len(rest):
+                raise InvalidInputError(
+                    f"n={n} groups of equal popularity cannot be filled: too few of the {len(order)} items hold the "
+                    f"interactions (the most popular one {popularity.max() / popularity.sum():.0%}). Lower n."
+                )
+        rule = (
+            f"{n} groups with about the same number of training interactions each, q1 the most popular items and q{n} "
+            f"the rarest: filled from the least popular item on, a group is complete once it holds 1/{n} of all. "
+            f"{_TIES}"
+        )
+        return cls(tuple(f"q{i + 1}" for i in range(n)), codes, rule, popularity)
+
+    @classmethod
+    def _from_sizes(
+        cls, popularity: Array, order: Array, n_head: int, n_tail: int, cuts: tuple[float, ...], head: str
+    ) -> Self:
+        names = ("head", "tail") if len(cuts) == 1 else ("head", "mid", "tail")
+        codes = np.ones(len(order), dtype=np.int8)
+        codes[order[:n_head]] = 0
+        codes[order[len(order) - n_tail :]] = len(names) - 1
+        rule = f"Head: {head.format(100 * cuts[0])}. "
+        if len(cuts) == 1:
+            rule += "Tail: all others. "
+        else:
+            rule += f"Tail: {head.replace('most', 'least').format(100 * (1 - cuts[1]))}. Mid: between them. "
+        return cls(names, codes, rule + _TIES, popularity)
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """Return which items are in the group `name`, bool array of shape (n_items,)."""
+        if name not in self.names:
+            raise MissingColumnError(f"There is no popularity group {name!r}. {nearest(name, self.names)}")
+        return np.asarray(self.codes == self.names.index(name))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of items in each group."""
+        counts = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        return dict(zip(self.names, counts, strict=True))
+
+    def sum(self, values: Any) -> Floats:
+        """Return the sum of `values` (n_items,) in each group, float array of shape (n_groups,)."""
+        values = np.asarray(values)
+        if values.shape != self.codes.shape:
+            raise InvalidInputError(
+                f"values has shape {values.shape}; give one for each of the {len(self.codes)} items."
+            )
+        return np.bincount(self.codes, weights=values, minlength=len(self.names)).astype(np.float64)
+
+    def shares(self, values: Any) -> Floats:
+        """Return each group's part of the sum of `values`, float array of shape (n_groups,); NaN if the sum is 0."""
+        sums = self.sum(values)
+        total = sums.sum()
+        return sums / total if total else np.full_like(sums, np.nan)
+
+
+def _popularity(given: Any) -> Array:
+    popularity: Array = np.asarray(given)
+    if popularity.ndim != 1 or not len(popularity):
+        raise InvalidInputError(f"popularity has shape {popularity.shape}; give one count for each item, at least one.")
+    if popularity.dtype.kind not in "iuf":
+        raise InvalidInputError(
+            f"popularity is of type {popularity.dtype}; give the number of interactions of each item."
+        )
+    finite("popularity", popularity)
+    if popularity.min() < 0:
+        raise InvalidInputError(f"popularity is negative ({popularity.min()}) at {popularity.argmin()}; give counts.")
+    if not popularity.any():
+        raise InvalidInputError("popularity is 0 for all items; give the counts of the training interactions.")
+    return popularity
+
+
+def _cuts(cuts: tuple[float, ...]) -> tuple[float, ...]:
+    cuts = tuple(cuts)
+    if len(cuts) not in (1, 2):
+        raise InvalidInputError(f"cuts={cuts!r} has {len(cuts)} entries; give one or two, for example (0.2, 0.8).")
+    cuts = tuple(number("cuts", cut, low=0, high=1, low_open=True, high_open=True) for cut in cuts)
+    if len(cuts) == 2 and cuts[0] >= cuts[1]:
+        raise InvalidInputError(f"cuts={cuts!r} do not increase; give for example (0.2, 0.8).")
+    return cuts
+
+
+def _most_popular_first(popularity: Array) -> NDArray[np.int64]:
+    # A stable ascending sort of the reversed array, reversed: descending, ties by position, without negating unsigned.
+    ascending: NDArray[np.int64] = np.argsort(popularity[::-1], kind="stable")
+    order: NDArray[np.int64] = len(popularity) - 1 - ascending[::-1]
+    return order
+
+
+def _fewest(mass: Floats, share: float) -> int:
+    """Return how many of the first entries it takes to hold at least `share`."""
+    held = np.cumsum(mass)
+    # The tolerance keeps 0.1 + 0.2 from falling short of 0.3; one interaction in 1e9 is far below what is counted.
+    return min(len(mass), int(np.searchsorted(held, share - 1e-9)) + 1)

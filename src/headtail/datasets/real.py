@@ -1,0 +1,148 @@
+"""Real interactions: MovieTweetings, which comes with the package, and MovieLens, which a user downloads."""
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from headtail.data import Interactions
+from headtail.exceptions import UnreadableFileError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def movietweetings(*, k_core: int = 5, min_rating: float | None = None) -> Interactions:
+    """Return MovieTweetings: ratings of films that people posted on Twitter, with titles and times.
+
+    The set is the snapshot of 100,000 ratings (February to September 2013) by 16,554 users of 10,506 films, collected
+    and published by Simon Dooms at https://github.com/sidooms/MovieTweetings under the MIT licence, which comes with it
+    (``LICENSE.movietweetings``). Ratings go from 0 to 10.
+
+    Parameters
+    ----------
+    k_core : int, default 5
+        Keep, repeatedly, users and items with at least this many interactions; 0 keeps all. The 5-core has 4,333
+        users, 2,414 items and 68,055 interactions.
+    min_rating : float, optional
+        Keep interactions with at least this rating.
+
+    Returns
+    -------
+    Interactions
+
+    References
+    ----------
+    Dooms, De Pessemier and Martens, MovieTweetings: a movie rating dataset collected from Twitter, CrowdRec 2013.
+
+    Examples
+    --------
+    >>> movietweetings()
+    Interactions(4,333 users, 2,414 items, 68,055 interactions, density 0.65%)
+    """
+    import polars as pl
+
+    folder = resources.files("headtail.datasets")
+    ratings, titles = (
+        pl.read_parquet((folder / name).read_bytes())
+        for name in ("movietweetings.parquet", "movietweetings_titles.parquet")
+    )
+    return Interactions.from_frame(ratings, titles=titles, k_core=k_core, min_rating=min_rating)
+
+
+class _Layout(NamedTuple):
+    """How a release of MovieLens is laid out."""
+
+    ratings: str
+    films: str
+    separator: str
+    header: bool
+
+
+_LAYOUTS = (
+    _Layout("u.data", "u.item", "|", header=False),  # ml-100k
+    _Layout("ratings.dat", "movies.dat", "::", header=False),  # ml-1m, ml-10m
+    _Layout("ratings.csv", "movies.csv", ",", header=True),  # ml-20m, ml-25m, ml-32m, ml-latest
+)
+
+
+def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: float | None = None) -> Interactions:
+    r"""Read the folder of an official MovieLens release, as downloaded and unpacked.
+
+    All releases of ratings are known: ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m, ml-latest and ml-latest-small.
+    The sets themselves may not be passed on and are at https://grouplens.org/datasets/movielens/.
+
+    Parameters
+    ----------
+    folder : path
+        The unpacked folder.
+    k_core : int, default 0
+        Keep, repeatedly, users and items with at least this many interactions; 0 keeps all.
+    min_rating : float, optional
+        Keep interactions with at least this rating.
+
+    Returns
+    -------
+    Interactions
+        With ratings, timestamps and titles.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the folder or its files are missing or damaged.
+
+    References
+    ----------
+    Harper and Konstan, The MovieLens datasets: history and context, ACM TiiS 2015.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "ratings.dat").write_text("1::7::5::978300760\n2::7::3::978302109\n")
+    ...     _ = (Path(folder) / "movies.dat").write_text("7::Sabrina (1995)::Comedy\n")
+    ...     movielens(folder).item_titles.tolist()
+    ['Sabrina (1995)']
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UnreadableFileError(f"There is no folder {folder}. Give the folder of an unpacked MovieLens release.")
+    layout = next((one for one in _LAYOUTS if (folder / one.ratings).exists()), None)
+    if layout is None:
+        wanted = ", ".join(one.ratings for one in _LAYOUTS)
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise UnreadableFileError(f"{folder} has none of the files {wanted}; it holds {there}. Is it one level deeper?")
+    separator = "\t" if layout.ratings == "u.data" else layout.separator
+    ratings = _fields(folder / layout.ratings, separator, layout.header, ["user_id", "item_id", "rating", "timestamp"])
+    titles = _fields(folder / layout.films, layout.separator, layout.header, ["item_id", "title"])
+    return Interactions.from_frame(ratings, titles=titles, k_core=k_core, min_rating=min_rating)
+
+
+def _fields(path: Path, separator: str, header: bool, names: list[str]) -> "pl.DataFrame":
+    """Read the first fields of a MovieLens file under the given names."""
+    import polars as pl
+
+    kinds = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64, "title": pl.String}
+    try:
+        text = path.read_bytes()
+        if separator == "::":
+            text, separator = text.replace(b"::", b"\t"), "\t"
+        try:
+            text.decode()
+        except UnicodeDecodeError:  # the older releases
+            text = text.decode("latin-1").encode()
+        table = pl.read_csv(
+            text,
+            separator=separator,
+            has_header=header,
+            columns=list(range(len(names))),
+            infer_schema=False,
+            quote_char='"' if header else None,
+        )
+        table.columns = names
+        return table.with_columns([pl.col(name).cast(kinds[name]) for name in names])
+    except FileNotFoundError as error:
+        raise UnreadableFileError(f"There is no file {path}. Unpack the release again.") from error
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).split("\n")[0]
+        raise UnreadableFileError(f"Cannot read {path}: {reason}. Unpack the release again.") from error

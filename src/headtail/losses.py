@@ -1,0 +1,175 @@
+"""Losses of a positive item against sampled negatives: plain functions of scores.
+
+Each takes the score of the positive, ``positive`` of shape (B,), and the scores of its negatives, ``negative`` of shape
+(B, n), and returns a scalar tensor, the mean over the batch. All are written with ``softplus`` and ``logsumexp``, so
+that scores of any finite size give finite losses and gradients. Any function of the same shape can be given to
+:func:`headtail.fit`; fix a keyword with :func:`functools.partial`.
+"""
+
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from headtail._checks import choice, number
+from headtail.exceptions import InvalidInputError
+
+
+class Loss(Protocol):
+    """What :func:`headtail.fit` asks of a loss."""
+
+    def __call__(self, positive: Tensor, negative: Tensor, /) -> Tensor:
+        """Return the mean loss of scores (B,) and (B, n)."""
+        ...
+
+
+def _check(positive: Tensor, negative: Tensor) -> None:
+    if positive.ndim != 1 or negative.ndim != 2 or len(positive) != len(negative) or not negative.numel():
+        raise InvalidInputError(
+            f"positive has shape {tuple(positive.shape)} and negative {tuple(negative.shape)}; "
+            f"give (B,) and (B, n) with B and n of at least 1."
+        )
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """Bayesian personalized ranking: the positive should score above each negative.
+
+    ``mean over b, j of -log sigmoid(positive_b - negative_bj)``; range [0, inf), log 2 where scores are equal.
+    Source: Rendle et al., BPR, UAI 2009, section 4.1 (without the regularizer).
+
+    Parameters
+    ----------
+    positive : tensor of shape (B,)
+        Scores of the positive items.
+    negative : tensor of shape (B, n)
+        Scores of the negatives of each positive.
+
+    Returns
+    -------
+    tensor of shape ()
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match or are empty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(bpr(torch.tensor([1.0]), torch.tensor([[1.0]])).item(), 4)
+    0.6931
+    """
+    _check(positive, negative)
+    return softplus(negative - positive[:, None]).mean()
+
+
+def bce(positive: Tensor, negative: Tensor) -> Tensor:
+    """Binary cross-entropy: the positive is labelled 1, each negative 0.
+
+    ``mean over the B (1 + n) labelled scores x of -log sigmoid(x)`` for label 1 and ``-log sigmoid(-x)`` for label 0;
+    range [0, inf), log 2 where all scores are 0.
+
+    Parameters
+    ----------
+    positive : tensor of shape (B,)
+        Scores (logits) of the positive items.
+    negative : tensor of shape (B, n)
+        Scores of the negatives of each positive.
+
+    Returns
+    -------
+    tensor of shape ()
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match or are empty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(bce(torch.tensor([0.0]), torch.tensor([[0.0, 0.0]])).item(), 4)
+    0.6931
+    """
+    _check(positive, negative)
+    total = softplus(-positive).sum() + softplus(negative).sum()
+    return total / (positive.numel() + negative.numel())
+
+
+def mse(positive: Tensor, negative: Tensor, *, link: Literal["sigmoid", "identity"] = "sigmoid") -> Tensor:
+    """Squared error against the labels 1 (positive) and 0 (negative).
+
+    ``mean over the B (1 + n) labelled scores x of (label - mu(x))^2``; range [0, 1] for the sigmoid link, [0, inf)
+    for the identity. The sigmoid link is the base loss of the ReSN authors' experiments (Lin et al., WSDM 2025, with
+    4 negatives for each positive).
+
+    Parameters
+    ----------
+    positive : tensor of shape (B,)
+        Scores of the positive items.
+    negative : tensor of shape (B, n)
+        Scores of the negatives of each positive.
+    link : {"sigmoid", "identity"}, default "sigmoid"
+        The function mu that is put on the scores.
+
+    Returns
+    -------
+    tensor of shape ()
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match or are empty, or the link is not known.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mse(torch.tensor([0.0]), torch.tensor([[0.0]])).item()
+    0.25
+    """
+    _check(positive, negative)
+    choice("link", link, ("sigmoid", "identity"))
+    if link == "sigmoid":
+        # 1 - sigmoid(x) = sigmoid(-x), which keeps its digits where sigmoid(x) is close to 1.
+        total = (-positive).sigmoid().square().sum() + negative.sigmoid().square().sum()
+    else:
+        total = (1 - positive).square().sum() + negative.square().sum()
+    return total / (positive.numel() + negative.numel())
+
+
+def sampled_softmax(positive: Tensor, negative: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Cross-entropy of picking the positive among itself and its negatives.
+
+    ``mean over b of logsumexp([positive_b, negative_b1, ..., negative_bn] / t) - positive_b / t``; range [0, inf),
+    log(1 + n) where scores are equal. Negatives are drawn uniformly, so that the usual correction by their log
+    probability is one constant for all of them; it is left out. With one negative and t = 1 it equals :func:`bpr`.
+
+    Parameters
+    ----------
+    positive : tensor of shape (B,)
+        Scores of the positive items.
+    negative : tensor of shape (B, n)
+        Scores of the negatives of each positive.
+    temperature : float, default 1.0
+        The divisor t of the scores, above 0.
+
+    Returns
+    -------
+    tensor of shape ()
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match or are empty, or the temperature is not above 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(sampled_softmax(torch.tensor([2.0]), torch.tensor([[2.0, 2.0, 2.0]])).exp().item(), 4)
+    4.0
+    """
+    _check(positive, negative)
+    t = number("temperature", temperature, low=0, low_open=True)
+    scores = torch.cat([positive[:, None], negative], dim=1) / t  # (B, 1 + n)
+    return (scores.logsumexp(dim=1) - scores[:, 0]).mean()

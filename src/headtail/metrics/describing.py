@@ -1,0 +1,153 @@
+"""What the interactions themselves look like, before any recommender."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._stats import gini, lorenz
+from headtail.data import Interactions, PopularityGroups
+from headtail.metrics.pages import exposure_chart, groups_text, lorenz_chart
+from headtail.reports import Column, Figure, Figures, Report, Result, Table, Text
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Description(Result):
+    """Size, density and popularity of interactions; made by :func:`describe`.
+
+    Attributes
+    ----------
+    n_users, n_items, n_interactions : int
+    density : float
+        Interactions over all (user, item) pairs.
+    gini : float
+        Inequality of popularity over the items, 0 to 1.
+    activity : dict of str to float
+        Least, median and most interactions of a user.
+    popularity : dict of str to float
+        Least, median and most interactions of an item.
+    groups : PopularityGroups
+    curve : (x, y)
+        Lorenz curve of popularity: share of the interactions held by the share x of items that have least.
+    most_popular : tuple of dict
+        Items with most interactions: `item_id`, `title`, `interactions`, `share`.
+    columns : tuple of str
+        What is known of each interaction beside its user and item.
+    """
+
+    n_users: int
+    n_items: int
+    n_interactions: int
+    density: float
+    gini: float
+    activity: dict[str, float]
+    popularity: dict[str, float]
+    groups: PopularityGroups
+    curve: tuple[NDArray[np.float64], NDArray[np.float64]]
+    most_popular: tuple[dict[str, Any], ...]
+    columns: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as JSON-able values."""
+        return {
+            "kind": "description",
+            "n_users": self.n_users,
+            "n_items": self.n_items,
+            "n_interactions": self.n_interactions,
+            "density": self.density,
+            "gini": self.gini,
+            "activity": self.activity,
+            "popularity": self.popularity,
+            "groups": {"rule": self.groups.rule, "items": self.groups.sizes},
+            "curve": {"x": self.curve[0].tolist(), "y": self.curve[1].tolist()},
+            "most_popular": list(self.most_popular),
+            "columns": list(self.columns),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [{"figure": name, "value": float(getattr(self, name))} for name in
+                ("n_users", "n_items", "n_interactions", "density", "gini")]  # fmt: skip
+
+    def report(self) -> Report:
+        """Return the description as a page."""
+        items = np.array(list(self.groups.sizes.values()))
+        shares = {
+            "items": dict(zip(self.groups.names, (items / items.sum()).tolist(), strict=True)),
+            "interactions": dict(
+                zip(self.groups.names, self.groups.shares(self.groups.popularity).tolist(), strict=True)
+            ),
+        }
+        spread = [
+            {"of": "interactions of a user", **self.activity},
+            {"of": "interactions of an item", **self.popularity},
+        ]
+        return Report(
+            f"{self.n_interactions:,} interactions of {self.n_users:,} users with {self.n_items:,} items",
+            [
+                Figures([
+                    Figure("Users", self.n_users, format=",d"),
+                    Figure("Items", self.n_items, format=",d"),
+                    Figure("Interactions", self.n_interactions, format=",d"),
+                    Figure("Density", self.density, format=".2%", note="Interactions over all (user, item) pairs."),
+                    Figure("Gini of popularity", self.gini, note="Inequality of popularity over the items: 0 if "
+                           "all have as many interactions, near 1 if a few hold them all."),
+                ]),
+                Text(f"Known of each interaction: {', '.join(('user_id', 'item_id', *self.columns))}."),
+                Table([Column("of", ""), Column("least", format=",.0f"), Column("median", format=",.0f"),
+                       Column("most", format=",.0f")], spread),
+                exposure_chart(shares, "Which share of the items holds which share of the interactions."),
+                lorenz_chart({"training": self.curve}, "The dashed line is perfect equality."),
+                Text(groups_text(self.groups)),
+                Table([Column("title", "Item"), Column("interactions", "Interactions", format=",d"),
+                       Column("share", "Share", format=".2%")], self.most_popular, title="Most popular items"),
+            ],
+        )  # fmt: skip
+
+
+def describe(interactions: Interactions, *, n_items: int = 10) -> Description:
+    """Describe interactions: size, density, how unequal popularity is, and the most popular items.
+
+    Parameters
+    ----------
+    interactions : Interactions
+    n_items : int, default 10
+        Most popular items to list.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> frame = pl.DataFrame({"user_id": [1, 1, 2, 3], "item_id": ["a", "b", "a", "a"]})
+    >>> description = describe(Interactions.from_frame(frame))
+    >>> description.gini, description.most_popular[0]["interactions"]
+    (0.25, 3)
+    """
+    popularity = interactions.popularity
+    top = np.argsort(-popularity, kind="stable")[:n_items]
+    titles = interactions.item_ids if interactions.item_titles is None else interactions.item_titles
+    known = {"rating": interactions.ratings, "timestamp": interactions.timestamps, "order": interactions.order}
+
+    def spread(counts: NDArray[np.int64]) -> dict[str, float]:
+        return {"least": float(counts.min()), "median": float(np.median(counts)), "most": float(counts.max())}
+
+    return Description(
+        n_users=interactions.n_users,
+        n_items=interactions.n_items,
+        n_interactions=len(interactions),
+        density=len(interactions) / (interactions.n_users * interactions.n_items),
+        gini=gini(popularity),
+        activity=spread(interactions.activity),
+        popularity=spread(popularity),
+        groups=PopularityGroups.by_mass(popularity),
+        curve=lorenz(popularity),
+        most_popular=tuple(
+            {
+                "item_id": interactions.item_ids[i : i + 1].tolist()[0],
+                "title": str(titles[i]),
+                "interactions": int(popularity[i]),
+                "share": float(popularity[i] / len(interactions)),
+            }
+            for i in top
+        ),
+        columns=tuple(name for name, values in known.items() if values is not None),
+    )

@@ -1,0 +1,65 @@
+"""Matrix factorization."""
+
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import generator, integer
+from headtail.models.lookup import rows_of
+from headtail.typing import RNG, Vectors
+
+
+class MF(nn.Module):
+    """One vector for each user and each item; a score is their inner product. No biases.
+
+    Both tables start from Xavier's uniform distribution (Glorot and Bengio 2010), as in the ReSN authors' set-up.
+    Train it with :func:`headtail.fit`; the loss decides which of the classic models it is (BPR-MF with
+    :func:`headtail.losses.bpr`).
+
+    Parameters
+    ----------
+    n_users, n_items : int
+        Sizes of the catalogue, at least 1.
+    embedding_dim : int, default 64
+        Dimension d of the vectors, at least 1.
+    rng : int, numpy Generator or None
+        Source of the initial vectors.
+
+    Attributes
+    ----------
+    config : dict
+        The arguments that make this model again, with its class's name under ``"model"``.
+
+    Raises
+    ------
+    InvalidInputError
+        If a size is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = MF(n_users=4, n_items=6, embedding_dim=2, rng=0)
+    >>> queries, items = model(torch.tensor([0, 3]))
+    >>> queries.shape, items.shape
+    (torch.Size([2, 2]), torch.Size([6, 2]))
+    """
+
+    def __init__(self, n_users: int, n_items: int, embedding_dim: int = 64, *, rng: RNG = None) -> None:
+        super().__init__()
+        self.n_users = integer("n_users", n_users, low=1)
+        self.n_items = integer("n_items", n_items, low=1)
+        self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
+        self.config: dict[str, object] = {
+            "model": "MF",
+            "n_users": self.n_users,
+            "n_items": self.n_items,
+            "embedding_dim": self.embedding_dim,
+        }
+        self.users = nn.Parameter(torch.empty(self.n_users, self.embedding_dim))
+        self.items = nn.Parameter(torch.empty(self.n_items, self.embedding_dim))
+        source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
+        for table in (self.users, self.items):
+            nn.init.xavier_uniform_(table, generator=source)
+
+    def forward(self, users: Tensor) -> Vectors:
+        """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
+        return Vectors(rows_of(self.users, users), self.items)

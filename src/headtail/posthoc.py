@@ -1,0 +1,470 @@
+"""Corrections of a trained recommender through its two factors, without training it again.
+
+Each takes queries and items and returns :class:`~headtail.typing.Vectors` whose product is the corrected scores, so
+that any vector index serves them. The correction lives in the items (one more coordinate, or changed vectors): queries
+made later need only a 1 appended where a coordinate was added.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from headtail import _factors
+from headtail._checks import choice, finite, generator, integer, number
+from headtail._factors import Matrix
+from headtail._stats import entropy, gini
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.typing import RNG, Vectors
+
+Welfare = Literal["entropy", "alpha", "popularity"]
+
+_BLOCK_SCORES = 2**21  # scores in memory at a time
+_SETTLED, _UNSETTLED = 0.03, 0.5  # residuals at which tilt stops, and above which it warns
+
+
+def add_bias(queries: Any, items: Any, bias: Any) -> Vectors:
+    """Add a number to the scores of each item, as one more coordinate: 1 in every query, the bias in the item.
+
+    Parameters
+    ----------
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors.
+    bias : array of shape (m,)
+        What to add to the score of each item, for every user.
+
+    Returns
+    -------
+    Vectors
+        Shapes (n, d + 1) and (m, d + 1), of the kind, type and device of the input.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match or the bias is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> queries, items = add_bias(np.eye(2), np.array([[3.0, 4.0]]), [-1.0])
+    >>> queries @ items.T
+    array([[2.],
+           [3.]])
+    """
+    queries, items = _factors.as_pair(queries, items)
+    values = _factors.to_numpy(bias)
+    if values.shape != (items.shape[0],) or values.dtype.kind not in "fiub":
+        raise InvalidInputError(f"bias has shape {values.shape}; give one number for each of the {len(items)} items.")
+    finite("bias", values, "Look at where it was computed.")
+    return Vectors(_append(queries, np.ones(queries.shape[0])), _append(items, values))
+
+
+def _append(matrix: Any, column: Any) -> Any:
+    out = _empty_like(matrix, (matrix.shape[0], matrix.shape[1] + 1))
+    out[:, :-1] = matrix
+    out[:, -1] = out.new_tensor(column) if _factors.is_tensor(out) else column
+    return out
+
+
+def _empty_like(matrix: Any, shape: tuple[int, int]) -> Any:
+    """Return an empty matrix of the same kind, device and type (whole numbers become floats)."""
+    if _factors.is_tensor(matrix):
+        return (matrix if matrix.is_floating_point() else matrix.float()).new_empty(shape)
+    return np.empty(shape, dtype=matrix.dtype if matrix.dtype.kind == "f" else np.float64)
+
+
+def penalize_popularity(queries: Any, items: Any, popularity: Any, strength: float) -> Vectors:
+    """Lower the score of popular items: ``score - strength * log(1 + popularity)``.
+
+    The simplest correction, and a strong one: it belongs on every trade-off curve.
+
+    Parameters
+    ----------
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors.
+    popularity : array of shape (m,)
+        Training interactions per item.
+    strength : float
+        In the units of the scores; 0 changes nothing, a negative one favors popular items.
+
+    Returns
+    -------
+    Vectors
+        With one more coordinate, of the kind, type and device of the input.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match, or popularity is negative, all zero or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> queries, items = penalize_popularity(np.ones((1, 1)), np.ones((2, 1)), [0, 99], strength=0.5)
+    >>> (queries @ items.T).round(2)
+    array([[ 1. , -1.3]])
+    """
+    queries, items = _factors.as_pair(queries, items)
+    strength = number("strength", strength)
+    popularity = _factors.as_popularity(popularity, items.shape[0])
+    return add_bias(queries, items, -strength * np.log1p(popularity))
+
+
+def shrink(
+    queries: Any,
+    items: Any,
+    *,
+    factor: float,
+    directions: int | Sequence[int] | None = None,
+    popularity: Any = None,
+) -> Vectors:
+    """Scale some directions of the scores, by default the strongest one, and leave all others as they are.
+
+    With the decomposition of the scores into sigma_k p_k q_k', each chosen sigma_k is multiplied by `factor`; or, with
+    `popularity`, what every user's scores hold along the popularity vector is. Scores are never formed: the
+    item vectors are multiplied by a d x d matrix (or changed along one direction), in time linear in users and items.
+
+    Parameters
+    ----------
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors.
+    factor : float
+        At least 0: 1 changes nothing, 0 removes the directions, above 1 strengthens them.
+    directions : int or sequence of int, optional
+        Which directions, 0 the strongest (see :func:`headtail.spectrum`); by default 0.
+    popularity : array of shape (m,), optional
+        Instead of directions: scale along this vector, the training interactions per item.
+
+    Returns
+    -------
+    Vectors
+        The queries as they were, and items of the same shape, kind, type and device.
+
+    Raises
+    ------
+    InvalidInputError
+        If the factor is negative, a direction does not exist or is given twice, both directions and popularity are
+        given, or the factors do not match or hold values that are not finite.
+
+    References
+    ----------
+    Lin et al., WSDM 2025, penalize sigma_1 during training; this is what can be had of it afterwards.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> queries, items = shrink(np.eye(2), np.diag([3.0, 1.0]), factor=0.5)
+    >>> (queries @ items.T).round(6)
+    array([[1.5, 0. ],
+           [0. , 1. ]])
+    """
+    queries, items = _factors.as_pair(queries, items)
+    factor = number("factor", factor, low=0)
+    if popularity is None:
+        svd = _factors.factor_svd(queries, items)
+        chosen = _directions(directions, len(svd.sigma))
+        change = np.eye(items.shape[1]) - (1 - factor) * svd.right[:, chosen] @ svd.load[:, chosen].T
+        return Vectors(queries, _rewrite(items, lambda rows, block: block @ _like(change, block)))
+    if directions is not None:
+        raise InvalidInputError(f"directions={directions!r} and popularity are both given; choose one of them.")
+    popularity = _factors.as_popularity(popularity, items.shape[0])
+    unit = popularity / np.linalg.norm(popularity)
+    _, along = _factors.gram("items", items, unit)
+    lowered = (1 - factor) * along
+
+    def remove(rows: slice, block: Any) -> Any:
+        return block - _like(np.outer(unit[rows], lowered), block)
+
+    return Vectors(queries, _rewrite(items, remove))
+
+
+def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:
+    if directions is None:
+        return [0]
+    chosen = [directions] if isinstance(directions, (int, np.integer)) else list(directions)
+    for k in chosen:
+        integer("directions", k, high=n - 1)
+    if len(set(chosen)) < len(chosen):
+        raise InvalidInputError(f"directions={chosen} names a direction twice; each is scaled once.")
+    return [int(k) for k in chosen]
+
+
+def _like(values: Matrix, block: Any) -> Any:
+    return block.new_tensor(values) if _factors.is_tensor(block) else values
+
+
+def _rewrite(matrix: Any, change: Callable[[slice, Any], Any]) -> Any:
+    """Apply `change` to float64 blocks of rows and return the result in the kind and type of `matrix`."""
+    out = _empty_like(matrix, tuple(matrix.shape))
+    for rows, block in _factors.blocks(matrix):
+        new = change(rows, block)
+        out[rows] = out.new_tensor(new) if _factors.is_tensor(out) and not _factors.is_tensor(new) else new
+    return out
+
+
+# -- exposure ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TiltRound:
+    """One round of :func:`tilt`, for its `callback`.
+
+    Attributes
+    ----------
+    round : int
+        0 is the state before any bias.
+    gini : float
+        Inequality of the exposure of the items in the sampled lists under the bias that the round began with, 0 to 1.
+    entropy : float
+        Entropy of that exposure over its largest possible value, 0 to 1; 1 means equal exposure.
+    residual : float
+        Distance of the bias from the one that its own exposure calls for, over the size of the latter (both as root
+        mean square over items): 1 at round 0, 0 at the fixed point.
+    """
+
+    round: int
+    gini: float
+    entropy: float
+    residual: float
+
+
+def tilt(
+    queries: Any,
+    items: Any,
+    *,
+    strength: float,
+    k: int,
+    seen: Any = None,
+    welfare: Welfare = "entropy",
+    alpha: float = 0.5,
+    popularity: Any = None,
+    sample: int = 4000,
+    rounds: int = 20,
+    rng: RNG = 0,
+    callback: Callable[[TiltRound], None] | None = None,
+) -> Vectors:
+    """Spread the exposure that the model itself gives, by one number added to the score of each item.
+
+    Items are penalized for the slots they get in users' top-k lists, not for their popularity. With e_i the slots of
+    item i over the mean number of slots, the bias b is a fixed point: ``b_i = strength * spread * f(e_i(b))`` up to a
+    constant, which maximizes the total score of the lists plus a welfare of the exposure. `f` is, by `welfare`,
+
+    * "entropy": ``-log(e_i + c)``. At strength 0.1, an item shown 2.7 times as often as another loses a tenth of the
+      spread of the scores against it;
+    * "alpha": ``((e_i + c)**-alpha - 1) / alpha``, alpha-fairness, which cares more for the least shown items the
+      larger `alpha` is, and becomes "entropy" as it goes to 0;
+    * "popularity": ``log(t_i + c) - log(e_i + c)``, t_i the interactions of item i over the mean of all items: removes
+      only the exposure beyond what popularity earns, and often costs no accuracy.
+
+    c is 0.03, or one slot of the sample if that is more. `spread` is the standard deviation of a user's scores over all
+    items (root mean square over the sampled users), so that the same strength means the same for scores of any scale.
+    Each round counts the exposure under the present bias and moves every item's bias part of the way to its target; an
+    item that oscillates moves half as far from then on. The cost is that of scoring `sample` users once a round,
+    whatever the number of users.
+
+    Parameters
+    ----------
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors; a row of the queries is a user.
+    strength : float
+        At least 0; 0 changes nothing. Useful values lie between 0.02 and 1; choose on validation.
+    k : int
+        Length of the lists whose exposure counts.
+    seen : Interactions or sparse matrix of shape (n, m), optional
+        Training interactions, which are not recommended again. Without it nothing is left out.
+    welfare : {"entropy", "alpha", "popularity"}, default "entropy"
+    alpha : float, default 0.5
+        Above 0, up to 2; for "alpha" only.
+    popularity : array of shape (m,), optional
+        For "popularity" only: training interactions per item, by default counted from `seen`.
+    sample : int, default 4000
+        Users, drawn without replacement, whose lists are counted. About 1,000 suffice for some thousands of items; the
+        more items, the more users.
+    rounds : int, default 20
+        Rounds at most; it stops when the residual (see :class:`TiltRound`) is below 0.03.
+    rng : seed or generator, default 0
+        Draws the sample.
+    callback : callable, optional
+        Called with a :class:`TiltRound` before every round and once after the last; ``history.append`` keeps them.
+
+    Returns
+    -------
+    Vectors
+        With one more coordinate, of the kind, type and device of the input; ``items[:, -1]`` is the bias, of mean 0.
+
+    Warns
+    -----
+    UserWarning
+        If the bias has not settled, or an earlier round spread exposure wider: a larger strength is then of no use.
+
+    Raises
+    ------
+    InvalidInputError
+        If a shape does not match, a number is out of range, all items score the same for every user, or "popularity"
+        has neither `popularity` nor `seen`.
+
+    Notes
+    -----
+    Derived for headtail. The bias is the dual variable of exposure constraints, as in P-MMF (Xu et al., WWW 2023), and
+    the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021). An item that is new
+    since has no bias: give it that of the least shown items, the largest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> queries, items = rng.normal(size=(200, 8)) + 0.5, rng.normal(size=(50, 8))
+    >>> history = []
+    >>> tilted = tilt(queries, items, strength=0.3, k=5, callback=history.append)
+    >>> history[0].gini > history[-1].gini, tilted.items.shape
+    (True, (50, 9))
+    """
+    queries, items = _factors.as_pair(queries, items)
+    (n, _), m = queries.shape, items.shape[0]
+    strength = number("strength", strength, low=0)
+    integer("k", k, low=1, high=m)
+    integer("sample", sample, low=1)
+    integer("rounds", rounds, low=1)
+    choice("welfare", welfare, ("entropy", "alpha", "popularity"))
+    alpha = number("alpha", alpha, low=0, high=2, low_open=True)
+    matrix = _seen(seen, n, m)
+    random = generator(rng)
+    users = np.sort(random.choice(n, sample, replace=False)) if sample < n else np.arange(n)
+    q, v, spread = _standardized(queries, items, users)
+    earned = _earned(popularity, matrix, m) if welfare == "popularity" else None
+    removed = None if matrix is None else matrix[users]
+    if strength == 0:
+        return add_bias(queries, items, np.zeros(m))
+    goal = _Goal(welfare, alpha, max(0.03, m / (len(users) * k)), earned)
+    bias, history = np.zeros(m), []
+    for present, state in _rounds(lambda b: _exposure(q, v, b, removed, k), goal, strength, rounds, m):
+        bias = present
+        history.append(state)
+        if callback is not None:
+            callback(state)
+    _warn(history, strength, spreading=welfare != "popularity")
+    return add_bias(queries, items, strength * spread * bias)
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """The bias, in units of the strength, that an exposure calls for."""
+
+    welfare: str
+    alpha: float
+    floor: float
+    earned: Matrix | None
+
+    @property
+    def slope(self) -> float:
+        """How much faster than the logarithm the bias answers to exposure, for items between never shown and mean."""
+        return float(self.floor ** (-self.alpha / 2)) if self.welfare == "alpha" else 1.0
+
+    def __call__(self, slots: Matrix) -> Matrix:
+        relative = slots / slots.mean() + self.floor
+        if self.welfare == "alpha":
+            called = (relative**-self.alpha - 1) / self.alpha
+        else:
+            called = -np.log(relative)
+            if self.earned is not None:
+                called = called + np.log(self.earned + self.floor)
+        return np.asarray(called - called.mean())
+
+
+def _rounds(
+    exposure: Callable[[Matrix], Matrix], goal: _Goal, strength: float, rounds: int, m: int
+) -> Iterator[tuple[Matrix, TiltRound]]:
+    """Yield the bias, in units of strength and spread, and its state at each round."""
+    bias, before = np.zeros(m), np.zeros(m)
+    # The stronger the tilt, the more exposure answers to a step: start with one that does not overshoot.
+    step = np.full(m, 1 / (2 + 8 * strength * goal.slope))
+    for i in range(rounds + 1):
+        slots = exposure(strength * bias)
+        called = goal(slots)
+        gap, size = called - bias, float(np.linalg.norm(called))
+        residual = float(np.linalg.norm(gap)) / size if size > 0 else 0.0
+        yield bias, TiltRound(i, gini(slots), entropy(slots) / np.log(max(m, 2)), residual)
+        if residual < _SETTLED:
+            return
+        step = np.where(gap * before < 0, step / 2, step)
+        bias, before = bias + step * gap, gap
+        bias -= bias.mean()
+
+
+def _warn(history: list[TiltRound], strength: float, spreading: bool) -> None:
+    last, widest = history[-1], min(history, key=lambda state: state.gini)
+    recent = [state.gini for state in history[-4:]]
+    if spreading and last.gini > widest.gini + 0.02:
+        problem = (
+            f"round {widest.round} spread exposure wider (Gini {widest.gini:.3f}) than the last one ({last.gini:.3f}), "
+            f"so that more strength will not spread it further. Lower the strength"
+        )
+    elif last.residual > _UNSETTLED or max(recent) - min(recent) > 0.01:
+        problem = (
+            f"the bias has not settled after {last.round} rounds (residual {last.residual:.2f}, Gini of the last "
+            f"rounds {min(recent):.3f} to {max(recent):.3f}). Give more rounds, or a lower strength if they do not help"
+        )
+    else:
+        return
+    warnings.warn(f"tilt with strength={strength:g}: {problem}.", UserWarning, stacklevel=3)
+
+
+def _seen(seen: Any, n: int, m: int) -> sp.csr_array | None:
+    if seen is None:
+        return None
+    matrix = seen.matrix if isinstance(seen, Interactions) else seen
+    if not sp.issparse(matrix) or matrix.shape != (n, m):
+        shape = getattr(matrix, "shape", None)
+        raise InvalidInputError(
+            f"seen is a {type(seen).__name__} of shape {shape}; give Interactions or a sparse matrix of shape "
+            f"({n}, {m}), one row for each query and one column for each item."
+        )
+    return sp.csr_array(matrix)
+
+
+def _earned(popularity: Any, seen: sp.csr_array | None, m: int) -> Matrix:
+    """Return the exposure that popularity earns, relative to the mean."""
+    if popularity is None:
+        if seen is None:
+            raise InvalidInputError("welfare='popularity' needs popularity=, or seen= to count it from.")
+        popularity = np.bincount(seen.indices, minlength=m)
+    values = _factors.as_popularity(popularity, m)
+    return np.asarray(values / values.mean())
+
+
+def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float]:
+    """Return the sampled queries over the spread of their scores, and all items, in float32; and the spread."""
+    m = items.shape[0]
+    if not _factors.is_tensor(queries):
+        sampled = queries[users]
+    else:
+        sampled = queries[queries.new_tensor(users, dtype=None).long()] if len(users) < len(queries) else queries
+    chosen = _factors.to_numpy(sampled).astype(np.float64)
+    finite("queries", chosen, "Look for a diverged training run.")
+    square, total = _factors.gram("items", items, np.ones(m))
+    covariance = square / m - np.outer(total / m, total / m)
+    spread = float(np.sqrt(max(0.0, np.einsum("ud,de,ue->u", chosen, covariance, chosen, optimize=True).mean())))
+    if spread <= 1e-12 * np.sqrt((chosen**2).sum(1).mean() * np.trace(square) / m):
+        raise InvalidInputError("all items score the same for every sampled user; there is no order to tilt.")
+    return (chosen / spread).astype(np.float32), _factors.to_numpy(items).astype(np.float32), spread
+
+
+def _exposure(queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None, k: int) -> Matrix:
+    """Count in how many users' top k each item is; items tied at the last place all count."""
+    m = len(items)
+    counts = np.zeros(m)
+    step = max(1, _BLOCK_SCORES // m)
+    added = bias.astype(np.float32)
+    for start in range(0, len(queries), step):
+        scores = queries[start : start + step] @ items.T
+        scores += added
+        if seen is not None:
+            rows = seen[start : start + step]
+            scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
+        last = np.partition(scores, m - k, axis=1)[:, m - k : m - k + 1]
+        counts += (scores >= np.maximum(last, np.finfo(np.float32).min)).sum(axis=0)
+    return counts

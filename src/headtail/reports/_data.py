@@ -1,0 +1,50 @@
+"""The data of a chart as a table."""
+
+from headtail.reports._values import Row, Value
+from headtail.reports.blocks import Chart, Column, Table
+
+
+def data_table(chart: Chart, limit: int) -> tuple[Table, int]:
+    """Return the data of a chart as a table of at most about `limit` rows, and how many rows there are in all.
+
+    Lines and bars are spread to one column a series where x and series name every row; the rows kept are evenly spaced.
+    """
+    table = _spread(chart) or _flat(chart)
+    n = len(table.rows)
+    if n <= limit:
+        return table, n
+    kept = sorted({round(i * (n - 1) / (limit - 1)) for i in range(limit)})
+    return Table(table.columns, [table.rows[i] for i in kept]), n
+
+
+def _spread(chart: Chart) -> Table | None:
+    names = list(dict.fromkeys(row[chart.color] for row in chart.rows)) if chart.color else []
+    pairs = {(row[chart.x], row[chart.color]) for row in chart.rows} if chart.color else set()
+    if chart.kind == "scatter" or chart.low or len(names) < 2 or len(pairs) < len(chart.rows):
+        return None
+    cells: dict[Value, dict[str, Value]] = {}
+    for row in chart.rows:
+        # Series may be called anything, so their columns are numbered.
+        cells.setdefault(row[chart.x], {"x": row[chart.x]})[f"y{names.index(row[chart.color or ''])}"] = row[chart.y]
+    columns = [Column("x", chart.x_label or chart.x, chart.x_format)]
+    columns += [Column(f"y{i}", str(name), chart.y_format) for i, name in enumerate(names)]
+    return Table(columns, list(cells.values()))
+
+
+def _flat(chart: Chart) -> Table:
+    rows: list[Row] = []
+    for row in chart.rows:
+        cells = {"x": row[chart.x], "y": row[chart.y]}
+        for key, name in (("c", chart.color), ("t", chart.label), ("lo", chart.low), ("hi", chart.high)):
+            if name:
+                cells[key] = row[name]
+        if chart.chosen:
+            cells["chosen"] = "chosen" if row[chart.chosen] else ""
+        rows.append(cells)
+    columns = [Column("c", chart.color)] if chart.color else []
+    columns += [Column("t", chart.label)] if chart.label and chart.label != chart.color else []
+    columns.append(Column("x", chart.x_label or chart.x, chart.x_format))
+    low, high = ("lo", "hi") if chart.low else (None, None)
+    columns.append(Column("y", chart.y_label or chart.y, chart.y_format, low=low, high=high))
+    columns += [Column("chosen", "chosen")] if chart.chosen else []
+    return Table(columns, rows)

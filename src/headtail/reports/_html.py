@@ -1,0 +1,224 @@
+"""Reports as HTML: the document is turned into plain values here, and the templates lay these out."""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import metadata, resources
+from typing import TYPE_CHECKING, Any
+
+from headtail.reports import _prose
+from headtail.reports._data import data_table
+from headtail.reports._grid import Cell, grid, is_missing
+from headtail.reports._series import Styles, series_of
+from headtail.reports._values import is_number, minus, show, show_interval
+from headtail.reports.blocks import (
+    Block,
+    Chart,
+    Column,
+    Figure,
+    Figures,
+    Report,
+    Section,
+    Table,
+    Text,
+    definitions,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+View = dict[str, Any]
+
+DATA_ROWS = 200
+PATHS = {
+    "circle": "M4.5,0A4.5,4.5,0,1,1,-4.5,0A4.5,4.5,0,1,1,4.5,0",
+    "square": "M-4,-4H4V4H-4Z",
+    "triangle-up": "M0,-4.5L5,4H-5Z",
+    "diamond": "M0,-5.5L4.5,0L0,5.5L-4.5,0Z",
+    "triangle-down": "M0,4.5L5,-4H-5Z",
+    "triangle-right": "M4.5,0L-4,5V-5Z",
+    "cross": "M-5,-1.7H-1.7V-5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5Z",
+}
+
+
+def page(report: Report) -> str:
+    """Return a page that stands alone."""
+    view = _View(report, prefix="").whole()
+    sections = [block for block in view["blocks"] if block["kind"] in ("section", "definitions")]
+    toc = sections if len(sections) > 2 else []
+    return _environment().get_template("page.html.jinja").render(view, toc=toc, version=_version())
+
+
+def fragment(report: Report) -> str:
+    """Return an element for a notebook; its ids start with a digest of the report, so that reports can share a page."""
+    digest = hashlib.sha256(json.dumps(report.to_dict()).encode()).hexdigest()[:8]
+    view = _View(report, prefix=f"ht-{digest}-").whole()
+    return _environment().get_template("notebook.html.jinja").render(view)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> "Environment":
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    return Environment(
+        loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def _file(name: str) -> str:
+    return resources.files("headtail.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("headtail")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+class _View:
+    """Builds the values that the templates lay out; keeps the ids that have been given away."""
+
+    def __init__(self, report: Report, prefix: str) -> None:
+        self.report = report
+        self.prefix = prefix
+        self.styles = Styles(report.blocks)
+        self.terms = definitions(report)
+        self.used: set[str] = set()
+
+    def whole(self) -> View:
+        from markupsafe import Markup
+
+        blocks = [self._block(block, level=2) for block in self.report.blocks]
+        if self.terms:
+            entries = [
+                {"id": self._term_id(i), "term": term, "html": Markup(_prose.to_inline_html(note))}
+                for i, (term, note) in enumerate(self.terms)
+            ]
+            title = "Definitions"
+            blocks.append({"kind": "definitions", "id": self._id(title), "title": title, "entries": entries})
+        lede = Markup(_prose.to_html(self.report.lede)) if self.report.lede else ""
+        return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(_file("report.css"))}
+
+    def _id(self, title: str) -> str:
+        plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+        slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "section"
+        n, free = 1, slug
+        while free in self.used:
+            n, free = n + 1, f"{slug}-{n + 1}"
+        self.used.add(free)
+        return self.prefix + free
+
+    def _term_id(self, position: int) -> str:
+        return f"{self.prefix}definition-{position + 1}"
+
+    def _href(self, entry: Figure | Column) -> str:
+        return self._term_id(self.terms.index((entry.label, entry.note))) if entry.note else ""
+
+    def _block(self, block: Block, level: int) -> View:
+        from markupsafe import Markup
+
+        if isinstance(block, Text):
+            return {"kind": "text", "html": Markup(_prose.to_html(block.markdown))}
+        if isinstance(block, Figures):
+            return {"kind": "figures", "figures": [self._figure(figure) for figure in block.figures]}
+        if isinstance(block, Table):
+            return {"kind": "table", **self._heading(block), **self._table(block)}
+        if isinstance(block, Chart):
+            return self._chart(block)
+        return self._section(block, level)
+
+    def _section(self, block: Section, level: int) -> View:
+        name = self._id(block.title)
+        inner = [self._block(one, min(level + 1, 4)) for one in block.blocks]
+        return {"kind": "section", "id": name, "title": block.title, "level": level, "blocks": inner}
+
+    def _figure(self, figure: Figure) -> View:
+        return {
+            "label": figure.label,
+            "value": minus(show(figure.value, figure.format)) if is_number(figure.value) else show(figure.value),
+            "words": isinstance(figure.value, str),
+            "interval": minus(show_interval(figure.low, figure.high, figure.format)),
+            "note": figure.note,
+            "href": self._href(figure),
+        }
+
+    def _heading(self, block: Table | Chart) -> View:
+        from markupsafe import Markup
+
+        return {"title": block.title, "caption": Markup(_prose.to_inline_html(block.caption)) if block.caption else ""}
+
+    def _table(self, table: Table, name: str = "") -> View:
+        written = grid(table)
+        columns = [
+            {"label": column.label, "note": column.note, "href": self._href(column), "numeric": numeric}
+            for column, numeric in zip(table.columns, written.numeric, strict=True)
+        ]
+        rows = [
+            [_cell(cell, numeric) for cell, numeric in zip(row, written.numeric, strict=True)] for row in written.rows
+        ]
+        marked = any(cell.best for row in written.rows for cell in row)
+        return {"columns": columns, "rows": rows, "marked": marked, "label": name or table.title}
+
+    def _chart(self, chart: Chart) -> View:
+        from markupsafe import Markup
+
+        from headtail.reports import _svg
+
+        styles = self.styles.of(series_of(chart))
+        wide, narrow = (_svg.draw(chart, styles, frame) for frame in (_svg.WIDE, _svg.NARROW))
+        table, n = data_table(chart, DATA_ROWS)
+        shown = len(table.rows)
+        summary = f"Data: {n:,} row{'s' * (n != 1)}" if shown == n else f"Data: {shown:,} of {n:,} rows, evenly spaced"
+        return {
+            "kind": "chart",
+            **self._heading(chart),
+            "description": describe(chart),
+            "legend": _legend(chart, self.styles),
+            "labelled": wide.labelled,
+            "wide": Markup(wide.svg),
+            "narrow": Markup(narrow.svg),
+            "summary": summary,
+            "data": self._table(table, f"Data of {chart.title or chart.y_label}"),
+        }
+
+
+def _legend(chart: Chart, styles: Styles) -> list[View]:
+    names = list(series_of(chart))
+    if len(names) < 2:
+        return []
+    marker = chart.kind == "scatter" or (chart.kind == "line" and max(map(len, series_of(chart).values())) <= 30)
+    return [
+        {
+            "name": name,
+            "color": style.css,
+            "line": chart.kind == "line" or chart.connect,
+            "path": PATHS["square"] if chart.kind == "bar" else PATHS[style.marker] if marker else "",
+        }
+        for name, style in styles.of(names).items()
+    ]
+
+
+def describe(chart: Chart) -> str:
+    """Say in a sentence what a chart shows."""
+    kind = {"line": "Line chart", "bar": "Bar chart", "scatter": "Scatter chart"}[chart.kind]
+    names = [name for name in series_of(chart) if name]
+    of = f", for {', '.join(_first(names))}" if names else ""
+    title = f"{chart.title}. " if chart.title else ""
+    return f"{title}{kind} of {chart.y_label or chart.y} by {chart.x_label or chart.x}{of}."
+
+
+def _first(names: Sequence[str], n: int = 8) -> list[str]:
+    return [*names[:n], f"and {len(names) - n} more"] if len(names) > n else list(names)
+
+
+def _cell(cell: Cell, numeric: bool) -> View:
+    classes = " ".join(
+        name for name, holds in
+        (("ht-number", numeric), ("ht-best", cell.best), ("ht-missing", is_missing(cell))) if holds
+    )  # fmt: skip
+    text = minus(cell.text) if numeric else cell.text
+    return {"text": text, "interval": minus(cell.interval), "best": cell.best, "classes": classes}

@@ -1,0 +1,78 @@
+"""Reports as Markdown, with charts as tables of their data."""
+
+import re
+
+from headtail.reports._data import data_table
+from headtail.reports._grid import Cell, grid
+from headtail.reports._values import show, show_interval
+from headtail.reports.blocks import Block, Chart, Figures, Report, Section, Table, Text, definitions
+
+DATA_ROWS = 25
+
+
+def to_markdown(report: Report) -> str:
+    """Return the report as Markdown with tables."""
+    parts = [f"# {plain(report.title)}", _prose(report.lede)]
+    for block in report.blocks:
+        parts += _block(block, 2)
+    terms = definitions(report)
+    if terms:
+        parts += ["## Definitions", "\n".join(f"- **{plain(term)}**: {_prose(note)}" for term, note in terms)]
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def plain(text: str) -> str:
+    """Return `text` so that Markdown shows it as it is, on one line."""
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text).replace("<", "&lt;")
+
+
+def _prose(text: str) -> str:
+    """Return Markdown in which HTML is shown and not run (inside code it never is)."""
+    parts = re.split(r"(`+[^`]+`+)", text)
+    return "".join(part if i % 2 else part.replace("<", "&lt;") for i, part in enumerate(parts))
+
+
+def _block(block: Block, level: int) -> list[str]:
+    if isinstance(block, Text):
+        return [_prose(block.markdown)]
+    if isinstance(block, Section):
+        inner = [part for one in block.blocks for part in _block(one, min(level + 1, 6))]
+        return [f"{'#' * level} {plain(block.title)}", *inner]
+    if isinstance(block, Figures):
+        rows = [
+            [Cell(figure.label), Cell(show(figure.value, figure.format)),
+             Cell(show_interval(figure.low, figure.high, figure.format))]
+            for figure in block.figures
+        ]  # fmt: skip
+        some = any(row[2].text for row in rows)
+        return [_rows(["Figure", "Value", "Interval"][: 2 + some], [False, True, True], rows)]
+    title = f"**{plain(block.title)}**" if block.title else ""
+    if isinstance(block, Table):
+        return [title, _prose(block.caption), _table(block)]
+    return [title, _prose(block.caption), *_chart(block)]
+
+
+def _chart(chart: Chart) -> list[str]:
+    table, n = data_table(chart, DATA_ROWS)
+    said = f"{chart.y_label or chart.y} by {chart.x_label or chart.x}"
+    if len(table.rows) < n:
+        said += f"; {len(table.rows)} of {n:,} rows, evenly spaced"
+    return [f"*{plain(said)}*", _table(table)]
+
+
+def _table(table: Table) -> str:
+    written = grid(table)
+    return _rows(written.headings, written.numeric, written.rows)
+
+
+def _rows(headings: list[str], numeric: list[bool], rows: list[list[Cell]]) -> str:
+    rule = ["---:" if right else ":---" for right in numeric[: len(headings)]]
+    lines = [[plain(heading) for heading in headings], rule]
+    lines += [[_cell(cell) for cell in row[: len(headings)]] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(cell: Cell) -> str:
+    text = f"**{plain(cell.text)}**" if cell.best else plain(cell.text)
+    return f"{text} ({cell.interval})" if cell.interval else text

@@ -1,0 +1,230 @@
+"""Reports in the terminal, with rich."""
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from headtail.reports import _prose
+from headtail.reports._grid import Grid, grid, is_missing
+from headtail.reports._series import Styles
+from headtail.reports._terminal_charts import chart_lines
+from headtail.reports._values import show, show_interval
+from headtail.reports.blocks import Block, Chart, Figures, Report, Section, Table, Text, definitions
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+    from rich.console import RenderableType
+    from rich.text import Text as RichText
+
+BRIEF_ROWS = 20
+FOLDED = 24  # cells that a column of text keeps, however little room there is
+
+
+def to_text(report: Report, width: int, *, brief: bool = False) -> str:
+    """Return the report as plain text; a brief one has no prose, charts and definitions."""
+    from rich.console import Console
+
+    out = io.StringIO()
+    # Without the environment: the same report is the same text in any terminal.
+    console = Console(file=out, width=width, color_system=None, force_terminal=False, legacy_windows=False, _environ={})
+    for part in _brief(report, width) if brief else renderables(report, width):
+        console.print(part)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def renderables(report: Report, width: int) -> "Iterator[RenderableType]":
+    """Yield what rich prints for a report."""
+    from rich.padding import Padding
+    from rich.text import Text as RichText
+
+    styles = Styles(report.blocks)
+    yield RichText(report.title, style="bold")
+    if report.lede:
+        yield _spans(_prose.inline_tokens(report.lede), "dim")
+    yield ""
+    for block in report.blocks:
+        yield from _block(block, width, styles)
+    terms = definitions(report)
+    if terms:
+        yield from _heading("Definitions")
+        for term, note in terms:
+            yield RichText(term, style="bold")
+            yield Padding(_spans(_prose.inline_tokens(note), "dim"), (0, 0, 0, 2))
+
+
+def _brief(report: Report, width: int) -> "Iterator[RenderableType]":
+    def shown(blocks: Iterable[Block]) -> list[Block]:
+        kept: list[Block] = []
+        for block in blocks:
+            if isinstance(block, Section):
+                inner = shown(block.blocks)
+                kept += [Section(block.title, inner)] if inner else []
+            elif isinstance(block, (Figures, Table)):
+                kept.append(block)
+        return kept
+
+    for block in shown(report.blocks):
+        yield from _block(block, width, Styles(()), BRIEF_ROWS)
+
+
+def _heading(title: str) -> "Iterator[RenderableType]":
+    from rich.rule import Rule
+    from rich.text import Text as RichText
+
+    yield Rule(RichText(title, style="bold"), align="left", style="dim", characters="─")
+
+
+def _block(block: Block, width: int, styles: Styles, limit: int | None = None) -> "Iterator[RenderableType]":
+    from rich.text import Text as RichText
+
+    if isinstance(block, Section):
+        yield from _heading(block.title)
+        for one in block.blocks:
+            yield from _block(one, width, styles, limit)
+        return
+    if isinstance(block, Text):
+        yield from _paragraphs(block.markdown)
+    elif isinstance(block, Figures):
+        yield _figures(block)
+    else:
+        if block.title:
+            yield RichText(block.title, style="bold")
+        if block.caption:
+            yield _spans(_prose.inline_tokens(block.caption), "dim")
+        if isinstance(block, Chart):
+            yield from chart_lines(block, width, styles)
+        else:
+            yield from _table(block, width, limit)
+    yield ""
+
+
+def _paragraphs(markdown: str) -> "Iterator[RenderableType]":
+    from rich.padding import Padding
+    from rich.text import Text as RichText
+
+    depth, bullets = 0, [""]
+    first = True
+    for token in _prose.tokens(markdown):
+        if token.type in ("bullet_list_open", "ordered_list_open"):
+            depth += 1
+            bullets.append("")
+        elif token.type in ("bullet_list_close", "ordered_list_close"):
+            depth -= 1
+            bullets.pop()
+        elif token.type == "list_item_open":
+            bullets[-1] = f"{token.info}. " if token.info else "• "
+        elif token.type == "paragraph_open" and not depth and not first:
+            yield ""
+        elif token.type == "fence":
+            yield Padding(RichText(token.content.rstrip("\n")), (0, 0, 0, 4))
+        elif token.type == "inline":
+            text = RichText(bullets[-1]) + _spans(token.children or [], "")
+            yield Padding(text, (0, 0, 0, 2 * depth)) if depth else text
+            bullets[-1] = " " * len(bullets[-1])
+            first = False
+
+
+def _spans(tokens: "Iterable[Token]", style: str) -> "RichText":
+    from rich.text import Text as RichText
+
+    text, stack = RichText(style=style), [""]
+    opened = {"strong_open": "bold", "em_open": "italic", "link_open": "underline"}
+    target = ""
+    for token in tokens:
+        if token.type in opened:
+            stack.append(f"{stack[-1]} {opened[token.type]}".strip())
+            target = str(token.attrs.get("href", "")) or target
+        elif token.type.endswith("_close"):
+            stack.pop()
+            if token.type == "link_close" and target:
+                text.append(f" ({target})", style="dim")
+        elif token.type == "code_inline":
+            text.append(token.content, style=f"{stack[-1]} cyan".strip())
+        elif token.type in ("softbreak", "hardbreak"):
+            text.append(" " if token.type == "softbreak" else "\n")
+        else:
+            text.append(token.content, style=stack[-1] or None)
+    return text
+
+
+def _figures(block: Figures) -> "RenderableType":
+    from rich.table import Table as RichTable
+    from rich.text import Text as RichText
+
+    table = RichTable.grid(padding=(0, 3, 0, 0))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    for figure in block.figures:
+        ends = show_interval(figure.low, figure.high, figure.format)
+        value = RichText(show(figure.value, figure.format), style="bold")
+        table.add_row(RichText(figure.label), value, RichText(ends, style="dim"))
+    return table
+
+
+def _table(table: Table, width: int, limit: int | None) -> "Iterator[RenderableType]":
+    from rich.text import Text as RichText
+
+    n = len(table.rows)
+    written = grid(Table(table.columns, table.rows[:limit])) if table.rows else grid(table)
+    for i, columns in enumerate(_parts(written, width)):
+        if i:
+            yield ""
+        yield _rich_table(written, columns)
+    if limit is not None and n > limit:
+        yield RichText(f"... and {n - limit:,} more rows", style="dim")
+
+
+def _widths(written: Grid) -> list[int]:
+    from rich.cells import cell_len
+
+    def cell_width(text: str, interval: str) -> int:
+        return cell_len(text) + (cell_len(interval) + 1 if interval else 0)
+
+    return [
+        max([cell_len(heading), *(cell_width(row[i].text, row[i].interval) for row in written.rows)])
+        for i, heading in enumerate(written.headings)
+    ]
+
+
+def _parts(written: Grid, width: int) -> list[list[int]]:
+    """Split the columns so that each part fits the width; every part starts with the first column."""
+    widths = _widths(written)
+    needs = [w if right else min(w, FOLDED) for w, right in zip(widths, written.numeric, strict=True)]
+    parts, used = [[0]], needs[0]
+    for i in range(1, len(needs)):
+        if used + needs[i] + 3 > width and len(parts[-1]) > 1:
+            parts.append([0])
+            used = needs[0]
+        parts[-1].append(i)
+        used += needs[i] + 3
+    return parts
+
+
+def _rich_table(written: Grid, columns: list[int]) -> "RenderableType":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text as RichText
+
+    table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    widths = _widths(written)
+    for i in columns:
+        right = written.numeric[i]
+        least = widths[i] if right else min(widths[i], FOLDED)
+        table.add_column(
+            RichText(written.headings[i]),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold",
+            min_width=least,
+        )
+    for row in written.rows:
+        cells = []
+        for i in columns:
+            cell = row[i]
+            text = RichText(cell.text, style="bold green" if cell.best else "dim" if is_missing(cell) else "")
+            if cell.interval:
+                text.append(f" {cell.interval}", style="not bold dim")
+            cells.append(text)
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,158 @@
+"""Values of cells and figures: cleaned on the way in, written as text on the way out."""
+
+import datetime as dt
+import math
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from headtail._checks import nearest
+from headtail.exceptions import InvalidInputError, MissingColumnError
+
+Value: TypeAlias = "str | int | float | bool | None"
+Row: TypeAlias = "Mapping[str, Value]"
+
+MISSING = "–"
+
+
+def clean(value: Any, where: str) -> Value:
+    """Return `value` as plain Python: numpy and torch scalars by their item, dates as ISO text, NaN as None."""
+    if hasattr(value, "item") and not isinstance(value, str):
+        value = value.item()
+    if isinstance(value, (dt.date, dt.datetime)):
+        return value.isoformat()
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    raise InvalidInputError(
+        f"{where} is a {type(value).__name__}, which a report cannot show. Give text, a number, a bool or None."
+    )
+
+
+def jsonable(node: Any) -> Any:
+    """Return nested dicts, lists and scalars as JSON has them: arrays as lists, what is not finite as None."""
+    if hasattr(node, "tolist"):
+        node = node.tolist()
+    if isinstance(node, Mapping):
+        return {str(key): jsonable(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [jsonable(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def clean_rows(rows: Iterable[Mapping[str, Any]], keys: Iterable[str | None], what: str) -> tuple[Row, ...]:
+    """Return the rows as plain dicts, each with all of the `keys` (None where a row lacks one)."""
+    rows = tuple(rows)
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InvalidInputError(f"{what}: row {i} is a {type(row).__name__}. Give a dict of column to value.")
+    known = list(dict.fromkeys(key for row in rows for key in row))
+    wanted = [key for key in keys if key is not None]
+    for key in wanted:
+        if rows and key not in known:
+            raise MissingColumnError(f"{what}: no row has {key!r}. {nearest(key, known)}")
+    names = list(dict.fromkeys([*known, *wanted]))
+    return tuple(
+        {name: clean(row.get(name), f"{what}: {name!r} of row {i}") for name in names} for i, row in enumerate(rows)
+    )
+
+
+def check_format(spec: str | None, what: str) -> None:
+    """Raise if `spec` is not a Python format specification for numbers."""
+    if spec is None:
+        return
+    try:
+        format(1, spec)
+    except (ValueError, TypeError):
+        raise InvalidInputError(
+            f"{what}: format={spec!r} is not a format for numbers. Give one such as '.3f', '.1%' or ',d'."
+        ) from None
+
+
+def is_number(value: Value) -> bool:
+    """Whether `value` is a number (a bool is not one)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def finite(value: Value) -> float | None:
+    """Return `value` as a float if it is a finite number, else None."""
+    return float(value) if is_number(value) and math.isfinite(value) else None  # type: ignore[arg-type]
+
+
+def show(value: Value, spec: str | None = None) -> str:
+    """Write `value` as text; what is missing becomes an en dash.
+
+    Without `spec`, whole numbers get thousands separators and other numbers four significant digits.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if spec is None:
+        spec = ",d" if isinstance(value, int) else ".4g"
+    if spec.endswith("d") and isinstance(value, float):
+        spec = spec[:-1] + (".0f" if value.is_integer() else "g")
+    text = format(value, spec)
+    # A rounded "-0.00" says that there is a sign where none is known.
+    return text.lstrip("-") if text.startswith("-") and not any(c in "123456789" for c in text) else text
+
+
+def minus(text: str) -> str:
+    """Write the sign of numbers as typography does."""
+    return text.replace("-", "−")
+
+
+def show_interval(low: Value, high: Value, spec: str | None = None) -> str:
+    """Write an interval, or nothing where both ends are missing."""
+    if low is None and high is None:
+        return ""
+    return f"{show(low, spec)} to {show(high, spec)}"
+
+
+def best_rows(values: Sequence[Value], better: str | None) -> set[int]:
+    """Return the positions of the best values (all of them in a tie); none if there is nothing to compare."""
+    numbers = {i: n for i, value in enumerate(values) if (n := finite(value)) is not None}
+    if better is None or len(numbers) < 2:
+        return set()
+    top = (max if better == "higher" else min)(numbers.values())
+    best = {i for i, n in numbers.items() if n == top}
+    return best if len(best) < len(numbers) else set()
+
+
+def text_width(text: str, size: float) -> float:
+    """Estimate the width of `text` in pixels, in a sans-serif font of `size` pixels."""
+    wide, thin = set("mwMW@%—"), set("iljtfrI.,:;'|!()[] ")
+    em = sum(
+        0.0 if unicodedata.combining(c)
+        else 1.0 if unicodedata.east_asian_width(c) in "WF"
+        else 0.86 if c in wide
+        else 0.33 if c in thin
+        else 0.68 if c.isupper()
+        else 0.58
+        for c in text
+    )  # fmt: skip
+    return em * size
+
+
+def shorten(text: str, width: float, size: float) -> str:
+    """Cut `text` with an ellipsis so that it is at most `width` pixels wide."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + "…", size) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def wrap(text: str, width: float, size: float, lines: int = 2) -> list[str]:
+    """Break `text` into at most `lines` lines of `width` pixels; the last one is cut with an ellipsis if it must be."""
+    per_line = max(8, int(len(text) * width / max(text_width(text, size), 1.0)))
+    parts = textwrap.wrap(text, per_line) or [""]
+    if len(parts) > lines:
+        parts = [*parts[: lines - 1], " ".join(parts[lines - 1 :])]
+    return [shorten(part, width, size) for part in parts]

@@ -1,0 +1,427 @@
+"""The document model: what a report shows, free of how it is shown."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+from headtail._checks import choice, number
+from headtail._files import check_writable, write_text
+from headtail.exceptions import InvalidInputError
+from headtail.reports._values import Value, check_format, clean, clean_rows, finite
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+SCHEMA = "headtail/report"
+SCHEMA_VERSION = 1
+
+
+def _set(block: Any, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(block, name, value)
+
+
+def _text(what: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what}={value!r} is not text. Give a string.")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Prose, in a small subset of Markdown: paragraphs, bold, italic, code, links and lists. HTML is shown, not run."""
+
+    markdown: str
+
+    def __post_init__(self) -> None:
+        _text("Text.markdown", self.markdown)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One key figure.
+
+    Parameters
+    ----------
+    label : str
+        What it is, in a few words.
+    value : number, str or None
+        None and NaN are shown as an en dash.
+    low, high : number, optional
+        Ends of the confidence interval.
+    format : str
+        Python format specification.
+    note : str
+        The definition; shown on hover and listed at the end of the report.
+    """
+
+    label: str
+    value: Value
+    low: Value = None
+    high: Value = None
+    format: str | None = ".3f"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _text("Figure.label", self.label)
+        _text("Figure.note", self.note)
+        check_format(self.format, f"Figure {self.label!r}")
+        for name in ("value", "low", "high"):
+            _set(self, **{name: clean(getattr(self, name), f"Figure {self.label!r}: {name}")})
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A strip of key figures."""
+
+    figures: Sequence[Figure]
+
+    def __post_init__(self) -> None:
+        _set(self, figures=_all_of(Figure, self.figures, "Figures"))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a :class:`Table`.
+
+    Parameters
+    ----------
+    key : str
+        Name of the value in each row.
+    label : str
+        Heading; `key` if empty.
+    format : str, optional
+        Python format specification for the numbers of the column. By default whole numbers get thousands separators
+        and others four significant digits.
+    note : str
+        The definition; shown on hover and listed at the end of the report.
+    better : {"higher", "lower"}, optional
+        Marks the best cell of the column.
+    low, high : str, optional
+        Names of the values that hold the ends of the confidence interval; shown below the number.
+    """
+
+    key: str
+    label: str = ""
+    format: str | None = None
+    note: str = ""
+    better: Literal["higher", "lower"] | None = None
+    low: str | None = None
+    high: str | None = None
+
+    def __post_init__(self) -> None:
+        _text("Column.key", self.key)
+        _text("Column.label", self.label)
+        _text("Column.note", self.note)
+        _set(self, label=self.label or self.key)
+        check_format(self.format, f"Column {self.key!r}")
+        if self.better is not None:
+            choice("better", self.better, ("higher", "lower"))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns; numbers are right-aligned and the best cell of a column with `better` is marked."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    title: str = ""
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        columns = _all_of(Column, self.columns, "Table.columns")
+        names = [column.key for column in columns]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise InvalidInputError(f"Table: the column {doubled[0]!r} is there more than once. Remove one of them.")
+        if not columns:
+            raise InvalidInputError("Table has no columns. Give at least one Column.")
+        keys = [key for c in columns for key in (c.key, c.low, c.high)]
+        _set(self, columns=columns, rows=clean_rows(self.rows, keys, f"Table {self.title!r}"))
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A line, bar or scatter chart of rows.
+
+    The names head, mid and tail have colors of their own everywhere, and training, catalogue and history are gray; any
+    other series keeps one color and one marker through the whole report.
+
+    Parameters
+    ----------
+    kind : {"line", "bar", "scatter"}
+        Bars take categories on `x` and lie down where their names are long; lines and scatters take numbers.
+    rows : sequence of dict
+        The data; it is also shown as a table.
+    x, y : str
+        Names of the values on the axes.
+    color : str, optional
+        Name of the value that tells the series apart.
+    title, caption : str
+        Headline, and a sentence below it in the Markdown subset of :class:`Text`.
+    x_label, y_label : str, optional
+        Names of the axes; `x` and `y` by default, none if empty.
+    x_scale, y_scale : {"linear", "log"}
+        A log scale takes positive values only.
+    x_format, y_format : str, optional
+        Python format specifications of the numbers.
+    reference : "diagonal" or number, optional
+        A dashed line: y = x, or y at that value.
+    low, high : str, optional
+        Names of the ends of an interval of y: a band around lines, error bars elsewhere.
+    label : str, optional
+        Name of the text of a point of a scatter; a point without text gets none.
+    connect : bool
+        Join the points of each series of a scatter, in the order of the rows.
+    chosen : str, optional
+        Name of a true-or-false value that picks out points of a scatter.
+    stacked : bool
+        Stack the bars of a category instead of placing them side by side.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value cannot be drawn: text where a number is due, or none above 0 on a log scale.
+    MissingColumnError
+        If no row has a value of that name.
+    """
+
+    kind: Literal["line", "bar", "scatter"]
+    rows: Sequence[Mapping[str, Any]]
+    x: str
+    y: str
+    color: str | None = None
+    title: str = ""
+    caption: str = ""
+    x_label: str | None = None
+    y_label: str | None = None
+    x_scale: Literal["linear", "log"] = "linear"
+    y_scale: Literal["linear", "log"] = "linear"
+    x_format: str | None = None
+    y_format: str | None = None
+    reference: Literal["diagonal"] | float | None = None
+    low: str | None = None
+    high: str | None = None
+    label: str | None = None
+    connect: bool = False
+    chosen: str | None = None
+    stacked: bool = False
+
+    def __post_init__(self) -> None:
+        choice("kind", self.kind, ("line", "bar", "scatter"))
+        choice("x_scale", self.x_scale, ("linear", "log"))
+        choice("y_scale", self.y_scale, ("linear", "log"))
+        what = f"Chart {self.title!r}"
+        keys = (self.x, self.y, self.color, self.low, self.high, self.label, self.chosen)
+        _set(self, rows=clean_rows(self.rows, keys, what))
+        _set(self, x_label=self.x if self.x_label is None else self.x_label)
+        _set(self, y_label=self.y if self.y_label is None else self.y_label)
+        check_format(self.x_format, what)
+        check_format(self.y_format, what)
+        if self.reference is not None and self.reference != "diagonal":
+            _set(self, reference=number("reference", self.reference))
+        if (self.low is None) != (self.high is None):
+            raise InvalidInputError(f"{what}: an interval has two ends. Give both low and high, or neither.")
+        if self.kind == "bar" and "log" in (self.x_scale, self.y_scale):
+            raise InvalidInputError(f"{what}: bars start at 0, which a log scale does not have. Use kind='scatter'.")
+        if self.stacked and (self.kind != "bar" or self.color is None):
+            raise InvalidInputError(f"{what}: stacked=True needs kind='bar' and a color.")
+        self._check_values(what)
+        pairs = [(row[self.x], row[self.color]) for row in self.rows] if self.kind == "bar" and self.color else []
+        if len(set(pairs)) < len(pairs):
+            twice = next(pair for pair in pairs if pairs.count(pair) > 1)
+            raise InvalidInputError(
+                f"{what}: there are several bars of {twice[0]!r}, {twice[1]!r}. Give one row for each."
+            )
+
+    def _check_values(self, what: str) -> None:
+        numeric = {self.y: self.y_scale}
+        numeric.update({key: self.y_scale for key in (self.low, self.high) if key is not None})
+        if self.kind != "bar":
+            numeric[self.x] = self.x_scale
+        for key, scale in numeric.items():
+            for i, row in enumerate(self.rows):
+                value = finite(row[key])
+                if value is None and row[key] is not None:
+                    raise InvalidInputError(
+                        f"{what}: {key!r} of row {i} is {row[key]!r}, which has no place on an axis. "
+                        "Give a finite number, or None for a gap."
+                    )
+                if scale == "log" and value is not None and value <= 0:
+                    raise InvalidInputError(
+                        f"{what}: {key!r} of row {i} is {value:g}, and a log scale takes positive values only. "
+                        "Drop that row or use a linear scale."
+                    )
+                if self.stacked and value is not None and value < 0:
+                    raise InvalidInputError(f"{what}: {key!r} of row {i} is {value:g}; stacked bars cannot go below 0.")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of a report; sections may hold sections."""
+
+    title: str
+    blocks: Sequence["Block"]
+
+    def __post_init__(self) -> None:
+        _text("Section.title", self.title)
+        _set(self, blocks=_all_of(_BLOCKS, self.blocks, f"Section {self.title!r}"))
+
+
+Block: TypeAlias = "Text | Figures | Table | Chart | Section"
+_BLOCKS = (Text, Figures, Table, Chart, Section)
+
+
+def _all_of(kinds: Any, values: Any, what: str) -> tuple[Any, ...]:
+    if isinstance(values, (str, Mapping)) or not hasattr(values, "__iter__"):
+        raise InvalidInputError(f"{what} is a {type(values).__name__}. Give a list.")
+    found: tuple[Any, ...] = tuple(values)
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    for i, value in enumerate(found):
+        if not isinstance(value, kinds):
+            names = ", ".join(kind.__name__ for kind in kinds)
+            raise InvalidInputError(f"{what}: entry {i} is a {type(value).__name__}. Give {names}.")
+    return found
+
+
+@dataclass(frozen=True)
+class Report:
+    """A document that can be read in a browser, in a terminal, in a notebook, as Markdown and by machines.
+
+    Parameters
+    ----------
+    title : str
+        The headline.
+    blocks : sequence of Text, Figures, Table, Chart and Section
+        The content, in order.
+    lede : str
+        One or two sentences that open it, in the Markdown subset of :class:`Text`.
+
+    Examples
+    --------
+    >>> report = Report("Audit", [Figures([Figure("Gini@10", 0.9137, 0.91, 0.92, note="Inequality of exposure.")])])
+    >>> print(report.to_markdown())
+    # Audit
+    <BLANKLINE>
+    | Figure | Value | Interval |
+    | :--- | ---: | ---: |
+    | Gini@10 | 0.914 | 0.910 to 0.920 |
+    <BLANKLINE>
+    ## Definitions
+    <BLANKLINE>
+    - **Gini@10**: Inequality of exposure.
+    <BLANKLINE>
+    """
+
+    title: str
+    blocks: Sequence[Block]
+    lede: str = ""
+
+    def __post_init__(self) -> None:
+        _text("Report.title", self.title)
+        _text("Report.lede", self.lede)
+        _set(self, blocks=_all_of(_BLOCKS, self.blocks, f"Report {self.title!r}"))
+
+    @overload
+    def to_html(self, path: None = None) -> str: ...
+    @overload
+    def to_html(self, path: str | os.PathLike[str]) -> Path: ...
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Return the report as one self-contained HTML page, or write it and return the path.
+
+        The page needs no network and no JavaScript, follows the reader's light or dark setting, and prints well.
+
+        Raises
+        ------
+        UnreadableFileError
+            If `path` cannot be written; this is checked before the charts are drawn.
+        """
+        from headtail.reports._html import page
+
+        return _deliver(path, lambda: page(self))
+
+    @overload
+    def to_markdown(self, path: None = None) -> str: ...
+    @overload
+    def to_markdown(self, path: str | os.PathLike[str]) -> Path: ...
+    def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Return the report as Markdown (charts as tables of their data), or write it and return the path."""
+        from headtail.reports._markdown import to_markdown
+
+        return _deliver(path, lambda: to_markdown(self))
+
+    @overload
+    def to_json(self, path: None = None) -> str: ...
+    @overload
+    def to_json(self, path: str | os.PathLike[str]) -> Path: ...
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Return :meth:`to_dict` as JSON text, or write it and return the path."""
+        return _deliver(path, lambda: json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain dicts and lists; values that are missing or not finite are None."""
+        head = {"schema": SCHEMA, "version": SCHEMA_VERSION}
+        return head | {"title": self.title, "lede": self.lede, "blocks": [_as_dict(block) for block in self.blocks]}
+
+    def to_text(self, width: int = 100, *, brief: bool = False) -> str:
+        """Return the report as plain text without color.
+
+        Parameters
+        ----------
+        width : int
+            Characters a line.
+        brief : bool
+            Leave out prose, charts and definitions, and show at most 20 rows of a table.
+        """
+        from headtail.reports._terminal import to_text
+
+        return to_text(self, width, brief=brief)
+
+    def _repr_html_(self) -> str:
+        from headtail.reports._html import fragment
+
+        return fragment(self)
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from headtail.reports._terminal import renderables
+
+        yield from renderables(self, options.max_width)
+
+
+def _deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:
+    if path is None:
+        return make()
+    check_writable(path)
+    return write_text(path, make())
+
+
+def _as_dict(node: Any) -> Any:
+    if isinstance(node, (*_BLOCKS, Figure, Column)):
+        tag = {"type": type(node).__name__.lower()} if isinstance(node, _BLOCKS) else {}
+        return tag | {field.name: _as_dict(getattr(node, field.name)) for field in fields(node)}
+    if isinstance(node, Mapping):
+        return {key: _as_dict(value) for key, value in node.items()}
+    if isinstance(node, tuple):
+        return [_as_dict(value) for value in node]
+    return finite(node) if isinstance(node, float) else node
+
+
+def walk(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield every block, those inside sections too."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Section):
+            yield from walk(block.blocks)
+
+
+def definitions(report: Report) -> list[tuple[str, str]]:
+    """Return every (label, note) of figures and columns once, in order of appearance."""
+    noted: list[Figure | Column] = []
+    for block in walk(report.blocks):
+        if isinstance(block, Figures):
+            noted.extend(block.figures)
+        elif isinstance(block, Table):
+            noted.extend(block.columns)
+    return list(dict.fromkeys((entry.label, entry.note) for entry in noted if entry.note))

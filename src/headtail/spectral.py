@@ -1,0 +1,533 @@
+"""What a recommender's scores remember of popularity, read off their singular values.
+
+The scores ``queries @ items.T`` are a sum of directions, each a singular value times a pattern over users times a
+pattern over items. In most recommenders one direction outweighs all others, and its pattern over items is almost the
+list of popularities (Lin et al. 2025, https://arxiv.org/abs/2404.12008). :func:`spectrum` measures this from the two
+factors alone, :func:`data_spectrum` from the training data.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from headtail import _factors
+from headtail._checks import finite, integer, number
+from headtail._factors import Matrix
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Section, Table, Text
+from headtail.typing import Array, Floats
+
+_SHOWN_RANKS = 150
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """A power law through the popularity of the items in order: popularity of rank i is about ``scale * i**-exponent``.
+
+    Attributes
+    ----------
+    exponent : float
+        How steeply popularity falls with rank; 0 means that all items are equally popular.
+    scale : float
+        The fitted popularity of rank 1.
+    r_squared : float
+        Share of the variation of log popularity that the law explains, up to 1; below about .9 it is a poor picture.
+    n_items : int
+        Items that were fitted: ranks 1 to `n_items`.
+    n_zero : int
+        Items without a single interaction, which no power law reaches and which were left out.
+    """
+
+    exponent: float
+    scale: float
+    r_squared: float
+    n_items: int
+    n_zero: int
+
+
+@dataclass(frozen=True)
+class MemoryBound:
+    """A lower bound on the cosine between the first right singular vector and popularity.
+
+    Attributes
+    ----------
+    value : float or None
+        The bound, 0 to 1, or None where there is none.
+    status : {"holds", "vacuous", "not applicable"}
+        "vacuous" when the theorem says nothing, because a root is negative; the measured cosine can be high all the
+        same. "not applicable" when sigma_1 cannot belong to a matrix of zeros and ones with this popularity: its square
+        must lie between the largest popularity and the number of interactions.
+    """
+
+    value: float | None
+    status: Literal["holds", "vacuous", "not applicable"]
+
+    def __str__(self) -> str:
+        return self.status if self.value is None else f"{self.value:.3f}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Result):
+    """Singular values of a score matrix and how far each direction follows popularity; made by :func:`spectrum`.
+
+    Attributes
+    ----------
+    sigma : float array of shape (r,)
+        Singular values, descending, r = min(users, items, embedding_dim).
+    alignment : float array of shape (r,) or None
+        ``|cos(q_k, popularity)|`` of the right singular vector of each direction, 0 to 1; 1 means that the direction
+        ranks the items exactly as popularity does. NaN where sigma is zero, None without popularity.
+    total_energy : float
+        Sum of the squares of all singular values (of all entries of the matrix).
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors, as given.
+    popularity : float array of shape (m,) or None
+        Interactions per item, as given.
+    power_law : PowerLaw or None
+        The law fitted to `popularity`.
+    """
+
+    sigma: Matrix
+    alignment: Matrix | None
+    total_energy: float
+    queries: Any
+    items: Any
+    popularity: Matrix | None
+    power_law: PowerLaw | None
+    _left: Matrix
+    _right: Matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Users (queries) and items of the score matrix."""
+        return self.queries.shape[0], self.items.shape[0]
+
+    @property
+    def rank(self) -> int:
+        """Number of singular values above zero."""
+        return int(np.count_nonzero(self.sigma))
+
+    @property
+    def energy(self) -> Matrix:
+        """Share of every direction in the sum of squares of all scores, float array of shape (r,), 0 to 1."""
+        return self.sigma**2 / self.total_energy if self.total_energy > 0 else np.zeros_like(self.sigma)
+
+    def left(self, k: int) -> Matrix:
+        """Return the left singular vector of direction `k` (0 is the first): float64, shape (n,), one a user."""
+        return _factors.times(self.queries, self._left[:, self._direction(k)])
+
+    def right(self, k: int) -> Matrix:
+        """Return the right singular vector of direction `k` (0 is the first): float64, shape (m,), one an item.
+
+        Signs are chosen so that its product with popularity (with ones, without popularity) is not negative.
+        """
+        return _factors.times(self.items, self._right[:, self._direction(k)])
+
+    def _direction(self, k: int) -> int:
+        integer("k", k, high=len(self.sigma) - 1)
+        if self.sigma[k] == 0:
+            raise InvalidInputError(
+                f"k={k} has the singular value 0, so that its direction is not determined; the rank is {self.rank}."
+            )
+        return k
+
+    @property
+    def bound(self) -> MemoryBound | None:
+        """:func:`memory_bound` for sigma_1 and the given popularity; None without popularity."""
+        return None if self.popularity is None else memory_bound(float(self.sigma[0]), self.popularity)
+
+    @property
+    def bound_power_law(self) -> MemoryBound | None:
+        """:func:`memory_bound_power_law` for sigma_1 and the fitted law; None without a fitted law."""
+        if self.popularity is None or self.power_law is None:
+            return None
+        sigma_1, r_max = float(self.sigma[0]), float(self.popularity.max())
+        if not _on_scale(sigma_1, r_max, self.popularity.sum()):
+            return MemoryBound(None, "not applicable")
+        return memory_bound_power_law(self.power_law.exponent, sigma_1=sigma_1, r_max=r_max)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain numbers and lists; what is not defined is None."""
+        bounds = {"distribution_free": self.bound, "power_law": self.bound_power_law}
+        return {
+            "n_users": self.shape[0],
+            "n_items": self.shape[1],
+            "rank": self.rank,
+            "total_energy": self.total_energy,
+            "directions": self._rows(),
+            "power_law": None if self.power_law is None else _plain(vars(self.power_law)),
+            "memory_bounds": {name: None if b is None else dict(vars(b)) for name, b in bounds.items()},
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        alignment = np.full(len(self.sigma), np.nan) if self.alignment is None else self.alignment
+        return [
+            _plain({"direction": k + 1, "sigma": s, "energy": e, "alignment": a})
+            for k, (s, e, a) in enumerate(zip(self.sigma, self.energy, alignment, strict=True))
+        ]
+
+    def report(self) -> Report:
+        """Return the report: the directions, their alignment with popularity, the power law and the bounds."""
+        share, n = self.energy[0], len(self.sigma)
+        lede = f"The strongest of {n} directions carries {share:.1%} of the scores' energy"
+        if self.alignment is not None and self.rank:
+            lede += f", and it follows popularity with a cosine of {self.alignment[0]:.3f}"
+        return Report("Spectrum of the scores", _blocks(self), lede + ".")
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn numpy numbers into Python's, and NaN into None, which JSON has."""
+    row = {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+
+
+def spectrum(queries: Any, items: Any, *, popularity: Any = None) -> Spectrum:
+    """Measure the singular values of ``queries @ items.T`` from the factors, and their alignment with popularity.
+
+    Exact, by the eigenvalues of the two d x d matrices of inner products, which are summed in float64: time is linear
+    in users plus items, the score matrix is never formed, and besides the factors only a block of rows is in memory.
+    Singular values below about a millionth of the product of the factors' largest cannot be told from rounding and
+    are given as 0.
+
+    Parameters
+    ----------
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors, in any floating type, numpy or torch on any device. An embedding dimension above min(n, m) is fine:
+        there are min(n, m, d) singular values. Users and items that do not take part in training belong left out.
+    popularity : array of shape (m,), optional
+        Training interactions per item, such as ``interactions.popularity``.
+
+    Returns
+    -------
+    Spectrum
+        `sigma`, `alignment`, `energy`, `left(k)`, `right(k)`, the power law of popularity and the bounds. The bounds
+        speak of the data matrix; for a model they mean something only if its scores are on the scale of the data (0 and
+        1), else they say "not applicable".
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match, a factor holds NaN or infinity (its place is named), or the popularity is negative,
+        all zero or of another length.
+
+    References
+    ----------
+    Lin et al., "How Do Recommendation Models Amplify Popularity Bias? An Analysis from the Spectral Perspective", WSDM
+    2025.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> queries = np.array([[2.0, 0.0], [2.0, 1.0]])
+    >>> items = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.5]])
+    >>> found = spectrum(queries, items, popularity=[2, 2, 0])
+    >>> found.sigma.round(3), found.alignment.round(3)
+    (array([4.016, 0.352]), array([0.996, 0.089]))
+    """
+    queries, items = _factors.as_pair(queries, items)
+    if popularity is not None:
+        popularity = _factors.as_popularity(popularity, items.shape[0])
+    return _spectrum(queries, items, popularity, None)
+
+
+def _spectrum(queries: Any, items: Any, popularity: Matrix | None, total_energy: float | None) -> Spectrum:
+    svd = _factors.factor_svd(queries, items, popularity)
+    along = svd.right.T @ svd.moment  # q_k . popularity
+    signs = np.where(along < 0, -1.0, 1.0)
+    alignment = None
+    if popularity is not None:
+        alignment = np.minimum(np.abs(along) / np.linalg.norm(popularity), 1.0)
+        alignment[svd.sigma == 0] = np.nan
+    return Spectrum(
+        sigma=svd.sigma,
+        alignment=alignment,
+        total_energy=float((svd.sigma**2).sum()) if total_energy is None else total_energy,
+        queries=queries,
+        items=items,
+        popularity=popularity,
+        power_law=None if popularity is None or np.count_nonzero(popularity) < 3 else fit_power_law(popularity),
+        _left=svd.left * signs,
+        _right=svd.right * signs,
+    )
+
+
+def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum:
+    """Measure the first singular values of the training data itself: what a model can learn of popularity from them.
+
+    Parameters
+    ----------
+    data : Interactions or sparse matrix of shape (n, m)
+        Training interactions, one where a user met an item.
+    k : int, default 10
+        Number of directions, at most min(n, m).
+    popularity : array of shape (m,), optional
+        By default the non-zero entries of each column.
+
+    Returns
+    -------
+    Spectrum
+        With `k` directions; `energy` is the share in the whole matrix, so that it need not sum to 1. Its `queries` and
+        `items` are the truncated factors (left vectors times sigma, and right vectors).
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither, holds values that are not finite, or has no entries.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> data_spectrum(sp.csr_array([[1, 1, 0], [1, 0, 1], [1, 0, 0]]), k=2).sigma.round(3)
+    array([1.932, 1.   ])
+    """
+    matrix = _as_sparse(data)
+    integer("k", k, low=1)
+    if popularity is None:
+        popularity = np.diff(matrix.tocsc().indptr)
+    popularity = _factors.as_popularity(popularity, matrix.shape[1])
+    k = min(k, *matrix.shape)
+    if k == min(matrix.shape):
+        u, sigma, vt = np.linalg.svd(matrix.toarray(), full_matrices=False)
+    else:
+        from scipy.sparse.linalg import svds
+
+        # A fixed random start: the same result every time, and orthogonal to no direction of a regular pattern.
+        start = np.random.default_rng(0).standard_normal(min(matrix.shape))
+        u, sigma, vt = svds(matrix, k=k, v0=start)
+    return _spectrum(u * sigma, np.ascontiguousarray(vt.T), popularity, float((matrix.data**2).sum()))
+
+
+def _as_sparse(data: Any) -> sp.csr_array:
+    matrix = data.matrix if isinstance(data, Interactions) else data
+    if not sp.issparse(matrix) or matrix.ndim != 2:
+        raise InvalidInputError(
+            f"data is a {type(data).__name__}; give Interactions or a sparse matrix (users, items)."
+        )
+    matrix = sp.csr_array(matrix, dtype=np.float64)
+    finite("data", matrix.data, "Use ones for interactions.")
+    matrix.eliminate_zeros()
+    if not matrix.nnz:
+        raise InvalidInputError(f"data has no interactions (shape {matrix.shape}), so it has no spectrum.")
+    return matrix
+
+
+def fit_power_law(popularity: Any) -> PowerLaw:
+    """Fit ``scale * rank**-exponent`` to the popularity of the items, most popular first.
+
+    Least squares of log popularity on log rank over all items with at least one interaction. Each rank is weighted by
+    1/rank, so that the ranks 1 to 10 count as much as the ranks 100 to 1000; unweighted, the many rare items would
+    decide alone.
+
+    Parameters
+    ----------
+    popularity : array of shape (m,)
+        Interactions per item.
+
+    Raises
+    ------
+    InvalidInputError
+        If fewer than three items have interactions, or the values are negative or not finite.
+
+    Examples
+    --------
+    >>> law = fit_power_law([1000, 250, 111, 62, 40])
+    >>> round(law.exponent, 2), round(law.r_squared, 3)
+    (2.0, 1.0)
+    """
+    values = _factors.as_popularity(popularity, len(_factors.to_numpy(popularity)))
+    ordered = np.sort(values[values > 0])[::-1]
+    if len(ordered) < 3:
+        raise InvalidInputError(f"popularity has {len(ordered)} items with interactions; a fit needs at least 3.")
+    ranks = np.arange(1, len(ordered) + 1)
+    x, y, w = np.log(ranks), np.log(ordered), 1.0 / ranks
+    x0, y0 = np.average(x, weights=w), np.average(y, weights=w)
+    slope = np.dot(w, (x - x0) * (y - y0)) / np.dot(w, (x - x0) ** 2)
+    spread = np.dot(w, (y - y0) ** 2)
+    missed = np.dot(w, (y - y0 - slope * (x - x0)) ** 2)
+    return PowerLaw(
+        exponent=float(-slope) + 0.0,
+        scale=float(np.exp(y0 - slope * x0)),
+        r_squared=float(1 - missed / spread) if spread > 1e-20 * w.sum() else 1.0,
+        n_items=len(ordered),
+        n_zero=int(len(values) - len(ordered)),
+    )
+
+
+def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
+    """Bound from below the cosine of q_1 with popularity, for a matrix of zeros and ones, whatever its popularity.
+
+    ``sigma_1**2 / ||r|| * sqrt(1 - (sum(r) - max(r)) / sigma_1**2)``, r the interactions per item. It speaks of the
+    data matrix, not of a model's scores; on real data it is usually vacuous, where the cosine is high all the same.
+
+    Parameters
+    ----------
+    sigma_1 : float
+        Largest singular value of the matrix.
+    popularity : array of shape (m,)
+        Interactions per item.
+
+    References
+    ----------
+    Lyubinin, https://arxiv.org/abs/2511.19999.
+
+    Examples
+    --------
+    >>> memory_bound(10.1, [100, 3, 1])
+    MemoryBound(value=0.9994..., status='holds')
+    >>> memory_bound(10.1, [100, 50, 40, 30])
+    MemoryBound(value=None, status='vacuous')
+    """
+    number("sigma_1", sigma_1, low=0)
+    r = _factors.as_popularity(popularity, len(_factors.to_numpy(popularity)))
+    if not _on_scale(sigma_1, r.max(), r.sum()):
+        return MemoryBound(None, "not applicable")
+    root = 1 - (r.sum() - r.max()) / sigma_1**2
+    return _bound(sigma_1**2 / float(np.linalg.norm(r)), root)
+
+
+def memory_bound_power_law(exponent: float, *, sigma_1: float | None = None, r_max: float | None = None) -> MemoryBound:
+    """Bound from below the cosine of q_1 with popularity, if popularity is exactly ``r_max * rank**-exponent``.
+
+    ``sigma_1**2 / (r_max sqrt(zeta(2a))) * sqrt(1 - r_max (zeta(a) - 1) / sigma_1**2)``, zeta Riemann's function.
+    Without `sigma_1` and `r_max` it uses ``sigma_1**2 >= r_max``, which every matrix of zeros and ones satisfies, and
+    is ``sqrt((2 - zeta(a)) / zeta(2a))``; that form says something for exponents above about 1.73.
+
+    Parameters
+    ----------
+    exponent : float
+        Exponent a of the power law.
+    sigma_1, r_max : float, optional
+        Largest singular value and popularity of the most popular item; give both or none.
+
+    References
+    ----------
+    Lin et al., WSDM 2025, theorem 1.
+
+    Examples
+    --------
+    >>> [str(memory_bound_power_law(a)) for a in (1.5, 2, 3)]
+    ['vacuous', '0.573', '0.886']
+    """
+    from scipy.special import zeta
+
+    a = number("exponent", exponent)
+    if (sigma_1 is None) != (r_max is None):
+        raise InvalidInputError(f"sigma_1={sigma_1} and r_max={r_max}; give both, or none for the general bound.")
+    ratio = 1.0  # sigma_1^2 / r_max
+    if sigma_1 is not None and r_max is not None:
+        number("sigma_1", sigma_1, low=0, low_open=True)
+        ratio = sigma_1**2 / number("r_max", r_max, low=0, low_open=True)
+    if a <= 1:
+        return MemoryBound(None, "vacuous")
+    if not 1 - 1e-9 <= ratio <= zeta(a) + 1e-9:
+        return MemoryBound(None, "not applicable")
+    return _bound(ratio / math.sqrt(zeta(2 * a)), 1 - (float(zeta(a)) - 1) / ratio)
+
+
+def _on_scale(sigma_1: float, r_max: float, r_sum: float) -> bool:
+    return bool(r_max * (1 - 1e-9) <= sigma_1**2 <= r_sum * (1 + 1e-9))
+
+
+def _bound(factor: float, root: float) -> MemoryBound:
+    if root < 0:
+        return MemoryBound(None, "vacuous")
+    return MemoryBound(min(float(factor * math.sqrt(root)), 1.0), "holds")
+
+
+# -- the report -------------------------------------------------------------------------------------------------------
+
+
+def _blocks(found: Spectrum) -> list[Any]:
+    rows = found._rows()
+    numbers = [
+        Figure("Energy of the first direction", float(found.energy[0]), format=".1%", note="of all squared scores"),
+        Figure("Singular values above zero", found.rank, format="d"),
+    ]
+    if found.alignment is not None and found.rank:
+        note = "cosine, 1 = the first direction is popularity itself"
+        numbers.insert(1, Figure("Popularity in the first direction", float(found.alignment[0]), note=note))
+    about = (
+        "The scores are a sum of directions. Each has a *singular value* (its strength), a pattern over users and a "
+        "pattern over items. Its *energy* is its share in the sum of all squared scores. Its *alignment* is the cosine "
+        "between its pattern over items and the number of training interactions of each item: 1 means that the "
+        "direction orders items by popularity and nothing else, 0 that it ignores popularity. Where the first "
+        "direction has most of the energy and an alignment near 1, the model mostly repeats popularity to everyone."
+    )
+    positive = [row for row in rows if row["sigma"]]
+    blocks = [
+        Text(about),
+        Figures(numbers),
+        Chart(
+            kind="line", rows=positive, x="direction", y="sigma", y_scale="log", title="Strength of the directions",
+            x_label="direction", y_label="singular value",
+        ),
+    ]  # fmt: skip
+    columns = [
+        Column("direction", "Direction"),
+        Column("sigma", "Singular value", format=".4g"),
+        Column("energy", "Energy", format=".1%", note="share in the sum of all squared scores"),
+    ]
+    if found.alignment is not None:
+        blocks.append(
+            Chart(
+                kind="bar", rows=positive, x="direction", y="alignment", title="Alignment with popularity",
+                x_label="direction", y_label="|cosine| with popularity",
+            )
+        )  # fmt: skip
+        columns.append(Column("alignment", "Alignment", format=".3f", note="|cosine| with popularity, 0 to 1"))
+    shown = rows[:10]
+    blocks.append(Table(columns=columns, rows=shown, title=f"The first {len(shown)} of {len(rows)} directions"))
+    if found.power_law is not None:
+        blocks.append(Section("How unequal popularity is", _power_law_blocks(found, found.power_law)))
+    if found.bound is not None:
+        blocks.append(Section("What theory says about the first direction", [Text(_bounds_text(found))]))
+    return blocks
+
+
+def _power_law_blocks(found: Spectrum, law: PowerLaw) -> list[Any]:
+    assert found.popularity is not None
+    ordered = np.sort(found.popularity[found.popularity > 0])[::-1]
+    ranks = np.unique(np.geomspace(1, len(ordered), _SHOWN_RANKS).astype(int))
+    fitted = law.scale * ranks.astype(float) ** -law.exponent
+    curves: list[tuple[str, Floats | Array]] = [("data", ordered[ranks - 1]), ("power law", fitted)]
+    rows = [
+        {"rank": int(rank), "popularity": float(value), "curve": name}
+        for name, values in curves
+        for rank, value in zip(ranks, values, strict=True)
+    ]
+    zero = f"; {law.n_zero:,} items without interactions are left out" if law.n_zero else ""
+    text = (
+        f"With the items in order of popularity, the item of rank i has about {law.scale:,.3g} · i^-{law.exponent:.2f} "
+        f"interactions (least squares of the logarithms over ranks 1 to {law.n_items:,}, every decade of ranks "
+        f"counting the same{zero}). The law explains {law.r_squared:.1%} of the variation (R²); the larger the "
+        f"exponent, the more a few items dominate."
+    )
+    chart = Chart(
+        kind="line", rows=rows, x="rank", y="popularity", color="curve", x_scale="log", y_scale="log",
+        title="Popularity by rank", x_label="rank of the item", y_label="training interactions",
+    )  # fmt: skip
+    return [Text(text), chart]
+
+
+def _bounds_text(found: Spectrum) -> str:
+    names = {
+        "for any distribution of popularity": found.bound,
+        "for an exact power law with the fitted exponent": found.bound_power_law,
+    }
+    meaning = {
+        "vacuous": "vacuous: the theorem says nothing here, and the measured cosine stands on its own",
+        "not applicable": "not applicable: these scores are not on the scale of a matrix of zeros and ones",
+    }
+    lines = [
+        f"- {name}: " + (f"at least {b.value:.3f}" if b.value is not None else meaning[b.status])
+        for name, b in names.items()
+        if b is not None
+    ]
+    return (
+        "Theorems give a smallest possible alignment of the first direction of a data matrix of zeros and ones. They "
+        "are separate from the measured alignment above.\n\n" + "\n".join(lines)
+    )

@@ -1,0 +1,250 @@
+"""Models and training runs on disk: folders of safetensors and JSON, each written whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from headtail import _files
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
+from headtail.models import MODELS
+
+_FORMAT = 1
+
+
+def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
+    """Write a model of headtail as a folder: ``model.safetensors`` (weights) and ``model.json`` (which model it is).
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        One of :mod:`headtail.models`.
+    folder : path
+        Where to write; a folder that is there is replaced as a whole.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is not of a class of :mod:`headtail.models`, so that it could not be loaded again.
+    UnreadableFileError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from headtail.models import MF
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     folder = save_model(MF(n_users=4, n_items=6, embedding_dim=2, rng=0), f"{place}/mf")
+    ...     print(load_model(folder).config)
+    {'model': 'MF', 'n_users': 4, 'n_items': 6, 'embedding_dim': 2}
+    """
+    name = type(model).__name__
+    if MODELS.get(name) is not type(model):
+        raise InvalidInputError(
+            f"{name} is not a model of headtail ({', '.join(MODELS)}), so load_model could not make it again. "
+            f"Save its state_dict with safetensors.torch.save_file instead."
+        )
+    with _files.atomic_folder(folder) as temporary:
+        write_model(model, temporary)
+    return Path(folder)
+
+
+def write_model(model: nn.Module, folder: Path) -> None:
+    """Write weights and configuration into a folder that is there."""
+    write_tensors(model.state_dict(), folder / "model.safetensors")
+    write_json({"format": _FORMAT, "config": config_of(model)}, folder / "model.json")
+
+
+def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | None = None) -> nn.Module:
+    """Read a model that :func:`save_model` wrote, or the last state of a training run's checkpoint.
+
+    Nothing but numbers and names is read: the class is looked up among headtail's own, weights are safetensors.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    device : str or torch.device, optional
+        Where to put the weights; the CPU without it.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a file is missing, truncated or not what it should be.
+    CheckpointMismatchError
+        If it names a class that headtail does not have, or the weights do not fit the configuration.
+    """
+    folder = Path(folder)
+    if not (folder / "model.json").exists():
+        epochs = saved_epochs(folder)
+        folder = epochs[-1] if epochs else folder
+    config = read_json(folder / "model.json").get("config")
+    if not isinstance(config, dict) or "model" not in config:
+        raise UnreadableFileError(f"{folder / 'model.json'} does not say which model it is. Save the model again.")
+    name = config["model"]
+    if name not in MODELS:
+        raise CheckpointMismatchError(
+            f"{folder} holds a {name!r}, which is not a model of this version of headtail ({', '.join(MODELS)})."
+        )
+    try:
+        model = MODELS[name](**{key: value for key, value in config.items() if key != "model"})
+    except (TypeError, InvalidInputError) as error:
+        raise CheckpointMismatchError(
+            f"{folder / 'model.json'} has arguments that {name} does not take: {error}"
+        ) from None
+    load_weights(model, read_tensors(folder / "model.safetensors"), folder)
+    model.eval()
+    return model if device is None else model.to(device)
+
+
+def config_of(model: nn.Module) -> dict[str, Any]:
+    """Return what identifies a model: its ``config``, or for a stranger's its class and the shapes of its weights."""
+    config = getattr(model, "config", None)
+    if isinstance(config, dict):
+        return dict(config)
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    return {"model": type(model).__name__, **shapes}
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
+    """Put weights into a model, or say which of them do not fit."""
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in weights.items()}
+    if own != given:
+        differing = [
+            f"{name}: {given.get(name, 'absent')} in the file, {own.get(name, 'absent')} in the model"
+            for name in sorted(own.keys() | given.keys())
+            if own.get(name) != given.get(name)
+        ]
+        raise CheckpointMismatchError(f"{source} holds the weights of another model. {'; '.join(differing)}.")
+    model.load_state_dict(dict(weights))
+
+
+# -- a training run: one folder for the latest saved epoch, named epoch-00012 ------------------------------------------
+
+
+def saved_epochs(folder: Path) -> list[Path]:
+    """Return the saved epochs of a run, oldest first."""
+    return sorted(folder.glob("epoch-*"))
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a write that was killed has left behind."""
+    for leftover in folder.glob(".epoch-*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def save_epoch(
+    folder: Path,
+    epoch: int,
+    *,
+    model: nn.Module,
+    best: Mapping[str, Tensor] | None,
+    optimizer: torch.optim.Optimizer,
+    random: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+) -> None:
+    """Write the state after an epoch, then remove earlier ones; at every moment one whole state is there."""
+    earlier = saved_epochs(folder)
+    target = folder / f"epoch-{epoch:05d}"
+    with _files.atomic_folder(target) as temporary:
+        write_model(model, temporary)
+        if best is not None:
+            write_tensors(best, temporary / "best.safetensors")
+        moments = {
+            f"{index}.{name}": value
+            for index, values in optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+        write_tensors({**moments, **random}, temporary / "optimizer.safetensors")
+        write_json({"format": _FORMAT, "epoch": epoch, **state}, temporary / "state.json")
+    for old in earlier:
+        if old != target:
+            shutil.rmtree(old)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put the moments that :func:`save_epoch` wrote back into a fresh optimizer of the same parameters."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        if index.isdecimal():
+            moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Raise unless a checkpoint was made by a run of the same settings, naming those that differ."""
+    now = json.loads(json.dumps(now, default=str))
+    differing = [
+        f"{name}: {saved.get(name, 'absent')!r} in the checkpoint, {now.get(name, 'absent')!r} now"
+        for name in sorted(saved.keys() | now.keys())
+        if saved.get(name) != now.get(name)
+    ]
+    if differing:
+        raise CheckpointMismatchError(
+            f"{folder} belongs to another run. {'; '.join(differing)}. "
+            f"Give another folder, or resume=False to start over."
+        )
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors."""
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+
+
+def write_json(values: Mapping[str, Any], path: Path) -> None:
+    """Write a dict as JSON, numpy numbers and arrays included."""
+    path.write_text(json.dumps(values, indent=1, default=_plain), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read safetensors, or say what is wrong with the file."""
+    try:
+        return dict(load_file(path))
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{path} does not exist. Check the folder's path.") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UnreadableFileError(
+            f"{path} cannot be read as safetensors ({error}); it may be truncated. Delete its folder and train again."
+        ) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or say what is wrong with the file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{path} does not exist. Check the folder's path.") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(
+            f"{path} cannot be read as JSON ({error}); it may be truncated. Delete its folder and train again."
+        ) from None
+    if not isinstance(values, dict) or values.get("format") != _FORMAT:
+        raise UnreadableFileError(f"{path} is not of format {_FORMAT}, the one that this version of headtail reads.")
+    return values

@@ -1,0 +1,74 @@
+"""What happened during training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Table
+
+
+@dataclass(frozen=True)
+class History(Result):
+    """The course of a training run; what :func:`headtail.fit` returns.
+
+    Attributes
+    ----------
+    rows : tuple of dict
+        One for each epoch: ``epoch`` (1 first), ``loss`` and each penalty by its name (means over the training pairs;
+        the loss is without the penalties), ``seconds`` of training, and the validation metric, None where it was not
+        taken.
+    settings : dict
+        What the run was made with: the model's configuration, fingerprints of the data, and all arguments that bear
+        on the result.
+    metric : str or None
+        Name of the validation metric, such as ``"ndcg@20"``; None without validation.
+    best_epoch : int or None
+        Epoch whose weights the model holds; None without validation (the last).
+    best_value : float or None
+        The validation metric there.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    settings: dict[str, Any]
+    metric: str | None = None
+    best_epoch: int | None = None
+    best_value: float | None = None
+
+    def report(self) -> Report:
+        """Return the run as a document: key figures, curves, one row an epoch."""
+        last = self.rows[-1]
+        penalties = [name for name in last if name not in ("epoch", "loss", "seconds", self.metric)]
+        figures = [
+            Figure("Epochs", len(self.rows), format="d"),
+            Figure("Loss", last["loss"], format=".4f", note="Mean over the training pairs of the last epoch."),
+        ]
+        charts = [Chart("line", self.rows, x="epoch", y="loss", title="Training loss")]
+        if self.metric is not None:
+            note = f"Best {self.metric} on the validation part, and the epoch it was reached in."
+            figures += [
+                Figure(f"Validation {self.metric}", self.best_value, format=".4f", note=note),
+                Figure("Best epoch", self.best_epoch, format="d", note=note),
+            ]
+            measured = [row for row in self.rows if row[self.metric] is not None]
+            charts.append(Chart("line", measured, x="epoch", y=self.metric, title=f"Validation {self.metric}"))
+        figures.append(Figure("Training time", sum(row["seconds"] for row in self.rows), format=".1f", note="Seconds."))
+        columns = [
+            Column("epoch"),
+            *(Column(name, format=".4g") for name in ("loss", *penalties)),
+            *([] if self.metric is None else [Column(self.metric, format=".4f", better="higher")]),
+            Column("seconds", format=".2f"),
+        ]
+        blocks: list[Block] = [Figures(figures), *charts, Table(columns, self.rows, title="Epochs")]
+        return Report(f"Training of {self.settings.get('model.model', 'a model')}", blocks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return rows, settings and the best epoch as plain values."""
+        return {
+            "rows": list(self.rows),
+            "settings": self.settings,
+            "metric": self.metric,
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value,
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return list(self.rows)

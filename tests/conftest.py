@@ -1,0 +1,41 @@
+"""What several test modules need: real data that may not ship, and a Spark session."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Return a function from the name of a set to its folder; it skips the test where there is none."""
+
+    def folder(name):
+        path = SHARED / name
+        if not path.is_dir():
+            pytest.skip(f"the data set {name} is not at {path}; it may not ship with the package")
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """Return a small local Spark session."""
+    if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
+        pytest.skip("Spark needs Java, and there is none on this machine")
+    sql = pytest.importorskip("pyspark.sql")
+    session = (
+        sql.SparkSession.builder.master("local[1]")
+        .appName("headtail-tests")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()

@@ -1,0 +1,243 @@
+import logging
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError, MissingColumnError
+
+
+def frame(rows, names=("user_id", "item_id", "rating")):
+    return pl.DataFrame(rows, schema=list(names)[: len(rows[0])], orient="row")
+
+
+def read(rows, names=("user_id", "item_id", "rating"), **kwargs):
+    return Interactions.from_frame(frame(rows, names), **kwargs)
+
+
+@pytest.fixture
+def small():
+    """Two users, three items; item 30 has no title."""
+    return read(
+        [("ann", 20, 5.0, 3), ("bob", 10, 2.0, 1), ("ann", 10, 4.0, 2), ("ann", 30, 1.0, 2)],
+        ("user_id", "item_id", "rating", "timestamp"),
+        titles={10: "ten", 20: "twenty"},
+    )
+
+
+class TestShape:
+    def test_codes_are_positions_among_the_sorted_ids(self, small):
+        assert small.user_ids.tolist() == ["ann", "bob"]
+        assert small.item_ids.tolist() == [10, 20, 30]
+        assert small.users.tolist() == [0, 1, 0, 0]
+        assert small.items.tolist() == [1, 0, 0, 2]
+        assert small.users.dtype == small.items.dtype == np.int32
+
+    def test_counts(self, small):
+        assert len(small) == 4
+        assert (small.n_users, small.n_items) == (2, 3)
+        assert small.popularity.tolist() == [2, 1, 1]
+        assert small.activity.tolist() == [3, 1]
+        assert repr(small) == "Interactions(2 users, 3 items, 4 interactions, density 66.67%)"
+
+    def test_matrix(self, small):
+        assert small.matrix.toarray().tolist() == [[1, 1, 1], [1, 0, 0]]
+        assert small.matrix.dtype == np.float32
+        assert small.matrix.has_sorted_indices
+
+    def test_time_rank_breaks_ties_by_row(self, small):
+        assert small.time_rank.tolist() == [2, 0, 0, 1]
+
+    def test_order_goes_before_timestamps(self, small):
+        assert replace(small, order=np.array([0, 0, 1, 2])).time_rank.tolist() == [0, 0, 1, 2]
+
+    def test_no_time(self):
+        assert read([(1, 2)]).time_rank is None
+
+    def test_contains(self, small):
+        assert small.contains(np.array([0, 1, 1]), np.array([2, 0, 1])).tolist() == [True, True, False]
+        nothing = small.subset(np.zeros(4, dtype=bool))
+        assert nothing.contains(np.array([0]), np.array([0])).tolist() == [False]
+
+    def test_the_way_back(self, small):
+        assert small.to_polars().rows() == [
+            ("ann", 20, 5.0, 3),
+            ("bob", 10, 2.0, 1),
+            ("ann", 10, 4.0, 2),
+            ("ann", 30, 1.0, 2),
+        ]
+
+    def test_titles(self, small):
+        assert small.item_titles.tolist() == ["ten", "twenty", "30"]
+        assert read([(1, 2)]).item_titles is None
+
+    def test_a_column_of_titles(self):
+        rows = [(1, 7, "seven"), (2, 7, "Seven"), (1, 8, None)]
+        assert read(rows, ("user_id", "item_id", "item_title")).item_titles.tolist() == ["seven", "8"]
+
+    def test_titles_from_a_frame_with_usual_names(self):
+        titles = pl.DataFrame({"movieId": [2, 3], "title": ["two", "three"]})
+        assert read([(1, 2)], titles=titles).item_titles.tolist() == ["two"]
+
+    def test_titles_of_other_ids(self):
+        with pytest.raises(
+            InvalidInputError, match=r"titles holds none of the 1 items; ids are 2 \(int\).*'2' \(str\)"
+        ):
+            read([(1, 2)], titles={"2": "two"})
+
+
+class TestParts:
+    def test_subset_keeps_the_catalogue(self, small):
+        part = small.subset(np.array([False, True, False, False]))
+        assert part.to_polars().rows() == [("bob", 10, 2.0, 1)]
+        assert part.item_ids is small.item_ids
+        assert part.popularity.tolist() == [1, 0, 0]
+
+    def test_subset_by_positions(self, small):
+        assert small.subset(np.array([3, 0])).items.tolist() == [2, 1]
+
+    def test_compact_forgets_who_has_nothing(self, small):
+        part = small.subset(np.array([0, 3])).compact()
+        assert part.user_ids.tolist() == ["ann"]
+        assert part.item_ids.tolist() == [20, 30]
+        assert part.item_titles.tolist() == ["twenty", "30"]
+        assert part.items.tolist() == [0, 1]
+
+    def test_with_items_appends_to_the_catalogue(self, small):
+        more = small.with_items([5, 10, 40, 5])
+        assert more.item_ids.tolist() == [10, 20, 30, 5, 40]
+        assert more.item_titles.tolist() == ["ten", "twenty", "30", "5", "40"]
+        assert more.popularity.tolist() == [2, 1, 1, 0, 0]
+        assert more.items is small.items
+
+    def test_with_items_of_text(self):
+        assert read([(1, "b")]).with_items(["a", "b"]).item_ids.tolist() == ["b", "a"]
+        with pytest.raises(InvalidInputError, match="catalogue: ids are String here and Int64"):
+            read([(1, 2)]).with_items(["a"])
+
+
+class TestFilters:
+    def test_min_rating_forgets_who_has_nothing_left(self, small):
+        liked = read([("ann", 20, 5.0), ("bob", 10, 2.0), ("ann", 10, 4.0)], min_rating=4)
+        assert liked.to_polars().rows() == [("ann", 20, 5.0), ("ann", 10, 4.0)]
+        assert liked.user_ids.tolist() == ["ann"]
+
+    def test_min_rating_that_nothing_reaches(self):
+        with pytest.raises(InvalidInputError, match=r"min_rating=6 leaves no interactions; the highest rating is 5"):
+            read([(1, 2, 5.0)], min_rating=6)
+
+    def test_min_rating_without_ratings(self):
+        with pytest.raises(MissingColumnError, match="no column 'rating'"):
+            read([(1, 2)], min_rating=4)
+
+    def test_k_core_goes_on_until_it_holds(self):
+        # Item 3 falls first; user 3 is then left with one item, and falls as well.
+        rows = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 3)]
+        core = read(rows, k_core=2)
+        assert core.to_polars().rows() == [(1, 1), (1, 2), (2, 1), (2, 2)]
+        assert core.user_ids.tolist() == [1, 2]
+
+    def test_k_core_that_leaves_nothing(self):
+        with pytest.raises(InvalidInputError, match=r"k_core=3 leaves no interactions.*busiest user has 2"):
+            read([(1, 1), (1, 2)], k_core=3)
+
+    @given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1), st.integers(1, 3))
+    def test_k_core_is_the_largest_part_that_holds(self, pairs, k):
+        kept = set(pairs)
+        while True:
+            users, items = [u for u, _ in kept], [i for _, i in kept]
+            still = {(u, i) for u, i in kept if users.count(u) >= k and items.count(i) >= k}
+            if still == kept:
+                break
+            kept = still
+        if kept:
+            assert set(read(sorted(pairs), k_core=k).to_polars().rows()) == kept
+        else:
+            with pytest.raises(InvalidInputError, match="leaves no interactions"):
+                read(sorted(pairs), k_core=k)
+
+
+class TestDuplicates:
+    rows = ((1, 7, 2.0, 30), (1, 8, 3.0, 10), (1, 7, 4.0, 20), (1, 7, 3.0, 40))
+    names = ("user_id", "item_id", "rating", "timestamp")
+
+    def test_refused_by_default(self):
+        with pytest.raises(InvalidInputError, match=r"2 rows that repeat.*user 1 and item 7 stand there 3 times"):
+            read(self.rows, self.names)
+
+    @pytest.mark.parametrize(
+        ("policy", "kept"),
+        [
+            ("first", [(1, 8, 3.0, 10), (1, 7, 4.0, 20)]),
+            ("last", [(1, 8, 3.0, 10), (1, 7, 3.0, 40)]),
+            ("mean", [(1, 8, 3.0, 10), (1, 7, 3.0, 20)]),
+        ],
+    )
+    def test_policies_go_by_time(self, policy, kept):
+        assert read(self.rows, self.names, duplicates=policy).to_polars().rows() == kept
+
+    @pytest.mark.parametrize(("policy", "rating"), [("first", 2.0), ("last", 3.0), ("mean", 3.0)])
+    def test_policies_go_by_row_without_time(self, policy, rating):
+        rows = [row[:3] for row in self.rows]
+        assert dict(read(rows, duplicates=policy).to_polars().select("item_id", "rating").rows()) == {7: rating, 8: 3.0}
+
+    def test_what_was_merged_is_said(self, caplog):
+        with caplog.at_level(logging.INFO, logger="headtail"):
+            read(self.rows, self.names, duplicates="first")
+        assert "interactions: 2 repeated pairs merged (first)" in caplog.messages
+
+    def test_unknown_policy(self):
+        with pytest.raises(InvalidInputError, match=r"duplicates='frist' is not known. Did you mean 'first'"):
+            read([(1, 2)], duplicates="frist")
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 5)), min_size=1))
+    def test_mean_is_the_mean(self, rows):
+        groups = {}
+        for user, item, rating in rows:
+            groups.setdefault((user, item), []).append(rating)
+        table = read([(u, i, float(r)) for u, i, r in rows], duplicates="mean").to_polars()
+        assert {(u, i): r for u, i, r in table.rows()} == pytest.approx({k: np.mean(v) for k, v in groups.items()})
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("rating", [float("nan"), float("inf"), float("-inf")])
+    def test_rating_that_is_not_finite(self, rating):
+        with pytest.raises(InvalidInputError, match="rating holds 1 values that are not finite"):
+            read([(1, 2, 3.0), (1, 3, rating)])
+
+    def test_rating_that_is_missing(self):
+        with pytest.raises(InvalidInputError, match="rating has 1 missing values"):
+            read([(1, 2, 3.0), (1, 3, None)])
+
+    def test_rating_that_is_text(self):
+        with pytest.raises(InvalidInputError, match="rating is String, not a number"):
+            read([(1, 2, "good")])
+
+    def test_order_that_is_not_whole(self):
+        with pytest.raises(InvalidInputError, match=r"order holds 0\.5; give whole numbers"):
+            read([(1, 2, 0.5)], ("user_id", "item_id", "order"))
+
+    def test_timestamp_that_is_missing(self):
+        with pytest.raises(InvalidInputError, match="timestamp has 1 missing values"):
+            read([(1, 2, 1), (1, 3, None)], ("user_id", "item_id", "timestamp"))
+
+    @pytest.mark.parametrize(("name", "value"), [("min_rating", float("nan")), ("min_rating", "4?"), ("k_core", -1)])
+    def test_arguments(self, name, value):
+        with pytest.raises(InvalidInputError, match=f"{name}="):
+            read([(1, 2, 3.0)], **{name: value})
+
+    def test_arrays_that_do_not_match(self, small):
+        with pytest.raises(InvalidInputError, match="ratings has 1 entries and users has 4"):
+            replace(small, ratings=np.ones(1))
+        with pytest.raises(InvalidInputError, match="item_titles has 1 entries for 3 items"):
+            replace(small, item_titles=np.array(["a"]))
+
+    def test_codes_without_an_id(self, small):
+        with pytest.raises(InvalidInputError, match="items holds codes from 0 to 3; there are 3 ids"):
+            replace(small, items=np.array([0, 1, 2, 3]))
+        with pytest.raises(InvalidInputError, match="users holds codes from -1 to 1"):
+            replace(small, users=np.array([0, 1, 0, -1]))

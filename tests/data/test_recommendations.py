@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from headtail.data import Recommendations
+from headtail.exceptions import InvalidInputError
+
+IDS = {"user_ids": np.array(["ann", "bob"], dtype=object), "item_ids": np.array([10, 20, 30])}
+
+
+def test_table():
+    lists = Recommendations(
+        **IDS,
+        users=np.array([1, 0]),
+        items=np.array([[2, -1], [0, 1]]),
+        scores=np.array([[0.5, np.nan], [2.0, 1.0]]),
+    )
+    assert (len(lists), lists.k, repr(lists)) == (2, 2, "Recommendations(2 users, top-2)")
+    assert lists.to_polars().rows() == [("bob", 30, 1, 0.5), ("ann", 10, 1, 2.0), ("ann", 20, 2, 1.0)]
+    assert lists.to_pandas()["item_id"].tolist() == [30, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"users": [0], "items": [[0], [1]]}, r"items has shape \(2, 1\); give \(1, k\)"),
+        ({"users": [0], "items": [0]}, r"items has shape \(1,\)"),
+        ({"users": [0], "items": [[0, 1]], "scores": [[1.0]]}, r"scores has shape \(1, 1\) and items \(1, 2\)"),
+        ({"users": [0], "items": [[0, 3]]}, "items holds codes from 0 to 3; there are 3 ids, so give -1 to 2"),
+        ({"users": [2], "items": [[0, 1]]}, "users holds codes from 2 to 2; there are 2 ids, so give 0 to 1"),
+        ({"users": [0, 1], "items": [[0, 1], [-1, 1]]}, r"gap \(-1\) inside the list of row 1"),
+    ],
+)
+def test_bad_input(parts, message):
+    with pytest.raises(InvalidInputError, match=message):
+        Recommendations(**IDS, **{name: np.array(values) for name, values in parts.items()})

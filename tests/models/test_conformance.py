@@ -1,0 +1,136 @@
+"""Every model, with every loss, on a world in which the right answer is known.
+
+Even users like even items and odd users odd ones; the item with the user's own number is withheld. A model that has
+learned anything recommends just that item first, and everything of the right parity before anything of the wrong one.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from headtail.data import Interactions
+from headtail.losses import bce, bpr, mse, sampled_softmax
+from headtail.models import MF, MODELS
+from headtail.penalties import ReSN
+from headtail.training import fit, load_model, recommend, save_model, vectors
+
+N = 30
+
+BUILD = {"MF": lambda train: MF(train.n_users, train.n_items, embedding_dim=8, rng=0)}
+
+LOSSES = {
+    "bpr": bpr,
+    "bce": bce,
+    "mse": mse,
+    "mse_identity": partial(mse, link="identity"),
+    "sampled_softmax": sampled_softmax,
+}
+
+
+def checkerboard(withheld):
+    """Pairs of one parity: the diagonal itself, or all but the diagonal."""
+    users, items = np.nonzero((np.add.outer(np.arange(N), np.arange(N)) % 2 == 0) & (np.eye(N, dtype=bool) == withheld))
+    return Interactions(np.arange(N) + 100, np.arange(N) + 500, users.astype(np.int32), items.astype(np.int32))
+
+
+@pytest.fixture(scope="module")
+def train():
+    return checkerboard(withheld=False)
+
+
+@pytest.fixture(scope="module")
+def trained(train):
+    """One trained model a combination, for all tests."""
+    made = {}
+
+    def get(name, loss, penalties=()):
+        key = name, loss, penalties
+        if key not in made:
+            model = BUILD[name](train)
+            fit(
+                model,
+                train,
+                loss=LOSSES[loss],
+                n_negatives=4,
+                penalties=penalties,
+                epochs=60,
+                batch_size=64,
+                lr=0.02,
+                rng=0,
+            )
+            made[key] = model
+        return made[key]
+
+    return get
+
+
+def test_every_model_is_here():
+    assert BUILD.keys() == MODELS.keys()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", MODELS)
+def test_the_withheld_item_comes_first(trained, train, name, loss):
+    lists = recommend(trained(name, loss), train, k=3)
+    np.testing.assert_array_equal(lists.items[:, 0], np.arange(N))
+    # Of what the user has not seen only the withheld item is of the user's parity.
+    assert ((lists.items[:, 1:] - np.arange(N)[:, None]) % 2 == 1).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", MODELS)
+def test_all_items_of_the_right_parity_come_before_the_others(trained, train, name, loss):
+    lists = recommend(trained(name, loss), train, k=N, exclude_seen=False)
+    wrong = (lists.items - np.arange(N)[:, None]) % 2
+    assert (np.diff(wrong, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("form", ["linear", "sigmoid"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_mild_penalty_lowers_the_spectral_norm_and_keeps_the_answer(trained, train, name, form):
+    plain, held = trained(name, "bpr"), trained(name, "bpr", (ReSN(1e-3, form),))
+    lists = recommend(held, train, k=1)
+    np.testing.assert_array_equal(lists.items[:, 0], np.arange(N))
+    assert ReSN(1).sigma1_squared(*vectors(held)) < ReSN(1).sigma1_squared(*vectors(plain))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_shapes_and_gradients(train, name):
+    model = BUILD[name](train)
+    queries, items = model(torch.tensor([0, 3, 3]))
+    assert queries.shape == (3, model.embedding_dim)
+    assert items.shape == (N, model.embedding_dim)
+    torch.testing.assert_close(queries[1], queries[2])
+    (queries @ items.T).square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_same_seed_same_weights(train, name):
+    runs = []
+    for _ in range(2):
+        model = BUILD[name](train)
+        fit(model, train, epochs=3, batch_size=64, rng=5)
+        runs.append(vectors(model))
+    assert torch.equal(runs[0].queries, runs[1].queries)
+    assert torch.equal(runs[0].items, runs[1].items)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_saved_and_loaded_it_recommends_the_same(trained, train, name, tmp_path):
+    model = trained(name, "bpr")
+    loaded = load_model(save_model(model, tmp_path / "model"))
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(recommend(loaded, train, k=5).items, recommend(model, train, k=5).items)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", MODELS)
+def test_cuda_trains_like_the_cpu(train, name):
+    models = [BUILD[name](train), BUILD[name](train)]
+    for model, device in zip(models, ("cpu", "cuda"), strict=True):
+        fit(model, train, epochs=5, batch_size=64, rng=0, device=device)
+    for ours, theirs in zip(vectors(models[0]), vectors(models[1]), strict=True):
+        torch.testing.assert_close(theirs.cpu(), ours, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,120 @@
+import io
+import re
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Table, Text
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_is_wider_than_the_terminal(sample, width):
+    lines = sample.to_text(width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert "\x1b" not in "".join(lines)
+
+
+def test_rich_prints_a_report_in_color(sample):
+    out = io.StringIO()
+    Console(file=out, width=80, force_terminal=True, color_system="truecolor", legacy_windows=False).print(sample)
+    text = out.getvalue()
+    assert "\x1b[" in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert "Exposure ────" in plain and "<b>Bold & Brash</b>" in plain and "[bold" not in plain
+    assert "Text with <script>alert(1)</script> & an ampersand" in plain
+
+
+def test_rich_markup_in_text_is_shown_as_it_is():
+    report = Report(
+        "[red]t[/red]", [Table([Column("a", "[b]")], [{"a": "[link=x]y[/]"}]), Text("[/red] [bold]")], "[i]"
+    )
+    text = report.to_text(80)
+    for part in ("[red]t[/red]", "[b]", "[link=x]y[/]", "[/red] [bold]", "[i]"):
+        assert part in text
+
+
+def test_bars_have_the_length_of_their_values():
+    rows = [{"x": name, "y": value} for name, value in (("a", 1.0), ("b", 0.5), ("c", 0.0), ("d", None))]
+    lines = Report("r", [Chart("bar", rows, "x", "y", y_format=".1f")]).to_text(60).splitlines()[2:]
+    full, half, none, missing = (line.count("█") for line in lines)
+    assert full == 2 * half or abs(full - 2 * half) <= 1
+    assert none == missing == 0 and lines[2].split() == ["c", "0.0"] and lines[3].split() == ["d", "–"]
+
+
+def test_negative_bars_end_where_positive_ones_start():
+    rows = [{"x": "up", "y": 2}, {"x": "down", "y": -2}]
+    up, down = Report("r", [Chart("bar", rows, "x", "y")]).to_text(60).splitlines()[2:]
+    assert down.rindex("█") + 1 == up.index("█")
+
+
+def test_lines_rise_to_the_right():
+    rows = [{"x": i, "y": i} for i in range(5)]
+    lines = Report("r", [Chart("line", rows, "x", "y")]).to_text(60).splitlines()
+    drawn = [line for line in lines if re.search("[\u2801-\u28ff]", line)]
+    starts = [re.search("[\u2801-\u28ff]", line).start() for line in drawn]
+    assert len(drawn) == 14 and starts == sorted(starts, reverse=True)
+
+
+def test_wide_tables_are_split_with_the_first_column_repeated():
+    columns = [Column("name"), *(Column(f"a_rather_long_heading_{i}") for i in range(6))]
+    row = {"name": "the row"} | {f"a_rather_long_heading_{i}": i + 0.5 for i in range(6)}
+    text = Report("r", [Table(columns, [row])]).to_text(80)
+    assert text.count("the row") == 3
+    assert all(f"a_rather_long_heading_{i}" in text and f"{i}.5" in text for i in range(6))
+
+
+def test_brief_text_has_tables_and_figures_only(sample):
+    text = sample.to_text(100, brief=True)
+    assert "NDCG@20" in text and "MF + ReSN" in text
+    assert "popularity bias" not in text and "Definitions" not in text and "Spirited" in text
+    assert not re.search("[\u2800-\u28ff█]", text)
+    assert "Trade-off" not in text  # a section that has charts only
+    long = Report("r", [Table([Column("i")], [{"i": i} for i in range(50)])]).to_text(100, brief=True)
+    assert "... and 30 more rows" in long
+
+
+def test_markdown_of_a_small_report():
+    report = Report(
+        "A *b*",
+        [
+            Text("See `x < y` and <b>."),
+            Figures([Figure("F", 0.5, format=".1f"), Figure("G", "n/a", note="It is `g`.")]),
+            Section("S", [
+                Table([Column("t", "T|U"), Column("v", "V", better="higher")],
+                      [{"t": "a|b *c* &lt; <i>\n", "v": 1}, {"t": "d", "v": 2}], "Title"),
+            ]),
+        ],
+        "Lede.",
+    )  # fmt: skip
+    expected = r"""# A \*b\*
+
+Lede.
+
+See `x < y` and &lt;b>.
+
+| Figure | Value |
+| :--- | ---: |
+| F | 0.5 |
+| G | n/a |
+
+## S
+
+**Title**
+
+| T\|U | V |
+| :--- | ---: |
+| a\|b \*c\* &amp;lt; &lt;i> | 1 |
+| d | **2** |
+
+## Definitions
+
+- **G**: It is `g`.
+"""
+    assert report.to_markdown() == expected
+
+
+def test_markdown_tells_when_data_is_thinned(sample):
+    markdown = sample.to_markdown()
+    assert "25 of 64 rows, evenly spaced" in markdown
+    assert "| model | head | mid | tail |" in markdown

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from headtail._checks import choice, finite, generator, integer, nearest, number
+from headtail.exceptions import InvalidInputError
+
+
+def test_nearest_names_the_likely_one_and_lists_all():
+    assert nearest("usr_id", ["user_id", "item_id"]) == "Did you mean 'user_id'? There are: user_id, item_id."
+    assert nearest("zzz", ["user_id"]) == "There are: user_id."
+    assert nearest("zzz", []) == "There are: none."
+    assert nearest("user_id", ["USER_ID"]).startswith("Did you mean 'USER_ID'?")
+
+
+def test_choice():
+    assert choice("form", "linear", ("linear", "sigmoid")) == "linear"
+    with pytest.raises(InvalidInputError, match=r"form='linaer' is not known. Did you mean 'linear'"):
+        choice("form", "linaer", ("linear", "sigmoid"))
+
+
+@pytest.mark.parametrize("value", [0, 0.5, np.float32(0.25), 1])
+def test_number_in_range_is_returned_as_float(value):
+    result = number("share", value, low=0, high=1)
+    assert isinstance(result, float)
+    assert result == value
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf"), -float("inf")])
+def test_number_out_of_range(value):
+    with pytest.raises(InvalidInputError, match=r"share=.* is out of range; give a finite number in \[0, 1\]"):
+        number("share", value, low=0, high=1)
+
+
+def test_number_open_bounds_exclude_their_ends():
+    with pytest.raises(InvalidInputError, match=r"in \(0, 1\]"):
+        number("share", 0, low=0, high=1, low_open=True)
+    with pytest.raises(InvalidInputError, match=r"in \[0, 1\)"):
+        number("share", 1, low=0, high=1, high_open=True)
+    assert number("share", 1, low=0, high=1, low_open=True) == 1
+
+
+@pytest.mark.parametrize("value", ["many", None, [1]])
+def test_number_of_another_type(value):
+    with pytest.raises(InvalidInputError, match="is not a number"):
+        number("weight", value)
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "3", None])
+def test_integer_refuses_what_is_not_whole(value):
+    with pytest.raises(InvalidInputError, match=r"k=.* is not a whole number"):
+        integer("k", value)
+
+
+def test_integer_range():
+    assert integer("k", np.int32(3), low=1, high=3) == 3
+    with pytest.raises(InvalidInputError, match="k=0 is out of range; give a whole number of at least 1"):
+        integer("k", 0, low=1)
+    with pytest.raises(InvalidInputError, match="at least 1 and at most 3"):
+        integer("k", 4, low=1, high=3)
+
+
+def test_finite_says_how_many_and_where():
+    finite("scores", np.array([1.0, 2.0]))
+    finite("codes", np.array([1, 2]))
+    with pytest.raises(InvalidInputError, match="scores holds 2 values that are not finite; the first is nan at 1"):
+        finite("scores", np.array([1.0, np.nan, np.inf]))
+    with pytest.raises(InvalidInputError, match=r"the first is inf at \(1, 0\)"):
+        finite("scores", np.array([[1.0, 2.0], [np.inf, 0.0]]))
+
+
+def test_generator():
+    given = np.random.default_rng(1)
+    assert generator(given) is given
+    assert generator(3).random() == generator(np.int64(3)).random()
+    assert isinstance(generator(None), np.random.Generator)
+    with pytest.raises(InvalidInputError, match="neither a seed nor a numpy Generator"):
+        generator("seed")

@@ -1,0 +1,341 @@
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headtail import _factors, posthoc
+from headtail._stats import gini
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.posthoc import add_bias, penalize_popularity, shrink, tilt
+from headtail.typing import Vectors
+
+torch = pytest.importorskip("torch")
+
+
+def factors(n=40, m=30, d=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d)), rng.standard_normal((m, d)) + 0.5
+
+
+def world(n=400, m=120, d=8, seed=0):
+    """Latent tastes, and items of unequal appeal: a model that shows a few items to almost everyone."""
+    rng = np.random.default_rng(seed)
+    queries = np.column_stack([rng.standard_normal((n, d)), np.ones(n)])
+    appeal = 3.0 * np.arange(1, m + 1) ** -0.5
+    items = np.column_stack([rng.standard_normal((m, d)) * 0.3, appeal])
+    popularity = np.ceil(300 * np.arange(1, m + 1) ** -0.8).astype(int)
+    seen = sp.csr_array(rng.random((n, m)) < 0.2 * popularity / popularity.max())
+    return queries, items, popularity, seen
+
+
+def lists(vectors, seen=None, k=10):
+    scores = np.asarray(vectors[0]) @ np.asarray(vectors[1]).T
+    if seen is not None:
+        scores = np.where(seen.toarray(), -np.inf, scores)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+def exposure(vectors, seen=None, k=10):
+    return np.bincount(lists(vectors, seen, k).ravel(), minlength=len(vectors[1]))
+
+
+KINDS = [
+    (np.asarray, np.ndarray),
+    (lambda a: a.astype(np.float32), np.ndarray),
+    (torch.tensor, torch.Tensor),
+    (lambda a: torch.tensor(a, dtype=torch.float32), torch.Tensor),
+]
+
+
+# -- bias and penalty -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "cls"), KINDS)
+def test_penalty_equals_dense_scores(kind, cls):
+    queries, items = (kind(f) for f in factors())
+    popularity = np.arange(30) ** 2
+    found = penalize_popularity(queries, items, popularity, 0.3)
+    assert isinstance(found, Vectors)
+    assert all(isinstance(f, cls) and f.dtype == queries.dtype for f in found)
+    expected = np.asarray(queries @ items.T) - 0.3 * np.log1p(popularity)
+    np.testing.assert_allclose(np.asarray(found.queries @ found.items.T), expected, atol=1e-5)
+
+
+def test_penalty_of_zero_keeps_scores():
+    queries, items = factors()
+    found = penalize_popularity(queries, items, np.ones(30), 0)
+    np.testing.assert_array_equal(found.queries @ found.items.T, queries @ items.T + 0.0)
+
+
+def test_whole_numbers_become_floats():
+    found = add_bias(np.ones((2, 1), dtype=int), torch.ones((3, 1), dtype=torch.int64), [0.5, 0, 0])
+    assert found.queries.dtype == np.float64 and found.items.dtype == torch.float32
+    assert found.items[0, 1] == 0.5
+
+
+def test_bias_refuses():
+    queries, items = factors()
+    with pytest.raises(InvalidInputError, match=r"bias has shape \(29,\).*each of the 30 items"):
+        add_bias(queries, items, np.ones(29))
+    with pytest.raises(InvalidInputError, match="bias holds 1 values"):
+        add_bias(queries, items, np.r_[np.nan, np.ones(29)])
+    with pytest.raises(InvalidInputError, match="strength=nan"):
+        penalize_popularity(queries, items, np.ones(30), np.nan)
+    with pytest.raises(InvalidInputError, match="popularity is 0 for every item"):
+        penalize_popularity(queries, items, np.zeros(30), 1)
+
+
+# -- shrink -----------------------------------------------------------------------------------------------------------
+
+
+def dense_shrink(queries, items, factor, directions):
+    u, sigma, vt = np.linalg.svd(queries @ items.T, full_matrices=False)
+    sigma[list(directions)] *= factor
+    return u * sigma @ vt
+
+
+@pytest.mark.parametrize("directions", [None, 0, (0,), (1, 3), range(6)])
+@pytest.mark.parametrize("factor", [0, 0.4, 1, 2])
+def test_shrink_equals_the_dense_computation(directions, factor):
+    queries, items = factors()
+    found = shrink(queries, items, factor=factor, directions=directions)
+    assert found.items.shape == items.shape
+    chosen = (0,) if directions is None else np.atleast_1d(list(directions) if directions != 0 else 0)
+    np.testing.assert_allclose(found.queries @ found.items.T, dense_shrink(queries, items, factor, chosen), atol=1e-9)
+
+
+def test_shrink_along_popularity_equals_the_dense_computation():
+    queries, items = factors()
+    r = np.arange(30.0)
+    found = shrink(queries, items, factor=0.25, popularity=r)
+    unit = r / np.linalg.norm(r)
+    scores = queries @ items.T
+    np.testing.assert_allclose(found.queries @ found.items.T, scores - 0.75 * np.outer(scores @ unit, unit), atol=1e-9)
+    gone = shrink(queries, items, factor=0, popularity=r)
+    np.testing.assert_allclose(gone.queries @ gone.items.T @ r, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "cls"), KINDS)
+@pytest.mark.parametrize("options", [{}, {"popularity": np.arange(30)}])
+def test_shrink_keeps_kind_and_type(kind, cls, options, monkeypatch):
+    monkeypatch.setattr(_factors, "_BLOCK_ELEMENTS", 50)
+    queries, items = (kind(f) for f in factors())
+    found = shrink(queries, items, factor=0.5, **options)
+    assert isinstance(found.items, cls) and found.items.dtype == items.dtype
+    expected = shrink(*factors(), factor=0.5, **options)
+    np.testing.assert_allclose(np.asarray(found.items), expected.items, atol=1e-5)
+
+
+def test_shrink_of_rank_deficient_factors():
+    queries, items = factors(d=3)
+    queries, items = np.hstack([queries, queries]), np.hstack([items, items])
+    found = shrink(queries, items, factor=0.5, directions=(0, 4))
+    np.testing.assert_allclose(found.queries @ found.items.T, dense_shrink(queries, items, 0.5, (0,)), atol=1e-8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0, 3), st.integers(0, 3))
+def test_shrink_scales_one_singular_value(seed, factor, k):
+    queries, items = factors(15, 12, 4, seed)
+    found = shrink(queries, items, factor=factor, directions=k)
+    before = np.linalg.svd(queries @ items.T)[1][:4]
+    after = np.linalg.svd(found.queries @ found.items.T)[1][:4]
+    before[k] *= factor
+    np.testing.assert_allclose(after, np.sort(before)[::-1], atol=1e-8 * before.max())
+
+
+def test_shrink_refuses():
+    queries, items = factors()
+    for options, message in [
+        ({"factor": -1}, "factor=-1"),
+        ({"factor": 0.5, "directions": 6}, "directions=6 is out of range"),
+        ({"factor": 0.5, "directions": (1, 1)}, "names a direction twice"),
+        ({"factor": 0.5, "directions": 0, "popularity": np.ones(30)}, "both given"),
+        ({"factor": 0.5, "popularity": np.ones(3)}, r"popularity has shape \(3,\)"),
+    ]:
+        with pytest.raises(InvalidInputError, match=message):
+            shrink(queries, items, **options)
+    items[3, 2] = np.nan
+    for options in ({}, {"popularity": np.ones(30)}):
+        with pytest.raises(InvalidInputError, match="items holds nan at row 3, column 2"):
+            shrink(queries, items, factor=0.5, **options)
+
+
+# -- tilt -------------------------------------------------------------------------------------------------------------
+
+
+def test_strength_zero_changes_nothing():
+    queries, items, _, seen = world()
+    found = tilt(queries, items, strength=0, k=10, seen=seen)
+    np.testing.assert_array_equal(found.items[:, -1], 0)
+    np.testing.assert_array_equal(lists(found, seen), lists((queries, items), seen))
+
+
+@pytest.mark.parametrize("with_seen", [True, False])
+def test_exposure_spreads_with_strength(with_seen):
+    queries, items, _, seen = world()
+    seen = seen if with_seen else None
+    ginis = [gini(exposure((queries, items), seen))]
+    for strength in (0.05, 0.1, 0.2, 0.4, 0.8):
+        found = tilt(queries, items, strength=strength, k=10, seen=seen)
+        ginis.append(gini(exposure(found, seen)))
+    assert (np.diff(ginis) < -0.01).all()
+
+
+def test_fixed_point():
+    queries, items, _, seen = world()
+    history = []
+    found = tilt(queries, items, strength=0.2, k=10, seen=seen, rounds=60, callback=history.append)
+    assert history[0].residual == 1 and history[-1].residual < 0.05
+    assert [state.round for state in history] == list(range(len(history)))
+    scores = queries @ items.T
+    spread = np.sqrt(scores.var(axis=1).mean())
+    slots = exposure(found, seen) / (400 * 10 / 120)
+    called = -np.log(slots + 0.03)
+    called = 0.2 * spread * (called - called.mean())
+    bias = found.items[:, -1]
+    assert np.linalg.norm(bias - called) < 0.05 * np.linalg.norm(called)
+    assert abs(bias.mean()) < 1e-12
+    # Figures of the last round are those of the result.
+    assert history[-1].gini == pytest.approx(gini(slots))
+    p = slots[slots > 0] / slots.sum()
+    assert history[-1].entropy == pytest.approx(-(p * np.log(p)).sum() / np.log(120))
+
+
+def test_scale_does_not_matter():
+    queries, items, _, seen = world()
+    once = tilt(queries, items, strength=0.3, k=10, seen=seen)
+    for scale in (1e-12, 10.0, 1e12):
+        again = tilt(queries * scale, items, strength=0.3, k=10, seen=seen)
+        np.testing.assert_allclose(again.items[:, -1] / scale, once.items[:, -1], atol=0.02)
+        assert np.mean(lists(again, seen) == lists(once, seen)) > 0.98
+
+
+def test_popularity_only_removes_amplification():
+    queries, items, popularity, seen = world()
+    earned = popularity / popularity.sum()
+
+    def excess(vectors):
+        slots = exposure(vectors, seen)
+        return np.abs(slots / slots.sum() - earned).sum()
+
+    base = excess((queries, items))
+    found = [tilt(queries, items, strength=s, k=10, seen=seen, welfare="popularity", popularity=popularity)
+             for s in (0.1, 0.3, 1.0)]  # fmt: skip
+    amounts = [excess(v) for v in found]
+    assert base > amounts[0] > amounts[1] > amounts[2]
+    # It stops where popularity is, and entropy goes on to equal exposure.
+    equal = tilt(queries, items, strength=1, k=10, seen=seen)
+    assert gini(exposure(found[2], seen)) > gini(popularity) - 0.05 > gini(exposure(equal, seen))
+
+
+def test_popularity_is_counted_from_seen():
+    queries, items, _, seen = world()
+    counted = tilt(queries, items, strength=0.3, k=10, seen=seen, welfare="popularity")
+    given_ = tilt(queries, items, strength=0.3, k=10, seen=seen, welfare="popularity", popularity=seen.sum(axis=0))
+    np.testing.assert_array_equal(counted.items, given_.items)
+
+
+def test_alpha_cares_for_the_least_shown():
+    queries, items, _, seen = world()
+    mild = tilt(queries, items, strength=0.1, k=10, seen=seen, welfare="alpha", alpha=1e-6)
+    np.testing.assert_allclose(mild.items, tilt(queries, items, strength=0.1, k=10, seen=seen).items, atol=1e-3)
+    found = tilt(queries, items, strength=0.1, k=10, seen=seen, welfare="alpha", alpha=1)
+    assert (exposure(found, seen) > 0).sum() > (exposure(mild, seen) > 0).sum()
+
+
+def test_sample_of_users_suffices_and_is_drawn_by_rng():
+    queries, items, _, seen = world(n=3000)
+    everyone = tilt(queries, items, strength=0.2, k=10, seen=seen)
+    part = tilt(queries, items, strength=0.2, k=10, seen=seen, sample=1000)
+    assert abs(gini(exposure(everyone, seen)) - gini(exposure(part, seen))) < 0.02
+    same, other = (tilt(queries, items, strength=0.2, k=10, seen=seen, sample=1000, rng=rng) for rng in (0, 1))
+    np.testing.assert_array_equal(part.items, same.items)
+    assert (part.items != other.items).any()
+
+
+@pytest.mark.parametrize("sample", [100, 400])
+def test_kinds_agree(sample):
+    queries, items, _, seen = world()
+    expected = tilt(queries, items, strength=0.2, k=10, seen=seen, sample=sample)
+    for kind, cls in KINDS:
+        found = tilt(kind(queries), kind(items), strength=0.2, k=10, seen=seen, sample=sample)
+        assert isinstance(found.items, cls)
+        np.testing.assert_allclose(np.asarray(found.items[:, -1]), expected.items[:, -1], atol=0.02)
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    queries, items, _, seen = world()
+    whole = tilt(queries, items, strength=0.2, k=10, seen=seen)
+    monkeypatch.setattr(posthoc, "_BLOCK_SCORES", 1000)
+    np.testing.assert_allclose(tilt(queries, items, strength=0.2, k=10, seen=seen).items, whole.items, atol=0.02)
+
+
+def test_exposure_is_counted_as_lists_are_made():
+    queries, items, _, seen = world()
+    found = posthoc._exposure(queries.astype(np.float32), items.astype(np.float32), np.zeros(120), seen, 10)
+    np.testing.assert_array_equal(found, exposure((queries, items), seen))
+
+
+def test_users_who_have_seen_nearly_all():
+    queries, items, _, _ = world(n=50)
+    seen = np.ones((50, 120))
+    seen[:, :4] = 0
+    counts = posthoc._exposure(
+        queries.astype(np.float32), items.astype(np.float32), np.zeros(120), sp.csr_array(seen), 10
+    )
+    np.testing.assert_array_equal(counts, [50] * 4 + [0] * 116)
+
+
+def test_seen_may_be_interactions():
+    queries, items, _, seen = world(n=60)
+    users, codes = seen.nonzero()
+    interactions = Interactions(np.arange(60), np.arange(120), users.astype(np.int32), codes.astype(np.int32))
+    found = tilt(queries, items, strength=0.1, k=5, seen=interactions)
+    np.testing.assert_array_equal(found.items, tilt(queries, items, strength=0.1, k=5, seen=seen).items)
+
+
+def test_it_warns_where_strength_is_of_no_use():
+    # All users want the same: whatever the bias, all get one list, and exposure cannot be spread.
+    items = np.random.default_rng(0).standard_normal((50, 1))
+    with pytest.warns(UserWarning, match=r"tilt with strength=2: the bias has not settled after 20 rounds"):
+        tilt(np.ones((300, 1)), items, strength=2, k=5)
+    queries, items, _, seen = world()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tilt(queries, items, strength=0.3, k=10, seen=seen)
+
+
+def test_warning_when_an_earlier_round_was_better():
+    rounds = [posthoc.TiltRound(i, g, 0.5, 0.1) for i, g in enumerate([0.9, 0.5, 0.6])]
+    with pytest.warns(UserWarning, match=r"round 1 spread exposure wider \(Gini 0.500\).*Lower the strength"):
+        posthoc._warn(rounds, 3.0, spreading=True)
+
+
+def test_tilt_refuses():
+    queries, items, popularity, seen = world(n=20)
+    for options, message in [
+        ({"strength": -0.1}, "strength=-0.1"),
+        ({"k": 0}, "k=0"),
+        ({"k": 121}, "k=121"),
+        ({"sample": 0}, "sample=0"),
+        ({"rounds": 0}, "rounds=0"),
+        ({"welfare": "entropie"}, "Did you mean 'entropy'"),
+        ({"welfare": "alpha", "alpha": 0}, "alpha=0"),
+        ({"welfare": "popularity"}, "needs popularity=, or seen="),
+        ({"welfare": "popularity", "popularity": popularity[:5]}, r"popularity has shape \(5,\)"),
+        ({"seen": seen[:10]}, r"seen is a csr_array of shape \(10, 120\).*\(20, 120\)"),
+        ({"seen": [1]}, "seen is a list"),
+        ({"rng": "x"}, "rng='x'"),
+    ]:
+        with pytest.raises(InvalidInputError, match=message):
+            tilt(queries, items, **({"strength": 0.1, "k": 10} | options))
+    with pytest.raises(InvalidInputError, match="all items score the same"):
+        tilt(queries, np.ones_like(items), strength=0.1, k=10)
+    queries[3, 0] = np.nan
+    with pytest.raises(InvalidInputError, match="queries holds 1 values that are not finite"):
+        tilt(queries, items, strength=0.1, k=10)

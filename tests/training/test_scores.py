@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from headtail.models.lookup import rows_of
+from headtail.training.scores import pair_scores
+
+
+def naive(queries, items, candidates):
+    return torch.stack([torch.stack([q @ items[c] for c in row]) for q, row in zip(queries, candidates, strict=True)])
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_values_and_gradients_equal_the_naive_ones(n):
+    source = torch.Generator().manual_seed(0)
+    queries = torch.randn(6, 3, generator=source, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(4, 3, generator=source, dtype=torch.float64, requires_grad=True)
+    candidates = torch.randint(4, (6, n), generator=source)
+    torch.testing.assert_close(pair_scores(queries, items, candidates), naive(queries, items, candidates))
+    assert torch.autograd.gradcheck(pair_scores, (queries, items, candidates))
+
+
+def test_only_one_side_may_need_a_gradient():
+    queries, items = torch.ones(2, 3), torch.ones(4, 3)
+    candidates = torch.tensor([[0, 1], [3, 3]])
+    alone = queries.clone().requires_grad_()
+    pair_scores(alone, items, candidates).sum().backward()
+    assert alone.grad.tolist() == [[2.0] * 3] * 2
+    alone = items.clone().requires_grad_()
+    pair_scores(queries, alone, candidates).sum().backward()
+    assert alone.grad[:, 0].tolist() == [1, 1, 0, 2]
+
+
+def test_rows_of_a_table_with_its_gradient():
+    table = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    codes = torch.tensor([3, 0, 3])
+    assert torch.equal(rows_of(table, codes), table[codes])
+    assert torch.autograd.gradcheck(lambda t: rows_of(t, codes), (table,))
