@@ -19,6 +19,7 @@ Matrix = NDArray[np.float64]
 
 _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
 _BLOCK_ELEMENTS_CUDA = 2**25
+_TILE = 32  # columns
 
 
 def is_tensor(values: Any) -> bool:
@@ -126,17 +127,23 @@ def gram(name: str, matrix: Any, weights: Matrix | None = None) -> tuple[Matrix,
 def _square(block: Any) -> Any:
     """Return ``block.T @ block``.
 
-    OpenBLAS shares each product among its threads and waits for them, which for a tall, narrow block takes longer than
-    the product, many times so on a busy machine. It leaves products of up to 2**18 multiplications to one thread.
+    OpenBLAS shares a product among its threads and waits for them, which for a tall and narrow block takes longer than
+    the product, many times so on a busy machine. Stacks of products of up to 2**18 multiplications it leaves to one.
     """
-    n, d = block.shape
-    rows = 2**18 // d**2
-    if is_tensor(block) or not d <= rows < n:
+    if is_tensor(block):
         return block.T @ block
-    whole = n // rows * rows
-    stack = block[:whole].reshape(-1, rows, d)
-    rest = block[whole:]
-    return np.matmul(stack.transpose(0, 2, 1), stack).sum(axis=0) + rest.T @ rest
+    n, d = block.shape
+    out = np.empty((d, d))
+    for i in range(0, d, _TILE):
+        for j in range(i, d, _TILE):
+            a, b = block[:, i : i + _TILE], block[:, j : j + _TILE]
+            rows = 2**18 // (a.shape[1] * b.shape[1])
+            whole = n // rows * rows
+            left, right = (part[:whole].reshape(-1, rows, part.shape[1]) for part in (a, b))
+            product = np.matmul(left.transpose(0, 2, 1), right).sum(axis=0) + a[whole:].T @ b[whole:]
+            out[i : i + _TILE, j : j + _TILE] = product
+            out[j : j + _TILE, i : i + _TILE] = product.T
+    return out
 
 
 def _refuse(name: str, start: int, block: Array) -> None:

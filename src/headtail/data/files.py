@@ -26,6 +26,7 @@ _ATOMIC = (".inter", ".item", ".user")
 _PARQUET = (".parquet", ".pq")
 _READABLE = (*_TEXT, *_ATOMIC, *_PARQUET)
 _WRITABLE = (".inter", ".csv", ".tsv", ".parquet")
+_LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$)"
 _RECBOLE_TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float", "order": "float"}
 
 
@@ -176,8 +177,8 @@ def read_table(path: PathLike) -> "pl.DataFrame":
     Text is UTF-8, its first line names the columns, and blank lines are left out.
 
     A column of a text file becomes numbers only if nothing is lost: whole numbers if every value is written as such a
-    number is, so that ``007`` or ``+5`` leaves the column text, and decimals if no value begins with a superfluous
-    zero.
+    number of 64 bits is, so that ``007`` or ``+5`` leaves the column text; else decimals, unless a value looks like an
+    id (a superfluous zero at the beginning, 16 digits or more, ``12e4``).
 
     Raises
     ------
@@ -285,9 +286,9 @@ def _numbers(column: "pl.Series") -> "pl.Series":
     if whole.null_count() == column.null_count():
         return whole if (whole.cast(pl.String) == column).all() else column
     decimal = column.cast(pl.Float64, strict=False)
-    if decimal.null_count() == column.null_count() and not column.str.contains(r"^[+-]?0\d").any():
-        return decimal
-    return column
+    if decimal.null_count() > column.null_count() or column.str.contains(_LIKE_AN_ID).any():
+        return column
+    return decimal
 
 
 def _titles_beside(path: Path) -> "pl.DataFrame | None":

@@ -1,0 +1,7 @@
+"""``python -m headtail``: the command line."""
+
+import sys
+
+from headtail.cli import main
+
+sys.exit(main())

@@ -1,0 +1,135 @@
+"""The command line, run in this process; files in, files and exit status out."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+from headtail.cli import main
+from headtail.data import write_table
+from headtail.datasets import checkerboard, power_law
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder with training, test, recommendations, users and titles of a small world."""
+    split = checkerboard(n_users=20, n_items=20)
+    write_table(split.train.to_polars().rename({"user_id": "userId", "item_id": "movieId"}), tmp_path / "train.csv")
+    write_table(split.test.to_polars(), tmp_path / "test.parquet")
+    seen = {(u, i) for u, i in split.train.to_polars().select("user_id", "item_id").iter_rows()}
+    users, items = split.train.user_ids.tolist(), split.train.item_ids.tolist()
+    lists = {u: [i for i in items if (u, i) not in seen][:3] for u in users}
+    rows = [(u, i, rank) for u in users for rank, i in enumerate(lists[u], start=1)]
+    recs = pl.DataFrame(rows, schema=["user_id", "item_id", "rank"], orient="row")
+    write_table(recs, tmp_path / "recs.tsv")
+    write_table(pl.DataFrame({"user_id": users, "parity": [u % 2 for u in users]}), tmp_path / "users.csv")
+    write_table(pl.DataFrame({"item_id": items, "title": [f"film {i}" for i in items]}), tmp_path / "titles.csv")
+    return tmp_path
+
+
+def test_audit_in_all_forms(files, capsys):
+    inputs = [
+        "audit",
+        str(files / "recs.tsv"),
+        str(files / "train.csv"),
+        "--test",
+        str(files / "test.parquet"),
+        "-k",
+        "3",
+    ]
+    for ending in ("html", "md", "json"):
+        report = files / f"report.{ending}"
+        assert (
+            main([*inputs, "--output", str(report), "--titles", str(files / "titles.csv"), "--n-bootstrap", "0"]) == 0
+        )
+        assert "film" in report.read_text(encoding="utf-8")
+    assert "gini" in capsys.readouterr().out
+    assert main([*inputs, "--users", str(files / "users.csv"), "--json"]) == 0
+    payload = json.loads(capsys.readouterr().out)
+    assert {m["users"] for m in payload["measurements"]} == {"all", "parity=0", "parity=1"}
+
+
+def test_fail_if_sets_the_exit_status(files, capsys):
+    inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3", "--n-bootstrap", "0", "--json"]
+    assert main([*inputs, "--fail-if", "gini@3 > 0.999"]) == 0
+    assert main([*inputs, "--fail-if", "gini@3 > 0.999", "--fail-if", "coverage@3 <= 1"]) == 1
+    assert "coverage@3 <= 1" in capsys.readouterr().err
+    assert main([*inputs, "--fail-if", "gini@3 is big"]) == 2
+    assert "is not of the form" in capsys.readouterr().err
+    assert main([*inputs, "--fail-if", "gina@3 > 0"]) == 2
+    assert "Did you mean 'gini@3'?" in capsys.readouterr().err
+
+
+def test_data_describes_converts_and_splits(files, capsys):
+    assert main(["data", str(files / "train.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_users"] == 20
+    assert main(["data", str(files / "train.csv"), "--to", str(files / "train.inter")]) == 0
+    assert (files / "train.inter").read_text().startswith("user_id:token\titem_id:token")
+    for rule in ("ratio", "debiased"):
+        folder = files / rule
+        assert main(["data", str(files / "train.csv"), "--split", rule, "--to", str(folder)]) == 0
+        assert {p.name for p in folder.iterdir()} >= {"train.parquet", "test.parquet"}
+    assert main(["data", str(files / "train.csv"), "--split", "ratio"]) == 2
+    assert "--split needs --to" in capsys.readouterr().err
+
+
+def test_train_recommend_spectrum_audit(tmp_path, capsys):
+    pytest.importorskip("torch")
+    world = power_law(80, 40, n_interactions=550, rng=0)
+    train, model, recs = tmp_path / "train.parquet", tmp_path / "model", tmp_path / "recs.parquet"
+    write_table(world.interactions.to_polars(), train)
+    options = ["--epochs", "4", "--embedding-dim", "8", "--resn", "0.01", "--k", "5"]
+    assert main(["train", str(train), "--output", str(model), *options]) == 0
+    assert main(["spectrum", str(model), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert len(json.loads(out[out.index("\n{") :])["directions"]) == 8
+    assert main(["recommend", str(model), "--output", str(recs), "-k", "5"]) == 0
+    lists = pl.read_parquet(recs)
+    assert lists.columns == ["user_id", "item_id", "rank", "score"]
+    assert lists.group_by("user_id").len()["len"].unique().to_list() == [5]
+    seen = world.interactions.to_polars().select("user_id", "item_id")
+    assert lists.join(seen, on=["user_id", "item_id"]).is_empty()
+    assert main(["audit", str(recs), str(train), "--n-bootstrap", "0"]) == 0
+
+
+def test_spectrum_of_arrays(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name, rows in (("queries", 12), ("items", 9)):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(rows, 3)))
+    arrays = ["--queries", str(tmp_path / "queries.npy"), "--items", str(tmp_path / "items.npy")]
+    assert main(["spectrum", *arrays, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["directions"]) == 3
+    assert main(["spectrum", *arrays[:2]]) == 2
+    assert "Give either the folder of a model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["audit"], "requires an argument"),
+        (["audit", "missing.csv", "train.csv"], "There is no file"),
+        (["nonsense"], "Unknown command"),
+        (["data", "train.csv", "--k-core", "1000"], "k_core=1000 leaves no interactions"),
+        (["data", "train.csv", "--output", "report.pdf"], "the ending is not one of .html, .md, .json"),
+        (["audit", "empty.csv", "train.csv"], "empty"),
+        (["audit", "truncated.parquet", "train.csv"], "truncated.parquet"),
+        (["spectrum", "train.csv"], "train.csv"),
+        (["recommend", "no-model", "-o", "recs.csv"], "no-model"),
+    ],
+)
+def test_bad_input_has_exit_status_2_and_says_why(files, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(files)
+    (files / "empty.csv").write_text("")
+    (files / "truncated.parquet").write_bytes((files / "test.parquet").read_bytes()[:200])
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err.replace("\n│ ", " ")
+    assert "Traceback" not in captured.err
+
+
+def test_installed_command_says_its_version():
+    done = subprocess.run([sys.executable, "-m", "headtail", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().count(".") == 2
