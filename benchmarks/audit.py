@@ -58,14 +58,14 @@ def main():
     )
     print(f"headtail audit      median {ours * 1e3:7.0f} ms  ({low * 1e3:.0f} to {high * 1e3:.0f})")
     if arguments.peer:
-        from rectools.metrics import MAP, MIUF, NDCG, AvgRecPopularity, CatalogCoverage, Recall, calc_metrics  # noqa: F401
+        from rectools.metrics import NDCG, AvgRecPopularity, CatalogCoverage, MeanInvUserFreq, Recall, calc_metrics
 
         metrics = {
             "ndcg": NDCG(10),
             "recall": Recall(10),
             "arp": AvgRecPopularity(10),
             "coverage": CatalogCoverage(10),
-            "miuf": MIUF(10),
+            "miuf": MeanInvUserFreq(10),
         }
         catalogue = np.arange(50_000)
         peer, low, high = median_seconds(

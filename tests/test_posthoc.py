@@ -291,6 +291,12 @@ def test_users_who_have_seen_nearly_all():
     np.testing.assert_array_equal(counts, [50] * 4 + [0] * 116)
 
 
+def test_ties_share_the_last_slots():
+    # Item 0 is ahead of all, and items 1 to 4 share the second slot of each of the three users.
+    queries, items = np.ones((3, 1), dtype=np.float32), np.array([[2], [1], [1], [1], [1], [0]], dtype=np.float32)
+    np.testing.assert_allclose(posthoc._exposure(queries, items, np.zeros(6), None, 2), [3, 0.75, 0.75, 0.75, 0.75, 0])
+
+
 def test_seen_may_be_interactions():
     queries, items, _, seen = world(n=60)
     users, codes = seen.nonzero()

@@ -15,7 +15,7 @@ from .models import MF
 from .penalties import ReSN
 from .posthoc import penalize_popularity, shrink, tilt
 from .spectral import data_spectrum, spectrum
-from .training import fit, load_model, recommend, save_model
+from .training import fit, load_model, recommend, save_model, vectors
 from .typing import Vectors
 
 __all__ = [
@@ -49,4 +49,5 @@ __all__ = [
     "split_ratio",
     "split_time",
     "tilt",
+    "vectors",
 ]

@@ -185,7 +185,7 @@ def factor_svd(queries: Any, items: Any, weights: Matrix | None = None) -> Facto
     p, sigma, rt = np.linalg.svd(query_root @ item_root.T)
     keep = min(n, m, d)
     p, sigma, r = p[:, :keep], sigma[:keep], rt[:keep].T
-    floor = d * np.finfo(np.float64).eps * np.linalg.norm(query_root, 2) * np.linalg.norm(item_root, 2)
+    floor = d * np.finfo(np.float64).eps * np.linalg.norm(query_root) * np.linalg.norm(item_root)
     sigma = np.where(sigma > floor, sigma, 0.0)
     inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma > 0)
     load = (item_root.T @ r) * unit[:, None]

@@ -200,9 +200,11 @@ def encode(ids: "pl.Series") -> tuple[Array, Codes]:
     if ids.dtype.is_integer() and len(ids):
         low, high = int(ids.min()), int(ids.max())  # type: ignore[arg-type]
         if high - low <= 4 * len(ids) + 1_000_000:  # a table over the range is the cheapest index there is
-            offsets = ids.to_numpy().astype(np.int64) - low
+            offsets = np.subtract(ids.to_numpy(), low, dtype=np.int64)
             present = np.zeros(high - low + 1, dtype=bool)
             present[offsets] = True
+            if present.all():
+                return np.arange(low, high + 1), offsets.astype(np.int32)
             positions = np.cumsum(present, dtype=np.int32) - np.int32(1)
             return np.flatnonzero(present).astype(np.int64) + low, positions[offsets]
     distinct = to_ids(ids.unique().sort())
@@ -231,7 +233,7 @@ def lookup(ids: "pl.Series | Array", known: Array, what: str = "ids") -> Codes:
         if high - low <= 4 * (len(ids) + len(known)) + 1_000_000:
             positions = np.full(high - low + 1, -1, dtype=np.int32)
             positions[known - low] = np.arange(len(known), dtype=np.int32)
-            values = ids.to_numpy().astype(np.int64)
+            values = ids.to_numpy().astype(np.int64, copy=False)
             inside = (values >= low) & (values <= high)
             codes: Codes = positions[np.where(inside, values - low, 0)]
             return codes if inside.all() else np.where(inside, codes, np.int32(-1))

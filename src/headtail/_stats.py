@@ -93,7 +93,7 @@ def bootstrap_errors(
 
 
 def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
-    """Return which points no other point beats: none has at least the gain for at most the cost, and one of them better.
+    """Return which points no other beats: none has at least the gain for at most the cost, and one of the two better.
 
     Parameters
     ----------

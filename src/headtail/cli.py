@@ -84,7 +84,8 @@ def data(
     Parameters
     ----------
     file
-        CSV, TSV, Parquet or RecBole .inter; the usual column names are recognised.
+        CSV, TSV, Parquet or RecBole .inter, the usual column names are recognised; or "movietweetings", the set that is
+        part of the package.
     titles
         File with an item and a title column.
     min_rating
@@ -100,12 +101,12 @@ def data(
     to
         File to convert to (.csv, .tsv, .parquet, .inter); with --split a folder, which gets one Parquet file a part.
     """
-    from headtail.data import read_interactions, write_interactions
+    from headtail.data import write_interactions
     from headtail.metrics import describe
 
     if split and to is None:
         raise InvalidInputError("--split needs --to FOLDER, where the parts are written.")
-    interactions = read_interactions(file, titles=titles, min_rating=min_rating, k_core=k_core, duplicates=duplicates)
+    interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core, duplicates=duplicates)
     if to is not None and split is None:
         write_interactions(interactions, to)
     elif to is not None:
@@ -256,7 +257,7 @@ def train(
     Parameters
     ----------
     file
-        Interactions: CSV, TSV, Parquet or RecBole .inter.
+        Interactions: CSV, TSV, Parquet or RecBole .inter; or "movietweetings", the set that is part of the package.
     output
         Folder for the model; `headtail recommend` and `headtail spectrum` read it.
     resn
@@ -297,13 +298,13 @@ def train(
     _require_torch("train")
     from headtail import losses
     from headtail._files import check_writable
-    from headtail.data import read_interactions, write_interactions
+    from headtail.data import write_interactions
     from headtail.models import MF
     from headtail.penalties import ReSN
     from headtail.training import fit, save_model
 
     check_writable(output)
-    interactions = read_interactions(file, titles=titles, min_rating=min_rating, k_core=k_core)
+    interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core)
     fitted, held_out = _hold_out(interactions, validation, seed)
     model = MF(interactions.n_users, interactions.n_items, embedding_dim, rng=seed)
     history = fit(
@@ -398,6 +399,16 @@ def _show(result: "Result", output: Path | None, json: bool) -> None:
         sys.stdout.write(result.to_json())
     else:
         _console().print(result)
+
+
+def _read(file: Path, **options: Any) -> "Interactions":
+    if str(file) == "movietweetings" and not file.exists():
+        from headtail.datasets import movietweetings
+
+        return movietweetings(k_core=options["k_core"], min_rating=options["min_rating"])
+    from headtail.data import read_interactions
+
+    return read_interactions(file, **options)
 
 
 def _split(interactions: "Interactions", rule: str, seed: int) -> Any:

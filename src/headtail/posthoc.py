@@ -454,7 +454,7 @@ def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float
 
 
 def _exposure(queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None, k: int) -> Matrix:
-    """Count in how many users' top k each item is; items tied at the last place all count."""
+    """Count in how many users' top k each item is; items tied at the last place share the slots left to them."""
     m = len(items)
     counts = np.zeros(m)
     step = max(1, _BLOCK_SCORES // m)
@@ -466,5 +466,10 @@ def _exposure(queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None,
             rows = seen[start : start + step]
             scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
         last = np.partition(scores, m - k, axis=1)[:, m - k : m - k + 1]
-        counts += (scores >= np.maximum(last, np.finfo(np.float32).min)).sum(axis=0)
+        last = np.maximum(last, np.finfo(np.float32).min)  # leaves out the seen, where fewer than k are unseen
+        chosen = scores >= last
+        counts += chosen.sum(axis=0)
+        for row in np.flatnonzero(chosen.sum(axis=1) > k):
+            tied = scores[row] == last[row]
+            counts[tied] -= (chosen[row].sum() - k) / tied.sum()
     return counts

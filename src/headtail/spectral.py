@@ -22,6 +22,7 @@ from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Sec
 from headtail.typing import Array, Floats
 
 _SHOWN_RANKS = 150
+_SHOWN_DIRECTIONS = 20
 
 
 @dataclass(frozen=True)
@@ -173,10 +174,10 @@ class Spectrum(Result):
     def report(self) -> Report:
         """Return the report: the directions, their alignment with popularity, the power law and the bounds."""
         share, n = self.energy[0], len(self.sigma)
-        lede = f"The strongest of {n} directions carries {share:.1%} of the scores' energy"
+        lede = f"The strongest of {n} directions carries {share:.1%} of the energy"
         if self.alignment is not None and self.rank:
             lede += f", and it follows popularity with a cosine of {self.alignment[0]:.3f}"
-        return Report("Spectrum of the scores", _blocks(self), lede + ".")
+        return Report("Spectrum", _blocks(self), lede + ".")
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -474,11 +475,14 @@ def _blocks(found: Spectrum) -> list[Any]:
     if found.alignment is not None:
         blocks.append(
             Chart(
-                kind="bar", rows=positive, x="direction", y="alignment", title="Alignment with popularity",
-                x_label="direction", y_label="|cosine| with popularity",
+                kind="bar", rows=positive[:_SHOWN_DIRECTIONS], x="direction", y="alignment",
+                title="Alignment of the first directions with popularity",
+                x_label="direction", y_label="cosine with popularity",
             )
         )  # fmt: skip
-        columns.append(Column("alignment", "Alignment", format=".3f", note="|cosine| with popularity, 0 to 1"))
+        columns.append(
+            Column("alignment", "Alignment", format=".3f", note="cosine with popularity without its sign, 0 to 1")
+        )
     shown = rows[:10]
     blocks.append(Table(columns=columns, rows=shown, title=f"The first {len(shown)} of {len(rows)} directions"))
     if found.power_law is not None:
@@ -501,7 +505,7 @@ def _power_law_blocks(found: Spectrum, law: PowerLaw) -> list[Any]:
     ]
     zero = f"; {law.n_zero:,} items without interactions are left out" if law.n_zero else ""
     text = (
-        f"With the items in order of popularity, the item of rank i has about {law.scale:,.3g} · i^-{law.exponent:.2f} "
+        f"With the items in order of popularity, the item of rank i has about {law.scale:,.0f} · i^-{law.exponent:.2f} "
         f"interactions (least squares of the logarithms over ranks 1 to {law.n_items:,}, every decade of ranks "
         f"counting the same{zero}). The law explains {law.r_squared:.1%} of the variation (R²); the larger the "
         f"exponent, the more a few items dominate."

@@ -197,8 +197,8 @@ def with_row(table, *row):
         ({"k": 0}, "k=0 is out of range"),
         ({"k": "ten"}, "k='ten' is not a whole number"),
         ({"test": with_row(TEST, 1, "a")}, "1 of 5 test interactions are in the training interactions too"),
-        ({"test": with_row(TEST, 1, "x")}, "1 interactions with items that are not in the catalogue"),
-        ({"train": with_row(TRAIN, 1, "a")}, "1 rows that repeat a \\(user, item\\) pair"),
+        ({"test": TEST.with_columns(pl.col("item_id").str.to_uppercase())}, "no item in common with"),
+        ({"train": with_row(TRAIN, 1, "a")}, "train holds 1 rows that repeat a \\(user, item\\) pair"),
         ({"users": pl.DataFrame({"user_id": [1, 1], "g": ["a", "b"]})}, "users has a user more than once"),
         ({"users": pl.DataFrame({"user_id": [1]})}, "no column besides the user ids"),
         ({"item_vectors": np.ones((3, 2))}, "give one row for each of the 4 items"),
@@ -218,12 +218,18 @@ def test_doubled_column():
         bad(recs=doubled)
 
 
+def test_items_of_the_test_that_training_lacks_count_as_wanted():
+    result = bad(test=with_row(TEST, 1, "x"))
+    assert result["recall@2"] == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert result["coverage@2"] == 3 / 5
+
+
 def test_what_is_not_strict_is_noted():
     recs = with_row(with_row(RECS, 9, "a", 1), 9, "b", 2)
     result = bad(recs=recs, test=with_row(with_row(TEST, 1, "a"), 1, "x"), strict=False)
     assert any("1 users without training history" in note for note in result.notes)
-    assert any("1 interactions with items that are not in the catalogue" in note for note in result.notes)
-    assert any("1 of 5 test interactions are in the training interactions too" in note for note in result.notes)
+    assert any("1 items of the test (1 of its 6 interactions) are not in training" in note for note in result.notes)
+    assert any("1 of 6 test interactions are in the training interactions too" in note for note in result.notes)
     assert result["arp@2"] == pytest.approx((1 + 1.5 + 1 + 2.5) / 4)
     assert result["popularity_lift@2"] == bad()["popularity_lift@2"]
 

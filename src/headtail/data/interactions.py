@@ -22,7 +22,10 @@ Duplicates = Literal["error", "first", "last", "mean"]
 
 def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
     """Return one number for each (user, item) pair of codes, in the order of users and then items."""
-    return (users.astype(np.int64) << 32) | items
+    keys = users.astype(np.int64)
+    keys <<= 32
+    keys |= items
+    return keys
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,6 +101,7 @@ class Interactions:
         min_rating: float | None = None,
         k_core: int = 0,
         duplicates: Duplicates = "error",
+        what: str = "interactions",
     ) -> Self:
         """Read interactions from a frame of any engine.
 
@@ -118,6 +122,8 @@ class Interactions:
         duplicates : {"error", "first", "last", "mean"}, default "error"
             What to do with several rows of one (user, item) pair: refuse them, keep the first or last row (by time or
             order, else by position), or keep the first with the mean rating.
+        what : str, default "interactions"
+            What to call the frame in messages.
 
         Raises
         ------
@@ -130,8 +136,8 @@ class Interactions:
             number("min_rating", min_rating)
         integer("k_core", k_core)
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
-        table = _read(frame, names, rating_needed=min_rating is not None)
-        result = cls._from_table(table)._without_duplicates(duplicates)
+        table = _read(frame, names, rating_needed=min_rating is not None, what=what)
+        result = cls._from_table(table)._without_duplicates(duplicates, what)
         if min_rating is not None:
             result = result._rated(min_rating).compact()
         if k_core:
@@ -306,7 +312,7 @@ class Interactions:
             )
         return self.subset(keep)
 
-    def _without_duplicates(self, policy: str) -> Self:
+    def _without_duplicates(self, policy: str, what: str = "interactions") -> Self:
         choice("duplicates", policy, ("error", "first", "last", "mean"))
         if (self.sorted_pairs[1:] != self.sorted_pairs[:-1]).all():
             return self
@@ -320,7 +326,7 @@ class Interactions:
             worst = rows[first[np.argmax(counts)]]
             user, item = shown([self.user_ids[self.users[worst]]]), shown([self.item_ids[self.items[worst]]])
             raise InvalidInputError(
-                f"interactions holds {len(self) - len(first):,} rows that repeat a (user, item) pair; user "
+                f"{what} holds {len(self) - len(first):,} rows that repeat a (user, item) pair; user "
                 f"{user} and item {item} stand there {counts.max()} times. Say which to keep: duplicates='first', "
                 f"'last' or 'mean' (of the ratings)."
             )

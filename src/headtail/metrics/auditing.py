@@ -16,7 +16,7 @@ from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
 from headtail.metrics.diversity import ilad
 from headtail.metrics.exposure import coverage, entropy, gini, head_share, pop_reo, pop_rsp, tail_coverage, tail_share
-from headtail.metrics.lists import Doubts, judge, read_lists
+from headtail.metrics.lists import Doubts, judge, read_lists, widen
 from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
 from headtail.metrics.topk import Better, Metric, Profiles, TopK
 from headtail.reports import Report, Result
@@ -205,12 +205,12 @@ def audit(
         What head, mid and tail mean: the most popular items that hold 20% of interactions, and the least popular that
         hold 20%. For example ``functools.partial(PopularityGroups.by_rank, cuts=(0.1, 0.9))``.
     catalogue : ids, optional
-        All items that could be recommended, if there are more than the training interactions show.
+        All items that could be recommended, if there are more than training and test show.
     item_vectors : array of shape (n_items, d), or mapping from item id to vector, optional
         For the distance between items of a list (``ilad``). Rows follow ``train.item_ids``.
     strict : bool, default True
-        Refuse users without training history, test interactions that are in training too, and test items outside
-        the catalogue. False keeps what can be kept, and notes it.
+        Refuse users without training history and test interactions that are in training too. False keeps them, and
+        notes it.
     n_bootstrap : int, default 200
         Resamples of users for the intervals of metrics that are not means over users; 0 leaves out all intervals.
     rng : seed or generator, default 0
@@ -242,9 +242,10 @@ def audit(
     wanted = (10, 20) if k is None else k if isinstance(k, Sequence) and not isinstance(k, str) else (k,)
     cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
     integer("n_bootstrap", n_bootstrap)
-    interactions = train if isinstance(train, Interactions) else Interactions.from_frame(train)
-    if catalogue is not None:
-        interactions = interactions.with_items(catalogue)
+    interactions = train if isinstance(train, Interactions) else Interactions.from_frame(train, what="train")
+    if test is not None and not isinstance(test, Interactions):
+        test = Interactions.from_frame(test, what="test")
+    interactions = widen(interactions, catalogue, test, doubts)
     lists, longest = read_lists(recs, interactions, cutoffs[-1])
     if longest < cutoffs[-1]:
         if k is not None:

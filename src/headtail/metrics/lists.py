@@ -1,7 +1,8 @@
 """From recommendations and tests in any form to the arrays that metrics read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,10 +140,36 @@ def _refuse_unknown(ids: Array) -> None:
         )
 
 
+def widen(
+    train: Interactions, catalogue: Iterable[Any] | None, test: Interactions | None, doubts: Doubts
+) -> Interactions:
+    """Return the training interactions with the items of the catalogue and of the test added to theirs.
+
+    A test item that training does not have counts as one that no list held, not as one that was never asked for.
+    """
+    if catalogue is not None:
+        train = train.with_items(catalogue)
+    if test is None or test.item_ids is train.item_ids:
+        return train
+    new = _frames.lookup(test.item_ids, train.item_ids, "test item_id") < 0
+    if new.all():
+        raise InvalidInputError(
+            f"test has no item in common with training; it holds {shown(test.item_ids)} and training "
+            f"{shown(train.item_ids)}. Check that both use the same ids."
+        )
+    if new.any():
+        doubts.notes.append(
+            f"{new.sum():,} items of the test ({test.popularity[new].sum():,} of its {len(test):,} interactions) are "
+            f"not in training. They belong to the catalogue and count as wanted."
+        )
+        train = train.with_items(test.item_ids[new])
+    return train
+
+
 def judge(
     lists: Lists,
     profiles: Profiles,
-    test: "Interactions | IntoFrame | None",
+    test: Interactions | None,
     item_vectors: Floats | None,
     doubts: Doubts,
 ) -> tuple[TopK, Array]:
@@ -155,14 +182,15 @@ def judge(
     target_items = np.empty(0, dtype=np.int32)
     target_rows = np.empty(0, dtype=np.int32)
     if test is not None:
-        test_ids, target_rows, target_items = _read_test(test, train, doubts)
-        wanting = np.bincount(target_rows, minlength=len(test_ids)) > 0
-        unlisted = test_ids[wanting & (_frames.lookup(test_ids, row_ids, "test user_id") < 0)]
+        target_items = test.items
+        if test.item_ids is not train.item_ids:
+            target_items = _frames.lookup(test.item_ids, train.item_ids, "test item_id")[test.items]
+        unlisted = test.user_ids[(test.activity > 0) & (_frames.lookup(test.user_ids, row_ids, "test user_id") < 0)]
         if len(unlisted):
             doubts.notes.append(f"{len(unlisted):,} test users have no recommendations; they count with an empty list.")
             row_ids = np.concatenate([row_ids, unlisted])
             items = np.vstack([items, np.full((len(unlisted), items.shape[1]), -1, dtype=np.int32)])
-        target_rows = _frames.lookup(test_ids, row_ids, "test user_id")[target_rows]
+        target_rows = _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users]
     users = _frames.lookup(row_ids, train.user_ids, "recs user_id")
     cold = int(((users < 0) | (train.activity[users] == 0)).sum())
     if cold:
@@ -182,24 +210,6 @@ def judge(
     if short:
         doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
     return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted), item_vectors), row_ids
-
-
-def _read_test(test: "Interactions | IntoFrame", train: Interactions, doubts: Doubts) -> tuple[Array, Codes, Codes]:
-    """Return the ids of test users, and for each test interaction the position of its user and its item's code."""
-    if not isinstance(test, Interactions):
-        test = Interactions.from_frame(test)
-    if test.item_ids is train.item_ids:
-        return test.user_ids, test.users, test.items
-    items = _frames.lookup(test.item_ids, train.item_ids, "test item_id")[test.items]
-    known = items >= 0
-    if not known.all():
-        doubts.raise_or_note(
-            f"test has {int((~known).sum()):,} interactions with items that are not in the catalogue, for example "
-            f"{shown(np.unique(test.item_ids[test.items[~known]]))}.",
-            "Give catalogue=... with all item ids, or leave those interactions out.",
-            "they are left out, because no list can hold those items",
-        )
-    return test.user_ids, test.users[known], items[known]
 
 
 def _check_overlap(users: Codes, items: Codes, train: Interactions, doubts: Doubts) -> None:
