@@ -17,6 +17,7 @@ over the catalogue, compared with training? *Calibration*: are people shown more
 themselves choose? *Accuracy*: is what people wanted found as often when it is a rarer item?"""
 
 HEADLINES = ("ndcg", "recall", "gini", "coverage", "tail_share", "popularity_lift", "upd", "arp")
+COMPARED = ("ndcg", "gini", "coverage", "tail_share", "popularity_lift", "upd")
 FORMATS = {"arp": ",.1f", "aclt": ".2f", "entropy": ".2f", "popularity_lift": "+.1%"}
 SHARES = {"coverage", "tail_coverage", "head_share", "tail_share", "aplt", "hit_rate"}
 
@@ -104,7 +105,7 @@ def audit_page(audit: "Audit") -> Report:
             lorenz_chart(audit.curves, LORENZ_CAPTION),
             Text(groups_text(audit.groups)),
         ]),
-        Section("All metrics", [_metrics_table(audit, metrics)]),
+        Section("All metrics", [_metrics_table(audit, metrics), _meanings(audit, metrics)]),
     ]  # fmt: skip
     segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != "all"))
     if segments:
@@ -133,6 +134,11 @@ def _metrics_table(audit: "Audit", metrics: Sequence[str]) -> Table:
     return Table(columns, rows, caption="Values with half the width of the 95% interval over users.")
 
 
+def _meanings(audit: "Audit", metrics: Sequence[str]) -> Text:
+    """Return the definitions of the metrics that are not among the headlines, whose definitions stand at the end."""
+    return Text("\n".join(f"- **{name}**: {audit.definitions[name]}" for name in metrics if name not in HEADLINES))
+
+
 def _segments_table(audit: "Audit", metrics: Sequence[str], segments: Sequence[str], k: int) -> Table:
     shown = [m for m in HEADLINES if m in metrics] or list(metrics)
     columns = [Column("users", "Users"), Column("n", "Number", format=",d")]
@@ -154,7 +160,7 @@ def comparison_page(comparison: "Comparison") -> Report:
     """Return the report of several audits side by side."""
     k = comparison.k
     first = next(iter(comparison.audits.values()))
-    shown = [m for m in HEADLINES if m in first.definitions and f"{m}@{k}" in {x.name for x in first.measurements}]
+    shown = [metric for metric in COMPARED if metric in first.definitions] or list(first.definitions)
     columns = [Column("recommender", "Recommender")]
     columns += [
         Column(m, f"{m}@{k}", format=number_format(m), better=first.directions.get(m), low=f"{m} low", high=f"{m} high",
