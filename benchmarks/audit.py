@@ -1,7 +1,7 @@
 """Audit speed: 100,000 users x 50,000 items, top-10, 5 M training interactions, five metrics, from pandas frames.
 
     python benchmarks/audit.py              # ours alone, in ms
-    python benchmarks/audit.py --peer       # beside RecTools' calc_metrics (pip install rectools in its own environment)
+    python benchmarks/audit.py --peer       # beside RecTools' calc_metrics (pip install rectools, apart)
 
 The floor is one read of the columns used: 6 M user and item ids of training and recommendations, 96 MB.
 """

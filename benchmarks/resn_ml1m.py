@@ -6,9 +6,9 @@ the test part. Run from the repository root: python benchmarks/resn_ml1m.py
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 from rich.console import Console
@@ -29,17 +29,19 @@ LOSSES = {
     "softmax": (losses.sampled_softmax, 8),
     "bce": (losses.bce, 4),
     "mse": (losses.mse, 4),
+    "mse-identity": (partial(losses.mse, link="identity"), 4),
 }
 WEIGHTS = {"linear": (0.0, 1e-4, 3e-4, 1e-3, 3e-3), "sigmoid": (0.0, 1e-3, 3e-3, 1e-2, 3e-2)}
 
 
-def read(folder: Path) -> tuple[Interactions, Interactions, Interactions]:
+def read(folder: Path) -> tuple[Interactions, Interactions, Interactions, Interactions]:
+    """Return the part to learn from, the one to choose with, both together, and the test part."""
     frame = pl.read_parquet(folder / "interactions.parquet")
     interactions = Interactions.from_frame(frame)
     in_train = (frame["resn_split"] == "train").to_numpy()
     known, test = interactions.subset(in_train), interactions.subset(~in_train)
     split = split_ratio(known, test=0.1, validation=None, rng=0)
-    return split.train, split.test, test
+    return split.train, split.test, known, test
 
 
 def main() -> None:
@@ -57,8 +59,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    train, validation, test = read(args.data)
-    known = train.subset(np.arange(len(train)))
+    train, validation, known, test = read(args.data)
     loss, n_negatives = LOSSES[args.loss]
 
     title = f"MF {args.loss}, d = {args.dim}, ReSN {args.form}: ml-1m, resn_split, test part"

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from headtail._checks import generator, integer
 from headtail.data import Interactions, Recommendations
-from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Codes
 
 _BLOCK = 2**22  # cells of a block of users
@@ -23,8 +22,8 @@ def most_popular(train: Interactions, k: int = 10, *, users: Any = None, exclude
         Counts the popularity, and says what a user has seen.
     k : int, default 10
         Length of the lists; a user with fewer items left gets a shorter list.
-    users : int array of shape (U,), optional
-        Codes of the users, by default all.
+    users : sequence of user ids, optional
+        Whom to serve; all users without it.
     exclude_seen : bool, default True
         Leave out what the user met in `train`.
 
@@ -48,7 +47,7 @@ def most_popular(train: Interactions, k: int = 10, *, users: Any = None, exclude
            [ 0,  1]], dtype=int32)
     """
     integer("k", k, low=1)
-    codes = _users(train, users)
+    codes = train.user_codes(users)
     order = np.argsort(-train.popularity, kind="stable").astype(np.int32)
     found = np.full((len(codes), k), -1, dtype=np.int32)
     if exclude_seen:
@@ -78,8 +77,8 @@ def random_items(
         Gives the catalogue, items without interactions included, and says what a user has seen.
     k : int, default 10
         Length of the lists; a user with fewer items left gets a shorter list.
-    users : int array of shape (U,), optional
-        Codes of the users, by default all.
+    users : sequence of user ids, optional
+        Whom to serve; all users without it.
     exclude_seen : bool, default True
         Leave out what the user met in `train`.
     rng : seed or generator, optional
@@ -102,7 +101,7 @@ def random_items(
     (2, 2)
     """
     integer("k", k, low=1)
-    codes = _users(train, users)
+    codes = train.user_codes(users)
     random = generator(rng)
     found = np.full((len(codes), k), -1, dtype=np.int32)
     for rows in _chunks(np.arange(len(codes)), k):
@@ -113,20 +112,6 @@ def random_items(
         n_seen = np.diff(seen.indptr)
         found[rows] = _skip_seen(_draw(train.n_items - n_seen, k, random), seen.indices, n_seen, train.n_items)
     return Recommendations(train.user_ids, train.item_ids, codes, found)
-
-
-def _users(train: Interactions, users: Any) -> Codes:
-    if users is None:
-        return np.arange(train.n_users, dtype=np.int32)
-    codes = np.asarray(users)
-    if codes.ndim != 1 or (len(codes) and codes.dtype.kind not in "iu"):
-        raise InvalidInputError(f"users has shape {codes.shape} and type {codes.dtype}; give a list of user codes.")
-    if len(codes) and (codes.min() < 0 or codes.max() >= train.n_users):
-        wrong = codes[(codes < 0) | (codes >= train.n_users)][0]
-        raise InvalidInputError(f"users holds {wrong}; codes go from 0 to {train.n_users - 1} (see train.user_ids).")
-    if len(np.unique(codes)) < len(codes):
-        raise InvalidInputError("users holds a user twice; each gets one list.")
-    return codes.astype(np.int32)
 
 
 def _chunks(rows: NDArray[np.intp], width: int) -> Iterator[NDArray[np.intp]]:

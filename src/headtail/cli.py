@@ -109,7 +109,7 @@ def data(
     interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core, duplicates=duplicates)
     if to is not None and split is None:
         write_interactions(interactions, to)
-    elif to is not None:
+    elif to is not None and split is not None:
         for name, part in _split(interactions, split, seed).parts.items():
             write_interactions(part, to / f"{name}.parquet")
     _show(describe(interactions), output, json)
@@ -163,18 +163,18 @@ def audit(
     from headtail.data import PopularityGroups, read_interactions, read_table
 
     conditions = [_condition(text) for text in fail_if or ()]
-    grouping = {
+    groupings: dict[str, Any] = {
         "mass": PopularityGroups.by_mass,
         "rank": PopularityGroups.by_rank,
         "equal-mass": PopularityGroups.equal_mass,
-    }[groups]
+    }
     result = metrics.audit(
         read_table(recs),
         read_interactions(train, titles=titles),
         None if test is None else read_interactions(test),
         k=k,
         users=None if users is None else read_table(users),
-        groups=grouping,
+        groups=groupings[groups],
         catalogue=None if catalogue is None else _item_ids(read_table(catalogue)),
         strict=strict,
         n_bootstrap=n_bootstrap,

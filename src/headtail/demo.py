@@ -17,9 +17,9 @@ from headtail.metrics import Audit, Comparison, audit, compare
 from headtail.metrics.pages import MEANING, items_table, number_format
 from headtail.models import MF
 from headtail.penalties import ReSN
-from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.spectral import Spectrum, data_spectrum, spectrum
-from headtail.tradeoffs import Frontier, Setting, sweep
+from headtail.tradeoffs import Frontier, Maker, Setting, sweep
 from headtail.training import fit, recommend, vectors
 from headtail.typing import Vectors
 
@@ -124,13 +124,13 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
     }
     for method, (make, grid) in makers.items():
         step(f"{name}: {NAMES[method]}")
-        frontier += sweep(method, lambda setting, _, make=make: make(float(setting)), grid, split, k=K)
+        frontier += sweep(method, _at(make), grid, split, k=K)
     made: dict[str, Callable[[Interactions], Recommendations]] = {
         "popular": lambda seen: baselines.most_popular(seen, K),
         "random": lambda seen: baselines.random_items(seen, K, rng=rng),
     }
     for method, lists in made.items():
-        frontier += sweep(method, lambda _, __, lists=lists: lists, [NAMES[method]], split, k=K)
+        frontier += sweep(method, _always(lists), [NAMES[method]], split, k=K)
 
     chosen = {method: frontier.choose(method, MAX_LOSS) for method in ("ReSN", *makers)}
     final: dict[str, Recommendations] = {"MF": recommend(plain, split.known, k=K)}
@@ -144,6 +144,14 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
         for method, lists in final.items()
     }
     return Protocol(split, frontier, chosen, compare(audits), plain, trained[chosen["ReSN"]])
+
+
+def _at(make: Callable[[float], Vectors]) -> Maker:
+    return lambda setting, _: make(float(setting))
+
+
+def _always(lists: Callable[[Interactions], Recommendations]) -> Maker:
+    return lambda *_: lists
 
 
 @contextmanager
@@ -257,7 +265,7 @@ def _explained(spectra: dict[str, Spectrum]) -> Section:
         y_label="share of the first",
         caption="Relative to the first of each matrix.",
     )
-    blocks = [Text(MEMORY_EFFECT), _spectra_table(spectra), aligned, decay]
+    blocks: list[Block] = [Text(MEMORY_EFFECT), _spectra_table(spectra), aligned, decay]
     return Section("Explained: the first singular direction is popularity", blocks)
 
 

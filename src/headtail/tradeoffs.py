@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -259,15 +260,22 @@ def sweep(
     for seed in seeds:
         for setting in settings:
             made = make(setting, generator(seed))
-            lists = _lists(made, split.train, k), _lists(made, known, k)
-            options = {"k": k, "metrics": metrics, "strict": False}
-            on_validation = audit(lists[0], split.train, split.validation, n_bootstrap=0, **options)
-            on_test = audit(lists[1], split.train, split.test, n_bootstrap=n_bootstrap, **options)
-            intervals = {
-                m.name: (m.low, m.high) for m in on_test.measurements if m.low is not None and m.high is not None
-            }
-            values = ({m.name: m.value for m in a.measurements} for a in (on_validation, on_test))
-            points.append(Point(method, setting, seed, *values, intervals))
+            measure = partial(audit, k=k, metrics=metrics, strict=False)
+            on_validation = measure(_lists(made, split.train, k), split.train, split.validation, n_bootstrap=0)
+            on_test = measure(_lists(made, known, k), split.train, split.test, n_bootstrap=n_bootstrap)
+            found = {m.name: m for m in on_test.measurements}
+            points.append(
+                Point(
+                    method,
+                    setting,
+                    seed,
+                    validation={m.name: m.value for m in on_validation.measurements},
+                    test={name: m.value for name, m in found.items()},
+                    intervals={
+                        n: (m.low, m.high) for n, m in found.items() if m.low is not None and m.high is not None
+                    },
+                )
+            )
     return Frontier(tuple(points), f"{accuracy}@{k}", f"{unfairness}@{k}")
 
 

@@ -126,9 +126,12 @@ def test_vectors_in_blocks():
     [
         ({"k": 12}, "k=12 exceeds the catalogue of 11 items; lower k"),
         ({"k": 0}, "k=0 is out of range"),
-        ({"users": ["u1", "nobody"]}, "1 of 2 users are not among the interactions' users; the first is 'nobody'"),
+        (
+            {"users": ["u1", "nobody"]},
+            "1 of 2 users are not among the users of the interactions",
+        ),
         ({"users": ["u1", "u1"]}, "names a user more than once"),
-        ({"users": []}, "give a sequence of at least one user id"),
+        ({"users": []}, "give at least one user id"),
         ({"batch_size": -1}, "batch_size=-1 is out of range"),
     ],
 )

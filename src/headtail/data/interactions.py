@@ -230,6 +230,31 @@ class Interactions:
         ranks[by_time] = np.arange(len(self)) - starts[self.users[by_time]]
         return ranks
 
+    def user_codes(self, user_ids: Iterable[Any] | None = None) -> Codes:
+        """Return the codes of some users, in their order; of all users without `user_ids`.
+
+        Raises
+        ------
+        InvalidInputError
+            If a user is unknown or named twice, or none is named.
+        """
+        if user_ids is None:
+            return np.arange(self.n_users, dtype=np.int32)
+        ids = np.asarray(user_ids if isinstance(user_ids, np.ndarray) else list(user_ids))
+        if ids.ndim != 1 or not len(ids):
+            raise InvalidInputError(f"users has shape {ids.shape}; give at least one user id, or None for all.")
+        ids = ids if np.issubdtype(ids.dtype, np.integer) else np.array(ids.tolist(), dtype=object)
+        codes = _frames.lookup(ids, self.user_ids, "users")
+        if (codes < 0).any():
+            unknown = ids[codes < 0]
+            raise InvalidInputError(
+                f"{len(unknown)} of {len(ids)} users are not among the users of the interactions; the first is "
+                f"{shown(unknown[:1])}."
+            )
+        if len(np.unique(codes)) < len(codes):
+            raise InvalidInputError("users names a user more than once; give each user once.")
+        return codes
+
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def subset(self, keep: Array) -> Self:

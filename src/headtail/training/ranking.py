@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail import _frames
 from headtail._checks import integer
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
@@ -65,7 +64,7 @@ def vectors(
     integer("batch_size", batch_size, low=1)
     device = device_of(model, device)
     model.to(device)
-    codes = torch.as_tensor(np.arange(model.n_users) if users is None else np.array(users, dtype=np.int64))
+    codes = torch.as_tensor(np.arange(int(model.n_users)) if users is None else np.array(users, dtype=np.int64))
     if not len(codes):
         raise InvalidInputError("users is empty; give at least one user, or None for all.")
     was_training = model.training
@@ -134,7 +133,7 @@ def recommend(
     """
     if integer("k", k, low=1) > interactions.n_items:
         raise InvalidInputError(f"k={k} exceeds the catalogue of {interactions.n_items} items; lower k.")
-    codes = _user_codes(users, interactions)
+    codes = interactions.user_codes(users)
     queries, items = _factors(model, interactions, codes, device)
     cuda = queries.is_cuda
     n_rows = integer("batch_size", batch_size or (_CUDA_USERS if cuda else _USERS), low=1)
@@ -149,27 +148,6 @@ def recommend(
         best_items[part] = best.masked_fill(absent, -1).cpu().numpy()
         best_scores[part] = scores.masked_fill(absent, torch.nan).cpu().numpy()
     return Recommendations(interactions.user_ids, interactions.item_ids, codes, best_items, best_scores)
-
-
-def _user_codes(users: Any, interactions: Interactions) -> Codes:
-    if users is None:
-        return np.arange(interactions.n_users, dtype=np.int32)
-    ids = np.asarray(users)
-    if ids.ndim != 1 or not len(ids):
-        raise InvalidInputError(
-            f"users has shape {ids.shape}; give a sequence of at least one user id, or None for all."
-        )
-    ids = ids if np.issubdtype(ids.dtype, np.integer) else np.array(ids.tolist(), dtype=object)
-    codes = _frames.lookup(ids, interactions.user_ids, "users")
-    if (codes < 0).any():
-        unknown = ids[codes < 0]
-        raise InvalidInputError(
-            f"{len(unknown)} of {len(ids)} users are not among the interactions' users; "
-            f"the first is {unknown.tolist()[0]!r}."
-        )
-    if len(np.unique(codes)) < len(codes):
-        raise InvalidInputError("users names a user more than once; give each user once.")
-    return codes
 
 
 def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Tensor, Tensor]:
