@@ -2,9 +2,10 @@
 
 from torch import nn
 
+from headtail.models.als import ALS
 from headtail.models.mf import MF
 
-MODELS: dict[str, type[nn.Module]] = {"MF": MF}
+MODELS: dict[str, type[nn.Module]] = {"ALS": ALS, "MF": MF}
 """The classes that a saved model may name."""
 
-__all__ = ["MF", "MODELS"]
+__all__ = ["ALS", "MF", "MODELS"]

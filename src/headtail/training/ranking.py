@@ -64,7 +64,8 @@ def vectors(
     integer("batch_size", batch_size, low=1)
     device = device_of(model, device)
     model.to(device)
-    codes = torch.as_tensor(np.arange(int(model.n_users)) if users is None else np.array(users, dtype=np.int64))
+    n_users: Any = model.n_users
+    codes = torch.as_tensor(np.arange(n_users) if users is None else np.array(users, dtype=np.int64))
     if not len(codes):
         raise InvalidInputError("users is empty; give at least one user, or None for all.")
     was_training = model.training

@@ -1,0 +1,25 @@
+"""A progress bar on standard error."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(
+    title: str, total: int, *, done: int = 0, show: bool | None = None
+) -> Iterator[Callable[[int, str], None]]:
+    """Yield ``advance(steps, state)``, which moves a bar, or does nothing.
+
+    Without `show` there is a bar where standard error is a terminal.
+    """
+    if not (sys.stderr.isatty() if show is None else show):
+        yield lambda steps, state: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, completed=done, state="")
+        yield lambda steps, state: bar.update(task, advance=steps, state=state)
