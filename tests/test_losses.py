@@ -16,7 +16,7 @@ ALL = {
     "bpr": bpr,
     "bce": bce,
     "mse": mse,
-    "mse_identity": partial(mse, link="identity"),
+    "mse_sigmoid": partial(mse, link="sigmoid"),
     "sampled_softmax": sampled_softmax,
     "sampled_softmax_t": partial(sampled_softmax, temperature=0.2),
 }
@@ -36,9 +36,9 @@ def naive(name, positive, negative):
             terms.append(sum(-math.log(sigmoid(p - x)) for x in row) / n)
         elif name == "bce":
             terms.append((-math.log(sigmoid(p)) - sum(math.log(1 - sigmoid(x)) for x in row)) / (1 + n))
-        elif name == "mse":
+        elif name == "mse_sigmoid":
             terms.append(((1 - sigmoid(p)) ** 2 + sum(sigmoid(x) ** 2 for x in row)) / (1 + n))
-        elif name == "mse_identity":
+        elif name == "mse":
             terms.append(((1 - p) ** 2 + sum(x**2 for x in row)) / (1 + n))
         else:
             t = 0.2 if name.endswith("_t") else 1.0
@@ -61,8 +61,8 @@ def test_values_and_gradients_equal_the_naive_formula(name):
     [
         (bpr, math.log(1 + math.exp(-1))),
         (bce, (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(1))) / 2),
-        (mse, (sigmoid(-2) ** 2 + sigmoid(1) ** 2) / 2),
-        (partial(mse, link="identity"), (1 + 1) / 2),
+        (partial(mse, link="sigmoid"), (sigmoid(-2) ** 2 + sigmoid(1) ** 2) / 2),
+        (mse, (1 + 1) / 2),
         (sampled_softmax, math.log(1 + math.exp(-1))),
     ],
 )

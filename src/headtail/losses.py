@@ -6,6 +6,7 @@ that scores of any finite size give finite losses and gradients. Any function of
 :func:`headtail.fit`; fix a keyword with :func:`functools.partial`.
 """
 
+import math
 from typing import Literal, Protocol
 
 import torch
@@ -97,12 +98,13 @@ def bce(positive: Tensor, negative: Tensor) -> Tensor:
     return total / (positive.numel() + negative.numel())
 
 
-def mse(positive: Tensor, negative: Tensor, *, link: Literal["sigmoid", "identity"] = "sigmoid") -> Tensor:
+def mse(positive: Tensor, negative: Tensor, *, link: Literal["identity", "sigmoid"] = "identity") -> Tensor:
     """Squared error against the labels 1 (positive) and 0 (negative).
 
-    ``mean over the B (1 + n) labelled scores x of (label - mu(x))^2``; range [0, 1] for the sigmoid link, [0, inf)
-    for the identity. The sigmoid link is the base loss of the ReSN authors' experiments (Lin et al., WSDM 2025, with
-    4 negatives for each positive).
+    ``mean over the B (1 + n) labelled scores x of (label - mu(x))^2``; range [0, inf) for the identity, [0, 1] for the
+    sigmoid. With the identity the scores themselves estimate the 0/1 interactions, so that their spectrum can be read
+    beside that of the data; the other losses here fix only differences or log odds of scores. With the sigmoid it is
+    the base loss of the ReSN authors' experiments (Lin et al., WSDM 2025, with 4 negatives for each positive).
 
     Parameters
     ----------
@@ -110,7 +112,7 @@ def mse(positive: Tensor, negative: Tensor, *, link: Literal["sigmoid", "identit
         Scores of the positive items.
     negative : tensor of shape (B, n)
         Scores of the negatives of each positive.
-    link : {"sigmoid", "identity"}, default "sigmoid"
+    link : {"identity", "sigmoid"}, default "identity"
         The function mu that is put on the scores.
 
     Returns
@@ -125,7 +127,7 @@ def mse(positive: Tensor, negative: Tensor, *, link: Literal["sigmoid", "identit
     Examples
     --------
     >>> import torch
-    >>> mse(torch.tensor([0.0]), torch.tensor([[0.0]])).item()
+    >>> mse(torch.tensor([0.5]), torch.tensor([[0.5]])).item()
     0.25
     """
     _check(positive, negative)
@@ -173,3 +175,43 @@ def sampled_softmax(positive: Tensor, negative: Tensor, *, temperature: float = 
     t = number("temperature", temperature, low=0, low_open=True)
     scores = torch.cat([positive[:, None], negative], dim=1) / t  # (B, 1 + n)
     return (scores.logsumexp(dim=1) - scores[:, 0]).mean()
+
+
+def zerosum(positive: Tensor, negative: Tensor, *, share: float = 0.1) -> Tensor:
+    """Pairwise loss that also draws the sum of a positive's and a negative's score to zero, against popularity bias.
+
+    ``(1 - share) * bpr + share * mean over b, j of -log(1 - tanh|positive_b + negative_bj|)``; range [0, inf). Where
+    the two scores add up to 0 for all pairs, all positives of a user score alike, be they popular or not, and so do
+    the negatives. Written as ``softplus(2 |x|) - log 2``, which is the second term exactly.
+
+    Source: Rhee, Cho and Suh, Countering popularity bias by regularizing score differences, RecSys 2022 (Zerosum; the
+    weighting as in the authors' code).
+
+    Parameters
+    ----------
+    positive : tensor of shape (B,)
+        Scores of the positive items.
+    negative : tensor of shape (B, n)
+        Scores of the negatives of each positive.
+    share : float in [0, 1], default 0.1
+        Weight of the second term.
+
+    Returns
+    -------
+    tensor of shape ()
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match or are empty, or the share is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(zerosum(torch.tensor([1.0]), torch.tensor([[-1.0]]), share=0.5).item(), 4)  # half of bpr's
+    0.0635
+    """
+    share = number("share", share, low=0, high=1)
+    pairs = bpr(positive, negative)
+    sums = softplus(2 * (positive[:, None] + negative).abs()).mean() - math.log(2)
+    return (1 - share) * pairs + share * sums

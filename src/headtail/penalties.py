@@ -1,13 +1,19 @@
 """Penalties on the factors of a model: small frozen callables ``(queries, items) -> scalar``, usable in any loop."""
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from headtail._checks import choice, number
+from headtail._checks import choice, finite, number
+from headtail._distributed import all_sum
+from headtail.data import PopularityGroups
 from headtail.exceptions import InvalidInputError
 
 _BLOCK = 1 << 24  # scores held at once by the sigmoid form: 64 MiB as float32
@@ -38,11 +44,18 @@ class ReSN:
     * ``form="linear"``: S = Q V^T and u = r' / ||r'||, r' = V Q^T 1, at a cost of O((B + I) d); no B x I matrix is
       made. Gradients flow through everything, u included: it is the gradient of the very quotient that is reported.
       The penalty is homogeneous of degree 2 in Q and in V: vectors that are all scaled by c scale it by c^4.
-    * ``form="sigmoid"``: S = sigmoid(Q V^T), u = S^T 1 / ||S^T 1|| held constant (no gradient through it), the form
-      of the authors' code. It forms the B x I scores in blocks of at most 2^24 and, where there are several, computes
-      them again in the backward pass, so that memory stays bounded.
+    * ``form="sigmoid"``: S = sigmoid(Q V^T), u = S^T 1 / ||S^T 1|| held constant (no gradient through it), the form of
+      the authors' code. It forms the B x I scores in blocks of at most 2^24 and, where there are several, computes
+      them again in the backward pass, so that memory stays bounded. For losses in which the sigmoid of a score is a
+      probability (bce, mse with the sigmoid link): bpr and sampled softmax do not feel a constant that is added to all
+      scores of a user, so a model can lower this form by moving all its scores down, without changing any ranking.
 
     Where r' is 0 (no direction) the penalty is 0 with a zero gradient.
+
+    With several processes, each of which holds other users and the same items, the penalty is not the mean of the
+    processes' own: their directions differ. ``distributed=True`` makes it exact. All processes get the penalty of all
+    their users together, by sums over the processes of one vector of d (I for the sigmoid form) and of one scalar; with
+    gradients averaged over processes, as ``DistributedDataParallel`` does, training is that of one process.
 
     Source: Lin et al., How Do Recommendation Models Amplify Popularity Bias? An Analysis from the Spectral Perspective,
     WSDM 2025, section 4. The division by B is ours.
@@ -53,6 +66,9 @@ class ReSN:
         Strength, at least 0.
     form : {"linear", "sigmoid"}, default "linear"
         Which scores are penalized.
+    distributed : bool, default False
+        Take the users of all processes of torch's default process group together; then every process must call the
+        penalty. Without a group, there is one process.
 
     Raises
     ------
@@ -72,6 +88,7 @@ class ReSN:
 
     weight: float
     form: Literal["linear", "sigmoid"] = "linear"
+    distributed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", number("weight", self.weight, low=0))
@@ -79,14 +96,23 @@ class ReSN:
 
     def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return ``weight * rayleigh(queries, items) / B``, a scalar tensor of at least 0."""
-        return self.rayleigh(queries, items) * (self.weight / len(queries))
+        total, n_users = self._parts(queries, items)
+        return total * (self.weight / n_users)
 
     def rayleigh(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return ``||S u||^2``, without weight and division; a lower bound of :meth:`sigma1_squared`."""
+        return self._parts(queries, items)[0]
+
+    def _parts(self, queries: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``||S u||^2`` and the number of users."""
         _check(queries, items)
+        share = all_sum if self.distributed else _own
         if self.form == "linear":
-            return _linear(queries, items)
-        return _sigmoid(queries, items, max(1, _BLOCK // len(items)))
+            own = _linear(queries, items, share)
+        else:
+            own = _sigmoid(queries, items, max(1, _BLOCK // len(items)), share)
+        total, n_users = share(torch.stack([own, own.new_tensor(len(queries))])).unbind()
+        return total, n_users
 
     @torch.no_grad()
     def sigma1_squared(self, queries: Tensor, items: Tensor) -> Tensor:
@@ -109,31 +135,246 @@ def _check(queries: Tensor, items: Tensor) -> None:
         )
 
 
-def _unit(direction: Tensor) -> Tensor:
-    """Scale to unit length; 0 stays 0, with a finite gradient."""
+def _own(values: Tensor) -> Tensor:
+    return values
+
+
+def _unit(direction: Tensor, noise: Tensor | float = 0.0) -> Tensor:
+    """Scale to unit length; what is no larger than `noise` stays about 0, with a finite gradient."""
     largest = direction.detach().abs().amax()
-    empty = (largest == 0).to(direction.dtype)
+    empty = (largest <= noise).to(direction.dtype)
     scaled = direction / (largest + empty)  # its square neither overflows nor underflows
     return scaled / (scaled.square().sum() + empty).sqrt()
 
 
-def _linear(queries: Tensor, items: Tensor) -> Tensor:
-    unit = _unit(items @ queries.sum(dim=0))  # (I,)
-    return (queries @ (items.T @ unit)).square().sum()  # (B,) -> ()
+def _linear(queries: Tensor, items: Tensor, share: Callable[[Tensor], Tensor]) -> Tensor:
+    along: Tensor = _AlongPopularity.apply(queries, items, share(queries.sum(dim=0)))  # type: ignore[no-untyped-call]
+    return along
 
 
-def _sigmoid(queries: Tensor, items: Tensor, rows: int) -> Tensor:
+class _AlongPopularity(Function):
+    """||Q V^T u||^2 for u = V t / ||V t||; t is Q^T 1. Written out, because autograd makes six tables of V's size."""
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, items: Tensor, total: Tensor) -> Tensor:
+        direction = items @ total  # (I,)
+        largest = direction.abs().amax()
+        empty = (largest == 0).to(direction.dtype)
+        scaled = direction / (largest + empty)  # its square neither overflows nor underflows
+        length = (scaled.square().sum() + empty).sqrt()
+        unit = scaled / length  # (I,)
+        load = items.T @ unit  # (d,)
+        scores = queries @ load  # (B,)
+        ctx.save_for_backward(queries, items, total, unit, length * (largest + empty), load, scores)
+        return scores.square().sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        queries, items, total, unit, length, load, scores = ctx.saved_tensors
+        to_scores = 2 * slope * scores  # (B,)
+        to_load = queries.T @ to_scores  # (d,)
+        to_unit = items @ to_load  # (I,)
+        to_direction = (to_unit - unit * (unit @ to_unit)) / length  # (I,)
+        to_items = torch.stack([unit, to_direction], dim=1) @ torch.stack([to_load, total])  # (I, 2) @ (2, d)
+        return torch.outer(to_scores, load), to_items, items.T @ to_direction
+
+
+def _sigmoid(queries: Tensor, items: Tensor, rows: int, share: Callable[[Tensor], Tensor]) -> Tensor:
     """Sum over blocks of `rows` users."""
     if len(queries) <= rows:
         scores = (queries @ items.T).sigmoid()  # (B, I)
-        return (scores @ _unit(scores.detach().sum(dim=0))).square().sum()
+        return (scores @ _unit(share(scores.detach().sum(dim=0)))).square().sum()
     blocks = torch.split(queries, rows)
     with torch.no_grad():
         columns = torch.stack([(block @ items.T).sigmoid().sum(dim=0) for block in blocks]).sum(dim=0)
-        unit = _unit(columns)  # (I,)
+        unit = _unit(share(columns))  # (I,)
 
     def along(block: Tensor, items: Tensor) -> Tensor:
         return ((block @ items.T).sigmoid() @ unit).square().sum()
 
     parts = [checkpoint(along, block, items, use_reentrant=False, preserve_rng_state=False) for block in blocks]
     return torch.stack(parts).sum()
+
+
+# -- relatives of ReSN -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LogDet:
+    """Penalty on dimensional collapse: how far the vectors are from filling all d dimensions evenly.
+
+    With C(X) = X^T X / rows, d x d, of the queries Q and of the items V, and eigenvalues e_1 .. e_d of each::
+
+        weight * [ c(Q) + c(V) ],   c(X) = log( mean of e ) - mean of log( e )
+
+    the logarithm of the ratio of the eigenvalues' arithmetic to their geometric mean; at least 0, and 0 where all
+    dimensions hold the same. It is 1/d of the log-determinant (Stein) divergence ``tr C - log det C - d`` between C and
+    the identity, at the scale of X at which that is least; the published method takes the divergence at the scale that
+    the vectors have, and so pulls their lengths towards one as well. Here X and any multiple of it are alike.
+
+    1e-6 of the mean eigenvalue is added to each, so that c is at most 13.8, also where rows are fewer than d.
+    Computed in float64, at a cost of O((B + I) d^2).
+
+    Source: Zhang et al., Mitigating the popularity bias of graph collaborative filtering: a dimensional collapse
+    perspective, NeurIPS 2023.
+
+    Parameters
+    ----------
+    weight : float
+        Strength, at least 0.
+
+    Raises
+    ------
+    InvalidInputError
+        If the weight is negative or not finite, or the factors do not fit together.
+
+    Examples
+    --------
+    >>> import torch
+    >>> even, uneven = torch.eye(2), torch.diag(torch.tensor([2.0, 1.0]))
+    >>> round(LogDet(1.0)(even, even).item(), 4)
+    0.0
+    >>> round(LogDet(1.0)(even, uneven).item(), 4)  # log(5 / 2) - log(4 * 1) / 2
+    0.2231
+    """
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+
+    def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
+        """Return the penalty, a scalar tensor of at least 0."""
+        _check(queries, items)
+        collapse = _collapse(queries.double()) + _collapse(items.double())
+        return self.weight * collapse.to(queries.dtype)
+
+
+_RIDGE = 1e-6
+
+
+def _collapse(rows: Tensor) -> Tensor:
+    gram = rows.T @ rows  # (d, d)
+    mean = gram.diagonal().mean()
+    even = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    gram = gram / mean + _RIDGE * even if mean.detach() > 0 else 0 * gram + even
+    logarithms: Tensor = 2 * torch.linalg.cholesky(gram).diagonal().log()
+    return (gram.diagonal().mean().log() - logarithms.mean()).clamp_min(0)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCorrelation:
+    """Penalty on the correlation of an item's scores with its popularity.
+
+    ``weight * rho^2``, rho the Pearson correlation, over the items, of popularity and of the mean score of the users at
+    hand, ``V mean(Q)``. Range [0, weight]; 0 where scores do not rise or fall with popularity, or are all equal.
+    The cost is O((B + I) d). The published penalty correlates popularity with the scores of the pairs in training;
+    here it is all users with all items, as the other penalties have it.
+
+    Source: Zhu et al., Popularity-opportunity bias in collaborative filtering, WSDM 2021 (the regularization).
+
+    Parameters
+    ----------
+    weight : float
+        Strength, at least 0.
+    popularity : array of shape (I,)
+        Training interactions of each item, such as ``train.popularity``; not the same for all.
+
+    Raises
+    ------
+    InvalidInputError
+        If the weight is negative or not finite, the popularity is not finite or the same for all items, or the factors
+        do not fit together or have another number of items.
+
+    Examples
+    --------
+    >>> import torch
+    >>> penalty = ScoreCorrelation(1.0, popularity=[3, 2, 1])
+    >>> users, items = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.3], [0.2], [0.1]])
+    >>> round(penalty(users, items).item(), 4)
+    1.0
+    """
+
+    weight: float
+    popularity: Any = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+        popularity = np.array(self.popularity, dtype=np.float64)
+        finite("popularity", popularity, "Count the training interactions of each item, 0 where there are none.")
+        if popularity.ndim != 1 or len(np.unique(popularity)) < 2:
+            raise InvalidInputError(
+                f"popularity has shape {popularity.shape} and {len(np.unique(popularity))} different values; give one "
+                f"number for each item, not all the same, such as train.popularity."
+            )
+        object.__setattr__(self, "popularity", popularity)
+
+    def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
+        """Return the penalty, a scalar tensor in [0, weight]."""
+        _check(queries, items)
+        _check_items("popularity", len(self.popularity), items)
+        centered = self.popularity - self.popularity.mean()
+        expected = torch.as_tensor(centered / np.linalg.norm(centered), dtype=items.dtype, device=items.device)
+        scores = items @ queries.mean(dim=0)  # (I,)
+        noise = 8 * torch.finfo(scores.dtype).eps * scores.detach().abs().amax()  # of scores that are all equal
+        correlation: Tensor = expected @ _unit(scores - scores.mean(), noise)
+        return self.weight * correlation.square()
+
+
+@dataclass(frozen=True)
+class ScoreGap:
+    """Penalty on the gap between the scores of head and of tail items.
+
+    ``weight * mean over users of (mean score of the head's items - mean score of the tail's items)^2``, at a cost of
+    O((B + I) d). At least 0; 0 where every user scores head and tail alike on average. The simplest penalty of this
+    kind, of no paper in particular; :func:`headtail.losses.zerosum` is the published method that comes closest.
+
+    Parameters
+    ----------
+    weight : float
+        Strength, at least 0; its unit is the loss per squared score.
+    groups : PopularityGroups
+        Groups of items by popularity; the first counts as head, the last as tail.
+
+    Raises
+    ------
+    InvalidInputError
+        If the weight is negative or not finite, the head or the tail is empty, or the factors do not fit together or
+        have another number of items.
+
+    Examples
+    --------
+    >>> import torch
+    >>> groups = PopularityGroups.by_mass([6, 1, 1], cuts=(0.5,))
+    >>> groups
+    PopularityGroups(head 1 item, tail 2 items)
+    >>> penalty = ScoreGap(0.5, groups)
+    >>> penalty(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0], [0.0]])).item()  # gaps of 2 and 4
+    5.0
+    """
+
+    weight: float
+    groups: PopularityGroups
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+        for name in (self.groups.names[0], self.groups.names[-1]):
+            if not self.groups.mask(name).any():
+                raise InvalidInputError(f"group {name!r} holds no items ({self.groups!r}); choose other cuts.")
+
+    def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
+        """Return the penalty, a scalar tensor of at least 0."""
+        _check(queries, items)
+        _check_items("groups", len(self.groups.codes), items)
+        head, tail = (self.groups.mask(name) for name in (self.groups.names[0], self.groups.names[-1]))
+        contrast = head / head.sum() - tail / tail.sum()  # (I,): averages the head, and takes off the tail's average
+        gap: Tensor = queries @ (torch.as_tensor(contrast, dtype=items.dtype, device=items.device) @ items)  # (B,)
+        return self.weight * gap.square().mean()
+
+
+def _check_items(name: str, expected: int, items: Tensor) -> None:
+    if len(items) != expected:
+        raise InvalidInputError(
+            f"{name} is of {expected} items and there are {len(items)} item vectors; both must be of one catalogue."
+        )

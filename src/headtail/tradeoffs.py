@@ -77,6 +77,12 @@ class Frontier(Result):
         """Names of the methods, in order."""
         return tuple(dict.fromkeys(point.method for point in self.points))
 
+    def without(self, *methods: str) -> "Frontier":
+        """Return the same frontier without some methods."""
+        for method in methods:
+            self.settings(method)
+        return replace(self, points=tuple(point for point in self.points if point.method not in methods))
+
     def settings(self, method: str) -> tuple[Setting, ...]:
         """Return the settings of a method, in the order of its grid."""
         found = tuple(dict.fromkeys(point.setting for point in self.points if point.method == method))

@@ -323,7 +323,7 @@ def test_resume_false_starts_over(tmp_path):
     [
         ({"lr": 0.03}, "lr: 0.02 in the checkpoint, 0.03 now"),
         ({"loss": bce}, "loss: 'headtail.losses.bpr' in the checkpoint, 'headtail.losses.bce' now"),
-        ({"loss": partial(mse, link="identity")}, r"mse\(link='identity'\)"),
+        ({"loss": partial(mse, link="sigmoid")}, r"mse\(link='sigmoid'\)"),
         ({"penalties": (ReSN(2e-3),)}, "penalties: .*0.001.* in the checkpoint, .*0.002"),
         ({"validation": None}, "metric: 'ndcg@20' in the checkpoint, None now; validation: "),
         ({"rng": 1}, "rng: 0 in the checkpoint, 1 now"),
@@ -409,6 +409,7 @@ def test_gradients_that_are_not_finite_are_found_before_they_are_saved(tmp_path)
         ({"patience": 0}, "patience=0 is out of range"),
         ({"metric": "ndcgs"}, "metric='ndcgs' is not known. Did you mean 'ndcg'"),
         ({"model": MF(SIZE + 1, SIZE, 4)}, "the model has n_users=25 and train 24"),
+        ({"model": torch.nn.Module()}, "the model has n_users=None and train 24"),
         ({"train": TRAIN.subset(np.zeros(len(TRAIN), dtype=bool))}, "train holds no interactions"),
         ({"train": part(np.ones((SIZE, SIZE), dtype=bool))}, "no negative can be drawn"),
         ({"validation": TRAIN}, "validation pairs are in train as well"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import choice, finite, integer, number, shown
+from headtail._threads import both
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame
 
@@ -146,8 +147,9 @@ class Interactions:
 
     @classmethod
     def _from_table(cls, table: "pl.DataFrame") -> Self:
-        user_ids, users = _frames.encode(table["user_id"])
-        item_ids, items = _frames.encode(table["item_id"])
+        (user_ids, users), (item_ids, items) = both(
+            lambda: _frames.encode(table["user_id"]), lambda: _frames.encode(table["item_id"])
+        )
         result = cls(
             user_ids=user_ids,
             item_ids=item_ids,

@@ -242,9 +242,8 @@ def audit(
     wanted = (10, 20) if k is None else k if isinstance(k, Sequence) and not isinstance(k, str) else (k,)
     cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
     integer("n_bootstrap", n_bootstrap)
-    interactions = train if isinstance(train, Interactions) else Interactions.from_frame(train, what="train")
-    if test is not None and not isinstance(test, Interactions):
-        test = Interactions.from_frame(test, what="test")
+    interactions = _read("train", train)
+    test = None if test is None else _read("test", test)
     interactions = widen(interactions, catalogue, test, doubts)
     lists, longest = read_lists(recs, interactions, cutoffs[-1])
     if longest < cutoffs[-1]:
@@ -287,6 +286,10 @@ def audit(
         user_ids=user_ids,
         user_values=user_values,
     )
+
+
+def _read(what: str, table: "Interactions | IntoFrame") -> Interactions:
+    return table if isinstance(table, Interactions) else Interactions.from_frame(table, what=what)
 
 
 def _all_metrics(top: TopK) -> dict[str, Metric]:

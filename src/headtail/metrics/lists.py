@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, shown
+from headtail._threads import both
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import pair_keys
 from headtail.exceptions import InvalidInputError
@@ -201,25 +202,26 @@ def judge(
             "they are left out of popularity_lift and upd, and kept in all other metrics",
         )
         users = np.where(train.activity[users] == 0, np.int32(-1), users)
-    if test is not None:
-        _check_overlap(users[target_rows], target_items, train, doubts)
     order = np.argsort(target_rows, kind="stable")
     rows, wanted = target_rows[order].astype(np.int64), target_items[order]
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(row_ids)))]).astype(np.int64)
     short = int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum())
     if short:
         doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
-    return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted), item_vectors), row_ids
-
-
-def _check_overlap(users: Codes, items: Codes, train: Interactions, doubts: Doubts) -> None:
-    pairs = np.sort(pair_keys(users, items))  # sorted needles make the search cache-friendly
-    pairs = pairs[np.searchsorted(pairs, 0) :]
-    place = np.minimum(np.searchsorted(train.sorted_pairs, pairs), len(train) - 1)
-    both = int((train.sorted_pairs[place] == pairs).sum())
-    if both:
+    ranks, overlap = both(
+        lambda: find_ranks(items, rows, wanted), lambda: _count_overlap(users[target_rows], target_items, train)
+    )
+    if overlap:
         doubts.raise_or_note(
-            f"{both:,} of {len(items):,} test interactions are in the training interactions too.",
+            f"{overlap:,} of {len(wanted):,} test interactions are in the training interactions too.",
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
+    return TopK(items, users, profiles, starts, wanted, ranks, item_vectors), row_ids
+
+
+def _count_overlap(users: Codes, items: Codes, train: Interactions) -> int:
+    pairs = np.sort(pair_keys(users, items))  # sorted needles make the search cache-friendly
+    pairs = pairs[np.searchsorted(pairs, 0) :]  # users without training history have no code
+    place = np.minimum(np.searchsorted(train.sorted_pairs, pairs), len(train) - 1)
+    return int((train.sorted_pairs[place] == pairs).sum())

@@ -105,7 +105,8 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
             f"{folder} holds a {name!r}, which is not a model of this version of headtail ({', '.join(MODELS)})."
         )
     try:
-        model = MODELS[name](**{key: value for key, value in config.items() if key != "model"})
+        build = getattr(MODELS[name], "from_config", MODELS[name])
+        model: nn.Module = build(**{key: value for key, value in config.items() if key != "model"})
     except (TypeError, InvalidInputError) as error:
         raise CheckpointMismatchError(
             f"{folder / 'model.json'} has arguments that {name} does not take: {error}"

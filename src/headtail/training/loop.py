@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from headtail._checks import choice, generator, integer, number
 from headtail._files import check_writable
+from headtail._progress import progress_bar
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import Loss, bpr
@@ -71,8 +71,8 @@ def fit(
     k: int = 20,
     epochs: int = 100,
     batch_size: int = 8192,
-    lr: float = 2e-3,
-    weight_decay: float = 0.0,
+    lr: float = 5e-3,
+    weight_decay: float = 1e-5,
     patience: int | None = 5,
     eval_every: int = 5,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -92,7 +92,9 @@ def fit(
     ----------
     model : torch.nn.Module
         ``forward(users)`` takes codes (B,) and returns :class:`~headtail.typing.Vectors`. Changed in place: at the
-        end it holds the weights of the best epoch by `validation`, without it those of the last.
+        end it holds the weights of the best epoch by `validation`, without it those of the last. A model with a loss of
+        its own has ``forward_with_loss(users, positives)`` as well, which is called instead in training, with the items
+        of the batch's pairs, and returns the vectors and a scalar; the scalar is added to the loss.
     train : Interactions
         Training interactions; every one counts as a positive.
     loss : callable, default :func:`~headtail.losses.bpr`
@@ -113,11 +115,12 @@ def fit(
         Passes over the training pairs, at most.
     batch_size : int, default 8192
         Pairs of a batch.
-    lr : float, default 0.002
+    lr : float, default 0.005
         Adam's learning rate.
-    weight_decay : float, default 0
-        L2 regularization of all weights as Adam takes it: ``weight_decay * w`` is added to every gradient. The loss
-        is a mean over the batch, so that values of about 1e-6 to 1e-4 matter.
+    weight_decay : float, default 1e-5
+        L2 regularization of all weights as Adam takes it: ``weight_decay * w`` is added to every gradient. It matters
+        much. The loss is a mean over pairs, so that the best value falls as they grow in number: 3e-5 to 1e-4 for
+        50,000 pairs, 3e-6 to 1e-5 for 800,000. Too much of it leaves nothing but popularity.
     patience : int or None, default 5
         Evaluations without improvement after which training stops; None never stops early.
     eval_every : int, default 5
@@ -173,7 +176,7 @@ def fit(
     if patience is not None:
         integer("patience", patience, low=1)
     choice("metric", metric, METRICS)
-    _check_sizes(model, train)
+    _check_model(model, train)
     sampler = Sampler(train, n_negatives)
     validate = None if validation is None else Validation(train, validation, metric, k)
     metric_name = None if validation is None else f"{metric}@{k}"
@@ -193,7 +196,8 @@ def fit(
         "eval_every": eval_every,
         "rng": _describe_rng(rng),
     }
-    names = _part_names(penalties)
+    own_loss = getattr(model, "forward_with_loss", None)
+    names = [*_part_names(penalties), *(["auxiliary"] if own_loss else [])]
 
     device = device_of(model, device)
     model.to(device)
@@ -212,18 +216,23 @@ def fit(
                         f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
                     )
         n_batches = -(-len(sampler) // batch_size)
-        with _progress_bar(progress, epochs * n_batches, run.epoch * n_batches) as advance:
+        with progress_bar("training", epochs * n_batches, done=run.epoch * n_batches, show=progress) as advance:
             while run.epoch < epochs and not (validate and patience is not None and run.stale >= patience):
                 epoch = run.epoch + 1
                 started = time.perf_counter()
                 model.train()
                 parts = torch.zeros(n_batches, len(names), device=device)  # loss and penalties of every batch
                 weights = np.zeros(n_batches)
+                state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
                 for i, batch in enumerate(sampler.epoch(batch_size, random)):
                     users, rows, candidates = (torch.from_numpy(codes).to(device) for codes in batch)
-                    queries, items = model(users)  # (D, d), (I, d)
+                    if own_loss is None:
+                        (queries, items), auxiliary = model(users), []  # (D, d), (I, d)
+                    else:
+                        (queries, items), *auxiliary = own_loss(users, candidates[:, 0])
                     scores = pair_scores(rows_of(queries, rows), items, candidates)  # (B, 1 + n)
                     terms = [loss(scores[:, 0], scores[:, 1:]), *(penalty(queries, items) for penalty in penalties)]
+                    terms += auxiliary
                     optimizer.zero_grad(set_to_none=True)
                     torch.autograd.backward(torch.stack(terms).sum())
                     optimizer.step()
@@ -232,7 +241,7 @@ def fit(
                     weights[i] = len(batch.rows)
                     if (i + 1) % _CHECK_EVERY == 0:
                         _check_finite(parts[: i + 1], names, epoch, model, lr, folder)
-                    advance(1, run.rows)
+                    advance(1, state)
                 _check_finite(parts, names, epoch, model, lr, folder)
                 means = np.average(parts.double().cpu().numpy(), axis=0, weights=weights)
                 row: dict[str, Any] = {"epoch": epoch, **dict(zip(names, means.tolist(), strict=True))}
@@ -278,13 +287,17 @@ def _keep_best(run: _Run, model: nn.Module, epoch: int, value: float) -> None:
         run.stale += 1
 
 
-def _check_sizes(model: nn.Module, train: Interactions) -> None:
+def _check_model(model: nn.Module, train: Interactions) -> None:
     for name in ("n_users", "n_items"):
         own = getattr(model, name, None)
         if own != getattr(train, name):
             raise InvalidInputError(
                 f"the model has {name}={own} and train {getattr(train, name)}; make the model with the sizes of train."
             )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise InvalidInputError(
+            f"{type(model).__name__} has no weights that gradients train. If it has a fit method, call that instead."
+        )
 
 
 def _check_finite(
@@ -400,23 +413,3 @@ def _torch_random(device: torch.device) -> dict[str, Tensor]:
     if device.type == "cuda":
         states["random.cuda"] = torch.cuda.get_rng_state(device)
     return states
-
-
-@contextmanager
-def _progress_bar(show: bool | None, total: int, done: int) -> Iterator[Callable[[int, list[dict[str, Any]]], None]]:
-    """Yield a function that moves a bar on standard error, or does nothing."""
-    if not (sys.stderr.isatty() if show is None else show):
-        yield lambda steps, rows: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=total, completed=done, state="")
-
-        def advance(steps: int, rows: list[dict[str, Any]]) -> None:
-            state = "" if not rows else f"epoch {rows[-1]['epoch']}  loss {rows[-1]['loss']:.4f}"
-            bar.update(task, advance=steps, state=state)
-
-        yield advance

@@ -1,0 +1,97 @@
+"""LightGCN."""
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import generator, integer
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.models.graph import Graph
+from headtail.models.lookup import rows_of
+from headtail.typing import RNG, Vectors
+
+
+class LightGCN(nn.Module):
+    """Vectors propagated over the graph of training interactions, without weights or activations in between.
+
+    Each layer replaces a node's vector by the normalized sum of its neighbors' (divided by the roots of both numbers of
+    neighbors); a user's or an item's final vector is the mean over the start and all layers. A user or item without
+    training interactions keeps its own vector through all layers. Start vectors are normal with standard deviation 0.1,
+    as in the authors' code (and in the ReSN authors' set-up, which states the variance, .01).
+
+    The graph belongs to the model: it is saved and loaded with the weights. Train it with :func:`headtail.fit` on the
+    same interactions; every batch propagates over the whole graph, so that larger batches make shorter epochs.
+
+    Parameters
+    ----------
+    train : Interactions
+        Training interactions, the edges of the graph; never those of validation or test.
+    embedding_dim : int, default 64
+        Dimension d of the vectors, at least 1.
+    n_layers : int, default 3
+        Number of propagations, at least 1.
+    rng : int, numpy Generator or None
+        Source of the start vectors.
+
+    Attributes
+    ----------
+    config : dict
+        Sizes and settings, with the class's name under ``"model"``.
+
+    Raises
+    ------
+    InvalidInputError
+        If `train` is empty, or a size is not a whole number of at least 1.
+
+    References
+    ----------
+    He et al., LightGCN: simplifying and powering graph convolution network for recommendation, SIGIR 2020, section 3.1.
+
+    Examples
+    --------
+    >>> from headtail.datasets import checkerboard
+    >>> train = checkerboard(20, 20).train
+    >>> model = LightGCN(train, embedding_dim=4, n_layers=2, rng=0)
+    >>> queries, items = model(torch.tensor([0, 3]))
+    >>> queries.shape, items.shape
+    (torch.Size([2, 4]), torch.Size([20, 4]))
+    """
+
+    def __init__(self, train: Interactions, embedding_dim: int = 64, n_layers: int = 3, *, rng: RNG = None) -> None:
+        super().__init__()
+        if not len(train):
+            raise InvalidInputError("train holds no interactions, so there is no graph. Check the split.")
+        self.n_users, self.n_items = train.n_users, train.n_items
+        self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
+        self.n_layers = integer("n_layers", n_layers, low=1)
+        self.config: dict[str, object] = {
+            "model": type(self).__name__,
+            "n_users": self.n_users,
+            "n_items": self.n_items,
+            "n_interactions": len(train),
+            "embedding_dim": self.embedding_dim,
+            "n_layers": self.n_layers,
+        }
+        source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
+        self.users = nn.Parameter(torch.randn(self.n_users, self.embedding_dim, generator=source) * 0.1)
+        self.items = nn.Parameter(torch.randn(self.n_items, self.embedding_dim, generator=source) * 0.1)
+        self.graph = Graph(train)
+
+    @classmethod
+    def from_config(cls, *, n_users: int, n_items: int, n_interactions: int, **settings: Any) -> Self:
+        """Return a model of the right shapes, for :func:`headtail.load_model` to fill with weights and graph."""
+        nowhere = np.zeros(integer("n_interactions", n_interactions, low=1), dtype=np.int32)
+        user_ids = np.arange(integer("n_users", n_users, low=1))
+        item_ids = np.arange(integer("n_items", n_items, low=1))
+        return cls(Interactions(user_ids, item_ids, nowhere, nowhere), **settings)
+
+    def forward(self, users: Tensor) -> Vectors:
+        """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
+        layers = [(self.users, self.items)]
+        for _ in range(self.n_layers):
+            layers.append(self.graph(*layers[-1]))
+        queries, items = (torch.stack(tables).mean(dim=0) for tables in zip(*layers, strict=True))
+        return Vectors(rows_of(queries, users), items)

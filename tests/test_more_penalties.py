@@ -1,0 +1,192 @@
+"""LogDet, ScoreCorrelation, ScoreGap and the zerosum loss against naive float64 references."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headtail.data import PopularityGroups
+from headtail.exceptions import InvalidInputError
+from headtail.losses import bpr, zerosum
+from headtail.penalties import LogDet, ScoreCorrelation, ScoreGap
+
+POPULARITY = np.array([9, 6, 5, 3, 2, 1, 1])
+GROUPS = PopularityGroups.by_mass(POPULARITY, cuts=(0.5, 0.8))
+PENALTIES = {
+    "LogDet": LogDet(0.7),
+    "ScoreCorrelation": ScoreCorrelation(0.7, POPULARITY),
+    "ScoreGap": ScoreGap(0.7, GROUPS),
+}
+
+
+def factors(seed=0, b=5, i=7, d=3, dtype=torch.float64):
+    rng = np.random.default_rng(seed)
+    return tuple(torch.tensor(rng.normal(0.3, 1, (n, d)), dtype=dtype, requires_grad=True) for n in (b, i))
+
+
+def naive(name, queries, items):
+    queries, items = queries.detach().numpy(), items.detach().numpy()
+    scores = queries @ items.T
+    if name == "LogDet":
+        total = 0
+        for rows in (queries, items):
+            values = np.linalg.svd(rows, compute_uv=False) ** 2 / len(rows)
+            values = np.pad(values, (0, rows.shape[1] - len(values)))
+            values += 1e-6 * values.mean()
+            total += np.log(values.mean()) - np.log(values).mean()
+        return 0.7 * total
+    if name == "ScoreCorrelation":
+        return 0.7 * np.corrcoef(POPULARITY, scores.mean(axis=0))[0, 1] ** 2
+    head, tail = GROUPS.mask("head"), GROUPS.mask("tail")
+    return 0.7 * np.mean((scores[:, head].mean(axis=1) - scores[:, tail].mean(axis=1)) ** 2)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@given(seed=st.integers(0, 2**32 - 1), b=st.integers(1, 9), d=st.integers(1, 4))
+def test_values_equal_the_naive_formula(name, seed, b, d):
+    queries, items = factors(seed, b, 7, d)
+    value = PENALTIES[name](queries, items).item()
+    assert value >= 0
+    assert value == pytest.approx(naive(name, queries, items), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_gradients_are_the_numerical_ones(name):
+    assert torch.autograd.gradcheck(PENALTIES[name], factors())
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_float32_and_gradient_descent(name):
+    queries, items = factors(dtype=torch.float32)
+    value = PENALTIES[name](queries, items)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(naive(name, queries.double(), items.double()), rel=1e-5)
+    steps = torch.autograd.grad(value, (queries, items))
+    assert PENALTIES[name](queries - 1e-3 * steps[0], items - 1e-3 * steps[1]) < value
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_is_a_mean_over_users(name):
+    queries, items = factors()
+    twice = PENALTIES[name](torch.cat([queries, queries]), items)
+    torch.testing.assert_close(twice, PENALTIES[name](queries, items))
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_weight_scales_and_zero_is_allowed(name):
+    queries, items = factors()
+    rest = {"LogDet": (), "ScoreCorrelation": (POPULARITY,), "ScoreGap": (GROUPS,)}[name]
+    kind = type(PENALTIES[name])
+    torch.testing.assert_close(kind(1.4, *rest)(queries, items), 2 * PENALTIES[name](queries, items))
+    assert kind(0, *rest)(queries, items).item() == 0
+    for weight in (-1, float("nan")):
+        with pytest.raises(InvalidInputError, match="weight="):
+            kind(weight, *rest)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_bad_factors_are_refused(name):
+    queries, items = factors()
+    with pytest.raises(InvalidInputError, match="queries have dimension 2 and items 3"):
+        PENALTIES[name](queries[:, :2], items)
+    if name != "LogDet":
+        with pytest.raises(InvalidInputError, match="is of 7 items and there are 6 item vectors"):
+            PENALTIES[name](queries, items[:6])
+
+
+# -- LogDet ------------------------------------------------------------------------------------------------------------
+
+
+def test_logdet_is_the_stein_divergence_at_its_best_scale():
+    rows = factors(b=9, d=3)[0].detach().numpy()
+    gram = rows.T @ rows / len(rows)
+    scales = np.exp(np.linspace(-5, 5, 20001))
+    divergence = scales * np.trace(gram) - np.log(np.linalg.det(gram)) - 3 * np.log(scales) - 3
+    expected = divergence.min() / 3
+    even = torch.eye(3, dtype=torch.float64)
+    assert LogDet(1.0)(torch.tensor(rows), even).item() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@given(scale=st.floats(1e-12, 1e12), seed=st.integers(0, 2**32 - 1))
+def test_logdet_does_not_depend_on_scale_or_rotation(scale, seed):
+    queries, items = factors(seed)
+    rotation = torch.linalg.qr(torch.tensor(np.random.default_rng(seed).normal(size=(3, 3))))[0]
+    torch.testing.assert_close(
+        LogDet(1.0)(scale * queries @ rotation, items), LogDet(1.0)(queries, items), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_logdet_of_vectors_on_one_line_is_finite():
+    line = torch.ones(5, 4, requires_grad=True)
+    value = LogDet(1.0)(line, torch.eye(4))
+    assert value.item() == pytest.approx(-3 / 4 * np.log(1e-6) - np.log(4) / 4, rel=1e-3)
+    value.backward()
+    assert torch.isfinite(line.grad).all()
+
+
+def test_logdet_of_zeros_is_zero():
+    rows = torch.zeros(5, 4, requires_grad=True)
+    value = LogDet(1.0)(rows, torch.eye(4))
+    value.backward()
+    assert value.item() == pytest.approx(0)
+    assert not rows.grad.any()
+
+
+# -- ScoreCorrelation --------------------------------------------------------------------------------------------------
+
+
+def test_correlation_of_equal_scores_is_zero():
+    queries = torch.tensor([[0.1, 0.2]], requires_grad=True)
+    items = torch.tensor([[0.3, 0.7]]).repeat(7, 1).requires_grad_()
+    value = ScoreCorrelation(1.0, POPULARITY)(queries, items)
+    value.backward()
+    assert value.item() == pytest.approx(0, abs=1e-9)
+    assert torch.isfinite(items.grad).all()
+
+
+def test_correlation_with_itself_is_one_whatever_the_sign_or_the_level():
+    queries = torch.ones(2, 1)
+    for items in (POPULARITY, -3.0 * POPULARITY + 5):
+        column = torch.tensor(items, dtype=torch.float32)[:, None]
+        assert ScoreCorrelation(1.0, POPULARITY)(queries, column).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("popularity", [[1, 1, 1], [], [[1, 2]], [1, np.nan]])
+def test_bad_popularity_is_refused(popularity):
+    with pytest.raises(InvalidInputError, match="popularity"):
+        ScoreCorrelation(1.0, popularity)
+
+
+# -- ScoreGap ----------------------------------------------------------------------------------------------------------
+
+
+def test_gap_by_hand():
+    # Head: items 0 and 1 (15 of 27 interactions); tail: the last items with at least a fifth (7 of 27).
+    assert GROUPS.mask("head").tolist() == [True, True, False, False, False, False, False]
+    assert GROUPS.mask("tail").tolist() == [False, False, False, True, True, True, True]
+    items = torch.tensor([[4.0], [2.0], [100.0], [1.0], [1.0], [1.0], [1.0]])
+    assert ScoreGap(0.5, GROUPS)(torch.tensor([[1.0], [-3.0]]), items).item() == pytest.approx(0.5 * (2**2 + 6**2) / 2)
+
+
+# -- zerosum -----------------------------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1))
+def test_zerosum_equals_the_naive_formula(seed, share):
+    rng = np.random.default_rng(seed)
+    positive, negative = rng.normal(size=4), rng.normal(size=(4, 3))
+    sums = -np.log(1 - np.tanh(np.abs(positive[:, None] + negative))).mean()
+    pairs = -np.log(1 / (1 + np.exp(negative - positive[:, None]))).mean()
+    value = zerosum(torch.tensor(positive), torch.tensor(negative), share=share)
+    assert value.item() == pytest.approx((1 - share) * pairs + share * sums)
+
+
+def test_zerosum_gradient_large_scores_and_ends():
+    positive = torch.tensor([0.3, 2.0], dtype=torch.float64, requires_grad=True)
+    negative = torch.tensor([[0.5], [-1.0]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(zerosum, (positive, negative))
+    torch.testing.assert_close(zerosum(positive, negative, share=0), bpr(positive, negative))
+    assert torch.isfinite(zerosum(torch.tensor([1e4]), torch.tensor([[1e4]])))
+    with pytest.raises(InvalidInputError, match=r"share=1\.5"):
+        zerosum(positive, negative, share=1.5)
