@@ -9,7 +9,7 @@ import argparse
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import mse_loss
 
 import headtail as ht
 
@@ -33,7 +33,7 @@ class TwoTower(nn.Module):
 
 
 def train(model: TwoTower, users: torch.Tensor, items: torch.Tensor, epochs: int, resn: ht.ReSN | None) -> None:
-    """Train with binary cross-entropy against random items."""
+    """Train with squared error, 1 for what a user met and 0 for random items."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
     for _ in range(epochs):
         for batch in torch.randperm(len(users)).split(2048):
@@ -42,7 +42,7 @@ def train(model: TwoTower, users: torch.Tensor, items: torch.Tensor, epochs: int
             candidates = vectors[torch.cat([items[batch][:, None], others], dim=1)]  # (B, 5, d)
             scores = (candidates * queries[:, None]).sum(dim=2)
             labels = torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]).expand_as(scores)
-            loss = binary_cross_entropy_with_logits(scores, labels)
+            loss = mse_loss(scores, labels)
             if resn is not None:
                 loss = loss + resn(queries, vectors)
             optimizer.zero_grad()

@@ -43,9 +43,9 @@ TRAINING: dict[str, Any] = {
     "weight_decay": 2e-5,
 }
 RESN_WEIGHTS = (0.0, 3e-5, 1e-4, 3e-4, 1e-3)
-PENALTY_STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.4)  # in units of the scores' standard deviation, as the tilt's
+PENALTY_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)  # in units of the scores' standard deviation, as the tilt's
 SHRINK_FACTORS = (1.0, 0.9, 0.8, 0.6, 0.4)
-TILT_STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.4)
+TILT_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)
 
 NAMES = {
     "MF": "MF",
