@@ -15,6 +15,7 @@ import torch
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import bce, bpr, mse
+from headtail.metrics import gini, ndcg, recall
 from headtail.models import MF
 from headtail.penalties import ReSN
 from headtail.training import fit, load_model, recommend, save_model
@@ -148,7 +149,7 @@ def test_the_best_weights_are_restored_and_training_stops_early():
     assert seen == [1, 2, 3, 4, 5]
     assert history.best_value == pytest.approx(1.0)
     assert recommend(m, TRAIN, k=1).items[:, 0].tolist() == list(range(SIZE))
-    assert Validation(TRAIN, HELD_OUT, "ndcg", 20)(m) == history.best_value
+    assert Validation(TRAIN, HELD_OUT, ndcg, 20)(m) == history.best_value
 
 
 def test_without_patience_it_never_stops_early():
@@ -216,8 +217,8 @@ def test_validation_equals_a_naive_count():
             gain = sum(1 / np.log2(r + 2) for r, hit in enumerate(hits) if hit)
             ndcgs.append(gain / sum(1 / np.log2(r + 2) for r in range(min(held_out[u].sum(), k))))
             recalls.append(sum(hits) / held_out[u].sum())
-        assert Validation(train, other, "ndcg", k)(m) == pytest.approx(np.mean(ndcgs))
-        assert Validation(train, other, "recall", k)(m) == pytest.approx(np.mean(recalls))
+        assert Validation(train, other, ndcg, k)(m) == pytest.approx(np.mean(ndcgs))
+        assert Validation(train, other, recall, k)(m) == pytest.approx(np.mean(recalls))
 
 
 # -- stopping and resuming ---------------------------------------------------------------------------------------------
@@ -407,7 +408,7 @@ def test_gradients_that_are_not_finite_are_found_before_they_are_saved(tmp_path)
         ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
         ({"n_negatives": 0}, "n_negatives=0 is out of range"),
         ({"patience": 0}, "patience=0 is out of range"),
-        ({"metric": "ndcgs"}, "metric='ndcgs' is not known. Did you mean 'ndcg'"),
+        ({"metric": gini, "validation": HELD_OUT}, "is better when it is lower"),
         ({"model": MF(SIZE + 1, SIZE, 4)}, "the model has n_users=25 and train 24"),
         ({"model": torch.nn.Module()}, "the model has n_users=None and train 24"),
         ({"train": TRAIN.subset(np.zeros(len(TRAIN), dtype=bool))}, "train holds no interactions"),

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import choice, generator, integer, number
+from headtail._checks import generator, integer, number
 from headtail._files import check_writable
 from headtail._progress import progress_bar
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import Loss, bpr
+from headtail.metrics import Metric, ndcg
 from headtail.models.lookup import rows_of
 from headtail.penalties import Penalty
 from headtail.training import checkpoints
@@ -29,7 +30,7 @@ from headtail.training.batches import Sampler
 from headtail.training.history import History
 from headtail.training.ranking import device_of
 from headtail.training.scores import pair_scores
-from headtail.training.validation import METRICS, Validation
+from headtail.training.validation import Validation
 from headtail.typing import RNG
 
 logger = logging.getLogger("headtail")
@@ -67,7 +68,7 @@ def fit(
     n_negatives: int = 1,
     penalties: Sequence[Penalty] = (),
     validation: Interactions | None = None,
-    metric: str = "ndcg",
+    metric: Metric = ndcg,
     k: int = 20,
     epochs: int = 100,
     batch_size: int = 8192,
@@ -105,10 +106,8 @@ def fit(
         Each ``penalty(queries, items) -> scalar`` is added to the loss, such as :class:`~headtail.penalties.ReSN`.
     validation : Interactions, optional
         Held-out interactions with the users and items of `train`; choose with them, report on others.
-    metric : {"ndcg", "recall"}, default "ndcg"
-        What is watched on `validation`, by full ranking without the items of `train`, as a mean over users who have
-        held-out items: NDCG (gain 1 / log2(rank + 1), ideal over min(held-out items, k)) or recall (hits / held-out
-        items).
+    metric : function of a TopK, default :func:`headtail.metrics.ndcg`
+        What is watched on `validation`, by full ranking without the items of `train`; more must be better.
     k : int, default 20
         Cut-off of the metric.
     epochs : int, default 100
@@ -175,11 +174,10 @@ def fit(
     integer("k", k, low=1)
     if patience is not None:
         integer("patience", patience, low=1)
-    choice("metric", metric, METRICS)
     _check_model(model, train)
     sampler = Sampler(train, n_negatives)
     validate = None if validation is None else Validation(train, validation, metric, k)
-    metric_name = None if validation is None else f"{metric}@{k}"
+    metric_name = None if validation is None else f"{getattr(metric, '__name__', 'metric')}@{k}"
     random = generator(rng)
     settings = {
         **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},

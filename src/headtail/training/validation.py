@@ -3,11 +3,11 @@
 import numpy as np
 from torch import nn
 
-from headtail.data import Interactions, Recommendations
+from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
+from headtail.metrics import Metric, Profiles, TopK
+from headtail.metrics.topk import find_ranks
 from headtail.training.ranking import recommend, vectors
-
-METRICS = ("ndcg", "recall")
 
 
 class Validation:
@@ -16,10 +16,11 @@ class Validation:
     Raises
     ------
     InvalidInputError
-        If the validation part is empty, has other users or items than train, or shares pairs with it.
+        If the validation part is empty, has other users or items than train, or shares pairs with it; or if less of the
+        metric is better.
     """
 
-    def __init__(self, train: Interactions, held_out: Interactions, metric: str, k: int) -> None:
+    def __init__(self, train: Interactions, held_out: Interactions, metric: Metric, k: int) -> None:
         if (held_out.n_users, held_out.n_items) != (train.n_users, train.n_items):
             raise InvalidInputError(
                 f"validation has {held_out.n_users} users and {held_out.n_items} items, train {train.n_users} and "
@@ -27,35 +28,25 @@ class Validation:
             )
         if not len(held_out):
             raise InvalidInputError("validation holds no interactions; leave it out, or make a larger one.")
-        keys, known = _keys(held_out), _keys(train)
-        shared = int(np.isin(keys, known).sum())
+        shared = int(train.contains(held_out.users, held_out.items).sum())
         if shared:
             raise InvalidInputError(
-                f"{shared} of {len(keys)} validation pairs are in train as well; they can never be recommended. "
+                f"{shared} of {len(held_out)} validation pairs are in train as well; they can never be recommended. "
                 f"Remove them from one of the two."
             )
-        self.train, self.metric, self.k = train, metric, min(k, train.n_items)
-        self.keys = np.sort(keys)
-        self.users = np.flatnonzero(held_out.activity)
-        self.relevant = held_out.activity[self.users]
+        if getattr(metric, "better", "higher") != "higher":
+            raise InvalidInputError(f"metric={metric!r} is better when it is lower; give one that should rise.")
+        self.metric, self.k = metric, min(k, train.n_items)
+        self.users = np.flatnonzero(held_out.activity).astype(np.int32)
+        self.profiles = Profiles(train, PopularityGroups.by_mass(train.popularity))
+        wanted = held_out.matrix[self.users]
+        self.starts, self.wanted = wanted.indptr.astype(np.int64), wanted.indices.astype(np.int32)
+        self.rows = np.repeat(np.arange(len(self.users)), np.diff(self.starts))
 
     def __call__(self, model: nn.Module) -> float:
-        """Return the metric's mean over users who have held-out items."""
-        factors = vectors(model)
-        ids = self.train.user_ids[self.users]
-        return self.score(recommend(factors, self.train, users=ids, k=self.k))
-
-    def score(self, lists: Recommendations) -> float:
-        """Score the lists of ``self.users``."""
-        keys = self.users[:, None] * self.train.n_items + lists.items  # (U, k)
-        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        hits = (self.keys[at] == keys) & (lists.items >= 0)  # (U, k)
-        if self.metric == "recall":
-            return float((hits.sum(axis=1) / self.relevant).mean())
-        gains = 1 / np.log2(np.arange(2, self.k + 2))
-        ideal = np.cumsum(gains)[np.minimum(self.relevant, self.k) - 1]  # (U,)
-        return float((hits @ gains / ideal).mean())
-
-
-def _keys(interactions: Interactions) -> np.ndarray:
-    return interactions.users.astype(np.int64) * interactions.n_items + interactions.items
+        """Return the metric, as its mean over users who have held-out items if it has a value for each."""
+        train = self.profiles.train
+        lists = recommend(vectors(model), train, users=train.user_ids[self.users], k=self.k).items
+        ranks = find_ranks(lists, self.rows, self.wanted)
+        top = TopK(lists, self.users, self.profiles, self.starts, self.wanted, ranks)
+        return float(np.nanmean(self.metric(top)))

@@ -1,0 +1,137 @@
+"""ALS, without and with the spectral term, against the ALS of `implicit`: seconds and NDCG@20 on one split.
+
+implicit runs in a process of its own, with the Python of an environment that has it; OpenBLAS gets one thread there, as
+implicit asks for, and both sides otherwise the same number of threads. Run from the repository root:
+
+    python -m venv /tmp/peer && /tmp/peer/bin/pip install implicit
+    python benchmarks/als.py --peer /tmp/peer/bin/python
+"""
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from headtail import Interactions, audit, metrics, recommend, spectrum
+from headtail.models import ALS
+
+METRICS = {"ndcg": metrics.ndcg, "gini": metrics.gini, "head_share": metrics.head_share}
+SPLITS = {"ml-1m": "resn_split", "gowalla": "split"}
+SETTINGS = {"ml-1m": (0.1, 0.01), "gowalla": (0.01, 0.01)}  # unobserved weight, weight decay
+
+PEER = """
+import sys, time
+import numpy as np, scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+folder, alpha, decay, dim, threads, repeat = sys.argv[1], *map(float, sys.argv[2:])
+matrix = sp.load_npz(folder + "/train.npz").tocsr()
+seconds = []
+for _ in range(int(repeat)):
+    model = AlternatingLeastSquares(
+        factors=int(dim), alpha=alpha, regularization=decay, num_threads=int(threads), random_state=0
+    )
+    start = time.perf_counter()
+    model.fit(matrix, show_progress=False)
+    seconds.append(time.perf_counter() - start)
+np.savez(folder + "/factors.npz", users=model.user_factors, items=model.item_factors, seconds=min(seconds))
+"""
+
+
+def read(folder: Path, column: str) -> tuple[Interactions, Interactions]:
+    """Return training and test part."""
+    frame = pl.read_parquet(folder / "interactions.parquet")
+    interactions = Interactions.from_frame(frame)
+    in_train = (frame[column] == "train").to_numpy()
+    return interactions.subset(in_train), interactions.subset(~in_train)
+
+
+def theirs(args: argparse.Namespace, train: Interactions, alpha: float) -> tuple[float, np.ndarray, np.ndarray]:
+    """Fit implicit with its default iterations (15); return the shortest time and the factors."""
+    import scipy.sparse as sp
+
+    with tempfile.TemporaryDirectory() as folder:
+        sp.save_npz(f"{folder}/train.npz", sp.csr_matrix(train.matrix))
+        given = [alpha, args.peer_decay, args.dim, args.threads, args.repeat]
+        one = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(args.threads)}
+        subprocess.run([args.peer, "-c", PEER, folder, *map(str, given)], env=one, check=True)
+        found = np.load(f"{folder}/factors.npz")
+        return float(found["seconds"]), found["users"], found["items"]
+
+
+def ours(args: argparse.Namespace, train: Interactions, resn: float, sweeps: int) -> tuple[float, ALS]:
+    """Fit ours; return the shortest time, from the interactions to the result, and the last model."""
+    seconds = []
+    for _ in range(args.repeat):
+        weight, decay = (SETTINGS[args.set][i] if g is None else g for i, g in enumerate((args.weight, args.decay)))
+        sizes = (train.n_users, train.n_items, args.dim)
+        model = ALS(*sizes, unobserved_weight=weight, weight_decay=decay, resn=resn, rng=0)
+        start = time.perf_counter()
+        model.fit(train, sweeps=sweeps, steps=args.steps, progress=False)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds), model
+
+
+def measure(queries: object, items: object, train: Interactions, test: Interactions) -> dict[str, float]:
+    """Return the figures on the test part."""
+    lists = recommend((queries, items), train, k=20)
+    found = audit(lists, train, test, k=20, metrics=METRICS, n_bootstrap=0)
+    alignment = spectrum(queries, items, popularity=train.popularity).alignment[0]
+    return {**{name: found[f"{name}@20"] for name in METRICS}, "cosine": float(alignment)}
+
+
+def show(name: str, seconds: float, figures: dict[str, float], peer: tuple[float, float] | None) -> None:
+    ratio = "" if peer is None else f"  {peer[0] / seconds:5.2f} x as fast, NDCG {figures['ndcg'] / peer[1]:.3f} x"
+    values = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
+    print(f"{name:<32} {seconds:7.2f} s  {values}{ratio}", flush=True)
+
+
+def main() -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", help="Python of an environment with implicit; without it only ours runs")
+    parser.add_argument("--set", choices=SPLITS, default="ml-1m")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--sweeps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--weight", type=float)
+    parser.add_argument("--decay", type=float)
+    parser.add_argument("--resn", type=float, nargs="*", default=[0, 0.3, 1, 3, 10])
+    parser.add_argument("--alphas", type=float, nargs="*", default=[1, 3, 10], help="implicit's; 1 is its default")
+    parser.add_argument("--peer-decay", type=float, default=0.01, help="implicit's regularization; 0.01 is its default")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeat", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    train, test = read(args.data / args.set, SPLITS[args.set])
+    load = os.getloadavg()[0]
+    print(
+        f"{args.set}: {train}, d = {args.dim}, {args.threads} threads, load average {load:.1f}, best of {args.repeat}"
+    )
+
+    best = None
+    for alpha in args.alphas if args.peer else []:
+        seconds, *factors = theirs(args, train, alpha)
+        figures = measure(*factors, train, test)
+        show(f"implicit, alpha {alpha:g}", seconds, figures, None)
+        if best is None or figures["ndcg"] > best[1]:
+            best = seconds, figures["ndcg"]
+    for resn in args.resn:
+        seconds, model = ours(args, train, resn, args.sweeps)
+        show(f"ALS, resn {resn:g}", seconds, measure(model.users, model.items, train, test), best)
+    for sweeps in range(1, args.sweeps + 1) if best else []:
+        seconds, model = ours(args, train, 0.0, sweeps)
+        figures = measure(model.users, model.items, train, test)
+        if figures["ndcg"] >= best[1]:
+            show(f"ALS to implicit's NDCG, {sweeps} sweeps", seconds, figures, best)
+            break
+
+
+if __name__ == "__main__":
+    main()
