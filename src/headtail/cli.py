@@ -233,13 +233,13 @@ def train(
     output: Annotated[Path, Parameter(alias="-o")],
     resn: float = 0.0,
     resn_form: Literal["linear", "sigmoid"] = "linear",
-    loss: Literal["bpr", "bce", "mse", "sampled-softmax"] = "bpr",
-    n_negatives: AtLeastOne = 1,
+    loss: Literal["bpr", "bce", "mse", "sampled-softmax"] = "mse",
+    n_negatives: AtLeastOne = 8,
     embedding_dim: AtLeastOne = 64,
     epochs: AtLeastOne = 100,
     batch_size: AtLeastOne = 8192,
-    lr: float = 2e-3,
-    weight_decay: float = 0.0,
+    lr: float = 5e-3,
+    weight_decay: float = 1e-5,
     validation: float = 0.1,
     k: AtLeastOne = 20,
     patience: int = 5,
@@ -261,7 +261,7 @@ def train(
     output
         Folder for the model; `headtail recommend` and `headtail spectrum` read it.
     resn
-        Weight of the spectral-norm penalty; 0 trains without.
+        Weight of the spectral-norm penalty, often between 1e-5 and 1e-3; 0 trains without.
     resn_form
         "linear" penalises the scores, "sigmoid" their sigmoid, as the authors' code does.
     loss

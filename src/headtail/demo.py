@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from headtail import baselines, datasets, posthoc
 from headtail._files import check_writable
@@ -90,7 +91,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     start = time.perf_counter()
     interactions = datasets.movietweetings()
     split = split_ratio(interactions, test=0.2, validation=0.1, rng=rng)
-    with _progress(console) as step:
+    with _one_thread(), _progress(console) as step:
         common = _study(split, "common test", rng, step)
         debiased = _study(split_debiased(split, rng=rng), "debiased test", rng, step)
     spectra = {
@@ -126,7 +127,7 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
         trained[weight] = Vectors(*(matrix.cpu().numpy() for matrix in vectors(model)))
         return trained[weight]
 
-    frontier = sweep("ReSN", train_mf, RESN_WEIGHTS, split, k=K)
+    frontier = sweep(NAMES["ReSN"], train_mf, RESN_WEIGHTS, split, k=K)
     plain = trained[0.0]
     spread = float(np.std(plain.queries[:1000] @ plain.items.T))
     makers: dict[str, tuple[Callable[[float], Vectors], tuple[float, ...]]] = {
@@ -136,15 +137,15 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
     }
     for method, (make, grid) in makers.items():
         step(f"{name}: {NAMES[method]}")
-        frontier += sweep(method, _at(make), grid, split, k=K)
+        frontier += sweep(NAMES[method], _at(make), grid, split, k=K)
     made: dict[str, Callable[[Interactions], Recommendations]] = {
         "popular": lambda seen: baselines.most_popular(seen, K),
         "random": lambda seen: baselines.random_items(seen, K, rng=rng),
     }
     for method, lists in made.items():
-        frontier += sweep(method, _always(lists), [NAMES[method]], split, k=K)
+        frontier += sweep(NAMES[method], _always(lists), [""], split, k=K)
 
-    chosen = {method: frontier.choose(method, MAX_LOSS) for method in ("ReSN", *makers)}
+    chosen = {method: frontier.choose(NAMES[method], MAX_LOSS) for method in ("ReSN", *makers)}
     final: dict[str, Recommendations] = {"MF": recommend(plain, split.known, k=K)}
     final["ReSN"] = recommend(trained[chosen["ReSN"]], split.known, k=K)
     for method, (make, _) in makers.items():
@@ -164,6 +165,17 @@ def _at(make: Callable[[float], Vectors]) -> Maker:
 
 def _always(lists: Callable[[Interactions], Recommendations]) -> Maker:
     return lambda *_: lists
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Train on one thread: steps this small gain little from a second, and lose much where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -307,7 +319,7 @@ def _corrected(protocol: Protocol, title: str, text: str) -> Section:
     frontier = protocol.frontier
     compared = protocol.comparison.report().blocks
     # Random lists are so even, and find so little, that the other curves would shrink to a point beside them.
-    chart = frontier.without("random").chart(MAX_LOSS)
+    chart = frontier.without(NAMES["random"]).chart(MAX_LOSS)
     return Section(title, [Text(text), chart, *compared, frontier.table(MAX_LOSS)])
 
 

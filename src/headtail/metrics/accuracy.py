@@ -25,7 +25,7 @@ def _wanted(
     return rows[found], ranks[found], wanted
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Normalized discounted cumulative gain: found test items, weighted by rank, against the best possible list.
 
@@ -54,7 +54,7 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return np.where(np.isnan(wanted), np.nan, gained / np.where(ideal > 0, ideal, 1))
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of a user's test items that are in the list.
 
@@ -74,7 +74,7 @@ def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return np.asarray(np.bincount(rows, minlength=len(top)) / wanted)
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of the k slots that hold a test item.
 
@@ -94,7 +94,7 @@ def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) / top.k)
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of users with at least one test item in the list. Range 0 to 1, higher is better.
 
@@ -112,7 +112,7 @@ def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) > 0)
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Mean reciprocal rank of the first test item in the list, 0 where none is.
 

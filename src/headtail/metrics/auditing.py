@@ -306,8 +306,8 @@ def _all_metrics(top: TopK) -> dict[str, Metric]:
     return _named(ACCURACY) | by_target | _named([pop_reo, *chosen])
 
 
-def _attribute(metric: Metric, name: str) -> Any:
-    return getattr(metric, name, None) or getattr(getattr(metric, "func", None), name, None)
+def _attribute(metric: Metric, name: str, default: Any = None) -> Any:
+    return getattr(metric.func if isinstance(metric, partial) else metric, name, default)
 
 
 def _named(metrics: Metrics) -> dict[str, Metric]:
@@ -366,7 +366,10 @@ def _measure(
             known = per_user[name][~np.isnan(per_user[name])]
             value, n_users = (float(known.mean()) if len(known) else np.nan), len(known)
         margin = Z95 * errors.get(name, np.nan)
-        low, high = (value - margin, value + margin) if n_bootstrap and np.isfinite(margin) else (None, None)
+        low, high = None, None
+        if n_bootstrap and np.isfinite(margin):
+            least, most = _attribute(metrics[name], "low", -np.inf), _attribute(metrics[name], "high", np.inf)
+            low, high = max(value - margin, least), min(value + margin, most)
         measurements.append(Measurement(name, top.k, label, value, low, high, n_users))
     return measurements, per_user
 

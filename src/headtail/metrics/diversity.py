@@ -7,7 +7,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import TopK, better
 
 
-@better("higher")
+@better("higher", low=0, high=2)
 def ilad(top: TopK) -> NDArray[np.float64]:
     """Intra-list average distance: mean cosine distance over the pairs of items of a list.
 

@@ -11,7 +11,7 @@ from headtail.metrics.topk import TopK, better
 from headtail.typing import Array
 
 
-@better("lower")
+@better("lower", low=0, high=1)
 def gini(top: TopK, *, catalogue: str = "all") -> float:
     """Inequality of exposure: 0 if every item is recommended equally often, 1 - 1/n if one item takes every slot.
 
@@ -38,7 +38,7 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
     raise InvalidInputError(f"catalogue={catalogue!r} is not known; give 'all', 'train' or 'recommended'.")
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -55,7 +55,7 @@ def coverage(top: TopK, *, at_least: int = 1) -> float:
     return float((top.slots >= at_least).mean())
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def tail_coverage(top: TopK) -> float:
     """Share of the tail's items that are recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -65,7 +65,7 @@ def tail_coverage(top: TopK) -> float:
     return float((top.slots[tail] > 0).mean()) if tail.any() else math.nan
 
 
-@better("higher")
+@better("higher", low=0)
 def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> float:
     """Shannon entropy of the shares of exposure: 0 if one item takes every slot, log(n) if all n items get the same.
 
@@ -89,19 +89,19 @@ def group_share(top: TopK, *, group: str) -> float:
     return float(top.slots[top.groups.mask(group)].sum() / taken) if taken else math.nan
 
 
-@better("lower")
+@better("lower", low=0, high=1)
 def head_share(top: TopK) -> float:
     """Share of all slots that go to the head, the most popular group of items. Range 0 to 1, lower favors it less."""
     return group_share(top, group=top.groups.names[0])
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def tail_share(top: TopK) -> float:
     """Share of all slots that go to the tail, the least popular group of items. Range 0 to 1, higher favors it more."""
     return group_share(top, group=top.groups.names[-1])
 
 
-@better("lower")
+@better("lower", low=0)
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.
 
@@ -119,7 +119,7 @@ def pop_rsp(top: TopK) -> float:
     return _unevenness(top.groups.sum(top.slots), listed.sum() * sizes - seen)
 
 
-@better("lower")
+@better("lower", low=0)
 def pop_reo(top: TopK) -> float:
     """Unevenness over popularity groups of the chance of a wanted item to be recommended: 0 if it is the same in all.
 

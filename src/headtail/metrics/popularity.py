@@ -8,7 +8,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import TopK, better
 
 
-@better("lower")
+@better("lower", low=0)
 def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
 
@@ -34,7 +34,7 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     return top.mean(top.popularity / scale[normalize])
 
 
-@better("higher")
+@better("higher", low=0, high=1)
 def aplt(top: TopK) -> NDArray[np.float64]:
     """Average percentage of long-tail items in a user's list, as a share. Range 0 to 1, higher favors the tail more.
 
@@ -51,7 +51,7 @@ def aplt(top: TopK) -> NDArray[np.float64]:
     return top.mean(top.groups.mask(top.groups.names[-1]))
 
 
-@better("higher")
+@better("higher", low=0)
 def aclt(top: TopK) -> NDArray[np.float64]:
     """Average number of long-tail items in a user's list. Range 0 to k, higher favors the tail more.
 
@@ -69,7 +69,7 @@ def aclt(top: TopK) -> NDArray[np.float64]:
     return np.where(top.lengths > 0, top.sum(tail), np.nan)
 
 
-@better("lower")
+@better("lower", low=-1)
 def popularity_lift(top: TopK) -> float:
     """How much more popular the lists are than the users' own histories: 0 is the same, 1 is twice as popular.
 
@@ -87,7 +87,7 @@ def popularity_lift(top: TopK) -> float:
     return float((recommended.mean() - own.mean()) / own.mean()) if known.any() else float("nan")
 
 
-@better("lower")
+@better("lower", low=0, high=1)
 def upd(top: TopK) -> NDArray[np.float64]:
     """User popularity deviation: how far each list's mix of popularity groups is from the user's own mix.
 

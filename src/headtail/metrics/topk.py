@@ -1,5 +1,6 @@
 """What a metric sees: the top-k lists of all users, the training interactions and, where given, the test."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -158,8 +159,14 @@ class Metric(Protocol):
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def better(direction: Better) -> Callable[[F], F]:
-    """Say of a metric which direction is better, for tables and comparisons.
+def better(direction: Better, *, low: float = -math.inf, high: float = math.inf) -> Callable[[F], F]:
+    """Say of a metric which direction is better and what range it has, for tables, comparisons and intervals.
+
+    Parameters
+    ----------
+    direction : {"higher", "lower"}
+    low, high : float, optional
+        Ends of the metric's range, which intervals do not leave.
 
     Examples
     --------
@@ -171,7 +178,7 @@ def better(direction: Better) -> Callable[[F], F]:
     """
 
     def mark(metric: F) -> F:
-        metric.better = direction  # type: ignore[attr-defined]
+        metric.better, metric.low, metric.high = direction, low, high  # type: ignore[attr-defined]
         return metric
 
     return mark
