@@ -1,6 +1,10 @@
 """What several test modules need: real data that may not ship, and a Spark session."""
 
 import os
+
+# Small steps gain nothing from a second thread, and lose much of their time where the machine is busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 from pathlib import Path
 

@@ -201,8 +201,8 @@ def _summary(common: Protocol, debiased: Protocol, spectra: dict[str, Spectrum])
     """Return what the terminal shows at the end."""
     return [
         _spectra_table(spectra),
-        _brief(common, "Common test: a random part of what users did"),
-        _brief(debiased, "Debiased test: every item about equally often"),
+        _brief(common, f"Common test, top {K}: a random part of what users did"),
+        _brief(debiased, f"Debiased test, top {K}: every item about equally often"),
     ]
 
 
@@ -211,7 +211,7 @@ def _brief(protocol: Protocol, title: str) -> Table:
     audits = protocol.comparison.audits
     rows = [{"recommender": name} | {m: found[f"{m}@{K}"] for m in shown} for name, found in audits.items()]
     directions = next(iter(audits.values())).directions
-    columns = [Column(m, f"{m}@{K}", format=number_format(m), better=directions[m]) for m in shown]
+    columns = [Column(m, m, format=number_format(m), better=directions[m]) for m in shown]
     return Table([Column("recommender", "Recommender"), *columns], rows, title=title)
 
 

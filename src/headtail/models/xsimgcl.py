@@ -39,8 +39,9 @@ class XSimGCL(LightGCN):
         Layer whose vectors the final ones are compared with, 1 to `n_layers`.
     temperature : float, default 0.2
         Temperature t of the contrastive loss, above 0.
-    contrast_weight : float, default 0.2
-        Weight of the contrastive loss, at least 0.
+    contrast_weight : float, default 0.05
+        Weight of the contrastive loss, at least 0. Worth tuning: of 0.01, 0.05 and 0.2 this was the best on
+        MovieTweetings, by far.
     rng : int, numpy Generator or None
         Source of the start vectors. The noise follows torch's random state, which :func:`headtail.fit` seeds.
 
@@ -80,7 +81,7 @@ class XSimGCL(LightGCN):
         eps: float = 0.1,
         contrast_layer: int = 2,
         temperature: float = 0.2,
-        contrast_weight: float = 0.2,
+        contrast_weight: float = 0.05,
         rng: RNG = None,
     ) -> None:
         super().__init__(train, embedding_dim, n_layers, rng=rng)
