@@ -184,20 +184,17 @@ def better(direction: Better, *, low: float = -math.inf, high: float = math.inf)
     return mark
 
 
-def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes, block: int = 1 << 18) -> NDArray[np.int64]:
+def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes) -> NDArray[np.int64]:
     """Return the position of each wanted item in the list of its row, k where it is not there.
 
     Parameters
     ----------
     items : int32 array of shape (U, k)
     rows, wanted : int arrays of shape (n,)
-    block : int
-        Interactions compared at a time, which bounds the memory at ``block * k`` items.
     """
     k = items.shape[1]
     ranks = np.full(len(wanted), k, dtype=np.int64)
-    for start in range(0, len(wanted), block):
-        part = slice(start, start + block)
-        hit, position = np.nonzero(items[rows[part]] == wanted[part, None])
-        ranks[start + hit] = position
+    # By column: one column of the lists stays in the processor's cache while the rows are picked from it.
+    for position, column in enumerate(np.ascontiguousarray(items.T)):
+        ranks[column.take(rows) == wanted] = position
     return ranks
