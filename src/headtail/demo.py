@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     start = time.perf_counter()
     interactions = datasets.movietweetings()
     split = split_ratio(interactions, test=0.2, validation=0.1, rng=rng)
-    with _one_thread(), _progress(console) as step:
+    with _one_thread(), _progress(console) as step, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)  # of strengths that are of no more use: told in the report
         common = _study(split, "common test", rng, step)
         debiased = _study(split_debiased(split, rng=rng), "debiased test", rng, step)
     spectra = {
@@ -100,7 +102,8 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
         "MF + ReSN": spectrum(*common.corrected, popularity=split.train.popularity),
     }
     seconds = time.perf_counter() - start
-    report = _report(interactions, common, debiased, spectra, seconds)
+    warned = list(dict.fromkeys(str(warning.message) for warning in caught))
+    report = _report(interactions, common, debiased, spectra, warned, seconds)
     path = report.to_html(output / "report.html")
     report.to_markdown(output / "report.md")
     report.to_json(output / "report.json")
@@ -224,7 +227,12 @@ popularity alone explains earns nothing here (Lin et al., WSDM 2025)."""
 
 
 def _report(
-    interactions: Interactions, common: Protocol, debiased: Protocol, spectra: dict[str, Spectrum], seconds: float
+    interactions: Interactions,
+    common: Protocol,
+    debiased: Protocol,
+    spectra: dict[str, Spectrum],
+    warned: list[str],
+    seconds: float,
 ) -> Report:
     audits = common.comparison.audits
     before, after = audits[NAMES["MF"]], audits[NAMES["ReSN"]]
@@ -242,7 +250,7 @@ def _report(
             _corrected(common, "Corrected: the common test", COMMON_TEST),
             _corrected(debiased, "Corrected: the debiased test", DEBIASED_TEST),
             Section("Items most over- and under-exposed by plain MF", unequal),
-            _how(common, debiased),
+            _how(common, debiased, warned),
         ],
         f"Matrix factorization on MovieTweetings ({interactions.n_users:,} users, {interactions.n_items:,} films, "
         f"{len(interactions):,} ratings), as it is and corrected in four ways. Every setting was chosen on the "
@@ -323,7 +331,7 @@ def _corrected(protocol: Protocol, title: str, text: str) -> Section:
     return Section(title, [Text(text), chart, *compared, frontier.table(MAX_LOSS)])
 
 
-def _how(common: Protocol, debiased: Protocol) -> Section:
+def _how(common: Protocol, debiased: Protocol, warned: list[str]) -> Section:
     def chosen(protocol: Protocol) -> str:
         return ", ".join(f"{NAMES[method]} {setting:g}" for method, setting in protocol.chosen.items())
 
@@ -338,4 +346,5 @@ def _how(common: Protocol, debiased: Protocol) -> Section:
         f"Chosen for the debiased test: {chosen(debiased)}.",
         "Intervals are 95% intervals over users, of one trained model each; they do not hold the spread over seeds.",
     ]
+    lines += [f"Warned of on the way: {text}" for text in warned]
     return Section("How this was done", [Text("\n".join(f"- {line}" for line in lines))])

@@ -16,6 +16,7 @@ BUILD = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it traces an autograd function
 @pytest.mark.parametrize("name", BUILD)
 def test_trains_under_compile(name):
     plain, compiled = BUILD[name](), BUILD[name]()

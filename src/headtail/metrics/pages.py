@@ -187,19 +187,34 @@ def comparison_page(comparison: "Comparison") -> Report:
         lorenz_chart(curves, LORENZ_CAPTION),
         Text(groups_text(first.groups)),
     ]
-    if comparison.differences:
+    if any(row["metric"].removesuffix(f"@{k}") in PAIRED for row in comparison.differences):
         blocks.append(_differences_table(comparison))
     return Report(f"{len(comparison.audits)} recommenders compared", blocks)
 
 
+PAIRED = ("ndcg", "ndcg_head", "ndcg_tail", "aplt", "upd", "arp")
+
+
 def _differences_table(comparison: "Comparison") -> Table:
-    columns = [
-        Column("recommender", "Recommender"),
-        Column("metric", "Metric"),
-        Column("difference", "Difference", format="+.4f", low="low", high="high"),
-        Column("told_apart", "Told apart", note="Whether the 95% interval of the paired difference leaves out 0."),
-    ]
+    """Return one row a recommender; metrics that have no value for each user are not there."""
+    found = {(row["recommender"], row["metric"]): row for row in comparison.differences}
+    k = comparison.k
+    measured = [metric for metric in PAIRED if any(name == f"{metric}@{k}" for _, name in found)]
+    columns = [Column("recommender", "Recommender")]
+    rows = []
+    for metric in measured:
+        spec = "+.1f" if metric == "arp" else "+.4f"
+        columns.append(Column(metric, f"{metric}@{k}", format=spec, low=f"{metric} low", high=f"{metric} high"))
+    for recommender in comparison.audits:
+        row: dict[str, Any] = {"recommender": recommender}
+        for metric in measured:
+            paired = found.get((recommender, f"{metric}@{k}"), {})
+            row |= {metric: paired.get("difference")}
+            row |= {f"{metric} {end}": paired.get(end) for end in ("low", "high")}
+        if recommender != comparison.baseline:
+            rows.append(row)
     return Table(
-        columns, comparison.differences, title=f"Paired differences to {comparison.baseline}, user by user",
-        caption="The same users are compared with themselves, so these intervals are narrower than those of each.",
+        columns, rows, title=f"Paired differences to {comparison.baseline}, user by user",
+        caption="The same users are compared with themselves. Where the 95% interval leaves out 0, the difference is "
+        "told apart from chance.",
     )  # fmt: skip
