@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import integer, nearest
 from headtail._stats import Z95, bootstrap_errors, lorenz, standard_error
+from headtail._threads import both
 from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.data.interactions import _read
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
 from headtail.metrics.diversity import ilad
@@ -242,10 +244,14 @@ def audit(
     wanted = (10, 20) if k is None else k if isinstance(k, Sequence) and not isinstance(k, str) else (k,)
     cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
     integer("n_bootstrap", n_bootstrap)
-    interactions = _read("train", train)
-    test = None if test is None else _read("test", test)
+    if test is not None and not isinstance(test, Interactions):
+        test = Interactions.from_frame(test, what="test")
+    interactions = (
+        train if isinstance(train, Interactions) else Interactions._from_table(_read(train, {}, what="train"))
+    )
     interactions = widen(interactions, catalogue, test, doubts)
-    lists, longest = read_lists(recs, interactions, cutoffs[-1])
+    # Only one thread at a time reads frames, for not all engines bear two.
+    (lists, longest), _ = both(lambda: read_lists(recs, interactions, cutoffs[-1]), lambda: _prepare(interactions))
     if longest < cutoffs[-1]:
         if k is not None:
             raise InvalidInputError(
@@ -288,8 +294,10 @@ def audit(
     )
 
 
-def _read(what: str, table: "Interactions | IntoFrame") -> Interactions:
-    return table if isinstance(table, Interactions) else Interactions.from_frame(table, what=what)
+def _prepare(train: Interactions) -> None:
+    """Work out what is needed of the training interactions, and refuse them if a pair is there twice."""
+    train._without_duplicates("error", "train")
+    _ = train.popularity, train.activity
 
 
 def _all_metrics(top: TopK) -> dict[str, Metric]:
