@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from headtail import baselines, penalize_popularity, split_ratio
 from headtail._stats import pareto_front
 from headtail.datasets import power_law
-from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError
 from headtail.metrics import arp, gini, ndcg
 from headtail.tradeoffs import Frontier, Point, sweep
 
@@ -83,6 +83,34 @@ def test_sweep_measures_every_setting_and_seed(world):
     assert seen_by_make[0][1] == seen_by_make[1][1] != seen_by_make[3][1]
     low, high = frontier.points[0].intervals["gini@5"]
     assert low < frontier.points[0].test["gini@5"] < high
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(world, tmp_path):
+    split, factors = world
+    calls = []
+
+    def make(strength, rng):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(strength)
+        return penalize_popularity(*factors, split.train.popularity, strength)
+
+    options = {"k": 5, "seeds": (0, 1), "n_bootstrap": 5, "progress": False}
+    grid = [0.0, 0.5]
+    whole = sweep("penalty", make_all := lambda s, rng: penalize_popularity(*factors, split.train.popularity, s), grid,
+                  split, **options)  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        sweep("penalty", make, grid, split, folder=tmp_path, **options)
+    resumed = []
+    again = sweep(
+        "penalty", lambda s, rng: resumed.append(s) or make_all(s, rng), grid, split, folder=tmp_path, **options
+    )
+    assert resumed == [0.5]
+    assert again.points == whole.points
+    with pytest.raises(
+        CheckpointMismatchError, match=r"grid: \['0.0', '0.5'\] in the checkpoint, \['0.0', '1.0'\] now"
+    ):
+        sweep("penalty", make_all, [0.0, 1.0], split, folder=tmp_path, **options)
 
 
 def test_sweep_of_lists_leaves_out_validation_items_on_the_test(world):

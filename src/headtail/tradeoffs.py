@@ -1,19 +1,25 @@
 """Trade-off curves: a dial is swept, every setting is measured, and one is chosen on validation."""
 
+import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from headtail._checks import generator, nearest, number
+from headtail._files import write_text
+from headtail._progress import progress_bar
 from headtail._stats import pareto_front
 from headtail.data import Interactions, Recommendations, Split
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.metrics import Metric, arp, audit, coverage, gini, head_share, ndcg, recall, tail_share
+from headtail.metrics import Audit, Metric, arp, audit, coverage, gini, head_share, ndcg, recall, tail_share
 from headtail.reports import Chart, Column, Report, Result, Table
 from headtail.training import recommend
+from headtail.training.checkpoints import FORMAT, check_settings, read_json
 
 Setting: TypeAlias = float | int | str
 Maker: TypeAlias = Callable[[Setting, np.random.Generator], Any]
@@ -208,6 +214,8 @@ def sweep(
     unfairness: str = "gini",
     seeds: Sequence[int] = (0,),
     n_bootstrap: int = 0,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
 ) -> Frontier:
     """Measure a method at every setting of its dial, on validation and on test.
 
@@ -232,9 +240,15 @@ def sweep(
         ``make`` is called for each setting and seed.
     n_bootstrap : int, default 0
         Resamples for the intervals of the test's metrics.
+    folder : path, optional
+        Where every point is kept as soon as it is measured; a sweep that was stopped goes on from there.
+    progress : bool, optional
+        Show a progress bar; without it, only where standard error is a terminal.
 
     Raises
     ------
+    CheckpointMismatchError
+        If the folder holds a sweep with another grid, split or measurement.
     InvalidInputError
         If the split has no validation part, the grid is empty or repeats a setting, or a traded metric is not measured.
 
@@ -261,31 +275,73 @@ def sweep(
     for name in (accuracy, unfairness):
         if name not in names:
             raise InvalidInputError(f"{name!r} is not among the metrics. {nearest(name, names)}")
-    known = split.known
+    plan = {
+        "format": FORMAT,
+        "method": method,
+        "grid": [str(setting) for setting in settings],
+        "seeds": list(seeds),
+        "k": k,
+        "metrics": sorted(names),
+        "n_bootstrap": n_bootstrap,
+        **{name: part.fingerprint for name, part in split.parts.items()},
+    }
+    kept = None if folder is None else _open(Path(folder), plan)
+    tasks = [(seed, setting) for seed in seeds for setting in settings]
     points = []
-    for seed in seeds:
-        for setting in settings:
-            made = make(setting, generator(seed))
-            measure = partial(audit, k=k, metrics=metrics, strict=False)
-            on_validation = measure(_lists(made, split.train, k), split.train, split.validation, n_bootstrap=0)
-            on_test = measure(_lists(made, known, k), split.train, split.test, n_bootstrap=n_bootstrap)
-            found = {m.name: m for m in on_test.measurements}
-            points.append(
-                Point(
-                    method,
-                    setting,
-                    seed,
-                    validation={m.name: m.value for m in on_validation.measurements},
-                    test={name: m.value for name, m in found.items()},
-                    intervals={
-                        n: (m.low, m.high) for n, m in found.items() if m.low is not None and m.high is not None
-                    },
-                )
-            )
+    with progress_bar(method, len(tasks), show=progress) as advance:
+        for i, (seed, setting) in enumerate(tasks):
+            file = None if kept is None else kept / f"point-{i:04d}.json"
+            if file is not None and file.exists():
+                point = _load(file, setting)
+            else:
+                lists = partial(_lists, make(setting, generator(seed)), k=k)
+                point = _measure(method, setting, seed, lists, split, partial(audit, k=k, metrics=metrics), n_bootstrap)
+                if file is not None:
+                    write_text(file, json.dumps({"format": FORMAT, **asdict(point)}))
+            points.append(point)
+            advance(1, f"{setting}, {accuracy} {point.validation[f'{accuracy}@{k}']:.4f}")
     return Frontier(tuple(points), f"{accuracy}@{k}", f"{unfairness}@{k}")
 
 
-def _lists(made: Any, seen: Interactions, k: int) -> Recommendations:
+def _measure(
+    method: str,
+    setting: Setting,
+    seed: int,
+    lists: Callable[[Interactions], Recommendations],
+    split: Split,
+    measure: Callable[..., Audit],
+    n_bootstrap: int,
+) -> Point:
+    on_validation = measure(lists(split.train), split.train, split.validation, strict=False, n_bootstrap=0)
+    on_test = measure(lists(split.known), split.train, split.test, strict=False, n_bootstrap=n_bootstrap)
+    found = {m.name: m for m in on_test.measurements}
+    return Point(
+        method,
+        setting,
+        seed,
+        validation={m.name: m.value for m in on_validation.measurements},
+        test={name: m.value for name, m in found.items()},
+        intervals={name: (m.low, m.high) for name, m in found.items() if m.low is not None and m.high is not None},
+    )
+
+
+def _open(folder: Path, plan: dict[str, Any]) -> Path:
+    """Return the folder if it holds this very sweep, or none yet."""
+    file = folder / "sweep.json"
+    if file.exists():
+        check_settings(read_json(file), plan, folder)
+    else:
+        write_text(file, json.dumps(plan, indent=2))
+    return folder
+
+
+def _load(file: Path, setting: Setting) -> Point:
+    saved = read_json(file)
+    intervals = {name: (low, high) for name, (low, high) in saved["intervals"].items()}
+    return Point(saved["method"], setting, saved["seed"], saved["validation"], saved["test"], intervals)
+
+
+def _lists(made: Any, seen: Interactions, *, k: int) -> Recommendations:
     if callable(made) and not hasattr(made, "parameters"):
         lists: Recommendations = made(seen)
         return lists

@@ -1,5 +1,6 @@
 """Who interacted with what: the noun on which everything else stands."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -216,6 +217,13 @@ class Interactions:
             return np.zeros(len(pairs), dtype=bool)
         places = np.minimum(np.searchsorted(self.sorted_pairs, pairs), len(self) - 1)
         return np.asarray(self.sorted_pairs[places] == pairs)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Number of pairs and a hash of them that does not depend on the order of the rows."""
+        digest = hashlib.sha256(f"{self.n_users} {self.n_items} ".encode())
+        digest.update(self.sorted_pairs.tobytes())
+        return f"{len(self)} pairs, sha256 {digest.hexdigest()[:16]}"
 
     @cached_property
     def time_rank(self) -> NDArray[np.int64] | None:

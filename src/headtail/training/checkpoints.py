@@ -17,7 +17,7 @@ from headtail import _files
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.models import MODELS
 
-_FORMAT = 1
+FORMAT = 1
 
 
 def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
@@ -65,7 +65,7 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
 def write_model(model: nn.Module, folder: Path) -> None:
     """Write weights and configuration into a folder that is there."""
     write_tensors(model.state_dict(), folder / "model.safetensors")
-    write_json({"format": _FORMAT, "config": config_of(model)}, folder / "model.json")
+    write_json({"format": FORMAT, "config": config_of(model)}, folder / "model.json")
 
 
 def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | None = None) -> nn.Module:
@@ -176,7 +176,7 @@ def save_epoch(
             for name, value in values.items()
         }
         write_tensors({**moments, **random}, temporary / "optimizer.safetensors")
-        write_json({"format": _FORMAT, "epoch": epoch, **state}, temporary / "state.json")
+        write_json({"format": FORMAT, "epoch": epoch, **state}, temporary / "state.json")
     for old in earlier:
         if old != target:
             shutil.rmtree(old)
@@ -203,7 +203,7 @@ def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
     if differing:
         raise CheckpointMismatchError(
             f"{folder} belongs to another run. {'; '.join(differing)}. "
-            f"Give another folder, or resume=False to start over."
+            f"Give another folder, or empty this one to start over."
         )
 
 
@@ -246,6 +246,6 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UnreadableFileError(
             f"{path} cannot be read as JSON ({error}); it may be truncated. Delete its folder and train again."
         ) from None
-    if not isinstance(values, dict) or values.get("format") != _FORMAT:
-        raise UnreadableFileError(f"{path} is not of format {_FORMAT}, the one that this version of headtail reads.")
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise UnreadableFileError(f"{path} is not of format {FORMAT}, the one that this version of headtail reads.")
     return values

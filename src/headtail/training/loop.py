@@ -181,8 +181,8 @@ def fit(
     random = generator(rng)
     settings = {
         **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
-        "train": _fingerprint(train),
-        "validation": None if validation is None else _fingerprint(validation),
+        "train": train.fingerprint,
+        "validation": None if validation is None else validation.fingerprint,
         "loss": _describe(loss),
         "n_negatives": n_negatives,
         "penalties": [_describe(penalty) for penalty in penalties],
@@ -344,14 +344,6 @@ def _describe_rng(rng: RNG) -> Any:
         state = json.dumps(rng.bit_generator.state, sort_keys=True, default=str)
         return f"generator {hashlib.sha256(state.encode()).hexdigest()[:16]}"
     return None if rng is None else int(rng)
-
-
-def _fingerprint(interactions: Interactions) -> str:
-    """Identify the pairs, whatever the order of the rows."""
-    digest = hashlib.sha256(f"{interactions.n_users} {interactions.n_items} ".encode())
-    digest.update(interactions.matrix.indptr.astype(np.int64).tobytes())
-    digest.update(interactions.matrix.indices.astype(np.int64).tobytes())
-    return f"{len(interactions)} pairs, sha256 {digest.hexdigest()[:16]}"
 
 
 def _restore(
