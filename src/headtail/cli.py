@@ -85,7 +85,7 @@ def data(
     ----------
     file
         CSV, TSV, Parquet or RecBole .inter, the usual column names are recognised; or "movietweetings", the set that is
-        part of the package.
+        part of the package (its 5-core).
     titles
         File with an item and a title column.
     min_rating
@@ -257,7 +257,7 @@ def train(
     Parameters
     ----------
     file
-        Interactions: CSV, TSV, Parquet or RecBole .inter; or "movietweetings", the set that is part of the package.
+        Interactions: CSV, TSV, Parquet or RecBole .inter; or "movietweetings", the 5-core that is part of the package.
     output
         Folder for the model; `headtail recommend` and `headtail spectrum` read it.
     resn
@@ -304,6 +304,7 @@ def train(
     from headtail.training import fit, save_model
 
     check_writable(output)
+    penalties = [ReSN(resn, form=resn_form)] if resn else []
     interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core)
     fitted, held_out = _hold_out(interactions, validation, seed)
     model = MF(interactions.n_users, interactions.n_items, embedding_dim, rng=seed)
@@ -312,7 +313,7 @@ def train(
         fitted,
         loss=getattr(losses, loss.replace("-", "_")),
         n_negatives=n_negatives,
-        penalties=[ReSN(resn, form=resn_form)] if resn else [],
+        penalties=penalties,
         validation=held_out,
         k=min(k, interactions.n_items),
         epochs=epochs,
@@ -405,7 +406,7 @@ def _read(file: Path, **options: Any) -> "Interactions":
     if str(file) == "movietweetings" and not file.exists():
         from headtail.datasets import movietweetings
 
-        return movietweetings(k_core=options["k_core"], min_rating=options["min_rating"])
+        return movietweetings(k_core=options["k_core"] or 5, min_rating=options["min_rating"])
     from headtail.data import read_interactions
 
     return read_interactions(file, **options)
