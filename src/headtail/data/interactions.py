@@ -303,6 +303,8 @@ class Interactions:
         if item_ids.dtype.kind == "U":
             item_ids = item_ids.astype(object)
         new = np.unique(item_ids[_frames.lookup(item_ids, self.item_ids, "catalogue") < 0])
+        if not len(new):
+            return self
         titles = self.item_titles
         if titles is not None:
             titles = np.concatenate([titles, np.array([str(i) for i in new.tolist()], dtype=object)])
@@ -311,6 +313,8 @@ class Interactions:
         result.__dict__.update(
             (name, self.__dict__[name]) for name in ("sorted_pairs", "activity") if name in self.__dict__
         )
+        if "popularity" in self.__dict__:
+            result.__dict__["popularity"] = np.concatenate([self.popularity, np.zeros(len(new), dtype=np.int64)])
         return result
 
     def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
