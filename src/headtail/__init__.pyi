@@ -1,4 +1,4 @@
-from . import baselines, datasets, losses, metrics, models, reports
+from . import baselines, datasets, losses, metrics, models, penalties, reports, tradeoffs
 from .data import (
     Interactions,
     PopularityGroups,
@@ -38,6 +38,7 @@ __all__ = [
     "metrics",
     "models",
     "penalize_popularity",
+    "penalties",
     "read_interactions",
     "recommend",
     "reports",
@@ -49,5 +50,6 @@ __all__ = [
     "split_ratio",
     "split_time",
     "tilt",
+    "tradeoffs",
     "vectors",
 ]

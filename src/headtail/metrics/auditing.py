@@ -18,7 +18,7 @@ from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
 from headtail.metrics.diversity import ilad
 from headtail.metrics.exposure import coverage, entropy, gini, head_share, pop_reo, pop_rsp, tail_coverage, tail_share
-from headtail.metrics.lists import Doubts, judge, read_lists, widen
+from headtail.metrics.lists import Doubts, check_pairs, judge, read_lists, widen
 from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
 from headtail.metrics.topk import Better, Metric, Profiles, TopK
 from headtail.reports import Report, Result
@@ -250,22 +250,20 @@ def audit(
         train if isinstance(train, Interactions) else Interactions._from_table(_read(train, {}, what="train"))
     )
     interactions = widen(interactions, catalogue, test, doubts)
-    # Only one thread at a time reads frames, for not all engines bear two.
-    (lists, longest), _ = both(lambda: read_lists(recs, interactions, cutoffs[-1]), lambda: _prepare(interactions))
-    if longest < cutoffs[-1]:
-        if k is not None:
+
+    def read_and_judge() -> tuple[TopK, Array, list[int]]:
+        lists, longest = read_lists(recs, interactions, cutoffs[-1])
+        if longest < cutoffs[-1] and k is not None:
             raise InvalidInputError(
                 f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less."
             )
-        cutoffs = [c for c in cutoffs if c <= longest] or [longest]
-    grouping = groups if isinstance(groups, PopularityGroups) else groups(interactions.popularity)
-    if len(grouping.codes) != interactions.n_items:
-        raise InvalidInputError(
-            f"groups has {len(grouping.codes)} items and the catalogue {interactions.n_items}. Make the groups from "
-            f"the popularity of the same training interactions."
-        )
-    vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
-    full, user_ids = judge(lists, Profiles(interactions, grouping), test, vectors, doubts)
+        reached = [c for c in cutoffs if c <= longest] or [longest]
+        vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
+        profiles = Profiles(interactions, _grouped(groups, interactions))
+        return *judge(lists, profiles, test, vectors, doubts), reached
+
+    # The other thread reads no frames, for not all engines bear two.
+    (full, user_ids, cutoffs), _ = both(read_and_judge, lambda: check_pairs(interactions, test, doubts))
     chosen = _named(metrics) if metrics is not None else _all_metrics(full)
     segments = [] if users is None else _segments(users, user_ids, doubts)
 
@@ -285,7 +283,7 @@ def audit(
         curves={"training": lorenz(interactions.popularity), "recommendations": lorenz(full.at(cutoffs[-1]).slots)},
         over_exposed=over,
         under_exposed=under,
-        groups=grouping,
+        groups=full.groups,
         definitions={name: _definition(metric) for name, metric in chosen.items()},
         directions={name: d for name, metric in chosen.items() if (d := _attribute(metric, "better"))},
         notes=tuple(doubts.notes),
@@ -294,10 +292,14 @@ def audit(
     )
 
 
-def _prepare(train: Interactions) -> None:
-    """Work out what is needed of the training interactions, and refuse them if a pair is there twice."""
-    train._without_duplicates("error", "train")
-    _ = train.popularity, train.activity
+def _grouped(groups: Grouping, train: Interactions) -> PopularityGroups:
+    found = groups if isinstance(groups, PopularityGroups) else groups(train.popularity)
+    if len(found.codes) != train.n_items:
+        raise InvalidInputError(
+            f"groups has {len(found.codes)} items and the catalogue {train.n_items}. Make the groups from the "
+            f"popularity of the same training interactions."
+        )
+    return found
 
 
 def _all_metrics(top: TopK) -> dict[str, Metric]:

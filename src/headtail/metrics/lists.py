@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, shown
-from headtail._threads import both
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import pair_keys
 from headtail.exceptions import InvalidInputError
@@ -183,9 +182,7 @@ def judge(
     target_items = np.empty(0, dtype=np.int32)
     target_rows = np.empty(0, dtype=np.int32)
     if test is not None:
-        target_items = test.items
-        if test.item_ids is not train.item_ids:
-            target_items = _frames.lookup(test.item_ids, train.item_ids, "test item_id")[test.items]
+        target_items = _items_of(test, train)
         unlisted = test.user_ids[(test.activity > 0) & (_frames.lookup(test.user_ids, row_ids, "test user_id") < 0)]
         if len(unlisted):
             doubts.notes.append(f"{len(unlisted):,} test users have no recommendations; they count with an empty list.")
@@ -208,20 +205,29 @@ def judge(
     short = int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum())
     if short:
         doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
-    ranks, overlap = both(
-        lambda: find_ranks(items, rows, wanted), lambda: _count_overlap(users[target_rows], target_items, train)
-    )
+    return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted), item_vectors), row_ids
+
+
+def check_pairs(train: Interactions, test: Interactions | None, doubts: Doubts) -> None:
+    """Refuse training pairs that are there twice, and doubt test interactions that are in training too."""
+    train._without_duplicates("error", "train")
+    if test is None:
+        return
+    users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]
+    pairs = np.sort(pair_keys(users, _items_of(test, train)))  # sorted needles make the search cache-friendly
+    pairs = pairs[np.searchsorted(pairs, 0) :]  # users that training does not know have no code
+    place = np.minimum(np.searchsorted(train.sorted_pairs, pairs), len(train) - 1)
+    overlap = int((train.sorted_pairs[place] == pairs).sum())
     if overlap:
         doubts.raise_or_note(
-            f"{overlap:,} of {len(wanted):,} test interactions are in the training interactions too.",
+            f"{overlap:,} of {len(test):,} test interactions are in the training interactions too.",
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
-    return TopK(items, users, profiles, starts, wanted, ranks, item_vectors), row_ids
 
 
-def _count_overlap(users: Codes, items: Codes, train: Interactions) -> int:
-    pairs = np.sort(pair_keys(users, items))  # sorted needles make the search cache-friendly
-    pairs = pairs[np.searchsorted(pairs, 0) :]  # users without training history have no code
-    place = np.minimum(np.searchsorted(train.sorted_pairs, pairs), len(train) - 1)
-    return int((train.sorted_pairs[place] == pairs).sum())
+def _items_of(test: Interactions, train: Interactions) -> Codes:
+    """Return the items of the test interactions as codes of the training catalogue."""
+    if test.item_ids is train.item_ids:
+        return test.items
+    return _frames.lookup(test.item_ids, train.item_ids, "test item_id")[test.items]
