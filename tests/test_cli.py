@@ -83,6 +83,8 @@ def test_train_recommend_spectrum_audit(tmp_path, capsys):
     write_table(world.interactions.to_polars(), train)
     options = ["--epochs", "4", "--embedding-dim", "8", "--resn", "0.01", "--k", "5"]
     assert main(["train", str(train), "--output", str(model), *options]) == 0
+    assert main(["train", str(train), "--output", str(model), *options, "--lr", "0.01"]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"train.parquet", "model"}
     assert main(["spectrum", str(model), "--json"]) == 0
     out = capsys.readouterr().out
     assert len(json.loads(out[out.index("\n{") :])["directions"]) == 8

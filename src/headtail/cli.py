@@ -4,6 +4,7 @@ Exit status: 0 when all went well, 1 when a condition of ``audit --fail-if`` was
 """
 
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -304,6 +305,7 @@ def train(
     from headtail.training import fit, save_model
 
     check_writable(output)
+    checkpoint = output.with_name(output.name + ".checkpoint")
     penalties = [ReSN(resn, form=resn_form)] if resn else []
     interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core)
     fitted, held_out = _hold_out(interactions, validation, seed)
@@ -321,12 +323,13 @@ def train(
         lr=lr,
         weight_decay=weight_decay,
         patience=patience if held_out is not None else None,
-        checkpoint=output.with_name(output.name + ".checkpoint"),
+        checkpoint=checkpoint,
         device=device,
         rng=seed,
     )
     save_model(model, output)
     write_interactions(interactions, output / _INTERACTIONS)
+    shutil.rmtree(checkpoint, ignore_errors=True)  # the run is over, and another one may have other settings
     _show(history, None, json)
     if not json:
         _console().print(f"Model written to {output}")

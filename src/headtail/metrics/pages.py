@@ -22,6 +22,9 @@ FORMATS = {"arp": ",.1f", "aclt": ".2f", "entropy": ".2f", "popularity_lift": "+
 SHARES = {"coverage", "tail_coverage", "head_share", "tail_share", "aplt", "hit_rate"}
 
 
+LORENZ_TITLE = "Lorenz curve: who holds the interactions, who gets the recommendations"
+
+
 def number_format(metric: str) -> str:
     """Return how a metric's values are written."""
     return FORMATS.get(metric, ".1%" if metric in SHARES else ".4f")
@@ -39,8 +42,8 @@ def notes_block(notes: Iterable[str]) -> list[Block]:
     return [Section("Notes on the input", [Text("\n".join(lines))])] if lines else []
 
 
-def lorenz_chart(curves: Mapping[str, tuple[Any, Any]], caption: str) -> Chart:
-    """Return the Lorenz curves of training and recommendations."""
+def lorenz_chart(curves: Mapping[str, tuple[Any, Any]], caption: str, title: str = LORENZ_TITLE) -> Chart:
+    """Return Lorenz curves, such as those of training and recommendations."""
     rows = [
         {"items": float(a), "held": float(b), "curve": name}
         for name, (x, y) in curves.items()
@@ -48,7 +51,7 @@ def lorenz_chart(curves: Mapping[str, tuple[Any, Any]], caption: str) -> Chart:
     ]
     return Chart(
         "line", rows, x="items", y="held", color="curve", reference="diagonal", x_format=".0%", y_format=".0%",
-        title="Lorenz curve: who holds the interactions, who gets the recommendations", caption=caption,
+        title=title, caption=caption,
         x_label="share of the catalogue, least exposed first", y_label="share of the total",
     )  # fmt: skip
 
@@ -59,14 +62,16 @@ LORENZ_CAPTION = (
 )
 
 
-def exposure_chart(shares: Mapping[str, Mapping[str, float]], caption: str = "") -> Chart:
+def exposure_chart(
+    shares: Mapping[str, Mapping[str, float]], caption: str = "", title: str = "Exposure by popularity group"
+) -> Chart:
     """Return bars of the share of each popularity group, by what is shared out: {bar: {group: share}}."""
     rows = [
         {"of": bar, "group": group, "share": share} for bar, groups in shares.items() for group, share in groups.items()
     ]
     return Chart(
         "bar", rows, x="of", y="share", color="group", stacked=True, y_format=".0%",
-        title="Exposure by popularity group", caption=caption, x_label="", y_label="share",
+        title=title, caption=caption, x_label="", y_label="share",
     )  # fmt: skip
 
 
