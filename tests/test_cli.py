@@ -89,6 +89,9 @@ def test_train_recommend_spectrum_audit(tmp_path, capsys):
     out = capsys.readouterr().out
     assert len(json.loads(out[out.index("\n{") :])["directions"]) == 8
     assert main(["recommend", str(model), "--output", str(recs), "-k", "5"]) == 0
+    write_table(pl.DataFrame({"userId": [3, 1]}), tmp_path / "some.csv")
+    assert main(["recommend", str(model), "-o", str(tmp_path / "few.csv"), "--users", str(tmp_path / "some.csv")]) == 0
+    assert pl.read_csv(tmp_path / "few.csv")["user_id"].unique(maintain_order=True).to_list() == [3, 1]
     lists = pl.read_parquet(recs)
     assert lists.columns == ["user_id", "item_id", "rank", "score"]
     assert lists.group_by("user_id").len()["len"].unique().to_list() == [5]

@@ -105,6 +105,7 @@ def data(
     from headtail.data import write_interactions
     from headtail.metrics import describe
 
+    _check_output(output)
     if split and to is None:
         raise InvalidInputError("--split needs --to FOLDER, where the parts are written.")
     interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core, duplicates=duplicates)
@@ -163,6 +164,7 @@ def audit(
     from headtail import metrics
     from headtail.data import PopularityGroups, read_interactions, read_table
 
+    _check_output(output)
     conditions = [_condition(text) for text in fail_if or ()]
     groupings: dict[str, Any] = {
         "mass": PopularityGroups.by_mass,
@@ -176,7 +178,7 @@ def audit(
         k=k,
         users=None if users is None else read_table(users),
         groups=groupings[groups],
-        catalogue=None if catalogue is None else _item_ids(read_table(catalogue)),
+        catalogue=None if catalogue is None else _ids(catalogue, "item_id"),
         strict=strict,
         n_bootstrap=n_bootstrap,
     )
@@ -213,6 +215,7 @@ def spectrum(
     from headtail.data import read_interactions
     from headtail.spectral import spectrum as _spectrum
 
+    _check_output(output)
     if (model is None) == (queries is None) or (queries is None) != (items is None):
         raise InvalidInputError("Give either the folder of a model, or both --queries and --items.")
     popularity = None if train is None else read_interactions(train).popularity
@@ -364,13 +367,13 @@ def recommend(
     """
     _require_torch("recommend")
     from headtail._files import check_writable
-    from headtail.data import read_interactions, read_table, write_table
+    from headtail.data import read_interactions, write_table
     from headtail.training import load_model
     from headtail.training import recommend as _recommend
 
     check_writable(output)
     interactions = read_interactions(model / _INTERACTIONS)
-    wanted = None if users is None else read_table(users)["user_id"].to_list()
+    wanted = None if users is None else _ids(users, "user_id")
     lists = _recommend(load_model(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     write_table(lists.to_polars(), output)
     _console().print(f"{len(lists):,} lists of {k} written to {output}")
@@ -392,13 +395,23 @@ def _require_torch(verb: str) -> None:
         raise NotAvailableError(f"`headtail {verb}` needs PyTorch. Install it with: pip install 'headtail[torch]'")
 
 
+_WRITERS = {".html": "to_html", ".md": "to_markdown", ".json": "to_json"}
+
+
+def _check_output(output: Path | None) -> None:
+    """Refuse a report that could not be written, before the work and not after it."""
+    from headtail._files import check_writable
+
+    if output is not None:
+        if output.suffix not in _WRITERS:
+            raise InvalidInputError(f"--output {output}: the ending is not one of {', '.join(_WRITERS)}.")
+        check_writable(output)
+
+
 def _show(result: "Result", output: Path | None, json: bool) -> None:
     """Write the result to a file, if one is named, and print it."""
     if output is not None:
-        writers = {".html": result.to_html, ".md": result.to_markdown, ".json": result.to_json}
-        if output.suffix not in writers:
-            raise InvalidInputError(f"--output {output}: the ending is not one of {', '.join(writers)}.")
-        writers[output.suffix](output)
+        getattr(result, _WRITERS[output.suffix])(output)
     if json:
         sys.stdout.write(result.to_json())
     else:
@@ -435,10 +448,14 @@ def _hold_out(interactions: "Interactions", share: float, seed: int) -> "tuple[I
     return split.train, split.test
 
 
-def _item_ids(table: Any) -> Any:
+def _ids(file: Path, role: str) -> "list[Any]":
+    """Return the ids of a file that has a column of them, by any of its usual names."""
     from headtail._frames import resolve_columns
+    from headtail.data import read_table
 
-    return table[resolve_columns(table.columns, ["item_id"], what="catalogue")["item_id"]].to_list()
+    table = read_table(file)
+    ids: list[Any] = table[resolve_columns(table.columns, [role], what=str(file))[role]].to_list()
+    return ids
 
 
 def _read_array(path: Path | None) -> Any:

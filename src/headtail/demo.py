@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import torch
 
 from headtail import baselines, datasets, posthoc
 from headtail._files import check_writable
+from headtail._progress import progress_bar
 from headtail.data import Interactions, Recommendations, Split, split_debiased, split_ratio, write_table
 from headtail.losses import mse
 from headtail.metrics import Audit, Comparison, audit, compare
@@ -81,7 +83,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     rng : int, default 0
         Seed of the splits and of training.
     console : rich.console.Console, optional
-        Where to show progress and the summary; nowhere without it.
+        Where to show the summary; without it neither that nor progress is shown.
 
     Returns
     -------
@@ -92,10 +94,12 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     start = time.perf_counter()
     interactions = datasets.movietweetings()
     split = split_ratio(interactions, test=0.2, validation=0.1, rng=rng)
-    with _one_thread(), _progress(console) as step, warnings.catch_warnings(record=True) as caught:
+    n_steps = 2 * (len(RESN_WEIGHTS) + 4)
+    bar = progress_bar("headtail demo", n_steps, done=-1, show=None if console is not None else False)
+    with _one_thread(), bar as advance, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)  # of strengths that are of no more use: told in the report
-        common = _study(split, "common test", rng, step)
-        debiased = _study(split_debiased(split, rng=rng), "debiased test", rng, step)
+        common = _study(split, "common test", rng, partial(advance, 1))
+        debiased = _study(split_debiased(split, rng=rng), "debiased test", rng, partial(advance, 1))
     spectra = {
         "training interactions": data_spectrum(split.train, k=10, popularity=split.train.popularity),
         "MF": spectrum(*common.plain, popularity=split.train.popularity),
@@ -134,9 +138,9 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
     plain = trained[0.0]
     spread = float(np.std(plain.queries[:1000] @ plain.items.T))
     makers: dict[str, tuple[Callable[[float], Vectors], tuple[float, ...]]] = {
-        "penalty": (lambda g: posthoc.penalize_popularity(*plain, popularity, g * spread), PENALTY_STRENGTHS),
-        "shrink": (lambda f: posthoc.shrink(*plain, factor=f), SHRINK_FACTORS),
-        "tilt": (lambda s: posthoc.tilt(*plain, strength=s, k=K, seen=train, rng=rng), TILT_STRENGTHS),
+        "penalty": (cache(lambda g: posthoc.penalize_popularity(*plain, popularity, g * spread)), PENALTY_STRENGTHS),
+        "shrink": (cache(lambda f: posthoc.shrink(*plain, factor=f)), SHRINK_FACTORS),
+        "tilt": (cache(lambda s: posthoc.tilt(*plain, strength=s, k=K, seen=train, rng=rng)), TILT_STRENGTHS),
     }
     for method, (make, grid) in makers.items():
         step(f"{name}: {NAMES[method]}")
@@ -179,25 +183,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _progress(console: "Console | None") -> Iterator[Callable[[str], None]]:
-    """Yield a function that says which step begins."""
-    if console is None:
-        yield lambda text: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    n_steps = 2 * (len(RESN_WEIGHTS) + 4)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=n_steps + 1, completed=-1)
-
-        def step(text: str) -> None:
-            bar.update(task, description=text, advance=1)
-
-        yield step
 
 
 def _summary(common: Protocol, debiased: Protocol, spectra: dict[str, Spectrum]) -> list[Table]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -74,7 +75,7 @@ class Split:
                         f"Split.from_frame(..., overlap='train') does so."
                     )
 
-    @property
+    @cached_property
     def known(self) -> Interactions:
         """What is known when the test begins: training and validation together."""
         return self.train if self.validation is None else _join(self.train, self.validation)

@@ -18,7 +18,7 @@ from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
 from headtail.metrics.diversity import ilad
 from headtail.metrics.exposure import coverage, entropy, gini, head_share, pop_reo, pop_rsp, tail_coverage, tail_share
-from headtail.metrics.lists import Doubts, check_pairs, judge, read_lists, widen
+from headtail.metrics.lists import Doubts, count_overlap, judge, read_lists, widen
 from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
 from headtail.metrics.topk import Better, Metric, Profiles, TopK
 from headtail.reports import Report, Result
@@ -263,7 +263,13 @@ def audit(
         return *judge(lists, profiles, test, vectors, doubts), reached
 
     # The other thread reads no frames, for not all engines bear two.
-    (full, user_ids, cutoffs), _ = both(read_and_judge, lambda: check_pairs(interactions, test, doubts))
+    (full, user_ids, cutoffs), overlap = both(read_and_judge, lambda: count_overlap(interactions, test))
+    if overlap:
+        doubts.raise_or_note(
+            f"{overlap:,} of {len(full.target_items):,} test interactions are in the training interactions too.",
+            "Remove them from one of the two, or check that the right files were given.",
+            "they count as wanted items, which no recommender that leaves out seen items can find",
+        )
     chosen = _named(metrics) if metrics is not None else _all_metrics(full)
     segments = [] if users is None else _segments(users, user_ids, doubts)
 

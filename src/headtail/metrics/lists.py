@@ -208,22 +208,16 @@ def judge(
     return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted), item_vectors), row_ids
 
 
-def check_pairs(train: Interactions, test: Interactions | None, doubts: Doubts) -> None:
-    """Refuse training pairs that are there twice, and doubt test interactions that are in training too."""
+def count_overlap(train: Interactions, test: Interactions | None) -> int:
+    """Refuse training pairs that are there twice, and count the test interactions that are in training too."""
     train._without_duplicates("error", "train")
     if test is None:
-        return
+        return 0
     users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]
     pairs = np.sort(pair_keys(users, _items_of(test, train)))  # sorted needles make the search cache-friendly
     pairs = pairs[np.searchsorted(pairs, 0) :]  # users that training does not know have no code
     place = np.minimum(np.searchsorted(train.sorted_pairs, pairs), len(train) - 1)
-    overlap = int((train.sorted_pairs[place] == pairs).sum())
-    if overlap:
-        doubts.raise_or_note(
-            f"{overlap:,} of {len(test):,} test interactions are in the training interactions too.",
-            "Remove them from one of the two, or check that the right files were given.",
-            "they count as wanted items, which no recommender that leaves out seen items can find",
-        )
+    return int((train.sorted_pairs[place] == pairs).sum())
 
 
 def _items_of(test: Interactions, train: Interactions) -> Codes:
