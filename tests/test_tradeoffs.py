@@ -1,23 +1,25 @@
 """Sweeps and frontiers, on points whose right answers are known."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
-from headtail import baselines, penalize_popularity, split_ratio
-from headtail._stats import pareto_front
+from headtail import PopularityGroups, baselines, penalize_popularity, split_ratio
+from headtail._stats import hypervolume, mean_interval, pareto_front
 from headtail.datasets import power_law
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError
-from headtail.metrics import arp, gini, ndcg
-from headtail.tradeoffs import Frontier, Point, sweep
+from headtail.metrics import arp, gini, group_share, ndcg, tail_share
+from headtail.tradeoffs import Estimate, Frontier, Point, sweep
 
 
-def point(method, setting, accuracy, unfairness, seed=0, test=None):
+def point(method, setting, accuracy, unfairness, seed=0, test=None, intervals=None):
     validation = {"ndcg@20": accuracy, "gini@20": unfairness}
-    return Point(method, setting, seed, validation, test or dict(validation), {})
+    return Point(method, setting, seed, validation, test or dict(validation), intervals or {})
 
 
 POINTS = (
@@ -61,6 +63,132 @@ def test_pareto_front_equals_its_definition(points):
     assert pareto_front(gain, cost).tolist() == expected
 
 
+corners = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12)
+
+
+@given(corners, st.integers(0, 3), st.integers(3, 6))
+def test_hypervolume_counts_the_unit_squares_that_some_point_dominates(points, least, most):
+    gain, cost = np.array(points, dtype=float).T
+    squares = [(g, c) for g in range(least, 6) for c in range(most)]  # by their lower left corner
+    expected = sum(any(g < gi and ci <= c for gi, ci in points) for g, c in squares)
+    assert hypervolume(gain, cost, (least, most)) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8))
+def test_mean_interval_is_students(values):
+    mean, low, high = mean_interval(np.array(values))
+    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    assert (mean, low, high) == pytest.approx((np.mean(values), np.mean(values) - half, np.mean(values) + half))
+    assert np.isnan(mean_interval(np.array(values[:1]))[1:]).all()
+
+
+def test_equal_levels_are_read_off_the_straight_lines_of_the_own_front():
+    beaten = Frontier((*POINTS, point("dial", 0.3, 0.40, 0.75)), "ndcg@20", "gini@20")
+    for frontier in (FRONTIER, beaten):
+        assert frontier.accuracy_at("dial", 0.75).value == pytest.approx((0.46 + 0.49) / 2)
+        assert frontier.accuracy_at("dial", 0.95).value == 0.50  # no more than the best
+        assert np.isnan(frontier.accuracy_at("dial", 0.65).value)
+        assert frontier.unfairness_at("dial", 0.47).value == pytest.approx(0.7 + 0.1 / 3)
+        assert frontier.unfairness_at("dial", 0.30).value == 0.70
+        assert np.isnan(frontier.unfairness_at("dial", 0.51).value)
+    relative = FRONTIER.accuracy_at("dial", 0.75 / 0.90 - 1, relative=True)
+    assert relative.value == pytest.approx(0.475 / 0.50 - 1)
+    difference = FRONTIER.accuracy_at("dial", 0.8, against="other")
+    assert difference == Estimate(pytest.approx(0.49 - 0.45), None, None, None, 1)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)), min_size=1, max_size=8), st.floats(0, 1), st.floats(0, 1)
+)
+def test_curves_rise_and_either_reading_undoes_the_other(places, part, more):
+    points = tuple(point("dial", i, *place) for i, place in enumerate(places))
+    frontier = Frontier(points, "ndcg@20", "gini@20")
+    best = frontier.unfairness_at("dial", max(accuracy for accuracy, _ in places)).value
+    least = min(unfairness for _, unfairness in places)
+    level = least + part * (best - least)
+    accuracy = frontier.accuracy_at("dial", level).value
+    assert accuracy <= frontier.accuracy_at("dial", level + more).value + 1e-12
+    assert frontier.accuracy_at("dial", frontier.unfairness_at("dial", accuracy).value).value == pytest.approx(accuracy)
+
+
+def test_hypervolume_in_shares_of_the_reference():
+    # Stairs of the dial: 0.46 / 0.5 from 7/9 to 8/9, then 0.49 / 0.5 up to 1.
+    assert FRONTIER.hypervolume("dial").value == pytest.approx((0.92 + 0.98) / 9)
+    assert FRONTIER.hypervolume("dial", (0.95, 1)).value == pytest.approx((0.98 - 0.95) / 9)
+    assert FRONTIER.hypervolume("other").value == pytest.approx(0.90 * 1.5 / 9)
+    unit = FRONTIER.hypervolume("dial", against="other").value
+    scaled = tuple(point(p.method, p.setting, 3 * p.test["ndcg@20"], 100 * p.test["gini@20"]) for p in POINTS)
+    assert Frontier(scaled, "ndcg@20", "gini@20").hypervolume("dial", against="other").value == pytest.approx(unit)
+    assert FRONTIER.without("other").hypervolume("dial") == FRONTIER.hypervolume("dial")
+
+
+def seeds_of(method, shifts, slope=0.2):
+    """Points of three settings for each seed; the accuracy of a whole seed is shifted."""
+    return tuple(
+        point(method, s, 0.5 + shift - slope * s * (1 + shift), 0.9 - s, seed)
+        for seed, shift in enumerate(shifts)
+        for s in (0.0, 0.1, 0.2)
+    )
+
+
+def test_intervals_are_over_seeds_and_differences_are_taken_seed_by_seed():
+    shifts = (-0.1, 0.0, 0.13)
+    frontier = Frontier(seeds_of("one", shifts) + seeds_of("two", shifts, slope=0.5), "ndcg@20", "gini@20")
+    at = np.array([0.5 + shift - 0.02 * (1 + shift) for shift in shifts])
+    found = frontier.accuracy_at("one", 0.8)
+    assert (found.value, found.low, found.high) == pytest.approx(mean_interval(at))
+    assert (found.over, found.n_seeds) == ("seeds", 3)
+    # The seeds shift both methods alike, so that the difference is far clearer than either.
+    gap = frontier.accuracy_at("one", 0.8, against="two")
+    assert gap.value == pytest.approx(0.03 * (1 + np.mean(shifts)))
+    assert gap.high - gap.low < 0.1 * (found.high - found.low)
+    change = frontier.estimate("one", 0.1, "ndcg@20", relative=True)
+    assert change.value == pytest.approx(np.mean([-0.02 * (1 + s) / (0.5 + s) for s in shifts]))
+    unmoved = frontier.estimate("one", 0.1, "gini@20")
+    assert (unmoved.low, unmoved.over, unmoved.n_seeds) == (None, None, 3)
+    few = Frontier(seeds_of("one", shifts) + seeds_of("two", shifts[:1]), "ndcg@20", "gini@20")
+    assert few.accuracy_at("one", 0.8, against="two").n_seeds == 1
+    later = (point("late", 0.0, 0.4, 0.8, seed=7),)
+    with pytest.raises(InvalidInputError, match=r"'one' has the seeds \(0, 1, 2\) and 'late' \(7,\)"):
+        Frontier(seeds_of("one", shifts) + later, "ndcg@20", "gini@20").hypervolume("one", against="late")
+
+
+def test_a_level_that_one_seed_does_not_reach_has_no_value():
+    frontier = Frontier((*POINTS, point("dial", 0.0, 0.5, 0.9, seed=1)), "ndcg@20", "gini@20")
+    found = frontier.accuracy_at("dial", 0.8)
+    assert np.isnan(found.value)
+    assert found.low is None
+
+
+def test_with_one_seed_the_intervals_are_those_over_users():
+    def wide(setting, accuracy, unfairness, half):
+        ends = {"ndcg@20": (accuracy - half, accuracy + half), "gini@20": (unfairness - 0.01, unfairness + 0.01)}
+        return point("dial", setting, accuracy, unfairness, intervals=ends)
+
+    frontier = Frontier((wide(0.0, 0.5, 0.9, 0.02), wide(0.1, 0.4, 0.8, 0.04)), "ndcg@20", "gini@20")
+    expected = Estimate(pytest.approx(0.45), pytest.approx(0.42), pytest.approx(0.48), "users", 1)
+    assert frontier.accuracy_at("dial", 0.85) == expected
+    assert frontier.estimate("dial", 0.1, "ndcg@20").over == "users"
+    assert frontier.estimate("dial", 0.1, "ndcg@20", part="validation").over is None
+    assert "95% intervals over users (bootstrap), of one seed" in frontier.to_markdown()
+
+
+def test_the_page_shows_the_choice_the_curves_and_the_spread():
+    frontier = Frontier(seeds_of("one", (-0.1, 0.0, 0.13)) + seeds_of("two", (0.0, 0.0, 0.1)), "ndcg@20", "gini@20")
+    page = frontier.report(max_loss=0.03).to_markdown()
+    assert "lose at most 3% of the accuracy" in page
+    assert "95% intervals over 3 seeds (Student's t)" in page
+    assert "Change of ndcg@20 at equal fairness" in page
+    assert "gini@20 20% lower" in page
+    assert frontier.chart(0.03).low == "low"
+    assert FRONTIER.chart().low is None
+    worthless = Frontier((point("dial", 0.0, 0.0, 0.9), point("dial", 1.0, 0.1, 0.8)), "ndcg@20", "gini@20")
+    assert np.isnan(worthless.estimate("dial", 1.0, "ndcg@20", relative=True).value)
+    assert "dial" in worthless.to_markdown()
+    alone = Frontier((point("dial", 0.0, 0.5, 0.9),), "ndcg@20", "gini@20")
+    assert "One seed, without intervals." in alone.to_markdown()
+
+
 @pytest.fixture(scope="module")
 def world():
     split = split_ratio(power_law(120, 60, n_interactions=900, rng=0).interactions, rng=0)
@@ -72,15 +200,15 @@ def test_sweep_measures_every_setting_and_seed(world):
     split, factors = world
     seen_by_make = []
 
-    def make(strength, rng):
-        seen_by_make.append((strength, int(rng.integers(1 << 30))))
+    def make(strength, seed):
+        seen_by_make.append((strength, seed))
         return penalize_popularity(*factors, split.train.popularity, strength)
 
     frontier = sweep("penalty", make, [0.0, 0.5, 2.0], split, k=5, seeds=(0, 1), n_bootstrap=10)
     assert [(p.setting, p.seed) for p in frontier.points] == [(s, seed) for seed in (0, 1) for s in (0.0, 0.5, 2.0)]
     popularity = [frontier.mean("penalty", s, "arp@5") for s in (0.0, 0.5, 2.0)]
     assert popularity == sorted(popularity, reverse=True)
-    assert seen_by_make[0][1] == seen_by_make[1][1] != seen_by_make[3][1]
+    assert seen_by_make == [(p.setting, p.seed) for p in frontier.points]
     low, high = frontier.points[0].intervals["gini@5"]
     assert low < frontier.points[0].test["gini@5"] < high
 
@@ -89,7 +217,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(world, tmp_path):
     split, factors = world
     calls = []
 
-    def make(strength, rng):
+    def make(strength, seed):
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(strength)
@@ -97,13 +225,13 @@ def test_a_stopped_sweep_goes_on_where_it_was(world, tmp_path):
 
     options = {"k": 5, "seeds": (0, 1), "n_bootstrap": 5, "progress": False}
     grid = [0.0, 0.5]
-    whole = sweep("penalty", make_all := lambda s, rng: penalize_popularity(*factors, split.train.popularity, s), grid,
+    whole = sweep("penalty", make_all := lambda s, seed: penalize_popularity(*factors, split.train.popularity, s), grid,
                   split, **options)  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
         sweep("penalty", make, grid, split, folder=tmp_path, **options)
     resumed = []
     again = sweep(
-        "penalty", lambda s, rng: resumed.append(s) or make_all(s, rng), grid, split, folder=tmp_path, **options
+        "penalty", lambda s, seed: resumed.append(s) or make_all(s, seed), grid, split, folder=tmp_path, **options
     )
     assert resumed == [0.5]
     assert again.points == whole.points
@@ -111,6 +239,48 @@ def test_a_stopped_sweep_goes_on_where_it_was(world, tmp_path):
         CheckpointMismatchError, match=r"grid: \['0.0', '0.5'\] in the checkpoint, \['0.0', '1.0'\] now"
     ):
         sweep("penalty", make_all, [0.0, 1.0], split, folder=tmp_path, **options)
+
+
+def test_one_model_serves_all_settings_of_a_seed_and_none_where_all_are_measured(world, tmp_path):
+    split, _ = world
+    trained = []
+
+    @functools.cache
+    def factors(seed):
+        trained.append(seed)
+        rng = np.random.default_rng(seed)
+        return rng.normal(size=(120, 4)), rng.normal(size=(60, 4))
+
+    def run():
+        factors.cache_clear()
+        return sweep(
+            "penalty",
+            lambda s, seed: penalize_popularity(*factors(seed), split.train.popularity, s),
+            [0.0, 1.0],
+            split,
+            k=5,
+            seeds=(3, 4),
+            folder=tmp_path,
+        )
+
+    first = run()
+    assert trained == [3, 4]
+    (tmp_path / "point-0003.json").unlink()
+    assert run().points == first.points
+    assert trained == [3, 4, 4]
+
+
+def test_groups_and_named_metrics_are_handed_to_the_audit(world, tmp_path):
+    split, factors = world
+    five = {name: functools.partial(group_share, group=name) for name in ("q1", "q2", "q3", "q4", "q5")}
+    metrics = {"ndcg": ndcg, "gini": gini, "tail_share": tail_share, **five}
+    options = {"k": 5, "metrics": metrics, "folder": tmp_path}
+    frontier = sweep("m", lambda *_: factors, [0], split, groups=PopularityGroups.equal_mass, **options)
+    measured = frontier.points[0].test
+    assert sum(measured[f"{name}@5"] for name in five) == pytest.approx(1)
+    assert measured["tail_share@5"] == measured["q5@5"]
+    with pytest.raises(CheckpointMismatchError, match="groups: '5 groups"):
+        sweep("m", lambda *_: factors, [0], split, **options)
 
 
 def test_sweep_of_lists_leaves_out_validation_items_on_the_test(world):
@@ -126,6 +296,12 @@ def test_bad_input(world):
     def make(_, __):
         return factors
 
+    with pytest.raises(InvalidInputError, match=r"seeds=\[1, 1\] is empty or repeats a seed"):
+        sweep("m", make, [0], split, seeds=(1, 1))
+    with pytest.raises(InvalidInputError, match="unfairness='coverage' does not fit: of that metric more is better"):
+        sweep("m", make, [0], split, unfairness="coverage")
+    with pytest.raises(InvalidInputError, match=r"accuracy='arp' does not fit.*Take one of ndcg, recall"):
+        sweep("m", make, [0], split, accuracy="arp")
     with pytest.raises(InvalidInputError, match="repeats a setting"):
         sweep("m", make, [0.1, 0.1], split)
     with pytest.raises(InvalidInputError, match="is empty or repeats"):
@@ -137,6 +313,14 @@ def test_bad_input(world):
         sweep("m", make, [0], unvalidated)
     with pytest.raises(InvalidInputError, match="Join sweeps of the same metrics"):
         FRONTIER + sweep("m", make, [0], split, k=5, metrics=[ndcg, gini])
+    with pytest.raises(InvalidInputError, match=r"Both sweeps hold method 'dial' at setting 0.0 with seed 0"):
+        FRONTIER + FRONTIER.without("other")
+    with pytest.raises(MissingColumnError, match=r"'dial' was not measured at 0.15"):
+        FRONTIER.estimate("dial", 0.15, "ndcg@20")
+    with pytest.raises(MissingColumnError, match=r"'ndcg@10' was not measured. Did you mean 'ndcg@20'"):
+        FRONTIER.mean("dial", 0.1, "ndcg@10")
+    with pytest.raises(InvalidInputError, match="unfairness=nan"):
+        FRONTIER.accuracy_at("dial", float("nan"))
     with pytest.raises(MissingColumnError, match="There is no method 'dail'"):
         FRONTIER.choose("dail")
     with pytest.raises(InvalidInputError, match="max_loss=2"):

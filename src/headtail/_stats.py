@@ -108,3 +108,46 @@ def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
             front[i] = True
             best, best_cost = gain[i], cost[i]
     return front
+
+
+def hypervolume(gain: Array, cost: Array, reference: tuple[float, float]) -> float:
+    """Area that points of two criteria dominate, exactly: of all places between them and a reference point.
+
+    Parameters
+    ----------
+    gain, cost : float arrays of shape (n,)
+        Higher gain and lower cost are better.
+    reference : (gain, cost)
+        The worst place that counts; a point that is not better in both adds nothing.
+    """
+    inside = (gain > reference[0]) & (cost < reference[1])
+    gain, cost = np.asarray(gain)[inside], np.asarray(cost)[inside]
+    order = np.argsort(cost)
+    best = np.maximum.accumulate(gain[order] - reference[0])  # the height of the stairs from each cost on
+    return float((best * np.diff(cost[order], append=reference[1])).sum())
+
+
+def mean_interval(values: Array) -> tuple[float, float, float]:
+    """Mean with the ends of its 95% interval by Student's t; the ends are NaN for fewer than two values."""
+    from scipy.special import stdtrit
+
+    x = np.asarray(values, dtype=np.float64)
+    mean = float(x.mean())
+    if len(x) < 2:
+        return mean, float("nan"), float("nan")
+    margin = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / np.sqrt(len(x)))
+    return mean, mean - margin, mean + margin
+
+
+def cohens_d(a: Array, b: Array) -> NDArray[np.float64]:
+    """Difference of two groups' means over their pooled standard deviation, for each column; NaN where that is 0.
+
+    Parameters
+    ----------
+    a, b : float arrays of shape (n_a, m) and (n_b, m)
+        One row for each member of a group. The variances are pooled with weights n_a - 1 and n_b - 1.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    pooled = ((len(a) - 1) * a.var(axis=0, ddof=1) + (len(b) - 1) * b.var(axis=0, ddof=1)) / (len(a) + len(b) - 2)
+    difference = a.mean(axis=0) - b.mean(axis=0)
+    return np.divide(difference, np.sqrt(pooled), out=np.full_like(difference, np.nan), where=pooled > 0)

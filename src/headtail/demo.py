@@ -22,8 +22,8 @@ from headtail.metrics import Audit, Comparison, audit, compare
 from headtail.metrics.pages import MEANING, items_table, number_format
 from headtail.models import MF
 from headtail.penalties import ReSN
-from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
-from headtail.spectral import Spectrum, data_spectrum, spectrum
+from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.tradeoffs import Frontier, Maker, Setting, sweep
 from headtail.training import fit, recommend, vectors
 from headtail.typing import Vectors
@@ -126,7 +126,7 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
     train, popularity = split.train, split.train.popularity
     trained: dict[Setting, Vectors] = {}
 
-    def train_mf(weight: Setting, generator: np.random.Generator) -> Vectors:
+    def train_mf(weight: Setting, _: int) -> Vectors:
         step(f"{name}: training MF with ReSN weight {weight}")
         model = MF(train.n_users, train.n_items, EMBEDDING_DIM, rng=rng)
         penalties = [ReSN(float(weight))] if weight else []
@@ -188,7 +188,7 @@ def _one_thread() -> Iterator[None]:
 def _summary(common: Protocol, debiased: Protocol, spectra: dict[str, Spectrum]) -> list[Table]:
     """Return what the terminal shows at the end."""
     return [
-        _spectra_table(spectra),
+        memory_effect(spectra).table(),
         _brief(common, f"Common test, top {K}: a random part of what users did"),
         _brief(debiased, f"Debiased test, top {K}: every item about equally often"),
     ]
@@ -250,62 +250,8 @@ def _before_after(metric: str, before: Audit, after: Audit) -> Figure:
 
 
 def _explained(spectra: dict[str, Spectrum]) -> Section:
-    sigma = [
-        {"direction": k + 1, "share": float(s / found.sigma[0]), "matrix": name}
-        for name, found in spectra.items()
-        for k, s in enumerate(found.sigma)
-        if s > 0
-    ]
-    alignment = [
-        {"direction": str(k + 1), "alignment": float(a), "matrix": name}
-        for name, found in spectra.items()
-        for k, a in enumerate([] if found.alignment is None else found.alignment[:8])
-    ]
-    aligned = Chart(
-        "bar",
-        alignment,
-        x="direction",
-        y="alignment",
-        color="matrix",
-        title="Alignment of each direction with popularity",
-        y_label="|cos| with popularity",
-        y_format=".1f",
-        caption="1 means that a direction orders the items exactly as popularity does.",
-    )
-    decay = Chart(
-        "line",
-        sigma,
-        x="direction",
-        y="share",
-        color="matrix",
-        y_scale="log",
-        title="Singular values",
-        y_label="share of the first",
-        caption="Relative to the first of each matrix.",
-    )
-    blocks: list[Block] = [Text(MEMORY_EFFECT), _spectra_table(spectra), aligned, decay]
+    blocks: list[Block] = [Text(MEMORY_EFFECT), *memory_effect(spectra).blocks()]
     return Section("Explained: the first singular direction is popularity", blocks)
-
-
-def _spectra_table(spectra: dict[str, Spectrum]) -> Table:
-    rows = [
-        {
-            "matrix": name,
-            "alignment": None if found.alignment is None else float(found.alignment[0]),
-            "energy": float(found.energy[0]),
-            "ratio": float(found.sigma[0] / found.sigma[1]),
-        }
-        for name, found in spectra.items()
-    ]
-    cosine = "Cosine of the first right singular vector with the popularity of the items."
-    energy = "Share of the first direction in the sum of all squared scores."
-    columns = [
-        Column("matrix", "Matrix"),
-        Column("alignment", "cos(q1, popularity)", format=".3f", note=cosine),
-        Column("energy", "Energy of sigma 1", format=".1%", note=energy),
-        Column("ratio", "sigma 1 / sigma 2", format=".2f"),
-    ]
-    return Table(columns, rows, title="Memory effect")
 
 
 def _corrected(protocol: Protocol, title: str, text: str) -> Section:

@@ -4,16 +4,23 @@ Each takes the score of the positive, ``positive`` of shape (B,), and the scores
 (B, n), and returns a scalar tensor, the mean over the batch. All are written with ``softplus`` and ``logsumexp``, so
 that scores of any finite size give finite losses and gradients. Any function of the same shape can be given to
 :func:`headtail.fit`; fix a keyword with :func:`functools.partial`.
+
+`weight` of shape (B,), such as :func:`inverse_propensity` gives it, multiplies the term of each positive: in
+:func:`bpr` and :func:`sampled_softmax` that of the positive against its negatives, in :func:`bce` and :func:`mse` that
+of the positive alone. Without it every weight is 1.
 """
 
 import math
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, softplus
 
 from headtail._checks import choice, number
+from headtail.data.popularity import _popularity
 from headtail.exceptions import InvalidInputError
 
 
@@ -25,15 +32,23 @@ class Loss(Protocol):
         ...
 
 
-def _check(positive: Tensor, negative: Tensor) -> None:
+def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> None:
     if positive.ndim != 1 or negative.ndim != 2 or len(positive) != len(negative) or not negative.numel():
         raise InvalidInputError(
             f"positive has shape {tuple(positive.shape)} and negative {tuple(negative.shape)}; "
             f"give (B,) and (B, n) with B and n of at least 1."
         )
+    if weight is not None and weight.shape != positive.shape:
+        raise InvalidInputError(
+            f"weight has shape {tuple(weight.shape)} and positive {tuple(positive.shape)}; give one for each positive."
+        )
 
 
-def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+def _weighted(terms: Tensor, weight: Tensor | None) -> Tensor:
+    return terms if weight is None else terms * weight.view(-1, *[1] * (terms.ndim - 1))
+
+
+def bpr(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """Bayesian personalized ranking: the positive should score above each negative.
 
     ``mean over b, j of -log sigmoid(positive_b - negative_bj)``; range [0, inf), log 2 where scores are equal.
@@ -45,6 +60,8 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
         Scores of the positive items.
     negative : tensor of shape (B, n)
         Scores of the negatives of each positive.
+    weight : tensor of shape (B,), optional
+        Weight of each positive.
 
     Returns
     -------
@@ -61,11 +78,11 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     >>> round(bpr(torch.tensor([1.0]), torch.tensor([[1.0]])).item(), 4)
     0.6931
     """
-    _check(positive, negative)
-    return softplus(negative - positive[:, None]).mean()
+    _check(positive, negative, weight)
+    return _weighted(softplus(negative - positive[:, None]), weight).mean()
 
 
-def bce(positive: Tensor, negative: Tensor) -> Tensor:
+def bce(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """Binary cross-entropy: the positive is labelled 1, each negative 0.
 
     ``mean over the B (1 + n) labelled scores x of -log sigmoid(x)`` for label 1 and ``-log sigmoid(-x)`` for label 0;
@@ -77,6 +94,8 @@ def bce(positive: Tensor, negative: Tensor) -> Tensor:
         Scores (logits) of the positive items.
     negative : tensor of shape (B, n)
         Scores of the negatives of each positive.
+    weight : tensor of shape (B,), optional
+        Weight of each positive.
 
     Returns
     -------
@@ -93,12 +112,18 @@ def bce(positive: Tensor, negative: Tensor) -> Tensor:
     >>> round(bce(torch.tensor([0.0]), torch.tensor([[0.0, 0.0]])).item(), 4)
     0.6931
     """
-    _check(positive, negative)
-    total = softplus(-positive).sum() + softplus(negative).sum()
+    _check(positive, negative, weight)
+    total = _weighted(softplus(-positive), weight).sum() + softplus(negative).sum()
     return total / (positive.numel() + negative.numel())
 
 
-def mse(positive: Tensor, negative: Tensor, *, link: Literal["identity", "sigmoid"] = "identity") -> Tensor:
+def mse(
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    link: Literal["identity", "sigmoid"] = "identity",
+    weight: Tensor | None = None,
+) -> Tensor:
     """Squared error against the labels 1 (positive) and 0 (negative).
 
     ``mean over the B (1 + n) labelled scores x of (label - mu(x))^2``; range [0, inf) for the identity, [0, 1] for the
@@ -114,6 +139,8 @@ def mse(positive: Tensor, negative: Tensor, *, link: Literal["identity", "sigmoi
         Scores of the negatives of each positive.
     link : {"identity", "sigmoid"}, default "identity"
         The function mu that is put on the scores.
+    weight : tensor of shape (B,), optional
+        Weight of each positive.
 
     Returns
     -------
@@ -130,17 +157,19 @@ def mse(positive: Tensor, negative: Tensor, *, link: Literal["identity", "sigmoi
     >>> mse(torch.tensor([0.5]), torch.tensor([[0.5]])).item()
     0.25
     """
-    _check(positive, negative)
+    _check(positive, negative, weight)
     choice("link", link, ("sigmoid", "identity"))
     if link == "sigmoid":
         # 1 - sigmoid(x) = sigmoid(-x), which keeps its digits where sigmoid(x) is close to 1.
-        total = (-positive).sigmoid().square().sum() + negative.sigmoid().square().sum()
+        total = _weighted((-positive).sigmoid().square(), weight).sum() + negative.sigmoid().square().sum()
     else:
-        total = (1 - positive).square().sum() + negative.square().sum()
+        total = _weighted((1 - positive).square(), weight).sum() + negative.square().sum()
     return total / (positive.numel() + negative.numel())
 
 
-def sampled_softmax(positive: Tensor, negative: Tensor, *, temperature: float = 1.0) -> Tensor:
+def sampled_softmax(
+    positive: Tensor, negative: Tensor, *, temperature: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of picking the positive among itself and its negatives.
 
     ``mean over b of logsumexp([positive_b, negative_b1, ..., negative_bn] / t) - positive_b / t``; range [0, inf),
@@ -155,6 +184,8 @@ def sampled_softmax(positive: Tensor, negative: Tensor, *, temperature: float = 
         Scores of the negatives of each positive.
     temperature : float, default 1.0
         The divisor t of the scores, above 0.
+    weight : tensor of shape (B,), optional
+        Weight of each positive.
 
     Returns
     -------
@@ -171,10 +202,12 @@ def sampled_softmax(positive: Tensor, negative: Tensor, *, temperature: float = 
     >>> round(sampled_softmax(torch.tensor([2.0]), torch.tensor([[2.0, 2.0, 2.0]])).exp().item(), 4)
     4.0
     """
-    _check(positive, negative)
+    _check(positive, negative, weight)
     t = number("temperature", temperature, low=0, low_open=True)
-    scores = torch.cat([positive[:, None], negative], dim=1) / t  # (B, 1 + n)
-    return (scores.logsumexp(dim=1) - scores[:, 0]).mean()
+    scores = torch.cat([positive[:, None], negative], dim=1)  # (B, 1 + n)
+    scores = scores if t == 1 else scores / t
+    first = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+    return _weighted(cross_entropy(scores, first, reduction="mean" if weight is None else "none"), weight).mean()
 
 
 def zerosum(positive: Tensor, negative: Tensor, *, share: float = 0.1) -> Tensor:
@@ -215,3 +248,48 @@ def zerosum(positive: Tensor, negative: Tensor, *, share: float = 0.1) -> Tensor
     pairs = bpr(positive, negative)
     sums = softplus(2 * (positive[:, None] + negative).abs()).mean() - math.log(2)
     return (1 - share) * pairs + share * sums
+
+
+def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1) -> NDArray[np.float64]:
+    """Weights of positive items against the bias of exposure: the less popular an item, the more an interaction counts.
+
+    The chance that an interaction with item i was observed is taken to be ``p_i = (r_i / max r)^power``, r_i the
+    popularity, and its weight is ``1 / max(p_i, clip)``, scaled to a mean of 1 over the training interactions, so that
+    learning rates and penalties keep their meaning. To be used as `weight` of a loss here or as `item_weights` of
+    :meth:`headtail.models.ALS.fit`: inverse-propensity weighting (IPS). Only the positives are weighted; the unbiased
+    estimator of a pointwise loss would also count 1 - 1 / p_i of every positive as a negative.
+
+    Parameters
+    ----------
+    popularity : array of shape (I,)
+        Training interactions of each item.
+    power : float in [0, 1], default 0.5
+        0 gives equal weights.
+    clip : float in (0, 1], default 0.1
+        Smallest propensity, which bounds the largest weight; 1 gives equal weights.
+
+    Returns
+    -------
+    float array of shape (I,)
+        Items without interactions have the weight of the smallest propensity.
+
+    Raises
+    ------
+    InvalidInputError
+        If the popularity is not one count an item, or a number is out of range.
+
+    References
+    ----------
+    Schnabel et al., Recommendations as treatments, ICML 2016 (weighting by inverse propensities).
+    Saito et al., Unbiased recommender learning from missing-not-at-random implicit feedback, WSDM 2020 (implicit
+    feedback, propensities from relative popularity, the clipped estimator).
+
+    Examples
+    --------
+    >>> inverse_propensity([100, 25, 25], clip=0.01)  # the rarer items' interactions count twice as much
+    array([0.75, 1.5 , 1.5 ])
+    """
+    counts = _popularity(popularity).astype(np.float64)
+    power, clip = number("power", power, low=0, high=1), number("clip", clip, low=0, high=1, low_open=True)
+    weights = 1 / np.maximum((counts / counts.max()) ** power, clip)
+    return np.asarray(weights * counts.sum() / (counts @ weights))

@@ -11,7 +11,7 @@ import pytest
 from test_metrics import frame, random_world, recs_frame
 
 from headtail.data import Interactions, PopularityGroups
-from headtail.metrics import aplt, arp, audit, coverage, entropy, gini, head_share, tail_share
+from headtail.metrics import aplt, arp, audit, coverage, entropy, gini, head_share, tail_exposure, tail_share
 
 K = 6
 TRAIN, TEST, RECS = random_world(11)
@@ -72,6 +72,7 @@ def test_long_tail_share():
     share = sum(SLOTS[i] for i in tail) / sum(SLOTS.values())
     by_rank = partial(PopularityGroups.by_rank, cuts=(0.2, 0.8))
     assert 1 - ours(head_share, groups=by_rank) == pytest.approx(share)
+    assert ours(tail_exposure) == pytest.approx(share)
     # Elliot and WarpRec: the tail is what lies outside the head that holds 80% of the interactions.
     held, head = 0, set()
     for i in by_popularity:

@@ -7,6 +7,7 @@ import torch
 from headtail.data import Interactions
 from headtail.datasets import checkerboard, movietweetings
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
+from headtail.losses import inverse_propensity
 from headtail.models import ALS
 from headtail.training import load_model, recommend, save_model, vectors
 
@@ -29,39 +30,42 @@ def make(train, resn, d=5, dtype=torch.float64, rng=0):
     )
 
 
-def naive_objective(users, items, train, resn):
+def naive_objective(users, items, train, resn, weights=None):
     """The formula of the docstring, with all scores; mean over users."""
     met = train.matrix.toarray() > 0
     scores = users @ items.T
     q = train.popularity / np.linalg.norm(train.popularity)
     n, m = met.shape
-    total = ((1 - scores[met]) ** 2).sum() + WEIGHT * (scores**2).sum() + WEIGHT * resn * ((scores @ q) ** 2).sum()
+    observed = (1 - scores) ** 2 * met * (1 if weights is None else weights)
+    total = observed.sum() + WEIGHT * (scores**2).sum() + WEIGHT * resn * ((scores @ q) ** 2).sum()
     total += DECAY * ((train.activity + WEIGHT * m) @ (users**2).sum(axis=1))
     total += DECAY * ((train.popularity + WEIGHT * n) @ (items**2).sum(axis=1))
     return total / n
 
 
-def naive_sweep(items, train, resn):
+def naive_sweep(items, train, resn, weights=None):
     """Both sides solved by dense linear algebra; the items as one system of I * d unknowns."""
     met = train.matrix.toarray()
     n, m = met.shape
+    weights = np.ones(m) if weights is None else weights
     d = items.shape[1]
     q = train.popularity / np.linalg.norm(train.popularity)
     w = items.T @ q
     users = np.zeros((n, d))
     for u in range(n):
         own = items[met[u] > 0]
-        matrix = own.T @ own + WEIGHT * (items.T @ items + resn * np.outer(w, w))
+        confidence = weights[met[u] > 0]
+        matrix = own.T * confidence @ own + WEIGHT * (items.T @ items + resn * np.outer(w, w))
         matrix += DECAY * (len(own) + WEIGHT * m) * np.eye(d)
-        users[u] = np.linalg.solve(matrix, own.sum(axis=0))
+        users[u] = np.linalg.solve(matrix, confidence @ own)
     gram = users.T @ users
     matrix = WEIGHT * resn * np.kron(np.outer(q, q), gram)
     right = np.zeros(m * d)
     for i in range(m):
         own = users[met[:, i] > 0]
         at = slice(i * d, (i + 1) * d)
-        matrix[at, at] += own.T @ own + WEIGHT * gram + DECAY * (len(own) + WEIGHT * n) * np.eye(d)
-        right[at] = own.sum(axis=0)
+        matrix[at, at] += weights[i] * own.T @ own + WEIGHT * gram + DECAY * (len(own) + WEIGHT * n) * np.eye(d)
+        right[at] = weights[i] * own.sum(axis=0)
     return users, np.linalg.solve(matrix, right).reshape(m, d)
 
 
@@ -237,3 +241,43 @@ def test_cuda_equals_the_cpu():
     for model, device in zip(models, ("cpu", "cuda"), strict=True):
         model.fit(train, sweeps=5, device=device)
     torch.testing.assert_close(models[1].users.cpu(), models[0].users, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("resn", [0.0, 1.0])
+def test_item_weights_equal_a_naive_weighted_solution(resn):
+    train = skewed()
+    weights = np.random.default_rng(3).uniform(0.2, 5, train.n_items)
+    model = make(train, resn)
+    start = model.items.numpy().copy()
+    start[-1] = 0
+    descent = model.fit(train, sweeps=1, steps=200, item_weights=weights)
+    users, items = naive_sweep(start, train, resn, weights)
+    np.testing.assert_allclose(model.users, users, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(model.items, items, rtol=1e-6, atol=1e-7)
+    assert descent.rows[-1]["objective"] == pytest.approx(naive_objective(users, items, train, resn, weights))
+    further = [row["objective"] for row in model.fit(train, sweeps=10, item_weights=weights).rows]
+    assert further == sorted(further, reverse=True)
+
+
+def test_equal_item_weights_change_nothing_and_inverse_propensities_lift_rare_items():
+    train = movietweetings()
+    head = np.argsort(-train.popularity)[:100]
+    shares = {}
+    for name, weights in {
+        "none": None,
+        "equal": np.ones(train.n_items),
+        "ips": inverse_propensity(train.popularity),
+    }.items():
+        model = ALS(train.n_users, train.n_items, 8, rng=0)
+        model.fit(train, sweeps=3, item_weights=weights)
+        shares[name] = np.isin(recommend(model, train, k=10).items, head).mean()
+    assert shares["equal"] == pytest.approx(shares["none"], abs=1e-3)
+    assert shares["ips"] < shares["none"] - 0.02
+
+
+def test_wrong_item_weights_are_refused():
+    train = skewed()
+    with pytest.raises(InvalidInputError, match=r"item_weights has shape \(2,\); give one for each of the 25 items"):
+        make(train, 0).fit(train, item_weights=[1.0, 2.0])
+    with pytest.raises(InvalidInputError, match=r"item_weights is -1\.0 at item 3"):
+        make(train, 0).fit(train, item_weights=np.where(np.arange(25) == 3, -1.0, 1.0))

@@ -4,6 +4,7 @@ Even users like even items and odd users odd ones; the item with the user's own 
 learned anything recommends just that item first, and everything of the right parity before anything of the wrong one.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,9 +14,9 @@ import torch
 from headtail.datasets import checkerboard
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bce, bpr, mse, sampled_softmax
-from headtail.models import ALS, MF, MODELS, LightGCN, XSimGCL
+from headtail.models import ALS, MF, MODELS, LightGCN, SASRec, XSimGCL
 from headtail.penalties import ReSN
-from headtail.training import fit, load_model, recommend, save_model, vectors
+from headtail.training import fit, inputs, load_model, recommend, save_model, vectors
 
 N = 30
 
@@ -23,11 +24,12 @@ BUILD = {
     "ALS": lambda train: ALS(train.n_users, train.n_items, embedding_dim=8, rng=0),
     "LightGCN": lambda train: LightGCN(train, embedding_dim=8, n_layers=2, rng=0),
     "MF": lambda train: MF(train.n_users, train.n_items, embedding_dim=8, rng=0),
+    "SASRec": lambda train: SASRec(train.n_items, 8, 8, n_layers=1, n_heads=1, inner_dim=16, dropout=0.1, rng=0),
     # The contrast tells users of one taste apart, who are all alike here: little of it.
     "XSimGCL": lambda train: XSimGCL(train, embedding_dim=8, contrast_weight=0.01, rng=0),
 }
 # Trained by fit(), with any loss; the others have a solver, and so one loss, of their own.
-BY_GRADIENT = ("LightGCN", "MF", "XSimGCL")
+BY_GRADIENT = ("LightGCN", "MF", "SASRec", "XSimGCL")
 
 LOSSES = {
     "bpr": bpr,
@@ -42,7 +44,8 @@ COMBINATIONS = [*((name, loss) for name in BY_GRADIENT for loss in LOSSES), ("AL
 
 @pytest.fixture(scope="module")
 def train():
-    return checkerboard(N, N).train
+    board = checkerboard(N, N).train
+    return replace(board, order=np.random.default_rng(0).permutation(len(board)))  # for models of sequences
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +93,14 @@ def test_a_mild_penalty_lowers_the_spectral_norm_and_keeps_the_answer(trained, t
     plain, held = trained(name, loss), trained(name, loss, (ReSN(1e-3, form),))
     lists = recommend(held, train, k=1)
     np.testing.assert_array_equal(lists.items[:, 0], np.arange(N))
-    assert ReSN(1).sigma1_squared(*vectors(held)) < ReSN(1).sigma1_squared(*vectors(plain))
+    norms = [ReSN(1).sigma1_squared(*vectors(model, interactions=train)) for model in (held, plain)]
+    assert norms[0] < norms[1]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_shapes_and_gradients(train, name):
     model = BUILD[name](train)
-    queries, items = model(torch.tensor([0, 3, 3]))
+    queries, items = model(next(inputs(model, train, [0, 3, 3])))
     assert queries.shape == (3, model.embedding_dim)
     assert items.shape == (N, model.embedding_dim)
     torch.testing.assert_close(queries[1], queries[2])
@@ -114,7 +118,7 @@ def test_same_seed_same_weights(train, name):
             fit(model, train, epochs=3, batch_size=64, rng=5)
         else:
             model.fit(train, sweeps=3)
-        runs.append(vectors(model))
+        runs.append(vectors(model, interactions=train))
     assert torch.equal(runs[0].queries, runs[1].queries)
     assert torch.equal(runs[0].items, runs[1].items)
 
@@ -139,5 +143,5 @@ def test_cuda_trains_like_the_cpu(train, name):
     models = [BUILD[name](train), BUILD[name](train)]
     for model, device in zip(models, ("cpu", "cuda"), strict=True):
         fit(model, train, epochs=5, batch_size=64, rng=0, device=device)
-    for ours, theirs in zip(vectors(models[0]), vectors(models[1]), strict=True):
+    for ours, theirs in zip(*(vectors(model, interactions=train) for model in models), strict=True):
         torch.testing.assert_close(theirs.cpu(), ours, rtol=1e-3, atol=1e-4)

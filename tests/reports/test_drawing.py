@@ -24,6 +24,14 @@ def test_scale_covers_its_values(values, zero, round_ends):
     assert len(set(tick_labels(ticks))) == len(ticks)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.685, 1.0), (0.61, 0.69), (0.12, 0.34), (1e-5, 7e-5), (-0.3, 0.7)])
+def test_rounded_ends_are_ticks(low, high):
+    # An end at 0.6000000000000001 would leave out the tick at 0.6, and the labels would move to other ticks.
+    scale = Scale.of([low, high])
+    ticks = scale.ticks()
+    assert scale.low <= ticks[0] and ticks[-1] <= scale.high
+
+
 @given(st.lists(st.floats(1e-8, 1e8), min_size=1, max_size=20), st.booleans())
 def test_log_scale_covers_its_values(values, round_ends):
     scale = Scale.of(values, log=True, round_ends=round_ends)

@@ -1,8 +1,12 @@
+from functools import partial
+
 import pytest
 import torch
 
+from headtail import losses
 from headtail.models.lookup import rows_of
-from headtail.training.scores import pair_scores
+from headtail.training import scores
+from headtail.training.scores import catalogue_loss, pair_scores
 
 
 def naive(queries, items, candidates):
@@ -35,3 +39,40 @@ def test_rows_of_a_table_with_its_gradient():
     codes = torch.tensor([3, 0, 3])
     assert torch.equal(rows_of(table, codes), table[codes])
     assert torch.autograd.gradcheck(lambda t: rows_of(t, codes), (table,))
+
+
+LOSSES = {
+    "bpr": losses.bpr,
+    "bce": losses.bce,
+    "mse": losses.mse,
+    "sampled_softmax": partial(losses.sampled_softmax, temperature=0.7),
+    "zerosum": losses.zerosum,
+}
+
+
+@pytest.mark.parametrize("block", [1, 14, 10**6])  # a target at a time, two, all at once
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_loss_over_the_catalogue_equals_the_naive_one(monkeypatch, name, block):
+    monkeypatch.setattr(scores, "_BLOCK", block)
+    source = torch.Generator().manual_seed(0)
+    queries = torch.randn(5, 3, generator=source, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(7, 3, generator=source, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([0, 6, 3, 3, 1])  # the first and the last item among them
+    found = catalogue_loss(LOSSES[name], queries, items, targets)
+    others = torch.tensor([[i for i in range(7) if i != t] for t in targets.tolist()])
+    expected = LOSSES[name](
+        naive(queries, items, targets[:, None])[:, 0],
+        naive(queries, items, others),
+    )
+    torch.testing.assert_close(found, expected)
+    ours = torch.autograd.grad(3 * found, (queries, items))
+    theirs = torch.autograd.grad(3 * expected, (queries, items))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_full_softmax_is_the_cross_entropy_of_all_scores():
+    source = torch.Generator().manual_seed(0)
+    queries, items = (torch.randn(n, 3, generator=source, dtype=torch.float64) for n in (5, 7))
+    targets = torch.tensor([0, 6, 3, 3, 1])
+    found = catalogue_loss(losses.sampled_softmax, queries, items, targets)
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(queries @ items.T, targets))

@@ -240,6 +240,72 @@ class Interactions:
         ranks[by_time] = np.arange(len(self)) - starts[self.users[by_time]]
         return ranks
 
+    @cached_property
+    def histories(self) -> Codes:
+        """Items of every user in time order, user after user, int32 array of shape (n,).
+
+        Those of the user with code u are ``histories[matrix.indptr[u] : matrix.indptr[u + 1]]``.
+
+        Raises
+        ------
+        InvalidInputError
+            If no time is known.
+        """
+        ranks = self.time_rank
+        if ranks is None:
+            raise InvalidInputError(
+                "interactions has neither timestamps nor an order, so that nobody's history has a sequence. Name the "
+                "column when reading (timestamp=... or order=...)."
+            )
+        result = np.empty(len(self), dtype=np.int32)
+        result[(np.cumsum(self.activity) - self.activity)[self.users] + ranks] = self.items
+        return result
+
+    def sequences(self, users: Codes | None = None, max_length: int = 50) -> Codes:
+        """Return users' histories as sequences of items, oldest first; what a sequential model takes.
+
+        Time is `order` where known, else `timestamps`; interactions of one time are in the order of the rows. A longer
+        history keeps its latest items.
+
+        Parameters
+        ----------
+        users : int array of shape (U,), optional
+            Codes of users; all without it.
+        max_length : int, default 50
+            Length L of the sequences, at least 1.
+
+        Returns
+        -------
+        int32 array of shape (U, L)
+            Codes of items, the latest at the right end, filled with -1 at the left.
+
+        Raises
+        ------
+        InvalidInputError
+            If no time is known, `max_length` is not at least 1, or a code is not that of a user.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> frame = pl.DataFrame({"user_id": [1, 1, 1, 2], "item_id": [7, 8, 9, 7], "timestamp": [30, 10, 20, 5]})
+        >>> Interactions.from_frame(frame).sequences(max_length=4)
+        array([[-1,  1,  2,  0],
+               [-1, -1, -1,  0]], dtype=int32)
+        """
+        integer("max_length", max_length, low=1)
+        codes = np.arange(self.n_users) if users is None else np.asarray(users, dtype=np.int64)
+        wrong = codes[(codes < 0) | (codes >= self.n_users)]
+        if len(wrong):
+            raise InvalidInputError(
+                f"users holds {wrong[0]}, which is not a code; there are {self.n_users} users, so give 0 to "
+                f"{self.n_users - 1}, or the codes of ids by user_codes(ids)."
+            )
+        items, ends = self.histories, np.cumsum(self.activity)[codes]
+        from_end = np.arange(max_length, 0, -1)
+        places = np.maximum(ends[:, None] - from_end, 0)  # (U, L)
+        known = from_end <= self.activity[codes][:, None]
+        return np.where(known, items[places] if len(items) else np.int32(-1), np.int32(-1))
+
     def user_codes(self, user_ids: Iterable[Any] | None = None) -> Codes:
         """Return the codes of some users, in their order; of all users without `user_ids`.
 

@@ -86,6 +86,46 @@ class Split:
         validation = {} if self.validation is None else {"validation": self.validation}
         return {"train": self.train, **validation, "test": self.test}
 
+    def with_validation(self, share: float = 0.1, *, rng: RNG = None) -> Self:
+        """Return the split with a share of each user's training interactions, drawn at random, as validation part.
+
+        For data that come with a training and a test part alone. The test stays as it is; where it was made another
+        way, such as by showing items at random, the validation does not resemble it, but is all there is to choose on.
+
+        Parameters
+        ----------
+        share : float in (0, 1), default 0.1
+            Rounded half up to whole interactions of each user, at least one of which stays in training.
+        rng : int, numpy Generator or None
+            Random state.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is a validation part, the share is out of range, or a part would be empty.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [5, 6, 7], "split": ["train", "train", "test"]})
+        >>> split = Split.from_frame(frame).with_validation(0.5, rng=0)
+        >>> {name: len(part) for name, part in split.parts.items()}
+        {'train': 1, 'validation': 1, 'test': 1}
+        """
+        if self.validation is not None:
+            raise InvalidInputError(
+                f"The split has a validation part of {len(self.validation):,} interactions. Use it, or make a split of "
+                f"train and test alone first."
+            )
+        inner = split_ratio(
+            self.train,
+            test=number("share", share, low=0, high=1, low_open=True, high_open=True),
+            validation=None,
+            rng=rng,
+        )
+        rule = f"{self.rule} Validation: {share:.4g} of each user's training interactions at random, rounded."
+        return replace(self, train=inner.train, validation=inner.test, rule=rule)
+
     @classmethod
     def from_frame(
         cls,

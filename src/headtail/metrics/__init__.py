@@ -18,6 +18,7 @@ from headtail.metrics.exposure import (
     pop_reo,
     pop_rsp,
     tail_coverage,
+    tail_exposure,
     tail_share,
 )
 from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
@@ -53,6 +54,7 @@ __all__ = [
     "precision",
     "recall",
     "tail_coverage",
+    "tail_exposure",
     "tail_share",
     "upd",
 ]

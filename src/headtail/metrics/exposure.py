@@ -101,6 +101,21 @@ def tail_share(top: TopK) -> float:
     return group_share(top, group=top.groups.names[-1])
 
 
+@better("higher", low=0, high=1)
+def tail_exposure(top: TopK) -> float:
+    """Share of all slots that go to the least popular 80% of the items, by rank. Range 0 to 1, higher favors them more.
+
+    Unlike :func:`tail_share` it does not depend on the popularity groups of the audit. The rest of the slots go to the
+    head of ``PopularityGroups.by_rank``, whose `cuts` give other shares.
+
+    References
+    ----------
+    Reported by Yang et al., "The pitfall of scaling up", KDD 2026, to measure ReSN and its successors.
+    """
+    taken = top.slots.sum()
+    return float(top.slots[top.profiles.rare].sum() / taken) if taken else math.nan
+
+
 @better("lower", low=0)
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.

@@ -19,7 +19,7 @@ themselves choose? *Accuracy*: is what people wanted found as often when it is a
 HEADLINES = ("ndcg", "recall", "gini", "coverage", "tail_share", "popularity_lift", "upd", "arp")
 COMPARED = ("ndcg", "gini", "coverage", "tail_share", "popularity_lift", "upd")
 FORMATS = {"arp": ",.1f", "aclt": ".2f", "entropy": ".2f", "popularity_lift": "+.1%"}
-SHARES = {"coverage", "tail_coverage", "head_share", "tail_share", "aplt", "hit_rate"}
+SHARES = {"coverage", "tail_coverage", "tail_exposure", "head_share", "tail_share", "aplt", "hit_rate"}
 
 
 LORENZ_TITLE = "Lorenz curve: who holds the interactions, who gets the recommendations"

@@ -38,6 +38,11 @@ class Profiles:
         with np.errstate(invalid="ignore"):
             return np.asarray(total / self.train.activity)
 
+    @cached_property
+    def rare(self) -> NDArray[np.bool_]:
+        """Which items are the least popular 80% of the catalogue, shape (n_items,)."""
+        return PopularityGroups.by_rank(self.train.popularity, cuts=(0.2,)).mask("tail")
+
 
 @dataclass(frozen=True, eq=False)
 class TopK:

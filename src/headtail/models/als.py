@@ -3,12 +3,13 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
@@ -18,7 +19,7 @@ from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.models.lookup import rows_of
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
-from headtail.typing import RNG, Vectors
+from headtail.typing import RNG, Array, Vectors
 
 logger = logging.getLogger("headtail")
 
@@ -43,19 +44,21 @@ class Descent(Result):
 
     def report(self) -> Report:
         """Return the run as a document: key figures, the objective's course, one row a sweep."""
-        last = self.rows[-1]
+        # A dict is what a callback recorded, which has a report of its own.
+        rows = [{name: value for name, value in row.items() if not isinstance(value, dict)} for row in self.rows]
+        last = rows[-1]
         figures = [
-            Figure("Sweeps", len(self.rows), format="d"),
+            Figure("Sweeps", len(rows), format="d"),
             Figure("Objective", last["objective"], format=".4f", note="Mean over users, after the last sweep."),
-            Figure("Time", sum(row["seconds"] for row in self.rows), format=".1f", note="Seconds."),
+            Figure("Time", sum(row["seconds"] for row in rows), format=".1f", note="Seconds."),
         ]
         columns = [
             Column("sweep"),
             *(Column(name, format=".4f") for name in ("objective", *_PARTS)),
             Column("seconds", format=".2f"),
         ]
-        chart = Chart("line", self.rows, x="sweep", y="objective", title="Objective")
-        return Report("Alternating least squares", [Figures(figures), chart, Table(columns, self.rows, title="Sweeps")])
+        chart = Chart("line", rows, x="sweep", y="objective", title="Objective")
+        return Report("Alternating least squares", [Figures(figures), chart, Table(columns, rows, title="Sweeps")])
 
     def to_dict(self) -> dict[str, Any]:
         """Return rows and settings as plain values."""
@@ -167,10 +170,11 @@ class ALS(nn.Module):
         # No gradient ever flows here: fit() below solves, it does not step.
         self.users = nn.Parameter(torch.zeros(self.n_users, self.embedding_dim), requires_grad=False)
         self.items = nn.Parameter(items, requires_grad=False)
+        self.query = nn.Identity()  # where hooks find the queries
 
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
-        return Vectors(rows_of(self.users, users), self.items)
+        return Vectors(self.query(rows_of(self.users, users)), self.items)
 
     @torch.no_grad()
     def fit(
@@ -179,9 +183,10 @@ class ALS(nn.Module):
         *,
         sweeps: int = 12,
         steps: int = 2,
+        item_weights: Array | None = None,
         device: str | torch.device | None = None,
         progress: bool | None = None,
-        callback: Callable[[nn.Module, Mapping[str, Any]], object] | None = None,
+        callback: Callable[[nn.Module, dict[str, Any]], object] | None = None,
     ) -> Descent:
         """Lower the objective, from the vectors that the model holds.
 
@@ -196,12 +201,15 @@ class ALS(nn.Module):
             Times that users and items are solved for.
         steps : int, default 2
             Steps of conjugate gradients for either side in a sweep.
+        item_weights : array of shape (n_items,), optional
+            Multiplies the squared error of every observed pair by the weight of its item, such as those of
+            :func:`headtail.losses.inverse_propensity`; without it all are 1. The other terms stay as they are.
         device : str or torch.device, optional
             Where to compute; the model is moved there. Without it, where the model is.
         progress : bool, optional
             Show a progress bar on standard error; without it, only where that is a terminal.
         callback : callable, optional
-            Called as ``callback(model, row)`` after every sweep with the row of the result.
+            Called as ``callback(model, row)`` after every sweep with the row of the result, and may add to it.
 
         Returns
         -------
@@ -226,7 +234,13 @@ class ALS(nn.Module):
             raise InvalidInputError("train holds no interactions, so there is nothing to learn from. Check the split.")
         self.to(self.users.device if device is None else device)
         users, items = self.users, self.items
-        by_user, by_item = _Side(train.matrix, users), _Side(train.matrix.T.tocsr(), users)
+        observed = train.matrix
+        if item_weights is not None:
+            observed = observed.astype(np.float64)
+            observed.data = _checked(item_weights, self.n_items)[observed.indices]
+        by_user, by_item = (
+            _Side(matrix, users, weighted=item_weights is not None) for matrix in (observed, observed.T.tocsr())
+        )
         direction = by_item.counts / torch.linalg.vector_norm(by_item.counts)  # q, (I,)
         users[by_user.counts == 0] = 0
         items[by_item.counts == 0] = 0
@@ -255,7 +269,8 @@ class ALS(nn.Module):
                     callback(self, row)
         logger.info("ALS: %d sweeps, objective %.6g", sweeps, rows[-1]["objective"])
         self.eval()
-        return Descent(rows=tuple(rows), settings={**self.config, "sweeps": sweeps, "steps": steps})
+        settings = {**self.config, "sweeps": sweeps, "steps": steps, "weighted": item_weights is not None}
+        return Descent(rows=tuple(rows), settings=settings)
 
     def _equations(
         self, side: "_Side", other: Tensor, *, within: Tensor | None = None, across: Tensor | None = None
@@ -281,7 +296,7 @@ class ALS(nn.Module):
         ]
         parts = torch.stack(
             [
-                (1 - scores).square().sum(dtype=torch.float64),
+                by_user.weighted((1 - scores).square()).sum(dtype=torch.float64),
                 weight * (gram * (items.T @ items)).sum(dtype=torch.float64),
                 self.weight_decay * torch.stack(decays).sum(),
                 weight * self.resn * (along @ gram @ along).double(),
@@ -290,14 +305,26 @@ class ALS(nn.Module):
         return [float(part) for part in (parts / self.n_users).tolist()]
 
 
+def _checked(item_weights: Array, n_items: int) -> NDArray[np.float64]:
+    weights = np.asarray(item_weights, dtype=np.float64)
+    if weights.shape != (n_items,):
+        raise InvalidInputError(f"item_weights has shape {weights.shape}; give one for each of the {n_items} items.")
+    if (bad := ~np.isfinite(weights) | (weights < 0)).any():
+        first = int(bad.argmax())
+        raise InvalidInputError(f"item_weights is {weights[first]} at item {first}; give finite weights of at least 0.")
+    return weights
+
+
 class _Side:
     """The interactions of one side, by rows: those of each user, or those of each item."""
 
-    def __init__(self, matrix: Any, like: Tensor) -> None:
+    def __init__(self, matrix: Any, like: Tensor, *, weighted: bool) -> None:
         self.n_columns: int = matrix.shape[1]
         self.starts = torch.from_numpy(matrix.indptr.astype(np.int64)).to(like.device)
         self.columns = torch.from_numpy(matrix.indices.astype(np.int64)).to(like.device)
         self.counts = self.starts.diff().to(like.dtype)  # (rows,)
+        self.weights = torch.from_numpy(matrix.data).to(like) if weighted else None  # (n,)
+        self.mass = torch.from_numpy(matrix.sum(axis=1)).to(like) if weighted else self.counts
         with warnings.catch_warnings():  # torch calls its sparse matrices a beta
             warnings.simplefilter("ignore", UserWarning)
             zeros = self.counts.new_zeros(len(self.columns))
@@ -310,10 +337,15 @@ class _Side:
         product: Tensor = torch.sparse.sampled_addmm(self.pattern, rows, other.T, beta=0.0)
         return product.values()
 
-    def sums(self, weights: Tensor, other: Tensor) -> Tensor:
-        """Return each row's weighted sum of the vectors that it met, (R, d)."""
+    def weighted(self, values: Tensor) -> Tensor:
+        """Return values of the pairs, (n,), times the pairs' weights."""
+        return values if self.weights is None else values * self.weights
+
+    def sums(self, values: Tensor, other: Tensor) -> Tensor:
+        """Return each row's sum of the vectors that it met times the pairs' values and weights, (R, d)."""
+        factors = self.weighted(values)
         return embedding_bag(
-            self.columns, other, self.starts, mode="sum", per_sample_weights=weights, include_last_offset=True
+            self.columns, other, self.starts, mode="sum", per_sample_weights=factors, include_last_offset=True
         )
 
 
@@ -322,7 +354,7 @@ class _Equations:
 
     The objective is quadratic in X. Half its Hessian maps a direction P (R, d), with rows p, to the sum of::
 
-        sum over met y of y (y . p) + unobserved Y^T Y p + decay C c p,   c = met / C + unobserved,   for every row
+        sum over met y of weight y (y . p) + unobserved Y^T Y p + decay C c p,   c = met / C + unobserved, for every row
         spectral P w w^T on the users' side,   spectral q (P^T q)^T Y^T Y on the items' side
 
     w (`within`) is a vector of d and q (`across`) one of R; one of them is given.
@@ -371,7 +403,7 @@ class _Equations:
 
     def _rounding(self, rows: Tensor) -> Tensor:
         """Return how far rounding may move the objective, of each row or of all coupled rows."""
-        counts, sizes, largest = self.side.counts[:, None], self._dot(rows, rows), self.dense.diagonal().sum()
+        counts, sizes, largest = self.side.mass[:, None], self._dot(rows, rows), self.dense.diagonal().sum()
         if self.across is not None:
             counts, largest = counts.sum(), largest + self.spectral * self.gram.diagonal().sum()
         return torch.finfo(rows.dtype).eps * (counts + sizes * largest)

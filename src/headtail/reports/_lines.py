@@ -124,7 +124,11 @@ def draw_points(chart: Chart, styles: dict[str, Style], frame: Frame) -> tuple[F
 def _scatter_labels(
     chart: Chart, styles: dict[str, Style], x: Scale, y: Scale, frame: Frame
 ) -> tuple[list[Label], bool]:
-    """Name each series at its chosen (else last) point, then the points themselves where there is room."""
+    """Name each series at one point, then the points themselves where there is room, the chosen ones first.
+
+    A path is named where it is furthest from the others, for paths that start together are told apart at their far
+    ends; separate points are named at the chosen, else the last one.
+    """
     series = series_of(chart)
     obstacles = _scatter_obstacles(chart, series, x, y, frame)
     size = frame.size - 0.5
@@ -136,15 +140,21 @@ def _scatter_labels(
         at = [row for row in rows if finite(row[chart.x]) is not None and finite(row[chart.y]) is not None]
         picked = [row for row in at if chart.chosen and row[chart.chosen]] or at[-1:]
         if labelled and at:
-            first = picked[0]
+            others = [
+                p for other, theirs in series.items() if other != name for p in _pixels(theirs, chart, x, y, frame)
+            ]
+            apart = max(at, key=lambda row: _distance(_pixels([row], chart, x, y, frame)[0], others))
+            first = apart if chart.connect else picked[0]
             text = f"{name} {first[own]}" if own and first[own] is not None and len(at) > 1 else name
-            todo.insert(sum(bold for *_, bold in todo), (first, text, styles[name].css, True))
+            todo.append((first, text, styles[name].css, True))
             at = [row for row in at if row is not first]
         if own:
             color = MUTED if len(series) > 1 else TEXT
-            todo += [(row, str(row[own]), color, False) for row in at if row[own] is not None]
+            colors = [styles[name].css if labelled and row in picked else color for row in at]
+            todo += [(row, str(row[own]), c, False) for row, c in zip(at, colors, strict=True) if row[own] is not None]
         elif chart.label and not labelled and at and not frame.narrow:
             todo += [(row, str(row[chart.label]), TEXT, False) for row in at if row[chart.label] is not None]
+    todo.sort(key=lambda one: (not one[3], not (chart.chosen and one[0][chart.chosen])))
     for row, text, color, bold in todo:
         anchor = _pixels([row], chart, x, y, frame)
         # Settings that coincide (such as weight 0 of every method) are named once.

@@ -40,7 +40,7 @@ class Scale:
             high += margin
         if round_ends:
             step = _step(high - low, 5, whole=False)
-            low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+            low, high = _exact(math.floor(low / step + 1e-9), step), _exact(math.ceil(high / step - 1e-9), step)
         return cls(low, high, whole=whole)
 
     @classmethod
@@ -68,7 +68,7 @@ class Scale:
             return self._log_ticks(n)
         step = _step(self.high - self.low, n, self.whole)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
+        return [_exact(i, step) for i in range(first, last + 1)]
 
     def _log_ticks(self, n: int) -> list[float]:
         exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
@@ -84,6 +84,11 @@ class Scale:
             if len(inside(multiples)) >= 3:
                 return inside(multiples)
         return Scale(self.low, self.high).ticks(n)
+
+
+def _exact(n: int, step: float) -> float:
+    """Return ``n * step`` without rounding noise: an end at 0.6000000000000001 would leave out the tick at 0.6."""
+    return float(f"{n * step:.12g}") + 0.0
 
 
 def _step(span: float, n: int, whole: bool) -> float:

@@ -257,6 +257,19 @@ class Chart:
                 if self.stacked and value is not None and value < 0:
                     raise InvalidInputError(f"{what}: {key!r} of row {i} is {value:g}; stacked bars cannot go below 0.")
 
+    @overload
+    def to_svg(self, path: None = None) -> str: ...
+    @overload
+    def to_svg(self, path: str | os.PathLike[str]) -> Path: ...
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Return the chart as a picture that stands alone, on white, or write it and return the path.
+
+        Title and caption are left to the text around it.
+        """
+        from headtail.reports._svg import standalone
+
+        return _deliver(path, lambda: standalone(self))
+
 
 @dataclass(frozen=True)
 class Section:

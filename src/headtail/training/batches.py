@@ -1,7 +1,7 @@
-"""Batches of positive pairs with sampled negatives, drawn with numpy so that every device sees the same ones."""
+"""Batches of targets with sampled negatives, drawn with numpy so that every device sees the same ones."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,58 +12,138 @@ from headtail.typing import Array
 
 _BITMAP_BYTES = 1 << 28  # a bitmap of all pairs is the fastest index, up to this size
 _ROUNDS = 16  # after so many rejections a user's unseen items are listed instead
+_POOL = 16  # batches whose sequences are sorted by length together
 
 
 class Batch(NamedTuple):
-    """Positive pairs; int64 arrays of codes.
+    """Items to predict, and what to predict them from; int64 arrays of codes.
 
     Attributes
     ----------
-    users : array of shape (D,)
-        The distinct users of the batch, ascending.
+    inputs : array of shape (D,) or (D, L)
+        What the model takes: the distinct users of the batch, ascending, or sequences filled with -1 at the left.
     rows : array of shape (B,)
-        Position of each pair's user in `users`.
+        Position of each target's query among the queries that the model makes of `inputs`: one for each user, or one
+        for each place of the sequences, row after row.
     candidates : array of shape (B, 1 + n)
-        The item of each pair, then n items that the pair's user has not met in training.
+        Each target, then n items that its user has not met in training.
     """
 
-    users: NDArray[np.int64]
+    inputs: NDArray[np.int64]
     rows: NDArray[np.int64]
     candidates: NDArray[np.int64]
 
 
-class Sampler:
-    """Draws batches from training interactions.
+class Batches(Protocol):
+    """Training interactions as batches."""
+
+    def __len__(self) -> int:
+        """Return the targets of an epoch."""
+        ...
+
+    def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield every target once, in random batches."""
+        ...
+
+
+class Pairs:
+    """Training pairs, for a model that takes users: the items of a batch are spread over many users."""
+
+    def __init__(self, train: Interactions, n_negatives: int) -> None:
+        self._negatives = Negatives(train, n_negatives)
+        matrix = train.matrix  # pairs in the order of users, so that sorted positions are sorted users
+        self._items = matrix.indices.astype(np.int64)
+        self._users = np.repeat(np.arange(train.n_users), train.activity)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield every training pair once, in random batches."""
+        order = rng.permutation(len(self))
+        for start in range(0, len(order), batch_size):
+            pairs = np.sort(order[start : start + batch_size])
+            users = self._users[pairs]  # (B,), ascending
+            first = np.concatenate([[True], users[1:] != users[:-1]])
+            yield Batch(users[first], np.cumsum(first) - 1, self._negatives.after(self._items[pairs], users, rng))
+
+
+class Windows:
+    """Histories cut into windows, for a model that takes sequences: each place of a window predicts the item after it.
+
+    The last window of a user ends with the user's last item, and holds `max_length` targets if there are so many; the
+    others come before it, without overlap, so that each interaction is a target once. The input of a target is
+    the item before it, be it of the window before; that of a user's first item is -1.
+    """
+
+    def __init__(self, train: Interactions, n_negatives: int, max_length: int) -> None:
+        self._negatives = Negatives(train, n_negatives)
+        self._items = train.histories.astype(np.int64)
+        # The item before each, -1 before a user's first.
+        starts = np.cumsum(train.activity) - train.activity
+        self._before = np.concatenate([[-1], self._items[:-1]])
+        self._before[starts[train.activity > 0]] = -1
+        n_windows = -(-train.activity // max_length)
+        self._users = np.repeat(np.arange(train.n_users), n_windows)
+        from_last = np.repeat(np.cumsum(n_windows), n_windows) - 1 - np.arange(len(self._users))
+        self._ends = (starts + train.activity)[self._users] - from_last * max_length
+        self._lengths = np.minimum(self._ends - starts[self._users], max_length)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield every window once, in random batches of windows of like lengths with about `batch_size` targets."""
+        order = rng.permutation(len(self._lengths))
+        # Sorted by length within pools of several batches, up and down by turns so that neighbours are alike.
+        pool = np.cumsum(self._lengths[order]) // (_POOL * batch_size)
+        order = order[np.lexsort((np.where(pool % 2, -1, 1) * self._lengths[order], pool))]
+        total = np.cumsum(self._lengths[order])
+        batch = (total - self._lengths[order]) // batch_size
+        parts = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+        for i in rng.permutation(len(parts)):
+            yield self._batch(parts[i], rng)
+
+    def _batch(self, windows: Array, rng: np.random.Generator) -> Batch:
+        lengths = self._lengths[windows]
+        from_end = np.arange(lengths.max(), 0, -1)
+        valid = from_end <= lengths[:, None]  # (D, L)
+        places = (self._ends[windows][:, None] - from_end)[valid]  # (B,)
+        inputs = np.full(valid.shape, -1)
+        inputs[valid] = self._before[places]
+        users = np.repeat(self._users[windows], lengths)
+        return Batch(inputs, np.flatnonzero(valid), self._negatives.after(self._items[places], users, rng))
+
+
+class Negatives:
+    """Draws items that a user has not met in training.
 
     Raises
     ------
     InvalidInputError
-        If there are no interactions, or a user has met every item and so has no negative.
+        If there are no interactions, or n > 0 and a user has met every item and so has no negative.
     """
 
-    def __init__(self, train: Interactions, n_negatives: int, *, bitmap_bytes: int = _BITMAP_BYTES) -> None:
+    def __init__(self, train: Interactions, n: int) -> None:
         if not len(train):
             raise InvalidInputError("train holds no interactions, so there is nothing to learn from. Check the split.")
+        self.n = n
+        if not n:
+            return
         full = np.flatnonzero(train.activity >= train.n_items)
         if len(full):
             raise InvalidInputError(
                 f"{len(full)} users have interacted with all {train.n_items} items, the first is "
                 f"{train.user_ids[full].tolist()[0]!r}; no negative can be drawn for them. Leave them out of train."
             )
-        self.n_negatives = n_negatives
         self.n_items = train.n_items
-        matrix = train.matrix  # pairs in the order of users, so that sorted positions are sorted users
-        self.starts = matrix.indptr
-        self.items = matrix.indices.astype(np.int64)
-        self.users = np.repeat(np.arange(train.n_users), train.activity)
-        self._keys = self.users * self.n_items + self.items  # ascending
+        self.starts = train.matrix.indptr
+        self.items = train.matrix.indices.astype(np.int64)
+        self._keys = np.repeat(np.arange(train.n_users), train.activity) * self.n_items + self.items  # ascending
         self._bits: Array | None = None
-        if train.n_users * train.n_items <= 8 * bitmap_bytes:
+        if train.n_users * train.n_items <= 8 * _BITMAP_BYTES:
             self._bits = np.zeros(train.n_users * train.n_items // 8 + 1, dtype=np.uint8)
             np.bitwise_or.at(self._bits, self._keys >> 3, np.uint8(1) << (self._keys & 7).astype(np.uint8))
-
-    def __len__(self) -> int:
-        return len(self.items)
 
     def seen(self, users: Array, items: Array) -> Array:
         """Return a mask: which of the pairs are training pairs."""
@@ -74,10 +154,14 @@ class Sampler:
         at = np.searchsorted(self._keys, keys)
         return np.asarray(self._keys[np.minimum(at, len(self._keys) - 1)] == keys)
 
-    def negatives(self, users: Array, rng: np.random.Generator) -> Array:
+    def after(self, targets: Array, users: Array, rng: np.random.Generator) -> Array:
+        """Return the targets (B,) with n negatives after each; int64 of shape (B, 1 + n)."""
+        return np.column_stack([targets, self.draw(users, rng)]) if self.n else targets[:, None]
+
+    def draw(self, users: Array, rng: np.random.Generator) -> Array:
         """Draw uniformly, with replacement, from the items that each user has not met; int64 of shape (B, n)."""
-        drawn = rng.integers(self.n_items, size=(len(users), self.n_negatives))
-        flat, owners = drawn.reshape(-1), np.repeat(users, self.n_negatives)
+        drawn = rng.integers(self.n_items, size=(len(users), self.n))
+        flat, owners = drawn.reshape(-1), np.repeat(users, self.n)
         again = np.flatnonzero(self.seen(owners, flat))
         for _ in range(_ROUNDS):
             if not len(again):
@@ -90,13 +174,3 @@ class Sampler:
             rank = rng.integers(self.n_items - len(met))
             flat[at] = rank + np.searchsorted(met - np.arange(len(met)), rank, side="right")
         return drawn
-
-    def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield every training pair once, in random batches."""
-        order = rng.permutation(len(self))
-        for start in range(0, len(order), batch_size):
-            pairs = np.sort(order[start : start + batch_size])
-            users = self.users[pairs]  # (B,), ascending
-            first = np.concatenate([[True], users[1:] != users[:-1]])
-            candidates = np.column_stack([self.items[pairs], self.negatives(users, rng)])
-            yield Batch(users[first], np.cumsum(first) - 1, candidates)

@@ -1,7 +1,7 @@
 """What happened during training."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Table
 
@@ -25,6 +25,8 @@ class History(Result):
         Epoch whose weights the model holds; None without validation (the last).
     best_value : float or None
         The validation metric there.
+    better : {"higher", "lower"}
+        Which way the validation metric should go.
     """
 
     rows: tuple[dict[str, Any], ...]
@@ -32,32 +34,35 @@ class History(Result):
     metric: str | None = None
     best_epoch: int | None = None
     best_value: float | None = None
+    better: Literal["higher", "lower"] = "higher"
 
     def report(self) -> Report:
         """Return the run as a document: key figures, curves, one row an epoch."""
-        last = self.rows[-1]
+        # A dict is what a callback recorded, which has a report of its own.
+        rows = [{name: value for name, value in row.items() if not isinstance(value, dict)} for row in self.rows]
+        last = rows[-1]
         penalties = [name for name in last if name not in ("epoch", "loss", "seconds", self.metric)]
         figures = [
-            Figure("Epochs", len(self.rows), format="d"),
-            Figure("Loss", last["loss"], format=".4f", note="Mean over the training pairs of the last epoch."),
+            Figure("Epochs", len(rows), format="d"),
+            Figure("Loss", last["loss"], format=".4f", note="Mean over the last epoch."),
         ]
-        charts = [Chart("line", self.rows, x="epoch", y="loss", title="Training loss")]
+        charts = [Chart("line", rows, x="epoch", y="loss", title="Training loss")]
         if self.metric is not None:
             note = f"Best {self.metric} on the validation part, and the epoch it was reached in."
             figures += [
                 Figure(f"Validation {self.metric}", self.best_value, format=".4f", note=note),
                 Figure("Best epoch", self.best_epoch, format="d", note=note),
             ]
-            measured = [row for row in self.rows if row[self.metric] is not None]
+            measured = [row for row in rows if row[self.metric] is not None]
             charts.append(Chart("line", measured, x="epoch", y=self.metric, title=f"Validation {self.metric}"))
-        figures.append(Figure("Training time", sum(row["seconds"] for row in self.rows), format=".1f", note="Seconds."))
+        figures.append(Figure("Training time", sum(row["seconds"] for row in rows), format=".1f", note="Seconds."))
         columns = [
             Column("epoch"),
             *(Column(name, format=".4g") for name in ("loss", *penalties)),
-            *([] if self.metric is None else [Column(self.metric, format=".4f", better="higher")]),
+            *([] if self.metric is None else [Column(self.metric, format=".4f", better=self.better)]),
             Column("seconds", format=".2f"),
         ]
-        blocks: list[Block] = [Figures(figures), *charts, Table(columns, self.rows, title="Epochs")]
+        blocks: list[Block] = [Figures(figures), *charts, Table(columns, rows, title="Epochs")]
         return Report(f"Training of {self.settings.get('model.model', 'a model')}", blocks)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The one training loop."""
 
 import hashlib
+import inspect
 import json
 import logging
 import os
@@ -10,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
@@ -26,16 +28,16 @@ from headtail.metrics import Metric, ndcg
 from headtail.models.lookup import rows_of
 from headtail.penalties import Penalty
 from headtail.training import checkpoints
-from headtail.training.batches import Sampler
+from headtail.training.batches import Batches, Pairs, Windows
 from headtail.training.history import History
-from headtail.training.ranking import device_of
-from headtail.training.scores import pair_scores
+from headtail.training.ranking import check_sizes, device_of
+from headtail.training.scores import catalogue_loss, pair_scores
 from headtail.training.validation import Validation
-from headtail.typing import RNG
+from headtail.typing import RNG, Array
 
 logger = logging.getLogger("headtail")
 
-Callback = Callable[[nn.Module, Mapping[str, Any]], object]
+Callback = Callable[[nn.Module, dict[str, Any]], object]
 
 _CHECK_EVERY = 64  # batches between looks at the losses, each of which makes a GPU wait
 
@@ -65,7 +67,8 @@ def fit(
     train: Interactions,
     *,
     loss: Loss = bpr,
-    n_negatives: int = 1,
+    n_negatives: int | Literal["all"] = 1,
+    item_weights: Array | None = None,
     penalties: Sequence[Penalty] = (),
     validation: Interactions | None = None,
     metric: Metric = ndcg,
@@ -83,25 +86,40 @@ def fit(
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> History:
-    """Train a model in place on positive pairs against sampled negatives.
+    """Train a model in place on positive items against negatives.
 
     An epoch goes through every training pair once, in random order. Each pair gets `n_negatives` items drawn uniformly
-    from those that its user has not met in `train`. The distinct users of a batch go through the model once; the
-    penalties see their queries, each user once, and the vectors of all items. The optimizer is Adam.
+    from those that its user has not met in `train`, or all other items. The optimizer is Adam.
+
+    A model of users sees the distinct users of a batch once, and the penalties their queries. A sequential model sees
+    whole histories, cut into windows of at most `max_length` items where they are longer: each place of a window
+    predicts the item after it, and a batch holds windows of like lengths, so that little is computed for padding. The
+    penalties see the states at the last place of each window, which are the queries that a user is served by. Penalties
+    see the vectors of all items.
 
     Parameters
     ----------
     model : torch.nn.Module
-        ``forward(users)`` takes codes (B,) and returns :class:`~headtail.typing.Vectors`. Changed in place: at the
-        end it holds the weights of the best epoch by `validation`, without it those of the last. A model with a loss of
-        its own has ``forward_with_loss(users, positives)`` as well, which is called instead in training, with the items
-        of the batch's pairs, and returns the vectors and a scalar; the scalar is added to the loss.
+        Changed in place: at the end it holds the weights of the best epoch by `validation`, without it those of the
+        last. One of two kinds:
+
+        * of users: ``forward(users)`` takes codes (B,) and returns :class:`~headtail.typing.Vectors`. With a loss of
+          its own it has ``forward_with_loss(users, positives)`` as well, which is called instead in training, with the
+          items of the batch's pairs, and returns the vectors and a scalar; the scalar is added to the loss.
+        * sequential: it has an attribute ``max_length``, ``forward(sequences)`` takes sequences (B, L) and returns
+          Vectors, and ``states(sequences)`` returns Vectors with a state for each place, (B, L, d), as
+          :meth:`headtail.models.SASRec.states` does.
     train : Interactions
-        Training interactions; every one counts as a positive.
+        Training interactions; every one counts as a positive. For a sequential model, with times or an order.
     loss : callable, default :func:`~headtail.losses.bpr`
         ``loss(positive (B,), negative (B, n)) -> scalar``, such as those of :mod:`headtail.losses`.
-    n_negatives : int, default 1
-        Negatives of each positive.
+    n_negatives : int or "all", default 1
+        Negatives of each positive. With ``"all"`` they are all other items, those that the user has met included, and
+        the loss is taken in blocks; it must be a mean over the positives. With
+        :func:`~headtail.losses.sampled_softmax` that is the full softmax.
+    item_weights : array of shape (n_items,), optional
+        Weight of the loss of each target by its item, such as :func:`~headtail.losses.inverse_propensity` gives it;
+        handed to the loss as ``weight`` of shape (B,). Not with all items as negatives.
     penalties : sequence of callables, optional
         Each ``penalty(queries, items) -> scalar`` is added to the loss, such as :class:`~headtail.penalties.ReSN`.
     validation : Interactions, optional
@@ -113,13 +131,14 @@ def fit(
     epochs : int, default 100
         Passes over the training pairs, at most.
     batch_size : int, default 8192
-        Pairs of a batch.
+        Pairs of a batch; for a sequential model about so many, in whole windows.
     lr : float, default 0.005
         Adam's learning rate.
     weight_decay : float, default 1e-5
         L2 regularization of all weights as Adam takes it: ``weight_decay * w`` is added to every gradient. It matters
         much. The loss is a mean over pairs, so that the best value falls as they grow in number: 3e-5 to 1e-4 for
-        50,000 pairs, 3e-6 to 1e-5 for 800,000. Too much of it leaves nothing but popularity.
+        50,000 pairs, 3e-6 to 1e-5 for 800,000. Too much of it leaves nothing but popularity. For a sequential model, 0
+        with an `lr` of 0.001 is the usual choice.
     patience : int or None, default 5
         Evaluations without improvement after which training stops; None never stops early.
     eval_every : int, default 5
@@ -137,7 +156,8 @@ def fit(
     progress : bool, optional
         Show a progress bar on standard error; without it, only where that is a terminal.
     callbacks : sequence of callables, optional
-        Each is called as ``callback(model, row)`` after every epoch with the row of the history.
+        Each is called as ``callback(model, row)`` after every epoch with the row of the history; what it adds to the
+        row is kept there and in checkpoints.
 
     Returns
     -------
@@ -146,8 +166,8 @@ def fit(
     Raises
     ------
     InvalidInputError
-        If an argument is out of range, the model and the interactions differ in size, `train` is empty, or a user has
-        met every item, so that there is no negative.
+        If an argument is out of range, the model and the interactions differ in size, `train` is empty, a user has
+        met every item, so that there is no negative, or the model is sequential and no time is known.
     TrainingDivergedError
         If the loss, a penalty or a weight is not finite; the checkpoint before stays as it is.
     CheckpointMismatchError
@@ -169,13 +189,16 @@ def fit(
     weight_decay = number("weight_decay", weight_decay, low=0)
     integer("epochs", epochs, low=1)
     integer("batch_size", batch_size, low=1)
-    integer("n_negatives", n_negatives, low=1)
+    n_drawn = 0 if n_negatives == "all" else integer("n_negatives", n_negatives, low=1)
     integer("eval_every", eval_every, low=1)
     integer("k", k, low=1)
     if patience is not None:
         integer("patience", patience, low=1)
     _check_model(model, train)
-    sampler = Sampler(train, n_negatives)
+    if item_weights is not None:
+        item_weights = _checked_weights(item_weights, train.n_items, loss, n_negatives)
+    sequential = hasattr(model, "max_length")
+    batches: Batches = Windows(train, n_drawn, model.max_length) if sequential else Pairs(train, n_drawn)  # type: ignore[arg-type]
     validate = None if validation is None else Validation(train, validation, metric, k)
     metric_name = None if validation is None else f"{getattr(metric, '__name__', 'metric')}@{k}"
     random = generator(rng)
@@ -185,6 +208,7 @@ def fit(
         "validation": None if validation is None else validation.fingerprint,
         "loss": _describe(loss),
         "n_negatives": n_negatives,
+        "item_weights": None if item_weights is None else hashlib.sha256(item_weights.tobytes()).hexdigest()[:16],
         "penalties": [_describe(penalty) for penalty in penalties],
         "metric": metric_name,
         "batch_size": batch_size,
@@ -194,14 +218,14 @@ def fit(
         "eval_every": eval_every,
         "rng": _describe_rng(rng),
     }
-    own_loss = getattr(model, "forward_with_loss", None)
-    names = [*_part_names(penalties), *(["auxiliary"] if own_loss else [])]
+    names = [*_part_names(penalties), *(["auxiliary"] if hasattr(model, "forward_with_loss") else [])]
 
     device = device_of(model, device)
     model.to(device)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
     )
+    weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
     run = _Run()
     with _own_torch_seed(int(random.integers(2**63)), device):
         folder = None if checkpoint is None else check_writable(checkpoint)
@@ -213,35 +237,37 @@ def fit(
                     raise CheckpointMismatchError(
                         f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
                     )
-        n_batches = -(-len(sampler) // batch_size)
-        with progress_bar("training", epochs * n_batches, done=run.epoch * n_batches, show=progress) as advance:
+        n_targets = len(batches)
+        with progress_bar("training", epochs * n_targets, done=run.epoch * n_targets, show=progress) as advance:
             while run.epoch < epochs and not (validate and patience is not None and run.stale >= patience):
                 epoch = run.epoch + 1
                 started = time.perf_counter()
                 model.train()
-                parts = torch.zeros(n_batches, len(names), device=device)  # loss and penalties of every batch
-                weights = np.zeros(n_batches)
+                parts: list[Tensor] = []  # loss and penalties of every batch
+                weights: list[int] = []
                 state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
-                for i, batch in enumerate(sampler.epoch(batch_size, random)):
-                    users, rows, candidates = (torch.from_numpy(codes).to(device) for codes in batch)
-                    if own_loss is None:
-                        (queries, items), auxiliary = model(users), []  # (D, d), (I, d)
+                for batch in batches.epoch(batch_size, random):
+                    inputs, rows, candidates = (torch.from_numpy(codes).to(device) for codes in batch)
+                    # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items
+                    queries, serving, items, auxiliary = _encode(model, inputs, rows, candidates[:, 0])
+                    if n_drawn:
+                        scores = pair_scores(queries, items, candidates)  # (B, 1 + n)
+                        weighted = {} if weight_of is None else {"weight": weight_of[candidates[:, 0]]}
+                        fitting = loss(scores[:, 0], scores[:, 1:], **weighted)
                     else:
-                        (queries, items), *auxiliary = own_loss(users, candidates[:, 0])
-                    scores = pair_scores(rows_of(queries, rows), items, candidates)  # (B, 1 + n)
-                    terms = [loss(scores[:, 0], scores[:, 1:]), *(penalty(queries, items) for penalty in penalties)]
-                    terms += auxiliary
+                        fitting = catalogue_loss(loss, queries, items, candidates[:, 0])
+                    terms = [fitting, *(penalty(serving, items) for penalty in penalties), *auxiliary]
                     optimizer.zero_grad(set_to_none=True)
                     torch.autograd.backward(torch.stack(terms).sum())
                     optimizer.step()
 
-                    parts[i] = torch.stack(terms).detach()
-                    weights[i] = len(batch.rows)
-                    if (i + 1) % _CHECK_EVERY == 0:
-                        _check_finite(parts[: i + 1], names, epoch, model, lr, folder)
-                    advance(1, state)
+                    parts.append(torch.stack(terms).detach())
+                    weights.append(len(rows))
+                    if len(parts) % _CHECK_EVERY == 0:
+                        _check_finite(parts, names, epoch, model, lr, folder)
+                    advance(len(rows), state)
                 _check_finite(parts, names, epoch, model, lr, folder)
-                means = np.average(parts.double().cpu().numpy(), axis=0, weights=weights)
+                means = np.average(torch.stack(parts).double().cpu().numpy(), axis=0, weights=weights)
                 row: dict[str, Any] = {"epoch": epoch, **dict(zip(names, means.tolist(), strict=True))}
                 row["seconds"] = time.perf_counter() - started
 
@@ -285,24 +311,54 @@ def _keep_best(run: _Run, model: nn.Module, epoch: int, value: float) -> None:
         run.stale += 1
 
 
+def _encode(
+    model: nn.Module, inputs: Tensor, rows: Tensor, positives: Tensor
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """Return the queries of the targets, those that users are served by, all items, and the model's own loss if any."""
+    module: Any = model
+    if hasattr(model, "max_length"):
+        states, items = module.states(inputs)  # (S, L, d)
+        return rows_of(states.flatten(0, 1), rows), states[:, -1], items, []
+    if hasattr(model, "forward_with_loss"):
+        (queries, items), *auxiliary = module.forward_with_loss(inputs, positives)
+    else:
+        (queries, items), auxiliary = model(inputs), []
+    return rows_of(queries, rows), queries, items, auxiliary
+
+
 def _check_model(model: nn.Module, train: Interactions) -> None:
-    for name in ("n_users", "n_items"):
-        own = getattr(model, name, None)
-        if own != getattr(train, name):
-            raise InvalidInputError(
-                f"the model has {name}={own} and train {getattr(train, name)}; make the model with the sizes of train."
-            )
+    check_sizes(model, train, "train; make the model with the sizes of train")
+    if hasattr(model, "max_length") and not hasattr(model, "states"):
+        raise InvalidInputError(
+            f"{type(model).__name__} has max_length, so it is sequential, but no method states(sequences), by which it "
+            f"is trained. Add one that returns Vectors of the states (B, L, d) and the items (I, d)."
+        )
     if not any(p.requires_grad for p in model.parameters()):
         raise InvalidInputError(
             f"{type(model).__name__} has no weights that gradients train. If it has a fit method, call that instead."
         )
 
 
+def _checked_weights(item_weights: Array, n_items: int, loss: Loss, n_negatives: int | str) -> NDArray[np.float64]:
+    weights = np.asarray(item_weights, dtype=np.float64)
+    if weights.shape != (n_items,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise InvalidInputError(
+            f"item_weights has shape {weights.shape}, or values that are negative or not finite; give one weight of at "
+            f"least 0 for each of the {n_items} items."
+        )
+    if n_negatives == "all" or "weight" not in inspect.signature(loss).parameters:
+        raise InvalidInputError(
+            f"item_weights with loss {_describe(loss)} and n_negatives={n_negatives!r} cannot be: give a number of "
+            f"negatives and a loss that takes weight=, such as headtail.losses.bpr, bce, mse or sampled_softmax."
+        )
+    return weights
+
+
 def _check_finite(
-    parts: Tensor, names: list[str], epoch: int, model: nn.Module, lr: float, folder: Path | None
+    parts: list[Tensor], names: list[str], epoch: int, model: nn.Module, lr: float, folder: Path | None
 ) -> None:
     """Raise with the first batch whose loss or penalty is not finite, or if a weight is not."""
-    fine = torch.isfinite(parts)  # (batches, parts)
+    fine = torch.isfinite(torch.stack(parts))  # (batches, parts)
     if bool(fine.all()) and all(bool(torch.isfinite(p).all()) for p in model.parameters()):
         return
     bad = (~fine).nonzero()

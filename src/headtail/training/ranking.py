@@ -23,26 +23,91 @@ def device_of(model: nn.Module, device: str | torch.device | None) -> torch.devi
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
+def check_sizes(model: nn.Module, interactions: Interactions, cure: str) -> None:
+    """Raise unless a model has as many items and, if it knows users by their codes, users as the interactions."""
+    for name in ("n_items",) if hasattr(model, "max_length") else ("n_users", "n_items"):
+        own, given = getattr(model, name, None), getattr(interactions, name)
+        if own != given:
+            what, _, rest = cure.partition("; ")
+            raise InvalidInputError(f"the model has {name}={own} and {what} {given}; {rest}.")
+
+
+def inputs(
+    model: nn.Module, interactions: Interactions, users: Codes | None = None, *, batch_size: int = 2048
+) -> Iterator[Tensor]:
+    """Yield what a model takes, batch by batch: codes of users, or the histories of a sequential model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Sequential if it has an attribute ``max_length``.
+    interactions : Interactions
+        The histories: for the test, all that is known then, ``split.known``. With times or an order if `model` is
+        sequential.
+    users : int array of shape (U,), optional
+        Codes of users; all without it.
+    batch_size : int, default 2048
+        Users in a batch.
+
+    Yields
+    ------
+    int64 tensor of shape (B,) or (B, L)
+        Codes of users; or of the items of their histories, the latest at the right end, filled with -1 at the left, L
+        the length of the batch's longest, at most `max_length`. In the order of `users`.
+
+    Raises
+    ------
+    InvalidInputError
+        If no user is given, a code is not that of a user, or a sequential model meets interactions without time.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from headtail.models import SASRec
+    >>> frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [7, 8, 7], "timestamp": [10, 20, 30]})
+    >>> train = Interactions.from_frame(frame)
+    >>> list(inputs(SASRec(train.n_items, max_length=50, rng=0), train))
+    [tensor([[ 0,  1],
+            [-1,  0]])]
+    """
+    integer("batch_size", batch_size, low=1)
+    codes = np.arange(interactions.n_users) if users is None else np.array(users, dtype=np.int64)
+    if not len(codes):
+        raise InvalidInputError("users is empty; give at least one user, or None for all.")
+    max_length: Any = getattr(model, "max_length", None)
+    for start in range(0, len(codes), batch_size):
+        part = codes[start : start + batch_size]
+        if max_length is None:
+            yield torch.from_numpy(part)
+        else:
+            longest = int(interactions.activity[part].clip(1, max_length).max())
+            yield torch.from_numpy(interactions.sequences(part, longest).astype(np.int64))
+
+
 @torch.no_grad()
 def vectors(
     model: nn.Module,
     users: Codes | None = None,
     *,
+    interactions: Interactions | None = None,
     device: str | torch.device | None = None,
-    batch_size: int = 65_536,
+    batch_size: int | None = None,
 ) -> Vectors:
     """Run a model over users in blocks, in evaluation mode and without gradients.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its ``forward(users)`` returns :class:`~headtail.typing.Vectors`.
+        Its ``forward`` takes codes of users or, if it has an attribute ``max_length``, sequences of items, and returns
+        :class:`~headtail.typing.Vectors`.
     users : int array of shape (U,), optional
-        Codes of users; all of ``model.n_users`` without it.
+        Codes of users; all without it.
+    interactions : Interactions, optional
+        The histories, which a sequential model needs; see :func:`inputs`.
     device : str or torch.device, optional
         Where to run; the model is moved there. Without it, where the model is.
-    batch_size : int, default 65536
-        Users in a block.
+    batch_size : int, optional
+        Users in a block; without it 65,536, or 1,024 for a sequential model.
 
     Returns
     -------
@@ -52,7 +117,7 @@ def vectors(
     Raises
     ------
     InvalidInputError
-        If no user is given.
+        If no user is given, or the model is sequential and the interactions are missing or without time.
 
     Examples
     --------
@@ -61,17 +126,27 @@ def vectors(
     >>> queries.shape, items.shape
     (torch.Size([4, 2]), torch.Size([6, 2]))
     """
-    integer("batch_size", batch_size, low=1)
+    sequential = hasattr(model, "max_length")
+    size = integer("batch_size", batch_size or (1024 if sequential else 65_536), low=1)
+    if sequential and interactions is None:
+        raise InvalidInputError(
+            f"{type(model).__name__} is sequential, so it needs histories; give interactions=..., such as the training "
+            f"interactions."
+        )
     device = device_of(model, device)
     model.to(device)
-    n_users: Any = model.n_users
-    codes = torch.as_tensor(np.arange(n_users) if users is None else np.array(users, dtype=np.int64))
-    if not len(codes):
-        raise InvalidInputError("users is empty; give at least one user, or None for all.")
+    if interactions is not None:
+        batches = inputs(model, interactions, users, batch_size=size)
+    else:
+        n_users: Any = model.n_users
+        codes = torch.as_tensor(np.arange(n_users) if users is None else np.array(users, dtype=np.int64))
+        batches = iter(codes.split(size))
+        if not len(codes):
+            raise InvalidInputError("users is empty; give at least one user, or None for all.")
     was_training = model.training
     model.eval()
     try:
-        blocks = [Vectors(*model(block.to(device))) for block in torch.split(codes, batch_size)]
+        blocks = [Vectors(*model(batch.to(device))) for batch in batches]
     finally:
         model.train(was_training)
     return Vectors(torch.cat([block.queries for block in blocks]).detach(), blocks[0].items.detach())
@@ -97,10 +172,11 @@ def recommend(
     Parameters
     ----------
     model : torch.nn.Module, Vectors or (Q, V)
-        A model whose ``forward(users)`` returns vectors, or the two factors as numpy arrays or tensors: queries with
-        one row for each user of `interactions`, items with one row for each item, in the order of the codes.
+        A model whose ``forward`` takes users or sequences and returns vectors, as in :func:`vectors`, or the two
+        factors as numpy arrays or tensors: queries with one row for each user of `interactions`, items with one row for
+        each item, in the order of the codes.
     interactions : Interactions
-        Training interactions: the ids, and the items that a user has seen.
+        What is known: the ids, the items that a user has seen, and the histories of a sequential model.
     users : sequence of user ids, optional
         Whom to serve; all users without it.
     k : int, default 10
@@ -154,13 +230,8 @@ def recommend(
 def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Tensor, Tensor]:
     """Return the queries of the users asked for and the vectors of all items, checked."""
     if isinstance(model, nn.Module):
-        for name in ("n_users", "n_items"):
-            if getattr(model, name, None) != getattr(interactions, name):
-                raise InvalidInputError(
-                    f"the model has {name}={getattr(model, name, None)} and the interactions "
-                    f"{getattr(interactions, name)}; recommend with the interactions that the model was trained on."
-                )
-        queries, items = vectors(model, codes, device=device)
+        check_sizes(model, interactions, "the interactions; recommend with the interactions that the model was trained on")
+        queries, items = vectors(model, codes, interactions=interactions, device=device)
     else:
         queries, items = (torch.as_tensor(m).detach() for m in model)
         expected = (interactions.n_users, interactions.n_items)

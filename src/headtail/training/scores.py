@@ -1,7 +1,8 @@
-"""Scores of sampled pairs, without a tensor of all their vectors.
+"""Scores of targets and their negatives, without the large tensors of the plain way.
 
-The plain way gathers the vectors of all candidates, (B, n, d), and its backward pass makes two more tensors of that
-size; on a CPU nearly all the time goes into moving that memory. Here nothing is larger than (B, d).
+For sampled negatives it gathers the vectors of all candidates, (B, n, d), and its backward pass makes two more tensors
+of that size; for all items it makes the scores (B, I), and again as much for every step of the loss. On a CPU nearly
+all the time goes into moving that memory. Here nothing is larger than (B, d), but for blocks that stay in the cache.
 """
 
 from typing import Any
@@ -11,6 +12,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding, embedding_bag
 
+from headtail.losses import Loss
+
+_BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once: 4 MiB on a CPU, 256 MiB on CUDA
 
 def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores (B, n) of queries (B, d) with candidates (B, n), which are rows of items (I, d)."""
@@ -39,3 +43,63 @@ class _PairScores(torch.autograd.Function):
             for codes, slope in zip(candidates.unbind(dim=1), slopes.unbind(dim=1), strict=True):
                 of_items.index_add_(0, codes, slope[:, None] * queries)
         return of_queries, of_items, None
+
+
+def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of targets (B,) against all other items, without ever holding their scores (B, I).
+
+    The loss must be a mean over targets, each with its own scores; so it can be taken block by block, and its gradient
+    at once with it.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(positive (b,), negative (b, I - 1)) -> scalar``.
+    queries : tensor of shape (B, d)
+        One for each target.
+    items : tensor of shape (I, d)
+        Vectors of all items.
+    targets : int64 tensor of shape (B,)
+        Rows of `items`.
+
+    Returns
+    -------
+    tensor of shape ()
+    """
+    value: Tensor = _CatalogueLoss.apply(loss, queries, items, targets)  # type: ignore[no-untyped-call]
+    return value
+
+
+class _CatalogueLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+        of_queries, of_items = torch.empty_like(queries), torch.zeros_like(items)
+        total = queries.new_zeros(())
+        n_rows = max(1, (_CUDA_BLOCK if queries.is_cuda else _BLOCK) // len(items))
+        for start in range(0, len(queries), n_rows):
+            part = slice(start, start + n_rows)
+            block, columns = queries[part], targets[part, None]
+            scores = _exchange(block @ items.T, columns)  # (b, I), the target's now first
+            positive, negative = scores[:, 0].requires_grad_(), scores[:, 1:].requires_grad_()
+            with torch.enable_grad():
+                value = loss(positive, negative) * (len(block) / len(queries))
+                slopes = torch.autograd.grad(value, (positive, negative))
+            total += value.detach()
+            slope = _exchange(torch.cat([slopes[0][:, None], slopes[1]], dim=1), columns)  # (b, I)
+            torch.mm(slope, items, out=of_queries[part])
+            of_items.addmm_(slope.T, block)
+        ctx.save_for_backward(of_queries, of_items)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor, Tensor, None]:
+        of_queries, of_items = ctx.saved_tensors
+        return None, slope * of_queries, slope * of_items, None
+
+
+def _exchange(rows: Tensor, columns: Tensor) -> Tensor:
+    """Exchange in place, in each row (b, I), the value at its column (b, 1) with the first."""
+    first = rows[:, :1].clone()
+    rows[:, :1] = rows.gather(1, columns)
+    return rows.scatter_(1, columns, first)

@@ -1,0 +1,103 @@
+"""Cells of the reproductions: their data, their protocols, and the records of what was measured."""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from headtail import Interactions, Split, datasets, split_debiased, split_leave_last, split_ratio
+
+RECORDS = Path(__file__).parent / "records"
+
+
+def load(data: Path, name: str, protocol: str) -> Split:
+    """Return the split of a data set under a protocol: common, debiased, uniform or leave-last.
+
+    The split is the same for all seeds. ml-1m (common) and gowalla come with a published split of training and test; a
+    tenth of each user's training part is then held out to choose on.
+    """
+    if protocol == "leave-last":
+        return split_leave_last(_interactions(data, name))
+    if protocol == "uniform":
+        return _uniform(data, name)
+    split = _published(data, name)
+    if split is None:
+        split = split_ratio(_interactions(data, name), test=0.2, validation=0.1, rng=0)
+    return split_debiased(split, rng=0) if protocol == "debiased" else split
+
+
+def _frame(data: Path, name: str) -> pl.DataFrame:
+    return pl.read_parquet(data / name / "interactions.parquet")
+
+
+def _interactions(data: Path, name: str) -> Interactions:
+    if name == "movietweetings":  # comes with headtail, as its 5-core
+        return datasets.movietweetings()
+    titles = data / name / "items.parquet"
+    return Interactions.from_frame(
+        _frame(data, name),
+        titles=pl.read_parquet(titles) if titles.exists() else None,
+        k_core=5 if name == "lastfm" else 0,
+    )
+
+
+def _published(data: Path, name: str) -> Split | None:
+    column = {"ml-1m": "resn_split", "gowalla": "split"}.get(name)
+    if column is None:
+        return None
+    return Split.from_frame(_frame(data, name), column).with_validation(0.1, rng=0)
+
+
+def _uniform(data: Path, name: str) -> Split:
+    """Return a split whose test items were shown at random; ratings from 4 are positives."""
+    split = Split.from_frame(_frame(data, name), "split", test="test_uniform", min_rating=4, overlap="train")
+    return split.with_validation(0.2, rng=0)
+
+
+def main(cells: Sequence[str], run: Callable[[str, Path, Path], dict[str, Any]], description: str | None) -> None:
+    """Run the cells that the command line names, each into a record of its own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cells", nargs="*", metavar="cell", help=f"without one, all that have no record: {list(cells)}")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for what a stopped cell goes on from")
+    args = parser.parse_args()
+    for cell in args.cells or cells:
+        if cell not in cells:
+            parser.error(f"there is no cell {cell!r}; choose from {', '.join(cells)}")
+        file = record(cell)
+        if file.exists() and not args.cells:
+            continue
+        started, resumed = time.perf_counter(), (args.work / cell).exists()
+        found = run(cell, args.data, args.work / cell)
+        seconds = round(time.perf_counter() - started)
+        environment = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        environment["seconds"] = None if resumed else seconds
+        write(file, {"cell": cell, "environment": environment, **found})
+        print(f"{cell}: {seconds} s, {file}")
+
+
+def record(cell: str) -> Path:
+    """Return the file that holds the figures of a cell."""
+    return RECORDS / f"{cell.replace('/', '-')}.json"
+
+
+def write(file: Path, values: Any) -> None:
+    """Write a file of JSON with numbers of six digits, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(_rounded(values), separators=(",", ":")) + "\n", encoding="utf-8")
+    temporary.replace(file)
+
+
+def _rounded(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _rounded(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_rounded(value) for value in values]
+    return float(f"{values:.6g}") if isinstance(values, float) else values

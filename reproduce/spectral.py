@@ -1,0 +1,233 @@
+"""ReSN and its rivals: what each gains in even exposure, and what it costs.
+
+A cell is a backbone on a data set under a protocol, such as als/ml-1m/common. In each, the backbone is tuned on the
+validation part without any correction. Then every method's dial is swept with three seeds, and all settings are
+measured on the validation part, to choose by, and on the test part. A cell that was stopped goes on where it was.
+
+    python reproduce/spectral.py als/movietweetings/common
+    python reproduce/spectral.py --data ../shared/data      # all cells that are not done
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import cells
+import numpy as np
+import torch
+
+from headtail import (
+    MF,
+    Interactions,
+    PopularityGroups,
+    ReSN,
+    Split,
+    Vectors,
+    audit,
+    baselines,
+    fit,
+    losses,
+    posthoc,
+    recommend,
+    vectors,
+)  # fmt: skip
+from headtail.losses import inverse_propensity
+from headtail.metrics import Metric, ndcg
+from headtail.models import ALS, LightGCN, XSimGCL
+from headtail.penalties import LogDet
+from headtail.tradeoffs import METRICS, sweep
+from headtail.training import History
+
+K, DIM, SEEDS = 20, 64, (0, 1, 2)
+RESAMPLES = 200  # of the users, for intervals
+
+SETS = ("ml-1m", "lastfm", "movietweetings")
+PROTOCOLS = ("common", "debiased")
+CELLS = [
+    *(f"als/{name}/{protocol}" for name in (*SETS, "amazon-beauty", "gowalla") for protocol in PROTOCOLS),
+    "als/coat/uniform",
+    *(
+        cell
+        for backbone in ("mf", "lightgcn", "xsimgcl")
+        for cell in (*(f"{backbone}/{name}/{p}" for name in SETS for p in PROTOCOLS), f"{backbone}/coat/uniform")
+    ),
+]
+
+TRAINED = {
+    "ReSN": (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+    "LogDet": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
+    "Zerosum": (0.0, 0.05, 0.1, 0.2, 0.4),
+    "IPS": (0.0, 0.25, 0.5, 0.75, 1.0),
+}
+SOLVED = {"ReSN": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), "IPS": (0.0, 0.1, 0.25, 0.5, 0.75)}
+POSTHOC = {
+    "shrink": (1.0, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0),
+    "log penalty": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8),
+    "tilt (entropy)": (0.0, 0.06, 0.12, 0.25, 0.5, 1.0),
+    "tilt (popularity)": (0.0, 0.2, 0.4, 0.8, 1.6),
+}
+PLAIN = {"shrink": 1.0}  # the setting that corrects nothing, where it is not 0
+
+
+class Solved:
+    """ALS, whose vectors are solved for; ReSN and IPS have a closed form there, the other penalties have none."""
+
+    dials: Mapping[str, Sequence[float]] = SOLVED | POSTHOC
+    tuned: Mapping[str, Sequence[float]] = {
+        "unobserved_weight": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+        "weight_decay": (0.001, 0.003, 0.01, 0.03, 0.1),
+    }
+
+    def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        return _accuracy(self.train(split.train, settings, "ReSN", 0.0, 0), split), settings
+
+    def train(self, train: Interactions, settings: dict[str, Any], method: str, dial: float, seed: int) -> Vectors:
+        resn = dial if method == "ReSN" else 0.0
+        weights = inverse_propensity(train.popularity, power=dial) if method == "IPS" else None
+        model = ALS(train.n_users, train.n_items, DIM, resn=resn, rng=seed, **settings)
+        model.fit(train, item_weights=weights, progress=False)
+        return vectors(model)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A backbone that gradient steps train; how many epochs is tuned with the rest."""
+
+    make: Callable[[Interactions, dict[str, Any], int], torch.nn.Module]
+    training: Mapping[str, Any]
+    tuned: Mapping[str, Sequence[float]]
+
+    dials = TRAINED | POSTHOC
+
+    def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        stop = {"validation": split.validation, "metric": ndcg, "k": K, "patience": 5, "eval_every": 2}
+        history = self._fit(split.train, settings | stop, 0)[1]
+        assert history.best_value is not None
+        return history.best_value, settings | {"epochs": history.best_epoch}
+
+    def train(self, train: Interactions, settings: dict[str, Any], method: str, dial: float, seed: int) -> Vectors:
+        changes: dict[str, Callable[[], dict[str, Any]]] = {
+            "ReSN": lambda: {"penalties": [ReSN(dial)]},
+            "LogDet": lambda: {"penalties": [LogDet(dial)]},
+            "Zerosum": lambda: {"loss": partial(losses.zerosum, share=dial)},
+            "IPS": lambda: {"item_weights": inverse_propensity(train.popularity, power=dial)},
+        }
+        return vectors(self._fit(train, settings | (changes[method]() if dial else {}), seed)[0])
+
+    def _fit(self, train: Interactions, settings: dict[str, Any], seed: int) -> tuple[torch.nn.Module, History]:
+        settings = {**self.training, **settings}
+        model = self.make(train, settings, seed)
+        return model, fit(model, train, rng=seed, progress=False, **settings)
+
+
+def _mf(train: Interactions, settings: dict[str, Any], seed: int) -> MF:
+    return MF(train.n_users, train.n_items, DIM, rng=seed)
+
+
+def _lightgcn(train: Interactions, settings: dict[str, Any], seed: int) -> LightGCN:
+    return LightGCN(train, DIM, rng=seed)
+
+
+def _xsimgcl(train: Interactions, settings: dict[str, Any], seed: int) -> XSimGCL:
+    return XSimGCL(train, DIM, contrast_weight=settings.pop("contrast_weight"), rng=seed)
+
+
+# The squared loss makes MF's scores follow the data, popularity included; the graph models have BPR, as published.
+BACKBONES: dict[str, Solved | Stepped] = {
+    "als": Solved(),
+    "mf": Stepped(
+        _mf,
+        {"loss": losses.mse, "n_negatives": 4, "batch_size": 8192, "lr": 5e-3, "epochs": 60},
+        {"weight_decay": (1e-6, 5e-6, 2e-5, 1e-4)},
+    ),
+    "lightgcn": Stepped(
+        _lightgcn,
+        {"loss": losses.bpr, "batch_size": 16_384, "lr": 1e-2, "epochs": 200},
+        {"weight_decay": (1e-7, 1e-6, 1e-5, 1e-4)},
+    ),
+    "xsimgcl": Stepped(
+        _xsimgcl,
+        {"loss": losses.bpr, "batch_size": 8192, "lr": 5e-3, "epochs": 60, "weight_decay": 1e-6},
+        {"contrast_weight": (0.01, 0.05, 0.2)},
+    ),
+}
+
+
+def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
+    """Run a cell, or go on with it; return its record."""
+    backbone, name, protocol = cell.split("/")
+    model, split = BACKBONES[backbone], cells.load(data, name, protocol)
+    tuning = _tuning(model, split, work / "tuning.json")
+    settings = max(tuning, key=lambda row: row["ndcg"])["settings"]
+
+    @cache
+    def trained(method: str, dial: float, seed: int) -> Vectors:
+        return model.train(split.train, settings, method, dial, seed)
+
+    def make(method: str, dial: float, seed: int) -> Vectors:
+        plain = trained("ReSN", 0.0, seed)
+        if dial == PLAIN.get(method, 0.0):
+            return plain
+        return _corrected(method, dial, plain, split) if method in POSTHOC else trained(method, dial, seed)
+
+    options: dict[str, Any] = {"k": K, "metrics": _metrics(split), "n_bootstrap": RESAMPLES}
+    parts = [
+        sweep(method, partial(make, method), dial, split, seeds=SEEDS, folder=work / method, **options)
+        for method, dial in model.dials.items()
+    ]
+    parts.append(sweep("most popular", lambda *_: _most_popular, ["-"], split, folder=work / "most popular", **options))
+    return {
+        "split": split.rule,
+        "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
+        "users": split.train.n_users,
+        "items": split.train.n_items,
+        "tuning": tuning,
+        "settings": settings,
+        "frontier": sum(parts[1:], start=parts[0]).to_dict(),
+    }
+
+
+def _tuning(model: Solved | Stepped, split: Split, file: Path) -> list[dict[str, Any]]:
+    """Measure the backbone on the validation part at every point of its grid; rows are kept as they come."""
+    rows: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
+    for values in list(itertools.product(*model.tuned.values()))[len(rows) :]:
+        value, settings = model.tune(split, dict(zip(model.tuned, values, strict=True)))
+        rows.append({"settings": settings, "ndcg": value})
+        cells.write(file, rows)
+    return rows
+
+
+def _accuracy(factors: Vectors, split: Split) -> float:
+    assert split.validation is not None
+    lists = recommend(factors, split.train, k=K)
+    return audit(lists, split.train, split.validation, k=K, metrics=[ndcg], n_bootstrap=0, strict=False)[f"ndcg@{K}"]
+
+
+def _corrected(method: str, dial: float, plain: Vectors, split: Split) -> Vectors:
+    queries, items = (matrix.numpy() for matrix in plain)
+    if method == "shrink":
+        return posthoc.shrink(queries, items, factor=dial)
+    if method == "log penalty":  # its strength in units of the scores' spread, as that of the tilts
+        spread = float(np.std(queries[:1000] @ items.T, axis=1).mean())
+        return posthoc.penalize_popularity(queries, items, split.train.popularity, dial * spread)
+    welfare = method.removeprefix("tilt (").removesuffix(")")
+    return posthoc.tilt(queries, items, strength=dial, k=K, seen=split.train, welfare=welfare)
+
+
+def _metrics(split: Split) -> dict[str, Metric]:
+    """Return the usual metrics, and the exposure of five groups of equal interactions, the most popular first."""
+    groups = PopularityGroups.equal_mass(split.train.popularity, n=5)
+    exposure = {f"fifth_{i + 1}": lambda top, i=i: float(groups.shares(top.slots)[i]) for i in range(5)}
+    return {metric.__name__: metric for metric in METRICS} | exposure
+
+
+def _most_popular(seen: Interactions) -> Any:
+    return baselines.most_popular(seen, K)
+
+
+if __name__ == "__main__":
+    cells.main(CELLS, run, __doc__)

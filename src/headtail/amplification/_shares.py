@@ -1,0 +1,30 @@
+"""The head's share of lists, of the data and of users' own histories."""
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from headtail.data import Interactions, PopularityGroups
+from headtail.metrics import Profiles
+from headtail.training import vectors
+from headtail.typing import Codes, Floats, Vectors
+
+
+def factors_of(made: Any, train: Interactions) -> Vectors:
+    """Return the factors of a model, or those given."""
+    if isinstance(made, nn.Module):
+        return vectors(made, interactions=train)
+    return Vectors(*made)
+
+
+def head_share(items: Codes, groups: PopularityGroups) -> float:
+    """Return the share of the filled slots of lists, shape (U, k), that the most popular group has."""
+    return float((groups.codes[items[items >= 0]] == 0).mean())
+
+
+def own_shares(train: Interactions, groups: PopularityGroups) -> Floats:
+    """Return the share of each group in each user's own history, shape (n_users, n_groups); NaN without history."""
+    counts = Profiles(train, groups).group_counts
+    with np.errstate(invalid="ignore"):
+        return np.asarray(counts / counts.sum(axis=1, keepdims=True))

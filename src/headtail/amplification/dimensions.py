@@ -1,0 +1,207 @@
+"""Amplification by dimension: the same model trained at several embedding dimensions."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headtail._checks import integer
+from headtail._progress import progress_bar
+from headtail.amplification._shares import factors_of, head_share, own_shares
+from headtail.data import Interactions, PopularityGroups
+from headtail.exceptions import InvalidInputError
+from headtail.reports import Chart, Column, Report, Result, Table, Text
+from headtail.spectral import spectrum, top_item_bound
+from headtail.training import recommend
+
+_ABOUT = """Fewer dimensions leave fewer directions beside the first one, which follows popularity, so that it makes up
+more of the scores: the *amplification effect* of a low rank (Lin et al., WSDM 2025). Where it amplifies, more of the
+recommended slots go to the head than users' own histories hold of it."""
+
+
+@dataclass(frozen=True, repr=False)
+class AmplificationByDimension(Result):
+    """What the embedding dimension does to popularity; made by :func:`by_dimension`.
+
+    Attributes
+    ----------
+    rows : tuple of dict
+        One for each dimension: ``dimension``; ``energy``, the share of sigma_1 in the sum of all squared scores;
+        ``ratio``, sigma_1 / sigma_2 (None for one dimension); ``cosine`` of the first direction with popularity;
+        ``head_share`` of the slots of the top-k lists; ``top_item_share``, users whose highest score is that of the
+        most popular item, seen or not; ``top_item_bound``, the smallest such share that the spectrum allows.
+    own_head_share : float
+        The head's share in a user's training items, mean over users: what lists that keep to it would give the head.
+    data_head_share : float
+        The head's share of the training interactions.
+    k : int
+        Length of the lists.
+    rule : str
+        What the head is.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    own_head_share: float
+    data_head_share: float
+    k: int
+    rule: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain values."""
+        return dict(vars(self)) | {"rows": list(self.rows)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return list(self.rows)
+
+    def report(self) -> Report:
+        """Return the figures as a document: three charts and a table."""
+        first, last = self.rows[0], self.rows[-1]
+        lede = (
+            f"From {first['dimension']} to {last['dimension']} dimensions the first direction goes from "
+            f"{first['energy']:.0%} to {last['energy']:.0%} of the energy, and the head from {first['head_share']:.0%} "
+            f"to {last['head_share']:.0%} of the slots; it holds {self.own_head_share:.0%} of a user's own history."
+        )
+        return Report("Amplification by dimension", [Text(_ABOUT), *self.charts(), self.table()], lede)
+
+    def charts(self) -> list[Chart]:
+        """Return the pictures: the first direction, the head's exposure, and the most popular item in first place."""
+        exposure = [row | {"history": self.own_head_share} for row in self.rows]
+        return [
+            _chart(
+                self.rows, {"energy": "energy of sigma 1", "cosine": "cosine with popularity"},
+                title="The first direction", y_label="share, cosine",
+                caption="Energy: the first direction's share in the sum of all squared scores. Cosine: how closely it "
+                "follows popularity.",
+            ),
+            _chart(
+                exposure, {"head_share": f"top-{self.k} lists", "history": "history"},
+                title="Exposure of the head", y_label="share of the head", reference=self.data_head_share,
+                caption="*History* is the head's share in a user's own training items, mean over users; the dashed "
+                "line is its share of all training interactions.",
+            ),
+            _chart(
+                self.rows, {"top_item_share": "measured", "top_item_bound": "lower bound"},
+                title="Users whose highest score is the most popular item's", y_label="share of users",
+                caption="Seen items are not left out here. The bound follows from the singular values and vectors "
+                "alone, for the worst item; at 0 it says nothing.",
+            ),
+        ]  # fmt: skip
+
+    def table(self) -> Table:
+        """Return all figures, one row a dimension."""
+        columns = [
+            Column("dimension", "Dimension", format="d"),
+            Column("energy", "Energy of sigma 1", format=".1%", note="Share in the sum of all squared scores."),
+            Column("ratio", "sigma 1 / sigma 2", format=".2f"),
+            Column("cosine", "cos(q1, popularity)", format=".3f"),
+            Column(
+                "head_share", f"Head, top {self.k}", format=".1%",
+                note=f"Share of the slots. The head holds {self.own_head_share:.1%} of a user's own history and "
+                f"{self.data_head_share:.1%} of the training interactions. {self.rule}",
+            ),
+            Column("top_item_share", "Most popular item first", format=".1%", note="Share of users, seen items kept."),
+            Column("top_item_bound", "Lower bound", format=".1%", note="What the spectrum alone makes certain."),
+        ]  # fmt: skip
+        return Table(columns, self.rows, title="By dimension")
+
+
+def _chart(rows: Sequence[dict[str, Any]], series: dict[str, str], **options: Any) -> Chart:
+    points = [
+        {"dimension": row["dimension"], "value": row[key], "of": label} for key, label in series.items() for row in rows
+    ]
+    return Chart(
+        "line", points, x="dimension", y="value", color="of", x_scale="log", x_label="embedding dimension",
+        y_format=".0%", **options,
+    )  # fmt: skip
+
+
+def by_dimension(
+    make: Callable[[int, int], Any],
+    interactions: Interactions,
+    dims: Iterable[int] = (8, 16, 32, 64, 128, 256, 512),
+    *,
+    k: int = 20,
+    groups: Callable[[Any], PopularityGroups] = PopularityGroups.by_mass,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> AmplificationByDimension:
+    """Train a model at several embedding dimensions and measure how much of it is popularity.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(dimension, seed)`` returns a trained model, Vectors or a pair of factors with one query for each user.
+    interactions : Interactions
+        What they are trained on.
+    dims : iterable of int, default (8, 16, 32, 64, 128, 256, 512)
+        Embedding dimensions, each once. The bound says something only below about 8: add 1, 2 and 4 to see it.
+    k : int, default 20
+        Length of the lists, without seen items, whose exposure is measured.
+    groups : function from popularity to PopularityGroups, default PopularityGroups.by_mass
+        What the head is: its first group.
+    seed : int, default 0
+        Given to `make` at every dimension.
+    progress : bool, optional
+        Show a progress bar; without it, only where standard error is a terminal.
+
+    Returns
+    -------
+    AmplificationByDimension
+
+    Raises
+    ------
+    InvalidInputError
+        If `dims` is empty, repeats a dimension or holds one below 1, or `k` is out of range.
+
+    References
+    ----------
+    Lin et al., WSDM 2025, the amplification effect of low rank.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import ALS
+    >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
+    >>> def make(dimension, seed):
+    ...     model = ALS(train.n_users, train.n_items, dimension, rng=seed)
+    ...     model.fit(train, sweeps=6, progress=False)
+    ...     return model
+    >>> found = by_dimension(make, train, [1, 16], k=5)
+    >>> found.rows[0]["energy"] > found.rows[1]["energy"], found.rows[0]["head_share"] > found.rows[1]["head_share"]
+    (True, True)
+    """
+    dimensions = sorted(integer("dims", dimension, low=1) for dimension in dims)
+    if not dimensions or len(set(dimensions)) < len(dimensions):
+        raise InvalidInputError(f"dims={dimensions} is empty or repeats a dimension; give each once, such as (8, 64).")
+    integer("k", k, low=1, high=interactions.n_items)
+    found = groups(interactions.popularity)
+    rows = []
+    with progress_bar("dimensions", len(dimensions), show=progress) as advance:
+        for dimension in dimensions:
+            made = factors_of(make(dimension, seed), interactions)
+            rows.append({"dimension": dimension, **_measure(made, interactions, found, k)})
+            advance(1, f"dimension {dimension}, head {rows[-1]['head_share']:.1%}")
+    return AmplificationByDimension(
+        rows=tuple(rows),
+        own_head_share=float(np.nanmean(own_shares(interactions, found)[:, 0])),
+        data_head_share=float(found.shares(interactions.popularity)[0]),
+        k=k,
+        rule=found.rule,
+    )
+
+
+def _measure(made: Any, interactions: Interactions, groups: PopularityGroups, k: int) -> dict[str, Any]:
+    popularity = interactions.popularity
+    decomposed = spectrum(*made, popularity=popularity)
+    sigma, alignment = decomposed.sigma, decomposed.alignment
+    lists = recommend(made, interactions, k=k)
+    first = recommend(made, interactions, k=1, exclude_seen=False)
+    return {
+        "energy": float(decomposed.energy[0]),
+        "ratio": float(sigma[0] / sigma[1]) if decomposed.rank > 1 else None,
+        "cosine": float(alignment[0]) if alignment is not None and decomposed.rank else None,
+        "head_share": head_share(lists.items, groups),
+        "top_item_share": float((first.items[:, 0] == popularity.argmax()).mean()),
+        "top_item_bound": top_item_bound(decomposed),
+    }

@@ -1,0 +1,252 @@
+"""Amplification in training: the singular values by epoch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from headtail._checks import generator, integer
+from headtail.amplification._shares import factors_of, head_share, own_shares
+from headtail.data import Interactions, PopularityGroups
+from headtail.exceptions import InvalidInputError
+from headtail.models.als import Descent
+from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
+from headtail.spectral import spectrum
+from headtail.training import History, recommend
+from headtail.typing import RNG
+
+_ABOUT = """Gradient descent makes large singular values grow faster than small ones. So the first direction, which
+follows popularity, is learned first, and those that tell users apart come later (Lin et al., WSDM 2025): a model whose
+training is stopped early can recommend more of the head than it would at the end."""
+
+
+class SpectrumRecorder:
+    """Callback that records the singular values, the first direction's popularity and the head's exposure by epoch.
+
+    Pass it to :func:`headtail.fit` as one of the `callbacks`, or to :meth:`headtail.models.ALS.fit` as `callback`; then
+    give the history to :func:`in_training`. The figures become part of the history's rows, under ``"spectrum"``: a run
+    that was killed and goes on from its checkpoint keeps them. Nothing of the training changes.
+
+    Parameters
+    ----------
+    train : Interactions
+        What the model is trained on.
+    every : int, default 1
+        Record every so many epochs; the first epoch is always recorded.
+    n_sigma : int, default 6
+        Singular values recorded.
+    k : int, default 20
+        Length of the lists whose exposure is measured.
+    sample : int, default 500
+        Users whose lists are made, drawn once from those with history; exposure is a mean over them.
+    groups : function from popularity to PopularityGroups, default PopularityGroups.by_mass
+        What the head is: its first group.
+    rng : seed or generator, default 0
+        Draws the sample.
+
+    Raises
+    ------
+    InvalidInputError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> from headtail import MF, fit
+    >>> from headtail.datasets import power_law
+    >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
+    >>> recorder = SpectrumRecorder(train, every=2, k=5)
+    >>> history = fit(MF(200, 80, 8, rng=0), train, epochs=4, callbacks=[recorder], rng=0)
+    >>> [row["epoch"] for row in in_training(history).rows]
+    [1, 2, 4]
+    """
+
+    def __init__(
+        self,
+        train: Interactions,
+        *,
+        every: int = 1,
+        n_sigma: int = 6,
+        k: int = 20,
+        sample: int = 500,
+        groups: Callable[[Any], PopularityGroups] = PopularityGroups.by_mass,
+        rng: RNG = 0,
+    ) -> None:
+        self.train = train
+        self.every = integer("every", every, low=1)
+        self.n_sigma = integer("n_sigma", n_sigma, low=1)
+        self.k = integer("k", k, low=1, high=train.n_items)
+        self.groups = groups(train.popularity)
+        active = np.flatnonzero(train.activity)
+        chosen = generator(rng).choice(active, min(integer("sample", sample, low=1), len(active)), replace=False)
+        self._users = train.user_ids[np.sort(chosen)]
+        self._own = float(own_shares(train, self.groups)[chosen, 0].mean())
+
+    def __call__(self, model: nn.Module, row: dict[str, Any]) -> None:
+        """Add ``row["spectrum"]``, if it is the turn of this epoch."""
+        epoch = row[_step(row)]
+        if epoch > 1 and epoch % self.every:
+            return
+        made = factors_of(model, self.train)
+        found = spectrum(*made, popularity=self.train.popularity)
+        lists = recommend(made, self.train, users=self._users, k=self.k)
+        row["spectrum"] = {
+            "sigma": found.sigma[: self.n_sigma].tolist(),
+            "energy": float(found.energy[0]),
+            "cosine": float(found.alignment[0]) if found.alignment is not None and found.rank else None,
+            "head_share": head_share(lists.items, self.groups),
+            "own_head_share": self._own,
+            "k": self.k,
+        }
+
+
+def _step(row: dict[str, Any]) -> str:
+    return "epoch" if "epoch" in row else "sweep"
+
+
+@dataclass(frozen=True, repr=False)
+class AmplificationInTraining(Result):
+    """How popularity is learned before everything else; made by :func:`in_training`.
+
+    Attributes
+    ----------
+    rows : tuple of dict
+        One for each recorded epoch: ``epoch`` (``sweep`` of ALS), ``sigma`` (list, descending), ``energy`` of sigma_1
+        in the sum of all squared scores, ``cosine`` of the first direction with popularity, ``head_share`` of the slots
+        of the sampled users' lists, and the validation metric where the history has one.
+    own_head_share : float
+        The head's share in the sampled users' own training items.
+    k : int
+        Length of the lists.
+    metric : str or None
+        Name of the validation metric.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    own_head_share: float
+    k: int
+    metric: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain values."""
+        return dict(vars(self)) | {"rows": list(self.rows)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return list(self.rows)
+
+    def report(self) -> Report:
+        """Return the course of training as a document: charts and one row a recorded epoch."""
+        step, last = _step(self.rows[0]), self.rows[-1]
+        most = max(self.rows, key=lambda row: row["head_share"])
+        lede = (
+            f"The head gets most of the slots after {step} {most[step]}, {most['head_share']:.0%}, and "
+            f"{last['head_share']:.0%} after {step} {last[step]}, the last; it holds {self.own_head_share:.0%} of the "
+            f"same users' own history."
+        )
+        blocks: list[Block] = [Text(_ABOUT), *self.charts(), self.table()]
+        return Report("Amplification in training", blocks, lede)
+
+    def charts(self) -> list[Chart]:
+        """Return the pictures: singular values, the first direction, exposure, and the validation metric if any."""
+        sigma = [
+            {"x": row[_step(row)], "value": value, "of": f"sigma {i + 1}"}
+            for i in range(len(self.rows[0]["sigma"]))
+            for row in self.rows
+            if (value := row["sigma"][i]) > 0
+        ]
+        first = [
+            {"x": row[_step(row)], "value": row[key], "of": label}
+            for key, label in (("energy", "energy of sigma 1"), ("cosine", "cosine with popularity"))
+            for row in self.rows
+        ]
+        exposure = [
+            {"x": row[_step(row)], "value": value, "of": label}
+            for row in self.rows
+            for label, value in ((f"top-{self.k} lists", row["head_share"]), ("history", self.own_head_share))
+        ]
+        charts = [
+            self._chart(sigma, "Singular values", "singular value", "On a log scale.", y_scale="log"),
+            self._chart(
+                first, "The first direction", "share, cosine",
+                "Energy: the first direction's share in the sum of all squared scores. Cosine: how closely it follows "
+                "popularity.", y_format=".0%",
+            ),
+            self._chart(
+                exposure, "Exposure of the head", "share of the head",
+                "*History* is the head's share in the same users' own training items.", y_format=".0%",
+            ),
+        ]  # fmt: skip
+        if self.metric is not None:
+            accuracy = [{"x": row[_step(row)], "value": row[self.metric], "of": self.metric} for row in self.rows]
+            accuracy = [row for row in accuracy if row["value"] is not None]
+            if accuracy:
+                charts.append(self._chart(accuracy, f"Validation {self.metric}", self.metric, ""))
+        return charts
+
+    def _chart(self, rows: list[dict[str, Any]], title: str, y_label: str, caption: str, **options: Any) -> Chart:
+        return Chart(
+            "line", rows, x="x", y="value", color="of", x_label=_step(self.rows[0]), y_label=y_label, title=title,
+            caption=caption, **options,
+        )  # fmt: skip
+
+    def table(self) -> Table:
+        """Return the figures, one row a recorded epoch."""
+        step = _step(self.rows[0])
+        rows = [
+            {key: value for key, value in row.items() if key != "sigma"}
+            | {f"sigma_{i + 1}": value for i, value in enumerate(row["sigma"][:2])}
+            for row in self.rows
+        ]
+        columns = [
+            Column(step, step.capitalize(), format="d"),
+            Column("sigma_1", "sigma 1", format=".4g"),
+            Column("sigma_2", "sigma 2", format=".4g"),
+            Column("energy", "Energy of sigma 1", format=".1%", note="Share in the sum of all squared scores."),
+            Column("cosine", "cos(q1, popularity)", format=".3f"),
+            Column("head_share", f"Head, top {self.k}", format=".1%", note="Share of the sampled users' slots."),
+            *([] if self.metric is None else [Column(self.metric, f"Validation {self.metric}", format=".4f")]),
+        ]
+        return Table(columns, rows, title=f"By {step}")
+
+
+def in_training(history: History | Descent) -> AmplificationInTraining:
+    """Return what a :class:`SpectrumRecorder` recorded, as a result with charts.
+
+    Parameters
+    ----------
+    history : History or Descent
+        Of a run with the recorder among its callbacks.
+
+    Raises
+    ------
+    InvalidInputError
+        If no epoch was recorded.
+
+    References
+    ----------
+    Lin et al., WSDM 2025, the amplification effect in training; Arora et al., Implicit regularization in deep matrix
+    factorization, NeurIPS 2019 (why large singular values grow faster).
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import ALS
+    >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
+    >>> descent = ALS(200, 80, 8, rng=0).fit(train, sweeps=3, callback=SpectrumRecorder(train, k=5))
+    >>> [len(row["sigma"]) for row in in_training(descent).rows]
+    [6, 6, 6]
+    """
+    metric = getattr(history, "metric", None)
+    recorded = [row for row in history.rows if "spectrum" in row]
+    if not recorded:
+        raise InvalidInputError("the history holds no spectrum; train with callbacks=[SpectrumRecorder(train)].")
+    about = {"k", "own_head_share"}
+    rows = [
+        {_step(row): row[_step(row)]}
+        | {key: value for key, value in row["spectrum"].items() if key not in about}
+        | ({} if metric is None else {metric: row[metric]})
+        for row in recorded
+    ]
+    last = recorded[-1]["spectrum"]
+    return AmplificationInTraining(tuple(rows), last["own_head_share"], last["k"], metric)

@@ -1,0 +1,208 @@
+"""What steering through neurons has to beat: edits of the same vectors that know less, or need no autoencoder."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import choice, generator, number
+from headtail.exceptions import InvalidInputError
+from headtail.sae.autoencoder import TopKSAE
+from headtail.sae.neurons import Neurons
+from headtail.sae.steering import Steered, Steering, steering_weights
+from headtail.sae.synthetic import Contrast
+from headtail.typing import RNG
+
+
+def steer_random(
+    model: nn.Module, sae: TopKSAE, neurons: Neurons, alpha: float, *, rng: RNG = 0, layer: str = "query", **edit: Any
+) -> Steered:
+    """Return a model of which random neurons are pushed as hard as :func:`~headtail.sae.steer` pushes the chosen ones.
+
+    The pushes of the rule "v2" are dealt out to neurons drawn without replacement.
+
+    Parameters
+    ----------
+    model, sae, neurons, layer
+        As for :func:`~headtail.sae.steer`.
+    alpha : float
+        Both alphas.
+    rng : seed or generator, default 0
+        Draws the neurons.
+    **edit
+        More arguments of :class:`~headtail.sae.Steering`.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> from headtail.sae import contrast, find_neurons
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model, sae = MF(200, 50, 4, rng=0), TopKSAE(d_in=4, expansion=4, k=3, rng=0)
+    >>> neurons = find_neurons(sae, contrast(model, train), train)
+    >>> steer_random(model, sae, neurons, 1.0).n_users
+    200
+    """
+    alpha = number("alpha", alpha)
+    weights = steering_weights(neurons.select(), alpha_popular=alpha, alpha_niche=alpha)
+    shift = torch.zeros(sae.n_neurons)
+    places = generator(rng).permutation(sae.n_neurons)[: len(weights)]
+    shift[torch.from_numpy(places)] = torch.from_numpy(weights).float()
+    return Steered(model, Steering(sae, shift, **edit), layer)
+
+
+class Noise(nn.Module):
+    """Normal noise on the pre-activations of an autoencoder, the error passed through.
+
+    Drawn anew from the same seed at every call: the i-th vector of a batch always meets the same noise.
+
+    Parameters
+    ----------
+    sae : TopKSAE
+    scale : Tensor of shape (N,)
+        Standard deviation of the noise of each neuron.
+    seed : int, default 0
+
+    Examples
+    --------
+    >>> sae, x = TopKSAE(d_in=4, expansion=2, k=3, rng=0), torch.ones(5, 4)
+    >>> torch.equal(Noise(sae, torch.zeros(8))(x), x)
+    True
+    """
+
+    scale: Tensor
+
+    def __init__(self, sae: TopKSAE, scale: Tensor, seed: int = 0) -> None:
+        super().__init__()
+        self.sae, self.d_in, self.seed = sae, sae.d_in, seed
+        self.register_buffer("scale", scale.detach().to(sae.encoder))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the disturbed vectors, (..., d) as given."""
+        pre = self.sae.pre_activations(x)
+        source = torch.Generator(x.device).manual_seed(self.seed)
+        noise = torch.randn(pre.shape, generator=source, device=x.device, dtype=pre.dtype)
+        disturbed = self.sae.select(pre + self.scale * noise)
+        return x + (self.sae.decode(disturbed) - self.sae.decode(self.sae.select(pre)))
+
+
+def steer_noise(
+    model: nn.Module, sae: TopKSAE, neurons: Neurons, alpha: float, *, rng: RNG = 0, layer: str = "query"
+) -> Steered:
+    """Return a model with normal noise on the pre-activations: `alpha` standard deviations of each neuron.
+
+    Parameters
+    ----------
+    model, sae, neurons, layer
+        As for :func:`~headtail.sae.steer`.
+    alpha : float
+        At least 0.
+    rng : seed or generator, default 0
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> from headtail.sae import contrast, find_neurons
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model, sae = MF(200, 50, 4, rng=0), TopKSAE(d_in=4, expansion=4, k=3, rng=0)
+    >>> noisy = steer_noise(model, sae, find_neurons(sae, contrast(model, train), train), 0.0)
+    >>> torch.equal(noisy(torch.arange(200)).queries, model(torch.arange(200)).queries)
+    True
+    """
+    alpha = number("alpha", alpha, low=0)
+    scale = torch.zeros(sae.n_neurons)
+    scale[torch.from_numpy(neurons.index)] = torch.from_numpy(alpha * neurons.std).float()
+    return Steered(model, Noise(sae, scale, int(generator(rng).integers(2**31))), layer)
+
+
+class Direction(nn.Module):
+    """An edit along one direction c of length 1: ``x - amount c`` ("shift") or ``x - amount (x . c - level) c``.
+
+    Parameters
+    ----------
+    direction : Tensor of shape (d,)
+        Brought to length 1.
+    amount : float
+    mode : {"shift", "project"}, default "shift"
+    level : float, default 0
+        Where "project" leaves a vector alone; with amount 1 all vectors come to lie there.
+
+    Raises
+    ------
+    InvalidInputError
+        If the direction is zero or not finite.
+
+    Examples
+    --------
+    >>> Direction(torch.tensor([2.0, 0.0]), 0.5, mode="project")(torch.tensor([[4.0, 1.0]]))
+    tensor([[2., 1.]])
+    """
+
+    direction: Tensor
+    amount: Tensor
+
+    def __init__(
+        self, direction: Tensor, amount: float, mode: Literal["shift", "project"] = "shift", *, level: float = 0.0
+    ) -> None:
+        super().__init__()
+        length = torch.linalg.vector_norm(direction)
+        if direction.ndim != 1 or not torch.isfinite(length) or length == 0:
+            raise InvalidInputError(
+                f"direction has shape {tuple(direction.shape)} and length {float(length)}; give a vector that is not 0."
+            )
+        self.mode, self.level, self.d_in = choice("mode", mode, ("shift", "project")), level, len(direction)
+        self.register_buffer("direction", direction / length)
+        self.register_buffer("amount", direction.new_tensor(number("amount", amount)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the edited vectors, (..., d) as given."""
+        if self.mode == "shift":
+            return x - self.amount * self.direction
+        return x - self.amount * ((x @ self.direction)[..., None] - self.level) * self.direction
+
+
+def steer_direction(
+    model: nn.Module,
+    contrast: Contrast,
+    amount: float,
+    mode: Literal["shift", "project"] = "shift",
+    *,
+    layer: str = "query",
+) -> Steered:
+    """Return a model steered against one dense direction of popularity, without any autoencoder.
+
+    The direction c is the difference of the mean vectors of users of popular and of niche tastes.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any; it is not changed.
+    contrast : Contrast
+        Of the layer's vectors.
+    amount : float
+        0 changes nothing. With "shift", in standard deviations of the real users along c: the same for everybody. With
+        "project", the share of each vector's own part along c that is taken away.
+    mode : {"shift", "project"}, default "shift"
+    layer : str, default "query"
+
+    Notes
+    -----
+    The idea of steering by a difference of means is SPREE's (arXiv 2604.01036).
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> from headtail.sae import contrast
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = MF(200, 50, 4, rng=0)
+    >>> steer_direction(model, contrast(model, train), 0.5)(torch.arange(3)).queries.shape
+    torch.Size([3, 4])
+    """
+    direction = contrast.popular.mean(dim=0) - contrast.niche.mean(dim=0)
+    if mode == "shift":
+        along = contrast.real @ (direction / torch.linalg.vector_norm(direction).clamp_min(1e-30))
+        amount = number("amount", amount) * float(np.std(along.double().numpy(), ddof=1))
+    return Steered(model, Direction(direction, amount, mode), layer)

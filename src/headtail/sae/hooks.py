@@ -1,0 +1,285 @@
+"""Reading and editing the vectors inside a model, whichever ``torch.nn.Module`` it is."""
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail import _files
+from headtail._checks import shown
+from headtail._progress import progress_bar
+from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.training.ranking import device_of
+from headtail.typing import Array
+
+Position: TypeAlias = Literal["last", "all"] | Callable[[Tensor, Any], Tensor]
+
+
+def activations(
+    model: nn.Module,
+    batches: Iterable[Any],
+    layer: str = "query",
+    *,
+    position: Position = "last",
+    output: int | str = 0,
+    path: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> Any:
+    """Return the vectors that a layer puts out, in evaluation mode and without gradients.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any; it is called on each batch, and left as it was.
+    batches : iterable
+        What the model takes: a tensor, a tuple of positional or a dict of keyword arguments. For a model of headtail,
+        :func:`headtail.training.inputs` yields them.
+    layer : str, default "query"
+        Path of a sub-module as in ``model.named_modules()``, such as ``"encoder.layers.1"``; ``""`` is the model.
+    position : {"last", "all"} or callable, default "last"
+        Which vectors of an output (B, L, d): the last position of each sequence, or all of them, one under the other.
+        A callable gets the output and the batch and returns the vectors (n, d), such as those that are no padding.
+        An output (B, d) is taken whole.
+    output : int or str, default 0
+        Which one of a tuple or mapping, where the layer puts out several: a recurrent layer's states are 0.
+    path : path, optional
+        Write the vectors to this ``.npy`` file while they come, and return it mapped into memory, for more than fit.
+    progress : bool, optional
+        Show a progress bar on standard error; without it, only where that is a terminal.
+
+    Returns
+    -------
+    Tensor of shape (n, d), or numpy.memmap with `path`
+        On the CPU.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is no such layer.
+    InvalidInputError
+        If the layer was not called or puts out something other than vectors, there is no batch, or a vector holds
+        values that are not finite.
+
+    Examples
+    --------
+    >>> from headtail.models import MF
+    >>> model = MF(n_users=5, n_items=6, embedding_dim=3, rng=0)
+    >>> activations(model, [torch.tensor([0, 1]), torch.tensor([4])]).shape
+    torch.Size([3, 3])
+    """
+    blocks = _blocks(model, batches, layer, position, output, progress)
+    if path is not None:
+        return _write(blocks, Path(path))
+    found = list(blocks)
+    if not found:
+        raise InvalidInputError("batches is empty; give at least one batch that the model takes.")
+    return torch.cat(found)
+
+
+def _blocks(
+    model: nn.Module, batches: Iterable[Any], layer: str, position: Position, output: int | str, progress: bool | None
+) -> Iterator[Tensor]:
+    module = submodule(model, layer)
+    device = device_of(model, None)
+    if not callable(position) and position not in ("last", "all"):
+        raise InvalidInputError(f"position={position!r} is not known. Give 'last', 'all' or a callable.")
+    total = len(batches) if isinstance(batches, Sized) else 0
+    caught: list[Tensor] = []
+    handle = module.register_forward_hook(lambda _module, _args, out: caught.append(vectors_in(out, layer, output)))
+    was_training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        with progress_bar("activations", total, show=progress if total else False) as step:
+            for batch in batches:
+                caught.clear()
+                with torch.no_grad():
+                    _call(model, batch, device)
+                if not caught:
+                    raise InvalidInputError(f"layer={layer!r} was not called for this batch; choose one that is used.")
+                block = _positions(caught[-1], batch, position, layer)
+                if not torch.isfinite(block).all():
+                    raise InvalidInputError(
+                        f"layer={layer!r} puts out values that are NaN or infinite; check that training converged, and "
+                        f"that padding is left out."
+                    )
+                yield block.detach().cpu()
+                step(1, "")
+    finally:
+        handle.remove()
+        for part in was_training:
+            part.training = True
+
+
+def _call(model: nn.Module, batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Mapping):
+        return model(**{name: _to(value, device) for name, value in batch.items()})
+    if isinstance(batch, (tuple, list)):
+        return model(*(_to(value, device) for value in batch))
+    return model(_to(batch, device))
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _positions(out: Tensor, batch: Any, position: Position, layer: str) -> Tensor:
+    if callable(position):
+        chosen = position(out, batch)
+        if not isinstance(chosen, Tensor) or chosen.ndim != 2:
+            raise InvalidInputError(f"position returned {_described(chosen)}; return a tensor of vectors (n, d).")
+        return chosen
+    if out.ndim == 2:
+        return out
+    if out.ndim == 3:
+        return out[:, -1] if position == "last" else out.flatten(0, 1)
+    raise InvalidInputError(
+        f"layer={layer!r} puts out {_described(out)}, neither (B, d) nor (B, L, d); say with a callable as position "
+        f"which vectors are meant."
+    )
+
+
+def _write(blocks: Iterator[Tensor], path: Path) -> Array:
+    """Write blocks under one another as a .npy file whose header gets its length when all are there."""
+    if path.suffix != ".npy":
+        raise InvalidInputError(f"path={str(path)!r} does not end in .npy, the format that is written.")
+    with _files.atomic_file(path) as temporary, temporary.open("wb") as file:
+        rows, width = 0, 0
+
+        def header() -> None:
+            described = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+            np.lib.format.write_array_header_1_0(file, described)  # leaves room for the number of rows to grow
+
+        for block in blocks:
+            if not rows:
+                width = block.shape[1]
+                header()
+            rows += len(block)
+            file.write(np.ascontiguousarray(block.float().numpy(), dtype="<f4").data)
+        if not rows:
+            raise InvalidInputError("batches is empty; give at least one batch that the model takes.")
+        file.seek(0)
+        header()
+    mapped: Array = np.load(path, mmap_mode="r")
+    return mapped
+
+
+@contextmanager
+def attach(
+    model: nn.Module, edit: Callable[[Tensor], Tensor], layer: str = "query", *, output: int | str = 0
+) -> Iterator[nn.Module]:
+    """Pass what a layer puts out through `edit` while the block runs; afterwards the model is as it was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any; it is not copied.
+    edit : callable
+        From vectors (..., d) to vectors of the same shape: an autoencoder (its reconstruction then takes the place of
+        the vectors), a :class:`~headtail.sae.Steering` (which passes on what the autoencoder misses), or a function.
+    layer : str, default "query"
+        Path of a sub-module, as in :func:`activations`.
+    output : int or str, default 0
+        Which one of a tuple or mapping is edited; the others pass.
+
+    Yields
+    ------
+    torch.nn.Module
+        The model.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is no such layer.
+    InvalidInputError
+        When the model is called: if the layer puts out something other than vectors, or of another width.
+
+    Examples
+    --------
+    >>> from headtail.models import MF
+    >>> model, users = MF(n_users=5, n_items=6, embedding_dim=3, rng=0), torch.arange(5)
+    >>> with attach(model, lambda x: 2 * x):
+    ...     doubled = model(users).queries
+    >>> torch.equal(doubled, 2 * model(users).queries)
+    True
+    """
+    handle = hook(model, edit, layer, output=output)
+    try:
+        yield model
+    finally:
+        handle.remove()
+
+
+def hook(model: nn.Module, edit: Callable[[Tensor], Tensor], layer: str, *, output: int | str = 0) -> Any:
+    """Register the edit on a layer and return the handle that removes it."""
+    module = submodule(model, layer)
+    width = getattr(edit, "d_in", None)
+
+    def replace(_module: nn.Module, _args: Any, out: Any) -> Any:
+        x = vectors_in(out, layer, output, width)
+        edited = edit(x)
+        if edited.shape != x.shape:
+            raise InvalidInputError(f"the edit of {layer!r} made {tuple(edited.shape)} of {tuple(x.shape)}; keep it.")
+        return _with(out, edited, output)
+
+    return module.register_forward_hook(replace)
+
+
+def submodule(model: nn.Module, layer: str) -> nn.Module:
+    """Return a sub-module by its path, or say which paths are most like it."""
+    known = dict(model.named_modules())
+    if layer in known:
+        found: nn.Module = known[layer]
+        return found
+    names = [name for name in known if name]
+    close = difflib.get_close_matches(layer, names, n=5, cutoff=0.0)
+    listed = f"The nearest of {len(names)}: {shown(close)}." if close else "It has no sub-modules; use layer=''."
+    raise MissingColumnError(f"{type(model).__name__} has no layer {layer!r}. {listed}")
+
+
+def vectors_in(out: Any, layer: str, output: int | str = 0, width: int | None = None) -> Tensor:
+    """Return the vectors in what a layer puts out, or say why there are none."""
+    found = out
+    if not isinstance(out, Tensor):
+        try:
+            found = list(out.values())[output] if isinstance(out, Mapping) and isinstance(output, int) else out[output]
+        except (TypeError, LookupError):
+            raise InvalidInputError(
+                f"layer={layer!r} puts out {_described(out)}, which has no output={output!r}. Choose another layer, or "
+                f"name the output."
+            ) from None
+    if not isinstance(found, Tensor) or found.ndim < 2 or not found.is_floating_point():
+        raise InvalidInputError(
+            f"layer={layer!r} puts out {_described(found)}; give a layer that puts out vectors (B, d) or (B, L, d)."
+        )
+    if width is not None and found.shape[-1] != width:
+        raise InvalidInputError(
+            f"layer={layer!r} puts out vectors of {found.shape[-1]} numbers and the autoencoder takes {width}; attach "
+            f"it where it was trained."
+        )
+    return found
+
+
+def _with(out: Any, new: Tensor, output: int | str) -> Any:
+    """Return the layer's output with one of its parts replaced."""
+    if isinstance(out, Tensor):
+        return new
+    if isinstance(out, Mapping):
+        key = list(out)[output] if isinstance(output, int) else output
+        changed: Any = type(out)(out)  # type: ignore[call-arg]
+        changed[key] = new
+        return changed
+    parts = list(out)
+    parts[output] = new  # type: ignore[index]
+    return type(out)(*parts) if hasattr(out, "_fields") else type(out)(parts)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,383 @@
+"""Neurons of an autoencoder: which of them answer to popular and to niche tastes, and what they do to scores."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headtail._checks import choice, generator, integer, number
+from headtail._stats import Z95
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.reports import Report, Result, Section
+from headtail.sae.autoencoder import TopKSAE
+from headtail.sae.synthetic import Contrast
+from headtail.training.ranking import recommend
+from headtail.typing import RNG, Floats
+
+_ROWS = 4096  # users in a block: 64 MiB of pre-activations for 4,096 neurons
+_GROUPS = 256  # groups of users that the bootstrap draws
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What neurons were found with."""
+
+    sae: TopKSAE
+    contrast: Contrast
+    interactions: Interactions | None
+
+    def blocks(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield blocks of rows of vectors, as the autoencoder takes them."""
+        for start in range(0, len(x), _ROWS):
+            yield slice(start, start + _ROWS), x[start : start + _ROWS].to(self.sae.encoder)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Neurons(Result):
+    """A table of neurons; made by :func:`find_neurons`, narrowed by :meth:`select`.
+
+    Attributes
+    ----------
+    index : int64 array of shape (n,)
+        Which neurons of the autoencoder.
+    cohens_d : float array of shape (n,)
+        Mean pre-activation of users of popular tastes less that of users of niche ones, over the pooled standard
+        deviation. Above 0: a popularity neuron; below 0: a niche one. NaN for a neuron that never changes.
+    low, high : float arrays of shape (n,)
+        95% interval of it (bootstrap); NaN if that was left out.
+    std, std_popular, std_niche : float arrays of shape (n,)
+        Standard deviation of the pre-activation over the real users, those of popular and those of niche tastes.
+    firing_rate : float array of shape (n,)
+        Share of the real users for whom the neuron is among the active ones, 0 to 1.
+    mean_activation : float array of shape (n,)
+        Mean activation of the real users for whom it is; 0 if none.
+    correlation : float array of shape (n,)
+        Of a real user's pre-activation with the mean log popularity of what is recommended to the user, -1 to 1; NaN
+        where the item vectors are not known.
+    effect : float array of shape (n,)
+        What a push does: mean change of that log popularity when the pre-activation rises by one `std`; 0.1 means 10%
+        more popular items. NaN until :meth:`with_effects`.
+    changed : float array of shape (n,)
+        Share of the recommendations that the same push replaces, 0 to 1.
+    n_neurons : int
+        Neurons of the autoencoder.
+    k : int
+        Length of the lists behind correlation and effect.
+    source : Source
+        Autoencoder, contrast and interactions, for what is worked out on demand.
+    """
+
+    index: NDArray[np.int64]
+    cohens_d: Floats
+    low: Floats
+    high: Floats
+    std: Floats
+    std_popular: Floats
+    std_niche: Floats
+    firing_rate: Floats
+    mean_activation: Floats
+    correlation: Floats
+    effect: Floats
+    changed: Floats
+    n_neurons: int
+    k: int
+    source: Source = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def select(
+        self,
+        *,
+        min_d: float | None = None,
+        top: int | None = None,
+        by: Literal["cohens_d", "effect"] = "cohens_d",
+        sign: Literal["both", "popular", "niche"] = "both",
+        min_rate: float | None = None,
+    ) -> Self:
+        """Return the part of the table that meets all conditions, the strongest neuron first.
+
+        Parameters
+        ----------
+        min_d : float, optional
+            Neurons with ``|cohens_d|`` of at least this.
+        top : int, optional
+            At most so many.
+        by : {"cohens_d", "effect"}, default "cohens_d"
+            What strength is: ``|d|``, or the measured effect of a push, of those neurons whose effect has the sign of
+            their d.
+        sign : {"both", "popular", "niche"}, default "both"
+        min_rate : float, optional
+            Neurons that fire for at least this share of the real users.
+
+        Raises
+        ------
+        InvalidInputError
+            If no neuron is left, or effects were not measured.
+        """
+        choice("by", by, ("cohens_d", "effect"))
+        choice("sign", sign, ("both", "popular", "niche"))
+        keep = ~np.isnan(self.cohens_d)
+        if min_d is not None:
+            keep &= np.abs(self.cohens_d) >= number("min_d", min_d, low=0)
+        if sign != "both":
+            keep &= (self.cohens_d > 0) == (sign == "popular")
+        if min_rate is not None:
+            keep &= self.firing_rate >= number("min_rate", min_rate, low=0, high=1)
+        strength = np.abs(self.cohens_d)
+        if by == "effect":
+            if np.isnan(self.effect).all():
+                raise InvalidInputError("by='effect' needs measured effects; call with_effects() first.")
+            strength = np.nan_to_num(self.effect * np.sign(self.cohens_d))
+            keep &= strength > 0
+        places = np.flatnonzero(keep)
+        places = places[np.argsort(-strength[places], kind="stable")][: None if top is None else integer("top", top)]
+        if not len(places):
+            raise InvalidInputError(
+                f"none of {len(self)} neurons is left with min_d={min_d}, top={top}, sign={sign!r}, "
+                f"min_rate={min_rate}; the largest |d| is {np.nanmax(np.abs(self.cohens_d), initial=0):.3g}."
+            )
+        return self._at(places)
+
+    def _at(self, places: NDArray[np.int64]) -> Self:
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept: dict[str, Any] = {name: v[places] for name, v in columns.items() if isinstance(v, np.ndarray)}
+        return replace(self, **kept)
+
+    def with_effects(self, *, n_users: int = 256, rng: RNG = 0, progress: bool | None = None) -> Self:
+        """Return the same table with the effect of a push measured for every neuron.
+
+        Each neuron alone is pushed by one standard deviation for a sample of the real users, and their lists are made
+        again.
+
+        Parameters
+        ----------
+        n_users : int, default 256
+            Size of the sample.
+        rng : seed or generator, default 0
+            Draws it.
+        progress : bool, optional
+            Show a progress bar; without it, only where standard error is a terminal.
+
+        Raises
+        ------
+        InvalidInputError
+            If item vectors, users or interactions are not known.
+        """
+        from headtail.sae.effects import effects_of
+
+        effect, changed = effects_of(
+            self.source, self.index, self.std, k=self.k, n_users=n_users, rng=rng, progress=progress
+        )
+        return replace(self, effect=effect, changed=changed)
+
+    def card(self, neuron: int) -> Section:
+        """Return the portrait of one neuron: its figures, whom and what it answers to, and what it does to scores.
+
+        Parameters
+        ----------
+        neuron : int
+            Its number in the autoencoder, one of `index`.
+        """
+        from headtail.sae.cards import card
+
+        return card(self, neuron)
+
+    def report(self, cards: int = 3) -> Report:
+        """Return an overview and the cards of the strongest popularity and niche neurons, `cards` of each."""
+        from headtail.sae.cards import page
+
+        return page(self, cards)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as lists."""
+        return {"kind": "neurons", "n_neurons": self.n_neurons, "k": self.k, "neurons": self._rows()}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns = {"neuron" if n == "index" else n: v.tolist() for n, v in columns.items() if isinstance(v, np.ndarray)}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def find_neurons(
+    sae: TopKSAE,
+    contrast: Contrast,
+    interactions: Interactions | None = None,
+    *,
+    k: int = 10,
+    n_bootstrap: int = 200,
+    rng: RNG = 0,
+) -> Neurons:
+    """Score every neuron of an autoencoder by how differently it answers to popular and to niche tastes.
+
+    Pre-activations are linear in the vectors, so that their means and variances follow from the mean and the covariance
+    of the vectors: nothing of users times neurons is held, and whatever the number of users, the time is that of one
+    pass. Intervals are ``d +- 1.96 s``, s the standard deviation of d over bootstrap resamples of 256 random groups of
+    each side's users (of the users themselves where there are fewer).
+
+    Parameters
+    ----------
+    sae : TopKSAE
+        Trained on vectors of the same layer.
+    contrast : Contrast
+        Vectors of users of popular and of niche tastes, and of real users; see :func:`~headtail.sae.contrast`.
+    interactions : Interactions, optional
+        Training interactions, for what is said of recommendations, and for the items' titles.
+    k : int, default 10
+        Length of the lists that are looked at.
+    n_bootstrap : int, default 200
+        Resamples; 0 leaves the intervals out.
+    rng : seed or generator, default 0
+        Draws them.
+
+    Returns
+    -------
+    Neurons
+        In the order of the autoencoder.
+
+    Raises
+    ------
+    InvalidInputError
+        If the vectors are of another width than the autoencoder's, or all the same.
+
+    References
+    ----------
+    Ahmadov and Mansoury, RecSys 2025, section 3 (Cohen's d of pre-activations); the intervals, the correlation and the
+    effects are ours.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> from headtail.sae import contrast
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> sae = TopKSAE(d_in=4, expansion=4, k=3, rng=0)
+    >>> neurons = find_neurons(sae, contrast(MF(200, 50, 4, rng=0), train), train)
+    >>> len(neurons), len(neurons.select(top=5))
+    (16, 5)
+    """
+    if contrast.real.shape[1] != sae.d_in:
+        raise InvalidInputError(
+            f"the vectors have {contrast.real.shape[1]} numbers and the autoencoder takes {sae.d_in}; take them where "
+            f"it was trained."
+        )
+    integer("n_bootstrap", n_bootstrap)
+    source = Source(sae, contrast, interactions)
+    random = generator(rng)
+    encoder = sae.encoder.detach().cpu().double().numpy()
+    center = contrast.real.double().mean(dim=0)
+    groups = [_grouped(x, center, random) for x in (contrast.popular, contrast.niche, contrast.real)]
+    popular, niche, _ = groups
+    whole = [sums.total() for sums in groups]
+    if np.trace(whole[2].second) <= 1e-12 * len(contrast.real) * float(center @ center):
+        raise InvalidInputError("all real users have the same vector, so that no neuron can tell them apart.")
+    std_popular, std_niche, std = (np.sqrt(sums.variances(encoder)) for sums in whole)
+    d = _cohens_d(whole[0], whole[1], encoder)
+    margin = np.full_like(d, np.nan)
+    if n_bootstrap:
+        resampled = [_cohens_d(popular.resample(random), niche.resample(random), encoder) for _ in range(n_bootstrap)]
+        margin = Z95 * np.std(resampled, axis=0, ddof=1)
+    rate, mean = _firing(source)
+    unknown = np.full_like(d, np.nan)
+    return Neurons(
+        index=np.arange(sae.n_neurons),
+        cohens_d=d,
+        low=d - margin,
+        high=d + margin,
+        std=std,
+        std_popular=std_popular,
+        std_niche=std_niche,
+        firing_rate=rate,
+        mean_activation=mean,
+        correlation=_correlation(source, encoder, std, k),
+        effect=unknown,
+        changed=unknown,
+        n_neurons=sae.n_neurons,
+        k=k,
+        source=source,
+    )
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums over users: how many (n), of the vectors (d), and of their outer products (d, d); or such sums by group."""
+
+    n: Floats
+    first: Floats
+    second: Floats
+
+    def total(self) -> "_Moments":
+        return _Moments(self.n.sum(axis=0), self.first.sum(axis=0), self.second.sum(axis=0))
+
+    def resample(self, random: np.random.Generator) -> "_Moments":
+        """Return the sums over as many groups as there are, drawn with replacement."""
+        groups = len(self.n)
+        weights = random.multinomial(groups, np.full(groups, 1 / groups)).astype(np.float64)
+        return _Moments(weights @ self.n, weights @ self.first, np.tensordot(weights, self.second, axes=1))
+
+    def variances(self, encoder: Floats) -> Floats:
+        """Return the variance of each neuron's pre-activation, n - 1 in the denominator."""
+        mean = self.first / self.n
+        covariance = (self.second - self.n * np.outer(mean, mean)) / (self.n - 1)
+        variances: Floats = np.einsum("nd,nd->n", encoder @ covariance, encoder)
+        return np.maximum(variances, 0.0)
+
+
+def _grouped(x: Tensor, center: Tensor, random: np.random.Generator) -> _Moments:
+    """Return the sums over random groups of users, with `center` taken off against cancellation."""
+    sums: dict[str, list[Any]] = {"n": [], "first": [], "second": []}
+    for part in np.array_split(random.permutation(len(x)), min(_GROUPS, len(x))):
+        block = (x[torch.from_numpy(part)].double() - center).numpy()
+        sums["n"].append(float(len(part)))
+        sums["first"].append(block.sum(axis=0))
+        sums["second"].append(block.T @ block)
+    return _Moments(**{name: np.array(values) for name, values in sums.items()})
+
+
+def _cohens_d(popular: _Moments, niche: _Moments, encoder: Floats) -> Floats:
+    """Return the d of each neuron; the autoencoder's biases cancel."""
+    difference = encoder @ (popular.first / popular.n - niche.first / niche.n)
+    freedom = [popular.n - 1, niche.n - 1]
+    pooled = (freedom[0] * popular.variances(encoder) + freedom[1] * niche.variances(encoder)) / sum(freedom)
+    d: Floats = np.divide(difference, np.sqrt(pooled), out=np.full_like(difference, np.nan), where=pooled > 0)
+    return d
+
+
+@torch.no_grad()
+def _firing(source: Source) -> tuple[Floats, Floats]:
+    """Return the share of real users for whom each neuron is active, and its mean activation there."""
+    n = source.sae.n_neurons
+    counts, sums = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    for _, x in source.blocks(source.contrast.real):
+        values, neurons = (part.flatten().cpu() for part in source.sae.encode(x))
+        counts.index_add_(0, neurons, (values > 0).double())
+        sums.index_add_(0, neurons, values.double())
+    return (counts / len(source.contrast.real)).numpy(), (sums / counts.clamp_min(1)).numpy()
+
+
+def _correlation(source: Source, encoder: Floats, std: Floats, k: int) -> Floats:
+    """Return the correlation of pre-activations with the mean log popularity of the users' lists."""
+    if source.interactions is None or source.contrast.items is None or source.contrast.users is None:
+        return np.full(len(std), np.nan)
+    popularity = list_popularity(source.contrast, source.interactions, k)
+    spread = popularity.std(ddof=1)
+    centered = popularity - popularity.mean()
+    covariance = encoder @ (centered @ source.contrast.real.double().numpy()) / (len(popularity) - 1)
+    found: Floats = np.divide(covariance, std * spread, out=np.full_like(std, np.nan), where=std * spread > 0)
+    return found
+
+
+def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> Floats:
+    """Return the mean log(1 + popularity) of what is recommended to each real user, (U,)."""
+    items, users = contrast.recommendable()
+    queries = torch.zeros(interactions.n_users, items.shape[1])
+    queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
+    lists = recommend((queries, items), interactions, users=interactions.user_ids[users], k=min(k, len(items))).items
+    levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
+    mean: Floats = levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1)
+    return mean

@@ -1,0 +1,323 @@
+"""How faithful a sparse autoencoder is: to the vectors, and to what is recommended with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from headtail._checks import integer
+from headtail._stats import Z95, standard_error
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.metrics import audit, ndcg
+from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Table
+from headtail.sae.autoencoder import TopKSAE
+from headtail.sae.rows import blocks, check_vectors
+from headtail.training.ranking import recommend
+from headtail.typing import Array, ArrayLike2D, Vectors
+
+
+@dataclass(frozen=True)
+class Fidelity(Result):
+    """What recommendations keep when queries are replaced by their reconstructions; made by :func:`fidelity`.
+
+    Attributes
+    ----------
+    k : int
+        Length of the lists.
+    ndcg : float
+        NDCG@k of the original queries.
+    ndcg_reconstructed : float
+        NDCG@k of their reconstructions, the error dropped.
+    lost : float
+        ``1 - ndcg_reconstructed / ndcg``; lower is better, below 0 where the reconstructions rank better.
+    low, high : float
+        Ends of the 95% interval of `lost`, over users, by their paired differences.
+    overlap : float
+        Mean share of a user's k items that is the same with both, from 0 to 1; higher is better.
+    n_users : int
+        Users in the test part.
+    """
+
+    k: int
+    ndcg: float
+    ndcg_reconstructed: float
+    lost: float
+    low: float
+    high: float
+    overlap: float
+    n_users: int
+
+    def figures(self) -> list[Figure]:
+        """Return the figures for a report."""
+        k = self.k
+        return [
+            Figure(f"NDCG@{k}", self.ndcg, format=".4f", note="Of the original queries."),
+            Figure(f"NDCG@{k}, reconstructed", self.ndcg_reconstructed, format=".4f", note="The error dropped."),
+            Figure("NDCG lost", self.lost, self.low, self.high, format=".2%", note="Relative, with its 95% interval."),
+            Figure(f"Same items in the top {k}", self.overlap, format=".1%", note="Mean over the test's users."),
+        ]
+
+    def report(self) -> Report:
+        """Return the figures as a page."""
+        return Report("Recommendation fidelity of an autoencoder", [Figures(self.figures())])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures by name."""
+        return dict(vars(self))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [self.to_dict()]
+
+
+@dataclass(frozen=True, eq=False)
+class SAEQuality(Result):
+    """How good a sparse autoencoder is; made by :func:`sae_quality`.
+
+    Attributes
+    ----------
+    n_rows : int
+        Vectors it was measured on.
+    fvu : float
+        Fraction of their variance (about their mean) that is unexplained; 0 is perfect, 1 no better than the mean.
+    dead : float
+        Share of neurons that were active for none of them.
+    mean_active : float
+        Mean number of active neurons of a vector, at most k.
+    density : array of shape (N,)
+        For each neuron the share of vectors that it was active for.
+    fidelity : Fidelity, optional
+        What recommendations keep.
+    stability : float, optional
+        See :func:`stability`.
+    """
+
+    n_rows: int
+    fvu: float
+    dead: float
+    mean_active: float
+    density: Array
+    fidelity: Fidelity | None = None
+    stability: float | None = None
+
+    def report(self) -> Report:
+        """Return the figures, and how often neurons are active."""
+        figures = [
+            Figure("FVU", self.fvu, format=".4f", note="Fraction of variance unexplained: 0 is perfect, 1 the mean."),
+            Figure("Dead neurons", self.dead, format=".1%", note="Active for none of the vectors."),
+            Figure("Mean active", self.mean_active, format=".1f", note="Active neurons of a vector."),
+        ]
+        if self.stability is not None:
+            note = "Mean cosine of a decoder row and its nearest in an autoencoder of another seed."
+            figures.append(Figure("Stability", self.stability, note=note))
+        parts: list[Block] = [Figures(figures)]
+        if self.fidelity is not None:
+            parts.append(Figures(self.fidelity.figures()))
+        rows = self._histogram()
+        title = "How often neurons are active"
+        parts.append(Chart("bar", rows, x="share of vectors", y="neurons", title=title))
+        parts.append(Table([Column("share of vectors"), Column("neurons")], rows, title=title))
+        return Report("Quality of a sparse autoencoder", parts)
+
+    def _histogram(self) -> list[dict[str, Any]]:
+        edges = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+        alive = self.density[self.density > 0]
+        counts = np.histogram(alive, bins=edges)[0].tolist()
+        names = ["up to .001%", ".001 to .01%", ".01 to .1%", ".1 to 1%", "1 to 10%", "10 to 100%"]
+        rows = [{"share of vectors": "none", "neurons": len(self.density) - len(alive)}]
+        return rows + [{"share of vectors": n, "neurons": c} for n, c in zip(names, counts, strict=True)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures by name, `density` as a list."""
+        fidelity = None if self.fidelity is None else self.fidelity.to_dict()
+        return {**vars(self), "density": self.density.tolist(), "fidelity": fidelity}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [{"neuron": j, "density": share} for j, share in enumerate(self.density.tolist())]
+
+
+@torch.no_grad()
+def sae_quality(
+    sae: TopKSAE,
+    activations: ArrayLike2D,
+    *,
+    vectors: "Vectors | tuple[ArrayLike2D, ArrayLike2D] | None" = None,
+    train: Interactions | None = None,
+    test: Interactions | None = None,
+    k: int = 10,
+    others: Sequence[TopKSAE] = (),
+) -> SAEQuality:
+    """Measure an autoencoder on vectors of a model.
+
+    Parameters
+    ----------
+    sae : TopKSAE
+        The autoencoder.
+    activations : array or tensor of shape (n, d)
+        Vectors that it was not trained on, ideally.
+    vectors, train, test, k
+        As in :func:`fidelity`, for recommendation fidelity; without them that is left out.
+    others : sequence of TopKSAE
+        Autoencoders trained from other seeds, for :func:`stability`.
+
+    Returns
+    -------
+    SAEQuality
+
+    Raises
+    ------
+    InvalidInputError
+        If the vectors have another width than the autoencoder, are not finite or all the same, or only some of
+        `vectors`, `train` and `test` are given.
+
+    Examples
+    --------
+    >>> sae = TopKSAE(d_in=2, expansion=2, k=1, rng=0)
+    >>> quality = sae_quality(sae, sae.decoder.detach() * 3)  # each input is one neuron's direction
+    >>> round(quality.fvu, 3), quality.dead, quality.mean_active
+    (0.0, 0.0, 1.0)
+    """
+    check_vectors("activations", activations, sae.d_in)
+    device, n_rows = sae.bias.device, len(activations)
+    everything = np.arange(n_rows)
+    mean = sum(block.double().sum(dim=0) for block in blocks(activations, everything, "activations")) / n_rows
+    error = variance = 0.0
+    fired = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)
+    for block in blocks(activations, everything, "activations"):
+        x = block.to(device)
+        code = sae.encode(x)
+        error += float((sae.decode(code) - x).double().square().sum())
+        variance += float((block.double() - mean).square().sum())
+        fired.index_add_(0, code.neurons.flatten(), (code.values > 0).flatten().long())
+    if not variance:
+        raise InvalidInputError(f"all {n_rows} activations are the same vector. Check the layer they were taken from.")
+    given = (vectors, train, test)
+    if any(part is None for part in given) and any(part is not None for part in given):
+        raise InvalidInputError("recommendation fidelity needs vectors, train and test; give all three or none.")
+    return SAEQuality(
+        n_rows=n_rows,
+        fvu=error / variance,
+        dead=float((fired == 0).double().mean()),
+        mean_active=float(fired.sum()) / n_rows,
+        density=(fired.double() / n_rows).cpu().numpy(),
+        fidelity=None if vectors is None or train is None or test is None else fidelity(sae, vectors, train, test, k=k),
+        stability=stability([sae, *others]) if others else None,
+    )
+
+
+@torch.no_grad()
+def fidelity(
+    sae: TopKSAE,
+    vectors: "Vectors | tuple[ArrayLike2D, ArrayLike2D]",
+    train: Interactions,
+    test: Interactions,
+    *,
+    k: int = 10,
+) -> Fidelity:
+    """Compare recommendations of queries with those of their reconstructions, the error dropped.
+
+    Parameters
+    ----------
+    sae : TopKSAE
+        Autoencoder of the queries.
+    vectors : Vectors or (Q, V)
+        Queries with one row for each user of `train` and items with one row for each item, such as
+        :func:`headtail.training.vectors` returns.
+    train : Interactions
+        What is known of the users; these items are not recommended.
+    test : Interactions
+        What the users did later. Only its users count.
+    k : int, default 10
+        Length of the lists.
+
+    Returns
+    -------
+    Fidelity
+
+    Raises
+    ------
+    InvalidInputError
+        If the sizes do not fit, or the original queries rank no test item in the top k, so that there is nothing to
+        lose.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> pairs = Interactions.from_frame(pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": ["a", "b", "c", "d"]}))
+    >>> train, test = pairs.subset([True, False, True, False]), pairs.subset([False, True, False, True])
+    >>> sae = TopKSAE(d_in=3, expansion=2, k=1, rng=0)
+    >>> queries, items = sae.decoder[:2], torch.eye(4, 3)  # each query is one neuron's direction
+    >>> found = fidelity(sae, (queries, items), train, test, k=3)
+    >>> round(found.lost, 3), found.overlap
+    (0.0, 1.0)
+    """
+    integer("k", k, low=1)
+    queries, items = (torch.as_tensor(part).detach() for part in vectors)
+    check_vectors("queries", queries, sae.d_in)
+    rebuilt = sae(queries.to(sae.bias.device, torch.float32)).to(queries.device)
+    users = train.user_ids[np.flatnonzero(test.activity)]
+    lists = [recommend((q, items), train, users=users, k=k) for q in (queries.float(), rebuilt)]
+    audits = [audit(each, train, test, k=k, metrics={"ndcg": ndcg}, n_bootstrap=0) for each in lists]
+    before, after = (found.user_values[f"ndcg@{k}"] for found in audits)
+    if not before.mean() > 0:
+        raise InvalidInputError(f"the original queries rank no test item in the top {k}; there is nothing to lose.")
+    margin = Z95 * standard_error(before - after) / before.mean()
+    lost = 1 - float(after.mean() / before.mean())
+    first, second = (each.items for each in lists)
+    same = (first[:, :, None] == second[:, None, :]) & (first >= 0)[:, :, None]
+    return Fidelity(
+        k=k,
+        ndcg=float(before.mean()),
+        ndcg_reconstructed=float(after.mean()),
+        lost=lost,
+        low=lost - float(margin),
+        high=lost + float(margin),
+        overlap=float((same.any(axis=2).sum(axis=1) / np.maximum(1, (first >= 0).sum(axis=1))).mean()),
+        n_users=len(users),
+    )
+
+
+@torch.no_grad()
+def stability(saes: Sequence[TopKSAE]) -> float:
+    """Return how much autoencoders of other seeds found the same directions.
+
+    For each decoder row the largest cosine with any row of another autoencoder, averaged over rows and over all ordered
+    pairs of autoencoders: 1 when all directions are found again. Random directions do not give 0; compare with
+    untrained autoencoders of the same sizes.
+
+    Parameters
+    ----------
+    saes : sequence of TopKSAE
+        At least two, of the same width.
+
+    Returns
+    -------
+    float
+        From -1 to 1; higher is better.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than two or their widths differ.
+
+    Examples
+    --------
+    >>> one = TopKSAE(d_in=4, expansion=2, k=2, rng=0)
+    >>> round(stability([one, one]), 3)
+    1.0
+    """
+    widths = sorted({sae.d_in for sae in saes})
+    if len(saes) < 2 or len(widths) > 1:
+        raise InvalidInputError(
+            f"stability compares autoencoders of one width; these are {len(saes)} of the widths {widths}. Give at "
+            f"least two, of different seeds."
+        )
+    rows = [torch.nn.functional.normalize(sae.decoder, dim=1).cpu() for sae in saes]
+    cosines = []
+    for i in range(len(rows)):
+        for j in range(i):
+            both = rows[i] @ rows[j].T
+            cosines += [float(both.amax(dim=1).mean()), float(both.amax(dim=0).mean())]
+    return float(np.mean(cosines))

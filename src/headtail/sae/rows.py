@@ -1,0 +1,129 @@
+"""Vectors of a model, row by row: in memory or memory-mapped, checked, centered and scaled."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headtail._checks import number
+from headtail.exceptions import InvalidInputError
+from headtail.sae.autoencoder import TopKSAE
+from headtail.typing import Array, ArrayLike2D
+
+_READ_ROWS = 65_536  # rows read at a time where order does not matter
+_PIECE, _PIECES = 1024, 256  # a memory-mapped file is shuffled in windows of so many pieces of so many rows
+_HELD_OUT_ROWS = 131_072  # held-out rows are kept in memory
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The vectors, which of them to train on, and what centers and scales them."""
+
+    source: ArrayLike2D
+    rows: Array  # int64, ascending: the rows of the source to train on
+    held_out: Tensor  # (m, d), centered and scaled
+    mean: Tensor  # (d,)
+    scale: float
+    fingerprint: str
+
+    @classmethod
+    def prepare(
+        cls, source: ArrayLike2D, validation: "ArrayLike2D | float", width: int, random: np.random.Generator
+    ) -> "Rows":
+        """Check the vectors, hold some out if `validation` is a share, and measure mean and scale of the rest."""
+        check_vectors("activations", source, width)
+        kept = np.ones(len(source), dtype=bool)
+        if isinstance(validation, (torch.Tensor, np.ndarray)):
+            check_vectors("validation", validation, width)
+            others = torch.cat(list(blocks(validation, np.arange(len(validation)), "validation")))
+        else:
+            share = number("validation", validation, low=0, high=0.5)
+            n_held_out = min(round(share * len(source)), _HELD_OUT_ROWS)
+            kept[random.permutation(len(source))[:n_held_out]] = False
+            others = torch.cat([torch.empty(0, width), *blocks(source, np.flatnonzero(~kept), "activations")])
+        rows = np.flatnonzero(kept)
+        total = sum(block.double().sum(dim=0) for block in blocks(source, rows, "activations"))
+        mean = torch.as_tensor(total) / len(rows)
+        variance = sum(float((b.double() - mean).square().sum()) for b in blocks(source, rows, "activations"))
+        variance /= len(rows) * width
+        if variance <= 1e-12 * float(mean.square().mean()):
+            raise InvalidInputError(
+                f"all {len(rows)} activations are the same vector, so there is nothing to explain. Check the layer "
+                f"that they were taken from."
+            )
+        scale = float(np.sqrt(variance))
+        fingerprint = digest(mean.numpy(), np.array([variance, len(rows)]), others.numpy())
+        mean = mean.float()
+        return cls(source, rows, (others - mean) / scale, mean, scale, fingerprint)
+
+    def batches(self, batch_size: int, random: np.random.Generator, device: torch.device) -> Iterator[Tensor]:
+        """Yield every training row once, in random batches (B, d), centered and scaled."""
+        mean = self.mean.to(device)
+        order = _in_windows(self.rows, random) if isinstance(self.source, np.memmap) else random.permutation(self.rows)
+        for start in range(0, len(order), batch_size):
+            x = _read(self.source, order[start : start + batch_size]).to(device)
+            yield (x - mean) / self.scale
+
+    def held_out_fvu(self, sae: TopKSAE, device: torch.device) -> float:
+        """Return the fraction of the held-out rows' variance (about the training mean) that is not explained."""
+        error = variance = 0.0
+        with torch.no_grad():
+            for part in torch.split(self.held_out, _READ_ROWS):
+                x = part.to(device)
+                error += float((sae(x) - x).double().square().sum())
+                variance += float(x.double().square().sum())
+        return error / variance
+
+
+def check_vectors(name: str, vectors: Any, width: int) -> None:
+    """Raise unless there are vectors (n, width) with n of at least two."""
+    if not isinstance(vectors, (torch.Tensor, np.ndarray)) or vectors.ndim != 2:
+        shape = tuple(getattr(vectors, "shape", ()))
+        raise InvalidInputError(
+            f"{name} must be an array or tensor of shape (n, d); this is a {type(vectors).__name__} of shape {shape}."
+        )
+    if vectors.shape[1] != width:
+        raise InvalidInputError(
+            f"{name} have width {vectors.shape[1]} and the autoencoder takes d_in={width}; make one with "
+            f"d_in={vectors.shape[1]}."
+        )
+    if len(vectors) < 2:
+        raise InvalidInputError(f"{name} hold {len(vectors)} rows; give at least two.")
+
+
+def _read(source: ArrayLike2D, rows: Array) -> Tensor:
+    """Return rows as float32, on the source's device."""
+    if isinstance(source, torch.Tensor):
+        return source.detach()[torch.from_numpy(rows).to(source.device)].float()
+    return torch.from_numpy(np.asarray(source[rows], dtype=np.float32))
+
+
+def blocks(source: ArrayLike2D, rows: Array, name: str) -> Iterator[Tensor]:
+    """Yield rows in order, as float32 on the CPU, and raise if any is not finite."""
+    for start in range(0, len(rows), _READ_ROWS):
+        part = rows[start : start + _READ_ROWS]
+        block = _read(source, part).cpu()
+        bad = (~torch.isfinite(block).all(dim=1)).nonzero()[:, 0]
+        if len(bad):
+            raise InvalidInputError(
+                f"{name} hold values that are not finite, first in row {int(part[int(bad[0])])}. Run the model in "
+                f"evaluation mode, and check that its weights are finite."
+            )
+        yield block
+
+
+def _in_windows(rows: Array, random: np.random.Generator) -> Array:
+    """Shuffle rows so that each window of the result lies in few pieces of the file, which are then read once."""
+    pieces = np.array_split(rows, -(-len(rows) // _PIECE))
+    order = random.permutation(len(pieces))
+    windows = [order[start : start + _PIECES] for start in range(0, len(order), _PIECES)]
+    return np.concatenate([random.permutation(np.concatenate([pieces[p] for p in window])) for window in windows])
+
+
+def digest(*arrays: Array) -> str:
+    """Return a short hash of numbers."""
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()[:16]

@@ -1,0 +1,105 @@
+"""Steered models on disk: the model, the autoencoder and the edit, one folder."""
+
+import os
+from pathlib import Path
+
+from torch import Tensor
+
+from headtail import _files
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
+from headtail.sae.effects import Excess
+from headtail.sae.steering import Steered, Steering
+from headtail.sae.storage import load_sae, save_sae
+from headtail.training import load_model, save_model
+from headtail.training.checkpoints import FORMAT, read_json, read_tensors, write_json, write_tensors
+
+
+def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
+    """Write a steered model of headtail as a folder.
+
+    It holds ``model/`` (see :func:`headtail.save_model`), ``sae/`` (see :func:`~headtail.sae.save_sae`),
+    ``steering.safetensors`` (the edit) and ``steering.json`` (where it is made).
+
+    Parameters
+    ----------
+    steered : Steered
+        Made by :func:`~headtail.sae.steer` of one of :mod:`headtail.models`.
+    folder : path
+        Where to write; a folder that is there is replaced as a whole.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is not one of headtail, or is edited by something other than a Steering.
+    UnreadableFileError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from headtail.models import MF
+    >>> from headtail.sae import TopKSAE
+    >>> steered = Steered(MF(5, 6, 4, rng=0), Steering(TopKSAE(d_in=4, expansion=2, k=3, rng=0)))
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     load_steered(save_steered(steered, f"{place}/steered")).n_items
+    6
+    """
+    edit = steered.edit
+    if not isinstance(edit, Steering) or not isinstance(edit.strength, (Excess, type(None))):
+        raise InvalidInputError(
+            f"the model is edited by a {type(edit).__name__} that could not be made again; only what steer() makes can "
+            f"be saved."
+        )
+    tensors: dict[str, Tensor] = {name: value for name, value in edit.named_buffers(recurse=False)}
+    if edit.strength is not None:
+        tensors |= {f"strength.{name}": value for name, value in edit.strength.named_buffers()}
+    settings = {"layer": steered.layer, "output": steered.output, "keep_error": edit.keep_error}
+    with _files.atomic_folder(folder) as temporary:
+        save_model(steered.model, temporary / "model")
+        save_sae(edit.sae, temporary / "sae")
+        write_tensors(tensors, temporary / "steering.safetensors")
+        write_json({"format": FORMAT, **settings}, temporary / "steering.json")
+    return Path(folder)
+
+
+def load_steered(folder: str | os.PathLike[str]) -> Steered:
+    """Read a steered model that :func:`save_steered` wrote.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+
+    Returns
+    -------
+    Steered
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a file is missing or not what it should be.
+    CheckpointMismatchError
+        If the parts do not fit each other.
+    """
+    folder = Path(folder)
+    settings = read_json(folder / "steering.json")
+    tensors = read_tensors(folder / "steering.safetensors")
+    model, sae = load_model(folder / "model"), load_sae(folder / "sae")
+    try:
+        strength = None
+        if "strength.weight" in tensors:
+            strength = Excess(tensors["strength.weight"], float(tensors["strength.bias"]))
+        edit = Steering(
+            sae, tensors.get("shift"), tensors.get("scale"), strength=strength, keep_error=settings["keep_error"]
+        )
+        return Steered(model, edit, settings["layer"], output=settings["output"]).eval()
+    except KeyError as error:
+        raise UnreadableFileError(f"{folder} is not complete: {error}. Save the model again.") from None
+    except InvalidInputError as error:
+        raise CheckpointMismatchError(f"{folder} holds parts of different models: {error}") from None

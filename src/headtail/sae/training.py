@@ -1,0 +1,308 @@
+"""Training of a sparse autoencoder."""
+
+import copy
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import generator, integer, number
+from headtail._files import check_writable
+from headtail._progress import progress_bar
+from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError, UnreadableFileError
+from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
+from headtail.sae.rows import Rows, digest
+from headtail.training import checkpoints
+from headtail.training.history import History
+from headtail.typing import RNG, ArrayLike2D
+
+logger = logging.getLogger("headtail")
+
+_CHECK_EVERY = 64  # batches between looks at the loss, each of which makes a GPU wait
+
+
+@dataclass
+class _Run:
+    """All that changes from epoch to epoch, beside the tensors."""
+
+    epoch: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best_value: float | None = None
+    best_epoch: int | None = None
+    stale: int = 0
+
+
+def fit_sae(
+    sae: TopKSAE,
+    activations: ArrayLike2D,
+    *,
+    validation: "ArrayLike2D | float" = 0.05,
+    aux_weight: float = 0.5,
+    epochs: int = 50,
+    batch_size: int = 4096,
+    lr: float = 1e-3,
+    patience: int | None = 5,
+    dead_after: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    device: str | torch.device | None = None,
+    rng: RNG = None,
+    progress: bool | None = None,
+) -> History:
+    """Train a sparse autoencoder in place on vectors of a model.
+
+    The loss is ``FVU + aux_weight * aux``. FVU, the fraction of variance unexplained, is
+    ``sum ||x - x_hat||^2 / sum ||x - mean||^2``, the variance being that of all training rows about their mean, so that
+    a batch's loss does not depend on what else is in the batch. ``aux`` lets neurons that are dead (silent for
+    `dead_after` rows) model what the others leave over: they alone encode the input, at most 2d at a time, and the sum
+    of their decoder rows, without the bias, is compared with the residual ``x - x_hat``, on the scale of FVU and times
+    ``min(n_dead / 2d, 1)``. Only the dead neurons learn from it. The optimizer is Adam; decoder rows keep length 1: the
+    part of their gradient along themselves is taken out, and they are normalized after every step.
+
+    Inside, the vectors are centered on their mean and divided by one number, the root of their mean variance, so
+    that the same `lr` fits any model; the result is written back so that the autoencoder takes the vectors as they are.
+
+    Parameters
+    ----------
+    sae : TopKSAE
+        Changed in place, when training has ended well: the weights are those of the best epoch by `validation`. Its
+        bias starts from the mean of the activations.
+    activations : array or tensor of shape (n, d)
+        Vectors of the model in evaluation mode. A memory-mapped array (``np.load(path, mmap_mode="r")``) is read
+        batch by batch and shuffled within windows of 262,144 rows.
+    validation : array of shape (m, d), or float in [0, 0.5], default 0.05
+        Vectors to watch FVU on for early stopping, or the share of the rows to hold out for that, at random and at most
+        131,072 of them; 0 for none.
+    aux_weight : float, default 0.5
+        Weight of the auxiliary loss.
+    epochs : int, default 50
+        Passes over the training rows, at most.
+    batch_size : int, default 4096
+        Rows of a batch.
+    lr : float, default 0.001
+        Adam's learning rate.
+    patience : int or None, default 5
+        Epochs without a better validation FVU after which training stops; None never stops early.
+    dead_after : int, optional
+        Training rows without a single activation after which a neuron counts as dead; those of one epoch without it.
+    checkpoint : path, optional
+        Folder for a checkpoint after every epoch.
+    resume : bool, default True
+        Go on from the checkpoint in that folder if there is one, else start over and replace it. On the same device and
+        with as many threads, the end result has the very bits of a run that was never stopped. All settings but
+        `epochs` must be the same.
+    device : str or torch.device, optional
+        Where to train; the autoencoder is moved there. Without it, where the autoencoder is.
+    rng : int, numpy Generator or None
+        Source of the held-out rows and of the order of rows. Same seed, same result.
+    progress : bool, optional
+        Show a progress bar on standard error; without it, only where that is a terminal.
+
+    Returns
+    -------
+    History
+        One row an epoch: ``loss`` (FVU) and ``auxiliary`` in training, the share of neurons that are ``dead`` at its
+        end, and ``fvu`` on the validation part.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is out of range, the vectors have another width than the autoencoder, hold values that are
+        not finite, or are all the same.
+    TrainingDivergedError
+        If the loss or a weight is not finite; the autoencoder and the checkpoint before stay as they are.
+    CheckpointMismatchError
+        If the checkpoint is of another autoencoder, other vectors or other settings.
+    UnreadableFileError
+        If the checkpoint cannot be read or written.
+
+    References
+    ----------
+    Gao et al., "Scaling and evaluating sparse autoencoders", 2024, sections 2.3 to 2.4 and appendix A.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> directions = rng.standard_normal((12, 6))
+    >>> vectors = np.eye(12)[rng.integers(12, size=2000)] @ directions  # one of twelve directions each
+    >>> sae = TopKSAE(d_in=6, expansion=4, k=2, rng=0)
+    >>> history = fit_sae(sae, vectors, epochs=20, batch_size=100, lr=0.01, rng=0)
+    >>> history.metric, history.best_value < 1e-6
+    ('fvu', True)
+    """
+    aux_weight = number("aux_weight", aux_weight, low=0)
+    lr = number("lr", lr, low=0, low_open=True)
+    integer("epochs", epochs, low=1)
+    integer("batch_size", batch_size, low=1)
+    if patience is not None:
+        integer("patience", patience, low=1)
+    random = generator(rng)
+    data = Rows.prepare(activations, validation, sae.d_in, random)
+    dead_after = len(data.rows) if dead_after is None else integer("dead_after", dead_after, low=1)
+    settings = {
+        **{f"model.{name}": value for name, value in sae.config.items()},
+        "weights": digest(*(p.detach().cpu().numpy() for p in sae.parameters())),
+        "activations": data.fingerprint,
+        "aux_weight": aux_weight,
+        "batch_size": batch_size,
+        "lr": lr,
+        "patience": patience,
+        "dead_after": dead_after,
+    }
+
+    device = torch.device(device) if device is not None else sae.bias.device
+    sae.to(device)
+    learner = copy.deepcopy(sae)  # lives in centered and scaled space; the original is only touched at the end
+    with torch.no_grad():
+        learner.bias.zero_()
+        learner.encoder_bias.div_(data.scale)
+    silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
+    best: dict[str, Tensor] | None = None
+    optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
+    run = _Run()
+    folder = None if checkpoint is None else check_writable(checkpoint)
+    if folder is not None:
+        checkpoints.clear_leftovers(folder)
+        if resume and checkpoints.saved_epochs(folder):
+            run, best = _restore(checkpoints.saved_epochs(folder)[-1], settings, learner, optimizer, silent, random)
+            if run.epoch > epochs:
+                raise CheckpointMismatchError(
+                    f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
+                )
+    n_batches = -(-len(data.rows) // batch_size)
+    with progress_bar("autoencoder", epochs * n_batches, done=run.epoch * n_batches, show=progress) as advance:
+        while run.epoch < epochs and not (len(data.held_out) and patience is not None and run.stale >= patience):
+            epoch = run.epoch + 1
+            started = time.perf_counter()
+            parts = torch.zeros(n_batches, 3, device=device)  # FVU and auxiliary loss of each batch, and its size
+            state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
+            for i, x in enumerate(data.batches(batch_size, random, device)):
+                fvu, auxiliary = _losses(learner, x, silent, dead_after)
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(fvu + aux_weight * auxiliary)
+                _step(learner, optimizer)
+                parts[i] = torch.stack([fvu.detach(), auxiliary.detach(), fvu.new_tensor(len(x))])
+                if (i + 1) % _CHECK_EVERY == 0 or i + 1 == n_batches:
+                    _check_finite(parts[: i + 1], epoch, learner, lr, folder)
+                advance(1, state)
+            means = np.average(parts[:, :2].double().cpu().numpy(), axis=0, weights=parts[:, 2].cpu().numpy())
+            row: dict[str, Any] = {"epoch": epoch, "loss": float(means[0]), "auxiliary": float(means[1])}
+            row["dead"] = float((silent >= dead_after).double().mean())
+            row["seconds"] = time.perf_counter() - started
+            if len(data.held_out):
+                row["fvu"] = data.held_out_fvu(learner, device)
+                if run.best_value is None or row["fvu"] < run.best_value:
+                    best = {name: value.detach().clone() for name, value in learner.state_dict().items()}
+                    run.best_value, run.best_epoch, run.stale = row["fvu"], epoch, 0
+                else:
+                    run.stale += 1
+            run.epoch = epoch
+            run.rows.append(row)
+            if folder is not None:
+                checkpoints.save_epoch(
+                    folder,
+                    epoch,
+                    model=learner,
+                    best=best,
+                    optimizer=optimizer,
+                    random={"silent": silent},
+                    state={**asdict(run), "rng": random.bit_generator.state, "settings": settings},
+                )
+    if best is not None:
+        learner.load_state_dict(best)
+    with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
+        learner.encoder_bias.mul_(data.scale)
+        learner.bias.mul_(data.scale).add_(data.mean.to(device))
+    sae.load_state_dict(learner.state_dict())
+    sae.eval()
+    logger.info("fit_sae: %d epochs, best FVU %s", run.epoch, run.best_value or run.rows[-1]["loss"])
+    return History(
+        rows=tuple(run.rows),
+        settings=settings,
+        metric="fvu" if len(data.held_out) else None,
+        best_epoch=run.best_epoch,
+        best_value=run.best_value,
+        better="lower",
+    )
+
+
+def _losses(sae: TopKSAE, x: Tensor, silent: Tensor, dead_after: int) -> tuple[Tensor, Tensor]:
+    """Return FVU and auxiliary loss of a batch (B, d) of data with mean 0 and mean squared length d."""
+    code = encode_sparsely(x - sae.bias, sae.encoder, sae.encoder_bias, sae.k)
+    residual = x - sae.decode(code)
+    fvu = residual.square().sum() / x.numel()
+
+    dead = (silent >= dead_after).nonzero()[:, 0]
+    auxiliary = fvu.new_zeros(())
+    if len(dead):
+        most = 2 * sae.d_in
+        encoder, encoder_bias = sae.encoder.index_select(0, dead), sae.encoder_bias.index_select(0, dead)
+        spare = encode_sparsely((x - sae.bias).detach(), encoder, encoder_bias, min(most, len(dead)))
+        explained = decode_sparsely(spare, sae.decoder.index_select(0, dead))
+        auxiliary = (residual.detach() - explained).square().sum() / x.numel() * min(len(dead) / most, 1.0)
+
+    fired = torch.zeros_like(silent).index_add_(0, code.neurons.flatten(), (code.values > 0).flatten().long())
+    silent.add_(len(x)).masked_fill_(fired > 0, 0)
+    return fvu, auxiliary
+
+
+@torch.no_grad()
+def _step(sae: TopKSAE, optimizer: torch.optim.Optimizer) -> None:
+    """Update all weights, the decoder's rows on the unit sphere."""
+    slope = sae.decoder.grad
+    if slope is not None:
+        slope.sub_(torch.linalg.vecdot(slope, sae.decoder)[:, None] * sae.decoder)
+    optimizer.step()
+    nn.functional.normalize(sae.decoder, dim=1, out=sae.decoder)
+
+
+def _check_finite(parts: Tensor, epoch: int, sae: TopKSAE, lr: float, folder: Path | None) -> None:
+    """Raise with the first batch whose loss is not finite, or if a weight is not."""
+    fine = torch.isfinite(parts).all(dim=1)
+    if bool(fine.all()) and all(bool(torch.isfinite(p).all()) for p in sae.parameters()):
+        return
+    bad = (~fine).nonzero()[:, 0]
+    batch, what = (int(bad[0]) + 1, "the loss") if len(bad) else (len(parts), "a weight")
+    kept = f" The last checkpoint in {folder} is kept." if folder is not None else ""
+    raise TrainingDivergedError(
+        f"Epoch {epoch}, batch {batch}: {what} of the autoencoder is not finite. Likely cause: lr={lr:g} is too high "
+        f"(try {lr / 10:g}).{kept}"
+    )
+
+
+def _restore(
+    folder: Path,
+    settings: Mapping[str, Any],
+    sae: TopKSAE,
+    optimizer: torch.optim.Optimizer,
+    silent: Tensor,
+    random: np.random.Generator,
+) -> tuple[_Run, dict[str, Tensor] | None]:
+    """Put a saved epoch back into everything that changes, and return the run and the best weights."""
+    state = checkpoints.read_json(folder / "state.json")
+    try:
+        checkpoints.check_settings(state["settings"], settings, folder)
+        run = _Run(**{name: state[name] for name in asdict(_Run())})
+        random.bit_generator.state = state["rng"]
+    except KeyError as error:
+        raise UnreadableFileError(
+            f"{folder / 'state.json'} lacks {error}. Delete the folder and train again."
+        ) from None
+    best = None
+    if run.best_epoch is not None:
+        tensors = checkpoints.read_tensors(folder / "best.safetensors")
+        best = {name: value.to(sae.bias.device) for name, value in tensors.items()}
+    checkpoints.load_weights(sae, checkpoints.read_tensors(folder / "model.safetensors"), folder)
+    tensors = checkpoints.read_tensors(folder / "optimizer.safetensors")
+    checkpoints.restore_optimizer(optimizer, tensors)
+    silent.copy_(tensors["silent"])
+    logger.info("fit_sae: resumed %s", folder)
+    return run, best

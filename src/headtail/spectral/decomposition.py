@@ -1,0 +1,265 @@
+"""Singular values and vectors of scores and of data, and how far each direction follows popularity."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from headtail import _factors
+from headtail._checks import finite, integer
+from headtail._factors import Matrix
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.reports import Report, Result
+from headtail.spectral.bounds import (
+    MemoryBound,
+    PowerLaw,
+    fit_power_law,
+    memory_bound,
+    memory_bound_power_law,
+    on_scale,
+)
+from headtail.spectral.pages import spectrum_page
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Result):
+    """Singular values of a score matrix and how far each direction follows popularity; made by :func:`spectrum`.
+
+    Attributes
+    ----------
+    sigma : float array of shape (r,)
+        Singular values, descending, r = min(users, items, embedding_dim).
+    alignment : float array of shape (r,) or None
+        ``|cos(q_k, popularity)|`` of the right singular vector of each direction, 0 to 1; 1 means that the direction
+        ranks the items exactly as popularity does. NaN where sigma is zero, None without popularity.
+    total_energy : float
+        Sum of the squares of all singular values (of all entries of the matrix).
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors, as given.
+    popularity : float array of shape (m,) or None
+        Interactions per item, as given.
+    power_law : PowerLaw or None
+        The law fitted to `popularity`.
+    """
+
+    sigma: Matrix
+    alignment: Matrix | None
+    total_energy: float
+    queries: Any
+    items: Any
+    popularity: Matrix | None
+    power_law: PowerLaw | None
+    _left: Matrix
+    _right: Matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Users (queries) and items of the score matrix."""
+        return self.queries.shape[0], self.items.shape[0]
+
+    @property
+    def rank(self) -> int:
+        """Number of singular values above zero."""
+        return int(np.count_nonzero(self.sigma))
+
+    @property
+    def energy(self) -> Matrix:
+        """Share of every direction in the sum of squares of all scores, float array of shape (r,), 0 to 1."""
+        return self.sigma**2 / self.total_energy if self.total_energy > 0 else np.zeros_like(self.sigma)
+
+    def left(self, k: int) -> Matrix:
+        """Return the left singular vector of direction `k` (0 is the first): float64, shape (n,), one a user."""
+        return _factors.times(self.queries, self._left[:, self._direction(k)])
+
+    def right(self, k: int) -> Matrix:
+        """Return the right singular vector of direction `k` (0 is the first): float64, shape (m,), one an item.
+
+        Signs are chosen so that its product with popularity (with ones, without popularity) is not negative.
+        """
+        return _factors.times(self.items, self._right[:, self._direction(k)])
+
+    def _direction(self, k: int) -> int:
+        integer("k", k, high=len(self.sigma) - 1)
+        if self.sigma[k] == 0:
+            raise InvalidInputError(
+                f"k={k} has the singular value 0, so that its direction is not determined; the rank is {self.rank}."
+            )
+        return k
+
+    @property
+    def bound(self) -> MemoryBound | None:
+        """:func:`memory_bound` for sigma_1 and the given popularity; None without popularity."""
+        return None if self.popularity is None else memory_bound(float(self.sigma[0]), self.popularity)
+
+    @property
+    def bound_power_law(self) -> MemoryBound | None:
+        """:func:`memory_bound_power_law` for sigma_1 and the fitted law; None without a fitted law."""
+        if self.popularity is None or self.power_law is None:
+            return None
+        sigma_1, r_max = float(self.sigma[0]), float(self.popularity.max())
+        if not on_scale(sigma_1, r_max, self.popularity.sum()):
+            return MemoryBound(None, "not applicable")
+        return memory_bound_power_law(self.power_law.exponent, sigma_1=sigma_1, r_max=r_max)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain numbers and lists; what is not defined is None."""
+        bounds = {"distribution_free": self.bound, "power_law": self.bound_power_law}
+        return {
+            "n_users": self.shape[0],
+            "n_items": self.shape[1],
+            "rank": self.rank,
+            "total_energy": self.total_energy,
+            "directions": self._rows(),
+            "power_law": None if self.power_law is None else _plain(vars(self.power_law)),
+            "memory_bounds": {name: None if b is None else dict(vars(b)) for name, b in bounds.items()},
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        alignment = np.full(len(self.sigma), np.nan) if self.alignment is None else self.alignment
+        return [
+            _plain({"direction": k + 1, "sigma": s, "energy": e, "alignment": a})
+            for k, (s, e, a) in enumerate(zip(self.sigma, self.energy, alignment, strict=True))
+        ]
+
+    def report(self) -> Report:
+        """Return the report: the directions, their alignment with popularity, the power law and the bounds."""
+        return spectrum_page(self)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn numpy numbers into Python's, and NaN into None, which JSON has."""
+    row = {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+
+
+def spectrum(queries: Any, items: Any, *, popularity: Any = None) -> Spectrum:
+    """Measure the singular values of ``queries @ items.T`` from the factors, and their alignment with popularity.
+
+    Exact, by the eigenvalues of the two d x d matrices of inner products, which are summed in float64: time is linear
+    in users plus items, the score matrix is never formed, and besides the factors only a block of rows is in memory.
+    Singular values below about a millionth of the product of the factors' largest cannot be told from rounding and
+    are given as 0.
+
+    Parameters
+    ----------
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors, in any floating type, numpy or torch on any device. An embedding dimension above min(n, m) is fine:
+        there are min(n, m, d) singular values. Users and items that do not take part in training belong left out.
+    popularity : array of shape (m,), optional
+        Training interactions per item, such as ``interactions.popularity``.
+
+    Returns
+    -------
+    Spectrum
+        `sigma`, `alignment`, `energy`, `left(k)`, `right(k)`, the power law of popularity and the bounds. The bounds
+        speak of the data matrix; for a model they mean something only if its scores are on the scale of the data (0 and
+        1), else they say "not applicable".
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match, a factor holds NaN or infinity (its place is named), or the popularity is negative,
+        all zero or of another length.
+
+    References
+    ----------
+    Lin et al., "How Do Recommendation Models Amplify Popularity Bias? An Analysis from the Spectral Perspective", WSDM
+    2025.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> queries = np.array([[2.0, 0.0], [2.0, 1.0]])
+    >>> items = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.5]])
+    >>> found = spectrum(queries, items, popularity=[2, 2, 0])
+    >>> found.sigma.round(3), found.alignment.round(3)
+    (array([4.016, 0.352]), array([0.996, 0.089]))
+    """
+    queries, items = _factors.as_pair(queries, items)
+    if popularity is not None:
+        popularity = _factors.as_popularity(popularity, items.shape[0])
+    return _spectrum(queries, items, popularity, None)
+
+
+def _spectrum(queries: Any, items: Any, popularity: Matrix | None, total_energy: float | None) -> Spectrum:
+    svd = _factors.factor_svd(queries, items, popularity)
+    along = svd.right.T @ svd.moment  # q_k . popularity
+    signs = np.where(along < 0, -1.0, 1.0)
+    alignment = None
+    if popularity is not None:
+        alignment = np.minimum(np.abs(along) / np.linalg.norm(popularity), 1.0)
+        alignment[svd.sigma == 0] = np.nan
+    return Spectrum(
+        sigma=svd.sigma,
+        alignment=alignment,
+        total_energy=float((svd.sigma**2).sum()) if total_energy is None else total_energy,
+        queries=queries,
+        items=items,
+        popularity=popularity,
+        power_law=None if popularity is None or np.count_nonzero(popularity) < 3 else fit_power_law(popularity),
+        _left=svd.left * signs,
+        _right=svd.right * signs,
+    )
+
+
+def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum:
+    """Measure the first singular values of the training data itself: what a model can learn of popularity from them.
+
+    Parameters
+    ----------
+    data : Interactions or sparse matrix of shape (n, m)
+        Training interactions, one where a user met an item.
+    k : int, default 10
+        Number of directions, at most min(n, m).
+    popularity : array of shape (m,), optional
+        By default the non-zero entries of each column.
+
+    Returns
+    -------
+    Spectrum
+        With `k` directions; `energy` is the share in the whole matrix, so that it need not sum to 1. Its `queries` and
+        `items` are the truncated factors (left vectors times sigma, and right vectors).
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither, holds values that are not finite, or has no entries.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> data_spectrum(sp.csr_array([[1, 1, 0], [1, 0, 1], [1, 0, 0]]), k=2).sigma.round(3)
+    array([1.932, 1.   ])
+    """
+    matrix = _as_sparse(data)
+    integer("k", k, low=1)
+    if popularity is None:
+        popularity = np.diff(matrix.tocsc().indptr)
+    popularity = _factors.as_popularity(popularity, matrix.shape[1])
+    k = min(k, *matrix.shape)
+    if k == min(matrix.shape):
+        u, sigma, vt = np.linalg.svd(matrix.toarray(), full_matrices=False)
+    else:
+        from scipy.sparse.linalg import svds
+
+        # A fixed random start: the same result every time, and orthogonal to no direction of a regular pattern.
+        start = np.random.default_rng(0).standard_normal(min(matrix.shape))
+        u, sigma, vt = svds(matrix, k=k, v0=start)
+    return _spectrum(u * sigma, np.ascontiguousarray(vt.T), popularity, float((matrix.data**2).sum()))
+
+
+def _as_sparse(data: Any) -> sp.csr_array:
+    matrix = data.matrix if isinstance(data, Interactions) else data
+    if not sp.issparse(matrix) or matrix.ndim != 2:
+        raise InvalidInputError(
+            f"data is a {type(data).__name__}; give Interactions or a sparse matrix (users, items)."
+        )
+    matrix = sp.csr_array(matrix, dtype=np.float64)
+    finite("data", matrix.data, "Use ones for interactions.")
+    matrix.eliminate_zeros()
+    if not matrix.nnz:
+        raise InvalidInputError(f"data has no interactions (shape {matrix.shape}), so it has no spectrum.")
+    return matrix

@@ -1,0 +1,166 @@
+"""The memory effect: spectra of several models, data sets or dimensions side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headtail.exceptions import InvalidInputError
+from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
+from headtail.spectral.decomposition import Spectrum
+
+_SHOWN_DIRECTIONS = 50
+_ALIGNED_DIRECTIONS = 8
+_ALIGNED_MATRICES = 4
+_ABOUT = """The scores of a recommender are a sum of directions. In training interactions the strongest one follows the
+popularity of the items, and a model that learns from them keeps it: the *memory effect* (Lin et al., WSDM 2025). The
+cosine tells how closely the first direction follows popularity, its energy how much of the scores it makes up.
+
+The lower bound is a theorem on matrices of zeros and ones with this popularity. *Vacuous* means that it allows any
+cosine, *not applicable* that the scores are on another scale; the measured cosine stands in either case."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MemoryEffect(Result):
+    """How closely the first direction of several matrices follows popularity; made by :func:`memory_effect`.
+
+    Attributes
+    ----------
+    spectra : dict of str to Spectrum
+        By the name of the matrix.
+    """
+
+    spectra: dict[str, Spectrum]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one row a matrix as plain values."""
+        return {"rows": self._rows()}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "matrix": name,
+                "cosine": float(found.alignment[0]) if found.alignment is not None and found.rank else None,
+                "energy": float(found.energy[0]),
+                "ratio": float(found.sigma[0] / found.sigma[1]) if found.rank > 1 else None,
+                "exponent": None if found.power_law is None else found.power_law.exponent,
+                "bound": str(found.bound),
+                "bound_power_law": "not applicable" if found.power_law is None else str(found.bound_power_law),
+            }
+            for name, found in self.spectra.items()
+        ]
+
+    def report(self) -> Report:
+        """Return the comparison as a document."""
+        return Report("Memory effect", [Text(_ABOUT), *self.blocks()])
+
+    def blocks(self) -> list[Block]:
+        """Return the table and the charts, for a report of one's own."""
+        few = len(self.spectra) <= _ALIGNED_MATRICES
+        bounded = any(found.bound is not None and found.bound.value is not None for found in self.spectra.values())
+        charts = [
+            *([] if few and not bounded else [self._cosines()]),
+            *([self._alignments()] if few else []),
+            self._decay(),
+        ]
+        return [self.table(), *(chart for chart in charts if chart.rows)]
+
+    def table(self) -> Table:
+        """Return cosine, energy and bound, one row a matrix."""
+        columns = [
+            Column("matrix", "Matrix"),
+            Column(
+                "cosine", "cos(q1, popularity)", format=".3f",
+                note="Cosine of the first right singular vector with the popularity of the items, 0 to 1.",
+            ),
+            Column(
+                "bound", "Lower bound",
+                note="Smallest cosine that a matrix of zeros and ones with this popularity and sigma 1 can have.",
+            ),
+            Column(
+                "energy", "Energy, sigma 1", format=".1%",
+                note="Share of the first direction in the sum of all squared scores.",
+            ),
+            Column("ratio", "sigma 1 / sigma 2", format=".2f"),
+        ]  # fmt: skip
+        return Table(columns, self._rows(), title="Memory effect")
+
+    def _cosines(self) -> Chart:
+        rows = [
+            {"matrix": row["matrix"], "cosine": value, "value": label}
+            for row, found in zip(self._rows(), self.spectra.values(), strict=True)
+            for label, value in (
+                ("measured", row["cosine"]),
+                ("lower bound", None if found.bound is None else found.bound.value),
+            )
+            if value is not None
+        ]
+        return Chart(
+            "bar", rows, x="matrix", y="cosine", color="value", x_label="", y_format=".2f",
+            title="Popularity in the first direction", y_label="cosine with popularity",
+            caption="Where there is no lower bound, the theorem says nothing.",
+        )  # fmt: skip
+
+    def _alignments(self) -> Chart:
+        rows = [
+            {"direction": str(k + 1), "alignment": float(cosine), "matrix": name}
+            for name, found in self.spectra.items()
+            for k, cosine in enumerate([] if found.alignment is None else found.alignment[:_ALIGNED_DIRECTIONS])
+            if found.sigma[k] > 0
+        ]
+        return Chart(
+            "bar", rows, x="direction", y="alignment", color="matrix", y_format=".1f",
+            title="Popularity in each direction", y_label="cosine with popularity",
+            caption="1 means that a direction orders the items exactly as popularity does.",
+        )  # fmt: skip
+
+    def _decay(self) -> Chart:
+        rows = [
+            {"direction": k + 1, "share": float(sigma / found.sigma[0]), "matrix": name}
+            for name, found in self.spectra.items()
+            for k, sigma in enumerate(found.sigma[:_SHOWN_DIRECTIONS])
+            if sigma > 0
+        ]
+        return Chart(
+            "line", rows, x="direction", y="share", color="matrix", y_scale="log", title="Singular values",
+            y_label="part of the first", caption="Relative to the first of each matrix.",
+        )  # fmt: skip
+
+
+def memory_effect(spectra: Mapping[str, Spectrum]) -> MemoryEffect:
+    """Set side by side how closely the first direction of several matrices follows popularity.
+
+    Parameters
+    ----------
+    spectra : mapping from name to Spectrum
+        Such as the training data, models, data sets or dimensions; each with popularity.
+
+    Returns
+    -------
+    MemoryEffect
+        A table of the cosine, the energy of sigma_1, sigma_1 / sigma_2 and both bounds, and charts.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no spectrum, or one was made without popularity.
+
+    References
+    ----------
+    Lin et al., WSDM 2025, theorem 1 and the figures beside it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from headtail.spectral import spectrum
+    >>> popularity = [30, 20, 10]
+    >>> follows = spectrum(np.ones((5, 1)), np.array([[3.0], [2.0], [1.0]]), popularity=popularity)
+    >>> ignores = spectrum(np.ones((5, 1)), np.array([[-1.0], [1.0], [1.0]]), popularity=popularity)
+    >>> memory_effect({"follows": follows, "ignores": ignores}).to_polars()["cosine"].round(3).to_list()
+    [1.0, 0.0]
+    """
+    if not spectra:
+        raise InvalidInputError("spectra is empty; give at least one, such as {'MF': spectrum(queries, items, ...)}.")
+    for name, found in spectra.items():
+        if found.popularity is None:
+            raise InvalidInputError(f"the spectrum of {name!r} has no popularity; make it with popularity=.")
+    return MemoryEffect(dict(spectra))

@@ -1,0 +1,7 @@
+"""Trade-off curves: a dial is swept, every setting is measured, and one is chosen on validation."""
+
+from headtail.tradeoffs.frontier import Frontier
+from headtail.tradeoffs.points import Estimate, Point, Setting
+from headtail.tradeoffs.sweeping import METRICS, Maker, sweep
+
+__all__ = ["METRICS", "Estimate", "Frontier", "Maker", "Point", "Setting", "sweep"]

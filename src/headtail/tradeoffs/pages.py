@@ -1,0 +1,206 @@
+"""How a frontier is laid out as a report."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+
+from headtail.metrics.pages import number_format
+from headtail.reports import Chart, Column, Report, Section, Table, Text
+from headtail.tradeoffs.frontier import Frontier
+from headtail.tradeoffs.points import NOTHING, Estimate, Setting
+
+FAIRER = (0.05, 0.1, 0.15, 0.2)  # how far below the reference's unfairness accuracy is read off
+LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfairness is read off
+
+
+def frontier_page(frontier: Frontier, max_loss: float) -> Report:
+    """Return the whole page: what was chosen, the curves, the methods at equal levels, and every setting."""
+    tables = [table for table in _equal_tables(frontier) if table.rows]
+    whole = [Section("Whole curves", [Text(_equal_text(frontier)), *tables])] if tables else []
+    every = Section("Every setting", [settings_table(frontier, max_loss)])
+    return Report(
+        "Accuracy against even exposure", [_chosen_table(frontier, max_loss), curves(frontier, max_loss), *whole, every]
+    )
+
+
+def curves(frontier: Frontier, max_loss: float) -> Chart:
+    """Return the curves of all methods on test; the chosen setting of each is marked."""
+    chosen = {method: frontier.choose(method, max_loss) for method in frontier.methods}
+    rows = []
+    for method, setting in _pairs(frontier):
+        accuracy = frontier.estimate(method, setting, frontier.accuracy)
+        alone = len(frontier.settings(method)) == 1
+        rows.append({
+            "method": method,
+            "setting": None if alone else _shown(setting),
+            "x": frontier.mean(method, setting, frontier.unfairness),
+            "y": accuracy.value,
+            "low": accuracy.low,
+            "high": accuracy.high,
+            "chosen": setting == chosen[method] and not alone,
+        })  # fmt: skip
+    spread = any(row["low"] is not None for row in rows)
+    return Chart(
+        "scatter", rows, x="x", y="y", color="method", connect=True, chosen="chosen", label="setting",
+        low="low" if spread else None, high="high" if spread else None,
+        title="Trade-off on the test", x_label=f"{frontier.unfairness} (lower is more even)", y_label=frontier.accuracy,
+        caption=f"Every point is one setting of one method. {_rule(max_loss)} {_intervals(frontier)}",
+    )  # fmt: skip
+
+
+def _chosen_table(frontier: Frontier, max_loss: float) -> Table:
+    """Return what the chosen setting of each method gains and loses on the test, and how good its whole curve is."""
+    accuracy, unfairness = frontier.accuracy, frontier.unfairness
+    rows = []
+    for method in frontier.methods:
+        setting = frontier.choose(method, max_loss)
+        alone = len(frontier.settings(method)) == 1  # then there is nothing to have changed from
+        rows.append({
+            "method": method,
+            "setting": _shown(setting),
+            **_cell("accuracy", frontier.estimate(method, setting, accuracy)),
+            **_cell("unfairness", frontier.estimate(method, setting, unfairness)),
+            **_cell("gain", NOTHING if alone else frontier.estimate(method, setting, accuracy, relative=True)),
+            **_cell("fairer", NOTHING if alone else frontier.estimate(method, setting, unfairness, relative=True)),
+            **_cell("hypervolume", frontier.hypervolume(method)),
+        })  # fmt: skip
+    first, start = frontier.reference
+    change = "Change from the method's first setting"
+    volume = (
+        f"Share of the accuracy of {first} {_shown(start)} that the method keeps, on average over all levels of "
+        f"{unfairness} from 0 to its own; what is not reached counts 0."
+    )
+    columns = [
+        Column("method", "Method"),
+        Column("setting", "Chosen"),
+        _column("accuracy", accuracy, number_format(_base(accuracy))),
+        _column("gain", "change", "+.1%", note=f"{change}, of {accuracy}."),
+        _column("unfairness", unfairness, number_format(_base(unfairness))),
+        _column("fairer", "change", "+.1%", note=f"{change}, of {unfairness}."),
+        _column("hypervolume", "Hypervolume", ".4f", better="higher", note=volume),
+    ]
+    return Table(
+        columns, rows, title="Chosen on validation, measured on test",
+        caption=f"{_rule(max_loss)} {_intervals(frontier)} Changes are taken seed by seed; with one seed they have no "
+        "interval.",
+    )  # fmt: skip
+
+
+def settings_table(frontier: Frontier, max_loss: float) -> Table:
+    """Return all settings with their test metrics."""
+    metrics = list(frontier.points[0].test)
+    traded = (frontier.accuracy, frontier.unfairness)
+    front = set(frontier.front())
+    chosen = {method: frontier.choose(method, max_loss) for method in frontier.methods}
+    rows = []
+    for method, setting in _pairs(frontier):
+        row: dict[str, Any] = {
+            "method": method,
+            "setting": _shown(setting),
+            "chosen": "chosen" if setting == chosen[method] else "",
+            "front": "yes" if (method, setting) in front else "",
+        }
+        for name in metrics:
+            row |= _cell(name, frontier.estimate(method, setting, name))
+        rows.append(row)
+    columns = [
+        Column("method", "Method"),
+        Column("setting", "Setting"),
+        Column("chosen", "On validation"),
+        Column(
+            "front", "Pareto",
+            note="No other setting here is better in one of accuracy and exposure and not worse in the other.",
+        ),
+        *(
+            _column(name, name, number_format(_base(name))) if name in traded
+            else Column(name, name, format=number_format(_base(name)))
+            for name in metrics
+        ),
+    ]  # fmt: skip
+    return Table(columns, rows, title="All settings on the test", caption=_intervals(frontier))
+
+
+def _equal_tables(frontier: Frontier) -> list[Table]:
+    """Return the methods at equal fairness and at equal accuracy, as changes from the reference."""
+    accuracy, unfairness = frontier.accuracy, frontier.unfairness
+    return [
+        _equal_table(
+            {m: {at: frontier.accuracy_at(m, -at, relative=True) for at in FAIRER} for m in frontier.methods},
+            f"Change of {accuracy} at equal fairness",
+            unfairness,
+            better="higher",
+        ),
+        _equal_table(
+            {m: {at: frontier.unfairness_at(m, -at, relative=True) for at in LOSSES} for m in frontier.methods},
+            f"Change of {unfairness} at equal accuracy",
+            accuracy,
+            better="lower",
+        ),
+    ]
+
+
+def _equal_table(
+    cells: dict[str, dict[float, Estimate]], title: str, metric: str, *, better: Literal["higher", "lower"]
+) -> Table:
+    """Return a row for each method and a column for each level that some method reaches."""
+    levels = next(iter(cells.values()))
+    reached = [at for at in levels if any(np.isfinite(row[at].value) for row in cells.values())]
+    rows = [
+        {"method": method} | {key: value for at in reached for key, value in _cell(str(at), row[at]).items()}
+        for method, row in cells.items()
+        if any(np.isfinite(row[at].value) for at in reached)
+    ]
+    columns = [_column(str(at), f"{metric} {at:.0%} lower", "+.1%", better=better) for at in reached]
+    return Table([Column("method", "Method"), *columns], rows, title=title)
+
+
+def _equal_text(frontier: Frontier) -> str:
+    method, setting = frontier.reference
+    accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
+    return (
+        f"Changes from {method} {_shown(setting)} ({frontier.accuracy} {accuracy:.4f}, {frontier.unfairness} "
+        f"{unfairness:.4f}), seed by seed, read off straight lines through each method's own best settings on test. "
+        f"A dash is a level that not every seed reaches."
+    )
+
+
+def _rule(max_loss: float) -> str:
+    return (
+        "The chosen settings are those that are fairest on the validation part and lose at most "
+        f"{100 * max_loss:.3g}% of the accuracy of the method's first setting there."
+    )
+
+
+def _intervals(frontier: Frontier) -> str:
+    """Say what the intervals speak of, the same for every figure that has one."""
+    found = {
+        (estimate.over, estimate.n_seeds)
+        for method, setting in _pairs(frontier)
+        for estimate in [frontier.estimate(method, setting, frontier.accuracy)]
+    }
+    said = [f"over {n} seeds (Student's t)" for over, n in sorted(found, key=str) if over == "seeds"]
+    said += ["over users (bootstrap), of one seed"] if any(over == "users" for over, _ in found) else []
+    if not said:
+        return "One seed, without intervals."
+    return f"Intervals are 95% intervals {' or '.join(said)}."
+
+
+def _pairs(frontier: Frontier) -> Iterable[tuple[str, Setting]]:
+    return ((method, setting) for method in frontier.methods for setting in frontier.settings(method))
+
+
+def _cell(key: str, estimate: Estimate) -> dict[str, Any]:
+    return {key: estimate.value, f"{key} low": estimate.low, f"{key} high": estimate.high}
+
+
+def _column(key: str, label: str, spec: str, *, better: Any = None, note: str = "") -> Column:
+    return Column(key, label, format=spec, better=better, note=note, low=f"{key} low", high=f"{key} high")
+
+
+def _base(name: str) -> str:
+    return name.partition("@")[0]
+
+
+def _shown(setting: Setting) -> str:
+    return f"{setting:g}" if isinstance(setting, float) else str(setting)

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+from headtail.datasets import power_law
+from headtail.exceptions import InvalidInputError
+from headtail.models import MF
+from headtail.sae import (
+    Direction,
+    TopKSAE,
+    contrast,
+    find_neurons,
+    steer,
+    steer_direction,
+    steer_noise,
+    steer_random,
+)
+
+TRAIN = power_law(200, 60, n_interactions=1500, rng=0).interactions
+MODEL = MF(200, 60, 6, rng=0)
+SAE = TopKSAE(6, expansion=4, k=4, rng=0)
+FOUND = contrast(MODEL, TRAIN)
+NEURONS = find_neurons(SAE, FOUND, TRAIN)
+USERS = torch.arange(200)
+
+
+def test_random_neurons_are_pushed_as_hard():
+    chosen = steer(MODEL, SAE, NEURONS.select(top=5)).edit.shift
+    dealt = steer_random(MODEL, SAE, NEURONS.select(top=5), 1.0, rng=1).edit.shift
+    assert sorted(dealt.tolist()) == pytest.approx(sorted(chosen.tolist()))
+    assert not torch.equal(dealt, chosen)
+    assert torch.equal(dealt, steer_random(MODEL, SAE, NEURONS.select(top=5), 1.0, rng=1).edit.shift)
+
+
+def test_noise_repeats_itself_and_is_as_large_as_said():
+    noisy = steer_noise(MODEL, SAE, NEURONS, 0.5, rng=0)
+    first = noisy(USERS).queries
+    assert torch.equal(first, noisy(USERS).queries)
+    assert not torch.equal(first, MODEL(USERS).queries)
+    assert not torch.equal(first, steer_noise(MODEL, SAE, NEURONS, 0.5, rng=1)(USERS).queries)
+    np.testing.assert_allclose(noisy.edit.scale.numpy(), 0.5 * NEURONS.std, rtol=1e-5)
+    assert torch.equal(steer_noise(MODEL, SAE, NEURONS, 0.0)(USERS).queries, MODEL(USERS).queries)
+    state = torch.get_rng_state()
+    noisy(USERS)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_dense_direction_by_hand():
+    c = FOUND.popular.mean(dim=0) - FOUND.niche.mean(dim=0)
+    c = c / c.norm()
+    x = MODEL.users.detach()
+    shifted = steer_direction(MODEL, FOUND, 0.5)(USERS).queries
+    torch.testing.assert_close(shifted, x - 0.5 * (FOUND.real @ c).std() * c)
+    projected = steer_direction(MODEL, FOUND, 1.0, "project")(USERS).queries
+    torch.testing.assert_close(projected @ c, torch.zeros(200))
+    torch.testing.assert_close(projected, x - (x @ c)[:, None] * c)
+    for mode in ("shift", "project"):
+        assert torch.equal(steer_direction(MODEL, FOUND, 0, mode)(USERS).queries, x)
+
+
+def test_projection_to_a_level():
+    edit = Direction(torch.tensor([0.0, 2.0]), 1.0, "project", level=3.0)
+    assert torch.equal(edit(torch.tensor([[1.0, 5.0], [2.0, 3.0]])), torch.tensor([[1.0, 3.0], [2.0, 3.0]]))
+
+
+def test_bad_input():
+    with pytest.raises(InvalidInputError, match=r"length 0\.0; give a vector that is not 0"):
+        Direction(torch.zeros(3), 1.0)
+    with pytest.raises(InvalidInputError, match="mode='scale' is not known"):
+        Direction(torch.ones(3), 1.0, "scale")
+    with pytest.raises(InvalidInputError, match="amount=nan"):
+        steer_direction(MODEL, FOUND, float("nan"))
+    with pytest.raises(InvalidInputError, match="alpha=-1"):
+        steer_noise(MODEL, SAE, NEURONS, -1)
+    with pytest.raises(InvalidInputError, match="alpha=inf"):
+        steer_random(MODEL, SAE, NEURONS, float("inf"))
