@@ -16,7 +16,7 @@ import torch
 
 from headtail import Interactions
 from headtail.data import split_leave_last
-from headtail.sae import TopKSAE, fit_sae, sae_quality, save_sae
+from headtail.sae import TopKSAE, fit_sae, load_sae, sae_quality, save_sae
 from headtail.training import load_model, vectors
 
 
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--aux", type=float, default=0.5)
     parser.add_argument("--dead-after", type=int)
     parser.add_argument("--states", type=Path, help="file to keep the states in, or to read them from")
+    parser.add_argument("--start", type=Path, help="a saved autoencoder to go on from")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
@@ -66,7 +67,7 @@ def main() -> None:
             np.save(args.states, x)
     parts = {"validation": (split.train, split.validation), "test": (split.known, split.test)}
     queries = {name: vectors(model, interactions=known) for name, (known, _) in parts.items()}
-    sae = TopKSAE(x.shape[1], k=args.k, n_neurons=args.neurons, rng=args.seed)
+    sae = load_sae(args.start) if args.start else TopKSAE(x.shape[1], k=args.k, n_neurons=args.neurons, rng=args.seed)
     start = time.perf_counter()
     history = fit_sae(
         sae, x, epochs=args.epochs, lr=args.lr, batch_size=args.batch, aux_weight=args.aux, dead_after=args.dead_after,

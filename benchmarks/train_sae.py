@@ -131,7 +131,9 @@ def main() -> None:
     best: dict[str, float] = {}
     for _ in range(args.repeat):  # in turn, so that a busy moment does not fall on one alone
         for name, python in pythons.items():
-            best[name] = max(best.get(name, 0.0), speed(name, python, sizes, args.threads))
+            found = speed(name, python, sizes, args.threads)
+            print(f"  {name} {found:,.0f} samples/s, load {os.getloadavg()[0]:.1f}", flush=True)
+            best[name] = max(best.get(name, 0.0), found)
     for name, value in best.items():
         ratio = "" if name == "headtail" else f"  ours is {best['headtail'] / value:.2f} x as fast"
         print(f"{name:<20} {value:9,.0f} samples/s{ratio}")

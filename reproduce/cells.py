@@ -43,7 +43,7 @@ def _interactions(data: Path, name: str) -> Interactions:
     return Interactions.from_frame(
         _frame(data, name),
         titles=pl.read_parquet(titles) if titles.exists() else None,
-        k_core=5 if name == "lastfm" else 0,
+        k_core=5 if name in ("lastfm", "ml-1m") else 0,
     )
 
 

@@ -39,6 +39,15 @@ def test_choose_the_fairest_that_loses_little():
     assert FRONTIER.choose("other", max_loss=0) == 1.0
 
 
+def test_choose_by_gain():
+    # Unfairness falls by a tenth for a fiftieth of the accuracy, then hardly further for as much again.
+    points = point("a", 0, 1.0, 1.0), point("a", 1, 0.98, 0.9), point("a", 2, 0.96, 0.89)
+    frontier = Frontier(points, "ndcg@20", "gini@20")
+    assert (frontier.choose("a"), frontier.choose("a", rule="gain")) == (2, 1)
+    with pytest.raises(InvalidInputError, match="rule"):
+        frontier.choose("a", rule="best")
+
+
 def test_choice_looks_at_validation_alone():
     misleading = {"ndcg@20": 0.0, "gini@20": 1.0}
     points = (POINTS[0], point("dial", 0.1, 0.49, 0.80, test=misleading))

@@ -157,7 +157,7 @@ def test_unusual_layers_are_refused(position):
 
 def test_bad_input():
     model, sae = GRUModel(), TopKSAE(5, expansion=4, k=3, rng=0)
-    with pytest.raises(InvalidInputError, match="vectors of 4 numbers and the autoencoder takes 5"):  # noqa: SIM117
+    with pytest.raises(InvalidInputError, match="vectors of 4 numbers and the edit takes 5"):  # noqa: SIM117
         with attach(model, sae, layer="gru"):
             model(X)
     with (

@@ -124,7 +124,7 @@ def test_selection():
 
 def test_report_and_cards():
     measured = NEURONS.with_effects()
-    page = measured.to_html()
+    page = measured.report(cards=1).to_html()
     strongest = int(measured.select(top=1).index[0])
     assert f"Neuron {strongest} (" in page
     assert "What d says and what a push does" in page

@@ -72,6 +72,13 @@ def test_scale_and_place_of_the_vectors_do_not_matter():
     torch.testing.assert_close(two.bias, one.bias * 64 + 1000, rtol=1e-3, atol=0.1)
 
 
+def test_a_trained_one_goes_on_from_its_weights():
+    held_out = world(100, seed=3)
+    sae, first = run(validation=held_out, epochs=20)
+    _, second = run(sae, validation=held_out, epochs=1, lr=1e-12)
+    assert second.best_value == pytest.approx(first.best_value, rel=1e-3)
+
+
 def naive_losses(sae, x, dead):
     pre = (x - sae.bias) @ sae.encoder.T + sae.encoder_bias
 

@@ -86,6 +86,15 @@ def test_no_edit_is_the_original_bit_by_bit(rule):
     assert torch.equal(plain(USERS).queries, SAE(MODEL.users))
 
 
+def test_in_blocks_without_gradients():
+    x = torch.randn(3, 200, 6, generator=torch.Generator().manual_seed(0))
+    edit = Steering(SAE, torch.linspace(-1, 1, 24), torch.linspace(0, 2, 24))
+    with torch.no_grad():
+        torch.testing.assert_close(edit(x), edit._edited(x))
+        assert torch.equal(Steering(SAE, torch.zeros(24))(x), x)
+        assert edit(x[:0]).shape == (0, 200, 6)
+
+
 def test_steering_lowers_the_popularity_of_lists_and_backwards_raises_it():
     model = SASRecWorld.model()
     levels = np.log1p(SASRecWorld.train.popularity)
@@ -245,7 +254,7 @@ def test_bad_input():
     with pytest.raises(InvalidInputError, match="scale has shape"):
         Steering(SAE, scale=torch.full((24,), torch.inf))
     wide = steer(MF(200, 60, 5, rng=0), SAE, NEURONS)
-    with pytest.raises(InvalidInputError, match="vectors of 5 numbers and the autoencoder takes 6"):
+    with pytest.raises(InvalidInputError, match="vectors of 5 numbers and the edit takes 6"):
         wide(USERS)
     with pytest.raises(AttributeError, match="no attribute 'nowhere'"):
         _ = wide.nowhere

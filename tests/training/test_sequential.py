@@ -54,11 +54,11 @@ class StoppedError(Exception):
 # -- training ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("objective", [SOFTMAX, {"loss": bce, "n_negatives": 1}])
+@pytest.mark.parametrize("objective", [SOFTMAX, {"loss": bce, "n_negatives": 3}])
 def test_it_learns_what_follows_what(objective):
     m = model(dropout=0)
     fit(m, SPLIT.train, **objective, **{**SETTINGS, "epochs": 60})
-    lists = recommend(m, SPLIT.known, k=1, exclude_seen=False)
+    lists = recommend(m, SPLIT.known, k=1)
     np.testing.assert_array_equal(lists.items[SPLIT.test.users, 0], SPLIT.test.items)
 
 
@@ -78,7 +78,7 @@ def test_the_loss_is_the_mean_over_all_interactions():
 
 
 def test_penalties_see_the_queries_that_users_are_served_by():
-    """The state at the end of each window, before the last item of training: what the model would be asked for it."""
+    """The state at the end of each window: what the model serves before the last item of training is known."""
     seen = []
 
     def spy(queries, items):
@@ -92,7 +92,7 @@ def test_penalties_see_the_queries_that_users_are_served_by():
     fit(m, train, **SOFTMAX, penalties=[spy], epochs=1, batch_size=10**6, lr=1e-12, rng=0)
     queries = seen[0][0]
     assert queries.shape == expected.shape
-    distances = torch.cdist(queries, expected)
+    distances = torch.cdist(queries, expected, compute_mode="donot_use_mm_for_euclid_dist")
     assert distances.amin(dim=0).max() < 1e-4
     assert distances.amin(dim=1).max() < 1e-4
     torch.testing.assert_close(seen[0][1], items)
@@ -147,7 +147,7 @@ def test_a_run_that_was_stopped_resumes_to_the_same_bits(tmp_path, objective, ep
     resumed = fit(m, SPLIT.train, **settings, checkpoint=tmp_path)
     assert same(weights(whole), weights(m))
     assert [row["ndcg@3"] for row in resumed.rows] == [row["ndcg@3"] for row in history.rows]
-    with pytest.raises(CheckpointMismatchError, match="n_negatives: .* in the checkpoint, 7 now"):
+    with pytest.raises(CheckpointMismatchError, match=r"n_negatives: .* in the checkpoint, 7 now"):
         fit(model(dropout=0.3), SPLIT.train, **{**settings, "n_negatives": 7}, checkpoint=tmp_path)
 
 
@@ -245,7 +245,7 @@ def test_vectors_of_a_sequential_model_need_histories():
 
 def test_a_model_of_another_catalogue_is_refused():
     for act in (lambda m: fit(m, SPLIT.train), lambda m: recommend(m, SPLIT.train, k=1)):
-        with pytest.raises(InvalidInputError, match="the model has n_items=13 and .* 12"):
+        with pytest.raises(InvalidInputError, match=r"the model has n_items=13 and .* 12"):
             act(SASRec(13, rng=0))
 
 

@@ -261,7 +261,7 @@ class Interactions:
         result[(np.cumsum(self.activity) - self.activity)[self.users] + ranks] = self.items
         return result
 
-    def sequences(self, users: Codes | None = None, max_length: int = 50) -> Codes:
+    def sequences(self, users: Array | None = None, max_length: int = 50) -> Codes:
         """Return users' histories as sequences of items, oldest first; what a sequential model takes.
 
         Time is `order` where known, else `timestamps`; interactions of one time are in the order of the rows. A longer

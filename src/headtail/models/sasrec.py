@@ -94,7 +94,9 @@ class SASRec(nn.Module):
         integer("n_layers", n_layers, low=1)
         integer("inner_dim", inner_dim, low=1)
         if embedding_dim % integer("n_heads", n_heads, low=1):
-            raise InvalidInputError(f"embedding_dim={embedding_dim} is not a multiple of n_heads={n_heads}; change one.")
+            raise InvalidInputError(
+                f"embedding_dim={embedding_dim} is not a multiple of n_heads={n_heads}; change one."
+            )
         self.dropout = nn.Dropout(number("dropout", dropout, low=0, high=1, high_open=True))
         self.config: dict[str, object] = {
             "model": "SASRec",
@@ -118,7 +120,7 @@ class SASRec(nn.Module):
         self.query = nn.Identity()
 
     def forward(self, sequences: Tensor) -> Vectors:
-        """Return the queries (B, d) of sequences (B, L), filled with -1 at the left, and the vectors of items (I, d)."""
+        """Return the queries (B, d) of sequences (B, L), filled with -1 at the left, and all items (I, d)."""
         _check(sequences, self.max_length)
         if sequences.shape[1] < self.max_length:
             sequences = pad(sequences, (1, 0), value=-1)  # room for the start
@@ -145,7 +147,7 @@ class SASRec(nn.Module):
         """Return what enters the blocks, (B, L, d), and which position may attend to which, (B, 1, L, L)."""
         length = sequences.shape[1]
         real = sequences >= 0
-        x = rows_of(self.items, sequences.clamp_min(0).flatten()).unflatten(0, sequences.shape)
+        x = rows_of(self.items, sequences.clamp_min(0).flatten()).view(*sequences.shape, -1)
         x = torch.where(real[:, :, None], x + self.positions[self.max_length - length :], self.start)
         # The filling is hidden but for its last position, the start; every position sees itself, so that none sees
         # nothing at all, which would give NaN.
@@ -173,10 +175,14 @@ class _Block(nn.Module):
         keys, values = self.of_key_value(normed).chunk(2, dim=2)
         if last_only:
             x, normed, allowed = x[:, -1:], normed[:, -1:], allowed[:, :, -1:]
-        heads = (t.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for t in (self.of_query(normed), keys, values))
-        attended = scaled_dot_product_attention(*heads, attn_mask=allowed).transpose(1, 2).flatten(2)
-        x = x + self.dropout(self.out(attended))
-        return x + self.dropout(self.outer(gelu(self.inner(self.norm_inner(x)))))
+        queries, keys, values = map(self._heads, (self.of_query(normed), keys, values))
+        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=allowed)  # (B, H, L, d / H)
+        x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
+        added: Tensor = self.dropout(self.outer(gelu(self.inner(self.norm_inner(x)))))
+        return x + added
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
 
 
 def _check(sequences: Tensor, max_length: int) -> None:

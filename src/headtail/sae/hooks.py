@@ -259,7 +259,7 @@ def vectors_in(out: Any, layer: str, output: int | str = 0, width: int | None = 
         )
     if width is not None and found.shape[-1] != width:
         raise InvalidInputError(
-            f"layer={layer!r} puts out vectors of {found.shape[-1]} numbers and the autoencoder takes {width}; attach "
+            f"layer={layer!r} puts out vectors of {found.shape[-1]} numbers and the edit takes {width}; attach "
             f"it where it was trained."
         )
     return found

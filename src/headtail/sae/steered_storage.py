@@ -55,7 +55,7 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
             f"the model is edited by a {type(edit).__name__} that could not be made again; only what steer() makes can "
             f"be saved."
         )
-    tensors: dict[str, Tensor] = {name: value for name, value in edit.named_buffers(recurse=False)}
+    tensors: dict[str, Tensor] = dict(edit.named_buffers(recurse=False))
     if edit.strength is not None:
         tensors |= {f"strength.{name}": value for name, value in edit.strength.named_buffers()}
     settings = {"layer": steered.layer, "output": steered.output, "keep_error": edit.keep_error}

@@ -16,6 +16,8 @@ from headtail.typing import Floats
 
 Rule = Literal["v2", "v1", "damp"]
 
+_ROWS = 256  # vectors of a block whose pre-activations stay in a CPU's cache
+
 
 class Steering(nn.Module):
     """An edit of vectors through an autoencoder: some neurons are pushed, or made louder or quieter.
@@ -86,6 +88,11 @@ class Steering(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the edited vectors, (..., d) as given."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.is_cuda:
+            return self._edited(x)
+        return torch.cat([self._edited(rows) for rows in torch.split(x.reshape(-1, self.d_in), _ROWS)]).reshape(x.shape)
+
+    def _edited(self, x: Tensor) -> Tensor:
         pre = self.sae.pre_activations(x)  # (..., N), shared by both codes
         before = self.sae.select(pre)
         after = before if self.shift is None else self.sae.select(pre + self.shift)

@@ -72,8 +72,9 @@ def fit_sae(
     Parameters
     ----------
     sae : TopKSAE
-        Changed in place, when training has ended well: the weights are those of the best epoch by `validation`. Its
-        bias starts from the mean of the activations.
+        Changed in place, when training has ended well: the weights are those of the best epoch by `validation`. A
+        bias that is all zero, as in a new one, starts from the mean of the activations; one that was trained before
+        goes on from its weights, which with a lower `lr` makes a schedule.
     activations : array or tensor of shape (n, d)
         Vectors of the model in evaluation mode. A memory-mapped array (``np.load(path, mmap_mode="r")``) is read
         batch by batch and shuffled within windows of 262,144 rows.
@@ -162,7 +163,8 @@ def fit_sae(
     sae.to(device)
     learner = copy.deepcopy(sae)  # lives in centered and scaled space; the original is only touched at the end
     with torch.no_grad():
-        learner.bias.zero_()
+        if learner.bias.any():  # trained before
+            learner.bias.sub_(data.mean.to(device)).div_(data.scale)
         learner.encoder_bias.div_(data.scale)
     silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
     best: dict[str, Tensor] | None = None

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import nearest, number
+from headtail._checks import choice, nearest, number
 from headtail._stats import hypervolume, pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.reports import Chart, Report, Result, Table
-from headtail.tradeoffs.points import NO_ENDS, Ends, Estimate, Part, Point, Setting, change, metric_of, summary
+from headtail.tradeoffs.points import NO_ENDS, Ends, Estimate, Part, Point, Rule, Setting, change, metric_of, summary
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,20 +144,30 @@ class Frontier(Result):
                 ends.append((value, *(point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS)))
         return summary(ends)
 
-    def choose(self, method: str, max_loss: float = 0.05) -> Setting:
-        """Return the setting that is fairest on validation among those that lose little accuracy there.
+    def choose(self, method: str, max_loss: float = 0.05, rule: Rule = "fairest") -> Setting:
+        """Return the best setting on validation among those that lose little accuracy there.
 
         Parameters
         ----------
         method : str
         max_loss : float, default 0.05
             Accuracy that may be lost, as a share of the accuracy of the method's first setting.
+        rule : {"fairest", "gain"}, default "fairest"
+            "fairest" takes the least unfairness; "gain" the largest difference of the share of unfairness that is gone
+            and the share of accuracy that is lost (Ahmadov and Mansoury, RecSys 2025).
         """
         number("max_loss", max_loss, low=0, high=1)
+        choice("rule", rule, ("fairest", "gain"))
         settings = self.settings(method)
-        accuracy = {s: self.mean(method, s, self.accuracy, "validation") for s in settings}
-        allowed = [s for s in settings if accuracy[s] >= (1 - max_loss) * accuracy[settings[0]]]
-        return min(allowed, key=lambda s: self.mean(method, s, self.unfairness, "validation"))
+        accuracy, unfairness = (
+            {s: self.mean(method, s, metric, "validation") for s in settings}
+            for metric in (self.accuracy, self.unfairness)
+        )
+        first = settings[0]
+        allowed = [s for s in settings if accuracy[s] >= (1 - max_loss) * accuracy[first]]
+        if rule == "fairest":
+            return min(allowed, key=lambda s: unfairness[s])
+        return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
 
     # -- whole curves ----------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from headtail.exceptions import MissingColumnError
 
 Setting: TypeAlias = float | int | str
 Part: TypeAlias = Literal["validation", "test"]
+Rule: TypeAlias = Literal["fairest", "gain"]
 Ends: TypeAlias = tuple[float, float, float]  # a value and its interval's ends, NaN where there is none
 
 NO_ENDS = (float("nan"), float("nan"))

@@ -327,7 +327,7 @@ def _encode(
 
 
 def _check_model(model: nn.Module, train: Interactions) -> None:
-    check_sizes(model, train, "train; make the model with the sizes of train")
+    check_sizes(model, train, "train", "make the model with the sizes of train")
     if hasattr(model, "max_length") and not hasattr(model, "states"):
         raise InvalidInputError(
             f"{type(model).__name__} has max_length, so it is sequential, but no method states(sequences), by which it "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from headtail._checks import integer
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
-from headtail.typing import ArrayLike2D, Codes, Vectors
+from headtail.typing import Array, ArrayLike2D, Codes, Vectors
 
 _USERS, _ITEMS = 512, 1 << 14  # scores of one block on a CPU: at most 32 MiB as float32
 _CUDA_USERS, _CUDA_ITEMS = 4096, 1 << 16  # 1 GiB
@@ -23,17 +23,16 @@ def device_of(model: nn.Module, device: str | torch.device | None) -> torch.devi
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-def check_sizes(model: nn.Module, interactions: Interactions, cure: str) -> None:
+def check_sizes(model: nn.Module, interactions: Interactions, what: str, cure: str) -> None:
     """Raise unless a model has as many items and, if it knows users by their codes, users as the interactions."""
     for name in ("n_items",) if hasattr(model, "max_length") else ("n_users", "n_items"):
         own, given = getattr(model, name, None), getattr(interactions, name)
         if own != given:
-            what, _, rest = cure.partition("; ")
-            raise InvalidInputError(f"the model has {name}={own} and {what} {given}; {rest}.")
+            raise InvalidInputError(f"the model has {name}={own} and {what} {given}; {cure}.")
 
 
 def inputs(
-    model: nn.Module, interactions: Interactions, users: Codes | None = None, *, batch_size: int = 2048
+    model: nn.Module, interactions: Interactions, users: Array | None = None, *, batch_size: int = 2048
 ) -> Iterator[Tensor]:
     """Yield what a model takes, batch by batch: codes of users, or the histories of a sequential model.
 
@@ -71,9 +70,7 @@ def inputs(
             [-1,  0]])]
     """
     integer("batch_size", batch_size, low=1)
-    codes = np.arange(interactions.n_users) if users is None else np.array(users, dtype=np.int64)
-    if not len(codes):
-        raise InvalidInputError("users is empty; give at least one user, or None for all.")
+    codes = _codes(interactions.n_users, users)
     max_length: Any = getattr(model, "max_length", None)
     for start in range(0, len(codes), batch_size):
         part = codes[start : start + batch_size]
@@ -84,10 +81,17 @@ def inputs(
             yield torch.from_numpy(interactions.sequences(part, longest).astype(np.int64))
 
 
+def _codes(n_users: Any, users: Any) -> Array:
+    codes: Array = np.arange(n_users) if users is None else np.array(users, dtype=np.int64)
+    if not len(codes):
+        raise InvalidInputError("users is empty; give at least one user, or None for all.")
+    return codes
+
+
 @torch.no_grad()
 def vectors(
     model: nn.Module,
-    users: Codes | None = None,
+    users: Array | None = None,
     *,
     interactions: Interactions | None = None,
     device: str | torch.device | None = None,
@@ -138,11 +142,7 @@ def vectors(
     if interactions is not None:
         batches = inputs(model, interactions, users, batch_size=size)
     else:
-        n_users: Any = model.n_users
-        codes = torch.as_tensor(np.arange(n_users) if users is None else np.array(users, dtype=np.int64))
-        batches = iter(codes.split(size))
-        if not len(codes):
-            raise InvalidInputError("users is empty; give at least one user, or None for all.")
+        batches = iter(torch.from_numpy(_codes(model.n_users, users)).split(size))  # type: ignore[no-untyped-call]
     was_training = model.training
     model.eval()
     try:
@@ -230,7 +230,8 @@ def recommend(
 def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Tensor, Tensor]:
     """Return the queries of the users asked for and the vectors of all items, checked."""
     if isinstance(model, nn.Module):
-        check_sizes(model, interactions, "the interactions; recommend with the interactions that the model was trained on")
+        cure = "recommend with the interactions that the model was trained on"
+        check_sizes(model, interactions, "the interactions", cure)
         queries, items = vectors(model, codes, interactions=interactions, device=device)
     else:
         queries, items = (torch.as_tensor(m).detach() for m in model)
