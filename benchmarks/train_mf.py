@@ -1,86 +1,84 @@
-"""Speed of MF training and of full ranking, beside what bounds it, on interactions of MovieLens-1M's size.
+"""MF training on MovieLens-1M: pairs a second, with and without ReSN, beside the BPR of RecBole and of implicit.
 
-Every ratio comes from one run. Run from the repository root: python benchmarks/train_mf.py
+All on the same pairs, dimensions and number of threads; RecBole at its own batch size and at ours, implicit one pair at
+a time, as it does. Every ratio comes from one run. How to set up the peers: benchmarks/peers.py. From the root:
+
+    python benchmarks/train_mf.py --peer recbole=/tmp/recbole/bin/python --peer implicit=/tmp/implicit/bin/python
 """
 
 import argparse
-import time
-from collections.abc import Callable
+import os
+from pathlib import Path
 
-import numpy as np
 import torch
+from peers import IMPLICIT, RECBOLE, read, run_peer
 
-from headtail import MF, Interactions, ReSN, fit, losses, recommend
-from headtail.training import ranking
+from headtail import MF, Interactions, ReSN, fit, losses
 
-
-def interactions(n_users: int, n_items: int, n: int) -> Interactions:
-    """Pairs drawn with popularity falling as 1 / rank^0.8."""
-    rng = np.random.default_rng(0)
-    weights = np.arange(1, n_items + 1) ** -0.8
-    keys = rng.integers(n_users, size=2 * n) * n_items + rng.choice(n_items, size=2 * n, p=weights / weights.sum())
-    keys = rng.permutation(np.unique(keys))[:n]
-    users, items = np.divmod(keys, n_items)
-    return Interactions(np.arange(n_users), np.arange(n_items), users.astype(np.int32), items.astype(np.int32))
-
-
-def best_of(repeats: int, run: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of several runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+PEERS = {
+    "implicit": IMPLICIT
+    + """
+from implicit.cpu.bpr import BayesianPersonalizedRanking
+train = train.tocsr()
+def run():
+    more = dict(num_threads=given["threads"], random_state=0)
+    model = BayesianPersonalizedRanking(factors=given["dim"], iterations=5, **more)
+    model.fit(train, show_progress=False)
+print(json.dumps({"BPR": best(run, 3) / 5}))
+""",
+    "recbole": RECBOLE
+    + """
+found = {f"BPR, batch {size}": epoch_seconds("BPR", size, given["epochs"]) for size in {2048, given["batch"]}}
+print(json.dumps(found))
+""",
+}
 
 
 def seconds_an_epoch(train: Interactions, dim: int, epochs: int, device: str, **settings: object) -> float:
     model = MF(train.n_users, train.n_items, dim, rng=0)
-    return min(row["seconds"] for row in fit(model, train, epochs=epochs, rng=0, device=device, **settings).rows)  # type: ignore[arg-type]
+    rows = fit(model, train, epochs=epochs, rng=0, device=device, progress=False, **settings).rows  # type: ignore[arg-type]
+    return min(row["seconds"] for row in rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=6040)
-    parser.add_argument("--items", type=int, default=3706)
-    parser.add_argument("--pairs", type=int, default=800_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"one of {', '.join(PEERS)}")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/ml-1m"))
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=8192)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--bpr-only", action="store_true")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    train = interactions(args.users, args.items, args.pairs)
-    print(f"{train}, d = {args.dim}, batch {args.batch_size}, {torch.get_num_threads()} threads, {args.device}")
+    torch.set_num_threads(args.threads)
+    train, test = read(args.data)
+    load = os.getloadavg()[0]
+    print(f"{train}, d = {args.dim}, batch {args.batch_size}, {args.threads} threads, {args.device}, load {load:.1f}")
 
     cases = {
         "bpr, 1 negative": {},
         "bpr, 1 negative, ReSN linear": {"penalties": [ReSN(1e-4)]},
+        "bpr, 1 negative, ReSN sigmoid": {"penalties": [ReSN(1e-4, "sigmoid")]},
         "mse, 4 negatives": {"loss": losses.mse, "n_negatives": 4},
         "mse, 4 negatives, ReSN linear": {"loss": losses.mse, "n_negatives": 4, "penalties": [ReSN(1e-4)]},
         "softmax, 8 negatives": {"loss": losses.sampled_softmax, "n_negatives": 8},
     }
-    plain = 0.0
-    for name, settings in cases.items():
+    plain = bpr = 0.0
+    for name, settings in list(cases.items())[: 1 if args.bpr_only else None]:
         seconds = seconds_an_epoch(train, args.dim, args.epochs, args.device, batch_size=args.batch_size, **settings)
         cost = f", {seconds / plain - 1:+.1%} over the same without" if "penalties" in settings else ""
         plain = plain if "penalties" in settings else seconds
+        bpr = bpr or seconds
         print(f"{name:32s} {len(train) / seconds / 1e6:6.2f} M pairs/s{cost}", flush=True)
-
-    source = torch.Generator().manual_seed(0)
-    queries = torch.randn(args.users, args.dim, generator=source).to(args.device)
-    items = torch.randn(args.items, args.dim, generator=source).to(args.device)
-    rows, columns = (ranking._CUDA_USERS, ranking._CUDA_ITEMS) if queries.is_cuda else (ranking._USERS, ranking._ITEMS)
-
-    def bound() -> None:
-        for part in queries.split(rows):
-            for block in items.split(columns):
-                (part @ block.T).topk(20)[1].cpu()
-
-    fastest = best_of(5, bound)
-    ours = best_of(5, lambda: recommend((queries, items), train, k=20))
-    print(
-        f"recommend, k = 20: {args.users / ours:,.0f} users/s, {fastest / ours:.0%} of matmul + topk of the same blocks"
-    )
+    given = {"dim": args.dim, "batch": args.batch_size, "epochs": args.epochs, "threads": args.threads}
+    for peer in args.peer:
+        library, python = peer.split("=", 1)
+        for name, seconds in run_peer(python, PEERS[library], train, test, given).items():
+            speed = len(train) / seconds / 1e6
+            print(
+                f"{library + ' ' + name:32s} {speed:6.2f} M pairs/s, ours is {seconds / bpr:.2f} x as fast", flush=True
+            )
 
 
 if __name__ == "__main__":

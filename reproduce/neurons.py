@@ -46,13 +46,13 @@ from headtail.sae import (
     sae_quality,
     save_sae,
     stability,
+    states,
     steer,
     steer_direction,
     steer_noise,
     steer_random,
 )  # fmt: skip
 from headtail.tradeoffs import sweep
-from headtail.training import inputs
 
 K, SEEDS = 10, (0, 1, 2)
 RESAMPLES = 200  # of the users, for intervals
@@ -94,13 +94,17 @@ class Settings:
 
 SASREC = {"max_length": 100, "embedding_dim": 64, "dropout": 0.2, "lr": 1e-3, "batch_size": 4096}
 SPARSE = SASREC | {"max_length": 50, "dropout": 0.5}  # for short histories
+LONG = {"expansion": 64, "k": 32, "batch_size": 1024, "epochs": 8}
+SHORT = {"expansion": 16, "k": 32, "batch_size": 1024, "epochs": 40}
+USERS = {"expansion": 16, "k": 32, "batch_size": 1024, "epochs": 300, "patience": 20}  # few vectors, one a user
 SETTINGS = {
-    "sasrec/ml-1m": Settings(SASREC, {"expansion": 64, "k": 32, "epochs": 20}),
-    "sasrec/movietweetings": Settings(SPARSE, {"expansion": 16, "k": 32, "epochs": 60}),
-    "sasrec/amazon-beauty": Settings(SPARSE, {"expansion": 16, "k": 32, "epochs": 40}),
-    "lightgcn/ml-1m": Settings({"lr": 1e-2, "weight_decay": 1e-6}, {"expansion": 16, "k": 32, "epochs": 200}),
-    "lightgcn/lastfm": Settings({"lr": 1e-2, "weight_decay": 1e-5}, {"expansion": 16, "k": 32, "epochs": 200}),
-}  # fmt: skip
+    "sasrec/ml-1m": Settings(SASREC, LONG),
+    "sasrec/movietweetings": Settings(SPARSE, SHORT),
+    "sasrec/amazon-beauty": Settings(SPARSE, SHORT),
+    "lightgcn/ml-1m": Settings({"lr": 1e-2, "weight_decay": 1e-6}, USERS),
+    "lightgcn/lastfm": Settings({"lr": 1e-2, "weight_decay": 1e-5}, USERS),
+}
+LAST_STRETCH = {"epochs": 2, "lr": 3e-4}  # of every autoencoder
 
 
 @dataclass(frozen=True)
@@ -153,9 +157,10 @@ def train(backbone: str, settings: Settings, split: Split, seed: int, work: Path
     model = load_model(work / "model")
     if not (work / "autoencoder").exists():
         options = dict(settings.autoencoder)
-        states = _states(model, split.train)
-        sae = TopKSAE(states.shape[1], options.pop("expansion"), options.pop("k"), rng=seed)
-        fit_sae(sae, states, rng=seed, checkpoint=work / "autoencoder-training", progress=False, **options)
+        learned = states(model, split.train)
+        sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("k"), rng=seed)
+        fit_sae(sae, learned, rng=seed, checkpoint=work / "autoencoder-training", progress=False, **options)
+        fit_sae(sae, learned, rng=seed, progress=False, **(options | LAST_STRETCH))
         save_sae(sae, work / "autoencoder")
     sae = load_sae(work / "autoencoder")
     seen = contrast(model, split.train, rng=seed)
@@ -176,21 +181,15 @@ def _backbone(name: str, settings: dict[str, Any], split: Split, seed: int, work
     return model
 
 
-@torch.no_grad()
-def _states(model: torch.nn.Module, known: Interactions) -> torch.Tensor:
-    """Return what the autoencoder learns from: the states at all places of all histories, or all users' vectors."""
-    if not hasattr(model, "max_length"):
-        return vectors(model).queries
-    return torch.cat([model.states(batch).queries[batch >= 0] for batch in inputs(model, known, batch_size=256)])
-
-
 def _described(trained: Trained) -> dict[str, Any]:
     """Return how good an autoencoder is on the test's queries, and what its neurons are like."""
     split, d = trained.split, trained.neurons.cohens_d
     queries, items = trained.factors[split.known.fingerprint]
     quality = sae_quality(trained.sae, queries, vectors=(queries, items), train=split.known, test=split.test)
     fires = trained.neurons.firing_rate > 0
-    return quality.to_dict() | {
+    measured = quality.to_dict()
+    del measured["density"]  # one number a neuron
+    return measured | {
         "neurons": len(d),
         "firing": int(fires.sum()),
         "large_d": float(np.mean(np.abs(d) > 0.8)),

@@ -221,10 +221,11 @@ def spectrum(
     popularity = None if train is None else read_interactions(train).popularity
     if model is not None:
         _require_torch("spectrum MODEL")
-        from headtail.training import load_model, vectors
+        from headtail.training import vectors
 
-        factors: Any = vectors(load_model(model))
-        popularity = read_interactions(model / _INTERACTIONS).popularity if popularity is None else popularity
+        known = read_interactions(model / _INTERACTIONS)
+        factors: Any = vectors(_load(model), interactions=known)
+        popularity = known.popularity if popularity is None else popularity
     else:
         factors = (_read_array(queries), _read_array(items))
     _show(_spectrum(*factors, popularity=popularity), output, json)
@@ -235,15 +236,17 @@ def train(
     file: Path,
     *,
     output: Annotated[Path, Parameter(alias="-o")],
+    model: Literal["mf", "lightgcn", "sasrec"] = "mf",
     resn: float = 0.0,
     resn_form: Literal["linear", "sigmoid"] = "linear",
-    loss: Literal["bpr", "bce", "mse", "sampled-softmax"] = "mse",
+    loss: Literal["bpr", "bce", "mse", "sampled-softmax", "softmax"] | None = None,
     n_negatives: AtLeastOne = 8,
     embedding_dim: AtLeastOne = 64,
+    max_length: AtLeastOne = 100,
     epochs: AtLeastOne = 100,
     batch_size: AtLeastOne = 8192,
-    lr: float = 5e-3,
-    weight_decay: float = 1e-5,
+    lr: float | None = None,
+    weight_decay: float | None = None,
     validation: float = 0.1,
     k: AtLeastOne = 20,
     patience: int = 5,
@@ -254,7 +257,7 @@ def train(
     seed: int = 0,
     json: Json = False,
 ) -> None:
-    """Train matrix factorization, with ReSN against popularity bias if wished.
+    """Train a recommender, with ReSN against popularity bias if wished.
 
     A run that is stopped goes on where it was when the same command is given again.
 
@@ -263,27 +266,32 @@ def train(
     file
         Interactions: CSV, TSV, Parquet or RecBole .inter; or "movietweetings", the 5-core that is part of the package.
     output
-        Folder for the model; `headtail recommend` and `headtail spectrum` read it.
+        Folder for the model; the verbs `recommend`, `spectrum`, `probe` and `steer` read it.
+    model
+        Matrix factorization, LightGCN, or SASRec, which needs times or an order.
     resn
         Weight of the spectral-norm penalty, often between 1e-5 and 1e-3; 0 trains without.
     resn_form
         "linear" penalises the scores, "sigmoid" their sigmoid, as the authors' code does.
     loss
-        Loss of a positive against its negatives.
+        Loss of a positive against its negatives; "softmax" takes all other items as negatives. Without it mse for mf,
+        bpr for lightgcn, softmax for sasrec.
     n_negatives
         Negatives a positive.
     embedding_dim
         Length of the vectors.
+    max_length
+        Longest history of sasrec.
     epochs
         At most; training stops when the validation no longer improves.
     batch_size
         Pairs a step.
     lr
-        Learning rate of Adam.
+        Learning rate of Adam; without it 0.005, and 0.001 for sasrec.
     weight_decay
-        L2 regularization.
+        L2 regularization; without it 1e-5, and 0 for sasrec.
     validation
-        Share of each user's interactions held out to decide when to stop; 0 trains all epochs.
+        Share of each user's interactions held out to decide when to stop, the last one for sasrec; 0 trains all epochs.
     k
         Cut-off of the validation's NDCG.
     patience
@@ -302,8 +310,6 @@ def train(
     _require_torch("train")
     from headtail import losses
     from headtail._files import check_writable
-    from headtail.data import write_interactions
-    from headtail.models import MF
     from headtail.penalties import ReSN
     from headtail.training import fit, save_model
 
@@ -311,31 +317,188 @@ def train(
     checkpoint = output.with_name(output.name + ".checkpoint")
     penalties = [ReSN(resn, form=resn_form)] if resn else []
     interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core)
-    fitted, held_out = _hold_out(interactions, validation, seed)
-    model = MF(interactions.n_users, interactions.n_items, embedding_dim, rng=seed)
+    fitted, held_out = _hold_out(interactions, validation, seed, last=model == "sasrec")
+    made = _make(model, fitted, embedding_dim, max_length, seed)
+    usual = {"mf": ("mse", 5e-3, 1e-5), "lightgcn": ("bpr", 5e-3, 1e-5), "sasrec": ("softmax", 1e-3, 0.0)}[model]
+    name = loss or usual[0]
     history = fit(
-        model,
+        made,
         fitted,
-        loss=getattr(losses, loss.replace("-", "_")),
-        n_negatives=n_negatives,
+        loss=losses.sampled_softmax if name == "softmax" else getattr(losses, name.replace("-", "_")),
+        n_negatives="all" if name == "softmax" else n_negatives,
         penalties=penalties,
         validation=held_out,
         k=min(k, interactions.n_items),
         epochs=epochs,
         batch_size=batch_size,
-        lr=lr,
-        weight_decay=weight_decay,
+        lr=usual[1] if lr is None else lr,
+        weight_decay=usual[2] if weight_decay is None else weight_decay,
         patience=patience if held_out is not None else None,
         checkpoint=checkpoint,
         device=device,
         rng=seed,
     )
-    save_model(model, output)
-    write_interactions(interactions, output / _INTERACTIONS)
+    save_model(made, output)
+    _write_known(interactions, held_out, output / _INTERACTIONS)
     shutil.rmtree(checkpoint, ignore_errors=True)  # the run is over, and another one may have other settings
     _show(history, None, json)
     if not json:
         _console().print(f"Model written to {output}")
+
+
+def _make(model: str, train: "Interactions", embedding_dim: int, max_length: int, seed: int) -> Any:
+    from headtail import models
+
+    if model == "sasrec":
+        return models.SASRec(train.n_items, max_length, embedding_dim, rng=seed)
+    if model == "lightgcn":
+        return models.LightGCN(train, embedding_dim, rng=seed)
+    return models.MF(train.n_users, train.n_items, embedding_dim, rng=seed)
+
+
+@app.command
+def probe(
+    model: Path,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    expansion: AtLeastOne = 16,
+    k: AtLeastOne = 32,
+    epochs: AtLeastOne = 50,
+    batch_size: AtLeastOne = 1024,
+    lr: float = 1e-3,
+    device: str | None = None,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Train a sparse autoencoder of a model's vectors and find the neurons that carry popularity.
+
+    A run that is stopped goes on where it was when the same command is given again.
+
+    Parameters
+    ----------
+    model
+        Folder of a model that `headtail train` wrote.
+    output
+        Folder for the autoencoder and the report on its neurons (report.html, neurons.parquet).
+    expansion
+        Neurons for each dimension of the vectors.
+    k
+        Neurons that are active at a time.
+    epochs
+        At most; training stops when the held-out part is not explained better.
+    batch_size
+        Vectors a step.
+    lr
+        Learning rate of Adam.
+    device
+        Where to train, such as cuda.
+    seed
+        Seed of training and of the synthetic users.
+    """
+    _require_torch("probe")
+    from headtail._files import check_writable
+    from headtail.data import write_table
+    from headtail.sae import TopKSAE, fit_sae, save_sae, states
+    from headtail.training import load_model
+
+    check_writable(output / "report.html")
+    checkpoint = output / "checkpoint"
+    trained, (fitted, _) = load_model(model, device=device), _read_known(model)
+    learned = states(trained, fitted)
+    sae = TopKSAE(learned.shape[1], expansion, k, rng=seed)
+    fit_sae(sae, learned, epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint, device=device, rng=seed)
+    save_sae(sae, output / _AUTOENCODER)
+    neurons = _neurons(trained, sae, fitted, seed).with_effects(rng=seed)
+    neurons.to_html(output / "report.html")
+    write_table(neurons.to_polars(), output / "neurons.parquet")
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    _show(neurons, None, json)
+    if not json:
+        _console().print(f"Autoencoder and report written to {output}")
+
+
+def _neurons(model: Any, sae: Any, fitted: "Interactions", seed: int) -> Any:
+    from headtail.sae import contrast, find_neurons
+
+    return find_neurons(sae, contrast(model, fitted, rng=seed), fitted, rng=seed)
+
+
+@app.command
+def steer(
+    model: Path,
+    *,
+    probe: Path,
+    output: Annotated[Path, Parameter(alias="-o")],
+    max_loss: float = 0.05,
+    rule: Literal["v2", "v1", "damp"] = "v2",
+    alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0),
+    keep_error: bool = True,
+    k: Annotated[AtLeastOne, Parameter(alias="-k")] = 10,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Turn a model's popularity neurons down: measure every setting, choose one, write the steered model.
+
+    What `headtail train` held out is divided between two halves of the users: the setting is chosen on one and reported
+    on the other.
+
+    Parameters
+    ----------
+    model
+        Folder of a model that `headtail train` wrote, with a part held out.
+    probe
+        Folder that `headtail probe` wrote for this model.
+    output
+        Folder for the steered model, its recommendations and the report.
+    max_loss
+        Share of the NDCG that may be lost for more even exposure.
+    rule
+        How neurons are steered: as in the extended paper (v2), as in the first one (v1), or scaled where they are
+        active (damp).
+    alphas
+        Settings of the dial to measure; the first must be 0.
+    keep_error
+        Pass on what the autoencoder misses; the papers do not.
+    k
+        Length of the lists.
+    seed
+        Seed that `headtail probe` had.
+    """
+    _require_torch("steer")
+    from headtail._files import check_writable
+    from headtail.data import read_interactions, write_table
+    from headtail.sae import load_sae, save_steered
+    from headtail.sae import steer as _steer
+    from headtail.tradeoffs import sweep
+    from headtail.training import load_model
+    from headtail.training import recommend as _recommend
+
+    check_writable(output / "report.html")
+    if not alphas or alphas[0] != 0:
+        raise InvalidInputError(f"--alphas {' '.join(map(str, alphas))}: the first must be 0, the model as it is.")
+    trained, sae, (fitted, held_out) = load_model(model), load_sae(probe / _AUTOENCODER), _read_known(model)
+    if held_out is None:
+        raise InvalidInputError(
+            f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
+            f"--validation above 0."
+        )
+    neurons = _neurons(trained, sae, fitted, seed)
+
+    def steered(alpha: Any) -> Any:
+        return _steer(trained, sae, neurons, alpha_popular=alpha, alpha_niche=alpha, rule=rule, keep_error=keep_error)
+
+    split = _halves(fitted, held_out, seed)
+    frontier = sweep(f"PopSteer {rule}", lambda alpha, _: steered(alpha), alphas, split, k=k, n_bootstrap=500)
+    chosen = frontier.choose(frontier.methods[0], max_loss)
+    save_steered(steered(chosen), output / "model")
+    everything = read_interactions(model / _INTERACTIONS)
+    shutil.copyfile(model / _INTERACTIONS, output / "model" / _INTERACTIONS)
+    lists = _recommend(steered(chosen), everything, k=k)
+    write_table(lists.to_polars(), output / "recommendations.parquet")
+    frontier.report(max_loss).to_html(output / "report.html")
+    _show(frontier, None, json)
+    if not json:
+        _console().print(f"alpha {chosen:g} chosen; model, recommendations and report written to {output}")
 
 
 @app.command
@@ -368,18 +531,18 @@ def recommend(
     _require_torch("recommend")
     from headtail._files import check_writable
     from headtail.data import read_interactions, write_table
-    from headtail.training import load_model
     from headtail.training import recommend as _recommend
 
     check_writable(output)
     interactions = read_interactions(model / _INTERACTIONS)
     wanted = None if users is None else _ids(users, "user_id")
-    lists = _recommend(load_model(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
+    lists = _recommend(_load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     write_table(lists.to_polars(), output)
     _console().print(f"{len(lists):,} lists of {k} written to {output}")
 
 
 _INTERACTIONS = "interactions.parquet"
+_AUTOENCODER = "autoencoder"
 
 
 def _console(*, stderr: bool = False) -> Any:
@@ -439,13 +602,65 @@ def _split(interactions: "Interactions", rule: str, seed: int) -> Any:
     return split if rule == "ratio" else split_debiased(split, rng=seed)
 
 
-def _hold_out(interactions: "Interactions", share: float, seed: int) -> "tuple[Interactions, Interactions | None]":
-    from headtail.data import split_ratio
+def _hold_out(
+    interactions: "Interactions", share: float, seed: int, *, last: bool
+) -> "tuple[Interactions, Interactions | None]":
+    from headtail.data import split_leave_last, split_ratio
 
     if share == 0:
         return interactions, None
-    split = split_ratio(interactions, test=share, validation=None, rng=seed)
+    if last:
+        split = split_leave_last(interactions, validation=False)
+    else:
+        split = split_ratio(interactions, test=share, validation=None, rng=seed)
     return split.train, split.test
+
+
+def _write_known(interactions: "Interactions", held_out: "Interactions | None", path: Path) -> None:
+    """Write what a model knows, and which part of it was held out from training."""
+    import polars as pl
+
+    from headtail.data import read_table, write_interactions, write_table
+
+    write_interactions(interactions, path)
+    if held_out is not None:
+        part = pl.Series("split", held_out.contains(interactions.users, interactions.items))
+        named = pl.when(part).then(pl.lit("held out")).otherwise(pl.lit("train")).alias("split")
+        write_table(read_table(path).with_columns(named), path)
+
+
+def _read_known(model: Path) -> "tuple[Interactions, Interactions | None]":
+    """Return what a model was trained on, and what was held out."""
+    from headtail.data import Split, read_interactions, read_table
+
+    table = read_table(model / _INTERACTIONS)
+    if "split" not in table.columns:
+        return read_interactions(model / _INTERACTIONS), None
+    split = Split.from_frame(table, "split", test="held out")
+    return split.train, split.test
+
+
+def _halves(fitted: "Interactions", held_out: "Interactions", seed: int) -> Any:
+    """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
+    import numpy as np
+
+    from headtail.data import Split
+
+    first = np.random.default_rng(seed).permutation(fitted.n_users) % 2 == 0
+    chooses = first[held_out.users]
+    rule = "What was held out from training, of one half of the users to choose on and of the other half to report on."
+    return Split(fitted, held_out.subset(~chooses), held_out.subset(chooses), rule)
+
+
+def _load(model: Path, device: str | None = None) -> Any:
+    """Read a model of `headtail train` or of `headtail steer`."""
+    from headtail.training import load_model
+
+    if not (model / "steering.json").exists():
+        return load_model(model, device=device)
+    from headtail.sae import load_steered
+
+    return load_steered(model).to(device or "cpu")
 
 
 def _ids(file: Path, role: str) -> "list[Any]":

@@ -23,6 +23,7 @@ from headtail.metrics.pages import MEANING, items_table, number_format
 from headtail.models import MF
 from headtail.penalties import ReSN
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.sae import Neurons, TopKSAE, contrast, find_neurons, fit_sae, states, steer
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.tradeoffs import Frontier, Maker, Setting, sweep
 from headtail.training import fit, recommend, vectors
@@ -45,10 +46,12 @@ TRAINING: dict[str, Any] = {
     "lr": 5e-3,
     "weight_decay": 3e-5,
 }
+AUTOENCODER: dict[str, Any] = {"epochs": 300, "batch_size": 1024, "patience": 20}
 RESN_WEIGHTS = (0.0, 1e-4, 3e-4, 1e-3, 3e-3)
 PENALTY_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)  # in units of the scores' standard deviation, as the tilt's
 SHRINK_FACTORS = (1.0, 0.9, 0.8, 0.6, 0.4)
 TILT_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)
+ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0)  # of PopSteer
 
 NAMES = {
     "MF": "MF",
@@ -56,6 +59,7 @@ NAMES = {
     "penalty": "MF - g log(1 + popularity)",
     "shrink": "MF, sigma 1 shrunk",
     "tilt": "MF, exposure tilt",
+    "steer": "MF, PopSteer",
     "popular": "most popular",
     "random": "random",
 }
@@ -71,6 +75,7 @@ class Protocol:
     comparison: Comparison
     plain: Vectors
     corrected: Vectors
+    neurons: Neurons
 
 
 def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) -> Path:
@@ -94,7 +99,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     start = time.perf_counter()
     interactions = datasets.movietweetings()
     split = split_ratio(interactions, test=0.2, validation=0.1, rng=rng)
-    n_steps = 2 * (len(RESN_WEIGHTS) + 4)
+    n_steps = 2 * (len(RESN_WEIGHTS) + 6)
     bar = progress_bar("headtail demo", n_steps, done=-1, show=None if console is not None else False)
     with _one_thread(), bar as advance, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)  # of strengths that are of no more use: told in the report
@@ -125,22 +130,31 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
     """Sweep every method on one split, choose its setting on validation, and audit the chosen ones on the test."""
     train, popularity = split.train, split.train.popularity
     trained: dict[Setting, Vectors] = {}
+    models: dict[Setting, MF] = {}
 
     def train_mf(weight: Setting, _: int) -> Vectors:
         step(f"{name}: training MF with ReSN weight {weight}")
         model = MF(train.n_users, train.n_items, EMBEDDING_DIM, rng=rng)
         penalties = [ReSN(float(weight))] if weight else []
         fit(model, train, penalties=penalties, rng=rng, progress=False, **TRAINING)
+        models[weight] = model
         trained[weight] = Vectors(*(matrix.cpu().numpy() for matrix in vectors(model)))
         return trained[weight]
 
     frontier = sweep(NAMES["ReSN"], train_mf, RESN_WEIGHTS, split, k=K)
     plain = trained[0.0]
     spread = float(np.std(plain.queries[:1000] @ plain.items.T))
+    step(f"{name}: a sparse autoencoder of MF")
+    sae, neurons = _explain(models[0.0], train, rng)
+
+    def steered(alpha: float) -> Vectors:
+        return Vectors(*vectors(steer(models[0.0], sae, neurons, alpha_popular=alpha, alpha_niche=alpha)))
+
     makers: dict[str, tuple[Callable[[float], Vectors], tuple[float, ...]]] = {
         "penalty": (cache(lambda g: posthoc.penalize_popularity(*plain, popularity, g * spread)), PENALTY_STRENGTHS),
         "shrink": (cache(lambda f: posthoc.shrink(*plain, factor=f)), SHRINK_FACTORS),
         "tilt": (cache(lambda s: posthoc.tilt(*plain, strength=s, k=K, seen=train, rng=rng)), TILT_STRENGTHS),
+        "steer": (cache(steered), ALPHAS),
     }
     for method, (make, grid) in makers.items():
         step(f"{name}: {NAMES[method]}")
@@ -163,7 +177,14 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
         NAMES[method]: audit(lists, train, split.test, k=(10, K), item_vectors=plain.items, strict=False, rng=rng)
         for method, lists in final.items()
     }
-    return Protocol(split, frontier, chosen, compare(audits), plain, trained[chosen["ReSN"]])
+    return Protocol(split, frontier, chosen, compare(audits), plain, trained[chosen["ReSN"]], neurons)
+
+
+def _explain(model: MF, train: Interactions, rng: int) -> tuple[TopKSAE, Neurons]:
+    """Train a sparse autoencoder of the users' vectors and find the neurons that carry popularity."""
+    sae = TopKSAE(EMBEDDING_DIM, rng=rng)
+    fit_sae(sae, states(model, train), rng=rng, progress=False, **AUTOENCODER)
+    return sae, find_neurons(sae, contrast(model, train, rng=rng), train, k=K, rng=rng)
 
 
 def _at(make: Callable[[float], Vectors]) -> Maker:
@@ -206,6 +227,9 @@ def _brief(protocol: Protocol, title: str) -> Table:
 MEMORY_EFFECT = """Every score matrix is a sum of directions. In the training interactions the strongest one is close to
 the popularity of the items, and a trained model keeps it (the *memory effect*, Lin et al., WSDM 2025). ReSN penalises
 the weight of that direction during training."""
+NEURONS = f"""A sparse autoencoder takes MF's vectors of the users apart into {16 * EMBEDDING_DIM} neurons, of which a
+few speak for each user. Some answer to users who like popular films, others to users who do not. PopSteer (Ahmadov and
+Mansoury, RecSys 2025) holds the first down and pushes the others up, and the model itself stays as it is."""
 COMMON_TEST = "The test is a random part of what users did, so that it holds the popularity bias of the data."
 DEBIASED_TEST = """All items have about equally many test interactions; the rest of theirs went back to training. What
 popularity alone explains earns nothing here (Lin et al., WSDM 2025)."""
@@ -232,13 +256,14 @@ def _report(
             Text(MEANING),
             Figures(figures),
             _explained(spectra),
+            Section("Explained: the neurons that carry popularity", [Text(NEURONS), *common.neurons.report(1).blocks]),
             _corrected(common, "Corrected: the common test", COMMON_TEST),
             _corrected(debiased, "Corrected: the debiased test", DEBIASED_TEST),
             Section("Items most over- and under-exposed by plain MF", unequal),
             _how(common, debiased, warned),
         ],
         f"Matrix factorization on MovieTweetings ({interactions.n_users:,} users, {interactions.n_items:,} films, "
-        f"{len(interactions):,} ratings), as it is and corrected in four ways. Every setting was chosen on the "
+        f"{len(interactions):,} ratings), as it is and corrected in five ways. Every setting was chosen on the "
         f"validation part; all figures are of the test. Made in {seconds:.0f} s by `headtail demo`.",
     )
 

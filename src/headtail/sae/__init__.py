@@ -3,7 +3,7 @@
 from headtail.sae.autoencoder import Code, TopKSAE
 from headtail.sae.controls import Direction, Noise, steer_direction, steer_noise, steer_random
 from headtail.sae.effects import Excess, personal_strength
-from headtail.sae.hooks import activations, attach
+from headtail.sae.hooks import activations, attach, states
 from headtail.sae.neurons import Neurons, find_neurons
 from headtail.sae.quality import Fidelity, SAEQuality, fidelity, sae_quality, stability
 from headtail.sae.steered_storage import load_steered, save_steered
@@ -39,6 +39,7 @@ __all__ = [
     "save_sae",
     "save_steered",
     "stability",
+    "states",
     "steer",
     "steer_direction",
     "steer_noise",

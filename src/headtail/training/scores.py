@@ -16,6 +16,7 @@ from headtail.losses import Loss
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once: 4 MiB on a CPU, 256 MiB on CUDA
 
+
 def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores (B, n) of queries (B, d) with candidates (B, n), which are rows of items (I, d)."""
     if queries.is_cuda:

@@ -1,0 +1,125 @@
+"""What the benchmarks share: interactions, timing, and peers in processes of their own.
+
+RecBole 1.2.1 needs an older numpy and setuptools, and does not run on current torch and scipy as installed: what it
+calls and no longer finds is put back before it is imported. None of that is on a timed path.
+
+    python -m venv /tmp/recbole
+    /tmp/recbole/bin/pip install torch==2.13.0 'setuptools<81' 'numpy<2' recbole==1.2.1
+    python -m venv /tmp/implicit && /tmp/implicit/bin/pip install implicit
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from headtail import Interactions, split_ratio
+from headtail.datasets import power_law
+
+
+def read(folder: Path) -> tuple[Interactions, Interactions]:
+    """Return training and test part of MovieLens-1M, or of a power-law world of its size where it is not there."""
+    if not folder.exists():
+        print(f"{folder} is not there: a power-law world of MovieLens-1M's size instead")
+        split = split_ratio(power_law(6040, 3706, n_interactions=1_000_000, rng=0).interactions, validation=None, rng=0)
+        return split.train, split.test
+    frame = pl.read_parquet(folder / "interactions.parquet")
+    interactions = Interactions.from_frame(frame)
+    in_train = (frame["resn_split"] == "train").to_numpy()
+    return interactions.subset(in_train), interactions.subset(~in_train)
+
+
+def best_of(repeats: int, run: Callable[[], object]) -> float:
+    """Return the seconds of the fastest of several runs."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def run_peer(
+    python: str, script: str, train: Interactions, test: Interactions, given: dict[str, Any], **arrays: Any
+) -> dict[str, float]:
+    """Run a script with the Python of another environment; return what it prints as JSON in its last line.
+
+    It finds both parts as matrices, and the arrays, in the folder of its first argument; the second is `given` as JSON.
+    OpenBLAS gets one thread in it, as implicit asks for.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, part in (("train", train), ("test", test)):
+            sp.save_npz(f"{folder}/{name}.npz", sp.csr_matrix(part.matrix, dtype=np.float32))
+        np.savez(f"{folder}/arrays.npz", **arrays)
+        own = {**os.environ, "OMP_NUM_THREADS": str(given["threads"]), "OPENBLAS_NUM_THREADS": "1"}
+        call = [python, "-W", "ignore", "-c", script, folder, json.dumps(given)]
+        done = subprocess.run(call, env=own, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{python} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+IMPLICIT = """
+import json, sys, time
+import numpy as np, scipy.sparse as sp
+folder, given = sys.argv[1], json.loads(sys.argv[2])
+train, test = (sp.load_npz(f"{folder}/{name}.npz") for name in ("train", "test"))
+arrays = np.load(f"{folder}/arrays.npz")
+def best(run, repeats=given.get("repeat", 3)):
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+"""
+
+# The data set: both parts with every user and item that occurs in either, in RecBole's own form.
+RECBOLE = (
+    IMPLICIT
+    + """
+import logging, os
+import torch
+torch.set_num_threads(given["threads"])
+load = torch.load
+torch.load = lambda *args, **more: load(*args, **{"weights_only": False, **more})
+if not hasattr(sp.dok_matrix, "_update"):
+    sp.dok_matrix._update = lambda self, new: self._dict.update(new)
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, get_trainer, init_seed
+os.makedirs(f"{folder}/set")
+for name, part in (("train", train), ("valid", test[:100]), ("test", test)):
+    rows, columns = part.nonzero()
+    with open(f"{folder}/set/set.{name}.inter", "w") as file:
+        file.write("user_id:token\\titem_id:token\\n")
+        file.writelines(f"{row}\\t{column}\\n" for row, column in zip(rows.tolist(), columns.tolist()))
+def trainer_of(model, **more):
+    settings = {
+        "data_path": folder, "benchmark_filename": ["train", "valid", "test"],
+        "load_col": {"inter": ["user_id", "item_id"]},
+        "embedding_size": given["dim"], "learning_rate": 0.005, "use_gpu": False, "show_progress": False,
+        "metrics": ["NDCG", "Recall"], "topk": [20], "valid_metric": "NDCG@20", "state": "ERROR", "eval_args": {
+        "split": {"RS": [0.8, 0.1, 0.1]}, "group_by": "user", "order": "RO", "mode": "full"}, **more,
+    }
+    config = Config(model=model, dataset="set", config_dict=settings)
+    init_seed(0, True)
+    data = create_dataset(config)
+    batches, _, evaluation = data_preparation(config, data)
+    made = get_model(model)(config, batches.dataset).to("cpu")
+    return get_trainer(config["MODEL_TYPE"], model)(config, made), batches, evaluation
+def epoch_seconds(model, batch_size, epochs, **more):
+    trainer, batches, _ = trainer_of(model, train_batch_size=batch_size, **more)
+    epoch = iter(range(100))
+    return best(lambda: trainer._train_epoch(batches, next(epoch)), epochs)
+"""
+)
