@@ -1,4 +1,4 @@
-from . import baselines, datasets, losses, metrics, models, penalties, reports, tradeoffs
+from . import amplification, baselines, datasets, losses, metrics, models, penalties, reports, rerank, sae, tradeoffs
 from .data import (
     Interactions,
     PopularityGroups,
@@ -26,6 +26,7 @@ __all__ = [
     "Recommendations",
     "Split",
     "Vectors",
+    "amplification",
     "audit",
     "baselines",
     "compare",
@@ -42,6 +43,8 @@ __all__ = [
     "read_interactions",
     "recommend",
     "reports",
+    "rerank",
+    "sae",
     "save_model",
     "shrink",
     "spectrum",

@@ -137,17 +137,3 @@ def mean_interval(values: Array) -> tuple[float, float, float]:
         return mean, float("nan"), float("nan")
     margin = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / np.sqrt(len(x)))
     return mean, mean - margin, mean + margin
-
-
-def cohens_d(a: Array, b: Array) -> NDArray[np.float64]:
-    """Difference of two groups' means over their pooled standard deviation, for each column; NaN where that is 0.
-
-    Parameters
-    ----------
-    a, b : float arrays of shape (n_a, m) and (n_b, m)
-        One row for each member of a group. The variances are pooled with weights n_a - 1 and n_b - 1.
-    """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    pooled = ((len(a) - 1) * a.var(axis=0, ddof=1) + (len(b) - 1) * b.var(axis=0, ddof=1)) / (len(a) + len(b) - 2)
-    difference = a.mean(axis=0) - b.mean(axis=0)
-    return np.divide(difference, np.sqrt(pooled), out=np.full_like(difference, np.nan), where=pooled > 0)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from headtail._stats import cohens_d
 from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.models import ALS
@@ -32,11 +31,19 @@ def pre(x):
         return SAE.pre_activations(x.double().float()).double().numpy()
 
 
+def cohens_d(a, b):
+    """Difference of means over the pooled standard deviation, column by column."""
+    pooled = ((len(a) - 1) * a.var(axis=0, ddof=1) + (len(b) - 1) * b.var(axis=0, ddof=1)) / (len(a) + len(b) - 2)
+    return (a.mean(axis=0) - b.mean(axis=0)) / np.sqrt(pooled)
+
+
 def test_cohens_d_by_hand():
-    a, b = np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])
-    # Means 2 and 1; sums of squares 2 and 2 over 3 degrees of freedom.
-    assert cohens_d(a, b)[0] == pytest.approx(1 / np.sqrt(4 / 3))
-    assert np.isnan(cohens_d(a, b)[1])
+    # One neuron, which passes its input on. Means 2 and 1; sums of squares 2 and 2 over 3 degrees of freedom.
+    sae = TopKSAE(1, n_neurons=1, k=1)
+    with torch.no_grad():
+        sae.encoder.fill_(1.0)
+    found = Contrast(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[0.0], [1.0]]))
+    assert find_neurons(sae, found, n_bootstrap=0).cohens_d[0] == pytest.approx(1 / np.sqrt(4 / 3), rel=1e-5)
 
 
 def test_scores_equal_those_of_the_pre_activations_themselves():

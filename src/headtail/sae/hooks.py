@@ -116,13 +116,14 @@ def states(model: nn.Module, interactions: Interactions, *, batch_size: int = 25
     users = np.flatnonzero(interactions.activity)
     if not hasattr(model, "max_length"):
         return torch.as_tensor(vectors(model, users).queries)
+    vectors_at: Any = model.states
     device, was_training = device_of(model, None), model.training
     model.eval()
     try:
         found = []
         for batch in inputs(model, interactions, users, batch_size=batch_size):
             known = batch >= 0
-            found.append(model.states(batch.to(device)).queries[known.to(device)])
+            found.append(vectors_at(batch.to(device)).queries[known.to(device)])
     finally:
         model.train(was_training)
     return torch.cat(found)
