@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import torch
 
 from headtail import Interactions, Split, datasets, split_debiased, split_leave_last, split_ratio
+from headtail.tradeoffs import Frontier
 
 RECORDS = Path(__file__).parent / "records"
 
@@ -80,6 +82,13 @@ def main(cells: Sequence[str], run: Callable[[str, Path, Path], dict[str, Any]],
         environment["seconds"] = None if resumed else seconds
         write(file, {"cell": cell, "environment": environment, **found})
         print(f"{cell}: {seconds} s, {file}")
+
+
+def compact(frontier: Frontier) -> dict[str, Any]:
+    """Return a frontier for a record; intervals over users are kept only where there are none over seeds."""
+    several = {method for method in frontier.methods if len(frontier.seeds(method)) > 1}
+    points = [asdict(replace(p, intervals={}) if p.method in several else p) for p in frontier.points]
+    return {"accuracy": frontier.accuracy, "unfairness": frontier.unfairness, "points": points}
 
 
 def record(cell: str) -> Path:

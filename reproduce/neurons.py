@@ -70,6 +70,7 @@ DIALS: dict[str, tuple[float, ...]] = {
     "PopSteer v1, error dropped": (0.0, 0.1, 0.25, 0.5, 1.0, 1.5),
     "PopSteer, damped": (0.0, 0.25, 0.5, 1.0, 2.0),
     "PopSteer, by user": ALPHAS,
+    "PopSteer, damped by user": (0.0, 0.25, 0.5, 1.0, 2.0),
     "random neurons": (0.0, 0.3, 0.75, 1.5),
     "reversed": (0.0, -0.3, -0.75, -1.5),
     "noise": (0.0, 0.3, 0.75, 1.5),
@@ -146,7 +147,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder)},
         "autoencoders": [_described(trained) for trained in seeds.values()],
         "stability": stability([trained.sae for trained in seeds.values()]),
-        "frontier": sum(parts[1:], start=parts[0]).to_dict(),
+        "frontier": cells.compact(sum(parts[1:], start=parts[0])),
     }
 
 
@@ -237,6 +238,9 @@ def _correction(method: str, dial: float, trained: Trained) -> Callable[[Vectors
         "PopSteer v1, error dropped": lambda: v2(rule="v1", keep_error=False),
         "PopSteer, damped": lambda: v2(rule="damp"),
         "PopSteer, by user": lambda: v2(strength=personal_strength(found, trained.split.train, k=K)),
+        "PopSteer, damped by user": lambda: v2(
+            rule="damp", strength=personal_strength(found, trained.split.train, k=K)
+        ),
         "random neurons": lambda: steer_random(model, sae, neurons, dial),
         "reversed": v2,
         "noise": lambda: steer_noise(model, sae, neurons, dial),

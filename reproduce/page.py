@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cells
+import neurons
 import spectral
 
 from headtail.reports import Block, Column, Report, Section, Table, Text
@@ -16,7 +17,19 @@ from headtail.tradeoffs import Estimate, Frontier, Point
 
 DOCS = Path(__file__).parent.parent / "docs"
 MAX_LOSS = 0.05
+UNDRAWN = ("most popular", "random neurons", "reversed", "noise", "PopSteer v1, error dropped")  # to leave room
 EVENER = {"gini@20": ("Gini", 0.05), "head_share@20": ("share of the head", 0.2)}  # how far below the plain model's
+
+STEERED = {"gini@10": ("Gini", 0.05), "arp@10": ("mean popularity", 0.1)}
+SHOWN = (
+    ("ndcg@20", ".4f"), ("recall@20", ".4f"), ("gini@20", ".4f"), ("coverage@20", ".1%"), ("head_share@20", ".1%"),
+    ("tail_exposure@20", ".1%"),
+)  # fmt: skip
+STEERED_SHOWN = (
+    ("ndcg@10", ".4f"), ("gini@10", ".4f"), ("coverage@10", ".1%"), ("coverage_5@10", ".1%"),
+    ("tail_coverage@10", ".1%"),
+    ("arp@10", ",.0f"), ("ilad@10", ".4f"), ("ndcg_head@10", ".4f"), ("ndcg_mid@10", ".4f"), ("ndcg_tail@10", ".4f"),
+)  # fmt: skip
 
 SPECTRAL = f"""Does ReSN give better accuracy at the same evenness of exposure, and the reverse, and how does it stand
 beside simple corrections? Each cell below is a backbone on a data set under a protocol. The backbone was tuned on the
@@ -34,6 +47,24 @@ shown to users at random. The methods: **ReSN**, the spectral-norm penalty (for 
 penalty on collapsed dimensions; **Zerosum**, a loss on the sums of scores; **IPS**, positives weighted by inverse
 propensity; and, without retraining, **shrink** (sigma 1 scaled down), **log penalty** (popularity's logarithm
 subtracted), **tilt** (entropy, or towards what popularity earns; see `headtail.tilt`)."""
+
+
+NEURONS = f"""What does steering through a sparse autoencoder buy, beside corrections that need none? In each cell a
+backbone was trained, then an autoencoder on its frozen states, and every dial was swept with {len(neurons.SEEDS)} seeds
+(each trains both anew). Settings are chosen on the validation part; all figures are of the test part, means over the
+seeds with 95% intervals over the seeds (Student's t, of one split: how far another training may be off, not how far
+other users may).
+
+Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
+`python reproduce/neurons.py CELL`, with the cell's name as it stands in its headline."""
+
+DIALS = """**PopSteer**: the rule of the extended paper (v2) on the autoencoder's pre-activations, the reconstruction
+error passed on. Its variants: *error dropped*, as published (alpha 0 is the unsteered autoencoder); *v1*, the first
+paper's rule; *damped*, activations scaled where they are; *by user*, as strong as a user's recommendations are more
+popular than the history. Controls: **random neurons** pushed as hard, the sign **reversed**, **noise**. Without an
+autoencoder: **dense shift** and **dense projection** along the difference of means of the same synthetic users,
+**IPR** (re-ranking by inverse popularity), **log penalty**, **shrink** and **tilt**, as in
+[the other reproduction](reproduction-resn.md). Histories are masked; ranking is over the whole catalogue."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +100,75 @@ def spectral_page() -> Report:
     blocks: list[Block] = [
         Text(PROTOCOLS),
         Section("What it comes to", list(_verdict(found))),
-        *(_section(cell) for cell in found),
+        *(_section(cell, SHOWN) for cell in found),
         Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing: all cells are above.")]),
     ]
     return Report("ReSN beside its rivals", blocks, SPECTRAL)
+
+
+def neurons_page() -> Report:
+    """Return the page on PopSteer."""
+    found = list(read(neurons.CELLS))
+    missing = [name for name in neurons.CELLS if name not in {cell.name for cell in found}]
+    blocks: list[Block] = [Text(DIALS)]
+    if found:
+        tables = [_cheap(found, 0.01), _cheap(found, 0.05), *(_equal(found, "Every", m, e) for m, e in STEERED.items())]
+        blocks.append(Section("What it comes to", tables))
+        blocks.append(Section("The autoencoders", [_autoencoders(found)]))
+    blocks += [_section(cell, STEERED_SHOWN) for cell in found]
+    blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
+    return Report("PopSteer beside its rivals", blocks, NEURONS)
+
+
+def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
+    """Return what the setting chosen for little loss changes on the test, method by method."""
+    rows: list[dict[str, Any]] = []
+    for cell in found:
+        frontier = cell.frontier
+        for method in frontier.methods:
+            setting = frontier.choose(method, max_loss)
+            row: dict[str, Any] = {"cell": _short(cell.name), "method": method, "setting": f"{setting:g}"}
+            for name in ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10"):
+                row |= _with_ends(name, frontier.estimate(method, setting, name, relative=True))
+            rows.append(row)
+    columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
+    for name in ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10"):
+        ends = {"low": f"{name} low", "high": f"{name} high"} if name in ("ndcg@10", "gini@10") else {}
+        columns.append(Column(name, name, format="+.1%", **ends))
+    return Table(
+        columns, rows, title=f"Chosen on validation for at most {max_loss:.0%} of NDCG@10: changes on the test",
+        caption="Against the method's own first setting, seed by seed; for dials that drop the error that is the "
+        "unsteered autoencoder.",
+    )  # fmt: skip
+
+
+def _autoencoders(found: Sequence[Cell]) -> Table:
+    """Return how good the autoencoders are."""
+    rows = []
+    for cell in found:
+        for seed, measured in zip(neurons.SEEDS, cell.record["autoencoders"], strict=True):
+            fidelity = measured["fidelity"]
+            rows.append({
+                "cell": _short(cell.name), "seed": seed, **measured, "stability": cell.record["stability"],
+                "ndcg": fidelity["ndcg"], "lost": fidelity["lost"], "low": fidelity["low"], "high": fidelity["high"],
+                "overlap": fidelity["overlap"],
+            })  # fmt: skip
+    lost = "Share of NDCG@10 that is lost where the reconstruction takes the query's place, with its 95% interval."
+    columns = [
+        Column("cell", "Cell"),
+        Column("seed", "Seed"),
+        Column("ndcg", "NDCG@10", format=".4f"),
+        Column("neurons", "Neurons", format=",d"),
+        Column("fvu", "FVU", format=".4f", note="Share of the variance of the test's queries left unexplained."),
+        Column("firing", "Firing", format=",d", note="Neurons that fire for some training user's query."),
+        Column("lost", "NDCG lost", format=".1%", low="low", high="high", note=lost),
+        Column("overlap", "Overlap", format=".1%", note="Of the lists with and without the reconstruction."),
+        Column("large_d", "|d| > .8", format=".0%", note="Share of the neurons."),
+        Column("popular", "Popular", format=",d", note="Firing neurons whose interval of d is above 0."),
+        Column("niche", "Niche", format=",d", note="Firing neurons whose interval of d is below 0."),
+        Column("stability", "Stability", format=".2f", note="Mean best cosine of decoder rows between seeds."),
+    ]
+    return Table(columns, rows)
 
 
 def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
@@ -80,14 +176,14 @@ def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
         of_protocol = [cell for cell in found if cell.name.endswith(protocol)]
         if not of_protocol:
             continue
-        for metric in EVENER:
-            yield _equal(of_protocol, protocol, metric)
+        for metric, evener in EVENER.items():
+            yield _equal(of_protocol, protocol.capitalize(), metric, evener)
         yield _chosen_of_all(of_protocol, protocol)
 
 
-def _equal(found: Sequence[Cell], protocol: str, metric: str) -> Table:
+def _equal(found: Sequence[Cell], protocol: str, metric: str, evener: tuple[str, float]) -> Table:
     """Return what each method loses of the plain accuracy where exposure is as much more even."""
-    what, share = EVENER[metric]
+    what, share = evener
     rows: list[dict[str, Any]] = []
     for cell in found:
         frontier = replace(cell.frontier, unfairness=metric)
@@ -97,11 +193,12 @@ def _equal(found: Sequence[Cell], protocol: str, metric: str) -> Table:
             row[method] = None if math.isnan(change) else change
         rows.append(row)
     methods = [name for name in found[-1].frontier.methods if any(row.get(name) is not None for row in rows)]
+    accuracy = found[0].frontier.accuracy.upper()
     return Table(
         [Column("cell", "Cell"), *(Column(name, name, format="+.1%") for name in methods)],
         [dict.fromkeys(methods) | row for row in rows],
-        title=f"{protocol.capitalize()} test: change of NDCG@20 where the {what} is {share:.0%} below the plain one",
-        caption=f"Along each method's own curve of {what} and NDCG@20; empty where no setting is so even. "
+        title=f"{protocol} test: change of {accuracy} where the {what} is {share:.0%} below the plain one",
+        caption=f"Along each method's own curve of {what} and {accuracy}; empty where no setting is so even. "
         + _wins(rows, methods),
     )  # fmt: skip
 
@@ -141,50 +238,53 @@ def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
     )  # fmt: skip
 
 
-def _section(cell: Cell) -> Section:
+def _section(cell: Cell, shown: Sequence[tuple[str, str]]) -> Section:
     frontier, record = cell.frontier, cell.record
     figure = DOCS / "figures" / f"{cells.record(cell.name).stem}.svg"
     figure.parent.mkdir(parents=True, exist_ok=True)
-    frontier.without(*(m for m in frontier.methods if m == "most popular")).chart(MAX_LOSS).to_svg(figure)
-    settings = ", ".join(f"{name} {value:g}" for name, value in record["settings"].items())
+    frontier.without(*(m for m in frontier.methods if m in UNDRAWN)).chart(MAX_LOSS).to_svg(figure)
+    settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
         f"{record['users']:,} users, {record['items']:,} items; {sizes}. {record['split']} Settings of the backbone: "
         f"{settings}."
     )
     picture = f"![Trade-off of {cell.name}](figures/{figure.name})"
-    return Section(cell.name, [Text(text), Text(picture), _chosen(cell)])
+    return Section(cell.name, [Text(text), Text(picture), _chosen(cell, shown)])
 
 
-def _chosen(cell: Cell) -> Table:
+def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
+    """Return the test's figures of the settings that were chosen."""
     frontier = cell.frontier
-    shown = (
-        ("ndcg@20", ".4f"), ("recall@20", ".4f"), ("gini@20", ".4f"), ("coverage@20", ".1%"), ("head_share@20", ".1%"),
-        ("tail_exposure@20", ".1%"),
-    )  # fmt: skip
-    fifths = [f"fifth_{i}@20" for i in range(1, 6)]
+    fifths = [name for name in frontier.points[0].test if name.startswith("fifth_")]
     pairs = [("plain", *cell.plain)]
     pairs += [(method, method, frontier.choose(method, MAX_LOSS)) for method in frontier.methods]
     rows = []
     for label, method, setting in pairs:
-        row: dict[str, Any] = {"method": label, "setting": "" if label == "plain" else str(setting)}
+        row: dict[str, Any] = {"method": label, "setting": "" if label == "plain" else _dial(setting)}
         for name, _ in shown:
             row |= _with_ends(name, frontier.estimate(method, setting, name))
-        if all(f"{name}" in frontier.points[0].test for name in fifths):
-            row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
+        row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
         rows.append(row)
-    ends = {"ndcg@20", "gini@20"}
-    columns = [
-        Column("method", "Method"),
-        Column("setting", "Chosen"),
-        *(
-            Column(n, n, format=f, **({"low": f"{n} low", "high": f"{n} high"} if n in ends else {}))
-            for n, f in shown
-        ),
-        Column("fifths", "Fifths"),
-    ]  # fmt: skip
+    columns = [Column("method", "Method"), Column("setting", "Chosen")]
+    for name, spec in shown:
+        ends = {"low": f"{name} low", "high": f"{name} high"} if name.startswith(("ndcg@", "gini@")) else {}
+        columns.append(Column(name, name, format=spec, **ends))
+    if not fifths:
+        return Table(columns, rows)
     caption = "Fifths: exposure of five groups of items with equal training interactions, the most popular first."
-    return Table(columns, rows, caption=caption)
+    return Table([*columns, Column("fifths", "Fifths")], rows, caption=caption)
+
+
+def _dial(setting: Any) -> str:
+    return setting if isinstance(setting, str) else f"{setting:g}"
+
+
+def _plain(value: Any) -> str:
+    """Return a setting, or several of them, as text."""
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items()) + ")"
+    return _dial(value)
 
 
 def _with_ends(name: str, estimate: Estimate) -> dict[str, Any]:
@@ -197,3 +297,4 @@ def _short(name: str) -> str:
 
 if __name__ == "__main__":
     spectral_page().to_markdown(DOCS / "reproduction-resn.md")
+    neurons_page().to_markdown(DOCS / "reproduction-popsteer.md")

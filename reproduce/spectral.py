@@ -187,7 +187,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         "items": split.train.n_items,
         "tuning": tuning,
         "settings": settings,
-        "frontier": sum(parts[1:], start=parts[0]).to_dict(),
+        "frontier": cells.compact(sum(parts[1:], start=parts[0])),
     }
 
 
