@@ -100,6 +100,42 @@ def test_train_recommend_spectrum_audit(tmp_path, capsys):
     assert main(["audit", str(recs), str(train), "--n-bootstrap", "0"]) == 0
 
 
+@pytest.mark.parametrize("kind", ["mf", "sasrec"])
+def test_probe_and_steer(tmp_path, capsys, kind):
+    pytest.importorskip("torch")
+    world = power_law(120, 40, n_interactions=800, rng=0).interactions
+    times = np.random.default_rng(0).permutation(len(world))
+    train, model, probe, steered = (tmp_path / name for name in ("train.parquet", "model", "probe", "steered"))
+    write_table(world.to_polars().with_columns(timestamp=times), train)
+    options = ["--model", kind, "--epochs", "6", "--embedding-dim", "8", "--k", "5", "--max-length", "10"]
+    assert main(["train", str(train), "-o", str(model), *options]) == 0
+    assert main(["probe", str(model), "-o", str(probe), "--expansion", "4", "--k", "4", "--epochs", "5"]) == 0
+    assert {p.name for p in probe.iterdir()} == {"autoencoder", "report.html", "neurons.parquet"}
+    assert len(pl.read_parquet(probe / "neurons.parquet")) == 32
+    capsys.readouterr()
+    dial = ["--probe", str(probe), "-k", "5", "--alphas", "0", "--alphas", "0.5", "--max-loss", "1"]
+    assert main(["steer", str(model), *dial, "-o", str(steered), "--json"]) == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    assert [point["setting"] for point in points] == [0.0, 0.5]
+    recs = pl.read_parquet(steered / "recommendations.parquet")
+    assert main(["recommend", str(steered / "model"), "-k", "5", "-o", str(tmp_path / "again.parquet")]) == 0
+    assert pl.read_parquet(tmp_path / "again.parquet").equals(recs)
+    assert main(["spectrum", str(steered / "model")]) == 0
+
+
+def test_steer_needs_something_held_out(tmp_path, capsys):
+    pytest.importorskip("torch")
+    world = power_law(60, 30, n_interactions=300, rng=0).interactions
+    train, model, probe = (tmp_path / name for name in ("train.parquet", "model", "probe"))
+    write_table(world.to_polars(), train)
+    assert main(["train", str(train), "-o", str(model), "--epochs", "1", "--validation", "0"]) == 0
+    assert main(["probe", str(model), "-o", str(probe), "--epochs", "1"]) == 0
+    assert main(["steer", str(model), "--probe", str(probe), "-o", str(tmp_path / "steered")]) == 2
+    assert "nothing is left to choose on" in capsys.readouterr().err
+    assert main(["steer", str(model), "--probe", str(probe), "-o", str(tmp_path / "s"), "--alphas", "1"]) == 2
+    assert "the first must be 0" in capsys.readouterr().err
+
+
 def test_spectrum_of_arrays(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name, rows in (("queries", 12), ("items", 9)):

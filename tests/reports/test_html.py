@@ -178,3 +178,16 @@ def test_more_series_than_colors_stay_apart():
     legend = re.findall(r"<li><svg.*?</li>", html)
     looks = {tuple(re.findall(r'(?:d|fill)="([^"]+)"', entry)) for entry in legend}
     assert len(legend) == 12 == len(looks)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_chart_as_a_picture_of_its_own(tmp_path, labelled):
+    n = 2 if labelled else 30  # so many that their names do not fit beside the lines
+    rows = [{"x": x, "y": x + i / n, "s": f"a < {i}"} for i in range(n) for x in range(3)]
+    chart = Chart("line", rows, "x", "y", color="s")
+    root = ElementTree.fromstring(chart.to_svg())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert all(any(f"a < {i}" in text for text in texts) for i in range(n))
+    text = chart.to_svg(tmp_path / "chart.svg").read_text(encoding="utf-8")
+    assert text == chart.to_svg() and "var(" not in text

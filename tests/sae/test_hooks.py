@@ -1,13 +1,15 @@
 from collections import OrderedDict, namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.models import MF
-from headtail.sae import TopKSAE, activations, attach
+from headtail.models import MF, SASRec
+from headtail.sae import TopKSAE, activations, attach, states
 
 
 class GRUModel(nn.Module):
@@ -184,3 +186,17 @@ def test_bad_input():
         model.embed.weight.fill_(torch.nan)
     with pytest.raises(InvalidInputError, match="NaN or infinite"):
         activations(model, [X], layer="gru")
+
+
+def test_states_are_the_queries_of_every_place():
+    train = power_law(40, 20, n_interactions=150, rng=0).interactions
+    train = replace(train, order=np.arange(len(train)))
+    model = SASRec(20, max_length=4, embedding_dim=4, n_heads=1, rng=0)
+    found = states(model, train, batch_size=7)
+    users = np.flatnonzero(train.activity)
+    assert len(found) == np.minimum(train.activity, 4).sum()
+    ends = np.cumsum(np.minimum(train.activity[users], 4)) - 1
+    with torch.no_grad():
+        last = model.eval()(torch.from_numpy(train.sequences(users, 4).astype(np.int64))).queries
+    torch.testing.assert_close(found[ends], last)
+    assert len(states(MF(40, 20, 4, rng=0), train)) == len(users)

@@ -1,21 +1,42 @@
-import numpy as np, pytest, torch
 from functools import partial
-from headtail import fit, MF, recommend
-from headtail.datasets import movietweetings
+
+import numpy as np
+import pytest
+
+from headtail import MF, fit, recommend
+from headtail.datasets import movietweetings, power_law
 from headtail.exceptions import InvalidInputError
-from headtail.losses import bpr, inverse_propensity, mse, zerosum
-def test_weights_reach_the_loss_by_item():
+from headtail.losses import inverse_propensity, mse, zerosum
+
+WORLD = power_law(60, 30, n_interactions=300, rng=0).interactions
+
+
+def test_inverse_propensity_takes_slots_from_the_head():
     train = movietweetings()
     head = np.argsort(-train.popularity)[:100]
-    share, tables = {}, {}
-    for name, w in {"none": None, "equal": np.ones(train.n_items), "ips": inverse_propensity(train.popularity)}.items():
-        m = MF(train.n_users, train.n_items, 8, rng=0)
-        fit(m, train, loss=mse, n_negatives=4, epochs=8, rng=0, progress=False, item_weights=w)
-        share[name] = np.isin(recommend(m, train, k=10).items, head).mean()
+    weights = {"none": None, "equal": np.ones(train.n_items), "ips": inverse_propensity(train.popularity)}
+    share = {}
+    for name, given in weights.items():
+        model = MF(train.n_users, train.n_items, 8, rng=0)
+        fit(model, train, loss=mse, n_negatives=4, epochs=8, rng=0, progress=False, item_weights=given)
+        share[name] = np.isin(recommend(model, train, k=10).items, head).mean()
     assert share["equal"] == pytest.approx(share["none"], abs=1e-2)
     assert share["ips"] < share["none"] - 0.02
-    with pytest.raises(InvalidInputError, match="takes weight="):
-        fit(m, train, loss=zerosum, item_weights=np.ones(train.n_items))
-    with pytest.raises(InvalidInputError, match="item_weights has shape"):
-        fit(m, train, item_weights=np.ones(3))
-    fit(m, train, loss=partial(mse, link="sigmoid"), epochs=1, item_weights=np.ones(train.n_items))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": zerosum, "item_weights": np.ones(30)}, "takes weight="),
+        ({"item_weights": np.ones(3)}, "item_weights has shape"),
+    ],
+)
+def test_refused(options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        fit(MF(60, 30, 4, rng=0), WORLD, epochs=1, progress=False, **options)
+
+
+def test_a_loss_with_options_takes_weights_too():
+    loss = partial(mse, link="sigmoid")
+    history = fit(MF(60, 30, 4, rng=0), WORLD, loss=loss, epochs=1, item_weights=np.ones(30), rng=0, progress=False)
+    assert history.rows[0]["loss"] > 0

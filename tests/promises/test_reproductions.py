@@ -1,0 +1,24 @@
+"""The pages on the reproductions hold what the records hold."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_pages_are_made_from_the_records(tmp_path):
+    shutil.copytree(ROOT / "reproduce", tmp_path / "reproduce", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([sys.executable, "reproduce/page.py"], cwd=tmp_path, check=True, timeout=300)
+    for made in sorted((tmp_path / "docs").glob("*.md")):
+        assert made.read_text(encoding="utf-8") == (ROOT / "docs" / made.name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", ["spectral.py", "neurons.py"])
+def test_an_unknown_cell_is_refused(script):
+    command = [sys.executable, str(ROOT / "reproduce" / script), "als/nowhere/common"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "there is no cell 'als/nowhere/common'" in done.stderr
