@@ -9,10 +9,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 
-from headtail import Interactions, Split, datasets, split_debiased, split_leave_last, split_ratio
+from headtail import Interactions, Split, Vectors, datasets, posthoc, split_debiased, split_leave_last, split_ratio
 from headtail.tradeoffs import Frontier
 
 RECORDS = Path(__file__).parent / "records"
@@ -82,6 +83,23 @@ def main(cells: Sequence[str], run: Callable[[str, Path, Path], dict[str, Any]],
         environment["seconds"] = None if resumed else seconds
         write(file, {"cell": cell, "environment": environment, **found})
         print(f"{cell}: {seconds} s, {file}")
+
+
+PLAIN = {"shrink": 1.0}  # the setting of a method that corrects nothing, where it is not 0
+
+
+def correct(method: str, dial: float, factors: Vectors, seen: Interactions, popularity: np.ndarray, k: int) -> Vectors:
+    """Return factors corrected without training, by the method's name; `seen` is what is not recommended again."""
+    if dial == PLAIN.get(method, 0.0):
+        return factors
+    queries, items = (matrix.numpy() for matrix in factors)
+    if method == "shrink":
+        return posthoc.shrink(queries, items, factor=dial)
+    if method == "log penalty":  # its strength in units of the scores' spread, as that of the tilts
+        spread = float(np.std(queries[:1000] @ items.T, axis=1).mean())
+        return posthoc.penalize_popularity(queries, items, popularity, dial * spread)
+    welfare = {"tilt (entropy)": "entropy", "tilt (popularity)": "popularity"}[method]
+    return posthoc.tilt(queries, items, strength=dial, k=k, seen=seen, welfare=welfare)
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from headtail import (
     fit,
     load_model,
     losses,
-    posthoc,
     recommend,
     rerank,
     save_model,
@@ -82,7 +81,6 @@ DIALS: dict[str, tuple[float, ...]] = {
     "tilt (entropy)": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8),
     "tilt (popularity)": (0.0, 0.2, 0.4, 0.8, 1.6),
 }
-PLAIN = {"shrink": 1.0}  # the setting that corrects nothing, where it is not 0
 
 
 @dataclass(frozen=True)
@@ -250,25 +248,15 @@ def _correction(method: str, dial: float, trained: Trained) -> Callable[[Vectors
     if method in steered:
         edit = steered[method]().edit
         return lambda factors, _: Vectors(_edited(edit, factors.queries), factors.items)
-    return lambda factors, seen: _posthoc(method, dial, factors, seen, trained.split)
+    if method == "IPR":  # which re-ranks the plain lists
+        return lambda factors, _: factors
+    popularity = trained.split.train.popularity
+    return lambda factors, seen: cells.correct(method, dial, factors, seen, popularity, K)
 
 
 @torch.no_grad()
 def _edited(edit: torch.nn.Module, queries: torch.Tensor) -> torch.Tensor:
     return torch.cat([edit(block) for block in queries.split(1024)])
-
-
-def _posthoc(method: str, dial: float, factors: Vectors, seen: Interactions, split: Split) -> Vectors:
-    queries, items = (matrix.numpy() for matrix in factors)
-    if method == "IPR" or dial == PLAIN.get(method, 0.0):
-        return factors
-    if method == "shrink":
-        return posthoc.shrink(queries, items, factor=dial)
-    if method == "log penalty":  # its strength in units of the scores' spread, as that of the tilts
-        spread = float(np.std(queries[:1000] @ items.T, axis=1).mean())
-        return posthoc.penalize_popularity(queries, items, split.train.popularity, dial * spread)
-    welfare = method.removeprefix("tilt (").removesuffix(")")
-    return posthoc.tilt(queries, items, strength=dial, k=K, seen=seen, welfare=welfare)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import cells
-import numpy as np
 import torch
 
 from headtail import (
@@ -31,7 +30,6 @@ from headtail import (
     baselines,
     fit,
     losses,
-    posthoc,
     recommend,
     vectors,
 )  # fmt: skip
@@ -70,7 +68,6 @@ POSTHOC = {
     "tilt (entropy)": (0.0, 0.06, 0.12, 0.25, 0.5, 1.0),
     "tilt (popularity)": (0.0, 0.2, 0.4, 0.8, 1.6),
 }
-PLAIN = {"shrink": 1.0}  # the setting that corrects nothing, where it is not 0
 
 
 class Solved:
@@ -170,9 +167,9 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
 
     def make(method: str, dial: float, seed: int) -> Vectors:
         plain = trained("ReSN", 0.0, seed)
-        if dial == PLAIN.get(method, 0.0):
-            return plain
-        return _corrected(method, dial, plain, split) if method in POSTHOC else trained(method, dial, seed)
+        if method in POSTHOC:
+            return cells.correct(method, dial, plain, split.train, split.train.popularity, K)
+        return trained(method, dial, seed) if dial else plain
 
     options: dict[str, Any] = {"k": K, "metrics": _metrics(split), "n_bootstrap": RESAMPLES}
     parts = [
@@ -205,17 +202,6 @@ def _accuracy(factors: Vectors, split: Split) -> float:
     assert split.validation is not None
     lists = recommend(factors, split.train, k=K)
     return audit(lists, split.train, split.validation, k=K, metrics=[ndcg], n_bootstrap=0, strict=False)[f"ndcg@{K}"]
-
-
-def _corrected(method: str, dial: float, plain: Vectors, split: Split) -> Vectors:
-    queries, items = (matrix.numpy() for matrix in plain)
-    if method == "shrink":
-        return posthoc.shrink(queries, items, factor=dial)
-    if method == "log penalty":  # its strength in units of the scores' spread, as that of the tilts
-        spread = float(np.std(queries[:1000] @ items.T, axis=1).mean())
-        return posthoc.penalize_popularity(queries, items, split.train.popularity, dial * spread)
-    welfare = method.removeprefix("tilt (").removesuffix(")")
-    return posthoc.tilt(queries, items, strength=dial, k=K, seen=split.train, welfare=welfare)
 
 
 def _metrics(split: Split) -> dict[str, Metric]:

@@ -33,10 +33,10 @@ def page(neurons: Neurons, cards: int) -> Report:
     if strongest:
         blocks.append(Section("Neuron cards", [card(neurons, i) for i in strongest]))
     lede = (
-        "A neuron with positive d answers to popular tastes, one with negative d to niche tastes. Intervals are 95%, "
-        "by bootstrap over users."
+        f"{len(neurons):,} of {neurons.n_neurons:,} neurons. One with positive d answers to popular tastes, one with "
+        "negative d to niche tastes. Intervals are 95%, by bootstrap over users."
     )
-    return Report(f"{len(neurons):,} of {neurons.n_neurons:,} neurons", blocks, lede)
+    return Report("Neurons between popular and niche tastes", blocks, lede)
 
 
 def _strongest(neurons: Neurons, sign: int) -> Array:
@@ -63,7 +63,7 @@ def _figures(neurons: Neurons) -> Figures:
 
 def _overview(neurons: Neurons) -> list[Block]:
     known = np.flatnonzero(~np.isnan(neurons.cohens_d))
-    some = known[:: max(1, -(-len(known) // _POINTS))]
+    some = _drawn(known[np.argsort(-np.abs(neurons.cohens_d[known]), kind="stable")])
     kinds = np.where(neurons.cohens_d > 0, "popularity", "niche")
     points = [
         {"d": float(neurons.cohens_d[i]), "rate": float(neurons.firing_rate[i]), "kind": str(kinds[i])} for i in some
@@ -72,7 +72,7 @@ def _overview(neurons: Neurons) -> list[Block]:
         Chart(
             "scatter", points, x="d", y="rate", color="kind", title="Neurons by Cohen's d and firing rate",
             x_label="Cohen's d (right: popular tastes)", y_label="firing rate", y_format=".0%",
-            caption="" if len(some) == len(known) else f"Every {len(known) // len(some)}th neuron.",
+            caption="" if len(some) == len(known) else f"The strongest {_POINTS // 2} neurons, and some of the others.",
         ),
         Chart(
             "line", _histogram({"neurons": neurons.cohens_d[known]}, share=False), x="x", y="y",
@@ -94,6 +94,12 @@ def _overview(neurons: Neurons) -> list[Block]:
     return blocks
 
 
+def _drawn(ordered: Array) -> Array:
+    """Return as many neurons as a chart can hold: the strongest, and others evenly spaced."""
+    strongest, others = np.split(ordered, [_POINTS // 2])
+    return np.concatenate([strongest, others[:: max(1, -(-len(others) // (_POINTS // 2)))]])
+
+
 def _table(neurons: Neurons) -> Table:
     wanted = [set(_strongest(neurons, sign)[:10].tolist()) for sign in (1, -1)]
     rows = [row for row in neurons._rows() if row["neuron"] in wanted[0] | wanted[1]]
@@ -102,7 +108,7 @@ def _table(neurons: Neurons) -> Table:
         Column("neuron", "Neuron", format="d"),
         Column("cohens_d", "Cohen's d", format=".2f", note=_D, low="low", high="high"),
         Column("firing_rate", "Firing rate", format=".2%", note=_RATE),
-        Column("mean_activation", "Mean activation", format=".3g", note="Of the users for whom the neuron fires."),
+        Column("mean_activation", "Mean activation", format=".4f", note="Of the users for whom the neuron fires."),
         Column(
             "correlation", "Correlation", format=".2f",
             note="Of users' pre-activations with the mean log popularity of what is recommended to them.",
@@ -197,7 +203,7 @@ def _who(neurons: Neurons, neuron: int) -> Table:
         Column("item", "Item"),
         Column("popularity", "Popularity", format=",d"),
         Column(
-            "mean", "Mean activation", format=".3g",
+            "mean", "Mean activation", format=".4f",
             note=f"Of the users who met the item, drawn to the mean of all users by {_PRIOR:.0f} users.",
         ),
     ]  # fmt: skip
