@@ -2,7 +2,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headtail.reports._placing import Box, along, around, place, spread
@@ -33,6 +33,7 @@ def test_rounded_ends_are_ticks(low, high):
 
 
 @given(st.lists(st.floats(1e-8, 1e8), min_size=1, max_size=20), st.booleans())
+@example([34049840.0, 33800000.0], False)
 def test_log_scale_covers_its_values(values, round_ends):
     scale = Scale.of(values, log=True, round_ends=round_ends)
     assert all(-1e-9 <= scale(v) <= 1 + 1e-9 for v in values)

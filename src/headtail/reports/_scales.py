@@ -103,7 +103,8 @@ def tick_labels(ticks: list[float], spec: str | None = None) -> list[str]:
     percent = bool(spec and spec.endswith("%"))
     values = [t * 100 for t in ticks] if percent else ticks
     if not percent and any(v and (abs(v) < 1e-3 or abs(v) >= 1e6) for v in values):
-        return [_power(v) for v in values]
+        written = ([_power(v, digits) for v in values] for digits in range(2, 17))
+        return next(labels for labels in written if len(set(labels)) == len(set(values)))
     digits = next((d for d in range(7) if all(abs(round(v, d) - v) <= 1e-9 * max(1.0, abs(v)) for v in values)), 7)
     logarithmic = len(values) > 2 and abs((values[1] - values[0]) - (values[2] - values[1])) > 1e-9 * abs(values[2])
     if logarithmic:
@@ -111,10 +112,10 @@ def tick_labels(ticks: list[float], spec: str | None = None) -> list[str]:
     return [f"{v:,.{digits}f}" + "%" * percent for v in values]
 
 
-def _power(value: float) -> str:
+def _power(value: float, digits: int) -> str:
     if value == 0:
         return "0"
-    mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
     power = "10" + str(int(exponent)).translate(SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}×{power}"
