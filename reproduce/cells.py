@@ -63,7 +63,9 @@ def _uniform(data: Path, name: str) -> Split:
     return split.with_validation(0.2, rng=0)
 
 
-def main(cells: Sequence[str], run: Callable[[str, Path, Path], dict[str, Any]], description: str | None) -> None:
+def main(
+    study: str, cells: Sequence[str], run: Callable[[str, Path, Path], dict[str, Any]], description: str | None
+) -> None:
     """Run the cells that the command line names, each into a record of its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="cell", help=f"without one, all that have no record: {list(cells)}")
@@ -73,11 +75,11 @@ def main(cells: Sequence[str], run: Callable[[str, Path, Path], dict[str, Any]],
     for cell in args.cells or cells:
         if cell not in cells:
             parser.error(f"there is no cell {cell!r}; choose from {', '.join(cells)}")
-        file = record(cell)
+        file = record(study, cell)
         if file.exists() and not args.cells:
             continue
-        started, resumed = time.perf_counter(), (args.work / cell).exists()
-        found = run(cell, args.data, args.work / cell)
+        started, resumed = time.perf_counter(), (args.work / study / cell).exists()
+        found = run(cell, args.data, args.work / study / cell)
         seconds = round(time.perf_counter() - started)
         environment = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
         environment["seconds"] = None if resumed else seconds
@@ -109,9 +111,9 @@ def compact(frontier: Frontier) -> dict[str, Any]:
     return {"accuracy": frontier.accuracy, "unfairness": frontier.unfairness, "points": points}
 
 
-def record(cell: str) -> Path:
+def record(study: str, cell: str) -> Path:
     """Return the file that holds the figures of a cell."""
-    return RECORDS / f"{cell.replace('/', '-')}.json"
+    return RECORDS / f"{study}-{cell.replace('/', '-')}.json"
 
 
 def write(file: Path, values: Any) -> None:

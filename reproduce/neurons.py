@@ -260,4 +260,4 @@ def _edited(edit: torch.nn.Module, queries: torch.Tensor) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    cells.main(CELLS, run, __doc__)
+    cells.main("popsteer", CELLS, run, __doc__)

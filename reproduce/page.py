@@ -72,6 +72,7 @@ class Cell:
     """A record and the frontier in it."""
 
     name: str
+    stem: str
     record: dict[str, Any]
     frontier: Frontier
 
@@ -82,20 +83,20 @@ class Cell:
         return method, self.frontier.settings(method)[0]
 
 
-def read(names: Sequence[str]) -> Iterator[Cell]:
+def read(study: str, names: Sequence[str]) -> Iterator[Cell]:
     """Yield the cells that have a record."""
     for name in names:
-        file = cells.record(name)
+        file = cells.record(study, name)
         if file.exists():
             record = json.loads(file.read_text(encoding="utf-8"))
             found = record["frontier"]
             points = tuple(Point(**point) for point in found["points"])
-            yield Cell(name, record, Frontier(points, found["accuracy"], found["unfairness"]))
+            yield Cell(name, file.stem, record, Frontier(points, found["accuracy"], found["unfairness"]))
 
 
 def spectral_page() -> Report:
     """Return the page on ReSN."""
-    found = list(read(spectral.CELLS))
+    found = list(read("resn", spectral.CELLS))
     missing = [name for name in spectral.CELLS if name not in {cell.name for cell in found}]
     blocks: list[Block] = [
         Text(PROTOCOLS),
@@ -108,7 +109,7 @@ def spectral_page() -> Report:
 
 def neurons_page() -> Report:
     """Return the page on PopSteer."""
-    found = list(read(neurons.CELLS))
+    found = list(read("popsteer", neurons.CELLS))
     missing = [name for name in neurons.CELLS if name not in {cell.name for cell in found}]
     blocks: list[Block] = [Text(DIALS)]
     if found:
@@ -237,7 +238,7 @@ def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
 
 def _section(cell: Cell, shown: Sequence[tuple[str, str]]) -> Section:
     frontier, record = cell.frontier, cell.record
-    figure = DOCS / "figures" / f"{cells.record(cell.name).stem}.svg"
+    figure = DOCS / "figures" / f"{cell.stem}.svg"
     figure.parent.mkdir(parents=True, exist_ok=True)
     frontier.without(*(m for m in frontier.methods if m in UNDRAWN)).chart(MAX_LOSS).to_svg(figure)
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())

@@ -216,4 +216,4 @@ def _most_popular(seen: Interactions) -> Any:
 
 
 if __name__ == "__main__":
-    cells.main(CELLS, run, __doc__)
+    cells.main("resn", CELLS, run, __doc__)
