@@ -101,7 +101,7 @@ class Stepped:
     dials = TRAINED | POSTHOC
 
     def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        stop = {"validation": split.validation, "metric": ndcg, "k": K, "patience": 5, "eval_every": 2}
+        stop = {"validation": split.validation, "metric": ndcg, "k": K, "patience": 5}
         history = self._fit(split.train, settings | stop, 0)[1]
         assert history.best_value is not None
         return history.best_value, settings | {"epochs": history.best_epoch}
@@ -138,17 +138,17 @@ BACKBONES: dict[str, Solved | Stepped] = {
     "als": Solved(),
     "mf": Stepped(
         _mf,
-        {"loss": losses.mse, "n_negatives": 4, "batch_size": 8192, "lr": 5e-3, "epochs": 60},
+        {"loss": losses.mse, "n_negatives": 4, "batch_size": 8192, "lr": 5e-3, "epochs": 60, "eval_every": 2},
         {"weight_decay": (1e-6, 5e-6, 2e-5, 1e-4)},
     ),
     "lightgcn": Stepped(
         _lightgcn,
-        {"loss": losses.bpr, "batch_size": 16_384, "lr": 1e-2, "epochs": 200},
-        {"weight_decay": (1e-7, 1e-6, 1e-5, 1e-4)},
+        {"loss": losses.bpr, "batch_size": 8192, "lr": 1e-2, "epochs": 600, "eval_every": 10},
+        {"weight_decay": (0.0, 1e-8, 1e-7, 1e-6)},
     ),
     "xsimgcl": Stepped(
         _xsimgcl,
-        {"loss": losses.bpr, "batch_size": 8192, "lr": 5e-3, "epochs": 60, "weight_decay": 1e-6},
+        {"loss": losses.bpr, "batch_size": 8192, "lr": 5e-3, "epochs": 100, "eval_every": 5, "weight_decay": 1e-7},
         {"contrast_weight": (0.01, 0.05, 0.2)},
     ),
 }
