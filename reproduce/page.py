@@ -12,12 +12,16 @@ import cells
 import neurons
 import spectral
 
-from headtail.reports import Block, Column, Report, Section, Table, Text
+from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.tradeoffs import Estimate, Frontier, Point
 
 DOCS = Path(__file__).parent.parent / "docs"
 MAX_LOSS = 0.05
-UNDRAWN = ("most popular", "random neurons", "reversed", "noise", "PopSteer v1, error dropped")  # to leave room
+DRAWN = (
+    "ReSN", "LogDet", "Zerosum", "IPS", "log penalty", "tilt (entropy)", "PopSteer", "PopSteer, by user",
+    "dense shift", "IPR",
+)  # fmt: skip
+DRAWN_ABOVE = 0.8  # of the plain accuracy
 EVENER = (("gini@20", "Gini", 0.05), ("head_share@20", "share of the head", 0.2))  # how far below the plain model's
 
 STEERED = (("gini@10", "Gini", 0.02), ("gini@10", "Gini", 0.05), ("arp@10", "mean popularity", 0.1))
@@ -237,10 +241,10 @@ def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
 
 
 def _section(cell: Cell, shown: Sequence[tuple[str, str]]) -> Section:
-    frontier, record = cell.frontier, cell.record
+    record = cell.record
     figure = DOCS / "figures" / f"{cell.stem}.svg"
     figure.parent.mkdir(parents=True, exist_ok=True)
-    frontier.without(*(m for m in frontier.methods if m in UNDRAWN)).chart(MAX_LOSS).to_svg(figure)
+    _picture(cell).to_svg(figure)
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
@@ -249,6 +253,18 @@ def _section(cell: Cell, shown: Sequence[tuple[str, str]]) -> Section:
     )
     picture = f"![Trade-off of {cell.name}](figures/{figure.name})"
     return Section(cell.name, [Text(text), Text(picture), _chosen(cell, shown)])
+
+
+def _picture(cell: Cell) -> Chart:
+    """Return the curves of the main methods, where they lose little accuracy, without the intervals of the tables."""
+    frontier = cell.frontier
+    least = DRAWN_ABOVE * frontier.mean(*cell.plain, frontier.accuracy)
+    kept = [
+        point
+        for point in frontier.points
+        if point.method in DRAWN and frontier.mean(point.method, point.setting, frontier.accuracy) >= least
+    ]
+    return replace(replace(frontier, points=tuple(kept)).chart(MAX_LOSS), low=None, high=None)
 
 
 def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headtail.reports import _prose
 from headtail.reports._data import data_table
 from headtail.reports._grid import Cell, grid, is_missing
-from headtail.reports._series import Styles, series_of
+from headtail.reports._series import PATHS, Styles, series_of
 from headtail.reports._values import is_number, minus, show, show_interval
 from headtail.reports.blocks import (
     Block,
@@ -33,15 +33,6 @@ if TYPE_CHECKING:
 View = dict[str, Any]
 
 DATA_ROWS = 200
-PATHS = {
-    "circle": "M4.5,0A4.5,4.5,0,1,1,-4.5,0A4.5,4.5,0,1,1,4.5,0",
-    "square": "M-4,-4H4V4H-4Z",
-    "triangle-up": "M0,-4.5L5,4H-5Z",
-    "diamond": "M0,-5.5L4.5,0L0,5.5L-4.5,0Z",
-    "triangle-down": "M0,4.5L5,-4H-5Z",
-    "triangle-right": "M4.5,0L-4,5V-5Z",
-    "cross": "M-5,-1.7H-1.7V-5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5Z",
-}
 
 
 def page(report: Report) -> str:

@@ -12,6 +12,16 @@ N_COLORS = 6
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 FIXED_MARKERS = {"head": "circle", "mid": "square", "tail": "triangle-up", "neutral": "triangle-right"}
 
+PATHS = {
+    "circle": "M4.5,0A4.5,4.5,0,1,1,-4.5,0A4.5,4.5,0,1,1,4.5,0",
+    "square": "M-4,-4H4V4H-4Z",
+    "triangle-up": "M0,-4.5L5,4H-5Z",
+    "diamond": "M0,-5.5L4.5,0L0,5.5L-4.5,0Z",
+    "triangle-down": "M0,4.5L5,-4H-5Z",
+    "triangle-right": "M4.5,0L-4,5V-5Z",
+    "cross": "M-5,-1.7H-1.7V-5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5Z",
+}
+
 
 @dataclass(frozen=True)
 class Style:

@@ -7,7 +7,7 @@ from importlib import resources
 
 from headtail.reports._bars import draw_bars
 from headtail.reports._lines import draw_lines, draw_points
-from headtail.reports._series import Style, Styles, series_of
+from headtail.reports._series import PATHS, Style, Styles, series_of
 from headtail.reports._vega import Frame, render
 from headtail.reports.blocks import Chart
 
@@ -39,7 +39,7 @@ def standalone(chart: Chart) -> str:
     names = series_of(chart)
     styles = Styles([chart]).of(names)
     drawing = draw(chart, styles, WIDE)
-    lines = [] if drawing.labelled or len(names) < 2 else _legend(styles)
+    lines = [] if drawing.labelled or len(names) < 2 else _legend(chart.kind, styles)
     found = re.match(r'<svg [^>]*viewBox="0 0 (\S+) (\S+)"[^>]*>', drawing.svg)
     assert found is not None
     width, height = float(found[1]), float(found[2])
@@ -56,17 +56,18 @@ def standalone(chart: Chart) -> str:
     return re.sub(r"var\(--ht-([\w-]+)\)", lambda name: colors[name[1]], svg)
 
 
-def _legend(styles: dict[str, Style]) -> list[str]:
+def _legend(kind: str, styles: dict[str, Style]) -> list[str]:
     """Return the lines of a legend, the first one uppermost."""
     rows: list[list[str]] = [[]]
     x = 0.0
     for name, style in styles.items():
         width = _KEY + _CHARACTER * len(name)
+        path = PATHS["square" if kind == "bar" else style.marker]
         if rows[-1] and x + width > WIDE.total:
             rows.append([])
             x = 0.0
         rows[-1].append(
-            f'<rect x="{x + 4:g}" y="-10" width="11" height="11" rx="2" fill="{style.css}"/>'
+            f'<path d="{path}" transform="translate({x + 9:g},-4.5)" fill="{style.css}"/>'
             f'<text x="{x + 20:g}" font-size="{WIDE.size:g}" fill="var(--ht-text)">{escape(name)}</text>'
         )
         x += width
