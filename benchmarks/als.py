@@ -3,8 +3,8 @@
 implicit runs in a process of its own, with the Python of an environment that has it; OpenBLAS gets one thread there, as
 implicit asks for, and both sides otherwise the same number of threads. Run from the repository root:
 
-    python -m venv /tmp/peer && /tmp/peer/bin/pip install implicit
-    python benchmarks/als.py --peer /tmp/peer/bin/python
+    python -m venv .venv-peer && .venv-peer/bin/pip install implicit
+    python benchmarks/als.py --peer .venv-peer/bin/python
 """
 
 import argparse

@@ -3,9 +3,9 @@
 RecBole 1.2.1 needs an older numpy and setuptools, and does not run on current torch and scipy as installed: what it
 calls and no longer finds is put back before it is imported. None of that is on a timed path.
 
-    python -m venv /tmp/recbole
-    /tmp/recbole/bin/pip install torch==2.13.0 'setuptools<81' 'numpy<2' recbole==1.2.1
-    python -m venv /tmp/implicit && /tmp/implicit/bin/pip install implicit
+    python -m venv .venv-recbole
+    .venv-recbole/bin/pip install torch==2.13.0 'setuptools<81' 'numpy<2' recbole==1.2.1
+    python -m venv .venv-implicit && .venv-implicit/bin/pip install implicit
 """
 
 import json

@@ -4,7 +4,7 @@ All rank factors of the same size and leave out what a user has met. The bound i
 same blocks, nothing else. RecBole runs with its default evaluation batch and with one of all users. How to set up the
 peers: benchmarks/peers.py. From the root:
 
-    python benchmarks/recommend.py --peer recbole=/tmp/recbole/bin/python --peer implicit=/tmp/implicit/bin/python
+    python benchmarks/recommend.py --peer recbole=.venv-recbole/bin/python --peer implicit=.venv-implicit/bin/python
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 How to set up RecBole: benchmarks/peers.py. From the root:
 
-    python benchmarks/train_lightgcn.py --peer /tmp/recbole/bin/python
+    python benchmarks/train_lightgcn.py --peer .venv-recbole/bin/python
 """
 
 import argparse

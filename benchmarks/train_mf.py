@@ -3,7 +3,7 @@
 All on the same pairs, dimensions and number of threads; RecBole at its own batch size and at ours, implicit one pair at
 a time, as it does. Every ratio comes from one run. How to set up the peers: benchmarks/peers.py. From the root:
 
-    python benchmarks/train_mf.py --peer recbole=/tmp/recbole/bin/python --peer implicit=/tmp/implicit/bin/python
+    python benchmarks/train_mf.py --peer recbole=.venv-recbole/bin/python --peer implicit=.venv-implicit/bin/python
 """
 
 import argparse

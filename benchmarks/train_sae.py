@@ -4,12 +4,12 @@ Each library runs in a process of its own, with its own Adam step and loss (auxi
 once), on the same random vectors and the same number of threads. sparsify has no trainer for plain vectors: its module
 is stepped by hand. Ours is `fit_sae` as a user calls it. Then the time of one inference pass. From the repository root:
 
-    python -m venv /tmp/sparsify && /tmp/sparsify/bin/pip install torch==2.13.0 eai-sparsify
-    python -m venv /tmp/dictionary && /tmp/dictionary/bin/pip install torch==2.13.0 dictionary-learning
-    /tmp/dictionary/bin/pip uninstall torchvision  # if it does not fit torch
-    python -m venv /tmp/saelens && /tmp/saelens/bin/pip install torch==2.13.0 sae-lens
-    python benchmarks/train_sae.py --peer sparsify=/tmp/sparsify/bin/python \
-        --peer dictionary_learning=/tmp/dictionary/bin/python --peer saelens=/tmp/saelens/bin/python
+    python -m venv .venv-sparsify && .venv-sparsify/bin/pip install torch==2.13.0 eai-sparsify
+    python -m venv .venv-dictionary && .venv-dictionary/bin/pip install torch==2.13.0 dictionary-learning
+    .venv-dictionary/bin/pip uninstall torchvision  # if it does not fit torch
+    python -m venv .venv-saelens && .venv-saelens/bin/pip install torch==2.13.0 sae-lens
+    python benchmarks/train_sae.py --peer sparsify=.venv-sparsify/bin/python \
+        --peer dictionary_learning=.venv-dictionary/bin/python --peer saelens=.venv-saelens/bin/python
 """
 
 import argparse

@@ -5,8 +5,8 @@ epochs. RecTools runs in a process of its own, with the Python of an environment
 latest items up to the session's length, ours on all of them, so targets a second are shown as well. The times are those
 of fit() alone. Run from the repository root:
 
-    python -m venv /tmp/rectools && /tmp/rectools/bin/pip install "rectools[torch]"
-    python benchmarks/train_sasrec.py --peer /tmp/rectools/bin/python
+    python -m venv .venv-rectools && .venv-rectools/bin/pip install "rectools[torch]"
+    python benchmarks/train_sasrec.py --peer .venv-rectools/bin/python
 """
 
 import argparse
