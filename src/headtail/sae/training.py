@@ -4,8 +4,6 @@ import copy
 import logging
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from headtail._checks import generator, integer, number
 from headtail._files import check_writable
 from headtail._progress import progress_bar
-from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError, UnreadableFileError
+from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
 from headtail.sae.rows import Rows, digest
 from headtail.training import checkpoints
@@ -26,17 +24,6 @@ from headtail.typing import RNG, ArrayLike2D
 logger = logging.getLogger("headtail")
 
 _CHECK_EVERY = 64  # batches between looks at the loss, each of which makes a GPU wait
-
-
-@dataclass
-class _Run:
-    """All that changes from epoch to epoch, beside the tensors."""
-
-    epoch: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    best_value: float | None = None
-    best_epoch: int | None = None
-    stale: int = 0
 
 
 def fit_sae(
@@ -167,14 +154,16 @@ def fit_sae(
             learner.bias.sub_(data.mean.to(device)).div_(data.scale)
         learner.encoder_bias.div_(data.scale)
     silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
-    best: dict[str, Tensor] | None = None
     optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
-    run = _Run()
+    run = checkpoints.Run()
     folder = None if checkpoint is None else check_writable(checkpoint)
     if folder is not None:
         checkpoints.clear_leftovers(folder)
         if resume and checkpoints.saved_epochs(folder):
-            run, best = _restore(checkpoints.saved_epochs(folder)[-1], settings, learner, optimizer, silent, random)
+            latest = checkpoints.saved_epochs(folder)[-1]
+            run, tensors = checkpoints.restore_epoch(latest, settings, learner, optimizer, random, device)
+            silent.copy_(tensors["silent"])
+            logger.info("fit_sae: resumed %s", latest)
             if run.epoch > epochs:
                 raise CheckpointMismatchError(
                     f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
@@ -201,11 +190,7 @@ def fit_sae(
             row["seconds"] = time.perf_counter() - started
             if len(data.held_out):
                 row["fvu"] = data.held_out_fvu(learner, device)
-                if run.best_value is None or row["fvu"] < run.best_value:
-                    best = {name: value.detach().clone() for name, value in learner.state_dict().items()}
-                    run.best_value, run.best_epoch, run.stale = row["fvu"], epoch, 0
-                else:
-                    run.stale += 1
+                run.judge(learner, epoch, row["fvu"], higher=False)
             run.epoch = epoch
             run.rows.append(row)
             if folder is not None:
@@ -213,13 +198,13 @@ def fit_sae(
                     folder,
                     epoch,
                     model=learner,
-                    best=best,
+                    best=run.best,
                     optimizer=optimizer,
                     random={"silent": silent},
-                    state={**asdict(run), "rng": random.bit_generator.state, "settings": settings},
+                    state={**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
                 )
-    if best is not None:
-        learner.load_state_dict(best)
+    if run.best is not None:
+        learner.load_state_dict(run.best)
     with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
         learner.encoder_bias.mul_(data.scale)
         learner.bias.mul_(data.scale).add_(data.mean.to(device))
@@ -278,33 +263,3 @@ def _check_finite(parts: Tensor, epoch: int, sae: TopKSAE, lr: float, folder: Pa
         f"Epoch {epoch}, batch {batch}: {what} of the autoencoder is not finite. Likely cause: lr={lr:g} is too high "
         f"(try {lr / 10:g}).{kept}"
     )
-
-
-def _restore(
-    folder: Path,
-    settings: Mapping[str, Any],
-    sae: TopKSAE,
-    optimizer: torch.optim.Optimizer,
-    silent: Tensor,
-    random: np.random.Generator,
-) -> tuple[_Run, dict[str, Tensor] | None]:
-    """Put a saved epoch back into everything that changes, and return the run and the best weights."""
-    state = checkpoints.read_json(folder / "state.json")
-    try:
-        checkpoints.check_settings(state["settings"], settings, folder)
-        run = _Run(**{name: state[name] for name in asdict(_Run())})
-        random.bit_generator.state = state["rng"]
-    except KeyError as error:
-        raise UnreadableFileError(
-            f"{folder / 'state.json'} lacks {error}. Delete the folder and train again."
-        ) from None
-    best = None
-    if run.best_epoch is not None:
-        tensors = checkpoints.read_tensors(folder / "best.safetensors")
-        best = {name: value.to(sae.bias.device) for name, value in tensors.items()}
-    checkpoints.load_weights(sae, checkpoints.read_tensors(folder / "model.safetensors"), folder)
-    tensors = checkpoints.read_tensors(folder / "optimizer.safetensors")
-    checkpoints.restore_optimizer(optimizer, tensors)
-    silent.copy_(tensors["silent"])
-    logger.info("fit_sae: resumed %s", folder)
-    return run, best

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,33 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
 # -- a training run: one folder for the latest saved epoch, named epoch-00012 ------------------------------------------
 
 
+@dataclass
+class Run:
+    """All that changes from epoch to epoch, beside the weights and the optimizer."""
+
+    epoch: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best_value: float | None = None
+    best_epoch: int | None = None
+    stale: int = 0
+    best: dict[str, Tensor] | None = None
+
+    def judge(self, model: nn.Module, epoch: int, value: float, *, higher: bool) -> None:
+        """Keep the model's weights if `value` is better than all before."""
+        if self.best_value is None or (value > self.best_value if higher else value < self.best_value):
+            self.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            self.best_value, self.best_epoch, self.stale = value, epoch, 0
+        else:
+            self.stale += 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what goes into JSON: everything but the best weights."""
+        return {name: getattr(self, name) for name in _STATE}
+
+
+_STATE = ("epoch", "rows", "best_value", "best_epoch", "stale")
+
+
 def saved_epochs(folder: Path) -> list[Path]:
     """Return the saved epochs of a run, oldest first."""
     return sorted(folder.glob("epoch-*"))
@@ -180,6 +208,34 @@ def save_epoch(
     for old in earlier:
         if old != target:
             shutil.rmtree(old)
+
+
+def restore_epoch(
+    folder: Path,
+    settings: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    random: np.random.Generator,
+    device: torch.device,
+) -> tuple[Run, dict[str, Tensor]]:
+    """Put what :func:`save_epoch` wrote back; return the run, and the tensors saved beside the optimizer's."""
+    state = read_json(folder / "state.json")
+    try:
+        check_settings(state["settings"], settings, folder)
+        run = Run(**{name: state[name] for name in _STATE})
+        rng_state = state["rng"]
+    except KeyError as error:
+        raise UnreadableFileError(
+            f"{folder / 'state.json'} lacks {error}. Delete the folder and train again."
+        ) from None
+    weights = read_tensors(folder / "model.safetensors")
+    tensors = read_tensors(folder / "optimizer.safetensors")
+    if run.best_epoch is not None:
+        run.best = {name: value.to(device) for name, value in read_tensors(folder / "best.safetensors").items()}
+    load_weights(model, weights, folder)
+    restore_optimizer(optimizer, tensors)
+    random.bit_generator.state = rng_state
+    return run, tensors
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

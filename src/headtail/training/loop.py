@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from headtail._checks import generator, integer, number
 from headtail._files import check_writable
 from headtail._progress import progress_bar
 from headtail.data import Interactions
-from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss, bpr
 from headtail.metrics import Metric, ndcg
 from headtail.models.lookup import rows_of
@@ -40,26 +39,6 @@ logger = logging.getLogger("headtail")
 Callback = Callable[[nn.Module, dict[str, Any]], object]
 
 _CHECK_EVERY = 64  # batches between looks at the losses, each of which makes a GPU wait
-
-
-@dataclass
-class _Run:
-    """All that changes from epoch to epoch, beside the weights and the optimizer."""
-
-    epoch: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    best_value: float | None = None
-    best_epoch: int | None = None
-    stale: int = 0
-    best: dict[str, Tensor] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "rows": self.rows,
-            "best_value": self.best_value,
-            "best_epoch": self.best_epoch,
-            "stale": self.stale,
-        }
 
 
 def fit(
@@ -226,7 +205,7 @@ def fit(
         model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
     )
     weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
-    run = _Run()
+    run = checkpoints.Run()
     with _own_torch_seed(int(random.integers(2**63)), device):
         folder = None if checkpoint is None else check_writable(checkpoint)
         if folder is not None:
@@ -275,7 +254,7 @@ def fit(
                 if validate is not None and metric_name is not None:
                     row[metric_name] = validate(model) if last else None
                     if last:
-                        _keep_best(run, model, epoch, row[metric_name])
+                        run.judge(model, epoch, row[metric_name], higher=True)
                 for callback in callbacks:
                     callback(model, row)
                 run.epoch = epoch
@@ -301,14 +280,6 @@ def fit(
         best_epoch=run.best_epoch,
         best_value=run.best_value,
     )
-
-
-def _keep_best(run: _Run, model: nn.Module, epoch: int, value: float) -> None:
-    if run.best_value is None or value > run.best_value:
-        run.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        run.best_value, run.best_epoch, run.stale = value, epoch, 0
-    else:
-        run.stale += 1
 
 
 def _encode(
@@ -409,35 +380,12 @@ def _restore(
     optimizer: torch.optim.Optimizer,
     random: np.random.Generator,
     device: torch.device,
-) -> _Run:
+) -> checkpoints.Run:
     """Put a saved epoch back into the model, the optimizer and all random states."""
-    state = checkpoints.read_json(folder / "state.json")
-    try:
-        checkpoints.check_settings(state["settings"], settings, folder)
-        run = _Run(
-            epoch=state["epoch"],
-            rows=state["rows"],
-            best_value=state["best_value"],
-            best_epoch=state["best_epoch"],
-            stale=state["stale"],
-        )
-        rng_state = state["rng"]
-    except KeyError as error:
-        raise UnreadableFileError(
-            f"{folder / 'state.json'} lacks {error}. Delete the folder and train again."
-        ) from None
-    weights = checkpoints.read_tensors(folder / "model.safetensors")
-    tensors = checkpoints.read_tensors(folder / "optimizer.safetensors")
-    if run.best_epoch is not None:
-        run.best = {
-            name: value.to(device) for name, value in checkpoints.read_tensors(folder / "best.safetensors").items()
-        }
-    checkpoints.load_weights(model, weights, folder)
-    checkpoints.restore_optimizer(optimizer, tensors)
+    run, tensors = checkpoints.restore_epoch(folder, settings, model, optimizer, random, device)
     torch.set_rng_state(tensors["random.cpu"])
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    random.bit_generator.state = rng_state
     logger.info("fit: resumed %s", folder)
     return run
 
