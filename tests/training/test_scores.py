@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from headtail import losses
+from headtail import _softmax, losses
 from headtail.models.lookup import rows_of
 from headtail.training import scores
 from headtail.training.scores import catalogue_loss, pair_scores
@@ -53,7 +53,8 @@ LOSSES = {
 @pytest.mark.parametrize("block", [1, 14, 10**6])  # a target at a time, two, all at once
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_loss_over_the_catalogue_equals_the_naive_one(monkeypatch, name, block):
-    monkeypatch.setattr(scores, "_BLOCK", block)
+    for module in (scores, _softmax):
+        monkeypatch.setattr(module, "_BLOCK", block)
     source = torch.Generator().manual_seed(0)
     queries = torch.randn(5, 3, generator=source, dtype=torch.float64, requires_grad=True)
     items = torch.randn(7, 3, generator=source, dtype=torch.float64, requires_grad=True)
@@ -76,3 +77,10 @@ def test_full_softmax_is_the_cross_entropy_of_all_scores():
     targets = torch.tensor([0, 6, 3, 3, 1])
     found = catalogue_loss(losses.sampled_softmax, queries, items, targets)
     torch.testing.assert_close(found, torch.nn.functional.cross_entropy(queries @ items.T, targets))
+
+
+def test_full_softmax_of_products_beyond_the_exponential():
+    queries, items = torch.tensor([[1000.0], [-1000.0]], requires_grad=True), torch.tensor([[1.0], [-1.0]])
+    loss = catalogue_loss(losses.sampled_softmax, queries, items, torch.tensor([0, 0]))
+    assert loss.item() == 1000  # 0 for the first, 2000 for the second
+    assert torch.autograd.grad(loss, queries)[0].tolist() == [[0.0], [-1.0]]

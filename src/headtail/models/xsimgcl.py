@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from headtail._checks import integer, number
+from headtail._softmax import softmax_loss
 from headtail.data import Interactions
 from headtail.models.lightgcn import LightGCN
 from headtail.models.lookup import rows_of
@@ -127,8 +128,8 @@ class XSimGCL(LightGCN):
         return table + table.detach().sign() * normalize(torch.rand_like(table), dim=1) * self.eps
 
     def _contrast(self, final: Tensor, other: Tensor) -> Tensor:
-        scores = normalize(final, dim=1) @ normalize(other, dim=1).T / self.temperature  # (B, B)
-        return cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+        own = torch.arange(len(final), device=final.device)
+        return softmax_loss(normalize(final, dim=1) / self.temperature, normalize(other, dim=1), own)
 
 
 def _mean(layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

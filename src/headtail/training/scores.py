@@ -5,6 +5,7 @@ of that size; for all items it makes the scores (B, I), and again as much for ev
 all the time goes into moving that memory. Here nothing is larger than (B, d), but for blocks that stay in the cache.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding, embedding_bag
 
-from headtail.losses import Loss
+from headtail._checks import number
+from headtail._softmax import softmax_loss
+from headtail.losses import Loss, sampled_softmax
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once: 4 MiB on a CPU, 256 MiB on CUDA
 
@@ -50,7 +53,7 @@ def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) 
     """Return the loss of targets (B,) against all other items, without ever holding their scores (B, I).
 
     The loss must be a mean over targets, each with its own scores; so it can be taken block by block, and its gradient
-    at once with it.
+    at once with it. That of :func:`headtail.losses.sampled_softmax` is then the full softmax, which has a faster way.
 
     Parameters
     ----------
@@ -67,8 +70,25 @@ def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) 
     -------
     tensor of shape ()
     """
+    temperature = _softmax_temperature(loss)
+    if temperature is not None:
+        return softmax_loss(queries if temperature == 1 else queries / temperature, items, targets)
     value: Tensor = _CatalogueLoss.apply(loss, queries, items, targets)  # type: ignore[no-untyped-call]
     return value
+
+
+def _softmax_temperature(loss: Loss) -> float | None:
+    """Return the temperature of a sampled softmax, None for any other loss."""
+    if loss is sampled_softmax:
+        return 1.0
+    if (
+        isinstance(loss, partial)
+        and loss.func is sampled_softmax
+        and not loss.args
+        and set(loss.keywords) <= {"temperature"}
+    ):
+        return number("temperature", loss.keywords.get("temperature", 1.0), low=0, low_open=True)
+    return None
 
 
 class _CatalogueLoss(torch.autograd.Function):
