@@ -62,23 +62,24 @@ CELLS = [
     *(f"lightgcn/{name}/common" for name in ("ml-1m", "lastfm")),
 ]
 
-ALPHAS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+DAMPED = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
 DIALS: dict[str, tuple[float, ...]] = {
     "PopSteer": ALPHAS,
     "PopSteer, error dropped": ALPHAS,
     "PopSteer v1, error dropped": (0.0, 0.1, 0.25, 0.5, 1.0, 1.5),
-    "PopSteer, damped": (0.0, 0.25, 0.5, 1.0, 2.0),
+    "PopSteer, damped": DAMPED,
     "PopSteer, by user": ALPHAS,
-    "PopSteer, damped by user": (0.0, 0.25, 0.5, 1.0, 2.0),
+    "PopSteer, damped by user": DAMPED,
     "random neurons": (0.0, 0.3, 0.75, 1.5),
     "reversed": (0.0, -0.3, -0.75, -1.5),
     "noise": (0.0, 0.3, 0.75, 1.5),
-    "dense shift": (0.0, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6),
-    "dense projection": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
-    "IPR": (0.0, 0.1, 0.2, 0.4, 0.7, 1.0),
-    "log penalty": (0.0, 0.05, 0.1, 0.2, 0.4, 0.6),
-    "shrink": (1.0, 0.9, 0.8, 0.6, 0.4),
-    "tilt (entropy)": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8),
+    "dense shift": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6),
+    "dense projection": (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "IPR": (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0),
+    "log penalty": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6),
+    "shrink": (1.0, 0.97, 0.94, 0.9, 0.8, 0.6, 0.4),
+    "tilt (entropy)": (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8),
     "tilt (popularity)": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
 }
 
@@ -143,7 +144,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         "users": split.train.n_users,
         "items": split.train.n_items,
         "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder)},
-        "autoencoders": [_described(trained) for trained in seeds.values()],
+        "autoencoders": [described(trained) for trained in seeds.values()],
         "stability": stability([trained.sae for trained in seeds.values()]),
         "frontier": cells.compact(sum(parts[1:], start=parts[0])),
     }
@@ -153,9 +154,13 @@ def train(backbone: str, settings: Settings, split: Split, seed: int, work: Path
     """Train a backbone and its autoencoder, or read those that are there, and find the neurons."""
     if not (work / "model").exists():
         save_model(_backbone(backbone, dict(settings.backbone), split, seed, work / "training"), work / "model")
-    model = load_model(work / "model")
+    return taken_apart(load_model(work / "model"), settings.autoencoder, split, seed, work)
+
+
+def taken_apart(model: torch.nn.Module, autoencoder: Mapping[str, Any], split: Split, seed: int, work: Path) -> Trained:
+    """Train an autoencoder on a trained model's states, or read the one that is there, and find the neurons."""
     if not (work / "autoencoder").exists():
-        options = dict(settings.autoencoder)
+        options = dict(autoencoder)
         learned = states(model, split.train)
         sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("k"), rng=seed)
         fit_sae(sae, learned, rng=seed, checkpoint=work / "autoencoder-training", progress=False, **options)
@@ -180,7 +185,7 @@ def _backbone(name: str, settings: dict[str, Any], split: Split, seed: int, work
     return model
 
 
-def _described(trained: Trained) -> dict[str, Any]:
+def described(trained: Trained) -> dict[str, Any]:
     """Return how good an autoencoder is on the test's queries, and what its neurons are like."""
     split, d = trained.split, trained.neurons.cohens_d
     queries, items = trained.factors[split.known.fingerprint]
@@ -247,7 +252,7 @@ def _correction(method: str, dial: float, trained: Trained) -> Callable[[Vectors
     }
     if method in steered:
         edit = steered[method]().edit
-        return lambda factors, _: Vectors(_edited(edit, factors.queries), factors.items)
+        return lambda factors, _: Vectors(edited(edit, factors.queries), factors.items)
     if method == "IPR":  # which re-ranks the plain lists
         return lambda factors, _: factors
     popularity = trained.split.train.popularity
@@ -255,7 +260,8 @@ def _correction(method: str, dial: float, trained: Trained) -> Callable[[Vectors
 
 
 @torch.no_grad()
-def _edited(edit: torch.nn.Module, queries: torch.Tensor) -> torch.Tensor:
+def edited(edit: torch.nn.Module, queries: torch.Tensor) -> torch.Tensor:
+    """Return queries after an edit."""
     return torch.cat([edit(block) for block in queries.split(1024)])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ablations
 import cells
 import neurons
 import spectral
@@ -70,6 +71,9 @@ autoencoder: **dense shift** and **dense projection** along the difference of me
 **IPR** (re-ranking by inverse popularity), **log penalty**, **shrink** and **tilt**, as in
 [the other reproduction](reproduction-resn.md). Histories are masked; ranking is over the whole catalogue."""
 
+ABLATIONS = """One part of PopSteer is changed at a time, with one seed of the backbone; the records are made by
+`python reproduce/ablations.py CELL`. The error is passed on, so that alpha 0 is the plain model in every row."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -120,6 +124,10 @@ def neurons_page() -> Report:
         tables = [_cheap(found, 0.01), _cheap(found, 0.05), *(_equal(found, "Every", *level) for level in STEERED)]
         blocks.append(Section("What it comes to", tables))
         blocks.append(Section("The autoencoders", [_autoencoders(found)]))
+    taken_apart = list(read("ablation", ablations.CELLS))
+    if taken_apart:
+        blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in taken_apart)]))
+    missing += [f"ablations of {name}" for name in ablations.CELLS if name not in {cell.name for cell in taken_apart}]
     blocks += [_section(cell, STEERED_SHOWN) for cell in found]
     blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
     return Report("PopSteer beside its rivals", blocks, NEURONS)
@@ -172,6 +180,33 @@ def _autoencoders(found: Sequence[Cell]) -> Table:
         Column("stability", "Stability", format=".2f", note="Mean best cosine of decoder rows between seeds."),
     ]
     return Table(columns, rows)
+
+
+def _ablations(cell: Cell) -> Table:
+    """Return what each variant loses where exposure is as much more even, and how good its autoencoder is."""
+    rows = []
+    for measured in cell.record["autoencoders"]:
+        row = {key: measured[key] for key in ("variant", "k", "neurons", "fvu", "firing", "large_d")}
+        row["lost"] = measured["fidelity"]["lost"]
+        for metric, _, share in STEERED:
+            frontier = replace(cell.frontier, unfairness=metric)
+            change = frontier.accuracy_at(measured["variant"], -share, relative=True).value
+            row[f"{metric} {share}"] = None if math.isnan(change) else change
+        rows.append(row)
+    columns = [
+        Column("variant", "Variant"),
+        Column("k", "K"),
+        Column("neurons", "Neurons", format=",d"),
+        Column("fvu", "FVU", format=".4f"),
+        Column("firing", "Firing", format=",d"),
+        Column("large_d", "|d| > .8", format=".0%"),
+        Column("lost", "NDCG lost, error dropped", format=".1%"),
+        *(
+            Column(f"{metric} {share}", f"NDCG@10 at {what} -{share:.0%}", format="+.1%")
+            for metric, what, share in STEERED
+        ),
+    ]
+    return Table(columns, rows, title=cell.name, caption="Empty where no setting of the dial gets so far.")
 
 
 def _verdict(found: Sequence[Cell]) -> Iterator[Block]:

@@ -58,7 +58,7 @@ CELLS = [
 TRAINED = {
     "ReSN": (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
     "LogDet": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
-    "Zerosum": (0.0, 0.05, 0.1, 0.2, 0.4),
+    "Zerosum": (0.0, 0.01, 0.03, 0.1, 0.3),
     "IPS": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
 SOLVED = {"ReSN": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), "IPS": (0.0, 0.1, 0.25, 0.5, 0.75)}
@@ -97,6 +97,7 @@ class Stepped:
     make: Callable[[Interactions, dict[str, Any], int], torch.nn.Module]
     training: Mapping[str, Any]
     tuned: Mapping[str, Sequence[float]]
+    batch_sizes: tuple[int, int] = (8192, 8192)  # below half a million training pairs, and from there
 
     dials = TRAINED | POSTHOC
 
@@ -116,7 +117,7 @@ class Stepped:
         return vectors(self._fit(train, settings | (changes[method]() if dial else {}), seed)[0])
 
     def _fit(self, train: Interactions, settings: dict[str, Any], seed: int) -> tuple[torch.nn.Module, History]:
-        settings = {**self.training, **settings}
+        settings = {**self.training, "batch_size": self.batch_sizes[len(train) >= 500_000], **settings}
         model = self.make(train, settings, seed)
         return model, fit(model, train, rng=seed, progress=False, **settings)
 
@@ -138,18 +139,20 @@ BACKBONES: dict[str, Solved | Stepped] = {
     "als": Solved(),
     "mf": Stepped(
         _mf,
-        {"loss": losses.mse, "n_negatives": 4, "batch_size": 8192, "lr": 5e-3, "epochs": 60, "eval_every": 2},
+        {"loss": losses.mse, "n_negatives": 4, "lr": 5e-3, "epochs": 60, "eval_every": 2},
         {"weight_decay": (1e-6, 5e-6, 2e-5, 1e-4)},
     ),
     "lightgcn": Stepped(
         _lightgcn,
-        {"loss": losses.bpr, "batch_size": 8192, "lr": 1e-2, "epochs": 600, "eval_every": 10},
-        {"weight_decay": (0.0, 1e-8, 1e-7, 1e-6)},
+        {"loss": losses.bpr, "lr": 1e-2, "epochs": 600, "eval_every": 10},
+        {"weight_decay": (1e-8, 1e-7, 1e-6, 1e-5)},
+        (8192, 32768),
     ),
     "xsimgcl": Stepped(
         _xsimgcl,
-        {"loss": losses.bpr, "batch_size": 8192, "lr": 5e-3, "epochs": 100, "eval_every": 5, "weight_decay": 1e-7},
-        {"contrast_weight": (0.01, 0.05, 0.2)},
+        {"loss": losses.bpr, "lr": 1e-2, "epochs": 200, "eval_every": 5, "weight_decay": 1e-7},
+        {"contrast_weight": (0.01, 0.02, 0.05, 0.1)},
+        (8192, 32768),
     ),
 }
 
