@@ -8,8 +8,10 @@ measured on the validation part, to choose by, and on the test part. A cell that
     python reproduce/spectral.py --data ../shared/data      # all cells that are not done
 """
 
+import copy
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -55,8 +57,11 @@ CELLS = [
     ),
 ]
 
+RESN = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+FINE_TUNED, FINE_TUNING = "ReSN, fine-tuned", 0.25  # of the plain model's epochs, from there
 TRAINED = {
-    "ReSN": (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+    "ReSN": RESN,
+    FINE_TUNED: RESN,
     "LogDet": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
     "Zerosum": (0.0, 0.01, 0.03, 0.1, 0.3),
     "IPS": (0.0, 0.25, 0.5, 0.75, 1.0),
@@ -80,14 +85,22 @@ class Solved:
     }
 
     def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        return _accuracy(self.train(split.train, settings, "ReSN", 0.0, 0), split), settings
+        return _accuracy(vectors(self.plain(split.train, settings, 0)), split), settings
 
-    def train(self, train: Interactions, settings: dict[str, Any], method: str, dial: float, seed: int) -> Vectors:
-        resn = dial if method == "ReSN" else 0.0
-        weights = inverse_propensity(train.popularity, power=dial) if method == "IPS" else None
-        model = ALS(train.n_users, train.n_items, DIM, resn=resn, rng=seed, **settings)
-        model.fit(train, item_weights=weights, progress=False)
-        return vectors(model)
+    def plain(self, train: Interactions, settings: dict[str, Any], seed: int) -> ALS:
+        return self._fit(train, settings, seed)
+
+    def corrected(
+        self, plain: ALS, train: Interactions, settings: dict[str, Any], method: str, dial: float, seed: int
+    ) -> ALS:
+        if method == "ReSN":
+            return self._fit(train, settings | {"resn": dial}, seed)
+        return self._fit(train, settings, seed, item_weights=inverse_propensity(train.popularity, power=dial))
+
+    def _fit(self, train: Interactions, settings: dict[str, Any], seed: int, **options: Any) -> ALS:
+        model = ALS(train.n_users, train.n_items, DIM, rng=seed, **settings)
+        model.fit(train, progress=False, **options)
+        return model
 
 
 @dataclass(frozen=True)
@@ -103,23 +116,40 @@ class Stepped:
 
     def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         stop = {"validation": split.validation, "metric": ndcg, "k": K, "patience": 5}
-        history = self._fit(split.train, settings | stop, 0)[1]
+        model = self.make(split.train, settings, 0)
+        history = self._fit(model, split.train, settings | stop, 0)
         assert history.best_value is not None
         return history.best_value, settings | {"epochs": history.best_epoch}
 
-    def train(self, train: Interactions, settings: dict[str, Any], method: str, dial: float, seed: int) -> Vectors:
-        changes: dict[str, Callable[[], dict[str, Any]]] = {
-            "ReSN": lambda: {"penalties": [ReSN(dial)]},
-            "LogDet": lambda: {"penalties": [LogDet(dial)]},
-            "Zerosum": lambda: {"loss": partial(losses.zerosum, share=dial)},
-            "IPS": lambda: {"item_weights": inverse_propensity(train.popularity, power=dial)},
-        }
-        return vectors(self._fit(train, settings | (changes[method]() if dial else {}), seed)[0])
-
-    def _fit(self, train: Interactions, settings: dict[str, Any], seed: int) -> tuple[torch.nn.Module, History]:
-        settings = {**self.training, "batch_size": self.batch_sizes[len(train) >= 500_000], **settings}
+    def plain(self, train: Interactions, settings: dict[str, Any], seed: int) -> torch.nn.Module:
         model = self.make(train, settings, seed)
-        return model, fit(model, train, rng=seed, progress=False, **settings)
+        self._fit(model, train, settings, seed)
+        return model
+
+    def corrected(
+        self, plain: torch.nn.Module, train: Interactions, settings: dict[str, Any], method: str, dial: float, seed: int
+    ) -> torch.nn.Module:
+        if method == FINE_TUNED:
+            model, changes = copy.deepcopy(plain), {"penalties": [ReSN(dial)]}
+            changes["epochs"] = math.ceil(FINE_TUNING * settings["epochs"])
+        else:
+            model, changes = self.make(train, settings, seed), _changes(method, dial, train)
+        self._fit(model, train, settings | changes, seed)
+        return model
+
+    def _fit(self, model: torch.nn.Module, train: Interactions, settings: dict[str, Any], seed: int) -> History:
+        settings = {**self.training, "batch_size": self.batch_sizes[len(train) >= 500_000], **settings}
+        settings.pop("contrast_weight", None)  # the model's own
+        return fit(model, train, rng=seed, progress=False, **settings)
+
+
+def _changes(method: str, dial: float, train: Interactions) -> dict[str, Any]:
+    """Return what a method changes in the training."""
+    if method == "IPS":
+        return {"item_weights": inverse_propensity(train.popularity, power=dial)}
+    if method == "Zerosum":
+        return {"loss": partial(losses.zerosum, share=dial)}
+    return {"penalties": [{"ReSN": ReSN, "LogDet": LogDet}[method](dial)]}
 
 
 def _mf(train: Interactions, settings: dict[str, Any], seed: int) -> MF:
@@ -131,7 +161,7 @@ def _lightgcn(train: Interactions, settings: dict[str, Any], seed: int) -> Light
 
 
 def _xsimgcl(train: Interactions, settings: dict[str, Any], seed: int) -> XSimGCL:
-    return XSimGCL(train, DIM, contrast_weight=settings.pop("contrast_weight"), rng=seed)
+    return XSimGCL(train, DIM, contrast_weight=settings["contrast_weight"], rng=seed)
 
 
 # The squared loss makes MF's scores follow the data, popularity included; the graph models have BPR, as published.
@@ -165,14 +195,19 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     settings = max(tuning, key=lambda row: row["ndcg"])["settings"]
 
     @cache
-    def trained(method: str, dial: float, seed: int) -> Vectors:
-        return model.train(split.train, settings, method, dial, seed)
+    def plain(seed: int) -> Any:
+        return model.plain(split.train, settings, seed)
+
+    @cache
+    def factors(seed: int) -> Vectors:
+        return vectors(plain(seed))
 
     def make(method: str, dial: float, seed: int) -> Vectors:
-        plain = trained("ReSN", 0.0, seed)
         if method in POSTHOC:
-            return cells.correct(method, dial, plain, split.train, split.train.popularity, K)
-        return trained(method, dial, seed) if dial else plain
+            return cells.correct(method, dial, factors(seed), split.train, split.train.popularity, K)
+        if not dial and method != FINE_TUNED:  # where 0 is as much more training without the penalty
+            return factors(seed)
+        return vectors(model.corrected(plain(seed), split.train, settings, method, dial, seed))
 
     options: dict[str, Any] = {"k": K, "metrics": _metrics(split), "n_bootstrap": RESAMPLES}
     parts = [

@@ -31,6 +31,11 @@ def test_number_out_of_range(value):
         number("share", value, low=0, high=1)
 
 
+def test_number_without_bounds_names_none():
+    with pytest.raises(InvalidInputError, match=r"alpha=nan is out of range; give a finite number\.$"):
+        number("alpha", float("nan"))
+
+
 def test_number_open_bounds_exclude_their_ends():
     with pytest.raises(InvalidInputError, match=r"in \(0, 1\]"):
         number("share", 0, low=0, high=1, low_open=True)

@@ -44,15 +44,16 @@ def number(
     high_open: bool = False,
 ) -> float:
     """Return `value` as a float if it is a finite number in the range."""
-    bounds = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+    bounded = math.isfinite(low) or math.isfinite(high)
+    bounds = f" in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}" if bounded else ""
     try:
         result = float(value)
     except (TypeError, ValueError):
-        raise InvalidInputError(f"{name}={value!r} is not a number; give one in {bounds}.") from None
+        raise InvalidInputError(f"{name}={value!r} is not a number; give one{bounds}.") from None
     below = result <= low if low_open else result < low
     above = result >= high if high_open else result > high
     if not math.isfinite(result) or below or above:
-        raise InvalidInputError(f"{name}={value!r} is out of range; give a finite number in {bounds}.")
+        raise InvalidInputError(f"{name}={value!r} is out of range; give a finite number{bounds}.")
     return result
 
 
