@@ -30,14 +30,16 @@ class Variant:
     """What differs from the autoencoder and the steering of the main study."""
 
     autoencoder: Mapping[str, Any] = field(default_factory=dict)
+    neurons: Mapping[str, Any] = field(default_factory=dict)
     steering: Mapping[str, Any] = field(default_factory=dict)
     alphas: tuple[float, ...] = ALPHAS
 
 
 VARIANTS = {
     "as in the study": Variant(),
-    **{f"{n:,} neurons": Variant(steering={"top": n}) for n in (16, 64, 256)},
-    **{f"|d| of at least {d:g}": Variant(steering={"min_d": d}) for d in (0.8, 2.0)},
+    **{f"{n:,} neurons": Variant(neurons={"top": n}) for n in (16, 64, 256)},
+    **{f"{n:,} neurons by effect": Variant(neurons={"top": n, "by": "effect"}) for n in (16, 64, 256)},
+    **{f"|d| of at least {d:g}": Variant(neurons={"min_d": d}) for d in (0.8, 2.0)},
     "popular neurons alone": Variant(steering={"alpha_niche": 0.0}),
     "niche neurons alone": Variant(steering={"alpha_popular": 0.0}),
     "rule v1": Variant(steering={"rule": "v1"}),
@@ -75,7 +77,12 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
 
 def _make(variant: Variant, trained: Trained, alpha: Any, seed: int) -> Any:
     options = {"alpha_popular": float(alpha), "alpha_niche": float(alpha), **variant.steering}
-    edit = steer(trained.model, trained.sae, trained.neurons, **options).edit
+    table = trained.neurons
+    if variant.neurons.get("by") == "effect":
+        table = table.with_effects(progress=False)
+    if variant.neurons:
+        table = table.select(**variant.neurons)
+    edit = steer(trained.model, trained.sae, table, **options).edit
 
     def lists(seen: Interactions) -> Recommendations:
         queries, items = trained.factors[seen.fingerprint]

@@ -100,9 +100,9 @@ USERS = {"expansion": 16, "k": 32, "batch_size": 1024, "epochs": 300, "patience"
 SETTINGS = {
     "sasrec/ml-1m": Settings(SASREC, LONG),
     "sasrec/movietweetings": Settings(SPARSE, SHORT),
-    "sasrec/amazon-beauty": Settings(SPARSE, SHORT),
-    "lightgcn/ml-1m": Settings({"lr": 1e-2, "weight_decay": 1e-7}, USERS),
-    "lightgcn/lastfm": Settings({"lr": 1e-2, "weight_decay": 1e-7}, USERS),
+    "sasrec/amazon-beauty": Settings(SPARSE | {"batch_size": 1024, "lr": 2e-3}, SHORT),
+    "lightgcn/ml-1m": Settings({"lr": 1e-2, "weight_decay": 1e-7, "batch_size": 32768}, USERS),
+    "lightgcn/lastfm": Settings({"lr": 1e-2, "weight_decay": 1e-7, "batch_size": 8192}, USERS),
 }
 LAST_STRETCH = {"epochs": 2, "lr": 3e-4}  # of every autoencoder
 
@@ -180,7 +180,7 @@ def _backbone(name: str, settings: dict[str, Any], split: Split, seed: int, work
         options |= {"epochs": 100, "patience": 5}
     else:
         model = LightGCN(split.train, rng=seed)
-        options |= {"loss": losses.bpr, "batch_size": 8192, "epochs": 600, "eval_every": 10, "patience": 5}
+        options |= {"loss": losses.bpr, "epochs": 600, "eval_every": 10, "patience": 5}
     fit(model, split.train, progress=False, **options, **settings)
     return model
 
