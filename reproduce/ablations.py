@@ -15,7 +15,7 @@ from typing import Any
 
 import cells
 import neurons
-from neurons import ALPHAS, DAMPED, RESAMPLES, SETTINGS, K, Trained
+from neurons import ALPHAS, DAMPED, SETTINGS, K, Trained
 
 from headtail import Interactions, Recommendations, Vectors, recommend
 from headtail.sae import steer
@@ -23,6 +23,7 @@ from headtail.tradeoffs import sweep
 
 CELLS = ["sasrec/ml-1m/leave-last", "lightgcn/lastfm/common"]
 SEED = 0
+RESAMPLES = 200  # of the users, for intervals
 
 
 @dataclass(frozen=True)

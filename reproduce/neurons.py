@@ -54,7 +54,6 @@ from headtail.sae import (
 from headtail.tradeoffs import sweep
 
 K, SEEDS = 10, (0, 1, 2)
-RESAMPLES = 200  # of the users, for intervals
 CANDIDATES = 250  # of the re-ranker
 
 CELLS = [
@@ -134,7 +133,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     parts = [
         sweep(
             method, partial(_make, method, seeds), dial, split,
-            seeds=SEEDS, n_bootstrap=RESAMPLES, folder=work / method, **options,
+            seeds=SEEDS, folder=work / method, **options,
         )
         for method, dial in DIALS.items()
     ]  # fmt: skip

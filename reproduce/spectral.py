@@ -43,7 +43,7 @@ from headtail.tradeoffs import METRICS, sweep
 from headtail.training import History
 
 K, DIM, SEEDS = 20, 64, (0, 1, 2)
-RESAMPLES = 200  # of the users, for intervals
+RESAMPLES = 200  # of the users, for intervals where there are no seeds
 
 SETS = ("ml-1m", "lastfm", "movietweetings")
 PROTOCOLS = ("common", "debiased")
@@ -209,12 +209,13 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
             return factors(seed)
         return vectors(model.corrected(plain(seed), split.train, settings, method, dial, seed))
 
-    options: dict[str, Any] = {"k": K, "metrics": _metrics(split), "n_bootstrap": RESAMPLES}
+    options: dict[str, Any] = {"k": K, "metrics": _metrics(split)}
     parts = [
         sweep(method, partial(make, method), dial, split, seeds=SEEDS, folder=work / method, **options)
         for method, dial in model.dials.items()
     ]
-    parts.append(sweep("most popular", lambda *_: _most_popular, ["-"], split, folder=work / "most popular", **options))
+    options |= {"n_bootstrap": RESAMPLES, "folder": work / "most popular"}
+    parts.append(sweep("most popular", lambda *_: _most_popular, ["-"], split, **options))
     return {
         "split": split.rule,
         "sizes": {part: len(interactions) for part, interactions in split.parts.items()},

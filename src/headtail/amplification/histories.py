@@ -81,8 +81,9 @@ class AmplificationOverHistory(Result):
         return Chart(
             "line", rows, x="group", y="share", color="of", y_format=".0%",
             title=f"Shares by popularity, in users' histories and in their top {self.k}", y_label="share of a list",
-            x_label=f"popularity group: 1 is {names[0]}, the most popular items; {n} is {names[-1]}, the rarest",
-            caption="Calibrated lists would lie on the line of the history. Means over users.",
+            x_label="popularity group",
+            caption=f"Group 1 is {names[0]}, the most popular items, {n} is {names[-1]}, the rarest. Calibrated lists "
+            "would lie on the line of the history. Means over users.",
         )  # fmt: skip
 
     def table(self) -> Table:
