@@ -1,6 +1,6 @@
 """Penalties on the factors of a model: small frozen callables ``(queries, items) -> scalar``, usable in any loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -16,6 +16,7 @@ from headtail.data import PopularityGroups
 from headtail.exceptions import InvalidInputError
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once by the sigmoid form: 4 MiB, on CUDA 256 MiB
+_ROW_BLOCK = 1 << 17  # elements of the item table taken at once by the linear form on a CPU: 512 KiB
 
 
 class Penalty(Protocol):
@@ -153,31 +154,51 @@ def _linear(queries: Tensor, items: Tensor, share: Callable[[Tensor], Tensor]) -
 
 
 class _AlongPopularity(Function):
-    """||Q V^T u||^2 for u = V t / ||V t||; t is Q^T 1. Written out, because autograd makes six tables of V's size."""
+    """||Q V^T u||^2 for u = V t / ||V t||; t is Q^T 1.
+
+    Time goes into reading V, which does not fit in a cache: written out, forward and backward pass read it once each,
+    by blocks of rows that serve two products, and one table of its size is made, the gradient. With a for Q^T (S u)
+    twice, that of row v of V is ``u_v a + h_v t`` with ``h = (V a - u (u . V a)) / ||V t||``, and ``u . V a`` is the
+    load ``V^T u`` times a.
+    """
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, items: Tensor, total: Tensor) -> Tensor:
-        direction = items @ total  # (I,)
-        largest = direction.abs().amax()
-        empty = (largest == 0).to(direction.dtype)
-        scaled = direction / (largest + empty)  # its square neither overflows nor underflows
-        length = (scaled.square().sum() + empty).sqrt()
-        unit = scaled / length  # (I,)
-        load = items.T @ unit  # (d,)
+        largest = total.abs().amax()
+        scale = torch.where(largest > 0, largest, 1)  # u is the same for t of any length; this one cannot overflow
+        along = total / scale
+        direction, load = items.new_empty(len(items)), torch.zeros_like(total)  # (I,), (d,)
+        for part, block in _row_blocks(items):
+            torch.mv(block, along, out=direction[part])
+            load.addmv_(block.T, direction[part])
+        length = torch.linalg.vector_norm(direction)
+        length = torch.where(length > 0, length, 1)
+        unit, load = direction.div_(length), load / length
         scores = queries @ load  # (B,)
-        ctx.save_for_backward(queries, items, total, unit, length * (largest + empty), load, scores)
+        ctx.save_for_backward(queries, items, along, scale, unit, length, load, scores)
         return scores.square().sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        queries, items, total, unit, length, load, scores = ctx.saved_tensors
+        queries, items, along, scale, unit, length, load, scores = ctx.saved_tensors
         to_scores = 2 * slope * scores  # (B,)
         to_load = queries.T @ to_scores  # (d,)
-        to_unit = items @ to_load  # (I,)
-        to_direction = (to_unit - unit * (unit @ to_unit)) / length  # (I,)
-        to_items = torch.outer(unit, to_load).addcmul_(to_direction[:, None], total)  # faster than a product of rank 2
-        return torch.outer(to_scores, load), to_items, items.T @ to_direction
+        level = load @ to_load
+        to_items, to_along = torch.empty_like(items), torch.zeros_like(along)
+        for part, block in _row_blocks(items):
+            to_direction = (block @ to_load).addcmul_(unit[part], level, value=-1).div_(length)
+            to_along.addmv_(block.T, to_direction)
+            torch.outer(unit[part], to_load, out=to_items[part]).addcmul_(to_direction[:, None], along)
+        return torch.outer(to_scores, load), to_items, to_along / scale
+
+
+def _row_blocks(items: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield slices of rows, and the rows, that stay in a CPU's cache between two products."""
+    step = len(items) if items.is_cuda else max(1, _ROW_BLOCK // items.shape[1])
+    for start in range(0, len(items), step):
+        part = slice(start, start + step)
+        yield part, items[part]
 
 
 def _sigmoid(queries: Tensor, items: Tensor, rows: int, share: Callable[[Tensor], Tensor]) -> Tensor:
