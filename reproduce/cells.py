@@ -97,9 +97,8 @@ def correct(method: str, dial: float, factors: Vectors, seen: Interactions, popu
     queries, items = (matrix.numpy() for matrix in factors)
     if method == "shrink":
         return posthoc.shrink(queries, items, factor=dial)
-    if method == "log penalty":  # its strength in units of the scores' spread, as that of the tilts
-        spread = float(np.std(queries[:1000] @ items.T, axis=1).mean())
-        return posthoc.penalize_popularity(queries, items, popularity, dial * spread)
+    if method == "log penalty":
+        return posthoc.penalize_popularity(queries, items, popularity, dial)
     welfare = {"tilt (entropy)": "entropy", "tilt (popularity)": "popularity"}[method]
     return posthoc.tilt(queries, items, strength=dial, k=k, seen=seen, welfare=welfare)
 

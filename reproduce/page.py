@@ -19,8 +19,8 @@ from headtail.tradeoffs import Estimate, Frontier, Point
 DOCS = Path(__file__).parent.parent / "docs"
 MAX_LOSS = 0.05
 DRAWN = (
-    "ReSN", "LogDet", "Zerosum", "IPS", "log penalty", "tilt (entropy)", "PopSteer", "PopSteer, by user",
-    "dense shift", "IPR",
+    "ReSN", "ReSN, fine-tuned", "LogDet", "Zerosum", "IPS", "log penalty", "tilt (entropy)", "PopSteer",
+    "PopSteer, by user", "dense shift", "IPR",
 )  # fmt: skip
 DRAWN_ABOVE = 0.8  # of the plain accuracy
 EVENER = (("gini@20", "Gini", 0.05), ("head_share@20", "share of the head", 0.2))  # how far below the plain model's
@@ -46,12 +46,13 @@ another training may be off, not how far other users may).
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
 `python reproduce/spectral.py CELL`, with the cell's name as it stands in its headline."""
 
-PROTOCOLS = """*Common*: a random part of each user's interactions is the test. *Debiased*: all items have about equally
-many test interactions, the rest of theirs went back to training (Lin et al., WSDM 2025). *Uniform*: the test items were
-shown to users at random. The methods: **ReSN**, the spectral-norm penalty (for ALS in closed form); **LogDet**, a
-penalty on collapsed dimensions; **Zerosum**, a loss on the sums of scores; **IPS**, positives weighted by inverse
-propensity; and, without retraining, **shrink** (sigma 1 scaled down), **log penalty** (popularity's logarithm
-subtracted), **tilt** (entropy, or towards what popularity earns; see `headtail.tilt`)."""
+PROTOCOLS = f"""*Common*: a random part of each user's interactions is the test. *Debiased*: all items have about
+equally many test interactions, the rest of theirs went back to training (Lin et al., WSDM 2025). *Uniform*: the test
+items were shown to users at random. The methods: **ReSN**, the spectral-norm penalty (for ALS in closed form);
+*fine-tuned*, the plain model trained on with it for {spectral.FINE_TUNING:.0%} of its epochs (its setting 0 trains on
+without); **LogDet**, a penalty on collapsed dimensions; **Zerosum**, a loss on the sums of scores; **IPS**, positives
+weighted by inverse propensity; and, without retraining, **shrink** (sigma 1 scaled down), **log penalty** (popularity's
+logarithm subtracted), **tilt** (entropy, or towards what popularity earns; see `headtail.tilt`)."""
 
 
 NEURONS = f"""What does steering through a sparse autoencoder buy, beside corrections that need none? In each cell a

@@ -61,8 +61,20 @@ def test_penalty_equals_dense_scores(kind, cls):
     found = penalize_popularity(queries, items, popularity, 0.3)
     assert isinstance(found, Vectors)
     assert all(isinstance(f, cls) and f.dtype == queries.dtype for f in found)
-    expected = np.asarray(queries @ items.T) - 0.3 * np.log1p(popularity)
+    scores = np.asarray(queries @ items.T)
+    expected = scores - 0.3 * np.sqrt(scores.var(axis=1).mean()) * np.log1p(popularity)
     np.testing.assert_allclose(np.asarray(found.queries @ found.items.T), expected, atol=1e-5)
+
+
+def test_penalty_means_the_same_at_any_scale():
+    queries, items = factors()
+    small, large = (penalize_popularity(scale * queries, items, np.arange(30), 0.3) for scale in (1e-3, 1e3))
+    np.testing.assert_allclose(large.queries @ large.items.T, 1e6 * (small.queries @ small.items.T), rtol=1e-9)
+
+
+def test_penalty_refuses_scores_without_an_order():
+    with pytest.raises(InvalidInputError, match="all items score the same for every user"):
+        penalize_popularity(np.ones((3, 1)), np.ones((4, 1)), np.arange(4), 0.3)
 
 
 def test_penalty_of_zero_keeps_scores():

@@ -10,7 +10,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from headtail import baselines, datasets, posthoc
@@ -131,28 +130,28 @@ def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Pr
     """Sweep every method on one split, choose its setting on validation, and audit the chosen ones on the test."""
     train, popularity = split.train, split.train.popularity
     trained: dict[Setting, Vectors] = {}
-    models: dict[Setting, MF] = {}
+    models: list[MF] = []  # the plain one
 
     def train_mf(weight: Setting, _: int) -> Vectors:
         step(f"{name}: training MF with ReSN weight {weight}")
         model = MF(train.n_users, train.n_items, EMBEDDING_DIM, rng=rng)
         penalties = [ReSN(float(weight))] if weight else []
         fit(model, train, penalties=penalties, rng=rng, progress=False, **TRAINING)
-        models[weight] = model
+        if not weight:
+            models.append(model)
         trained[weight] = Vectors(*(matrix.cpu().numpy() for matrix in vectors(model)))
         return trained[weight]
 
     frontier = sweep(NAMES["ReSN"], train_mf, RESN_WEIGHTS, split, k=K)
-    plain = trained[0.0]
-    spread = float(np.std(plain.queries[:1000] @ plain.items.T))
+    plain, plain_model = trained[0.0], models[0]
     step(f"{name}: a sparse autoencoder of MF")
-    sae, neurons = _explain(models[0.0], train, rng)
+    sae, neurons = _explain(plain_model, train, rng)
 
     def steered(alpha: float) -> Vectors:
-        return Vectors(*vectors(steer(models[0.0], sae, neurons, alpha_popular=alpha, alpha_niche=alpha)))
+        return Vectors(*vectors(steer(plain_model, sae, neurons, alpha_popular=alpha, alpha_niche=alpha)))
 
     makers: dict[str, tuple[Callable[[float], Vectors], tuple[float, ...]]] = {
-        "penalty": (cache(lambda g: posthoc.penalize_popularity(*plain, popularity, g * spread)), PENALTY_STRENGTHS),
+        "penalty": (cache(lambda g: posthoc.penalize_popularity(*plain, popularity, g)), PENALTY_STRENGTHS),
         "shrink": (cache(lambda f: posthoc.shrink(*plain, factor=f)), SHRINK_FACTORS),
         "tilt": (cache(lambda s: posthoc.tilt(*plain, strength=s, k=K, seen=train, rng=rng)), TILT_STRENGTHS),
         "steer": (cache(steered), ALPHAS),

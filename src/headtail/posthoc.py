@@ -78,18 +78,21 @@ def _empty_like(matrix: Any, shape: tuple[int, int]) -> Any:
 
 
 def penalize_popularity(queries: Any, items: Any, popularity: Any, strength: float) -> Vectors:
-    """Lower the score of popular items: ``score - strength * log(1 + popularity)``.
+    """Lower the score of popular items: ``score - strength * spread * log(1 + popularity)``.
 
-    The simplest correction, and a strong one: it belongs on every trade-off curve.
+    The simplest correction, and a strong one: it belongs on every trade-off curve. `spread` is the standard deviation
+    of a user's scores over all items (root mean square over users), as in :func:`tilt`, so that the same strength means
+    the same for scores of any scale.
 
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d)
-        The factors.
+        The factors; a row of the queries is a user.
     popularity : array of shape (m,)
         Training interactions per item.
     strength : float
-        In the units of the scores; 0 changes nothing, a negative one favors popular items.
+        0 changes nothing, a negative one favors popular items. Useful values lie between 0.02 and 1; choose on
+        validation.
 
     Returns
     -------
@@ -99,19 +102,22 @@ def penalize_popularity(queries: Any, items: Any, popularity: Any, strength: flo
     Raises
     ------
     InvalidInputError
-        If the shapes do not match, or popularity is negative, all zero or not finite.
+        If the shapes do not match, popularity is negative, all zero or not finite, or all items score the same for
+        every user.
 
     Examples
     --------
     >>> import numpy as np
-    >>> queries, items = penalize_popularity(np.ones((1, 1)), np.ones((2, 1)), [0, 99], strength=0.5)
+    >>> scores = np.array([[0.0, 4.0]])  # of standard deviation 2
+    >>> queries, items = penalize_popularity(np.ones((1, 1)), scores.T, [0, 99], strength=0.5)
     >>> (queries @ items.T).round(2)
-    array([[ 1. , -1.3]])
+    array([[ 0.  , -0.61]])
     """
     queries, items = _factors.as_pair(queries, items)
     strength = number("strength", strength)
     popularity = _factors.as_popularity(popularity, items.shape[0])
-    return add_bias(queries, items, -strength * np.log1p(popularity))
+    spread = _spread(_factors.gram("queries", queries)[0] / queries.shape[0], items)
+    return add_bias(queries, items, -strength * spread * np.log1p(popularity))
 
 
 def shrink(
@@ -438,19 +444,25 @@ def _earned(popularity: Any, seen: sp.csr_array | None, m: int) -> Matrix:
 
 def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float]:
     """Return the sampled queries over the spread of their scores, and all items, in float32; and the spread."""
-    m = items.shape[0]
     if not _factors.is_tensor(queries):
         sampled = queries[users]
     else:
         sampled = queries[queries.new_tensor(users, dtype=None).long()] if len(users) < len(queries) else queries
     chosen = _factors.to_numpy(sampled).astype(np.float64)
     finite("queries", chosen, "Look for a diverged training run.")
+    spread = _spread(chosen.T @ chosen / len(chosen), items)
+    return (chosen / spread).astype(np.float32), _factors.to_numpy(items).astype(np.float32), spread
+
+
+def _spread(moment: Matrix, items: Any) -> float:
+    """Return the standard deviation of a user's scores, root mean square over users; `moment` is the mean of q q'."""
+    m = items.shape[0]
     square, total = _factors.gram("items", items, np.ones(m))
     covariance = square / m - np.outer(total / m, total / m)
-    spread = float(np.sqrt(max(0.0, np.einsum("ud,de,ue->u", chosen, covariance, chosen, optimize=True).mean())))
-    if spread <= 1e-12 * np.sqrt((chosen**2).sum(1).mean() * np.trace(square) / m):
-        raise InvalidInputError("all items score the same for every sampled user; there is no order to tilt.")
-    return (chosen / spread).astype(np.float32), _factors.to_numpy(items).astype(np.float32), spread
+    spread = float(np.sqrt(max(0.0, np.sum(moment * covariance))))
+    if spread <= 1e-12 * np.sqrt(np.trace(moment) * np.trace(square) / m):
+        raise InvalidInputError("all items score the same for every user; there is no order to change.")
+    return spread
 
 
 def _exposure(queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None, k: int) -> Matrix:
