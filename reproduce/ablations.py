@@ -45,7 +45,7 @@ VARIANTS = {
     "niche neurons alone": Variant(steering={"alpha_popular": 0.0}),
     "rule v1": Variant(steering={"rule": "v1"}),
     "rule damp": Variant(steering={"rule": "damp"}, alphas=DAMPED),
-    **{f"K = {k}": Variant(autoencoder={"k": k}) for k in (8, 16, 64)},
+    **{f"K = {k}": Variant(autoencoder={"k": k}) for k in (16, 64)},
     **{f"N = {n} d": Variant(autoencoder={"expansion": n}) for n in (4, 16, 64)},
 }
 

@@ -100,8 +100,11 @@ def test_train_recommend_spectrum_audit(tmp_path, capsys):
     assert main(["audit", str(recs), str(train), "--n-bootstrap", "0"]) == 0
 
 
-@pytest.mark.parametrize("kind", ["mf", "sasrec"])
-def test_probe_and_steer(tmp_path, capsys, kind):
+@pytest.mark.parametrize(
+    ("kind", "how", "method"),
+    [("mf", [], "PopSteer v2"), ("sasrec", ["--rule", "damp", "--by-user"], "PopSteer damp, by user")],
+)
+def test_probe_and_steer(tmp_path, capsys, kind, how, method):
     pytest.importorskip("torch")
     world = power_law(120, 40, n_interactions=800, rng=0).interactions
     times = np.random.default_rng(0).permutation(len(world))
@@ -114,9 +117,9 @@ def test_probe_and_steer(tmp_path, capsys, kind):
     assert len(pl.read_parquet(probe / "neurons.parquet")) == 32
     capsys.readouterr()
     dial = ["--probe", str(probe), "-k", "5", "--alphas", "0", "--alphas", "0.5", "--max-loss", "1"]
-    assert main(["steer", str(model), *dial, "-o", str(steered), "--json"]) == 0
+    assert main(["steer", str(model), *dial, *how, "-o", str(steered), "--json"]) == 0
     points = json.loads(capsys.readouterr().out)["points"]
-    assert [point["setting"] for point in points] == [0.0, 0.5]
+    assert [(point["method"], point["setting"]) for point in points] == [(method, 0.0), (method, 0.5)]
     recs = pl.read_parquet(steered / "recommendations.parquet")
     assert main(["recommend", str(steered / "model"), "-k", "5", "-o", str(tmp_path / "again.parquet")]) == 0
     assert pl.read_parquet(tmp_path / "again.parquet").equals(recs)

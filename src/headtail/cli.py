@@ -432,6 +432,7 @@ def steer(
     max_loss: float = 0.05,
     rule: Literal["v2", "v1", "damp"] = "v2",
     alphas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0),
+    by_user: bool = False,
     keep_error: bool = True,
     k: Annotated[AtLeastOne, Parameter(alias="-k")] = 10,
     seed: int = 0,
@@ -457,6 +458,8 @@ def steer(
         active (damp).
     alphas
         Settings of the dial to measure; the first must be 0.
+    by_user
+        Steer a user the more, the more popular the recommendations are than the user's own history.
     keep_error
         Pass on what the autoencoder misses; the papers do not.
     k
@@ -467,7 +470,7 @@ def steer(
     _require_torch("steer")
     from headtail._files import check_writable
     from headtail.data import read_interactions, write_table
-    from headtail.sae import load_sae, save_steered
+    from headtail.sae import load_sae, personal_strength, save_steered
     from headtail.sae import steer as _steer
     from headtail.tradeoffs import sweep
     from headtail.training import load_model
@@ -483,12 +486,21 @@ def steer(
             f"--validation above 0."
         )
     neurons = _neurons(trained, sae, fitted, seed)
+    strength = personal_strength(neurons.source.contrast, fitted, k=k) if by_user else None
+    options: dict[str, Any] = {"rule": rule, "strength": strength, "keep_error": keep_error}
 
     def steered(alpha: Any) -> Any:
-        return _steer(trained, sae, neurons, alpha_popular=alpha, alpha_niche=alpha, rule=rule, keep_error=keep_error)
+        return _steer(trained, sae, neurons, alpha_popular=alpha, alpha_niche=alpha, **options)
 
     split = _halves(fitted, held_out, seed)
-    frontier = sweep(f"PopSteer {rule}", lambda alpha, _: steered(alpha), alphas, split, k=k, n_bootstrap=500)
+    frontier = sweep(
+        f"PopSteer {rule}{', by user' if by_user else ''}",
+        lambda alpha, _: steered(alpha),
+        alphas,
+        split,
+        k=k,
+        n_bootstrap=500,
+    )
     chosen = frontier.choose(frontier.methods[0], max_loss)
     save_steered(steered(chosen), output / "model")
     everything = read_interactions(model / _INTERACTIONS)
