@@ -66,6 +66,13 @@ TRAINED = {
     "Zerosum": (0.0, 0.01, 0.03, 0.1, 0.3),
     "IPS": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
+FEWER = TRAINED | {  # where training takes minutes: graph models on a large set
+    "ReSN": (0.0, 1e-5, 1e-4, 1e-3),
+    "LogDet": (0.0, 1e-2, 1e-1),
+    "Zerosum": (0.0, 0.01, 0.03),
+    "IPS": (0.0, 0.25, 0.5),
+}
+LARGE = 500_000  # training pairs
 SOLVED = {"ReSN": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), "IPS": (0.0, 0.1, 0.25, 0.5, 0.75)}
 POSTHOC = {
     "shrink": (1.0, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0),
@@ -78,11 +85,13 @@ POSTHOC = {
 class Solved:
     """ALS, whose vectors are solved for; ReSN and IPS have a closed form there, the other penalties have none."""
 
-    dials: Mapping[str, Sequence[float]] = SOLVED | POSTHOC
     tuned: Mapping[str, Sequence[float]] = {
         "unobserved_weight": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         "weight_decay": (0.001, 0.003, 0.01, 0.03, 0.1),
     }
+
+    def dials(self, train: Interactions) -> Mapping[str, Sequence[float]]:
+        return SOLVED | POSTHOC
 
     def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         return _accuracy(vectors(self.plain(split.train, settings, 0)), split), settings
@@ -110,9 +119,10 @@ class Stepped:
     make: Callable[[Interactions, dict[str, Any], int], torch.nn.Module]
     training: Mapping[str, Any]
     tuned: Mapping[str, Sequence[float]]
-    batch_sizes: tuple[int, int] = (8192, 8192)  # below half a million training pairs, and from there
+    graph: bool = False
 
-    dials = TRAINED | POSTHOC
+    def dials(self, train: Interactions) -> Mapping[str, Sequence[float]]:
+        return (FEWER if self.graph and len(train) >= LARGE else TRAINED) | POSTHOC
 
     def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         stop = {"validation": split.validation, "metric": ndcg, "k": K, "patience": 5}
@@ -138,9 +148,10 @@ class Stepped:
         return model
 
     def _fit(self, model: torch.nn.Module, train: Interactions, settings: dict[str, Any], seed: int) -> History:
-        settings = {**self.training, "batch_size": self.batch_sizes[len(train) >= 500_000], **settings}
-        settings.pop("contrast_weight", None)  # the model's own
-        return fit(model, train, rng=seed, progress=False, **settings)
+        batch_size = 32768 if self.graph and len(train) >= LARGE else 8192
+        options = {**self.training, "batch_size": batch_size, **settings}
+        options.pop("contrast_weight", None)  # the model's own
+        return fit(model, train, rng=seed, progress=False, **options)
 
 
 def _changes(method: str, dial: float, train: Interactions) -> dict[str, Any]:
@@ -176,13 +187,13 @@ BACKBONES: dict[str, Solved | Stepped] = {
         _lightgcn,
         {"loss": losses.bpr, "lr": 1e-2, "epochs": 600, "eval_every": 10},
         {"weight_decay": (1e-8, 1e-7, 1e-6, 1e-5)},
-        (8192, 32768),
+        graph=True,
     ),
     "xsimgcl": Stepped(
         _xsimgcl,
         {"loss": losses.bpr, "lr": 1e-2, "epochs": 200, "eval_every": 5, "weight_decay": 1e-7},
         {"contrast_weight": (0.01, 0.02, 0.05, 0.1)},
-        (8192, 32768),
+        graph=True,
     ),
 }
 
@@ -212,7 +223,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     options: dict[str, Any] = {"k": K, "metrics": _metrics(split)}
     parts = [
         sweep(method, partial(make, method), dial, split, seeds=SEEDS, folder=work / method, **options)
-        for method, dial in model.dials.items()
+        for method, dial in model.dials(split.train).items()
     ]
     options |= {"n_bootstrap": RESAMPLES, "folder": work / "most popular"}
     parts.append(sweep("most popular", lambda *_: _most_popular, ["-"], split, **options))
