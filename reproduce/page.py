@@ -19,8 +19,8 @@ from headtail.tradeoffs import Estimate, Frontier, Point
 DOCS = Path(__file__).parent.parent / "docs"
 MAX_LOSS = 0.05
 DRAWN = (
-    "ReSN", "ReSN, fine-tuned", "LogDet", "Zerosum", "IPS", "log penalty", "tilt (entropy)", "PopSteer",
-    "PopSteer, by user", "dense shift", "IPR",
+    "ReSN", "ReSN, fine-tuned", "Zerosum", "IPS", "log penalty", "tilt (entropy)", "PopSteer", "PopSteer, by user",
+    "dense shift", "IPR",
 )  # fmt: skip
 DRAWN_ABOVE = 0.8  # of the plain accuracy
 EVENER = (("gini@20", "Gini", 0.05), ("head_share@20", "share of the head", 0.2))  # how far below the plain model's
