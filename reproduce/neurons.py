@@ -80,6 +80,7 @@ DIALS: dict[str, tuple[float, ...]] = {
     "shrink": (1.0, 0.97, 0.94, 0.9, 0.8, 0.6, 0.4),
     "tilt (entropy)": (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8),
     "tilt (popularity)": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+    "tilt (popularity), as a shift": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8),
 }
 
 
@@ -255,7 +256,25 @@ def _correction(method: str, dial: float, trained: Trained) -> Callable[[Vectors
     if method == "IPR":  # which re-ranks the plain lists
         return lambda factors, _: factors
     popularity = trained.split.train.popularity
+    if method == "tilt (popularity), as a shift":
+        return lambda factors, seen: _as_shift(
+            cells.correct("tilt (popularity)", dial, factors, seen, popularity, K), factors
+        )
     return lambda factors, seen: cells.correct(method, dial, factors, seen, popularity, K)
+
+
+def _as_shift(tilted: Vectors, factors: Vectors) -> Vectors:
+    """Return the one shift of all queries whose item biases come closest to a tilt's, up to a constant.
+
+    It is what any constant shift, through an autoencoder or not, can do of a tilt.
+    """
+    queries, items = factors
+    if tilted is factors:
+        return factors
+    bias = np.asarray(tilted.items)[:, -1]
+    basis = np.column_stack([items.numpy(), np.ones(len(items))])
+    shift = np.linalg.lstsq(basis, bias, rcond=None)[0][:-1]
+    return Vectors(queries + torch.from_numpy(shift).to(queries), items)
 
 
 @torch.no_grad()

@@ -70,7 +70,9 @@ paper's rule; *damped*, activations scaled where they are; *by user*, as strong 
 popular than the history. Controls: **random neurons** pushed as hard, the sign **reversed**, **noise**. Without an
 autoencoder: **dense shift** and **dense projection** along the difference of means of the same synthetic users,
 **IPR** (re-ranking by inverse popularity), **log penalty**, **shrink** and **tilt**, as in
-[the other reproduction](reproduction-resn.md). Histories are masked; ranking is over the whole catalogue."""
+[the other reproduction](reproduction-resn.md). A tilt *as a shift* is the best copy of its item biases that one shift
+of all queries can make: it shows what limits every constant shift. Histories are masked; ranking is over the whole
+catalogue."""
 
 ABLATIONS = """One part of PopSteer is changed at a time, with one seed of the backbone; the records are made by
 `python reproduce/ablations.py CELL`. The error is passed on, so that alpha 0 is the plain model in every row."""
