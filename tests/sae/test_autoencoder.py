@@ -118,9 +118,19 @@ def test_top_is_exact_with_ties_and_infinities_too(k, n, seed, ties):
         values = values.round()
     values[0, :3] = -torch.inf
     found, where = top(values, k)
-    assert torch.equal(found, values.topk(k, dim=1).values)
+    assert torch.equal(found.sort(descending=True).values, values.topk(k, dim=1).values)
     assert torch.equal(values.gather(1, where), found)
     assert all(len(set(row)) == k for row in where.tolist())
+
+
+def test_top_with_a_row_that_is_no_number_keeps_the_others():
+    values = torch.randn(3, 64, generator=torch.Generator().manual_seed(0)).round()  # many are equal
+    values[1] = torch.nan
+    found, where = top(values, 4)
+    assert found[1].isnan().all()
+    for row in (0, 2):
+        assert torch.equal(found[row].sort(descending=True).values, values[row].topk(4).values)
+        assert torch.equal(values[row, where[row]], found[row])
 
 
 def test_compiled_it_is_the_same():

@@ -3,6 +3,7 @@
 from itertools import repeat
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -13,7 +14,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG
 
 _GROUP = 16  # neurons that share a maximum in the search for the k largest
-_ROWS = 512  # inputs of a block whose pre-activations stay in a CPU's cache until the k largest are found
+_ROWS = 256  # inputs of a block whose pre-activations stay in a CPU's cache until the k largest are found
 
 
 class Code(NamedTuple):
@@ -22,7 +23,7 @@ class Code(NamedTuple):
     Attributes
     ----------
     values : Tensor of shape (..., K)
-        Activations, at least 0, the largest first. Where fewer than K pre-activations are positive the rest are 0.
+        Activations, at least 0, in no order. Where fewer than K pre-activations are positive the rest are 0.
     neurons : LongTensor of shape (..., K)
         Which neuron each value belongs to, from 0 to N - 1.
     """
@@ -137,21 +138,39 @@ class TopKSAE(nn.Module):
 
 
 def top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k largest of values (..., N), the largest first, and where they are; both (..., k).
+    """Return the k largest of values (..., N), in no order, and where they are; both (..., k).
 
-    The k largest lie in the k groups of the largest maxima. Looking only there is exact, and on a CPU about twice as
-    fast as ``torch.topk`` for a few dozen of some thousands.
+    The k largest lie in the k groups of the largest maxima. Looking only there is exact, and on a CPU twice to four
+    times as fast as ``torch.topk`` for a few dozen of some thousands.
     """
     n = values.shape[-1] // _GROUP
     if values.shape[-1] % _GROUP or n < 2 * k or values.is_cuda:
-        found = values.topk(k, dim=-1)
+        found = values.topk(k, dim=-1, sorted=False)
         return found.values, found.indices
     # Members of one group stand n apart, so that maxima are taken of whole rows at once.
     groups = values.reshape(*values.shape[:-1], _GROUP, n)
-    best = groups.detach().amax(dim=-2).topk(k, dim=-1, sorted=False).indices  # (..., k)
-    among = best.unsqueeze(-2).expand(*best.shape[:-1], _GROUP, k)
-    found = groups.gather(-1, among).flatten(-2).topk(k, dim=-1)
-    return found.values, found.indices // k * n + best.gather(-1, found.indices % k)
+    best = _largest(groups.detach().amax(dim=-2), k)
+    among = groups.gather(-1, best.unsqueeze(-2).expand(*best.shape[:-1], _GROUP, k)).flatten(-2)
+    places = _largest(among.detach(), k)
+    return among.gather(-1, places), places // k * n + best.gather(-1, places % k)
+
+
+def _largest(values: Tensor, k: int) -> Tensor:
+    """Return where the k largest of values (..., n) are, in no order.
+
+    NumPy selects several times as fast as torch: it finds the k-th largest, and all that reach it are the ones. Where
+    equal values make more of them, or values are no numbers, it is left to torch.
+    """
+    if not torch.compiler.is_compiling() and values.dtype in (torch.float32, torch.float64):
+        n = values.shape[-1]
+        flat = values.reshape(-1, n)
+        kth = np.partition(flat.numpy(), n - k, axis=1)[:, n - k, None]
+        found = np.flatnonzero(flat.numpy() >= kth)
+        if len(found) == len(flat) * k:
+            rows, places = np.divmod(found.reshape(-1, k), n)
+            if (rows[:, [0, -1]] == np.arange(len(flat))[:, None]).all():  # k in every row
+                return torch.from_numpy(places).reshape(*values.shape[:-1], k)
+    return values.topk(k, dim=-1, sorted=False).indices
 
 
 def _own_gradients() -> bool:

@@ -67,7 +67,8 @@ def _push(source: Source, x: Tensor, index: NDArray[np.int64], size: Tensor) -> 
     """
     pre = source.sae.pre_activations(x)
     code = source.sae.select(pre)
-    threshold, least = code.values[:, -1:], code.neurons[:, -1]
+    threshold, place = code.values.min(dim=1, keepdim=True)
+    least = code.neurons.gather(1, place)[:, 0]
     chosen = torch.from_numpy(index).to(x.device)
     active = torch.zeros_like(pre, dtype=torch.bool).scatter_(1, code.neurons, code.values > 0)[:, chosen]
     new = pre[:, chosen] + size
