@@ -232,7 +232,8 @@ def _equal(found: Sequence[Cell], protocol: str, metric: str, what: str, share: 
             change = frontier.accuracy_at(method, -share, relative=True).value
             row[method] = None if math.isnan(change) else change
         rows.append(row)
-    methods = [name for name in found[-1].frontier.methods if any(row.get(name) is not None for row in rows)]
+    longest = max((cell.frontier.methods for cell in found), key=len)
+    methods = [name for name in longest if any(row.get(name) is not None for row in rows)]
     accuracy = found[0].frontier.accuracy.upper()
     return Table(
         [Column("cell", "Cell"), *(Column(name, name, format="+.1%") for name in methods)],
