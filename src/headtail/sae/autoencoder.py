@@ -161,7 +161,8 @@ def _largest(values: Tensor, k: int) -> Tensor:
     NumPy selects several times as fast as torch: it finds the k-th largest, and all that reach it are the ones. Where
     equal values make more of them, or values are no numbers, it is left to torch.
     """
-    if not torch.compiler.is_compiling() and values.dtype in (torch.float32, torch.float64):
+    known = values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
+    if known and not torch.compiler.is_compiling():
         n = values.shape[-1]
         flat = values.reshape(-1, n)
         kth = np.partition(flat.numpy(), n - k, axis=1)[:, n - k, None]
