@@ -18,7 +18,7 @@ import neurons
 from neurons import ALPHAS, DAMPED, SETTINGS, K, Trained
 
 from headtail import Interactions, Recommendations, Vectors, recommend
-from headtail.sae import steer
+from headtail.sae import Neurons, steer
 from headtail.tradeoffs import sweep
 
 CELLS = ["sasrec/ml-1m/leave-last", "lightgcn/lastfm/common"]
@@ -66,7 +66,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         if variant.autoencoder:
             settings = {**base.autoencoder, **variant.autoencoder}
             trained = neurons.taken_apart(study.model, settings, split, SEED, work / label)
-        make, folder = partial(_make, variant, trained), work / label / "points"
+        make, folder = partial(_make, variant, trained, _chosen(variant, trained)), work / label / "points"
         parts.append(sweep(label, make, variant.alphas, split, n_bootstrap=RESAMPLES, folder=folder, **options))
         measured.append({"variant": label, "k": trained.sae.k, **neurons.described(trained)})
     return {
@@ -76,13 +76,16 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def _make(variant: Variant, trained: Trained, alpha: Any, seed: int) -> Any:
-    options = {"alpha_popular": float(alpha), "alpha_niche": float(alpha), **variant.steering}
+def _chosen(variant: Variant, trained: Trained) -> Neurons:
+    """Return the neurons that a variant steers."""
     table = trained.neurons
     if variant.neurons.get("by") == "effect":
         table = table.with_effects(progress=False)
-    if variant.neurons:
-        table = table.select(**variant.neurons)
+    return table.select(**variant.neurons) if variant.neurons else table
+
+
+def _make(variant: Variant, trained: Trained, table: Neurons, alpha: Any, seed: int) -> Any:
+    options = {"alpha_popular": float(alpha), "alpha_niche": float(alpha), **variant.steering}
     edit = steer(trained.model, trained.sae, table, **options).edit
 
     def lists(seen: Interactions) -> Recommendations:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from headtail._checks import integer, number
-from headtail._softmax import softmax_loss
+from headtail._products import loss_over_products, softmax_terms
 from headtail.data import Interactions
 from headtail.models.lightgcn import LightGCN
 from headtail.models.lookup import rows_of
@@ -129,7 +129,8 @@ class XSimGCL(LightGCN):
 
     def _contrast(self, final: Tensor, other: Tensor) -> Tensor:
         own = torch.arange(len(final), device=final.device)
-        return softmax_loss(normalize(final, dim=1) / self.temperature, normalize(other, dim=1), own)
+        unit = normalize(final, dim=1) / self.temperature
+        return loss_over_products(softmax_terms, unit, normalize(other, dim=1), own)
 
 
 def _mean(layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

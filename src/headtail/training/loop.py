@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -211,7 +211,12 @@ def fit(
         if folder is not None:
             checkpoints.clear_leftovers(folder)
             if resume and checkpoints.saved_epochs(folder):
-                run = _restore(checkpoints.saved_epochs(folder)[-1], settings, model, optimizer, random, device)
+                latest = checkpoints.saved_epochs(folder)[-1]
+                run, tensors = checkpoints.restore_epoch(latest, settings, model, optimizer, random, device)
+                torch.set_rng_state(tensors["random.cpu"])
+                if device.type == "cuda" and "random.cuda" in tensors:
+                    torch.cuda.set_rng_state(tensors["random.cuda"], device)
+                logger.info("fit: resumed %s", latest)
                 if run.epoch > epochs:
                     raise CheckpointMismatchError(
                         f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
@@ -371,23 +376,6 @@ def _describe_rng(rng: RNG) -> Any:
         state = json.dumps(rng.bit_generator.state, sort_keys=True, default=str)
         return f"generator {hashlib.sha256(state.encode()).hexdigest()[:16]}"
     return None if rng is None else int(rng)
-
-
-def _restore(
-    folder: Path,
-    settings: Mapping[str, Any],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    random: np.random.Generator,
-    device: torch.device,
-) -> checkpoints.Run:
-    """Put a saved epoch back into the model, the optimizer and all random states."""
-    run, tensors = checkpoints.restore_epoch(folder, settings, model, optimizer, random, device)
-    torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    logger.info("fit: resumed %s", folder)
-    return run
 
 
 @contextmanager

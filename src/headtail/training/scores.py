@@ -14,10 +14,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding, embedding_bag
 
 from headtail._checks import number
-from headtail._softmax import softmax_loss
+from headtail._products import loss_over_products, softmax_terms
 from headtail.losses import Loss, sampled_softmax
-
-_BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once: 4 MiB on a CPU, 256 MiB on CUDA
 
 
 def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
@@ -72,9 +70,8 @@ def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) 
     """
     temperature = _softmax_temperature(loss)
     if temperature is not None:
-        return softmax_loss(queries if temperature == 1 else queries / temperature, items, targets)
-    value: Tensor = _CatalogueLoss.apply(loss, queries, items, targets)  # type: ignore[no-untyped-call]
-    return value
+        return loss_over_products(softmax_terms, queries if temperature == 1 else queries / temperature, items, targets)
+    return loss_over_products(partial(_terms, loss), queries, items, targets)
 
 
 def _softmax_temperature(loss: Loss) -> float | None:
@@ -91,32 +88,15 @@ def _softmax_temperature(loss: Loss) -> float | None:
     return None
 
 
-class _CatalogueLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
-        of_queries, of_items = torch.empty_like(queries), torch.zeros_like(items)
-        total = queries.new_zeros(())
-        n_rows = max(1, (_CUDA_BLOCK if queries.is_cuda else _BLOCK) // len(items))
-        for start in range(0, len(queries), n_rows):
-            part = slice(start, start + n_rows)
-            block, columns = queries[part], targets[part, None]
-            scores = _exchange(block @ items.T, columns)  # (b, I), the target's now first
-            positive, negative = scores[:, 0].requires_grad_(), scores[:, 1:].requires_grad_()
-            with torch.enable_grad():
-                value = loss(positive, negative) * (len(block) / len(queries))
-                slopes = torch.autograd.grad(value, (positive, negative))
-            total += value.detach()
-            slope = _exchange(torch.cat([slopes[0][:, None], slopes[1]], dim=1), columns)  # (b, I)
-            torch.mm(slope, items, out=of_queries[part])
-            of_items.addmm_(slope.T, block)
-        ctx.save_for_backward(of_queries, of_items)
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor, Tensor, None]:
-        of_queries, of_items = ctx.saved_tensors
-        return None, slope * of_queries, slope * of_items, None
+def _terms(loss: Loss, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of any loss over targets and its slopes, by autograd."""
+    columns = targets[:, None]
+    scores = _exchange(scores, columns)  # (b, I), the target's now first
+    positive, negative = scores[:, 0].requires_grad_(), scores[:, 1:].requires_grad_()
+    with torch.enable_grad():
+        value = loss(positive, negative) * len(scores)
+        slopes = torch.autograd.grad(value, (positive, negative))
+    return value.detach(), _exchange(torch.cat([slopes[0][:, None], slopes[1]], dim=1), columns)
 
 
 def _exchange(rows: Tensor, columns: Tensor) -> Tensor:

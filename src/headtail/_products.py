@@ -1,0 +1,72 @@
+"""Losses over the products of two matrices, without ever holding them all."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # products held at once: 4 MiB on a CPU, 256 MiB on CUDA
+
+Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean over b of a loss of the products of query b with all items, of which one is its target.
+
+    It is taken block by block, and its gradient at once with it, while the products are in the cache: the plain way
+    moves the whole matrix through memory several times.
+
+    Parameters
+    ----------
+    terms : callable
+        From products (b, I), which it may overwrite, and targets (b,) to the sum of the losses and its slopes (b, I).
+    queries : tensor of shape (B, d)
+        One for each target.
+    items : tensor of shape (I, d)
+        What a target is told from.
+    targets : int64 tensor of shape (B,)
+        Rows of `items`.
+
+    Returns
+    -------
+    tensor of shape ()
+    """
+    value: Tensor = _LossOverProducts.apply(terms, queries, items, targets)  # type: ignore[no-untyped-call]
+    return value
+
+
+def softmax_terms(products: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of ``logsumexp(products_b) - products_b[target]`` and its slopes, in place of the products."""
+    wanted = products.gather(1, targets[:, None])
+    highest = products.amax(dim=1, keepdim=True)
+    shares = products.sub_(highest).exp_()
+    totals = shares.sum(dim=1, keepdim=True)
+    value = (totals.log() + (highest - wanted)).sum()
+    slopes = shares.div_(totals)
+    return value, slopes.scatter_add_(1, targets[:, None], slopes.new_full((len(slopes), 1), -1))
+
+
+class _LossOverProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, terms: Terms, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+        of_queries, of_items = torch.empty_like(queries), torch.zeros_like(items)
+        total = queries.new_zeros(())
+        n_rows = max(1, (_CUDA_BLOCK if queries.is_cuda else _BLOCK) // len(items))
+        for start in range(0, len(queries), n_rows):
+            part = slice(start, start + n_rows)
+            block = queries[part]
+            value, slopes = terms(block @ items.T, targets[part])
+            total += value
+            torch.mm(slopes, items, out=of_queries[part])
+            of_items.addmm_(slopes.T, block)
+        ctx.save_for_backward(of_queries, of_items)
+        return total / len(queries)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor, Tensor, None]:
+        of_queries, of_items = ctx.saved_tensors
+        slope = slope / len(of_queries)
+        return None, slope * of_queries, slope * of_items, None
