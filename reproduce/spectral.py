@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,9 @@ TRAINED = {
     "Zerosum": (0.0, 0.01, 0.03, 0.1, 0.3),
     "IPS": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
-FEWER = TRAINED | {  # where training takes minutes: graph models on a large set
+FEWER = {  # where training takes minutes: graph models on a large set
     "ReSN": (0.0, 1e-5, 1e-4, 1e-3),
+    FINE_TUNED: (0.0, 1e-5, 1e-4, 1e-3),
     "LogDet": (0.0, 1e-2, 1e-1),
     "Zerosum": (0.0, 0.01, 0.03),
     "IPS": (0.0, 0.25, 0.5),
@@ -86,7 +87,7 @@ class Solved:
     """ALS, whose vectors are solved for; ReSN and IPS have a closed form there, the other penalties have none."""
 
     tuned: Mapping[str, Sequence[float]] = {
-        "unobserved_weight": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+        "unobserved_weight": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
         "weight_decay": (0.001, 0.003, 0.01, 0.03, 0.1),
     }
 
@@ -119,10 +120,10 @@ class Stepped:
     make: Callable[[Interactions, dict[str, Any], int], torch.nn.Module]
     training: Mapping[str, Any]
     tuned: Mapping[str, Sequence[float]]
-    graph: bool = False
+    large: Mapping[str, Any] = field(default_factory=dict)  # what changes for large sets, where a batch costs much
 
     def dials(self, train: Interactions) -> Mapping[str, Sequence[float]]:
-        return (FEWER if self.graph and len(train) >= LARGE else TRAINED) | POSTHOC
+        return (FEWER if self.large and len(train) >= LARGE else TRAINED) | POSTHOC
 
     def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         stop = {"validation": split.validation, "metric": ndcg, "k": K, "patience": 5}
@@ -148,8 +149,7 @@ class Stepped:
         return model
 
     def _fit(self, model: torch.nn.Module, train: Interactions, settings: dict[str, Any], seed: int) -> History:
-        batch_size = 32768 if self.graph and len(train) >= LARGE else 8192
-        options = {**self.training, "batch_size": batch_size, **settings}
+        options = {**self.training, **(self.large if len(train) >= LARGE else {}), **settings}
         options.pop("contrast_weight", None)  # the model's own
         return fit(model, train, rng=seed, progress=False, **options)
 
@@ -187,13 +187,13 @@ BACKBONES: dict[str, Solved | Stepped] = {
         _lightgcn,
         {"loss": losses.bpr, "lr": 1e-2, "epochs": 600, "eval_every": 10},
         {"weight_decay": (1e-8, 1e-7, 1e-6, 1e-5)},
-        graph=True,
+        large={"batch_size": 131_072, "lr": 2e-2},
     ),
     "xsimgcl": Stepped(
         _xsimgcl,
         {"loss": losses.bpr, "lr": 1e-2, "epochs": 200, "eval_every": 5, "weight_decay": 1e-7},
-        {"contrast_weight": (0.01, 0.02, 0.05, 0.1)},
-        graph=True,
+        {"contrast_weight": (0.003, 0.01, 0.02, 0.05, 0.1)},
+        large={"batch_size": 131_072, "lr": 2e-1},
     ),
 }
 

@@ -102,6 +102,19 @@ def test_the_objective_falls_at_every_sweep(dtype, resn, steps):
     np.testing.assert_allclose([row["objective"] for row in descent.rows], seen, rtol=1e-5)
 
 
+@pytest.mark.parametrize("resn", [1e-6, 1.0, 30.0])
+def test_few_steps_come_as_close_with_the_spectral_term_as_without(resn):
+    train = movietweetings()
+    above = []  # how far two steps stay above many, as a share
+    for weight in (0.0, resn):
+        ends = []
+        for steps in (2, 40):
+            model = ALS(train.n_users, train.n_items, 16, unobserved_weight=0.01, weight_decay=1e-3, resn=weight, rng=0)
+            ends.append(model.fit(train, sweeps=6, steps=steps).rows[-1]["objective"])
+        above.append(ends[0] / ends[1] - 1)
+    assert above[1] < above[0] + 2e-3
+
+
 def test_the_parts_of_the_objective_add_up():
     train = skewed()
     descent = make(train, 2.0).fit(train, sweeps=3)

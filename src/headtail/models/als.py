@@ -23,6 +23,7 @@ from headtail.typing import RNG, Array, Vectors
 
 logger = logging.getLogger("headtail")
 
+_ROUND = 2  # steps between solving for what couples the rows
 _PARTS = ("observed", "unobserved", "decay", "resn")
 
 
@@ -87,9 +88,9 @@ class ALS(nn.Module):
     MovieLens-1M. 0 is plain iALS.
 
     Each sweep solves for all users and then for all items, by conjugate gradients from where they were, so that the
-    objective falls at every sweep until it is level to rounding. With `resn`, the items are coupled through q, and are
-    solved for together. The preconditioner is the matrix that the normal equations would have if everybody had met
-    items at random; with it two steps come as close as many.
+    objective falls at every sweep until it is level to rounding. The preconditioner is the matrix that the normal
+    equations would have if everybody had met items at random; with it two steps come as close as many. With `resn`, the
+    items are coupled through q; each still takes steps of its own, and the coupling is solved for beside them.
 
     Users and items without training interactions have zero vectors after :meth:`fit`: all their scores are 0.
 
@@ -388,44 +389,96 @@ class _Equations:
         self.inverse = torch.linalg.inv(matrix + ridge * even).to(other.dtype)
         self.least = self.level * ridge.to(other.dtype)
 
-    def _dense(self, rows: Tensor) -> Tensor:
-        result = rows @ self.dense + self.decay * rows
-        if self.across is not None:
-            result.addr_(self.across, self.gram @ (rows.T @ self.across), alpha=self.spectral)
-        return result
-
-    def _dot(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the products that steps are measured by: one a row, or one for all where rows are coupled."""
-        if self.across is not None:
-            return (left * right).sum()
-        products: Tensor = torch.linalg.vecdot(left, right)
-        return products[:, None]
-
-    def _rounding(self, rows: Tensor) -> Tensor:
-        """Return how far rounding may move the objective, of each row or of all coupled rows."""
-        counts, sizes, largest = self.side.mass[:, None], self._dot(rows, rows), self.dense.diagonal().sum()
-        if self.across is not None:
-            counts, largest = counts.sum(), largest + self.spectral * self.gram.diagonal().sum()
-        return torch.finfo(rows.dtype).eps * (counts + sizes * largest)
-
     def solve(self, rows: Tensor, scores: Tensor, steps: int) -> Tensor:
-        """Return the rows after some steps of preconditioned conjugate gradients; `scores` are those of the rows."""
+        """Return the rows after some steps of conjugate gradients; `scores` are those of the rows as they are."""
+        if self.across is None:
+            return rows + self._steps(rows, self._residual(rows, scores), steps)[0]
+        for taken in range(0, steps, _ROUND):
+            if taken:
+                scores = self.side.scores(rows, self.other)
+            rows = self._round(rows, scores, min(_ROUND, steps - taken), self.across)
+        return rows
+
+    def _round(self, rows: Tensor, scores: Tensor, steps: int, across: Tensor) -> Tensor:
+        """Return coupled rows after some steps, and the coupling solved for.
+
+        They too take steps of their own, which converge far sooner than steps of one length for all. They are taken
+        against the coupling that is foreseen at the end: that after the best move of all rows by g_r a, one vector a
+        for all, g = q / c, which is how rows would answer the coupling were their matrices alike. Then the objective is
+        lowered exactly over the change found and those moves.
+        """
+        residual = self._residual(rows, scores).addr_(across, self._coupling(across @ rows), alpha=-1)
+        shares = across / self.level[:, 0]  # g, (R,)
+        moves, downhill = self._matrix_of_moves(shares, across), (shares @ residual).double()
+        foreseen = self._coupling((across @ shares) * _minimum(moves, downhill).to(rows.dtype))
+        change, image = self._steps(rows, torch.addr(residual, across, foreseen, alpha=-1), steps)
+        image.addr_(across, self._coupling(across @ change))
+        mixed, own = (shares @ image).double(), (change * image).sum().double()
+        matrix = torch.cat([torch.cat([moves, mixed[:, None]], dim=1), torch.cat([mixed, own[None]])[None]])
+        downhill = torch.cat([downhill, (residual * change).sum().double()[None]])
+        best = _minimum(matrix, downhill)
+        best = torch.where(downhill @ best > self._rounding(rows).sum(), best, 0).to(rows.dtype)
+        return torch.addr(rows + best[-1] * change, shares, best[:-1])
+
+    def _residual(self, rows: Tensor, scores: Tensor) -> Tensor:
+        """Return half the negative gradient, (R, d), without the coupling."""
+        return self.side.sums(1 - scores, self.other) - self._dense(rows)
+
+    def _steps(self, rows: Tensor, residual: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Return the change of the rows by preconditioned conjugate gradients, each by itself, and its image."""
         side, other = self.side, self.other
-        residual = side.sums(1 - scores, other) - self._dense(rows)
-        search = torch.zeros_like(rows)
+        change, images, search = (torch.zeros_like(rows) for _ in range(3))
         previous = rows.new_tensor(torch.inf)
         rounding = self._rounding(rows)
         for _ in range(steps):
             scaled = (residual / self.level) @ self.inverse
-            square = self._dot(residual, scaled)
+            square = _dot(residual, scaled)
             search = scaled + (square / previous) * search
             image = side.sums(side.scores(search, other), other) + self._dense(search)
             # The Hessian is at least `decay`; below `least` rounding hides it.
-            curvature = torch.maximum(self._dot(search, image), self._dot(search, self.least * search))
-            slope = self._dot(residual, search)
+            curvature = torch.maximum(_dot(search, image), _dot(search, self.least * search))
+            slope = _dot(residual, search)
             # A step for a gain that is lost in rounding would follow noise.
             length = torch.where(slope * (slope / curvature) > rounding, slope / curvature, 0)
-            rows = rows + length * search
+            change = change + length * search
+            images = images + length * image
             residual = residual - length * image
             previous = torch.where(square > 0, square, torch.inf)
-        return rows
+        return change, images
+
+    def _dense(self, rows: Tensor) -> Tensor:
+        """Return what the Hessian makes of rows without the observed pairs and without the coupling."""
+        return rows @ self.dense + self.decay * rows
+
+    def _coupling(self, along: Tensor) -> Tensor:
+        """Return (d,) what, times q, the coupling adds to the Hessian's image of rows with the sum `along` over q."""
+        return self.spectral * (self.gram @ along)
+
+    def _matrix_of_moves(self, shares: Tensor, across: Tensor) -> Tensor:
+        """Return half the Hessian, (d, d), of moves of every row r by shares_r a, as a function of a."""
+        side, squares = self.side, shares.square()
+        observed = side.weighted(squares.repeat_interleave(side.starts.diff()))
+        of_others = squares.new_zeros(side.n_columns).index_add_(0, side.columns, observed)
+        matrix = (self.other.T * of_others) @ self.other + squares.sum() * self.dense
+        matrix += self.spectral * (shares @ across).square() * self.gram
+        matrix.diagonal().add_(squares @ self.decay[:, 0])
+        return matrix.double()
+
+    def _rounding(self, rows: Tensor) -> Tensor:
+        """Return how far rounding may move the objective, by each row, (R, 1)."""
+        largest = self.dense.diagonal().sum()
+        if self.across is not None:
+            largest = largest + self.spectral * self.gram.diagonal().sum()
+        return torch.finfo(rows.dtype).eps * (self.side.mass[:, None] + _dot(rows, rows) * largest)
+
+
+def _dot(left: Tensor, right: Tensor) -> Tensor:
+    """Return the inner products of rows with rows, (R, 1)."""
+    products: Tensor = torch.linalg.vecdot(left, right)
+    return products[:, None]
+
+
+def _minimum(matrix: Tensor, downhill: Tensor) -> Tensor:
+    """Return where ``x @ matrix @ x - 2 * downhill @ x`` is lowest."""
+    lowest: Tensor = torch.linalg.pinv(matrix, hermitian=True) @ downhill
+    return lowest
