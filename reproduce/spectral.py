@@ -193,7 +193,7 @@ BACKBONES: dict[str, Solved | Stepped] = {
         _xsimgcl,
         {"loss": losses.bpr, "lr": 1e-2, "epochs": 200, "eval_every": 5, "weight_decay": 1e-7},
         {"contrast_weight": (0.003, 0.01, 0.02, 0.05, 0.1)},
-        large={"batch_size": 131_072, "lr": 2e-1},
+        large={"batch_size": 131_072, "lr": 2e-1, "epochs": 60},
     ),
 }
 

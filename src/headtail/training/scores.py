@@ -5,6 +5,7 @@ of that size; for all items it makes the scores (B, I), and again as much for ev
 all the time goes into moving that memory. Here nothing is larger than (B, d), but for blocks that stay in the cache.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from headtail._checks import number
 from headtail._products import loss_over_products, softmax_terms
 from headtail.losses import Loss, sampled_softmax
 
+_BUFFER = 1 << 17  # numbers of a buffer: half a MiB, which stays in the cache
+
 
 def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores (B, n) of queries (B, d) with candidates (B, n), which are rows of items (I, d)."""
@@ -27,11 +30,17 @@ def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
 
 
 class _PairScores(torch.autograd.Function):
+    """Vectors are gathered into one buffer, part by part: on a CPU, fresh memory costs more than the products."""
+
     @staticmethod
     def forward(ctx: Any, queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
         ctx.save_for_backward(queries, items, candidates)
-        columns = [torch.linalg.vecdot(queries, items.index_select(0, codes)) for codes in candidates.unbind(dim=1)]
-        return torch.stack(columns, dim=1)  # (B, n)
+        scores = queries.new_empty(candidates.shape)
+        for buffer, rows, codes, of_rows in _parts(queries, candidates, scores):
+            for column, of_column in zip(codes.unbind(dim=1), of_rows.unbind(dim=1), strict=True):
+                torch.index_select(items, 0, column, out=buffer)
+                torch.sum(buffer.mul_(rows), dim=1, out=of_column)
+        return scores
 
     @staticmethod
     @once_differentiable
@@ -42,9 +51,20 @@ class _PairScores(torch.autograd.Function):
             of_queries = embedding_bag(candidates, items, per_sample_weights=slopes.contiguous(), mode="sum")
         if ctx.needs_input_grad[1]:  # (I, d)
             of_items = torch.zeros_like(items)
-            for codes, slope in zip(candidates.unbind(dim=1), slopes.unbind(dim=1), strict=True):
-                of_items.index_add_(0, codes, slope[:, None] * queries)
+            for buffer, rows, codes, of_rows in _parts(queries, candidates, slopes):
+                for column, slope in zip(codes.unbind(dim=1), of_rows.unbind(dim=1), strict=True):
+                    of_items.index_add_(0, column, torch.mul(slope[:, None], rows, out=buffer))
         return of_queries, of_items, None
+
+
+def _parts(queries: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield a buffer, the same memory every time, with the rows of queries that it is for and of the other tensors."""
+    n_rows = max(1, _BUFFER // queries.shape[1])
+    buffer = queries.new_empty(min(n_rows, len(queries)), queries.shape[1])
+    for start in range(0, len(queries), n_rows):
+        part = slice(start, start + n_rows)
+        rows = queries[part]
+        yield buffer[: len(rows)], rows, *(tensor[part] for tensor in others)
 
 
 def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
