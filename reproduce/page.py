@@ -52,7 +52,11 @@ items were shown to users at random. The methods: **ReSN**, the spectral-norm pe
 *fine-tuned*, the plain model trained on with it for {spectral.FINE_TUNING:.0%} of its epochs (its setting 0 trains on
 without); **LogDet**, a penalty on collapsed dimensions; **Zerosum**, a loss on the sums of scores; **IPS**, positives
 weighted by inverse propensity; and, without retraining, **shrink** (sigma 1 scaled down), **log penalty** (popularity's
-logarithm subtracted), **tilt** (entropy, or towards what popularity earns; see `headtail.tilt`)."""
+logarithm subtracted), **tilt** (entropy, or towards what popularity earns; see `headtail.tilt`).
+
+Where there are {spectral.LARGE:,} training pairs or more, LightGCN and XSimGCL have larger batches, larger steps and
+fewer settings than elsewhere, and XSimGCL at most {spectral.BACKBONES["xsimgcl"].large["epochs"]} epochs, so that a
+cell takes an hour of one core."""
 
 
 NEURONS = f"""What does steering through a sparse autoencoder buy, beside corrections that need none? In each cell a

@@ -23,7 +23,8 @@ class LightGCN(nn.Module):
     as in the authors' code (and in the ReSN authors' set-up, which states the variance, .01).
 
     The graph belongs to the model: it is saved and loaded with the weights. Train it with :func:`headtail.fit` on the
-    same interactions; every batch propagates over the whole graph, so that larger batches make shorter epochs.
+    same interactions; every batch propagates over the whole graph, so that larger batches make shorter epochs (they
+    want a larger `lr`: on MovieLens-1M, 131,072 pairs with 0.02 did as well as 32,768 with 0.01 in 60% of the time).
 
     Parameters
     ----------

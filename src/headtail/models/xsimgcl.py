@@ -24,7 +24,9 @@ class XSimGCL(LightGCN):
 
     z are final vectors, y those of the contrast layer, t the temperature; users and items are added up.
     :func:`headtail.fit` adds it to the loss by itself and reports it as ``auxiliary``. It compares all users of a batch
-    with each other, so that batches of about 2,048 pairs are apt. Outside training there is no noise.
+    with each other: the published batches hold 2,048 pairs. Once a batch meets nearly all users, larger ones cost no
+    more, and with a larger `lr` an epoch is short: on MovieLens-1M, 131,072 pairs and 0.2. Outside training there is no
+    noise.
 
     Parameters
     ----------
