@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--loss", choices=LOSSES, default="mse")
     parser.add_argument("--form", choices=WEIGHTS, default="linear")
     parser.add_argument("--weights", type=float, nargs="*")
+    parser.add_argument("--penalty-every", type=int, default=1, help="batches from one with the penalty to the next")
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=8192)
@@ -91,6 +92,7 @@ def main() -> None:
             loss=loss,
             n_negatives=n_negatives,
             penalties=[ReSN(weight, args.form)] if weight else [],
+            penalty_every=args.penalty_every,
             validation=validation,
             eval_every=args.epochs,
             epochs=args.epochs,

@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8192)
     parser.add_argument("--epochs", type=int, default=3, help="of each, best counts; one more each to warm up")
     parser.add_argument("--forms", nargs="*", default=["linear", "sigmoid"], choices=["linear", "sigmoid"])
+    parser.add_argument("--every", type=int, default=10, help="batches from one with the penalty to the next, too")
     parser.add_argument("--share", type=float, default=0.05, help="of the pairs, for the sigmoid form")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -39,7 +40,9 @@ def main() -> None:
             part = train.subset(torch.arange(len(train)).numpy() % round(1 / args.share) == 0)
         best: dict[str, tuple[float, float]] = {}
         for _ in range(args.epochs):
-            for name, penalties in (("plain", []), (form, [ReSN(1e-4, form)])):
+            cases = {"plain": ([], 1), form: ([ReSN(1e-4, form)], 1)}
+            cases[f"{form}, every {args.every}"] = ([ReSN(1e-4, form)], args.every)
+            for name, (penalties, every) in cases.items():
                 ends: list[float] = [0.0]
                 mark = lambda model, row, ends=ends: ends.append(time.process_time())  # noqa: E731
                 model = MF(args.users, args.items, args.dim, rng=0)
@@ -47,6 +50,7 @@ def main() -> None:
                     model,
                     part,
                     penalties=penalties,
+                    penalty_every=every,
                     epochs=2,
                     batch_size=args.batch_size,
                     rng=0,
@@ -60,7 +64,7 @@ def main() -> None:
             cost = [f"{a / b - 1:+.0%}" for a, b in zip((seconds, busy), best["plain"], strict=True)]
             added = "" if name == "plain" else f"  {cost[0]} on the clock, {cost[1]} of CPU time"
             print(
-                f"{name:8} {seconds / steps * 1e3:7.1f} ms a step, CPU {busy / steps * 1e3:7.1f} ms{added}", flush=True
+                f"{name:18} {seconds / steps * 1e3:7.1f} ms a step, CPU {busy / steps * 1e3:7.1f} ms{added}", flush=True
             )
 
 

@@ -122,6 +122,35 @@ def test_penalties_see_distinct_users_and_all_items():
     assert torch.equal(items, before["items"])
 
 
+@pytest.mark.parametrize("every", [1, 3, 5, 100])
+def test_penalties_taken_in_some_batches_weigh_as_much_over_an_epoch(every):
+    seen = []
+
+    class Spy:
+        def __call__(self, queries, items):
+            value = items.sum()
+            value.register_hook(lambda slope: seen.append(slope.item()))
+            return value
+
+    batch_size = len(TRAIN) // 10
+    n_batches = -(-len(TRAIN) // batch_size)
+    fit(model(), TRAIN, penalties=[Spy()], penalty_every=every, epochs=2, batch_size=batch_size, rng=0)
+    assert len(seen) == 2 * -(-n_batches // every)
+    assert sum(seen) == pytest.approx(2 * n_batches)
+
+
+def test_resn_in_some_batches_lowers_the_spectral_norm_as_in_all():
+    norms = []
+    for weight, every in ((0.0, 1), (0.1, 1), (0.1, 4)):
+        m = model()
+        settings = {"epochs": 60, "batch_size": 32, "lr": 0.02, "rng": 0}
+        fit(m, TRAIN, penalties=[ReSN(weight)], penalty_every=every, **settings)
+        norms.append(torch.linalg.matrix_norm(m.users @ m.items.T, 2).item())
+    assert norms[1] < 0.8 * norms[0]
+    assert norms[2] < 0.8 * norms[0]
+    assert norms[2] == pytest.approx(norms[1], rel=0.2)
+
+
 def test_weight_decay_shrinks_the_weights():
     norms = []
     for decay in (0.0, 1e-2):
@@ -226,6 +255,7 @@ def test_validation_equals_a_naive_count():
 SETTINGS = {
     "validation": HELD_OUT,
     "penalties": (ReSN(1e-3),),
+    "penalty_every": 2,
     "epochs": 12,
     "eval_every": 2,
     "batch_size": 64,
@@ -407,6 +437,7 @@ def test_gradients_that_are_not_finite_are_found_before_they_are_saved(tmp_path)
         ({"epochs": 0}, "epochs=0 is out of range"),
         ({"batch_size": 1.5}, "batch_size=1.5 is not a whole number"),
         ({"n_negatives": 0}, "n_negatives=0 is out of range"),
+        ({"penalty_every": 0}, "penalty_every=0 is out of range"),
         ({"patience": 0}, "patience=0 is out of range"),
         ({"metric": gini, "validation": HELD_OUT}, "is better when it is lower"),
         ({"model": MF(SIZE + 1, SIZE, 4)}, "the model has n_users=25 and train 24"),

@@ -49,6 +49,7 @@ def fit(
     n_negatives: int | Literal["all"] = 1,
     item_weights: Array | None = None,
     penalties: Sequence[Penalty] = (),
+    penalty_every: int = 1,
     validation: Interactions | None = None,
     metric: Metric = ndcg,
     k: int = 20,
@@ -101,6 +102,10 @@ def fit(
         handed to the loss as ``weight`` of shape (B,). Not with all items as negatives.
     penalties : sequence of callables, optional
         Each ``penalty(queries, items) -> scalar`` is added to the loss, such as :class:`~headtail.penalties.ReSN`.
+    penalty_every : int, default 1
+        Take the penalties in one batch of so many, and so many times as strongly there (lazy regularization: Karras et
+        al., Analyzing and improving the image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less;
+        with 8, MF on MovieLens-1M had the same accuracy and exposure at ReSN's best weight.
     validation : Interactions, optional
         Held-out interactions with the users and items of `train`; choose with them, report on others.
     metric : function of a TopK, default :func:`headtail.metrics.ndcg`
@@ -169,6 +174,7 @@ def fit(
     integer("epochs", epochs, low=1)
     integer("batch_size", batch_size, low=1)
     n_drawn = 0 if n_negatives == "all" else integer("n_negatives", n_negatives, low=1)
+    integer("penalty_every", penalty_every, low=1)
     integer("eval_every", eval_every, low=1)
     integer("k", k, low=1)
     if patience is not None:
@@ -189,6 +195,7 @@ def fit(
         "n_negatives": n_negatives,
         "item_weights": None if item_weights is None else hashlib.sha256(item_weights.tobytes()).hexdigest()[:16],
         "penalties": [_describe(penalty) for penalty in penalties],
+        "penalty_every": penalty_every,
         "metric": metric_name,
         "batch_size": batch_size,
         "lr": lr,
@@ -222,6 +229,8 @@ def fit(
                         f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
                     )
         n_targets = len(batches)
+        n_batches = -(-n_targets // batch_size)
+        often = n_batches / -(-n_batches // penalty_every)  # so that the penalties weigh as much over an epoch
         with progress_bar("training", epochs * n_targets, done=run.epoch * n_targets, show=progress) as advance:
             while run.epoch < epochs and not (validate and patience is not None and run.stale >= patience):
                 epoch = run.epoch + 1
@@ -230,7 +239,7 @@ def fit(
                 parts: list[Tensor] = []  # loss and penalties of every batch
                 weights: list[int] = []
                 state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
-                for batch in batches.epoch(batch_size, random):
+                for i, batch in enumerate(batches.epoch(batch_size, random)):
                     inputs, rows, candidates = (torch.from_numpy(codes).to(device) for codes in batch)
                     # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items
                     queries, serving, items, auxiliary = _encode(model, inputs, rows, candidates[:, 0])
@@ -240,7 +249,11 @@ def fit(
                         fitting = loss(scores[:, 0], scores[:, 1:], **weighted)
                     else:
                         fitting = catalogue_loss(loss, queries, items, candidates[:, 0])
-                    terms = [fitting, *(penalty(serving, items) for penalty in penalties), *auxiliary]
+                    if i % penalty_every == 0:
+                        penalizing = [often * penalty(serving, items) for penalty in penalties]
+                    else:
+                        penalizing = [fitting.new_zeros(()) for _ in penalties]
+                    terms = [fitting, *penalizing, *auxiliary]
                     optimizer.zero_grad(set_to_none=True)
                     torch.autograd.backward(torch.stack(terms).sum())
                     optimizer.step()
