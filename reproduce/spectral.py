@@ -67,8 +67,8 @@ TRAINED = {
     "IPS": (0.0, 0.25, 0.5, 0.75, 1.0),
 }
 FEWER = {  # where training takes minutes: graph models on a large set
-    "ReSN": (0.0, 1e-5, 1e-4, 1e-3),
-    FINE_TUNED: (0.0, 1e-5, 1e-4, 1e-3),
+    "ReSN": (0.0, 3e-6, 1e-5, 3e-5, 1e-4),
+    FINE_TUNED: (0.0, 3e-6, 1e-5, 3e-5, 1e-4),
     "LogDet": (0.0, 1e-2, 1e-1),
     "Zerosum": (0.0, 0.01, 0.03),
     "IPS": (0.0, 0.25, 0.5),
