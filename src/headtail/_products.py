@@ -1,6 +1,6 @@
-"""Losses over the products of two matrices, without ever holding them all."""
+"""Products with tables that do not fit in a cache, and losses over them, without ever holding them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -8,8 +8,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # products held at once: 4 MiB on a CPU, 256 MiB on CUDA
+_ROW_BLOCK = 1 << 17  # elements of a table taken at once on a CPU: 512 KiB
 
 Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def row_blocks(table: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield slices of rows, and the rows, that stay in a CPU's cache between two uses."""
+    step = len(table) if table.is_cuda else max(1, _ROW_BLOCK // table.shape[1])
+    for start in range(0, len(table), step):
+        part = slice(start, start + step)
+        yield part, table[part]
 
 
 def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Penalties on the factors of a model: small frozen callables ``(queries, items) -> scalar``, usable in any loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -12,11 +12,11 @@ from torch.autograd.function import once_differentiable
 
 from headtail._checks import choice, finite, number
 from headtail._distributed import all_sum
+from headtail._products import row_blocks
 from headtail.data import PopularityGroups
 from headtail.exceptions import InvalidInputError
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once by the sigmoid form: 4 MiB, on CUDA 256 MiB
-_ROW_BLOCK = 1 << 17  # elements of the item table taken at once by the linear form on a CPU: 512 KiB
 
 
 class Penalty(Protocol):
@@ -168,7 +168,7 @@ class _AlongPopularity(Function):
         scale = torch.where(largest > 0, largest, 1)  # u is the same for t of any length; this one cannot overflow
         along = total / scale
         direction, load = items.new_empty(len(items)), torch.zeros_like(total)  # (I,), (d,)
-        for part, block in _row_blocks(items):
+        for part, block in row_blocks(items):
             torch.mv(block, along, out=direction[part])
             load.addmv_(block.T, direction[part])
         length = torch.linalg.vector_norm(direction)
@@ -186,19 +186,11 @@ class _AlongPopularity(Function):
         to_load = queries.T @ to_scores  # (d,)
         level = load @ to_load
         to_items, to_along = torch.empty_like(items), torch.zeros_like(along)
-        for part, block in _row_blocks(items):
+        for part, block in row_blocks(items):
             to_direction = (block @ to_load).addcmul_(unit[part], level, value=-1).div_(length)
             to_along.addmv_(block.T, to_direction)
             torch.outer(unit[part], to_load, out=to_items[part]).addcmul_(to_direction[:, None], along)
         return torch.outer(to_scores, load), to_items, to_along / scale
-
-
-def _row_blocks(items: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yield slices of rows, and the rows, that stay in a CPU's cache between two products."""
-    step = len(items) if items.is_cuda else max(1, _ROW_BLOCK // items.shape[1])
-    for start in range(0, len(items), step):
-        part = slice(start, start + step)
-        yield part, items[part]
 
 
 def _sigmoid(queries: Tensor, items: Tensor, rows: int, share: Callable[[Tensor], Tensor]) -> Tensor:

@@ -5,7 +5,6 @@ import torch
 
 from headtail import _products, losses
 from headtail.models.lookup import rows_of
-from headtail.training import scores
 from headtail.training.scores import catalogue_loss, pair_scores
 
 
@@ -16,7 +15,7 @@ def naive(queries, items, candidates):
 @pytest.mark.parametrize("buffer", [1, 12, 10**6])  # a query at a time, four and the rest, all at once
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_values_and_gradients_equal_the_naive_ones(monkeypatch, n, buffer):
-    monkeypatch.setattr(scores, "_BUFFER", buffer)
+    monkeypatch.setattr(_products, "_ROW_BLOCK", buffer)
     source = torch.Generator().manual_seed(0)
     queries = torch.randn(6, 3, generator=source, dtype=torch.float64, requires_grad=True)
     items = torch.randn(4, 3, generator=source, dtype=torch.float64, requires_grad=True)

@@ -15,10 +15,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding, embedding_bag
 
 from headtail._checks import number
-from headtail._products import loss_over_products, softmax_terms
+from headtail._products import loss_over_products, row_blocks, softmax_terms
 from headtail.losses import Loss, sampled_softmax
-
-_BUFFER = 1 << 17  # numbers of a buffer: half a MiB, which stays in the cache
 
 
 def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
@@ -59,12 +57,10 @@ class _PairScores(torch.autograd.Function):
 
 def _parts(queries: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield a buffer, the same memory every time, with the rows of queries that it is for and of the other tensors."""
-    n_rows = max(1, _BUFFER // queries.shape[1])
-    buffer = queries.new_empty(min(n_rows, len(queries)), queries.shape[1])
-    for start in range(0, len(queries), n_rows):
-        part = slice(start, start + n_rows)
-        rows = queries[part]
-        yield buffer[: len(rows)], rows, *(tensor[part] for tensor in others)
+    buffer: Tensor | None = None
+    for part, rows in row_blocks(queries):
+        buffer = torch.empty_like(rows) if buffer is None else buffer[: len(rows)]
+        yield buffer, rows, *(tensor[part] for tensor in others)
 
 
 def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
