@@ -63,6 +63,97 @@ def test_fail_if_sets_the_exit_status(files, capsys):
     assert "Did you mean 'gini@3'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        *((f"gini@3 > {number}", "is not of the form") for number in ("1e", "-", "1.2.3", "e", "nan", "1e999", "")),
+        ("gini > 0.9", "is not of the form"),
+        ("gina@3 > 0", "Did you mean 'gini@3'?"),
+        ("gini@10 > 0", "no 'gini@10'"),
+        ("ndcg@3 < 0.1", "no 'ndcg@3'"),  # there is no --test
+    ],
+)
+def test_conditions_are_checked_before_any_file_is_read(tmp_path, capsys, condition, message):
+    files = [str(tmp_path / "no-recs.csv"), str(tmp_path / "no-train.csv")]
+    assert main(["audit", *files, "-k", "3", "--fail-if", condition]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_condition_on_an_undefined_metric_is_neither_met_nor_passed(tmp_path, capsys):
+    for name, rows in {"train": "1,a\n1,b\n2,a\n", "recs": "1,c\n2,b\n", "test": "1,c\n2,b\n"}.items():
+        (tmp_path / f"{name}.csv").write_text("user_id,item_id\n" + rows)
+    inputs = ["audit", *(str(tmp_path / f"{name}.csv") for name in ("recs", "train")), "-k", "1", "--json"]
+    inputs += ["--test", str(tmp_path / "test.csv"), "--n-bootstrap", "0"]
+    for sign in ("<", "<=", ">", ">="):
+        assert main([*inputs, "--fail-if", f"ndcg_head@1 {sign} 0.5"]) == 2
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["kind"] == "audit"
+        assert "ndcg_head@1 is undefined (NaN)" in captured.err
+    assert main([*inputs, "--fail-if", "ndcg_head@1 < 0.5", "--fail-if", "gini@1 > 0"]) == 2
+    assert "failed gini@1 > 0" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_no_verdict(files, capsys, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("a fault\x1b[2J [red]of ours[/]")
+
+    monkeypatch.setattr("headtail.metrics.audit", broken)
+    inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "--fail-if", "gini@10 > 0.9"]
+    assert main(inputs) == 70
+    shown = capsys.readouterr().err
+    assert r"RuntimeError: a fault\x1b[2J [red]of ours[/]" in shown
+    assert "Traceback" not in shown
+    monkeypatch.setenv("HEADTAIL_TRACEBACK", "1")
+    assert main(inputs) == 70
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_reader_that_goes_away_is_no_verdict(files):
+    code = "import sys; from headtail.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3", "--n-bootstrap", "0"]
+    for form in ([], ["--json"]):
+        run = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments, *form], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        run.stdout.close()
+        complaint = run.stderr.read()
+        run.stderr.close()
+        assert (run.wait(), complaint) == (141, b"")
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202edlrow\u2066 \u200bzero\x9b31m\u2028next [red]line[/]"
+SHOWN = r"\x1b]0;owned\x07\x1b[2J\u202edlrow\u2066 \u200bzero\x9b31m\u2028next [red]line[/]"
+UNSEEN = "\x1b\x07\x9b\u202e\u2066\u200b\u2028"
+
+
+def test_texts_of_others_reach_the_terminal_escaped(files, capsys):
+    """Titles, names of user groups, ids in an error, arguments and what --json prints."""
+    titles = pl.read_csv(files / "titles.csv").with_columns(title=pl.lit(HOSTILE))
+    users = pl.read_csv(files / "users.csv").select("user_id", pl.lit(HOSTILE).alias(HOSTILE))
+    write_table(titles, files / "titles.parquet")
+    write_table(users, files / "users.parquet")
+    inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3", "--n-bootstrap", "0"]
+    inputs += ["--titles", str(files / "titles.parquet"), "--users", str(files / "users.parquet")]
+    odd = pl.DataFrame({HOSTILE: [1], "item_id": [2]})
+    write_table(odd, files / "odd.parquet")
+    shown = ""
+    for arguments, status in [
+        (inputs, 0),
+        ([*inputs, "--json"], 0),
+        (["audit", str(files / "recs.tsv"), str(files / "odd.parquet")], 2),
+        (["audit", HOSTILE, str(files / "train.csv")], 2),
+        (["audit", "a", "b", "-k", HOSTILE], 2),
+        ([HOSTILE], 2),
+    ]:
+        assert main(arguments) == status
+        captured = capsys.readouterr()
+        assert not set(captured.out + captured.err) & set(UNSEEN)
+        shown += captured.out + captured.err
+    assert SHOWN in shown.replace("\n", "")
+
+
 def test_data_describes_converts_and_splits(files, capsys):
     assert main(["data", str(files / "train.csv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n_users"] == 20

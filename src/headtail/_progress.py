@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from headtail._printable import printable
+
 
 @contextmanager
 def progress_bar(
@@ -19,7 +21,8 @@ def progress_bar(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+    texts = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[state]"))
+    columns = (next(texts), BarColumn(), next(texts), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, completed=done, state="")
-        yield lambda steps, state: bar.update(task, advance=steps, state=state)
+        task = bar.add_task(printable(title), total=total, completed=done, state="")
+        yield lambda steps, state: bar.update(task, advance=steps, state=printable(state))

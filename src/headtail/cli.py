@@ -1,23 +1,28 @@
 """The command line: each verb is a public function, its flags are that function's parameters.
 
-Exit status: 0 when all went well, 1 when a condition of ``audit --fail-if`` was met, 2 when the input was wrong.
+Exit status: 0 when all went well, 1 when a condition of ``audit --fail-if`` was met, 2 when the input was wrong or a
+condition could not be judged, 70 for an error that nobody expected, 130 after Ctrl-C, 141 when the reader of the output
+went away.
 """
 
+import math
+import operator
+import os
 import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from headtail.exceptions import HeadtailError, InvalidInputError, NotAvailableError
+from headtail._printable import printable
+from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, NotAvailableError
 
 if TYPE_CHECKING:
     from headtail.data import Interactions
-    from headtail.metrics import Audit
     from headtail.reports import Result
 
 # Nothing heavy is imported up here, so that --help comes at once.
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 app = App(
     name="headtail",
     help="Measure, explain and correct popularity bias in recommender systems.",
+    help_epilogue="Exit status: 0 well, 1 a --fail-if was met, 2 wrong input, 70 an error of headtail, 130 Ctrl-C.",
     version_flags=["--version"],
     result_action="return_value",
 )
@@ -37,15 +43,30 @@ AtLeastOne = Annotated[int, Parameter(validator=Number(gte=1))]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     try:
-        status = app(arguments, exit_on_error=False, print_error=True)
-    except CycloptsError:
+        status = app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except (CycloptsError, HeadtailError) as error:
+        _complain("error", f"{error}" if isinstance(error, CycloptsError) else f"{type(error).__name__}: {error}")
         return 2
-    except HeadtailError as error:
-        _console(stderr=True).print(f"[bold red]error[/] {type(error).__name__}", highlight=False)
-        print(error, file=sys.stderr)  # noqa: T201 - the message may hold brackets, which rich would read as styles
-        return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        _complain("stopped", " ".join(getattr(stop, "__notes__", ["Nothing was written."])))
         return 130
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first, with the status of a condition met
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        _complain("internal error", f"{type(error).__name__}: {error}")
+        if os.environ.get("HEADTAIL_TRACEBACK"):
+            import traceback
+
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                _say(line, stderr=True)
+        else:
+            _say(
+                "This is a fault of headtail. Set HEADTAIL_TRACEBACK=1, run it again and report what it says.",
+                stderr=True,
+            )
+        return 70
     return int(status or 0)
 
 
@@ -159,18 +180,19 @@ def audit(
     n_bootstrap
         Resamples for the intervals; 0 for none.
     fail_if
-        Exit with status 1 if this holds, such as "gini@10 > 0.9"; may be repeated.
+        Exit with status 1 if this holds, such as "gini@10 > 0.9", and with 2 if the metric is undefined here (NaN); may
+        be repeated.
     """
     from headtail import metrics
     from headtail.data import PopularityGroups, read_interactions, read_table
 
     _check_output(output)
-    conditions = [_condition(text) for text in fail_if or ()]
     groupings: dict[str, Any] = {
         "mass": PopularityGroups.by_mass,
         "rank": PopularityGroups.by_rank,
         "equal-mass": PopularityGroups.equal_mass,
     }
+    conditions = [_condition(text, k, groupings[groups] if test else None) for text in fail_if or ()]
     result = metrics.audit(
         read_table(recs),
         read_interactions(train, titles=titles),
@@ -182,10 +204,17 @@ def audit(
         strict=strict,
         n_bootstrap=n_bootstrap,
     )
-    met = [text for text, holds in conditions if holds(result)]
     _show(result, output, json)
-    for text in met:
-        _console(stderr=True).print(f"[bold red]failed[/] {text}", highlight=False)
+    undefined = [condition for condition in conditions if result[condition.name] != result[condition.name]]
+    met = [condition for condition in conditions if condition.holds(result[condition.name])]
+    for condition in met:
+        _complain("failed", condition.text)
+    if undefined:
+        text, name = undefined[0].text, undefined[0].name
+        raise InvalidInputError(
+            f"--fail-if {text!r} cannot be judged: {name} is undefined (NaN) for this input. It is: "
+            f"{result.definitions[name.partition('@')[0]]}"
+        )
     return 1 if met else 0
 
 
@@ -343,7 +372,7 @@ def train(
     shutil.rmtree(checkpoint, ignore_errors=True)  # the run is over, and another one may have other settings
     _show(history, None, json)
     if not json:
-        _console().print(f"Model written to {output}")
+        _say(f"Model written to {output}")
 
 
 def _make(model: str, train: "Interactions", embedding_dim: int, max_length: int, seed: int) -> Any:
@@ -414,7 +443,7 @@ def probe(
     shutil.rmtree(checkpoint, ignore_errors=True)
     _show(neurons, None, json)
     if not json:
-        _console().print(f"Autoencoder and report written to {output}")
+        _say(f"Autoencoder and report written to {output}")
 
 
 def _neurons(model: Any, sae: Any, fitted: "Interactions", seed: int) -> Any:
@@ -510,7 +539,7 @@ def steer(
     frontier.report(max_loss).to_html(output / "report.html")
     _show(frontier, None, json)
     if not json:
-        _console().print(f"alpha {chosen:g} chosen; model, recommendations and report written to {output}")
+        _say(f"alpha {chosen:g} chosen; model, recommendations and report written to {output}")
 
 
 @app.command
@@ -550,7 +579,7 @@ def recommend(
     wanted = None if users is None else _ids(users, "user_id")
     lists = _recommend(_load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     write_table(lists.to_polars(), output)
-    _console().print(f"{len(lists):,} lists of {k} written to {output}")
+    _say(f"{len(lists):,} lists of {k} written to {output}")
 
 
 _INTERACTIONS = "interactions.parquet"
@@ -561,6 +590,17 @@ def _console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
     return Console(stderr=stderr)
+
+
+def _say(text: str, *, stderr: bool = False) -> None:
+    """Print one line as it is: nothing in it is read as a style, or by the terminal."""
+    _console(stderr=stderr).print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _complain(what: str, text: str) -> None:
+    from rich.text import Text
+
+    _console(stderr=True).print(Text(what, style="bold red"), Text(printable(text)), soft_wrap=True)
 
 
 def _require_torch(verb: str) -> None:
@@ -696,17 +736,32 @@ def _read_array(path: Path | None) -> Any:
         raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
 
 
-def _condition(text: str) -> "tuple[str, Any]":
-    """Parse a condition such as ``gini@10 > 0.9`` into a test of an audit."""
-    import operator
+class _Condition(NamedTuple):
+    """What ``--fail-if`` asks, such as ``gini@10 > 0.9``."""
 
-    match = re.fullmatch(r"\s*(\w+@\d+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
-    if match is None:
+    text: str
+    name: str
+    sign: str
+    threshold: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value of the metric meets the condition; NaN meets none."""
+        compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[self.sign]
+        return bool(compare(value, self.threshold))
+
+
+def _condition(text: str, cutoffs: "Sequence[int] | None", grouping: Any) -> _Condition:
+    """Parse a condition, and refuse one of a metric or a cut-off that this audit will not have."""
+    from headtail._checks import nearest
+    from headtail.metrics.auditing import metrics_of
+
+    match = re.fullmatch(r"\s*(\w+)@(\d+)\s*(<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*", text)
+    threshold = float(match[4]) if match else math.nan
+    if match is None or not math.isfinite(threshold):
         raise InvalidInputError(f'--fail-if {text!r} is not of the form "gini@10 > 0.9" (<, <=, > or >=).')
-    name, sign, threshold = match.groups()
-    compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[sign]
-
-    def holds(result: "Audit") -> bool:
-        return bool(compare(result[name], float(threshold)))
-
-    return text, holds
+    name = f"{match[1]}@{int(match[2])}"
+    metrics = metrics_of(None if grouping is None else grouping([5, 4, 3, 2, 1]).names, vectors=False)
+    names = [f"{metric}@{k}" for metric in metrics for k in cutoffs or [int(match[2])]]
+    if name not in names:
+        raise MissingColumnError(f"--fail-if {text!r}: this audit has no {name!r}. {nearest(name, names)}")
+    return _Condition(text, name, match[3], threshold)

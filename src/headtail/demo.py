@@ -14,6 +14,7 @@ import torch
 
 from headtail import baselines, datasets, posthoc
 from headtail._files import check_writable
+from headtail._printable import printable
 from headtail._progress import progress_bar
 from headtail.data import Interactions, Recommendations, Split, split_debiased, split_ratio, write_table
 from headtail.losses import mse
@@ -122,7 +123,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
         console.print(
             Report("Popularity bias on MovieTweetings, before and after", _summary(common, debiased, spectra))
         )
-        console.print(f"Report written to {path}")
+        console.print(printable(f"Report written to {path}"), markup=False)
     return path
 
 

@@ -4,13 +4,15 @@ Every error of headtail is a :class:`HeadtailError`, and each is also the built-
 heard of headtail would catch.
 """
 
+from headtail._printable import printable
+
 
 class HeadtailError(Exception):
     """Base of all errors that headtail raises on purpose."""
 
     def __str__(self) -> str:
         # KeyError prints the repr of its argument, which would show our messages with quotes and escaped newlines.
-        return str(self.args[0]) if self.args else ""
+        return printable(str(self.args[0])) if self.args else ""
 
 
 class InvalidInputError(HeadtailError, ValueError):

@@ -270,7 +270,11 @@ def audit(
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
-    chosen = _named(metrics) if metrics is not None else _all_metrics(full)
+    chosen = (
+        _named(metrics)
+        if metrics is not None
+        else metrics_of(full.groups.names if full.has_targets else None, vectors=full.item_vectors is not None)
+    )
     segments = [] if users is None else _segments(users, user_ids, doubts)
 
     measurements: list[Measurement] = []
@@ -308,16 +312,15 @@ def _grouped(groups: Grouping, train: Interactions) -> PopularityGroups:
     return found
 
 
-def _all_metrics(top: TopK) -> dict[str, Metric]:
+def metrics_of(targets: Iterable[str] | None, *, vectors: bool) -> dict[str, Metric]:
+    """Return what an audit measures: `targets` are the groups of the test's items, None without a test."""
     chosen: list[Metric] = [*EXPOSURE, *POPULARITY]
-    if top.item_vectors is not None:
+    if vectors:
         chosen.append(ilad)
-    if not top.has_targets:
+    if targets is None:
         return _named(chosen)
     by_target: dict[str, Metric] = {
-        f"{metric.__name__}_{group}": partial(metric, group=group)
-        for metric in (ndcg, recall)
-        for group in top.groups.names
+        f"{metric.__name__}_{group}": partial(metric, group=group) for metric in (ndcg, recall) for group in targets
     }
     return _named(ACCURACY) | by_target | _named([pop_reo, *chosen])
 

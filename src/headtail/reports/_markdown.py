@@ -2,6 +2,7 @@
 
 import re
 
+from headtail._printable import printable
 from headtail.reports._data import data_table
 from headtail.reports._grid import Cell, grid
 from headtail.reports._values import show, show_interval
@@ -23,7 +24,7 @@ def to_markdown(report: Report) -> str:
 
 def plain(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line."""
-    text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", printable(" ".join(text.split())))
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text).replace("<", "&lt;")
 
 

@@ -1,9 +1,11 @@
 """Reports in the terminal, with rich."""
 
 import io
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from headtail._printable import printable
 from headtail.reports import _prose
 from headtail.reports._grid import Grid, grid, is_missing
 from headtail.reports._series import Styles
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 BRIEF_ROWS = 20
 FOLDED = 24  # cells that a column of text keeps, however little room there is
+PROSE = ("markdown", "lede", "caption", "note")  # parsed first, since Markdown can name any character by its number
 
 
 def to_text(report: Report, width: int, *, brief: bool = False) -> str:
@@ -37,6 +40,7 @@ def renderables(report: Report, width: int) -> "Iterator[RenderableType]":
     from rich.padding import Padding
     from rich.text import Text as RichText
 
+    report = _safe(report)
     styles = Styles(report.blocks)
     yield RichText(report.title, style="bold")
     if report.lede:
@@ -63,8 +67,21 @@ def _brief(report: Report, width: int) -> "Iterator[RenderableType]":
                 kept.append(block)
         return kept
 
-    for block in shown(report.blocks):
+    for block in _safe(shown(report.blocks)):
         yield from _block(block, width, Styles(()), BRIEF_ROWS)
+
+
+def _safe(node: Any) -> Any:
+    """Return a document, or a part of it, with all texts but prose as a terminal may show them."""
+    if isinstance(node, str):
+        return printable(node)
+    if isinstance(node, Mapping):
+        return {_safe(key): _safe(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return tuple(map(_safe, node))
+    if is_dataclass(node) and not isinstance(node, type):
+        return replace(node, **{f.name: _safe(getattr(node, f.name)) for f in fields(node) if f.name not in PROSE})
+    return node
 
 
 def _heading(title: str) -> "Iterator[RenderableType]":
@@ -116,7 +133,8 @@ def _paragraphs(markdown: str) -> "Iterator[RenderableType]":
         elif token.type == "paragraph_open" and not depth and not first:
             yield ""
         elif token.type == "fence":
-            yield Padding(RichText(token.content.rstrip("\n")), (0, 0, 0, 4))
+            lines = token.content.rstrip("\n").split("\n")
+            yield Padding(RichText("\n".join(map(printable, lines))), (0, 0, 0, 4))
         elif token.type == "inline":
             text = RichText(bullets[-1]) + _spans(token.children or [], "")
             yield Padding(text, (0, 0, 0, 2 * depth)) if depth else text
@@ -137,13 +155,13 @@ def _spans(tokens: "Iterable[Token]", style: str) -> "RichText":
         elif token.type.endswith("_close"):
             stack.pop()
             if token.type == "link_close" and target:
-                text.append(f" ({target})", style="dim")
+                text.append(printable(f" ({target})"), style="dim")
         elif token.type == "code_inline":
-            text.append(token.content, style=f"{stack[-1]} cyan".strip())
+            text.append(printable(token.content), style=f"{stack[-1]} cyan".strip())
         elif token.type in ("softbreak", "hardbreak"):
             text.append(" " if token.type == "softbreak" else "\n")
         else:
-            text.append(token.content, style=stack[-1] or None)
+            text.append(printable(token.content), style=stack[-1] or None)
     return text
 
 

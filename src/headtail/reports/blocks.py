@@ -371,7 +371,7 @@ class Report:
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
         """Return :meth:`to_dict` as JSON text, or write it and return the path."""
-        return _deliver(path, lambda: json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return _deliver(path, lambda: json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain dicts and lists; values that are missing or not finite are None."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from headtail._files import write_text
+from headtail._printable import printable
 from headtail.exceptions import NotAvailableError
 from headtail.reports._values import jsonable
 from headtail.reports.blocks import Report
@@ -68,7 +69,7 @@ class Result(ABC):
     def __repr__(self) -> str:
         report = self.report()
         text = report.to_text(width=100, brief=True)
-        return f"<{type(self).__name__}: {report.title}>\n{text}".rstrip()
+        return f"<{type(self).__name__}: {printable(report.title)}>\n{text}".rstrip()
 
     def _repr_html_(self) -> str:
         return self.report()._repr_html_()
@@ -98,7 +99,7 @@ class Result(ABC):
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
         """Return :meth:`to_dict` as JSON text, or write it and return the path; what is not finite becomes null."""
-        text = json.dumps(jsonable(self.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(jsonable(self.to_dict()), indent=2, allow_nan=False) + "\n"
         return text if path is None else write_text(path, text)
 
     def to_polars(self) -> "pl.DataFrame":
