@@ -35,7 +35,9 @@ class TestRatio:
         assert split.train.activity.tolist() == [7, 3, 2, 2, 1]
         assert split.rule == (
             "At random, 0.2 of each user's interactions in the test and 0.1 in the validation, rounded; at least one "
-            "in training. 2 of 5 users have nothing in the test. 3 of 5 users have nothing in the validation."
+            "in training. 2 of 5 users have nothing in the test. 1 of the 4 items in the test (25.0%) have no training "
+            "interactions. 3 of 5 users have nothing in the validation. 1 of the 2 items in the validation (50.0%) have "
+            "no training interactions."
         )
 
     def test_something_stays_in_training(self):
@@ -94,7 +96,8 @@ class TestLeaveLast:
         assert pairs(split.train) == [(1, 8), (2, 7), (3, 7)]
         assert split.rule == (
             "Each user's last interaction in the test and the one before it in the validation; ties in time by the "
-            "order of the rows. 1 of 3 users have nothing in the test. 2 of 3 users have nothing in the validation."
+            "order of the rows. 1 of 3 users have nothing in the test. 2 of 3 users have nothing in the validation. "
+            "1 of the 1 items in the validation (100.0%) have no training interactions."
         )
 
     def test_without_validation(self):
@@ -138,7 +141,7 @@ class TestTime:
         try:
             split = split_time(whole, test=share, validation=None)
         except InvalidInputError as error:
-            assert "too much of it is of one time" in str(error)
+            assert "too many of them are of one time" in str(error)
             return
         assert split.train.timestamps.max() < split.test.timestamps.min()
         assert len(split.test) >= int(len(times) * share)
@@ -146,7 +149,7 @@ class TestTime:
         assert (split.test.timestamps > split.test.timestamps.min()).sum() < max(1, len(times) * share)
 
     def test_all_at_one_time(self):
-        with pytest.raises(InvalidInputError, match=r"The training part would be empty.*too much of it is of one time"):
+        with pytest.raises(InvalidInputError, match=r"The training part would be empty.*too many of them are of one time"):
             split_time(read([(1, 2, 3), (2, 2, 3)]))
 
     def test_without_timestamps(self):
@@ -156,7 +159,7 @@ class TestTime:
             split_time(read([(1, 2, 0), (1, 3, 1)], ("user_id", "item_id", "order")))
 
 
-@given(rows=worlds, seed=st.integers(0, 9), kind=st.sampled_from(["ratio", "last", "time", "debiased"]))
+@given(rows=worlds, seed=st.integers(0, 9), kind=st.sampled_from(["ratio", "last", "time", "debiased", "paper"]))
 def test_parts_share_out_everything_once(rows, seed, kind):
     times = np.random.default_rng(seed).permutation(len(rows))
     whole = replace(read([(*row, int(time)) for row, time in zip(rows, times, strict=True)]), ratings=times / 2)
@@ -166,6 +169,7 @@ def test_parts_share_out_everything_once(rows, seed, kind):
             "last": lambda: split_leave_last(whole),
             "time": lambda: split_time(whole, test=0.4),
             "debiased": lambda: split_debiased(split_ratio(whole, test=0.4, validation=0.3, rng=seed), rng=seed),
+            "paper": lambda: split_debiased(split_ratio(whole, test=0.4, rng=seed), variant="paper", rng=seed),
         }[kind]()
     except InvalidInputError as error:
         assert "would be empty" in str(error) or "cannot be debiased" in str(error)
@@ -175,6 +179,9 @@ def test_parts_share_out_everything_once(rows, seed, kind):
     for part in split.parts.values():
         assert part.item_ids is whole.item_ids
         assert part.user_ids is whole.user_ids
+    if kind == "debiased":
+        held = whole.popularity - split.train.popularity
+        assert (held <= whole.popularity // 2).all()  # so that one interaction stays, too
 
 
 class TestDebiased:
@@ -188,13 +195,25 @@ class TestDebiased:
 
     def test_numbers_per_item(self, ten):
         split = split_debiased(ten, rng=0)
-        # Item 3 has one interaction in all, and gives it: "up to" t.
+        # Item 3 has one interaction in all, which stays where something can be learned from it.
+        assert split.test.popularity.tolist() == [2, 2, 2, 0]
+        assert split.train.popularity.tolist() == [7, 2, 4, 1]
+        assert split.rule == (
+            "As the column 'split' of the data gives it. Then debiased: up to 2 test interactions an item, exchanged "
+            "with training at random; at least half of an item's, and one, in training. 1 of 9 users have nothing in "
+            "training. 6 of 9 users have nothing in the test."
+        )
+
+    def test_numbers_per_item_by_the_papers_rule(self, ten):
+        split = split_debiased(ten, variant="paper", rng=0)
         assert split.test.popularity.tolist() == [2, 2, 2, 1]
         assert split.train.popularity.tolist() == [7, 2, 4, 0]
-        assert split.rule == (
-            "As the column 'split' of the data gives it. Then debiased: about 2 test interactions an item, exchanged "
-            "with training at random."
-        )
+        assert "Then debiased: about 2 test interactions an item, exchanged with training at random." in split.rule
+        assert split.rule.endswith("1 of the 4 items in the test (25.0%) have no training interactions.")
+
+    def test_no_such_variant(self, ten):
+        with pytest.raises(InvalidInputError, match="variant='published'"):
+            split_debiased(ten, variant="published")
 
     def test_what_stays_was_there(self, ten):
         split = split_debiased(ten, rng=0)
@@ -217,10 +236,21 @@ class TestDebiased:
     def test_validation_is_debiased_too(self):
         rows = [(user, item) for user in range(60) for item in range(8) if user % 2 == 0 or item < 5]
         before = split_ratio(read(rows), test=0.2, validation=0.1, rng=0)
-        split = split_debiased(before, rng=0)
+        split = split_debiased(before, variant="paper", rng=0)
         assert split.test.popularity.tolist() == [len(before.test) // 8] * 8
         assert split.validation.popularity.tolist() == [len(before.validation) // 8] * 8
         assert f"and {len(before.validation) // 8} in the validation" in split.rule
+
+    def test_test_and_validation_share_what_may_leave_training(self):
+        rows = [(user, item, "test") for item in range(3) for user in range(12)]
+        rows += [(user, item, "validation") for item in range(3) for user in range(12, 18)]
+        rows += [(user, 0, "train") for user in range(18, 60)] + [(user, 1, "train") for user in range(18, 28)]
+        split = Split.from_frame(pl.DataFrame(rows, schema=["user_id", "item_id", "split"], orient="row"))
+        split = split_debiased(split, rng=0)
+        # Of 60, 28 and 18 interactions 30, 14 and 9 may leave; test and validation have 12 and 6 of each.
+        assert split.test.popularity.tolist() == [12, 9, 6]
+        assert split.validation.popularity.tolist() == [6, 5, 3]
+        assert split.train.popularity.tolist() == [42, 14, 9]
 
     def test_less_than_one_an_item(self):
         rows = [(0, 0, "test")] + [(1, item, "train") for item in range(3)]
@@ -230,12 +260,14 @@ class TestDebiased:
 
     def test_ml_1m(self, shared_data):
         ratings = pl.read_parquet(shared_data("ml-1m") / "interactions.parquet")
-        split = split_debiased(Split.from_frame(ratings, "resn_split"), rng=0)
+        given = Split.from_frame(ratings, "resn_split")
         t = 200_042 // 3706
-        assert split.test.popularity.max() == t
-        whole = split.test.popularity + split.train.popularity
-        assert (split.test.popularity[whole >= t] == t).all()
-        assert (split.train.popularity[whole <= t] == 0).all()
+        whole = given.test.popularity + given.train.popularity
+        split, papers = split_debiased(given, rng=0), split_debiased(given, variant="paper", rng=0)
+        assert (papers.test.popularity == np.minimum(whole, t)).all()
+        assert (papers.train.popularity == 0).mean() > 0.2
+        assert (split.test.popularity == np.minimum(whole // 2, t)).all()
+        assert (split.train.popularity > 0).all()
 
 
 class TestFromFrame:

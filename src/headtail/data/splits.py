@@ -406,29 +406,37 @@ def split_time(interactions: Interactions, *, test: float = 0.2, validation: flo
     return _split(interactions, in_test, in_validation, f"{rule}; all of one moment in the later part.")
 
 
-def split_debiased(split: Split, *, rng: RNG = None) -> Split:
+def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "capped", rng: RNG = None) -> Split:
     """Rearrange a split so that all items have about the same number of test interactions.
 
-    With t = floor(test interactions / items of the catalogue), every item with at least t test interactions keeps t of
-    them, drawn at random, and gives the others back to training; an item with fewer draws up to t - (its own) from its
-    training interactions at random. A validation part is rearranged likewise, with its own t, after the test. An item
-    with few interactions may lose all that it has in training.
+    With t = floor(test interactions / items of the catalogue), every item with more than t test interactions keeps t of
+    them, drawn at random, and gives the others back to training; an item with fewer draws what it lacks from its
+    training interactions at random. A validation part is rearranged likewise, with its own t.
 
     Parameters
     ----------
     split : Split
         What to rearrange, for example ``split_ratio(interactions)`` or ``Split(train, test)``.
+    variant : {"capped", "paper"}, default "capped"
+        "capped" keeps at least half of an item's interactions, and one, in training: where test and validation together
+        would take more, their numbers are lowered in proportion. "paper" has no such bound, so that an item with few
+        interactions may lose all that it has in training, and no model can rank it then.
     rng : int, numpy Generator or None
         Random state.
+
+    Returns
+    -------
+    Split
+        Its rule names the numbers, and the share of the items of each part that have no training interactions.
 
     Raises
     ------
     InvalidInputError
-        If there are fewer test (or validation) interactions than items, so that t would be 0.
+        If there are fewer test (or validation) interactions than items, so that t would be 0, or a part would be empty.
 
     References
     ----------
-    The debiased testing paradigm of Lin et al., WSDM 2025.
+    The debiased testing paradigm of Lin et al., WSDM 2025; the bound is ours.
 
     Examples
     --------
@@ -439,30 +447,43 @@ def split_debiased(split: Split, *, rng: RNG = None) -> Split:
     >>> split_debiased(Split.from_frame(frame), rng=0).test.popularity
     array([1, 1])
     """
+    choice("variant", variant, ("capped", "paper"))
     draw = generator(rng)
-    train, test, t = _level(split.train, split.test, "test", draw)
-    rule = f"{split.rule} Then debiased: about {t} test interactions an item"
-    validation = split.validation
+    train, test, validation = split.train, split.test, split.validation
+    t, t_validation = _level(test, "test"), 0 if validation is None else _level(validation, "validation")
+    both = np.full(train.n_items, t + t_validation)
+    if variant == "capped":
+        both = np.minimum(both, sum(part.popularity for part in split.parts.values()) // 2)
+    of_test = (2 * t * both + t + t_validation) // (2 * (t + t_validation))  # in proportion, rounded half up
+    train, test = _exchange(train, test, of_test, draw)
+    about = "up to" if variant == "capped" else "about"
+    rule = f"{split.rule} Then debiased: {about} {t} test interactions an item"
     if validation is not None:
-        train, validation, t = _level(train, validation, "validation", draw)
-        rule += f" and {t} in the validation"
-    return Split(train, test, validation, f"{rule}, exchanged with training at random.")
+        train, validation = _exchange(train, validation, both - of_test, draw)
+        rule += f" and {t_validation} in the validation"
+    rule += ", exchanged with training at random"
+    rule += "; at least half of an item's, and one, in training." if variant == "capped" else "."
+    return _made(train, test, validation, rule)
 
 
-def _level(
-    train: Interactions, part: Interactions, name: str, draw: np.random.Generator
-) -> tuple[Interactions, Interactions, int]:
-    """Exchange interactions of `part` with those of training until items have about the same number in `part`."""
-    t = len(part) // part.n_items
-    if t == 0:
+def _level(part: Interactions, name: str) -> int:
+    """Return how many interactions of a part each item would have were they even."""
+    if len(part) < part.n_items:
         raise InvalidInputError(
             f"The {name} part has {len(part):,} interactions for {part.n_items:,} items, less than one an item, so "
             f"that it cannot be debiased. Give it a larger share, or thin out rare items with k_core."
         )
-    keep = _random_place(part.items, part.popularity, draw) < t
-    missing = np.maximum(t - part.popularity, 0)
+    return len(part) // part.n_items
+
+
+def _exchange(
+    train: Interactions, part: Interactions, wanted: Array, draw: np.random.Generator
+) -> tuple[Interactions, Interactions]:
+    """Exchange interactions of `part` with those of training until it has as many of each item as wanted."""
+    keep = _random_place(part.items, part.popularity, draw) < wanted[part.items]
+    missing = np.maximum(wanted - part.popularity, 0)
     give = _random_place(train.items, train.popularity, draw) < missing[train.items]
-    return _join(train.subset(~give), part.subset(~keep)), _join(part.subset(keep), train.subset(give)), t
+    return _join(train.subset(~give), part.subset(~keep)), _join(part.subset(keep), train.subset(give))
 
 
 def _random_place(codes: Codes, counts: Array, draw: np.random.Generator) -> NDArray[np.int64]:
@@ -483,20 +504,30 @@ def _shares(test: float, validation: float | None) -> tuple[float, float]:
 
 
 def _split(interactions: Interactions, in_test: Array, in_validation: Array, rule: str) -> Split:
-    """Make the parts that two masks tell, and count in the rule who is missing where."""
+    """Make the parts that two masks tell."""
     train = interactions.subset(~(in_test | in_validation))
-    test = interactions.subset(in_test)
     validation = interactions.subset(in_validation) if "validation" in rule else None
-    for name, part in {"training": train, "test": test, "validation": validation}.items():
-        if part is not None and not len(part):
+    return _made(train, interactions.subset(in_test), validation, rule)
+
+
+def _made(train: Interactions, test: Interactions, validation: Interactions | None, rule: str) -> Split:
+    """Return a split whose rule counts who is missing where, and which items nothing can be learned of."""
+    parts = {"training": train, "the test": test} | ({} if validation is None else {"the validation": validation})
+    known, learned = sum(part.activity for part in parts.values()) > 0, train.popularity > 0
+    for name, part in parts.items():
+        if not len(part):
             raise InvalidInputError(
-                f"The {name} part would be empty: {interactions!r} is too small, or too much of it is of one time. "
-                f"Change the shares, or do without the validation."
+                f"The {name.removeprefix('the ')} part would be empty: {sum(map(len, parts.values())):,} interactions of {known.sum():,} "
+                f"users are too few, or too many of them are of one time. Change the shares, or do without the "
+                f"validation."
             )
-    known = interactions.activity > 0
-    for name, part in {"the test": test, "the validation": validation, "training": train}.items():
-        if part is not None and (without := int((known & (part.activity == 0)).sum())):
+    for name, part in parts.items():
+        if without := int((known & (part.activity == 0)).sum()):
             rule += f" {without:,} of {known.sum():,} users have nothing in {name}."
+        found = part.popularity > 0
+        if cold := int((found & ~learned).sum()):
+            share = cold / found.sum()
+            rule += f" {cold:,} of the {found.sum():,} items in {name} ({share:.1%}) have no training interactions."
     return Split(train, test, validation, rule)
 
 
