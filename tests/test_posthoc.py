@@ -187,6 +187,21 @@ def test_strength_zero_changes_nothing():
     np.testing.assert_array_equal(lists(found, seen), lists((queries, items), seen))
 
 
+def test_of_a_seen_matrix_each_entry_that_is_not_zero_counts_once():
+    queries, items, _, seen = world()
+    rows, columns = seen.nonzero()
+    stored = np.r_[rows, rows, np.arange(400)], np.r_[columns, columns, np.arange(400) % 120]
+    values = np.r_[np.ones(2 * len(rows)), np.zeros(400)]
+    order = np.lexsort((stored[1], stored[0]))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(stored[0], minlength=400))])
+    doubled = sp.csr_array((values[order], stored[1][order], starts), shape=seen.shape)
+    for welfare in ("entropy", "popularity"):
+        expected = tilt(queries, items, strength=0.2, k=10, seen=seen, welfare=welfare)
+        found = tilt(queries, items, strength=0.2, k=10, seen=doubled, welfare=welfare)
+        np.testing.assert_array_equal(found.items, expected.items)
+    assert doubled.nnz == 2 * seen.nnz + 400  # the caller's own stays as it is
+
+
 @pytest.mark.parametrize("with_seen", [True, False])
 def test_exposure_spreads_with_strength(with_seen):
     queries, items, _, seen = world()

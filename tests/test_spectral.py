@@ -263,6 +263,15 @@ def test_data_spectrum_takes_interactions():
     np.testing.assert_array_equal(found.popularity, [3, 1, 1])
 
 
+def test_data_spectrum_of_doubled_and_stored_zero_entries_is_that_of_their_sum():
+    indices, values = np.array([0, 0, 1, 2, 1, 2]), np.array([1.0, 1.0, 0.0, 1.0, 3.0, 1.0])
+    given = sp.csr_array((values, indices, np.array([0, 3, 6])), shape=(2, 3))
+    found, expected = data_spectrum(given, k=2), data_spectrum(sp.csr_array(given.toarray()), k=2)
+    np.testing.assert_allclose(found.sigma, expected.sigma)
+    assert found.total_energy == pytest.approx(expected.total_energy)
+    assert given.nnz == 6  # the caller's own stays as it is
+
+
 def test_data_spectrum_refuses():
     with pytest.raises(InvalidInputError, match="data is a list"):
         data_spectrum([[1, 0]])

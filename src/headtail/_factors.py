@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail._checks import finite
@@ -80,6 +81,14 @@ def as_popularity(popularity: Any, n_items: int) -> Matrix:
     if not values.any():
         raise InvalidInputError("popularity is 0 for every item; give the interactions per item of the training data.")
     return values.astype(np.float64)
+
+
+def as_canonical(matrix: Any, dtype: Any = None) -> sp.csr_array:
+    """Return a copy of a sparse matrix in which each entry stands once, doubled ones summed, and none is zero."""
+    copied = sp.csr_array(matrix, dtype=dtype, copy=True)
+    copied.sum_duplicates()
+    copied.eliminate_zeros()
+    return copied
 
 
 def blocks(matrix: Any) -> Iterator[tuple[slice, Any]]:

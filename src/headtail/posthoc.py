@@ -281,7 +281,8 @@ def tilt(
     k : int
         Length of the lists whose exposure counts.
     seen : Interactions or sparse matrix of shape (n, m), optional
-        Training interactions, which are not recommended again. Without it nothing is left out.
+        Training interactions, which are not recommended again; of a matrix the entries that are not zero, each
+        counted once. Without it nothing is left out.
     welfare : {"entropy", "alpha", "popularity"}, default "entropy"
     alpha : float, default 0.5
         Above 0, up to 2; for "alpha" only.
@@ -429,7 +430,7 @@ def _seen(seen: Any, n: int, m: int) -> sp.csr_array | None:
             f"seen is a {type(seen).__name__} of shape {shape}; give Interactions or a sparse matrix of shape "
             f"({n}, {m}), one row for each query and one column for each item."
         )
-    return sp.csr_array(matrix)
+    return matrix if isinstance(seen, Interactions) else _factors.as_canonical(matrix)
 
 
 def _earned(popularity: Any, seen: sp.csr_array | None, m: int) -> Matrix:

@@ -257,9 +257,8 @@ def _as_sparse(data: Any) -> sp.csr_array:
         raise InvalidInputError(
             f"data is a {type(data).__name__}; give Interactions or a sparse matrix (users, items)."
         )
-    matrix = sp.csr_array(matrix, dtype=np.float64)
+    matrix = _factors.as_canonical(matrix, np.float64)
     finite("data", matrix.data, "Use ones for interactions.")
-    matrix.eliminate_zeros()
     if not matrix.nnz:
         raise InvalidInputError(f"data has no interactions (shape {matrix.shape}), so it has no spectrum.")
     return matrix
