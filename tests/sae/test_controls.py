@@ -6,6 +6,7 @@ from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError
 from headtail.models import MF
 from headtail.sae import (
+    Contrast,
     Direction,
     TopKSAE,
     contrast,
@@ -52,10 +53,18 @@ def test_the_dense_direction_by_hand():
     shifted = steer_direction(MODEL, FOUND, 0.5)(USERS).queries
     torch.testing.assert_close(shifted, x - 0.5 * (FOUND.real @ c).std() * c)
     projected = steer_direction(MODEL, FOUND, 1.0, "project")(USERS).queries
-    torch.testing.assert_close(projected @ c, torch.zeros(200))
-    torch.testing.assert_close(projected, x - (x @ c)[:, None] * c)
+    level = FOUND.niche.mean(dim=0) @ c
+    torch.testing.assert_close(projected @ c, level.expand(200))
+    torch.testing.assert_close(projected, x - (x @ c - level)[:, None] * c)
     for mode in ("shift", "project"):
         assert torch.equal(steer_direction(MODEL, FOUND, 0, mode)(USERS).queries, x)
+
+
+def test_projection_makes_no_user_more_popular_than_the_niche_ones():
+    """Vectors that all point away from c, as ones that were not centered may: projected to 0, all would move along c."""
+    away = Contrast(torch.tensor([[-1.0, 0.0], [-1.0, 2.0]]), torch.tensor([[-5.0, 0.0], [-5.0, 2.0]]), torch.eye(2))
+    edit = steer_direction(MF(2, 3, 2, rng=0), away, 0.5, "project").edit
+    assert torch.equal(edit(torch.tensor([[-1.0, 7.0], [-5.0, 7.0]])), torch.tensor([[-3.0, 7.0], [-5.0, 7.0]]))
 
 
 def test_projection_to_a_level():

@@ -127,7 +127,7 @@ class Direction(nn.Module):
     amount : float
     mode : {"shift", "project"}, default "shift"
     level : float, default 0
-        Where "project" leaves a vector alone; with amount 1 all vectors come to lie there.
+        Where along c "project" leaves a vector alone; with amount 1 all vectors come to lie there.
 
     Raises
     ------
@@ -183,7 +183,8 @@ def steer_direction(
         Of the layer's vectors.
     amount : float
         0 changes nothing. With "shift", in standard deviations of the real users along c: the same for everybody. With
-        "project", the share of each vector's own part along c that is taken away.
+        "project", the share of each vector's way along c to where users of niche tastes lie on average; with 1 all come
+        to lie there.
     mode : {"shift", "project"}, default "shift"
     layer : str, default "query"
 
@@ -201,8 +202,11 @@ def steer_direction(
     >>> steer_direction(model, contrast(model, train), 0.5)(torch.arange(3)).queries.shape
     torch.Size([3, 4])
     """
-    direction = contrast.popular.mean(dim=0) - contrast.niche.mean(dim=0)
+    amount = number("amount", amount)
+    niche = contrast.niche.mean(dim=0)
+    direction = contrast.popular.mean(dim=0) - niche
+    unit = direction / torch.linalg.vector_norm(direction).clamp_min(1e-30)
     if mode == "shift":
-        along = contrast.real @ (direction / torch.linalg.vector_norm(direction).clamp_min(1e-30))
-        amount = number("amount", amount) * float(np.std(along.double().numpy(), ddof=1))
-    return Steered(model, Direction(direction, amount, mode), layer)
+        amount *= float(np.std((contrast.real @ unit).double().numpy(), ddof=1))
+    # Projected to 0, users whose vectors point away from c would be pushed towards popular items.
+    return Steered(model, Direction(direction, amount, mode, level=float(niche @ unit)), layer)
