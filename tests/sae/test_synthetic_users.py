@@ -50,14 +50,26 @@ def test_same_seed_same_users():
     assert not np.array_equal(synthetic_users(WORLD, "niche", rng=3), synthetic_users(WORLD, "niche", rng=4))
 
 
-def test_extreme_users_have_the_most_and_the_least_popular_tastes():
+def test_extreme_users_have_the_most_and_the_least_popular_tastes_of_users_as_active():
     popular, niche = extreme_users(WORLD, share=0.1)
     taste = np.array([WORLD.popularity[WORLD.items[WORLD.users == u]].mean() for u in range(WORLD.n_users)])
-    order = np.argsort(taste)
-    n = int(np.ceil(0.1 * (WORLD.activity > 0).sum()))
-    assert len(popular) == len(niche) == n
-    assert taste[niche].max() == pytest.approx(np.sort(taste)[n - 1])
-    assert taste[popular].min() == pytest.approx(taste[order[-n]])
+    by_activity = sorted(range(WORLD.n_users), key=lambda u: WORLD.activity[u])
+    less, more = by_activity[:100], by_activity[100:]  # ten of either group from each half
+    for group, sign in ((popular, -1), (niche, 1)):
+        for half in (less, more):
+            extremes = sorted(half, key=lambda u: sign * taste[u])[:10]
+            assert sorted(taste[extremes]) == sorted(taste[np.intersect1d(group, half)])
+    assert len(popular) == len(niche) == len(np.union1d(popular, niche)) / 2 == 20
+
+
+def test_the_groups_of_extreme_users_are_as_active():
+    """Half of the users have ten interactions, the others two: whoever has few has met popular items alone."""
+    users = np.repeat(np.arange(200), np.where(np.arange(200) < 100, 10, 2)).astype(np.int32)
+    place = np.concatenate([np.arange(n) for n in np.bincount(users)])
+    items = ((place * (1 + users % 5)) % 40).astype(np.int32)
+    interactions = Interactions(np.arange(200), np.arange(40), users, items)
+    popular, niche = extreme_users(interactions)
+    assert interactions.activity[popular].mean() == interactions.activity[niche].mean() == 6
 
 
 def test_contrast_of_a_model_of_ids():

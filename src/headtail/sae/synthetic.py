@@ -17,6 +17,7 @@ from headtail.typing import RNG, Codes, Vectors
 
 SetRule = Literal["rank", "mass"]
 _SHARES = {"rank": 0.1, "mass": 0.2}
+_OF_A_RUN = 10  # users of either group from each run of users of like activity
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,8 @@ def contrast(
     """Run a model over users of opposite tastes and over the real ones, and keep a layer's vectors.
 
     A sequential model gets synthetic histories (:func:`synthetic_users`); a model of user ids, for which nobody can
-    be made up, the real users of the most and the least popular tastes (:func:`extreme_users`).
+    be made up, the real users of the most and the least popular tastes, among users as active
+    (:func:`extreme_users`).
 
     Parameters
     ----------
@@ -263,14 +265,16 @@ def item_sets(interactions: Interactions, rule: SetRule = "rank", *, share: floa
 def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes, Codes]:
     """Return the codes of the users with the most and of those with the least popular tastes.
 
-    A user's taste is the mean popularity of the items in the history.
+    A user's taste is the mean popularity of the items in the history. It falls with the length of the history, since
+    whoever interacts more gets further down the catalogue. Users are therefore compared with others as active: sorted
+    by activity, they are cut into runs of about ten users of either group, and each run gives its own extremes.
 
     Parameters
     ----------
     interactions : Interactions
         Training interactions.
     share : float in (0, 0.5], default 0.1
-        Share of the users with interactions that either group has, rounded up.
+        Share of the users with interactions that either group has, rounded up within each run.
 
     Raises
     ------
@@ -286,11 +290,16 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
     """
     share = number("share", share, low=0, high=0.5, low_open=True)
     users = np.flatnonzero(interactions.activity).astype(np.int32)
-    n = min(len(users) // 2, int(np.ceil(share * len(users) - 1e-9)))
     taste = (interactions.matrix @ interactions.popularity)[users] / interactions.activity[users]
-    order = np.argsort(-taste, kind="stable")
-    popular, niche = order[:n], order[::-1][:n]
-    if not n or taste[popular].min() <= taste[niche].max():
+    by_activity = np.argsort(interactions.activity[users], kind="stable")
+    sides: tuple[list[Codes], list[Codes]] = ([], [])
+    for run in np.array_split(by_activity, max(1, round(share * len(users) / _OF_A_RUN))):
+        n = min(len(run) // 2, int(np.ceil(share * len(run) - 1e-9)))
+        order = run[np.argsort(-taste[run], kind="stable")]
+        for side, extremes in zip(sides, (order[:n], order[::-1][:n]), strict=True):
+            side.append(extremes)
+    popular, niche = (np.concatenate(side) for side in sides)
+    if not len(popular) or taste[popular].mean() <= taste[niche].mean():
         raise InvalidInputError(
             f"share={share:g} of {len(users)} users with interactions makes no two groups of different taste. Give "
             f"more users or another share."
