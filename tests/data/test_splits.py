@@ -36,8 +36,8 @@ class TestRatio:
         assert split.rule == (
             "At random, 0.2 of each user's interactions in the test and 0.1 in the validation, rounded; at least one "
             "in training. 2 of 5 users have nothing in the test. 1 of the 4 items in the test (25.0%) have no training "
-            "interactions. 3 of 5 users have nothing in the validation. 1 of the 2 items in the validation (50.0%) have "
-            "no training interactions."
+            "interactions. 3 of 5 users have nothing in the validation. 1 of the 2 items in the validation (50.0%) "
+            "have no training interactions."
         )
 
     def test_something_stays_in_training(self):
@@ -149,7 +149,9 @@ class TestTime:
         assert (split.test.timestamps > split.test.timestamps.min()).sum() < max(1, len(times) * share)
 
     def test_all_at_one_time(self):
-        with pytest.raises(InvalidInputError, match=r"The training part would be empty.*too many of them are of one time"):
+        with pytest.raises(
+            InvalidInputError, match=r"The training part would be empty.*too many of them are of one time"
+        ):
             split_time(read([(1, 2, 3), (2, 2, 3)]))
 
     def test_without_timestamps(self):

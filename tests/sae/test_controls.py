@@ -61,8 +61,9 @@ def test_the_dense_direction_by_hand():
 
 
 def test_projection_makes_no_user_more_popular_than_the_niche_ones():
-    """Vectors that all point away from c, as ones that were not centered may: projected to 0, all would move along c."""
-    away = Contrast(torch.tensor([[-1.0, 0.0], [-1.0, 2.0]]), torch.tensor([[-5.0, 0.0], [-5.0, 2.0]]), torch.eye(2))
+    """Where all vectors point away from c, projecting to 0 would move everybody towards the popular."""
+    popular, niche = torch.tensor([[-1.0, 0.0], [-1.0, 2.0]]), torch.tensor([[-5.0, 0.0], [-5.0, 2.0]])
+    away = Contrast(popular, niche, torch.eye(2))
     edit = steer_direction(MF(2, 3, 2, rng=0), away, 0.5, "project").edit
     assert torch.equal(edit(torch.tensor([[-1.0, 7.0], [-5.0, 7.0]])), torch.tensor([[-3.0, 7.0], [-5.0, 7.0]]))
 

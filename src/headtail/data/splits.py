@@ -513,19 +513,19 @@ def _split(interactions: Interactions, in_test: Array, in_validation: Array, rul
 def _made(train: Interactions, test: Interactions, validation: Interactions | None, rule: str) -> Split:
     """Return a split whose rule counts who is missing where, and which items nothing can be learned of."""
     parts = {"training": train, "the test": test} | ({} if validation is None else {"the validation": validation})
-    known, learned = sum(part.activity for part in parts.values()) > 0, train.popularity > 0
+    known: Array = np.sum([part.activity for part in parts.values()], axis=0) > 0
     for name, part in parts.items():
         if not len(part):
+            size = f"{sum(map(len, parts.values())):,} interactions of {known.sum():,} users"
             raise InvalidInputError(
-                f"The {name.removeprefix('the ')} part would be empty: {sum(map(len, parts.values())):,} interactions of {known.sum():,} "
-                f"users are too few, or too many of them are of one time. Change the shares, or do without the "
-                f"validation."
+                f"The {name.removeprefix('the ')} part would be empty: {size} are too few, or too many of them are of "
+                f"one time. Change the shares, or do without the validation."
             )
     for name, part in parts.items():
         if without := int((known & (part.activity == 0)).sum()):
             rule += f" {without:,} of {known.sum():,} users have nothing in {name}."
         found = part.popularity > 0
-        if cold := int((found & ~learned).sum()):
+        if cold := int((found & (train.popularity == 0)).sum()):
             share = cold / found.sum()
             rule += f" {cold:,} of the {found.sum():,} items in {name} ({share:.1%}) have no training interactions."
     return Split(train, test, validation, rule)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headtail._checks import choice, generator, integer, number
@@ -292,7 +293,7 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
     users = np.flatnonzero(interactions.activity).astype(np.int32)
     taste = (interactions.matrix @ interactions.popularity)[users] / interactions.activity[users]
     by_activity = np.argsort(interactions.activity[users], kind="stable")
-    sides: tuple[list[Codes], list[Codes]] = ([], [])
+    sides: tuple[list[NDArray[np.intp]], ...] = ([], [])
     for run in np.array_split(by_activity, max(1, round(share * len(users) / _OF_A_RUN))):
         n = min(len(run) // 2, int(np.ceil(share * len(run) - 1e-9)))
         order = run[np.argsort(-taste[run], kind="stable")]
