@@ -3,43 +3,92 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from headtail.exceptions import UnreadableFileError
+from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 
-_CANNOT_WRITE = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG, errno.ENOTDIR,
+# What a system says about a file, as against a connection or a library's own use of OSError.
+_ABOUT_FILES = {
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG,
+    errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE,
 }  # fmt: skip
 
 
-@contextlib.contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
+def to_path(path: Any) -> Path:
+    """Return a path under which there could be a file; raise if no file can have such a name."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:
-        yield
-    except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
-            raise
-        raise UnreadableFileError(f"Cannot write {path}: {error.strerror}. Give another path or make room.") from error
+        os.lstat(path)
+    except (OSError, ValueError) as error:  # a ValueError tells of NUL and of lone surrogates
+        if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]} ..."
+            raise UnreadableFileError(
+                f"{name!r} cannot be the path of a file: {getattr(error, 'strerror', error)}. Give another path."
+            ) from error
+    return Path(path)
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
     """Return `path` if a file or folder could be made there; raise before long work, not after it."""
-    path = Path(path)
+    path = to_path(path)
     with _clear_errors(path):
         parent = next((p for p in path.absolute().parents if p.exists()), path)
         writable = os.access(parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
     if not parent.is_dir():
         raise UnreadableFileError(f"Cannot write {path}: {parent} is not a folder. Give another path.")
     if not writable:
-        raise UnreadableFileError(f"Cannot write {path}: no permission. Give a path in a folder you may write to.")
+        raise UnreadableFileError(
+            f"Cannot write {path}: no permission, or a read-only disk. Give a path in a folder you may write to."
+        )
     return path
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+@contextlib.contextmanager
+def _clear_errors(*paths: Path) -> Iterator[None]:
+    """Turn what the system says about writing to the first path, by way of any of them, into our error."""
+    try:
+        yield
+    except HeadtailError:
+        raise
+    except Exception as error:
+        # Polars and safetensors give the system's error only as text, in an error of their own.
+        told = re.search(r"([^:(]*) \(os error (\d+)\)", str(error))
+        number = getattr(error, "errno", None) or (told and int(told[2]))
+        named = getattr(error, "filename", None)
+        ours = named is None or any(_related(Path(os.fsdecode(named)), path) for path in paths)
+        if number not in _ABOUT_FILES or not ours:
+            raise
+        reason = getattr(error, "strerror", None) or (told and told[1].strip())
+        raise UnreadableFileError(f"Cannot write {paths[0]}: {reason}. Give another path or make room.") from error
+
+
+def _related(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yield a path for work in the target's folder, which is made and, if it stays empty, removed again."""
+    temporary = _hidden(path)
+    with _clear_errors(path, temporary):
+        new = [folder for folder in path.absolute().parents if not folder.exists()]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+        finally:
+            with contextlib.suppress(OSError):
+                for folder in new:
+                    folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -48,9 +97,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = check_writable(path)
     if path.is_dir():
         raise UnreadableFileError(f"Cannot write {path}: it is a folder. Give the path of a file.")
-    temporary = _beside(path)
-    with _clear_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path) as temporary:
         try:
             yield temporary
             temporary.replace(path)
@@ -75,9 +122,9 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = check_writable(path)
     if path.exists() and not path.is_dir():
         raise UnreadableFileError(f"Cannot write {path}: it is a file. Give the path of a folder.")
-    temporary, former = _beside(path), _beside(path)
-    with _clear_errors(path):
-        temporary.mkdir(parents=True)
+    former = _hidden(path)
+    with _beside(path) as temporary:
+        temporary.mkdir()
         try:
             yield temporary
             if path.exists():
