@@ -91,5 +91,5 @@ def test_a_folder_without_permission(tmp_path):
 
 def test_no_permission_is_said_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(UnreadableFileError, match=r"no permission, or a read-only disk. Give a path in a folder you may write to"):
+    with pytest.raises(UnreadableFileError, match=r"no permission, or a read-only disk. Give a path"):
         check_writable(tmp_path / "report.html")
