@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headtail import _factors, posthoc
+from headtail._exposure import Goal
 from headtail._stats import gini
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -344,9 +345,10 @@ def test_it_warns_where_strength_is_of_no_use():
 
 
 def test_warning_when_an_earlier_round_was_better():
-    rounds = [posthoc.TiltRound(i, g, 0.5, 0.1) for i, g in enumerate([0.9, 0.5, 0.6])]
-    with pytest.warns(UserWarning, match=r"round 1 spread exposure wider \(Gini 0.500\).*Lower the strength"):
-        posthoc._warn(rounds, 3.0, spreading=True)
+    slots = iter(np.array([[9.0, 1.0, 1.0, 1.0], [4.0, 3.0, 3.0, 2.0], [6.0, 3.0, 2.0, 1.0]]))
+    goal = Goal(strength=3.0, welfare="entropy", alpha=0.5, rounds=2)
+    with pytest.warns(UserWarning, match=r"round 1 spread exposure wider \(Gini 0.125\).*Lower the strength"):
+        goal.settle(lambda bias: next(slots), n_slots=12, n_items=4, popularity=None)
 
 
 def test_tilt_refuses():

@@ -5,26 +5,21 @@ that any vector index serves them. The correction lives in the items (one more c
 made later need only a 1 appended where a coordinate was added.
 """
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from headtail import _factors
-from headtail._checks import choice, finite, generator, integer, number
+from headtail._checks import finite, generator, integer, number
+from headtail._exposure import Goal, TiltRound, Welfare
 from headtail._factors import Matrix
-from headtail._stats import entropy, gini
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Vectors
 
-Welfare = Literal["entropy", "alpha", "popularity"]
-
 _BLOCK_SCORES = 2**21  # scores in memory at a time
-_SETTLED, _UNSETTLED = 0.03, 0.5  # residuals at which tilt stops, and above which it warns
 
 
 def add_bias(queries: Any, items: Any, bias: Any) -> Vectors:
@@ -215,29 +210,6 @@ def _rewrite(matrix: Any, change: Callable[[slice, Any], Any]) -> Any:
 # -- exposure ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class TiltRound:
-    """One round of :func:`tilt`, for its `callback`.
-
-    Attributes
-    ----------
-    round : int
-        0 is the state before any bias.
-    gini : float
-        Inequality of the exposure of the items in the sampled lists under the bias that the round began with, 0 to 1.
-    entropy : float
-        Entropy of that exposure over its largest possible value, 0 to 1; 1 means equal exposure.
-    residual : float
-        Distance of the bias from the one that its own exposure calls for, over the size of the latter (both as root
-        mean square over items): 1 at round 0, 0 at the fixed point.
-    """
-
-    round: int
-    gini: float
-    entropy: float
-    residual: float
-
-
 def tilt(
     queries: Any,
     items: Any,
@@ -332,92 +304,20 @@ def tilt(
     """
     queries, items = _factors.as_pair(queries, items)
     (n, _), m = queries.shape, items.shape[0]
-    strength = number("strength", strength, low=0)
+    goal = Goal(strength, welfare, alpha, rounds, callback)
     integer("k", k, low=1, high=m)
     integer("sample", sample, low=1)
-    integer("rounds", rounds, low=1)
-    choice("welfare", welfare, ("entropy", "alpha", "popularity"))
-    alpha = number("alpha", alpha, low=0, high=2, low_open=True)
     matrix = _seen(seen, n, m)
     random = generator(rng)
     users = np.sort(random.choice(n, sample, replace=False)) if sample < n else np.arange(n)
     q, v, spread = _standardized(queries, items, users)
-    earned = _earned(popularity, matrix, m) if welfare == "popularity" else None
     removed = None if matrix is None else matrix[users]
-    if strength == 0:
-        return add_bias(queries, items, np.zeros(m))
-    goal = _Goal(welfare, alpha, max(0.03, m / (len(users) * k)), earned)
-    bias, history = np.zeros(m), []
-    for present, state in _rounds(lambda b: _exposure(q, v, b, removed, k), goal, strength, rounds, m):
-        bias = present
-        history.append(state)
-        if callback is not None:
-            callback(state)
-    _warn(history, strength, spreading=welfare != "popularity")
-    return add_bias(queries, items, strength * spread * bias)
-
-
-@dataclass(frozen=True)
-class _Goal:
-    """The bias, in units of the strength, that an exposure calls for."""
-
-    welfare: str
-    alpha: float
-    floor: float
-    earned: Matrix | None
-
-    @property
-    def slope(self) -> float:
-        """How much faster than the logarithm the bias answers to exposure, for items between never shown and mean."""
-        return float(self.floor ** (-self.alpha / 2)) if self.welfare == "alpha" else 1.0
-
-    def __call__(self, slots: Matrix) -> Matrix:
-        relative = slots / slots.mean() + self.floor
-        if self.welfare == "alpha":
-            called = (relative**-self.alpha - 1) / self.alpha
-        else:
-            called = -np.log(relative)
-            if self.earned is not None:
-                called = called + np.log(self.earned + self.floor)
-        return np.asarray(called - called.mean())
-
-
-def _rounds(
-    exposure: Callable[[Matrix], Matrix], goal: _Goal, strength: float, rounds: int, m: int
-) -> Iterator[tuple[Matrix, TiltRound]]:
-    """Yield the bias, in units of strength and spread, and its state at each round."""
-    bias, before = np.zeros(m), np.zeros(m)
-    # The stronger the tilt, the more exposure answers to a step: start with one that does not overshoot.
-    step = np.full(m, 1 / (2 + 8 * strength * goal.slope))
-    for i in range(rounds + 1):
-        slots = exposure(strength * bias)
-        called = goal(slots)
-        gap, size = called - bias, float(np.linalg.norm(called))
-        residual = float(np.linalg.norm(gap)) / size if size > 0 else 0.0
-        yield bias, TiltRound(i, gini(slots), entropy(slots) / np.log(max(m, 2)), residual)
-        if residual < _SETTLED:
-            return
-        step = np.where(gap * before < 0, step / 2, step)
-        bias, before = bias + step * gap, gap
-        bias -= bias.mean()
-
-
-def _warn(history: list[TiltRound], strength: float, spreading: bool) -> None:
-    last, widest = history[-1], min(history, key=lambda state: state.gini)
-    recent = [state.gini for state in history[-4:]]
-    if spreading and last.gini > widest.gini + 0.02:
-        problem = (
-            f"round {widest.round} spread exposure wider (Gini {widest.gini:.3f}) than the last one ({last.gini:.3f}), "
-            f"so that more strength will not spread it further. Lower the strength"
-        )
-    elif last.residual > _UNSETTLED or max(recent) - min(recent) > 0.01:
-        problem = (
-            f"the bias has not settled after {last.round} rounds (residual {last.residual:.2f}, Gini of the last "
-            f"rounds {min(recent):.3f} to {max(recent):.3f}). Give more rounds, or a lower strength if they do not help"
-        )
-    else:
-        return
-    warnings.warn(f"tilt with strength={strength:g}: {problem}.", UserWarning, stacklevel=3)
+    if popularity is None and matrix is not None:
+        popularity = np.bincount(matrix.indices, minlength=m)
+    bias = goal.settle(
+        lambda bias: _exposure(q, v, bias, removed, k), n_slots=len(users) * k, n_items=m, popularity=popularity
+    )
+    return add_bias(queries, items, spread * bias)
 
 
 def _seen(seen: Any, n: int, m: int) -> sp.csr_array | None:
@@ -431,16 +331,6 @@ def _seen(seen: Any, n: int, m: int) -> sp.csr_array | None:
             f"({n}, {m}), one row for each query and one column for each item."
         )
     return matrix if isinstance(seen, Interactions) else _factors.as_canonical(matrix)
-
-
-def _earned(popularity: Any, seen: sp.csr_array | None, m: int) -> Matrix:
-    """Return the exposure that popularity earns, relative to the mean."""
-    if popularity is None:
-        if seen is None:
-            raise InvalidInputError("welfare='popularity' needs popularity=, or seen= to count it from.")
-        popularity = np.bincount(seen.indices, minlength=m)
-    values = _factors.as_popularity(popularity, m)
-    return np.asarray(values / values.mean())
 
 
 def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float]:

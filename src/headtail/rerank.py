@@ -1,17 +1,200 @@
-"""Corrections of finished lists: longer lists in, shorter and re-ordered ones out."""
+"""Corrections of finished lists: longer lists in, shorter and re-ordered ones out.
 
+Each takes :class:`~headtail.data.Recommendations` with scores and longer than `k`, and returns the k items of each user
+that are best after the correction. They know nothing of the recommender, so that they serve where only a table is at
+hand; where its vectors are, :mod:`headtail.posthoc` corrects over the whole catalogue.
+"""
+
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from headtail._checks import integer, number
-from headtail._factors import as_popularity
+from headtail._checks import finite, generator, integer, number
+from headtail._exposure import Goal, TiltRound, Welfare
+from headtail._factors import as_popularity, to_numpy
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
+from headtail.typing import RNG, Array
+
+_ROWS = 4096  # lists whose scores are changed at a time
 
 
-def ipr(recommendations: Recommendations, popularity: Any, strength: float, *, k: int = 10) -> Recommendations:
+def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) -> Recommendations:
+    """Choose the k items with the highest ``score + bias`` of each list, and order them by ``score + order * bias``.
+
+    Which items are shown decides how even exposure over the catalogue is; their order decides much of the accuracy.
+    With `order` 0 the chosen items stand as the recommender would have them.
+
+    Parameters
+    ----------
+    recs : Recommendations
+        With scores, and longer than `k`.
+    bias : array of shape (n_items,)
+        What to add to the score of each item, for every user.
+    k : int
+        Length of the new lists.
+    order : float, default 1
+        From 0 to 1; choose on validation.
+
+    Returns
+    -------
+    Recommendations
+        With the scores that they are ordered by. Items of equal score stay in their order.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no scores, `k` exceeds the length of the lists, or the bias does not fit the catalogue.
+
+    Examples
+    --------
+    >>> lists = Recommendations(
+    ...     user_ids=np.array([7]), item_ids=np.array([10, 20, 30]), users=np.array([0]), items=np.array([[2, 0, 1]]),
+    ...     scores=np.array([[2.0, 1.8, 1.0]]),
+    ... )
+    >>> add_bias(lists, [0.0, 1.0, 0.0], k=2).to_polars()["item_id"].to_list()
+    [30, 20]
+    """
+    scores = _scores(recs, k)
+    order = number("order", order, low=0, high=1)
+    values = to_numpy(bias)
+    if values.shape != (len(recs.item_ids),) or values.dtype.kind not in "fiub":
+        raise InvalidInputError(
+            f"bias has shape {values.shape}; give one number for each of the {len(recs.item_ids)} items."
+        )
+    finite("bias", values, "Look at where it was computed.")
+    added = values[recs.items]
+    chosen = _best(recs, scores + added, k)
+    if order == 1:
+        return chosen
+    return _best(chosen, chosen.scores - (1 - order) * values[chosen.items], k)
+
+
+def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
+    """Lower the score of popular items, ``score - strength * spread * log(1 + popularity)``, and keep the best k.
+
+    Parameters
+    ----------
+    recs : Recommendations
+        With scores, and longer than `k`.
+    popularity : array of shape (n_items,)
+        Training interactions of each item.
+    strength : float
+        0 only shortens the lists. `spread` is the standard deviation of the scores within a list (root mean square over
+        lists), so that the same strength means the same for scores of any scale.
+    k : int
+        Length of the new lists.
+
+    Returns
+    -------
+    Recommendations
+
+    Examples
+    --------
+    >>> lists = Recommendations(
+    ...     user_ids=np.array([7]), item_ids=np.array([10, 20]), users=np.array([0]), items=np.array([[0, 1]]),
+    ...     scores=np.array([[2.0, 1.0]]),
+    ... )
+    >>> penalize_popularity(lists, [99, 0], strength=1.0, k=1).to_polars()["item_id"].to_list()
+    [20]
+    """
+    counts = as_popularity(popularity, len(recs.item_ids))
+    return add_bias(recs, -number("strength", strength) * spread(recs) * np.log1p(counts), k=k)
+
+
+def tilt(recs: Recommendations, *, strength: float, k: int, **options: Any) -> Recommendations:
+    """Spread the exposure that the lists themselves give, by one number added to the score of each item.
+
+    As :func:`headtail.tilt`, of candidates in place of the whole catalogue; `options` are those of :func:`tilt_bias`.
+
+    Parameters
+    ----------
+    recs : Recommendations
+        With scores, and longer than `k`.
+    strength : float
+        At least 0; 0 only shortens the lists.
+    k : int
+        Length of the new lists.
+
+    Returns
+    -------
+    Recommendations
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> scores = -np.sort(-rng.normal(size=(500, 50)) + np.arange(50) / 25, axis=1)  # item 0 is liked most
+    >>> items = np.argsort(-rng.normal(size=(500, 50)) + np.arange(50) / 25, axis=1)
+    >>> lists = Recommendations(np.arange(500), np.arange(50), np.arange(500), items, scores)
+    >>> before, after = (np.bincount(x.items.ravel()).max() for x in (lists.head(5), tilt(lists, strength=0.3, k=5)))
+    >>> bool(after < before)
+    True
+    """
+    return add_bias(recs, tilt_bias(recs, strength=strength, k=k, **options), k=k)
+
+
+def tilt_bias(
+    recs: Recommendations,
+    *,
+    strength: float,
+    k: int,
+    welfare: Welfare = "entropy",
+    alpha: float = 0.5,
+    popularity: Any = None,
+    sample: int = 4000,
+    rounds: int = 20,
+    rng: RNG = 0,
+    callback: Callable[[TiltRound], None] | None = None,
+) -> NDArray[np.float64]:
+    """Return what :func:`tilt` adds to the score of each item, shape (n_items,).
+
+    Parameters
+    ----------
+    recs : Recommendations
+        With scores, and longer than `k`.
+    strength, k, welfare, alpha, popularity, sample, rounds, rng, callback
+        As for :func:`headtail.tilt`, with the spread of the scores within a list.
+
+    Returns
+    -------
+    float array of shape (n_items,)
+        Of mean 0. An item that is in no list has the bias of an item that is never shown.
+
+    Examples
+    --------
+    >>> lists = Recommendations(
+    ...     user_ids=np.arange(2), item_ids=np.arange(2), users=np.arange(2), items=np.array([[0, 1], [0, 1]]),
+    ...     scores=np.array([[1.0, 0.0], [1.0, 0.0]]),
+    ... )
+    >>> bias = tilt_bias(lists, strength=0.1, k=1)
+    >>> bool(bias[0] < 0 < bias[1])
+    True
+    """
+    goal = Goal(strength, welfare, alpha, rounds, callback)
+    scores = _scores(recs, k)
+    integer("sample", sample, low=1)
+    n_items = len(recs.item_ids)
+    rows = np.sort(generator(rng).choice(len(recs), sample, replace=False)) if sample < len(recs) else slice(None)
+    scale, items, scores = spread(recs), recs.items[rows], scores[rows]
+    relative = (scores / scale).astype(np.float32)
+
+    def count(bias: NDArray[np.float64]) -> NDArray[np.float64]:
+        counts = np.zeros(n_items)
+        added = np.append(bias, -np.inf).astype(np.float32)  # -1, where a list has ended, picks the last
+        for start in range(0, len(items), _ROWS):
+            part = slice(start, start + _ROWS)
+            total = relative[part] + added[items[part]]
+            shown = np.take_along_axis(items[part], np.argpartition(-total, k - 1, axis=1)[:, :k], axis=1)
+            counts += np.bincount(shown[shown >= 0], minlength=n_items)
+        return counts
+
+    return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
+
+
+def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
     """Re-rank lists by inverse popularity: every score is raised by up to `strength`, the more the rarer the item.
 
     A score s becomes ``s (1 + strength (1 - popularity / max popularity))``. A negative score is divided by that factor
@@ -19,13 +202,13 @@ def ipr(recommendations: Recommendations, popularity: Any, strength: float, *, k
 
     Parameters
     ----------
-    recommendations : Recommendations
+    recs : Recommendations
         With scores, and longer than `k`: the items that may move up. The authors of PopSteer take 250.
     popularity : array of shape (n_items,)
         Training interactions of each item.
     strength : float
         At least 0; 0 only shortens the lists. Usual values lie between 0.01 and 1.
-    k : int, default 10
+    k : int
         Length of the new lists.
 
     Returns
@@ -51,16 +234,46 @@ def ipr(recommendations: Recommendations, popularity: Any, strength: float, *, k
     >>> ipr(lists, [1, 4, 4], strength=0.5, k=2).to_polars().select("item_id", "score").rows()
     [(10, 2.475), (30, 2.0)]
     """
-    if recommendations.scores is None:
+    scores = _scores(recs, k)
+    counts = as_popularity(popularity, len(recs.item_ids))
+    factor = 1 + number("strength", strength, low=0) * (1 - counts / counts.max())[recs.items]
+    return _best(recs, np.where(scores < 0, scores / factor, scores * factor), k)
+
+
+def spread(recs: Recommendations) -> float:
+    """Return the standard deviation of the scores within a list, root mean square over lists.
+
+    Raises
+    ------
+    InvalidInputError
+        If all items of every list score the same.
+
+    Examples
+    --------
+    >>> spread(Recommendations(
+    ...     user_ids=np.array([7]), item_ids=np.arange(2), users=np.array([0]), items=np.array([[0, 1]]),
+    ...     scores=np.array([[3.0, 1.0]]),
+    ... ))
+    1.0
+    """
+    scores = np.where(recs.items >= 0, _scores(recs, 1), np.nan)
+    filled = scores[recs.items[:, 0] >= 0]
+    found = float(np.sqrt(np.mean(np.nanvar(filled, axis=1)))) if len(filled) else 0.0
+    if found <= 1e-12 * np.nanmax(np.abs(filled), initial=0):
+        raise InvalidInputError("all items of a list score the same; there is no order to change.")
+    return found
+
+
+def _scores(recs: Recommendations, k: int) -> NDArray[np.float64]:
+    """Return the scores in float64, if there are scores and lists of at least k."""
+    if recs.scores is None:
         raise InvalidInputError("the recommendations have no scores; make them with headtail.recommend.")
-    integer("k", k, low=1, high=recommendations.k)
-    strength = number("strength", strength, low=0)
-    counts = as_popularity(popularity, len(recommendations.item_ids))
-    items = recommendations.items
-    factor = 1 + strength * (1 - counts / counts.max())[items]
-    scores = recommendations.scores.astype(np.float64)
-    scores = np.where(scores < 0, scores / factor, scores * factor)
-    filled = items >= 0
-    order = np.argsort(np.where(filled, -scores, np.inf), axis=1, kind="stable")[:, :k]
-    items, scores = (np.take_along_axis(values, order, axis=1) for values in (items, scores))
-    return replace(recommendations, items=items, scores=np.where(items >= 0, scores, np.nan))
+    integer("k", k, low=1, high=recs.k)
+    return recs.scores.astype(np.float64)
+
+
+def _best(recs: Recommendations, scores: Array, k: int) -> Recommendations:
+    """Return the k items of each list with the highest scores; of equal ones those that stand first."""
+    order = np.argsort(np.where(recs.items >= 0, -scores, np.inf), axis=1, kind="stable")[:, :k]
+    items, scores = (np.take_along_axis(values, order, axis=1) for values in (recs.items, scores))
+    return replace(recs, items=items, scores=np.where(items >= 0, scores, np.nan))

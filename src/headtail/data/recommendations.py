@@ -1,18 +1,22 @@
 """The table that comes out of a recommender, in array form."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
+from headtail._checks import finite, shown
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from headtail.data.interactions import Interactions
+    from headtail.typing import IntoFrame
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,6 +71,64 @@ class Recommendations:
                 f"items has a gap (-1) inside the list of row {gaps.argmax()}. Fill at the end only."
             )
 
+    @classmethod
+    def from_frame(cls, frame: "IntoFrame", interactions: "Interactions", *, what: str = "lists") -> Self:
+        """Read lists with scores of the users and items of some interactions, from a frame of any engine.
+
+        Parameters
+        ----------
+        frame : frame
+            A row for each item of a list: a user, an item and a score; higher is better, ties by row.
+        interactions : Interactions
+            Whose ids become the codes.
+        what : str, default "lists"
+            What errors call it.
+
+        Raises
+        ------
+        InvalidInputError
+            If a user or an item is not in the interactions, an item stands twice in a list, or a score is not finite.
+        MissingColumnError
+            If there is no user, item or score.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> from headtail import Interactions
+        >>> train = Interactions.from_frame(pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
+        >>> lists = pl.DataFrame({"user_id": [2, 2], "item_id": ["b", "a"], "score": [0.1, 0.9]})
+        >>> Recommendations.from_frame(lists, train).to_polars().rows()
+        [(2, 'a', 1, 0.9), (2, 'b', 2, 0.1)]
+        """
+        table = _frames.to_table(frame, required=("user_id", "item_id", "score"), optional=(), what=what)
+        scores = np.asarray(table["score"].to_numpy(), dtype=np.float64)
+        finite(f"{what} score", scores, "Leave out items that have no score.")
+        codes = {}
+        for kind, ids in (("user_id", interactions.user_ids), ("item_id", interactions.item_ids)):
+            codes[kind] = _frames.lookup(table[kind], ids, f"{what} {kind}")
+            if codes[kind].min(initial=0) < 0:
+                unknown = _frames.to_ids(table[kind].filter(codes[kind] < 0).unique().sort())
+                raise InvalidInputError(
+                    f"{what} has {len(unknown):,} {kind}s that the interactions do not have, for example "
+                    f"{shown(unknown)}. Leave them out, or give interactions with all of them."
+                )
+        order = np.lexsort((-scores, codes["user_id"]))
+        users, items, scores = codes["user_id"][order], codes["item_id"][order], scores[order]
+        pairs = np.sort(users.astype(np.int64) * interactions.n_items + items)
+        if (twice := pairs[1:] == pairs[:-1]).any():
+            user, item = divmod(int(pairs[1:][twice][0]), interactions.n_items)
+            raise InvalidInputError(
+                f"{what} has item {shown(interactions.item_ids[[item]])} more than once for user "
+                f"{shown(interactions.user_ids[[user]])}. Keep each item once a user."
+            )
+        listed, rows, lengths = np.unique(users, return_inverse=True, return_counts=True)
+        columns = np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        table_of = np.full((len(listed), lengths.max(initial=0)), -1, dtype=np.int32)
+        table_of[rows, columns] = items
+        scored = np.full(table_of.shape, np.nan)
+        scored[rows, columns] = scores
+        return cls(interactions.user_ids, interactions.item_ids, listed, table_of, scored)
+
     @property
     def k(self) -> int:
         """Length of the longest list."""
@@ -74,6 +136,33 @@ class Recommendations:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def head(self, k: int) -> Self:
+        """Return the first k of each list."""
+        scores = None if self.scores is None else self.scores[:, :k]
+        return replace(self, items=np.ascontiguousarray(self.items[:, :k]), scores=scores)
+
+    def without(self, known: "Interactions") -> Self:
+        """Return the lists less the items that their users know; those behind move up.
+
+        Raises
+        ------
+        InvalidInputError
+            If the interactions have other user or item ids.
+        """
+        for name in ("user_ids", "item_ids"):
+            ours, theirs = getattr(self, name), getattr(known, name)
+            if ours is not theirs and not np.array_equal(ours, theirs):
+                raise InvalidInputError(f"The recommendations and the interactions have different {name}.")
+        gone = self.items < 0
+        rows, columns = np.nonzero(~gone)
+        gone[rows, columns] = known.contains(self.users[rows], self.items[rows, columns])
+        order = np.argsort(gone, axis=1, kind="stable")
+        gone, items = (np.take_along_axis(values, order, axis=1) for values in (gone, self.items))
+        scores = self.scores
+        if scores is not None:
+            scores = np.where(gone, np.nan, np.take_along_axis(scores, order, axis=1))
+        return replace(self, items=np.where(gone, np.int32(-1), items), scores=scores)
 
     def __repr__(self) -> str:
         return f"Recommendations({len(self):,} users, top-{self.k})"

@@ -1,0 +1,352 @@
+"""The best correction of a recommender: every dial that fits is turned, one setting is chosen on validation."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from headtail._checks import integer, number, shown
+from headtail._factors import as_pair
+from headtail._frames import lookup
+from headtail.data import Interactions, Recommendations, Split
+from headtail.dials import DIALS, Dial, dial
+from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.metrics import Comparison, audit, compare
+from headtail.reports import Report, Result, Section, Text
+from headtail.subjects import Recipe, Subject
+from headtail.tradeoffs import Frontier, sweep
+from headtail.typing import RNG, Vectors
+
+PLAIN, CORRECTED = "as it is", "corrected"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Correction(Result):
+    """A recommender corrected as validation says; made by :func:`correct`.
+
+    Attributes
+    ----------
+    subject : Subject
+        What was corrected.
+    dial : Dial or None
+        The dial that was chosen; None if no setting of any made exposure more even within the loss allowed.
+    strength : float
+        Where it stands, 0 without a dial.
+    frontier : Frontier
+        All settings that were tried.
+    comparison : Comparison
+        The recommender on test, "as it is" and "corrected".
+    lists : Recommendations
+        The corrected lists, made of all that is known before the test.
+    max_loss : float
+        The accuracy that could be lost on validation, as a share.
+    """
+
+    subject: Subject
+    dial: Dial | None
+    strength: float
+    frontier: Frontier
+    comparison: Comparison
+    lists: Recommendations
+    max_loss: float
+    seed: int
+
+    @property
+    def made(self) -> Any:
+        """The corrected recommender as the dial makes it: a model, vectors, or a function to Recommendations."""
+        if self.dial is None:
+            return self.subject.plain(self.seed)
+        return self.dial.at(self.subject, self.strength, self.seed)
+
+    @property
+    def vectors(self) -> Vectors:
+        """The corrected vectors, which any index serves, users and items in the order of ``subject.split.train``.
+
+        Raises
+        ------
+        NotAvailableError
+            If the correction works on lists, or queries depend on what is known of a user.
+        """
+        made = self.made
+        if callable(made) and not hasattr(made, "parameters"):
+            raise NotAvailableError(
+                f"{self._named} corrects lists, not vectors; take .lists, or .made for other interactions."
+            )
+        return self.subject.vectors_of(made, self.subject.split.known)
+
+    @property
+    def _named(self) -> str:
+        return "No correction" if self.dial is None else f"{self.dial.name} at {self.strength:g}"
+
+    @property
+    def verdict(self) -> str:
+        """What was chosen, why, and what it did on test, in two sentences."""
+        accuracy, unfairness = self.frontier.accuracy, self.frontier.unfairness
+        if self.dial is None:
+            return (
+                f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of {accuracy}; "
+                f"the recommender stays as it is."
+            )
+        before, after = (self.comparison.audits[name] for name in (PLAIN, CORRECTED))
+        parts = [
+            f"{m} {before[m]:.4f} to {after[m]:.4f} ({after[m] / before[m] - 1:+.1%})" for m in (accuracy, unfairness)
+        ]
+        return (
+            f"**{self._named}** was chosen: of all settings that lose at most {self.max_loss:.1%} of {accuracy} on "
+            f"validation it has the most even exposure there. On test: {', '.join(parts)}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice, the trade-off and the audits as JSON-able values."""
+        return {
+            "kind": "correction",
+            "dial": None if self.dial is None else self.dial.name,
+            "strength": self.strength,
+            "max_loss": self.max_loss,
+            "verdict": self.verdict,
+            "split": self.subject.split.rule,
+            "frontier": self.frontier.to_dict(),
+            "comparison": self.comparison.to_dict(),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.comparison._rows()
+
+    def report(self) -> Report:
+        """Return the correction as a page: the verdict, before and after, and what else was tried."""
+        tried = self.frontier.report(self.max_loss).blocks
+        return Report(
+            "The recommender, corrected",
+            [
+                Text(self.verdict),
+                Section("Before and after, on the test", list(self.comparison.report().blocks)),
+                Section("What was tried", list(tried)),
+                Section("How it was chosen", [Text(f"{self.subject.split.rule}")]),
+            ],
+        )
+
+
+def correct(
+    source: Any,
+    data: Any,
+    validation: Any = None,
+    test: Any = None,
+    *,
+    dials: Iterable[str | Dial] | None = None,
+    max_loss: float = 0.02,
+    k: int = 20,
+    user_ids: Any = None,
+    item_ids: Any = None,
+    seeds: Sequence[int] = (0,),
+    refine: int = 2,
+    extend: int = 3,
+    rng: RNG = 0,
+    progress: bool | None = None,
+    **options: Any,
+) -> Correction:
+    """Correct the popularity bias of a recommender: try what fits, choose on validation, report on test.
+
+    Parameters
+    ----------
+    source : torch.nn.Module, Recipe, (Q, V), Recommendations, frame of long lists, or Subject
+        The recommender. A frame has a user, an item and a score, and lists longer than `k`.
+    data : Split, Interactions or frame
+        A split with a validation part, or the training interactions.
+    validation, test : Interactions or frame, optional
+        What users did later, where `data` is the training part. Without a test, half of the users' validation takes its
+        place, and the setting is chosen on the other half.
+    dials : names or Dials, optional
+        Which corrections to try; without it all that need neither training nor an autoencoder.
+    max_loss : float, default 0.02
+        Accuracy (NDCG) that may be lost on validation, as a share of the accuracy without correction.
+    k : int, default 20
+        Length of the lists that users see.
+    user_ids, item_ids : sequences of ids, optional
+        Whose the rows of Q and of V are. Without them the rows are those of the ids of the training part, ascending.
+    seeds : sequence of int, default (0,)
+        Of training and of samples.
+    refine : int, default 2
+        How often settings between the chosen one and its neighbors are tried as well.
+    extend : int, default 3
+        How often a grid at whose end the choice lies goes on.
+    rng : seed or generator, default 0
+        Divides users where there is no test.
+    progress : bool, optional
+        Show progress bars.
+    **options
+        More arguments of :func:`headtail.tradeoffs.sweep`, such as `unfairness` and `metrics`.
+
+    Returns
+    -------
+    Correction
+
+    Raises
+    ------
+    InvalidInputError, MissingColumnError
+        If the data do not fit together, there is nothing to choose on, or no dial fits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import headtail as ht
+    >>> world = ht.datasets.power_law(400, 120, n_interactions=4000, rng=0)
+    >>> split = ht.split_ratio(world.interactions, rng=0)
+    >>> rng = np.random.default_rng(0)
+    >>> Q = np.column_stack([rng.normal(size=(400, 8)), np.ones(400)])
+    >>> V = np.column_stack([rng.normal(size=(120, 8)), np.log1p(split.train.popularity)])
+    >>> better = correct((Q, V), split, dials=["log penalty"], max_loss=0.5, k=10, progress=False)
+    >>> before, after = better.comparison.audits.values()
+    >>> after["gini@10"] < before["gini@10"], better.vectors.items.shape
+    (True, (120, 10))
+    """
+    number("max_loss", max_loss, low=0, high=1)
+    subject = (
+        source if isinstance(source, Subject) else _subject(source, data, validation, test, k, user_ids, item_ids, rng)
+    )
+    chosen = _dials(dials, subject)
+    frontier: Frontier | None = None
+    for each in chosen:
+        found = _turned(each, subject, max_loss, seeds, refine, extend, progress, options)
+        frontier = found if frontier is None else frontier + found
+    assert frontier is not None
+    best, strength = _choice(frontier, chosen, max_loss)
+    seed = seeds[0]
+    made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
+    lists = {PLAIN: subject.recommend(subject.plain(seed), subject.split.known)}
+    lists[CORRECTED] = subject.recommend(made, subject.split.known)
+    split = subject.split
+    comparison = compare(
+        {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
+    )
+    return Correction(subject, best, strength, frontier, comparison, lists[CORRECTED], max_loss, seed)
+
+
+def _subject(
+    source: Any, data: Any, validation: Any, test: Any, k: int, user_ids: Any, item_ids: Any, rng: RNG
+) -> Subject:
+    """Join a recommender and the interactions that it is judged by."""
+    split = data if isinstance(data, Split) else _joined(data, validation, test, item_ids, rng)
+    if split.validation is None:
+        raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
+    if isinstance(source, tuple):
+        source = _aligned(source, split.train, user_ids, item_ids)
+    elif not hasattr(source, "parameters") and not isinstance(source, Recommendations | Recipe):
+        source = Recommendations.from_frame(source, split.train)
+    return Subject(source, split, k=k)
+
+
+def _joined(train: Any, validation: Any, test: Any, item_ids: Any, rng: RNG) -> Split:
+    """Return the split of parts that are given one by one; without a test, half of the users' validation becomes it."""
+    if validation is None:
+        raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
+    frames = [
+        x.to_polars() if isinstance(x, Interactions) else x for x in (train, validation if test is None else test)
+    ]
+    if test is not None:
+        middle = validation.to_polars() if isinstance(validation, Interactions) else validation
+        split = Split.from_frames(frames[0], frames[1], middle, overlap="train")
+    else:
+        split = Split.from_frames(*frames, overlap="train")
+    if item_ids is not None:
+        split = replace(split, **{name: part.with_items(item_ids) for name, part in split.parts.items()})
+    return split if test is not None else halves(split.train, split.test, rng)
+
+
+def halves(train: Interactions, held_out: Interactions, rng: RNG) -> Split:
+    """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
+    first = np.random.default_rng(rng).permutation(train.n_users) % 2 == 0
+    chooses = first[held_out.users]
+    rule = "What was held out, of one half of the users to choose on and of the other half to report on."
+    return Split(train, held_out.subset(~chooses), held_out.subset(chooses), rule)
+
+
+def _aligned(vectors: Any, train: Interactions, user_ids: Any, item_ids: Any) -> Vectors:
+    """Return the rows of vectors that belong to the users and items of the interactions, in their order."""
+    queries, items = as_pair(*vectors)
+    return Vectors(_rows("queries", queries, user_ids, train.user_ids), _rows("items", items, item_ids, train.item_ids))
+
+
+def _rows(name: str, matrix: Any, ids: Any, wanted: Any) -> Any:
+    if ids is None:
+        if len(matrix) != len(wanted):
+            raise InvalidInputError(
+                f"{name} has {len(matrix)} rows and the data {len(wanted)} ids. Give the id of each row, as user_ids= "
+                f"and item_ids=."
+            )
+        return matrix
+    ids = np.asarray(ids)
+    if ids.shape != (len(matrix),):
+        raise InvalidInputError(f"{name} has {len(matrix)} rows and {ids.shape} ids. Give one id a row.")
+    codes = lookup(wanted, ids, f"{name} ids")
+    if (codes < 0).any():
+        raise InvalidInputError(
+            f"{name} has no row for {(codes < 0).sum():,} of {len(wanted):,} ids of the data, such as "
+            f"{shown(wanted[codes < 0])}. Leave those out of the data, or add their vectors."
+        )
+    return matrix[codes]
+
+
+def _dials(dials: Iterable[str | Dial] | None, subject: Subject) -> list[Dial]:
+    """Return the dials to try: those named, or all that fit and need no training of any kind."""
+    if dials is None:
+        return [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
+    chosen = [each if isinstance(each, Dial) else dial(each) for each in dials]
+    if not chosen:
+        raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
+    return chosen
+
+
+def _turned(
+    each: Dial,
+    subject: Subject,
+    max_loss: float,
+    seeds: Sequence[int],
+    refine: int,
+    extend: int,
+    progress: bool | None,
+    options: dict[str, Any],
+) -> Frontier:
+    """Measure the grid of a dial, what lies beyond its end where the choice is there, and what lies by the choice."""
+
+    def measure(strengths: Sequence[float]) -> Frontier:
+        make = partial(each.at, subject)
+        return sweep(each.name, make, strengths, subject.split, k=subject.k, seeds=seeds, progress=progress, **options)
+
+    frontier = measure(each.grid)
+    for _ in range(integer("extend", extend)):
+        settings = [float(setting) for setting in frontier.settings(each.name)]
+        if frontier.choose(each.name, max_loss) != settings[-1]:
+            break
+        frontier = frontier + measure([_beyond(settings)])
+    for _ in range(integer("refine", refine)):
+        settings = sorted((float(setting) for setting in frontier.settings(each.name)), key=abs)
+        at = settings.index(float(frontier.choose(each.name, max_loss)))
+        if at + 1 == len(settings):
+            break
+        frontier = frontier + measure([_between(settings[at], settings[at + 1])])
+    by_strength = sorted(frontier.points, key=lambda point: (point.seed, abs(float(point.setting))))
+    return replace(frontier, points=tuple(by_strength))
+
+
+def _beyond(settings: Sequence[float]) -> float:
+    """Return the strength that goes on where a grid ends, at the ratio of its last two."""
+    before, last = settings[-2:]
+    return last * (last / before if before else 2.0)
+
+
+def _between(low: float, high: float) -> float:
+    return float(np.copysign(np.sqrt(low * high), high)) if low else high / 2
+
+
+def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:
+    """Return the setting of all with the most even exposure on validation that loses little enough there."""
+    best, strength = None, 0.0
+    least = frontier.mean(*frontier.reference, frontier.unfairness, "validation")
+    for each in dials:
+        setting = float(frontier.choose(each.name, max_loss))
+        reached = frontier.mean(each.name, setting, frontier.unfairness, "validation")
+        if reached < least:
+            best, strength, least = each, setting, reached
+    return best, strength

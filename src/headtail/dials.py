@@ -1,0 +1,296 @@
+"""Dials: every correction under one name, with its strengths and with what it makes of a recommender at each.
+
+:data:`DIALS` are the corrections, :data:`CONTROLS` what the neuron dials are compared with; :func:`dial` finds one by its
+name. One of your own is a name, a function and a grid::
+
+    mine = Dial("my boost", lambda subject, strength, seed: boosted(*subject.vectors(seed), strength), (0, 0.1, 0.3))
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from headtail import posthoc, rerank
+from headtail._checks import finite, nearest, number
+from headtail.data import Interactions, Recommendations
+from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.subjects import Form, Subject
+from headtail.typing import Array, Vectors
+
+Make = Callable[[Subject, float, int], Any]
+
+FINE_TUNING = 0.25  # of the epochs of the plain model, from there
+
+
+@dataclass(frozen=True)
+class Dial:
+    """A correction that can be turned up from nothing.
+
+    Parameters
+    ----------
+    name : str
+        The same in tables, figures, files and on the command line.
+    make : callable
+        ``make(subject, strength, seed)`` returns the corrected recommender: a model, vectors, or a function from the
+        interactions to leave out to Recommendations.
+    grid : tuple of float
+        Strengths to measure, from 0 on; they may run below 0 where the dial turns both ways.
+    works_on : {"training", "model", "vectors", "lists"}, default "vectors"
+        What it needs of a recommender; see :class:`~headtail.subjects.Subject`.
+    off_at_zero : bool, default True
+        Whether strength 0 is the plain recommender itself. Without it `make` is called for 0 as well: a model that is
+        trained on without a penalty is not the one that it began as.
+
+    Raises
+    ------
+    InvalidInputError
+        If the grid does not begin with 0, is not monotonic, or holds a number that is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import headtail as ht
+    >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
+    >>> rng = np.random.default_rng(0)
+    >>> subject = Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)
+    >>> dial("log penalty").at(subject, 0.1).items.shape
+    (100, 5)
+    """
+
+    name: str
+    make: Make
+    grid: tuple[float, ...]
+    works_on: Form = "vectors"
+    off_at_zero: bool = True
+
+    def __post_init__(self) -> None:
+        steps = np.diff(np.array(self.grid, dtype=np.float64))
+        finite(f"grid of {self.name!r}", np.array(self.grid, dtype=np.float64), "Give numbers.")
+        if not self.grid or self.grid[0] != 0 or not ((steps > 0).all() or (steps < 0).all()):
+            raise InvalidInputError(
+                f"The grid of {self.name!r} is {self.grid}; give 0 first, which is off, then ever stronger settings."
+            )
+
+    def at(self, subject: Subject, strength: float, seed: int = 0) -> Any:
+        """Return the corrected recommender, as :meth:`Subject.recommend` takes it.
+
+        Raises
+        ------
+        NotAvailableError
+            If the subject does not have what the dial works on.
+        """
+        if not self.fits(subject):
+            raise NotAvailableError(f"{self.name!r} works on {self.works_on}, and this is a subject of {subject.form}.")
+        if number("strength", strength) == 0 and self.off_at_zero:
+            return subject.plain(seed)
+        return self.make(subject, strength, seed)
+
+    def fits(self, subject: Subject) -> bool:
+        """Whether the subject has what the dial works on."""
+        return subject.has(self.works_on)
+
+
+def dial(name: str) -> Dial:
+    """Return a dial of :data:`DIALS` or :data:`CONTROLS`; case, spaces and punctuation of the name do not matter.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such dial; the message lists them.
+
+    Examples
+    --------
+    >>> dial("tilt-entropy").name
+    'tilt (entropy)'
+    """
+    known = {_plain(each.name): each for each in (*DIALS, *CONTROLS)}
+    if _plain(name) not in known:
+        names = [each.name for each in known.values()]
+        raise InvalidInputError(f"There is no dial {name!r}. {nearest(name, names)}")
+    return known[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+# -- in training ------------------------------------------------------------------------------------------------------
+
+
+def _resn(subject: Subject, strength: float, seed: int) -> Any:
+    from headtail.penalties import ReSN
+
+    return subject.train(seed, penalties=[ReSN(strength)])
+
+
+def _resn_fine_tuned(subject: Subject, strength: float, seed: int) -> Any:
+    from headtail.penalties import ReSN
+
+    epochs = math.ceil(FINE_TUNING * subject.source.epochs)
+    return subject.train(seed, start=subject.plain(seed), penalties=[ReSN(strength)], epochs=epochs)
+
+
+def _log_det(subject: Subject, strength: float, seed: int) -> Any:
+    from headtail.penalties import LogDet
+
+    return subject.train(seed, penalties=[LogDet(strength)])
+
+
+def _zerosum(subject: Subject, strength: float, seed: int) -> Any:
+    from headtail import losses
+
+    return subject.train(seed, loss=partial(losses.zerosum, share=strength))
+
+
+def _ips(subject: Subject, strength: float, seed: int) -> Any:
+    from headtail.losses import inverse_propensity
+
+    return subject.train(seed, item_weights=inverse_propensity(subject.split.train.popularity, power=strength))
+
+
+# -- of vectors -------------------------------------------------------------------------------------------------------
+
+
+def _of_vectors(correct: Callable[[Vectors, float], Vectors]) -> Make:
+    """Return what makes a correction of vectors, made anew of what is known where queries follow from that."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        if not subject.sequential:
+            return correct(subject.vectors(seed), strength)
+
+        def lists(known: Interactions) -> Recommendations:
+            return subject.recommend(correct(subject.vectors(seed, known), strength), known)
+
+        return lists
+
+    return make
+
+
+def _shrink(vectors: Vectors, strength: float) -> Vectors:
+    return posthoc.shrink(*vectors, factor=1 - strength)
+
+
+# -- one number an item: of vectors where there are vectors, else of long lists ---------------------------------------
+
+
+def _item_bias(bias: Callable[[Subject, float, int], Array]) -> Make:
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        added = bias(subject, strength, seed)
+        if not subject.has("vectors"):
+            return lambda known: rerank.add_bias(subject.candidates(seed, known), added, k=subject.k)
+        return _of_vectors(lambda vectors, _: posthoc.add_bias(*vectors, added))(subject, strength, seed)
+
+    return make
+
+
+def _log_penalty(subject: Subject, strength: float, seed: int) -> Array:
+    popularity = subject.split.train.popularity
+    if subject.has("vectors"):
+        return np.asarray(posthoc.penalize_popularity(*subject.vectors(seed), popularity, strength).items[:, -1])
+    spread = rerank.spread(subject.candidates(seed, subject.split.train))
+    return np.asarray(-strength * spread * np.log1p(popularity))
+
+
+def _tilt(welfare: Any) -> Make:
+    def bias(subject: Subject, strength: float, seed: int) -> Array:
+        train = subject.split.train
+        options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
+        options["popularity"] = train.popularity
+        if subject.has("vectors"):
+            return np.asarray(posthoc.tilt(*subject.vectors(seed), seen=train, **options).items[:, -1])
+        return rerank.tilt_bias(subject.candidates(seed, train), **options)
+
+    return _item_bias(bias)
+
+
+# -- of lists ---------------------------------------------------------------------------------------------------------
+
+
+def _ipr(subject: Subject, strength: float, seed: int) -> Any:
+    popularity = subject.split.train.popularity
+    return lambda known: rerank.ipr(subject.candidates(seed, known), popularity, strength=strength, k=subject.k)
+
+
+# -- of a model, through the neurons of its vectors or one direction --------------------------------------------------
+
+
+def _steered(edit: Callable[[Subject, Any, float, int], Any]) -> Make:
+    """Return what makes a steered model, with `edit` of (subject, neurons, strength, seed)."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        return edit(subject, subject.neurons(seed), strength, seed)
+
+    return make
+
+
+def _popsteer(*, per_user: bool = False, **options: Any) -> Make:
+    def edit(subject: Subject, neurons: Any, strength: float, seed: int) -> Any:
+        from headtail.sae import personal_strength, steer
+
+        source, train = neurons.source, subject.split.train
+        how = personal_strength(source.contrast, train, k=subject.k) if per_user else None
+        return steer(
+            subject.plain(seed), source.sae, neurons,
+            alpha_popular=strength, alpha_niche=strength, strength=how, **options,
+        )  # fmt: skip
+
+    return _steered(edit)
+
+
+def _random_neurons(subject: Subject, neurons: Any, strength: float, seed: int) -> Any:
+    from headtail.sae import steer_random
+
+    return steer_random(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
+
+
+def _noise(subject: Subject, neurons: Any, strength: float, seed: int) -> Any:
+    from headtail.sae import steer_noise
+
+    return steer_noise(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
+
+
+def _direction(mode: Any) -> Make:
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        from headtail.sae import contrast, steer_direction
+
+        found = contrast(subject.plain(seed), subject.split.train, rng=seed)
+        return steer_direction(subject.plain(seed), found, strength, mode)
+
+    return make
+
+
+_WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+_SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+_ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+
+DIALS: tuple[Dial, ...] = (
+    Dial("tilt (entropy)", _tilt("entropy"), _SHARES, "lists"),
+    Dial("tilt (alpha-fair)", _tilt("alpha"), _SHARES, "lists"),
+    Dial("tilt (popularity)", _tilt("popularity"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
+    Dial("log penalty", _item_bias(_log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
+    Dial("IPR", _ipr, (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
+    Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "vectors"),
+    Dial("PopSteer", _popsteer(), _ALPHAS, "model"),
+    Dial("PopSteer, error dropped", _popsteer(keep_error=False), _ALPHAS, "model", off_at_zero=False),
+    Dial("PopSteer v1, error dropped", _popsteer(rule="v1", keep_error=False), _ALPHAS, "model", off_at_zero=False),
+    Dial("PopSteer, damped", _popsteer(rule="damp"), _ALPHAS, "model"),
+    Dial("PopSteer, by user", _popsteer(per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer, damped by user", _popsteer(rule="damp", per_user=True), _ALPHAS, "model"),
+    Dial("ReSN", _resn, _WEIGHTS, "training"),
+    Dial("ReSN, fine-tuned", _resn_fine_tuned, _WEIGHTS, "training", off_at_zero=False),
+    Dial("LogDet", _log_det, (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "training"),
+    Dial("Zerosum", _zerosum, (0.0, 0.01, 0.03, 0.1, 0.3), "training"),
+    Dial("IPS", _ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training"),
+)
+
+CONTROLS: tuple[Dial, ...] = (
+    Dial("random neurons", _steered(_random_neurons), (0.0, 0.3, 0.75, 1.5), "model"),
+    Dial("reversed", _popsteer(), (0.0, -0.3, -0.75, -1.5), "model"),
+    Dial("noise", _steered(_noise), (0.0, 0.3, 0.75, 1.5), "model"),
+    Dial("dense shift", _direction("shift"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6), "model"),
+    Dial("dense projection", _direction("project"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "model"),
+)

@@ -1,0 +1,240 @@
+"""What is corrected: a recommender in any of its forms, with the split that corrections are chosen and reported on."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from headtail._checks import integer
+from headtail.data import Interactions, Recommendations, Split
+from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.typing import Vectors
+
+Form: TypeAlias = Literal["training", "model", "vectors", "lists"]
+"""What a correction needs of a recommender, from the most to the least."""
+
+FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists")
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _kept(method: _Method) -> _Method:
+    """Keep what a method of a subject returns, by its arguments."""
+
+    @wraps(method)
+    def kept(self: "Subject", *key: Any) -> Any:
+        named = (method.__name__, *(part.fingerprint if isinstance(part, Interactions) else part for part in key))
+        if named not in self._cache:
+            self._cache[named] = method(self, *key)
+        return self._cache[named]
+
+    return kept  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made and trained, so that it can be trained again with a correction.
+
+    Parameters
+    ----------
+    model : class
+        Of a model, with ``for_data(train, rng=..., **sizes)``.
+    sizes : mapping
+        What it is made with beside the data, such as ``embedding_dim``.
+    training : mapping
+        Arguments of :func:`headtail.fit` that differ from the usual ones of the model.
+
+    Examples
+    --------
+    >>> from headtail.models import MF
+    >>> Recipe(MF, {"embedding_dim": 32}, {"epochs": 20}).training
+    {'epochs': 20}
+    """
+
+    model: Any
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the plain model is trained."""
+        return int(self.training["epochs"])
+
+    def train(self, train: Interactions, seed: int, *, start: Any = None, **changes: Any) -> Any:
+        """Return a trained model: a new one, or a copy of `start` trained on; `changes` are arguments of ``fit``."""
+        from headtail.training import fit
+
+        model = self.model.for_data(train, rng=seed, **self.sizes) if start is None else copy.deepcopy(start)
+        fit(model, train, rng=seed, progress=False, **{**self.training, **changes})
+        return model
+
+
+class Subject:
+    """A recommender that is to be corrected, and the data by which corrections are chosen.
+
+    What is costly (the trained model, its vectors, candidates, neurons) is made when a dial first asks for it and kept.
+
+    Parameters
+    ----------
+    source : Recipe, torch.nn.Module, Vectors, (Q, V) or Recommendations
+        From the most to the least that a correction can work on: how to train the model, the trained model, its two
+        factors (a row for each user and item of the split), or lists longer than `k` with scores.
+    split : Split
+        With a validation part.
+    k : int, default 20
+        Length of the lists that users see.
+    n_candidates : int, default 300
+        Length of the lists that are re-ranked.
+    autoencoder : mapping, optional
+        How a sparse autoencoder of the model's vectors is made and trained for the dials that steer neurons:
+        `expansion`, `n_active` and arguments of :func:`headtail.sae.fit_sae`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the source is of no such kind, has no scores, or does not fit the split.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import headtail as ht
+    >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
+    >>> rng = np.random.default_rng(0)
+    >>> subject = Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)
+    >>> subject.form, subject.recommend(subject.plain(0), split.train)
+    ('vectors', Recommendations(300 users, top-5))
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        split: Split,
+        *,
+        k: int = 20,
+        n_candidates: int = 300,
+        autoencoder: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.source, self.split = source, split
+        self.k = integer("k", k, low=1, high=split.train.n_items)
+        self.n_candidates = min(integer("n_candidates", n_candidates, low=self.k), split.train.n_items)
+        self.autoencoder = dict(AUTOENCODER if autoencoder is None else autoencoder)
+        self.form = _form(source)
+        self._cache: dict[Any, Any] = {}
+        if isinstance(source, Recommendations):
+            _check_lists(source, self.k)
+
+    def has(self, form: Form) -> bool:
+        """Whether a correction that needs this form of the recommender can be made."""
+        return FORMS.index(self.form) <= FORMS.index(form)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether queries follow from what is known of a user, so that they are other ones for validation and test."""
+        return self.has("model") and hasattr(self.plain(0), "max_length")
+
+    # -- the recommender as it is ----------------------------------------------------------------------------------
+
+    @_kept
+    def plain(self, seed: int = 0) -> Any:
+        """Return the recommender without correction, as :meth:`recommend` takes it."""
+        if isinstance(self.source, Recipe):
+            return self.source.train(self.split.train, seed)
+        if isinstance(self.source, Recommendations):
+            return self.lists
+        return self.source
+
+    def train(self, seed: int, *, start: Any = None, **changes: Any) -> Any:
+        """Return the model trained with other arguments of ``fit``, anew or on from `start`."""
+        if not isinstance(self.source, Recipe):
+            raise NotAvailableError(f"A {self.form} cannot be trained again. Give a Recipe in its place.")
+        return self.source.train(self.split.train, seed, start=start, **changes)
+
+    @_kept
+    def vectors(self, seed: int = 0, known: Interactions | None = None) -> Vectors:
+        """Return queries and items as numpy arrays; `known` are the histories, by default the training part."""
+        return self.vectors_of(self.plain(seed), known)
+
+    def vectors_of(self, made: Any, known: Interactions | None = None) -> Vectors:
+        """Return the vectors of a model, or of what has vectors already, as numpy arrays."""
+        from headtail._factors import to_numpy
+
+        if not self.has("vectors"):
+            raise NotAvailableError("Lists have no vectors. Give vectors or a model for this correction.")
+        if hasattr(made, "parameters"):
+            from headtail.training import vectors
+
+            made = vectors(made, interactions=self.split.train if known is None else known)
+        return Vectors(*(to_numpy(matrix) for matrix in made))
+
+    @_kept
+    def candidates(self, seed: int, known: Interactions) -> Recommendations:
+        """Return long lists with scores, without the items that are known."""
+        if isinstance(self.source, Recommendations):
+            return self.source.without(known)
+        return _recommend(self.plain(seed), known, self.n_candidates)
+
+    @_kept
+    def neurons(self, seed: int = 0) -> Any:
+        """Return the popularity neurons of a sparse autoencoder, trained here of the model's vectors."""
+        from headtail.sae import TopKSAE, contrast, find_neurons, fit_sae, states
+
+        if not self.has("model"):
+            raise NotAvailableError("Neurons are found in a model; this subject has none. Give a model or a Recipe.")
+        model, train = self.plain(seed), self.split.train
+        learned, options = states(model, train), dict(self.autoencoder)
+        sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("n_active"), rng=seed)
+        fit_sae(sae, learned, rng=seed, progress=False, **options)
+        return find_neurons(sae, contrast(model, train, rng=seed), train, k=self.k, rng=seed)
+
+    # -- lists -----------------------------------------------------------------------------------------------------
+
+    def lists(self, known: Interactions) -> Recommendations:
+        """Return the first k of the long lists, without the items that are known."""
+        return self.candidates(0, known).head(self.k)
+
+    def recommend(self, made: Any, known: Interactions) -> Recommendations:
+        """Return the lists that users see.
+
+        Parameters
+        ----------
+        made : what a dial returns
+            A model, vectors, or a function from the interactions to leave out to Recommendations.
+        known : Interactions
+            What is left out, and what histories are made of.
+        """
+        if callable(made) and not hasattr(made, "parameters"):
+            lists: Recommendations = made(known)
+            return lists
+        return _recommend(made, known, self.k)
+
+
+AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}
+
+
+def _form(source: Any) -> Form:
+    if isinstance(source, Recipe):
+        return "training"
+    if hasattr(source, "parameters"):
+        return "model"
+    if isinstance(source, tuple) and len(source) == 2:
+        return "vectors"
+    if isinstance(source, Recommendations):
+        return "lists"
+    raise InvalidInputError(
+        f"A {type(source).__name__} cannot be corrected. Give a Recipe, a torch.nn.Module, a pair of factors (Q, V), "
+        f"or Recommendations with scores."
+    )
+
+
+def _check_lists(lists: Recommendations, k: int) -> None:
+    if lists.scores is None:
+        raise InvalidInputError("The lists have no scores, by which they are re-ranked. Give a score for every item.")
+    if lists.k < k:
+        raise InvalidInputError(f"The longest list has {lists.k} items and k={k}. Give longer lists, or lower k.")
+
+
+def _recommend(made: Any, known: Interactions, k: int) -> Recommendations:
+    from headtail.training import recommend
+
+    return recommend(made, known, k=k)
