@@ -241,16 +241,11 @@ def _joined(train: Any, validation: Any, test: Any, item_ids: Any, rng: RNG) -> 
     """Return the split of parts that are given one by one; without a test, half of the users' validation becomes it."""
     if validation is None:
         raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
-    frames = [
-        x.to_polars() if isinstance(x, Interactions) else x for x in (train, validation if test is None else test)
-    ]
-    if test is not None:
-        middle = validation.to_polars() if isinstance(validation, Interactions) else validation
-        split = Split.from_frames(frames[0], frames[1], middle, overlap="train")
-    else:
-        split = Split.from_frames(*frames, overlap="train")
+    parts = [train, validation] if test is None else [train, test, validation]
+    split = Split.from_frames(*(x.to_polars() if isinstance(x, Interactions) else x for x in parts), overlap="train")
     if item_ids is not None:
-        split = replace(split, **{name: part.with_items(item_ids) for name, part in split.parts.items()})
+        wider = {name: part.with_items(item_ids) for name, part in split.parts.items()}
+        split = Split(wider["train"], wider["test"], wider.get("validation"), split.rule)
     return split if test is not None else halves(split.train, split.test, rng)
 
 
@@ -333,11 +328,13 @@ def _turned(
 def _beyond(settings: Sequence[float]) -> float:
     """Return the strength that goes on where a grid ends, at the ratio of its last two."""
     before, last = settings[-2:]
-    return last * (last / before if before else 2.0)
+    return float(f"{last * (last / before if before else 2.0):.2g}")
 
 
 def _between(low: float, high: float) -> float:
-    return float(np.copysign(np.sqrt(low * high), high)) if low else high / 2
+    """Return a round number between two strengths."""
+    between = np.copysign(np.sqrt(low * high), high) if low else high / 2
+    return float(f"{between:.2g}")
 
 
 def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:

@@ -1,7 +1,7 @@
 """Dials: every correction under one name, with its strengths and with what it makes of a recommender at each.
 
-:data:`DIALS` are the corrections, :data:`CONTROLS` what the neuron dials are compared with; :func:`dial` finds one by its
-name. One of your own is a name, a function and a grid::
+:data:`DIALS` are the corrections, :data:`CONTROLS` what the neuron dials are compared with; :func:`dial` finds one by
+its name. One of your own is a name, a function and a grid::
 
     mine = Dial("my boost", lambda subject, strength, seed: boosted(*subject.vectors(seed), strength), (0, 0.1, 0.3))
 """

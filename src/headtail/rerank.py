@@ -70,7 +70,7 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     chosen = _best(recs, scores + added, k)
     if order == 1:
         return chosen
-    return _best(chosen, chosen.scores - (1 - order) * values[chosen.items], k)
+    return _best(chosen, _scores(chosen, k) - (1 - order) * values[chosen.items], k)
 
 
 def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
