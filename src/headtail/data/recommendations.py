@@ -158,7 +158,7 @@ class Recommendations:
         rows, columns = np.nonzero(~gone)
         gone[rows, columns] = known.contains(self.users[rows], self.items[rows, columns])
         order = np.argsort(gone, axis=1, kind="stable")
-        gone, items = (np.take_along_axis(values, order, axis=1) for values in (gone, self.items))
+        gone, items = np.take_along_axis(gone, order, axis=1), np.take_along_axis(self.items, order, axis=1)
         scores = self.scores
         if scores is not None:
             scores = np.where(gone, np.nan, np.take_along_axis(scores, order, axis=1))
