@@ -242,7 +242,11 @@ def _joined(train: Any, validation: Any, test: Any, item_ids: Any, rng: RNG) -> 
     if validation is None:
         raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
     parts = [train, validation] if test is None else [train, test, validation]
-    split = Split.from_frames(*(x.to_polars() if isinstance(x, Interactions) else x for x in parts), overlap="train")
+    if all(isinstance(part, Interactions) and part.item_ids is train.item_ids for part in parts):
+        split = Split(*parts)
+    else:
+        frames = (part.to_polars() if isinstance(part, Interactions) else part for part in parts)
+        split = Split.from_frames(*frames, overlap="train")
     if item_ids is not None:
         wider = {name: part.with_items(item_ids) for name, part in split.parts.items()}
         split = Split(wider["train"], wider["test"], wider.get("validation"), split.rule)

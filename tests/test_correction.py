@@ -1,0 +1,114 @@
+import numpy as np
+import polars as pl
+import pytest
+
+import headtail as ht
+from headtail.correction import correct
+from headtail.dials import Dial
+from headtail.exceptions import InvalidInputError, NotAvailableError
+
+K = 5
+
+
+@pytest.fixture(scope="module")
+def split():
+    return ht.split_ratio(ht.datasets.power_law(300, 80, n_interactions=2200, rng=0).interactions, rng=0)
+
+
+@pytest.fixture(scope="module")
+def factors(split):
+    model = ht.models.ALS(300, 80, 8, rng=0)
+    model.fit(split.train, progress=False)
+    return ht.Vectors(*(matrix.numpy() for matrix in ht.vectors(model)))
+
+
+def better(source, *data, **options):
+    return correct(source, *data, **{"k": K, "progress": False, "max_loss": 0.1, "dials": ["log penalty"]} | options)
+
+
+def test_chosen_on_validation_within_the_loss_allowed(split, factors):
+    found = better(factors, split, dials=["log penalty", "shrink"])
+    frontier = found.frontier
+    plain = frontier.reference
+    for name in frontier.methods:
+        for setting in frontier.settings(name):
+            accuracy = frontier.mean(name, setting, "ndcg@5", "validation")
+            if accuracy >= 0.9 * frontier.mean(*plain, "ndcg@5", "validation"):
+                reached = frontier.mean(found.dial.name, found.strength, "gini@5", "validation")
+                assert reached <= frontier.mean(name, setting, "gini@5", "validation")
+    before, after = found.comparison.audits.values()
+    assert after["gini@5"] < before["gini@5"]
+    assert found.dial.name in found.verdict
+    lists = ht.recommend(found.vectors, split.known, k=K)
+    np.testing.assert_array_equal(lists.items, found.lists.items)
+
+
+def test_lists_and_vectors_come_to_the_same(split, factors):
+    long = ht.recommend(factors, split.train, k=80)
+    from_lists = better(long.to_polars().sample(fraction=1.0, shuffle=True, seed=0), split)
+    from_vectors = better(factors, split)
+    assert from_lists.strength == pytest.approx(from_vectors.strength, rel=0.5)
+    with pytest.raises(NotAvailableError, match="corrects lists, not vectors"):
+        from_lists.vectors  # noqa: B018
+
+
+def test_rows_of_vectors_are_found_by_their_ids(split, factors):
+    users, items = np.random.default_rng(0).permutation(300), np.random.default_rng(1).permutation(80)
+    shuffled = factors.queries[users], factors.items[items]
+    ids = {"user_ids": split.train.user_ids[users], "item_ids": split.train.item_ids[items]}
+    parts = split.train.to_polars(), split.validation.to_polars(), split.test.to_polars()
+    found, plain = better(shuffled, *parts, **ids), better(factors, split)
+    assert found.strength == plain.strength
+    name = "ndcg@5"
+    assert found.comparison.audits["as it is"][name] == pytest.approx(plain.comparison.audits["as it is"][name])
+    with pytest.raises(InvalidInputError, match=r"queries has no row for \d+ of \d+ ids"):
+        better((factors.queries[:-10], factors.items), *parts, user_ids=split.train.user_ids[:-10])
+    with pytest.raises(InvalidInputError, match=r"queries has 290 rows and the data \d+ ids"):
+        better((factors.queries[:-10], factors.items), *parts)
+
+
+def test_without_a_test_one_half_of_the_users_reports(split, factors):
+    found = better(factors, split.train, split.test)
+    users = {name: set(part.users.tolist()) for name, part in found.subject.split.parts.items()}
+    assert not users["validation"] & users["test"]
+    assert "one half of the users" in found.subject.split.rule
+
+
+def test_a_choice_at_the_end_of_a_grid_extends_it_and_neighbors_are_tried(split, factors):
+    short = Dial("short", ht.dials.dial("log penalty").make, (0.0, 0.001, 0.002))
+    found = better(factors, split, dials=[short], refine=1, extend=2)
+    strengths = [float(setting) for setting in found.frontier.settings("short")]
+    assert strengths == sorted(strengths)
+    assert max(strengths) == 0.008
+
+
+def test_nothing_is_corrected_where_nothing_helps(split, factors):
+    worse = Dial(
+        "worse", lambda subject, strength, seed: ht.Vectors(factors.queries * 0 + 1, factors.items), (0.0, 1.0)
+    )
+    found = better(factors, split, dials=[worse], max_loss=0.0)
+    assert found.dial is None
+    assert found.strength == 0
+    assert "stays as it is" in found.verdict
+
+
+def test_the_page(split, factors, tmp_path):
+    found = better(factors, split)
+    page = found.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "log penalty" in page
+    assert found.to_dict()["strength"] == found.strength
+    assert found.to_polars().height > 10
+
+
+def test_refusals(split, factors):
+    with pytest.raises(InvalidInputError, match="dials is empty"):
+        better(factors, split, dials=[])
+    with pytest.raises(InvalidInputError, match="validation is missing"):
+        better(factors, split.train)
+    with pytest.raises(InvalidInputError, match="max_loss"):
+        better(factors, split, max_loss=float("nan"))
+    lists = pl.DataFrame({"user_id": [0, 0], "item_id": [1, 1], "score": [1.0, 2.0]})
+    with pytest.raises(InvalidInputError, match="item 1 more than once for user 0"):
+        better(lists, split)
+    with pytest.raises(InvalidInputError, match="1 user_ids that the interactions do not have"):
+        better(lists.with_columns(user_id=pl.lit(10**6)), split)

@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+
+import headtail as ht
+from headtail import rerank
+from headtail.dials import CONTROLS, DIALS, Dial, dial
+from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.subjects import Recipe, Subject
+
+K = 5
+CHEAP = [each for each in DIALS if each.works_on in ("vectors", "lists")]
+
+
+@pytest.fixture(scope="module")
+def split():
+    return ht.split_ratio(ht.datasets.power_law(200, 80, n_interactions=1400, rng=0).interactions, rng=0)
+
+
+@pytest.fixture(scope="module")
+def factors(split):
+    rng = np.random.default_rng(0)
+    popular = np.log1p(split.train.popularity)[:, None]
+    return ht.Vectors(
+        np.append(rng.normal(size=(200, 6)), np.ones((200, 1)), 1), np.append(rng.normal(size=(80, 6)), popular, 1)
+    )
+
+
+@pytest.fixture(scope="module")
+def subjects(split, factors):
+    long = ht.recommend(factors, split.train, k=80)
+    model = ht.models.ALS(200, 80, 8, rng=0)
+    model.fit(split.train, progress=False)
+    autoencoder = {"expansion": 4, "n_active": 4, "epochs": 2}
+    return {
+        "vectors": Subject(factors, split, k=K),
+        "lists": Subject(long, split, k=K),
+        "model": Subject(model, split, k=K, autoencoder=autoencoder),
+    }
+
+
+def concentration(subject, made):
+    lists = subject.recommend(made, subject.split.train)
+    return ht.audit(lists, subject.split.train, k=K, n_bootstrap=0)["gini@5"]
+
+
+def test_every_dial_has_a_name_of_its_own_and_begins_with_nothing():
+    names = [each.name for each in (*DIALS, *CONTROLS)]
+    assert len(set(names)) == len(names)
+    assert all(dial(name.upper().replace(" ", "-")).name == name for name in names)
+    assert all(each.grid[0] == 0 for each in (*DIALS, *CONTROLS))
+
+
+@pytest.mark.parametrize("each", CHEAP, ids=lambda each: each.name)
+@pytest.mark.parametrize("form", ["vectors", "lists"])
+def test_strength_zero_is_off_and_more_of_it_spreads_exposure(subjects, each, form):
+    subject = subjects[form]
+    if not each.fits(subject):
+        with pytest.raises(NotAvailableError, match=f"{each.name!r} works on vectors, and this is a subject of lists"):
+            each.at(subject, 0.1)
+        return
+    plain, off = (subject.recommend(made, subject.split.train) for made in (subject.plain(0), each.at(subject, 0.0)))
+    np.testing.assert_array_equal(plain.items, off.items)
+    assert concentration(subject, each.at(subject, each.grid[-2])) < concentration(subject, subject.plain(0)) - 0.01
+
+
+@pytest.mark.parametrize("each", [each for each in CHEAP if each.works_on == "lists"], ids=lambda each: each.name)
+def test_lists_of_the_whole_catalogue_are_corrected_like_vectors(subjects, each):
+    """Tilts count exposure and spread alike over the catalogue and over lists that hold all of it but what is known."""
+    vectors, lists = (
+        concentration(subjects[form], each.at(subjects[form], each.grid[-3])) for form in ("vectors", "lists")
+    )
+    assert vectors == pytest.approx(lists, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "each", [each for each in (*DIALS, *CONTROLS) if each.works_on == "model"], ids=lambda each: each.name
+)
+def test_neuron_dials_change_queries_alone(subjects, each):
+    subject = subjects["model"]
+    plain, steered = subject.vectors(0), subject.vectors_of(each.at(subject, each.grid[-1]))
+    np.testing.assert_array_equal(plain.items, steered.items)
+    assert not np.allclose(plain.queries, steered.queries)
+
+
+def test_what_is_costly_is_made_once(subjects):
+    subject = subjects["model"]
+    assert subject.neurons(0) is subject.neurons(0)
+    assert subject.candidates(0, subject.split.train) is subject.candidates(0, subject.split.train)
+
+
+def test_a_dial_of_ones_own(subjects):
+    def louder(subject, strength, seed):
+        queries, items = subject.vectors(seed)
+        return ht.Vectors(queries, items * (1 + strength))
+
+    mine = Dial("louder", louder, (0, 1, 2))
+    subject = subjects["vectors"]
+    np.testing.assert_allclose(mine.at(subject, 1).items, 2 * subject.vectors(0).items)
+
+
+@pytest.mark.parametrize("grid", [(), (0.1, 0.2), (0, 0.2, 0.1), (0, float("nan"))])
+def test_grids_begin_with_nothing_and_run_one_way(grid):
+    with pytest.raises(InvalidInputError, match=r"grid of 'mine'|The grid of 'mine'"):
+        Dial("mine", lambda *_: None, grid)
+
+
+def test_unknown_names_and_sources(split, factors):
+    with pytest.raises(InvalidInputError, match=r"There is no dial 'tilt entropi'.*tilt"):
+        dial("tilt entropi")
+    with pytest.raises(InvalidInputError, match="A str cannot be corrected"):
+        Subject("model", split)
+    lists = ht.recommend(factors, split.train, k=10)
+    with pytest.raises(InvalidInputError, match="longest list has 10 items and k=20"):
+        Subject(lists, split, k=20)
+    from dataclasses import replace
+
+    with pytest.raises(InvalidInputError, match="no scores"):
+        Subject(replace(lists, scores=None), split, k=5)
+
+
+def test_only_a_recipe_is_trained_again(subjects):
+    with pytest.raises(NotAvailableError, match=r"ReSN.*works on training"):
+        dial("ReSN").at(subjects["model"], 1e-3)
+
+
+def test_lists_leave_out_what_is_known_by_then(subjects, split):
+    subject = subjects["lists"]
+    lists = subject.recommend(dial("tilt (entropy)").at(subject, 0.1), split.known)
+    rows, columns = np.nonzero(lists.items >= 0)
+    assert not split.known.contains(lists.users[rows], lists.items[rows, columns]).any()
+
+
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+
+def naive_bias(lists, bias, k, order):
+    found = []
+    for items, scores in zip(lists.items, lists.scores, strict=True):
+        kept = [(score, item) for score, item in zip(scores, items, strict=True) if item >= 0]
+        kept = sorted(kept, key=lambda pair: -(pair[0] + bias[pair[1]]))[:k]
+        found.append([item for _, item in sorted(kept, key=lambda pair: -(pair[0] + order * bias[pair[1]]))])
+    return found
+
+
+@pytest.mark.parametrize("order", [0.0, 0.3, 1.0])
+def test_a_bias_chooses_the_set_and_its_share_the_order(factors, split, order):
+    lists = ht.recommend(factors, split.train, k=30)
+    bias = np.random.default_rng(1).normal(size=80)
+    assert rerank.add_bias(lists, bias, k=7, order=order).items.tolist() == naive_bias(lists, bias, 7, order)
+
+
+def test_lists_without_what_is_known_close_up(split, factors):
+    lists = ht.recommend(factors, split.train, k=30)
+    fewer = lists.without(split.validation)
+    known = set(zip(split.validation.users.tolist(), split.validation.items.tolist(), strict=True))
+    for user, before, after in zip(lists.users.tolist(), lists.items.tolist(), fewer.items.tolist(), strict=True):
+        left = [item for item in before if (user, item) not in known]
+        assert after == left + [-1] * (30 - len(left))
+
+
+def test_a_recipe_trains_and_trains_on(split):
+    class Small(ht.MF):
+        @classmethod
+        def for_data(cls, train, rng, **sizes):
+            return cls(train.n_users, train.n_items, rng=rng, **sizes)
+
+    subject = Subject(Recipe(Small, {"embedding_dim": 4}, {"epochs": 2, "batch_size": 512}), split, k=K)
+    assert subject.form == "training"
+    plain = subject.vectors(0)
+    for name in ("ReSN", "LogDet", "Zerosum", "IPS", "ReSN, fine-tuned"):
+        corrected = subject.vectors_of(dial(name).at(subject, dial(name).grid[-1]))
+        assert not np.allclose(plain.items, corrected.items), name
+    trained_on = subject.vectors_of(dial("ReSN, fine-tuned").at(subject, 0.0))
+    assert not np.allclose(plain.items, trained_on.items)
+    assert dial("ReSN").at(subject, 0.0) is subject.plain(0)
