@@ -1,4 +1,23 @@
-from . import amplification, baselines, datasets, losses, metrics, models, penalties, reports, rerank, sae, tradeoffs
+from . import (
+    amplification,
+    baselines,
+    data,
+    datasets,
+    dials,
+    exceptions,
+    losses,
+    metrics,
+    models,
+    penalties,
+    posthoc,
+    reports,
+    rerank,
+    sae,
+    spectral,
+    tradeoffs,
+    training,
+)
+from .correction import correct
 from .data import (
     Interactions,
     PopularityGroups,
@@ -19,8 +38,8 @@ from .training import fit, load_model, recommend, save_model, vectors
 from .typing import Vectors
 
 __all__ = [
-    "MF",
     "Interactions",
+    "MF",
     "PopularityGroups",
     "ReSN",
     "Recommendations",
@@ -30,9 +49,13 @@ __all__ = [
     "audit",
     "baselines",
     "compare",
+    "correct",
+    "data",
     "data_spectrum",
     "datasets",
     "describe",
+    "dials",
+    "exceptions",
     "fit",
     "load_model",
     "losses",
@@ -40,6 +63,7 @@ __all__ = [
     "models",
     "penalize_popularity",
     "penalties",
+    "posthoc",
     "read_interactions",
     "recommend",
     "reports",
@@ -47,6 +71,7 @@ __all__ = [
     "sae",
     "save_model",
     "shrink",
+    "spectral",
     "spectrum",
     "split_debiased",
     "split_leave_last",
@@ -54,5 +79,6 @@ __all__ = [
     "split_time",
     "tilt",
     "tradeoffs",
+    "training",
     "vectors",
 ]
