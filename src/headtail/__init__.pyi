@@ -38,8 +38,8 @@ from .training import fit, load_model, recommend, save_model, vectors
 from .typing import Vectors
 
 __all__ = [
-    "Interactions",
     "MF",
+    "Interactions",
     "PopularityGroups",
     "ReSN",
     "Recommendations",
