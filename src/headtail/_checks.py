@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Array
+from headtail.typing import RNG, Array, Codes
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -65,6 +65,22 @@ def integer(name: str, value: Any, *, low: int = 0, high: int | None = None) -> 
     if value < low or (high is not None and value > high):
         raise InvalidInputError(f"{name}={value!r} is out of range; give a whole number of at least {low}{upto}.")
     return int(value)
+
+
+def user_codes(codes: Any, n_users: int) -> Codes:
+    """Return `codes` as int32 if they are those of users, at least one; one may stand there several times."""
+    values = np.asarray(codes)
+    if values.ndim != 1 or not len(values) or values.dtype.kind not in "iu":
+        raise InvalidInputError(
+            f"codes has shape {values.shape} and type {values.dtype}; give at least one whole number, such as "
+            f"interactions.user_codes(ids) returns them."
+        )
+    wrong = values[(values < 0) | (values >= n_users)]
+    if len(wrong):
+        raise InvalidInputError(
+            f"codes holds {wrong[0]}; there are {n_users} users, so give 0 to {n_users - 1}, or ids as users=."
+        )
+    return values.astype(np.int32)
 
 
 def finite(name: str, values: Array, cure: str = "Remove or replace those rows first.") -> None:

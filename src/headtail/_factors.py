@@ -21,6 +21,7 @@ Matrix = NDArray[np.float64]
 _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
 _BLOCK_ELEMENTS_CUDA = 2**25
 _TILE = 32  # columns
+_MOST = 2**53  # the highest count that float64 tells from the next
 
 
 def is_tensor(values: Any) -> bool:
@@ -40,16 +41,27 @@ def to_numpy(values: Any) -> Array:
 
 
 def as_matrix(name: str, values: Any) -> Any:
-    """Return a dense matrix of real numbers, tensors detached, anything else as a numpy array."""
+    """Return a dense matrix of real numbers: tensors detached, anything else as a numpy array that NumPy computes with.
+
+    Arrays in another byte order, or of more than 64 bits, are converted.
+    """
+    kind = type(values).__name__
     if is_tensor(values):
         values = values.detach()
         real = not values.is_complex() and not values.is_sparse
     else:
-        values = np.asarray(values)
+        if np.ma.is_masked(values):
+            raise InvalidInputError(f"{name} holds masked values; fill them, or leave their rows out.")
+        try:
+            values = np.asarray(values)
+        except (TypeError, ValueError):  # rows of different lengths
+            values = np.asarray(None)
         real = values.dtype.kind in "fiub"
+        if real and not (values.dtype.isnative and values.dtype.itemsize <= 8):
+            values = values.astype(np.float64 if values.dtype.itemsize > 8 else values.dtype.newbyteorder("="))
     if not real or values.ndim != 2 or 0 in values.shape:
         raise InvalidInputError(
-            f"{name} is a {type(values).__name__} of shape {tuple(values.shape)} and type {values.dtype}; "
+            f"{name} is a {kind} of shape {tuple(values.shape)} and type {values.dtype}; "
             f"give a dense matrix of real numbers, (rows, embedding_dim), with at least one row."
         )
     return values
@@ -78,6 +90,8 @@ def as_popularity(popularity: Any, n_items: int) -> Matrix:
     if (values < 0).any():
         first = int(np.argmax(values < 0))
         raise InvalidInputError(f"popularity is {values[first]} at item {first}; counts cannot be negative.")
+    if (values > _MOST).any():
+        raise InvalidInputError(f"popularity is {values.max():g} at item {values.argmax()}, which counts nothing real.")
     if not values.any():
         raise InvalidInputError("popularity is 0 for every item; give the interactions per item of the training data.")
     return values.astype(np.float64)

@@ -44,7 +44,14 @@ class Vectors(NamedTuple):
 
 @runtime_checkable
 class Recommender(Protocol):
-    """Anything that maps a batch to :class:`Vectors`; every model of headtail, and a two-line adapter of yours."""
+    """Anything that maps a batch to :class:`Vectors`: every model of headtail, and an adapter of yours.
+
+    A batch holds codes of users, as an int64 tensor; where the adapter has an attribute ``max_length``, sequences of
+    items. To recommend, a function of one line will do; to be trained by :func:`headtail.fit` it is a
+    ``torch.nn.Module``::
+
+        lambda users: Vectors(theirs.user_factors[users], theirs.item_factors)
+    """
 
     def __call__(self, x: Any, /) -> Vectors:
         """Return the queries of the batch ``x`` and the vectors of all items."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -241,3 +242,46 @@ class TestBadInput:
             replace(small, items=np.array([0, 1, 2, 3]))
         with pytest.raises(InvalidInputError, match="users holds codes from -1 to 1"):
             replace(small, users=np.array([0, 1, 0, -1]))
+
+
+def test_frames_and_matrices_are_taken_as_interactions():
+    frame = pl.DataFrame({"user_id": ["b", "a"], "item_id": [5, 7]})
+    made = Interactions.of(frame)
+    assert Interactions.of(made) is made
+    assert made.to_polars().sort("user_id").rows() == [("a", 7), ("b", 5)]
+    twice = sp.coo_array(([1.0, 2.0, 0.0, 1.0], ([0, 0, 1, 1], [2, 2, 0, 1])), shape=(3, 4))
+    found = Interactions.of(twice)
+    assert (found.n_users, found.n_items) == (3, 4)
+    assert found.to_polars().rows() == [(0, 2, 3.0), (1, 1, 1.0)]
+    assert Interactions.of(found.matrix).ratings is None
+
+
+def test_interactions_are_coded_like_others():
+    train = Interactions.of(pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": [5, 6, 7]}))
+    later = Interactions.of(pl.DataFrame({"user_id": ["c", "a"], "item_id": [5, 7]}), like=train)
+    assert later.user_ids is train.user_ids and later.item_ids is train.item_ids
+    assert later.users.tolist() == [2, 0] and later.items.tolist() == [0, 2]
+    matrix = Interactions.of(sp.csr_array([[0, 1, 0], [0, 0, 0], [0, 0, 1]]), like=train)
+    assert matrix.to_polars().rows() == [("a", 6), ("c", 7)]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (pl.DataFrame({"user_id": ["a", "x"], "item_id": [5, 6]}), "later holds 1 users that train does not have.*'x'"),
+        (pl.DataFrame({"user_id": ["a", "b"], "item_id": [8, 9]}), "later holds 2 items that train does not have.* 8"),
+        (pl.DataFrame({"user_id": [1], "item_id": [5]}), "later users: ids are Int64 here and String"),
+        (
+            sp.csr_array([[1.0, 0.0]]),
+            r"a sparse matrix of shape \(1, 2\).*give real numbers of shape \(3, 3\)",
+        ),
+        (sp.csr_array(np.diag([1.0, -1.0, 1.0])), "later holds -1; a value of a matrix counts interactions"),
+        (sp.csr_array(np.diag([1.0, np.nan, 1.0])), "later holds 1 values that are not finite"),
+        (np.eye(3), "later is a ndarray, not a frame"),
+        (None, "later is a NoneType, not a frame"),
+    ],
+)
+def test_what_cannot_be_interactions_is_refused(data, message):
+    train = Interactions.of(pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": [5, 6, 7]}))
+    with pytest.raises(InvalidInputError, match=message):
+        Interactions.of(data, like=train, what="later")

@@ -28,7 +28,7 @@ def test_the_latest_stands_at_the_right_end(name):
 
 
 def test_a_longer_history_keeps_its_latest_and_users_are_in_the_order_asked():
-    assert interactions(ROWS).sequences([2, 0, 2], max_length=2).tolist() == [[-1, 1], [3, 5], [-1, 1]]
+    assert interactions(ROWS).sequences(codes=[2, 0, 2], max_length=2).tolist() == [[-1, 1], [3, 5], [-1, 1]]
 
 
 @given(
@@ -60,9 +60,26 @@ def test_no_interactions_give_filling_alone():
     assert none.sequences(max_length=2).tolist() == [[-1, -1]] * 3
 
 
-@pytest.mark.parametrize("users", [[3], [-1], [0, 7]])
-def test_codes_that_are_none_are_refused(users):
-    with pytest.raises(InvalidInputError, match=r"users holds .*, which is not a code; there are 3 users.*user_codes"):
+def test_users_are_named_by_their_ids():
+    assert interactions(ROWS).sequences([12, 10], max_length=2).tolist() == [[-1, 1], [3, 5]]
+
+
+@pytest.mark.parametrize("codes", [[3], [-1], [0, 7]])
+def test_codes_that_are_none_are_refused(codes):
+    with pytest.raises(InvalidInputError, match=r"codes holds .*; there are 3 users, so give 0 to 2, or ids as users="):
+        interactions(ROWS).sequences(codes=codes)
+
+
+@pytest.mark.parametrize(
+    ("users", "message"),
+    [
+        (5, "users=5 is not a sequence of user ids"),
+        ("a", "ids are String here and Int64"),
+        ([0], "1 of 1 users are not among"),
+    ],
+)
+def test_users_that_are_none_are_refused(users, message):
+    with pytest.raises(InvalidInputError, match=message):
         interactions(ROWS).sequences(users)
 
 

@@ -101,7 +101,7 @@ def test_a_mild_penalty_lowers_the_spectral_norm_and_keeps_the_answer(trained, t
 @pytest.mark.parametrize("name", MODELS)
 def test_shapes_and_gradients(train, name):
     model = BUILD[name](train)
-    queries, items = model(next(inputs(model, train, [0, 3, 3])))
+    queries, items = model(next(inputs(model, train, codes=[0, 3, 3])))
     assert queries.shape == (3, model.embedding_dim)
     assert items.shape == (N, model.embedding_dim)
     torch.testing.assert_close(queries[1], queries[2])

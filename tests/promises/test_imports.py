@@ -27,6 +27,12 @@ def loaded_after(code):
             HEAVY,
         ),
         ("import numpy as np, headtail as ht\nht.spectrum(np.eye(3), np.eye(3))", HEAVY),
+        (
+            "import numpy as np, polars as pl, headtail as ht\n"
+            "train = pl.DataFrame({'user_id': [1, 1, 2], 'item_id': [1, 2, 1]})\n"
+            "ht.recommend((np.eye(2), np.eye(2)), train, k=1)",
+            HEAVY,
+        ),
         ("import headtail as ht\nht.split_ratio(ht.datasets.movietweetings(), rng=0)", HEAVY),
     ],
 )

@@ -197,6 +197,6 @@ def test_states_are_the_queries_of_every_place():
     assert len(found) == np.minimum(train.activity, 4).sum()
     ends = np.cumsum(np.minimum(train.activity[users], 4)) - 1
     with torch.no_grad():
-        last = model.eval()(torch.from_numpy(train.sequences(users, 4).astype(np.int64))).queries
+        last = model.eval()(torch.from_numpy(train.sequences(codes=users, max_length=4).astype(np.int64))).queries
     torch.testing.assert_close(found[ends], last)
     assert len(states(MF(40, 20, 4, rng=0), train)) == len(users)

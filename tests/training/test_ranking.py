@@ -10,6 +10,7 @@ from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.models import MF
 from headtail.training import ranking, recommend, vectors
+from headtail.training.device import placed
 from headtail.typing import Vectors
 
 
@@ -32,15 +33,17 @@ def naive(scores, seen, k):
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_users=st.integers(1, 8),
-    n_items=st.integers(1, 12),
+    n_items=st.integers(1, 40),
     density=st.floats(0, 1),
     levels=st.integers(1, 4),
     exclude_seen=st.booleans(),
-    blocks=st.tuples(st.integers(1, 4), st.integers(1, 5)),
+    blocks=st.tuples(st.integers(1, 4), st.integers(1, 40)),
+    group=st.integers(1, 3),
+    on_device=st.booleans(),
     data=st.data(),
 )
 def test_equals_a_full_sort_with_ties_over_any_blocks(
-    seed, n_users, n_items, density, levels, exclude_seen, blocks, data
+    seed, n_users, n_items, density, levels, exclude_seen, blocks, group, on_device, data
 ):
     """Whole numbers of few levels are exact in floating point and tie often."""
     k = data.draw(st.integers(1, n_items))
@@ -49,6 +52,11 @@ def test_equals_a_full_sort_with_ties_over_any_blocks(
     queries, items = rng.integers(0, levels, (n_users, 2)), rng.integers(0, levels, (n_items, 2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "_ITEMS", blocks[1])
+        patch.setattr(ranking, "_CUDA_ITEMS", blocks[1])
+        patch.setattr(ranking, "_GROUP", group)
+        if on_device:  # the way of GPUs, taken on the CPU
+            patch.setattr(ranking, "to_numpy", torch.as_tensor)
+            patch.setattr(ranking, "_of_one_type", lambda *factors: placed(*factors, None))
         lists = recommend(
             (queries.astype(np.float32), items.astype(np.float32)),
             train,
@@ -115,10 +123,25 @@ def test_vectors_in_blocks():
     model = MF(6, 11, 4, rng=0)
     whole, parts = vectors(model), vectors(model, batch_size=4)
     assert torch.equal(whole.queries, parts.queries)
-    assert torch.equal(vectors(model, np.array([3, 1])).queries, whole.queries[[3, 1]])
+    assert torch.equal(vectors(model, codes=[3, 1, 3]).queries, whole.queries[[3, 1, 3]])
+    assert torch.equal(vectors(model, ["u3", "u1"], interactions=world()[0]).queries, whole.queries[[3, 1]])
     assert not whole.queries.requires_grad
-    with pytest.raises(InvalidInputError, match="users is empty"):
-        vectors(model, np.array([], dtype=int))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"codes": np.array([], dtype=int)}, r"codes has shape \(0,\)"),
+        ({"codes": np.ones(6, dtype=bool)}, "type bool; give at least one whole number"),
+        ({"codes": [0, 6]}, "codes holds 6; there are 6 users, so give 0 to 5"),
+        ({"users": ["u0"]}, "MF does not know the ids of users; give interactions="),
+        ({"users": ["u0"], "codes": [0], "interactions": world()[0]}, "users and codes are both given"),
+        ({"users": [0], "interactions": world()[0]}, "users: ids are Int64 here and String in the interactions"),
+    ],
+)
+def test_users_are_ids_and_codes_are_codes(arguments, message):
+    with pytest.raises(InvalidInputError, match=message):
+        vectors(MF(6, 11, 4, rng=0), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +155,9 @@ def test_vectors_in_blocks():
         ),
         ({"users": ["u1", "u1"]}, "names a user more than once"),
         ({"users": []}, "give at least one user id"),
+        ({"users": 5}, "users=5 is not a sequence of user ids"),
+        ({"codes": [1, 1]}, "codes names a user more than once"),
+        ({"codes": [-1]}, "codes holds -1"),
         ({"batch_size": -1}, "batch_size=-1 is out of range"),
     ],
 )
@@ -145,7 +171,7 @@ def test_bad_arguments_are_refused(change, message):
     ("queries", "items", "message"),
     [
         (np.ones((5, 2)), np.ones((11, 2)), r"queries have shape \(5, 2\) .* 6 users and 11 items"),
-        (np.ones((6, 2)), np.ones((11, 3)), "queries have dimension 2 and items 3"),
+        (np.ones((6, 2)), np.ones((11, 3)), r"queries has shape \(6, 2\) and items \(11, 3\)"),
         (np.full((6, 2), np.nan), np.ones((11, 2)), "NaN, infinite or too large"),
         (np.ones((6, 2)), np.full((11, 2), np.inf), "NaN, infinite or too large"),
         (np.full((6, 2), 1e30, np.float32), np.full((11, 2), 1e30, np.float32), "too large to score"),
@@ -170,3 +196,113 @@ def test_cuda_gives_the_same_lists():
     factors = queries[:50].astype(np.float32), items.astype(np.float32)
     ours, theirs = (recommend(factors, train, k=20, device=device) for device in ("cpu", "cuda"))
     np.testing.assert_array_equal(ours.items, theirs.items)
+
+
+PLAIN = np.random.default_rng(1).integers(-3, 4, (6, 4)).astype(float), np.arange(44.0).reshape(11, 4) % 7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m[:, ::-1].copy()[:, ::-1],
+        lambda m: np.repeat(m, 2, axis=0)[::2],
+        np.asfortranarray,
+        lambda m: m.astype(">f8"),
+        lambda m: m.astype(">f4"),
+        lambda m: m.astype("<i2"),
+        lambda m: m.astype(np.float16),
+        lambda m: m.astype(np.longdouble),
+        lambda m: m.tolist(),
+        lambda m: torch.tensor(m).bfloat16(),
+        lambda m: torch.tensor(m).half(),
+        lambda m: torch.tensor(m, requires_grad=True),
+        lambda m: torch.tensor(m).T.contiguous().T,
+    ],
+)
+def test_factors_of_any_layout_and_type_give_the_same_lists(change):
+    train, _ = world()
+    expected = recommend(PLAIN, train, k=4).items
+    changed = tuple(change(m) for m in PLAIN)
+    np.testing.assert_array_equal(recommend(changed, train, k=4).items, expected)
+    np.testing.assert_array_equal(recommend(changed, train, k=4, device=torch.device("cpu")).items, expected)
+    np.testing.assert_array_equal(recommend((changed[0], PLAIN[1]), train, k=4).items, expected)
+
+
+@pytest.mark.parametrize(
+    "queries", [None, "abc", PLAIN[0].astype(str), PLAIN[0].astype(object), PLAIN[0] + 1j, [[1.0], [1.0, 2.0]], 5.0]
+)
+def test_what_is_no_matrix_of_numbers_is_named(queries):
+    train, _ = world()
+    with pytest.raises(InvalidInputError, match=r"queries is a .*; give a dense matrix of real numbers"):
+        recommend((queries, PLAIN[1]), train)
+
+
+@pytest.mark.parametrize("model", [None, 5, PLAIN[0], (PLAIN[0],)])
+def test_what_is_no_model_and_no_pair_is_refused(model):
+    with pytest.raises(InvalidInputError, match="give a model, a function from users to Vectors, or two factors"):
+        recommend(model, world()[0])
+
+
+def test_masked_factors_are_refused():
+    masked = np.ma.masked_array(PLAIN[0], mask=PLAIN[0] == 3)
+    with pytest.raises(InvalidInputError, match="queries holds masked values"):
+        recommend((masked, PLAIN[1]), world()[0])
+
+
+class Wrapped(torch.nn.Module):
+    """Two factors as a stranger's model: no attributes of ours."""
+
+    def __init__(self, queries, items):
+        super().__init__()
+        self.of_users, self.of_items = (torch.nn.Embedding.from_pretrained(torch.tensor(m)) for m in (queries, items))
+
+    def forward(self, users):
+        return Vectors(self.of_users(users), self.of_items.weight)
+
+
+ADAPTERS = {
+    "function of arrays": lambda users: Vectors(PLAIN[0][users], PLAIN[1]),
+    "function of tensors": lambda users: (torch.tensor(PLAIN[0])[users], torch.tensor(PLAIN[1])),
+    "reversed arrays": lambda users: (PLAIN[0][:, ::-1][users], PLAIN[1][:, ::-1]),
+    "module": Wrapped(*PLAIN),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_is_a_model(name):
+    adapter = ADAPTERS[name]
+    train, _ = world()
+    lists = recommend(adapter, train, users=["u4", "u0"], k=3)
+    np.testing.assert_array_equal(lists.items, recommend(PLAIN, train, k=3).items[[4, 0]])
+    queries, items = vectors(adapter, interactions=train, batch_size=4)
+    assert np.array_equal(queries @ items.T, PLAIN[0] @ PLAIN[1].T)
+    with pytest.raises(InvalidInputError, match=r"does not say of how many users it is \(n_users\); give inter"):
+        vectors(adapter)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "message"),
+    [
+        (lambda users: PLAIN[0], "returned a ndarray; return Vectors"),
+        (lambda users: None, "returned a NoneType; return Vectors"),
+        (lambda users: (PLAIN[0], PLAIN[1]), r"returned queries of shape \(6, 4\) for 2 users"),
+        (lambda users: (PLAIN[0][users], PLAIN[1][:5]), r"items \(5, 4\); give one row for each of the 2 users and 11"),
+        (lambda users: (["a", "b"], PLAIN[1]), "queries is a list"),
+    ],
+)
+def test_an_adapter_that_returns_something_else_is_refused(adapter, message):
+    with pytest.raises(InvalidInputError, match=message):
+        recommend(adapter, world()[0], codes=[0, 1])
+
+
+def test_frames_and_matrices_are_interactions():
+    train, _ = world()
+    expected = recommend(PLAIN, train, k=3)
+    as_matrix = recommend(PLAIN, train.matrix, k=3)
+    np.testing.assert_array_equal(as_matrix.items, expected.items)
+    assert as_matrix.item_ids.tolist() == list(range(11))
+    full = Interactions(train.user_ids, train.item_ids, *(c.astype(np.int32) for c in np.nonzero(np.eye(6, 11) + 1)))
+    from_frame = recommend(PLAIN, full.to_polars(), k=3, exclude_seen=False)
+    assert from_frame.to_polars().equals(recommend(PLAIN, full, k=3, exclude_seen=False).to_polars())
+    with pytest.raises(InvalidInputError, match="not a frame"):
+        recommend(PLAIN, None)

@@ -68,7 +68,7 @@ def test_the_loss_is_the_mean_over_all_interactions():
     m = SASRec(N_ITEMS, N_ITEMS, 8, dropout=0, rng=0)
     losses = []
     for user in range(N_USERS):
-        history = [i for i in train.sequences([user], N_ITEMS)[0].tolist() if i >= 0]
+        history = [i for i in train.sequences(codes=[user], max_length=N_ITEMS)[0].tolist() if i >= 0]
         # A state's position is counted from the end of its window, so the whole history goes in at once.
         before = torch.tensor([[-1, *history[:-1]]])
         states, items = m.states(before)
@@ -157,11 +157,11 @@ def test_a_run_that_was_stopped_resumes_to_the_same_bits(tmp_path, objective, ep
 def test_inputs_are_codes_or_histories_in_the_order_asked():
     train = SPLIT.train
     users = np.array([3, 0, 7])
-    codes = list(inputs(MF(N_USERS, N_ITEMS, 2), train, users, batch_size=2))
+    codes = list(inputs(MF(N_USERS, N_ITEMS, 2), train, codes=users, batch_size=2))
     assert [batch.tolist() for batch in codes] == [[3, 0], [7]]
-    batches = list(inputs(model(), train, users, batch_size=2))
+    batches = list(inputs(model(), train, codes=users, batch_size=2))
     whole = np.concatenate([np.pad(b, ((0, 0), (LENGTH - b.shape[1], 0)), constant_values=-1) for b in batches])
-    np.testing.assert_array_equal(whole, train.sequences(users, LENGTH))
+    np.testing.assert_array_equal(whole, train.sequences(codes=users, max_length=LENGTH))
     assert all((batch[:, 0] >= 0).any() for batch in batches)  # cut to the longest
     assert sum(len(batch) for batch in inputs(model(), train)) == N_USERS
 
@@ -240,7 +240,7 @@ def test_vectors_of_a_sequential_model_need_histories():
     with pytest.raises(InvalidInputError, match="SASRec is sequential, so it needs histories; give interactions="):
         vectors(model())
     with pytest.raises(InvalidInputError, match="users is empty"):
-        list(inputs(model(), SPLIT.train, []))
+        list(inputs(model(), SPLIT.train, codes=[]))
 
 
 def test_a_model_of_another_catalogue_is_refused():

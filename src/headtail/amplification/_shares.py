@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from headtail.data import Interactions, PopularityGroups
 from headtail.metrics import Profiles
@@ -13,7 +12,7 @@ from headtail.typing import Codes, Floats, Vectors
 
 def factors_of(made: Any, train: Interactions) -> Vectors:
     """Return the factors of a model, or those given."""
-    if isinstance(made, nn.Module):
+    if callable(made):
         return vectors(made, interactions=train)
     return Vectors(*made)
 

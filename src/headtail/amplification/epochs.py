@@ -80,7 +80,7 @@ class SpectrumRecorder:
         self.groups = groups(train.popularity)
         active = np.flatnonzero(train.activity)
         chosen = generator(rng).choice(active, min(integer("sample", sample, low=1), len(active)), replace=False)
-        self._users = train.user_ids[np.sort(chosen)]
+        self._codes = np.sort(chosen)
         self._own = float(own_shares(train, self.groups)[chosen, 0].mean())
 
     def __call__(self, model: nn.Module, row: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ class SpectrumRecorder:
             return
         made = factors_of(model, self.train)
         found = spectrum(*made, popularity=self.train.popularity)
-        lists = recommend(made, self.train, users=self._users, k=self.k)
+        lists = recommend(made, self.train, codes=self._codes, k=self.k)
         row["spectrum"] = {
             "sigma": found.sigma[: self.n_sigma].tolist(),
             "energy": float(found.energy[0]),

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from headtail import _frames
+from headtail import _checks, _frames
 from headtail._checks import choice, finite, integer, number, shown
 from headtail._threads import both
 from headtail.exceptions import InvalidInputError
@@ -147,6 +147,87 @@ class Interactions:
         return result if titles is None else result.with_titles(titles)
 
     @classmethod
+    def of(cls, data: Any, *, like: "Interactions | None" = None, what: str = "interactions") -> "Interactions":
+        """Return what any function here takes as interactions: themselves, or those of a frame or a sparse matrix.
+
+        Parameters
+        ----------
+        data : Interactions, frame of any engine, or SciPy sparse matrix
+            A frame as :meth:`from_frame` reads it. The row and column numbers of a matrix are the ids; stored zeros are
+            no interactions, and values other than 1 are ratings.
+        like : Interactions, optional
+            Take the users and items of these, so that a code means the same in both; a matrix must have their shape.
+        what : str, default "interactions"
+            What to call the data in messages.
+
+        Raises
+        ------
+        InvalidInputError, MissingColumnError
+            If the data cannot be interactions, or hold a user or an item that `like` does not have.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> Interactions.of(sp.csr_array([[1, 0], [5, 2]])).to_polars().rows()
+        [(0, 0, 1.0), (1, 0, 5.0), (1, 1, 2.0)]
+        """
+        if sp.issparse(data):
+            found = cls._from_matrix(data, like, what)
+        else:
+            found = data if isinstance(data, Interactions) else cls.from_frame(data, what=what)
+        return found if like is None else found._coded_like(like, what)
+
+    @classmethod
+    def _from_matrix(cls, data: Any, like: "Interactions | None", what: str) -> "Interactions":
+        matrix = sp.coo_array(sp.csr_array(data))  # adds up what stands in one place
+        values = np.asarray(matrix.data)
+        if values.dtype.kind not in "fiub" or (like is not None and matrix.shape != (like.n_users, like.n_items)):
+            wanted = "(users, items)" if like is None else f"({like.n_users}, {like.n_items})"
+            raise InvalidInputError(
+                f"{what} is a sparse matrix of shape {matrix.shape} and type {values.dtype}; give real numbers of "
+                f"shape {wanted}."
+            )
+        values = values.astype(np.float64)
+        finite(what, values)
+        if (values < 0).any():
+            raise InvalidInputError(f"{what} holds {values.min():g}; a value of a matrix counts interactions.")
+        kept = values > 0
+        return cls(
+            user_ids=np.arange(matrix.shape[0]) if like is None else like.user_ids,
+            item_ids=np.arange(matrix.shape[1]) if like is None else like.item_ids,
+            users=matrix.row[kept].astype(np.int32),
+            items=matrix.col[kept].astype(np.int32),
+            ratings=None if (values[kept] == 1).all() else values[kept],
+        )
+
+    def _coded_like(self, other: "Interactions", what: str) -> "Interactions":
+        """Return the same interactions with the ids, and so the codes, of others."""
+        codes = []
+        for name, own, ids in (("users", self.user_ids, other.user_ids), ("items", self.item_ids, other.item_ids)):
+            given = getattr(self, name)
+            if own is ids or np.array_equal(own, ids):
+                codes.append(given)
+                continue
+            known = _frames.lookup(own, ids, f"{what} {name}")
+            met = np.flatnonzero(np.bincount(given, minlength=len(own)))
+            unknown = met[known[met] < 0]
+            if len(unknown):
+                raise InvalidInputError(
+                    f"{what} holds {len(unknown)} {name} that train does not have; the first is "
+                    f"{shown(own[unknown[:1]])}. Leave their interactions out, or take both from one split."
+                )
+            codes.append(known[given])
+        titles = other.item_titles
+        return replace(
+            self,
+            user_ids=other.user_ids,
+            item_ids=other.item_ids,
+            users=codes[0],
+            items=codes[1],
+            item_titles=titles,
+        )
+
+    @classmethod
     def _from_table(cls, table: "pl.DataFrame") -> Self:
         (user_ids, users), (item_ids, items) = both(
             lambda: _frames.encode(table["user_id"]), lambda: _frames.encode(table["item_id"])
@@ -261,7 +342,9 @@ class Interactions:
         result[(np.cumsum(self.activity) - self.activity)[self.users] + ranks] = self.items
         return result
 
-    def sequences(self, users: Array | None = None, max_length: int = 50) -> Codes:
+    def sequences(
+        self, users: Iterable[Any] | None = None, max_length: int = 50, *, codes: Array | None = None
+    ) -> Codes:
         """Return users' histories as sequences of items, oldest first; what a sequential model takes.
 
         Time is `order` where known, else `timestamps`; interactions of one time are in the order of the rows. A longer
@@ -269,10 +352,12 @@ class Interactions:
 
         Parameters
         ----------
-        users : int array of shape (U,), optional
-            Codes of users; all without it.
+        users : sequence of user ids, optional
+            Whose; all users without it.
         max_length : int, default 50
             Length L of the sequences, at least 1.
+        codes : int array of shape (U,), optional
+            Codes of the users, instead of their ids; one may stand there several times.
 
         Returns
         -------
@@ -282,7 +367,7 @@ class Interactions:
         Raises
         ------
         InvalidInputError
-            If no time is known, `max_length` is not at least 1, or a code is not that of a user.
+            If no time is known, `max_length` is not at least 1, or a user is not known.
 
         Examples
         --------
@@ -293,30 +378,33 @@ class Interactions:
                [-1, -1, -1,  0]], dtype=int32)
         """
         integer("max_length", max_length, low=1)
-        codes = np.arange(self.n_users) if users is None else np.asarray(users, dtype=np.int64)
-        wrong = codes[(codes < 0) | (codes >= self.n_users)]
-        if len(wrong):
-            raise InvalidInputError(
-                f"users holds {wrong[0]}, which is not a code; there are {self.n_users} users, so give 0 to "
-                f"{self.n_users - 1}, or the codes of ids by user_codes(ids)."
-            )
+        codes = self.user_codes(users, codes=codes)
         items, ends = self.histories, np.cumsum(self.activity)[codes]
         from_end = np.arange(max_length, 0, -1)
         places = np.maximum(ends[:, None] - from_end, 0)  # (U, L)
         known = from_end <= self.activity[codes][:, None]
         return np.where(known, items[places] if len(items) else np.int32(-1), np.int32(-1))
 
-    def user_codes(self, user_ids: Iterable[Any] | None = None) -> Codes:
+    def user_codes(self, user_ids: Iterable[Any] | None = None, *, codes: Array | None = None) -> Codes:
         """Return the codes of some users, in their order; of all users without `user_ids`.
+
+        `codes` that are known already are checked and returned instead; they may repeat.
 
         Raises
         ------
         InvalidInputError
-            If a user is unknown or named twice, or none is named.
+            If a user is unknown or named twice, none is named, or both ids and codes are given.
         """
+        if codes is not None:
+            if user_ids is not None:
+                raise InvalidInputError("users and codes are both given; name the users by one of them.")
+            return _checks.user_codes(codes, self.n_users)
         if user_ids is None:
             return np.arange(self.n_users, dtype=np.int32)
-        ids = np.asarray(user_ids if isinstance(user_ids, np.ndarray) else list(user_ids))
+        try:
+            ids = np.asarray(user_ids if isinstance(user_ids, np.ndarray) else list(user_ids))
+        except (TypeError, ValueError):
+            raise InvalidInputError(f"users={user_ids!r} is not a sequence of user ids.") from None
         if ids.ndim != 1 or not len(ids):
             raise InvalidInputError(f"users has shape {ids.shape}; give at least one user id, or None for all.")
         ids = ids if np.issubdtype(ids.dtype, np.integer) else np.array(ids.tolist(), dtype=object)

@@ -17,7 +17,7 @@ from headtail._progress import progress_bar
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.training import inputs, vectors
-from headtail.training.ranking import device_of
+from headtail.training.encoding import device_of
 from headtail.typing import Array
 
 Position: TypeAlias = Literal["last", "all"] | Callable[[Tensor, Any], Tensor]
@@ -115,13 +115,13 @@ def states(model: nn.Module, interactions: Interactions, *, batch_size: int = 25
     """
     users = np.flatnonzero(interactions.activity)
     if not hasattr(model, "max_length"):
-        return torch.as_tensor(vectors(model, users).queries)
+        return torch.as_tensor(vectors(model, codes=users).queries)
     vectors_at: Any = model.states
     device, was_training = device_of(model, None), model.training
     model.eval()
     try:
         found = []
-        for batch in inputs(model, interactions, users, batch_size=batch_size):
+        for batch in inputs(model, interactions, codes=users, batch_size=batch_size):
             known = batch >= 0
             found.append(vectors_at(batch.to(device)).queries[known.to(device)])
     finally:

@@ -377,7 +377,7 @@ def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> F
     items, users = contrast.recommendable()
     queries = torch.zeros(interactions.n_users, items.shape[1])
     queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
-    lists = recommend((queries, items), interactions, users=interactions.user_ids[users], k=min(k, len(items))).items
+    lists = recommend((queries, items), interactions, codes=users, k=min(k, len(items))).items
     levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
     mean: Floats = levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1)
     return mean

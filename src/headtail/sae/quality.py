@@ -257,8 +257,8 @@ def fidelity(
     queries, items = (torch.as_tensor(part).detach() for part in vectors)
     check_vectors("queries", queries, sae.d_in)
     rebuilt = sae(queries.to(sae.bias.device, torch.float32)).to(queries.device)
-    users = train.user_ids[np.flatnonzero(test.activity)]
-    lists = [recommend((q, items), train, users=users, k=k) for q in (queries.float(), rebuilt)]
+    users = np.flatnonzero(test.activity)
+    lists = [recommend((q, items), train, codes=users, k=k) for q in (queries.float(), rebuilt)]
     audits = [audit(each, train, test, k=k, metrics={"ndcg": ndcg}, n_bootstrap=0) for each in lists]
     before, after = (found.user_values[f"ndcg@{k}"] for found in audits)
     if not before.mean() > 0:

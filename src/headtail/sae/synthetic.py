@@ -13,7 +13,7 @@ from headtail._checks import choice, generator, integer, number
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.sae.hooks import activations, submodule
-from headtail.training.ranking import device_of, inputs
+from headtail.training.encoding import device_of, inputs
 from headtail.typing import RNG, Codes, Vectors
 
 SetRule = Literal["rank", "mass"]
@@ -130,7 +130,7 @@ def contrast(
         return found
 
     def real(codes: Codes) -> Iterator[Tensor]:
-        return inputs(model, interactions, codes, batch_size=batch_size)
+        return inputs(model, interactions, codes=codes, batch_size=batch_size)
 
     max_length: Any = getattr(model, "max_length", None)
     if max_length is None:

@@ -1,8 +1,5 @@
 """Training of embedding models, and what a trained one recommends."""
 
-from headtail.training.checkpoints import load_model, save_model
-from headtail.training.history import History
-from headtail.training.loop import fit
-from headtail.training.ranking import inputs, recommend, vectors
+import lazy_loader as _lazy
 
-__all__ = ["History", "fit", "inputs", "load_model", "recommend", "save_model", "vectors"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)  # recommending from factors needs no PyTorch

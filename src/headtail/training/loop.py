@@ -28,8 +28,8 @@ from headtail.models.lookup import rows_of
 from headtail.penalties import Penalty
 from headtail.training import checkpoints
 from headtail.training.batches import Batches, Pairs, Windows
+from headtail.training.encoding import check_sizes, device_of
 from headtail.training.history import History
-from headtail.training.ranking import check_sizes, device_of
 from headtail.training.scores import catalogue_loss, pair_scores
 from headtail.training.validation import Validation
 from headtail.typing import RNG, Array

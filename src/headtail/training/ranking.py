@@ -1,165 +1,37 @@
-"""Vectors of a trained model, and the exact best items of every user."""
+"""The exact best items of every user. Nothing here imports torch, unless a model or a GPU is to be used."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from headtail._checks import integer
+from headtail._factors import as_pair, is_tensor, to_numpy
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, ArrayLike2D, Codes, Vectors
+from headtail.typing import Array, ArrayLike2D, Codes, Floats, Recommender, Vectors
+
+if TYPE_CHECKING:
+    import torch
 
 _USERS, _ITEMS = 512, 1 << 14  # scores of one block on a CPU: at most 32 MiB as float32
 _CUDA_USERS, _CUDA_ITEMS = 4096, 1 << 16  # 1 GiB
+_GROUP = 16  # items that share a maximum in the search for the k best
 
-
-def device_of(model: nn.Module, device: str | torch.device | None) -> torch.device:
-    """Return the device given, or the one on which the model's parameters lie."""
-    if device is not None:
-        return torch.device(device)
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
-
-
-def check_sizes(model: nn.Module, interactions: Interactions, what: str, cure: str) -> None:
-    """Raise unless a model has as many items and, if it knows users by their codes, users as the interactions."""
-    for name in ("n_items",) if hasattr(model, "max_length") else ("n_users", "n_items"):
-        own, given = getattr(model, name, None), getattr(interactions, name)
-        if own != given:
-            raise InvalidInputError(f"the model has {name}={own} and {what} {given}; {cure}.")
-
-
-def inputs(
-    model: nn.Module, interactions: Interactions, users: Array | None = None, *, batch_size: int = 2048
-) -> Iterator[Tensor]:
-    """Yield what a model takes, batch by batch: codes of users, or the histories of a sequential model.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Sequential if it has an attribute ``max_length``.
-    interactions : Interactions
-        The histories: for the test, all that is known then, ``split.known``. With times or an order if `model` is
-        sequential.
-    users : int array of shape (U,), optional
-        Codes of users; all without it.
-    batch_size : int, default 2048
-        Users in a batch.
-
-    Yields
-    ------
-    int64 tensor of shape (B,) or (B, L)
-        Codes of users; or of the items of their histories, the latest at the right end, filled with -1 at the left, L
-        the length of the batch's longest, at most `max_length`. In the order of `users`.
-
-    Raises
-    ------
-    InvalidInputError
-        If no user is given, a code is not that of a user, or a sequential model meets interactions without time.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> from headtail.models import SASRec
-    >>> frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [7, 8, 7], "timestamp": [10, 20, 30]})
-    >>> train = Interactions.from_frame(frame)
-    >>> list(inputs(SASRec(train.n_items, max_length=50, rng=0), train))
-    [tensor([[ 0,  1],
-            [-1,  0]])]
-    """
-    integer("batch_size", batch_size, low=1)
-    codes = _codes(interactions.n_users, users)
-    max_length: Any = getattr(model, "max_length", None)
-    for start in range(0, len(codes), batch_size):
-        part = codes[start : start + batch_size]
-        if max_length is None:
-            yield torch.from_numpy(part)
-        else:
-            longest = int(interactions.activity[part].clip(1, max_length).max())
-            yield torch.from_numpy(interactions.sequences(part, longest).astype(np.int64))
-
-
-def _codes(n_users: Any, users: Any) -> Array:
-    codes: Array = np.arange(n_users) if users is None else np.array(users, dtype=np.int64)
-    if not len(codes):
-        raise InvalidInputError("users is empty; give at least one user, or None for all.")
-    return codes
-
-
-@torch.no_grad()
-def vectors(
-    model: nn.Module,
-    users: Array | None = None,
-    *,
-    interactions: Interactions | None = None,
-    device: str | torch.device | None = None,
-    batch_size: int | None = None,
-) -> Vectors:
-    """Run a model over users in blocks, in evaluation mode and without gradients.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Its ``forward`` takes codes of users or, if it has an attribute ``max_length``, sequences of items, and returns
-        :class:`~headtail.typing.Vectors`.
-    users : int array of shape (U,), optional
-        Codes of users; all without it.
-    interactions : Interactions, optional
-        The histories, which a sequential model needs; see :func:`inputs`.
-    device : str or torch.device, optional
-        Where to run; the model is moved there. Without it, where the model is.
-    batch_size : int, optional
-        Users in a block; without it 65,536, or 1,024 for a sequential model.
-
-    Returns
-    -------
-    Vectors
-        Tensors on `device`: queries (U, d), items (I, d).
-
-    Raises
-    ------
-    InvalidInputError
-        If no user is given, or the model is sequential and the interactions are missing or without time.
-
-    Examples
-    --------
-    >>> from headtail.models import MF
-    >>> queries, items = vectors(MF(n_users=4, n_items=6, embedding_dim=2, rng=0))
-    >>> queries.shape, items.shape
-    (torch.Size([4, 2]), torch.Size([6, 2]))
-    """
-    sequential = hasattr(model, "max_length")
-    size = integer("batch_size", batch_size or (1024 if sequential else 65_536), low=1)
-    if sequential and interactions is None:
-        raise InvalidInputError(
-            f"{type(model).__name__} is sequential, so it needs histories; give interactions=..., such as the training "
-            f"interactions."
-        )
-    device = device_of(model, device)
-    model.to(device)
-    if interactions is not None:
-        batches = inputs(model, interactions, users, batch_size=size)
-    else:
-        batches = iter(torch.from_numpy(_codes(model.n_users, users)).split(size))  # type: ignore[no-untyped-call]
-    was_training = model.training
-    model.eval()
-    try:
-        blocks = [Vectors(*model(batch.to(device))) for batch in batches]
-    finally:
-        model.train(was_training)
-    return Vectors(torch.cat([block.queries for block in blocks]).detach(), blocks[0].items.detach())
+Best = Callable[[Any, Codes], tuple[Array, Array]]
 
 
 def recommend(
-    model: "nn.Module | Vectors | tuple[ArrayLike2D, ArrayLike2D]",
+    model: "Recommender | Vectors | tuple[ArrayLike2D, ArrayLike2D]",
     interactions: Interactions,
     *,
-    users: Any = None,
+    users: Iterable[Any] | None = None,
+    codes: Array | None = None,
     k: int = 10,
     exclude_seen: bool = True,
-    device: str | torch.device | None = None,
+    device: "str | torch.device | None" = None,
     batch_size: int | None = None,
 ) -> Recommendations:
     """Return the k best items of each user, exactly, over the whole catalogue.
@@ -171,14 +43,17 @@ def recommend(
 
     Parameters
     ----------
-    model : torch.nn.Module, Vectors or (Q, V)
-        A model whose ``forward`` takes users or sequences and returns vectors, as in :func:`vectors`, or the two
-        factors as numpy arrays or tensors: queries with one row for each user of `interactions`, items with one row for
-        each item, in the order of the codes.
-    interactions : Interactions
-        What is known: the ids, the items that a user has seen, and the histories of a sequential model.
+    model : torch.nn.Module, function, Vectors or (Q, V)
+        What takes users or sequences and returns vectors, as for :func:`vectors`, or the two factors as numpy arrays or
+        tensors: queries with one row for each user of `interactions`, items with one row for each item, in the order of
+        the codes. Factors on the CPU need no PyTorch.
+    interactions : Interactions, frame or sparse matrix
+        What is known: the ids, the items that a user has seen, and the histories of a sequential model. The codes of a
+        frame are its ids in ascending order, those of a matrix its rows and columns.
     users : sequence of user ids, optional
         Whom to serve; all users without it.
+    codes : int array of shape (U,), optional
+        Whom to serve by their codes, instead of their ids.
     k : int, default 10
         Length of the lists, at most the number of items.
     exclude_seen : bool, default True
@@ -204,87 +79,110 @@ def recommend(
     --------
     >>> import numpy as np, polars as pl
     >>> frame = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"]})
-    >>> train = Interactions.from_frame(frame)
-    >>> recommend((np.eye(2), np.eye(2)), train, k=2).to_polars().rows()
+    >>> recommend((np.eye(2), np.eye(2)), frame, k=2).to_polars().rows()
     [('ann', 'y', 1, 0.0), ('bob', 'x', 1, 0.0)]
     """
+    interactions = Interactions.of(interactions)
     if integer("k", k, low=1) > interactions.n_items:
         raise InvalidInputError(f"k={k} exceeds the catalogue of {interactions.n_items} items; lower k.")
-    codes = interactions.user_codes(users)
-    queries, items = _factors(model, interactions, codes, device)
-    cuda = queries.is_cuda
-    n_rows = integer("batch_size", batch_size or (_CUDA_USERS if cuda else _USERS), low=1)
-    n_columns = _CUDA_ITEMS if cuda else _ITEMS
+    found = interactions.user_codes(users, codes=codes)
+    if len(np.unique(found)) < len(found):
+        raise InvalidInputError("codes names a user more than once; give each user once.")
+    queries, items = _factors(model, interactions, found, device)
+    seen = interactions if exclude_seen else None
+    best: Best
+    if is_tensor(queries):
+        from headtail.training.device import best_on_device
 
-    best_items = np.empty((len(codes), k), dtype=np.int32)
-    best_scores = np.empty((len(codes), k), dtype=np.float64 if queries.dtype == torch.float64 else np.float32)
-    for start in range(0, len(codes), n_rows):
+        best, n_rows = partial(best_on_device, items=items, seen=seen, k=k, n_columns=_CUDA_ITEMS), _CUDA_USERS
+    else:
+        best, n_rows = partial(_best, items=items, seen=seen, k=k, n_columns=_ITEMS), _USERS
+    n_rows = integer("batch_size", batch_size or n_rows, low=1)
+
+    best_items = np.empty((len(found), k), dtype=np.int32)
+    best_scores = np.empty((len(found), k), dtype=np.float64 if str(items.dtype).endswith("float64") else np.float32)
+    for start in range(0, len(found), n_rows):
         part = slice(start, start + n_rows)
-        scores, best = _best(queries[part], items, codes[part], interactions if exclude_seen else None, k, n_columns)
-        absent = scores == -torch.inf
-        best_items[part] = best.masked_fill(absent, -1).cpu().numpy()
-        best_scores[part] = scores.masked_fill(absent, torch.nan).cpu().numpy()
-    return Recommendations(interactions.user_ids, interactions.item_ids, codes, best_items, best_scores)
+        scores, columns = best(queries[part], found[part])
+        absent = scores == -np.inf
+        best_items[part] = np.where(absent, -1, columns)
+        best_scores[part] = np.where(absent, np.nan, scores)
+    return Recommendations(interactions.user_ids, interactions.item_ids, found, best_items, best_scores)
 
 
-def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Tensor, Tensor]:
-    """Return the queries of the users asked for and the vectors of all items, checked."""
-    if isinstance(model, nn.Module):
+def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Any, Any]:
+    """Return the queries of the users asked for and the vectors of all items, checked, as arrays where on the CPU."""
+    expected = (interactions.n_users, interactions.n_items)
+    if callable(model):
+        from headtail.training.encoding import check_sizes, vectors
+
         cure = "recommend with the interactions that the model was trained on"
         check_sizes(model, interactions, "the interactions", cure)
-        queries, items = vectors(model, codes, interactions=interactions, device=device)
+        queries, items = vectors(model, codes=codes, interactions=interactions, device=device)
+        expected = (len(codes), interactions.n_items)
     else:
-        queries, items = (torch.as_tensor(m).detach() for m in model)
-        expected = (interactions.n_users, interactions.n_items)
-        if queries.ndim != 2 or items.ndim != 2 or (len(queries), len(items)) != expected:
+        try:
+            queries, items = model
+        except (TypeError, ValueError):
             raise InvalidInputError(
-                f"queries have shape {tuple(queries.shape)} and items {tuple(items.shape)}; give one row for each "
-                f"of the {expected[0]} users and {expected[1]} items of the interactions."
-            )
-        device = queries.device if device is None else torch.device(device)
-        if len(codes) < len(queries) or (codes[1:] < codes[:-1]).any():
-            queries = queries[torch.from_numpy(codes.astype(np.int64)).to(queries.device)]
-        queries, items = queries.to(device), items.to(device)
-    if queries.shape[1] != items.shape[1]:
+                f"model is a {type(model).__name__}; give a model, a function from users to Vectors, or two factors "
+                f"(queries, items)."
+            ) from None
+    queries, items = as_pair(queries, items)
+    if (len(queries), len(items)) != expected:
         raise InvalidInputError(
-            f"queries have dimension {queries.shape[1]} and items {items.shape[1]}; they must match."
+            f"queries have shape {tuple(queries.shape)} and items {tuple(items.shape)}; give one row for each "
+            f"of the {expected[0]} users and {expected[1]} items of the interactions."
         )
-    both = torch.float64 if queries.dtype == items.dtype == torch.float64 else torch.float32
-    queries, items = queries.to(both), items.to(both)
+    if not callable(model) and (len(codes) < len(queries) or (codes[1:] < codes[:-1]).any()):
+        queries = queries[codes.astype(np.int64)]
+    if any(is_tensor(m) and m.device.type != "cpu" for m in (queries, items)) or str(device or "cpu") != "cpu":
+        from headtail.training.device import placed
+
+        queries, items = placed(queries, items, device)
+    else:
+        queries, items = _of_one_type(to_numpy(queries), to_numpy(items))
     # No score is above the product of the two largest lengths, so that scores need no check of their own.
-    largest = torch.linalg.vector_norm(queries, dim=1).amax() * torch.linalg.vector_norm(items, dim=1).amax()
-    if not torch.isfinite(largest):
+    if not np.isfinite(_longest(queries) * _longest(items)):
         raise InvalidInputError(
             "queries or items hold values that are NaN, infinite or too large to score; check that training converged."
         )
     return queries, items
 
 
-def _best(
-    queries: Tensor, items: Tensor, codes: Codes, seen: Interactions | None, k: int, n_columns: int
-) -> tuple[Tensor, Tensor]:
-    """Return scores and item codes, (B, k) each, of one block of users over all blocks of items."""
-    found: list[tuple[Tensor, Tensor]] = []
-    for start, block in _blocks(items, n_columns):
+def _of_one_type(queries: Array, items: Array) -> tuple[Floats, Floats]:
+    """Return both as float32, or as float64 if neither fits into less."""
+    wide = all(np.result_type(m.dtype, np.float32) == np.float64 for m in (queries, items))
+    of_type = np.float64 if wide else np.float32
+    return queries.astype(of_type, copy=False), items.astype(of_type, copy=False)
+
+
+def _longest(matrix: Any) -> Any:
+    """Return the length of the longest row, infinite where its square overflows."""
+    if is_tensor(matrix):
+        return np.float32(matrix.norm(dim=1).max().item())
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.einsum("ij,ij->i", matrix, matrix).max())
+
+
+def _best(queries: Floats, codes: Codes, *, items: Floats, seen: Interactions | None, k: int, n_columns: int) -> Any:
+    """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items."""
+    found: list[tuple[Array, Array]] = []
+    for start in range(0, len(items), n_columns):
+        block = items[start : start + n_columns]
         scores = queries @ block.T  # (B, columns)
         if seen is not None:
-            rows, columns = _seen(seen, codes, start, start + len(block))
-            scores[torch.from_numpy(rows).to(scores.device), torch.from_numpy(columns).to(scores.device)] = -torch.inf
-        values, columns_ = _top(scores, min(k, len(block)))
-        found.append((values, columns_ + start))
+            scores[seen_places(seen, codes, start, start + len(block))] = -np.inf
+        values, columns = _top(scores, k)
+        found.append((values, columns + start))
         if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
-            values, columns_ = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
-            values, order = values.sort(dim=1, descending=True, stable=True)
-            found = [(values[:, :k], columns_.gather(1, order)[:, :k])]
+            values, columns = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+            order = np.argsort(-values, axis=1, kind="stable")[:, :k]
+            found = [(np.take_along_axis(values, order, axis=1), np.take_along_axis(columns, order, axis=1))]
     return found[0]
 
 
-def _blocks(items: Tensor, n_columns: int) -> Iterator[tuple[int, Tensor]]:
-    for start in range(0, len(items), n_columns):
-        yield start, items[start : start + n_columns]
-
-
-def _seen(interactions: Interactions, codes: Codes, low: int, high: int) -> tuple[Any, Any]:
+def seen_places(interactions: Interactions, codes: Codes, low: int, high: int) -> tuple[Array, Array]:
     """Return the positions of seen items within a block of scores (users `codes`, items from `low` to `high`)."""
     matrix = interactions.matrix
     starts, counts = matrix.indptr[codes], interactions.activity[codes]
@@ -297,13 +195,34 @@ def _seen(interactions: Interactions, codes: Codes, low: int, high: int) -> tupl
     return rows, columns - low
 
 
-def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k highest values of each row and their columns; of equal values the lowest columns, ascending."""
-    values, columns = scores.topk(min(k + 1, scores.shape[1]), dim=1)
-    # topk leaves the order of equal values open. One more value than asked for shows where that matters.
-    tied = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)).any(dim=1).nonzero()[:, 0]
-    values, columns = values[:, :k], columns[:, :k]
-    for rows in torch.split(tied, max(1, len(scores) // 8)):
-        sorted_values, order = scores[rows].sort(dim=1, descending=True, stable=True)
-        values[rows], columns[rows] = sorted_values[:, :k], order[:, :k]
-    return values, columns
+def _top(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the k highest values of each row, descending, and their columns; of equal values the lowest columns first.
+
+    What is lower than the k-th largest maximum of groups of columns is not among the k highest, which leaves few to
+    sort. Rows that hold too many equal values for that are sorted whole. Where a row has fewer values than k above
+    minus infinity, the rest is minus infinity.
+    """
+    n_rows, n = scores.shape
+    best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)
+    size = best.shape[1]
+    least = np.full(n_rows, np.finfo(scores.dtype).min)
+    if k < size:
+        least = np.maximum(least, np.partition(best, size - k, axis=1)[:, size - k])
+    high = scores >= least[:, None]
+    counts = np.count_nonzero(high, axis=1)
+    crowded = np.flatnonzero(counts > 4 * (k + _GROUP))
+    high[crowded] = False
+    counts[crowded] = 0
+
+    rows, columns = np.divmod(np.flatnonzero(high), n)
+    found = scores[rows, columns]
+    order = np.lexsort((-found, rows))  # stable: equal values stay in the order of their columns
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order, at = order[place < k], (rows[place < k], place[place < k])
+    top_values, top_columns = np.full((n_rows, k), -np.inf, dtype=scores.dtype), np.zeros((n_rows, k), dtype=np.int64)
+    top_values[at], top_columns[at] = found[order], columns[order]
+    step = max(1, n_rows // 8)
+    for part in (crowded[start : start + step] for start in range(0, len(crowded), step)):
+        whole = np.argsort(-scores[part], axis=1, kind="stable")[:, :k]
+        top_columns[part], top_values[part] = whole, np.take_along_axis(scores[part], whole, axis=1)
+    return top_values, top_columns

@@ -46,7 +46,7 @@ class Validation:
     def __call__(self, model: nn.Module) -> float:
         """Return the metric, as its mean over users who have held-out items if it has a value for each."""
         train = self.profiles.train
-        lists = recommend(model, train, users=train.user_ids[self.users], k=self.k).items
+        lists = recommend(model, train, codes=self.users, k=self.k).items
         ranks = find_ranks(lists, self.rows, self.wanted)
         top = TopK(lists, self.users, self.profiles, self.starts, self.wanted, ranks)
         return float(np.nanmean(self.metric(top)))

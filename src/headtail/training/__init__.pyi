@@ -1,0 +1,7 @@
+from .checkpoints import load_model, save_model
+from .encoding import inputs, vectors
+from .history import History
+from .loop import fit
+from .ranking import recommend
+
+__all__ = ["History", "fit", "inputs", "load_model", "recommend", "save_model", "vectors"]

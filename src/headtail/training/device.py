@@ -1,0 +1,55 @@
+"""The exact best items of users, on the device where the factors lie."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headtail.data import Interactions
+from headtail.training.encoding import as_tensor
+from headtail.training.ranking import seen_places
+from headtail.typing import Array, Codes
+
+_WIDE = (torch.float64, torch.int64, torch.int32)  # what float32 does not hold exactly
+
+
+def placed(queries: Any, items: Any, device: "str | torch.device | None") -> tuple[Tensor, Tensor]:
+    """Return both factors as tensors of one floating type, on the device given or else on that of the queries."""
+    queries, items = as_tensor("queries", queries), as_tensor("items", items)
+    both = torch.float64 if queries.dtype in _WIDE and items.dtype in _WIDE else torch.float32
+    device = queries.device if device is None else torch.device(device)
+    return queries.to(device, both), items.to(device, both)
+
+
+def best_on_device(
+    queries: Tensor, codes: Codes, *, items: Tensor, seen: Interactions | None, k: int, n_columns: int
+) -> tuple[Array, Array]:
+    """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items."""
+    found: list[tuple[Tensor, Tensor]] = []
+    for i, block in enumerate(items.split(n_columns)):  # type: ignore[no-untyped-call]
+        start = i * n_columns
+        with torch.autocast(queries.device.type, enabled=False):
+            scores = queries @ block.T  # (B, columns)
+        if seen is not None:
+            places = seen_places(seen, codes, start, start + len(block))
+            scores[tuple(torch.from_numpy(place).to(scores.device) for place in places)] = -torch.inf
+        values, columns = _top(scores, min(k, len(block)))
+        found.append((values, columns + start))
+        if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
+            values, columns = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+            values, order = values.sort(dim=1, descending=True, stable=True)
+            found = [(values[:, :k], columns.gather(1, order)[:, :k])]
+    values, columns = found[0]
+    return values.cpu().numpy(), columns.cpu().numpy()
+
+
+def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k highest values of each row and their columns; of equal values the lowest columns, ascending."""
+    values, columns = scores.topk(min(k + 1, scores.shape[1]), dim=1)
+    # topk leaves the order of equal values open. One more value than asked for shows where that matters.
+    tied = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)).any(dim=1).nonzero()[:, 0]
+    values, columns = values[:, :k], columns[:, :k]
+    for rows in torch.split(tied, max(1, len(scores) // 8)):
+        sorted_values, order = scores[rows].sort(dim=1, descending=True, stable=True)
+        values[rows], columns[rows] = sorted_values[:, :k], order[:, :k]
+    return values, columns

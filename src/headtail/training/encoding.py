@@ -1,0 +1,198 @@
+"""Vectors of users and items from a model: its own, or those of any function with the same call."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import integer, user_codes
+from headtail._factors import as_matrix, is_tensor
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Array, Recommender, Vectors
+
+
+def device_of(model: Any, device: str | torch.device | None) -> torch.device:
+    """Return the device given, or the one on which the model's parameters lie."""
+    if device is not None:
+        return torch.device(device)
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    return next((p.device for p in parameters), torch.device("cpu"))
+
+
+def check_sizes(model: Any, interactions: Interactions, what: str, cure: str) -> None:
+    """Raise if a model says of how many items, or by their codes of how many users, it is, and these are others."""
+    for name in ("n_items",) if hasattr(model, "max_length") else ("n_users", "n_items"):
+        own, given = getattr(model, name, None), getattr(interactions, name)
+        if own is not None and own != given:
+            raise InvalidInputError(f"the model has {name}={own} and {what} {given}; {cure}.")
+
+
+def inputs(
+    model: Recommender,
+    interactions: Interactions,
+    users: Iterable[Any] | None = None,
+    *,
+    codes: Array | None = None,
+    batch_size: int = 2048,
+) -> Iterator[Tensor]:
+    """Yield what a model takes, batch by batch: codes of users, or the histories of a sequential model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Sequential if it has an attribute ``max_length``.
+    interactions : Interactions, frame or sparse matrix
+        The histories: for the test, all that is known then, ``split.known``. With times or an order if `model` is
+        sequential.
+    users : sequence of user ids, optional
+        Whose; all users without it.
+    codes : int array of shape (U,), optional
+        Codes of the users, instead of their ids; one may stand there several times.
+    batch_size : int, default 2048
+        Users in a batch.
+
+    Yields
+    ------
+    int64 tensor of shape (B,) or (B, L)
+        Codes of users; or of the items of their histories, the latest at the right end, filled with -1 at the left, L
+        the length of the batch's longest, at most `max_length`. In the order of `users`.
+
+    Raises
+    ------
+    InvalidInputError
+        If no user is given, one is unknown, or a sequential model meets interactions without time.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from headtail.models import SASRec
+    >>> frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [7, 8, 7], "timestamp": [10, 20, 30]})
+    >>> train = Interactions.from_frame(frame)
+    >>> list(inputs(SASRec(train.n_items, max_length=50, rng=0), train))
+    [tensor([[ 0,  1],
+            [-1,  0]])]
+    """
+    integer("batch_size", batch_size, low=1)
+    interactions = Interactions.of(interactions)
+    found = interactions.user_codes(users, codes=codes)
+    max_length: Any = getattr(model, "max_length", None)
+    for start in range(0, len(found), batch_size):
+        part = found[start : start + batch_size]
+        if max_length is None:
+            yield torch.from_numpy(part.astype(np.int64))
+        else:
+            longest = int(interactions.activity[part].clip(1, max_length).max())
+            yield torch.from_numpy(interactions.sequences(codes=part, max_length=longest).astype(np.int64))
+
+
+def vectors(
+    model: Recommender,
+    users: Iterable[Any] | None = None,
+    *,
+    interactions: Interactions | None = None,
+    codes: Array | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int | None = None,
+) -> Vectors:
+    """Run a model over users in blocks, in evaluation mode and without gradients.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or function
+        Called with codes of users or, if it has an attribute ``max_length``, sequences of items, as tensors, it returns
+        :class:`~headtail.typing.Vectors`. A model of another library needs a function of one line::
+
+            lambda users: Vectors(theirs.user_factors[users], theirs.item_factors)
+    users : sequence of user ids, optional
+        Whose queries, by the ids of `interactions`; all users without it.
+    interactions : Interactions, frame or sparse matrix, optional
+        The ids, and the histories, which a sequential model needs; see :func:`inputs`.
+    codes : int array of shape (U,), optional
+        Codes of the users, instead of their ids.
+    device : str or torch.device, optional
+        Where to run; the model is moved there. Without it, where the model is.
+    batch_size : int, optional
+        Users in a block; without it 65,536, or 1,024 for a sequential model.
+
+    Returns
+    -------
+    Vectors
+        Tensors on `device`: queries (U, d), items (I, d).
+
+    Raises
+    ------
+    InvalidInputError
+        If no user is given or one is unknown, the interactions are needed and missing or without time, or the model
+        returns something other than vectors.
+
+    Examples
+    --------
+    >>> from headtail.models import MF
+    >>> queries, items = vectors(MF(n_users=4, n_items=6, embedding_dim=2, rng=0))
+    >>> queries.shape, items.shape
+    (torch.Size([4, 2]), torch.Size([6, 2]))
+    """
+    sequential = hasattr(model, "max_length")
+    size = integer("batch_size", batch_size or (1024 if sequential else 65_536), low=1)
+    if interactions is not None:
+        batches = inputs(model, interactions, users, codes=codes, batch_size=size)
+    else:
+        batches = iter(_codes(model, users, codes).split(size))  # type: ignore[no-untyped-call]
+    device = device_of(model, device)
+    module = model if isinstance(model, nn.Module) else nn.Identity()  # a function has no modes
+    module.to(device)
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            blocks = [_encoded(model, batch.to(device)) for batch in batches]
+    finally:
+        module.train(was_training)
+    return Vectors(torch.cat([block.queries for block in blocks]), blocks[0].items)
+
+
+def _codes(model: Any, users: Any, codes: Any) -> Tensor:
+    """Return codes of a model of users that come without interactions."""
+    if hasattr(model, "max_length"):
+        problem = "is sequential, so it needs histories"
+    elif users is not None:
+        problem = "does not know the ids of users"
+    elif codes is None and not hasattr(model, "n_users"):
+        problem = "does not say of how many users it is (n_users)"
+    else:
+        if codes is None:
+            return torch.arange(model.n_users)
+        return torch.from_numpy(user_codes(codes, getattr(model, "n_users", 2**31))).long()
+    raise InvalidInputError(
+        f"{type(model).__name__} {problem}; give interactions=..., such as the training interactions."
+    )
+
+
+def _encoded(model: Any, batch: Tensor) -> Vectors:
+    """Return what the model makes of a batch as two matrices of tensors, or say what else it returned."""
+    out = model(batch)
+    try:
+        queries, items = out
+    except (TypeError, ValueError):
+        raise InvalidInputError(
+            f"{type(model).__name__} returned a {type(out).__name__}; return Vectors(queries, items)."
+        ) from None
+    found = Vectors(as_tensor("queries", queries), as_tensor("items", items))
+    if len(found.queries) != len(batch):
+        raise InvalidInputError(
+            f"{type(model).__name__} returned queries of shape {tuple(found.queries.shape)} for {len(batch)} users; "
+            f"return one row for each."
+        )
+    return found
+
+
+def as_tensor(name: str, values: Any) -> Tensor:
+    """Return a dense matrix of real numbers as a tensor, in the same memory where torch can use that."""
+    matrix = as_matrix(name, values)
+    if is_tensor(matrix):
+        tensor: Tensor = matrix
+        return tensor
+    return torch.from_numpy(np.require(matrix, None if matrix.dtype.kind == "f" else np.float64, ("C", "W")))
