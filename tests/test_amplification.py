@@ -142,7 +142,7 @@ def test_recorded_epochs_and_sample(train):
     history = fit(MF(120, 60, 4, rng=0), train, epochs=7, rng=0, callbacks=[recorder])
     assert ["spectrum" in row for row in history.rows] == [True, False, True, False, False, True, False]
     assert all(len(row["sigma"]) == 2 for row in in_training(history).rows)
-    assert len(recorder._users) == 7 == len(set(recorder._users))
+    assert len(recorder._codes) == 7 == len(set(recorder._codes))
     assert "spectrum" not in history.report().to_markdown()  # the history's own table keeps to what a table can show
     assert history.to_polars().height == 7
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headtail.data import PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bpr, zerosum
-from headtail.penalties import LogDet, ScoreCorrelation, ScoreGap
+from headtail.penalties import LogDet, ReSN, ScoreCorrelation, ScoreGap
 
 POPULARITY = np.array([9, 6, 5, 3, 2, 1, 1])
 GROUPS = PopularityGroups.by_mass(POPULARITY, cuts=(0.5, 0.8))
@@ -88,7 +88,7 @@ def test_weight_scales_and_zero_is_allowed(name):
 @pytest.mark.parametrize("name", PENALTIES)
 def test_bad_factors_are_refused(name):
     queries, items = factors()
-    with pytest.raises(InvalidInputError, match="queries have dimension 2 and items 3"):
+    with pytest.raises(InvalidInputError, match=r"queries has shape \(.*, 2\) and items \(.*, 3\)"):
         PENALTIES[name](queries[:, :2], items)
     if name != "LogDet":
         with pytest.raises(InvalidInputError, match="is of 7 items and there are 6 item vectors"):
@@ -152,7 +152,7 @@ def test_correlation_with_itself_is_one_whatever_the_sign_or_the_level():
         assert ScoreCorrelation(1.0, POPULARITY)(queries, column).item() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("popularity", [[1, 1, 1], [], [[1, 2]], [1, np.nan]])
+@pytest.mark.parametrize("popularity", [[1, 1, 1], [], [[1, 2]], [1, np.nan], [-1, 2], ["a", "b"], None, [1, 1e300]])
 def test_bad_popularity_is_refused(popularity):
     with pytest.raises(InvalidInputError, match="popularity"):
         ScoreCorrelation(1.0, popularity)
@@ -190,3 +190,54 @@ def test_zerosum_gradient_large_scores_and_ends():
     assert torch.isfinite(zerosum(torch.tensor([1e4]), torch.tensor([[1e4]])))
     with pytest.raises(InvalidInputError, match=r"share=1\.5"):
         zerosum(positive, negative, share=1.5)
+
+
+EVERY = {**PENALTIES, "ReSN": ReSN(0.7), "ReSN sigmoid": ReSN(0.7, "sigmoid")}
+KINDS = {
+    "arrays": (lambda m: m.detach().numpy(), 1e-12),
+    "lists": (lambda m: m.tolist(), 1e-12),
+    "reversed arrays": (lambda m: np.flip(np.flip(m.detach().numpy(), 1).copy(), 1), 1e-12),
+    "whole numbers": (lambda m: (8 * m.detach()).long(), None),
+    "float16": (lambda m: m.half(), 1e-2),
+    "bfloat16": (lambda m: m.bfloat16(), 5e-2),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", EVERY)
+def test_factors_of_any_kind(name, kind):
+    change, rtol = KINDS[kind]
+    queries, items = factors(5)
+    expected = EVERY[name](queries, items)
+    if rtol is None:  # a value of its own
+        expected = EVERY[name](change(queries).double(), change(items).double())
+        rtol = 1e-5
+    for given_ in ((change(queries), change(items)), (change(queries), torch.as_tensor(change(items)).double())):
+        value = EVERY[name](*given_)
+        assert value.dtype in (torch.float32, torch.float64)
+        torch.testing.assert_close(value.double(), expected, rtol=rtol, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_autocast_changes_nothing(name):
+    found = []
+    for on in (False, True):
+        queries, items = factors(dtype=torch.float32)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=on):
+            value = EVERY[name](queries, items)
+            value.backward()
+        found.append((value.detach(), queries.grad, items.grad))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_gradients_return_in_the_type_of_the_factors(name):
+    queries, items = (m.detach().bfloat16().requires_grad_() for m in factors())
+    EVERY[name](queries, items).backward()
+    assert queries.grad.dtype == items.grad.dtype == torch.bfloat16
+
+
+def test_groups_are_groups():
+    with pytest.raises(InvalidInputError, match="groups is a function; give PopularityGroups"):
+        ScoreGap(1.0, lambda popularity: GROUPS)

@@ -40,25 +40,29 @@ def to_numpy(values: Any) -> Array:
         return np.asarray(values.float().numpy())
 
 
-def as_matrix(name: str, values: Any) -> Any:
-    """Return a dense matrix of real numbers: tensors detached, anything else as a numpy array that NumPy computes with.
+def numbers(values: Any) -> Array:
+    """Return values of any kind as an array that NumPy computes with: native bytes, at most 64 bits, nothing masked.
 
-    Arrays in another byte order, or of more than 64 bits, are converted.
+    What cannot be one has the type object.
     """
+    try:
+        array = np.asarray(None if np.ma.is_masked(values) else to_numpy(values))
+    except (TypeError, ValueError):  # rows of different lengths, say
+        array = np.asarray(None)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def as_matrix(name: str, values: Any) -> Any:
+    """Return a dense matrix of real numbers: tensors detached, anything else as a numpy array."""
     kind = type(values).__name__
     if is_tensor(values):
         values = values.detach()
         real = not values.is_complex() and not values.is_sparse
     else:
-        if np.ma.is_masked(values):
-            raise InvalidInputError(f"{name} holds masked values; fill them, or leave their rows out.")
-        try:
-            values = np.asarray(values)
-        except (TypeError, ValueError):  # rows of different lengths
-            values = np.asarray(None)
+        values = numbers(values)
         real = values.dtype.kind in "fiub"
-        if real and not (values.dtype.isnative and values.dtype.itemsize <= 8):
-            values = values.astype(np.float64 if values.dtype.itemsize > 8 else values.dtype.newbyteorder("="))
     if not real or values.ndim != 2 or 0 in values.shape:
         raise InvalidInputError(
             f"{name} is a {kind} of shape {tuple(values.shape)} and type {values.dtype}; "
@@ -80,7 +84,7 @@ def as_pair(queries: Any, items: Any) -> tuple[Any, Any]:
 
 def as_popularity(popularity: Any, n_items: int) -> Matrix:
     """Return the interactions per item as float64, if they are one number an item, none negative and not all zero."""
-    values = to_numpy(popularity)
+    values = numbers(popularity)
     if values.shape != (n_items,) or values.dtype.kind not in "fiub":
         raise InvalidInputError(
             f"popularity has shape {values.shape} and type {values.dtype}; give one number for each of the {n_items} "

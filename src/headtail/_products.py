@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from headtail._tensors import full, no_autocast
+
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # products held at once: 4 MiB on a CPU, 256 MiB on CUDA
 _ROW_BLOCK = 1 << 17  # elements of a table taken at once on a CPU: 512 KiB
 
@@ -42,7 +44,9 @@ def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Te
     -------
     tensor of shape ()
     """
-    value: Tensor = _LossOverProducts.apply(terms, queries, items, targets)  # type: ignore[no-untyped-call]
+    queries, items = full(queries, items)
+    with no_autocast(items.device):
+        value: Tensor = _LossOverProducts.apply(terms, queries, items, targets)  # type: ignore[no-untyped-call]
     return value
 
 

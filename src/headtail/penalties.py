@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from headtail._checks import choice, finite, number
+from headtail._checks import choice, number
 from headtail._distributed import all_sum
+from headtail._factors import as_pair, as_popularity, numbers
 from headtail._products import row_blocks
+from headtail._tensors import as_tensor, full, no_autocast
 from headtail.data import PopularityGroups
 from headtail.exceptions import InvalidInputError
 
@@ -105,35 +107,31 @@ class ReSN:
 
     def _parts(self, queries: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``||S u||^2`` and the number of users."""
-        _check(queries, items)
+        queries, items = _pair(queries, items)
         share = all_sum if self.distributed else _own
-        if self.form == "linear":
-            own = _linear(queries, items, share)
-        else:
-            block = _CUDA_BLOCK if queries.is_cuda else _BLOCK
-            own = _sigmoid(queries, items, max(1, block // len(items)), share)
+        with no_autocast(items.device):
+            if self.form == "linear":
+                own = _linear(queries, items, share)
+            else:
+                block = _CUDA_BLOCK if queries.is_cuda else _BLOCK
+                own = _sigmoid(queries, items, max(1, block // len(items)), share)
         total, n_users = share(torch.stack([own, own.new_tensor(len(queries))])).unbind()
         return total, n_users
 
     @torch.no_grad()
     def sigma1_squared(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the squared spectral norm of S by a full SVD in float64; a check for small inputs (it forms B x I)."""
-        _check(queries, items)
+        queries, items = _pair(queries, items)
         scores = queries.double() @ items.double().T  # (B, I)
         norm: Tensor = torch.linalg.matrix_norm(scores.sigmoid() if self.form == "sigmoid" else scores, 2)
         return norm.square()
 
 
-def _check(queries: Tensor, items: Tensor) -> None:
-    for name, values in (("queries", queries), ("items", items)):
-        if values.ndim != 2 or not values.numel():
-            raise InvalidInputError(f"{name} has shape {tuple(values.shape)}; give rows of vectors, at least one.")
-        if not values.is_floating_point():
-            raise InvalidInputError(f"{name} is {values.dtype}; give floating-point vectors, for example .float().")
-    if queries.shape[1] != items.shape[1]:
-        raise InvalidInputError(
-            f"queries have dimension {queries.shape[1]} and items {items.shape[1]}; both must be (rows, d) of one d."
-        )
+def _pair(queries: Any, items: Any) -> tuple[Tensor, Tensor]:
+    """Return both as tensors of one type of at least 32 bits, with their gradients, if they belong together."""
+    as_pair(queries, items)
+    queries, items = full(as_tensor("queries", queries), as_tensor("items", items))
+    return queries, items
 
 
 def _own(values: Tensor) -> Tensor:
@@ -182,15 +180,16 @@ class _AlongPopularity(Function):
     @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         queries, items, along, scale, unit, length, load, scores = ctx.saved_tensors
-        to_scores = 2 * slope * scores  # (B,)
-        to_load = queries.T @ to_scores  # (d,)
-        level = load @ to_load
-        to_items, to_along = torch.empty_like(items), torch.zeros_like(along)
-        for part, block in row_blocks(items):
-            to_direction = (block @ to_load).addcmul_(unit[part], level, value=-1).div_(length)
-            to_along.addmv_(block.T, to_direction)
-            torch.outer(unit[part], to_load, out=to_items[part]).addcmul_(to_direction[:, None], along)
-        return torch.outer(to_scores, load), to_items, to_along / scale
+        with no_autocast(items.device):
+            to_scores = 2 * slope * scores  # (B,)
+            to_load = queries.T @ to_scores  # (d,)
+            level = load @ to_load
+            to_items, to_along = torch.empty_like(items), torch.zeros_like(along)
+            for part, block in row_blocks(items):
+                to_direction = (block @ to_load).addcmul_(unit[part], level, value=-1).div_(length)
+                to_along.addmv_(block.T, to_direction)
+                torch.outer(unit[part], to_load, out=to_items[part]).addcmul_(to_direction[:, None], along)
+            return torch.outer(to_scores, load), to_items, to_along / scale
 
 
 def _sigmoid(queries: Tensor, items: Tensor, rows: int, share: Callable[[Tensor], Tensor]) -> Tensor:
@@ -282,7 +281,7 @@ class LogDet:
 
     def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the penalty, a scalar tensor of at least 0."""
-        _check(queries, items)
+        queries, items = _pair(queries, items)
         collapse = _collapse(queries.double()) + _collapse(items.double())
         return self.weight * collapse.to(queries.dtype)
 
@@ -320,7 +319,7 @@ class ScoreCorrelation:
     Raises
     ------
     InvalidInputError
-        If the weight is negative or not finite, the popularity is not finite or the same for all items, or the factors
+        If the weight is negative or not finite, the popularity is no count or the same for all items, or the factors
         do not fit together or have another number of items.
 
     Examples
@@ -337,9 +336,8 @@ class ScoreCorrelation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", number("weight", self.weight, low=0))
-        popularity = np.array(self.popularity, dtype=np.float64)
-        finite("popularity", popularity, "Count the training interactions of each item, 0 where there are none.")
-        if popularity.ndim != 1 or len(np.unique(popularity)) < 2:
+        popularity = as_popularity(self.popularity, numbers(self.popularity).size)
+        if len(np.unique(popularity)) < 2:
             raise InvalidInputError(
                 f"popularity has shape {popularity.shape} and {len(np.unique(popularity))} different values; give one "
                 f"number for each item, not all the same, such as train.popularity."
@@ -348,13 +346,14 @@ class ScoreCorrelation:
 
     def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the penalty, a scalar tensor in [0, weight]."""
-        _check(queries, items)
+        queries, items = _pair(queries, items)
         _check_items("popularity", len(self.popularity), items)
         centered = self.popularity - self.popularity.mean()
         expected = torch.as_tensor(centered / np.linalg.norm(centered), dtype=items.dtype, device=items.device)
-        scores = items @ queries.mean(dim=0)  # (I,)
-        noise = 8 * torch.finfo(scores.dtype).eps * scores.detach().abs().amax()  # of scores that are all equal
-        correlation: Tensor = expected @ _unit(scores - scores.mean(), noise)
+        with no_autocast(items.device):
+            scores = items @ queries.mean(dim=0)  # (I,)
+            noise = 8 * torch.finfo(scores.dtype).eps * scores.detach().abs().amax()  # of scores that are all equal
+            correlation: Tensor = expected @ _unit(scores - scores.mean(), noise)
         return self.weight * correlation.square()
 
 
@@ -395,17 +394,20 @@ class ScoreGap:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+        if not isinstance(self.groups, PopularityGroups):
+            raise InvalidInputError(f"groups is a {type(self.groups).__name__}; give PopularityGroups.")
         for name in (self.groups.names[0], self.groups.names[-1]):
             if not self.groups.mask(name).any():
                 raise InvalidInputError(f"group {name!r} holds no items ({self.groups!r}); choose other cuts.")
 
     def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the penalty, a scalar tensor of at least 0."""
-        _check(queries, items)
+        queries, items = _pair(queries, items)
         _check_items("groups", len(self.groups.codes), items)
         head, tail = (self.groups.mask(name) for name in (self.groups.names[0], self.groups.names[-1]))
         contrast = head / head.sum() - tail / tail.sum()  # (I,): averages the head, and takes off the tail's average
-        gap: Tensor = queries @ (torch.as_tensor(contrast, dtype=items.dtype, device=items.device) @ items)  # (B,)
+        with no_autocast(items.device):
+            gap: Tensor = queries @ (torch.as_tensor(contrast, dtype=items.dtype, device=items.device) @ items)  # (B,)
         return self.weight * gap.square().mean()
 
 

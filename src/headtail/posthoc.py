@@ -51,7 +51,7 @@ def add_bias(queries: Any, items: Any, bias: Any) -> Vectors:
            [3.]])
     """
     queries, items = _factors.as_pair(queries, items)
-    values = _factors.to_numpy(bias)
+    values = _factors.numbers(bias)
     if values.shape != (items.shape[0],) or values.dtype.kind not in "fiub":
         raise InvalidInputError(f"bias has shape {values.shape}; give one number for each of the {len(items)} items.")
     finite("bias", values, "Look at where it was computed.")

@@ -17,7 +17,7 @@ from headtail.exceptions import CheckpointMismatchError, InvalidInputError, Trai
 from headtail.losses import bce, bpr, mse
 from headtail.metrics import gini, ndcg, recall
 from headtail.models import MF
-from headtail.penalties import ReSN
+from headtail.penalties import LogDet, ReSN
 from headtail.training import fit, load_model, recommend, save_model
 from headtail.training.validation import Validation
 
@@ -425,6 +425,71 @@ def test_gradients_that_are_not_finite_are_found_before_they_are_saved(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
+# -- what the caller has switched on or off ----------------------------------------------------------------------------
+
+
+class Headless(torch.nn.Module):
+    """A stranger's model, of which only the call is ours."""
+
+    def __init__(self, n_users, n_items):
+        super().__init__()
+        torch.manual_seed(0)
+        self.of_users, self.of_items = torch.nn.Embedding(n_users, 4), torch.nn.Embedding(n_items, 4)
+
+    def forward(self, users):
+        return self.of_users(users), self.of_items.weight
+
+
+def test_a_model_of_which_only_the_call_is_ours():
+    m = Headless(SIZE, SIZE)
+    losses = [row["loss"] for row in fit(m, TRAIN, epochs=30, lr=0.1, rng=0).rows]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_frames_and_matrices_are_trained_on():
+    expected = weights(trained(validation=HELD_OUT))
+    for train, held_out in ((TRAIN.to_polars(), HELD_OUT.to_polars()), (TRAIN.matrix, HELD_OUT.matrix)):
+        m = model()
+        fit(m, train, validation=held_out, epochs=2, rng=0)
+        assert same(weights(m), expected)
+
+
+def trained(make=None, **arguments):
+    m = model() if make is None else make()
+    fit(m, TRAIN, epochs=2, rng=0, **arguments)
+    return m
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_recorded_where_the_caller_has_none(off):
+    made = model()
+    with off():
+        inside = trained(lambda: made)
+    assert same(weights(inside), weights(trained()))
+    with torch.inference_mode():
+        m = model()
+    with pytest.raises(InvalidInputError, match=r"MF was made under torch.inference_mode\(\).*Make it outside"):
+        fit(m, TRAIN, epochs=1, rng=0)
+
+
+@pytest.mark.parametrize("n_negatives", [2, "all"])
+def test_under_autocast_losses_and_penalties_keep_their_precision(n_negatives):
+    made = {"n_negatives": n_negatives, "penalties": [ReSN(0.1), ReSN(0.1, "sigmoid"), LogDet(0.1)]}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = trained(**made)
+    assert same(weights(inside), weights(trained(**made)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_models_of_other_types_train(dtype):
+    m = trained(lambda: model().to(dtype), penalties=[ReSN(0.1)], validation=HELD_OUT)
+    for ours, theirs in zip(
+        m.parameters(), trained(penalties=[ReSN(0.1)], validation=HELD_OUT).parameters(), strict=True
+    ):
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours.float(), theirs, atol=0.02, rtol=0.02)
+
+
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
@@ -441,12 +506,18 @@ def test_gradients_that_are_not_finite_are_found_before_they_are_saved(tmp_path)
         ({"patience": 0}, "patience=0 is out of range"),
         ({"metric": gini, "validation": HELD_OUT}, "is better when it is lower"),
         ({"model": MF(SIZE + 1, SIZE, 4)}, "the model has n_users=25 and train 24"),
-        ({"model": torch.nn.Module()}, "the model has n_users=None and train 24"),
+        ({"model": lambda users: None}, "function cannot be trained; give a torch.nn.Module"),
+        ({"model": Headless(SIZE, SIZE - 1)}, "the model has vectors of 23 items and train 24"),
+        ({"model": torch.nn.Module()}, "Module has no weights that gradients train"),
+        ({"train": None}, "train is a NoneType, not a frame"),
+        (
+            {"validation": part(np.eye(SIZE + 1, dtype=bool), SIZE + 1, SIZE + 1)},
+            "validation holds 1 users that train does not have",
+        ),
         ({"train": TRAIN.subset(np.zeros(len(TRAIN), dtype=bool))}, "train holds no interactions"),
         ({"train": part(np.ones((SIZE, SIZE), dtype=bool))}, "no negative can be drawn"),
         ({"validation": TRAIN}, "validation pairs are in train as well"),
         ({"validation": HELD_OUT.subset(np.zeros(SIZE, dtype=bool))}, "validation holds no interactions"),
-        ({"validation": part(np.eye(3, dtype=bool), 3, 3)}, "validation has 3 users and 3 items, train 24 and 24"),
         ({"rng": "seed"}, "rng='seed' is neither a seed"),
     ],
 )

@@ -245,7 +245,7 @@ def test_what_is_no_model_and_no_pair_is_refused(model):
 
 def test_masked_factors_are_refused():
     masked = np.ma.masked_array(PLAIN[0], mask=PLAIN[0] == 3)
-    with pytest.raises(InvalidInputError, match="queries holds masked values"):
+    with pytest.raises(InvalidInputError, match="queries is a MaskedArray"):
         recommend((masked, PLAIN[1]), world()[0])
 
 

@@ -239,7 +239,7 @@ def test_without_time_nothing_sequential_works():
 def test_vectors_of_a_sequential_model_need_histories():
     with pytest.raises(InvalidInputError, match="SASRec is sequential, so it needs histories; give interactions="):
         vectors(model())
-    with pytest.raises(InvalidInputError, match="users is empty"):
+    with pytest.raises(InvalidInputError, match="codes has shape"):
         list(inputs(model(), SPLIT.train, codes=[]))
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from headtail._tensors import as_tensor, no_autocast
 from headtail.data import Interactions
-from headtail.training.encoding import as_tensor
 from headtail.training.ranking import seen_places
 from headtail.typing import Array, Codes
 
@@ -28,7 +28,7 @@ def best_on_device(
     found: list[tuple[Tensor, Tensor]] = []
     for i, block in enumerate(items.split(n_columns)):  # type: ignore[no-untyped-call]
         start = i * n_columns
-        with torch.autocast(queries.device.type, enabled=False):
+        with no_autocast(queries.device):
             scores = queries @ block.T  # (B, columns)
         if seen is not None:
             places = seen_places(seen, codes, start, start + len(block))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import integer, user_codes
-from headtail._factors import as_matrix, is_tensor
+from headtail._tensors import as_tensor
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Recommender, Vectors
@@ -180,19 +180,10 @@ def _encoded(model: Any, batch: Tensor) -> Vectors:
         raise InvalidInputError(
             f"{type(model).__name__} returned a {type(out).__name__}; return Vectors(queries, items)."
         ) from None
-    found = Vectors(as_tensor("queries", queries), as_tensor("items", items))
+    found = Vectors(as_tensor("queries", queries).detach(), as_tensor("items", items).detach())
     if len(found.queries) != len(batch):
         raise InvalidInputError(
             f"{type(model).__name__} returned queries of shape {tuple(found.queries.shape)} for {len(batch)} users; "
             f"return one row for each."
         )
     return found
-
-
-def as_tensor(name: str, values: Any) -> Tensor:
-    """Return a dense matrix of real numbers as a tensor, in the same memory where torch can use that."""
-    matrix = as_matrix(name, values)
-    if is_tensor(matrix):
-        tensor: Tensor = matrix
-        return tensor
-    return torch.from_numpy(np.require(matrix, None if matrix.dtype.kind == "f" else np.float64, ("C", "W")))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from headtail._checks import generator, integer, number
 from headtail._files import check_writable
 from headtail._progress import progress_bar
+from headtail._tensors import check_module, learning, no_autocast
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss, bpr
@@ -38,6 +39,7 @@ logger = logging.getLogger("headtail")
 
 Callback = Callable[[nn.Module, dict[str, Any]], object]
 
+_FIT = "make the model with the sizes of train"
 _CHECK_EVERY = 64  # batches between looks at the losses, each of which makes a GPU wait
 
 
@@ -89,7 +91,7 @@ def fit(
         * sequential: it has an attribute ``max_length``, ``forward(sequences)`` takes sequences (B, L) and returns
           Vectors, and ``states(sequences)`` returns Vectors with a state for each place, (B, L, d), as
           :meth:`headtail.models.SASRec.states` does.
-    train : Interactions
+    train : Interactions, frame or sparse matrix
         Training interactions; every one counts as a positive. For a sequential model, with times or an order.
     loss : callable, default :func:`~headtail.losses.bpr`
         ``loss(positive (B,), negative (B, n)) -> scalar``, such as those of :mod:`headtail.losses`.
@@ -106,8 +108,8 @@ def fit(
         Take the penalties in one batch of so many, and so many times as strongly there (lazy regularization: Karras et
         al., Analyzing and improving the image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less;
         with 8, MF on MovieLens-1M had the same accuracy and exposure at ReSN's best weight.
-    validation : Interactions, optional
-        Held-out interactions with the users and items of `train`; choose with them, report on others.
+    validation : Interactions, frame or sparse matrix, optional
+        Held-out interactions of users and items of `train`; choose with them, report on others.
     metric : function of a TopK, default :func:`headtail.metrics.ndcg`
         What is watched on `validation`, by full ranking without the items of `train`; more must be better.
     k : int, default 20
@@ -169,6 +171,7 @@ def fit(
     >>> len(history.rows), round(history.rows[-1]["loss"], 1)
     (60, 0.0)
     """
+    train = Interactions.of(train, what="train")
     lr = number("lr", lr, low=0, low_open=True)
     weight_decay = number("weight_decay", weight_decay, low=0)
     integer("epochs", epochs, low=1)
@@ -184,6 +187,8 @@ def fit(
         item_weights = _checked_weights(item_weights, train.n_items, loss, n_negatives)
     sequential = hasattr(model, "max_length")
     batches: Batches = Windows(train, n_drawn, model.max_length) if sequential else Pairs(train, n_drawn)  # type: ignore[arg-type]
+    if validation is not None:
+        validation = Interactions.of(validation, like=train, what="validation")
     validate = None if validation is None else Validation(train, validation, metric, k)
     metric_name = None if validation is None else f"{getattr(metric, '__name__', 'metric')}@{k}"
     random = generator(rng)
@@ -207,13 +212,13 @@ def fit(
     names = [*_part_names(penalties), *(["auxiliary"] if hasattr(model, "forward_with_loss") else [])]
 
     device = device_of(model, device)
-    model.to(device)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
-    )
-    weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
     run = checkpoints.Run()
-    with _own_torch_seed(int(random.integers(2**63)), device):
+    with learning(model), _own_torch_seed(int(random.integers(2**63)), device):
+        model.to(device)
+        optimizer = torch.optim.Adam(
+            model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
+        )
+        weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
         folder = None if checkpoint is None else check_writable(checkpoint)
         if folder is not None:
             checkpoints.clear_leftovers(folder)
@@ -243,20 +248,25 @@ def fit(
                     inputs, rows, candidates = (torch.from_numpy(codes).to(device) for codes in batch)
                     # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items
                     queries, serving, items, auxiliary = _encode(model, inputs, rows, candidates[:, 0])
-                    if n_drawn:
-                        scores = pair_scores(queries, items, candidates)  # (B, 1 + n)
-                        weighted = {} if weight_of is None else {"weight": weight_of[candidates[:, 0]]}
-                        fitting = loss(scores[:, 0], scores[:, 1:], **weighted)
-                    else:
-                        fitting = catalogue_loss(loss, queries, items, candidates[:, 0])
-                    if i % penalty_every == 0:
-                        penalizing = [often * penalty(serving, items) for penalty in penalties]
-                    else:
-                        penalizing = [fitting.new_zeros(()) for _ in penalties]
-                    terms = [fitting, *penalizing, *auxiliary]
-                    optimizer.zero_grad(set_to_none=True)
-                    torch.autograd.backward(torch.stack(terms).sum())
-                    optimizer.step()
+                    if len(items) != train.n_items:
+                        raise InvalidInputError(
+                            f"the model has vectors of {len(items)} items and train {train.n_items}; {_FIT}."
+                        )
+                    with no_autocast(device):
+                        if n_drawn:
+                            scores = pair_scores(queries, items, candidates)  # (B, 1 + n)
+                            weighted = {} if weight_of is None else {"weight": weight_of[candidates[:, 0]]}
+                            fitting = loss(scores[:, 0], scores[:, 1:], **weighted)
+                        else:
+                            fitting = catalogue_loss(loss, queries, items, candidates[:, 0])
+                        if i % penalty_every == 0:
+                            penalizing = [often * penalty(serving, items) for penalty in penalties]
+                        else:
+                            penalizing = [fitting.new_zeros(()) for _ in penalties]
+                        terms = [fitting, *penalizing, *auxiliary]
+                        optimizer.zero_grad(set_to_none=True)
+                        torch.autograd.backward(torch.stack(terms).sum())
+                        optimizer.step()
 
                     parts.append(torch.stack(terms).detach())
                     weights.append(len(rows))
@@ -316,7 +326,8 @@ def _encode(
 
 
 def _check_model(model: nn.Module, train: Interactions) -> None:
-    check_sizes(model, train, "train", "make the model with the sizes of train")
+    check_module(model)
+    check_sizes(model, train, "train", _FIT)
     if hasattr(model, "max_length") and not hasattr(model, "states"):
         raise InvalidInputError(
             f"{type(model).__name__} has max_length, so it is sequential, but no method states(sequences), by which it "

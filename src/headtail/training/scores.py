@@ -16,11 +16,13 @@ from torch.nn.functional import embedding, embedding_bag
 
 from headtail._checks import number
 from headtail._products import loss_over_products, row_blocks, softmax_terms
+from headtail._tensors import full
 from headtail.losses import Loss, sampled_softmax
 
 
 def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
     """Return the scores (B, n) of queries (B, d) with candidates (B, n), which are rows of items (I, d)."""
+    queries, items = full(queries, items)
     if queries.is_cuda:
         return (embedding(candidates, items) * queries[:, None]).sum(dim=2)
     scores: Tensor = _PairScores.apply(queries, items, candidates)  # type: ignore[no-untyped-call]

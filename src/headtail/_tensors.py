@@ -1,0 +1,64 @@
+"""Tensors as our computations want them, whatever types and modes the caller works in."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import reduce
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._factors import as_matrix
+from headtail.exceptions import InvalidInputError
+
+
+def as_tensor(name: str, values: Any) -> Tensor:
+    """Return a dense matrix of real numbers as a tensor: itself with its gradient, or an array's memory if possible.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no such matrix.
+    """
+    matrix = as_matrix(name, values)
+    if isinstance(values, Tensor):
+        return values
+    return torch.from_numpy(np.require(matrix, None if matrix.dtype.kind == "f" else np.float64, ("C", "W")))
+
+
+def full(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return tensors in the type that holds all of theirs, of at least 32 bits."""
+    common = reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+    return tuple(tensor.to(common) for tensor in tensors)
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Keep autocast from taking products to 16 bits, where the caller has it on."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+
+
+@contextmanager
+def learning(model: nn.Module) -> Iterator[None]:
+    """Record gradients inside, also where the caller has switched that off.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no module, or its weights can never change.
+    """
+    check_module(model)
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def check_module(model: Any) -> None:
+    """Raise unless it is a module whose weights can change."""
+    if not isinstance(model, nn.Module):
+        raise InvalidInputError(f"{type(model).__name__} cannot be trained; give a torch.nn.Module.")
+    if any(weight.is_inference() for weight in chain(model.parameters(), model.buffers())):
+        raise InvalidInputError(
+            f"{type(model).__name__} was made under torch.inference_mode(), so that its weights can never change. Make "
+            f"it outside."
+        )
