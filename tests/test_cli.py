@@ -204,7 +204,8 @@ def test_probe_and_steer(tmp_path, capsys, kind, how, method):
     options = ["--model", kind, "--epochs", "6", "--embedding-dim", "8", "--k", "5", "--max-length", "10"]
     assert main(["train", str(train), "-o", str(model), *options]) == 0
     assert main(["probe", str(model), "-o", str(probe), "--expansion", "4", "--k", "4", "--epochs", "5"]) == 0
-    assert {p.name for p in probe.iterdir()} == {"autoencoder", "report.html", "neurons.parquet"}
+    names = {"autoencoder", "report.html", "neurons.parquet", "neurons.json", "neurons.safetensors"}
+    assert {p.name for p in probe.iterdir()} == names
     assert len(pl.read_parquet(probe / "neurons.parquet")) == 32
     capsys.readouterr()
     dial = ["--probe", str(probe), "-k", "5", "--alphas", "0", "--alphas", "0.5", "--max-loss", "1"]
@@ -215,6 +216,11 @@ def test_probe_and_steer(tmp_path, capsys, kind, how, method):
     assert main(["recommend", str(steered / "model"), "-k", "5", "-o", str(tmp_path / "again.parquet")]) == 0
     assert pl.read_parquet(tmp_path / "again.parquet").equals(recs)
     assert main(["spectrum", str(steered / "model")]) == 0
+    for i, (change, message) in enumerate({"--lr": "made for another model", "--k-core": "other interactions"}.items()):
+        other = tmp_path / f"other-{i}"
+        assert main(["train", str(train), "-o", str(other), *options, change, "0.1" if change == "--lr" else "2"]) == 0
+        assert main(["steer", str(other), *dial, *how, "-o", str(steered)]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_steer_needs_something_held_out(tmp_path, capsys):

@@ -8,9 +8,14 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 # What a system says about a file, as against a connection or a library's own use of OSError.
 _ABOUT_FILES = {
@@ -100,6 +105,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     with _beside(path) as temporary:
         try:
             yield temporary
+            _to_disk(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -116,26 +122,100 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a new folder beside the target; put it in the target's place when the block ends well.
 
-    A former folder of that name is moved aside first and removed last. Should the process be killed between the two
-    moves, it is still there under a hidden name in the same parent.
+    At every moment either the former folder or the new one is there, whole; only where the system cannot exchange two
+    folders in one step, as outside Linux, there is an instant in which the former one has a hidden name in its parent.
     """
     path = check_writable(path)
+    path = path.resolve() if path.is_symlink() else path
     if path.exists() and not path.is_dir():
         raise UnreadableFileError(f"Cannot write {path}: it is a file. Give the path of a folder.")
-    former = _hidden(path)
     with _beside(path) as temporary:
         temporary.mkdir()
         try:
             yield temporary
-            if path.exists():
-                path.rename(former)
+            for inner in temporary.rglob("*"):
+                _to_disk(inner)
             try:
                 temporary.rename(path)
             except OSError:
-                if former.exists():
-                    former.rename(path)
-                raise
+                if not path.is_dir():
+                    raise
+                _exchange(temporary, path)
+            _to_disk(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            if path.exists():
-                shutil.rmtree(former, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what was written there would survive a power failure."""
+    if os.name == "nt":  # there is no such call for folders, nor for files that are open for reading
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _exchange(new: Path, former: Path) -> None:
+    """Give two folders each other's name."""
+    import ctypes
+
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another system
+        call = ctypes.CDLL(None).renameat2
+        if call(here, os.fsencode(new.absolute()), here, os.fsencode(former.absolute()), exchange) == 0:
+            return
+    aside = _hidden(former)
+    former.rename(aside)
+    try:
+        new.rename(former)
+    except OSError:
+        aside.rename(former)
+        raise
+    aside.rename(new)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Refuse `path` while another process writes it, and keep others from it meanwhile.
+
+    The system frees the lock of a process that died, so that none is ever stale.
+    """
+    path = check_writable(path).resolve()
+    if fcntl is None:
+        yield
+        return
+    file = path.with_name(f".{path.name}.lock")
+    with _clear_errors(path):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locked(file, path)
+    try:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        lock.close()
+
+
+def _locked(file: Path, path: Path) -> IO[str]:
+    """Return the lock's file, open and ours."""
+    while True:
+        lock = file.open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read() or "another"
+            lock.close()
+            raise UnreadableFileError(
+                f"Cannot write {path}: process {owner} is writing it. Wait until it is done, or give another path."
+            ) from None
+        except OSError:  # a file system without locks
+            return lock
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                return lock
+        lock.close()  # its last owner removed it between our two calls

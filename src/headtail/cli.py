@@ -11,7 +11,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -19,7 +20,14 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from headtail._printable import printable
-from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, NotAvailableError
+from headtail.exceptions import (
+    CheckpointMismatchError,
+    HeadtailError,
+    InvalidInputError,
+    MissingColumnError,
+    NotAvailableError,
+    UnreadableFileError,
+)
 
 if TYPE_CHECKING:
     from headtail.data import Interactions
@@ -123,6 +131,7 @@ def data(
     to
         File to convert to (.csv, .tsv, .parquet, .inter); with --split a folder, which gets one Parquet file a part.
     """
+    from headtail._files import atomic_folder
     from headtail.data import write_interactions
     from headtail.metrics import describe
 
@@ -133,8 +142,10 @@ def data(
     if to is not None and split is None:
         write_interactions(interactions, to)
     elif to is not None and split is not None:
-        for name, part in _split(interactions, split, seed).parts.items():
-            write_interactions(part, to / f"{name}.parquet")
+        parts = _split(interactions, split, seed).parts
+        with _folder(to, {"train.parquet", "validation.parquet", "test.parquet"}), atomic_folder(to) as folder:
+            for name, part in parts.items():
+                write_interactions(part, folder / f"{name}.parquet")
     _show(describe(interactions), output, json)
 
 
@@ -252,7 +263,7 @@ def spectrum(
         _require_torch("spectrum MODEL")
         from headtail.training import vectors
 
-        known = read_interactions(model / _INTERACTIONS)
+        known = read_interactions(_interactions_of(model))
         factors: Any = vectors(_load(model), interactions=known)
         popularity = known.popularity if popularity is None else popularity
     else:
@@ -338,38 +349,40 @@ def train(
     """
     _require_torch("train")
     from headtail import losses
-    from headtail._files import check_writable
+    from headtail._files import atomic_folder
     from headtail.penalties import ReSN
-    from headtail.training import fit, save_model
+    from headtail.training import fit
+    from headtail.training.checkpoints import write_model
 
-    check_writable(output)
-    checkpoint = output.with_name(output.name + ".checkpoint")
-    penalties = [ReSN(resn, form=resn_form)] if resn else []
-    interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core)
-    fitted, held_out = _hold_out(interactions, validation, seed, last=model == "sasrec")
-    made = _make(model, fitted, embedding_dim, max_length, seed)
-    usual = {"mf": ("mse", 5e-3, 1e-5), "lightgcn": ("bpr", 5e-3, 1e-5), "sasrec": ("softmax", 1e-3, 0.0)}[model]
-    name = loss or usual[0]
-    history = fit(
-        made,
-        fitted,
-        loss=losses.sampled_softmax if name == "softmax" else getattr(losses, name.replace("-", "_")),
-        n_negatives="all" if name == "softmax" else n_negatives,
-        penalties=penalties,
-        validation=held_out,
-        k=min(k, interactions.n_items),
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=usual[1] if lr is None else lr,
-        weight_decay=usual[2] if weight_decay is None else weight_decay,
-        patience=patience if held_out is not None else None,
-        checkpoint=checkpoint,
-        device=device,
-        rng=seed,
-    )
-    save_model(made, output)
-    _write_known(interactions, held_out, output / _INTERACTIONS)
-    shutil.rmtree(checkpoint, ignore_errors=True)  # the run is over, and another one may have other settings
+    checkpoint = _checkpoint(output)
+    with _folder(output, {"model.json", "model.safetensors", _INTERACTIONS}):
+        penalties = [ReSN(resn, form=resn_form)] if resn else []
+        interactions = _read(file, titles=titles, min_rating=min_rating, k_core=k_core)
+        fitted, held_out = _hold_out(interactions, validation, seed, last=model == "sasrec")
+        made = _make(model, fitted, embedding_dim, max_length, seed)
+        usual = {"mf": ("mse", 5e-3, 1e-5), "lightgcn": ("bpr", 5e-3, 1e-5), "sasrec": ("softmax", 1e-3, 0.0)}[model]
+        name = loss or usual[0]
+        history = fit(
+            made,
+            fitted,
+            loss=losses.sampled_softmax if name == "softmax" else getattr(losses, name.replace("-", "_")),
+            n_negatives="all" if name == "softmax" else n_negatives,
+            penalties=penalties,
+            validation=held_out,
+            k=min(k, interactions.n_items),
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=usual[1] if lr is None else lr,
+            weight_decay=usual[2] if weight_decay is None else weight_decay,
+            patience=patience if held_out is not None else None,
+            checkpoint=checkpoint,
+            device=device,
+            rng=seed,
+        )
+        with atomic_folder(output) as folder:
+            _write_known(interactions, held_out, folder / _INTERACTIONS)
+            write_model(made, folder)
+        shutil.rmtree(checkpoint, ignore_errors=True)  # the run is over, and another one may have other settings
     _show(history, None, json)
     if not json:
         _say(f"Model written to {output}")
@@ -425,31 +438,30 @@ def probe(
         Seed of training and of the synthetic users.
     """
     _require_torch("probe")
-    from headtail._files import check_writable
+    from headtail._files import atomic_folder
     from headtail.data import write_table
-    from headtail.sae import TopKSAE, fit_sae, save_sae, states
+    from headtail.sae import TopKSAE, contrast, find_neurons, fit_sae, states
+    from headtail.sae.neuron_storage import write_neurons
     from headtail.training import load_model
+    from headtail.training.checkpoints import kept
 
-    check_writable(output / "report.html")
-    checkpoint = output / "checkpoint"
-    trained, (fitted, _) = load_model(model, device=device), _read_known(model)
-    learned = states(trained, fitted)
-    sae = TopKSAE(learned.shape[1], expansion, k, rng=seed)
-    fit_sae(sae, learned, epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint, device=device, rng=seed)
-    save_sae(sae, output / _AUTOENCODER)
-    neurons = _neurons(trained, sae, fitted, seed).with_effects(rng=seed)
-    neurons.to_html(output / "report.html")
-    write_table(neurons.to_polars(), output / "neurons.parquet")
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    checkpoint = _checkpoint(output)
+    with _folder(output, _PROBE), kept(checkpoint):
+        trained, (fitted, _) = load_model(model, device=device), _read_known(model)
+        learned = states(trained, fitted)
+        sae = TopKSAE(learned.shape[1], expansion, k, rng=seed)
+        fit_sae(
+            sae, learned, epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint, device=device, rng=seed
+        )
+        neurons = find_neurons(sae, contrast(trained, fitted, rng=seed), fitted, rng=seed).with_effects(rng=seed)
+        with atomic_folder(output) as folder:
+            write_neurons(neurons, folder)
+            neurons.to_html(folder / "report.html")
+            write_table(neurons.to_polars(), folder / "neurons.parquet")
+        shutil.rmtree(checkpoint, ignore_errors=True)
     _show(neurons, None, json)
     if not json:
-        _say(f"Autoencoder and report written to {output}")
-
-
-def _neurons(model: Any, sae: Any, fitted: "Interactions", seed: int) -> Any:
-    from headtail.sae import contrast, find_neurons
-
-    return find_neurons(sae, contrast(model, fitted, rng=seed), fitted, rng=seed)
+        _say(f"Autoencoder, neurons and report written to {output}")
 
 
 @app.command
@@ -494,52 +506,64 @@ def steer(
     k
         Length of the lists.
     seed
-        Seed that `headtail probe` had.
+        Seed of the division of the users into halves.
     """
     _require_torch("steer")
-    from headtail._files import check_writable
+    from headtail._files import atomic_folder
     from headtail.data import read_interactions, write_table
-    from headtail.sae import load_sae, personal_strength, save_steered
+    from headtail.sae import load_neurons, personal_strength
     from headtail.sae import steer as _steer
+    from headtail.sae.steered_storage import write_steered
     from headtail.tradeoffs import sweep
     from headtail.training import load_model
     from headtail.training import recommend as _recommend
 
-    check_writable(output / "report.html")
     if not alphas or alphas[0] != 0:
         raise InvalidInputError(f"--alphas {' '.join(map(str, alphas))}: the first must be 0, the model as it is.")
-    trained, sae, (fitted, held_out) = load_model(model), load_sae(probe / _AUTOENCODER), _read_known(model)
-    if held_out is None:
-        raise InvalidInputError(
-            f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
-            f"--validation above 0."
+    with _folder(output, {"model", "recommendations.parquet", "report.html"}):
+        trained, (fitted, held_out) = load_model(model), _read_known(model)
+        if held_out is None:
+            raise InvalidInputError(
+                f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
+                f"--validation above 0."
+            )
+        neurons = load_neurons(probe, fitted)
+        _check_probe(trained, fitted, neurons.source.contrast, probe)
+        strength = personal_strength(neurons.source.contrast, fitted, k=k) if by_user else None
+        options: dict[str, Any] = {"rule": rule, "strength": strength, "keep_error": keep_error}
+
+        def steered(alpha: Any) -> Any:
+            return _steer(trained, neurons.source.sae, neurons, alpha_popular=alpha, alpha_niche=alpha, **options)
+
+        frontier = sweep(
+            f"PopSteer {rule}{', by user' if by_user else ''}",
+            lambda alpha, _: steered(alpha),
+            alphas,
+            _halves(fitted, held_out, seed),
+            k=k,
+            n_bootstrap=500,
         )
-    neurons = _neurons(trained, sae, fitted, seed)
-    strength = personal_strength(neurons.source.contrast, fitted, k=k) if by_user else None
-    options: dict[str, Any] = {"rule": rule, "strength": strength, "keep_error": keep_error}
-
-    def steered(alpha: Any) -> Any:
-        return _steer(trained, sae, neurons, alpha_popular=alpha, alpha_niche=alpha, **options)
-
-    split = _halves(fitted, held_out, seed)
-    frontier = sweep(
-        f"PopSteer {rule}{', by user' if by_user else ''}",
-        lambda alpha, _: steered(alpha),
-        alphas,
-        split,
-        k=k,
-        n_bootstrap=500,
-    )
-    chosen = frontier.choose(frontier.methods[0], max_loss)
-    save_steered(steered(chosen), output / "model")
-    everything = read_interactions(model / _INTERACTIONS)
-    shutil.copyfile(model / _INTERACTIONS, output / "model" / _INTERACTIONS)
-    lists = _recommend(steered(chosen), everything, k=k)
-    write_table(lists.to_polars(), output / "recommendations.parquet")
-    frontier.report(max_loss).to_html(output / "report.html")
+        chosen = frontier.choose(frontier.methods[0], max_loss)
+        known = _interactions_of(model)
+        lists = _recommend(steered(chosen), read_interactions(known), k=k)
+        with atomic_folder(output) as folder:
+            (folder / "model").mkdir()
+            shutil.copyfile(known, folder / "model" / _INTERACTIONS)
+            write_steered(steered(chosen), folder / "model")
+            write_table(lists.to_polars(), folder / "recommendations.parquet")
+            frontier.report(max_loss).to_html(folder / "report.html")
     _show(frontier, None, json)
     if not json:
         _say(f"alpha {chosen:g} chosen; model, recommendations and report written to {output}")
+
+
+def _check_probe(model: Any, fitted: "Interactions", contrast: Any, probe: Path) -> None:
+    """Raise if the neurons were found in another model."""
+    from headtail.training import vectors
+
+    now = vectors(model, interactions=fitted).items
+    if now.shape != contrast.items.shape or (now - contrast.items).abs().max() > 1e-3 * now.abs().max():
+        raise CheckpointMismatchError(f"{probe} was made for another model. Run `headtail probe` on this one.")
 
 
 @app.command
@@ -575,7 +599,7 @@ def recommend(
     from headtail.training import recommend as _recommend
 
     check_writable(output)
-    interactions = read_interactions(model / _INTERACTIONS)
+    interactions = read_interactions(_interactions_of(model))
     wanted = None if users is None else _ids(users, "user_id")
     lists = _recommend(_load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     write_table(lists.to_polars(), output)
@@ -583,7 +607,29 @@ def recommend(
 
 
 _INTERACTIONS = "interactions.parquet"
-_AUTOENCODER = "autoencoder"
+_PROBE = {"autoencoder", "neurons.json", "neurons.safetensors", "neurons.parquet", "report.html"}
+
+
+@contextmanager
+def _folder(output: Path, names: set[str]) -> Iterator[None]:
+    """Keep others from a folder that will be replaced as a whole; refuse one that holds other things than ours."""
+    from headtail._checks import shown
+    from headtail._files import writing
+
+    with writing(output):
+        others = {path.name for path in output.iterdir()} - names if output.is_dir() else ()
+        if others:
+            raise UnreadableFileError(
+                f"{output} would be replaced as a whole, and it holds other things: {shown(sorted(others))}. Give "
+                f"another folder."
+            )
+        yield
+
+
+def _checkpoint(output: Path) -> Path:
+    """Return where a run that leads to `output` keeps its state."""
+    output = output.resolve()
+    return output.with_name(f"{output.name}.checkpoint")
 
 
 def _console(*, stderr: bool = False) -> Any:
@@ -672,7 +718,8 @@ def _write_known(interactions: "Interactions", held_out: "Interactions | None", 
     """Write what a model knows, and which part of it was held out from training."""
     import polars as pl
 
-    from headtail.data import read_table, write_interactions, write_table
+    from headtail.data import write_interactions
+    from headtail.data.files import read_table, write_table
 
     write_interactions(interactions, path)
     if held_out is not None:
@@ -681,13 +728,22 @@ def _write_known(interactions: "Interactions", held_out: "Interactions | None", 
         write_table(read_table(path).with_columns(named), path)
 
 
+def _interactions_of(model: Path) -> Path:
+    """Return the file of what a model knows; raise if it is not the one that was written with the model."""
+    from headtail._sealed import read_json
+
+    read_json(model / ("steering.json" if (model / "steering.json").exists() else "model.json"))
+    return model / _INTERACTIONS
+
+
 def _read_known(model: Path) -> "tuple[Interactions, Interactions | None]":
     """Return what a model was trained on, and what was held out."""
     from headtail.data import Split, read_interactions, read_table
 
-    table = read_table(model / _INTERACTIONS)
+    known = _interactions_of(model)
+    table = read_table(known)
     if "split" not in table.columns:
-        return read_interactions(model / _INTERACTIONS), None
+        return read_interactions(known), None
     split = Split.from_frame(table, "split", test="held out")
     return split.train, split.test
 

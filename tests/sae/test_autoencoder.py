@@ -223,15 +223,20 @@ def test_a_folder_of_sparsify_is_read(tmp_path):
         ({"transcode": True}, CheckpointMismatchError, "another kind .*transcode=True"),
         ({"activation": "groupmax"}, CheckpointMismatchError, "activation='groupmax'"),
         ({"k": 100}, CheckpointMismatchError, "k=100 exceeds the 64 neurons"),
-        ({"num_latents": 32}, CheckpointMismatchError, r"encoder: \(64, 8\) in the file, \(32, 8\) in the model"),
-        ({"d_in": "eight"}, CheckpointMismatchError, "d_in='eight' is not a whole number"),
+        ({"num_latents": 32}, CheckpointMismatchError, r"has sizes \(32, 8\), and the encoder beside it \(64, 8\)"),
+        ({"d_in": 10**12}, CheckpointMismatchError, "has sizes"),
+        ({"d_in": "eight"}, CheckpointMismatchError, "has sizes"),
         ({"k": None, "d_in": None, "num_latents": 0}, UnreadableFileError, "does not describe an autoencoder"),
     ],
 )
 def test_other_kinds_are_refused(tmp_path, change, error, message):
     folder = save_sae(autoencoder(), tmp_path / "sae")
-    config = json.loads((folder / "cfg.json").read_text())
-    (folder / "cfg.json").write_text(json.dumps(config | change))
+    config = json.loads((folder / "cfg.json").read_text()) | change
+    (folder / "cfg.json").write_text(json.dumps(config))
+    with pytest.raises(UnreadableFileError, match="its checksum is wrong"):
+        load_sae(folder)
+    del config["checksum"]  # as in an autoencoder from elsewhere
+    (folder / "cfg.json").write_text(json.dumps(config))
     with pytest.raises(error, match=message):
         load_sae(folder)
 
@@ -241,10 +246,10 @@ def test_damaged_or_missing_files_are_named(tmp_path):
         load_sae(tmp_path)
     folder = save_sae(autoencoder(), tmp_path / "sae")
     (folder / "sae.safetensors").write_bytes(b"half")
-    with pytest.raises(UnreadableFileError, match="cannot be read as safetensors"):
+    with pytest.raises(UnreadableFileError, match=r"sae\.safetensors is not what was written"):
         load_sae(folder)
     (folder / "cfg.json").write_text("{")
-    with pytest.raises(UnreadableFileError, match="does not describe an autoencoder"):
+    with pytest.raises(UnreadableFileError, match=r"cfg\.json cannot be read as JSON"):
         load_sae(folder)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from headtail._sealed import write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.sae import TopKSAE, fit_sae
 from headtail.sae.rows import _in_windows
@@ -253,6 +254,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     state = json.loads(path.read_text())
     del state["stale"]
     path.write_text(json.dumps(state))
+    with pytest.raises(UnreadableFileError, match=r"state\.json is not what headtail wrote"):
+        run(checkpoint=tmp_path)
+    write_json(state, path)
     with pytest.raises(UnreadableFileError, match="lacks 'stale'"):
         run(checkpoint=tmp_path)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from headtail._sealed import write_json
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import bce, bpr, mse
@@ -544,32 +545,37 @@ def test_a_strangers_model_is_not_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "message"),
+    ("values", "error", "message"),
     [
-        ('{"format": 1, "config": {"model": "Evil"}}', CheckpointMismatchError, "holds a 'Evil', which is not a model"),
-        ('{"format": 1, "config": {"model": "MF", "size": 3}}', CheckpointMismatchError, "arguments that MF does not"),
+        ({"config": {"model": "Evil"}}, CheckpointMismatchError, "holds a 'Evil', which is not a model"),
+        ({"config": {"model": "MF", "size": 3}}, CheckpointMismatchError, "arguments that MF does not"),
         (
-            '{"format": 1, "config": {"model": "MF", "n_users": 9, "n_items": 24, "embedding_dim": 4}}',
+            {"config": {"model": "MF", "n_users": 9, "n_items": 24, "embedding_dim": 4}},
             CheckpointMismatchError,
             r"users: \(24, 4\) in the file, \(9, 4\) in the model",
         ),
-        ('{"format": 1, "config": "MF"}', UnreadableFileError, "does not say which model"),
-        ('{"format": 2}', UnreadableFileError, "is not of format 1"),
-        ('{"format": 1, "conf', UnreadableFileError, "cannot be read as JSON"),
+        ({"config": "MF"}, UnreadableFileError, "does not say which model"),
+        ({"format": 2}, UnreadableFileError, "is not of format 1"),
     ],
 )
-def test_a_model_folder_that_is_not_right_is_refused(tmp_path, text, error, message):
+def test_a_model_folder_that_is_not_right_is_refused(tmp_path, values, error, message):
     save_model(model(), tmp_path / "mf")
-    (tmp_path / "mf" / "model.json").write_text(text)
+    write_json({"format": 1, **values}, tmp_path / "mf" / "model.json")
     with pytest.raises(error, match=message):
         load_model(tmp_path / "mf")
 
 
-def test_a_missing_or_truncated_model_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_missing_or_truncated_model_is_refused(tmp_path, name):
     with pytest.raises(UnreadableFileError, match="does not exist"):
         load_model(tmp_path / "nowhere")
-    save_model(model(), tmp_path / "mf")
-    path = tmp_path / "mf" / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UnreadableFileError, match="may be truncated"):
+    path = save_model(model(), tmp_path / "mf") / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    with pytest.raises(UnreadableFileError, match="truncated"):
         load_model(tmp_path / "mf")
+    path.unlink()
+    with pytest.raises(UnreadableFileError, match=name):
+        load_model(tmp_path / "mf")
+    path.write_bytes(whole)
+    load_model(tmp_path / "mf")

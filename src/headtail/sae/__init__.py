@@ -4,6 +4,7 @@ from headtail.sae.autoencoder import Code, TopKSAE
 from headtail.sae.controls import Direction, Noise, steer_direction, steer_noise, steer_random
 from headtail.sae.effects import Excess, personal_strength
 from headtail.sae.hooks import activations, attach, states
+from headtail.sae.neuron_storage import load_neurons, save_neurons
 from headtail.sae.neurons import Neurons, find_neurons
 from headtail.sae.quality import Fidelity, SAEQuality, fidelity, sae_quality, stability
 from headtail.sae.steered_storage import load_steered, save_steered
@@ -32,10 +33,12 @@ __all__ = [
     "find_neurons",
     "fit_sae",
     "item_sets",
+    "load_neurons",
     "load_sae",
     "load_steered",
     "personal_strength",
     "sae_quality",
+    "save_neurons",
     "save_sae",
     "save_steered",
     "stability",

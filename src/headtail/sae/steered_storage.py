@@ -6,12 +6,13 @@ from pathlib import Path
 from torch import Tensor
 
 from headtail import _files
+from headtail._sealed import FORMAT, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.effects import Excess
 from headtail.sae.steering import Steered, Steering
 from headtail.sae.storage import load_sae, save_sae
 from headtail.training import load_model, save_model
-from headtail.training.checkpoints import FORMAT, read_json, read_tensors, write_json, write_tensors
+from headtail.training.checkpoints import read_tensors, write_tensors
 
 
 def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
@@ -49,6 +50,13 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     ...     load_steered(save_steered(steered, f"{place}/steered")).n_items
     6
     """
+    with _files.atomic_folder(folder) as temporary:
+        write_steered(steered, temporary)
+    return Path(folder)
+
+
+def write_steered(steered: Steered, folder: Path) -> None:
+    """Write a steered model into a folder that is there, with checksums of all that it holds by then."""
     edit = steered.edit
     if not isinstance(edit, Steering) or not isinstance(edit.strength, (Excess, type(None))):
         raise InvalidInputError(
@@ -59,12 +67,10 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     if edit.strength is not None:
         tensors |= {f"strength.{name}": value for name, value in edit.strength.named_buffers()}
     settings = {"layer": steered.layer, "output": steered.output, "keep_error": edit.keep_error}
-    with _files.atomic_folder(folder) as temporary:
-        save_model(steered.model, temporary / "model")
-        save_sae(edit.sae, temporary / "sae")
-        write_tensors(tensors, temporary / "steering.safetensors")
-        write_json({"format": FORMAT, **settings}, temporary / "steering.json")
-    return Path(folder)
+    save_model(steered.model, folder / "model")
+    save_sae(edit.sae, folder / "sae")
+    write_tensors(tensors, folder / "steering.safetensors")
+    write_json({"format": FORMAT, **settings}, folder / "steering.json", folder.rglob("*"))
 
 
 def load_steered(folder: str | os.PathLike[str]) -> Steered:

@@ -1,10 +1,10 @@
 """Autoencoders on disk, in the layout that EleutherAI's sparsify and its models on the Hugging Face Hub use."""
 
-import json
 import os
 from pathlib import Path
 
 from headtail import _files
+from headtail._sealed import read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.training import checkpoints
@@ -59,7 +59,7 @@ def save_sae(sae: TopKSAE, folder: str | os.PathLike[str]) -> Path:
         checkpoints.write_tensors(
             {_KEYS[name]: value for name, value in sae.state_dict().items()}, temporary / "sae.safetensors"
         )
-        checkpoints.write_json(config, temporary / "cfg.json")
+        write_json(config, temporary / "cfg.json", temporary.iterdir())
     return Path(folder)
 
 
@@ -95,13 +95,11 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
             f"safetensors. Convert it where it was made, with safetensors.torch.save_file."
         )
     path = folder / "cfg.json"
+    config = read_json(path, foreign=True)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
         d_in, k = config["d_in"], config["k"]
         n_neurons = config.get("num_latents") or d_in * config["expansion_factor"]
-    except FileNotFoundError:
-        raise UnreadableFileError(f"{path} does not exist. Give the folder of one autoencoder.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UnreadableFileError(f"{path} does not describe an autoencoder ({error!r}). Save it again.") from None
     kinds = {"activation": "topk", "skip_connection": False, "transcode": False}
     other = [f"{name}={config[name]!r}" for name, plain in kinds.items() if config.get(name, plain) != plain]
@@ -109,12 +107,15 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
         raise CheckpointMismatchError(
             f"{path} describes another kind of autoencoder ({', '.join(other)}); headtail has TopK ones of one vector."
         )
+    names = {key: name for name, key in _KEYS.items()}
+    weights = checkpoints.read_tensors(folder / "sae.safetensors")
+    shape = tuple(weights["encoder.weight"].shape) if "encoder.weight" in weights else None
+    if shape != (n_neurons, d_in):  # before any memory is taken for sizes that may be far off
+        raise CheckpointMismatchError(f"{path} has sizes {(n_neurons, d_in)}, and the encoder beside it {shape}.")
     try:
         sae = TopKSAE(d_in, k=k, n_neurons=n_neurons, rng=0)
     except InvalidInputError as error:
         raise CheckpointMismatchError(f"{path} has sizes that cannot be: {error}") from None
-    names = {key: name for name, key in _KEYS.items()}
-    weights = checkpoints.read_tensors(folder / "sae.safetensors")
     checkpoints.load_weights(sae, {names.get(key, key): value.float() for key, value in weights.items()}, folder)
     sae.eval()
     return sae

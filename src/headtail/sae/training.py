@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
-from headtail._files import check_writable
 from headtail._progress import progress_bar
 from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
@@ -156,10 +155,8 @@ def fit_sae(
     silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
     optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
     run = checkpoints.Run()
-    folder = None if checkpoint is None else check_writable(checkpoint)
-    if folder is not None:
-        checkpoints.clear_leftovers(folder)
-        if resume and checkpoints.saved_epochs(folder):
+    with checkpoints.opened(checkpoint) as folder:
+        if folder is not None and resume and checkpoints.saved_epochs(folder):
             latest = checkpoints.saved_epochs(folder)[-1]
             run, tensors = checkpoints.restore_epoch(latest, settings, learner, optimizer, random, device)
             silent.copy_(tensors["silent"])
@@ -168,41 +165,41 @@ def fit_sae(
                 raise CheckpointMismatchError(
                     f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
                 )
-    n_batches = -(-len(data.rows) // batch_size)
-    with progress_bar("autoencoder", epochs * n_batches, done=run.epoch * n_batches, show=progress) as advance:
-        while run.epoch < epochs and not (len(data.held_out) and patience is not None and run.stale >= patience):
-            epoch = run.epoch + 1
-            started = time.perf_counter()
-            parts = torch.zeros(n_batches, 3, device=device)  # FVU and auxiliary loss of each batch, and its size
-            state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
-            for i, x in enumerate(data.batches(batch_size, random, device)):
-                fvu, auxiliary = _losses(learner, x, silent, dead_after)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(fvu + aux_weight * auxiliary)
-                _step(learner, optimizer)
-                parts[i] = torch.stack([fvu.detach(), auxiliary.detach(), fvu.new_tensor(len(x))])
-                if (i + 1) % _CHECK_EVERY == 0 or i + 1 == n_batches:
-                    _check_finite(parts[: i + 1], epoch, learner, lr, folder)
-                advance(1, state)
-            means = np.average(parts[:, :2].double().cpu().numpy(), axis=0, weights=parts[:, 2].cpu().numpy())
-            row: dict[str, Any] = {"epoch": epoch, "loss": float(means[0]), "auxiliary": float(means[1])}
-            row["dead"] = float((silent >= dead_after).double().mean())
-            row["seconds"] = time.perf_counter() - started
-            if len(data.held_out):
-                row["fvu"] = data.held_out_fvu(learner, device)
-                run.judge(learner, epoch, row["fvu"], higher=False)
-            run.epoch = epoch
-            run.rows.append(row)
-            if folder is not None:
-                checkpoints.save_epoch(
-                    folder,
-                    epoch,
-                    model=learner,
-                    best=run.best,
-                    optimizer=optimizer,
-                    random={"silent": silent},
-                    state={**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
-                )
+        n_batches = -(-len(data.rows) // batch_size)
+        with progress_bar("autoencoder", epochs * n_batches, done=run.epoch * n_batches, show=progress) as advance:
+            while run.epoch < epochs and not (len(data.held_out) and patience is not None and run.stale >= patience):
+                epoch = run.epoch + 1
+                started = time.perf_counter()
+                parts = torch.zeros(n_batches, 3, device=device)  # FVU and auxiliary loss of each batch, and its size
+                state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
+                for i, x in enumerate(data.batches(batch_size, random, device)):
+                    fvu, auxiliary = _losses(learner, x, silent, dead_after)
+                    optimizer.zero_grad(set_to_none=True)
+                    torch.autograd.backward(fvu + aux_weight * auxiliary)
+                    _step(learner, optimizer)
+                    parts[i] = torch.stack([fvu.detach(), auxiliary.detach(), fvu.new_tensor(len(x))])
+                    if (i + 1) % _CHECK_EVERY == 0 or i + 1 == n_batches:
+                        _check_finite(parts[: i + 1], epoch, learner, lr, folder)
+                    advance(1, state)
+                means = np.average(parts[:, :2].double().cpu().numpy(), axis=0, weights=parts[:, 2].cpu().numpy())
+                row: dict[str, Any] = {"epoch": epoch, "loss": float(means[0]), "auxiliary": float(means[1])}
+                row["dead"] = float((silent >= dead_after).double().mean())
+                row["seconds"] = time.perf_counter() - started
+                if len(data.held_out):
+                    row["fvu"] = data.held_out_fvu(learner, device)
+                    run.judge(learner, epoch, row["fvu"], higher=False)
+                run.epoch = epoch
+                run.rows.append(row)
+                if folder is not None:
+                    checkpoints.save_epoch(
+                        folder,
+                        epoch,
+                        model=learner,
+                        best=run.best,
+                        optimizer=optimizer,
+                        random={"silent": silent},
+                        state={**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
+                    )
     if run.best is not None:
         learner.load_state_dict(run.best)
     with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)

@@ -1,6 +1,5 @@
 """A dial is turned through its settings, and each of them is measured."""
 
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -9,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from headtail._checks import integer, nearest
-from headtail._files import write_text
+from headtail._files import atomic_file
 from headtail._progress import progress_bar
+from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import (
@@ -30,7 +30,7 @@ from headtail.metrics.auditing import Grouping, Metrics, _attribute, _grouped, _
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Point, Setting
 from headtail.training import recommend
-from headtail.training.checkpoints import FORMAT, check_settings, read_json
+from headtail.training.checkpoints import check_settings
 
 Maker: TypeAlias = Callable[[Setting, int], Any]
 
@@ -157,7 +157,7 @@ def sweep(
                 lists = partial(_lists, make(setting, seed), k=k)
                 point = _measure(method, setting, seed, lists, split, measure, n_bootstrap)
                 if file is not None:
-                    write_text(file, json.dumps({"format": FORMAT, **asdict(point)}))
+                    _write({"format": FORMAT, **asdict(point)}, file)
             points.append(point)
             advance(1, f"{setting}, {accuracy} {point.validation[f'{accuracy}@{k}']:.4f}")
     return Frontier(tuple(points), f"{accuracy}@{k}", f"{unfairness}@{k}")
@@ -205,8 +205,13 @@ def _open(folder: Path, plan: dict[str, Any]) -> Path:
     if file.exists():
         check_settings(read_json(file), plan, folder)
     else:
-        write_text(file, json.dumps(plan, indent=2))
+        _write(plan, file)
     return folder
+
+
+def _write(values: dict[str, Any], file: Path) -> None:
+    with atomic_file(file) as temporary:
+        write_json(values, temporary)
 
 
 def _load(file: Path, setting: Setting) -> Point:

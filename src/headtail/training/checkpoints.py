@@ -1,9 +1,10 @@
 """Models and training runs on disk: folders of safetensors and JSON, each written whole or not at all."""
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from headtail import _files
+from headtail._sealed import FORMAT, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.models import MODELS
-
-FORMAT = 1
 
 
 def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
@@ -64,9 +64,9 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
 
 
 def write_model(model: nn.Module, folder: Path) -> None:
-    """Write weights and configuration into a folder that is there."""
+    """Write weights and configuration into a folder that is there, with checksums of all that it holds by then."""
     write_tensors(model.state_dict(), folder / "model.safetensors")
-    write_json({"format": FORMAT, "config": config_of(model)}, folder / "model.json")
+    write_json({"format": FORMAT, "config": config_of(model)}, folder / "model.json", folder.iterdir())
 
 
 def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | None = None) -> nn.Module:
@@ -143,6 +143,35 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
 # -- a training run: one folder for the latest saved epoch, named epoch-00012 ------------------------------------------
 
 
+@contextlib.contextmanager
+def opened(checkpoint: str | os.PathLike[str] | None) -> Iterator[Path | None]:
+    """Yield the folder of a run, which no other process may write meanwhile; Ctrl-C tells what is kept there."""
+    folder = None if checkpoint is None else Path(checkpoint)
+    with contextlib.nullcontext() if folder is None else _files.writing(folder), kept(folder):
+        if folder is not None:
+            for leftover in folder.glob(".epoch-*.tmp"):  # of a run that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+        yield folder
+
+
+@contextlib.contextmanager
+def kept(folder: Path | None) -> Iterator[None]:
+    """Add to Ctrl-C, unless it says so already, what is kept of a run and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not hasattr(stop, "__notes__"):
+            epochs = [] if folder is None else saved_epochs(folder)
+            if epochs:
+                done = f"Epoch {int(epochs[-1].name.partition('-')[2])} is kept in {folder}"
+                stop.add_note(f"{done}; run the same again to go on from there.")
+            elif folder is None:
+                stop.add_note("Nothing is kept; with a folder for checkpoint=, a run that is stopped can go on.")
+            else:
+                stop.add_note("Nothing is kept, for no epoch was saved yet.")
+        raise
+
+
 @dataclass
 class Run:
     """All that changes from epoch to epoch, beside the weights and the optimizer."""
@@ -175,12 +204,6 @@ def saved_epochs(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*"))
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove what a write that was killed has left behind."""
-    for leftover in folder.glob(".epoch-*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
 def save_epoch(
     folder: Path,
     epoch: int,
@@ -204,7 +227,10 @@ def save_epoch(
             for name, value in values.items()
         }
         write_tensors({**moments, **random}, temporary / "optimizer.safetensors")
-        write_json({"format": FORMAT, "epoch": epoch, **state}, temporary / "state.json")
+        others = [
+            file for file in temporary.iterdir() if file.name != "model.safetensors"
+        ]  # model.json has its checksum
+        write_json({"format": FORMAT, "epoch": epoch, **state}, temporary / "state.json", others)
     for old in earlier:
         if old != target:
             shutil.rmtree(old)
@@ -220,6 +246,7 @@ def restore_epoch(
 ) -> tuple[Run, dict[str, Tensor]]:
     """Put what :func:`save_epoch` wrote back; return the run, and the tensors saved beside the optimizer's."""
     state = read_json(folder / "state.json")
+    read_json(folder / "model.json")
     try:
         check_settings(state["settings"], settings, folder)
         run = Run(**{name: state[name] for name in _STATE})
@@ -271,15 +298,6 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
 
 
-def write_json(values: Mapping[str, Any], path: Path) -> None:
-    """Write a dict as JSON, numpy numbers and arrays included."""
-    path.write_text(json.dumps(values, indent=1, default=_plain), encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read safetensors, or say what is wrong with the file."""
     try:
@@ -290,18 +308,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UnreadableFileError(
             f"{path} cannot be read as safetensors ({error}); it may be truncated. Delete its folder and train again."
         ) from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or say what is wrong with the file."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnreadableFileError(f"{path} does not exist. Check the folder's path.") from None
-    except (OSError, ValueError) as error:
-        raise UnreadableFileError(
-            f"{path} cannot be read as JSON ({error}); it may be truncated. Delete its folder and train again."
-        ) from None
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise UnreadableFileError(f"{path} is not of format {FORMAT}, the one that this version of headtail reads.")
-    return values

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
-from headtail._files import check_writable
 from headtail._progress import progress_bar
 from headtail._tensors import check_module, learning, no_autocast
 from headtail.data import Interactions
@@ -213,26 +212,24 @@ def fit(
 
     device = device_of(model, device)
     run = checkpoints.Run()
-    with learning(model), _own_torch_seed(int(random.integers(2**63)), device):
+    seed = int(random.integers(2**63))
+    with checkpoints.opened(checkpoint) as folder, learning(model), _own_torch_seed(seed, device):
         model.to(device)
         optimizer = torch.optim.Adam(
             model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
         )
         weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
-        folder = None if checkpoint is None else check_writable(checkpoint)
-        if folder is not None:
-            checkpoints.clear_leftovers(folder)
-            if resume and checkpoints.saved_epochs(folder):
-                latest = checkpoints.saved_epochs(folder)[-1]
-                run, tensors = checkpoints.restore_epoch(latest, settings, model, optimizer, random, device)
-                torch.set_rng_state(tensors["random.cpu"])
-                if device.type == "cuda" and "random.cuda" in tensors:
-                    torch.cuda.set_rng_state(tensors["random.cuda"], device)
-                logger.info("fit: resumed %s", latest)
-                if run.epoch > epochs:
-                    raise CheckpointMismatchError(
-                        f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
-                    )
+        if folder is not None and resume and checkpoints.saved_epochs(folder):
+            latest = checkpoints.saved_epochs(folder)[-1]
+            run, tensors = checkpoints.restore_epoch(latest, settings, model, optimizer, random, device)
+            torch.set_rng_state(tensors["random.cpu"])
+            if device.type == "cuda" and "random.cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["random.cuda"], device)
+            logger.info("fit: resumed %s", latest)
+            if run.epoch > epochs:
+                raise CheckpointMismatchError(
+                    f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
+                )
         n_targets = len(batches)
         n_batches = -(-n_targets // batch_size)
         often = n_batches / -(-n_batches // penalty_every)  # so that the penalties weigh as much over an epoch

@@ -1,0 +1,62 @@
+"""JSON that carries checksums of itself and of files beside it, so that what was damaged is never taken for whole."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from headtail.exceptions import UnreadableFileError
+
+FORMAT = 1
+_CURE = "Take it from a copy, or delete the folder and make it again."
+
+
+def write_json(values: Mapping[str, Any], path: Path, beside: Iterable[Path] = ()) -> None:
+    """Write a dict as JSON, numpy numbers and arrays included, with the checksums of the files `beside` it."""
+    sums = {file.relative_to(path.parent).as_posix(): _checksum(file) for file in beside if file.is_file()}
+    plain = json.loads(json.dumps({**values, "checksums": sums}, default=_plain))
+    path.write_text(json.dumps({**plain, "checksum": _seal(plain)}, indent=1), encoding="utf-8")
+
+
+def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
+    """Read what :func:`write_json` wrote, or name the file that is damaged; a `foreign` one needs no format or seal."""
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{path} does not exist. Check the folder's path.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnreadableFileError(f"{path} cannot be read as JSON ({error}); it may be truncated. {_CURE}") from None
+    if not isinstance(values, dict) or not (foreign or values.get("format") == FORMAT):
+        raise UnreadableFileError(f"{path} is not of format {FORMAT}, the one that this version of headtail reads.")
+    seal, sums = values.pop("checksum", None), values.get("checksums", {})
+    if not (foreign and seal is None) and seal != _seal(values):
+        raise UnreadableFileError(
+            f"{path} is not what headtail wrote: its checksum is wrong, so it is damaged. {_CURE}"
+        )
+    for name, known in sums.items() if isinstance(sums, dict) else ():
+        if _checksum(path.parent / name) != known:
+            raise UnreadableFileError(
+                f"{path.parent / name} is not what was written with {path.name}: its checksum is wrong. It is damaged, "
+                f"truncated or from elsewhere. {_CURE}"
+            )
+    return {name: value for name, value in values.items() if name != "checksums"}
+
+
+def _checksum(path: Path) -> str:
+    found = 0
+    try:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                found = crc32(block, found)
+    except OSError as error:
+        raise UnreadableFileError(f"{path} cannot be read: {error.strerror}. {_CURE}") from None
+    return f"{found:08x}"
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    return f"{crc32(json.dumps(values, sort_keys=True).encode()):08x}"
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
