@@ -256,7 +256,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     path.write_text(json.dumps(state))
     with pytest.raises(UnreadableFileError, match=r"state\.json is not what headtail wrote"):
         run(checkpoint=tmp_path)
-    write_json(state, path)
+    write_json({name: value for name, value in state.items() if "checksum" not in name}, path)
     with pytest.raises(UnreadableFileError, match="lacks 'stale'"):
         run(checkpoint=tmp_path)
 
