@@ -2,16 +2,18 @@ import logging
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headtail import _frames
-from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError
 
 
 def columns(names, required=("user_id", "item_id"), optional=(), named=None):
@@ -220,6 +222,181 @@ class TestSeconds:
     def test_no_times(self, times, message):
         with pytest.raises(InvalidInputError, match=message):
             _frames.seconds(pl.Series(times))
+
+
+class TestWhatIdsMustNotBecome:
+    """Ids that were damaged on the way, or that stand for no id at all, are refused, whichever door they come by."""
+
+    def read(self, users):
+        return _frames.to_table(users, required=("user_id",))["user_id"].to_list()
+
+    @pytest.mark.parametrize(("dtype", "limit"), [(np.float16, 2**11), (np.float32, 2**24), (np.float64, 2**53)])
+    def test_floats_are_ids_as_far_as_they_are_exact(self, dtype, limit):
+        for engine in (pd.DataFrame, pl.DataFrame):
+            assert self.read(engine({"user_id": np.array([1, limit - 1], dtype=dtype)})) == [1, limit - 1]
+            with pytest.raises(InvalidInputError, match=rf"reach {limit}; such numbers are exact below {limit} only"):
+                self.read(engine({"user_id": np.array([1, limit], dtype=dtype)}))
+
+    def test_decimals_are_exact_throughout(self):
+        ids = pl.Series(["9007199254740993", "9007199254740992"]).cast(pl.Decimal(38, 0))
+        assert self.read(pl.DataFrame({"user_id": ids})) == [2**53 + 1, 2**53]
+
+    @pytest.mark.parametrize("written", ["", " ", "NULL", r"\N", "<NA>", "NA", "None", "nan", "NaT", "#N/A"])
+    def test_written_gaps_are_gaps(self, written):
+        for frame in (
+            pl.DataFrame({"user_id": ["a", written]}),
+            pd.DataFrame({"user_id": ["a", written]}),
+            pl.DataFrame({"user_id": pl.Series(["a", written], dtype=pl.Categorical)}),
+        ):
+            with pytest.raises(InvalidInputError, match=r"1 missing values in 'user_id' \(user_id\), written"):
+                self.read(frame)
+
+    def test_words_that_only_begin_so_are_ids(self):
+        assert self.read(pl.DataFrame({"user_id": ["Nana", "Nan", "NULLA", "null-7"]})) == [
+            "Nana",
+            "Nan",
+            "NULLA",
+            "null-7",
+        ]
+
+    @pytest.mark.parametrize(
+        ("ids", "expected"),
+        [
+            ([3, 1], [3, 1]),
+            ({7: "seven"}.keys(), [7]),
+            (np.array([3, 1], dtype=np.uint64), [3, 1]),
+            (np.array(["b", "a"]), ["b", "a"]),
+            (pl.Series("anything", [3, 1]), [3, 1]),
+            (pd.Series([3, 1]), [3, 1]),
+            (pa.chunked_array([[3], [1]]), [3, 1]),
+            (pl.DataFrame({"movieId": [3, 1], "title": ["c", "a"]}), [3, 1]),
+            (pd.DataFrame({"iid": ["b", "a"], 5: [0, 0]}), ["b", "a"]),
+            ([np.uint64(3), 1], [3, 1]),
+            ([2**53 + 1], [2**53 + 1]),
+        ],
+    )
+    def test_a_collection_of_ids(self, ids, expected):
+        assert _frames.read_ids(ids, "item_id", "catalogue").to_list() == expected
+
+    @pytest.mark.parametrize(
+        "ids", ["abc", b"abc", 5, {"item_id": [1]}, [], [[1, 2]], [1, None], ["a", None], [1, "a"], [1.5], [True],
+                [float("nan")], ["NULL"], np.zeros((2, 2)), pl.DataFrame({"title": ["a"]}), [1 + 2j], [10**40]]
+    )  # fmt: skip
+    def test_no_collection_of_ids(self, ids):
+        with pytest.raises(HeadtailError):
+            _frames.read_ids(ids, "item_id", "catalogue")
+
+    def test_wide_whole_numbers_stay_whole_beside_int64(self):
+        wide = _frames.as_ids(np.array([2**53 + 1, 1], dtype=np.uint64), "item_id", "item_ids")
+        assert np.concatenate([wide, np.array([5])]).tolist() == [2**53 + 1, 1, 5]
+
+
+class TestColumnsOfAnyKind:
+    def test_names_that_are_no_text(self):
+        frame = pd.DataFrame([[1, 10, 5.0], [2, 11, 4.0]])
+        with pytest.raises(
+            MissingColumnError, match=r"no column 'user_id'.*There are: 0, 1, 2. Name it, for example user=0"
+        ):
+            _frames.to_table(frame, required=("user_id", "item_id"))
+        found = _frames.to_table(frame, required=("user_id", "item_id"), given={"user_id": 0, "item_id": 1})
+        assert found.rows() == [(1, 10), (2, 11)]
+        named = _frames.to_table(frame.rename(columns={0: "user", 1: "item"}), required=("user_id", "item_id"))
+        assert named.rows() == found.rows()
+        with pytest.raises(MissingColumnError, match="no column 7"):
+            _frames.to_table(frame, required=("user_id",), given={"user_id": 7})
+
+    def test_names_of_several_levels(self):
+        levels = pd.MultiIndex.from_tuples([("user_id", ""), ("item_id", "")])
+        frame = pd.DataFrame([[1, 10]], columns=levels)
+        with pytest.raises(MissingColumnError):
+            _frames.to_table(frame, required=("user_id", "item_id"))
+        given = {"user_id": ("user_id", ""), "item_id": ("item_id", "")}
+        assert _frames.to_table(frame, required=("user_id", "item_id"), given=given).rows() == [(1, 10)]
+
+    def test_a_wide_table_is_not_listed_whole(self):
+        with pytest.raises(MissingColumnError, match=r"49 \.\.\. \(9,000 in all\)"):
+            _frames.to_table(pd.DataFrame(np.zeros((1, 9000))), required=("user_id",))
+
+    @pytest.mark.parametrize(
+        "column",
+        [
+            pd.Series([1, 2], dtype=object),
+            pd.Series(np.array([1, 2], dtype=np.longdouble)),
+            pd.Series(np.array([1, 2], dtype=np.float16)),
+            pd.Series(np.array([1, 2], dtype=">i4")),
+            pd.Series(pd.arrays.SparseArray([1, 2])),
+            pd.Series([1, 2], dtype="UInt64"),
+        ],
+        ids=["object", "longdouble", "float16", "big-endian", "sparse", "nullable"],
+    )
+    def test_whole_numbers_of_any_kind_in_pandas(self, column):
+        frame = pd.DataFrame({"user_id": column})
+        assert _frames.to_table(frame, required=("user_id",)).rows() == [(1,), (2,)]
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pd.Series(["\ud800"], dtype=object),
+            pd.Series([1 + 2j]),
+            pd.Series([10**40], dtype=object),
+            pd.Series(pd.period_range("2020", periods=1, freq="M")),
+            pd.Series([{"a": 1}]),
+        ],
+        ids=["surrogate", "complex", "very wide", "period", "dict"],
+    )
+    def test_what_makes_no_ids_in_pandas(self, values):
+        with pytest.raises(InvalidInputError, match="'user_id'"):
+            _frames.to_table(pd.DataFrame({"user_id": values}), required=("user_id",))
+
+    def test_types_that_polars_does_not_know(self):
+        wide = pa.table({"user_id": pa.array([Decimal(1)], pa.decimal256(50, 2))})
+        with pytest.raises(InvalidInputError, match=r"the table cannot be read: .* Cast user_id to numbers or text"):
+            _frames.to_table(wide, required=("user_id",))
+
+    def test_labels_of_groups(self):
+        ages = pd.cut([25, 45, float("nan")], [0, 30, 60])
+        table = _frames.to_table(
+            pd.DataFrame({"user_id": [1, 2, 3], "age": ages}), required=("user_id",), optional=("age",),
+            given={"age": "age"},
+        )  # fmt: skip
+        assert _frames.labels(table["age"], "users").to_list() == ["(0.0, 30.0]", "(30.0, 60.0]", "missing"]
+        for several in ([["a"], ["b", "c"]], [{"a": 1}, {"a": 2}]):
+            with pytest.raises(InvalidInputError, match="a user is in one group of each column"):
+                _frames.labels(pl.Series("genres", several), "users")
+
+
+class TestMoments:
+    ns = np.array(["2020-01-01T00:00:00.000000003", "2020-01-01T00:00:00.000000001"], dtype="datetime64[ns]")
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            pd.Series(ns),
+            pd.Series(ns).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+            pd.Series(ns).astype(object),
+            pd.Series(ns).dt.tz_localize("UTC").astype(object),
+            pd.Series(ns).convert_dtypes(dtype_backend="pyarrow"),
+            pd.Series(ns.astype(str)),
+        ],
+        ids=["naive", "zone", "objects", "objects with zone", "arrow", "text"],
+    )
+    def test_nanoseconds_keep_their_order(self, times):
+        table = _frames.to_table(pd.DataFrame({"t": times}), required=("timestamp",), given={"timestamp": "t"})
+        found = _frames.seconds(table["timestamp"])
+        assert found.dtype == np.int64
+        assert (found - 1577836800 * 10**9).tolist() == [3, 1]
+
+    @pytest.mark.parametrize("dtype", [pl.Int64, pl.Int32, pl.Float64, pl.UInt32])
+    def test_dates_written_as_numbers(self, dtype):
+        assert _frames.seconds(pl.Series([20200705, 20191231]).cast(dtype)).tolist() == [1593907200, 1577750400]
+
+    def test_numbers_in_their_range_that_are_no_dates_stay_seconds(self):
+        assert _frames.seconds(pl.Series([20200705, 20200732])).tolist() == [20200705, 20200732]
+        assert _frames.seconds(pl.Series([20200705.5])).tolist() == [20200705.5]
+
+    def test_numbers_too_large(self):
+        with pytest.raises(InvalidInputError, match="timestamp holds 18446744073709551615; give Unix seconds"):
+            _frames.seconds(pl.Series([1, 2**64 - 1], dtype=pl.UInt64))
 
 
 def test_pandas_needs_no_pyarrow():

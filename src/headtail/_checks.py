@@ -10,13 +10,15 @@ import numpy as np
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Codes
 
+_LISTED = 50
 
-def nearest(name: str, known: Iterable[str]) -> str:
+
+def nearest(name: Any, known: Iterable[str]) -> str:
     """Return a hint that lists the known names, the one most like `name` first."""
     known = [str(k) for k in known]
-    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1, cutoff=0.6)
     meant = next((k for k in known if close and k.lower() == close[0]), None)
-    listed = ", ".join(known) if known else "none"
+    listed = ", ".join(known[:_LISTED]) + (f" ... ({len(known):,} in all)" if len(known) > _LISTED else "") or "none"
     return f"Did you mean {meant!r}? There are: {listed}." if meant else f"There are: {listed}."
 
 
@@ -47,7 +49,9 @@ def number(
     bounded = math.isfinite(low) or math.isfinite(high)
     bounds = f" in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}" if bounded else ""
     try:
-        result = float(value)
+        result = float(value + 0)  # text is no number, though float() reads it
+    except OverflowError:
+        result = math.inf
     except (TypeError, ValueError):
         raise InvalidInputError(f"{name}={value!r} is not a number; give one{bounds}.") from None
     below = result <= low if low_open else result < low
@@ -98,6 +102,9 @@ def finite(name: str, values: Array, cure: str = "Remove or replace those rows f
 
 def generator(rng: RNG) -> np.random.Generator:
     """Return a numpy generator for a seed, a generator or None."""
-    if rng is not None and not isinstance(rng, (int, np.integer, np.random.Generator)):
-        raise InvalidInputError(f"rng={rng!r} is neither a seed nor a numpy Generator; give an int, such as rng=0.")
+    seed = isinstance(rng, (int, np.integer)) and rng >= 0
+    if rng is not None and not seed and not isinstance(rng, np.random.Generator):
+        raise InvalidInputError(
+            f"rng={rng!r} is neither a seed nor a numpy Generator; give an int of at least 0, such as rng=0."
+        )
     return np.random.default_rng(rng)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+from numpy.typing import NDArray
 
-from headtail._checks import finite, nearest
+from headtail._checks import finite, nearest, shown
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.typing import Array, Codes
 
@@ -30,7 +31,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "timestamp": ("time", "datetime", "date", "unix_timestamp", "event_time", "ts"),
     "order": ("position", "step"),
     "rank": ("position", "place"),
-    "score": ("prediction", "rating", "estimate", "relevance", "weight"),
+    "score": ("prediction", "predictions", "predicted", "pred", "preds", "est", "estimate", "estimated_rating",
+              "predicted_rating", "prediction_score", "predicted_score", "pred_score", "pred_rating", "scores",
+              "y_score", "y_pred", "y_hat", "yhat", "logit", "proba", "probability"),
+    "truth": ("rating", "relevance", "weight", "label", "r_ui", "y_true", "y", "target", "true_rating", "actual",
+              "actual_rating", "ground_truth", "stars", "clicked", "click"),
     "title": ("item_title", "movie_title", "name", "artist", "artist_name"),
     "item_title": ("movie_title",),
     "genres": ("genre", "category", "categories"),
@@ -38,31 +43,69 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_").replace(" ", "_")
+# What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
+_MISSING = ("", "NULL", "null", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "NaN", "nan", "NaT")
+_IDS = ("user_id", "item_id")
+
+
+def _plain(name: Any) -> str:
+    return str(name).lower().replace("-", "_").replace(" ", "_")
+
+
+def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], list[str]]:
+    """Choose the columns that rank recommendations, and say so where there was a choice.
+
+    A rank goes before a score, a score that a recommender gave before what looks like a true rating, and either before
+    the order of the rows.
+
+    Returns
+    -------
+    columns : dict of str to str
+        Of `rank` and `score` those that are there.
+    notes : list of str
+    """
+    names = list(names)
+    ranks, scores, truths = (
+        [name for alias in (role, *ALIASES[role]) for name in names if _plain(name) == alias]
+        for role in ("rank", "score", "truth")
+    )
+    if not scores:  # some recommenders call what they predict so
+        scores = [name for name in truths if _plain(name) in ("rating", "relevance", "weight")]
+    if not ranks and not scores:
+        return {}, [
+            f"{what} has neither a rank nor a score (there are: {', '.join(map(str, names))}), so that the order of the "
+            f"rows ranks each user's recommendations, the first one best."
+        ]
+    chosen, *unused = ranks or dict.fromkeys([*scores, *truths])
+    notes = []
+    if unused or chosen in truths:
+        rest = f"; {', '.join(map(repr, unused))} not used" if unused else ""
+        notes.append(f"{chosen!r} ranks the recommendations of {what}{rest}.")
+    return {role: found[0] for role, found in (("rank", ranks), ("score", scores)) if found}, notes
 
 
 def resolve_columns(
-    names: Iterable[str],
+    names: Iterable[Any],
     required: Iterable[str],
     optional: Iterable[str] = (),
-    given: Mapping[str, str | None] | None = None,
+    given: Mapping[str, Any] | None = None,
     what: str = "the table",
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Find the column of each role: the one given, the role's own name, or a common alias, in that order.
 
     Returns
     -------
     dict
-        Role to column name, for the required roles and those optional ones that are there.
+        Role to column name, for the required roles and those optional ones that are there. Names that are not text,
+        which pandas allows, are found where they are given.
     """
     names = list(names)
-    doubled = sorted({n for n in names if names.count(n) > 1})
+    doubled = [n for n in names if names.count(n) > 1]
     if doubled:
         raise InvalidInputError(f"{what} has the column {doubled[0]!r} more than once. Rename or drop one of them.")
     named = {role: name for role, name in (given or {}).items() if name is not None}
     required = list(required)
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for role in [*required, *optional]:
         if role in named:
             if named[role] not in names:
@@ -70,8 +113,8 @@ def resolve_columns(
             found[role] = named[role]
             continue
         accepted = [role, *ALIASES.get(role, ())]
-        taken = {*found.values(), *named.values()}
-        plain = {_plain(n): n for n in reversed(names) if n not in taken}
+        taken = [*found.values(), *named.values()]
+        plain = {_plain(n): n for n in reversed(names) if isinstance(n, str) and n not in taken}
         match = role if role in names and role not in taken else next((plain[a] for a in accepted if a in plain), None)
         if match is not None:
             found[role] = match
@@ -91,7 +134,7 @@ def to_table(
     *,
     required: Iterable[str],
     optional: Iterable[str] = (),
-    given: Mapping[str, str | None] | None = None,
+    given: Mapping[str, Any] | None = None,
     what: str = "the table",
 ) -> "pl.DataFrame":
     """Narrow any engine's frame to the columns of the given roles and collect it as a Polars frame.
@@ -101,90 +144,203 @@ def to_table(
     Raises
     ------
     InvalidInputError
-        If it is not a frame, is empty, has a doubled column, missing ids, ids of mixed type, or ids that are neither
-        whole numbers nor text.
+        If it is not a frame, is empty, has a doubled column, missing ids (also those that are written, such as NULL),
+        ids of mixed type, ids that are neither whole numbers nor text, or numbers too large to be exact.
     MissingColumnError
         If a required column is not there.
     """
+    native = _native(frame, what)
+    columns = resolve_columns(native.collect_schema().names(), required, optional, given, what)
+    table = _collect(native, columns, what)
+    if table.is_empty():
+        raise InvalidInputError(f"{what} has no rows. Check the filter or the file it came from.")
+    for role in columns:
+        if role in required and role not in _IDS and role != "title":  # an item without a title shows its id
+            _refuse_missing(table[role], columns[role], role, what)
+    return table.with_columns([id_column(table[role], columns[role], what) for role in columns if role in _IDS])
+
+
+def column_names(frame: Any, what: str = "the table") -> list[Any]:
+    """Return the column names of a frame of any engine."""
+    return list(_native(frame, what).collect_schema().names())
+
+
+def _native(frame: Any, what: str) -> Any:
     try:
-        native: Any = nw.from_native(frame)
-        names = native.collect_schema().names()
+        return nw.from_native(frame)
     except TypeError:
         raise InvalidInputError(
             f"{what} is a {type(frame).__name__}, not a frame. Give a pandas, Polars, PyArrow, DuckDB or PySpark frame."
         ) from None
     except nw.exceptions.DuplicateError as error:
         raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None
-    columns = resolve_columns(names, required, optional, given, what)
-    narrowed = native.select(*(nw.col(name).alias(role) for role, name in columns.items()))
-    table = _collect(narrowed, columns, what)
-    if table.is_empty():
-        raise InvalidInputError(f"{what} has no rows. Check the filter or the file it came from.")
-    for role in columns:
-        missing = table[role].null_count()
-        if table[role].dtype.is_float():
-            missing += int(table[role].is_nan().sum())
-        if missing and role in required and role != "title":  # an item without a title shows its id
-            raise InvalidInputError(
-                f"{what} has {missing} missing values in {columns[role]!r} ({role}). Drop or fill those rows first."
-            )
-    ids = [_whole_or_text(table[role], columns[role], what) for role in columns if role in ("user_id", "item_id")]
-    return table.with_columns(ids)
 
 
-def _whole_or_text(ids: "pl.Series", column: str, what: str) -> "pl.Series":
+def read_ids(values: Any, role: str, what: str) -> "pl.Series":
+    """Return ids given as a frame with such a column, a series, an array or any other collection."""
+    known: Any = nw.from_native(values, pass_through=True, allow_series=True)
+    if isinstance(known, nw.Series):
+        known = known.alias(role).to_frame()
+    if isinstance(known, (nw.DataFrame, nw.LazyFrame)):
+        return to_table(known, required=(role,), what=what)[role]
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidInputError(f"{what}={shown([values])} is no collection of ids. Give a list, such as [1, 2, 3].")
+    array = values if isinstance(values, np.ndarray) else _objects(values)
+    if array.ndim != 1 or not len(array):
+        raise InvalidInputError(
+            f"{what} has shape {array.shape}; give at least one {role.replace('_', ' ')}, in one dimension."
+        )
+    gaps = np.array([is_missing(value) for value in array]) if array.dtype == object else None
+    return id_column(_from_numpy(role, array, gaps, role, what), role, what)
+
+
+def hashes(ids: Array) -> NDArray[np.uint64]:
+    """Return a hash of each id, which is the same wherever the id stands."""
+    return from_ids(ids, np.arange(len(ids), dtype=np.int32)).hash().to_numpy()
+
+
+def first_titles(table: "pl.DataFrame") -> "pl.DataFrame":
+    """Return one row an item, with the first of its titles that is one."""
+    import polars as pl
+
+    title = table["title"]
+    known = title.is_not_null()
+    if title.dtype.is_float():
+        known &= title.is_not_nan()
+    elif isinstance(title.dtype, pl.String):
+        known &= title.str.strip_chars() != ""
+    ordered = pl.concat([table.filter(known), table.filter(~known)])
+    return ordered.unique("item_id", keep="first", maintain_order=True)
+
+
+def as_ids(values: Any, role: str, what: str) -> Array:
+    """Return ids as an int64 or object array, the two that join without loss: int64 with uint64 would be floats."""
+    known = np.asarray(values)
+    if known.dtype in (np.int64, object):
+        return known
+    return to_ids(read_ids(known, role, what)) if len(known) else known.astype(np.int64)
+
+
+def _objects(values: Iterable[Any]) -> Array:
+    items = list(values)
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a single value is None, NaN, NaT or the NA of pandas."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return True
+
+
+def id_column(ids: "pl.Series", column: Any, what: str) -> "pl.Series":
     """Return ids as Int64 or String, the two forms that the rest of the package knows."""
     import polars as pl
 
-    if isinstance(ids.dtype, (pl.String, pl.Categorical, pl.Enum)):
-        return ids.cast(pl.String)
+    if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
+        ids = ids.cast(pl.String)
+    _refuse_missing(ids, column, ids.name, what)
+    if isinstance(ids.dtype, pl.String):
+        return ids
     if ids.dtype.is_numeric():
         # Floats arise when a table with gaps passes through pandas: 1.0, 2.0 are the ids 1 and 2. A string of digits is
         # never made a number here, so that "007" and "7" stay two ids.
         whole = ids.cast(pl.Int64, strict=False)
-        wrong = whole.is_null() if ids.dtype.is_integer() else whole.is_null() | (whole.cast(pl.Float64) != ids)
-        if not wrong.any():
-            return whole
-        raise InvalidInputError(
-            f"{what} has ids in {column!r} that are not whole numbers of 64 bits; the first is {ids.filter(wrong)[0]}. "
-            f"Cast the column to text."
-        )
+        wrong = whole.is_null()
+        if not ids.dtype.is_integer():
+            wrong |= whole.cast(ids.dtype, strict=False) != ids
+        if wrong.any():
+            raise InvalidInputError(
+                f"{what} has ids in {column!r} that are not whole numbers of 64 bits; the first is "
+                f"{ids.filter(wrong)[0]}. Cast the column to text."
+            )
+        if ids.dtype.is_float():
+            # From here on a float stands for several whole numbers, so that different ids may have become one.
+            inexact = 2 ** (11 if ids.dtype == pl.Float16 else 24 if ids.dtype == pl.Float32 else 53)
+            if (largest := int(whole.abs().max())) >= inexact:  # type: ignore[arg-type]
+                raise InvalidInputError(
+                    f"{what} has ids in {column!r} that are {ids.dtype} and reach {largest}; such numbers are exact "
+                    f"below {inexact} only, and different ids may have become one. Read the ids as whole numbers or "
+                    f"text where they come from."
+                )
+        return whole
     if isinstance(ids.dtype, pl.Object):
         raise _mixed(what, column, ids.to_list())
     raise InvalidInputError(f"{what} has ids of type {ids.dtype} in {column!r}. Cast them to whole numbers or text.")
 
 
-def _mixed(what: str, column: str, values: list[Any]) -> InvalidInputError:
-    kinds = ", ".join(sorted({type(v).__name__ for v in values}))
+def _refuse_missing(values: "pl.Series", column: Any, role: str, what: str) -> None:
+    import polars as pl
+
+    missing = values.null_count()
+    if values.dtype.is_float():
+        missing += int(values.is_nan().sum())
+    if missing:
+        raise InvalidInputError(
+            f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill those rows first."
+        )
+    if role in _IDS and isinstance(values.dtype, pl.String):
+        short = values.filter(values.str.len_bytes() <= max(map(len, _MISSING)))
+        short = short.filter(short.str.strip_chars().is_in(_MISSING))
+        if len(short):
+            raise InvalidInputError(
+                f"{what} has {len(short)} missing values in {column!r} ({role}), written {short[0]!r}. Drop or fill "
+                f"those rows first. If one is really called so, give it another name."
+            )
+
+
+def _mixed(what: str, column: Any, values: list[Any]) -> InvalidInputError:
+    kinds = sorted({type(v).__name__ for v in values if not is_missing(v)})
+    are = "of mixed type" if len(kinds) > 1 else "that cannot be read"
     return InvalidInputError(
-        f"{what} has values of mixed type in {column!r} ({kinds}). Cast the column to one type, for example to text."
+        f"{what} has values {are} in {column!r} ({', '.join(kinds)}). Cast the column to one type, for example to text."
     )
 
 
-def _collect(frame: Any, columns: Mapping[str, str], what: str) -> "pl.DataFrame":
+def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> "pl.DataFrame":
     import polars as pl
 
-    if isinstance(frame, nw.LazyFrame):
-        return frame.collect("polars").to_native()  # type: ignore[no-any-return]
     if not frame.implementation.is_pandas_like():
-        return frame.to_polars()  # type: ignore[no-any-return]
-    # By way of numpy, so that pandas users need no pyarrow.
-    series = []
-    for role in frame.columns:
-        values: Any = frame[role].to_numpy()
-        if values.dtype == object:
-            missing = frame[role].is_null().to_numpy().astype(bool)
-            values = [None if gap else value for value, gap in zip(values.tolist(), missing.tolist(), strict=True)]
+        narrowed = frame.select(*(nw.col(name).alias(role) for role, name in columns.items()))
         try:
-            series.append(pl.Series(role, values))
-        except (TypeError, pl.exceptions.PolarsError):
-            raise _mixed(what, columns[role], values) from None
+            if isinstance(frame, nw.LazyFrame):
+                return narrowed.collect("polars").to_native()  # type: ignore[no-any-return]
+            return narrowed.to_polars()  # type: ignore[no-any-return]
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # types that Polars does not know
+            raise InvalidInputError(
+                f"{what} cannot be read: {str(error).splitlines()[0]}. Cast {', '.join(map(str, columns.values()))} to "
+                f"numbers or text."
+            ) from None
+    # By way of numpy, so that pandas users need no pyarrow; by position, as names may be of any type.
+    names = frame.columns
+    series = []
+    for role, name in columns.items():
+        column = frame[:, names.index(name)]
+        if column.dtype == nw.Datetime and column.dtype.time_zone is not None:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        values: Any = column.to_numpy()
+        gaps = column.is_null().to_numpy().astype(bool) if values.dtype == object else None
+        series.append(_from_numpy(role, values, gaps, name, what))
     return pl.DataFrame(series)
 
 
-def column_names(frame: Any) -> list[str]:
-    """Return the column names of a frame of any engine."""
-    return list(nw.from_native(frame).collect_schema().names())
+def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what: str) -> "pl.Series":
+    import polars as pl
+
+    listed: Any = values
+    if gaps is not None:
+        listed = [None if gap else value for value, gap in zip(values.tolist(), gaps.tolist(), strict=True)]
+        if hasattr(next((v for v in listed if v is not None), None), "to_datetime64"):  # pandas' own, to the nanosecond
+            listed = np.array([v if v is None else v.to_datetime64() for v in listed], dtype="datetime64[ns]")
+    elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        listed = values.astype(np.float64)
+    try:
+        return pl.Series(role, listed)
+    except (TypeError, ValueError, OverflowError, AttributeError, pl.exceptions.PolarsError):
+        raise _mixed(what, column, values.tolist()) from None
 
 
 def encode(ids: "pl.Series") -> tuple[Array, Codes]:
@@ -255,22 +411,46 @@ def from_ids(ids: Array, codes: Codes) -> "pl.Series":
 def seconds(times: "pl.Series", column: str = "timestamp") -> Array:
     """Return times as Unix seconds, int64 where whole: numbers stay as they are, dates and ISO 8601 text are converted.
 
-    Times of day without a zone are read as UTC.
+    Times of day without a zone are read as UTC. Whole numbers that are all dates, such as 20200705, are read as these.
+    Times finer than a microsecond come back as whole nanoseconds, for a float of seconds would lose their order.
     """
     import polars as pl
 
     if times.null_count():
-        raise InvalidInputError(f"{column} has {times.null_count()} missing values. Drop or fill those rows first.")
+        raise InvalidInputError(
+            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column."
+        )
     if isinstance(times.dtype, pl.String):
         times = _parse_times(times, column)
+    elif (dates := _numeric_dates(times)) is not None:
+        logger.info("%s: read whole numbers such as %s as dates", column, times[0])
+        times = dates
     if isinstance(times.dtype, (pl.Date, pl.Datetime)):
+        if getattr(times.dtype, "time_unit", None) == "ns":
+            nano = times.dt.epoch("ns").to_numpy()
+            if (nano % 1000).any():
+                return nano
         micro = times.dt.epoch("us").to_numpy()
         return micro // 1_000_000 if not (micro % 1_000_000).any() else micro / 1e6
     if not times.dtype.is_numeric():
         raise InvalidInputError(f"{column} is {times.dtype}. Give Unix seconds, dates, or text in ISO 8601.")
-    values = times.cast(pl.Int64 if times.dtype.is_integer() else pl.Float64).to_numpy()
+    numbers = times.cast(pl.Int64 if times.dtype.is_integer() else pl.Float64, strict=False)
+    if numbers.null_count():
+        raise InvalidInputError(f"{column} holds {times.filter(numbers.is_null())[0]}; give Unix seconds.")
+    values = numbers.to_numpy()
     finite(column, values)
     return values
+
+
+def _numeric_dates(times: "pl.Series") -> "pl.Series | None":
+    """Return the dates that numbers such as 20200705 write; None unless all of them do, between 1900 and 2100."""
+    import polars as pl
+
+    if not times.dtype.is_numeric() or not times.is_between(19_000_101, 21_001_231).all():
+        return None
+    whole = times.cast(pl.Int64, strict=False)
+    dates = whole.cast(pl.String).str.to_date("%Y%m%d", strict=False)
+    return None if dates.null_count() or (whole != times).any() else dates
 
 
 def _parse_times(times: "pl.Series", column: str) -> "pl.Series":
@@ -279,11 +459,53 @@ def _parse_times(times: "pl.Series", column: str) -> "pl.Series":
     # Year first only: whether 1/2/2020 is in January or in February nobody can know.
     wrong = ~times.str.contains(r"^\d{4}-\d{2}-\d{2}")
     if not wrong.any():
+        unit: Any = "ns" if times.str.contains(r"\.\d{7}").any() else "us"
         try:
-            times = times.str.to_datetime(strict=False)
+            times = times.str.to_datetime(strict=False, time_unit=unit)
             if not times.null_count():
                 return times
         except pl.exceptions.PolarsError:
             pass
         raise InvalidInputError(f"{column} holds text in several forms, or times that do not exist. Parse it first.")
     raise InvalidInputError(f"{column} holds {times.filter(wrong)[0]!r}, which is no ISO 8601 time. Parse it first.")
+
+
+def labels(values: "pl.Series", what: str) -> "pl.Series":
+    """Return the name of each row's group as text, "missing" where there is none.
+
+    Raises
+    ------
+    InvalidInputError
+        If a row holds several values.
+    """
+    import polars as pl
+
+    if values.dtype.is_nested():
+        raise InvalidInputError(
+            f"{what} has {values.dtype} in {values.name!r}; a user is in one group of each column. Give one value a "
+            f"row, or leave the column out."
+        )
+    if isinstance(values.dtype, pl.Object):  # such as the intervals that pandas.cut makes
+        text = pl.Series(values.name, [None if value is None else str(value) for value in values.to_list()], pl.String)
+    else:
+        text = values.cast(pl.String)
+    return text.fill_null("missing")
+
+
+def numbers(values: "pl.Series", column: Any, what: str) -> Array:
+    """Return a column of real numbers as numpy, decimals and very wide integers as float64.
+
+    Raises
+    ------
+    InvalidInputError
+        If it holds anything else: text, dates, truth values.
+    """
+    import polars as pl
+
+    if not values.dtype.is_numeric():
+        raise InvalidInputError(
+            f"{what} has {values.dtype} in {column!r}, for example {shown(values[:1].to_list())}; it must be numbers. "
+            f"Cast the column."
+        )
+    wide = isinstance(values.dtype, (pl.Decimal, pl.Int128, pl.UInt128))
+    return (values.cast(pl.Float64) if wide else values).to_numpy()

@@ -8,17 +8,20 @@ from numpy.typing import NDArray
 
 from headtail._checks import generator, integer
 from headtail.data import Interactions, Recommendations
-from headtail.typing import RNG, Codes
+from headtail.data.interactions import read_pairs
+from headtail.typing import RNG, Codes, IntoFrame
 
 _BLOCK = 2**22  # cells of a block of users
 
 
-def most_popular(train: Interactions, k: int = 10, *, users: Any = None, exclude_seen: bool = True) -> Recommendations:
+def most_popular(
+    train: "Interactions | IntoFrame", k: int = 10, *, users: Any = None, exclude_seen: bool = True
+) -> Recommendations:
     """Recommend to everyone the items with the most training interactions.
 
     Parameters
     ----------
-    train : Interactions
+    train : Interactions or frame
         Counts the popularity, and says what a user has seen.
     k : int, default 10
         Length of the lists; a user with fewer items left gets a shorter list.
@@ -47,6 +50,7 @@ def most_popular(train: Interactions, k: int = 10, *, users: Any = None, exclude
            [ 0,  1]], dtype=int32)
     """
     integer("k", k, low=1)
+    train = read_pairs(train, "train")[0]
     codes = train.user_codes(users)
     order = np.argsort(-train.popularity, kind="stable").astype(np.int32)
     found = np.full((len(codes), k), -1, dtype=np.int32)
@@ -67,13 +71,18 @@ def most_popular(train: Interactions, k: int = 10, *, users: Any = None, exclude
 
 
 def random_items(
-    train: Interactions, k: int = 10, *, users: Any = None, exclude_seen: bool = True, rng: RNG = None
+    train: "Interactions | IntoFrame",
+    k: int = 10,
+    *,
+    users: Any = None,
+    exclude_seen: bool = True,
+    rng: RNG = None,
 ) -> Recommendations:
     """Recommend to every user k different items drawn evenly from the catalogue.
 
     Parameters
     ----------
-    train : Interactions
+    train : Interactions or frame
         Gives the catalogue, items without interactions included, and says what a user has seen.
     k : int, default 10
         Length of the lists; a user with fewer items left gets a shorter list.
@@ -101,6 +110,7 @@ def random_items(
     (2, 2)
     """
     integer("k", k, low=1)
+    train = read_pairs(train, "train")[0]
     codes = train.user_codes(users)
     random = generator(rng)
     found = np.full((len(codes), k), -1, dtype=np.int32)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date
 
 import naive
 import numpy as np
@@ -9,11 +10,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from test_metrics import RECS, TEST, TRAIN, frame, random_world, recs_frame
 
+from headtail.baselines import most_popular
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.metrics import arp, audit, compare, coverage, gini, ndcg
+from headtail.metrics import arp, audit, compare, coverage, describe, gini, ndcg
 
 
 def values(result):
@@ -205,6 +208,25 @@ def with_row(table, *row):
         ({"item_vectors": {"a": [1.0, 2.0]}}, "item_vectors lacks 3 items, for example 'b'"),
         ({"groups": PopularityGroups.by_mass(np.array([3, 2]))}, "groups has 2 items and the catalogue 4"),
         ({"n_bootstrap": -1}, "n_bootstrap=-1 is out of range"),
+        ({"n_bootstrap": 1}, "n_bootstrap=1 has no spread"),
+        ({"rng": -1}, "rng=-1 is neither a seed"),
+        ({"k": []}, "k names no cut-off"),
+        ({"metrics": []}, "metrics names nothing to measure"),
+        ({"metrics": gini}, "metrics=.* is no list"),
+        ({"metrics": {5: gini}}, "is no function or has no name"),
+        ({"metrics": ["gini"]}, "metrics has 'gini', which is no function"),
+        ({"metrics": [lambda top: 1.0, lambda top: 2.0]}, "two functions of the name '<lambda>'"),
+        ({"groups": "mass"}, "groups='mass' is not known. Give PopularityGroups, or a function"),
+        ({"groups": lambda popularity: popularity}, "groups=.* is not known"),
+        ({"users": 5}, "users is a int, not a frame"),
+        ({"users": pl.DataFrame({"user_id": [1], "genres": [["x", "y"]]})}, "in 'genres'; a user is in one group"),
+        ({"catalogue": "abcdx"}, "catalogue='abcdx' is no collection of ids"),
+        ({"catalogue": ["x", None]}, "catalogue has 1 missing values"),
+        ({"catalogue": {"item_id": ["x"]}}, "is no collection of ids"),
+        ({"item_vectors": {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": [1.0]}}, "not all of one length"),
+        ({"item_vectors": np.ones((4, 0))}, r"item_vectors has shape \(4, 0\)"),
+        ({"item_vectors": np.full((4, 2), np.nan)}, "item_vectors holds 8 values that are not finite"),
+        ({"item_vectors": np.full((4, 2), "x")}, "item_vectors has shape"),
     ],
 )
 def test_bad_input(changes, message):
@@ -294,3 +316,151 @@ def test_compare_bad_input():
 def test_arrow_strings_and_categories():
     table = pa.table({"user_id": pa.array(["x", "y"]), "item_id": pa.array(["a", "b"]).dictionary_encode()})
     assert audit(table, table.rename_columns(["user_id", "item_id"]), k=1, n_bootstrap=0)["coverage@1"] == 1
+
+
+def ranked(**columns):
+    """Three items of user 1; the first of the list is judged by ``first``."""
+    return pl.DataFrame({"user_id": [1, 1, 1], "item_id": ["b", "c", "d"]} | columns)
+
+
+def first(recs, **kwargs):
+    result = audit(recs, TRAIN, k=1, metrics=[arp], n_bootstrap=0, **kwargs)
+    return next(item.item_id for item in result.over_exposed if item.slots), result.notes
+
+
+@pytest.mark.parametrize(
+    ("columns", "best", "noted"),
+    [
+        ({"score": [1, 3, 2]}, "c", ()),
+        ({"rank": [3, 1, 2]}, "c", ()),
+        ({"rank": [3, 1, 2], "score": [0.1, 0.9, 0.5]}, "c", ()),
+        ({"rank": [3, 1, 2], "score": [0.9, 0.1, 0.5]}, "c", ("'rank' ranks", "'score' would rank those of 1 users")),
+        ({"rank": [3, 1, 2], "score": ["x", "y", "z"]}, "c", ()),
+        ({"rank": [3, 1, 2], "position": [1, 2, 3]}, "c", ("'rank' ranks", "'position' not used")),
+        ({"r_ui": [5, 1, 1], "est": [3.1, 4.9, 1.0]}, "c", ("'est' ranks", "'r_ui' not used")),
+        ({"rating": [5, 1, 1], "prediction": [3.1, 4.9, 1.0]}, "c", ("'prediction' ranks", "'rating' not used")),
+        ({"label": [1, 0, 0], "score": [3.1, 4.9, 1.0]}, "c", ("'score' ranks", "'label' not used")),
+        ({"y_true": [1, 0, 0], "y_score": [3.1, 4.9, 1.0]}, "c", ("'y_score' ranks", "'y_true' not used")),
+        ({"pred": [1, 3, 2], "score": [3, 2, 1]}, "b", ("'score' ranks", "'pred' not used")),
+        ({"rating": [1, 3, 2]}, "c", ("'rating' ranks",)),
+        ({"label": [0, 1, 0]}, "b", ("neither a rank nor a score", "user_id, item_id, label", "order of the rows")),
+        ({}, "b", ("order of the rows",)),
+    ],
+)
+def test_what_ranks_is_noted_where_there_was_a_choice(columns, best, noted):
+    found, notes = first(ranked(**columns))
+    assert found == best
+    assert len(notes) == bool(noted)
+    assert all(words in notes[0] for words in noted)
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        (pl.Series([0, 200, 100], dtype=pl.UInt8), "c"),
+        (pl.Series([-128, 127, 0], dtype=pl.Int8), "c"),
+        (pl.Series([-(2**63), 5, 4], dtype=pl.Int64), "c"),
+        (pl.Series([0, 2**64 - 1, 2**64 - 2], dtype=pl.UInt64), "c"),
+        (pl.Series([2**53, 2**53 + 1, 0], dtype=pl.Int64), "c"),
+        (pl.Series(["0.1", "0.3", "0.2"]).cast(pl.Decimal(4, 2)), "c"),
+        (pl.Series([1, 3, 2], dtype=pl.Int128), "c"),
+        (pl.Series([0.1, 0.3, 0.2], dtype=pl.Float32), "c"),
+    ],
+)
+def test_the_highest_score_comes_first_in_any_type(scores, best):
+    assert first(ranked(score=scores))[0] == best
+
+
+@pytest.mark.parametrize("scores", [["a", "b", "c"], [True, False, True], [date(2020, 1, 1)] * 3, [[1]] * 3])
+def test_scores_that_are_no_numbers(scores):
+    with pytest.raises(InvalidInputError, match=r"recs has .* in 'score', for example .*; it must be numbers"):
+        first(ranked(score=scores))
+
+
+@pytest.mark.parametrize(
+    "ranks",
+    [[1, 2, 4], [1, 10**18, 10**18 + 1], [1.0, 2.0, 1e300], [1, 1, 2], [1.0, 2.0, float("inf")], [2, 3, 4], [-1, 1, 2]],
+)
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_ranks_are_counted_through_at_every_cut_off(ranks, k):
+    recs = pl.concat([ranked(rank=ranks), ranked(rank=[1.0, 2, 3]).with_columns(user_id=2 + pl.col("user_id"))],
+                     how="vertical_relaxed")  # fmt: skip
+    with pytest.raises(InvalidInputError, match=r"recs has ranks that (are not 1, 2, 3|start at)"):
+        audit(recs, TRAIN, k=k, n_bootstrap=0)
+
+
+def test_an_empty_list_counts_as_in_a_table():
+    train = Interactions.from_frame(TRAIN)
+    items = np.array([[0, 1], [-1, -1], [2, -1]], dtype=np.int32)
+    recs = Recommendations(train.user_ids, train.item_ids, np.arange(3), items)
+    for test in (None, TEST):
+        of_lists, of_table = (audit(r, train, test, k=2, n_bootstrap=0) for r in (recs, recs.to_polars()))
+        assert [repr(m) for m in of_lists.measurements] == [repr(m) for m in of_table.measurements]
+    assert "1 users of recs have an empty list" in of_lists.notes[0]
+    nothing = Recommendations(train.user_ids, train.item_ids, np.arange(1), items[1:2])
+    with pytest.raises(InvalidInputError, match="all lists are empty"):
+        audit(nothing, train, k=1)
+
+
+def test_columns_that_are_not_read_may_be_anything():
+    expected = audit(RECS, TRAIN, TEST, k=2, n_bootstrap=0)
+    n, m = len(TRAIN), len(TEST)
+    odd = {"timestamp": [None, *range(n - 1)], "label": ["click"] * n, "order": ["?"] * n}
+    train = TRAIN.with_columns(**{name: pl.Series(values) for name, values in odd.items()})
+    test = TEST.with_columns(timestamp=pl.Series([None] * m), rating=pl.Series(["good"] * m))
+    found = audit(RECS, train, test, k=2, n_bootstrap=0)
+    assert values(found) == pytest.approx(values(expected), nan_ok=True)
+    assert describe(train).n_interactions == n
+    assert most_popular(train, 1).items.tolist() == most_popular(Interactions.from_frame(TRAIN), 1).items.tolist()
+
+
+def test_which_rows_count_is_said_where_there_are_ratings():
+    rated = TRAIN.with_columns(stars=pl.Series(np.arange(len(TRAIN)) % 5 + 1))
+    for train, note in (
+        (rated, "Every row of train counts as an interaction, whatever its rating; min_rating"),
+        (Interactions.from_frame(rated), "whatever its rating (1 to 5); min_rating"),
+        (Interactions.from_frame(rated, min_rating=4), "whatever its rating (4 to 5); min_rating"),
+    ):
+        assert note.replace("train", "the interactions") in describe(train).to_markdown()
+    assert "Every row of train" in audit(RECS, rated, k=2, n_bootstrap=0).notes[0]
+    for silent in (TRAIN, TRAIN.with_columns(rating=1.0).pipe(Interactions.from_frame)):
+        assert not any("rating" in note for note in audit(RECS, silent, k=2, n_bootstrap=0).notes)
+
+
+def test_half_precision_vectors():
+    rng = np.random.default_rng(0)
+    exact = rng.integers(-300, 300, size=(4, 3)).astype(np.float64)
+    expected = audit(RECS, TRAIN, k=2, n_bootstrap=0, item_vectors=exact)["ilad@2"]
+    for vectors in (
+        exact.astype(np.float16),
+        exact.astype(np.int16),
+        exact * 1e300,
+        (exact * 1e-30).astype(np.float32),
+    ):
+        found = audit(RECS, TRAIN, k=2, n_bootstrap=0, item_vectors=vectors)["ilad@2"]
+        assert found == pytest.approx(expected, rel=1e-5)
+    tensor = torch.tensor(exact, dtype=torch.bfloat16)
+    assert audit(RECS, TRAIN, k=2, n_bootstrap=0, item_vectors=tensor)["ilad@2"] == pytest.approx(expected, rel=1e-2)
+
+
+def test_compare_refuses_other_data_and_notes_other_users():
+    one = audit(RECS, TRAIN, TEST, k=2, n_bootstrap=0)
+    for what, other in {
+        "catalogues": audit(RECS, TRAIN, TEST, k=2, n_bootstrap=0, catalogue=["x"]),
+        "training interactions": audit(RECS, with_row(TRAIN, 3, "c"), TEST, k=2, n_bootstrap=0, strict=False),
+        "test interactions": audit(RECS, TRAIN, TEST[:2], k=2, n_bootstrap=0),
+        "popularity groups": audit(RECS, TRAIN, TEST, k=2, n_bootstrap=0, groups=PopularityGroups.by_rank),
+    }.items():
+        with pytest.raises(InvalidInputError, match=rf"'other' and 'one' have different {what} \("):
+            compare({"one": one, "other": other})
+    shuffled = audit(RECS, TRAIN.sample(fraction=1, shuffle=True, seed=1), TEST.reverse(), k=2, n_bootstrap=0)
+    assert compare({"one": one, "shuffled": shuffled}).notes == ()
+    untested = audit(RECS.filter(pl.col("user_id") < 3), TRAIN, k=2, n_bootstrap=0)
+    page = compare({"one": one, "fewer": untested}).to_markdown()
+    assert "different users (one 3, fewer 2)" in page
+    assert "ndcg" not in page
+    with pytest.raises(InvalidInputError, match="share no metric"):
+        compare({"one": audit(RECS, TRAIN, k=2, metrics=[gini]), "two": audit(RECS, TRAIN, k=2, metrics=[arp])})
+    for wrong in ([one], {"one": 5}):
+        with pytest.raises(InvalidInputError, match="no mapping from names to audits"):
+            compare(wrong)

@@ -10,6 +10,7 @@ from headtail._checks import integer
 from headtail._progress import progress_bar
 from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
+from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Chart, Column, Report, Result, Table, Text
 from headtail.spectral import spectrum, top_item_bound
@@ -122,7 +123,7 @@ def by_dimension(
     dims: Iterable[int] = (8, 16, 32, 64, 128, 256, 512),
     *,
     k: int = 20,
-    groups: Callable[[Any], PopularityGroups] = PopularityGroups.by_mass,
+    groups: Grouping = PopularityGroups.by_mass,
     seed: int = 0,
     progress: bool | None = None,
 ) -> AmplificationByDimension:
@@ -138,7 +139,7 @@ def by_dimension(
         Embedding dimensions, each once. The bound says something only below about 8: add 1, 2 and 4 to see it.
     k : int, default 20
         Length of the lists, without seen items, whose exposure is measured.
-    groups : function from popularity to PopularityGroups, default PopularityGroups.by_mass
+    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What the head is: its first group.
     seed : int, default 0
         Given to `make` at every dimension.
@@ -175,7 +176,7 @@ def by_dimension(
     if not dimensions or len(set(dimensions)) < len(dimensions):
         raise InvalidInputError(f"dims={dimensions} is empty or repeats a dimension; give each once, such as (8, 64).")
     integer("k", k, low=1, high=interactions.n_items)
-    found = groups(interactions.popularity)
+    found = as_groups(groups, interactions.popularity)
     rows = []
     with progress_bar("dimensions", len(dimensions), show=progress) as advance:
         for dimension in dimensions:

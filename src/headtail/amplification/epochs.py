@@ -1,6 +1,5 @@
 """Amplification in training: the singular values by epoch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import nn
 from headtail._checks import generator, integer
 from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
+from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.models.als import Descent
 from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
@@ -41,7 +41,7 @@ class SpectrumRecorder:
         Length of the lists whose exposure is measured.
     sample : int, default 500
         Users whose lists are made, drawn once from those with history; exposure is a mean over them.
-    groups : function from popularity to PopularityGroups, default PopularityGroups.by_mass
+    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What the head is: its first group.
     rng : seed or generator, default 0
         Draws the sample.
@@ -70,14 +70,14 @@ class SpectrumRecorder:
         n_sigma: int = 6,
         k: int = 20,
         sample: int = 500,
-        groups: Callable[[Any], PopularityGroups] = PopularityGroups.by_mass,
+        groups: Grouping = PopularityGroups.by_mass,
         rng: RNG = 0,
     ) -> None:
         self.train = train
         self.every = integer("every", every, low=1)
         self.n_sigma = integer("n_sigma", n_sigma, low=1)
         self.k = integer("k", k, low=1, high=train.n_items)
-        self.groups = groups(train.popularity)
+        self.groups = as_groups(groups, train.popularity)
         active = np.flatnonzero(train.activity)
         chosen = generator(rng).choice(active, min(integer("sample", sample, low=1), len(active)), replace=False)
         self._codes = np.sort(chosen)

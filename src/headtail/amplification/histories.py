@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headtail._stats import Z95, standard_error
 from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Metric, TopK, arp, audit, popularity_lift, upd
 from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
@@ -114,7 +115,7 @@ def over_history(
     train: Interactions,
     *,
     k: int = 20,
-    groups: Callable[[Any], PopularityGroups] = PopularityGroups.equal_mass,
+    groups: Grouping = PopularityGroups.equal_mass,
 ) -> AmplificationOverHistory:
     """Set the popularity of recommendations beside that of the same users' own histories.
 
@@ -130,7 +131,7 @@ def over_history(
         Training interactions: the histories.
     k : int, default 20
         Length of the lists.
-    groups : function from popularity to PopularityGroups, default PopularityGroups.equal_mass
+    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.equal_mass
         The popularity groups, the most popular first.
 
     Returns
@@ -165,7 +166,7 @@ def over_history(
     """
     if not recommendations:
         raise InvalidInputError("recommendations is empty; give at least one, such as {'MF': recommend(model, train)}.")
-    found = groups(train.popularity)
+    found = as_groups(groups, train.popularity)
     metrics: dict[str, Metric] = {"upd": upd, "arp": arp, "own popularity": _own_popularity}
     for name in found.names:
         metrics |= {f"share of {name}": partial(_share, group=name), f"own {name}": partial(_own_share, group=name)}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Duplicates = Literal["error", "first", "last", "mean"]
+_ROLES = ("user_id", "item_id", "rating", "timestamp", "order", "item_title")
 
 
 def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
@@ -75,6 +76,8 @@ class Interactions:
     item_titles: Array | None = field(default=None)
 
     def __post_init__(self) -> None:
+        for name in ("user_ids", "item_ids"):
+            object.__setattr__(self, name, _frames.as_ids(getattr(self, name), name[:-1], name))
         n = len(self.users)
         for name in ("items", "ratings", "timestamps", "order"):
             values = getattr(self, name)
@@ -135,7 +138,7 @@ class Interactions:
             If the user or item column is not found.
         """
         if min_rating is not None:
-            number("min_rating", min_rating)
+            min_rating = number("min_rating", min_rating)
         integer("k_core", k_core)
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         table = _read(frame, names, rating_needed=min_rating is not None, what=what)
@@ -243,8 +246,7 @@ class Interactions:
         )
         if "item_title" not in table.columns:
             return result
-        titles = table.select("item_id", title="item_title").unique("item_id", keep="first", maintain_order=True)
-        return result.with_titles(titles)
+        return result.with_titles(_frames.first_titles(table.select("item_id", title="item_title")))
 
     # -- sizes and views ----------------------------------------------------------------------------------------------
 
@@ -385,8 +387,10 @@ class Interactions:
         known = from_end <= self.activity[codes][:, None]
         return np.where(known, items[places] if len(items) else np.int32(-1), np.int32(-1))
 
-    def user_codes(self, user_ids: Iterable[Any] | None = None, *, codes: Array | None = None) -> Codes:
-        """Return the codes of some users, in their order; of all users without `user_ids`.
+    def user_codes(self, user_ids: "Iterable[Any] | IntoFrame | None" = None, *, codes: Array | None = None) -> Codes:
+        """Return the codes of some users, given as ids or as a frame with a column of them, in their order.
+
+        Without `user_ids` they are those of all users.
 
         `codes` that are known already are checked and returned instead; they may repeat.
 
@@ -401,13 +405,7 @@ class Interactions:
             return _checks.user_codes(codes, self.n_users)
         if user_ids is None:
             return np.arange(self.n_users, dtype=np.int32)
-        try:
-            ids = np.asarray(user_ids if isinstance(user_ids, np.ndarray) else list(user_ids))
-        except (TypeError, ValueError):
-            raise InvalidInputError(f"users={user_ids!r} is not a sequence of user ids.") from None
-        if ids.ndim != 1 or not len(ids):
-            raise InvalidInputError(f"users has shape {ids.shape}; give at least one user id, or None for all.")
-        ids = ids if np.issubdtype(ids.dtype, np.integer) else np.array(ids.tolist(), dtype=object)
+        ids = _frames.to_ids(_frames.read_ids(user_ids, "user_id", "users"))
         codes = _frames.lookup(ids, self.user_ids, "users")
         if (codes < 0).any():
             unknown = ids[codes < 0]
@@ -448,15 +446,14 @@ class Interactions:
             item_titles=None if self.item_titles is None else self.item_titles[keep_items],
         )
 
-    def with_items(self, item_ids: Iterable[Any]) -> Self:
+    def with_items(self, item_ids: "Iterable[Any] | IntoFrame") -> Self:
         """Return the same interactions with a larger catalogue: items that are not in it yet come after the others.
 
         Items that nobody has met belong to what a recommender can show, and count in coverage and in the Gini index.
+        They are given as ids, or as a frame with a column of them.
         """
-        item_ids = item_ids if isinstance(item_ids, np.ndarray) else np.array(list(item_ids))
-        if item_ids.dtype.kind == "U":
-            item_ids = item_ids.astype(object)
-        new = np.unique(item_ids[_frames.lookup(item_ids, self.item_ids, "catalogue") < 0])
+        ids = _frames.to_ids(_frames.read_ids(item_ids, "item_id", "catalogue"))
+        new = np.unique(ids[_frames.lookup(ids, self.item_ids, "catalogue") < 0])
         if not len(new):
             return self
         titles = self.item_titles
@@ -474,7 +471,7 @@ class Interactions:
     def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
         """Return the same interactions with item titles; an item that is not in `titles` shows its id."""
         if not isinstance(titles, Mapping):
-            table = _frames.to_table(titles, required=("item_id", "title"), what="titles")
+            table = _frames.first_titles(_frames.to_table(titles, required=("item_id", "title"), what="titles"))
             titles = dict(zip(table["item_id"].to_list(), table["title"].to_list(), strict=True))
         if not any(i in titles for i in self.item_ids.tolist()):
             ours, theirs = self.item_ids[:1].tolist()[0], next(iter(titles), None)
@@ -482,7 +479,7 @@ class Interactions:
                 f"titles holds none of the {self.n_items} items; ids are {ours!r} ({type(ours).__name__}) in the "
                 f"interactions and {theirs!r} ({type(theirs).__name__}) in titles. Cast one of them."
             )
-        names = [str(titles.get(i) or i) for i in self.item_ids.tolist()]
+        names = [str(title if _is_title(title := titles.get(i)) else i) for i in self.item_ids.tolist()]
         return replace(self, item_titles=np.array(names, dtype=object))
 
     def to_polars(self) -> "pl.DataFrame":
@@ -501,7 +498,7 @@ class Interactions:
         keep = self.ratings >= min_rating
         if not keep.any():
             raise InvalidInputError(
-                f"min_rating={min_rating} leaves no interactions; the highest rating is {self.ratings.max():g}."
+                f"min_rating={min_rating:g} leaves no interactions; the highest rating is {self.ratings.max():g}."
             )
         return self.subset(keep)
 
@@ -547,14 +544,48 @@ class Interactions:
             keep = still
 
 
+def _is_title(title: Any) -> bool:
+    return not _frames.is_missing(title) and bool(str(title).strip())
+
+
+def read_pairs(
+    given: "Interactions | IntoFrame", what: str, *, repeats: bool = False
+) -> tuple[Interactions, tuple[str, ...]]:
+    """Return who met what, and which of rating, timestamp and order is known of each interaction.
+
+    These columns of a frame are not read: they may be of any kind, or have gaps. With `repeats`, pairs may be repeated.
+    """
+    if isinstance(given, Interactions) or sp.issparse(given):
+        pairs = Interactions.of(given, what=what)
+        values = {"rating": pairs.ratings, "timestamp": pairs.timestamps, "order": pairs.order}
+        return pairs, tuple(role for role, column in values.items() if column is not None)
+    table = _frames.to_table(given, required=("user_id", "item_id"), optional=("item_title",), what=what)
+    pairs = Interactions._from_table(table)
+    found = _frames.resolve_columns(_frames.column_names(given, what), _ROLES[:2], _ROLES[2:], what=what)
+    known = tuple(role for role in found if role in ("rating", "timestamp", "order"))
+    return pairs if repeats else pairs._without_duplicates("error", what), known
+
+
+def rating_notes(pairs: Interactions, known: Iterable[str], what: str) -> list[str]:
+    """Return what a reader should know of ratings that are not used: a list of one note, or of none."""
+    values = ""
+    if pairs.ratings is not None and len(pairs):
+        low, high = pairs.ratings.min(), pairs.ratings.max()
+        values = f" ({low:g} to {high:g})" if low < high else ""
+        known = known if values else ()
+    return [
+        f"Every row of {what} counts as an interaction, whatever its rating{values}; min_rating=... on reading keeps "
+        f"those from a value on."
+    ] * ("rating" in known)
+
+
 def _read(
     frame: IntoFrame, names: Mapping[str, str | None], *, rating_needed: bool = False, what: str = "interactions"
 ) -> "pl.DataFrame":
     """Collect the columns that make interactions, and any further ones that are named."""
-    roles = ("user_id", "item_id", "rating", "timestamp", "order", "item_title")
-    further = [role for role, name in names.items() if role not in roles and name is not None]
+    further = [role for role, name in names.items() if role not in _ROLES and name is not None]
     required = ["user_id", "item_id", *further, *(["rating"] if rating_needed else [])]
-    optional = [role for role in roles if role not in required]
+    optional = [role for role in _ROLES if role not in required]
     return _frames.to_table(frame, required=required, optional=optional, given=names, what=what)
 
 
@@ -567,7 +598,9 @@ def _numeric(table: "pl.DataFrame", role: str) -> Any:
             f"{role} is {column.dtype}, not a number. Cast the column, or rename it to leave it out."
         )
     if column.null_count():
-        raise InvalidInputError(f"{role} has {column.null_count()} missing values. Drop or fill those rows first.")
+        raise InvalidInputError(
+            f"{role} has {column.null_count()} missing values. Drop or fill those rows, or drop the column."
+        )
     values: Any = column.to_numpy().astype(np.float64)
     finite(role, values)
     if role == "rating":

@@ -1,5 +1,6 @@
 """Groups of items by popularity: head, mid and tail, by one of three rules."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import finite, integer, nearest, number
+from headtail._factors import to_numpy
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.typing import Array, Floats
 
@@ -209,8 +211,38 @@ class PopularityGroups:
         return sums / total if total else np.full_like(sums, np.nan)
 
 
+Grouping = PopularityGroups | Callable[[NDArray[np.int64]], PopularityGroups]
+
+
+def as_groups(groups: Grouping, popularity: Array) -> PopularityGroups:
+    """Return the groups of a catalogue, given as they are or as a function of its popularity.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are neither, or of another catalogue.
+    """
+    found = groups(popularity) if callable(groups) else groups
+    if not isinstance(found, PopularityGroups):
+        raise InvalidInputError(
+            f"groups={groups!r} is not known. Give PopularityGroups, or a function from popularity to them, such as "
+            f"PopularityGroups.by_rank."
+        )
+    if len(found.codes) != len(popularity):
+        raise InvalidInputError(
+            f"groups has {len(found.codes)} items and the catalogue {len(popularity)}. Make the groups from the "
+            f"popularity of the same training interactions."
+        )
+    return found
+
+
 def _popularity(given: Any) -> Array:
-    popularity: Array = np.asarray(given)
+    try:
+        popularity: Array = to_numpy(given)
+    except (TypeError, ValueError):
+        raise InvalidInputError(
+            f"popularity is a {type(given).__name__} that makes no array; give one count for each item."
+        ) from None
     if popularity.ndim != 1 or not len(popularity):
         raise InvalidInputError(f"popularity has shape {popularity.shape}; give one count for each item, at least one.")
     if popularity.dtype.kind not in "iuf":
@@ -226,6 +258,8 @@ def _popularity(given: Any) -> Array:
 
 
 def _cuts(cuts: tuple[float, ...]) -> tuple[float, ...]:
+    if not isinstance(cuts, (tuple, list)):
+        raise InvalidInputError(f"cuts={cuts!r} is no tuple; give one or two shares, for example (0.2, 0.8).")
     cuts = tuple(cuts)
     if len(cuts) not in (1, 2):
         raise InvalidInputError(f"cuts={cuts!r} has {len(cuts)} entries; give one or two, for example (0.2, 0.8).")

@@ -54,6 +54,8 @@ class Recommendations:
     scores: NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("user_ids", "item_ids"):
+            object.__setattr__(self, name, _frames.as_ids(getattr(self, name), name[:-1], name))
         if self.items.ndim != 2 or len(self.items) != len(self.users):
             raise InvalidInputError(f"items has shape {self.items.shape}; give ({len(self.users)}, k), one row a user.")
         if self.scores is not None and self.scores.shape != self.items.shape:
@@ -100,8 +102,13 @@ class Recommendations:
         >>> Recommendations.from_frame(lists, train).to_polars().rows()
         [(2, 'a', 1, 0.9), (2, 'b', 2, 0.1)]
         """
-        table = _frames.to_table(frame, required=("user_id", "item_id", "score"), optional=(), what=what)
-        scores = np.asarray(table["score"].to_numpy(), dtype=np.float64)
+        names = [name for name in _frames.column_names(frame, what) if name != "rank"]
+        found, notes = _frames.ranking_columns(names, what)
+        for note in notes:
+            _frames.logger.warning("%s", note)
+        given = {"score": found.get("score")}
+        table = _frames.to_table(frame, required=("user_id", "item_id", "score"), given=given, what=what)
+        scores = _frames.numbers(table["score"], found["score"], what).astype(np.float64)
         finite(f"{what} score", scores, "Leave out items that have no score.")
         codes = {}
         for kind, ids in (("user_id", interactions.user_ids), ("item_id", interactions.item_ids)):

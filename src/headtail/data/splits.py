@@ -273,7 +273,7 @@ class Split:
 
 
 def split_ratio(
-    interactions: Interactions, *, test: float = 0.2, validation: float | None = 0.1, rng: RNG = None
+    interactions: "Interactions | IntoFrame", *, test: float = 0.2, validation: float | None = 0.1, rng: RNG = None
 ) -> Split:
     """Give a random share of every user's interactions to the test, and another share to the validation.
 
@@ -282,7 +282,7 @@ def split_ratio(
 
     Parameters
     ----------
-    interactions : Interactions
+    interactions : Interactions or frame
         What to split.
     test : float in (0, 1), default 0.2
         Share of each user's interactions that goes to the test.
@@ -304,6 +304,7 @@ def split_ratio(
     >>> {name: len(part) for name, part in split.parts.items()}
     {'train': 7, 'validation': 1, 'test': 2}
     """
+    interactions = Interactions.of(interactions)
     test, validation = _shares(test, validation)
     activity = interactions.activity
     # Half up, with a hair's breadth for shares such as 0.15 * 10 that floating point puts below the half.
@@ -319,7 +320,7 @@ def split_ratio(
     return _split(interactions, in_test, in_validation, f"{rule}, rounded; at least one in training.")
 
 
-def split_leave_last(interactions: Interactions, *, validation: bool = True) -> Split:
+def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bool = True) -> Split:
     """Give every user's last interaction to the test, and the one before it to the validation.
 
     Time is `order` where known, else `timestamps`; interactions of one time are in the order of the rows. A user with
@@ -327,7 +328,7 @@ def split_leave_last(interactions: Interactions, *, validation: bool = True) -> 
 
     Parameters
     ----------
-    interactions : Interactions
+    interactions : Interactions or frame
         What to split; needs a time.
     validation : bool, default True
         Whether to make a validation part.
@@ -344,6 +345,7 @@ def split_leave_last(interactions: Interactions, *, validation: bool = True) -> 
     >>> split_leave_last(Interactions.from_frame(frame)).test.to_polars().rows()
     [(1, 7, 30)]
     """
+    interactions = Interactions.of(interactions)
     place = interactions.time_rank
     if place is None:
         raise InvalidInputError(
@@ -358,7 +360,7 @@ def split_leave_last(interactions: Interactions, *, validation: bool = True) -> 
     return _split(interactions, in_test, in_validation, f"{rule}; ties in time by the order of the rows.")
 
 
-def split_time(interactions: Interactions, *, test: float = 0.2, validation: float | None = 0.1) -> Split:
+def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, validation: float | None = 0.1) -> Split:
     """Cut at one point in time for all users: what came last is the test.
 
     All of training is strictly before all of validation, and that before all of the test. Interactions of the very
@@ -367,7 +369,7 @@ def split_time(interactions: Interactions, *, test: float = 0.2, validation: flo
 
     Parameters
     ----------
-    interactions : Interactions
+    interactions : Interactions or frame
         What to split; needs timestamps (an `order` within each user does not compare across users).
     test : float in (0, 1), default 0.2
         Share of all interactions that goes to the test.
@@ -386,6 +388,7 @@ def split_time(interactions: Interactions, *, test: float = 0.2, validation: flo
     >>> split_time(Interactions.from_frame(frame), test=0.25, validation=None).test.to_polars().rows()
     [(1, 8, 40)]
     """
+    interactions = Interactions.of(interactions)
     test, validation = _shares(test, validation)
     times = interactions.timestamps
     if times is None:

@@ -242,7 +242,13 @@ def _counts(n_users: int, n_items: int, n_interactions: int | None, exponent: fl
                 f"interactions, more than the {n_users:,} users. Give at most {int(n_users * shape.sum()):,}, or a "
                 f"lower exponent."
             )
-    return np.floor(most * shape + 0.5).astype(np.int64)
+    counts = np.floor(most * shape + 0.5).astype(np.int64)
+    if not counts.any():
+        raise InvalidInputError(
+            f"n_interactions={n_interactions} over {n_items} items leaves each less than half an interaction, which "
+            f"rounds to none. Give more, or a higher exponent."
+        )
+    return counts
 
 
 def _draw_pairs(world: World, counts: Array, weights: Array, draw: np.random.Generator) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """The audit: what a table of recommendations does with popularity, in one call."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import integer, nearest
+from headtail._checks import finite, generator, integer, nearest
+from headtail._factors import to_numpy
 from headtail._stats import Z95, bootstrap_errors, lorenz, standard_error
 from headtail._threads import both
 from headtail.data import Interactions, PopularityGroups, Recommendations
-from headtail.data.interactions import _read
+from headtail.data.interactions import rating_notes, read_pairs
+from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
 from headtail.metrics.diversity import ilad
 from headtail.metrics.exposure import coverage, entropy, gini, head_share, pop_reo, pop_rsp, tail_coverage, tail_share
-from headtail.metrics.lists import Doubts, count_overlap, judge, read_lists, widen
+from headtail.metrics.lists import Doubts, count_overlap, fingerprints, judge, read_lists, widen
 from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
 from headtail.metrics.topk import Better, Metric, Profiles, TopK
 from headtail.reports import Report, Result
@@ -29,7 +31,6 @@ POPULARITY: tuple[Metric, ...] = (arp, aplt, aclt, popularity_lift, upd)
 EXPOSURE: tuple[Metric, ...] = (gini, coverage, tail_coverage, entropy, head_share, tail_share, pop_rsp)
 
 Metrics = Iterable[Metric] | Mapping[str, Metric]
-Grouping = PopularityGroups | Callable[[NDArray[np.int64]], PopularityGroups]
 
 ALL_USERS = "all"
 
@@ -108,6 +109,9 @@ class Audit(Result):
         The users audited.
     user_values : dict of str to float array of shape (U,)
         Per-user values of the metrics that have them, by name with cut-off.
+    judged_by : dict of str to str
+        Sizes and hashes of the catalogue, the training and test interactions and the groups, by which :func:`compare`
+        knows audits that can stand side by side.
     """
 
     measurements: tuple[Measurement, ...]
@@ -121,6 +125,7 @@ class Audit(Result):
     notes: tuple[str, ...]
     user_ids: Array
     user_values: dict[str, NDArray[np.float64]]
+    judged_by: dict[str, str]
 
     def __getitem__(self, name: str) -> float:
         """Return the value of a metric such as ``"gini@10"`` over all users."""
@@ -241,25 +246,30 @@ def audit(
     (1.0, 0.444)
     """
     doubts = Doubts(strict=strict)
-    wanted = (10, 20) if k is None else k if isinstance(k, Sequence) and not isinstance(k, str) else (k,)
+    wanted = (10, 20) if k is None else k if isinstance(k, Iterable) and not isinstance(k, str) else (k,)
     cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
-    integer("n_bootstrap", n_bootstrap)
-    if test is not None and not isinstance(test, Interactions):
-        test = Interactions.from_frame(test, what="test")
-    interactions = (
-        train if isinstance(train, Interactions) else Interactions._from_table(_read(train, {}, what="train"))
-    )
+    if not cutoffs:
+        raise InvalidInputError("k names no cut-off. Give at least one, such as k=10.")
+    if integer("n_bootstrap", n_bootstrap) == 1:
+        raise InvalidInputError("n_bootstrap=1 has no spread; give at least 2, or 0 for no intervals.")
+    generator(rng)
+    named = None if metrics is None else _named(metrics)
+    interactions, known = read_pairs(train, "train", repeats=True)  # which count_overlap refuses
+    doubts.notes += rating_notes(interactions, known, "train")
+    if test is not None:
+        test, known = read_pairs(test, "test")
+        doubts.notes += rating_notes(test, known, "test")
     interactions = widen(interactions, catalogue, test, doubts)
 
     def read_and_judge() -> tuple[TopK, Array, list[int]]:
-        lists, longest = read_lists(recs, interactions, cutoffs[-1])
+        lists, longest = read_lists(recs, interactions, cutoffs[-1], doubts)
         if longest < cutoffs[-1] and k is not None:
             raise InvalidInputError(
                 f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less."
             )
         reached = [c for c in cutoffs if c <= longest] or [longest]
         vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
-        profiles = Profiles(interactions, _grouped(groups, interactions))
+        profiles = Profiles(interactions, as_groups(groups, interactions.popularity))
         return *judge(lists, profiles, test, vectors, doubts), reached
 
     # The other thread reads no frames, for not all engines bear two.
@@ -270,11 +280,7 @@ def audit(
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
-    chosen = (
-        _named(metrics)
-        if metrics is not None
-        else metrics_of(full.groups.names if full.has_targets else None, vectors=full.item_vectors is not None)
-    )
+    chosen = named or metrics_of(full.groups.names if full.has_targets else None, vectors=full.item_vectors is not None)
     segments = [] if users is None else _segments(users, user_ids, doubts)
 
     measurements: list[Measurement] = []
@@ -299,17 +305,8 @@ def audit(
         notes=tuple(doubts.notes),
         user_ids=user_ids,
         user_values=user_values,
+        judged_by=fingerprints(full.profiles, test),
     )
-
-
-def _grouped(groups: Grouping, train: Interactions) -> PopularityGroups:
-    found = groups if isinstance(groups, PopularityGroups) else groups(train.popularity)
-    if len(found.codes) != train.n_items:
-        raise InvalidInputError(
-            f"groups has {len(found.codes)} items and the catalogue {train.n_items}. Make the groups from the "
-            f"popularity of the same training interactions."
-        )
-    return found
 
 
 def metrics_of(targets: Iterable[str] | None, *, vectors: bool) -> dict[str, Metric]:
@@ -330,17 +327,19 @@ def _attribute(metric: Metric, name: str, default: Any = None) -> Any:
 
 
 def _named(metrics: Metrics) -> dict[str, Metric]:
-    if isinstance(metrics, Mapping):
-        return dict(metrics)
+    cure = "Give functions, or a mapping from name to function, such as metrics={'gini': headtail.metrics.gini}."
+    if not isinstance(metrics, Iterable):
+        raise InvalidInputError(f"metrics={metrics!r} is no list. {cure}")
+    pairs = metrics.items() if isinstance(metrics, Mapping) else [(getattr(m, "__name__", None), m) for m in metrics]
     named: dict[str, Metric] = {}
-    for metric in metrics:
-        name = getattr(metric, "__name__", None)
-        if not callable(metric) or name is None:
-            raise InvalidInputError(
-                f"metrics has {metric!r}, which has no name. Give functions, or a mapping from name to function, such "
-                f"as metrics={{'gini': headtail.metrics.gini}}."
-            )
+    for name, metric in pairs:
+        if not callable(metric) or not isinstance(name, str):
+            raise InvalidInputError(f"metrics has {metric!r}, which is no function or has no name. {cure}")
+        if name in named:
+            raise InvalidInputError(f"metrics has two functions of the name {name!r}. {cure}")
         named[name] = metric
+    if not named:
+        raise InvalidInputError(f"metrics names nothing to measure. {cure}")
     return named
 
 
@@ -395,13 +394,13 @@ def _measure(
 
 def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[str, NDArray[np.intp]]]:
     """Return a label and the rows of each group of users."""
-    names = _frames.column_names(users)
+    names = _frames.column_names(users, "users")
     key = _frames.resolve_columns(names, ["user_id"], what="users")["user_id"]
-    columns = [name for name in names if name != key]
+    columns = {str(name): name for name in names if name != key}
     if not columns:
         raise InvalidInputError("users has no column besides the user ids. Add one with the group of each user.")
-    given = {"user_id": key, **{name: name for name in columns}}
-    table = _frames.to_table(users, required=("user_id",), optional=columns, given=given, what="users")
+    given = {"user_id": key} | columns
+    table = _frames.to_table(users, required=("user_id",), optional=list(columns), given=given, what="users")
     if table["user_id"].is_duplicated().any():
         raise InvalidInputError("users has a user more than once. Keep one row a user.")
     place = _frames.lookup(user_ids, _frames.to_ids(table["user_id"]), "users user_id")
@@ -409,7 +408,7 @@ def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[s
         doubts.notes.append(f"{missing:,} users with recommendations are not in users; they are in no user group.")
     segments = []
     for name in columns:
-        labels, codes = _frames.encode(table[name].cast(str).fill_null("missing"))
+        labels, codes = _frames.encode(_frames.labels(table[name], "users"))
         mine = np.where(place >= 0, codes[place], -1)
         segments += [(f"{name}={label}", np.flatnonzero(mine == code)) for code, label in enumerate(labels)]
     return [(label, rows) for label, rows in segments if len(rows)]
@@ -420,14 +419,18 @@ def _vectors(vectors: Array | Mapping[Any, Array], train: Interactions) -> NDArr
         missing = [i for i in train.item_ids.tolist() if i not in vectors]
         if missing:
             raise InvalidInputError(f"item_vectors lacks {len(missing)} items, for example {missing[0]!r}.")
-        vectors = np.stack([vectors[i] for i in train.item_ids.tolist()])
-    vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or len(vectors) != train.n_items:
+        vectors = [to_numpy(vectors[i]) for i in train.item_ids.tolist()]  # type: ignore[assignment]
+    try:
+        found = to_numpy(vectors)
+    except (TypeError, ValueError):
+        raise InvalidInputError("item_vectors are not all of one length. Give each item as many numbers.") from None
+    if found.ndim != 2 or len(found) != train.n_items or not found.shape[1] or found.dtype.kind not in "iuf":
         raise InvalidInputError(
-            f"item_vectors has shape {vectors.shape}; give one row for each of the {train.n_items} items, in the order "
-            f"of train.item_ids, or a mapping from item id to vector."
+            f"item_vectors has shape {found.shape} and type {found.dtype}; give one row for each of the "
+            f"{train.n_items} items, in the order of train.item_ids, or a mapping from item id to its numbers."
         )
-    return vectors
+    finite("item_vectors", found, "Leave them out, or give every item a vector.")
+    return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
 
 
 def _group_shares(full: TopK, cutoffs: Sequence[int]) -> tuple[dict[str, Any], ...]:

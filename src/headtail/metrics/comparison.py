@@ -28,12 +28,15 @@ class Comparison(Result):
     differences : tuple of dict
         For each other recommender and each metric with per-user values: the mean difference to the baseline, user by
         user, its 95% interval, and whether that leaves out 0.
+    notes : tuple of str
+        What a reader should know about the input.
     """
 
     audits: dict[str, Audit]
     baseline: str
     k: int
     differences: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all audits and differences as JSON-able values."""
@@ -43,6 +46,7 @@ class Comparison(Result):
             "k": self.k,
             "audits": {name: audit.to_dict() for name, audit in self.audits.items()},
             "differences": list(self.differences),
+            "notes": list(self.notes),
         }
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -61,14 +65,15 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
     Parameters
     ----------
     audits : mapping from name to Audit
-        Made with the same training interactions.
+        Made with the same training interactions, catalogue and popularity groups and, where there is one, the same
+        test. Other users are noted.
     baseline : str, optional
         Name of the recommender to compare with; the first by default.
 
     Raises
     ------
     InvalidInputError
-        If there are no audits, or they share no cut-off.
+        If there are no audits, they share no cut-off or no metric, or they were made with other data.
     MissingColumnError
         If the baseline is not one of them.
 
@@ -82,6 +87,8 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
     >>> compare({"rare": one, "popular": two}).differences[0]["difference"]
     2.0
     """
+    if not isinstance(audits, Mapping) or not all(isinstance(audit, Audit) for audit in audits.values()):
+        raise InvalidInputError("audits is no mapping from names to audits. Give for example {'mf': audit(...), ...}.")
     if not audits:
         raise InvalidInputError("There is nothing to compare. Give at least one audit.")
     baseline = next(iter(audits)) if baseline is None else baseline
@@ -92,13 +99,39 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
         raise InvalidInputError("The audits share no cut-off. Give all of them the same k.")
     k = max(shared)
     base = audits[baseline]
+    for name, audit in audits.items():
+        _refuse_other_data(name, audit, baseline, base)
     differences = [
         {"recommender": name} | row
         for name, audit in audits.items()
         if name != baseline
         for row in _paired(audit, base, f"@{k}")
     ]
-    return Comparison(dict(audits), baseline, k, tuple(differences))
+    return Comparison(dict(audits), baseline, k, tuple(differences), tuple(_other_users(audits, base)))
+
+
+def _refuse_other_data(name: str, audit: Audit, baseline: str, base: Audit) -> None:
+    if not set(audit.definitions) & set(base.definitions):
+        raise InvalidInputError(f"The audits of {name!r} and {baseline!r} share no metric. Give both the same metrics.")
+    for what, ours in audit.judged_by.items():
+        theirs = base.judged_by.get(what, ours)
+        if ours != theirs:
+            raise InvalidInputError(
+                f"The audits of {name!r} and {baseline!r} have different {what} ({ours}; {theirs}), so that their "
+                f"values cannot stand side by side. Audit all recommenders with the same train, test, catalogue and "
+                f"groups."
+            )
+
+
+def _other_users(audits: Mapping[str, Audit], base: Audit) -> list[str]:
+    """Return a note if not all audits speak of the same users."""
+    if all(np.array_equal(np.sort(audit.user_ids), np.sort(base.user_ids)) for audit in audits.values()):
+        return []
+    counts = ", ".join(f"{name} {len(audit.user_ids):,}" for name, audit in audits.items())
+    return [
+        f"The audits speak of different users ({counts}). Gini, coverage and others depend on how many there are; the "
+        f"paired differences are over the users that both audits have."
+    ]
 
 
 def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:

@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import integer
 from headtail._stats import gini, lorenz
 from headtail.data import Interactions, PopularityGroups
+from headtail.data.interactions import rating_notes, read_pairs
+from headtail.exceptions import InvalidInputError
 from headtail.metrics.pages import exposure_chart, groups_text, lorenz_chart
 from headtail.reports import Column, Figure, Figures, Report, Result, Table, Text
+from headtail.typing import IntoFrame
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +38,8 @@ class Description(Result):
         Items with most interactions: `item_id`, `title`, `interactions`, `share`.
     columns : tuple of str
         What is known of each interaction beside its user and item.
+    notes : tuple of str
+        What a reader should know about the input.
     """
 
     n_users: int
@@ -47,6 +53,7 @@ class Description(Result):
     curve: tuple[NDArray[np.float64], NDArray[np.float64]]
     most_popular: tuple[dict[str, Any], ...]
     columns: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as JSON-able values."""
@@ -63,6 +70,7 @@ class Description(Result):
             "curve": {"x": self.curve[0].tolist(), "y": self.curve[1].tolist()},
             "most_popular": list(self.most_popular),
             "columns": list(self.columns),
+            "notes": list(self.notes),
         }
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -93,7 +101,8 @@ class Description(Result):
                     Figure("Gini of popularity", self.gini, note="Inequality of popularity over the items: 0 if "
                            "all have as many interactions, near 1 if a few hold them all."),
                 ]),
-                Text(f"Known of each interaction: {', '.join(('user_id', 'item_id', *self.columns))}."),
+                Text(" ".join([f"Known of each interaction: {', '.join(('user_id', 'item_id', *self.columns))}.",
+                               *self.notes])),
                 Table([Column("of", "Range of"), Column("least", format=",.0f"), Column("median", format=",.0f"),
                        Column("most", format=",.0f")], spread),
                 exposure_chart(shares, "Which share of the items holds which share of the interactions.",
@@ -107,12 +116,12 @@ class Description(Result):
         )  # fmt: skip
 
 
-def describe(interactions: Interactions, *, n_items: int = 10) -> Description:
+def describe(interactions: "Interactions | IntoFrame", *, n_items: int = 10) -> Description:
     """Describe interactions: size, density, how unequal popularity is, and the most popular items.
 
     Parameters
     ----------
-    interactions : Interactions
+    interactions : Interactions or frame
     n_items : int, default 10
         Most popular items to list.
 
@@ -124,10 +133,14 @@ def describe(interactions: Interactions, *, n_items: int = 10) -> Description:
     >>> description.gini, description.most_popular[0]["interactions"]
     (0.25, 3)
     """
+    integer("n_items", n_items)
+    interactions, columns = read_pairs(interactions, "interactions")
+    notes = rating_notes(interactions, columns, "the interactions")
+    if not len(interactions):
+        raise InvalidInputError("interactions is empty; there is nothing to describe.")
     popularity = interactions.popularity
     top = np.argsort(-popularity, kind="stable")[:n_items]
     titles = interactions.item_ids if interactions.item_titles is None else interactions.item_titles
-    known = {"rating": interactions.ratings, "timestamp": interactions.timestamps, "order": interactions.order}
 
     def spread(counts: NDArray[np.int64]) -> dict[str, float]:
         return {"least": float(counts.min()), "median": float(np.median(counts)), "most": float(counts.max())}
@@ -151,5 +164,6 @@ def describe(interactions: Interactions, *, n_items: int = 10) -> Description:
             }
             for i in top
         ),
-        columns=tuple(name for name, values in known.items() if values is not None),
+        columns=columns,
+        notes=tuple(notes),
     )

@@ -24,8 +24,10 @@ def ilad(top: TopK) -> NDArray[np.float64]:
     """
     if top.item_vectors is None:
         raise InvalidInputError("ilad needs item vectors. Give item_vectors=..., or leave the metric out.")
-    norms = np.linalg.norm(top.item_vectors, axis=1, keepdims=True)
-    units = np.vstack([top.item_vectors / np.where(norms > 0, norms, 1), np.zeros_like(top.item_vectors[:1])])
+    largest = np.abs(top.item_vectors).max(axis=1, keepdims=True)  # taken out first, that no square overflows
+    vectors = top.item_vectors / np.where(largest > 0, largest, 1)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = np.vstack([vectors / np.where(norms > 0, norms, 1), np.zeros_like(vectors[:1])])
     n = top.lengths.astype(np.float64)
     # The sum of all pairwise cosines is the squared length of the summed unit vectors, so no pair is formed.
     own = top.sum((norms[:, 0] > 0).astype(np.float64))

@@ -16,7 +16,7 @@ from headtail.metrics.topk import Profiles, TopK, find_ranks
 from headtail.typing import Array, Codes, Floats, IntoFrame
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Lists(NamedTuple):
     items: Codes
 
 
-def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int) -> tuple[Lists, int]:
+def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
     """Read the first `k` recommendations of every user as codes of `train`'s catalogue.
 
     Returns
@@ -53,12 +53,12 @@ def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int)
     ------
     InvalidInputError
         If ranks are not 1, 2, 3 ..., an item stands twice in a list, an item is not in the
-        catalogue, or a score is not finite.
+        catalogue, or a score is not a finite number.
     """
     if isinstance(recs, Recommendations):
-        lists, longest = Lists(recs.user_ids[recs.users], _coded(recs, train)[:, :k]), recs.k
+        lists, longest = _lists_from_array(recs, train, k, doubts)
     else:
-        lists, longest = _lists_from_frame(recs, train, k)
+        lists, longest = _lists_from_frame(recs, train, k, doubts)
     ordered = np.sort(lists.items, axis=1)
     twice = np.argwhere((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0))
     if len(twice):
@@ -71,6 +71,17 @@ def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int)
     return lists, longest
 
 
+def _lists_from_array(recs: Recommendations, train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
+    """Leave out users whose list is empty, as a table does; those of the test come back with an empty list."""
+    lengths = (recs.items >= 0).sum(axis=1)
+    listed = lengths > 0
+    if not listed.any():
+        raise InvalidInputError("recs has no recommendations: all lists are empty.")
+    if not listed.all():
+        doubts.notes.append(f"{(~listed).sum():,} users of recs have an empty list; only those of the test count.")
+    return Lists(recs.user_ids[recs.users[listed]], _coded(recs, train)[listed, :k]), int(lengths.max())
+
+
 def _coded(recs: Recommendations, train: Interactions) -> Codes:
     if recs.item_ids is train.item_ids:
         return recs.items
@@ -80,56 +91,80 @@ def _coded(recs: Recommendations, train: Interactions) -> Codes:
     return np.where(recs.items >= 0, codes[recs.items], np.int32(-1))
 
 
-def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int) -> tuple[Lists, int]:
-    table = _frames.to_table(recs, required=("user_id", "item_id"), optional=("rank", "score"), what="recs")
-    if "score" in table.columns:
-        finite("recs score", table["score"].to_numpy(), "Leave out items that have no score.")
+def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
+    columns, notes = _frames.ranking_columns(_frames.column_names(recs, "recs"), "recs")
+    doubts.notes += notes
+    table = _frames.to_table(recs, required=("user_id", "item_id"), optional=list(columns), given=columns, what="recs")
+    scores = None
+    if "score" in columns and ("rank" not in columns or table["score"].dtype.is_numeric()):
+        scores = _frames.numbers(table["score"], columns["score"], "recs")
+        finite("recs score", scores, "Leave out items that have no score.")
     row_ids, rows = _frames.encode(table["user_id"])
     codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
     if codes.min() < 0:
         _refuse_unknown(_frames.to_ids(table["item_id"].filter(codes < 0).unique().sort()))
-    ranks = _ranks(table, rows)
+    if "rank" in columns:
+        ranks = _checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids)
+        if scores is not None and (disagreeing := _disagreements(scores, rows, ranks)):
+            doubts.notes.append(
+                f"{columns['rank']!r} ranks the recommendations of recs; {columns['score']!r} would rank those of "
+                f"{disagreeing:,} users otherwise."
+            )
+    else:
+        ranks = _ranks(rows, scores)
     longest = int(ranks.max())
     if longest > k:
         kept = ranks <= k
         rows, codes, ranks = rows[kept], codes[kept], ranks[kept]
     items = np.full((len(row_ids), min(k, longest)), -1, dtype=np.int32)
     items[rows, ranks - 1] = codes
-    # Lists are right if each fills its first cells: as many cells as rows, and none beyond them.
-    given = np.bincount(rows, minlength=len(row_ids))
-    filled = items >= 0
-    wrong = np.flatnonzero((filled.sum(axis=1) != given) | (filled.cumprod(axis=1).sum(axis=1) != given))
-    if len(wrong):
-        mine = np.sort(ranks[rows == wrong[0]])
-        raise InvalidInputError(
-            f"recs has ranks that are not 1, 2, 3 ... for {len(wrong)} users; user {shown(row_ids[wrong[:1]])} has "
-            f"{shown(mine)}. Number each user's items from 1 without gaps or repeats, or drop the rank column to rank "
-            f"by score."
-        )
     return Lists(row_ids, items), longest
 
 
-def _ranks(table: "pl.DataFrame", rows: Codes) -> NDArray[np.int64]:
-    """Return the rank of each recommendation, 1 first: as given, else by score, else by the order of the rows."""
-    if "rank" in table.columns:
-        given = table["rank"].to_numpy()
-        if given.dtype.kind not in "iuf" or not (given == np.floor(given)).all():
-            raise InvalidInputError("recs has ranks that are not whole numbers. Number each user's items 1, 2, 3 ...")
-        if given.min() != 1:
-            raise InvalidInputError(
-                f"recs has ranks that start at {given.min():g}. Ranks start at 1 for the first item of a list."
-            )
-        return given.astype(np.int64)
-    if "score" in table.columns:
-        _frames.logger.info("recs: no rank column; ranked by score, highest first, ties by row")
-        order = np.lexsort((-table["score"].to_numpy(), rows))
-    else:
-        _frames.logger.info("recs: no rank or score column; ranked by the order of the rows")
+def _checked_ranks(given: Array, rows: Codes, row_ids: Array) -> NDArray[np.int64]:
+    """Return ranks as whole numbers if they are 1, 2, 3 ... for every user, however far down."""
+    if not (given == np.floor(given)).all():
+        raise InvalidInputError("recs has ranks that are not whole numbers. Number each user's items 1, 2, 3 ...")
+    if given.min() != 1:
+        raise InvalidInputError(
+            f"recs has ranks that start at {given.min():g}. Ranks start at 1 for the first item of a list."
+        )
+    counts = np.bincount(rows)
+    starts = np.cumsum(counts) - counts
+    # As many cells as rows: every cell is hit only if no rank is doubled or beyond the end.
+    inside = given <= counts[rows]
+    hit = np.zeros(len(rows), dtype=bool)
+    hit[starts[rows[inside]] + given[inside].astype(np.int64) - 1] = True
+    if not hit.all():
+        wrong = np.unique(np.repeat(np.arange(len(counts)), counts)[~hit])
+        raise InvalidInputError(
+            f"recs has ranks that are not 1, 2, 3 ... for {len(wrong)} users; user {shown(row_ids[wrong[:1]])} has "
+            f"{shown(np.sort(given[rows == wrong[0]]))}. Number each user's items from 1 without gaps or repeats, or "
+            f"drop the rank column to rank by score."
+        )
+    return given.astype(np.int64)
+
+
+def _ranks(rows: Codes, scores: Array | None) -> NDArray[np.int64]:
+    """Return the rank of each recommendation, 1 first: by score, highest first and ties by row, else by row."""
+    if scores is None:
         order = np.argsort(rows, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows))])[:-1]
+    else:  # ~x turns the order of whole numbers around where -x would overflow
+        order = np.lexsort((~scores if scores.dtype.kind in "iu" else -scores, rows))
+    counts = np.bincount(rows)
+    starts = np.cumsum(counts) - counts
     ranks = np.empty(len(rows), dtype=np.int64)
     ranks[order] = np.arange(len(rows)) - starts[rows[order]] + 1
     return ranks
+
+
+def _disagreements(scores: Array, rows: Codes, ranks: NDArray[np.int64]) -> int:
+    """Return how many users' scores rise from one rank to the next."""
+    counts = np.bincount(rows)
+    places = (np.cumsum(counts) - counts)[rows] + ranks - 1
+    ordered, whose = np.empty_like(scores), np.repeat(np.arange(len(counts)), counts)
+    ordered[places] = scores
+    return len(np.unique(whose[1:][(ordered[1:] > ordered[:-1]) & (whose[1:] == whose[:-1])]))
 
 
 def _refuse_unknown(ids: Array) -> None:
@@ -206,6 +241,26 @@ def judge(
     if short:
         doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
     return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted), item_vectors), row_ids
+
+
+def fingerprints(profiles: Profiles, test: Interactions | None) -> dict[str, str]:
+    """Return what lists are judged by, so short that audits can be compared: sums of hashes, in which order is nothing.
+
+    Of the training interactions that is the number of each user and of each item.
+    """
+    train, groups = profiles.train, profiles.groups
+    users, items = _frames.hashes(train.user_ids), _frames.hashes(train.item_ids)
+    counts = np.concatenate([train.activity, train.popularity]).astype(np.uint64)
+    training = (np.concatenate([users, items]) * counts).sum()
+    found = {
+        "catalogues": f"{train.n_items:,} items, {items.sum():x}",
+        "training interactions": f"{len(train):,} interactions, {training:x}",
+        "popularity groups": f"{groups!r}, {(items * (groups.codes + 1).astype(np.uint64)).sum():x}",
+    }
+    if test is not None:
+        pairs = _frames.hashes(test.user_ids)[test.users] * (_frames.hashes(test.item_ids)[test.items] | np.uint64(1))
+        found["test interactions"] = f"{len(test):,} interactions, {pairs.sum():x}"
+    return found
 
 
 def count_overlap(train: Interactions, test: Interactions | None) -> int:

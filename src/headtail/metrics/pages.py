@@ -165,7 +165,8 @@ def comparison_page(comparison: "Comparison") -> Report:
     """Return the report of several audits side by side."""
     k = comparison.k
     first = next(iter(comparison.audits.values()))
-    shown = [metric for metric in COMPARED if metric in first.definitions] or list(first.definitions)
+    shared = [m for m in first.definitions if all(m in audit.definitions for audit in comparison.audits.values())]
+    shown = [metric for metric in COMPARED if metric in shared] or shared
     columns = [Column("recommender", "Recommender")]
     columns += [
         Column(m, f"{m}@{k}", format=number_format(m), better=first.directions.get(m), low=f"{m} low", high=f"{m} high",
@@ -194,6 +195,7 @@ def comparison_page(comparison: "Comparison") -> Report:
     ]
     if any(row["metric"].removesuffix(f"@{k}") in PAIRED for row in comparison.differences):
         blocks.append(_differences_table(comparison))
+    blocks += notes_block(comparison.notes)
     return Report(f"{len(comparison.audits)} recommenders compared", blocks)
 
 

@@ -12,6 +12,7 @@ from headtail._files import atomic_file
 from headtail._progress import progress_bar
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
+from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import (
     Audit,
@@ -26,7 +27,7 @@ from headtail.metrics import (
     tail_exposure,
     tail_share,
 )  # fmt: skip
-from headtail.metrics.auditing import Grouping, Metrics, _attribute, _grouped, _named
+from headtail.metrics.auditing import Metrics, _attribute, _named
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Point, Setting
 from headtail.training import recommend
@@ -132,7 +133,7 @@ def sweep(
     named = _named(metrics)
     _check_traded(named, accuracy, "higher")
     _check_traded(named, unfairness, "lower")
-    grouped = _grouped(groups, split.train)
+    grouped = as_groups(groups, split.train.popularity)
     plan = {
         "format": FORMAT,
         "method": method,
