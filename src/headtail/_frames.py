@@ -73,8 +73,8 @@ def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], li
         scores = [name for name in truths if _plain(name) in ("rating", "relevance", "weight")]
     if not ranks and not scores:
         return {}, [
-            f"{what} has neither a rank nor a score (there are: {', '.join(map(str, names))}), so that the order of the "
-            f"rows ranks each user's recommendations, the first one best."
+            f"{what} has neither a rank nor a score (there are: {', '.join(map(str, names))}), so that the order of "
+            f"the rows ranks each user's recommendations, the first one best."
         ]
     chosen, *unused = ranks or dict.fromkeys([*scores, *truths])
     notes = []

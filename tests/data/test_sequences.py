@@ -73,8 +73,8 @@ def test_codes_that_are_none_are_refused(codes):
 @pytest.mark.parametrize(
     ("users", "message"),
     [
-        (5, "users=5 is not a sequence of user ids"),
-        ("a", "ids are String here and Int64"),
+        (5, "users=5 is no collection of ids"),
+        ("a", "users='a' is no collection of ids"),
         ([0], "1 of 1 users are not among"),
     ],
 )
