@@ -1,9 +1,12 @@
+import errno
 import os
 
+import polars as pl
 import pytest
 
-from headtail._files import atomic_file, atomic_folder, check_writable, write_text
-from headtail.exceptions import UnreadableFileError
+from headtail._files import atomic_file, atomic_folder, check_writable, to_path, write_text
+from headtail.data import write_table
+from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 
 def names(folder):
@@ -93,3 +96,91 @@ def test_no_permission_is_said_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(UnreadableFileError, match=r"no permission, or a read-only disk. Give a path"):
         check_writable(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("No space left on device (os error 28)"),  # from polars
+        pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+@pytest.mark.parametrize("place", [atomic_file, atomic_folder])
+def test_what_the_system_says_in_whichever_words(tmp_path, place, error):
+    path = tmp_path / "new" / "deep" / "out"
+    message = r"Cannot write .*out: No space left on device. Give another path or make room"
+    with pytest.raises(UnreadableFileError, match=message), place(path):
+        raise error
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", [atomic_file, atomic_folder])
+def test_a_folder_that_vanishes_under_the_work(tmp_path, place):
+    path = tmp_path / "new" / "out"
+    with pytest.raises(UnreadableFileError, match="No such file or directory"), place(path) as temporary:
+        if temporary.exists():
+            temporary.rmdir()
+        temporary.parent.rmdir()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "somewhere/photo.jpg"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        OSError("cannot identify image file"),
+        ValueError("nothing of the system"),
+    ],
+)
+def test_errors_about_something_else_pass_through(tmp_path, error):
+    with pytest.raises(type(error)) as raised, atomic_file(tmp_path / "out.npy"):
+        raise error
+    assert raised.value is error
+    assert names(tmp_path) == []
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = write_text(tmp_path / ("x" * 255), "text")
+    assert path.read_text() == "text"
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5000])
+def test_paths_that_no_file_can_have(path):
+    for door in (to_path, check_writable, lambda path: write_text(path, "text")):
+        with pytest.raises(UnreadableFileError, match=r"cannot be the path of a file: .* Give another path"):
+            door(path)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"name", ["name"]])
+def test_what_is_no_path(path):
+    with pytest.raises(InvalidInputError, match="is not a path"):
+        to_path(path)
+
+
+def test_a_circle_of_links(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(UnreadableFileError, match="Too many levels of symbolic links"):
+        write_text(tmp_path / "a" / "out.txt", "text")
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "real.txt").write_text("one")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    write_text(tmp_path / "link.txt", "two")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "two"
+
+
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for write in (
+        lambda: write_text(tmp_path / "pipe.csv", "text"),
+        lambda: write_table(pl.DataFrame({"a": [1]}), tmp_path / "pipe.csv"),
+    ):
+        with pytest.raises(UnreadableFileError, match=r"it is a device or a pipe"):
+            write()
+    assert (tmp_path / "pipe.csv").is_fifo()

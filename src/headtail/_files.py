@@ -100,8 +100,11 @@ def _beside(path: Path) -> Iterator[Path]:
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; move it to `path` when the block ends well."""
     path = check_writable(path)
+    path = path.resolve() if path.is_symlink() else path
     if path.is_dir():
         raise UnreadableFileError(f"Cannot write {path}: it is a folder. Give the path of a file.")
+    if path.exists() and not path.is_file():
+        raise UnreadableFileError(f"Cannot write {path}: it is a device or a pipe. Give the path of a file.")
     with _beside(path) as temporary:
         try:
             yield temporary

@@ -101,7 +101,7 @@ def data(
     *,
     titles: Path | None = None,
     min_rating: float | None = None,
-    k_core: int = 0,
+    k_core: int | None = None,
     duplicates: Literal["error", "first", "last", "mean"] = "error",
     split: Literal["ratio", "leave-last", "time", "debiased"] | None = None,
     seed: int = 0,
@@ -121,7 +121,7 @@ def data(
     min_rating
         Keep interactions with at least this rating.
     k_core
-        Keep users and items with at least this many interactions.
+        Keep users and items with at least this many interactions; without it all, but of "movietweetings" the 5-core.
     duplicates
         What to do with several rows of one (user, item) pair.
     split
@@ -292,7 +292,7 @@ def train(
     patience: int = 5,
     titles: Path | None = None,
     min_rating: float | None = None,
-    k_core: int = 0,
+    k_core: int | None = None,
     device: str | None = None,
     seed: int = 0,
     json: Json = False,
@@ -341,7 +341,7 @@ def train(
     min_rating
         Keep interactions with at least this rating.
     k_core
-        Keep users and items with at least this many interactions.
+        Keep users and items with at least this many interactions; without it all, but of "movietweetings" the 5-core.
     device
         Where to train, such as cuda.
     seed
@@ -683,10 +683,11 @@ def _read(file: Path, **options: Any) -> "Interactions":
     if str(file) == "movietweetings" and not file.exists():
         from headtail.datasets import movietweetings
 
-        return movietweetings(k_core=options["k_core"] or 5, min_rating=options["min_rating"])
+        k_core = 5 if options["k_core"] is None else options["k_core"]
+        return movietweetings(k_core=k_core, min_rating=options["min_rating"])
     from headtail.data import read_interactions
 
-    return read_interactions(file, **options)
+    return read_interactions(file, **options | {"k_core": options["k_core"] or 0})
 
 
 def _split(interactions: "Interactions", rule: str, seed: int) -> Any:

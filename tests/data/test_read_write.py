@@ -167,7 +167,7 @@ class TestReadTable:
         [
             ("empty.csv", b"", "it is empty"),
             ("empty.parquet", b"", "it is empty"),
-            ("cut.parquet", b"PAR1 and no more", r"Cannot read .*cut.parquet: .*Read it again from its source"),
+            ("cut.parquet", b"PAR1 and no more", r"Cannot read .*cut.parquet: .*Read it again"),
             ("ragged.csv", b"u,i\n1,2,3\n", "A line has more fields than the first line has names"),
             ("latin.csv", "u,i\n1,é\n".encode("latin-1"), "Save it as UTF-8"),
             ("latin.csv", "u,é\n1,2\n".encode("latin-1"), "Save it as UTF-8"),
@@ -179,6 +179,11 @@ class TestReadTable:
             ("doubled.csv", b"u,i\r\n1,a\r\r\n2,b\r\r\n", "some of its lines end in CR and some in LF"),
             ("letters.csv", b"a" * 200_000, "holds 200000 characters without a separator"),
             ("letters.csv", b'"' + b"a" * 200_000 + b'"', "field larger than field limit"),
+            ("latin.csv", 'u,i\n1,"é"\n'.encode("latin-1"), "Save it as UTF-8"),
+            ("names.csv", b'"a\nb",c\n1,2\n', "its lines have 2 fields, but 1 names"),
+            ("junk.csv.gz", gzip.compress(b"PK\3\4\xb8\xff"), "Save it as UTF-8"),
+            ("zipped.csv", gzip.compress(b"u,i\n1,2\n"), "Save it as UTF-8"),
+            ("text.parquet", b"u,i\n1,2\n", "leave out columns of types that Polars does not know"),
             ("x.xlsx", b"PK", r"the ending '.xlsx' is not one of .csv"),
             ("x", b"u,i\n", "the ending '' is not one of"),
         ],
@@ -222,6 +227,7 @@ class TestReadTable:
             ("x.csv", ["u1,i1", "u1,i2", "u2,i1"]),
             ("x.tsv", ["anna\tb1", "bert\tb1"]),
             ("x.csv.gz", ["A1X,B1,1e9", "A2X,B1,2e9"]),
+            ("x.inter", ["a\tb\t5.0", "a\tc\t4.0"]),
         ],
     )
     def test_a_first_line_of_data_is_never_lost(self, tmp_path, name, rows):
@@ -233,6 +239,10 @@ class TestReadTable:
         assert table.columns == names
         assert len(table) == len(rows)
         assert len(read_interactions(tmp_path / name, names=names)) == len(rows)
+
+    def test_a_first_line_of_data_with_blanks(self, tmp_path):
+        with pytest.raises(InvalidInputError, match=r"first line .* holds data \(1 10 5\)"):
+            self.read(tmp_path, "1 10 5\n1 20 4\n", "x.txt")
 
     def test_given_names(self, tmp_path):
         path = tmp_path / "x.csv"

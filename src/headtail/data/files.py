@@ -246,21 +246,27 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.Dat
 
 
 @contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, cure: str = "") -> Iterator[None]:
     """Turn what the system and the libraries below say about a file that cannot be read into our error."""
     import polars as pl
 
+    below = (OSError, EOFError, UnicodeError, zlib_error, csv.Error)
     try:
         yield
     except HeadtailError:
         raise
-    except (OSError, EOFError, UnicodeError, zlib_error, csv.Error, pl.exceptions.PolarsError) as error:
+    except (*below, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(getattr(error, "strerror", None) or error).split("\n")[0]
-        cure = "Read it again from its source." if _form(path) in _PARQUET or path.suffix == ".gz" else ""
-        if "more fields" in reason:
+        if cure:
+            pass
+        elif "more fields" in reason:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
         elif "utf-8" in reason or isinstance(error, UnicodeError):
             cure = "Save it as UTF-8."
+        elif _form(path) in _PARQUET:
+            cure = "Read it again from its source, or leave out columns of types that Polars does not know."
+        elif path.suffix == ".gz":
+            cure = "Read it again from its source."
         raise UnreadableFileError(f"Cannot read {path}: {reason}. {cure}".rstrip()) from error
 
 
@@ -380,10 +386,11 @@ def _given_names(path: Path, given: Sequence[str], found: list[str]) -> list[str
 
 
 def _check_names(path: Path, names: list[str], from_file: bool) -> None:
-    if from_file and not _any_known(names) and any(re.fullmatch(_DATA, name) for name in names):
+    fields = names if len(names) > 1 else names[0].split()  # blanks do not separate, but data stays data
+    if from_file and not _any_known(names) and any(re.fullmatch(_DATA, field) for field in fields):
         raise _no_names(path, names)
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
         raise InvalidInputError(f"{path} has the column {doubled!r} more than once. Rename or drop one of them.")
     if max(map(len, names)) > 1000:
         raise UnreadableFileError(
@@ -473,10 +480,11 @@ def _read_quoted(text: _Text, names: bool) -> "pl.DataFrame":
     import polars as pl
 
     content = np.frombuffer(text.content, dtype=np.uint8)
+    table, wrong = None, None
     try:
         table = text.read('"', names)
-    except pl.exceptions.PolarsError:
-        table = None
+    except pl.exceptions.PolarsError as error:
+        wrong = error
     if table is not None and np.count_nonzero(content == ord('"')) % 2 == 0:
         lines = np.count_nonzero(content[text.start :] == ord(text.end)) + int(content[-1] != ord(text.end))
         if lines + (not names) == table.height:
@@ -491,8 +499,11 @@ def _read_quoted(text: _Text, names: bool) -> "pl.DataFrame":
         return text.read(None, names)
     field = rb'(?:%b(?:[^"]++|"")*+"(?![^%b])|(?<=[^%b])"[^%b]*+)' % (opening, ends, ends, ends)
     fitting = re.match(rb'(?:[^"]*+%b)*+[^"]*+' % field, text.content)
-    if table is None or fitting is None or fitting.end() < len(content):
-        line = 0 if fitting is None else text.content[: fitting.end()].count(text.end.encode()) + 1
+    paired = fitting is not None and fitting.end() == len(content)
+    if wrong is not None and (paired or "utf-8" in str(wrong)):
+        raise wrong
+    if table is None or not paired:
+        line = 1 if fitting is None else text.content[: fitting.end()].count(text.end.encode()) + 1
         raise UnreadableFileError(
             f"Cannot read {text.path}: the quotes do not pair, first in line {line}. Put a text that holds quotes or "
             f"separators in quotes as a whole, and double the quotes in it."

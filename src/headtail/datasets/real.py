@@ -5,7 +5,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from headtail._files import to_path
 from headtail.data import Interactions
+from headtail.data.files import readable
 from headtail.exceptions import UnreadableFileError
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: fl
     ...     movielens(folder).item_titles.tolist()
     ['Sabrina (1995)']
     """
-    folder = Path(folder)
+    folder = to_path(folder)
     if not folder.is_dir():
         raise UnreadableFileError(f"There is no folder {folder}. Give the folder of an unpacked MovieLens release.")
     layout = next((one for one in _LAYOUTS if (folder / one.ratings).exists()), None)
@@ -123,7 +125,9 @@ def _fields(path: Path, separator: str, header: bool, names: list[str]) -> "pl.D
     import polars as pl
 
     kinds = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64, "title": pl.String}
-    try:
+    if not path.is_file():
+        raise UnreadableFileError(f"There is no file {path}. Unpack the release again.")
+    with readable(path, "Unpack the release again."):
         text = path.read_bytes()
         if separator == "::":
             text, separator = text.replace(b"::", b"\t"), "\t"
@@ -141,8 +145,3 @@ def _fields(path: Path, separator: str, header: bool, names: list[str]) -> "pl.D
         )
         table.columns = names
         return table.with_columns([pl.col(name).cast(kinds[name]) for name in names])
-    except FileNotFoundError as error:
-        raise UnreadableFileError(f"There is no file {path}. Unpack the release again.") from error
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).split("\n")[0]
-        raise UnreadableFileError(f"Cannot read {path}: {reason}. Unpack the release again.") from error

@@ -101,7 +101,7 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     CheckpointMismatchError
         If the interactions are others than those that the neurons were found with.
     """
-    folder = Path(folder)
+    folder = _files.to_path(folder)
     settings = read_json(folder / "neurons.json")
     known = settings["interactions"]
     if interactions is not None and interactions.fingerprint != known:

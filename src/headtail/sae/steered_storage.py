@@ -93,7 +93,7 @@ def load_steered(folder: str | os.PathLike[str]) -> Steered:
     CheckpointMismatchError
         If the parts do not fit each other.
     """
-    folder = Path(folder)
+    folder = _files.to_path(folder)
     settings = read_json(folder / "steering.json")
     tensors = read_tensors(folder / "steering.safetensors")
     model, sae = load_model(folder / "model"), load_sae(folder / "sae")

@@ -86,7 +86,7 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
         If it is of another kind than TopK on one vector (transcoder, skip connection, other activation), or the weights
         do not fit the sizes.
     """
-    folder = Path(folder)
+    folder = _files.to_path(folder)
     pickled = [folder] if folder.is_file() else sorted(folder.glob("*"))
     pickled = [path for path in pickled if path.suffix in _PICKLED]
     if pickled and not (folder / "sae.safetensors").exists():

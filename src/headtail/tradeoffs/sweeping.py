@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from headtail._checks import integer, nearest
-from headtail._files import atomic_file
+from headtail._files import atomic_file, to_path
 from headtail._progress import progress_bar
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
@@ -145,7 +145,7 @@ def sweep(
         "n_bootstrap": n_bootstrap,
         **{name: part.fingerprint for name, part in split.parts.items()},
     }
-    kept = None if folder is None else _open(Path(folder), plan)
+    kept = None if folder is None else _open(to_path(folder), plan)
     measure = partial(audit, k=k, metrics=named, groups=grouped, strict=False)
     tasks = [(seed, setting) for seed in seeds for setting in settings]
     points = []

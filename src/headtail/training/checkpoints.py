@@ -93,7 +93,7 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
     CheckpointMismatchError
         If it names a class that headtail does not have, or the weights do not fit the configuration.
     """
-    folder = Path(folder)
+    folder = _files.to_path(folder)
     if not (folder / "model.json").exists():
         epochs = saved_epochs(folder)
         folder = epochs[-1] if epochs else folder
