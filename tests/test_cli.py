@@ -274,3 +274,9 @@ def test_bad_input_has_exit_status_2_and_says_why(files, capsys, monkeypatch, ar
 def test_installed_command_says_its_version():
     done = subprocess.run([sys.executable, "-m", "headtail", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip().count(".") == 2
+
+
+@pytest.mark.parametrize(("flags", "n"), [([], 68_055), (["--k-core", "5"], 68_055), (["--k-core", "0"], 100_000)])
+def test_the_core_of_the_set_that_comes_along(capsys, flags, n):
+    assert main(["data", "movietweetings", *flags, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_interactions"] == n
