@@ -18,6 +18,7 @@ from headtail.data.interactions import rating_notes, read_pairs
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
+from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.diversity import ilad
 from headtail.metrics.exposure import coverage, entropy, gini, head_share, pop_reo, pop_rsp, tail_coverage, tail_share
 from headtail.metrics.lists import Doubts, count_overlap, fingerprints, judge, read_lists, widen
@@ -302,7 +303,7 @@ def audit(
         groups=full.groups,
         definitions={name: _definition(metric) for name, metric in chosen.items()},
         directions={name: d for name, metric in chosen.items() if (d := _attribute(metric, "better"))},
-        notes=tuple(doubts.notes),
+        notes=(*doubts.notes, *collapse_notes(full)),
         user_ids=user_ids,
         user_values=user_values,
         judged_by=fingerprints(full.profiles, test),

@@ -1,6 +1,7 @@
 """Alternating least squares for implicit feedback, with the spectral term in closed form."""
 
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -100,11 +101,13 @@ class ALS(nn.Module):
         Sizes of the catalogue, at least 1.
     embedding_dim : int, default 64
         Dimension d of the vectors, at least 1.
-    unobserved_weight : float, default 0.1
-        Weight of the squared score of every pair beside that of an observed pair, above 0. Smaller for sparser data,
-        and the first thing to tune, with `weight_decay`: 0.001 to 1.
-    weight_decay : float, default 0.01
-        L2 regularization, scaled by the weight of the pairs that a vector takes part in; above 0.
+    unobserved_weight : float, optional
+        Weight of the squared score of every pair beside that of an observed pair, above 0. By default :meth:`fit` takes
+        ten times the density of the training interactions, at most 1. The first thing to tune, with `weight_decay`:
+        0.001 to 1, smaller for sparser data; far too large a weight leaves the same few items in everybody's list.
+    weight_decay : float, optional
+        L2 regularization, scaled by the weight of the pairs that a vector takes part in; above 0. By default
+        :meth:`fit` takes 0.08 over the square root of the mean number of interactions behind a vector, user or item.
     resn : float, default 0
         Weight of the spectral term, at least 0.
     rng : int, numpy Generator or None
@@ -113,7 +116,8 @@ class ALS(nn.Module):
     Attributes
     ----------
     config : dict
-        The arguments that make this model again, with its class's name under ``"model"``.
+        The arguments that make this model again, with its class's name under ``"model"``; after :meth:`fit` with the
+        weights that it took.
 
     Raises
     ------
@@ -145,8 +149,8 @@ class ALS(nn.Module):
         n_items: int,
         embedding_dim: int = 64,
         *,
-        unobserved_weight: float = 0.1,
-        weight_decay: float = 0.01,
+        unobserved_weight: float | None = None,
+        weight_decay: float | None = None,
         resn: float = 0.0,
         rng: RNG = None,
     ) -> None:
@@ -154,8 +158,10 @@ class ALS(nn.Module):
         self.n_users = integer("n_users", n_users, low=1)
         self.n_items = integer("n_items", n_items, low=1)
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
-        self.unobserved_weight = number("unobserved_weight", unobserved_weight, low=0, low_open=True)
-        self.weight_decay = number("weight_decay", weight_decay, low=0, low_open=True)
+        self.unobserved_weight, self.weight_decay = (
+            None if value is None else number(name, value, low=0, low_open=True)
+            for name, value in (("unobserved_weight", unobserved_weight), ("weight_decay", weight_decay))
+        )
         self.resn = number("resn", resn, low=0)
         self.config: dict[str, object] = {
             "model": "ALS",
@@ -172,6 +178,10 @@ class ALS(nn.Module):
         self.users = nn.Parameter(torch.zeros(self.n_users, self.embedding_dim), requires_grad=False)
         self.items = nn.Parameter(items, requires_grad=False)
         self.query = nn.Identity()  # where hooks find the queries
+
+    def extra_repr(self) -> str:
+        """Return the arguments, for the model's ``repr``."""
+        return ", ".join(f"{name}={value}" for name, value in self.config.items() if name != "model")
 
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
@@ -234,6 +244,7 @@ class ALS(nn.Module):
         if not len(train):
             raise InvalidInputError("train holds no interactions, so there is nothing to learn from. Check the split.")
         self.to(self.users.device if device is None else device)
+        weights = self._weights(train)
         users, items = self.users, self.items
         observed = train.matrix
         if item_weights is not None:
@@ -251,12 +262,12 @@ class ALS(nn.Module):
         with progress_bar("sweeps", sweeps, show=progress) as advance:
             for sweep in range(1, sweeps + 1):
                 started = time.perf_counter()
-                user_side = self._equations(by_user, items, within=items.T @ direction)
+                user_side = self._equations(by_user, items, weights, within=items.T @ direction)
                 users.copy_(user_side.solve(users, scores, steps))
-                item_side = self._equations(by_item, users, across=direction)
+                item_side = self._equations(by_item, users, weights, across=direction)
                 items.copy_(item_side.solve(items, by_item.scores(items, users), steps))
                 scores = by_user.scores(users, items)  # for the objective, and for the next sweep's first residual
-                parts = self._objective(by_user, by_item, scores, direction)
+                parts = self._objective(by_user, by_item, scores, direction, weights)
                 row = {"sweep": sweep, "objective": sum(parts), **dict(zip(_PARTS, parts, strict=True))}
                 row["seconds"] = time.perf_counter() - started
                 if not np.isfinite(row["objective"]):
@@ -273,22 +284,40 @@ class ALS(nn.Module):
         settings = {**self.config, "sweeps": sweeps, "steps": steps, "weighted": item_weights is not None}
         return Descent(rows=tuple(rows), settings=settings)
 
+    def _weights(self, train: Interactions) -> tuple[float, float]:
+        """Return the weights of unobserved pairs and of the decay, and keep them where the interactions give them."""
+        if self.unobserved_weight is None:
+            self.unobserved_weight = min(1.0, 10 * len(train) / (self.n_users * self.n_items))
+        if self.weight_decay is None:
+            self.weight_decay = 0.08 / math.sqrt(2 * len(train) / (self.n_users + self.n_items))
+        self.config |= {"unobserved_weight": self.unobserved_weight, "weight_decay": self.weight_decay}
+        return self.unobserved_weight, self.weight_decay
+
     def _equations(
-        self, side: "_Side", other: Tensor, *, within: Tensor | None = None, across: Tensor | None = None
+        self,
+        side: "_Side",
+        other: Tensor,
+        weights: tuple[float, float],
+        *,
+        within: Tensor | None = None,
+        across: Tensor | None = None,
     ) -> "_Equations":
+        unobserved, decay = weights
         return _Equations(
             side,
             other,
-            unobserved=self.unobserved_weight,
-            decay=self.weight_decay,
-            spectral=self.unobserved_weight * self.resn,
+            unobserved=unobserved,
+            decay=decay,
+            spectral=unobserved * self.resn,
             within=within,
             across=across,
         )
 
-    def _objective(self, by_user: "_Side", by_item: "_Side", scores: Tensor, direction: Tensor) -> list[float]:
+    def _objective(
+        self, by_user: "_Side", by_item: "_Side", scores: Tensor, direction: Tensor, weights: tuple[float, float]
+    ) -> list[float]:
         """Return the parts of the objective, each divided by the number of users."""
-        users, items, weight = self.users, self.items, self.unobserved_weight
+        users, items, (weight, decay) = self.users, self.items, weights
         gram = users.T @ users  # (d, d)
         along = items.T @ direction  # (d,)
         decays = [
@@ -299,7 +328,7 @@ class ALS(nn.Module):
             [
                 by_user.weighted((1 - scores).square()).sum(dtype=torch.float64),
                 weight * (gram * (items.T @ items)).sum(dtype=torch.float64),
-                self.weight_decay * torch.stack(decays).sum(),
+                decay * torch.stack(decays).sum(),
                 weight * self.resn * (along @ gram @ along).double(),
             ]
         )

@@ -1,0 +1,50 @@
+"""Signs that a recommender has collapsed: the same few items for everybody, or no better ones than the popular."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail.metrics.accuracy import ndcg
+from headtail.metrics.topk import TopK
+
+_FEW = 0.05  # of the items that lists of this number and length could show
+_SAMPLE = 1000  # lists at most that are compared with the most popular items
+
+
+def collapse_notes(top: TopK) -> list[str]:
+    """Return what an audit has to say of lists that have collapsed: nothing of most."""
+    notes = []
+    slots = top.slots
+    shown, reachable = np.count_nonzero(slots), min(len(slots), int(slots.sum()))
+    if shown < _FEW * reachable:
+        notes.append(
+            f"The lists have collapsed to few items: all {len(top):,} of them hold {shown:,} of {len(slots):,} items. "
+            f"Look at how the recommender was trained or tuned before reading anything else of them."
+        )
+    if top.has_targets:
+        rows = np.flatnonzero(np.diff(top.target_starts))
+        some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
+        found, simple = (
+            float(ndcg(lists).mean()) for lists in (some, replace(some, target_ranks=_most_popular_ranks(some)))
+        )
+        if found <= simple > 0:
+            notes.append(
+                f"The lists are no more accurate than the most popular items that a user has not met: ndcg@{top.k} is "
+                f"{found:.4f}, theirs {simple:.4f} ({len(some):,} users with a test)."
+            )
+    return notes
+
+
+def _most_popular_ranks(top: TopK) -> NDArray[np.int64]:
+    """Return the rank of each test item, 0 first, among the most popular items outside the user's history."""
+    train = top.profiles.train
+    place = np.empty(train.n_items, dtype=np.int64)
+    place[np.argsort(-train.popularity, kind="stable")] = np.arange(train.n_items)
+    judged = np.zeros(train.n_users, dtype=bool)
+    judged[top.users[top.users >= 0]] = True
+    mine = judged[train.users]
+    met = np.sort(train.users[mine].astype(np.int64) * train.n_items + place[train.items[mine]])
+    ranks, users = place[top.target_items], top.users[top.target_rows].astype(np.int64)
+    starts = users * train.n_items  # of a user without a history, -1, before all
+    return ranks - (np.searchsorted(met, starts + ranks) - np.searchsorted(met, starts))

@@ -1,0 +1,57 @@
+"""An audit says so where lists have collapsed to few items, or are no better than the most popular ones."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from headtail import baselines
+from headtail.data import split_ratio
+from headtail.datasets import power_law
+from headtail.metrics import audit
+
+SPLIT = split_ratio(power_law(400, 300, n_interactions=6000, rng=0).interactions, rng=0)
+
+
+def notes(recs, test=None, k=5):
+    return audit(recs, SPLIT.train, test, k=k, n_bootstrap=0, strict=False).notes
+
+
+def the_same_for_all(n_users):
+    ids = SPLIT.train.user_ids[:n_users]
+    return pl.DataFrame({"user_id": np.repeat(ids, 5), "item_id": np.tile(SPLIT.train.item_ids[:5], n_users)})
+
+
+def test_few_items_for_everybody():
+    (found,) = [note for note in notes(the_same_for_all(100)) if "collapsed" in note]
+    assert found.startswith("The lists have collapsed to few items: all 100 of them hold 5 of 300 items.")
+
+
+def test_few_lists_cannot_hold_many_items():
+    assert not any("collapsed" in note for note in notes(the_same_for_all(2)))
+
+
+def test_lists_that_cover_the_catalogue():
+    random = baselines.random_items(SPLIT.train, 5, rng=0)
+    assert not any("collapsed" in note for note in notes(random))
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_the_most_popular_items_are_no_more_accurate_than_themselves(k):
+    recs = baselines.most_popular(SPLIT.train, k)
+    (found,) = [note for note in notes(recs, SPLIT.test, k) if "more accurate" in note]
+    value = audit(recs, SPLIT.train, SPLIT.test, k=k, n_bootstrap=0, strict=False)[f"ndcg@{k}"]
+    assert f"ndcg@{k} is {value:.4f}, theirs {value:.4f}" in found  # by the users' own histories, exactly
+
+
+def test_worse_and_better_lists():
+    assert any("more accurate" in note for note in notes(baselines.random_items(SPLIT.train, 5, rng=0), SPLIT.test))
+    assert not any("more accurate" in note for note in notes(SPLIT.test.to_polars(), SPLIT.test, k=1))
+
+
+def test_users_without_a_history_are_offered_the_most_popular_of_all():
+    train = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})
+    test = pl.DataFrame({"user_id": [9, 1], "item_id": ["a", "c"]})
+    recs = pl.DataFrame({"user_id": [9, 1], "item_id": ["b", "c"]})
+    (found,) = audit(recs, train, test, k=1, n_bootstrap=0, strict=False).notes[-1:]
+    # User 9 would get a, a hit; user 1 has met a and b, and would get c, as in the lists.
+    assert "ndcg@1 is 0.5000, theirs 1.0000 (2 users with a test)" in found
