@@ -19,7 +19,6 @@ from neurons import ALPHAS, DAMPED, SETTINGS, K, Trained
 
 from headtail import Interactions, Recommendations, Vectors, recommend
 from headtail.sae import Neurons, steer
-from headtail.tradeoffs import sweep
 
 CELLS = ["sasrec/ml-1m/leave-last", "lightgcn/lastfm/common"]
 SEED = 0
@@ -67,7 +66,9 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
             settings = {**base.autoencoder, **variant.autoencoder}
             trained = neurons.taken_apart(study.model, settings, split, SEED, work / label)
         make, folder = partial(_make, variant, trained, _chosen(variant, trained)), work / label / "points"
-        parts.append(sweep(label, make, variant.alphas, split, n_bootstrap=RESAMPLES, folder=folder, **options))
+        parts.append(
+            cells.extended(label, make, variant.alphas, split, n_bootstrap=RESAMPLES, folder=folder, **options)
+        )
         measured.append({"variant": label, "k": trained.sae.k, **neurons.described(trained)})
     return {
         "settings": {"backbone": dict(base.backbone), "autoencoder": dict(base.autoencoder)},

@@ -51,7 +51,6 @@ from headtail.sae import (
     steer_noise,
     steer_random,
 )  # fmt: skip
-from headtail.tradeoffs import sweep
 
 K, SEEDS = 10, (0, 1, 2)
 CANDIDATES = 250  # of the re-ranker
@@ -79,7 +78,8 @@ DIALS: dict[str, tuple[float, ...]] = {
     "log penalty": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6),
     "shrink": (1.0, 0.97, 0.94, 0.9, 0.8, 0.6, 0.4),
     "tilt (entropy)": (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8),
-    "tilt (popularity)": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+    "tilt (alpha-fair)": (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8),
+    "tilt (popularity)": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2),
     "tilt (popularity), as a shift": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8),
 }
 
@@ -132,7 +132,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     seeds = {seed: train(backbone, settings, split, seed, work / f"seed-{seed}") for seed in SEEDS}
     options: dict[str, Any] = {"k": K, "metrics": metrics(seeds[0].factors[split.train.fingerprint].items.numpy())}
     parts = [
-        sweep(
+        cells.extended(
             method, partial(_make, method, seeds), dial, split,
             seeds=SEEDS, folder=work / method, **options,
         )
@@ -140,6 +140,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "split": split.rule,
+        "project_to": "niche",
         "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
         "users": split.train.n_users,
         "items": split.train.n_items,
@@ -221,7 +222,8 @@ def _make(method: str, seeds: Mapping[int, Trained], dial: Any, seed: int) -> Ca
     def lists(seen: Interactions) -> Recommendations:
         corrected = correct(trained.factors[seen.fingerprint], seen)
         if method == "IPR":
-            return rerank.ipr(recommend(corrected, seen, k=CANDIDATES), trained.split.train.popularity, dial, k=K)
+            candidates = recommend(corrected, seen, k=CANDIDATES)
+            return rerank.ipr(candidates, trained.split.train.popularity, strength=dial, k=K)
         return recommend(corrected, seen, k=K)
 
     return lists

@@ -17,9 +17,10 @@ from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.tradeoffs import Estimate, Frontier, Point
 
 DOCS = Path(__file__).parent.parent / "docs"
-MAX_LOSS = 0.05
+MAX_LOSS = cells.MAX_LOSS
 DRAWN = (
-    "ReSN", "ReSN, fine-tuned", "Zerosum", "IPS", "log penalty", "tilt (entropy)", "PopSteer", "PopSteer, by user",
+    "ReSN", "ReSN, fine-tuned", "Zerosum", "IPS", "log penalty", "tilt (entropy)",
+    "tilt (alpha-fair)", "PopSteer", "PopSteer, by user",
     "dense shift", "IPR",
 )  # fmt: skip
 DRAWN_ABOVE = 0.8  # of the plain accuracy
@@ -36,6 +37,9 @@ STEERED_SHOWN = (
     ("arp@10", ",.0f"), ("ilad@10", ".4f"), ("ndcg_head@10", ".4f"), ("ndcg_mid@10", ".4f"), ("ndcg_tail@10", ".4f"),
 )  # fmt: skip
 
+LAST = """A setting that is the last of its dial's sweep is marked (last): a stronger one may be better. Sweeps go on
+beyond their grid for as long as that happens; records made before they did are marked so more often."""
+
 SPECTRAL = f"""Does ReSN give better accuracy at the same evenness of exposure, and the reverse, and how does it stand
 beside simple corrections? Each cell below is a backbone on a data set under a protocol. The backbone was tuned on the
 validation part without any correction; every method's dial was then swept with {len(spectral.SEEDS)} seeds. *Chosen*
@@ -51,12 +55,14 @@ equally many test interactions, the rest of theirs went back to training (Lin et
 items were shown to users at random. The methods: **ReSN**, the spectral-norm penalty (for ALS in closed form);
 *fine-tuned*, the plain model trained on with it for {spectral.FINE_TUNING:.0%} of its epochs (its setting 0 trains on
 without); **LogDet**, a penalty on collapsed dimensions; **Zerosum**, a loss on the sums of scores; **IPS**, positives
-weighted by inverse propensity; and, without retraining, **shrink** (sigma 1 scaled down), **log penalty** (popularity's
-logarithm subtracted), **tilt** (entropy, or towards what popularity earns; see `headtail.tilt`).
+weighted by inverse propensity, with propensities clipped at 0.1 or where its name says; and, without retraining,
+**shrink** (sigma 1 scaled down), **log penalty** (popularity's logarithm subtracted), **tilt** (entropy, alpha-fair, or
+towards what popularity earns; see `headtail.tilt`).
 
-Where there are {spectral.LARGE:,} training pairs or more, LightGCN and XSimGCL have larger batches, larger steps and
-fewer settings than elsewhere, and XSimGCL at most {spectral.BACKBONES["xsimgcl"].large["epochs"]} epochs, so that a
-cell takes an hour of one core."""
+{LAST}
+
+Where there are {spectral.LARGE:,} training pairs or more, LightGCN and XSimGCL have larger batches and larger steps
+than elsewhere, and XSimGCL at most {spectral.BACKBONES["xsimgcl"].large["epochs"]} epochs."""
 
 
 NEURONS = f"""What does steering through a sparse autoencoder buy, beside corrections that need none? In each cell a
@@ -147,7 +153,11 @@ def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
         frontier = cell.frontier
         for method in frontier.methods:
             setting = frontier.choose(method, max_loss)
-            row: dict[str, Any] = {"cell": _short(cell.name), "method": method, "setting": f"{setting:g}"}
+            row: dict[str, Any] = {
+                "cell": _short(cell.name),
+                "method": method,
+                "setting": _dial(frontier, method, setting),
+            }
             for name in ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10"):
                 row |= _with_ends(name, frontier.estimate(method, setting, name, relative=True))
             rows.append(row)
@@ -229,13 +239,15 @@ def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
 def _equal(found: Sequence[Cell], protocol: str, metric: str, what: str, share: float) -> Table:
     """Return what each method loses of the plain accuracy where exposure is as much more even."""
     rows: list[dict[str, Any]] = []
+    least: list[tuple[str, bool]] = []
     for cell in found:
         frontier = replace(cell.frontier, unfairness=metric)
-        row: dict[str, Any] = {"cell": _short(cell.name)}
-        for method in frontier.methods:
-            change = frontier.accuracy_at(method, -share, relative=True).value
-            row[method] = None if math.isnan(change) else change
-        rows.append(row)
+        changes = {method: frontier.accuracy_at(method, -share, relative=True).value for method in frontier.methods}
+        reached = {method: change for method, change in changes.items() if not math.isnan(change)}
+        rows.append({"cell": _short(cell.name), **{method: reached.get(method) for method in changes}})
+        if reached:
+            best = max(reached, key=lambda method: reached[method])
+            least.append((best, _ahead(frontier, best, set(reached) - {best}, -share)))
     longest = max((cell.frontier.methods for cell in found), key=len)
     methods = [name for name in longest if any(row.get(name) is not None for row in rows)]
     accuracy = found[0].frontier.accuracy.upper()
@@ -244,15 +256,25 @@ def _equal(found: Sequence[Cell], protocol: str, metric: str, what: str, share: 
         [dict.fromkeys(methods) | row for row in rows],
         title=f"{protocol} test: change of {accuracy} where the {what} is {share:.0%} below the plain one",
         caption=f"Along each method's own curve of {what} and {accuracy}; empty where no setting is so even. "
-        + _wins(rows, methods),
+        + _wins(least),
     )  # fmt: skip
 
 
-def _wins(rows: Sequence[dict[str, Any]], methods: Sequence[str]) -> str:
-    """Say which method loses least, in how many cells."""
-    reached = [{name: row[name] for name in methods if row.get(name) is not None} for row in rows]
-    counted = Counter(max(kept, key=lambda name: kept[name]) for kept in reached if kept)
-    return "Best: " + ", ".join(f"{name} in {n}" for name, n in counted.most_common()) + f" of {len(rows)} cells."
+def _ahead(frontier: Frontier, method: str, others: set[str], at: float) -> bool:
+    """Whether a method is more accurate than each other one, by the interval of their difference seed by seed."""
+    differences = [frontier.accuracy_at(method, at, relative=True, against=other) for other in others]
+    return all(difference.low is not None and difference.low > 0 for difference in differences)
+
+
+def _wins(least: Sequence[tuple[str, bool]]) -> str:
+    """Say which method loses least, in how many cells, and in how many of these beyond doubt."""
+    clear = Counter(method for method, ahead in least if ahead)
+    counted = Counter(method for method, _ in least).most_common()
+    shown = ", ".join(f"{method} in {n} ({clear[method]})" for method, n in counted)
+    return (
+        f"Loses least: {shown}; in brackets, the cells where the 95% interval of its difference from every other "
+        f"method, seed by seed, is above 0. Curves go through settings picked on test."
+    )
 
 
 def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
@@ -265,7 +287,7 @@ def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
             frontier.settings("ReSN"), key=lambda s: frontier.mean("ReSN", s, frontier.accuracy, "validation")
         )
         for key, setting in (("even", frontier.choose("ReSN", MAX_LOSS)), ("accurate", accurate)):
-            row[key] = f"{setting:g}"
+            row[key] = _dial(frontier, "ReSN", setting)
             for name in (frontier.accuracy, frontier.unfairness, "head_share@20"):
                 change = frontier.estimate("ReSN", setting, name, relative=True)
                 row |= _with_ends(f"{key} {name}", change)
@@ -291,11 +313,26 @@ def _section(cell: Cell, shown: Sequence[tuple[str, str]]) -> Section:
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
-        f"{record['users']:,} users, {record['items']:,} items; {sizes}. {record['split']} Settings of the backbone: "
-        f"{settings}."
+        f"{record['users']:,} users, {record['items']:,} items; {sizes}. {record['split']}{_before(cell)} Settings of "
+        f"the backbone: {settings}."
     )
     picture = f"![Trade-off of {cell.name}](figures/{figure.name})"
     return Section(cell.name, [Text(text), Text(picture), _chosen(cell, shown)])
+
+
+def _before(cell: Cell) -> str:
+    """Say what was otherwise when a record was made, where that matters to its figures."""
+    said = ""
+    if cell.name.endswith("debiased") and "one, in training" not in cell.record["split"]:
+        said += (
+            " This split is that of the paper, under which all of an item's interactions may leave training; today's "
+            "keeps half of them there."
+        )
+    if cell.name.startswith("mf/") and "own" not in cell.record:
+        said += " Zerosum has the settings that were found for the squared loss, not for its own."
+    if "dense projection" in cell.frontier.methods and "project_to" not in cell.record:
+        said += " The dense projection goes to 0, not to where users of niche tastes lie, as today's does."
+    return said
 
 
 def _picture(cell: Cell) -> Chart:
@@ -318,7 +355,7 @@ def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
     pairs += [(method, method, frontier.choose(method, MAX_LOSS)) for method in frontier.methods]
     rows = []
     for label, method, setting in pairs:
-        row: dict[str, Any] = {"method": label, "setting": "" if label == "plain" else _dial(setting)}
+        row: dict[str, Any] = {"method": label, "setting": "" if label == "plain" else _dial(frontier, method, setting)}
         for name, _ in shown:
             row |= _with_ends(name, frontier.estimate(method, setting, name))
         row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
@@ -333,15 +370,19 @@ def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
     return Table([*columns, Column("fifths", "Fifths")], rows, caption=caption)
 
 
-def _dial(setting: Any) -> str:
-    return setting if isinstance(setting, str) else f"{setting:g}"
+def _dial(frontier: Frontier, method: str, setting: Any) -> str:
+    """Return a chosen setting as text, marked where a stronger one might have been chosen."""
+    if isinstance(setting, str):
+        return setting
+    last = setting == frontier.settings(method)[-1] and cells.beyond(method, frontier) is not None
+    return f"{setting:g}" + (" (last)" if last else "")
 
 
 def _plain(value: Any) -> str:
     """Return a setting, or several of them, as text."""
     if isinstance(value, dict):
         return "(" + ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items()) + ")"
-    return _dial(value)
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _with_ends(name: str, estimate: Estimate) -> dict[str, Any]:

@@ -59,27 +59,24 @@ CELLS = [
 
 RESN = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 FINE_TUNED, FINE_TUNING = "ReSN, fine-tuned", 0.25  # of the plain model's epochs, from there
+CLIPS = {"IPS": 0.1, "IPS, clip 0.01": 0.01, "IPS, clip 0.5": 0.5}  # the smallest propensity
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TRAINED = {
     "ReSN": RESN,
     FINE_TUNED: RESN,
-    "LogDet": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
-    "Zerosum": (0.0, 0.01, 0.03, 0.1, 0.3),
-    "IPS": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "LogDet": (0.0, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1),
+    "Zerosum": (0.0, 0.01, 0.03, 0.1, 0.3, 0.6),
+    **dict.fromkeys(CLIPS, POWERS),
 }
-FEWER = {  # where training takes minutes: graph models on a large set
-    "ReSN": (0.0, 3e-6, 1e-5, 3e-5, 1e-4),
-    FINE_TUNED: (0.0, 3e-6, 1e-5, 3e-5, 1e-4),
-    "LogDet": (0.0, 1e-2, 1e-1),
-    "Zerosum": (0.0, 0.01, 0.03),
-    "IPS": (0.0, 0.25, 0.5),
-}
+SMALL = (0.0, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4)  # weights of ReSN for graph models on a large set
 LARGE = 500_000  # training pairs
-SOLVED = {"ReSN": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), "IPS": (0.0, 0.1, 0.25, 0.5, 0.75)}
+SOLVED = {"ReSN": (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), **dict.fromkeys(CLIPS, (0.0, 0.1, 0.25, 0.5, 0.75, 1.0))}
 POSTHOC = {
     "shrink": (1.0, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0),
     "log penalty": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8),
-    "tilt (entropy)": (0.0, 0.06, 0.12, 0.25, 0.5, 1.0),
-    "tilt (popularity)": (0.0, 0.2, 0.4, 0.8, 1.6),
+    "tilt (entropy)": (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0),
+    "tilt (alpha-fair)": (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0),
+    "tilt (popularity)": (0.0, 0.2, 0.4, 0.8, 1.6, 3.2),
 }
 
 
@@ -105,7 +102,7 @@ class Solved:
     ) -> ALS:
         if method == "ReSN":
             return self._fit(train, settings | {"resn": dial}, seed)
-        return self._fit(train, settings, seed, item_weights=inverse_propensity(train.popularity, power=dial))
+        return self._fit(train, settings, seed, **_changes(method, dial, train))
 
     def _fit(self, train: Interactions, settings: dict[str, Any], seed: int, **options: Any) -> ALS:
         model = ALS(train.n_users, train.n_items, DIM, rng=seed, **settings)
@@ -123,7 +120,8 @@ class Stepped:
     large: Mapping[str, Any] = field(default_factory=dict)  # what changes for large sets, where a batch costs much
 
     def dials(self, train: Interactions) -> Mapping[str, Sequence[float]]:
-        return (FEWER if self.large and len(train) >= LARGE else TRAINED) | POSTHOC
+        small = dict.fromkeys(("ReSN", FINE_TUNED), SMALL) if self.large and len(train) >= LARGE else {}
+        return TRAINED | small | POSTHOC
 
     def tune(self, split: Split, settings: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         stop = {"validation": split.validation, "metric": ndcg, "k": K, "patience": 5}
@@ -156,8 +154,8 @@ class Stepped:
 
 def _changes(method: str, dial: float, train: Interactions) -> dict[str, Any]:
     """Return what a method changes in the training."""
-    if method == "IPS":
-        return {"item_weights": inverse_propensity(train.popularity, power=dial)}
+    if method in CLIPS:
+        return {"item_weights": inverse_propensity(train.popularity, power=dial, clip=CLIPS[method])}
     if method == "Zerosum":
         return {"loss": partial(losses.zerosum, share=dial)}
     return {"penalties": [{"ReSN": ReSN, "LogDet": LogDet}[method](dial)]}
@@ -174,6 +172,15 @@ def _lightgcn(train: Interactions, settings: dict[str, Any], seed: int) -> Light
 def _xsimgcl(train: Interactions, settings: dict[str, Any], seed: int) -> XSimGCL:
     return XSimGCL(train, DIM, contrast_weight=settings["contrast_weight"], rng=seed)
 
+
+# Zerosum was published with BPR: on MF, whose loss is another, it begins with a backbone of that loss, tuned for it.
+OWN: dict[tuple[str, str], Stepped] = {
+    ("mf", "Zerosum"): Stepped(
+        _mf,
+        {"loss": losses.bpr, "n_negatives": 4, "epochs": 60, "eval_every": 2},
+        {"lr": (1e-3, 5e-3), "weight_decay": (1e-6, 5e-6, 2e-5, 1e-4)},
+    )
+}
 
 # The squared loss makes MF's scores follow the data, popularity included; the graph models have BPR, as published.
 BACKBONES: dict[str, Solved | Stepped] = {
@@ -201,29 +208,27 @@ BACKBONES: dict[str, Solved | Stepped] = {
 def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     """Run a cell, or go on with it; return its record."""
     backbone, name, protocol = cell.split("/")
-    model, split = BACKBONES[backbone], cells.load(data, name, protocol)
-    tuning = _tuning(model, split, work / "tuning.json")
-    settings = max(tuning, key=lambda row: row["ndcg"])["settings"]
-
-    @cache
-    def plain(seed: int) -> Any:
-        return model.plain(split.train, settings, seed)
-
-    @cache
-    def factors(seed: int) -> Vectors:
-        return vectors(plain(seed))
+    split = cells.load(data, name, protocol)
+    base = Base(BACKBONES[backbone], split, work / "tuning.json")
+    own = {
+        method: Base(model, split, work / f"tuning {method}.json")
+        for (of, method), model in OWN.items()
+        if of == backbone
+    }
 
     def make(method: str, dial: float, seed: int) -> Vectors:
+        begun = own.get(method, base)
         if method in POSTHOC:
-            return cells.correct(method, dial, factors(seed), split.train, split.train.popularity, K)
+            return cells.correct(method, dial, begun.factors(seed), split.train, split.train.popularity, K)
         if not dial and method != FINE_TUNED:  # where 0 is as much more training without the penalty
-            return factors(seed)
-        return vectors(model.corrected(plain(seed), split.train, settings, method, dial, seed))
+            return begun.factors(seed)
+        plain, settings = begun.plain(seed), begun.settings
+        return vectors(begun.model.corrected(plain, split.train, settings, method, dial, seed))
 
     options: dict[str, Any] = {"k": K, "metrics": _metrics(split)}
     parts = [
-        sweep(method, partial(make, method), dial, split, seeds=SEEDS, folder=work / method, **options)
-        for method, dial in model.dials(split.train).items()
+        cells.extended(method, partial(make, method), dial, split, seeds=SEEDS, folder=work / method, **options)
+        for method, dial in base.model.dials(split.train).items()
     ]
     options |= {"n_bootstrap": RESAMPLES, "folder": work / "most popular"}
     parts.append(sweep("most popular", lambda *_: _most_popular, ["-"], split, **options))
@@ -232,10 +237,27 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
         "users": split.train.n_users,
         "items": split.train.n_items,
-        "tuning": tuning,
-        "settings": settings,
+        "tuning": base.tuning,
+        "settings": base.settings,
+        "own": {method: {"tuning": begun.tuning, "settings": begun.settings} for method, begun in own.items()},
         "frontier": cells.compact(sum(parts[1:], start=parts[0])),
     }
+
+
+class Base:
+    """A backbone on a split, tuned without any correction, and trained once for each seed."""
+
+    def __init__(self, model: Solved | Stepped, split: Split, file: Path) -> None:
+        self.model, self.split = model, split
+        self.tuning = _tuning(model, split, file)
+        self.settings: dict[str, Any] = max(self.tuning, key=lambda row: row["ndcg"])["settings"]
+        self.plain, self.factors = cache(self._plain), cache(self._factors)
+
+    def _plain(self, seed: int) -> Any:
+        return self.model.plain(self.split.train, self.settings, seed)
+
+    def _factors(self, seed: int) -> Vectors:
+        return vectors(self.plain(seed))
 
 
 def _tuning(model: Solved | Stepped, split: Split, file: Path) -> list[dict[str, Any]]:
