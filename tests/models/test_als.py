@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from headtail.data import Interactions
+from headtail.data import Interactions, split_ratio
 from headtail.datasets import checkerboard, movietweetings
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.losses import inverse_propensity
+from headtail.metrics import audit
 from headtail.models import ALS
 from headtail.training import load_model, recommend, save_model, vectors
 
@@ -206,6 +207,34 @@ def test_extreme_weights_in_float32_do_not_raise_the_objective(weight, decay, re
     model = ALS(12, 6, 16, unobserved_weight=weight, weight_decay=decay, resn=resn, rng=0)
     objective = [row["objective"] for row in model.fit(train, sweeps=10, steps=4).rows]
     assert (np.diff(objective) <= 2e-6 * np.array(objective[:-1])).all()
+
+
+def test_weights_that_are_not_given_follow_the_interactions():
+    train = skewed(n=40, m=25)
+    model = ALS(40, 25, 4, rng=0)
+    assert model.config["unobserved_weight"] is model.config["weight_decay"] is None
+    descent = model.fit(train, sweeps=2, progress=False)
+    expected = {
+        "unobserved_weight": min(1, 10 * len(train) / (40 * 25)),
+        "weight_decay": 0.08 / (train.activity.sum() + train.popularity.sum()) ** 0.5 * 65**0.5,
+    }
+    for name, value in expected.items():
+        assert model.config[name] == descent.settings[name] == pytest.approx(value)
+        assert f"{name}={model.config[name]}" in repr(model)
+    before = dict(model.config)
+    model.fit(train.subset(np.arange(5)), sweeps=1, progress=False)
+    assert model.config == before  # what was taken once stays, as a fit goes on from where the last one ended
+
+
+def test_the_default_weights_are_as_good_as_tuned_ones_on_sparse_data():
+    split = split_ratio(movietweetings(), rng=0)
+    found = []
+    for weights in ({}, {"unobserved_weight": 0.03, "weight_decay": 0.03}):  # the best of a grid on validation
+        model = ALS(split.train.n_users, split.train.n_items, rng=0, **weights)
+        model.fit(split.train, progress=False)
+        lists = recommend(model, split.known, k=20)
+        found.append(audit(lists, split.train, split.test, k=20, n_bootstrap=0, strict=False)["ndcg@20"])
+    assert found[0] > 0.95 * found[1]
 
 
 @pytest.mark.parametrize(
