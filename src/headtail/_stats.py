@@ -1,11 +1,9 @@
 """Statistics on plain arrays."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail.typing import RNG, Array, Floats
+from headtail.typing import Array, Floats
 
 Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95% interval
 
@@ -15,11 +13,12 @@ def gini(values: Array) -> float:
 
     Sum over i of (2 i - n - 1) x_i / (n sum x), x ascending and i from 1.
     """
-    x = np.sort(np.asarray(values, dtype=np.float64))
+    x = np.asarray(values, dtype=np.float64)
     total, n = x.sum(), len(x)
     if total <= 0:
         return float("nan")
-    return float(np.dot(2 * np.arange(1, n + 1) - n - 1, x) / (n * total))
+    x = np.sort(x[x > 0])  # the zeros come first and add nothing
+    return float(np.dot(2 * np.arange(n - len(x) + 1, n + 1) - n - 1, x) / (n * total))
 
 
 def entropy(values: Array, base: float = np.e) -> float:
@@ -59,37 +58,106 @@ def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
 
 
 def standard_error(values: Array) -> float:
-    """Standard error of the mean of the values that are not NaN; NaN with fewer than two.
-
-    This is the bootstrap's standard error of a mean in the limit of infinitely many resamples (n - 1 in place of n).
-    """
+    """Standard error of the mean of the values that are not NaN; NaN with fewer than two."""
     known = values[~np.isnan(values)]
     return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
 
 
-def bootstrap_errors(
-    statistics: Callable[[NDArray[np.intp]], list[float]], n: int, n_resamples: int, rng: RNG = None
-) -> NDArray[np.float64]:
-    """Bootstrap standard errors of several statistics of n units.
+def mean_influence(values: Floats) -> NDArray[np.float64]:
+    """What each unit adds to the error of the mean of the values that are not NaN.
 
-    Parameters
+    The root of the sum of squares is the standard error of the mean, and that of the differences of two such arrays
+    over the same units is the paired standard error of the difference.
+    """
+    known = ~np.isnan(values)
+    n = int(known.sum())
+    if n < 2:
+        return np.full(len(values), np.nan)
+    return np.where(known, (values - values[known].mean()) / np.sqrt(n * (n - 1.0)), 0.0)
+
+
+def jackknife_influence(without: Floats) -> NDArray[np.float64]:
+    """What each of n units adds to the error of a statistic, from its values without each of them: the jackknife.
+
+    The same as :func:`mean_influence` where the statistic is a mean.
+
+    References
     ----------
-    statistics : callable
-        Given the positions of a resample, an int array of shape (n,), returns the values of all statistics.
-    n : int
-        Number of units.
-    n_resamples : int
-        Number of resamples.
-    rng : seed or generator
+    Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 1981.
+    """
+    n = len(without)
+    if n < 2:
+        return np.full(n, np.nan)
+    return np.asarray((without.mean() - without) * np.sqrt((n - 1.0) / n))
+
+
+def degrees_of_freedom(influence: Floats) -> float:
+    """Degrees of freedom of the variance that influences sum up to, after Satterthwaite.
+
+    About n - 1 for values of a normal distribution, and about twice as many as there are units that matter where few
+    do.
+    """
+    squares = influence * influence
+    total = squares.sum()
+    n = np.count_nonzero(~np.isnan(influence))
+    if n < 2 or not total > 0:
+        return float("nan")
+    # The variance of the estimated variance, in shares of its square, is (kurtosis - 1) / n.
+    spread = float((squares * squares).sum() / total**2) - 1 / n
+    return min(n - 1.0, 2 / spread) if spread > 0 else n - 1.0
+
+
+def student(df: float) -> float:
+    """Quantile of a two-sided 95% interval by Student's t; NaN below one degree of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, 0.975)) if df >= 1 else float("nan")
+
+
+def plain_interval(
+    value: float, error: float, quantile: float, low: float = -np.inf, high: float = np.inf
+) -> tuple[float, float]:
+    """Value plus and minus `quantile` errors, cut where the range ends.
+
+    NaN where the error is 0, and where it would leave a range that has two ends.
+    """
+    margin = quantile * error
+    leaves = np.isfinite(low) and np.isfinite(high) and not low <= value - margin <= value + margin <= high
+    if not margin > 0 or leaves:
+        return float("nan"), float("nan")
+    return max(value - margin, low), min(value + margin, high)
+
+
+def score_interval(
+    value: float, error: float, quantile: float, low: float = -np.inf, high: float = np.inf, n: float = 0
+) -> tuple[float, float]:
+    """Interval of a figure whose variance falls to 0 where its range ends, as that of a share does.
+
+    Those true values t are in it that are no more than `quantile` standard errors away, where the standard error at t
+    is `error` scaled as sqrt(t - low), times sqrt(high - t) if there is such an end. For a share of n draws this is
+    Wilson's interval; without ends of the range it is value +- quantile * error.
 
     Returns
     -------
-    float array
-        One standard error for each statistic.
+    low, high : float
+        At an end of a range that has two, the interval of a share of `n` draws of which none or all are hits, such as
+        0 to about 4 / n. NaN where the error is 0 elsewhere.
     """
-    generator = np.random.default_rng(rng)
-    replicates = np.array([statistics(generator.integers(0, n, n)) for _ in range(n_resamples)], dtype=np.float64)
-    return np.asarray(replicates.std(axis=0, ddof=1))
+    if not np.isfinite(low):
+        return (value - quantile * error, value + quantile * error) if error > 0 else (float("nan"), float("nan"))
+    width = high - low if np.isfinite(high) else 1.0
+    p = (value - low) / width
+    square = (quantile * error / width) ** 2
+    if p in (0, 1) and np.isfinite(high) and n:
+        reach = width * quantile**2 / (n + quantile**2)
+        return (low, low + reach) if p == 0 else (high - reach, high)
+    if not (square > 0 and p > 0 and (p < 1 or not np.isfinite(high))):
+        return float("nan"), float("nan")
+    # (t - p)^2 = c t (1 - t), or c t without a highest value.
+    c = square / (p * (1 - p)) if np.isfinite(high) else square / p
+    curve = c if np.isfinite(high) else 0.0
+    middle, root = (p + c / 2) / (1 + curve), np.sqrt(c * c / 4 + c * p - curve * p * p) / (1 + curve)
+    return low + width * float(middle - root), low + width * float(middle + root)
 
 
 def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
@@ -129,11 +197,9 @@ def hypervolume(gain: Array, cost: Array, reference: tuple[float, float]) -> flo
 
 def mean_interval(values: Array) -> tuple[float, float, float]:
     """Mean with the ends of its 95% interval by Student's t; the ends are NaN for fewer than two values."""
-    from scipy.special import stdtrit
-
     x = np.asarray(values, dtype=np.float64)
     mean = float(x.mean())
     if len(x) < 2:
         return mean, float("nan"), float("nan")
-    margin = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / np.sqrt(len(x)))
+    margin = student(len(x) - 1) * float(x.std(ddof=1)) / np.sqrt(len(x))
     return mean, mean - margin, mean + margin

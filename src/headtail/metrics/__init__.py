@@ -4,6 +4,7 @@ A metric is a function of one :class:`TopK`, which holds the lists of all users 
 one number, or one number a user. :func:`audit` takes yours beside these.
 """
 
+from headtail._stats import jackknife_influence
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
 from headtail.metrics.auditing import Audit, Measurement, audit
 from headtail.metrics.comparison import Comparison, compare
@@ -46,6 +47,7 @@ __all__ = [
     "head_share",
     "hit_rate",
     "ilad",
+    "jackknife_influence",
     "mrr",
     "ndcg",
     "pop_reo",

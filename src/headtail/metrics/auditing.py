@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import finite, generator, integer, nearest
 from headtail._factors import to_numpy
-from headtail._stats import Z95, bootstrap_errors, lorenz, standard_error
+from headtail._stats import (
+    degrees_of_freedom,
+    jackknife_influence,
+    lorenz,
+    mean_influence,
+    plain_interval,
+    score_interval,
+    student,
+)
 from headtail._threads import both
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
@@ -25,7 +33,7 @@ from headtail.metrics.lists import Doubts, count_overlap, fingerprints, judge, r
 from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
 from headtail.metrics.topk import Better, Metric, Profiles, TopK
 from headtail.reports import Report, Result
-from headtail.typing import RNG, Array, IntoFrame
+from headtail.typing import RNG, Array, Floats, IntoFrame
 
 ACCURACY: tuple[Metric, ...] = (ndcg, recall, hit_rate, mrr, precision)
 POPULARITY: tuple[Metric, ...] = (arp, aplt, aclt, popularity_lift, upd)
@@ -34,6 +42,8 @@ EXPOSURE: tuple[Metric, ...] = (gini, coverage, tail_coverage, entropy, head_sha
 Metrics = Iterable[Metric] | Mapping[str, Metric]
 
 ALL_USERS = "all"
+FEWEST = 30  # degrees of freedom of an interval, about twice the users that decide on a metric
+MOST_GROUPS = 25  # more of them give no truer intervals (benchmarks/interval_coverage.py)
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Measurement:
     value : float
         The metric; NaN where it is not defined.
     low, high : float or None
-        95% interval over users: the value plus and minus 1.96 bootstrap standard errors.
+        95% interval over users; None where there is none that could be trusted (see :func:`audit`).
     n_users : int
         Users that the value speaks of.
     """
@@ -110,6 +120,8 @@ class Audit(Result):
         The users audited.
     user_values : dict of str to float array of shape (U,)
         Per-user values of the metrics that have them, by name with cut-off.
+    user_influences : dict of str to float32 array of shape (U,)
+        What each user adds to the error of the other metrics; empty without intervals. See :meth:`influence`.
     judged_by : dict of str to str
         Sizes and hashes of the catalogue, the training and test interactions and the groups, by which :func:`compare`
         knows audits that can stand side by side.
@@ -125,7 +137,8 @@ class Audit(Result):
     directions: dict[str, Better]
     notes: tuple[str, ...]
     user_ids: Array
-    user_values: dict[str, NDArray[np.float64]]
+    user_values: dict[str, Floats]
+    user_influences: dict[str, Floats]
     judged_by: dict[str, str]
 
     def __getitem__(self, name: str) -> float:
@@ -146,6 +159,24 @@ class Audit(Result):
         known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)
         wanted = name if users == ALL_USERS else f"{name} of {users}"
         raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
+
+    def influence(self, name: str) -> NDArray[np.float64]:
+        """Return what each user adds to the error of a metric over all users, shape (U,).
+
+        The root of the sum of squares is the metric's standard error. Of two audits of the same users, that of the
+        differences is the paired standard error of the difference of the two figures.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such metric, or the audit was made without intervals.
+        """
+        if name in self.user_values:
+            return mean_influence(self.user_values[name])
+        if name not in self.user_influences:
+            known = {*self.user_values, *self.user_influences}
+            raise MissingColumnError(f"The audit has no influences of {name!r}. {nearest(name, sorted(known))}")
+        return self.user_influences[name].astype(np.float64)
 
     @property
     def cutoffs(self) -> tuple[int, ...]:
@@ -220,8 +251,10 @@ def audit(
         Refuse users without training history and test interactions that are in training too. False keeps them, and
         notes it.
     n_bootstrap : int, default 200
-        Resamples of users for the intervals of metrics that are not means over users; 0 leaves out all intervals.
+        0 leaves out all intervals. Else how often a metric of yours may be evaluated for its interval, if it is one
+        number and does not say what it owes to each user (see :func:`headtail.metrics.better`); 25 times at most.
     rng : seed or generator, default 0
+        Draws the groups of users that such a metric is evaluated without.
 
     Returns
     -------
@@ -234,8 +267,14 @@ def audit(
 
     Notes
     -----
-    Intervals are the value plus and minus 1.96 bootstrap standard errors. Percentiles of the resamples would be off
-    center for coverage and Gini, because a resample holds only about 63% of the distinct users.
+    An interval speaks of what an audit of as many users of the same kind gives on average. Coverage, Gini, entropy and
+    their like depend on that number: do not compare audits of different numbers of users by them.
+
+    Means over users have score intervals (Wilson's for a share of users), which hold where hits are rare: without any
+    hit among n users the upper end is near to 4 / n. Other metrics have the value plus and minus Student's quantile
+    times a jackknife error over users. They have none where it would leave the metric's range or where fewer than
+    about 15 users decide on it; nor has `pop_rsp` where a popularity group has fewer than 20 slots. How often intervals
+    hold what they should is measured by ``benchmarks/interval_coverage.py``.
 
     Examples
     --------
@@ -285,14 +324,14 @@ def audit(
     segments = [] if users is None else _segments(users, user_ids, doubts)
 
     measurements: list[Measurement] = []
-    user_values: dict[str, NDArray[np.float64]] = {}
+    user_values: dict[str, Floats] = {}
+    user_influences: dict[str, Floats] = {}
     for cutoff in cutoffs:
         top = full.at(cutoff)
-        found, values = _measure(top, chosen, ALL_USERS, n_bootstrap, rng)
+        found, values, influences = _measure(top, chosen, segments, n_bootstrap, rng)
         measurements += found
         user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
-        for label, rows in segments:
-            measurements += _measure(top.take(rows), chosen, label, n_bootstrap, rng)[0]
+        user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
     over, under = _most_unequal(full.at(cutoffs[-1]))
     return Audit(
         measurements=tuple(measurements),
@@ -306,6 +345,7 @@ def audit(
         notes=(*doubts.notes, *collapse_notes(full)),
         user_ids=user_ids,
         user_values=user_values,
+        user_influences=user_influences,
         judged_by=fingerprints(full.profiles, test),
     )
 
@@ -352,45 +392,82 @@ def _definition(metric: Metric) -> str:
     return " ".join(paragraphs[0].split())
 
 
+def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
+    """Return the metric of these lists: one number, or one for each of them."""
+    found = np.asarray(metric(top), dtype=np.float64)
+    if found.shape not in ((), (len(top),)):
+        raise InvalidInputError(
+            f"The metric {name!r} returned an array of shape {found.shape}. Return one number, or one for each of the "
+            f"{len(top)} users."
+        )
+    return found
+
+
+def _influence(top: TopK, metric: Metric, values: Floats, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
+    """Return what each user adds to the error of a metric, and how many degrees of freedom that error has."""
+    if values.ndim:
+        influence = mean_influence(values)
+    elif (own := _attribute(metric, "influence")) is not None:
+        bound = metric if isinstance(metric, partial) else partial(metric)
+        influence = np.asarray(own(top, *bound.args, **bound.keywords), dtype=np.float64)
+    else:
+        return _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
+    df = degrees_of_freedom(influence)
+    few_decide = not values.ndim and df < min(FEWEST, (len(top) - 1) / 4)
+    return influence, np.nan if few_decide else df
+
+
+def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
+    """Evaluate a metric anew without each of some groups of users that are drawn at random."""
+    if n_groups < 2:
+        return np.full(len(top), np.nan), np.nan
+    group = generator(rng).permutation(len(top)) % n_groups
+    without = [float(metric(top.take(np.flatnonzero(group != g)))) for g in range(n_groups)]
+    # The users of a group share its influence such that theirs have the same sum of squares.
+    return (jackknife_influence(np.array(without)) / np.sqrt(np.bincount(group)))[group], n_groups - 1.0
+
+
+def _measurement(
+    name: str, metric: Metric, top: TopK, label: str, values: Floats, error: float, df: float
+) -> Measurement:
+    """Return the mean of per-user values, or the one number that is there, with its interval."""
+    known = values[~np.isnan(values)]
+    value, n = (float(known.mean()) if len(known) else np.nan), (len(known) if values.ndim else len(top))
+    ends = _attribute(metric, "low", -np.inf), _attribute(metric, "high", np.inf)
+    if values.ndim:
+        low, high = score_interval(value, error, student(n - 1), *ends, n=n)
+    else:
+        low, high = plain_interval(value, error, student(df), *ends)
+    shown = np.isfinite(low) and np.isfinite(high)
+    return Measurement(name, top.k, label, value, low if shown else None, high if shown else None, n)
+
+
 def _measure(
-    top: TopK, metrics: Mapping[str, Metric], label: str, n_bootstrap: int, rng: RNG
-) -> tuple[list[Measurement], dict[str, NDArray[np.float64]]]:
-    """Return all metrics of these lists, and the per-user values of those that have them."""
-    per_user: dict[str, NDArray[np.float64]] = {}
-    scalars: dict[str, float] = {}
-    for name, metric in metrics.items():
-        found = np.asarray(metric(top), dtype=np.float64)
-        if found.ndim == 0:
-            scalars[name] = float(found)
-        elif found.shape == (len(top),):
-            per_user[name] = found
-        else:
-            raise InvalidInputError(
-                f"The metric {name!r} returned an array of shape {found.shape}. Return one number, or one for each of "
-                f"the {len(top)} users."
-            )
-    errors = {name: standard_error(values) for name, values in per_user.items()}
-    if n_bootstrap and scalars:
-
-        def recompute(rows: NDArray[np.intp]) -> list[float]:
-            resample = top.take(rows)
-            return [float(metrics[name](resample)) for name in scalars]
-
-        spread = bootstrap_errors(recompute, len(top), n_bootstrap, rng)
-        errors |= dict(zip(scalars, spread.tolist(), strict=True))
+    top: TopK, metrics: Mapping[str, Metric], segments: Sequence[tuple[str, NDArray[np.intp]]], n_groups: int, rng: RNG
+) -> tuple[list[Measurement], dict[str, Floats], dict[str, Floats]]:
+    """Return all metrics at one cut-off, the per-user values of those that have them, and the others' influences."""
+    values = {name: _evaluate(top, name, metric) for name, metric in metrics.items()}
+    influences: dict[str, Floats] = {}
     measurements = []
-    for name in metrics:
-        value, n_users = scalars.get(name, np.nan), len(top)
-        if name in per_user:
-            known = per_user[name][~np.isnan(per_user[name])]
-            value, n_users = (float(known.mean()) if len(known) else np.nan), len(known)
-        margin = Z95 * errors.get(name, np.nan)
-        low, high = None, None
-        if n_bootstrap and np.isfinite(margin):
-            least, most = _attribute(metrics[name], "low", -np.inf), _attribute(metrics[name], "high", np.inf)
-            low, high = max(value - margin, least), min(value + margin, most)
-        measurements.append(Measurement(name, top.k, label, value, low, high, n_users))
-    return measurements, per_user
+    for label, rows in [(ALL_USERS, None), *segments]:
+        some = top if rows is None else top.take(rows)
+        for name, metric in metrics.items():
+            # What a user's own list gives is the same in every group.
+            mine = (
+                values[name]
+                if rows is None
+                else values[name][rows]
+                if values[name].ndim
+                else _evaluate(some, name, metric)
+            )
+            error, df = np.nan, np.nan
+            if n_groups:
+                influence, df = _influence(some, metric, mine, n_groups, rng)
+                error = float(np.linalg.norm(influence))
+                if rows is None and not mine.ndim:
+                    influences[name] = influence.astype(np.float32)
+            measurements.append(_measurement(name, metric, some, label, mine, error, df))
+    return measurements, {name: found for name, found in values.items() if found.ndim}, influences
 
 
 def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[str, NDArray[np.intp]]]:

@@ -3,15 +3,86 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
+from headtail._stats import jackknife_influence
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import TopK, better
 from headtail.typing import Array
 
+_FEW_LISTS = 10  # items in fewer lists owe much of their variance to what several lists bring about together
+_FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
 
-@better("lower", low=0, high=1)
+
+def _divided(parts: Array, wholes: Array) -> NDArray[np.float64]:
+    """Return parts / wholes, NaN where there is no whole."""
+    return np.asarray(parts / np.where(wholes > 0, wholes, np.nan), dtype=np.float64)
+
+
+def _from_counts(
+    top: TopK, steps: Array, per_slot: float = 0.0, counted: Array | None = None, most: float = math.inf
+) -> NDArray[np.float64]:
+    """Return each user's influence on a sum over items of a function of their slots.
+
+    The jackknife's variance is too large where single lists decide on many items, for it counts what r lists bring
+    about together r times (the Hoeffding decomposition). So what two and three lists bring about is taken out, item by
+    item, as far as a quarter of the variance is left.
+
+    Parameters
+    ----------
+    top : TopK
+    steps : float array of shape (most slots of an item + 1,)
+        The function at each number of slots, less that at one slot fewer; the first is not used.
+    per_slot : float, default 0
+        What the figure falls by for each slot that is there.
+    counted : bool array of shape (I,), optional
+        Items in the sum; all without it.
+    most : float, optional
+        What the variance cannot exceed if items are independent.
+    """
+    steps = np.append(0.0, steps[1:])
+    slots = top.slots if counted is None else np.where(counted, top.slots, 0)
+    influence = jackknife_influence(-(top.sum(steps[slots]) - per_slot * top.lengths))
+    items = np.bincount(slots, minlength=len(steps)).astype(np.float64)
+    n = np.arange(len(items), dtype=np.float64)
+    items[_FEW_LISTS:] = 0
+    second, third = np.diff(steps, prepend=0.0), np.diff(steps, 2, prepend=[0.0, 0.0])
+    excess = items @ (n * (n - 1) / 2 * second**2) - items @ (n * (n - 1) * (n - 2) / 6 * third**2)
+    excess = max(excess, items @ (n * steps**2) - most)
+    total = float(influence @ influence)
+    share = min(1.0, max(0.25, 1 - excess / total)) if total > 0 else 1.0
+    return influence * math.sqrt(share)
+
+
+def _gini_influence(top: TopK, *, catalogue: str = "all") -> NDArray[np.float64]:
+    counted = _counted(top, catalogue)
+    slots = top.slots[counted]
+    n, total = len(slots), slots.sum()
+    if not total:
+        return np.full(len(top), np.nan)
+    below = np.append(0, np.cumsum(np.bincount(slots, minlength=top.slots.max() + 1)))[
+        :-1
+    ]  # items with fewer than each number of slots
+    value = _gini(slots)
+    steps = (2 * below + 1 - n) / (n * total)
+    if catalogue == "recommended":  # the items that lose their only slot are counted no more
+        steps[1] -= (1 - value) / n
+    return _from_counts(top, steps, value / total, counted)
+
+
+def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
+    if catalogue == "all":
+        return np.ones(len(top.slots), dtype=bool)
+    if catalogue == "train":
+        return top.popularity > 0
+    if catalogue == "recommended":
+        return top.slots > 0
+    raise InvalidInputError(f"catalogue={catalogue!r} is not known; give 'all', 'train' or 'recommended'.")
+
+
+@better("lower", low=0, high=1, influence=_gini_influence)
 def gini(top: TopK, *, catalogue: str = "all") -> float:
     """Inequality of exposure: 0 if every item is recommended equally often, 1 - 1/n if one item takes every slot.
 
@@ -29,16 +100,16 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
     ----------
     Fleder and Hosanagar, "Blockbuster culture's next rise or fall", Management Science 2009.
     """
-    if catalogue == "all":
-        return _gini(top.slots)
-    if catalogue == "train":
-        return _gini(top.slots[top.popularity > 0])
-    if catalogue == "recommended":
-        return _gini(top.slots[top.slots > 0])
-    raise InvalidInputError(f"catalogue={catalogue!r} is not known; give 'all', 'train' or 'recommended'.")
+    return _gini(top.slots[_counted(top, catalogue)])
 
 
-@better("higher", low=0, high=1)
+def _coverage_influence(top: TopK, *, at_least: int = 1) -> NDArray[np.float64]:
+    n = len(top.slots)
+    missing = (top.slots < at_least).sum()
+    return _from_counts(top, (np.arange(top.slots.max() + 1) == at_least) / n, most=missing / n**2)
+
+
+@better("higher", low=0, high=1, influence=_coverage_influence)
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -55,7 +126,14 @@ def coverage(top: TopK, *, at_least: int = 1) -> float:
     return float((top.slots >= at_least).mean())
 
 
-@better("higher", low=0, high=1)
+def _tail_coverage_influence(top: TopK) -> NDArray[np.float64]:
+    tail = top.groups.mask(top.groups.names[-1])
+    n = max(tail.sum(), 1)
+    missing = (top.slots[tail] == 0).sum()
+    return _from_counts(top, (np.arange(top.slots.max() + 1) == 1) / n, counted=tail, most=missing / n**2)
+
+
+@better("higher", low=0, high=1, influence=_tail_coverage_influence)
 def tail_coverage(top: TopK) -> float:
     """Share of the tail's items that are recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -65,7 +143,16 @@ def tail_coverage(top: TopK) -> float:
     return float((top.slots[tail] > 0).mean()) if tail.any() else math.nan
 
 
-@better("higher", low=0)
+def _entropy_influence(top: TopK, *, base: float = math.e, normalize: bool = False) -> NDArray[np.float64]:
+    e = np.arange(top.slots.max() + 1, dtype=np.float64)
+    terms = e * np.log(np.maximum(e, 1))
+    total = top.slots.sum()
+    scale = total * math.log(len(top.slots) if normalize else base)
+    per_slot = -(1 + terms[top.slots].sum() / total) / scale
+    return _from_counts(top, -np.diff(terms, prepend=0.0) / scale, per_slot)
+
+
+@better("higher", low=0, influence=_entropy_influence)
 def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> float:
     """Shannon entropy of the shares of exposure: 0 if one item takes every slot, log(n) if all n items get the same.
 
@@ -83,25 +170,38 @@ def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> floa
     return value / (math.log(len(top.slots)) / math.log(base)) if normalize else value
 
 
+def _share(top: TopK, mask: Array) -> float:
+    taken = top.slots.sum()
+    return float(top.slots[mask].sum() / taken) if taken else math.nan
+
+
+def _share_influence(top: TopK, mask: Array) -> NDArray[np.float64]:
+    return jackknife_influence(_divided(top.slots[mask].sum() - top.sum(mask), top.slots.sum() - top.lengths))
+
+
+def _group_share_influence(top: TopK, *, group: str) -> NDArray[np.float64]:
+    return _share_influence(top, top.groups.mask(group))
+
+
+@better(None, low=0, high=1, influence=_group_share_influence)
 def group_share(top: TopK, *, group: str) -> float:
     """Share of all slots that go to items of one popularity group. Range 0 to 1."""
-    taken = top.slots.sum()
-    return float(top.slots[top.groups.mask(group)].sum() / taken) if taken else math.nan
+    return _share(top, top.groups.mask(group))
 
 
-@better("lower", low=0, high=1)
+@better("lower", low=0, high=1, influence=lambda top: _group_share_influence(top, group=top.groups.names[0]))
 def head_share(top: TopK) -> float:
     """Share of all slots that go to the head, the most popular group of items. Range 0 to 1, lower favors it less."""
     return group_share(top, group=top.groups.names[0])
 
 
-@better("higher", low=0, high=1)
+@better("higher", low=0, high=1, influence=lambda top: _group_share_influence(top, group=top.groups.names[-1]))
 def tail_share(top: TopK) -> float:
     """Share of all slots that go to the tail, the least popular group of items. Range 0 to 1, higher favors it more."""
     return group_share(top, group=top.groups.names[-1])
 
 
-@better("higher", low=0, high=1)
+@better("higher", low=0, high=1, influence=lambda top: _share_influence(top, top.profiles.rare))
 def tail_exposure(top: TopK) -> float:
     """Share of all slots that go to the least popular 80% of the items, by rank. Range 0 to 1, higher favors them more.
 
@@ -112,11 +212,23 @@ def tail_exposure(top: TopK) -> float:
     ----------
     Reported by Yang et al., "The pitfall of scaling up", KDD 2026, to measure ReSN and its successors.
     """
-    taken = top.slots.sum()
-    return float(top.slots[top.profiles.rare].sum() / taken) if taken else math.nan
+    return _share(top, top.profiles.rare)
 
 
-@better("lower", low=0)
+def _chances(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the slots of each group in each list, and the items of each group that it could have held."""
+    sizes = np.bincount(top.groups.codes, minlength=len(top.groups.names))
+    seen = np.where(top.users[:, None] >= 0, top.profiles.group_counts[top.users], 0)
+    return top.group_slots, np.where(top.lengths[:, None] > 0, sizes - seen, 0)
+
+
+def _rsp_influence(top: TopK) -> NDArray[np.float64]:
+    if (top.groups.sum(top.slots) < _FEW_SLOTS).any():  # the spread of so few is not seen in them
+        return np.full(len(top), np.nan)
+    return _unevenness_influence(*_chances(top))
+
+
+@better("lower", low=0, influence=_rsp_influence)
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.
 
@@ -128,13 +240,19 @@ def pop_rsp(top: TopK) -> float:
     ----------
     Zhu, Wang and Caverlee, "Measuring and mitigating item under-recommendation bias", SIGIR 2020.
     """
-    listed = top.lengths > 0
-    seen = top.profiles.group_counts[top.users[listed & (top.users >= 0)]].sum(axis=0)
-    sizes = np.bincount(top.groups.codes, minlength=len(top.groups.names))
-    return _unevenness(top.groups.sum(top.slots), listed.sum() * sizes - seen)
+    return _unevenness(*_chances(top))
 
 
-@better("lower", low=0)
+def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the found and all test items of each group and user."""
+    top.require_targets("pop_reo")
+    shape = len(top), len(top.groups.names)
+    cells = top.target_rows * shape[1] + top.groups.codes[top.target_items]
+    found, wanted = (np.bincount(c, minlength=shape[0] * shape[1]) for c in (cells[top.target_ranks < top.k], cells))
+    return found.reshape(shape), wanted.reshape(shape)
+
+
+@better("lower", low=0, influence=lambda top: _unevenness_influence(*_found(top)))
 def pop_reo(top: TopK) -> float:
     """Unevenness over popularity groups of the chance of a wanted item to be recommended: 0 if it is the same in all.
 
@@ -145,12 +263,22 @@ def pop_reo(top: TopK) -> float:
     ----------
     Zhu, Wang and Caverlee, "Measuring and mitigating item under-recommendation bias", SIGIR 2020.
     """
-    top.require_targets("pop_reo")
-    groups, n_groups = top.groups.codes[top.target_items], len(top.groups.names)
-    hits = np.bincount(groups, weights=top.target_ranks < top.k, minlength=n_groups)
-    return _unevenness(hits, np.bincount(groups, minlength=n_groups))
+    return _unevenness(*_found(top))
 
 
 def _unevenness(parts: Array, wholes: Array) -> float:
-    rates = parts[wholes > 0] / wholes[wholes > 0]
-    return float(rates.std() / rates.mean()) if len(rates) and rates.mean() > 0 else math.nan
+    """Return the coefficient of variation over groups of parts / wholes, both given by user and group."""
+    return float(_variation(parts.sum(axis=0), wholes.sum(axis=0)))
+
+
+def _unevenness_influence(parts: Array, wholes: Array) -> NDArray[np.float64]:
+    return jackknife_influence(_variation(parts.sum(axis=0) - parts, wholes.sum(axis=0) - wholes))
+
+
+def _variation(parts: Array, wholes: Array) -> NDArray[np.float64]:
+    rates = _divided(parts, wholes)
+    known = ~np.isnan(rates)
+    n = known.sum(axis=-1, keepdims=True)
+    mean = _divided(np.nansum(rates, axis=-1, keepdims=True), n)
+    variance = np.nansum((rates - mean) ** 2, axis=-1, keepdims=True)
+    return _divided(np.sqrt(_divided(variance, n)), mean)[..., 0]

@@ -240,7 +240,8 @@ def judge(
     short = int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum())
     if short:
         doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
-    return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted), item_vectors), row_ids
+    ranks = find_ranks(items, rows, wanted)
+    return TopK(items, users, profiles, starts, wanted, ranks, item_vectors, test is not None), row_ids
 
 
 def fingerprints(profiles: Profiles, test: Interactions | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._stats import jensen_shannon
+from headtail._stats import jensen_shannon, mean_influence
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import TopK, better
 
@@ -48,7 +48,7 @@ def aplt(top: TopK) -> NDArray[np.float64]:
     ----------
     Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
     """
-    return top.mean(top.groups.mask(top.groups.names[-1]))
+    return top.group_slots[:, -1] / np.where(top.lengths > 0, top.lengths, np.nan)
 
 
 @better("higher", low=0)
@@ -65,11 +65,24 @@ def aclt(top: TopK) -> NDArray[np.float64]:
     ----------
     Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
     """
-    tail = top.groups.mask(top.groups.names[-1])
-    return np.where(top.lengths > 0, top.sum(tail), np.nan)
+    return np.where(top.lengths > 0, top.group_slots[:, -1], np.nan)
 
 
-@better("lower", low=-1)
+def _taste(top: TopK) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """Return which users have history and a list, and the mean popularity of both for them."""
+    known = (top.users >= 0) & (top.lengths > 0)
+    return known, top.profiles.mean_popularity[top.users[known]], top.mean(top.popularity)[known]
+
+
+def _lift_influence(top: TopK) -> NDArray[np.float64]:
+    known, own, recommended = _taste(top)
+    influence = np.zeros(len(top))
+    if len(own):
+        influence[known] = mean_influence((recommended - recommended.mean() / own.mean() * own) / own.mean())
+    return influence
+
+
+@better("lower", low=-1, influence=_lift_influence)
 def popularity_lift(top: TopK) -> float:
     """How much more popular the lists are than the users' own histories: 0 is the same, 1 is twice as popular.
 
@@ -81,10 +94,8 @@ def popularity_lift(top: TopK) -> float:
     Abdollahpouri et al., "The connection between popularity bias, calibration, and fairness in recommendation",
     RecSys 2020.
     """
-    known = (top.users >= 0) & (top.lengths > 0)
-    own = top.profiles.mean_popularity[top.users[known]]
-    recommended = top.mean(top.popularity)[known]
-    return float((recommended.mean() - own.mean()) / own.mean()) if known.any() else float("nan")
+    _, own, recommended = _taste(top)
+    return float(recommended.sum() / own.sum() - 1) if len(own) else float("nan")
 
 
 @better("lower", low=0, high=1)
@@ -106,7 +117,7 @@ def upd(top: TopK) -> NDArray[np.float64]:
     """
     counts = top.profiles.group_counts[top.users].astype(np.float64)
     counts[top.users < 0] = 0
-    recommended = np.stack([top.sum(top.groups.mask(name)) for name in top.groups.names], axis=1)
+    recommended = top.group_slots
     with np.errstate(invalid="ignore"):
         own = counts / counts.sum(axis=1, keepdims=True)
         shown = recommended / recommended.sum(axis=1, keepdims=True)

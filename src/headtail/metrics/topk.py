@@ -67,6 +67,8 @@ class TopK:
         Position of each test item in its user's list, 0 first; a position of k or more means that it is not there.
     item_vectors : float array of shape (I, d), optional
         For distances between items.
+    has_targets : bool, default True
+        Whether a test was given. Some lists of an audit may have no test items all the same.
     """
 
     items: Codes
@@ -76,6 +78,7 @@ class TopK:
     target_items: Codes
     target_ranks: NDArray[np.int64]
     item_vectors: Floats | None = None
+    has_targets: bool = True
 
     def __len__(self) -> int:
         return len(self.users)
@@ -110,15 +113,16 @@ class TopK:
         """Lists that each item is in, shape (I,): its exposure."""
         return np.asarray(np.bincount(self.items.ravel() + 1, minlength=len(self.popularity) + 1)[1:])
 
+    @cached_property
+    def group_slots(self) -> NDArray[np.int64]:
+        """Slots of each list that items of each popularity group take, shape (U, n_groups)."""
+        codes = np.append(self.groups.codes, np.int8(-1))[self.items]
+        return np.stack([(codes == code).sum(axis=1) for code in range(len(self.groups.names))], axis=1)
+
     @property
     def target_rows(self) -> NDArray[np.int64]:
         """Row of each test interaction, shape (n,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.target_starts))
-
-    @property
-    def has_targets(self) -> bool:
-        """Whether a test set is there."""
-        return len(self.target_items) > 0
 
     def mean(self, values: Array) -> NDArray[np.float64]:
         """Mean of item values, shape (I,), over each list: shape (U,), NaN for an empty list."""
@@ -148,7 +152,7 @@ class TopK:
         )
 
     def require_targets(self, metric: str) -> None:
-        """Raise if there is no test set."""
+        """Raise if no test was given."""
         if not self.has_targets:
             raise InvalidInputError(f"{metric} needs test interactions. Give test=..., or leave the metric out.")
 
@@ -162,28 +166,42 @@ class Metric(Protocol):
 
 
 F = TypeVar("F", bound=Callable[..., object])
+Influence = Callable[..., NDArray[np.float64]]
 
 
-def better(direction: Better, *, low: float = -math.inf, high: float = math.inf) -> Callable[[F], F]:
-    """Say of a metric which direction is better and what range it has, for tables, comparisons and intervals.
+def better(
+    direction: Better | None, *, low: float = -math.inf, high: float = math.inf, influence: Influence | None = None
+) -> Callable[[F], F]:
+    """Say of a metric which direction is better, what range it has, and how much it owes to each user.
 
     Parameters
     ----------
-    direction : {"higher", "lower"}
+    direction : {"higher", "lower", None}
     low, high : float, optional
         Ends of the metric's range, which intervals do not leave.
+    influence : function of a TopK, optional
+        For a metric that returns one number: takes what the metric takes and returns what each user adds to its error,
+        shape (U,), such that the root of the sum of squares is the standard error. It is ``jackknife_influence`` of
+        the metric's values without each single user, where these are at hand. From it come the metric's interval and
+        paired intervals of its differences. A metric without it is evaluated anew without some of the users.
 
     Examples
     --------
-    >>> @better("lower")
-    ... def longest_list(top):
-    ...     return float(top.lengths.max())
-    >>> longest_list.better
-    'lower'
+    >>> from headtail.metrics import jackknife_influence
+    >>> def influence(top):
+    ...     return jackknife_influence((top.lengths.sum() - top.lengths) / (len(top) - 1))
+    >>> @better("higher", low=0, influence=influence)
+    ... def mean_length(top):
+    ...     return float(top.lengths.mean())
+    >>> mean_length.better
+    'higher'
     """
 
     def mark(metric: F) -> F:
-        metric.better, metric.low, metric.high = direction, low, high  # type: ignore[attr-defined]
+        marks = {"better": direction, "low": low, "high": high, "influence": influence}
+        for name, value in marks.items():
+            if value is not None:
+                setattr(metric, name, value)
         return metric
 
     return mark

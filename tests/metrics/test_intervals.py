@@ -1,0 +1,198 @@
+"""Intervals over users: influences against naive leave-one-out, and how often intervals hold what they should."""
+
+import importlib.util
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from test_metrics import RECS, TEST, TRAIN, frame
+
+from headtail.data import Interactions, PopularityGroups
+from headtail.metrics import (
+    Profiles,
+    TopK,
+    audit,
+    better,
+    coverage,
+    entropy,
+    gini,
+    group_share,
+    head_share,
+    hit_rate,
+    jackknife_influence,
+    pop_reo,
+    pop_rsp,
+    popularity_lift,
+    tail_coverage,
+    tail_exposure,
+    tail_share,
+)
+from headtail.metrics.topk import find_ranks
+
+SCALARS = {
+    "gini": gini,
+    "gini of train": partial(gini, catalogue="train"),
+    "gini of recommended": partial(gini, catalogue="recommended"),
+    "coverage": coverage,
+    "coverage from 12": partial(coverage, at_least=12),
+    "tail_coverage": tail_coverage,
+    "entropy": entropy,
+    "entropy in bits": partial(entropy, base=2),
+    "entropy, normalized": partial(entropy, normalize=True),
+    "group_share": partial(group_share, group="mid"),
+    "head_share": head_share,
+    "tail_share": tail_share,
+    "tail_exposure": tail_exposure,
+    "pop_rsp": pop_rsp,
+    "pop_reo": pop_reo,
+    "popularity_lift": popularity_lift,
+}
+
+
+def lists(n_users, n_items, k, seed=0):
+    """Lists of unequal lengths, with popular items in more of them, and tests that they often meet."""
+    rng = np.random.default_rng(seed)
+    weights = 1 / np.arange(1, n_items + 1) ** 0.7
+    items = np.stack([rng.choice(n_items, k, replace=False, p=weights / weights.sum()) for _ in range(n_users)])
+    items = items.astype(np.int32)
+    items[rng.random(n_users) < 0.2, -1] = -1
+    history = np.stack([rng.choice(n_items, 4, replace=False, p=weights / weights.sum()) for _ in range(n_users)])
+    train = Interactions(
+        np.arange(n_users), np.arange(n_items), np.repeat(np.arange(n_users, dtype=np.int32), 4),
+        history.ravel().astype(np.int32),
+    )  # fmt: skip
+    wanted = rng.integers(0, n_items, 2 * n_users).astype(np.int32)
+    rows = np.repeat(np.arange(n_users), 2)
+    profiles = Profiles(train, PopularityGroups.by_mass(train.popularity))
+    users = np.where(rng.random(n_users) < 0.1, -1, np.arange(n_users)).astype(np.int32)
+    starts = np.arange(0, 2 * n_users + 1, 2)
+    return TopK(items, users, profiles, starts, wanted, find_ranks(items, rows, wanted))
+
+
+def naive_influence(metric, top):
+    rows = np.arange(len(top))
+    return jackknife_influence(np.array([metric(top.take(rows[rows != u])) for u in rows]))
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_influence_is_that_of_leaving_each_user_out(name):
+    metric, top = SCALARS[name], lists(200, 25, 6)
+    own = metric.func.influence if isinstance(metric, partial) else metric.influence
+    found = own(top, **(metric.keywords if isinstance(metric, partial) else {}))
+    expected = naive_influence(metric, top)
+    assert found == pytest.approx(expected, abs=0.03 * np.abs(expected).max() + 1e-12)
+
+
+def test_what_few_lists_bring_about_together_is_counted_once():
+    # Items drawn evenly, each in about one list: the jackknife's variance of coverage is then far too large.
+    rng = np.random.default_rng(0)
+
+    def sample():
+        top = lists(300, 300, 1)
+        items = rng.integers(0, 300, (300, 1)).astype(np.int32)
+        return TopK(items, top.users, top.profiles, top.target_starts, top.target_items, top.target_ranks)
+
+    samples = [sample() for _ in range(60)]
+    errors = [np.linalg.norm(coverage.influence(top)) for top in samples]
+    naive = [np.linalg.norm(naive_influence(coverage, top)) for top in samples[:3]]
+    true = np.std([coverage(top) for top in samples], ddof=1)
+    assert np.mean(naive) > 1.4 * true
+    assert np.mean(errors) == pytest.approx(true, rel=0.25)
+
+
+def test_no_hit_and_only_hits():
+    train = frame([(u, i) for u in range(100) for i in (0, 1 + u % 5)])
+    recs = pl.DataFrame({"user_id": range(100), "item_id": [6] * 100})
+    missed, met = (
+        audit(recs, train, frame([(u, wanted) for u in range(100)]), k=1, metrics=[hit_rate], catalogue=range(9))
+        for wanted in (7, 6)
+    )
+    square = 1.98**2  # of Student's quantile with 99 degrees of freedom
+    none, all_of_them = missed.measurement("hit_rate@1"), met.measurement("hit_rate@1")
+    assert (none.low, none.high) == (0, pytest.approx(square / (100 + square), rel=0.01))
+    assert (all_of_them.low, all_of_them.high) == (pytest.approx(1 - square / (100 + square), rel=0.01), 1)
+
+
+def test_a_share_has_wilsons_interval():
+    train = frame([(u, i) for u in range(200) for i in (0, 1 + u % 5)])
+    recs = pl.DataFrame({"user_id": range(200), "item_id": [6] * 3 + [7] * 197})
+    test = frame([(u, 6) for u in range(200)])
+    found = audit(recs, train, test, k=1, metrics=[hit_rate], catalogue=range(9)).measurement("hit_rate@1")
+    assert (found.low, found.high) == (pytest.approx(0.0051, abs=2e-4), pytest.approx(0.0432, abs=4e-4))
+
+
+def test_where_no_interval_could_be_trusted_there_is_none():
+    train = frame([(u, i) for u in range(100) for i in (u % 7, 7 + u % 5)])
+    same = audit(pl.DataFrame({"user_id": range(100), "item_id": [13] * 100}), train, k=1, catalogue=range(20))
+    found = {m.metric: (m.low, m.high) for m in same.measurements}
+    assert found["coverage"] == found["gini"] == found["entropy"] == found["head_share"] == (None, None)
+    few = audit(pl.DataFrame({"user_id": range(100), "item_id": [13] * 96 + [0, 1, 2, 3]}), train, k=1, catalogue=[13])
+    assert few.measurement("coverage@1").low is None
+    assert all(m.low != m.high or m.low is None for m in few.measurements)
+
+
+def test_influences_give_errors_and_paired_differences():
+    one, two = (lists(150, 30, 5, seed) for seed in (1, 2))
+    ids = {"user_id": np.repeat(np.arange(150), 5)}
+    train = pl.DataFrame({"user_id": one.profiles.train.users, "item_id": one.profiles.train.items})
+    audits = [
+        audit(pl.DataFrame(ids | {"item_id": top.items.ravel()}).filter(pl.col("item_id") >= 0), train, k=5,
+              catalogue=range(30))
+        for top in (one, two)
+    ]  # fmt: skip
+    for name in ("gini@5", "arp@5", "popularity_lift@5"):
+        m = audits[0].measurement(name)
+        assert np.linalg.norm(audits[0].influence(name)) == pytest.approx((m.high - m.low) / 2 / 1.976, rel=0.02)
+    paired = np.linalg.norm(audits[0].influence("arp@5") - audits[1].influence("arp@5"))
+    values = audits[0].user_values["arp@5"] - audits[1].user_values["arp@5"]
+    assert paired == pytest.approx(values.std(ddof=1) / np.sqrt(150))
+
+
+def test_metrics_of_ones_own_are_left_without_groups_of_users_or_say_their_influence():
+    calls = []
+
+    def longest_share(top):
+        calls.append(len(top))
+        return float((top.lengths == top.k).mean())
+
+    top = lists(150, 30, 5)
+    recs = pl.DataFrame({"user_id": np.repeat(np.arange(150), 5), "item_id": top.items.ravel()})
+    train = pl.DataFrame({"user_id": top.profiles.train.users, "item_id": top.profiles.train.items})
+    given = recs.filter(pl.col("item_id") >= 0), train
+    grouped = audit(*given, k=5, metrics=[longest_share], catalogue=range(30)).measurement("longest_share@5")
+    assert calls == [150] + [144] * 25
+    calls.clear()
+    marked = better(None, influence=lambda top: jackknife_influence(
+        ((top.lengths == top.k).sum() - (top.lengths == top.k)) / (len(top) - 1)
+    ))(longest_share)  # fmt: skip
+    told = audit(*given, k=5, metrics=[marked], catalogue=range(30)).measurement("longest_share@5")
+    assert calls == [150]
+    p = told.value
+    assert told.high - p == pytest.approx(1.976 * np.sqrt(p * (1 - p) / 149), rel=0.01)
+    assert (grouped.high - grouped.low) == pytest.approx(told.high - told.low, rel=0.5)
+    alone = audit(*given, k=5, metrics=[longest_share], catalogue=range(30), n_bootstrap=1)
+    del longest_share.influence
+    assert alone.measurement("longest_share@5").value == p
+
+
+def test_user_groups_without_a_test_have_no_accuracy():
+    users = pl.DataFrame({"user_id": [1, 2, 3], "side": ["left", "right", "right"]})
+    result = audit(RECS, TRAIN, TEST.filter(pl.col("user_id") == 1), k=2, users=users)
+    for name in ("ndcg@2", "recall_tail@2", "pop_reo@2"):
+        assert np.isnan(result.measurement(name, "side=right").value)
+        assert result.measurement(name, "side=right").low is None
+    assert result.measurement("recall@2", "side=left").value == result["recall@2"]
+
+
+@pytest.mark.parametrize("world", ["300 users, 2,000 items", "hardly a hit"])
+def test_intervals_hold_what_they_should(world):
+    file = Path(__file__).parents[2] / "benchmarks" / "interval_coverage.py"
+    spec = importlib.util.spec_from_file_location("interval_coverage", file)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    found = benchmark.trials(benchmark.WORLDS[world], benchmark.METRICS, 150, 200, np.random.default_rng(1))
+    for name, values in found.items():
+        share, shown = benchmark.held(values)
+        assert shown < 0.5 or share >= 0.9, (name, share)  # by chance alone, one of 500 would be below
