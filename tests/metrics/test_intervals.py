@@ -172,9 +172,6 @@ def test_metrics_of_ones_own_are_left_without_groups_of_users_or_say_their_influ
     p = told.value
     assert told.high - p == pytest.approx(1.976 * np.sqrt(p * (1 - p) / 149), rel=0.01)
     assert (grouped.high - grouped.low) == pytest.approx(told.high - told.low, rel=0.5)
-    alone = audit(*given, k=5, metrics=[longest_share], catalogue=range(30), n_bootstrap=1)
-    del longest_share.influence
-    assert alone.measurement("longest_share@5").value == p
 
 
 def test_user_groups_without_a_test_have_no_accuracy():
