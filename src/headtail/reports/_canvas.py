@@ -11,7 +11,6 @@ class Canvas:
     >>> canvas = Canvas(4, 2)
     >>> canvas.line((0.0, 0.0), (1.0, 1.0), "red")
     >>> canvas.mark((1.0, 0.0), "●", "blue")
-    (3, 1)
     >>> print("\n".join("".join(character for character, _ in row) for row in canvas.rows()))
     ⠀⠀⡠⠊
     ⡠⠊⠀●
@@ -19,52 +18,44 @@ class Canvas:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self._dots = [[0] * width for _ in range(height)]
-        self._colors: list[list[str]] = [[""] * width for _ in range(height)]
-        self._marks: list[list[str]] = [[""] * width for _ in range(height)]
-
-    def _dot(self, x: int, y: int, color: str) -> None:
-        row, column = y // 4, x // 2
-        self._dots[row][column] |= DOTS[y % 4][x % 2]
-        self._colors[row][column] = color
+        self._dots: dict[tuple[int, int], int] = {}
+        self._marks: dict[tuple[int, int], str] = {}
+        self._colors: dict[tuple[int, int], str] = {}
 
     def _at(self, point: tuple[float, float]) -> tuple[int, int]:
-        x = min(max(point[0], 0.0), 1.0) * (2 * self.width - 1)
-        y = (1 - min(max(point[1], 0.0), 1.0)) * (4 * self.height - 1)
-        return round(x), round(y)
+        x, y = (min(max(part, 0.0), 1.0) for part in point)
+        return round(x * (2 * self.width - 1)), round((1 - y) * (4 * self.height - 1))
 
     def line(self, start: tuple[float, float], end: tuple[float, float], color: str, *, gap: int = 0) -> None:
         """Draw a straight line; with `gap`, only every (gap + 1)-th dot of it."""
         (x0, y0), (x1, y1) = self._at(start), self._at(end)
         n = max(abs(x1 - x0), abs(y1 - y0), 1)
         for i in range(0, n + 1, gap + 1):
-            self._dot(round(x0 + (x1 - x0) * i / n), round(y0 + (y1 - y0) * i / n), color)
+            x, y = round(x0 + (x1 - x0) * i / n), round(y0 + (y1 - y0) * i / n)
+            cell = y // 4, x // 2
+            self._dots[cell] = self._dots.get(cell, 0) | DOTS[y % 4][x % 2]
+            self._colors[cell] = color
 
-    def mark(self, point: tuple[float, float], marker: str, color: str) -> tuple[int, int]:
-        """Put a marker into the cell at `point`; return the cell's column and row."""
+    def mark(self, point: tuple[float, float], marker: str, color: str, label: str = "") -> None:
+        """Put a marker into the cell at `point`, and the label beside it where no other marker or label stands."""
         x, y = self._at(point)
-        self._marks[y // 4][x // 2] = marker
-        self._colors[y // 4][x // 2] = color
-        return x // 2, y // 4
+        row, column = y // 4, x // 2
+        self._put(row, column, marker, color)
+        for start in (column + 2, column - 1 - len(label)):
+            around = range(start - 1, start + len(label) + 1)
+            free = start >= 0 and start + len(label) <= self.width
+            if free and not any((row, i) in self._marks for i in around if i != column):
+                self._put(row, start, label, color)
+                return
 
-    def write(self, cell: tuple[int, int], text: str, color: str) -> bool:
-        """Write `text` beside a cell if its place is free of markers and other text."""
-        column, row = cell
-        for start in (column + 2, column - 1 - len(text)):
-            free = start >= 0 and start + len(text) <= self.width
-            if free and not any(self._marks[row][max(start - 1, 0) : start + len(text) + 1]):
-                for i, character in enumerate(text):
-                    self._marks[row][start + i] = character
-                    self._colors[row][start + i] = color
-                return True
-        return False
+    def _put(self, row: int, column: int, text: str, color: str) -> None:
+        for i, character in enumerate(text):
+            self._marks[row, column + i], self._colors[row, column + i] = character, color
 
     def rows(self) -> list[list[tuple[str, str]]]:
         """Return the rows from the top, each a list of (character, color)."""
+        cells = [[(row, column) for column in range(self.width)] for row in range(self.height)]
         return [
-            [
-                (self._marks[r][c] or chr(0x2800 + self._dots[r][c]), self._colors[r][c])
-                for c in range(self.width)
-            ]
-            for r in range(self.height)
-        ]  # fmt: skip
+            [(self._marks.get(cell) or chr(0x2800 + self._dots.get(cell, 0)), self._colors.get(cell, "")) for cell in row]
+            for row in cells
+        ]

@@ -4,15 +4,15 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
 
 from headtail.reports import _prose
 from headtail.reports._data import data_table
+from headtail.reports._drawing import NARROW, WIDE, draw
 from headtail.reports._grid import Cell, grid, is_missing
-from headtail.reports._series import PATHS, Styles, series_of
+from headtail.reports._series import styles_of
 from headtail.reports._values import is_number, minus, show, show_interval
 from headtail.reports.blocks import (
     Block,
@@ -76,7 +76,7 @@ class _View:
     def __init__(self, report: Report, prefix: str) -> None:
         self.report = report
         self.prefix = prefix
-        self.styles = Styles(report.blocks)
+        self.styles = styles_of(report.blocks)
         self.terms = definitions(report)
         self.used: set[str] = set()
 
@@ -157,53 +157,17 @@ class _View:
     def _chart(self, chart: Chart) -> View:
         from markupsafe import Markup
 
-        from headtail.reports import _svg
-
-        styles = self.styles.of(series_of(chart))
-        wide, narrow = (_svg.draw(chart, styles, frame) for frame in (_svg.WIDE, _svg.NARROW))
         table, n = data_table(chart, DATA_ROWS)
         shown = len(table.rows)
         summary = f"Data: {n:,} row{'s' * (n != 1)}" if shown == n else f"Data: {shown:,} of {n:,} rows, evenly spaced"
         return {
             "kind": "chart",
             **self._heading(chart),
-            "description": describe(chart),
-            "legend": _legend(chart, self.styles),
-            "labelled": wide.labelled,
-            "wide": Markup(wide.svg),
-            "narrow": Markup(narrow.svg),
+            "wide": Markup(draw(chart, self.styles, WIDE)),
+            "narrow": Markup(draw(chart, self.styles, NARROW)),
             "summary": summary,
             "data": self._table(table, f"Data of {chart.title or chart.y_label}"),
         }
-
-
-def _legend(chart: Chart, styles: Styles) -> list[View]:
-    names = list(series_of(chart))
-    if len(names) < 2:
-        return []
-    marker = chart.kind == "scatter" or (chart.kind == "line" and max(map(len, series_of(chart).values())) <= 30)
-    return [
-        {
-            "name": name,
-            "color": style.css,
-            "line": chart.kind == "line" or chart.connect,
-            "path": PATHS["square"] if chart.kind == "bar" else PATHS[style.marker] if marker else "",
-        }
-        for name, style in styles.of(names).items()
-    ]
-
-
-def describe(chart: Chart) -> str:
-    """Say in a sentence what a chart shows."""
-    kind = {"line": "Line chart", "bar": "Bar chart", "scatter": "Scatter chart"}[chart.kind]
-    names = [name for name in series_of(chart) if name]
-    of = f", for {', '.join(_first(names))}" if names else ""
-    title = f"{chart.title}. " if chart.title else ""
-    return f"{title}{kind} of {chart.y_label or chart.y} by {chart.x_label or chart.x}{of}."
-
-
-def _first(names: Sequence[str], n: int = 8) -> list[str]:
-    return [*names[:n], f"and {len(names) - n} more"] if len(names) > n else list(names)
 
 
 def _cell(cell: Cell, numeric: bool) -> View:

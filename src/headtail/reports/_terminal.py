@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headtail._printable import printable
 from headtail.reports import _prose
 from headtail.reports._grid import Grid, grid, is_missing
-from headtail.reports._series import Styles
+from headtail.reports._series import Style, styles_of
 from headtail.reports._terminal_charts import chart_lines
 from headtail.reports._values import show, show_interval
 from headtail.reports.blocks import Block, Chart, Figures, Report, Section, Table, Text, definitions
@@ -41,7 +41,7 @@ def renderables(report: Report, width: int) -> "Iterator[RenderableType]":
     from rich.text import Text as RichText
 
     report = _safe(report)
-    styles = Styles(report.blocks)
+    styles = styles_of(report.blocks)
     yield RichText(report.title, style="bold")
     if report.lede:
         yield _spans(_prose.inline_tokens(report.lede), "dim")
@@ -68,7 +68,7 @@ def _brief(report: Report, width: int) -> "Iterator[RenderableType]":
         return kept
 
     for block in _safe(shown(report.blocks)):
-        yield from _block(block, width, Styles(()), BRIEF_ROWS)
+        yield from _block(block, width, {}, BRIEF_ROWS)
 
 
 def _safe(node: Any) -> Any:
@@ -91,7 +91,7 @@ def _heading(title: str) -> "Iterator[RenderableType]":
     yield Rule(RichText(title, style="bold"), align="left", style="dim", characters="─")
 
 
-def _block(block: Block, width: int, styles: Styles, limit: int | None = None) -> "Iterator[RenderableType]":
+def _block(block: Block, width: int, styles: dict[str, Style], limit: int | None = None) -> "Iterator[RenderableType]":
     from rich.text import Text as RichText
 
     if isinstance(block, Section):

@@ -1,13 +1,13 @@
 """Charts in the terminal: bars of blocks, lines and points on a braille canvas."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from headtail.reports._canvas import Canvas
-from headtail.reports._scales import Scale, tick_labels
-from headtail.reports._series import Style, Styles, fixed_color, series_of
-from headtail.reports._values import finite, show, show_interval
+from headtail.reports._scales import Scale, from_zero, tick_labels
+from headtail.reports._series import Style, kept_color, series_of
+from headtail.reports._values import Row, finite, show, show_interval, tell_apart
 from headtail.reports.blocks import Chart
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLORS = {
     "head": "#d2593c", "mid": "#d9a53a", "tail": "#2f9bab", "neutral": "default", "c1": "#6d80f5", "c2": "#d0679c",
-    "c3": "#5fb35a", "c4": "#3fa9e0", "c5": "#a878d8", "c6": "#c99345",
+    "c3": "#5fb35a", "c4": "#3fa9e0", "c5": "#a878d8", "c6": "#c99345", "c7": "#9aa12f", "c8": "#c4587a",
 }  # fmt: skip
 MARKS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚",
          "triangle-right": "▶"}  # fmt: skip
@@ -24,199 +24,156 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 HEIGHT = 14
 
 
-def chart_lines(chart: Chart, width: int, styles: Styles) -> "Iterator[RenderableType]":
+def chart_lines(chart: Chart, width: int, styles: Mapping[str, Style]) -> "Iterator[RenderableType]":
     """Yield the lines of a chart that is at most `width` characters wide."""
     from rich.text import Text as RichText
 
     if not chart.rows:
         yield RichText("(no data)", style="dim")
         return
-    looks = styles.of(series_of(chart))
+    looks = {name: styles[name] for name in series_of(chart)}
     if len(looks) > 1:
-        yield _legend(chart, looks)
-    if chart.kind == "bar":
-        yield from (_stacked if chart.stacked else _bars)(chart, looks, width)
-    else:
-        yield from _plot(chart, looks, width)
+        legend = [
+            part
+            for name, look in looks.items()
+            for part in (("■ " if chart.kind == "bar" else f"{MARKS[look.marker]} ", COLORS[look.color]), f"{name}   ")
+        ]
+        yield RichText.assemble(*legend)
+    yield from (_plot if chart.kind != "bar" else _stacked if chart.stacked else _bars)(chart, looks, width)
 
 
-def _legend(chart: Chart, looks: dict[str, Style]) -> "RichText":
-    from rich.text import Text as RichText
-
-    text = RichText()
-    for name, look in looks.items():
-        mark = "■" if chart.kind == "bar" else MARKS[look.marker]
-        text.append(f"{mark} ", style=COLORS[look.color])
-        text.append(f"{name}   ")
-    return text
-
-
-def _fit(text: str, width: int) -> str:
-    """Cut or pad `text` to `width` cells (wide characters take two)."""
+def _name(text: str, width: int) -> "RichText":
+    """Return the start of a line: `text` cut or padded to `width` cells (wide characters take two)."""
     from rich.cells import cell_len, set_cell_size
-
-    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
-
-
-def _bars(chart: Chart, looks: dict[str, Style], width: int) -> "Iterator[RichText]":
-    """Yield horizontal bars from 0; negative ones are drawn to the left of it."""
-    from rich.cells import cell_len
     from rich.text import Text as RichText
 
-    names = [show(row[chart.x], chart.x_format) for row in chart.rows]
-    shown = [show(row[chart.y], chart.y_format) for row in chart.rows]
-    values = [finite(row[chart.y]) or 0.0 for row in chart.rows]
-    left = min(max(map(cell_len, names)), max(16, width * 2 // 5))
-    ends = [""] * len(names)
-    if chart.low and chart.high:
-        ends = [show_interval(row[chart.low], row[chart.high], chart.y_format) for row in chart.rows]
-    room = max(8, width - left - max(map(cell_len, shown)) - max(map(cell_len, ends)) - 4)
-    low, high = min(0.0, *values), max(0.0, *values)
-    span = (high - low) or 1.0
-    zero = round(-low / span * room)
+    fits = cell_len(text) <= width
+    return RichText((set_cell_size(text, width) if fits else set_cell_size(text, width - 1).rstrip() + "…") + " ", no_wrap=True)
+
+
+def _names_width(names: list[str], width: int) -> int:
+    from rich.cells import cell_len
+
+    return min(max(map(cell_len, names)), max(16, width * 2 // 5))
+
+
+def _bars(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[RichText]":
+    """Yield lying bars from 0; negative ones are drawn to the left of it."""
     # The series of a category stand together, whatever the order of the rows.
+    names = [show(row[chart.x], chart.x_format) for row in chart.rows]
     order = sorted(range(len(names)), key=lambda i: names.index(names[i]) if chart.color else i)
-    last = None
-    for i in order:
-        row = chart.rows[i]
-        kept = fixed_color(row[chart.x]) if chart.color is None else None
+    rows, names = [chart.rows[i] for i in order], [names[i] for i in order]
+    shown = tell_apart([row[chart.y] for row in rows], chart.y_format)
+    values = [finite(row[chart.y]) or 0.0 for row in rows]
+    ends = [show_interval(row[chart.low], row[chart.high], chart.y_format) if chart.low and chart.high else "" for row in rows]
+    left = _names_width(names, width)
+    room = max(8, width - left - max(map(len, shown)) - max(map(len, ends)) - 4)
+    unit = room / ((max(0.0, *values) - min(0.0, *values)) or 1.0)
+    zero = round(-min(0.0, *values) * unit)
+    for i, (row, value) in enumerate(zip(rows, values, strict=True)):
+        kept = kept_color(row[chart.x]) if chart.color is None else None
         color = COLORS[kept or looks[str(row[chart.color]) if chart.color else ""].color]
-        text = RichText(_fit("" if chart.color and names[i] == last else names[i], left) + " ", no_wrap=True)
-        bar = _block_bar(values[i] / span * room) if values[i] >= 0 else "█" * max(1, round(-values[i] / span * room))
-        text.append(" " * (zero if values[i] >= 0 else max(zero - len(bar), 0)))
-        text.append(bar, style=color)
-        text.append(f" {shown[i]}")
-        text.append(f" {ends[i]}", style="dim")
-        last = names[i]
-        yield text
+        text = _name("" if chart.color and i and names[i] == names[i - 1] else names[i], left)
+        whole, rest = divmod(round(abs(value) * unit * 8), 8)
+        bar = "█" * whole + EIGHTHS[rest].strip() or "▏" * (value != 0)
+        bar = "█" * max(1, round(-value * unit)) if value < 0 else bar
+        text.append(" " * (zero - len(bar) * (value < 0)) + bar, style=color)
+        text.append(f" {shown[i]} ")
+        yield text.append(ends[i], style="dim")
 
 
-def _block_bar(length: float) -> str:
-    whole, rest = divmod(max(0, round(length * 8)), 8)
-    return ("█" * whole + EIGHTHS[rest].strip()) or ("▏" if length > 0 else "")
-
-
-def _stacked(chart: Chart, looks: dict[str, Style], width: int) -> "Iterator[RichText]":
-    from rich.cells import cell_len
-    from rich.text import Text as RichText
-
-    cells: dict[str, list[tuple[str, float, str]]] = {}
+def _stacked(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[RichText]":
+    categories: dict[str, list[Row]] = {}
     for row in chart.rows:
-        entry = (str(row[chart.color or ""]), finite(row[chart.y]) or 0.0, show(row[chart.y], chart.y_format))
-        cells.setdefault(show(row[chart.x], chart.x_format), []).append(entry)
-    left = min(max(map(cell_len, cells)), max(16, width * 2 // 5))
-    room = max(8, width - left - 2)
-    whole = max(sum(value for _, value, _ in entries) for entries in cells.values()) or 1.0
-    for name, entries in cells.items():
-        text = RichText(_fit(name, left) + " ", no_wrap=True)
-        total = 0.0
-        for series, value, shown in entries:
-            length = round((total + value) / whole * room) - round(total / whole * room)
+        categories.setdefault(show(row[chart.x], chart.x_format), []).append(row)
+    left = _names_width(list(categories), width)
+    heights = {name: [finite(row[chart.y]) or 0.0 for row in rows] for name, rows in categories.items()}
+    unit = max(8, width - left - 2) / (max(map(sum, heights.values())) or 1.0)
+    for name, rows in categories.items():
+        text, total = _name(name, left), 0.0
+        for row, value in zip(rows, heights[name], strict=True):
+            length = round((total + value) * unit) - round(total * unit)
             total += value
-            color = COLORS[looks[series].color]
+            color = COLORS[looks[str(row[chart.color or ""])].color]
             # The number where there is room, and a gap, so that the parts are seen without color too.
-            label = f" {shown} " if length >= len(shown) + 5 else ""
-            gap = " " if length > 1 else ""
-            before = (length - len(label)) // 2
-            text.append("█" * before, style=color)
-            text.append(label, style=f"bold {color}")
-            text.append("█" * (length - before - len(label) - len(gap)) + gap, style=color)
+            shown = f" {show(row[chart.y], chart.y_format)} "
+            shown = shown if length >= len(shown) + 3 else ""
+            before, gap = (length - len(shown)) // 2, " " * (length > 1)
+            text.append("█" * before, style=color).append(shown, style=f"bold {color}")
+            text.append("█" * (length - before - len(shown) - len(gap)) + gap, style=color)
         yield text
 
 
-def _plot(chart: Chart, looks: dict[str, Style], width: int) -> "Iterator[RichText]":
+def _plot(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[RichText]":
     """Yield lines or points on a canvas with both axes."""
     from rich.text import Text as RichText
 
     scatter = chart.kind == "scatter"
-    heights = [finite(row[chart.y]) for row in chart.rows]
-    zero = not scatter and chart.y_scale == "linear" and min((h for h in heights if h is not None), default=0) >= 0
-    x = Scale.of(
-        [finite(row[chart.x]) for row in chart.rows], log=chart.x_scale == "log", round_ends=False,
-        pad=0.04 if scatter else 0.0,
-    )  # fmt: skip
-    y = Scale.of(heights, log=chart.y_scale == "log", zero=zero, round_ends=not scatter, pad=0.06 if scatter else 0.0)
-    y_ticks = y.ticks(4)
-    y_labels = tick_labels(y_ticks, chart.y_format)
-    left = max((len(label) for label in y_labels), default=0)
+    across, heights = ([v for row in chart.rows if (v := finite(row[key])) is not None] for key in (chart.x, chart.y))
+    zero = not scatter and chart.y_scale == "linear" and from_zero(heights)
+    x = Scale.of(across, log=chart.x_scale == "log", pad=0.04 * scatter)
+    y = Scale.of(heights, log=chart.y_scale == "log", zero=zero, pad=0.0 if zero else 0.05)
+    ticks = y.ticks(4)
+    labels = tick_labels(ticks, chart.y_format)
+    left = max(map(len, labels), default=0)
     canvas = Canvas(max(20, min(width, 100) - left - 2), HEIGHT)
     _draw(canvas, chart, looks, x, y)
-    marked = {round((1 - y(t)) * (HEIGHT - 1)): label for t, label in zip(y_ticks, y_labels, strict=True)}
-    if chart.y_label:
-        yield RichText(chart.y_label, style="dim")
+    marked = {round((1 - y(tick)) * (HEIGHT - 1)): label for tick, label in zip(ticks, labels, strict=True)}
+    yield RichText(chart.y_label or "", style="dim")
     for i, cells in enumerate(canvas.rows()):
-        line = RichText(marked.get(i, "").rjust(left), style="", no_wrap=True)
-        line.append(" ┤" if i in marked else " │", style="dim")
+        line = RichText(marked.get(i, "").rjust(left), no_wrap=True).append(" ┤" if i in marked else " │", style="dim")
         for character, color in cells:
             line.append(" " if character == "⠀" else character, style=color or None)
         yield line
-    yield RichText(" " * left + " └" + "─" * canvas.width, style="dim", no_wrap=True)
-    yield RichText(" " * (left + 2) + _x_labels(chart, x, canvas.width), no_wrap=True)
+    indent = " " * (left + 2)
+    yield RichText(f"{indent[:-1]}└{'─' * canvas.width}", style="dim", no_wrap=True)
+    yield RichText(indent + _x_labels(chart, x, canvas.width), no_wrap=True)
     if chart.x_label:
-        yield RichText(" " * (left + 2) + chart.x_label.rjust(canvas.width), style="dim", no_wrap=True)
+        yield RichText(indent + chart.x_label.rjust(canvas.width), style="dim", no_wrap=True)
 
 
 def _x_labels(chart: Chart, x: Scale, width: int) -> str:
-    ticks = x.ticks(max(2, width // 14))
-    line = [" "] * width
+    whole = all(isinstance(row[chart.x], int) for row in chart.rows)
+    ticks = [tick for tick in x.ticks(max(2, width // 14)) if tick.is_integer() or not whole]
+    line = ""
     for tick, label in zip(ticks, tick_labels(ticks, chart.x_format), strict=True):
         start = min(max(round(x(tick) * (width - 1)) - len(label) // 2, 0), width - len(label))
-        if all(c == " " for c in line[max(start - 1, 0) : start + len(label) + 1]):
-            line[start : start + len(label)] = label
-    return "".join(line).rstrip()
+        if not line or start > len(line):
+            line = line.ljust(start) + label
+    return line
 
 
-def _draw(canvas: Canvas, chart: Chart, looks: dict[str, Style], x: Scale, y: Scale) -> None:
+def _draw(canvas: Canvas, chart: Chart, looks: Mapping[str, Style], x: Scale, y: Scale) -> None:
+    """Draw the line of reference, then the series, then chosen points, which alone are labelled if there are any."""
     if chart.reference == "diagonal":
         low, high = max(x.low, y.low), min(x.high, y.high)
         if low < high:
             canvas.line((x(low), y(low)), (x(high), y(high)), "dim", gap=2)
     elif chart.reference is not None:
         canvas.line((0.0, y(chart.reference)), (1.0, y(chart.reference)), "dim", gap=2)
-    points: list[_Point] = []
+    points = []
     for i, (name, rows) in enumerate(series_of(chart).items()):
         color, mark = COLORS[looks[name].color], MARKS[looks[name].marker]
-        path: list[tuple[float, float] | None] = []
-        for row in rows:
-            a, b = finite(row[chart.x]), finite(row[chart.y])
-            at = None if a is None or b is None else (x(a), y(b))
-            path.append(at)
-            if at and chart.kind == "scatter":
+        path = [
+            (x(a), y(b)) if (a := finite(row[chart.x])) is not None and (b := finite(row[chart.y])) is not None else None
+            for row in rows
+        ]
+        known = sorted(at for at in path if at)
+        if chart.kind == "line" or chart.connect:
+            for start, end in pairwise(path):
+                if start and end:
+                    canvas.line(start, end, color)
+        if chart.kind == "line" and known:
+            # A marker here and there tells lines apart without color; one that is a single point is nothing else.
+            places = [(j + (i + 0.5) / len(looks)) / 4 for j in range(4)] if len(known) > 1 else [0.0]
+            for place in places if len(looks) > 1 or len(known) == 1 else []:
+                canvas.mark(min(known, key=lambda at: abs(at[0] - place)), mark, color)
+        if chart.kind == "scatter":
+            for row, at in zip(rows, path, strict=True):
+                chosen = bool(chart.chosen and row[chart.chosen])
                 label = str(row[chart.label]) if chart.label and row[chart.label] is not None else ""
-                points.append(_Point(at, mark, color, label, bool(chart.chosen and row[chart.chosen])))
-        for start, end in pairwise(path):
-            if start and end and (chart.kind == "line" or chart.connect):
-                canvas.line(start, end, color)
-        if chart.kind == "line" and len(looks) > 1:
-            _mark_line(canvas, [at for at in path if at], mark, color, (i + 0.5) / len(looks))
-    _draw_points(canvas, points, some=bool(chart.chosen))
-
-
-class _Point(NamedTuple):
-    at: tuple[float, float]
-    mark: str
-    color: str
-    label: str
-    chosen: bool
-
-
-def _mark_line(canvas: Canvas, path: list[tuple[float, float]], mark: str, color: str, shift: float) -> None:
-    """Put the marker of a line on it a few times, so that lines are told apart without color."""
-    known = sorted(path)
-    for i in range(4):
-        across = (i + shift) / 4
-        at = min(known, key=lambda point: abs(point[0] - across), default=None)
-        if at:
-            canvas.mark(at, mark, color)
-
-
-def _draw_points(canvas: Canvas, points: list[_Point], *, some: bool) -> None:
-    """Draw points and their labels; where some are chosen, these are drawn last, and only they are labelled."""
-    cells = []
-    for point in sorted(points, key=lambda p: p.chosen):
-        mark = "·" if some and not point.chosen else point.mark
-        color = f"bold {point.color}" if point.chosen else point.color
-        cells.append((canvas.mark(point.at, mark, color), point))
-    for cell, point in cells:
-        if point.label and point.chosen == some:
-            canvas.write(cell, point.label, "bold" if point.chosen else "")
+                points += [(chosen, at, mark, color, label)] if at else []
+    for chosen, at, mark, color, label in sorted(points, key=lambda point: point[0]):
+        some = bool(chart.chosen)
+        style = f"bold {color}" if chosen else color
+        canvas.mark(at, "·" if some and not chosen else mark, style, label if chosen == some else "")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-import textwrap
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -103,6 +103,19 @@ def show(value: Value, spec: str | None = None) -> str:
     return text.lstrip("-") if text.startswith("-") and not any(c in "123456789" for c in text) else text
 
 
+def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
+    """Write the values with one more digit than `spec` has, where that tells more of them apart.
+
+    Examples
+    --------
+    >>> tell_apart([0.98, 0.93, 0.5], ".1f"), tell_apart([0.9, 0.5], ".1f")
+    (['0.98', '0.93', '0.50'], ['0.9', '0.5'])
+    """
+    more = re.sub(r"\.(\d+)", lambda found: f".{int(found[1]) + 1}", spec or "")
+    written, finer = ([show(value, one) for value in values] for one in (spec, more or spec))
+    return finer if len(set(finer)) > len(set(written)) else written
+
+
 def minus(text: str) -> str:
     """Write the sign of numbers as typography does."""
     return text.replace("-", "−")
@@ -147,12 +160,3 @@ def shorten(text: str, width: float, size: float) -> str:
     while text and text_width(text + "…", size) > width:
         text = text[:-1]
     return text.rstrip() + "…"
-
-
-def wrap(text: str, width: float, size: float, lines: int = 2) -> list[str]:
-    """Break `text` into at most `lines` lines of `width` pixels; the last one is cut with an ellipsis if it must be."""
-    per_line = max(8, int(len(text) * width / max(text_width(text, size), 1.0)))
-    parts = textwrap.wrap(text, per_line) or [""]
-    if len(parts) > lines:
-        parts = [*parts[: lines - 1], " ".join(parts[lines - 1 :])]
-    return [shorten(part, width, size) for part in parts]

@@ -266,7 +266,7 @@ class Chart:
 
         Title and caption are left to the text around it.
         """
-        from headtail.reports._svg import standalone
+        from headtail.reports._drawing import standalone
 
         return _deliver(path, lambda: standalone(self))
 
