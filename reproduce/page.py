@@ -13,7 +13,7 @@ import cells
 import neurons
 import spectral
 
-from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
+from headtail.reports import Block, Chart, Column, Report, Section, Table, Text, chart_svg
 from headtail.tradeoffs import Estimate, Frontier, Point
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -122,7 +122,7 @@ def spectral_page() -> Report:
     blocks: list[Block] = [
         Text(PROTOCOLS),
         Section("What it comes to", list(_verdict(found))),
-        *(_section(cell, SHOWN) for cell in found),
+        *_sections(found, SHOWN),
         Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing: all cells are above.")]),
     ]
     return Report("ReSN beside its rivals", blocks, SPECTRAL)
@@ -141,7 +141,7 @@ def neurons_page() -> Report:
     if taken_apart:
         blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in taken_apart)]))
     missing += [f"ablations of {name}" for name in ablations.CELLS if name not in {cell.name for cell in taken_apart}]
-    blocks += [_section(cell, STEERED_SHOWN) for cell in found]
+    blocks += _sections(found, STEERED_SHOWN)
     blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
     return Report("PopSteer beside its rivals", blocks, NEURONS)
 
@@ -305,19 +305,24 @@ def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
     )  # fmt: skip
 
 
-def _section(cell: Cell, shown: Sequence[tuple[str, str]]) -> Section:
+def _sections(found: Sequence[Cell], shown: Sequence[tuple[str, str]]) -> list[Section]:
+    pictures = [_picture(cell) for cell in found]
+    return [_section(cell, shown, picture, pictures) for cell, picture in zip(found, pictures, strict=True)]
+
+
+def _section(cell: Cell, shown: Sequence[tuple[str, str]], picture: Chart, beside: Sequence[Chart]) -> Section:
     record = cell.record
     figure = DOCS / "figures" / f"{cell.stem}.svg"
     figure.parent.mkdir(parents=True, exist_ok=True)
-    _picture(cell).to_svg(figure)
+    chart_svg(picture, figure, beside=beside)
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
         f"{record['users']:,} users, {record['items']:,} items; {sizes}. {record['split']}{_before(cell)} Settings of "
         f"the backbone: {settings}."
     )
-    picture = f"![Trade-off of {cell.name}](figures/{figure.name})"
-    return Section(cell.name, [Text(text), Text(picture), _chosen(cell, shown)])
+    link = f"![Trade-off of {cell.name}](figures/{figure.name})"
+    return Section(cell.name, [Text(text), Text(link), _chosen(cell, shown)])
 
 
 def _before(cell: Cell) -> str:

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Table, Text, chart_svg
 
 HOSTILE = """<b>&'"</b><script>alert(1)</script>"""
 
@@ -66,23 +66,14 @@ def test_every_chart_is_drawn_twice_described_and_backed_by_its_data(html):
     assert len(drawings) == 16
     for drawing in drawings:
         root = ElementTree.fromstring(drawing)
-        assert root.get("viewBox") and root.get("width") is None
+        assert root.get("viewBox") and root.get("width") is None and root.get("role") == "img"
     assert html.count("<summary>Data: ") == 8
-    assert 'aria-label="Lorenz curve. Line chart of share of exposure by share of items' in html
+    assert "<title>Lorenz curve</title><desc>Line chart of share of exposure by share of items" in html
 
 
 def test_groups_have_their_own_colors(html):
     drawing = next(d for d in re.findall(r"<svg xmlns.*?</svg>", html, re.S) if "var(--ht-tail)" in d)
     assert {"var(--ht-head)", "var(--ht-mid)", "var(--ht-tail)"} <= set(re.findall(r'fill="([^"]+)"', drawing))
-
-
-def test_a_series_keeps_its_color_from_chart_to_chart():
-    rows = [{"x": x, "y": x, "m": m} for m in ("A", "B", "C") for x in (1, 2)]
-    only = [row for row in rows if row["m"] == "C"]
-    both = Report("r", [Chart("line", rows, "x", "y", color="m"), Chart("line", only, "x", "y", color="m")])
-    first, _, second, _ = re.findall(r"<svg xmlns.*?</svg>", both.to_html(), re.S)
-    assert "var(--ht-c3)" in first and "var(--ht-c3)" in second
-    assert "var(--ht-c1)" in first and "var(--ht-c1)" not in second
 
 
 def test_hostile_text_is_escaped_everywhere():
@@ -168,26 +159,17 @@ def test_intervals_references_and_log_scales_are_drawn():
     rows = [{"x": 10.0**i, "y": 10.0**-i, "l": 10.0**-i / 2, "h": 10.0**-i * 2} for i in range(6)]
     chart = Chart("line", rows, "x", "y", low="l", high="h", x_scale="log", y_scale="log", reference=0.01)
     html = Report("r", [chart]).to_html()
-    assert "10⁻⁵" in html and 'stroke-dasharray="4,4"' in html
-    assert 'fill-opacity="0.16"' in html
+    assert ">0.00001<" in html and 'stroke-dasharray="4,4"' in html
+    assert 'opacity="0.16"' in html
 
 
-def test_more_series_than_colors_stay_apart():
-    rows = [{"x": x, "y": s + x, "s": f"s{s}"} for s in range(12) for x in (0, 1)]
-    html = Report("r", [Chart("scatter", rows, "x", "y", color="s")]).to_html()
-    legend = re.findall(r"<li><svg.*?</li>", html)
-    looks = {tuple(re.findall(r'(?:d|fill)="([^"]+)"', entry)) for entry in legend}
-    assert len(legend) == 12 == len(looks)
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_a_chart_as_a_picture_of_its_own(tmp_path, labelled):
-    n = 2 if labelled else 30  # so many that their names do not fit beside the lines
+@pytest.mark.parametrize("n", [2, 30])
+def test_a_chart_as_a_picture_of_its_own(tmp_path, n):
     rows = [{"x": x, "y": x + i / n, "s": f"a < {i}"} for i in range(n) for x in range(3)]
     chart = Chart("line", rows, "x", "y", color="s")
-    root = ElementTree.fromstring(chart.to_svg())
+    root = ElementTree.fromstring(chart_svg(chart))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     texts = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert all(any(f"a < {i}" in text for text in texts) for i in range(n))
-    text = chart.to_svg(tmp_path / "chart.svg").read_text(encoding="utf-8")
-    assert text == chart.to_svg() and "var(" not in text
+    text = chart_svg(chart, tmp_path / "chart.svg").read_text(encoding="utf-8")
+    assert text == chart_svg(chart) and "var(" not in text

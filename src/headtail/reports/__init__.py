@@ -11,11 +11,10 @@ from headtail.reports.blocks import (
     Column,
     Figure,
     Figures,
-    Report,
     Section,
     Table,
     Text,
 )
-from headtail.reports.result import Result
+from headtail.reports.report import Report, Result, chart_svg
 
-__all__ = ["Block", "Chart", "Column", "Figure", "Figures", "Report", "Result", "Section", "Table", "Text"]
+__all__ = ["Block", "Chart", "Column", "Figure", "Figures", "Report", "Result", "Section", "Table", "Text", "chart_svg"]

@@ -54,8 +54,8 @@ class Canvas:
 
     def rows(self) -> list[list[tuple[str, str]]]:
         """Return the rows from the top, each a list of (character, color)."""
-        cells = [[(row, column) for column in range(self.width)] for row in range(self.height)]
-        return [
-            [(self._marks.get(cell) or chr(0x2800 + self._dots.get(cell, 0)), self._colors.get(cell, "")) for cell in row]
-            for row in cells
-        ]
+
+        def shown(cell: tuple[int, int]) -> tuple[str, str]:
+            return self._marks.get(cell) or chr(0x2800 + self._dots.get(cell, 0)), self._colors.get(cell, "")
+
+        return [[shown((row, column)) for column in range(self.width)] for row in range(self.height)]

@@ -1,7 +1,7 @@
 """Charts as SVG: each chart becomes a specification of Vega-Lite, which vl-convert draws.
 
-Colors are CSS variables, which vl-convert keeps as they are, so that one drawing serves light and dark pages. Each chart
-is drawn for a wide and for a narrow space; its text has the same size in both.
+Colors are CSS variables, which vl-convert keeps as they are, so that one drawing serves light and dark pages. A
+chart is drawn for a wide and for a narrow space; its text has the same size in both.
 """
 
 import json
@@ -22,18 +22,19 @@ from headtail.reports._values import Row, finite, minus, shorten, show, tell_apa
 from headtail.reports.blocks import Chart
 
 Spec = dict[str, Any]
+Looks = Mapping[str, Style]
 
 TEXT, MUTED, GRID, LINE, SURFACE = (f"var(--ht-{name})" for name in ("text", "muted", "grid", "line", "surface"))
-FEW = 30  # points of a line that get markers
-TOLD = 150  # points of a scatter that say on hover what they are
+MARKED = 30  # points that a line may have to get markers
+TOLD = 150  # points that a scatter may have to say on hover what they are
 NAMED = 8  # series that are named beside their points rather than in a legend
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The space of a drawing: its whole width and the height of its plot in pixels, and the size of its text."""
+    """The space of a drawing: its width and the height of its plot in pixels, and the size of its text."""
 
-    total: int
+    width: int
     height: int
     size: float
     narrow: bool = False
@@ -42,38 +43,32 @@ class Frame:
 WIDE, NARROW = Frame(920, 380, 13.0), Frame(360, 270, 12.5, narrow=True)
 
 
-def draw(chart: Chart, styles: Mapping[str, Style], frame: Frame) -> str:
-    """Return a chart as an SVG element for HTML."""
+def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
+    """Return a chart as an SVG element, which takes the room that there is."""
     import vl_convert
 
-    series = series_of(chart)
-    looks = {name: styles[name] for name in series}
-    spec = (_bars if chart.kind == "bar" else _scatter if chart.kind == "scatter" else _lines)(chart, looks, frame)
+    looks = {name: styles[name] for name in series_of(chart)}
+    spec = {"bar": _bars, "line": _lines, "scatter": _scatter}[chart.kind](chart, looks, frame)
     config = {"font": "sans-serif", "view": {"stroke": None}, "text": {"fontSize": frame.size - 1}, "background": None}
-    svg = vl_convert.vegalite_to_svg({"padding": 2, "config": config} | spec)
+    svg = vl_convert.vegalite_to_svg({"padding": 2, "config": config, **spec})
     svg = re.sub(r'<path class="(?:back|fore)ground"[^>]*/>', "", svg)
-    # Descriptions of marks become titles, which browsers show on hover.
+    # Descriptions of marks become titles, which browsers show on hover; what says nothing goes.
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
     svg = re.sub(r' (?:aria-[a-z]+|role|class|font-family)="[^"]*"| opacity="1"| stroke-dasharray="1,0"', "", svg)
     svg = re.sub(r' (?:d|transform)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
-    about = f"<title>{escape(chart.title or describe(chart))}</title><desc>{escape(describe(chart))}</desc>"
-    # The size comes from the view box and the space that there is.
-    head, body = re.search(r'viewBox="[^"]*"', svg), svg[svg.index("<g") :]
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {head[0]} role="img">{about}{body}'  # type: ignore[index]
+    box = re.findall(r'viewBox="[^"]*"', svg)[0]
+    about = f"<title>{escape(chart.title or chart.y_label or chart.y)}</title><desc>{escape(describe(chart))}</desc>"
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">{about}{svg[svg.index("<g") :]}'
 
 
-def standalone(chart: Chart) -> str:
+def standalone(chart: Chart, beside: Sequence[Chart] = ()) -> str:
     """Return a picture that stands alone, in the colors of a light page."""
-    svg = draw(chart, styles_of([chart]), WIDE)
-    width, height = re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups()  # type: ignore[union-attr]
-    head = (
-        f'<svg width="{width}" height="{height}" font-family="sans-serif"'
-    )
-    style = (
-        "<style>text { paint-order: stroke; stroke-linejoin: round; font-variant-numeric: tabular-nums; }</style>"
-        '<rect width="100%" height="100%" fill="var(--ht-surface)"/>'
-    )
-    svg = svg.replace("<svg", head, 1).replace("</desc>", f"</desc>{style}", 1)
+    svg = draw(chart, styles_of([*beside, chart]), WIDE)
+    width, height = re.findall(r'viewBox="0 0 (\S+) (\S+)"', svg)[0]
+    style = "text { paint-order: stroke; stroke-linejoin: round; font-variant-numeric: tabular-nums; }"
+    page = f'<style>{style}</style><rect width="100%" height="100%" fill="{SURFACE}"/>'
+    svg = svg.replace("<svg ", f'<svg width="{width}" height="{height}" font-family="sans-serif" ', 1)
+    svg = svg.replace("</desc>", f"</desc>{page}", 1)
     css = resources.files("headtail.reports").joinpath("report.css").read_text(encoding="utf-8")
     colors = dict(re.findall(r"--ht-([\w-]+): (?:light-dark\()?(#\w+)", css))
     return re.sub(r"var\(--ht-([\w-]+)\)", lambda name: colors[name[1]], svg)
@@ -90,87 +85,26 @@ def describe(chart: Chart) -> str:
 # -- what the charts have in common -----------------------------------------------------------------------------------
 
 
-def _records(chart: Chart) -> list[Spec]:
-    """Return the rows under short names, which mean nothing to Vega-Lite, with what is said of each on hover."""
-    records = []
+def _rows(chart: Chart) -> list[tuple[Spec, Row]]:
+    """Return each row under short names, which mean nothing to Vega-Lite, with the row itself, series by series."""
+    pairs = []
     for name, rows in series_of(chart).items():
         for row in rows:
-            record: Spec = {"x": row[chart.x], "y": row[chart.y], "c": name, "d": _told(chart, name, row)}
-            if chart.low and chart.high:
-                record |= {"lo": row[chart.low], "hi": row[chart.high]}
-            records.append(record)
-    return records
+            low, high = (row[key] if key else None for key in (chart.low, chart.high))
+            record = {"x": row[chart.x], "y": row[chart.y], "lo": low, "hi": high, "c": name}
+            pairs.append((record | {"d": _told(chart, name, row)}, row))
+    return pairs
 
 
 def _told(chart: Chart, name: str, row: Row) -> str:
-    said = [name] if name else []
-    if chart.label and row[chart.label] is not None and str(row[chart.label]) != name:
-        said.append(str(row[chart.label]))
+    """Say in words what a mark shows; browsers show it on hover."""
+    label = str(row[chart.label]) if chart.label and row[chart.label] is not None else ""
+    said = [part for part in (name, label if label != name else "") if part]
     said.append(f"{chart.x_label or chart.x}: {show(row[chart.x], chart.x_format)}")
     said.append(f"{chart.y_label or chart.y}: {show(row[chart.y], chart.y_format)}")
     if chart.low and chart.high and row[chart.low] is not None:
         said[-1] += f" ({show(row[chart.low], chart.y_format)} to {show(row[chart.high], chart.y_format)})"
     return " · ".join(said)
-
-
-def _layer(values: Sequence[Spec], mark: str, encoding: Spec, **options: Any) -> Spec:
-    return {"data": {"values": values}, "mark": {"type": mark, **options}, "encoding": encoding}
-
-
-def _number(field: str, axis: Spec, scale: Scale | None = None, **options: Any) -> Spec:
-    """Return the encoding of a number, on the `scale` if there is one, else on one of Vega-Lite's own choice."""
-    if scale is not None:
-        options = {"type": "log" if scale.log else "linear", "domain": [scale.low, scale.high], "nice": False, "zero": False}
-        if scale.log:  # Vega's own ticks would have lines between those that have labels
-            form = ",~%" if axis.get("format") == "%" else ",~g"
-            axis = axis | {"values": scale.ticks(), "labelExpr": f"format(datum.value, '{form}')"}
-    return {"field": field, "type": "quantitative", "scale": options, "axis": axis}
-
-
-def _raw(field: str, kind: str = "nominal") -> Spec:
-    """Return an encoding that takes values as they are: colors and pixels."""
-    return {"field": field, "type": kind, "scale": None, "legend": None} if kind == "nominal" else {
-        "field": field, "type": kind, "scale": None, "axis": None
-    }  # fmt: skip
-
-
-def _axis(frame: Frame, label: str | None, spec: str | None, *, upright: bool, **options: Any) -> Spec:
-    """Return an axis; the title of an upright one lies level above its numbers, so that it can be read."""
-    place: Spec = {"titleAnchor": "end", "titlePadding": 10, "tickCount": 4 if frame.narrow else 8, "grid": False}
-    if upright:
-        place = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleY": -14, "titlePadding": 0,
-                 "titleBaseline": "bottom", "tickCount": 5, "domain": False}  # fmt: skip
-    return {
-        "title": label or None, "titleColor": MUTED, "titleFontSize": frame.size, "titleFontWeight": 400,
-        "titleLimit": frame.total - 20, "labelColor": MUTED, "labelFontSize": frame.size - 0.5, "labelPadding": 8,
-        "labelFlush": False, "ticks": False, "gridColor": GRID, "domainColor": LINE, **place,
-        **({"format": "%"} if spec and spec.endswith("%") else {}), **options,
-    }  # fmt: skip
-
-
-def _looks(
-    looks: Mapping[str, Style], frame: Frame, *, legend: bool = True, above: str | None = None, symbol: int = 100
-) -> dict[str, Spec]:
-    """Return how series are told apart: encodings of color, shape and dash that share a legend above the plot.
-
-    `above` is the title that stands between the two.
-    """
-    key: Spec | None = None
-    if legend and len(looks) > 1:
-        widest = max(text_width(name, frame.size) for name in looks)
-        key = {
-            "title": None, "orient": "top", "direction": "horizontal", "offset": 36 if above else 12, "columnPadding": 18,
-            "columns": max(1, int(frame.total / (widest + 40))), "rowPadding": 5, "labelColor": TEXT,
-            "labelFontSize": frame.size, "labelLimit": frame.total - 40, "symbolSize": symbol, "symbolOpacity": 1,
-            "symbolStrokeWidth": 2.25,
-        }  # fmt: skip
-    styles = looks.values()
-    channels = {"color": [one.css for one in styles], "shape": [one.marker for one in styles],
-                "strokeDash": [one.dash for one in styles]}  # fmt: skip
-    return {
-        channel: {"field": "c", "type": "nominal", "scale": {"domain": list(looks), "range": values}, "legend": key}
-        for channel, values in channels.items()
-    }
 
 
 def _numbers(chart: Chart, *keys: str | None) -> list[float]:
@@ -179,8 +113,62 @@ def _numbers(chart: Chart, *keys: str | None) -> list[float]:
 
 
 def _heights(chart: Chart) -> list[float]:
-    found = _numbers(chart, chart.y, chart.low, chart.high)
-    return found + ([chart.reference] if isinstance(chart.reference, (int, float)) else [])
+    reference = [] if chart.reference in (None, "diagonal") else [float(chart.reference)]
+    return _numbers(chart, chart.y, chart.low, chart.high) + reference
+
+
+def _layer(values: Sequence[Spec], mark: str, encoding: Spec, **options: Any) -> Spec:
+    return {"data": {"values": values}, "mark": {"type": mark, **options}, "encoding": encoding}
+
+
+def _raw(field: str, kind: str = "nominal") -> Spec:
+    """Return an encoding that takes values as they are: colors, sizes and pixels."""
+    return {"field": field, "type": kind, "scale": None} | ({"axis": None} if kind == "quantitative" else {})
+
+
+def _axis(frame: Frame, label: str | None, spec: str | None, *, upright: bool, **options: Any) -> Spec:
+    """Return an axis; the title of an upright one lies level above its numbers, so that it can be read."""
+    place: Spec = {"titlePadding": 10, "tickCount": 4 if frame.narrow else 8, "grid": False}
+    if upright:
+        place = {"titleAngle": 0, "titleAlign": "left", "titleY": -14, "titlePadding": 0, "titleBaseline": "bottom",
+                 "tickCount": 5, "domain": False}  # fmt: skip
+    return {
+        "title": label or None, "titleAnchor": "end", "titleColor": MUTED, "titleFontSize": frame.size,
+        "titleFontWeight": 400, "titleLimit": frame.width - 20, "labelColor": MUTED, "labelFontSize": frame.size - 0.5,
+        "labelPadding": 8, "labelFlush": False, "ticks": False, "gridColor": GRID, "domainColor": LINE, **place,
+        **({"format": "%"} if spec and spec.endswith("%") else {}), **options,
+    }  # fmt: skip
+
+
+def _number(field: str, axis: Spec, scale: Scale | None = None, **options: Any) -> Spec:
+    """Return the encoding of a number, on the `scale` if there is one, else on one of Vega-Lite's own choice."""
+    if scale is not None:
+        options = {"domain": [scale.low, scale.high], "nice": False, "zero": False}
+    if scale is not None and scale.log:  # Vega's own ticks would have lines between those that have labels
+        form = ",~%" if axis.get("format") == "%" else ",~g"
+        options |= {"type": "log"}
+        axis = axis | {"values": scale.ticks(), "labelExpr": f"format(datum.value, '{form}')"}
+    return {"field": field, "type": "quantitative", "scale": options, "axis": axis}
+
+
+def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool = True, **options: Any) -> Spec:
+    """Return the encodings of color, shape and dash by series, with one legend above the plot and the title there."""
+    key: Spec | None = None
+    if legend and len(looks) > 1:
+        widest = max(text_width(name, frame.size) for name in looks)
+        key = {
+            "title": None, "orient": "top", "direction": "horizontal", "offset": 36 if above else 12,
+            "columns": max(1, int(frame.width / (widest + 40))), "columnPadding": 18, "rowPadding": 5,
+            "labelColor": TEXT, "labelFontSize": frame.size, "labelLimit": frame.width - 40, "symbolSize": 100,
+            "symbolOpacity": 1, "symbolStrokeWidth": 2.25, **options,
+        }  # fmt: skip
+    styles = looks.values()
+    channels = {"color": [one.css for one in styles], "shape": [one.marker for one in styles],
+                "strokeDash": [one.dash for one in styles]}  # fmt: skip
+    return {
+        channel: {"field": "c", "type": "nominal", "scale": {"domain": list(looks), "range": values}, "legend": key}
+        for channel, values in channels.items()
+    }
 
 
 def _reference(chart: Chart, value: str = "y") -> list[Spec]:
@@ -195,91 +183,83 @@ def _reference(chart: Chart, value: str = "y") -> list[Spec]:
     return [_layer([{}], "rule", encoding, stroke=MUTED, strokeDash=[4, 4], strokeWidth=1)]
 
 
-# -- lines ------------------------------------------------------------------------------------------------------------
+# -- lines and points -------------------------------------------------------------------------------------------------
 
 
-def _lines(chart: Chart, looks: Mapping[str, Style], frame: Frame) -> Spec:
-    records, widths, heights = _records(chart), _numbers(chart, chart.x), _heights(chart)
+def _lines(chart: Chart, looks: Looks, frame: Frame) -> Spec:
+    records, widths, heights = [record for record, _ in _rows(chart)], _numbers(chart, chart.x), _heights(chart)
+    few = len(records) <= MARKED * len(looks)
     across = _axis(frame, chart.x_label, chart.x_format, upright=False)
     across |= {"tickMinStep": 1} if all(value.is_integer() for value in widths) else {}
-    upright = _axis(frame, chart.y_label, chart.y_format, upright=True)
     y_scale = Scale.of(heights, log=True, pad=0.04) if chart.y_scale == "log" else None
     x = _number("x", across, Scale.of(widths, log=chart.x_scale == "log"))
-    y = _number("y", upright, y_scale, zero=from_zero(heights))
-    few = len(records) <= FEW * len(looks)
-    told = _looks(looks, frame, above=chart.y_label, symbol=100 if few else 500)
-    place = {"x": x, "y": y, "color": told["color"], "description": {"field": "c"}}
-    layers = []
-    if chart.low:
-        layers.append(_layer(records, "area", place | {"y": y | {"field": "lo"}, "y2": {"field": "hi"}}, opacity=0.16))
-    layers.append(_layer(records, "line", place | {"strokeDash": told["strokeDash"]}, strokeWidth=2.25, strokeJoin="round"))
+    y = _number("y", _axis(frame, chart.y_label, chart.y_format, upright=True), y_scale, zero=from_zero(heights))
+    apart = _told_apart(looks, frame, above=chart.y_label, symbolSize=100 if few else 500)
+    place = {"x": x, "y": y, "color": apart["color"], "description": {"field": "c"}}
+    band = place | {"y": y | {"field": "lo"}, "y2": {"field": "hi"}}
+    line = place | {"strokeDash": apart["strokeDash"]}
+    layers = [_layer(records, "area", band, opacity=0.16)] if chart.low else []
+    layers.append(_layer(records, "line", line, strokeWidth=2.25, strokeJoin="round"))
     if few and records:
-        points = place | {"shape": told["shape"], "description": {"field": "d"}}
+        points = place | {"shape": apart["shape"], "description": {"field": "d"}}
         layers.append(_layer(records, "point", points, filled=True, size=44, opacity=1))
     layers += _reference(chart)
-    return {"width": frame.total, "height": frame.height, "autosize": "fit-x", "layer": layers}
+    return {"width": frame.width, "height": frame.height, "autosize": "fit-x", "layer": layers}
 
 
-# -- points -----------------------------------------------------------------------------------------------------------
-
-
-def _scatter(chart: Chart, looks: Mapping[str, Style], frame: Frame) -> Spec:
-    width = frame.total - 50  # what the numbers of the upright axis leave
+def _scatter(chart: Chart, looks: Looks, frame: Frame) -> Spec:
+    plot = Placing(frame.width - 50, frame.height)  # what the numbers of the upright axis leave
     x_scale = Scale.of(_numbers(chart, chart.x), log=chart.x_scale == "log", pad=0.07)
     y_scale = Scale.of(_heights(chart), log=chart.y_scale == "log", pad=0.07)
 
     def pixels(row: Row, y: str = chart.y) -> tuple[float, float] | None:
         a, b = finite(row[chart.x]), finite(row[y])
-        return None if a is None or b is None else (x_scale(a) * width, (1 - y_scale(b)) * frame.height)
+        return None if a is None or b is None else (x_scale(a) * plot.width, (1 - y_scale(b)) * plot.height)
 
-    records = _records(chart)
-    rows = [row for rows in series_of(chart).values() for row in rows]
-    for i, (record, row) in enumerate(zip(records, rows, strict=True)):
+    texts, named = _names(chart, looks, frame, plot, pixels) if chart.label else ([], False)
+    records = []
+    for i, (record, row) in enumerate(_rows(chart)):
         picked = bool(chart.chosen and row[chart.chosen])
-        record |= {"i": i, "s": (240 if picked else 80) * (0.8 if frame.narrow else 1)}
-    texts, named = _named(chart, looks, frame, width, pixels)
-    told = _looks(looks, frame, legend=not named, above=chart.y_label)
-    across = _axis(frame, chart.x_label, chart.x_format, upright=False, grid=True)
-    x = _number("x", across, x_scale)
+        records.append(record | {"i": i, "s": (240 if picked else 80) * (0.8 if frame.narrow else 1)})
+    apart = _told_apart(looks, frame, above=chart.y_label, legend=not named)
+    x = _number("x", _axis(frame, chart.x_label, chart.x_format, upright=False, grid=True), x_scale)
     y = _number("y", _axis(frame, chart.y_label, chart.y_format, upright=True), y_scale)
-    place = {"x": x, "y": y, "color": told["color"], "description": {"field": "c"}}
-    layers = []
-    if chart.low:
-        bar = place | {"y": y | {"field": "lo"}, "y2": {"field": "hi"}}
-        layers.append(_layer(records, "rule", bar, strokeWidth=1.25, opacity=0.45))
+    place = {"x": x, "y": y, "color": apart["color"], "description": {"field": "c"}}
+    whisker = place | {"y": y | {"field": "lo"}, "y2": {"field": "hi"}}
+    layers = [_layer(records, "rule", whisker, strokeWidth=1.25, opacity=0.45)] if chart.low else []
     if chart.connect:
         path = place | {"order": {"field": "i", "type": "quantitative"}}
         layers.append(_layer(records, "line", path, strokeWidth=1.5, opacity=0.6, strokeJoin="round"))
-    marks = place | {"shape": told["shape"], "size": _raw("s"), "description": {"field": "d"}}
-    options = {"filled": True, "opacity": 1, "stroke": SURFACE, "strokeWidth": 1.25, "aria": len(rows) <= TOLD}
-    layers.append(_layer(records, "point", marks, **options))
-    encoding = {"x": _raw("px", "quantitative"), "y": _raw("py", "quantitative"), "text": {"field": "t"}, "color": _raw("k")}
-    align, weight = {"expr": "datum.align"}, {"expr": "datum.bold ? 600 : 400"}
-    layers += _reference(chart)
-    layers.append(_layer(texts, "text", encoding, align=align, fontWeight=weight, stroke=SURFACE, strokeWidth=3))
-    return {"width": width, "height": frame.height, "layer": layers}
+    marks = place | {"shape": apart["shape"], "size": _raw("s"), "description": {"field": "d"}}
+    options = {"filled": True, "opacity": 1, "stroke": SURFACE, "strokeWidth": 1.25, "aria": len(records) <= TOLD}
+    layers += [_layer(records, "point", marks, **options), *_reference(chart)]
+    text = {"x": _raw("px", "quantitative"), "y": _raw("py", "quantitative")}
+    text |= {"text": {"field": "t"}, "color": _raw("k")}
+    options = {"stroke": SURFACE, "strokeWidth": 3, "fontWeight": {"expr": "datum.bold ? 600 : 400"}}
+    layers.append(_layer(texts, "text", text, align={"expr": "datum.align"}, **options))
+    return {"width": plot.width, "height": plot.height, "layer": layers}
 
 
-def _named(
-    chart: Chart, looks: Mapping[str, Style], frame: Frame, width: float, pixels: Callable[..., Any]
+def _names(
+    chart: Chart, looks: Looks, frame: Frame, plot: Placing, pixels: Callable[..., Any]
 ) -> tuple[list[Spec], bool]:
     """Name points where there is room, the chosen ones first and in bold, with their series if all of these find room.
 
     Return the texts, and whether they name the series, so that no legend has to.
     """
-    if chart.label is None:
-        return [], False
-    plot = Placing(width, frame.height)
+    assert chart.label is not None
     marks: list[tuple[str, Row, bool]] = []
+    texts: list[Spec] = []
     for name, rows in series_of(chart).items():
-        shown = [row for row in rows if pixels(row) is not None]
+        shown = [row for row in rows if pixels(row)]
         path = [pixels(row) for row in shown]
-        plot.take_points(np.reshape(path, (-1, 2)))
+        for row, at in zip(shown, path, strict=True):
+            plot.take(np.array([at]), 9.0 if chart.chosen and row[chart.chosen] else 5.0)
         plot.take_path(path if chart.connect else [])
-        for row in shown if chart.low and chart.high else ():
+        for row in shown if chart.low else []:
             plot.take_path([at for key in (chart.low, chart.high) if (at := pixels(row, key))])
-        first = next((row for row in shown if chart.chosen and row[chart.chosen]), shown[-1] if shown else None)
-        marks += [(name, row, row is first and len(looks) > 1) for row in shown]
+        main = next((row for row in shown if chart.chosen and row[chart.chosen]), shown[-1] if shown else None)
+        marks += [(name, row, row is main and len(looks) > 1) for row in shown]
     marks.sort(key=lambda mark: not mark[2])
     size = frame.size - 1
     for named in (1 < len(looks) <= NAMED and not frame.narrow, False):
@@ -288,17 +268,16 @@ def _named(
             bold = first and (named or bool(chart.chosen and row[chart.chosen]))
             parts = [name] if named and first else []
             parts += [str(row[chart.label])] if row[chart.label] is not None and chart.label != chart.color else []
-            text, (x, y) = shorten(" ".join(parts), 0.55 * width, size), pixels(row)
+            text, (x, y) = shorten(" ".join(parts), 0.55 * plot.width, size), pixels(row)
             # Settings that coincide, such as 0 of every method, are named once.
             if not text or any(one["t"] == text and math.hypot(one["px"] - x, one["py"] - y) < 40 for one in texts):
                 continue
             label = tried.put((x, y), text, size * (1.06 if bold else 1), needed=bold or len(marks) <= NAMED)
-            if label is None:
-                continue
-            if named and first and not label.free:
+            if label and named and first and not label.free:
                 break
             color = looks[name].css if bold else MUTED if len(looks) > 1 else TEXT
-            texts.append({"px": label.x, "py": label.y, "t": text, "k": color, "align": label.align, "bold": bold})
+            if label:
+                texts.append({"px": label.x, "py": label.y, "align": label.align, "t": text, "k": color, "bold": bold})
         else:
             return texts, named
     return [], False
@@ -307,69 +286,65 @@ def _named(
 # -- bars -------------------------------------------------------------------------------------------------------------
 
 
-def _bars(chart: Chart, looks: Mapping[str, Style], frame: Frame) -> Spec:
+def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     names = [show(row[chart.x], chart.x_format) for row in chart.rows]
     names = list(dict.fromkeys(names)) if chart.color else names
-    records = _bar_records(chart, names, looks)
+    records = _stack(chart, looks, names)
     lanes = 1 if chart.stacked else max(len(looks), 1)
     widest = max((text_width(name, frame.size) for name in names), default=0.0)
-    longest = max((text_width(record["t"], frame.size - 1) for record in records), default=0.0)
+    longest = max((text_width(one["t"], frame.size - 1) for one in records), default=0.0)
     lying = frame.narrow or chart.stacked or len(names) * lanes > 24 or widest > 110
-    room = min(widest, 0.4 * frame.total)  # of the names of lying bars
-    step = (frame.total - 50) / max(len(names), 1)
+    room = min(widest, 0.4 * frame.width)  # of the names of lying bars
+    step = (frame.width - 50) / max(len(names), 1)
     thick = min(46.0, 0.76 * step / lanes)  # of standing bars
     scale = Scale.of([one[key] for one in records for key in ("a", "b", "e")], zero=True)
-    unit = (scale.high - scale.low) / (frame.total - room - 50)  # of a pixel along lying bars
-    shown = [one for one in records if lying or longest <= thick + 4]
+    unit = (scale.high - scale.low) / (frame.width - room - 50)  # of a pixel along lying bars
+    labelled = [one for one in records if lying or longest <= thick + 4]
+    where: Spec = {"align": "center", "dy": {"expr": "datum.b < 0 ? 9 : -9"}}
     if chart.stacked:
-        shown = [one for one in shown if text_width(one["t"], frame.size) + 8 <= (one["b"] - one["a"]) / unit]
+        labelled = [one for one in records if text_width(one["t"], frame.size) + 8 <= (one["b"] - one["a"]) / unit]
+        where = {"align": "center"}
     elif lying:
         beyond = (longest + 14) * unit
         scale = Scale(scale.low - beyond * (scale.low < 0), scale.high + beyond * (scale.high > 0))
+        where = {"align": {"expr": "datum.b < 0 ? 'right' : 'left'"}, "dx": {"expr": "datum.b < 0 ? -6 : 6"}}
     along, across = ("x", "y") if lying else ("y", "x")  # of the values, of the names
     numbers = _axis(frame, chart.y_label, chart.y_format, upright=not lying, grid=True, domain=False)
     titles = _axis(frame, chart.x_label, None, upright=lying, domain=False, labelColor=TEXT, labelAngle=0)
     titles |= {"labelExpr": f"{json.dumps(names)}[datum.value]", "labelLimit": room + 5 if lying else step - 4}
-    bands = {"domain": [str(i) for i in range(len(names))], "paddingOuter": 0.15}
-    bands |= {"paddingInner": 0.3 if lying else 1 - thick * lanes / step}
+    bands: Spec = {"paddingOuter": 0.15, "paddingInner": 0.3 if lying else 1 - thick * lanes / step}
+    bands |= {"domain": [str(i) for i in range(len(names))]}
     value = _number("a", numbers, scale if lying else None, zero=True)
     place = {across: {"field": "x", "type": "nominal", "axis": titles, "scale": bands}}
     if lanes > 1:
         place[f"{across}Offset"] = {"field": "c", "type": "nominal", "scale": {"domain": list(looks)}}
-    color = _looks(looks, frame, above=chart.x_label if lying else chart.y_label)["color"] if chart.color else _raw("k")
+    legend = _told_apart(looks, frame, above=chart.x_label if lying else chart.y_label, symbolType="square")
+    color = legend["color"] if chart.color else _raw("k") | {"legend": None}
     bars = place | {along: value, f"{along}2": {"field": "b"}, "color": color, "description": {"field": "d"}}
-    layers = [_layer(records, "bar", bars)]
-    layers += [_layer([{}], "rule", {along: {"datum": 0, "type": "quantitative"}}, stroke=LINE)] + _reference(chart, along)
+    zero = _layer([{}], "rule", {along: {"datum": 0, "type": "quantitative"}}, stroke=LINE)
+    layers = [_layer(records, "bar", bars), zero, *_reference(chart, along)]
     if chart.low:  # with a halo, to be seen on bars of any color
         span = place | {along: value | {"field": "lo"}, f"{along}2": {"field": "hi"}}
         layers += [_layer(records, "rule", span, stroke=one, strokeWidth=w) for one, w in ((SURFACE, 4), (TEXT, 1.5))]
-    where: Spec = {"align": "center", "dy": {"expr": "datum.b < 0 ? 9 : -9"}}
-    if lying:
-        where = {"align": {"expr": "datum.b < 0 ? 'right' : 'left'"}, "dx": {"expr": "datum.b < 0 ? -6 : 6"}}
-    if chart.stacked:
-        where = {"align": "center"}
     text = place | {along: value | {"field": "e"}, "text": {"field": "t"}, "color": _raw("on")}
-    layers.append(_layer(shown, "text", text, baseline="middle", **where))
+    layers.append(_layer(labelled, "text", text, baseline="middle", **where))
     height: Any = frame.height if not lying else {"step": 15, "for": "offset"} if lanes > 1 else {"step": 34}
-    return {"width": frame.total, "height": height, "autosize": "fit-x", "layer": layers}
+    return {"width": frame.width, "height": height, "autosize": "fit-x", "layer": layers}
 
 
-def _bar_records(chart: Chart, names: list[str], looks: Mapping[str, Style]) -> list[Spec]:
-    """Return where each bar starts (a) and ends (b), its color, and its number (t) with the place (e) and color of it."""
-    records, sums = _records(chart), [0.0] * len(names)
-    rows = [row for rows in series_of(chart).values() for row in rows]
-    values = [row[chart.y] for row in rows]
+def _stack(chart: Chart, looks: Looks, names: list[str]) -> list[Spec]:
+    """Return where bars start (a) and end (b), their colors (k), and numbers (t), with place (e) and color (on)."""
+    pairs, sums = _rows(chart), [0.0] * len(names)
+    values = [row[chart.y] for _, row in pairs]
     texts = [show(v, chart.y_format) for v in values] if chart.stacked else tell_apart(values, chart.y_format)
-    for i, (record, row, text) in enumerate(zip(records, rows, texts, strict=True)):
+    for i, ((record, row), text) in enumerate(zip(pairs, texts, strict=True)):
         place = names.index(show(row[chart.x], chart.x_format)) if chart.color else i
         start = sums[place] if chart.stacked else 0.0
-        end = start + (finite(row[chart.y]) or 0.0)
-        sums[place] = end
-        beyond = finite(record.get("lo" if end < 0 else "hi"))
+        sums[place] = end = start + (finite(row[chart.y]) or 0.0)
+        beyond = finite(record["lo" if end < 0 else "hi"])
         kept = kept_color(row[chart.x]) if chart.color is None else None
         color = f"var(--ht-{kept})" if kept else looks[record["c"]].css
-        record |= {"x": str(place), "a": start, "b": end, "t": minus(text), "k": color, "on": TEXT}
-        record["e"] = (start + end) / 2 if chart.stacked else end if beyond is None else beyond
-        if chart.stacked:
-            record["on"] = color.replace("--ht-", "--ht-on-")
-    return records
+        on = color.replace("--ht-", "--ht-on-") if chart.stacked else TEXT
+        at = (start + end) / 2 if chart.stacked else end if beyond is None else beyond
+        record |= {"x": str(place), "a": start, "b": end, "t": minus(text), "k": color, "on": on, "e": at}
+    return [record for record, _ in pairs]

@@ -18,9 +18,9 @@ from headtail.reports.blocks import (
     Block,
     Chart,
     Column,
+    Document,
     Figure,
     Figures,
-    Report,
     Section,
     Table,
     Text,
@@ -35,7 +35,7 @@ View = dict[str, Any]
 DATA_ROWS = 200
 
 
-def page(report: Report) -> str:
+def page(report: Document) -> str:
     """Return a page that stands alone."""
     view = _View(report, prefix="").whole()
     sections = [block for block in view["blocks"] if block["kind"] in ("section", "definitions")]
@@ -43,7 +43,7 @@ def page(report: Report) -> str:
     return _environment().get_template("page.html.jinja").render(view, toc=toc, version=_version())
 
 
-def fragment(report: Report) -> str:
+def fragment(report: Document) -> str:
     """Return an element for a notebook; its ids start with a digest of the report, so that reports can share a page."""
     digest = hashlib.sha256(json.dumps(report.to_dict()).encode()).hexdigest()[:8]
     view = _View(report, prefix=f"ht-{digest}-").whole()
@@ -73,7 +73,7 @@ def _version() -> str:
 class _View:
     """Builds the values that the templates lay out; keeps the ids that have been given away."""
 
-    def __init__(self, report: Report, prefix: str) -> None:
+    def __init__(self, report: Document, prefix: str) -> None:
         self.report = report
         self.prefix = prefix
         self.styles = styles_of(report.blocks)

@@ -2,16 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from headtail.reports._values import text_width
 from headtail.typing import Floats
 
+# Where a label may stand beside its point: its alignment there, and a direction across and down, at three distances.
+_SPOTS = (("left", 1, 0), ("right", -1, 0), ("center", 0, -1), ("center", 0, 1), ("left", 0.7, -0.9),
+          ("left", 0.7, 0.9), ("right", -0.7, -0.9), ("right", -0.7, 0.9))  # fmt: skip
+_TRIED = [(align, gap * across, gap * down) for gap in (8.0, 15.0, 28.0) for align, across, down in _SPOTS]
+_MOVE = np.array([(across, down) for _, across, down in _TRIED])
+_START = np.array([{"left": 0.0, "center": -0.5, "right": -1.0}[align] for align, *_ in _TRIED])  # in widths
+_LIFT = np.array([np.sign(down) * (align == "center") for align, _, down in _TRIED])
 
-@dataclass(frozen=True)
-class Label:
-    """A placed text: its anchor in pixels, its alignment there, and whether it stands free of everything."""
+
+class Label(NamedTuple):
+    """Where a text stands in pixels, its alignment there, and whether it covers nothing."""
 
     x: float
     y: float
@@ -19,61 +28,42 @@ class Label:
     free: bool
 
 
-# Where a label may stand beside its point: its alignment, and directions across and down, at three distances.
-_SPOTS = [("left", 1, 0), ("right", -1, 0), ("center", 0, -1), ("center", 0, 1),
-          ("left", 0.7, -0.9), ("left", 0.7, 0.9), ("right", -0.7, -0.9), ("right", -0.7, 0.9)]  # fmt: skip
-_ALIGN = [spot[0] for spot in _SPOTS] * 3
-_SHIFT = {"left": 0.0, "center": -0.5, "right": -1.0}
-_START = np.array([_SHIFT[align] for align in _ALIGN])
-_ACROSS, _DOWN = (np.concatenate([gap * np.array([s[i] for s in _SPOTS]) for gap in (8.0, 15.0, 28.0)]) for i in (1, 2))
-_LEVEL = np.array([align == "center" for align in _ALIGN])
-
-
 @dataclass
 class Placing:
-    """A plot of `width` by `height` pixels, and the boxes (left, top, right, bottom) that are taken in it."""
+    """A plot in pixels, and the boxes (left, top, right, bottom) that are taken in it."""
 
     width: float
     height: float
     boxes: Floats = field(default_factory=lambda: np.empty((0, 4)))
 
-    def take(self, boxes: Floats) -> None:
-        """Keep labels off these boxes."""
-        self.boxes = np.concatenate([self.boxes, boxes])
+    def take(self, points: Floats, radius: float) -> None:
+        """Keep labels off a square around each of the points, (n, 2)."""
+        self.boxes = np.concatenate([self.boxes, np.hstack([points - radius, points + radius])])
 
-    def take_points(self, points: Floats, radius: float = 5.0) -> None:
-        """Keep labels off a square around each point, (n, 2)."""
-        self.take(np.hstack([points - radius, points + radius]))
-
-    def take_path(self, points: Sequence[tuple[float, float]] | Floats, step: float = 7.0) -> None:
+    def take_path(self, points: Sequence[tuple[float, float]]) -> None:
         """Keep labels off the path through the points."""
-        points = np.asarray(points, dtype=float).reshape(-1, 2)
-        for start, end in zip(points[:-1], points[1:], strict=True):
-            n = max(2, int(np.hypot(*(end - start)) / step) + 2)
-            self.take_points(np.linspace(start, end, n), radius=2.0)
+        for start, end in pairwise(np.array(points)):
+            self.take(np.linspace(start, end, int(np.hypot(*(end - start)) / 7) + 2), radius=2.0)
 
     def put(self, at: tuple[float, float], text: str, size: float, *, needed: bool) -> Label | None:
-        """Place `text` beside a point where it covers least.
-
-        A label that would cover something is left out if it is not `needed`.
-        """
+        """Place `text` beside a point where it covers least; one that would cover something only if it is `needed`."""
         width, height = text_width(text, size), size + 2
-        x, y = at[0] + _ACROSS, at[1] + _DOWN + _LEVEL * np.sign(_DOWN) * (height / 2 - 1)
+        x, y = (np.array(at) + _MOVE).T + np.array([np.zeros_like(_LIFT), _LIFT * (height / 2 - 1)])
         left, top = x + _START * width, y - height / 2
         spots = np.column_stack([left, top, left + width, top + height])
-        inside = _overlap(spots, np.array([[0.0, 0.0, self.width, self.height]]))[:, 0]
-        cost = 4 * (width * height - inside) + _overlap(spots, self.boxes).sum(axis=1)
-        best = int(np.argmin(np.round(cost, 6)))
-        free = bool(cost[best] < 1e-6)
-        if not (free or needed):
+        reach = np.array([width, height]) + 40
+        near = ((self.boxes[:, 2:] > at - reach) & (self.boxes[:, :2] < at + reach)).all(axis=1)
+        inside = _shared(spots, np.array([[0.0, 0.0, self.width, self.height]])).sum(axis=1)
+        cost = np.round(4 * (width * height - inside) + _shared(spots, self.boxes[near]).sum(axis=1), 6)
+        best = int(np.argmin(cost))
+        if cost[best] > 0 and not needed:
             return None
-        self.take(spots[[best]] + np.array([-4.0, 0.0, 4.0, 0.0]))
-        return Label(float(x[best]), float(y[best]), _ALIGN[best], free)
+        self.boxes = np.concatenate([self.boxes, spots[[best]] + np.array([-4.0, 0.0, 4.0, 0.0])])
+        return Label(float(x[best]), float(y[best]), _TRIED[best][0], bool(cost[best] == 0))
 
 
-def _overlap(some: Floats, others: Floats) -> Floats:
+def _shared(some: Floats, others: Floats) -> Floats:
     """Return the area that each of `some` boxes shares with each of the `others`."""
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    low, high = np.maximum(some[:, None, :2], others[:, :2]), np.minimum(some[:, None, 2:], others[:, 2:])
     area: Floats = np.clip(high - low, 0.0, None).prod(axis=2)
     return area

@@ -6,12 +6,12 @@ from headtail._printable import printable
 from headtail.reports._data import data_table
 from headtail.reports._grid import Cell, grid
 from headtail.reports._values import show, show_interval
-from headtail.reports.blocks import Block, Chart, Figures, Report, Section, Table, Text, definitions
+from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
 DATA_ROWS = 25
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(report: Document) -> str:
     """Return the report as Markdown with tables."""
     parts = [f"# {plain(report.title)}", _prose(report.lede)]
     for block in report.blocks:

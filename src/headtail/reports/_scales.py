@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Return the position of `value`: 0 at `low`, 1 at `high`."""
-        low, high, at = (math.log(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
-        return (at - low) / (high - low)
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
 
     def ticks(self, n: int = 5) -> list[float]:
         """Return about `n` round values on the axis, in ascending order."""
@@ -52,7 +54,7 @@ def tick_labels(ticks: list[float], spec: str | None = None) -> list[str]:
     """Write ticks with as many digits as tell them apart; in percent if the format of the values is in percent."""
     sign = "%" if spec and spec.endswith("%") else ""
     values = [float(f"{tick * 100:.12g}") for tick in ticks] if sign else ticks
-    steps = {round(b - a, 12) for a, b in zip(values[:-1], values[1:], strict=True)}
+    steps = {round(b - a, 12) for a, b in pairwise(values)}
     digits = next((d for d in range(7) if all(round(v, d) == v for v in values)), None)
     spec = ",.10g" if digits is None or len(steps) > 1 else f",.{digits}f"
     return [f"{value:{spec}}{sign}" for value in values]

@@ -11,7 +11,7 @@ from headtail.reports._grid import Grid, grid, is_missing
 from headtail.reports._series import Style, styles_of
 from headtail.reports._terminal_charts import chart_lines
 from headtail.reports._values import show, show_interval
-from headtail.reports.blocks import Block, Chart, Figures, Report, Section, Table, Text, definitions
+from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -23,7 +23,7 @@ FOLDED = 24  # cells that a column of text keeps, however little room there is
 PROSE = ("markdown", "lede", "caption", "note")  # parsed first, since Markdown can name any character by its number
 
 
-def to_text(report: Report, width: int, *, brief: bool = False) -> str:
+def to_text(report: Document, width: int, *, brief: bool = False) -> str:
     """Return the report as plain text; a brief one has no prose, charts and definitions."""
     from rich.console import Console
 
@@ -35,7 +35,7 @@ def to_text(report: Report, width: int, *, brief: bool = False) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
 
 
-def renderables(report: Report, width: int) -> "Iterator[RenderableType]":
+def renderables(report: Document, width: int) -> "Iterator[RenderableType]":
     """Yield what rich prints for a report."""
     from rich.padding import Padding
     from rich.text import Text as RichText
@@ -56,7 +56,7 @@ def renderables(report: Report, width: int) -> "Iterator[RenderableType]":
             yield Padding(_spans(_prose.inline_tokens(note), "dim"), (0, 0, 0, 2))
 
 
-def _brief(report: Report, width: int) -> "Iterator[RenderableType]":
+def _brief(report: Document, width: int) -> "Iterator[RenderableType]":
     def shown(blocks: Iterable[Block]) -> list[Block]:
         kept: list[Block] = []
         for block in blocks:

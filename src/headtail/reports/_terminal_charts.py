@@ -47,8 +47,8 @@ def _name(text: str, width: int) -> "RichText":
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text as RichText
 
-    fits = cell_len(text) <= width
-    return RichText((set_cell_size(text, width) if fits else set_cell_size(text, width - 1).rstrip() + "…") + " ", no_wrap=True)
+    text = text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+    return RichText(set_cell_size(text, width) + " ", no_wrap=True)
 
 
 def _names_width(names: list[str], width: int) -> int:
@@ -65,7 +65,9 @@ def _bars(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[Ric
     rows, names = [chart.rows[i] for i in order], [names[i] for i in order]
     shown = tell_apart([row[chart.y] for row in rows], chart.y_format)
     values = [finite(row[chart.y]) or 0.0 for row in rows]
-    ends = [show_interval(row[chart.low], row[chart.high], chart.y_format) if chart.low and chart.high else "" for row in rows]
+    ends = [""] * len(rows)
+    if chart.low and chart.high:
+        ends = [show_interval(row[chart.low], row[chart.high], chart.y_format) for row in rows]
     left = _names_width(names, width)
     room = max(8, width - left - max(map(len, shown)) - max(map(len, ends)) - 4)
     unit = room / ((max(0.0, *values) - min(0.0, *values)) or 1.0)
@@ -154,10 +156,8 @@ def _draw(canvas: Canvas, chart: Chart, looks: Mapping[str, Style], x: Scale, y:
     points = []
     for i, (name, rows) in enumerate(series_of(chart).items()):
         color, mark = COLORS[looks[name].color], MARKS[looks[name].marker]
-        path = [
-            (x(a), y(b)) if (a := finite(row[chart.x])) is not None and (b := finite(row[chart.y])) is not None else None
-            for row in rows
-        ]
+        pairs = [(finite(row[chart.x]), finite(row[chart.y])) for row in rows]
+        path = [None if a is None or b is None else (x(a), y(b)) for a, b in pairs]
         known = sorted(at for at in path if at)
         if chart.kind == "line" or chart.connect:
             for start, end in pairwise(path):

@@ -1,19 +1,12 @@
 """The document model: what a report shows, free of how it is shown."""
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias
 
 from headtail._checks import choice, number
-from headtail._files import check_writable, write_text
 from headtail.exceptions import InvalidInputError
 from headtail.reports._values import Value, check_format, clean, clean_rows, finite
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
 
 SCHEMA = "headtail/report"
 SCHEMA_VERSION = 1
@@ -257,19 +250,6 @@ class Chart:
                 if self.stacked and value is not None and value < 0:
                     raise InvalidInputError(f"{what}: {key!r} of row {i} is {value:g}; stacked bars cannot go below 0.")
 
-    @overload
-    def to_svg(self, path: None = None) -> str: ...
-    @overload
-    def to_svg(self, path: str | os.PathLike[str]) -> Path: ...
-    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Return the chart as a picture that stands alone, on white, or write it and return the path.
-
-        Title and caption are left to the text around it.
-        """
-        from headtail.reports._drawing import standalone
-
-        return _deliver(path, lambda: standalone(self))
-
 
 @dataclass(frozen=True)
 class Section:
@@ -300,33 +280,8 @@ def _all_of(kinds: Any, values: Any, what: str) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Report:
-    """A document that can be read in a browser, in a terminal, in a notebook, as Markdown and by machines.
-
-    Parameters
-    ----------
-    title : str
-        The headline.
-    blocks : sequence of Text, Figures, Table, Chart and Section
-        The content, in order.
-    lede : str
-        One or two sentences that open it, in the Markdown subset of :class:`Text`.
-
-    Examples
-    --------
-    >>> report = Report("Audit", [Figures([Figure("Gini@10", 0.9137, 0.91, 0.92, note="Inequality of exposure.")])])
-    >>> print(report.to_markdown())
-    # Audit
-    <BLANKLINE>
-    | Figure | Value | Interval |
-    | :--- | ---: | ---: |
-    | Gini@10 | 0.914 | 0.910 to 0.920 |
-    <BLANKLINE>
-    ## Definitions
-    <BLANKLINE>
-    - **Gini@10**: Inequality of exposure.
-    <BLANKLINE>
-    """
+class Document:
+    """A title, an opening and blocks: what a :class:`Report` holds and the renderers read."""
 
     title: str
     blocks: Sequence[Block]
@@ -337,77 +292,10 @@ class Report:
         _text("Report.lede", self.lede)
         _set(self, blocks=_all_of(_BLOCKS, self.blocks, f"Report {self.title!r}"))
 
-    @overload
-    def to_html(self, path: None = None) -> str: ...
-    @overload
-    def to_html(self, path: str | os.PathLike[str]) -> Path: ...
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Return the report as one self-contained HTML page, or write it and return the path.
-
-        The page needs no network and no JavaScript, follows the reader's light or dark setting, and prints well.
-
-        Raises
-        ------
-        UnreadableFileError
-            If `path` cannot be written; this is checked before the charts are drawn.
-        """
-        from headtail.reports._html import page
-
-        return _deliver(path, lambda: page(self))
-
-    @overload
-    def to_markdown(self, path: None = None) -> str: ...
-    @overload
-    def to_markdown(self, path: str | os.PathLike[str]) -> Path: ...
-    def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Return the report as Markdown (charts as tables of their data), or write it and return the path."""
-        from headtail.reports._markdown import to_markdown
-
-        return _deliver(path, lambda: to_markdown(self))
-
-    @overload
-    def to_json(self, path: None = None) -> str: ...
-    @overload
-    def to_json(self, path: str | os.PathLike[str]) -> Path: ...
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Return :meth:`to_dict` as JSON text, or write it and return the path."""
-        return _deliver(path, lambda: json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
-
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain dicts and lists; values that are missing or not finite are None."""
+        """Return the document as plain dicts and lists; values that are missing or not finite are None."""
         head = {"schema": SCHEMA, "version": SCHEMA_VERSION}
         return head | {"title": self.title, "lede": self.lede, "blocks": [_as_dict(block) for block in self.blocks]}
-
-    def to_text(self, width: int = 100, *, brief: bool = False) -> str:
-        """Return the report as plain text without color.
-
-        Parameters
-        ----------
-        width : int
-            Characters a line.
-        brief : bool
-            Leave out prose, charts and definitions, and show at most 20 rows of a table.
-        """
-        from headtail.reports._terminal import to_text
-
-        return to_text(self, width, brief=brief)
-
-    def _repr_html_(self) -> str:
-        from headtail.reports._html import fragment
-
-        return fragment(self)
-
-    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        from headtail.reports._terminal import renderables
-
-        yield from renderables(self, options.max_width)
-
-
-def _deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:
-    if path is None:
-        return make()
-    check_writable(path)
-    return write_text(path, make())
 
 
 def _as_dict(node: Any) -> Any:
@@ -429,7 +317,7 @@ def walk(blocks: Sequence[Block]) -> Iterator[Block]:
             yield from walk(block.blocks)
 
 
-def definitions(report: Report) -> list[tuple[str, str]]:
+def definitions(report: Document) -> list[tuple[str, str]]:
     """Return every (label, note) of figures and columns once, in order of appearance."""
     noted: list[Figure | Column] = []
     for block in walk(report.blocks):

@@ -1,0 +1,228 @@
+"""What headtail shows to a user: the mixin of all results, and the document that each of them lays itself out as."""
+
+import importlib
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from headtail._files import check_writable, write_text
+from headtail._printable import printable
+from headtail.exceptions import NotAvailableError
+from headtail.reports import _drawing, _html, _markdown, _terminal
+from headtail.reports._values import jsonable
+from headtail.reports.blocks import Chart, Document, Figures, walk
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+
+class Result(ABC):
+    """Shows a frozen dataclass everywhere: REPL, terminal, notebook, HTML, Markdown, JSON and frames.
+
+    A subclass implements :meth:`report`, :meth:`to_dict` and `_rows` (flat dicts, for the frames).
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from headtail.reports import Column, Report, Result, Table
+    >>> @dataclass(frozen=True)
+    ... class Shares(Result):
+    ...     shares: dict[str, float]
+    ...
+    ...     def report(self):
+    ...         return Report("Exposure", [Table([Column("group"), Column("share", format=".0%")], self._rows())])
+    ...
+    ...     def to_dict(self):
+    ...         return {"shares": self.shares}
+    ...
+    ...     def _rows(self):
+    ...         return [{"group": name, "share": share} for name, share in self.shares.items()]
+    >>> shares = Shares({"head": 0.75, "tail": 0.25})
+    >>> shares.to_polars().rows()
+    [('head', 0.75), ('tail', 0.25)]
+    >>> print(repr(shares).splitlines()[0])
+    <Shares: Exposure>
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A dataclass writes its own __repr__ over an inherited one, but not over one that stands in the class itself.
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
+
+    @abstractmethod
+    def report(self, *args: Any, **options: Any) -> "Report":
+        """Return the result as a document; what may be chosen about it is said by each result."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain dicts, lists, text and numbers."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def _rows(self) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        report = self.report()
+        text = report.to_text(width=100, brief=True)
+        return f"<{type(self).__name__}: {printable(report.title)}>\n{text}".rstrip()
+
+    def _repr_html_(self) -> str:
+        return _html.fragment(self.report())
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        yield from _terminal.renderables(self.report(), options.max_width)
+
+    @overload
+    def to_html(self, path: None = None, **options: Any) -> str: ...
+    @overload
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path: ...
+    def to_html(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
+        """Return one self-contained HTML page, or write it and return the path.
+
+        The page needs no network and no JavaScript, follows the reader's light or dark setting, and prints well.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write it.
+        **options
+            What :meth:`report` takes.
+
+        Raises
+        ------
+        UnreadableFileError
+            If `path` cannot be written; this is checked before the charts are drawn.
+        """
+        return _deliver(path, lambda: _html.page(self.report(**options)))
+
+    @overload
+    def to_markdown(self, path: None = None, **options: Any) -> str: ...
+    @overload
+    def to_markdown(self, path: str | os.PathLike[str], **options: Any) -> Path: ...
+    def to_markdown(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
+        """Return Markdown (charts as tables of their data), or write it and return the path; see :meth:`to_html`."""
+        return _deliver(path, lambda: _markdown.to_markdown(self.report(**options)))
+
+    def to_text(self, width: int = 100, *, brief: bool = False, **options: Any) -> str:
+        """Return plain text without color.
+
+        Parameters
+        ----------
+        width : int
+            Characters a line.
+        brief : bool
+            Leave out prose, charts and definitions, and show at most 20 rows of a table.
+        **options
+            What :meth:`report` takes.
+        """
+        return _terminal.to_text(self.report(**options), width, brief=brief)
+
+    @overload
+    def to_json(self, path: None = None) -> str: ...
+    @overload
+    def to_json(self, path: str | os.PathLike[str]) -> Path: ...
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Return :meth:`to_dict` as JSON text, or write it and return the path; what is not finite becomes null."""
+        return _deliver(
+            path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        )
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return the result as a Polars frame, one row a measured value."""
+        import polars as pl
+
+        return pl.DataFrame(self._rows(), infer_schema_length=None)
+
+    def to_pandas(self) -> Any:
+        """Return the result as a pandas frame, one row a measured value.
+
+        Raises
+        ------
+        NotAvailableError
+            If pandas is not installed.
+        """
+        try:
+            # By name: this package itself must never need pandas.
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise NotAvailableError(
+                "to_pandas() needs pandas, which is not installed. Install it (pip install pandas) or use to_polars()."
+            ) from None
+        return pandas.DataFrame(self._rows())
+
+
+class Report(Document, Result):
+    """A document that can be read in a browser, in a terminal, in a notebook, as Markdown and by machines.
+
+    Parameters
+    ----------
+    title : str
+        The headline.
+    blocks : sequence of Text, Figures, Table, Chart and Section
+        The content, in order.
+    lede : str
+        One or two sentences that open it, in the Markdown subset of :class:`Text`.
+
+    Examples
+    --------
+    >>> report = Report("Audit", [Figures([Figure("Gini@10", 0.9137, 0.91, 0.92, note="Inequality of exposure.")])])
+    >>> print(report.to_markdown())
+    # Audit
+    <BLANKLINE>
+    | Figure | Value | Interval |
+    | :--- | ---: | ---: |
+    | Gini@10 | 0.914 | 0.910 to 0.920 |
+    <BLANKLINE>
+    ## Definitions
+    <BLANKLINE>
+    - **Gini@10**: Inequality of exposure.
+    <BLANKLINE>
+    """
+
+    def report(self) -> "Report":
+        """Return the report itself."""
+        return self
+
+    def _rows(self) -> list[dict[str, Any]]:
+        figures = [figure for block in walk(self.blocks) if isinstance(block, Figures) for figure in block.figures]
+        return [{name: getattr(figure, name) for name in ("label", "value", "low", "high")} for figure in figures]
+
+
+@overload
+def chart_svg(chart: Chart, path: None = None, *, beside: Sequence[Chart] = ()) -> str: ...
+@overload
+def chart_svg(chart: Chart, path: str | os.PathLike[str], *, beside: Sequence[Chart] = ()) -> Path: ...
+def chart_svg(chart: Chart, path: str | os.PathLike[str] | None = None, *, beside: Sequence[Chart] = ()) -> str | Path:
+    """Return a chart as a picture that stands alone, on white, or write it and return the path.
+
+    Title and caption are left to the text around it; a screen reader reads the title, and a sentence on what is drawn.
+
+    Parameters
+    ----------
+    chart : Chart
+    path : path, optional
+        Where to write it.
+    beside : sequence of Chart
+        The charts of the same page, in its order: a series has one color in all of them.
+
+    Examples
+    --------
+    >>> chart = Chart("bar", [{"group": "head", "share": 0.7}, {"group": "tail", "share": 0.3}], "group", "share")
+    >>> chart_svg(chart).startswith("<svg")
+    True
+    """
+    return _deliver(path, lambda: _drawing.standalone(chart, beside))
+
+
+def _deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:
+    if path is None:
+        return make()
+    check_writable(path)
+    return write_text(path, make())
