@@ -44,7 +44,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 
 # What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
-_MISSING = ("", "NULL", "null", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "NaN", "nan", "NaT")
+MISSING = ("", "NULL", "null", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "NaN", "nan", "NaT")
 _IDS = ("user_id", "item_id")
 
 
@@ -283,8 +283,8 @@ def _refuse_missing(values: "pl.Series", column: Any, role: str, what: str) -> N
             f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill those rows first."
         )
     if role in _IDS and isinstance(values.dtype, pl.String):
-        short = values.filter(values.str.len_bytes() <= max(map(len, _MISSING)))
-        short = short.filter(short.str.strip_chars().is_in(_MISSING))
+        short = values.filter(values.str.len_bytes() <= max(map(len, MISSING)))
+        short = short.filter(short.str.strip_chars().is_in(MISSING))
         if len(short):
             raise InvalidInputError(
                 f"{what} has {len(short)} missing values in {column!r} ({role}), written {short[0]!r}. Drop or fill "

@@ -1,5 +1,7 @@
 import codecs
+import csv
 import gzip
+import io
 import logging
 
 import polars as pl
@@ -84,6 +86,14 @@ class TestReadTable:
             (["1", ""], [1, None]),
             (["1.5", "nan"], [1.5, pytest.approx(float("nan"), nan_ok=True)]),
             (["2020-01-01", "2020-01-02"], ["2020-01-01", "2020-01-02"]),
+            (["1", '""'], [1, None]),
+            (["1", "NULL"], [1, None]),
+            ([r"\N", "-3"], [None, -3]),
+            (["1.5", "NA", "<NA>"], [1.5, None, None]),
+            (["1", *["2"] * 200, "None"], [1, *[2] * 200, None]),
+            (["007", "NULL"], ["007", "NULL"]),
+            (["a", "NULL"], ["a", "NULL"]),
+            (["1", "NULL", "x"], ["1", "NULL", "x"]),
         ],
     )
     def test_numbers_only_where_nothing_is_lost(self, tmp_path, values, read):
@@ -143,6 +153,28 @@ class TestReadTable:
         assert self.read(tmp_path, f"u,i\n{rows}")["i"].to_list() == ['5" disc', "b", '7" single', "c"]
         assert self.read(tmp_path, 'u,i\n1,a "b" c\n2,"d"\n')["i"].to_list() == ['a "b" c', "d"]
 
+    @given(
+        pieces=st.lists(
+            st.sampled_from(['"', '"a', 'b"', '""', "SEP", "END", "1", "é ", '"x"']), min_size=1, max_size=20
+        ),
+        separator=st.sampled_from(",;\t"),
+        end=st.sampled_from(["\n", "\r\n", "\r"]),
+    )
+    def test_quotes_mean_what_they_mean_to_python_or_are_refused(self, tmp_path_factory, pieces, separator, end):
+        text = "".join(["uSEPiSEPcEND", *pieces]).replace("SEP", separator).replace("END", end)
+        path = tmp_path_factory.mktemp("quotes") / "x.csv"
+        path.write_bytes(text.encode())
+        try:
+            table = read_table(path)
+        except UnreadableFileError:
+            return
+        readings = []
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)[: 1 + (separator == "\t")]:
+            lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting))[1:]
+            padded = [[*line, "", "", ""][:3] for line in lines if any(line)]
+            readings.append([tuple(field or None for field in line) for line in padded])
+        assert table.with_columns(pl.all().cast(pl.String)).rows() in readings
+
     @pytest.mark.parametrize("rows", ['1,"a', '1,"a\n2,b\n', '1,"a"b\n', '1,"a"b"\n2,c\n', '1,b\n2,"a" \n'])
     def test_quotes_that_do_not_pair_are_refused(self, tmp_path, rows):
         with pytest.raises(UnreadableFileError, match=r"the quotes do not pair, first in line [23]"):
@@ -156,6 +188,7 @@ class TestReadTable:
             (978, 3),
             (12, 4),
         ]
+        assert self.read(tmp_path, "x:float\ty:token\n1e1\t1\nNA\t2\n", "x.inter").rows() == [(10.0, 1), (None, 2)]
         with pytest.raises(InvalidInputError, match=r"'rating' is float, but it holds 'good'"):
             self.read(tmp_path, "rating:float\nx\n".replace("x", "good"), "x.inter")
 
@@ -316,6 +349,23 @@ class TestReadInteractions:
         path = tmp_path / "log.csv"
         path.write_text("user_id,item_id\n1,2\n1\n")
         with pytest.raises(InvalidInputError, match="1 missing values in 'item_id'"):
+            read_interactions(path)
+
+    @pytest.mark.parametrize("gap", ["", "NULL", "null", r"\N", "<NA>", "NA", "None", "nan", "NaN"])
+    @pytest.mark.parametrize("others", [["1", "2"], ["a", "b"], ["007", "8"]])
+    @pytest.mark.parametrize("ending", [".csv", ".tsv", ".inter"])
+    def test_an_id_that_says_that_there_is_none_is_missing(self, tmp_path, gap, others, ending):
+        rows = [["user_id", "item_id"], [others[0], "7"], [gap, "7"], [others[1], "8"]]
+        path = tmp_path / f"log{ending}"
+        path.write_text("".join(("," if ending == ".csv" else "\t").join(row) + "\n" for row in rows))
+        with pytest.raises(InvalidInputError, match=r"1 missing values in 'user_id' \(user_id\)"):
+            read_interactions(path)
+
+    @pytest.mark.parametrize("gap", ["", "NULL", "nan"])
+    def test_a_rating_that_is_missing(self, tmp_path, gap):
+        path = tmp_path / "log.csv"
+        path.write_text(f"user_id,item_id,rating\n1,2,3\n2,3,{gap}\n")
+        with pytest.raises(InvalidInputError, match="rating"):
             read_interactions(path)
 
     def test_titles_of_recbole_are_found_beside(self, tmp_path):

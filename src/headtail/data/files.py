@@ -202,8 +202,9 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.Dat
 
     A column of a text file becomes numbers only if nothing is lost: whole numbers if every value is written as such a
     number of 64 bits is, so that ``007`` or ``+5`` leaves the column text; else decimals, unless a value looks like an
-    id (a superfluous zero at the beginning, 16 digits or more, ``12e4``). RecBole's types go before: ``float`` is a
-    number however it is written, ``token`` is never a decimal, and what holds several values stays text.
+    id (a superfluous zero at the beginning, 16 digits or more, ``12e4``). Among numbers, ``NULL``, ``NA`` and the like
+    are missing values. RecBole's types go before: ``float`` is a number however it is written, ``token`` is never a
+    decimal, and what holds several values stays text.
 
     Quotes enclose a field in which there are separators, line breaks or, doubled, quotes. Between tabs they do so only
     if the names are in quotes too, or if every quote of the file fits that on its line; otherwise they are text.
@@ -263,6 +264,8 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
         elif "utf-8" in reason or isinstance(error, UnicodeError):
             cure = "Save it as UTF-8."
+        elif "malformed" in reason or '"' in reason:
+            cure = "Put a text that holds quotes in quotes as a whole, and double the quotes in it."
         elif _form(path) in _PARQUET:
             cure = "Read it again from its source, or leave out columns of types that Polars does not know."
         elif path.suffix == ".gz":
@@ -332,13 +335,14 @@ def _read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
 
     text = _open_text(path)
     atomic = _form(path) in _ATOMIC
-    quotes = not atomic and text.content.find(b'"') >= 0
+    quotes = not atomic and re.search(b'"', text.content) is not None
     found = next(csv.reader([text.first], delimiter=text.separator)) if quotes else text.first.split(text.separator)
     typed = [name.strip().partition(":")[::2] if atomic else (name.strip(), "") for name in found]
     names = [name for name, _ in typed] if given is None else _given_names(path, given, found)
     _check_names(path, names, given is None)
-    table = _read_quoted(text, given is None) if quotes else _read_unquoted(text, given is None)
-    table = table.filter(~pl.all_horizontal(pl.all().is_null()))
+    table = text.read(_quote(text), given is None) if quotes else _read_unquoted(text, given is None)
+    if all(column.null_count() for column in table):
+        table = table.filter(~pl.all_horizontal(pl.all().is_null()))
     if table.width != len(names):
         raise UnreadableFileError(f"Cannot read {path}: its lines have {table.width} fields, but {len(names)} names.")
     table.columns = names
@@ -470,45 +474,28 @@ def _width(column: "pl.Series") -> int:
     return width
 
 
-def _read_quoted(text: _Text, names: bool) -> "pl.DataFrame":
-    """Read a text in which there are quotes, which may enclose a field or be a part of it.
+def _quote(text: _Text) -> str | None:
+    """Return the quote if it encloses fields, None if every quote is a part of the text.
 
-    Polars notices most quotes out of place, but not that of a text which ends in a quoted field; and a quote that opens
-    on one line and closes on another may be text on both. So what it reads is believed at once only if each line
-    is a row and quotes come in pairs.
+    Polars notices most quotes out of place, but not all; and one that opens on a line and closes on another may be text
+    on both.
     """
-    import polars as pl
-
-    content = np.frombuffer(text.content, dtype=np.uint8)
-    table, wrong = None, None
-    try:
-        table = text.read('"', names)
-    except pl.exceptions.PolarsError as error:
-        wrong = error
-    if table is not None and np.count_nonzero(content == ord('"')) % 2 == 0:
-        lines = np.count_nonzero(content[text.start :] == ord(text.end)) + int(content[-1] != ord(text.end))
-        if lines + (not names) == table.height:
-            return table
     ends = rb"%b\r\n" % re.escape(text.separator.encode())
     opening = rb'(?:(?<![^%b])|(?<=\A\xef\xbb\xbf))"' % ends
     if text.separator == "\t" and not text.first.startswith('"'):
-        field = rb'%b(?:[^"\r\n]++|"")*+"(?![^%b])' % (opening, ends)
-        fits = table is not None and re.fullmatch(rb'(?:[^"]*+%b)*+[^"]*+' % field, text.content)
-        return table if table is not None and fits else text.read(None, names)
+        within_lines = rb'%b(?:[^"\r\n]++|"")*+"(?![^%b])' % (opening, ends)
+        return '"' if re.fullmatch(rb'(?:[^"]*+%b)*+[^"]*+' % within_lines, text.content) else None
     if not re.search(opening, text.content):
-        return text.read(None, names)
-    field = rb'(?:%b(?:[^"]++|"")*+"(?![^%b])|(?<=[^%b])"[^%b]*+)' % (opening, ends, ends, ends)
-    fitting = re.match(rb'(?:[^"]*+%b)*+[^"]*+' % field, text.content)
-    paired = fitting is not None and fitting.end() == len(content)
-    if wrong is not None and (paired or "utf-8" in str(wrong)):
-        raise wrong
-    if table is None or not paired:
+        return None
+    enclosed_or_inner = rb'(?:%b(?:[^"]++|"")*+"(?![^%b])|(?<=[^%b])"[^%b]*+)' % (opening, ends, ends, ends)
+    fitting = re.match(rb'(?:[^"]*+%b)*+[^"]*+' % enclosed_or_inner, text.content)
+    if fitting is None or fitting.end() < len(text.content):
         line = 1 if fitting is None else text.content[: fitting.end()].count(text.end.encode()) + 1
         raise UnreadableFileError(
             f"Cannot read {text.path}: the quotes do not pair, first in line {line}. Put a text that holds quotes or "
             f"separators in quotes as a whole, and double the quotes in it."
         )
-    return table
+    return '"'
 
 
 def _typed(column: "pl.Series", kind: str, path: Path) -> "pl.Series":
@@ -518,6 +505,7 @@ def _typed(column: "pl.Series", kind: str, path: Path) -> "pl.Series":
     if kind.endswith("_seq"):
         return column.cast(pl.String)
     if kind == "float":
+        column = _with_gaps(column) if column.dtype == pl.String else column
         number = column.cast(pl.Float64, strict=False)
         wrong = column.filter(number.is_null() & column.is_not_null())
         if len(wrong):
@@ -528,21 +516,32 @@ def _typed(column: "pl.Series", kind: str, path: Path) -> "pl.Series":
     return column if kind == "token" and numbers.dtype == pl.Float64 else numbers
 
 
+def _with_gaps(column: "pl.Series") -> "pl.Series":
+    """Return a column of text without the values that only say that there is none."""
+    return column.set(column.is_in(_frames.MISSING), None)
+
+
 def _numbers(column: "pl.Series") -> "pl.Series":
-    """Return a column of text as numbers if that loses nothing."""
+    """Return a column of text as numbers if that loses nothing but ways to write that there is no value."""
     import polars as pl
 
-    if column.dtype != pl.String or column.head(100).cast(pl.Float64, strict=False).null_count() > (
-        column.head(100).null_count()
-    ):
+    if column.dtype != pl.String or _cast(_with_gaps(column.head(100)), pl.Float64) is None:
         return column
-    whole = column.cast(pl.Int64, strict=False)
-    if whole.null_count() == column.null_count():
+    whole = _cast(column, pl.Int64)
+    if whole is not None:
         return whole if _bytes(column) == _width(whole) else column
-    decimal = column.cast(pl.Float64, strict=False)
-    if decimal.null_count() > column.null_count() or column.str.contains(_LIKE_AN_ID).any():
-        return column
-    return decimal
+    decimal = _cast(column, pl.Float64)
+    if decimal is not None:
+        return column if column.str.contains(_LIKE_AN_ID).any() else decimal
+    rest = _with_gaps(column)
+    numbers = _numbers(rest) if rest.null_count() > column.null_count() else rest
+    return column if numbers.dtype == pl.String else numbers
+
+
+def _cast(column: "pl.Series", kind: "type[pl.DataType]") -> "pl.Series | None":
+    """Return a column as numbers if all its values are such."""
+    numbers = column.cast(kind, strict=False)
+    return numbers if numbers.null_count() == column.null_count() else None
 
 
 def _titles_beside(path: Path) -> "pl.DataFrame | None":
