@@ -234,8 +234,13 @@ class TestWhatIdsMustNotBecome:
     def test_floats_are_ids_as_far_as_they_are_exact(self, dtype, limit):
         for engine in (pd.DataFrame, pl.DataFrame):
             assert self.read(engine({"user_id": np.array([1, limit - 1], dtype=dtype)})) == [1, limit - 1]
-            with pytest.raises(InvalidInputError, match=rf"reach {limit}; such numbers are exact below {limit} only"):
-                self.read(engine({"user_id": np.array([1, limit], dtype=dtype)}))
+            for beyond in (limit, -limit):
+                with pytest.raises(
+                    InvalidInputError, match=rf"reach {limit}; such numbers are exact below {limit} only"
+                ):
+                    self.read(engine({"user_id": np.array([1, beyond], dtype=dtype)}))
+        with pytest.raises(InvalidInputError, match=f"reach {2**63};"):
+            self.read(pl.DataFrame({"user_id": [-(2.0**63)]}))
 
     def test_decimals_are_exact_throughout(self):
         ids = pl.Series(["9007199254740993", "9007199254740992"]).cast(pl.Decimal(38, 0))
@@ -313,6 +318,10 @@ class TestColumnsOfAnyKind:
         given = {"user_id": ("user_id", ""), "item_id": ("item_id", "")}
         assert _frames.to_table(frame, required=("user_id", "item_id"), given=given).rows() == [(1, 10)]
 
+    def test_one_column_named_for_two_roles(self):
+        with pytest.raises(InvalidInputError, match="'id' of the table is named for more than one role"):
+            columns(["id", "b"], named={"user_id": "id", "item_id": "id"})
+
     def test_a_wide_table_is_not_listed_whole(self):
         with pytest.raises(MissingColumnError, match=r"49 \.\.\. \(9,000 in all\)"):
             _frames.to_table(pd.DataFrame(np.zeros((1, 9000))), required=("user_id",))
@@ -360,6 +369,7 @@ class TestColumnsOfAnyKind:
             given={"age": "age"},
         )  # fmt: skip
         assert _frames.labels(table["age"], "users").to_list() == ["(0.0, 30.0]", "(30.0, 60.0]", "missing"]
+        assert _frames.labels(pl.Series("g", [1.5, float("nan"), None]), "users").to_list() == ["1.5", *["missing"] * 2]
         for several in ([["a"], ["b", "c"]], [{"a": 1}, {"a": 2}]):
             with pytest.raises(InvalidInputError, match="a user is in one group of each column"):
                 _frames.labels(pl.Series("genres", several), "users")

@@ -98,7 +98,10 @@ def as_popularity(popularity: Any, n_items: int) -> Matrix:
         raise InvalidInputError(f"popularity is {values.max():g} at item {values.argmax()}, which counts nothing real.")
     if not values.any():
         raise InvalidInputError("popularity is 0 for every item; give the interactions per item of the training data.")
-    return values.astype(np.float64)
+    values = values.astype(np.float64)
+    if values.max(initial=0) > 2**53:  # sums and squares of what is no count may overflow
+        raise InvalidInputError(f"popularity reaches {values.max():g}; give counts, which are at most 2**53.")
+    return values
 
 
 def as_canonical(matrix: Any, dtype: Any = None) -> sp.csr_array:

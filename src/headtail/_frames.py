@@ -104,6 +104,9 @@ def resolve_columns(
     if doubled:
         raise InvalidInputError(f"{what} has the column {doubled[0]!r} more than once. Rename or drop one of them.")
     named = {role: name for role, name in (given or {}).items() if name is not None}
+    twice = [name for name in named.values() if list(named.values()).count(name) > 1]
+    if twice:
+        raise InvalidInputError(f"{twice[0]!r} of {what} is named for more than one role. Give each its own column.")
     required = list(required)
     found: dict[str, Any] = {}
     for role in [*required, *optional]:
@@ -260,7 +263,7 @@ def id_column(ids: "pl.Series", column: Any, what: str) -> "pl.Series":
         if ids.dtype.is_float():
             # From here on a float stands for several whole numbers, so that different ids may have become one.
             inexact = 2 ** (11 if ids.dtype == pl.Float16 else 24 if ids.dtype == pl.Float32 else 53)
-            if (largest := int(whole.abs().max())) >= inexact:  # type: ignore[arg-type]
+            if (largest := int(ids.abs().max())) >= inexact:  # type: ignore[arg-type]
                 raise InvalidInputError(
                     f"{what} has ids in {column!r} that are {ids.dtype} and reach {largest}; such numbers are exact "
                     f"below {inexact} only, and different ids may have become one. Read the ids as whole numbers or "
@@ -485,10 +488,10 @@ def labels(values: "pl.Series", what: str) -> "pl.Series":
             f"{what} has {values.dtype} in {values.name!r}; a user is in one group of each column. Give one value a "
             f"row, or leave the column out."
         )
-    if isinstance(values.dtype, pl.Object):  # such as the intervals that pandas.cut makes
+    if isinstance(values.dtype, (pl.Object, pl.Binary)):  # such as the intervals that pandas.cut makes
         text = pl.Series(values.name, [None if value is None else str(value) for value in values.to_list()], pl.String)
     else:
-        text = values.cast(pl.String)
+        text = (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String)
     return text.fill_null("missing")
 
 

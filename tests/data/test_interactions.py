@@ -2,6 +2,7 @@ import logging
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
@@ -285,3 +286,58 @@ def test_what_cannot_be_interactions_is_refused(data, message):
     train = Interactions.of(pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": [5, 6, 7]}))
     with pytest.raises(InvalidInputError, match=message):
         Interactions.of(data, like=train, what="later")
+
+
+class TestDoors:
+    """Ids and columns keep what they are, whichever door they come by."""
+
+    def test_wide_ids_stay_whole_in_every_form(self):
+        wide = 2**60 + 1
+        unsigned = np.array([wide], dtype=np.uint64)
+        made = Interactions(unsigned, unsigned, np.array([0]), np.array([0])).with_items([5])
+        assert made.item_ids.tolist() == [wide, 5]
+        assert made.with_items(unsigned + np.uint64(1)).item_ids.tolist() == [wide, 5, wide + 1]
+        assert made.user_codes(unsigned).tolist() == [0]
+        assert Interactions(["ann"], ["x"], np.array([0]), np.array([0])).with_items(["y"]).item_ids.tolist() == [
+            "x",
+            "y",
+        ]
+
+    def test_users_and_catalogue_as_frames(self):
+        made = read([(7, 1), (8, 2)], names=("user_id", "item_id"))
+        assert made.user_codes(pl.DataFrame({"uid": [8]})).tolist() == [1]
+        assert made.with_items(pl.DataFrame({"title": ["three"], "movieId": [3]})).item_ids.tolist() == [1, 2, 3]
+
+    def test_the_first_title_that_is_one(self):
+        rows = {"user_id": [1, 2, 3, 4], "item_id": [1, 1, 1, 2], "item_title": [None, " ", "x", ""]}
+        assert Interactions.from_frame(pl.DataFrame(rows)).item_titles.tolist() == ["x", "2"]
+        made = read([(1, 1), (1, 2), (1, 3), (1, 4), (1, 5)], names=("user_id", "item_id"))
+        titles = {1: float("nan"), 2: None, 3: "", 4: pd.NA, 5: "five"}
+        assert made.with_titles(titles).item_titles.tolist() == ["1", "2", "3", "4", "five"]
+        frame = pd.DataFrame({"item_id": [1, 1, 2], "title": [float("nan"), 1984.5, 2.5]})
+        assert made.with_titles(frame).item_titles.tolist()[:3] == ["1984.5", "2.5", "3"]
+
+    @pytest.mark.parametrize(
+        "order",
+        [
+            pl.Series([2**63, 1], dtype=pl.UInt64), pl.Series([1e300, 1]), pl.Series([0.5, 1]), pl.Series([None, 1]),
+            pl.Series(["0", "1"]), pl.Series([float("nan"), 1.0]),
+        ],
+    )  # fmt: skip
+    def test_an_order_that_is_none(self, order):
+        with pytest.raises(InvalidInputError, match="order "):
+            Interactions.from_frame(pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "order": order}))
+
+    def test_an_order_is_kept_to_the_unit(self):
+        frame = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "order": [2**53 + 1, 2**53]})
+        assert Interactions.from_frame(frame).histories.tolist() == [1, 0]
+
+    def test_ratings_of_wide_types(self):
+        for dtype in (pl.Int128, pl.Decimal(10, 2), pl.UInt8):
+            frame = pl.DataFrame({"user_id": [1], "item_id": [1], "rating": pl.Series([4]).cast(dtype)})
+            assert Interactions.from_frame(frame).ratings.tolist() == [4.0]
+
+    @pytest.mark.parametrize("keep", ["a", [True], [99], [1.5]])
+    def test_a_subset_of_what_is_not_there(self, keep):
+        with pytest.raises(InvalidInputError, match="Give a mask or positions"):
+            read([(1, 1), (2, 2)], names=("user_id", "item_id")).subset(keep)

@@ -1,10 +1,12 @@
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headtail.data import Interactions, PopularityGroups
+from headtail.data.popularity import as_groups
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 RULES = (PopularityGroups.by_mass, PopularityGroups.by_rank, PopularityGroups.equal_mass)
@@ -208,3 +210,32 @@ def test_rules_for_reports():
         "Head: the most popular 25% of the items. Tail: all others."
     )
     assert "a group is complete once it holds 1/2 of all" in PopularityGroups.equal_mass([3, 2, 1], n=2).rule
+
+
+@pytest.mark.parametrize("popularity", [None, "a", ["a"], [[1], [1, 2]], [1e300, 1], [[1, 2]], object()])
+def test_what_is_no_popularity(popularity):
+    with pytest.raises(InvalidInputError, match="popularity "):
+        PopularityGroups.by_mass(popularity)
+
+
+def test_popularity_as_a_tensor_of_any_precision():
+    counts = torch.tensor([60, 1, 20, 10, 9])
+    expected = PopularityGroups.by_mass([60, 1, 20, 10, 9])
+    for dtype in (torch.int64, torch.bfloat16, torch.float16):
+        assert PopularityGroups.by_mass(counts.to(dtype)).codes.tolist() == expected.codes.tolist()
+
+
+def test_groups_as_they_are_or_as_a_function():
+    popularity = np.array([6, 3, 1])
+    groups = PopularityGroups.by_mass(popularity)
+    assert as_groups(groups, popularity) is groups
+    assert as_groups(PopularityGroups.by_mass, popularity).codes.tolist() == groups.codes.tolist()
+    for wrong in ("mass", 5, None, lambda popularity: popularity):
+        with pytest.raises(InvalidInputError, match=r"groups=.* is not known"):
+            as_groups(wrong, popularity)
+    with pytest.raises(InvalidInputError, match="groups has 3 items and the catalogue 2"):
+        as_groups(groups, popularity[:2])
+    with pytest.raises(InvalidInputError, match=r"cuts=0\.2 is no tuple"):
+        PopularityGroups.by_mass(popularity, cuts=0.2)
+    with pytest.raises(InvalidInputError, match="give one number for each"):
+        groups.sum(["a", "b", "c"])

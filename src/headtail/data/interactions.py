@@ -425,14 +425,13 @@ class Interactions:
         def take(values: Array | None) -> Any:
             return None if values is None else values[keep]
 
-        return replace(
-            self,
-            users=self.users[keep],
-            items=self.items[keep],
-            ratings=take(self.ratings),
-            timestamps=take(self.timestamps),
-            order=take(self.order),
-        )
+        names = ("users", "items", "ratings", "timestamps", "order")
+        try:
+            return replace(self, **{name: take(getattr(self, name)) for name in names})
+        except IndexError as error:
+            raise InvalidInputError(
+                f"keep={shown([keep])} selects none of the {len(self)} interactions: {error}. Give a mask or positions."
+            ) from None
 
     def compact(self) -> Self:
         """Forget users and items that have no interactions, and renumber the others."""
@@ -590,6 +589,8 @@ def _read(
 
 
 def _numeric(table: "pl.DataFrame", role: str) -> Any:
+    import polars as pl
+
     if role not in table.columns:
         return None
     column = table[role]
@@ -601,11 +602,12 @@ def _numeric(table: "pl.DataFrame", role: str) -> Any:
         raise InvalidInputError(
             f"{role} has {column.null_count()} missing values. Drop or fill those rows, or drop the column."
         )
-    values: Any = column.to_numpy().astype(np.float64)
-    finite(role, values)
     if role == "rating":
+        values: Any = column.cast(pl.Float64).to_numpy()
+        finite(role, values)
         return values
-    whole = values.astype(np.int64)
-    if (whole != values).any():
-        raise InvalidInputError(f"{role} holds {values[whole != values][0]}; give whole numbers, 0 for the first.")
-    return whole
+    whole = column.cast(pl.Int64, strict=False)
+    wrong = whole.is_null() | (whole != column)
+    if wrong.any():
+        raise InvalidInputError(f"{role} holds {column.filter(wrong)[0]}; give whole numbers, 0 for the first.")
+    return whole.to_numpy()

@@ -197,10 +197,11 @@ class PopularityGroups:
 
     def sum(self, values: Any) -> Floats:
         """Return the sum of `values` (n_items,) in each group, float array of shape (n_groups,)."""
-        values = np.asarray(values)
-        if values.shape != self.codes.shape:
+        values = to_numpy(values)
+        if values.shape != self.codes.shape or values.dtype.kind not in "biuf":
             raise InvalidInputError(
-                f"values has shape {values.shape}; give one for each of the {len(self.codes)} items."
+                f"values has shape {values.shape} and type {values.dtype}; give one number for each of the "
+                f"{len(self.codes)} items."
             )
         return np.bincount(self.codes, weights=values, minlength=len(self.names)).astype(np.float64)
 
@@ -252,6 +253,9 @@ def _popularity(given: Any) -> Array:
     finite("popularity", popularity)
     if popularity.min() < 0:
         raise InvalidInputError(f"popularity is negative ({popularity.min()}) at {popularity.argmin()}; give counts.")
+    popularity = popularity if popularity.dtype.kind in "iu" else popularity.astype(np.float64)
+    if popularity.max() > 2**53:
+        raise InvalidInputError(f"popularity reaches {popularity.max():g}; give counts, which are at most 2**53.")
     if not popularity.any():
         raise InvalidInputError("popularity is 0 for all items; give the counts of the training interactions.")
     return popularity

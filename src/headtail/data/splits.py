@@ -451,6 +451,8 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
     array([1, 1])
     """
     choice("variant", variant, ("capped", "paper"))
+    if not isinstance(split, Split):
+        raise InvalidInputError(f"split is a {type(split).__name__}; give a Split, such as split_ratio(interactions).")
     draw = generator(rng)
     train, test, validation = split.train, split.test, split.validation
     t, t_validation = _level(test, "test"), 0 if validation is None else _level(validation, "validation")

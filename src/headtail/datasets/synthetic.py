@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
-from headtail._checks import generator, integer, number
+from headtail._checks import generator, integer, number, user_codes
 from headtail.data import Interactions, Split
 from headtail.data.interactions import pair_keys
 from headtail.exceptions import InvalidInputError
@@ -98,7 +98,7 @@ class World:
         -------
         float32 array of shape (B, n_items)
         """
-        queries = self.queries if users is None else self.queries[users]
+        queries = self.queries if users is None else self.queries[user_codes(users, len(self.queries))]
         liking: NDArray[np.float32] = expit(queries @ self.items.T + np.float32(self.offset))
         return liking
 
@@ -178,9 +178,9 @@ def power_law(
         Exponent of the power law; larger is more concentrated.
     embedding_dim : int, default 8
         Number of latent tastes.
-    taste : float >= 0, default 2
+    taste : float in [0, 100], default 2
         Standard deviation of ``query @ item``: how much users differ in what they like; 0 makes all alike.
-    activity : float >= 0, default 0.7
+    activity : float in [0, 100], default 0.7
         Standard deviation of the logarithm of the users' activity; 0 makes all equally active.
     offset : float in [-6, 6], default -2
         Logit of the average preference.
@@ -209,8 +209,8 @@ def power_law(
     integer("n_items", n_items, low=2)
     integer("embedding_dim", embedding_dim, low=1)
     number("exponent", exponent, low=0, low_open=True)
-    number("taste", taste, low=0)
-    number("activity", activity, low=0)
+    number("taste", taste, low=0, high=100)
+    number("activity", activity, low=0, high=100)
     number("offset", offset, low=-6, high=6)
     draw = generator(rng)
     counts = _counts(n_users, n_items, n_interactions, exponent)

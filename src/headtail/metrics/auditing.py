@@ -475,6 +475,8 @@ def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[s
     names = _frames.column_names(users, "users")
     key = _frames.resolve_columns(names, ["user_id"], what="users")["user_id"]
     columns = {str(name): name for name in names if name != key}
+    if len(columns) < len(names) - 1:
+        raise InvalidInputError(f"users has columns of one name once written as text ({names}). Rename one of them.")
     if not columns:
         raise InvalidInputError("users has no column besides the user ids. Add one with the group of each user.")
     given = {"user_id": key} | columns
