@@ -235,9 +235,7 @@ class TestWhatIdsMustNotBecome:
         for engine in (pd.DataFrame, pl.DataFrame):
             assert self.read(engine({"user_id": np.array([1, limit - 1], dtype=dtype)})) == [1, limit - 1]
             for beyond in (limit, -limit):
-                with pytest.raises(
-                    InvalidInputError, match=rf"reach {limit}; such numbers are exact below {limit} only"
-                ):
+                with pytest.raises(InvalidInputError, match=rf"reach {limit}; .* are exact below {limit} only"):
                     self.read(engine({"user_id": np.array([1, beyond], dtype=dtype)}))
         with pytest.raises(InvalidInputError, match=f"reach {2**63};"):
             self.read(pl.DataFrame({"user_id": [-(2.0**63)]}))

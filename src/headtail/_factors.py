@@ -98,10 +98,7 @@ def as_popularity(popularity: Any, n_items: int) -> Matrix:
         raise InvalidInputError(f"popularity is {values.max():g} at item {values.argmax()}, which counts nothing real.")
     if not values.any():
         raise InvalidInputError("popularity is 0 for every item; give the interactions per item of the training data.")
-    values = values.astype(np.float64)
-    if values.max(initial=0) > 2**53:  # sums and squares of what is no count may overflow
-        raise InvalidInputError(f"popularity reaches {values.max():g}; give counts, which are at most 2**53.")
-    return values
+    return values.astype(np.float64)
 
 
 def as_canonical(matrix: Any, dtype: Any = None) -> sp.csr_array:

@@ -298,10 +298,8 @@ class TestDoors:
         assert made.item_ids.tolist() == [wide, 5]
         assert made.with_items(unsigned + np.uint64(1)).item_ids.tolist() == [wide, 5, wide + 1]
         assert made.user_codes(unsigned).tolist() == [0]
-        assert Interactions(["ann"], ["x"], np.array([0]), np.array([0])).with_items(["y"]).item_ids.tolist() == [
-            "x",
-            "y",
-        ]
+        text = Interactions(["ann"], ["x"], np.array([0]), np.array([0]))
+        assert text.with_items(["y"]).item_ids.tolist() == ["x", "y"]
 
     def test_users_and_catalogue_as_frames(self):
         made = read([(7, 1), (8, 2)], names=("user_id", "item_id"))

@@ -223,7 +223,10 @@ def with_row(table, *row):
         ({"catalogue": "abcdx"}, "catalogue='abcdx' is no collection of ids"),
         ({"catalogue": ["x", None]}, "catalogue has 1 missing values"),
         ({"catalogue": {"item_id": ["x"]}}, "is no collection of ids"),
-        ({"item_vectors": {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": [1.0]}}, "not all of one length"),
+        (
+            {"item_vectors": {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": [1.0]}},
+            "give one row for each of the 4 items",
+        ),
         ({"item_vectors": np.ones((4, 0))}, r"item_vectors has shape \(4, 0\)"),
         ({"item_vectors": np.full((4, 2), np.nan)}, "item_vectors holds 8 values that are not finite"),
         ({"item_vectors": np.full((4, 2), "x")}, "item_vectors has shape"),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import finite, integer, nearest, number
-from headtail._factors import to_numpy
+from headtail._factors import numbers
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.typing import Array, Floats
 
@@ -197,7 +197,7 @@ class PopularityGroups:
 
     def sum(self, values: Any) -> Floats:
         """Return the sum of `values` (n_items,) in each group, float array of shape (n_groups,)."""
-        values = to_numpy(values)
+        values = numbers(values)
         if values.shape != self.codes.shape or values.dtype.kind not in "biuf":
             raise InvalidInputError(
                 f"values has shape {values.shape} and type {values.dtype}; give one number for each of the "
@@ -238,12 +238,7 @@ def as_groups(groups: Grouping, popularity: Array) -> PopularityGroups:
 
 
 def _popularity(given: Any) -> Array:
-    try:
-        popularity: Array = to_numpy(given)
-    except (TypeError, ValueError):
-        raise InvalidInputError(
-            f"popularity is a {type(given).__name__} that makes no array; give one count for each item."
-        ) from None
+    popularity = numbers(given)
     if popularity.ndim != 1 or not len(popularity):
         raise InvalidInputError(f"popularity has shape {popularity.shape}; give one count for each item, at least one.")
     if popularity.dtype.kind not in "iuf":

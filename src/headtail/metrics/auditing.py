@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, generator, integer, nearest
-from headtail._factors import to_numpy
+from headtail._factors import numbers, to_numpy
 from headtail._stats import (
     degrees_of_freedom,
     jackknife_influence,
@@ -500,10 +500,7 @@ def _vectors(vectors: Array | Mapping[Any, Array], train: Interactions) -> NDArr
         if missing:
             raise InvalidInputError(f"item_vectors lacks {len(missing)} items, for example {missing[0]!r}.")
         vectors = [to_numpy(vectors[i]) for i in train.item_ids.tolist()]  # type: ignore[assignment]
-    try:
-        found = to_numpy(vectors)
-    except (TypeError, ValueError):
-        raise InvalidInputError("item_vectors are not all of one length. Give each item as many numbers.") from None
+    found = numbers(vectors)
     if found.ndim != 2 or len(found) != train.n_items or not found.shape[1] or found.dtype.kind not in "iuf":
         raise InvalidInputError(
             f"item_vectors has shape {found.shape} and type {found.dtype}; give one row for each of the "
