@@ -282,6 +282,12 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
     InvalidInputError
         If the two groups do not differ in taste, as where there are too few users.
 
+    Notes
+    -----
+    Without the runs the groups differ in activity as much as in taste, and so do neurons. On MovieLens-1M (ALS, 512
+    neurons) they had 30 and 262 interactions a user, with the runs 113 and 121; the share of neurons with |d| > 0.8
+    fell from 14% to 5%, and a quarter of all changed their sign. On Last.fm: 31 and 17, then 27 and 27; 17% and 9%.
+
     Examples
     --------
     >>> import polars as pl
