@@ -54,7 +54,7 @@ class SASRec(nn.Module):
     config : dict
         The arguments that make this model again, with its class's name under ``"model"``.
     query : torch.nn.Identity
-        Passes the queries (B, d) just before they are returned; a place for hooks.
+        Passes the queries (B, d), or states (B, L, d), just before they are returned; a place for hooks.
 
     Raises
     ------
@@ -141,7 +141,7 @@ class SASRec(nn.Module):
         x, allowed = self._embed(sequences)
         for block in self.blocks:
             x = block(x, allowed)
-        return Vectors(self.norm(x), self.items)
+        return Vectors(self.query(self.norm(x)), self.items)
 
     def _embed(self, sequences: Tensor) -> tuple[Tensor, Tensor]:
         """Return what enters the blocks, (B, L, d), and which position may attend to which, (B, 1, L, L)."""

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, linear, normalize
 
 from headtail._checks import generator, integer
+from headtail._tensors import no_autocast
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG
 
@@ -95,8 +96,8 @@ class TopKSAE(nn.Module):
         directions = generator(rng).standard_normal((self.n_neurons, self.d_in), dtype="float32")
         self.decoder = nn.Parameter(normalize(torch.from_numpy(directions), dim=1))
         self.encoder = nn.Parameter(self.decoder.detach().clone())
-        self.encoder_bias = nn.Parameter(torch.zeros(self.n_neurons))
-        self.bias = nn.Parameter(torch.zeros(self.d_in))
+        self.encoder_bias = nn.Parameter(self.decoder.new_zeros(self.n_neurons))
+        self.bias = nn.Parameter(self.decoder.new_zeros(self.d_in))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class TopKSAE(nn.Module):
 
     def pre_activations(self, x: Tensor) -> Tensor:
         """Return how strongly each neuron answers to inputs (..., d), before ReLU and TopK; shape (..., N)."""
-        return linear(x - self.bias, self.encoder, self.encoder_bias)
+        return _answers(x - self.bias, self.encoder, self.encoder_bias)
 
     def select(self, pre: Tensor) -> Code:
         """Return the k largest of pre-activations (..., N) after ReLU; which ones of equal values is left open."""
@@ -181,18 +182,25 @@ def _own_gradients() -> bool:
 
 def encode_sparsely(x: Tensor, encoder: Tensor, encoder_bias: Tensor, k: int) -> Code:
     """Return the k largest of ``relu(x @ encoder.T + encoder_bias)`` for x (..., d), with a sparse backward pass."""
-    flat = x.reshape(-1, x.shape[-1])
+    flat = x.reshape(-1, x.shape[-1]).to(encoder.dtype)
     return _unflatten(_Encode.apply(flat, encoder, encoder_bias, k), x)  # type: ignore[no-untyped-call]
 
 
 def decode_sparsely(code: Code, decoder: Tensor) -> Tensor:
     """Return the sums (..., d) of decoder rows that a code stands for, with a sparse backward pass."""
     values, neurons = (part.reshape(-1, part.shape[-1]) for part in code)
+    values = values.to(decoder.dtype)
     if _own_gradients():
         sums: Tensor = _Decode.apply(values, neurons, decoder)  # type: ignore[no-untyped-call]
     else:
         sums = embedding_bag(neurons, decoder, per_sample_weights=values, mode="sum")
     return sums.reshape(*code.values.shape[:-1], decoder.shape[1])
+
+
+def _answers(x: Tensor, encoder: Tensor, encoder_bias: Tensor) -> Tensor:
+    """Return ``x @ encoder.T + encoder_bias`` in the encoder's type, also under autocast."""
+    with no_autocast(encoder.device):
+        return linear(x.to(encoder.dtype), encoder, encoder_bias)
 
 
 def _encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, k: int, shift: Tensor | None = None) -> Code:
@@ -201,7 +209,7 @@ def _encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, k: int, shift: Ten
     shifts = repeat(shift) if shift is None or shift.ndim == 1 else torch.split(shift, rows)
     found = []
     for part, added in zip(torch.split(x, rows), shifts, strict=False):
-        pre = linear(part, encoder, encoder_bias)
+        pre = _answers(part, encoder, encoder_bias)
         found.append(top(pre if added is None else pre.add_(added), k))
     values, neurons = (torch.cat(of_parts) for of_parts in zip(*found, strict=True))
     return Code(values.relu_(), neurons)

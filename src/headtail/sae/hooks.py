@@ -4,7 +4,9 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from headtail import _files
 from headtail._checks import shown
 from headtail._progress import progress_bar
+from headtail._tensors import no_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.training import inputs, vectors
@@ -148,7 +151,7 @@ def _blocks(
                 with torch.no_grad():
                     _call(model, batch, device)
                 if not caught:
-                    raise InvalidInputError(f"layer={layer!r} was not called for this batch; choose one that is used.")
+                    raise InvalidInputError(f"{_not_called(layer)}.")
                 block = _positions(caught[-1], batch, position, layer)
                 if not torch.isfinite(block).all():
                     raise InvalidInputError(
@@ -244,7 +247,9 @@ def attach(
     MissingColumnError
         If there is no such layer.
     InvalidInputError
-        When the model is called: if the layer puts out something other than vectors, or of another width.
+        When the model is called: if the layer puts out something other than vectors, or of another width. When the
+        block ends: if the layer was never called, so that nothing was edited. At once: if the model is compiled, which
+        leaves out what is attached later, or keeps it.
 
     Examples
     --------
@@ -255,26 +260,67 @@ def attach(
     >>> torch.equal(doubled, 2 * model(users).queries)
     True
     """
-    handle = hook(model, edit, layer, output=output)
+    module = submodule(model, layer)
+    if any(getattr(part, "_compiled_call_impl", None) or hasattr(part, "_orig_mod") for part in model.modules()):
+        raise InvalidInputError(
+            f"{type(model).__name__} is compiled; attach to the model as it was before, or steer it."
+        )
+    hook = EditHook(SimpleNamespace(edit=edit), layer, output)
+    handle = module.register_forward_hook(hook)
     try:
-        yield model
+        with hook.called():
+            yield model
     finally:
         handle.remove()
 
 
-def hook(model: nn.Module, edit: Callable[[Tensor], Tensor], layer: str, *, output: int | str = 0) -> Any:
-    """Register the edit on a layer and return the handle that removes it."""
-    module = submodule(model, layer)
-    width = getattr(edit, "d_in", None)
+class EditHook:
+    """Passes what a layer puts out through the edit that its owner holds at the time.
 
-    def replace(_module: nn.Module, _args: Any, out: Any) -> Any:
-        x = vectors_in(out, layer, output, width)
-        edited = edit(x)
-        if edited.shape != x.shape:
-            raise InvalidInputError(f"the edit of {layer!r} made {tuple(edited.shape)} of {tuple(x.shape)}; keep it.")
-        return _with(out, edited, output)
+    An object, not a closure, so that a copy of the owner has a hook of its own, with its own edit.
+    """
 
-    return module.register_forward_hook(replace)
+    def __init__(self, owner: Any, layer: str, output: int | str) -> None:
+        self.owner, self.layer, self.output = owner, layer, output
+        self._waiting: object = None  # the last call whose edit has not been made
+
+    def __call__(self, _module: nn.Module, _args: Any, out: Any) -> Any:
+        edit = self.owner.edit
+        x = vectors_in(out, self.layer, self.output, getattr(edit, "d_in", None))
+        edited = _edited(edit, x)
+        if not isinstance(edited, Tensor) or edited.shape != x.shape:
+            raise InvalidInputError(
+                f"the edit of {self.layer!r} made {_described(edited)} of shape {tuple(x.shape)}; keep the shape."
+            )
+        self._waiting = None
+        return _with(out, edited.to(x.dtype), self.output)
+
+    @contextmanager
+    def called(self) -> Iterator[None]:
+        """Raise at the end unless the edit has been made meanwhile."""
+        # A mark of this call alone: where threads share a model, another's edit may hide that one is missing, but none
+        # that was made is missed.
+        self._waiting = mark = object()
+        yield
+        if self._waiting is mark:
+            raise InvalidInputError(f"{_not_called(self.layer)}, so nothing was edited.")
+
+
+def _edited(edit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the edited vectors; a module gets them in the type of its own numbers, also under autocast."""
+    numbers = chain(edit.parameters(), edit.buffers()) if isinstance(edit, nn.Module) else ()
+    dtype = next((values.dtype for values in numbers if values.is_floating_point()), None)
+    if dtype is None:
+        return edit(x)
+    with no_autocast(x.device):
+        return edit(x.to(dtype))
+
+
+def _not_called(layer: str) -> str:
+    return (
+        f"layer={layer!r} was not called. It is not used, or its weights are used without it (fused attention does so), "
+        f"or the model is compiled or traced: choose a layer around it, or the model as it was before"
+    )
 
 
 def submodule(model: nn.Module, layer: str) -> nn.Module:

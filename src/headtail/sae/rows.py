@@ -44,7 +44,9 @@ class Rows:
             share = number("validation", validation, low=0, high=0.5)
             n_held_out = min(round(share * len(source)), _HELD_OUT_ROWS)
             kept[random.permutation(len(source))[:n_held_out]] = False
-            others = torch.cat([torch.empty(0, width), *blocks(source, np.flatnonzero(~kept), "activations")])
+            others = torch.cat(
+                [torch.empty(0, width, dtype=torch.float32), *blocks(source, np.flatnonzero(~kept), "activations")]
+            )
         rows = np.flatnonzero(kept)
         total = sum(block.double().sum(dim=0) for block in blocks(source, rows, "activations"))
         mean = torch.as_tensor(total) / len(rows)

@@ -6,11 +6,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from headtail._checks import choice, number
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import Code, TopKSAE
-from headtail.sae.hooks import hook
+from headtail.sae.hooks import EditHook, submodule
 from headtail.sae.neurons import Neurons
 from headtail.typing import Floats
 
@@ -89,8 +90,9 @@ class Steering(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the edited vectors, (..., d) as given."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.is_cuda:
-            return self._edited(x)
-        return torch.cat([self._edited(rows) for rows in torch.split(x.reshape(-1, self.d_in), _ROWS)]).reshape(x.shape)
+            return self._edited(x).to(x.dtype)
+        blocks = [self._edited(rows).to(x.dtype) for rows in torch.split(x.reshape(-1, self.d_in), _ROWS)]
+        return torch.cat(blocks).reshape(x.shape)
 
     def _edited(self, x: Tensor) -> Tensor:
         pre = self.sae.pre_activations(x)  # (..., N), shared by both codes
@@ -110,8 +112,8 @@ class Steered(nn.Module):
 
     Neither model nor edit is changed: this one has modules of its own over the same weights in memory. Attributes that
     it has not (``n_users``, ``max_length`` ...) are the model's, so that :func:`headtail.recommend` and
-    :func:`headtail.vectors` take it in the model's place. There is no state, so that ``torch.export`` and
-    ``torch.compile`` take it too.
+    :func:`headtail.vectors` take it in the model's place. ``torch.export`` and ``torch.compile`` take it too, and a copy
+    is a model of its own. The attribute `edit` is what edits: it can be replaced by another module.
 
     Parameters
     ----------
@@ -128,6 +130,8 @@ class Steered(nn.Module):
     ------
     MissingColumnError
         If there is no such layer.
+    InvalidInputError
+        If the model cannot be copied; when it is called, if the layer is not, so that nothing is edited.
 
     Examples
     --------
@@ -143,11 +147,20 @@ class Steered(nn.Module):
         self.model, self.edit = _twin(model), _twin(edit).train(model.training)
         self.layer, self.output = layer, output
         self.training = model.training
-        hook(self.model, self.edit, layer, output=output)
+        self._hook = EditHook(self, layer, output)
+        submodule(self.model, layer).register_forward_hook(self._hook)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the model returns."""
-        return self.model(*args, **kwargs)
+        with self._hook.called():
+            return self.model(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("model", "layer", "output") and "_hook" in self.__dict__:
+            raise InvalidInputError(f"the {name} of a Steered cannot be replaced; make another Steered.")
+        if name == "edit" and not isinstance(value, nn.Module):
+            raise InvalidInputError(f"edit is a {type(value).__name__}; give a torch.nn.Module, such as a Steering.")
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -160,9 +173,24 @@ class Steered(nn.Module):
 
 def _twin(model: nn.Module) -> nn.Module:
     """Return a copy of the modules over the same weights."""
-    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters()}
-    memo.update((id(buffer), buffer) for buffer in model.buffers())
-    return copy.deepcopy(model, memo)
+    try:
+        memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters()}
+        memo.update((id(buffer), buffer) for buffer in model.buffers())
+        with _WithoutHistory():
+            return copy.deepcopy(model, memo)
+    except Exception as error:  # whatever a stranger's modules hold
+        raise InvalidInputError(
+            f"{type(model).__name__} cannot be copied ({error}). Edit it in place, with headtail.sae.attach."
+        ) from error
+
+
+class _WithoutHistory(TorchFunctionMode):
+    """Lets tensors be copied that gradients flow through, such as states that a model keeps: without their past."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach()
+        return func(*args, **(kwargs or {}))
 
 
 def steer(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
 from headtail._progress import progress_bar
+from headtail._tensors import learning, no_autocast
 from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
 from headtail.sae.rows import Rows, digest
@@ -136,7 +137,7 @@ def fit_sae(
     dead_after = len(data.rows) if dead_after is None else integer("dead_after", dead_after, low=1)
     settings = {
         **{f"model.{name}": value for name, value in sae.config.items()},
-        "weights": digest(*(p.detach().cpu().numpy() for p in sae.parameters())),
+        "weights": digest(*(p.detach().cpu().float().numpy() for p in sae.parameters())),
         "activations": data.fingerprint,
         "aux_weight": aux_weight,
         "batch_size": batch_size,
@@ -146,16 +147,16 @@ def fit_sae(
     }
 
     device = torch.device(device) if device is not None else sae.bias.device
-    sae.to(device)
-    learner = copy.deepcopy(sae)  # lives in centered and scaled space; the original is only touched at the end
-    with torch.no_grad():
-        if learner.bias.any():  # trained before
-            learner.bias.sub_(data.mean.to(device)).div_(data.scale)
-        learner.encoder_bias.div_(data.scale)
-    silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
-    optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
-    run = checkpoints.Run()
-    with checkpoints.opened(checkpoint) as folder:
+    with learning(sae), no_autocast(device), checkpoints.opened(checkpoint) as folder:
+        sae.to(device)
+        learner = copy.deepcopy(sae).float()  # in centered and scaled space; the original is only touched at the end
+        with torch.no_grad():
+            if learner.bias.any():  # trained before
+                learner.bias.sub_(data.mean.to(device)).div_(data.scale)
+            learner.encoder_bias.div_(data.scale)
+        silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
+        optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
+        run = checkpoints.Run()
         if folder is not None and resume and checkpoints.saved_epochs(folder):
             latest = checkpoints.saved_epochs(folder)[-1]
             run, tensors = checkpoints.restore_epoch(latest, settings, learner, optimizer, random, device)
@@ -200,22 +201,22 @@ def fit_sae(
                         random={"silent": silent},
                         state={**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
                     )
-    if run.best is not None:
-        learner.load_state_dict(run.best)
-    with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
-        learner.encoder_bias.mul_(data.scale)
-        learner.bias.mul_(data.scale).add_(data.mean.to(device))
-    sae.load_state_dict(learner.state_dict())
-    sae.eval()
-    logger.info("fit_sae: %d epochs, best FVU %s", run.epoch, run.best_value or run.rows[-1]["loss"])
-    return History(
-        rows=tuple(run.rows),
-        settings=settings,
-        metric="fvu" if len(data.held_out) else None,
-        best_epoch=run.best_epoch,
-        best_value=run.best_value,
-        better="lower",
-    )
+        if run.best is not None:
+            learner.load_state_dict(run.best)
+        with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
+            learner.encoder_bias.mul_(data.scale)
+            learner.bias.mul_(data.scale).add_(data.mean.to(device))
+        sae.load_state_dict(learner.state_dict())
+        sae.eval()
+        logger.info("fit_sae: %d epochs, best FVU %s", run.epoch, run.best_value or run.rows[-1]["loss"])
+        return History(
+            rows=tuple(run.rows),
+            settings=settings,
+            metric="fvu" if len(data.held_out) else None,
+            best_epoch=run.best_epoch,
+            best_value=run.best_value,
+            better="lower",
+        )
 
 
 def _losses(sae: TopKSAE, x: Tensor, silent: Tensor, dead_after: int) -> tuple[Tensor, Tensor]:
