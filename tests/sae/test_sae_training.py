@@ -303,3 +303,44 @@ def test_a_run_that_diverges_stops_and_leaves_everything_as_it_was(tmp_path):
         run(sae, checkpoint=tmp_path, lr=1e30, resume=False)
     assert torch.equal(weights(sae), before)
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_autoencoders_of_other_types_train_in_float32(dtype):
+    sae, history = run(autoencoder().to(dtype))
+    plain, expected = run(autoencoder().to(dtype).float())
+    assert history.best_value == expected.best_value
+    assert sae.decoder.dtype == dtype
+    assert torch.equal(weights(sae), weights(plain).to(dtype))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x[:, ::-1].copy()[:, ::-1],
+        lambda x: x.astype(">f4"),
+        lambda x: x.astype(np.float64),
+        lambda x: x.astype(np.longdouble),
+        lambda x: torch.tensor(x).double(),
+    ],
+)
+def test_vectors_of_any_layout(change):
+    assert torch.equal(weights(run(data=change(DATA), epochs=1)[0]), weights(run(epochs=1)[0]))
+
+
+@pytest.mark.parametrize("data", [DATA.astype(str), DATA.astype(object), None, DATA.tolist(), DATA + 1j])
+def test_what_is_no_array_of_numbers_is_refused(data):
+    with pytest.raises(InvalidInputError, match="activations"):
+        run(data=data)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)])
+def test_it_trains_whatever_the_caller_has_switched_on_or_off(off):
+    sae = autoencoder()
+    with off():
+        run(sae)
+    assert torch.equal(weights(sae), weights(run()[0]))
+    with torch.inference_mode():
+        sae = autoencoder()
+    with pytest.raises(InvalidInputError, match=r"TopKSAE was made under torch.inference_mode\(\)"):
+        run(sae)

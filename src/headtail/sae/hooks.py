@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from headtail import _files
 from headtail._checks import shown
@@ -135,13 +136,13 @@ def states(model: nn.Module, interactions: Interactions, *, batch_size: int = 25
 def _blocks(
     model: nn.Module, batches: Iterable[Any], layer: str, position: Position, output: int | str, progress: bool | None
 ) -> Iterator[Tensor]:
-    module = submodule(model, layer)
+    submodule(model, layer)
     device = device_of(model, None)
     if not callable(position) and position not in ("last", "all"):
         raise InvalidInputError(f"position={position!r} is not known. Give 'last', 'all' or a callable.")
     total = len(batches) if isinstance(batches, Sized) else 0
     caught: list[Tensor] = []
-    handle = module.register_forward_hook(lambda _module, _args, out: caught.append(vectors_in(out, layer, output)))
+    handle = register(model, layer, lambda _module, _args, out: caught.append(vectors_in(out, layer, output)))
     was_training = [part for part in model.modules() if part.training]
     model.eval()
     try:
@@ -260,18 +261,26 @@ def attach(
     >>> torch.equal(doubled, 2 * model(users).queries)
     True
     """
-    module = submodule(model, layer)
     if any(getattr(part, "_compiled_call_impl", None) or hasattr(part, "_orig_mod") for part in model.modules()):
-        raise InvalidInputError(
-            f"{type(model).__name__} is compiled; attach to the model as it was before, or steer it."
-        )
+        raise InvalidInputError(f"{type(model).__name__} is compiled; attach to the model as it was before.")
     hook = EditHook(SimpleNamespace(edit=edit), layer, output)
-    handle = module.register_forward_hook(hook)
+    handle = register(model, layer, hook)
     try:
         with hook.called():
             yield model
     finally:
         handle.remove()
+
+
+def register(model: nn.Module, layer: str, hook: Callable[[nn.Module, Any, Any], Any]) -> RemovableHandle:
+    """Call a hook with what a layer puts out, from now on."""
+    try:
+        return submodule(model, layer).register_forward_hook(hook)
+    except RuntimeError:  # torch has none there
+        raise InvalidInputError(
+            f"{type(model).__name__} is scripted or traced, so that nobody can look into it; give the model as it was "
+            f"before."
+        ) from None
 
 
 class EditHook:
@@ -285,12 +294,13 @@ class EditHook:
         self._waiting: object = None  # the last call whose edit has not been made
 
     def __call__(self, _module: nn.Module, _args: Any, out: Any) -> Any:
+        """Return the layer's output with the edited vectors in it."""
         edit = self.owner.edit
         x = vectors_in(out, self.layer, self.output, getattr(edit, "d_in", None))
         edited = _edited(edit, x)
         if not isinstance(edited, Tensor) or edited.shape != x.shape:
             raise InvalidInputError(
-                f"the edit of {self.layer!r} made {_described(edited)} of shape {tuple(x.shape)}; keep the shape."
+                f"the edit of {self.layer!r} made {_described(edited)} of {_described(x)}; keep the shape."
             )
         self._waiting = None
         return _with(out, edited.to(x.dtype), self.output)
@@ -300,10 +310,11 @@ class EditHook:
         """Raise at the end unless the edit has been made meanwhile."""
         # A mark of this call alone: where threads share a model, another's edit may hide that one is missing, but none
         # that was made is missed.
-        self._waiting = mark = object()
+        mark: list[None] = []
+        self._waiting = mark
         yield
         if self._waiting is mark:
-            raise InvalidInputError(f"{_not_called(self.layer)}, so nothing was edited.")
+            raise InvalidInputError(f"nothing was edited: {_not_called(self.layer)}.")
 
 
 def _edited(edit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -318,8 +329,8 @@ def _edited(edit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def _not_called(layer: str) -> str:
     return (
-        f"layer={layer!r} was not called. It is not used, or its weights are used without it (fused attention does so), "
-        f"or the model is compiled or traced: choose a layer around it, or the model as it was before"
+        f"layer={layer!r} was not called: it is not used, its weights are used without it (as fused attention does), "
+        f"or the model is compiled or traced. Choose a layer around it, or the model as it was before"
     )
 
 

@@ -44,9 +44,8 @@ class Rows:
             share = number("validation", validation, low=0, high=0.5)
             n_held_out = min(round(share * len(source)), _HELD_OUT_ROWS)
             kept[random.permutation(len(source))[:n_held_out]] = False
-            others = torch.cat(
-                [torch.empty(0, width, dtype=torch.float32), *blocks(source, np.flatnonzero(~kept), "activations")]
-            )
+            none = torch.empty(0, width, dtype=torch.float32)
+            others = torch.cat([none, *blocks(source, np.flatnonzero(~kept), "activations")])
         rows = np.flatnonzero(kept)
         total = sum(block.double().sum(dim=0) for block in blocks(source, rows, "activations"))
         mean = torch.as_tensor(total) / len(rows)
@@ -83,10 +82,15 @@ class Rows:
 
 def check_vectors(name: str, vectors: Any, width: int) -> None:
     """Raise unless there are vectors (n, width) with n of at least two."""
-    if not isinstance(vectors, (torch.Tensor, np.ndarray)) or vectors.ndim != 2:
-        shape = tuple(getattr(vectors, "shape", ()))
+    if isinstance(vectors, torch.Tensor):
+        real = not vectors.is_complex() and not vectors.is_sparse
+    else:
+        real = isinstance(vectors, np.ndarray) and vectors.dtype.kind in "fiub" and not np.ma.is_masked(vectors)
+    if not real or vectors.ndim != 2:
+        shape, dtype = (getattr(vectors, name, None) for name in ("shape", "dtype"))
         raise InvalidInputError(
-            f"{name} must be an array or tensor of shape (n, d); this is a {type(vectors).__name__} of shape {shape}."
+            f"{name} must be an array or tensor of real numbers of shape (n, d); this is a {type(vectors).__name__} of "
+            f"shape {shape} and type {dtype}."
         )
     if vectors.shape[1] != width:
         raise InvalidInputError(

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from headtail._checks import choice, number
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import Code, TopKSAE
-from headtail.sae.hooks import EditHook, submodule
+from headtail.sae.hooks import EditHook, register
 from headtail.sae.neurons import Neurons
 from headtail.typing import Floats
 
@@ -112,8 +112,8 @@ class Steered(nn.Module):
 
     Neither model nor edit is changed: this one has modules of its own over the same weights in memory. Attributes that
     it has not (``n_users``, ``max_length`` ...) are the model's, so that :func:`headtail.recommend` and
-    :func:`headtail.vectors` take it in the model's place. ``torch.export`` and ``torch.compile`` take it too, and a copy
-    is a model of its own. The attribute `edit` is what edits: it can be replaced by another module.
+    :func:`headtail.vectors` take it in the model's place. ``torch.export`` and ``torch.compile`` take it too. A copy is
+    a model of its own, and the attribute `edit` can be replaced by another module.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Steered(nn.Module):
         self.layer, self.output = layer, output
         self.training = model.training
         self._hook = EditHook(self, layer, output)
-        submodule(self.model, layer).register_forward_hook(self._hook)
+        register(self.model, layer, self._hook)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the model returns."""
