@@ -1,5 +1,7 @@
 """Tensors as our computations want them, whatever types and modes the caller works in."""
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
@@ -12,6 +14,8 @@ from torch import Tensor, nn
 
 from headtail._factors import as_matrix
 from headtail.exceptions import InvalidInputError
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def as_tensor(name: str, values: Any) -> Tensor:
@@ -62,3 +66,13 @@ def check_module(model: Any) -> None:
             f"{type(model).__name__} was made under torch.inference_mode(), so that its weights can never change. Make "
             f"it outside."
         )
+
+
+def release_memory() -> None:
+    """Give free memory back to the system.
+
+    A gradient of a large table is allocated anew at every step. Where small tensors have taken part of its last place
+    meanwhile, glibc finds it another one, so that a long training would come to hold several times what it needs.
+    """
+    if _trim is not None:
+        _trim(0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
 from headtail._progress import progress_bar
-from headtail._tensors import learning, no_autocast
+from headtail._tensors import learning, no_autocast, release_memory
 from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
 from headtail.sae.rows import Rows, digest
@@ -181,6 +181,7 @@ def fit_sae(
                     parts[i] = torch.stack([fvu.detach(), auxiliary.detach(), fvu.new_tensor(len(x))])
                     if (i + 1) % _CHECK_EVERY == 0 or i + 1 == n_batches:
                         _check_finite(parts[: i + 1], epoch, learner, lr, folder)
+                        release_memory()
                     advance(1, state)
                 means = np.average(parts[:, :2].double().cpu().numpy(), axis=0, weights=parts[:, 2].cpu().numpy())
                 row: dict[str, Any] = {"epoch": epoch, "loss": float(means[0]), "auxiliary": float(means[1])}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
 from headtail._progress import progress_bar
-from headtail._tensors import check_module, learning, no_autocast
+from headtail._tensors import check_module, learning, no_autocast, release_memory
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss, bpr
@@ -269,6 +269,7 @@ def fit(
                     weights.append(len(rows))
                     if len(parts) % _CHECK_EVERY == 0:
                         _check_finite(parts, names, epoch, model, lr, folder)
+                        release_memory()
                     advance(len(rows), state)
                 _check_finite(parts, names, epoch, model, lr, folder)
                 means = np.average(torch.stack(parts).double().cpu().numpy(), axis=0, weights=weights)
