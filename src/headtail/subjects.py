@@ -203,10 +203,9 @@ class Subject:
         known : Interactions
             What is left out, and what histories are made of.
         """
-        if callable(made) and not hasattr(made, "parameters"):
-            lists: Recommendations = made(known)
-            return lists
-        return _recommend(made, known, self.k)
+        from headtail.training.ranking import lists_of
+
+        return lists_of(made, known, self.k)
 
 
 AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}

@@ -30,8 +30,8 @@ from headtail.metrics import (
 from headtail.metrics.auditing import Metrics, _attribute, _named
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Point, Setting
-from headtail.training import recommend
 from headtail.training.checkpoints import check_settings
+from headtail.training.ranking import lists_of
 
 Maker: TypeAlias = Callable[[Setting, int], Any]
 
@@ -155,7 +155,7 @@ def sweep(
             if file is not None and file.exists():
                 point = _load(file, setting)
             else:
-                lists = partial(_lists, make(setting, seed), k=k)
+                lists = partial(lists_of, make(setting, seed), k=k)
                 point = _measure(method, setting, seed, lists, split, measure, n_bootstrap)
                 if file is not None:
                     _write({"format": FORMAT, **asdict(point)}, file)
@@ -219,10 +219,3 @@ def _load(file: Path, setting: Setting) -> Point:
     saved = read_json(file)
     intervals = {name: (low, high) for name, (low, high) in saved["intervals"].items()}
     return Point(saved["method"], setting, saved["seed"], saved["validation"], saved["test"], intervals)
-
-
-def _lists(made: Any, seen: Interactions, *, k: int) -> Recommendations:
-    if callable(made) and not hasattr(made, "parameters"):
-        lists: Recommendations = made(seen)
-        return lists
-    return recommend(made, seen, k=k)

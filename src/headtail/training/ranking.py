@@ -110,6 +110,24 @@ def recommend(
     return Recommendations(interactions.user_ids, interactions.item_ids, found, best_items, best_scores)
 
 
+def lists_of(made: Any, known: Interactions, k: int) -> Recommendations:
+    """Return the lists of what :func:`recommend` takes, or of a function from the interactions to leave out to lists.
+
+    A function of users, see :class:`~headtail.typing.Recommender`, looks no other than one of interactions: it is one
+    if it does not take interactions, or makes vectors of them, and recommends.
+    """
+    if not callable(made) or hasattr(made, "parameters"):
+        return recommend(made, known, k=k)
+    try:
+        lists: Recommendations = made(known)
+        return recommend(made, known, k=k) if isinstance(lists, tuple) else lists
+    except Exception as error:
+        try:
+            return recommend(made, known, k=k)
+        except Exception:
+            raise error from None
+
+
 def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Any, Any]:
     """Return the queries of the users asked for and the vectors of all items, checked, as arrays where on the CPU."""
     expected = (interactions.n_users, interactions.n_items)
