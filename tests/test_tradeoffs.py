@@ -299,6 +299,21 @@ def test_sweep_of_lists_leaves_out_validation_items_on_the_test(world):
     assert len(split.known) == len(split.train) + len(split.validation)
 
 
+def test_sweep_takes_an_adapter_and_passes_on_what_a_function_raises(world):
+    split, (queries, items) = world
+    measured = [
+        sweep("m", lambda *_, made=made: made, [0], split, k=5).points[0].test
+        for made in ((queries, items), lambda users: (queries[users], items))
+    ]
+    assert measured[0] == measured[1]
+
+    def broken(seen):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        sweep("m", lambda *_: broken, [0], split, k=5)
+
+
 def test_bad_input(world):
     split, factors = world
 

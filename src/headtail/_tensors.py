@@ -2,11 +2,11 @@
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import reduce
+from functools import reduce, wraps
 from itertools import chain
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from headtail._factors import as_matrix
 from headtail.exceptions import InvalidInputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
@@ -41,6 +44,17 @@ def full(*tensors: Tensor) -> tuple[Tensor, ...]:
 def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Keep autocast from taking products to 16 bits, where the caller has it on."""
     return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+
+
+def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate what computes in the types of its tensors."""
+
+    @wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        with no_autocast(torch.device("cpu")), no_autocast(torch.device("cuda")):
+            return function(*args, **kwargs)
+
+    return inside
 
 
 @contextmanager

@@ -323,3 +323,17 @@ def test_wrong_item_weights_are_refused():
         make(train, 0).fit(train, item_weights=[1.0, 2.0])
     with pytest.raises(InvalidInputError, match=r"item_weights is -1\.0 at item 3"):
         make(train, 0).fit(train, item_weights=np.where(np.arange(25) == 3, -1.0, 1.0))
+
+
+def test_the_callers_modes_change_nothing():
+    train = checkerboard(20, 20).train
+    expected = ALS(20, 20, 4, rng=0)
+    expected.fit(train)
+    model = ALS(20, 20, 4, rng=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model.fit(train.to_polars())
+    assert torch.equal(model.users, expected.users) and torch.equal(model.items, expected.items)
+    with torch.inference_mode():
+        model = ALS(20, 20, 4, rng=0)
+    with pytest.raises(InvalidInputError, match="ALS was made under torch"):
+        model.fit(train)

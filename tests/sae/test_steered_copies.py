@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError
 from headtail.models import MF, SASRec
 from headtail.sae import (
@@ -21,10 +22,18 @@ from headtail.sae import (
     TopKSAE,
     activations,
     attach,
+    contrast,
+    find_neurons,
+    fit_sae,
     load_steered,
     save_steered,
     states,
+    steer,
+    steer_direction,
+    steer_noise,
+    steer_random,
 )
+from headtail.training import vectors
 from headtail.typing import Vectors
 
 USERS = torch.arange(20)
@@ -361,3 +370,25 @@ def test_vectors_of_an_adapter_are_edited():
 
     model = Adapter()
     assert torch.equal(queries(Steered(model, Doubled(), "users")), 2 * model.users.weight)
+
+
+@pytest.fixture
+def double_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_all_of_it_where_float64_is_the_default(double_by_default):
+    train = power_law(60, 30, n_interactions=300, rng=0).interactions
+    model, sae = MF(60, 30, 8, rng=0), TopKSAE(8, expansion=4, k=4, rng=0)
+    fit_sae(sae, states(model, train), epochs=1, rng=0)
+    found = contrast(model, train, rng=0)
+    neurons = find_neurons(sae, found, train).with_effects(n_users=20)
+    for steered in (
+        steer(model, sae, neurons, strength=Excess(torch.ones(8), 1.0)),
+        steer_random(model, sae, neurons, 1.0),
+        steer_noise(model, sae, neurons, 1.0),
+        steer_direction(model, found, 1.0),
+    ):
+        assert vectors(steered).queries.dtype == torch.float64

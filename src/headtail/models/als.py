@@ -16,6 +16,7 @@ from torch.nn.functional import embedding_bag
 
 from headtail._checks import generator, integer, number
 from headtail._progress import progress_bar
+from headtail._tensors import check_module, without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.models.lookup import rows_of
@@ -188,6 +189,7 @@ class ALS(nn.Module):
         return Vectors(self.query(rows_of(self.users, users)), self.items)
 
     @torch.no_grad()
+    @without_autocast
     def fit(
         self,
         train: Interactions,
@@ -206,7 +208,7 @@ class ALS(nn.Module):
 
         Parameters
         ----------
-        train : Interactions
+        train : Interactions, frame or sparse matrix
             Training interactions; every one counts as observed, whatever its rating.
         sweeps : int, default 12
             Times that users and items are solved for.
@@ -233,6 +235,7 @@ class ALS(nn.Module):
         TrainingDivergedError
             If the objective is not finite, which means that the model's vectors were not.
         """
+        train = Interactions.of(train, what="train")
         integer("sweeps", sweeps, low=1)
         integer("steps", steps, low=1)
         for name in ("n_users", "n_items"):
@@ -243,6 +246,7 @@ class ALS(nn.Module):
                 )
         if not len(train):
             raise InvalidInputError("train holds no interactions, so there is nothing to learn from. Check the split.")
+        check_module(self)
         self.to(self.users.device if device is None else device)
         weights = self._weights(train)
         users, items = self.users, self.items

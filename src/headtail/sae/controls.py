@@ -46,7 +46,7 @@ def steer_random(
     """
     alpha = number("alpha", alpha)
     weights = steering_weights(neurons.select(), alpha_popular=alpha, alpha_niche=alpha)
-    shift = torch.zeros(sae.n_neurons)
+    shift = torch.zeros(sae.n_neurons, dtype=torch.float32)
     places = generator(rng).permutation(sae.n_neurons)[: len(weights)]
     shift[torch.from_numpy(places)] = torch.from_numpy(weights).float()
     return Steered(model, Steering(sae, shift, **edit), layer)
@@ -112,7 +112,7 @@ def steer_noise(
     True
     """
     alpha = number("alpha", alpha, low=0)
-    scale = torch.zeros(sae.n_neurons)
+    scale = torch.zeros(sae.n_neurons, dtype=torch.float32)
     scale[torch.from_numpy(neurons.index)] = torch.from_numpy(alpha * neurons.std).float()
     return Steered(model, Noise(sae, scale, int(generator(rng).integers(2**31))), layer)
 

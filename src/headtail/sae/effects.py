@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
 from headtail._progress import progress_bar
+from headtail._tensors import without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.sae.neurons import Source, list_popularity
@@ -17,6 +18,7 @@ _SCORES = 2**22  # scores of a block: 16 MiB
 
 
 @torch.no_grad()
+@without_autocast
 def effects_of(
     source: Source, index: NDArray[np.int64], size: Floats, *, k: int, n_users: int, rng: RNG, progress: bool | None
 ) -> tuple[Floats, Floats]:
@@ -41,7 +43,7 @@ def effects_of(
     lists = (x @ items.T).masked_fill_(seen, -torch.inf).topk(k).indices  # (S, k)
     usual = levels[lists].mean(dim=1)
     gain, lost, least = _push(source, x, index, torch.from_numpy(size).to(sae.encoder))
-    changes, moved = torch.zeros(len(index)), torch.zeros(len(index))
+    changes, moved = torch.zeros(2, len(index), dtype=torch.float32)
     rows, columns = gain.nonzero(as_tuple=True)
     step = max(1, _SCORES // len(items))
     with progress_bar("effects", len(rows), show=progress) as advance:
@@ -107,7 +109,7 @@ class Excess(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one number at least 0 for each vector, (..., 1) of (..., d)."""
-        return (x @ self.weight + self.bias).relu()[..., None]
+        return (x.to(self.weight.dtype) @ self.weight + self.bias).relu()[..., None]
 
 
 def personal_strength(contrast: Contrast, interactions: Interactions, *, k: int = 10, ridge: float = 1e-3) -> Excess:

@@ -375,7 +375,7 @@ def _correlation(source: Source, encoder: Floats, std: Floats, k: int) -> Floats
 def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> Floats:
     """Return the mean log(1 + popularity) of what is recommended to each real user, (U,)."""
     items, users = contrast.recommendable()
-    queries = torch.zeros(interactions.n_users, items.shape[1])
+    queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
     queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
     lists = recommend((queries, items), interactions, codes=users, k=min(k, len(items))).items
     levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled

@@ -279,7 +279,7 @@ def steer(
         )
     chosen = neurons.select(min_d=min_d, top=top)
     weights = steering_weights(chosen, alpha_popular=alpha_popular, alpha_niche=alpha_niche, rule=rule)
-    full = torch.zeros(sae.n_neurons)
+    full = torch.zeros(sae.n_neurons, dtype=torch.float32)
     full[torch.from_numpy(chosen.index)] = torch.from_numpy(weights).float()
     if rule == "damp":
         edit = Steering(sae, scale=(1 + full).clamp_min(0), strength=strength, keep_error=keep_error)
