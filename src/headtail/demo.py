@@ -48,11 +48,11 @@ TRAINING: dict[str, Any] = {
 }
 N_NEURONS, N_ACTIVE = 512, 16
 AUTOENCODER: dict[str, Any] = {"epochs": 40, "batch_size": 512, "lr": 3e-3}  # least FVU of those that take seconds
-RESN_WEIGHTS = (0.0, 1e-4, 1e-3, 3e-3, 1e-2)
+RESN_WEIGHTS = (0.0, 1e-4, 3e-4, 1e-3, 3e-3)
 PENALTY_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)  # in units of the scores' standard deviation, as the tilts'
-SHRINK_FACTORS = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
+SHRINK_FACTORS = (1.0, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0)
 TILT_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)
-ALPHAS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of PopSteer
+ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0)  # of PopSteer
 EXTENSIONS = 5  # of a grid, at most, where its last setting is the one that is chosen
 
 NAMES = {
