@@ -5,13 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format clean
+HOW_LONG ?= 120
+
+.PHONY: demo test fuzz lint format clean
 
 demo: $(READY)
 	$(BIN)/headtail demo --output headtail-demo
 
 test: $(READY) lint
 	$(BIN)/python -m pytest
+
+# Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.
+fuzz: $(READY)
+	HEADTAIL_FUZZ=$(HOW_LONG) $(BIN)/python -m pytest -q tests/fuzz
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -82,7 +82,10 @@ class Frontier(Result):
         """Return the same frontier without some methods."""
         for method in methods:
             self.settings(method)
-        return replace(self, points=tuple(point for point in self.points if point.method not in methods))
+        kept = tuple(point for point in self.points if point.method not in methods)
+        if not kept:
+            raise InvalidInputError(f"without {', '.join(methods)} no method is left. Keep at least one.")
+        return replace(self, points=kept)
 
     def settings(self, method: str) -> tuple[Setting, ...]:
         """Return the settings of a method, in the order of its grid."""

@@ -1,0 +1,455 @@
+"""Every public verb, and arguments that are right for it."""
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+
+import numpy as np
+import polars as pl
+import torch
+
+import headtail as ht
+from headtail import amplification, data, datasets, losses, metrics, models, reports, sae, tradeoffs
+from headtail.reports import Result
+
+# Made by headtail and read by users; nobody calls these.
+MADE = {
+    "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
+    "TiltRound", "TopK", "Vectors", "World", "Excess",
+}  # fmt: skip
+# Called by torch at every step of training, where nothing is checked twice.
+INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
+# Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
+LONG = {"demo.run_demo"}
+
+
+def public_verbs():
+    """Return every public function, constructor and method by name, found from the public modules."""
+    names = [module.name for module in pkgutil.iter_modules(ht.__path__) if module.name[0] != "_"]
+    modules = [importlib.import_module(f"headtail.{name}") for name in names]
+    found, seen = {}, set()
+    for module in [ht, *modules]:
+        home = module.__name__.removeprefix("headtail").removeprefix(".")
+        for name in getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]:
+            value = getattr(module, name)
+            origin = getattr(value, "__module__", "")
+            own = "headtail" if hasattr(module, "__all__") else module.__name__
+            if not origin.startswith(own) or id(value) in seen:
+                continue
+            if not callable(value) or getattr(value, "_is_protocol", False) or home == "cli":
+                continue
+            seen.add(id(value))
+            where = f"{home}.{name}" if home else name
+            if not inspect.isclass(value):
+                found[where] = value
+            elif not issubclass(value, Exception):
+                if value.__name__ not in MADE and not issubclass(value, Result):
+                    found[where] = value
+                found |= {f"{where}.{n}": getattr(value, n) for n in _methods(value)}
+    return {name: value for name, value in found.items() if name not in LONG}
+
+
+def _methods(cls):
+    module = issubclass(cls, torch.nn.Module)
+    for name, value in vars(cls).items():
+        if name[0] == "_" or (module and name in INNER) or not callable(getattr(cls, name)):
+            continue
+        own = 0 if isinstance(value, (classmethod, staticmethod)) else 1
+        if len(inspect.signature(getattr(cls, name)).parameters) > own:
+            yield name
+
+
+# -- a small world, of which each part is made once --------------------------------------------------------------------
+
+
+@cache
+def world():
+    """Interactions of 60 users and 24 items with ratings, times and titles."""
+    made = datasets.power_law(60, 24, n_interactions=300, rng=0)
+    frame = made.interactions.to_polars()
+    n = len(frame)
+    frame = frame.with_columns(rating=pl.Series(np.arange(n) % 5 + 1.0), timestamp=pl.Series(np.arange(n) * 60))
+    titles = {item: f"film {item}" for item in frame["item_id"].unique().to_list()}
+    return made, ht.Interactions.from_frame(frame, titles=titles)
+
+
+@cache
+def split():
+    return ht.split_ratio(world()[1], rng=0)
+
+
+def factors():
+    made, known = world()[0], split().train
+    return {"queries": made.queries[: known.n_users].copy(), "items": made.items[: known.n_items].copy()}
+
+
+@cache
+def lists():
+    return ht.recommend(tuple(factors().values()), split().train, k=5)
+
+
+@cache
+def audit():
+    return ht.audit(lists(), split().train, split().test, k=3, n_bootstrap=0)
+
+
+@cache
+def top():
+    known = split().train
+    seen = []
+    ht.audit(lists(), known, split().test, k=3, n_bootstrap=0, item_vectors=factors()["items"],
+             metrics={"kept": lambda top: seen.append(top) or 1.0})  # fmt: skip
+    return seen[0]
+
+
+def mf():
+    """A model of which the lists are more popular than the users' histories, as a trained one's are."""
+    model = ht.MF(split().train.n_users, split().train.n_items, 4, rng=0)
+    with torch.no_grad():
+        model.users[:, 0] = 1
+        model.items[:, 0] = torch.from_numpy(split().train.popularity) / 10
+    return model
+
+
+def sasrec():
+    return models.SASRec(split().train.n_items, 6, 4, 1, 1, 8, rng=0)
+
+
+@cache
+def autoencoder():
+    return sae.TopKSAE(4, 2, 2, rng=0)
+
+
+@cache
+def contrast():
+    return sae.contrast(mf(), split().train, rng=0)
+
+
+@cache
+def neurons():
+    return sae.find_neurons(autoencoder(), contrast(), split().train, k=3, n_bootstrap=5)
+
+
+def steered():
+    return sae.steer(mf(), autoencoder(), neurons(), alpha_popular=0.5, alpha_niche=0.5, min_d=0)
+
+
+@cache
+def frontier():
+    plain = mf()
+    make = lambda setting, seed: ht.shrink(*ht.vectors(plain), factor=1 - setting)  # noqa: E731
+    return tradeoffs.sweep("dial", make, [0.0, 0.5], split(), k=3, progress=False)
+
+
+def shrunk(setting, seed):
+    return ht.shrink(**factors(), factor=1 - setting)
+
+
+@cache
+def history():
+    return ht.fit(mf(), split().train, epochs=2, batch_size=64, rng=0, progress=False,
+                  callbacks=[amplification.SpectrumRecorder(split().train, k=3)])  # fmt: skip
+
+
+def spectrum():
+    return ht.spectrum(**factors(), popularity=split().train.popularity)
+
+
+@cache
+def groups():
+    return ht.PopularityGroups.by_mass(split().train.popularity)
+
+
+def frame():
+    return world()[1].to_polars()
+
+
+def scores():
+    return {"positive": torch.linspace(-1, 1, 4), "negative": torch.linspace(-1, 1, 12).reshape(4, 3)}
+
+
+def tensors():
+    return {name: torch.from_numpy(values) for name, values in factors().items()}
+
+
+def saved(save, thing):
+    save(thing, "saved")
+    return {"folder": "saved"}
+
+
+def written(write, thing):
+    write(thing, "file.csv")
+    return {"path": "file.csv"}
+
+
+def ratings_folder():
+    from pathlib import Path
+
+    Path("ratings.dat").write_text("1::7::5::978300760\n2::7::3::978302109\n")
+    Path("movies.dat").write_text("7::Sabrina (1995)::Comedy\n")
+    return {"folder": "."}
+
+
+COLUMNS = {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp", "order": None}
+READING = {**COLUMNS, "titles": None, "min_rating": 1.0, "k_core": 1, "duplicates": "first"}
+SPLITTING = {"test": 0.2, "validation": 0.1}
+POINT = {"method": "dial", "setting": 0.5, "metric": "gini@3"}
+AT = {"method": "dial", "relative": False, "against": None}
+CHART = {"kind": "line", "rows": [{"x": 1, "y": 2, "c": "a"}, {"x": 2, "y": 3, "c": "b"}], "x": "x", "y": "y",
+"color": "c",
+         "title": "t", "caption": "", "x_label": "", "y_label": None, "x_scale": "linear", "y_scale": "log",
+         "x_format": ".2f",
+         "y_format": None, "reference": 1.0, "low": None, "high": None, "label": None, "connect": False, "chosen": None,
+         "stacked": False}  # fmt: skip
+
+
+def of(*bound, **arguments):
+    """Return what a method belongs to, or what a metric measures, and right arguments to fuzz."""
+    return bound, arguments
+
+
+def right(name):
+    """Return a verb, as a function of keyword arguments, and arguments that are right for it."""
+    bound, arguments = VERBS[name]()
+    verb = PUBLIC[name]
+    if name.endswith(".without"):  # the only one that takes any number of positional arguments
+        return lambda methods: verb(*bound, *methods), arguments
+    finish = FINISH.get(name, lambda result: result)
+    return lambda **given: finish(verb(*bound, **given)), arguments
+
+
+# Right arguments of each verb, made anew where a call may change them.
+VERBS = {
+    # nouns
+    "Interactions": lambda: of(user_ids=np.arange(3), item_ids=np.arange(2), users=np.array([0, 1, 2]),
+        items=np.array([0, 1, 1]), ratings=np.ones(3), timestamps=np.arange(3), order=None,
+        item_titles=np.array(["a", "b"], dtype=object)),
+    "Interactions.from_frame": lambda: of(frame=frame(), **READING, what="them"),
+    "Interactions.contains": lambda: of(split().train, users=np.array([0, 1]), items=np.array([0, 1])),
+    "Interactions.sequences": lambda: of(split().train, users=np.array([0, 1]), max_length=3),
+    "Interactions.user_codes": lambda: of(split().train, user_ids=split().train.user_ids[:3]),
+    "Interactions.subset": lambda: of(split().train, keep=np.array([0, 1])),
+    "Interactions.with_items": lambda: of(split().train, item_ids=[100, 101]),
+    "Interactions.with_titles": lambda: of(split().train, titles={1: "a", 2: "b"}),
+    "PopularityGroups": lambda: of(names=("head", "tail"), codes=np.array([0, 1], dtype=np.int8), rule="mine",
+        popularity=np.array([3, 1])),
+    "PopularityGroups.by_mass": lambda: of(popularity=np.arange(9), cuts=(0.2, 0.8)),
+    "PopularityGroups.by_rank": lambda: of(popularity=np.arange(9), cuts=(0.2, 0.8)),
+    "PopularityGroups.equal_mass": lambda: of(popularity=np.arange(9), n=3),
+    "PopularityGroups.mask": lambda: of(groups(), name="head"),
+    "PopularityGroups.sum": lambda: of(groups(), values=split().train.popularity),
+    "PopularityGroups.shares": lambda: of(groups(), values=split().train.popularity),
+    "Recommendations": lambda: of(user_ids=np.arange(2), item_ids=np.arange(3), users=np.array([0, 1]),
+        items=np.array([[0, 2], [1, -1]], dtype=np.int32), scores=np.array([[2.0, 1.0], [1.0, np.nan]])),
+    "Split": lambda: of(train=split().train, test=split().test, validation=split().validation, rule="mine"),
+    "Split.with_validation": lambda: of(ht.Split(split().train, split().test), share=0.1, rng=0),
+    "Split.from_frame": lambda:
+        of(frame=frame().with_columns(split=pl.int_range(pl.len()).mod(2).replace_strict({0: "train", 1:
+        "test"})), column="split", train="train", test="test", validation=None, **COLUMNS, titles=None,
+        min_rating=None, duplicates="error", overlap="error"),
+    "Split.from_frames": lambda: of(train=frame()[::2], test=frame()[1::2], validation=None, **COLUMNS,
+        titles=None, min_rating=None, duplicates="error", overlap="train"),
+    "split_ratio": lambda: of(interactions=world()[1], **SPLITTING, rng=0),
+    "split_time": lambda: of(interactions=world()[1], **SPLITTING),
+    "split_leave_last": lambda: of(interactions=world()[1], validation=True),
+    "split_debiased": lambda: of(split=ht.split_ratio(world()[1], validation=0.2, rng=0), rng=0),
+    # files
+    "read_interactions": lambda: of(**written(data.write_interactions, world()[1]), **READING, names=None),
+    "data.read_table": lambda: of(**written(data.write_table, frame()), names=None),
+    "data.write_interactions": lambda: of(interactions=world()[1], path="out.inter"),
+    "data.write_table": lambda: of(table=frame(), path="out.tsv"),
+    "datasets.movielens": lambda: of(**ratings_folder(), k_core=0, min_rating=1.0),
+    "datasets.movietweetings": lambda: of(k_core=15, min_rating=None),
+    "datasets.checkerboard": lambda: of(n_users=10, n_items=10, validation=True),
+    "datasets.power_law": lambda: of(n_users=20, n_items=10, n_interactions=60, exponent=0.7, embedding_dim=2,
+        taste=2.0, activity=0.7, offset=-2.0, rng=0),
+    "datasets.World.preferences": lambda: of(world()[0], users=np.array([0, 1])),
+    "datasets.World.unbiased_test": lambda: of(world()[0], shown=3, rng=0),
+    # measuring
+    "audit": lambda: of(recs=lists().to_polars(), train=split().train.to_polars(),
+        test=split().test.to_polars(), k=[2, 3], users=pl.DataFrame({"user_id": split().train.user_ids, "group":
+        split().train.user_ids % 2}), metrics=None, groups=ht.PopularityGroups.by_mass, catalogue=[1, 2, 3],
+        strict=False, n_bootstrap=3, item_vectors={i: [1.0, float(i)] for i in split().train.item_ids.tolist()},
+        rng=0),
+    "compare": lambda: of(audits={"a": audit(), "b": audit()}, baseline="a"),
+    "describe": lambda: of(interactions=split().train, n_items=3),
+    "metrics.Audit.measurement": lambda: of(audit(), name="gini@3", users="all"),
+    "metrics.TopK.mean": lambda: of(top(), values=split().train.popularity),
+    "metrics.TopK.sum": lambda: of(top(), values=split().train.popularity),
+    "metrics.TopK.at": lambda: of(top(), k=2),
+    "metrics.TopK.take": lambda: of(top(), rows=np.array([0, 1])),
+    "metrics.TopK.require_targets": lambda: of(top(), metric="recall"),
+    "metrics.better": lambda: of(direction="higher", low=0.0, high=1.0),
+    "metrics.arp": lambda: of(top(), normalize=None),
+    "metrics.coverage": lambda: of(top(), at_least=1),
+    "metrics.entropy": lambda: of(top(), base=2.0, normalize=True),
+    "metrics.gini": lambda: of(top(), catalogue="all"),
+    "metrics.group_share": lambda: of(top(), group="head"),
+    "metrics.hit_rate": lambda: of(top(), group="head"),
+    "metrics.mrr": lambda: of(top(), group="head"),
+    "metrics.ndcg": lambda: of(top(), group=None),
+    "metrics.precision": lambda: of(top(), group=None),
+    "metrics.recall": lambda: of(top(), group=None),
+    **dict.fromkeys(
+        [f"metrics.{name}" for name in ("aclt", "aplt", "head_share", "ilad", "pop_reo", "pop_rsp", "popularity_lift",
+                                        "tail_coverage", "tail_exposure", "tail_share", "upd")], lambda: of(top())),
+    "baselines.most_popular": lambda: of(train=split().train, k=3, users=[1, 2], exclude_seen=True),
+    "baselines.random_items": lambda: of(train=split().train, k=3, users=None, exclude_seen=True, rng=0),
+    # vectors
+    "spectrum": lambda: of(**factors(), popularity=split().train.popularity),
+    "data_spectrum": lambda: of(data=split().train, k=3, popularity=None),
+    "spectral.Spectrum.left": lambda: of(spectrum(), k=1),
+    "spectral.Spectrum.right": lambda: of(spectrum(), k=1),
+    "spectral.fit_power_law": lambda: of(popularity=split().train.popularity),
+    "spectral.memory_bound": lambda: of(sigma_1=3.0, popularity=split().train.popularity),
+    "spectral.memory_bound_power_law": lambda: of(exponent=1.5, sigma_1=3.0, r_max=2.0),
+    "spectral.memory_effect": lambda: of(spectra={"a": spectrum()}),
+    "spectral.top_item_bound": lambda: of(found=spectrum()),
+    "shrink": lambda: of(**factors(), factor=0.5, directions=1, popularity=None),
+    "tilt": lambda: of(**factors(), strength=0.1, k=3, seen=split().train, welfare="alpha", alpha=0.5,
+        popularity=None, sample=20, rounds=3, rng=0, callback=None),
+    "penalize_popularity": lambda: of(**factors(), popularity=split().train.popularity, strength=0.5),
+    "posthoc.add_bias": lambda: of(**factors(), bias=np.zeros(split().train.n_items)),
+    "rerank.ipr": lambda: of(recommendations=lists(), popularity=split().train.popularity, strength=0.5, k=3),
+    "recommend": lambda: of(model=ht.Vectors(**factors()), interactions=split().train, users=[1, 2], k=3,
+        exclude_seen=True, device="cpu", batch_size=7),
+    "vectors": lambda: of(model=mf(), users=np.array([1, 2]), interactions=split().train, device="cpu", batch_size=7),
+    # models and training
+    "MF": lambda: of(n_users=3, n_items=4, embedding_dim=2, rng=0),
+    "models.ALS": lambda: of(n_users=3, n_items=4, embedding_dim=2, unobserved_weight=0.1, weight_decay=0.01,
+        resn=0.0, rng=0),
+    "models.ALS.fit": lambda: of(models.ALS(split().train.n_users, split().train.n_items, 2, rng=0),
+        train=split().train, sweeps=1, steps=1, item_weights=np.ones(split().train.n_items), device="cpu",
+        progress=False, callback=None),
+    "models.LightGCN": lambda: of(train=split().train, embedding_dim=2, n_layers=1, rng=0),
+    "models.LightGCN.from_config": lambda: of(n_users=3, n_items=4, n_interactions=5, embedding_dim=2, n_layers=1),
+    "models.XSimGCL": lambda: of(train=split().train, embedding_dim=2, n_layers=1, eps=0.1, contrast_layer=1,
+        temperature=0.2, contrast_weight=0.05, rng=0),
+    "models.SASRec": lambda: of(n_items=5, max_length=4, embedding_dim=4, n_layers=1, n_heads=2, inner_dim=4,
+        dropout=0.1, rng=0),
+    "fit": lambda: of(model=mf(), train=split().train, loss=losses.bpr, n_negatives=2,
+        item_weights=np.ones(split().train.n_items), penalties=[ht.ReSN(1e-3)], penalty_every=1,
+        validation=split().validation, metric=metrics.ndcg, k=3, epochs=1, batch_size=64, lr=1e-3,
+        weight_decay=0.0, patience=1, eval_every=1, checkpoint=None, resume=True, device="cpu", rng=0,
+        progress=False, callbacks=[]),
+    "training.inputs": lambda: of(model=sasrec(),
+        interactions=split().train, users=np.array([1, 2]), batch_size=3),
+    "save_model": lambda: of(model=mf(), folder="model"),
+    "load_model": lambda: of(**saved(ht.save_model, mf()), device="cpu"),
+    "losses.bpr": lambda: of(**scores(), weight=torch.ones(4)),
+    "losses.bce": lambda: of(**scores(), weight=torch.ones(4)),
+    "losses.mse": lambda: of(**scores(), link="sigmoid", weight=None),
+    "losses.sampled_softmax": lambda: of(**scores(), temperature=1.0, weight=None),
+    "losses.zerosum": lambda: of(**scores(), share=0.1),
+    "losses.inverse_propensity": lambda: of(popularity=split().train.popularity, power=0.5, clip=0.1),
+    "ReSN": lambda: of(weight=1e-3, form="linear", distributed=False),
+    "ReSN.rayleigh": lambda: of(ht.ReSN(1e-3), **tensors()),
+    "ReSN.sigma1_squared": lambda: of(ht.ReSN(1e-3), **tensors()),
+    "penalties.LogDet": lambda: of(weight=1e-3),
+    "penalties.ScoreCorrelation": lambda: of(weight=1e-3, popularity=split().train.popularity),
+    "penalties.ScoreGap": lambda: of(weight=1e-3, groups=groups()),
+    # autoencoders
+    "sae.TopKSAE": lambda: of(d_in=4, expansion=2, k=2, n_neurons=None, rng=0),
+    "sae.fit_sae": lambda: of(sae=sae.TopKSAE(4, 2, 2, rng=0), activations=np.ones((40, 4)) + np.eye(40, 4),
+        validation=0.1, aux_weight=0.5, epochs=1, batch_size=16, lr=1e-3, patience=1, dead_after=10,
+        checkpoint=None, resume=True, device="cpu", rng=0, progress=False),
+    "sae.activations": lambda: of(model=mf(), batches=[torch.tensor([0, 1])], layer="query", position="last",
+        output=0, path=None, progress=False),
+    "sae.attach": lambda: of(model=mf(), edit=lambda x: x,
+        layer="query", output=0),
+    "sae.states": lambda: of(model=sasrec(), interactions=split().train, batch_size=7),
+    "sae.contrast": lambda: of(model=mf(), interactions=split().train, layer="query", rule="mass", share=0.2,
+        batch_size=7, rng=0),
+    "sae.synthetic_users": lambda: of(interactions=split().train, which="popular", rule="rank", share=0.2,
+        max_length=3, rng=0),
+    "sae.item_sets": lambda: of(interactions=split().train, rule="rank", share=0.2),
+    "sae.extreme_users": lambda: of(interactions=split().train, share=0.2),
+    "sae.find_neurons": lambda: of(sae=autoencoder(), contrast=contrast(), interactions=split().train, k=3,
+        n_bootstrap=3, rng=0),
+    "sae.Neurons.select": lambda: of(neurons(), min_d=0.0, top=2, by="cohens_d", sign="both", min_rate=0.0),
+    "sae.Neurons.with_effects": lambda: of(neurons(), n_users=8, rng=0, progress=False),
+    "sae.Neurons.card": lambda: of(neurons(), neuron=int(neurons().index[0])),
+    "sae.Neurons.report": lambda: of(neurons(), cards=1),
+    "sae.personal_strength": lambda: of(contrast=contrast(), interactions=split().train, k=3, ridge=1e-3),
+    "sae.steer": lambda: of(model=mf(), sae=autoencoder(), neurons=neurons(), alpha_popular=0.5,
+        alpha_niche=0.5, rule="v2", min_d=0.0, top=None, strength=None, layer="query", output=0,
+        keep_error=True),
+    "sae.steer_random": lambda: of(model=mf(), sae=autoencoder(), neurons=neurons(), alpha=0.5, rng=0, layer="query"),
+    "sae.steer_noise": lambda: of(model=mf(), sae=autoencoder(), neurons=neurons(), alpha=0.5, rng=0, layer="query"),
+    "sae.steer_direction": lambda: of(model=mf(), contrast=contrast(), amount=0.5, mode="shift", layer="query"),
+    "sae.steering_weights": lambda: of(neurons=neurons(), alpha_popular=0.5, alpha_niche=0.5, rule="v2"),
+    "sae.Steering": lambda: of(sae=autoencoder(), shift=torch.zeros(8), scale=None, strength=None, keep_error=True),
+    "sae.Direction": lambda: of(direction=torch.ones(4), amount=0.5, mode="project", level=0.0),
+    "sae.Noise": lambda: of(sae=autoencoder(), scale=torch.ones(8), seed=0),
+    "sae.Steered": lambda: of(model=mf(), edit=sae.Direction(torch.ones(4), 0.5), layer="query", output=0),
+    "sae.sae_quality": lambda: of(sae=autoencoder(), activations=factors4(), vectors=None, train=None,
+        test=None, k=3, others=[autoencoder()]),
+    "sae.fidelity": lambda: of(sae=autoencoder(), vectors=ht.vectors(mf()), train=split().train,
+        test=split().test, k=3),
+    "sae.stability": lambda: of(saes=[autoencoder(), autoencoder()]),
+    "sae.save_sae": lambda: of(sae=autoencoder(), folder="sae"),
+    "sae.load_sae": lambda: of(**saved(sae.save_sae, autoencoder())),
+    "sae.save_steered": lambda: of(steered=steered(), folder="steered"),
+    "sae.load_steered": lambda: of(**saved(sae.save_steered, steered())),
+    # studies
+    "tradeoffs.sweep": lambda: of(method="dial", make=shrunk, grid=[0.0, 0.5], split=split(), k=3,
+        metrics=tradeoffs.METRICS, accuracy="ndcg", unfairness="gini", groups=ht.PopularityGroups.by_mass,
+        seeds=(0,), n_bootstrap=3, folder=None, progress=False),
+    "tradeoffs.Frontier.without": lambda: of(frontier(), methods=()),
+    "tradeoffs.Frontier.settings": lambda: of(frontier(), method="dial"),
+    "tradeoffs.Frontier.seeds": lambda: of(frontier(), method="dial"),
+    "tradeoffs.Frontier.mean": lambda: of(frontier(), **POINT, part="test"),
+    "tradeoffs.Frontier.estimate": lambda: of(frontier(), **POINT, part="test", relative=False),
+    "tradeoffs.Frontier.choose": lambda: of(frontier(), method="dial", max_loss=0.5, rule="gain"),
+    "tradeoffs.Frontier.accuracy_at": lambda: of(frontier(), unfairness=0.5, **AT),
+    "tradeoffs.Frontier.unfairness_at": lambda: of(frontier(), accuracy=0.1, **AT),
+    "tradeoffs.Frontier.hypervolume": lambda: of(frontier(), method="dial", reference=(0.0, 1.0), against=None),
+    "tradeoffs.Frontier.report": lambda: of(frontier(), max_loss=0.5),
+    "tradeoffs.Frontier.chart": lambda: of(frontier(), max_loss=0.5),
+    "tradeoffs.Frontier.table": lambda: of(frontier(), max_loss=0.5),
+    "amplification.SpectrumRecorder": lambda: of(train=split().train, every=1, n_sigma=2, k=3, sample=5,
+        groups=ht.PopularityGroups.by_mass, rng=0),
+    "amplification.by_dimension": lambda: of(make=lambda d, seed: shrunk(0.0, seed), interactions=split().train,
+        dims=(2, 3), k=3, groups=ht.PopularityGroups.by_mass, seed=0, progress=False),
+    "amplification.in_training": lambda: of(history=history()),
+    "amplification.over_history": lambda: of(recommendations={"a": lists(), "b": lists().to_polars()},
+        train=split().train, k=3, groups=ht.PopularityGroups.by_mass),
+    # reports
+    "reports.Text": lambda: of(markdown="**a**"),
+    "reports.Figure": lambda: of(label="a", value=1.0, low=0.5, high=1.5, format=".2f", note="b"),
+    "reports.Figures": lambda: of(figures=[reports.Figure("a", 1)]),
+    "reports.Column": lambda: of(key="a", label="b", format=".2f", note="c", better="higher", low="l", high="h"),
+    "reports.Table": lambda: of(columns=[reports.Column("a")], rows=[{"a": 1}, {"a": "x"}], title="t", caption="c"),
+    "reports.Chart": lambda: of(**CHART),
+    "reports.Chart.to_svg": lambda: of(reports.Chart(**CHART), path="chart.svg"),
+    "reports.Section": lambda: of(title="a", blocks=[reports.Text("b")]),
+    "reports.Report": lambda: of(title="a", blocks=[reports.Text("b")], lede="c"),
+    **{f"reports.{kind}.to_{form}": lambda kind=kind, form=form: of(_shown(kind), path=f"out.{form}")
+       for kind in ("Report", "Result") for form in ("html", "markdown", "json")},
+    "reports.Report.to_text": lambda: of(_shown("Report"), width=80, brief=True),
+}  # fmt: skip
+
+
+# What is done with a result that does nothing by itself.
+FINISH = {"training.inputs": list, "sae.attach": lambda made: _entered(made),
+"reports.Table": lambda made: _in_report(made),
+          "reports.Chart": lambda made: _in_report(made)}  # fmt: skip
+PUBLIC = public_verbs()
+
+
+def _shown(kind):
+    return audit() if kind == "Result" else reports.Report("a", [reports.Text("b"), reports.Chart(**CHART)])
+
+
+def _entered(context):
+    with context as model:
+        return model(torch.tensor([0, 1]))
+
+
+def _in_report(block):
+    return reports.Report("r", [block])
+
+
+def factors4():
+    return np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
