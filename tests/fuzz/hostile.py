@@ -241,6 +241,12 @@ def naive_pairs(table):
     return sorted((str(u), str(i)) for u, i in table.select("user_id", "item_id").iter_rows())
 
 
+def names_a_gap(table):
+    """Whether an id is a word that is written for a missing one, or nothing at all."""
+    ids = {str(word).strip().lower() for name in ("user_id", "item_id") for word in table[name]}
+    return not ids.isdisjoint({"", "na", "n/a", "nan", "null", "none", r"\n", "<na>", "nat", "#n/a"})
+
+
 def same_pairs(found, given):
     """Compare pairs, decimals by their value: a text file may say 1.0 where the id is 1."""
 

@@ -16,16 +16,17 @@ from headtail import data
 from headtail.cli import app, main
 
 LINES = {
-    "data": "train.csv --titles titles.csv --min-rating 1 --k-core 1 --duplicates first --split ratio --seed 0 --to parts "
-            "--output data.md --json",
-    "audit": "recs.csv train.csv --test test.csv --users users.csv --titles titles.csv --catalogue titles.csv -k 2 -k 3 "
-             "--groups rank --no-strict --n-bootstrap 3 --fail-if gini@2>0.1 --output audit.json",
+    "data": "train.csv --titles titles.csv --min-rating 1 --k-core 1 --duplicates first --split ratio --seed 0 "
+            "--to parts --output data.md --json",
+    "audit": "recs.csv train.csv --test test.csv --users users.csv --titles titles.csv --catalogue titles.csv -k 2 "
+             "-k 3 --groups rank --no-strict --n-bootstrap 3 --fail-if gini@2>0.1 --output audit.json",
     "spectrum": "--queries queries.npy --items items.npy --train train.csv --output spectrum.md",
-    "train": "train.csv --output made --model mf --resn 0.1 --resn-form linear --loss bpr --n-negatives 1 --embedding-dim 2 "
-             "--max-length 5 --epochs 1 --batch-size 64 --lr 0.01 --weight-decay 0 --validation 0.1 --k 2 --patience 1 "
-             "--titles titles.csv --min-rating 1 --k-core 1 --device cpu --seed 0",
+    "train": "train.csv --output made --model mf --resn 0.1 --resn-form linear --loss bpr --n-negatives 1 --epochs 1 "
+             "--embedding-dim 2 --max-length 5 --batch-size 64 --lr 0.01 --weight-decay 0 --validation 0.1 --k 2 "
+             "--patience 1 --titles titles.csv --min-rating 1 --k-core 1 --device cpu --seed 0",
     "probe": "model --output probed --expansion 2 --k 2 --epochs 1 --batch-size 64 --lr 0.01 --device cpu --seed 0",
-    "steer": "model --probe probe --output out --max-loss 0.5 --rule damp --alphas 0 --alphas 0.5 --by-user --keep-error -k 2",
+    "steer": "model --probe probe --output out --max-loss 0.5 --rule damp --alphas 0 --alphas 0.5 --by-user "
+             "--keep-error -k 2",
     "recommend": "model --output lists.csv -k 3 --users users.csv --no-exclude-seen --device cpu",
     "demo": "--seed x",
 }  # fmt: skip

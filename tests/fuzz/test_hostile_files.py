@@ -71,10 +71,10 @@ def test_text_is_read_as_it_was_written(table, separator, quoting, newline, codi
 
 @given(table=hostile.tables(), ending=st.sampled_from(ENDINGS))
 def test_what_is_written_is_read_back(table, ending):
-    given = Interactions.from_frame(table)
-    path = hostile.attempt(data.write_interactions, given, f"file.{ending}")
-    if path is hostile.REFUSED:
+    given = hostile.attempt(Interactions.from_frame, table)
+    if given is hostile.REFUSED or hostile.attempt(data.write_interactions, given, f"file.{ending}") is hostile.REFUSED:
         return
+    path = f"file.{ending}"
     found = hostile.attempt(read_interactions, path)
     if ending == "parquet":
         assert found.user_ids.tolist() == given.user_ids.tolist()

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 import headtail as ht
-from headtail import amplification, data, datasets, losses, metrics, models, reports, sae, tradeoffs
+from headtail import amplification, data, datasets, dials, losses, metrics, models, reports, sae, subjects, tradeoffs
 from headtail.reports import Result
 
 # Made by headtail and read by users; nobody calls these.
@@ -20,6 +20,8 @@ MADE = {
 }  # fmt: skip
 # Called by torch at every step of training, where nothing is checked twice.
 INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
+# Called by dials alone, with what a checked subject holds.
+BY_DIALS = ("subjects.Subject.", "subjects.Recipe.")
 # Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
 LONG = {"demo.run_demo"}
 
@@ -47,7 +49,7 @@ def public_verbs():
                 if value.__name__ not in MADE and not issubclass(value, Result):
                     found[where] = value
                 found |= {f"{where}.{n}": getattr(value, n) for n in _methods(value)}
-    return {name: value for name, value in found.items() if name not in LONG}
+    return {name: value for name, value in found.items() if name not in LONG and not name.startswith(BY_DIALS)}
 
 
 def _methods(cls):
@@ -142,6 +144,10 @@ def frontier():
     return tradeoffs.sweep("dial", make, [0.0, 0.5], split(), k=3, progress=False)
 
 
+def subject():
+    return subjects.Subject(tuple(factors().values()), split(), k=3, n_candidates=10)
+
+
 def shrunk(setting, seed):
     return ht.shrink(**factors(), factor=1 - setting)
 
@@ -213,7 +219,7 @@ def right(name):
     """Return a verb, as a function of keyword arguments, and arguments that are right for it."""
     bound, arguments = VERBS[name]()
     verb = PUBLIC[name]
-    if name.endswith(".without"):  # the only one that takes any number of positional arguments
+    if name == "tradeoffs.Frontier.without":  # the only one that takes any number of positional arguments
         return lambda methods: verb(*bound, *methods), arguments
     finish = FINISH.get(name, lambda result: result)
     return lambda **given: finish(verb(*bound, **given)), arguments
@@ -227,8 +233,8 @@ VERBS = {
         item_titles=np.array(["a", "b"], dtype=object)),
     "Interactions.from_frame": lambda: of(frame=frame(), **READING, what="them"),
     "Interactions.contains": lambda: of(split().train, users=np.array([0, 1]), items=np.array([0, 1])),
-    "Interactions.sequences": lambda: of(split().train, users=np.array([0, 1]), max_length=3),
-    "Interactions.user_codes": lambda: of(split().train, user_ids=split().train.user_ids[:3]),
+    "Interactions.sequences": lambda: of(split().train, users=None, max_length=3, codes=np.array([0, 1])),
+    "Interactions.user_codes": lambda: of(split().train, user_ids=split().train.user_ids[:3], codes=None),
     "Interactions.subset": lambda: of(split().train, keep=np.array([0, 1])),
     "Interactions.with_items": lambda: of(split().train, item_ids=[100, 101]),
     "Interactions.with_titles": lambda: of(split().train, titles={1: "a", 2: "b"}),
@@ -253,7 +259,11 @@ VERBS = {
     "split_ratio": lambda: of(interactions=world()[1], **SPLITTING, rng=0),
     "split_time": lambda: of(interactions=world()[1], **SPLITTING),
     "split_leave_last": lambda: of(interactions=world()[1], validation=True),
-    "split_debiased": lambda: of(split=ht.split_ratio(world()[1], validation=0.2, rng=0), rng=0),
+    "split_debiased": lambda: of(split=ht.split_ratio(world()[1], validation=0.2, rng=0), variant="paper", rng=0),
+    "Interactions.of": lambda: of(data=frame(), like=None, what="them"),
+    "Recommendations.from_frame": lambda: of(frame=lists().to_polars(), interactions=split().train, what="them"),
+    "Recommendations.head": lambda: of(lists(), k=2),
+    "Recommendations.without": lambda: of(lists(), known=split().test),
     # files
     "read_interactions": lambda: of(**written(data.write_interactions, world()[1]), **READING, names=None),
     "data.read_table": lambda: of(**written(data.write_table, frame()), names=None),
@@ -311,10 +321,18 @@ VERBS = {
         popularity=None, sample=20, rounds=3, rng=0, callback=None),
     "penalize_popularity": lambda: of(**factors(), popularity=split().train.popularity, strength=0.5),
     "posthoc.add_bias": lambda: of(**factors(), bias=np.zeros(split().train.n_items)),
-    "rerank.ipr": lambda: of(recommendations=lists(), popularity=split().train.popularity, strength=0.5, k=3),
-    "recommend": lambda: of(model=ht.Vectors(**factors()), interactions=split().train, users=[1, 2], k=3,
+    "rerank.add_bias": lambda: of(recs=lists(), bias=np.zeros(split().train.n_items), k=3, order=1.0),
+    "rerank.penalize_popularity": lambda: of(
+        recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
+    "rerank.spread": lambda: of(recs=lists()),
+    "rerank.tilt": lambda: of(recs=lists(), strength=0.1, k=3),
+    "rerank.tilt_bias": lambda: of(recs=lists(), strength=0.1, k=3, welfare="alpha", alpha=0.5,
+        popularity=split().train.popularity, sample=20, rounds=20, rng=0, callback=None),
+    "rerank.ipr": lambda: of(recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
+    "recommend": lambda: of(model=ht.Vectors(**factors()), interactions=split().train, users=[1, 2], codes=None, k=3,
         exclude_seen=True, device="cpu", batch_size=7),
-    "vectors": lambda: of(model=mf(), users=np.array([1, 2]), interactions=split().train, device="cpu", batch_size=7),
+    "vectors": lambda: of(model=mf(), users=None, codes=np.array([1, 2]), interactions=split().train,
+        device="cpu", batch_size=7),
     # models and training
     "MF": lambda: of(n_users=3, n_items=4, embedding_dim=2, rng=0),
     "models.ALS": lambda: of(n_users=3, n_items=4, embedding_dim=2, unobserved_weight=0.1, weight_decay=0.01,
@@ -334,7 +352,7 @@ VERBS = {
         weight_decay=0.0, patience=1, eval_every=1, checkpoint=None, resume=True, device="cpu", rng=0,
         progress=False, callbacks=[]),
     "training.inputs": lambda: of(model=sasrec(),
-        interactions=split().train, users=np.array([1, 2]), batch_size=3),
+        interactions=split().train, users=None, codes=np.array([1, 2]), batch_size=3),
     "save_model": lambda: of(model=mf(), folder="model"),
     "load_model": lambda: of(**saved(ht.save_model, mf()), device="cpu"),
     "losses.bpr": lambda: of(**scores(), weight=torch.ones(4)),
@@ -392,7 +410,20 @@ VERBS = {
     "sae.load_sae": lambda: of(**saved(sae.save_sae, autoencoder())),
     "sae.save_steered": lambda: of(steered=steered(), folder="steered"),
     "sae.load_steered": lambda: of(**saved(sae.save_steered, steered())),
+    "sae.save_neurons": lambda: of(neurons=neurons(), folder="neurons"),
+    "sae.load_neurons": lambda: of(**saved(sae.save_neurons, neurons()), interactions=split().train),
     # studies
+    "correct": lambda: of(source=tuple(factors().values()), data=split(), validation=None, test=None,
+        dials=["log penalty"], max_loss=0.1, k=3, user_ids=None, item_ids=None, seeds=(0,), refine=0, extend=0, rng=0,
+        progress=False),
+    "correction.halves": lambda: of(train=split().train, held_out=split().test, rng=0),
+    "dials.dial": lambda: of(name="log penalty"),
+    "dials.Dial": lambda: of(name="mine", make=shrunk, grid=(0.0, 0.5), works_on="vectors", off_at_zero=True),
+    "dials.Dial.at": lambda: of(dials.dial("log penalty"), subject=subject(), strength=0.1, seed=0),
+    "dials.Dial.fits": lambda: of(dials.dial("log penalty"), subject=subject()),
+    "subjects.Recipe": lambda: of(model=ht.MF, sizes={"embedding_dim": 2}, training={"epochs": 1}),
+    "subjects.Subject": lambda: of(source=tuple(factors().values()), split=split(), k=3, n_candidates=10,
+        autoencoder=None),
     "tradeoffs.sweep": lambda: of(method="dial", make=shrunk, grid=[0.0, 0.5], split=split(), k=3,
         metrics=tradeoffs.METRICS, accuracy="ndcg", unfairness="gini", groups=ht.PopularityGroups.by_mass,
         seeds=(0,), n_bootstrap=3, folder=None, progress=False),
