@@ -36,7 +36,7 @@ ODD = (
     lambda t: t.cast({c: pl.Decimal(38, 0) for c in ("user_id", "item_id") if t[c].dtype == pl.Int64}),
     lambda t: t.cast({c: pl.UInt64 for c in ("user_id", "item_id") if t[c].dtype == pl.Int64}, strict=False),
     lambda t: t.cast({c: pl.Binary for c in ("user_id", "item_id") if t[c].dtype == pl.String}),
-    lambda t: t.with_columns(pl.col("user_id").cast(pl.List(t["user_id"].dtype))),
+    lambda t: t.with_columns(pl.concat_list("user_id").alias("user_id")),
     lambda t: t.with_columns(pl.struct("user_id").alias("user_id")),
     lambda t: t.with_columns(pl.when(pl.int_range(pl.len()) > 0).then(pl.col("item_id")).alias("item_id")),
     lambda t: t.to_pandas().astype(object).where(lambda f: f.index > 0),

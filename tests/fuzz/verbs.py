@@ -46,7 +46,7 @@ def public_verbs():
             if not inspect.isclass(value):
                 found[where] = value
             elif not issubclass(value, Exception):
-                if value.__name__ not in MADE and not issubclass(value, Result):
+                if value.__name__ not in MADE and (value is reports.Report or not issubclass(value, Result)):
                     found[where] = value
                 found |= {f"{where}.{n}": getattr(value, n) for n in _methods(value)}
     return {name: value for name, value in found.items() if name not in LONG and not name.startswith(BY_DIALS)}
@@ -56,6 +56,8 @@ def _methods(cls):
     module = issubclass(cls, torch.nn.Module)
     for name, value in vars(cls).items():
         if name[0] == "_" or (module and name in INNER) or not callable(getattr(cls, name)):
+            continue
+        if getattr(value, "__isabstractmethod__", False):
             continue
         own = 0 if isinstance(value, (classmethod, staticmethod)) else 1
         if len(inspect.signature(getattr(cls, name)).parameters) > own:
@@ -93,7 +95,7 @@ def lists():
 
 @cache
 def audit():
-    return ht.audit(lists(), split().train, split().test, k=3, n_bootstrap=0)
+    return ht.audit(lists(), split().train, split().test, k=3)
 
 
 @cache
@@ -285,12 +287,14 @@ VERBS = {
     "compare": lambda: of(audits={"a": audit(), "b": audit()}, baseline="a"),
     "describe": lambda: of(interactions=split().train, n_items=3),
     "metrics.Audit.measurement": lambda: of(audit(), name="gini@3", users="all"),
+    "metrics.Audit.influence": lambda: of(audit(), name="gini@3"),
+    "metrics.jackknife_influence": lambda: of(without=np.array([1.0, 2.0, 4.0])),
     "metrics.TopK.mean": lambda: of(top(), values=split().train.popularity),
     "metrics.TopK.sum": lambda: of(top(), values=split().train.popularity),
     "metrics.TopK.at": lambda: of(top(), k=2),
     "metrics.TopK.take": lambda: of(top(), rows=np.array([0, 1])),
     "metrics.TopK.require_targets": lambda: of(top(), metric="recall"),
-    "metrics.better": lambda: of(direction="higher", low=0.0, high=1.0),
+    "metrics.better": lambda: of(direction="higher", low=0.0, high=1.0, influence=None),
     "metrics.arp": lambda: of(top(), normalize=None),
     "metrics.coverage": lambda: of(top(), at_least=1),
     "metrics.entropy": lambda: of(top(), base=2.0, normalize=True),
@@ -453,12 +457,12 @@ VERBS = {
     "reports.Column": lambda: of(key="a", label="b", format=".2f", note="c", better="higher", low="l", high="h"),
     "reports.Table": lambda: of(columns=[reports.Column("a")], rows=[{"a": 1}, {"a": "x"}], title="t", caption="c"),
     "reports.Chart": lambda: of(**CHART),
-    "reports.Chart.to_svg": lambda: of(reports.Chart(**CHART), path="chart.svg"),
+    "reports.chart_svg": lambda: of(chart=reports.Chart(**CHART), path="chart.svg", beside=()),
     "reports.Section": lambda: of(title="a", blocks=[reports.Text("b")]),
     "reports.Report": lambda: of(title="a", blocks=[reports.Text("b")], lede="c"),
-    **{f"reports.{kind}.to_{form}": lambda kind=kind, form=form: of(_shown(kind), path=f"out.{form}")
-       for kind in ("Report", "Result") for form in ("html", "markdown", "json")},
-    "reports.Report.to_text": lambda: of(_shown("Report"), width=80, brief=True),
+    **{f"reports.Result.to_{form}": lambda form=form: of(_shown(), path=f"out.{form}")
+       for form in ("html", "markdown", "json")},
+    "reports.Result.to_text": lambda: of(_shown(), width=80, brief=True),
 }  # fmt: skip
 
 
@@ -469,8 +473,8 @@ FINISH = {"training.inputs": list, "sae.attach": lambda made: _entered(made),
 PUBLIC = public_verbs()
 
 
-def _shown(kind):
-    return audit() if kind == "Result" else reports.Report("a", [reports.Text("b"), reports.Chart(**CHART)])
+def _shown():
+    return reports.Report("a", [reports.Text("b"), reports.Chart(**CHART)])
 
 
 def _entered(context):
