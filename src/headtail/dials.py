@@ -16,6 +16,7 @@ import numpy as np
 
 from headtail import posthoc, rerank
 from headtail._checks import finite, nearest, number
+from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Form, Subject
@@ -195,7 +196,7 @@ def _log_penalty(subject: Subject, strength: float, seed: int) -> Array:
     return np.asarray(-strength * spread * np.log1p(popularity))
 
 
-def _tilt(welfare: Any) -> Make:
+def _tilt(welfare: Any) -> Callable[[Subject, float, int], Array]:
     def bias(subject: Subject, strength: float, seed: int) -> Array:
         train = subject.split.train
         options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
@@ -204,7 +205,45 @@ def _tilt(welfare: Any) -> Make:
             return np.asarray(posthoc.tilt(*subject.vectors(seed), seen=train, **options).items[:, -1])
         return rerank.tilt_bias(subject.candidates(seed, train), **options)
 
-    return _item_bias(bias)
+    return bias
+
+
+# -- by calibrated relevance ------------------------------------------------------------------------------------------
+
+
+def _allocation(gamma: float) -> Make:
+    """Return what gives the slots to the items at the least loss of expected relevance."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        train, k = subject.split.train, subject.k
+        relevance = subject.calibrated(seed, train)
+        candidates = subject.candidates(seed, train)
+        prices = allocation_bias(candidates, relevance, strength=strength, k=k, gamma=gamma, rng=seed)
+
+        def lists(known: Interactions) -> Recommendations:
+            relevance = subject.calibrated(seed, known)
+            return allocate(subject.candidates(seed, known), relevance, prices, k=k, gamma=gamma)
+
+        return lists
+
+    return make
+
+
+def _by_relevance(bias: Callable[[Subject, float, int], Array]) -> Make:
+    """Return what orders the lists that an item bias leads to by relevance alone."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        added = bias(subject, strength, seed)
+
+        def lists(known: Interactions) -> Recommendations:
+            recs, relevance = subject.candidates(seed, known), subject.calibrated(seed, known)
+            total = rerank.scores_of(recs, subject.k) + added[recs.items]
+            chosen = rerank.best(recs, total, subject.k, keep=relevance)
+            return rerank.best(chosen, rerank.scores_of(chosen, subject.k), subject.k)
+
+        return lists
+
+    return make
 
 
 # -- of lists ---------------------------------------------------------------------------------------------------------
@@ -265,12 +304,17 @@ def _direction(mode: Any) -> Make:
 
 _WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+_PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
 _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
 DIALS: tuple[Dial, ...] = (
-    Dial("tilt (entropy)", _tilt("entropy"), _SHARES, "lists"),
-    Dial("tilt (alpha-fair)", _tilt("alpha"), _SHARES, "lists"),
-    Dial("tilt (popularity)", _tilt("popularity"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
+    Dial("allocation", _allocation(0.5), _PRICES, "lists"),
+    Dial("allocation, equal shares", _allocation(1.0), _PRICES, "lists"),
+    Dial("allocation, most hits", _allocation(0.0), _PRICES, "lists"),
+    Dial("tilt (alpha-fair), by relevance", _by_relevance(_tilt("alpha")), _SHARES, "lists"),
+    Dial("tilt (alpha-fair)", _item_bias(_tilt("alpha")), _SHARES, "lists"),
+    Dial("tilt (entropy)", _item_bias(_tilt("entropy")), _SHARES, "lists"),
+    Dial("tilt (popularity)", _item_bias(_tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
     Dial("log penalty", _item_bias(_log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
     Dial("IPR", _ipr, (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
     Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "vectors"),

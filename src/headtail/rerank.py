@@ -58,7 +58,7 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     >>> add_bias(lists, [0.0, 1.0, 0.0], k=2).to_polars()["item_id"].to_list()
     [30, 20]
     """
-    scores = _scores(recs, k)
+    scores = scores_of(recs, k)
     order = number("order", order, low=0, high=1)
     values = to_numpy(bias)
     if values.shape != (len(recs.item_ids),) or values.dtype.kind not in "fiub":
@@ -67,10 +67,10 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
         )
     finite("bias", values, "Look at where it was computed.")
     added = values[recs.items]
-    chosen = _best(recs, scores + added, k)
+    chosen = best(recs, scores + added, k)
     if order == 1:
         return chosen
-    return _best(chosen, _scores(chosen, k) - (1 - order) * values[chosen.items], k)
+    return best(chosen, scores_of(chosen, k) - (1 - order) * values[chosen.items], k)
 
 
 def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
@@ -174,7 +174,7 @@ def tilt_bias(
     True
     """
     goal = Goal(strength, welfare, alpha, rounds, callback)
-    scores = _scores(recs, k)
+    scores = scores_of(recs, k)
     integer("sample", sample, low=1)
     n_items = len(recs.item_ids)
     rows = np.sort(generator(rng).choice(len(recs), sample, replace=False)) if sample < len(recs) else slice(None)
@@ -234,10 +234,10 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
     >>> ipr(lists, [1, 4, 4], strength=0.5, k=2).to_polars().select("item_id", "score").rows()
     [(10, 2.475), (30, 2.0)]
     """
-    scores = _scores(recs, k)
+    scores = scores_of(recs, k)
     counts = as_popularity(popularity, len(recs.item_ids))
     factor = 1 + number("strength", strength, low=0) * (1 - counts / counts.max())[recs.items]
-    return _best(recs, np.where(scores < 0, scores / factor, scores * factor), k)
+    return best(recs, np.where(scores < 0, scores / factor, scores * factor), k)
 
 
 def spread(recs: Recommendations) -> float:
@@ -256,7 +256,7 @@ def spread(recs: Recommendations) -> float:
     ... ))
     1.0
     """
-    scores = np.where(recs.items >= 0, _scores(recs, 1), np.nan)
+    scores = np.where(recs.items >= 0, scores_of(recs, 1), np.nan)
     filled = scores[recs.items[:, 0] >= 0]
     found = float(np.sqrt(np.mean(np.nanvar(filled, axis=1)))) if len(filled) else 0.0
     if found <= 1e-12 * np.nanmax(np.abs(filled), initial=0):
@@ -264,7 +264,7 @@ def spread(recs: Recommendations) -> float:
     return found
 
 
-def _scores(recs: Recommendations, k: int) -> NDArray[np.float64]:
+def scores_of(recs: Recommendations, k: int) -> NDArray[np.float64]:
     """Return the scores in float64, if there are scores and lists of at least k."""
     if recs.scores is None:
         raise InvalidInputError("the recommendations have no scores; make them with headtail.recommend.")
@@ -272,8 +272,13 @@ def _scores(recs: Recommendations, k: int) -> NDArray[np.float64]:
     return recs.scores.astype(np.float64)
 
 
-def _best(recs: Recommendations, scores: Array, k: int) -> Recommendations:
-    """Return the k items of each list with the highest scores; of equal ones those that stand first."""
+def best(recs: Recommendations, scores: Array, k: int, *, keep: Array | None = None) -> Recommendations:
+    """Return the k items of each list with the highest scores, of equal ones those that stand first.
+
+    They have those scores, or those of `keep`.
+    """
     order = np.argsort(np.where(recs.items >= 0, -scores, np.inf), axis=1, kind="stable")[:, :k]
-    items, scores = (np.take_along_axis(values, order, axis=1) for values in (recs.items, scores))
+    items, scores = (
+        np.take_along_axis(values, order, axis=1) for values in (recs.items, scores if keep is None else keep)
+    )
     return replace(recs, items=items, scores=np.where(items >= 0, scores, np.nan))

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from headtail._checks import integer
+from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.typing import Vectors
@@ -186,6 +187,26 @@ class Subject:
         sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("n_active"), rng=seed)
         fit_sae(sae, learned, rng=seed, progress=False, **options)
         return find_neurons(sae, contrast(model, train, rng=seed), train, k=self.k, rng=seed)
+
+    @_kept
+    def calibrated(self, seed: int, known: Interactions) -> Any:
+        """Return the probability that each of the :meth:`candidates` is wanted, as the validation part shows it.
+
+        Where no more than the training part is known, each user's probabilities come from a fit on other users, so that
+        settings can be chosen on the same validation part.
+        """
+        train, wanted, recs = self.split.train, self.split.validation, self.candidates(seed, known)
+        if wanted is None:
+            raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
+        if known.fingerprint == train.fingerprint:
+            return cross_fitted(recs, train, wanted, k=self.k, rng=seed)
+        return self._relevance(seed)(recs, known)
+
+    @_kept
+    def _relevance(self, seed: int) -> Any:
+        wanted = self.split.validation
+        assert wanted is not None
+        return calibrate(self.candidates(seed, self.split.train), self.split.train, wanted, k=self.k)
 
     # -- lists -----------------------------------------------------------------------------------------------------
 

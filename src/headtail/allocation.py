@@ -1,0 +1,366 @@
+"""Allocation: exposure is spread over the items where that costs the least expected relevance.
+
+A score says little about what a user loses with another item: the same difference means one thing at the top of one
+user's list and another at the end of another's. So scores are calibrated first, into the probability that an item is
+what the user wants (:func:`calibrate`). The slots of all lists are then given to the items as a welfare of their
+exposure asks, each where its probability makes it cheapest (:func:`allocation_bias`, :func:`allocate`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from headtail._checks import generator, integer, number
+from headtail._exposure import Goal, TiltRound, Welfare
+from headtail.data import Interactions, Recommendations
+from headtail.exceptions import InvalidInputError
+from headtail.rerank import best, scores_of, spread, tilt_bias
+from headtail.typing import RNG, Array
+
+Matrix = NDArray[np.float64]
+
+_ROWS = 4096  # users whose features are held at a time
+_TILTS: tuple[dict[str, Any], ...] = (
+    {"strength": 0.1, "welfare": "alpha"},
+    {"strength": 0.4, "welfare": "alpha"},
+    {"strength": 0.2, "welfare": "popularity"},
+)
+_RIDGE = 1.0  # in hits: what one hit more or less says of a feature
+_BLOCK = 1 << 17
+
+
+@dataclass(frozen=True, eq=False)
+class Relevance:
+    """The probability that a candidate is what its user wants; made by :func:`calibrate`.
+
+    A logistic model of the candidate's score and place in its list, of the item's popularity and exposure, and of how
+    much the user did. Beyond the range of a feature that it was fitted on, the end of that range counts.
+
+    Attributes
+    ----------
+    weights : float array of shape (F + 1,)
+        Of the standardized features, and first a constant.
+    center, scale, low, high : float arrays of shape (F,)
+        Mean, standard deviation and range of the features.
+    items : float array of shape (n_items, G)
+        What is known of each item.
+    k : int
+        Length of the lists that users see.
+    spread : float
+        Unit of the scores.
+    """
+
+    weights: Matrix
+    center: Matrix
+    scale: Matrix
+    low: Matrix
+    high: Matrix
+    items: Matrix
+    k: int
+    spread: float
+
+    def __call__(self, recs: Recommendations, known: Interactions) -> NDArray[np.float32]:
+        """Return the probability of every candidate, shape (U, R), 0 where a list has ended.
+
+        Parameters
+        ----------
+        recs : Recommendations
+            With scores, from the recommender that it was fitted on.
+        known : Interactions
+            What the users did so far.
+        """
+        found = np.zeros(recs.items.shape, dtype=np.float32)
+        for rows, features in _features(recs, known, self.items, self.k, self.spread):
+            x = (np.clip(features, self.low, self.high) - self.center) / self.scale
+            found[rows] = expit(self.weights[0] + x @ self.weights[1:])
+        found[recs.items < 0] = 0
+        return found
+
+
+def calibrate(
+    recs: Recommendations, known: Interactions, wanted: Interactions, *, k: int, users: Array | None = None
+) -> Relevance:
+    """Fit the probability that a candidate is among what its user did next.
+
+    Parameters
+    ----------
+    recs : Recommendations
+        Long lists with scores, without what is known; some hundred candidates a user.
+    known : Interactions
+        What the recommender learned from.
+    wanted : Interactions
+        What the users did afterwards, such as a validation part.
+    k : int
+        Length of the lists that users see.
+    users : int array, optional
+        Codes of the users to learn from; all that have something in `wanted`, without it.
+
+    Returns
+    -------
+    Relevance
+
+    Raises
+    ------
+    InvalidInputError
+        If fewer than ten of the candidates are wanted, or all are: there is nothing to learn from.
+
+    References
+    ----------
+    Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
+    relevance as the currency of exposure: derived for headtail.
+    """
+    items, scale = _of_items(recs, known, k), spread(recs)
+    learning = wanted.activity[recs.users] > 0
+    if users is not None:
+        learning &= np.isin(recs.users, users)
+    chosen = _rows(recs, np.flatnonzero(learning))
+    rows, columns = np.nonzero(chosen.items >= 0)
+    hits = wanted.contains(chosen.users[rows], chosen.items[rows, columns])
+    if hits.sum() < 10 or hits.all():
+        raise InvalidInputError(
+            f"{hits.sum():,} of {len(hits):,} candidates of {len(chosen):,} users are wanted. A calibration needs ten "
+            f"at least, and others that are not: give longer lists, a larger validation part, or use a tilt."
+        )
+    parts = [part[chosen.items[rows] >= 0] for rows, part in _features(chosen, known, items, k, scale)]
+    features = np.concatenate(parts)
+    center, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    low, high = features.min(axis=0), features.max(axis=0)
+    deviation = np.where(deviation > 1e-9, deviation, 1.0)
+    weights = _logistic((features - center.astype(np.float32)) / deviation.astype(np.float32), hits)
+    return Relevance(weights, center, deviation, low, high, items, k, scale)
+
+
+def cross_fitted(
+    recs: Recommendations, known: Interactions, wanted: Interactions, *, k: int, folds: int = 2, rng: RNG = 0
+) -> NDArray[np.float32]:
+    """Return probabilities as :func:`calibrate` gives them, each user's from a fit on other users.
+
+    So settings can be chosen on the very interactions that the calibration learns from.
+
+    Parameters
+    ----------
+    recs, known, wanted, k
+        As for :func:`calibrate`.
+    folds : int, default 2
+        Parts of the users.
+    rng : seed or generator, default 0
+        Draws the parts.
+
+    Returns
+    -------
+    float32 array of shape (U, R)
+
+    Examples
+    --------
+    >>> import headtail as ht
+    >>> split = ht.split_ratio(ht.datasets.power_law(300, 60, n_interactions=2000, rng=0).interactions, rng=0)
+    >>> model = ht.models.ALS(300, 60, 4, rng=0)
+    >>> _ = model.fit(split.train, progress=False)
+    >>> recs = ht.recommend(model, split.train, k=40)
+    >>> cross_fitted(recs, split.train, split.validation, k=5).shape
+    (300, 40)
+    """
+    part = generator(rng).permutation(len(recs)) % integer("folds", folds, low=2)
+    found = np.zeros(recs.items.shape, dtype=np.float32)
+    for fold in range(folds):
+        inside = np.flatnonzero(part == fold)
+        fitted = calibrate(recs, known, wanted, k=k, users=recs.users[part != fold])
+        found[inside] = fitted(_rows(recs, inside), known)
+    return found
+
+
+def allocation_bias(
+    recs: Recommendations,
+    relevance: Array,
+    *,
+    strength: float,
+    k: int,
+    welfare: Welfare = "alpha",
+    alpha: float = 0.5,
+    gamma: float = 0.5,
+    popularity: Any = None,
+    sample: int = 20_000,
+    rounds: int = 30,
+    rng: RNG = 0,
+    callback: Callable[[TiltRound], None] | None = None,
+) -> Matrix:
+    """Return the price of every item, shape (n_items,), at which its exposure is what the welfare asks for.
+
+    Parameters
+    ----------
+    recs : Recommendations
+        Long lists.
+    relevance : float array of shape (U, R)
+        Probability of each candidate.
+    strength : float
+        At least 0. In units of the mean value of the items that are shown without any price.
+    k : int
+        Length of the lists that users see.
+    welfare, alpha, popularity, rounds, callback
+        As for :func:`headtail.tilt`.
+    gamma : float, default 0.5
+        From 0 to 1: a user's probabilities count as ``p / (mean p of the user's best k) ** gamma``. With 0 a slot is
+        taken where it costs the fewest hits; with 1 every user gives up the same share of the own hits.
+    sample : int, default 20,000
+        Users, drawn without replacement, whose lists are counted.
+    rng : seed or generator, default 0
+
+    Returns
+    -------
+    float array of shape (n_items,)
+
+    References
+    ----------
+    The dual of the most expected relevance for a given welfare of the items: Do et al., Two-sided fairness in rankings
+    via Lorenz dominance, NeurIPS 2021; Xu et al., P-MMF, WWW 2023.
+
+    Examples
+    --------
+    >>> recs = Recommendations(
+    ...     user_ids=np.arange(2), item_ids=np.arange(2), users=np.arange(2), items=np.array([[0, 1], [0, 1]]),
+    ... )
+    >>> relevance = np.array([[0.9, 0.2], [0.9, 0.8]])
+    >>> prices = allocation_bias(recs, relevance, strength=0.3, k=1)
+    >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
+    [[0], [1]]
+    """
+    goal = Goal(strength, welfare, alpha, rounds, callback)
+    integer("k", k, low=1, high=recs.k)
+    rows = np.arange(len(recs))
+    if integer("sample", sample, low=1) < len(recs):
+        rows = np.sort(generator(rng).choice(len(recs), sample, replace=False))
+    items, values, n_items = recs.items[rows], values_of(relevance[rows], k, gamma), len(recs.item_ids)
+
+    def count(bias: Matrix) -> Matrix:
+        counts = np.zeros(n_items)
+        added = np.append(bias, -np.inf).astype(np.float32)  # -1, where a list has ended, picks the last
+        for start in range(0, len(items), _ROWS):
+            part = slice(start, start + _ROWS)
+            total = values[part] + added[items[part]]
+            shown = np.take_along_axis(items[part], np.argpartition(-total, k - 1, axis=1)[:, :k], axis=1)
+            counts += np.bincount(shown[shown >= 0], minlength=n_items)
+        return counts
+
+    return goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
+
+
+def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, gamma: float = 0.5) -> Recommendations:
+    """Return the k candidates of each user with the highest value and price, ordered by relevance.
+
+    Parameters
+    ----------
+    recs : Recommendations
+        Long lists.
+    relevance : float array of shape (U, R)
+        Probability of each candidate.
+    bias : float array of shape (n_items,)
+        Prices, from :func:`allocation_bias`.
+    k : int
+        Length of the new lists.
+    gamma : float, default 0.5
+        As it was for the prices.
+
+    Returns
+    -------
+    Recommendations
+        With the probabilities as scores.
+
+    Examples
+    --------
+    >>> recs = Recommendations(
+    ...     user_ids=np.arange(1), item_ids=np.arange(3), users=np.arange(1), items=np.array([[0, 1, 2]]),
+    ... )
+    >>> allocate(recs, np.array([[0.3, 0.2, 0.1]]), np.array([0.0, -9.0, 9.0]), k=2).items.tolist()
+    [[0, 2]]
+    """
+    integer("k", k, low=1, high=recs.k)
+    total = values_of(relevance, k, gamma) + np.asarray(bias, dtype=np.float32)[recs.items]
+    chosen = best(replace(recs, scores=relevance), total, k, keep=relevance)
+    return best(chosen, scores_of(chosen, k), k)
+
+
+def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
+    """Return what an item in a user's list is worth, in units of the mean of what is shown without any price."""
+    number("gamma", gamma, low=0, high=1)
+    shown = -np.partition(-relevance, k - 1, axis=1)[:, :k].mean(axis=1, keepdims=True)
+    values = relevance / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)
+    unit = (shown / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)).mean()
+    return np.asarray(values / unit, dtype=np.float32)
+
+
+def _of_items(recs: Recommendations, known: Interactions, k: int) -> Matrix:
+    """Return what is known of each item: popularity, exposure in the lists as they are, and what tilts would add."""
+    popularity, scale = known.popularity, spread(recs)
+    shown = recs.items[:, :k]
+    exposure = np.bincount(shown[shown >= 0], minlength=len(recs.item_ids))
+    tilts = [tilt_bias(recs, k=k, popularity=popularity, **options) / scale for options in _TILTS]
+    return np.column_stack([np.log1p(popularity), np.log(exposure / exposure.mean() + 0.03), *tilts])
+
+
+def _features(
+    recs: Recommendations, known: Interactions, items: Matrix, k: int, scale: float
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield blocks of rows and the features of their candidates, shape (rows, R, F)."""
+    table = items.astype(np.float32)
+    rank = np.log1p(np.arange(recs.k, dtype=np.float32))
+    for start in range(0, len(recs), _ROWS):
+        rows = slice(start, start + _ROWS)
+        codes = recs.items[rows]
+        scores = np.where(codes >= 0, scores_of(recs, 1)[rows] / scale, np.nan).astype(np.float32)
+        last = np.minimum((codes >= 0).sum(axis=1) - 1, k - 1).clip(0)[:, None]
+        deviation = np.nanstd(scores, axis=1, keepdims=True)
+        top = scores[:, :1]
+        total = np.log(np.nansum(np.exp(scores - top), axis=1, keepdims=True))
+        of_users = np.log1p(known.activity[recs.users[rows]]).astype(np.float32)[:, None]
+        columns = [
+            (scores - np.take_along_axis(scores, last, axis=1)) / np.maximum(deviation, np.float32(1e-9)),
+            scores,
+            scores - top - total,
+            np.broadcast_to(rank, codes.shape),
+            np.broadcast_to(rank**2, codes.shape),
+            np.broadcast_to(of_users, codes.shape),
+        ]
+        features = np.concatenate([np.stack(columns, axis=2), table[codes]], axis=2)
+        features[codes < 0] = 0
+        yield rows, features
+
+
+def _rows(recs: Recommendations, rows: Array) -> Recommendations:
+    scores = None if recs.scores is None else recs.scores[rows]
+    return replace(recs, users=recs.users[rows], items=recs.items[rows], scores=scores)
+
+
+def _logistic(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
+    """Return the weights of a logistic regression, the constant first, with a small ridge."""
+    from scipy.optimize import minimize
+
+    n, width = features.shape
+    ridge = np.append(0.0, np.full(width, _RIDGE))
+
+    def blocks() -> Iterator[tuple[Matrix, Array]]:
+        for start in range(0, n, _BLOCK):
+            block = features[start : start + _BLOCK]
+            yield np.column_stack([np.ones(len(block)), block]), hits[start : start + _BLOCK]
+
+    def loss(weights: Matrix) -> tuple[float, Matrix]:
+        total, gradient = float(ridge @ weights**2) / 2, ridge * weights
+        for x, y in blocks():
+            logit = x @ weights
+            total += float((np.logaddexp(0, logit) - y * logit).sum())
+            gradient += x.T @ (expit(logit) - y)
+        return total, gradient
+
+    def curvature(weights: Matrix) -> Matrix:
+        total = np.diag(ridge)
+        for x, _ in blocks():
+            p = expit(x @ weights)
+            total += x.T @ (x * (p * (1 - p))[:, None])
+        return total
+
+    start = np.append(np.log(hits.mean() / (1 - hits.mean())), np.zeros(width))
+    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-6 * n})
+    return np.asarray(found.x)

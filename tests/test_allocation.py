@@ -1,0 +1,147 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+import headtail as ht
+from headtail.allocation import (
+    _logistic,
+    allocate,
+    allocation_bias,
+    calibrate,
+    cross_fitted,
+    values_of,
+)
+from headtail.data import Interactions, Recommendations
+from headtail.exceptions import InvalidInputError
+
+
+def lists(items, scores=None):
+    items = np.array(items, dtype=np.int32)
+    scores = np.tile(np.arange(items.shape[1], 0, -1.0), (len(items), 1)) if scores is None else np.array(scores)
+    scores = np.where(items >= 0, scores, np.nan)
+    return Recommendations(np.arange(len(items)), np.arange(items.max() + 1), np.arange(len(items)), items, scores)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A world with many users whose next items follow a known probability of score and popularity."""
+    rng = np.random.default_rng(0)
+    n_users, n_items, width = 3000, 60, 40
+    users, items = np.nonzero(rng.random((n_users, n_items)) < np.linspace(0.3, 0.02, n_items))
+    seen = Interactions(np.arange(n_users), np.arange(n_items), users.astype(np.int32), items.astype(np.int32))
+    scores = rng.normal(size=(n_users, n_items))
+    order = np.argsort(-scores, axis=1)[:, :width].astype(np.int32)
+    recs = Recommendations(
+        seen.user_ids, seen.item_ids, np.arange(n_users), order, np.take_along_axis(scores, order, axis=1)
+    )
+    truth = expit(-3 + 1.5 * recs.scores + 0.3 * np.log1p(seen.popularity)[order] - 1.5)
+    hits = rng.random(truth.shape) < truth
+    rows, columns = np.nonzero(hits)
+    wanted = Interactions(seen.user_ids, seen.item_ids, rows.astype(np.int32), order[rows, columns])
+    return recs, seen, wanted, truth
+
+
+def test_a_known_probability_is_found(world):
+    recs, seen, wanted, truth = world
+    found = calibrate(recs, seen, wanted, k=10)(recs, seen)
+    assert np.corrcoef(np.log(found).ravel(), np.log(truth).ravel())[0, 1] > 0.97
+    assert found.mean() == pytest.approx(truth.mean(), rel=0.02)
+    crossed = cross_fitted(recs, seen, wanted, k=10)
+    assert np.corrcoef(np.log(crossed).ravel(), np.log(truth).ravel())[0, 1] > 0.95
+
+
+def test_nobodys_own_interactions_decide(world):
+    """Who wants something else is judged as before: only the fits of the other users changed."""
+    recs, seen, wanted, _ = world
+    before = cross_fitted(recs, seen, wanted, k=10, rng=0)
+    part = np.random.default_rng(0).permutation(len(recs)) % 2
+    mine = np.flatnonzero(part == 0)
+    other = wanted.subset(~np.isin(wanted.users, mine[:500]))
+    after = cross_fitted(recs, seen, other, k=10, rng=0)
+    np.testing.assert_array_equal(before[mine], after[mine])
+    assert not np.allclose(before[part == 1], after[part == 1])
+
+
+def test_the_logistic_fit_is_at_its_optimum():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5000, 3)).astype(np.float32)
+    y = rng.random(5000) < expit(x @ [1.0, -0.5, 0.0] - 2)
+    weights = _logistic(x, y)
+    design = np.column_stack([np.ones(5000), x])
+    gradient = design.T @ (y - expit(design @ weights)) - np.array([0, 1, 1, 1]) * weights
+    np.testing.assert_allclose(gradient, 0, atol=0.01)
+    separated = _logistic(x[:, :1], x[:, 0] > 0)  # the ridge keeps what separates completely finite
+    assert np.isfinite(separated).all()
+
+
+def test_no_price_shows_what_is_most_relevant_in_its_order():
+    recs = lists([[0, 1, 2, 3], [3, 2, 1, -1]])
+    relevance = np.array([[0.1, 0.4, 0.2, 0.3], [0.1, 0.2, 0.3, 0.0]], dtype=np.float32)
+    assert allocation_bias(recs, relevance, strength=0, k=2).tolist() == [0.0] * 4
+    assert allocate(recs, relevance, np.zeros(4), k=2).items.tolist() == [[1, 3], [1, 2]]
+
+
+def test_prices_choose_the_set_and_relevance_the_order():
+    recs = lists([[0, 1, 2, 3]])
+    relevance = np.array([[0.4, 0.3, 0.2, 0.1]], dtype=np.float32)
+    prices = np.array([0.0, -10.0, 0.0, 10.0])
+    assert allocate(recs, relevance, prices, k=3, gamma=0).items.tolist() == [[0, 2, 3]]
+
+
+def test_prices_reach_the_optimum_of_the_welfare():
+    """Of all ways to fill one slot of each of six users, none has more relevance and welfare than the priced one."""
+    rng = np.random.default_rng(0)
+    n_users, n_items = 6, 3
+    relevance = rng.uniform(0.5, 1, size=(n_users, n_items)).astype(np.float32)
+    relevance[:, 0] += 0.5
+    recs = lists(np.tile(np.arange(n_items), (n_users, 1)))
+    value = values_of(relevance, 1, 0.0)
+
+    def worth(choice, strength):
+        slots = np.bincount(choice, minlength=n_items)
+        share = slots / slots.mean() + 0.5
+        return value[np.arange(n_users), choice].sum() - strength * slots.mean() * (share * (np.log(share) - 1)).sum()
+
+    strength = 0.6
+    prices = allocation_bias(recs, relevance, strength=strength, k=1, welfare="entropy", gamma=0)
+    chosen = allocate(recs, relevance, prices, k=1, gamma=0).items[:, 0]
+    best = max(worth(np.array(choice), strength) for choice in itertools.product(range(n_items), repeat=n_users))
+    plain = worth(np.zeros(n_users, dtype=int), strength)
+    assert worth(chosen, strength) > plain + 0.7 * (best - plain)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_more_strength_spreads_exposure_further(world, gamma):
+    recs, _, _, truth = world
+    ginis = []
+    for strength in (0.0, 0.1, 0.4):
+        prices = allocation_bias(recs, truth.astype(np.float32), strength=strength, k=5, gamma=gamma)
+        shown = allocate(recs, truth.astype(np.float32), prices, k=5, gamma=gamma)
+        ginis.append(ht.metrics.gini(_top(shown)))
+    assert ginis[0] > ginis[1] > ginis[2]
+
+
+def _top(recs):
+    class Slots:
+        slots = np.bincount(recs.items[recs.items >= 0], minlength=len(recs.item_ids))
+
+    return Slots()
+
+
+def test_with_gamma_1_every_user_has_the_same_to_give():
+    relevance = np.array([[0.4, 0.2, 0.1], [0.04, 0.02, 0.01]], dtype=np.float32)
+    np.testing.assert_allclose(*values_of(relevance, 2, 1.0), rtol=1e-6)
+    assert values_of(relevance, 2, 0.0)[1, 0] < 0.2 * values_of(relevance, 2, 0.0)[0, 0]
+
+
+def test_what_cannot_be_learned_is_refused(world):
+    recs, seen, wanted, _ = world
+    with pytest.raises(InvalidInputError, match=r"3 of \d.* candidates of 3 users are wanted"):
+        few = wanted.subset(np.isin(np.arange(len(wanted)), np.unique(wanted.users, return_index=True)[1][:3]))
+        calibrate(recs, seen, few, k=10)
+    from dataclasses import replace
+
+    with pytest.raises(InvalidInputError, match="no scores"):
+        calibrate(replace(recs, scores=None), seen, wanted, k=10)
