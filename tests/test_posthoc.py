@@ -336,7 +336,7 @@ def test_seen_may_be_interactions():
 def test_it_warns_where_strength_is_of_no_use():
     # All users want the same: whatever the bias, all get one list, and exposure cannot be spread.
     items = np.random.default_rng(0).standard_normal((50, 1))
-    with pytest.warns(UserWarning, match=r"tilt with strength=2: the bias has not settled after 20 rounds"):
+    with pytest.warns(UserWarning, match=r"strength=2: the bias has not settled after 20 rounds"):
         tilt(np.ones((300, 1)), items, strength=2, k=5)
     queries, items, _, seen = world()
     with warnings.catch_warnings():

@@ -138,7 +138,7 @@ class Goal:
                 f"round {widest.round} spread exposure wider (Gini {widest.gini:.3f}) than the last one "
                 f"({last.gini:.3f}), so that more strength will not spread it further. Lower the strength"
             )
-        elif last.residual > _UNSETTLED or max(recent) - min(recent) > 0.01:
+        elif last.residual > _UNSETTLED or (last.residual >= _SETTLED and max(recent) - min(recent) > 0.01):
             problem = (
                 f"the bias has not settled after {last.round} rounds (residual {last.residual:.2f}, Gini of the last "
                 f"rounds {min(recent):.3f} to {max(recent):.3f}). Give more rounds, or a lower strength if they do not "
@@ -146,4 +146,4 @@ class Goal:
             )
         else:
             return
-        warnings.warn(f"tilt with strength={self.strength:g}: {problem}.", UserWarning, stacklevel=4)
+        warnings.warn(f"strength={self.strength:g}: {problem}.", UserWarning, stacklevel=4)
