@@ -1,5 +1,6 @@
 """The best correction of a recommender: every dial that fits is turned, one setting is chosen on validation."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +43,10 @@ class Correction(Result):
         The corrected lists, made of all that is known before the test.
     max_loss : float
         The accuracy that could be lost on validation, as a share.
+    seed : int
+        Of the corrected recommender.
+    notes : tuple of str
+        What a reader should know: dials that could not be tried, and settings that are of no use.
     """
 
     subject: Subject
@@ -52,6 +57,7 @@ class Correction(Result):
     lists: Recommendations
     max_loss: float
     seed: int
+    notes: tuple[str, ...]
 
     @property
     def made(self) -> Any:
@@ -107,6 +113,7 @@ class Correction(Result):
             "max_loss": self.max_loss,
             "verdict": self.verdict,
             "split": self.subject.split.rule,
+            "notes": list(self.notes),
             "frontier": self.frontier.to_dict(),
             "comparison": self.comparison.to_dict(),
         }
@@ -117,13 +124,17 @@ class Correction(Result):
     def report(self) -> Report:
         """Return the correction as a page: the verdict, before and after, and what else was tried."""
         tried = self.frontier.report(self.max_loss).blocks
+        how = "\n".join(f"- {line}" for line in (self.subject.split.rule, *self.notes))
         return Report(
             "The recommender, corrected",
             [
                 Text(self.verdict),
                 Section("Before and after, on the test", list(self.comparison.report().blocks)),
                 Section("What was tried", list(tried)),
-                Section("How it was chosen", [Text(f"{self.subject.split.rule}")]),
+                Section(
+                    "How it was chosen",
+                    [Text(how)],
+                ),
             ],
         )
 
@@ -205,13 +216,22 @@ def correct(
     subject = (
         source if isinstance(source, Subject) else _subject(source, data, validation, test, k, user_ids, item_ids, rng)
     )
-    chosen = _dials(dials, subject)
-    frontier: Frontier | None = None
-    for each in chosen:
-        found = _turned(each, subject, max_loss, seeds, refine, extend, progress, options)
-        frontier = found if frontier is None else frontier + found
-    assert frontier is not None
-    best, strength = _choice(frontier, chosen, max_loss)
+    notes: list[str] = []
+    tried: dict[Dial, Frontier] = {}
+    for each in _dials(dials, subject):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            try:
+                tried[each] = _turned(each, subject, max_loss, seeds, refine, extend, progress, options)
+            except InvalidInputError as error:
+                if dials is not None:
+                    raise
+                notes.append(f"{each.name} was left out. {error}")
+        notes += [f"{each.name}: {text}" for text in dict.fromkeys(str(warning.message) for warning in caught)]
+    if not tried:
+        raise InvalidInputError("No dial could be tried. " + " ".join(notes))
+    frontier = sum(list(tried.values())[1:], start=next(iter(tried.values())))
+    best, strength = _choice(frontier, list(tried), max_loss)
     seed = seeds[0]
     made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
     lists = {PLAIN: subject.recommend(subject.plain(seed), subject.split.known)}
@@ -220,7 +240,7 @@ def correct(
     comparison = compare(
         {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
     )
-    return Correction(subject, best, strength, frontier, comparison, lists[CORRECTED], max_loss, seed)
+    return Correction(subject, best, strength, frontier, comparison, lists[CORRECTED], max_loss, seed, tuple(notes))
 
 
 def _subject(
