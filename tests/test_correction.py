@@ -47,7 +47,8 @@ def test_lists_and_vectors_come_to_the_same(split, factors):
     long = ht.recommend(factors, split.train, k=80)
     from_lists = better(long.to_polars().sample(fraction=1.0, shuffle=True, seed=0), split)
     from_vectors = better(factors, split)
-    assert from_lists.strength == pytest.approx(from_vectors.strength, rel=0.5)
+    ginis = [found.comparison.audits["corrected"]["gini@5"] for found in (from_lists, from_vectors)]
+    assert ginis[0] == pytest.approx(ginis[1], abs=0.02)
     with pytest.raises(NotAvailableError, match="corrects lists, not vectors"):
         from_lists.vectors  # noqa: B018
 
@@ -75,11 +76,11 @@ def test_without_a_test_one_half_of_the_users_reports(split, factors):
 
 
 def test_a_choice_at_the_end_of_a_grid_extends_it_and_neighbors_are_tried(split, factors):
-    short = Dial("short", ht.dials.dial("log penalty").make, (0.0, 0.001, 0.002))
+    short = Dial("short", ht.dials.dial("log penalty").make, (0.0, 0.02, 0.04))
     found = better(factors, split, dials=[short], refine=1, extend=2)
     strengths = [float(setting) for setting in found.frontier.settings("short")]
     assert strengths == sorted(strengths)
-    assert max(strengths) == 0.008
+    assert max(strengths) == 0.16
 
 
 def test_nothing_is_corrected_where_nothing_helps(split, factors):
