@@ -214,6 +214,7 @@ def with_row(table, *row):
         ({"metrics": []}, "metrics names nothing to measure"),
         ({"metrics": gini}, "metrics=.* is no list"),
         ({"metrics": {5: gini}}, "is no function or has no name"),
+        ({"metrics": {"mine": lambda top: "x"}}, "The metric 'mine' returned <U1"),
         ({"metrics": ["gini"]}, "metrics has 'gini', which is no function"),
         ({"metrics": [lambda top: 1.0, lambda top: 2.0]}, "two functions of the name '<lambda>'"),
         ({"groups": "mass"}, "groups='mass' is not known. Give PopularityGroups, or a function"),

@@ -155,7 +155,7 @@ def test_users_are_ids_and_codes_are_codes(arguments, message):
         ),
         ({"users": ["u1", "u1"]}, "names a user more than once"),
         ({"users": []}, "give at least one user id"),
-        ({"users": 5}, "users=5 is not a sequence of user ids"),
+        ({"users": 5}, "users=5 is no collection of ids"),
         ({"codes": [1, 1]}, "codes names a user more than once"),
         ({"codes": [-1]}, "codes holds -1"),
         ({"batch_size": -1}, "batch_size=-1 is out of range"),

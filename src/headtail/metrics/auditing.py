@@ -394,7 +394,10 @@ def _definition(metric: Metric) -> str:
 
 def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
     """Return the metric of these lists: one number, or one for each of them."""
-    found = np.asarray(metric(top), dtype=np.float64)
+    found = numbers(metric(top))
+    if found.dtype.kind not in "biuf":
+        raise InvalidInputError(f"The metric {name!r} returned {found.dtype}. Return one number, or one for each user.")
+    found = found.astype(np.float64, copy=False)
     if found.shape not in ((), (len(top),)):
         raise InvalidInputError(
             f"The metric {name!r} returned an array of shape {found.shape}. Return one number, or one for each of the "
