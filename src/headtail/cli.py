@@ -41,6 +41,7 @@ app = App(
     help_epilogue="Exit status: 0 well, 1 a --fail-if was met, 2 wrong input, 70 an error of headtail, 130 Ctrl-C.",
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 Output = Annotated[Path | None, Parameter(alias="-o", help="Write a report here: .html, .md or .json.")]
@@ -59,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         _complain("stopped", " ".join(getattr(stop, "__notes__", ["Nothing was written."])))
         return 130
-    except (BrokenPipeError, SystemExit):  # rich makes the second of the first, with the status of a condition met
+    except (BrokenPipeError, SystemExit) as end:  # rich makes the second of the first, with the status of a verdict
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
