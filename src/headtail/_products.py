@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable

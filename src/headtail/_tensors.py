@@ -8,6 +8,8 @@ from functools import reduce, wraps
 from itertools import chain
 from typing import Any, ParamSpec, TypeVar
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import numpy as np
 import torch
 from torch import Tensor, nn

@@ -25,7 +25,6 @@ from headtail.exceptions import (
     HeadtailError,
     InvalidInputError,
     MissingColumnError,
-    NotAvailableError,
     UnreadableFileError,
 )
 
@@ -92,7 +91,6 @@ def demo(*, output: Annotated[Path, Parameter(alias="-o")] = Path("headtail-demo
     seed
         Seed of the splits and of training.
     """
-    _require_torch("demo")
     from headtail.demo import run_demo
 
     run_demo(output, rng=seed, console=_console())
@@ -263,7 +261,6 @@ def spectrum(
         raise InvalidInputError("Give either the folder of a model, or both --queries and --items.")
     popularity = None if train is None else read_interactions(train).popularity
     if model is not None:
-        _require_torch("spectrum MODEL")
         from headtail.training import vectors
 
         known = read_interactions(_interactions_of(model))
@@ -350,7 +347,6 @@ def train(
     seed
         Seed of the validation split and of training.
     """
-    _require_torch("train")
     from headtail import losses
     from headtail._files import atomic_folder
     from headtail.penalties import ReSN
@@ -440,7 +436,6 @@ def probe(
     seed
         Seed of training and of the synthetic users.
     """
-    _require_torch("probe")
     from headtail._files import atomic_folder
     from headtail.data import write_table
     from headtail.sae import TopKSAE, contrast, find_neurons, fit_sae, states
@@ -511,7 +506,6 @@ def steer(
     seed
         Seed of the division of the users into halves.
     """
-    _require_torch("steer")
     from headtail._files import atomic_folder
     from headtail.data import read_interactions, write_table
     from headtail.sae import load_neurons, personal_strength
@@ -596,7 +590,6 @@ def recommend(
     device
         Where to compute, such as cuda.
     """
-    _require_torch("recommend")
     from headtail._files import check_writable
     from headtail.data import read_interactions, write_table
     from headtail.training import recommend as _recommend
@@ -650,13 +643,6 @@ def _complain(what: str, text: str) -> None:
     from rich.text import Text
 
     _console(stderr=True).print(Text(what, style="bold red"), Text(printable(text)), soft_wrap=True)
-
-
-def _require_torch(verb: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None or find_spec("safetensors") is None:
-        raise NotAvailableError(f"`headtail {verb}` needs PyTorch. Install it with: pip install 'headtail[torch]'")
 
 
 _WRITERS = {".html": "to_html", ".md": "to_markdown", ".json": "to_json"}

@@ -10,6 +10,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import torch
 
 from headtail import baselines, datasets, posthoc

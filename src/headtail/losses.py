@@ -13,6 +13,8 @@ of the positive alone. Without it every weight is 1.
 import math
 from typing import Any, Literal, Protocol
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import numpy as np
 import torch
 from numpy.typing import NDArray

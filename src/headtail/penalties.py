@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import numpy as np
 import torch
 from torch import Tensor

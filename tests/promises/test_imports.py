@@ -46,3 +46,43 @@ def test_public_names_are_there_and_documented():
     assert len(headtail.__all__) < 45
     for name in headtail.__all__:
         assert getattr(headtail, name).__doc__, name
+
+
+def test_without_pytorch_there_is_one_clear_error_and_the_rest_works(tmp_path):
+    code = """
+import sys
+sys.modules["torch"] = None  # as where it is not installed
+import numpy as np, headtail as ht
+from headtail.cli import main
+from headtail.exceptions import NotAvailableError
+
+def refused(act):
+    try:
+        act()
+    except NotAvailableError as error:
+        return "pip install 'headtail[torch]'" in str(error)
+
+names = "MF ReSN fit load_model losses penalties models sae tradeoffs amplification vectors".split()
+print([name for name in names if not refused(lambda: getattr(ht, name))])
+for module in "losses penalties models models.mf sae sae.steering training.loop training.encoding demo".split():
+    print(refused(lambda: __import__(f"headtail.{module}")))
+print(main(["train", "none.csv", "-o", "model"]), main(["probe", "model", "-o", "probe"]))
+train = ht.datasets.movietweetings()
+print(len(ht.recommend((np.eye(train.n_users, 2), np.eye(train.n_items, 2)), train, k=5)) == train.n_users)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["[]", *["True"] * 9, "2 2", "True"]
+    assert done.stderr.count("pip install 'headtail[torch]'") == 2
+
+
+def test_results_become_pandas_frames_without_pyarrow():
+    code = """
+import sys
+sys.modules["pyarrow"] = None
+import headtail as ht
+world = ht.datasets.power_law(60, 30, n_interactions=300, rng=0).interactions
+lists = ht.baselines.most_popular(world, 3)
+print(lists.to_pandas().shape, ht.describe(world).to_pandas().empty, ht.audit(lists, world, k=3).to_pandas().empty)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["(180,", "4)", "False", "False"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, shown
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.typing import Array, Codes
 
 if TYPE_CHECKING:
@@ -195,4 +195,12 @@ class Recommendations:
 
     def to_pandas(self) -> Any:
         """Return a pandas frame with one row for each recommended item (pandas must be installed)."""
-        return self.to_polars().to_pandas()
+        import importlib
+
+        try:
+            pandas = importlib.import_module("pandas")  # by name: this package itself must never need it
+        except ImportError:
+            raise NotAvailableError(
+                "to_pandas() needs pandas, which is not installed. Install it (pip install pandas) or use to_polars()."
+            ) from None
+        return pandas.DataFrame(self.to_polars().to_dict(as_series=False))  # without PyArrow

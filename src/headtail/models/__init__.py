@@ -1,5 +1,7 @@
 """Recommenders: ``torch.nn.Module`` s that return :class:`headtail.typing.Vectors` for user codes or for sequences."""
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 from torch import nn
 
 from headtail.models.als import ALS

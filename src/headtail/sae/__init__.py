@@ -1,5 +1,7 @@
 """Sparse autoencoders of a model's vectors: their neurons found, explained and steered."""
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 from headtail.sae.autoencoder import Code, TopKSAE
 from headtail.sae.controls import Direction, Noise, steer_direction, steer_noise, steer_random
 from headtail.sae.effects import Excess, personal_strength

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import numpy as np
 import torch
 from safetensors import SafetensorError

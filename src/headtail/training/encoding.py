@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import numpy as np
 import torch
 from torch import Tensor, nn

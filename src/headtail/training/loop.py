@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import headtail._torch  # noqa: F401 - first, for its error
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
