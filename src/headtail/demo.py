@@ -309,7 +309,11 @@ def _corrected(protocol: Protocol, title: str, text: str) -> Section:
 
 def _how(common: Protocol, debiased: Protocol, warned: list[str]) -> Section:
     def chosen(protocol: Protocol) -> str:
-        return ", ".join(f"{NAMES[method]} {setting:g}" for method, setting in protocol.chosen.items())
+        said = []
+        for method, setting in protocol.chosen.items():
+            last = setting != 0 and setting == protocol.frontier.settings(NAMES[method])[-1]
+            said.append(f"{NAMES[method]} {setting:g}" + (" (the last that was tried)" if last else ""))
+        return ", ".join(said)
 
     lines = [
         f"Common split: {common.split.rule}",
