@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headtail.exceptions import NotAvailableError
-from headtail.reports import Chart, Column, Report, Result, Table, Text
+from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Section, Table, Text
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,26 @@ def test_notebook_page_and_markdown_are_those_of_the_report():
     assert SHARES._repr_html_() == report._repr_html_()
     assert SHARES.to_html() == report.to_html()
     assert SHARES.to_markdown() == report.to_markdown()
+
+
+def test_options_of_a_report_are_those_of_every_rendering(tmp_path):
+    class Chosen(Shares):
+        def report(self, top=2):
+            return Report("Chosen", [Table([Column("group")], self._rows()[:top])])
+
+    chosen = Chosen({"head": 0.75, "tail": 0.25})
+    one = chosen.report(top=1)
+    assert chosen.to_html(top=1) == one.to_html() != chosen.to_html()
+    assert chosen.to_markdown(tmp_path / "one.md", top=1).read_text() == one.to_markdown()
+    assert chosen.to_text(40, top=1) == one.to_text(40)
+    with pytest.raises(TypeError, match="bottom"):
+        chosen.to_html(bottom=1)
+
+
+def test_a_report_is_a_result_too():
+    report = Report("r", [Section("s", [Figures([Figure("a", 0.5, 0.25, 0.75), Figure("b", "n/a")])])])
+    assert report.to_polars().drop("value").rows() == [("a", 0.25, 0.75), ("b", None, None)]
+    assert repr(report).startswith("<Report: r>")
 
 
 def test_rich_prints_the_whole_report(capsys):

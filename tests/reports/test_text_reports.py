@@ -56,6 +56,24 @@ def test_lines_rise_to_the_right():
     assert len(drawn) == 14 and starts == sorted(starts, reverse=True)
 
 
+def test_a_single_point_is_drawn():
+    lines = Report("r", [Chart("line", [{"epoch": 3, "ndcg": 0.25}], "epoch", "ndcg")]).to_text(60).splitlines()
+    assert sum(line.count("●") for line in lines) == 1
+    assert "3" in lines[-2].split() and lines[-1].split() == ["epoch"]
+
+
+def test_a_point_apart_from_its_line_is_drawn():
+    rows = [{"x": x, "y": y, "of": of} for of, x, y in (("a", 0, 0), ("a", 1, 1), ("b", 0.5, 0.9))]
+    assert Report("r", [Chart("line", rows, "x", "y", color="of")]).to_text(60).count("■") == 2  # in the legend, too
+
+
+def test_the_choice_is_labelled_in_the_terminal():
+    rows = [{"x": x, "y": 1 - x, "of": "tilt", "at": str(x), "best": x == 0.5} for x in (0.0, 0.5, 1.0)]
+    chart = Chart("scatter", rows, "x", "y", color="of", label="at", chosen="best", connect=True)
+    drawn = [line for line in Report("r", [chart]).to_text(60).splitlines() if "●" in line or "·" in line]
+    assert len(drawn) == 3 and [line for line in drawn if "●⠒0.5" in line] == [drawn[1]]
+
+
 def test_wide_tables_are_split_with_the_first_column_repeated():
     columns = [Column("name"), *(Column(f"a_rather_long_heading_{i}") for i in range(6))]
     row = {"name": "the row"} | {f"a_rather_long_heading_{i}": i + 0.5 for i in range(6)}

@@ -27,6 +27,7 @@ Looks = Mapping[str, Style]
 TEXT, MUTED, GRID, LINE, SURFACE = (f"var(--ht-{name})" for name in ("text", "muted", "grid", "line", "surface"))
 MARKED = 30  # points that a line may have to get markers
 TOLD = 150  # points that a scatter may have to say on hover what they are
+AXIS = 50  # pixels that the numbers of an upright axis may take
 NAMED = 8  # series that are named beside their points rather than in a legend
 
 
@@ -204,11 +205,11 @@ def _lines(chart: Chart, looks: Looks, frame: Frame) -> Spec:
         points = place | {"shape": apart["shape"], "description": {"field": "d"}}
         layers.append(_layer(records, "point", points, filled=True, size=44, opacity=1))
     layers += _reference(chart)
-    return {"width": frame.width, "height": frame.height, "autosize": "fit-x", "layer": layers}
+    return {"width": frame.width - AXIS, "height": frame.height, "layer": layers}
 
 
 def _scatter(chart: Chart, looks: Looks, frame: Frame) -> Spec:
-    plot = Placing(frame.width - 50, frame.height)  # what the numbers of the upright axis leave
+    plot = Placing(frame.width - AXIS, frame.height)
     x_scale = Scale.of(_numbers(chart, chart.x), log=chart.x_scale == "log", pad=0.07)
     y_scale = Scale.of(_heights(chart), log=chart.y_scale == "log", pad=0.07)
 
@@ -272,7 +273,8 @@ def _names(
             # Settings that coincide, such as 0 of every method, are named once.
             if not text or any(one["t"] == text and math.hypot(one["px"] - x, one["py"] - y) < 40 for one in texts):
                 continue
-            label = tried.put((x, y), text, size * (1.06 if bold else 1), needed=bold or len(marks) <= NAMED)
+            needed = len(looks if bold else marks) <= NAMED
+            label = tried.put((x, y), text, size * (1.06 if bold else 1), needed=needed, far=named and first)
             if label and named and first and not label.free:
                 break
             color = looks[name].css if bold else MUTED if len(looks) > 1 else TEXT
@@ -295,10 +297,11 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     longest = max((text_width(one["t"], frame.size - 1) for one in records), default=0.0)
     lying = frame.narrow or chart.stacked or len(names) * lanes > 24 or widest > 110
     room = min(widest, 0.4 * frame.width)  # of the names of lying bars
-    step = (frame.width - 50) / max(len(names), 1)
+    width = frame.width - (room + 35 if lying else AXIS)
+    step = width / max(len(names), 1)
     thick = min(46.0, 0.76 * step / lanes)  # of standing bars
     scale = Scale.of([one[key] for one in records for key in ("a", "b", "e")], zero=True)
-    unit = (scale.high - scale.low) / (frame.width - room - 50)  # of a pixel along lying bars
+    unit = (scale.high - scale.low) / width  # of a pixel along lying bars
     labelled = [one for one in records if lying or longest <= thick + 4]
     where: Spec = {"align": "center", "dy": {"expr": "datum.b < 0 ? 9 : -9"}}
     if chart.stacked:
@@ -329,7 +332,7 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     text = place | {along: value | {"field": "e"}, "text": {"field": "t"}, "color": _raw("on")}
     layers.append(_layer(labelled, "text", text, baseline="middle", **where))
     height: Any = frame.height if not lying else {"step": 15, "for": "offset"} if lanes > 1 else {"step": 34}
-    return {"width": frame.width, "height": height, "autosize": "fit-x", "layer": layers}
+    return {"width": width, "height": height, "layer": layers}
 
 
 def _stack(chart: Chart, looks: Looks, names: list[str]) -> list[Spec]:

@@ -10,10 +10,10 @@ import numpy as np
 from headtail.reports._values import text_width
 from headtail.typing import Floats
 
-# Where a label may stand beside its point: its alignment there, and a direction across and down, at three distances.
+# Where a label may stand beside its point: its alignment there, and a direction across and down, at four distances.
 _SPOTS = (("left", 1, 0), ("right", -1, 0), ("center", 0, -1), ("center", 0, 1), ("left", 0.7, -0.9),
           ("left", 0.7, 0.9), ("right", -0.7, -0.9), ("right", -0.7, 0.9))  # fmt: skip
-_TRIED = [(align, gap * across, gap * down) for gap in (8.0, 15.0, 28.0) for align, across, down in _SPOTS]
+_TRIED = [(align, gap * across, gap * down) for gap in (8.0, 15.0, 28.0, 44.0) for align, across, down in _SPOTS]
 _MOVE = np.array([(across, down) for _, across, down in _TRIED])
 _START = np.array([{"left": 0.0, "center": -0.5, "right": -1.0}[align] for align, *_ in _TRIED])  # in widths
 _LIFT = np.array([np.sign(down) * (align == "center") for align, _, down in _TRIED])
@@ -45,17 +45,20 @@ class Placing:
         for start, end in pairwise(np.array(points)):
             self.take(np.linspace(start, end, int(np.hypot(*(end - start)) / 7) + 2), radius=2.0)
 
-    def put(self, at: tuple[float, float], text: str, size: float, *, needed: bool) -> Label | None:
-        """Place `text` beside a point where it covers least; one that would cover something only if it is `needed`."""
+    def put(self, at: tuple[float, float], text: str, size: float, *, needed: bool, far: bool = False) -> Label | None:
+        """Place `text` beside a point, or `far` from it if need be, where it covers least.
+
+        One that would cover something is left out unless it is `needed`.
+        """
         width, height = text_width(text, size), size + 2
         x, y = (np.array(at) + _MOVE).T + np.array([np.zeros_like(_LIFT), _LIFT * (height / 2 - 1)])
         left, top = x + _START * width, y - height / 2
         spots = np.column_stack([left, top, left + width, top + height])
-        reach = np.array([width, height]) + 40
+        reach = np.array([width, height]) + 60
         near = ((self.boxes[:, 2:] > at - reach) & (self.boxes[:, :2] < at + reach)).all(axis=1)
         inside = _shared(spots, np.array([[0.0, 0.0, self.width, self.height]])).sum(axis=1)
         cost = np.round(4 * (width * height - inside) + _shared(spots, self.boxes[near]).sum(axis=1), 6)
-        best = int(np.argmin(cost))
+        best = int(np.argmin(cost if far else cost[: -len(_SPOTS)]))
         if cost[best] > 0 and not needed:
             return None
         self.boxes = np.concatenate([self.boxes, spots[[best]] + np.array([-4.0, 0.0, 4.0, 0.0])])

@@ -16,11 +16,11 @@ class Scale:
 
     @classmethod
     def of(cls, values: Iterable[float], *, log: bool = False, zero: bool = False, pad: float = 0.0) -> "Scale":
-        """Return the axis of the `values`, and of 0, which goes on for a part `pad` of their range at each end."""
+        """Return the axis of the `values`, longer than their range by a part `pad` at each end but at 0."""
         known = [math.log(v) for v in values] if log else [*values, *([0.0] if zero else [])]
         low, high = min(known, default=0.0), max(known, default=1.0)
         margin = pad * (high - low) if high > low else 0.5 if log else abs(low) / 2 or 1.0
-        low, high = low if zero and low == 0 else low - margin, high if zero and high == 0 < -low else high + margin
+        low, high = low if zero else low - margin, high + margin
         return cls(math.exp(low), math.exp(high), True) if log else cls(low, high)
 
     def __call__(self, value: float) -> float:

@@ -57,7 +57,7 @@ def _blocks(found: "Spectrum") -> list[Block]:
     if found.alignment is not None:
         blocks.append(
             Chart(
-                kind="bar", rows=positive[:_SHOWN_DIRECTIONS], x="direction", y="alignment",
+                kind="bar", rows=positive[:_SHOWN_DIRECTIONS], x="direction", y="alignment", y_format=".2f",
                 title="Alignment of the first directions with popularity",
                 x_label="direction", y_label="cosine with popularity",
             )
