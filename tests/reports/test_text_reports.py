@@ -136,3 +136,21 @@ def test_markdown_tells_when_data_is_thinned(sample):
     markdown = sample.to_markdown()
     assert "25 of 64 rows, evenly spaced" in markdown
     assert "| model | head | mid | tail |" in markdown
+
+
+def test_texts_of_others_are_shown_escaped_wherever_they_stand():
+    hostile = "\x1b[2J\x9b1m\u202e\u200b\u2028&#27;[red]x[/red]"
+    report = Report(
+        hostile,
+        [
+            Text(f"{hostile} `{hostile}`\n\n- {hostile}"),
+            Figures([Figure(hostile, 1.0, note=hostile)]),
+            Table([Column(hostile, note=hostile)], [{hostile: hostile}], title=hostile, caption=hostile),
+            Section(hostile, []),
+        ],
+        hostile,
+    )
+    for text in (report.to_text(), report.to_markdown(), report.to_json()):
+        assert not set(text) & set("\x1b\x9b\u202e\u200b\u2028")
+    assert r"\x1b[2J" in report.to_text()
+    assert "[red]x[/red]" in report.to_text()

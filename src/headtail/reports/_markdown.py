@@ -30,6 +30,7 @@ def plain(text: str) -> str:
 
 def _prose(text: str) -> str:
     """Return Markdown in which HTML is shown and not run (inside code it never is)."""
+    text = "\n".join(printable(line) for line in text.split("\n"))
     parts = re.split(r"(`+[^`]+`+)", text)
     return "".join(part if i % 2 else part.replace("<", "&lt;") for i, part in enumerate(parts))
 

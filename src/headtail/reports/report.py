@@ -130,9 +130,7 @@ class Result(ABC):
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
         """Return :meth:`to_dict` as JSON text, or write it and return the path; what is not finite becomes null."""
-        return _deliver(
-            path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        return _deliver(path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, allow_nan=False) + "\n")
 
     def to_polars(self) -> "pl.DataFrame":
         """Return the result as a Polars frame, one row a measured value."""
