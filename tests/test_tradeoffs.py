@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from headtail import PopularityGroups, baselines, penalize_popularity, split_ratio
-from headtail._stats import hypervolume, mean_interval, pareto_front
+from headtail._stats import hypervolume, mean_influence, mean_interval, pareto_front
 from headtail.datasets import power_law
-from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError, UnreadableFileError
 from headtail.metrics import arp, gini, group_share, ndcg, tail_share
 from headtail.tradeoffs import Estimate, Frontier, Point, sweep
 
@@ -175,11 +175,10 @@ def test_with_one_seed_the_intervals_are_those_over_users():
         return point("dial", setting, accuracy, unfairness, intervals=ends)
 
     frontier = Frontier((wide(0.0, 0.5, 0.9, 0.02), wide(0.1, 0.4, 0.8, 0.04)), "ndcg@20", "gini@20")
-    expected = Estimate(pytest.approx(0.45), pytest.approx(0.42), pytest.approx(0.48), "users", 1)
-    assert frontier.accuracy_at("dial", 0.85) == expected
-    assert frontier.estimate("dial", 0.1, "ndcg@20").over == "users"
+    expected = Estimate(0.4, pytest.approx(0.36), pytest.approx(0.44), "users", 1)
+    assert frontier.estimate("dial", 0.1, "ndcg@20") == expected
     assert frontier.estimate("dial", 0.1, "ndcg@20", part="validation").over is None
-    assert "95% intervals over users (bootstrap), of one seed" in frontier.to_markdown()
+    assert "95% intervals over users, of one seed" in frontier.to_markdown()
 
 
 def test_the_page_shows_the_choice_the_curves_and_the_spread():
@@ -242,7 +241,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(world, tmp_path):
     again = sweep(
         "penalty", lambda s, seed: resumed.append(s) or make_all(s, seed), grid, split, folder=tmp_path, **options
     )
-    assert resumed == [0.5]
+    assert resumed == [0.0, 0.0, 0.5]  # the first and the last point that were there are measured again
     assert again.points == whole.points
     with pytest.raises(
         CheckpointMismatchError, match=r"grid: \['0.0', '0.5'\] in the checkpoint, \['0.0', '1.0'\] now"
@@ -270,6 +269,7 @@ def test_one_model_serves_all_settings_of_a_seed_and_none_where_all_are_measured
             k=5,
             seeds=(3, 4),
             folder=tmp_path,
+            identity="normal factors",
         )
 
     first = run()
@@ -320,13 +320,13 @@ def test_bad_input(world):
     def make(_, __):
         return factors
 
-    with pytest.raises(InvalidInputError, match=r"seeds=\[1, 1\] is empty or repeats a seed"):
+    with pytest.raises(InvalidInputError, match=r"seeds=\[1, 1\] is empty or repeats a value"):
         sweep("m", make, [0], split, seeds=(1, 1))
     with pytest.raises(InvalidInputError, match="unfairness='coverage' does not fit: of that metric more is better"):
         sweep("m", make, [0], split, unfairness="coverage")
     with pytest.raises(InvalidInputError, match=r"accuracy='arp' does not fit.*Take one of ndcg, recall"):
         sweep("m", make, [0], split, accuracy="arp")
-    with pytest.raises(InvalidInputError, match="repeats a setting"):
+    with pytest.raises(InvalidInputError, match="repeats a value"):
         sweep("m", make, [0.1, 0.1], split)
     with pytest.raises(InvalidInputError, match="is empty or repeats"):
         sweep("m", make, [], split)
@@ -349,3 +349,157 @@ def test_bad_input(world):
         FRONTIER.choose("dail")
     with pytest.raises(InvalidInputError, match="max_loss=2"):
         FRONTIER.choose("dial", max_loss=2)
+
+
+def test_a_folder_of_something_else_is_refused(world, tmp_path):
+    split, factors = world
+    options = {"k": 5, "folder": tmp_path, "progress": False}
+    sweep("m", lambda *_: factors, [0.0], split, **options)
+    assert sweep("m", lambda *_: factors, [0.0], split, **options).points[0].seed == 0
+    with pytest.raises(CheckpointMismatchError, match=r"holds a sweep of something else: ndcg@5 on validation of 'm'"):
+        sweep("m", lambda *_: factors[::-1] if len(factors[0]) == len(factors[1]) else (-factors[0], factors[1]), [0.0],
+              split, **options)  # fmt: skip
+    with pytest.raises(CheckpointMismatchError, match="metrics"):
+        sweep("m", lambda *_: factors, [0.0], split, metrics={"ndcg": lambda _: 0.5, "gini": gini}, **options)
+    with pytest.raises(CheckpointMismatchError, match="identity"):
+        sweep("m", lambda *_: factors, [0.0], split, identity="another", **options)
+
+
+def test_arrays_beside_the_points_survive_a_resumed_sweep(world, tmp_path):
+    split, factors = world
+    make = lambda s, _: penalize_popularity(*factors, split.train.popularity, s)  # noqa: E731
+    first, again = (sweep("m", make, [0.0, 1.0], split, k=5, folder=tmp_path) for _ in range(2))
+    for name in ("ndcg@5", "gini@5"):
+        found = again.estimate("m", 1.0, name, relative=True)
+        assert found.low is not None
+        assert found == first.estimate("m", 1.0, name, relative=True)
+    (tmp_path / "point-0001.npz").write_bytes(b"PK")
+    with pytest.raises(UnreadableFileError, match="point-0001"):
+        sweep("m", make, [0.0, 1.0], split, k=5, folder=tmp_path)
+
+
+def owed(points, arrays):
+    """Frontier whose users owe these arrays to accuracy and unfairness, on test and validation."""
+    influences = {
+        (p.method, p.setting, p.seed, part): dict(zip(("ndcg@20", "gini@20"), a, strict=True))
+        for p, a in zip(points, arrays, strict=True)
+        for part in ("test", "validation")
+    }
+    return Frontier(tuple(points), "ndcg@20", "gini@20", influences)
+
+
+def test_figures_move_with_each_user_as_their_derivatives_say():
+    """Every figure's error over users against that of figures measured anew with one user's influence added."""
+    rng = np.random.default_rng(0)
+    points = [*POINTS]
+    arrays = rng.normal(size=(5, 2, 40)) * 1e-4
+    arrays -= arrays.mean(axis=2, keepdims=True)
+    frontier = owed(points, arrays)
+    figures = [
+        lambda f: f.estimate("dial", 0.1, "ndcg@20", relative=True),
+        lambda f: f.accuracy_at("dial", 0.77),
+        lambda f: f.accuracy_at("dial", -0.12, relative=True),
+        lambda f: f.accuracy_at("dial", 0.83, against="other"),
+        lambda f: f.unfairness_at("dial", 0.47),
+        lambda f: f.unfairness_at("dial", -0.05, relative=True),
+        lambda f: f.hypervolume("dial"),
+        lambda f: f.hypervolume("dial", against="other"),
+    ]
+    for figure in figures:
+        moved = []
+        for user in range(40):
+            changed = [
+                point(p.method, p.setting, p.test["ndcg@20"] + a[0, user], p.test["gini@20"] + a[1, user])
+                for p, a in zip(points, arrays, strict=True)
+            ]
+            moved.append(figure(Frontier(tuple(changed), "ndcg@20", "gini@20")).value)
+        found = figure(frontier)
+        error = np.sqrt(np.sum((np.array(moved) - found.value) ** 2))
+        assert found.over == "users"
+        assert (found.high - found.low) / 2 == pytest.approx(2.02 * error, rel=0.1)
+
+
+def test_intervals_hold_users_and_seeds_together():
+    """Over simulated studies: a value, what users share over seeds, what seeds share over users, and both."""
+    rng = np.random.default_rng(1)
+    held = {3: 0, 6: 0}
+    n, studies = 60, 300
+    for n_seeds in held:
+        for _ in range(studies):
+            users, seeds = rng.normal(size=n), rng.normal(size=n_seeds) * 0.1
+            values = 0.5 + users + seeds[:, None] + rng.normal(size=(n_seeds, n)) * 0.5
+            points = [point("dial", 0.0, row.mean(), 0.5, seed) for seed, row in enumerate(values)]
+            arrays = [(mean_influence(row), np.zeros(n)) for row in values]
+            found = owed(points, arrays).estimate("dial", 0.0, "ndcg@20")
+            held[n_seeds] += found.low <= 0.5 <= found.high
+            assert found.over == "users and seeds"
+    assert all(0.92 <= count / studies <= 0.99 for count in held.values()), held
+
+
+def test_two_seeds_have_intervals_over_users_alone():
+    arrays = np.random.default_rng(0).normal(size=(2, 30)) / 1000
+    points = [point("dial", 0.0, 0.5 + seed / 10, 0.9, seed) for seed in (0, 1)]
+    found = owed(points, [(row, row) for row in arrays]).estimate("dial", 0.0, "ndcg@20")
+    assert (found.over, found.n_seeds) == ("users", 2)
+    assert found.high - found.low < 0.02
+    assert Frontier(tuple(points), "ndcg@20", "gini@20").estimate("dial", 0.0, "ndcg@20").low is None
+
+
+def test_fronts_are_picked_on_validation():
+    lucky = {"ndcg@20": 0.6, "gini@20": 0.75}
+    frontier = Frontier((*POINTS[:3], point("dial", 0.3, 0.40, 0.85, test=lucky)), "ndcg@20", "gini@20")
+    assert ("dial", 0.3) not in frontier.front()
+    assert ("dial", 0.3) in frontier.front(part="test")
+    assert frontier.accuracy_at("dial", 0.8).value == 0.49
+    assert frontier.accuracy_at("dial", 0.8, part="test").value == 0.6
+    assert frontier.hypervolume("dial") == FRONTIER.hypervolume("dial")
+    assert frontier.hypervolume("dial", part="test").value > frontier.hypervolume("dial").value
+
+
+def test_what_cannot_be_judged_is_not_chosen():
+    nan = float("nan")
+
+    def grid(*places):
+        return Frontier(tuple(point("a", i, *place) for i, place in enumerate(places)), "ndcg@20", "gini@20")
+
+    assert grid((0.5, nan), (0.5, 0.8), (0.49, 0.7), (nan, 0.1)).choose("a") == 2
+    with pytest.raises(InvalidInputError, match=r"ndcg@20 of 'a' at its first setting, 0, is nan"):
+        grid((nan, 0.9), (0.5, 0.8)).choose("a")
+    with pytest.raises(InvalidInputError, match=r"gini@20 of 'a' at its first setting"):
+        grid((0.5, nan), (0.5, 0.8)).choose("a", rule="gain")
+    with pytest.raises(InvalidInputError, match=r"No setting of 'a' that loses at most 0\.05"):
+        grid((0.5, nan), (0.4, 0.8)).choose("a")
+
+
+def test_a_margin_for_the_noise_of_the_validation():
+    points = [point("a", s, 0.5 - s / 10, 0.9 - s) for s in (0.0, 0.1, 0.2)]
+    noise = np.random.default_rng(0).normal(size=(3, 30)) * 0.0006
+    frontier = owed(points, [(row, row) for row in noise])
+    assert frontier.choose("a", max_loss=0.05) == 0.2
+    assert frontier.choose("a", max_loss=0.05, margin=True) == 0.1
+    with pytest.raises(InvalidInputError, match="no interval to keep a margin by"):
+        Frontier(tuple(points), "ndcg@20", "gini@20").choose("a", margin=True)
+
+
+def test_a_choice_at_the_end_of_a_grid_is_noted():
+    assert FRONTIER.notes(max_loss=0.1)[0].startswith("dial: the choice, 0.2, is the last of its grid.")
+    assert FRONTIER.without("other").notes(max_loss=0.05) == ()
+    assert "Notes on the grids" in FRONTIER.report(0.1).to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": 5}, "grid=5 is not a list"),
+        ({"grid": "abc"}, "grid='abc' is not a list"),
+        ({"grid": [[1]]}, "holds a list"),
+        ({"grid": [None]}, "neither a number nor a name"),
+        ({"seeds": 3}, "seeds=3 is not a list"),
+        ({"make": None}, "make=None is not a function"),
+        ({"accuracy": None}, "None is not among the metrics"),
+    ],
+)
+def test_arguments_of_a_sweep(world, changes, message):
+    arguments = {"make": lambda *_: world[1], "grid": [0.0], "k": 5} | changes
+    with pytest.raises(InvalidInputError, match=message):
+        sweep("m", split=world[0], **arguments)

@@ -42,7 +42,6 @@ EXPOSURE: tuple[Metric, ...] = (gini, coverage, tail_coverage, entropy, head_sha
 Metrics = Iterable[Metric] | Mapping[str, Metric]
 
 ALL_USERS = "all"
-FEWEST = 30  # degrees of freedom of an interval, about twice the users that decide on a metric
 MOST_GROUPS = 25  # more of them give no truer intervals (benchmarks/interval_coverage.py)
 
 
@@ -272,8 +271,9 @@ def audit(
 
     Means over users have score intervals (Wilson's for a share of users), which hold where hits are rare: without any
     hit among n users the upper end is near to 4 / n. Other metrics have the value plus and minus Student's quantile
-    times a jackknife error over users. They have none where it would leave the metric's range or where fewer than
-    about 15 users decide on it; nor has `pop_rsp` where a popularity group has fewer than 20 slots. How often intervals
+    times a jackknife error over users. They have none where it would leave the metric's range; nor have those that
+    count lists of items where fewer than about 15 users decide on them, and `pop_rsp` where a popularity group has
+    fewer than 20 slots. How often intervals
     hold what they should is measured by ``benchmarks/interval_coverage.py``.
 
     Examples
@@ -415,9 +415,7 @@ def _influence(top: TopK, metric: Metric, values: Floats, n_groups: int, rng: RN
         influence = np.asarray(own(top, *bound.args, **bound.keywords), dtype=np.float64)
     else:
         return _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
-    df = degrees_of_freedom(influence)
-    few_decide = not values.ndim and df < min(FEWEST, (len(top) - 1) / 4)
-    return influence, np.nan if few_decide else df
+    return influence, degrees_of_freedom(influence)
 
 
 def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:

@@ -5,14 +5,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._stats import degrees_of_freedom, jackknife_influence
 from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
-from headtail._stats import jackknife_influence
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import TopK, better
 from headtail.typing import Array
 
 _FEW_LISTS = 10  # items in fewer lists owe much of their variance to what several lists bring about together
+_FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
 _FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
 
 
@@ -45,6 +46,8 @@ def _from_counts(
     steps = np.append(0.0, steps[1:])
     slots = top.slots if counted is None else np.where(counted, top.slots, 0)
     influence = jackknife_influence(-(top.sum(steps[slots]) - per_slot * top.lengths))
+    if degrees_of_freedom(influence) < min(_FEWEST, (len(top) - 1) / 4):  # too few users decide on it
+        return np.full(len(top), np.nan)
     items = np.bincount(slots, minlength=len(steps)).astype(np.float64)
     n = np.arange(len(items), dtype=np.float64)
     items[_FEW_LISTS:] = 0

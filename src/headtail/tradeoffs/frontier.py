@@ -1,17 +1,32 @@
 """What accuracy each setting of each method pays for how even an exposure."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headtail._checks import choice, nearest, number
 from headtail._stats import hypervolume, pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.reports import Chart, Report, Result, Table
-from headtail.tradeoffs.points import NO_ENDS, Ends, Estimate, Part, Point, Rule, Setting, change, metric_of, summary
+from headtail.tradeoffs.points import (
+    NO_ENDS,
+    Estimate,
+    Influences,
+    Part,
+    Point,
+    Reading,
+    Rule,
+    Setting,
+    change,
+    combined,
+    metric_of,
+    summary,
+)
+from headtail.typing import Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,7 +34,8 @@ class Frontier(Result):
     """What accuracy each setting of each method pays for how even an exposure; made by :func:`sweep`.
 
     Settings are chosen on validation (:meth:`choose`); every figure is one of the test. Figures are means over seeds.
-    Their intervals are over seeds where there are two or more, else over users where these were measured.
+    Their intervals hold both sources of chance, users and seeds, with three seeds or more; with fewer that of the users
+    alone. Differences are taken user by user and seed by seed.
 
     Attributes
     ----------
@@ -29,6 +45,8 @@ class Frontier(Result):
         Metric of which more is better, with its cut-off.
     unfairness : str
         Metric of which less is better, with its cut-off.
+    influences : mapping from (method, setting, seed, part) to {metric: float array of shape (n_users,)}
+        What each user adds to the error of a metric; without it intervals are those of the points or over seeds.
 
     Examples
     --------
@@ -46,6 +64,7 @@ class Frontier(Result):
     points: tuple[Point, ...]
     accuracy: str
     unfairness: str
+    influences: Influences = field(default_factory=dict)
 
     def __add__(self, other: "Frontier") -> "Frontier":
         """Join the points of two sweeps of the same metrics."""
@@ -60,7 +79,7 @@ class Frontier(Result):
                 f"Both sweeps hold method {method!r} at setting {setting!r} with seed {seed}. Give one of them another "
                 f"name, or leave the method out with without()."
             )
-        return replace(self, points=self.points + other.points)
+        return replace(self, points=self.points + other.points, influences={**self.influences, **other.influences})
 
     # -- what is there ---------------------------------------------------------------------------------------------
 
@@ -118,10 +137,10 @@ class Frontier(Result):
         metric : str
             With its cut-off, such as ``ndcg@20``.
         part : {"test", "validation"}, default "test"
-            Users' intervals are there for the test alone.
+            On validation there are intervals for the accuracy alone.
         relative : bool, default False
             Instead of the metric its change from the method's first setting, as a share of it and seed by seed: -0.03
-            where 3% are lost, NaN where that was 0. With one seed it has no interval.
+            where 3% are lost, NaN where that was 0.
 
         Raises
         ------
@@ -134,20 +153,22 @@ class Frontier(Result):
                 f"{method!r} was not measured at {setting!r}. {nearest(str(setting), map(str, settings))}"
             )
 
-        ends: list[Ends] = []
+        readings = []
         for seed in self.seeds(method):
             point = self._index.get((method, setting, seed))
             first = self._index.get((method, settings[0], seed)) if relative else point
             if point is None or first is None:
                 continue
-            value = metric_of(point, metric, part)
-            if relative:
-                ends.append((change(value, metric_of(first, metric, part)), *NO_ENDS))
-            else:
-                ends.append((value, *(point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS)))
-        return summary(ends)
+            value = self._reading(point, metric, part)
+            readings.append(change(value, self._reading(first, metric, part)) if relative else value)
+        return summary(readings)
 
-    def choose(self, method: str, max_loss: float = 0.05, rule: Rule = "fairest") -> Setting:
+    def _reading(self, point: Point, metric: str, part: Part = "test") -> Reading:
+        influence = self.influences.get((point.method, point.setting, point.seed, part), {}).get(metric)
+        ends = point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS
+        return Reading(metric_of(point, metric, part), influence, ends)
+
+    def choose(self, method: str, max_loss: float = 0.05, rule: Rule = "fairest", *, margin: bool = False) -> Setting:
         """Return the best setting on validation among those that lose little accuracy there.
 
         Parameters
@@ -158,6 +179,14 @@ class Frontier(Result):
         rule : {"fairest", "gain"}, default "fairest"
             "fairest" takes the least unfairness; "gain" the largest difference of the share of unfairness that is gone
             and the share of accuracy that is lost (Ahmadov and Mansoury, RecSys 2025).
+        margin : bool, default False
+            Keep a margin for the noise of the validation: the whole 95% interval of the loss must be allowed.
+
+        Raises
+        ------
+        InvalidInputError
+            If the accuracy of the first setting is not a number, no setting can be judged, or there is no interval of
+            a loss that `margin` asks for.
         """
         number("max_loss", max_loss, low=0, high=1)
         choice("rule", rule, ("fairest", "gain"))
@@ -167,27 +196,76 @@ class Frontier(Result):
             for metric in (self.accuracy, self.unfairness)
         )
         first = settings[0]
-        allowed = [s for s in settings if accuracy[s] >= (1 - max_loss) * accuracy[first]]
+        judged = (self.accuracy, accuracy[first]), *([(self.unfairness, unfairness[first])] if rule == "gain" else [])
+        for name, value in judged:
+            if not np.isfinite(value):
+                raise InvalidInputError(
+                    f"{name} of {method!r} at its first setting, {first!r}, is {value} on validation, so that no "
+                    f"change from it can be judged. Begin the grid with a setting that can be measured."
+                )
+        allowed = [
+            s for s in settings
+            if np.isfinite(unfairness[s])
+            and accuracy[s] >= (1 - max_loss) * accuracy[first]
+            and (not margin or s == first or self._surely(method, s, max_loss))
+        ]  # fmt: skip
+        if not allowed:
+            raise InvalidInputError(
+                f"No setting of {method!r} that loses at most {max_loss:.3g} of {self.accuracy} on validation has a "
+                f"{self.unfairness} there. Allow a larger loss, or look at the measured values with to_polars()."
+            )
         if rule == "fairest":
             return min(allowed, key=lambda s: unfairness[s])
         return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
 
+    def _surely(self, method: str, setting: Setting, max_loss: float) -> bool:
+        found = self.estimate(method, setting, self.accuracy, part="validation", relative=True)
+        if found.low is None and found.value:
+            raise InvalidInputError(
+                f"The change of {self.accuracy} on validation at {setting!r} of {method!r} has no interval to keep a "
+                f"margin by. Sweep anew with n_bootstrap above 0, or leave out margin."
+            )
+        return found.low is None or found.low >= -max_loss
+
+    def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
+        """Return which choices stand at the end of their grid, so that a longer grid may hold a better one."""
+        found = []
+        for method in self.methods:
+            settings = self.settings(method)
+            chosen = self.choose(method, max_loss)
+            numbers = [s for s in settings if not isinstance(s, str)]
+            ends = (min(numbers), max(numbers)) if len(numbers) == len(settings) else settings[-1:]
+            if len(settings) > 1 and chosen != settings[0] and chosen in ends:
+                found.append(
+                    f"{method}: the choice, {chosen}, is the last of its grid. Unless that is the dial's natural end, "
+                    f"extend the grid."
+                )
+        return tuple(found)
+
     # -- whole curves ----------------------------------------------------------------------------------------------
 
-    def front(self) -> tuple[tuple[str, Setting], ...]:
-        """Return the (method, setting) pairs that no other pair beats on test in both metrics."""
+    def front(self, *, part: Part = "validation") -> tuple[tuple[str, Setting], ...]:
+        """Return the (method, setting) pairs that no other pair beats in both metrics, on validation or on test."""
         pairs = [(method, setting) for method in self.methods for setting in self.settings(method)]
-        gain, cost = (np.array([self.mean(*pair, name) for pair in pairs]) for name in (self.accuracy, self.unfairness))
-        return tuple(pair for pair, on_front in zip(pairs, pareto_front(gain, cost), strict=True) if on_front)
+        gain, cost = (
+            np.array([self.mean(*pair, name, part) for pair in pairs]) for name in (self.accuracy, self.unfairness)
+        )
+        return tuple(pair for pair, on_front in zip(pairs, _front(gain, cost), strict=True) if on_front)
 
     def accuracy_at(
-        self, method: str, unfairness: float, *, relative: bool = False, against: str | None = None
+        self,
+        method: str,
+        unfairness: float,
+        *,
+        relative: bool = False,
+        against: str | None = None,
+        part: Part = "validation",
     ) -> Estimate:
         """Return the accuracy that a method reaches where exposure is at most so uneven.
 
-        Each seed has its own curve: straight lines through those of its settings that no other setting of the method
-        beats on test. A place on a line can be had, too: serve a random part of the users with either setting. Since
-        the best settings are picked on test here, compare curves by it, and report one setting by :meth:`choose`.
+        Each seed has its own curve on the test: straight lines through those of its settings that no other setting of
+        the method beats on validation. Points between two settings are attainable: serve a random part of the users
+        with either.
 
         Parameters
         ----------
@@ -198,13 +276,15 @@ class Frontier(Result):
             Give the level and the result as changes from :attr:`reference` in the same seed: the level -0.1 means an
             unfairness 10% lower, the result -0.03 an accuracy 3% lower.
         against : str, optional
-            Another method, whose accuracy at that level is subtracted, seed by seed, of the seeds that both have.
+            Another method, whose accuracy at that level is subtracted, user by user and seed by seed, of the seeds that
+            both have.
+        part : {"validation", "test"}, default "validation"
+            Where the settings of the curve are picked. On test the curve flatters methods with many settings.
 
         Returns
         -------
         Estimate
-            With one seed the interval holds the users' uncertainty of the accuracy alone, with the unfairness as
-            measured; a difference or a relative figure then has none.
+            Its interval holds the chance in both metrics.
 
         Raises
         ------
@@ -215,11 +295,19 @@ class Frontier(Result):
         """
         at = number("unfairness", unfairness)
         return self._compared(
-            lambda name, seed: self._along(name, seed, self.unfairness, self.accuracy, at, relative), method, against
+            lambda name, seed: self._along(name, seed, self.unfairness, self.accuracy, at, relative, part),
+            method,
+            against,
         )
 
     def unfairness_at(
-        self, method: str, accuracy: float, *, relative: bool = False, against: str | None = None
+        self,
+        method: str,
+        accuracy: float,
+        *,
+        relative: bool = False,
+        against: str | None = None,
+        part: Part = "validation",
     ) -> Estimate:
         """Return the least unfairness that a method reaches where it is at least so accurate.
 
@@ -233,7 +321,9 @@ class Frontier(Result):
         relative : bool, default False
             Give the level and the result as changes from :attr:`reference` in the same seed.
         against : str, optional
-            Another method, whose unfairness at that level is subtracted, seed by seed.
+            Another method, whose unfairness at that level is subtracted, user by user and seed by seed.
+        part : {"validation", "test"}, default "validation"
+            Where the settings of the curve are picked.
 
         Returns
         -------
@@ -241,13 +331,22 @@ class Frontier(Result):
         """
         at = number("accuracy", accuracy)
         return self._compared(
-            lambda name, seed: self._along(name, seed, self.accuracy, self.unfairness, at, relative), method, against
+            lambda name, seed: self._along(name, seed, self.accuracy, self.unfairness, at, relative, part),
+            method,
+            against,
         )
 
     def hypervolume(
-        self, method: str, reference: tuple[float, float] = (0.0, 1.0), *, against: str | None = None
+        self,
+        method: str,
+        reference: tuple[float, float] = (0.0, 1.0),
+        *,
+        against: str | None = None,
+        part: Part = "validation",
     ) -> Estimate:
         """Return how much of the plane of the two metrics a method's settings dominate on test; more is better.
+
+        Counted are the settings that no other setting of the method beats on validation.
 
         Both metrics are divided by those of :attr:`reference` in the same seed, so that the figure has no unit. With
         the default it is the share of the reference's accuracy that the method keeps, on average over all levels of
@@ -261,12 +360,13 @@ class Frontier(Result):
             The worst place that counts, in shares of those of :attr:`reference`. With (0.9, 1) only settings that keep
             90% of the accuracy count.
         against : str, optional
-            Another method, whose figure is subtracted, seed by seed.
+            Another method, whose figure is subtracted, user by user and seed by seed.
+        part : {"validation", "test"}, default "validation"
+            Where the settings are picked.
 
         Returns
         -------
         Estimate
-            Without an interval if there is one seed.
 
         References
         ----------
@@ -274,43 +374,82 @@ class Frontier(Result):
         """
         worst = number("reference", reference[0]), number("reference", reference[1], low=0, low_open=True)
 
-        def read(name: str, seed: int) -> Ends:
-            gain, cost = (
-                np.array([1 + change(point.test[metric], self._unit(metric, seed)) for point in self._of(name, seed)])
-                for metric in (self.accuracy, self.unfairness)
-            )
-            return hypervolume(gain, cost, worst), *NO_ENDS
+        def read(name: str, seed: int) -> Reading:
+            units = {metric: self._unit(metric, seed) for metric in (self.accuracy, self.unfairness)}
+            points = self._best(name, seed, part)
+            places = [
+                tuple(change(self._reading(point, metric), unit) for metric, unit in units.items()) for point in points
+            ]
+            gain, cost = (np.array([1 + place[i].value for place in places]) for i in (0, 1))
+            inside = [int(i) for i in np.argsort(cost, kind="stable") if gain[i] > worst[0] and cost[i] < worst[1]]
+            if not inside:
+                return Reading(0.0)
+            slopes, best = [], -1
+            for i, after in zip(inside, [*cost[inside[1:]], worst[1]], strict=True):
+                height = 0.0 if best < 0 else gain[best] - worst[0]
+                best = i if best < 0 or gain[i] > gain[best] else best
+                slopes += [(after - cost[i], places[best][0]), (height - (gain[best] - worst[0]), places[i][1])]
+            return combined(hypervolume(gain, cost, worst), slopes)
 
         return self._compared(read, method, against)
 
     def _of(self, method: str, seed: int) -> list[Point]:
         return [point for point in self.points if (point.method, point.seed) == (method, seed)]
 
-    def _unit(self, metric: str, seed: int) -> float:
+    def _best(self, method: str, seed: int, part: Part) -> list[Point]:
+        """Return the points of one seed that no other of the method beats in that part."""
+        points = self._of(method, seed)
+        gain, cost = (np.array([metric_of(p, name, part) for p in points]) for name in (self.accuracy, self.unfairness))
+        return [point for point, is_on in zip(points, _front(gain, cost), strict=True) if is_on]
+
+    def _unit(self, metric: str, seed: int) -> Reading:
         """Return a metric of the reference in one seed, or over all of its seeds where it lacks that one."""
         point = self._index.get((*self.reference, seed))
-        return self.mean(*self.reference, metric) if point is None else point.test[metric]
+        return Reading(self.mean(*self.reference, metric)) if point is None else self._reading(point, metric)
 
-    def _along(self, method: str, seed: int, given: str, wanted: str, at: float, relative: bool) -> Ends:
+    def _along(self, method: str, seed: int, given: str, wanted: str, at: float, relative: bool, part: Part) -> Reading:
         """Read one metric off the curve of one seed where the other one is `at`."""
-        points = self._of(method, seed)
-        gain, cost = (np.array([point.test[metric] for point in points]) for metric in (self.accuracy, self.unfairness))
-        on_front = [point for point, is_on in zip(points, pareto_front(gain, cost), strict=True) if is_on]
-        on_front.sort(key=lambda point: point.test[given])  # the front rises, so that either metric sorts both
-        places = [point.test[given] for point in on_front]
-        unreached = {"left" if given == self.unfairness else "right": float("nan")}
-
-        def read(at: float, column: list[float]) -> float:
-            return float(np.interp(at, places, column, **unreached))
-
-        values = [point.test[wanted] for point in on_front]
+        level = Reading(at)
         if relative:
-            at = (1 + at) * self._unit(given, seed)
-            return change(read(at, values), self._unit(wanted, seed)), *NO_ENDS
-        ends = [point.intervals.get(wanted, NO_ENDS) for point in on_front]
-        return read(at, values), read(at, [low for low, _ in ends]), read(at, [high for _, high in ends])
+            unit = self._unit(given, seed)
+            level = combined((1 + at) * unit.value, [(1 + at, unit)])
+        found = self._between(self._best(method, seed, part), given, wanted, level)
+        return change(found, self._unit(wanted, seed)) if relative else found
 
-    def _compared(self, read: Callable[[str, int], Ends], method: str, against: str | None) -> Estimate:
+    def _between(self, points: list[Point], given: str, wanted: str, level: Reading) -> Reading:
+        """Read one metric off the straight lines through points where the other one is at a level."""
+        points = sorted(points, key=lambda point: point.test[given])
+        x, y = ([self._reading(point, metric) for point in points] for metric in (given, wanted))
+        places = [reading.value for reading in x]
+        right = int(np.searchsorted(places, level.value))
+        if right == 0 and len(points) > 1 and places[0] == level.value:
+            right = 1  # on the first point, the line to the second has the slope
+        if not points or np.isnan(level.value):
+            return Reading(float("nan"))
+        if right == 0:
+            unreached = given == self.unfairness and places[0] > level.value
+            return Reading(float("nan")) if unreached else y[0]
+        if right == len(points):
+            unreached = given != self.unfairness and places[-1] < level.value
+            return Reading(float("nan")) if unreached else y[-1]
+        left = right - 1
+        width = places[right] - places[left]
+        if not width:
+            return y[right]
+        share = (level.value - places[left]) / width
+        slope = (y[right].value - y[left].value) / width
+        return combined(
+            (1 - share) * y[left].value + share * y[right].value,
+            [
+                (1 - share, y[left]),
+                (share, y[right]),
+                (-slope * (1 - share), x[left]),
+                (-slope * share, x[right]),
+                *([] if level.influence is None else [(slope, level)]),
+            ],
+        )
+
+    def _compared(self, read: Callable[[str, int], Reading], method: str, against: str | None) -> Estimate:
         """Join what is read of each seed, less what is read of another method in the same seed."""
         if against is None:
             return summary([read(method, seed) for seed in self.seeds(method)])
@@ -320,7 +459,8 @@ class Frontier(Result):
                 f"{method!r} has the seeds {self.seeds(method)} and {against!r} {self.seeds(against)}. Methods are "
                 f"compared seed by seed; sweep both with the same seeds."
             )
-        return summary([(read(method, seed)[0] - read(against, seed)[0], *NO_ENDS) for seed in shared])
+        pairs = [(read(method, seed), read(against, seed)) for seed in shared]
+        return summary([combined(one.value - other.value, [(1, one), (-1, other)]) for one, other in pairs])
 
     # -- showing ---------------------------------------------------------------------------------------------------
 
@@ -366,3 +506,10 @@ class Frontier(Result):
         from headtail.tradeoffs.pages import settings_table
 
         return settings_table(self, max_loss)
+
+
+def _front(gain: Array, cost: Array) -> NDArray[np.bool_]:
+    """Return the Pareto front of the points that have both metrics."""
+    known = np.isfinite(gain) & np.isfinite(cost)
+    known[known] = pareto_front(gain[known], cost[known])
+    return np.asarray(known)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headtail.metrics.pages import number_format
-from headtail.reports import Chart, Column, Report, Section, Table, Text
+from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 
@@ -19,9 +19,10 @@ def frontier_page(frontier: Frontier, max_loss: float) -> Report:
     tables = [table for table in _equal_tables(frontier) if table.rows]
     whole = [Section("Whole curves", [Text(_equal_text(frontier)), *tables])] if tables else []
     every = Section("Every setting", [settings_table(frontier, max_loss)])
-    return Report(
-        "Accuracy against even exposure", [_chosen_table(frontier, max_loss), curves(frontier, max_loss), *whole, every]
-    )
+    notes = frontier.notes(max_loss)
+    ends = [Section("Notes on the grids", [Text("\n".join(f"- {note}" for note in notes))])] if notes else []
+    shown: list[Block] = [_chosen_table(frontier, max_loss), curves(frontier, max_loss), *ends, *whole, every]
+    return Report("Accuracy against even exposure", shown)
 
 
 def curves(frontier: Frontier, max_loss: float) -> Chart:
@@ -82,8 +83,7 @@ def _chosen_table(frontier: Frontier, max_loss: float) -> Table:
     ]
     return Table(
         columns, rows, title="Chosen on validation, measured on test",
-        caption=f"{_rule(max_loss)} {_intervals(frontier)} Changes are taken seed by seed; with one seed they have no "
-        "interval.",
+        caption=f"{_rule(max_loss)} {_intervals(frontier)} Changes are taken user by user and seed by seed.",
     )  # fmt: skip
 
 
@@ -110,7 +110,8 @@ def settings_table(frontier: Frontier, max_loss: float) -> Table:
         Column("chosen", "On validation"),
         Column(
             "front", "Pareto",
-            note="No other setting here is better in one of accuracy and exposure and not worse in the other.",
+            note="On validation no other setting here is better in one of accuracy and exposure and not worse in the "
+            "other.",
         ),
         *(
             _column(name, name, number_format(_base(name))) if name in traded
@@ -160,7 +161,8 @@ def _equal_text(frontier: Frontier) -> str:
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
         f"Changes from {method} {_shown(setting)} ({frontier.accuracy} {accuracy:.4f}, {frontier.unfairness} "
-        f"{unfairness:.4f}), seed by seed, read off straight lines through each method's own best settings on test. "
+        f"{unfairness:.4f}), seed by seed, read off straight lines through each method's settings that are best on "
+        f"validation. "
         f"A dash is a level that not every seed reaches."
     )
 
@@ -180,9 +182,13 @@ def _intervals(frontier: Frontier) -> str:
         for estimate in [frontier.estimate(method, setting, frontier.accuracy)]
     }
     said = [f"over {n} seeds (Student's t)" for over, n in sorted(found, key=str) if over == "seeds"]
-    said += ["over users (bootstrap), of one seed"] if any(over == "users" for over, _ in found) else []
+    said += [f"over users and {n} seeds" for over, n in sorted(found, key=str) if over == "users and seeds"]
+    said += [
+        "over users, of one seed" if n == 1 else f"over users, of {n} seeds"
+        for over, n in sorted(found, key=str) if over == "users"
+    ]  # fmt: skip
     if not said:
-        return "One seed, without intervals."
+        return "One seed, without intervals." if {n for _, n in found} == {1} else "Without intervals."
     return f"Intervals are 95% intervals {' or '.join(said)}."
 
 

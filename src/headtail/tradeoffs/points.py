@@ -1,20 +1,24 @@
 """What is measured of one setting, and figures with their intervals."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from headtail._checks import nearest
-from headtail._stats import mean_interval
+from headtail._stats import degrees_of_freedom, student
 from headtail.exceptions import MissingColumnError
+from headtail.typing import Floats
 
 Setting: TypeAlias = float | int | str
 Part: TypeAlias = Literal["validation", "test"]
+Over: TypeAlias = Literal["users and seeds", "users", "seeds"]
 Rule: TypeAlias = Literal["fairest", "gain"]
-Ends: TypeAlias = tuple[float, float, float]  # a value and its interval's ends, NaN where there is none
+Influences: TypeAlias = Mapping[tuple[str, Setting, int, Part], Mapping[str, Floats]]
 
 NO_ENDS = (float("nan"), float("nan"))
+FEWEST_SEEDS = 3  # from which on their spread is a part of an interval
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Point:
     validation, test : dict of str to float
         Metrics by name with cut-off, such as ``ndcg@20``.
     intervals : dict of str to (low, high)
-        95% intervals of the test's metrics over users; empty if the bootstrap was left out.
+        95% intervals of the test's metrics over users; empty if intervals were left out.
     """
 
     method: str
@@ -51,9 +55,10 @@ class Estimate:
         The mean over seeds; NaN where a seed has no value, such as a level that its curve does not reach.
     low, high : float or None
         Ends of the interval; None without one, as for what is the same in all seeds.
-    over : {"seeds", "users"} or None
-        What the interval speaks of. "seeds": how far another training could be off, by Student's t over the seeds, on
-        the same split. "users": how far other users could be, of one training, by the audit's bootstrap.
+    over : {"users and seeds", "users", "seeds"} or None
+        What the interval speaks of. "users and seeds": how far other users and another training could be off, together.
+        "users": how far other users could be, of these trainings (there are fewer than three, or they are all the
+        same). "seeds": how far another training could be off with the same users, by Student's t over the seeds.
     n_seeds : int
         Seeds behind the value.
     """
@@ -61,25 +66,69 @@ class Estimate:
     value: float
     low: float | None
     high: float | None
-    over: Literal["seeds", "users"] | None
+    over: Over | None
     n_seeds: int
 
 
 NOTHING = Estimate(float("nan"), None, None, None, 0)
 
 
-def summary(ends: list[Ends]) -> Estimate:
-    """Join the values of the seeds; that of one seed keeps its own interval, which is over users."""
-    if not ends:
+@dataclass(frozen=True)
+class Reading:
+    """A figure of one seed with what each user adds to its error, and its own interval where it has one."""
+
+    value: float
+    influence: Floats | None = None
+    ends: tuple[float, float] = NO_ENDS
+
+
+def combined(value: float, parts: Iterable[tuple[float, Reading]]) -> Reading:
+    """Return a figure that moves with others by these slopes (the delta method)."""
+    moving = [(slope, part.influence) for slope, part in parts if slope]
+    total: Floats | None = None
+    for slope, influence in moving:
+        if influence is None or (total is not None and total.shape != influence.shape):
+            return Reading(value)
+        total = slope * influence if total is None else total + slope * influence
+    return Reading(value, total)
+
+
+def change(value: Reading, start: Reading) -> Reading:
+    """Return the change from `start` as a share of it, NaN where it is 0."""
+    if not start.value:
+        return Reading(float("nan"))
+    ratio = value.value / start.value
+    return combined(ratio - 1, [(1 / start.value, value), (-ratio / start.value, start)])
+
+
+def summary(readings: list[Reading]) -> Estimate:
+    """Join the readings of the seeds.
+
+    The variance is that of the mean over seeds: of its users and of its seeds, less what the two bring about together,
+    which is in both. Its degrees of freedom are Satterthwaite's.
+    """
+    n = len(readings)
+    if not n:
         return NOTHING
-    values = np.array([value for value, *_ in ends])
-    value, low, high = mean_interval(values)
-    over: Literal["seeds", "users"] = "seeds"
-    if len(ends) == 1:
-        (_, low, high), over = ends[0], "users"
-    if np.isnan([low, high]).any() or (len(ends) > 1 and np.ptp(values) == 0):  # what no seed changes has no spread
-        return Estimate(value, None, None, None, len(ends))
-    return Estimate(value, low, high, over, len(ends))
+    values = np.array([reading.value for reading in readings])
+    mean = float(values.mean())
+    if n == 1 and not np.isnan(readings[0].ends).any():
+        return Estimate(mean, *readings[0].ends, "users", 1)
+    by_users = combined(mean, [(1 / n, reading) for reading in readings]).influence
+    of_users = 0.0 if by_users is None else float(by_users @ by_users)
+    of_seeds = float(values.var(ddof=1)) / n if n >= FEWEST_SEEDS and np.ptp(values) else 0.0
+    both = 0.0
+    if by_users is not None and of_seeds:
+        both = float(np.var([r.influence for r in readings if r.influence is not None], axis=0, ddof=1).sum()) / n
+    variance = of_users + max(of_seeds - both, 0.0)
+    if not (np.isfinite(mean) and variance > 0):
+        return Estimate(mean, None, None, None, n)
+    spread = of_seeds**2 / (n - 1) if of_seeds else 0.0
+    if by_users is not None and of_users:
+        spread += of_users**2 / degrees_of_freedom(by_users)
+    margin = student(variance**2 / spread) * variance**0.5
+    over: Over = "users and seeds" if of_users and of_seeds else "users" if of_users else "seeds"
+    return Estimate(mean, mean - margin, mean + margin, over, n)
 
 
 def metric_of(point: Point, metric: str, part: Part) -> float:
@@ -88,8 +137,3 @@ def metric_of(point: Point, metric: str, part: Part) -> float:
     if metric not in values:
         raise MissingColumnError(f"{metric!r} was not measured. {nearest(metric, values)}")
     return values[metric]
-
-
-def change(value: float, start: float) -> float:
-    """Return the change from `start` as a share of it, NaN where it is 0."""
-    return value / start - 1 if start else float("nan")
