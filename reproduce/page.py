@@ -255,8 +255,8 @@ def _equal(found: Sequence[Cell], protocol: str, metric: str, what: str, share: 
         [Column("cell", "Cell"), *(Column(name, name, format="+.1%") for name in methods)],
         [dict.fromkeys(methods) | row for row in rows],
         title=f"{protocol} test: change of {accuracy} where the {what} is {share:.0%} below the plain one",
-        caption=f"Along each method's own curve of {what} and {accuracy}, its settings picked on validation; empty where none "
-        "is so even. "
+        caption=f"Along each method's own curve of {what} and {accuracy}, its settings picked on "
+        "validation; empty where none is so even. "
         + _wins(least),
     )  # fmt: skip
 
