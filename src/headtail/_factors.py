@@ -90,6 +90,7 @@ def as_popularity(popularity: Any, n_items: int) -> Matrix:
             f"popularity has shape {values.shape} and type {values.dtype}; give one number for each of the {n_items} "
             f"items, such as interactions.popularity."
         )
+    values = values.astype(np.float64)
     finite("popularity", values, "Count the training interactions of each item, 0 where there are none.")
     if (values < 0).any():
         first = int(np.argmax(values < 0))
@@ -98,7 +99,7 @@ def as_popularity(popularity: Any, n_items: int) -> Matrix:
         raise InvalidInputError(f"popularity is {values.max():g} at item {values.argmax()}, which counts nothing real.")
     if not values.any():
         raise InvalidInputError("popularity is 0 for every item; give the interactions per item of the training data.")
-    return values.astype(np.float64)
+    return values
 
 
 def as_canonical(matrix: Any, dtype: Any = None) -> sp.csr_array:

@@ -5,7 +5,7 @@ that any vector index serves them. The correction lives in the items (one more c
 made later need only a 1 appended where a coordinate was added.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,7 +186,9 @@ def shrink(
 def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:
     if directions is None:
         return [0]
-    chosen = [directions] if isinstance(directions, (int, np.integer)) else list(directions)
+    chosen = list(directions) if isinstance(directions, Iterable) else [directions]
+    if not chosen:
+        raise InvalidInputError("directions is empty; give at least one, or None for the strongest.")
     for k in chosen:
         integer("directions", k, high=n - 1)
     if len(set(chosen)) < len(chosen):
