@@ -126,11 +126,12 @@ def test_series_that_meet_are_told_apart(charts):
 
 
 def test_colors_repeat_only_where_there_are_more_series_than_colors():
-    names = [f"m{i}" for i in range(8)]
+    names = [f"m{i}" for i in range(10)]
     styles = styles_of([lines("loss"), lines("training", *names)])
-    assert len({styles[name].color for name in ("training", *names)}) == 9
-    crowd = styles_of([lines(*(f"m{i}" for i in range(16)))])
-    assert len({(style.color, style.dash) for style in crowd.values()}) == 16
+    assert len({styles[name].color for name in ("training", *names)}) == 11
+    assert len({styles[name].marker for name in ("training", *names)}) == 11
+    crowd = styles_of([lines(*(f"m{i}" for i in range(20)))])
+    assert len({(style.color, style.dash) for style in crowd.values()}) == 20
 
 
 def test_the_legend_of_a_lorenz_chart_repeats_no_look():
@@ -170,6 +171,13 @@ def test_a_method_is_named_at_its_choice_and_nowhere_else():
         right, down = {"tilt 1": (0.7, 0.29), "ReSN 1": (0.8, 0.2)}[text]
         at = (Scale.of([0.3, 0.9], pad=0.07)(right) * 870, (1 - Scale.of([0.05, 0.3], pad=0.07)(down)) * 380)
         assert math.dist((x, y), at) < 45
+
+
+def test_choices_of_the_same_setting_are_all_labelled():
+    # More series than can be named beside their points, each a level line that ends at its choice, 35 pixels apart.
+    rows = [{"x": x, "y": i, "m": f"m{i}", "at": str(x), "best": x == 1} for i in range(10) for x in (0, 1)]
+    chart = Chart("scatter", rows, "x", "y", color="m", label="at", connect=True, chosen="best")
+    assert [text for text, weight, *_ in texts_of(chart_svg(chart)) if weight == "600"] == ["1"] * 10
 
 
 def test_a_cloud_is_named_in_the_legend_alone():

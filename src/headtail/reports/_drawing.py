@@ -17,7 +17,7 @@ import numpy as np
 
 from headtail.reports._labels import Placing
 from headtail.reports._scales import Scale, from_zero
-from headtail.reports._series import Style, kept_color, series_of, styles_of
+from headtail.reports._series import MARKERS, Style, kept_color, series_of, styles_of
 from headtail.reports._values import Row, finite, minus, shorten, show, tell_apart, text_width
 from headtail.reports.blocks import Chart
 
@@ -164,7 +164,7 @@ def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool =
             "symbolOpacity": 1, "symbolStrokeWidth": 2.25, **options,
         }  # fmt: skip
     styles = looks.values()
-    channels = {"color": [one.css for one in styles], "shape": [one.marker for one in styles],
+    channels = {"color": [one.css for one in styles], "shape": [MARKERS[one.marker] for one in styles],
                 "strokeDash": [one.dash for one in styles]}  # fmt: skip
     return {
         channel: {"field": "c", "type": "nominal", "scale": {"domain": list(looks), "range": values}, "legend": key}
@@ -271,7 +271,8 @@ def _names(
             parts += [str(row[chart.label])] if row[chart.label] is not None and chart.label != chart.color else []
             text, (x, y) = shorten(" ".join(parts), 0.55 * plot.width, size), pixels(row)
             # Settings that coincide, such as 0 of every method, are named once.
-            if not text or any(one["t"] == text and math.hypot(one["px"] - x, one["py"] - y) < 40 for one in texts):
+            near = (one["t"] for one in texts if math.hypot(one["px"] - x, one["py"] - y) < 40)
+            if not text or (text in near and not bold):
                 continue
             needed = len(looks if bold else marks) <= NAMED
             label = tried.put((x, y), text, size * (1.06 if bold else 1), needed=needed, far=named and first)

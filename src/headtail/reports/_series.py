@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from headtail.reports._values import Row, Value
 from headtail.reports.blocks import Block, Chart, walk
 
-N_COLORS = 8
+N_COLORS = 10
 KEPT = {"head": "head", "mid": "mid", "tail": "tail"} | dict.fromkeys(
     ("training", "training data", "training interactions", "catalogue", "catalog", "history"), "neutral"
 )
-MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
+MARKERS = {  # of each color, the last that of neutral ones; what Vega has no name for as a path from -1 to 1
+    "circle": "circle", "square": "square", "triangle-up": "triangle-up", "diamond": "diamond",
+    "triangle-down": "triangle-down", "cross": "cross", "triangle-left": "triangle-left",
+    "star": "M0,-1L.29,-.4L.95,-.31L.48,.15L.59,.81L0,.5L-.59,.81L-.48,.15L-.95,-.31L-.29,-.4Z",
+    "x": "M-.9,-.5L-.5,-.9L0,-.4L.5,-.9L.9,-.5L.4,0L.9,.5L.5,.9L0,.4L-.5,.9L-.9,.5L-.4,0Z",
+    "bar": "M-1,-.4H1V.4H-1Z", "triangle-right": "triangle-right",
+}  # fmt: skip
 DASHES = ((1, 0), (7, 3), (2, 2))
 
 
@@ -29,9 +35,10 @@ class Style:
 
     @property
     def marker(self) -> str:
-        """The marker of points."""
-        place = {"head": 0, "mid": 1, "tail": 2, "neutral": 6}.get(self.color)
-        return MARKERS[((int(self.color[1:]) - 1 if place is None else place) + self.turn) % len(MARKERS)]
+        """The name of the marker of points."""
+        place = {"head": 0, "mid": 1, "tail": 2, "neutral": N_COLORS}.get(self.color)
+        place = int(self.color[1:]) - 1 if place is None else place
+        return list(MARKERS)[(place + self.turn) % len(MARKERS)]
 
     @property
     def dash(self) -> tuple[int, int]:

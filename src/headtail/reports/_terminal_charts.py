@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 COLORS = {
     "head": "#d2593c", "mid": "#d9a53a", "tail": "#2f9bab", "neutral": "default", "c1": "#6d80f5", "c2": "#d0679c",
     "c3": "#5fb35a", "c4": "#3fa9e0", "c5": "#a878d8", "c6": "#c99345", "c7": "#9aa12f", "c8": "#c4587a",
+    "c9": "#43a047", "c10": "#8f88b8",
 }  # fmt: skip
 MARKS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚",
-         "triangle-right": "▶"}  # fmt: skip
+         "triangle-left": "◀", "star": "★", "x": "✖", "bar": "▬", "triangle-right": "▶"}  # fmt: skip
 EIGHTHS = " ▏▎▍▌▋▊▉"
 HEIGHT = 14
 
