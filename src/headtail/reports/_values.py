@@ -108,8 +108,8 @@ def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
 
     Examples
     --------
-    >>> tell_apart([0.98, 0.93, 0.5], ".1f"), tell_apart([0.9, 0.5], ".1f")
-    (['0.98', '0.93', '0.50'], ['0.9', '0.5'])
+    >>> tell_apart([0.98, 0.99, 0.5], ".1f"), tell_apart([0.9, 0.5], ".1f")
+    (['0.98', '0.99', '0.50'], ['0.9', '0.5'])
     """
     more = re.sub(r"\.(\d+)", lambda found: f".{int(found[1]) + 1}", spec or "")
     written, finer = ([show(value, one) for value in values] for one in (spec, more or spec))

@@ -170,6 +170,7 @@ class Report(Document, Result):
 
     Examples
     --------
+    >>> from headtail.reports import Figure, Figures, Report
     >>> report = Report("Audit", [Figures([Figure("Gini@10", 0.9137, 0.91, 0.92, note="Inequality of exposure.")])])
     >>> print(report.to_markdown())
     # Audit
@@ -212,6 +213,7 @@ def chart_svg(chart: Chart, path: str | os.PathLike[str] | None = None, *, besid
 
     Examples
     --------
+    >>> from headtail.reports import Chart, chart_svg
     >>> chart = Chart("bar", [{"group": "head", "share": 0.7}, {"group": "tail", "share": 0.3}], "group", "share")
     >>> chart_svg(chart).startswith("<svg")
     True
