@@ -274,7 +274,7 @@ def _wins(least: Sequence[tuple[str, bool]]) -> str:
     shown = ", ".join(f"{method} in {n} ({clear[method]})" for method, n in counted)
     return (
         f"Loses least: {shown}; in brackets, the cells where the 95% interval of its difference from every other "
-        f"method, seed by seed, is above 0. Curves go through settings picked on test."
+        f"method, seed by seed, is above 0."
     )
 
 
