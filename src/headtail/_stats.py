@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from headtail.typing import Array, Floats
 
 Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95% interval
+_ROUNDING = 1e-12  # an error below this share of the value is none
 
 
 def gini(values: Array) -> float:
@@ -119,11 +120,11 @@ def plain_interval(
 ) -> tuple[float, float]:
     """Value plus and minus `quantile` errors, cut where the range ends.
 
-    NaN where the error is 0, and where it would leave a range that has two ends.
+    NaN where the error is 0 but for rounding, and where it would leave a range that has two ends.
     """
     margin = quantile * error
     leaves = np.isfinite(low) and np.isfinite(high) and not low <= value - margin <= value + margin <= high
-    if not margin > 0 or leaves:
+    if not margin > _ROUNDING * abs(value) or leaves:
         return float("nan"), float("nan")
     return max(value - margin, low), min(value + margin, high)
 
@@ -141,17 +142,18 @@ def score_interval(
     -------
     low, high : float
         At an end of a range that has two, the interval of a share of `n` draws of which none or all are hits, such as
-        0 to about 4 / n. NaN where the error is 0 elsewhere.
+        0 to about 4 / n. NaN where the error is 0, but for rounding, elsewhere.
     """
+    spread = error > _ROUNDING * abs(value)
     if not np.isfinite(low):
-        return (value - quantile * error, value + quantile * error) if error > 0 else (float("nan"), float("nan"))
+        return (value - quantile * error, value + quantile * error) if spread else (float("nan"), float("nan"))
     width = high - low if np.isfinite(high) else 1.0
     p = (value - low) / width
     square = (quantile * error / width) ** 2
     if p in (0, 1) and np.isfinite(high) and n:
         reach = width * quantile**2 / (n + quantile**2)
         return (low, low + reach) if p == 0 else (high - reach, high)
-    if not (square > 0 and p > 0 and (p < 1 or not np.isfinite(high))):
+    if not (spread and quantile > 0 and p > 0 and (p < 1 or not np.isfinite(high))):
         return float("nan"), float("nan")
     # (t - p)^2 = c t (1 - t), or c t without a highest value.
     c = square / (p * (1 - p)) if np.isfinite(high) else square / p

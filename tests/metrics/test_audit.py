@@ -297,10 +297,10 @@ def test_compare_pairs_users():
         n: audit(r, train, catalogue=range(20), metrics=[arp, coverage]) for n, r in {"a": base, "b": better}.items()
     }
     result = compare(audits)
-    (row,) = result.differences
-    assert row["metric"] == "arp@1"
-    assert row["difference"] == pytest.approx(audits["b"]["arp@1"] - audits["a"]["arp@1"])
-    assert row["told_apart"] == (row["low"] > 0 or row["high"] < 0)
+    assert [row["metric"] for row in result.differences] == ["arp@1", "coverage@1"]
+    for row in result.differences:
+        assert row["difference"] == pytest.approx(audits["b"][row["metric"]] - audits["a"][row["metric"]])
+        assert row["told_apart"] == (row["low"] > 0 or row["high"] < 0)
     assert json.loads(result.to_json())["baseline"] == "a"
     assert "Paired differences" in result.to_markdown()
     assert set(result.to_polars()["recommender"]) == {"a", "b"}

@@ -1,6 +1,7 @@
 """Intervals over users: influences against naive leave-one-out, and how often intervals hold what they should."""
 
 import importlib.util
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from headtail.data import Interactions, PopularityGroups
 from headtail.metrics import (
     Profiles,
     TopK,
+    arp,
     audit,
     better,
+    compare,
     coverage,
     entropy,
     gini,
@@ -133,21 +136,60 @@ def test_where_no_interval_could_be_trusted_there_is_none():
     assert all(m.low != m.high or m.low is None for m in few.measurements)
 
 
-def test_influences_give_errors_and_paired_differences():
-    one, two = (lists(150, 30, 5, seed) for seed in (1, 2))
-    ids = {"user_id": np.repeat(np.arange(150), 5)}
+def two_recommenders(n_users=150):
+    """Lists of two recommenders for the same users, alike in half of them, and a function that audits lists."""
+    one, other = (lists(n_users, 30, 5, seed) for seed in (1, 2))
+    one = replace(one, users=np.arange(n_users, dtype=np.int32))
+    two = replace(one, items=np.where(np.arange(n_users)[:, None] % 2, one.items, other.items))
     train = pl.DataFrame({"user_id": one.profiles.train.users, "item_id": one.profiles.train.items})
-    audits = [
-        audit(pl.DataFrame(ids | {"item_id": top.items.ravel()}).filter(pl.col("item_id") >= 0), train, k=5,
-              catalogue=range(30))
-        for top in (one, two)
-    ]  # fmt: skip
+    ids = {"user_id": np.repeat(np.arange(n_users), 5)}
+
+    def audited(top, **options):
+        recs = pl.DataFrame(ids | {"item_id": top.items.ravel()}).filter(pl.col("item_id") >= 0)
+        return audit(recs, train, k=5, catalogue=range(30), **options)
+
+    return one, two, audited
+
+
+def test_influences_give_errors():
+    one, _, audited = two_recommenders()
+    result = audited(one)
     for name in ("gini@5", "arp@5", "popularity_lift@5"):
-        m = audits[0].measurement(name)
-        assert np.linalg.norm(audits[0].influence(name)) == pytest.approx((m.high - m.low) / 2 / 1.976, rel=0.02)
-    paired = np.linalg.norm(audits[0].influence("arp@5") - audits[1].influence("arp@5"))
-    values = audits[0].user_values["arp@5"] - audits[1].user_values["arp@5"]
-    assert paired == pytest.approx(values.std(ddof=1) / np.sqrt(150))
+        m = result.measurement(name)
+        assert np.linalg.norm(result.influence(name)) == pytest.approx((m.high - m.low) / 2 / 1.976, rel=0.02)
+
+
+def test_paired_intervals_are_those_of_leaving_each_user_out_of_both():
+    one, two, audited = two_recommenders()
+    names = "gini", "coverage from 12", "entropy in bits", "head_share", "tail_share", "popularity_lift"
+    metrics = {name: SCALARS[name] for name in names} | {"arp": arp}
+    result = compare({"two": audited(two, metrics=metrics), "one": audited(one, metrics=metrics)})
+    found = {row["metric"].removesuffix("@5"): row for row in result.differences}
+    for name in names:
+        metric, row = metrics[name], found[name]
+        difference = naive_influence(metric, one) - naive_influence(metric, two)
+        assert row["difference"] == pytest.approx(metric(one) - metric(two))
+        # Student's quantile is between those of 149 and of 60 degrees of freedom.
+        assert 1.9 < (row["high"] - row["low"]) / 2 / np.linalg.norm(difference) < 2.1, name
+        assert row["n_users"] == 150
+    values = arp(one) - arp(two)
+    margin = (found["arp"]["high"] - found["arp"]["low"]) / 2
+    assert margin == pytest.approx(1.98 * values.std(ddof=1) / np.sqrt(150), rel=0.02)
+
+
+def test_paired_intervals_where_there_can_be_none():
+    one, two, audited = two_recommenders()
+    same = compare({"one": audited(one), "again": audited(one)}).differences
+    assert {"arp@5", "gini@5"} < {row["metric"] for row in same}
+    assert all((row["difference"], row["low"], row["told_apart"]) == (0, None, False) for row in same)
+    # Means over users alone have paired intervals without influences, or where the users differ.
+    plain = compare({"one": audited(one, n_bootstrap=0), "two": audited(two, n_bootstrap=0)}).differences
+    fewer = replace(two, items=np.where(np.arange(150)[:, None] < 100, two.items, -1))
+    other = compare({"one": audited(one), "fewer": audited(fewer)})
+    for rows in (plain, other.differences):
+        assert {row["metric"] for row in rows} == {"arp@5", "aplt@5", "aclt@5", "upd@5"}
+    assert {row["n_users"] for row in other.differences} == {100}
+    assert "no paired difference" in other.notes[0]
 
 
 def test_metrics_of_ones_own_are_left_without_groups_of_users_or_say_their_influence():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import nearest
-from headtail._stats import Z95, standard_error
+from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, student
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.auditing import Audit
 from headtail.reports import Report, Result
@@ -26,8 +26,8 @@ class Comparison(Result):
     k : int
         The cut-off shown: the largest that all audits share.
     differences : tuple of dict
-        For each other recommender and each metric with per-user values: the mean difference to the baseline, user by
-        user, its 95% interval, and whether that leaves out 0.
+        For each other recommender and each metric: the difference to the baseline, its 95% interval over the users
+        that both speak of (None where no user, or too few of them, make a difference), and whether that leaves out 0.
     notes : tuple of str
         What a reader should know about the input.
     """
@@ -129,25 +129,36 @@ def _other_users(audits: Mapping[str, Audit], base: Audit) -> list[str]:
         return []
     counts = ", ".join(f"{name} {len(audit.user_ids):,}" for name, audit in audits.items())
     return [
-        f"The audits speak of different users ({counts}). Gini, coverage and others depend on how many there are; the "
-        f"paired differences are over the users that both audits have."
+        f"The audits speak of different users ({counts}). Gini, coverage and others depend on how many there are, and "
+        f"have no paired difference; those of means over users are over the users that both audits have."
     ]
 
 
 def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
-    """Return the mean difference of each metric over the users that both audits have a value for."""
-    _, mine, theirs = np.intersect1d(audit.user_ids, base.user_ids, return_indices=True)
+    """Return the difference of each metric, with an interval from what each user adds to its error."""
+    users, mine, theirs = np.intersect1d(audit.user_ids, base.user_ids, return_indices=True)
+    same_users = len(users) == len(audit.user_ids) == len(base.user_ids)
     rows = []
-    for name, values in audit.user_values.items():
-        if not name.endswith(suffix) or name not in base.user_values:
+    for name in (*audit.user_values, *audit.user_influences):
+        if not name.endswith(suffix):
             continue
-        difference = values[mine] - base.user_values[name][theirs]
-        known = difference[~np.isnan(difference)]
-        if not len(known):
+        if name in audit.user_values and name in base.user_values:
+            values = audit.user_values[name][mine] - base.user_values[name][theirs]
+            known = values[~np.isnan(values)]
+            difference, n_users = known.mean() if len(known) else np.nan, len(known)
+            influence = mean_influence(values)
+        elif same_users and name in audit.user_influences and name in base.user_influences:
+            difference, n_users = audit[name] - base[name], len(users)
+            influence = audit.influence(name)[mine] - base.influence(name)[theirs]
+        else:
             continue
-        mean, margin = float(known.mean()), Z95 * standard_error(known)
+        if np.isnan(difference):
+            continue
+        error, quantile = float(np.linalg.norm(influence)), student(degrees_of_freedom(influence))
+        low, high = plain_interval(float(difference), error, quantile)
+        shown = not np.isnan(low)
         rows.append({
-            "metric": name, "difference": mean, "low": mean - margin, "high": mean + margin, "n_users": len(known),
-            "told_apart": bool(abs(mean) > margin),
+            "metric": name, "difference": float(difference), "low": low if shown else None,
+            "high": high if shown else None, "n_users": n_users, "told_apart": low > 0 or high < 0,
         })  # fmt: skip
     return rows
