@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from headtail.data import Interactions, PopularityGroups
-from headtail.metrics import TopK
-from headtail.metrics.accuracy import ndcg, recall
-from headtail.metrics.auditing import ACCURACY, EXPOSURE, POPULARITY, _measure
-from headtail.metrics.exposure import group_share, pop_reo, tail_exposure
-from headtail.metrics.topk import Profiles, find_ranks
+from headtail.metrics import Profiles, TopK, group_share
+from headtail.metrics.built_in import metrics_of
+from headtail.metrics.measuring import measure
+from headtail.metrics.topk import find_ranks
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,7 @@ def own_top_share(top):
     return float(np.sort(top.slots)[-10:].sum() / top.slots.sum())
 
 
-METRICS = {m.__name__: m for m in (*ACCURACY, *EXPOSURE, *POPULARITY, pop_reo, tail_exposure)}
-METRICS |= {f"{m.__name__}_{g}": partial(m, group=g) for m in (ndcg, recall) for g in ("head", "mid", "tail")}
-METRICS |= {"group_share mid": partial(group_share, group="mid")}
+METRICS = metrics_of(("head", "mid", "tail"), vectors=False) | {"group_share mid": partial(group_share, group="mid")}
 OWN = {"one's own: coverage": own_coverage, "one's own: top share": own_top_share}
 
 
@@ -114,7 +111,7 @@ def trials(world: World, metrics, n_trials: int, n_groups: int, rng: np.random.G
     found = {name: np.full((n_trials, 3), np.nan) for name in metrics}
     for trial in range(n_trials):
         sample = everyone.take(rng.integers(0, len(everyone), world.n_users))
-        for m in _measure(sample, metrics, [], n_groups, 0)[0]:
+        for m in measure(sample, metrics, [], n_groups, 0)[0]:
             found[m.metric][trial] = m.value, *((m.low, m.high) if m.low is not None else (np.nan, np.nan))
     return found
 

@@ -36,10 +36,10 @@ from headtail import (
     vectors,
 )  # fmt: skip
 from headtail.losses import inverse_propensity
-from headtail.metrics import Metric, ndcg
+from headtail.metrics import Metric, arp, coverage, gini, head_share, ndcg, recall, tail_exposure, tail_share
 from headtail.models import ALS, LightGCN, XSimGCL
 from headtail.penalties import LogDet
-from headtail.tradeoffs import METRICS, sweep
+from headtail.tradeoffs import sweep
 from headtail.training import History
 
 K, DIM, SEEDS = 20, 64, (0, 1, 2)
@@ -280,7 +280,8 @@ def _metrics(split: Split) -> dict[str, Metric]:
     """Return the usual metrics, and the exposure of five groups of equal interactions, the most popular first."""
     groups = PopularityGroups.equal_mass(split.train.popularity, n=5)
     exposure = {f"fifth_{i + 1}": lambda top, i=i: float(groups.shares(top.slots)[i]) for i in range(5)}
-    return {metric.__name__: metric for metric in METRICS} | exposure
+    usual = (ndcg, recall, gini, coverage, arp, head_share, tail_share, tail_exposure)
+    return {metric.__name__: metric for metric in usual} | exposure
 
 
 def _most_popular(seen: Interactions) -> Any:

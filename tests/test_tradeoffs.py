@@ -43,9 +43,9 @@ def test_choose_by_gain():
     # Unfairness falls by a tenth for a fiftieth of the accuracy, then hardly further for as much again.
     points = point("a", 0, 1.0, 1.0), point("a", 1, 0.98, 0.9), point("a", 2, 0.96, 0.89)
     frontier = Frontier(points, "ndcg@20", "gini@20")
-    assert (frontier.choose("a"), frontier.choose("a", rule="gain")) == (2, 1)
-    with pytest.raises(InvalidInputError, match="rule"):
-        frontier.choose("a", rule="best")
+    assert (frontier.choose("a"), frontier.choose("a", criterion="gain")) == (2, 1)
+    with pytest.raises(InvalidInputError, match="criterion"):
+        frontier.choose("a", criterion="best")
 
 
 def test_choice_looks_at_validation_alone():
@@ -466,7 +466,7 @@ def test_what_cannot_be_judged_is_not_chosen():
     with pytest.raises(InvalidInputError, match=r"ndcg@20 of 'a' at its first setting, 0, is nan"):
         grid((nan, 0.9), (0.5, 0.8)).choose("a")
     with pytest.raises(InvalidInputError, match=r"gini@20 of 'a' at its first setting"):
-        grid((0.5, nan), (0.5, 0.8)).choose("a", rule="gain")
+        grid((0.5, nan), (0.5, 0.8)).choose("a", criterion="gain")
     with pytest.raises(InvalidInputError, match=r"No setting of 'a' that loses at most 0\.05"):
         grid((0.5, nan), (0.4, 0.8)).choose("a")
 

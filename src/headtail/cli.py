@@ -799,7 +799,7 @@ class _Condition(NamedTuple):
 def _condition(text: str, cutoffs: "Sequence[int] | None", grouping: Any) -> _Condition:
     """Parse a condition, and refuse one of a metric or a cut-off that this audit will not have."""
     from headtail._checks import nearest
-    from headtail.metrics.auditing import metrics_of
+    from headtail.metrics.built_in import metrics_of
 
     match = re.fullmatch(r"\s*(\w+)@(\d+)\s*(<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*", text)
     threshold = float(match[4]) if match else math.nan

@@ -21,7 +21,8 @@ from headtail._progress import progress_bar
 from headtail.data import Interactions, Recommendations, Split, split_debiased, split_ratio, write_table
 from headtail.losses import mse
 from headtail.metrics import Audit, Comparison, audit, compare
-from headtail.metrics.pages import MEANING, items_table, number_format
+from headtail.metrics.charts import MEANING
+from headtail.metrics.results import items_table
 from headtail.models import MF
 from headtail.penalties import ReSN
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
@@ -239,8 +240,8 @@ def _brief(protocol: Protocol, title: str) -> Table:
     shown = ("ndcg", "gini", "head_share", "popularity_lift")
     audits = protocol.comparison.audits
     rows = [{"recommender": name} | {m: found[f"{m}@{K}"] for m in shown} for name, found in audits.items()]
-    directions = next(iter(audits.values())).directions
-    columns = [Column(m, m, format=number_format(m), better=directions[m]) for m in shown]
+    facts = next(iter(audits.values())).facts
+    columns = [Column(m, m, format=facts[m].format, better=facts[m].better) for m in shown]
     return Table([Column("recommender", "Recommender"), *columns], rows, title=title)
 
 
@@ -289,7 +290,7 @@ def _report(
 
 
 def _before_after(metric: str, before: Audit, after: Audit) -> Figure:
-    m, spec = after.measurement(f"{metric}@{K}"), number_format(metric)
+    m, spec = after.measurement(f"{metric}@{K}"), after.facts[metric].format
     note = f"{after.definitions[metric]} Without ReSN: {before[m.name]:{spec}}."
     return Figure(f"{m.name} with ReSN, was {before[m.name]:{spec}}", m.value, m.low, m.high, format=spec, note=note)
 

@@ -6,7 +6,7 @@ one number, or one number a user. :func:`audit` takes yours beside these.
 
 from headtail._stats import jackknife_influence
 from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
-from headtail.metrics.auditing import Audit, Measurement, audit
+from headtail.metrics.auditing import audit
 from headtail.metrics.comparison import Comparison, compare
 from headtail.metrics.describing import Description, describe
 from headtail.metrics.diversity import ilad
@@ -22,13 +22,16 @@ from headtail.metrics.exposure import (
     tail_exposure,
     tail_share,
 )
+from headtail.metrics.facts import Facts, better
 from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
-from headtail.metrics.topk import Metric, Profiles, TopK, better
+from headtail.metrics.results import Audit, Measurement
+from headtail.metrics.topk import Metric, Profiles, TopK
 
 __all__ = [
     "Audit",
     "Comparison",
     "Description",
+    "Facts",
     "Measurement",
     "Metric",
     "Profiles",

@@ -4,10 +4,15 @@ Each is a mean over the users that have test interactions. With ``group=`` only 
 count as wanted (head, mid or tail accuracy), and only users that have some are in the mean.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail.metrics.topk import TopK, better
+from headtail.metrics.facts import better
+from headtail.metrics.topk import TopK
+
+_accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs="targets")
 
 
 def _wanted(
@@ -25,7 +30,7 @@ def _wanted(
     return rows[found], ranks[found], wanted
 
 
-@better("higher", low=0, high=1)
+@_accuracy(headline=True)
 def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Normalized discounted cumulative gain: found test items, weighted by rank, against the best possible list.
 
@@ -54,81 +59,44 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return np.where(np.isnan(wanted), np.nan, gained / np.where(ideal > 0, ideal, 1))
 
 
-@better("higher", low=0, high=1)
+@_accuracy(headline=True)
 def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of a user's test items that are in the list.
 
-    Formula: |L_u and test_u| / |test_u|. Range 0 to 1, higher is better.
-
-    Parameters
-    ----------
-    top : TopK
-    group : str, optional
-        Count only test items of this popularity group.
-
-    Returns
-    -------
-    float array of shape (U,)
+    Formula: |L_u and test_u| / |test_u|. Range 0 to 1, higher is better. Options and result as for :func:`ndcg`.
     """
     rows, _, wanted = _wanted(top, "recall", group)
     return np.asarray(np.bincount(rows, minlength=len(top)) / wanted)
 
 
-@better("higher", low=0, high=1)
-def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
-    """Share of the k slots that hold a test item.
-
-    Formula: |L_u and test_u| / k. Range 0 to 1, higher is better. A list shorter than k is judged as if it had k.
-
-    Parameters
-    ----------
-    top : TopK
-    group : str, optional
-        Count only test items of this popularity group.
-
-    Returns
-    -------
-    float array of shape (U,)
-    """
-    rows, _, wanted = _wanted(top, "precision", group)
-    return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) / top.k)
-
-
-@better("higher", low=0, high=1)
+@_accuracy(format=".1%")
 def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of users with at least one test item in the list. Range 0 to 1, higher is better.
 
-    Parameters
-    ----------
-    top : TopK
-    group : str, optional
-        Count only test items of this popularity group.
-
-    Returns
-    -------
-    float array of shape (U,)
+    Options and result as for :func:`ndcg`.
     """
     rows, _, wanted = _wanted(top, "hit_rate", group)
     return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) > 0)
 
 
-@better("higher", low=0, high=1)
+@_accuracy()
 def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Mean reciprocal rank of the first test item in the list, 0 where none is.
 
-    Formula: mean_u 1 / rank of the first hit. Range 0 to 1, higher is better.
-
-    Parameters
-    ----------
-    top : TopK
-    group : str, optional
-        Count only test items of this popularity group.
-
-    Returns
-    -------
-    float array of shape (U,)
+    Formula: mean_u 1 / rank of the first hit. Range 0 to 1, higher is better. Options and result as for :func:`ndcg`.
     """
     rows, ranks, wanted = _wanted(top, "mrr", group)
     reciprocal = np.zeros(len(top))
     np.maximum.at(reciprocal, rows, 1 / (ranks + 1))
     return np.where(np.isnan(wanted), np.nan, reciprocal)
+
+
+@_accuracy()
+def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
+    """Share of the k slots that hold a test item.
+
+    Formula: |L_u and test_u| / k. Range 0 to 1, higher is better. A list shorter than k is judged as if it had k.
+    Options and result as for :func:`ndcg`.
+    """
+    rows, _, wanted = _wanted(top, "precision", group)
+    return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) / top.k)

@@ -1,210 +1,28 @@
 """The audit: what a table of recommendations does with popularity, in one call."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import finite, generator, integer, nearest
+from headtail._checks import finite, generator, integer
 from headtail._factors import numbers, to_numpy
-from headtail._stats import (
-    degrees_of_freedom,
-    jackknife_influence,
-    lorenz,
-    mean_influence,
-    plain_interval,
-    score_interval,
-    student,
-)
+from headtail._stats import lorenz
 from headtail._threads import both
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.data.popularity import Grouping, as_groups
-from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.metrics.accuracy import hit_rate, mrr, ndcg, precision, recall
+from headtail.exceptions import InvalidInputError
+from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
-from headtail.metrics.diversity import ilad
-from headtail.metrics.exposure import coverage, entropy, gini, head_share, pop_reo, pop_rsp, tail_coverage, tail_share
+from headtail.metrics.facts import Metrics, definition, facts_of, named
 from headtail.metrics.lists import Doubts, count_overlap, fingerprints, judge, read_lists, widen
-from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
-from headtail.metrics.topk import Better, Metric, Profiles, TopK
-from headtail.reports import Report, Result
+from headtail.metrics.measuring import measure
+from headtail.metrics.results import Audit, ItemExposure, Measurement
+from headtail.metrics.topk import Profiles, TopK
 from headtail.typing import RNG, Array, Floats, IntoFrame
-
-ACCURACY: tuple[Metric, ...] = (ndcg, recall, hit_rate, mrr, precision)
-POPULARITY: tuple[Metric, ...] = (arp, aplt, aclt, popularity_lift, upd)
-EXPOSURE: tuple[Metric, ...] = (gini, coverage, tail_coverage, entropy, head_share, tail_share, pop_rsp)
-
-Metrics = Iterable[Metric] | Mapping[str, Metric]
-
-ALL_USERS = "all"
-MOST_GROUPS = 25  # more of them give no truer intervals (benchmarks/interval_coverage.py)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One metric at one cut-off for one group of users.
-
-    Attributes
-    ----------
-    metric : str
-        Name without the cut-off.
-    k : int
-        The cut-off.
-    users : str
-        "all", or a user group such as "gender=F".
-    value : float
-        The metric; NaN where it is not defined.
-    low, high : float or None
-        95% interval over users; None where there is none that could be trusted (see :func:`audit`).
-    n_users : int
-        Users that the value speaks of.
-    """
-
-    metric: str
-    k: int
-    users: str
-    value: float
-    low: float | None
-    high: float | None
-    n_users: int
-
-    @property
-    def name(self) -> str:
-        """Name with the cut-off, such as ``ndcg@10``."""
-        return f"{self.metric}@{self.k}"
-
-
-@dataclass(frozen=True)
-class ItemExposure:
-    """How much exposure one item gets, beside its share of the training interactions."""
-
-    item_id: Any
-    title: str
-    group: str
-    popularity: int
-    slots: int
-    interaction_share: float
-    exposure_share: float
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Audit(Result):
-    """What recommendations do with popularity; made by :func:`audit`.
-
-    Attributes
-    ----------
-    measurements : tuple of Measurement
-        All metrics, cut-offs and user groups.
-    group_shares : tuple of dict
-        For each popularity group its share of items, of training interactions, and of the slots at each cut-off.
-    curves : dict of str to (x, y)
-        Lorenz curves of the training interactions ("training") and of the exposure at the largest cut-off
-        ("recommendations"): share of the total held by the share x of items that have least.
-    over_exposed, under_exposed : tuple of ItemExposure
-        Items whose share of the slots is furthest above and below their share of the training interactions.
-    groups : PopularityGroups
-        What head, mid and tail mean here.
-    definitions : dict of str to str
-        What each metric means.
-    directions : dict of str to str
-        Which direction of each metric is better, where one is.
-    notes : tuple of str
-        What a reader should know about the input.
-    user_ids : array of shape (U,)
-        The users audited.
-    user_values : dict of str to float array of shape (U,)
-        Per-user values of the metrics that have them, by name with cut-off.
-    user_influences : dict of str to float32 array of shape (U,)
-        What each user adds to the error of the other metrics; empty without intervals. See :meth:`influence`.
-    judged_by : dict of str to str
-        Sizes and hashes of the catalogue, the training and test interactions and the groups, by which :func:`compare`
-        knows audits that can stand side by side.
-    """
-
-    measurements: tuple[Measurement, ...]
-    group_shares: tuple[dict[str, Any], ...]
-    curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
-    over_exposed: tuple[ItemExposure, ...]
-    under_exposed: tuple[ItemExposure, ...]
-    groups: PopularityGroups
-    definitions: dict[str, str]
-    directions: dict[str, Better]
-    notes: tuple[str, ...]
-    user_ids: Array
-    user_values: dict[str, Floats]
-    user_influences: dict[str, Floats]
-    judged_by: dict[str, str]
-
-    def __getitem__(self, name: str) -> float:
-        """Return the value of a metric such as ``"gini@10"`` over all users."""
-        return self.measurement(name).value
-
-    def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:
-        """Return one metric with its interval.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such metric or user group.
-        """
-        for m in self.measurements:
-            if m.name == name and m.users == users:
-                return m
-        known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)
-        wanted = name if users == ALL_USERS else f"{name} of {users}"
-        raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
-
-    def influence(self, name: str) -> NDArray[np.float64]:
-        """Return what each user adds to the error of a metric over all users, shape (U,).
-
-        The root of the sum of squares is the metric's standard error. Of two audits of the same users, that of the
-        differences is the paired standard error of the difference of the two figures.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such metric, or the audit was made without intervals.
-        """
-        if name in self.user_values:
-            return mean_influence(self.user_values[name])
-        if name not in self.user_influences:
-            known = {*self.user_values, *self.user_influences}
-            raise MissingColumnError(f"The audit has no influences of {name!r}. {nearest(name, sorted(known))}")
-        return self.user_influences[name].astype(np.float64)
-
-    @property
-    def cutoffs(self) -> tuple[int, ...]:
-        """Cut-offs, ascending."""
-        return tuple(sorted({m.k for m in self.measurements}))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the per-user values as JSON-able values."""
-        return {
-            "kind": "audit",
-            "measurements": [asdict(m) for m in self.measurements],
-            "groups": {"rule": self.groups.rule, "items": self.groups.sizes},
-            "group_shares": list(self.group_shares),
-            "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
-            "over_exposed": [asdict(i) for i in self.over_exposed],
-            "under_exposed": [asdict(i) for i in self.under_exposed],
-            "definitions": self.definitions,
-            "directions": self.directions,
-            "notes": list(self.notes),
-        }
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [asdict(m) for m in self.measurements]
-
-    def report(self) -> Report:
-        """Return the audit as a page."""
-        from headtail.metrics.pages import audit_page
-
-        return audit_page(self)
 
 
 def audit(
@@ -293,7 +111,7 @@ def audit(
     if integer("n_bootstrap", n_bootstrap) == 1:
         raise InvalidInputError("n_bootstrap=1 has no spread; give at least 2, or 0 for no intervals.")
     generator(rng)
-    named = None if metrics is None else _named(metrics)
+    given = None if metrics is None else named(metrics)
     interactions, known = read_pairs(train, "train", repeats=True)  # which count_overlap refuses
     doubts.notes += rating_notes(interactions, known, "train")
     if test is not None:
@@ -320,7 +138,7 @@ def audit(
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
-    chosen = named or metrics_of(full.groups.names if full.has_targets else None, vectors=full.item_vectors is not None)
+    chosen = given or metrics_of(full.groups.names if full.has_targets else None, vectors=full.item_vectors is not None)
     segments = [] if users is None else _segments(users, user_ids, doubts)
 
     measurements: list[Measurement] = []
@@ -328,7 +146,7 @@ def audit(
     user_influences: dict[str, Floats] = {}
     for cutoff in cutoffs:
         top = full.at(cutoff)
-        found, values, influences = _measure(top, chosen, segments, n_bootstrap, rng)
+        found, values, influences = measure(top, chosen, segments, n_bootstrap, rng)
         measurements += found
         user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
         user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
@@ -340,135 +158,14 @@ def audit(
         over_exposed=over,
         under_exposed=under,
         groups=full.groups,
-        definitions={name: _definition(metric) for name, metric in chosen.items()},
-        directions={name: d for name, metric in chosen.items() if (d := _attribute(metric, "better"))},
+        definitions={name: definition(metric) for name, metric in chosen.items()},
+        facts={name: facts_of(metric) for name, metric in chosen.items()},
         notes=(*doubts.notes, *collapse_notes(full)),
         user_ids=user_ids,
         user_values=user_values,
         user_influences=user_influences,
         judged_by=fingerprints(full.profiles, test),
     )
-
-
-def metrics_of(targets: Iterable[str] | None, *, vectors: bool) -> dict[str, Metric]:
-    """Return what an audit measures: `targets` are the groups of the test's items, None without a test."""
-    chosen: list[Metric] = [*EXPOSURE, *POPULARITY]
-    if vectors:
-        chosen.append(ilad)
-    if targets is None:
-        return _named(chosen)
-    by_target: dict[str, Metric] = {
-        f"{metric.__name__}_{group}": partial(metric, group=group) for metric in (ndcg, recall) for group in targets
-    }
-    return _named(ACCURACY) | by_target | _named([pop_reo, *chosen])
-
-
-def _attribute(metric: Metric, name: str, default: Any = None) -> Any:
-    return getattr(metric.func if isinstance(metric, partial) else metric, name, default)
-
-
-def _named(metrics: Metrics) -> dict[str, Metric]:
-    cure = "Give functions, or a mapping from name to function, such as metrics={'gini': headtail.metrics.gini}."
-    if not isinstance(metrics, Iterable):
-        raise InvalidInputError(f"metrics={metrics!r} is no list. {cure}")
-    pairs = metrics.items() if isinstance(metrics, Mapping) else [(getattr(m, "__name__", None), m) for m in metrics]
-    named: dict[str, Metric] = {}
-    for name, metric in pairs:
-        if not callable(metric) or not isinstance(name, str):
-            raise InvalidInputError(f"metrics has {metric!r}, which is no function or has no name. {cure}")
-        if name in named:
-            raise InvalidInputError(f"metrics has two functions of the name {name!r}. {cure}")
-        named[name] = metric
-    if not named:
-        raise InvalidInputError(f"metrics names nothing to measure. {cure}")
-    return named
-
-
-def _definition(metric: Metric) -> str:
-    if isinstance(metric, partial):
-        options = ", ".join(f"{name}={value}" for name, value in metric.keywords.items())
-        return f"{_definition(metric.func)} Here with {options}."
-    paragraphs = (metric.__doc__ or "A metric of your own.").strip().split("\n\n")
-    return " ".join(paragraphs[0].split())
-
-
-def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
-    """Return the metric of these lists: one number, or one for each of them."""
-    found = numbers(metric(top))
-    if found.dtype.kind not in "biuf":
-        raise InvalidInputError(f"The metric {name!r} returned {found.dtype}. Return one number, or one for each user.")
-    found = found.astype(np.float64, copy=False)
-    if found.shape not in ((), (len(top),)):
-        raise InvalidInputError(
-            f"The metric {name!r} returned an array of shape {found.shape}. Return one number, or one for each of the "
-            f"{len(top)} users."
-        )
-    return found
-
-
-def _influence(top: TopK, metric: Metric, values: Floats, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
-    """Return what each user adds to the error of a metric, and how many degrees of freedom that error has."""
-    if values.ndim:
-        influence = mean_influence(values)
-    elif (own := _attribute(metric, "influence")) is not None:
-        bound = metric if isinstance(metric, partial) else partial(metric)
-        influence = np.asarray(own(top, *bound.args, **bound.keywords), dtype=np.float64)
-    else:
-        return _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
-    return influence, degrees_of_freedom(influence)
-
-
-def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
-    """Evaluate a metric anew without each of some groups of users that are drawn at random."""
-    if n_groups < 2:
-        return np.full(len(top), np.nan), np.nan
-    group = generator(rng).permutation(len(top)) % n_groups
-    without = [float(metric(top.take(np.flatnonzero(group != g)))) for g in range(n_groups)]
-    # The users of a group share its influence such that theirs have the same sum of squares.
-    return (jackknife_influence(np.array(without)) / np.sqrt(np.bincount(group)))[group], n_groups - 1.0
-
-
-def _measurement(
-    name: str, metric: Metric, top: TopK, label: str, values: Floats, error: float, df: float
-) -> Measurement:
-    """Return the mean of per-user values, or the one number that is there, with its interval."""
-    known = values[~np.isnan(values)]
-    value, n = (float(known.mean()) if len(known) else np.nan), (len(known) if values.ndim else len(top))
-    ends = _attribute(metric, "low", -np.inf), _attribute(metric, "high", np.inf)
-    if values.ndim:
-        low, high = score_interval(value, error, student(n - 1), *ends, n=n)
-    else:
-        low, high = plain_interval(value, error, student(df), *ends)
-    shown = np.isfinite(low) and np.isfinite(high)
-    return Measurement(name, top.k, label, value, low if shown else None, high if shown else None, n)
-
-
-def _measure(
-    top: TopK, metrics: Mapping[str, Metric], segments: Sequence[tuple[str, NDArray[np.intp]]], n_groups: int, rng: RNG
-) -> tuple[list[Measurement], dict[str, Floats], dict[str, Floats]]:
-    """Return all metrics at one cut-off, the per-user values of those that have them, and the others' influences."""
-    values = {name: _evaluate(top, name, metric) for name, metric in metrics.items()}
-    influences: dict[str, Floats] = {}
-    measurements = []
-    for label, rows in [(ALL_USERS, None), *segments]:
-        some = top if rows is None else top.take(rows)
-        for name, metric in metrics.items():
-            # What a user's own list gives is the same in every group.
-            mine = (
-                values[name]
-                if rows is None
-                else values[name][rows]
-                if values[name].ndim
-                else _evaluate(some, name, metric)
-            )
-            error, df = np.nan, np.nan
-            if n_groups:
-                influence, df = _influence(some, metric, mine, n_groups, rng)
-                error = float(np.linalg.norm(influence))
-                if rows is None and not mine.ndim:
-                    influences[name] = influence.astype(np.float32)
-            measurements.append(_measurement(name, metric, some, label, mine, error, df))
-    return measurements, {name: found for name, found in values.items() if found.ndim}, influences
 
 
 def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[str, NDArray[np.intp]]]:

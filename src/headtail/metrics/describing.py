@@ -11,7 +11,7 @@ from headtail._stats import gini, lorenz
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.pages import exposure_chart, groups_text, lorenz_chart
+from headtail.metrics.charts import exposure_chart, groups_text, lorenz_chart
 from headtail.reports import Column, Figure, Figures, Report, Result, Table, Text
 from headtail.typing import IntoFrame
 

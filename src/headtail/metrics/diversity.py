@@ -4,10 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.topk import TopK, better
+from headtail.metrics.facts import better
+from headtail.metrics.topk import TopK
 
 
-@better("higher", low=0, high=2)
+@better("higher", low=0, high=2, family="diversity", needs="vectors")
 def ilad(top: TopK) -> NDArray[np.float64]:
     """Intra-list average distance: mean cosine distance over the pairs of items of a list.
 

@@ -1,6 +1,7 @@
 """Who gets the slots: metrics of how exposure spreads over the catalogue."""
 
 import math
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +10,15 @@ from headtail._stats import degrees_of_freedom, jackknife_influence
 from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.topk import TopK, better
+from headtail.metrics.facts import better
+from headtail.metrics.topk import TopK
 from headtail.typing import Array
 
 _FEW_LISTS = 10  # items in fewer lists owe much of their variance to what several lists bring about together
 _FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
 _FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
+
+_as_share = partial(better, low=0, high=1, family="exposure", format=".1%")
 
 
 def _divided(parts: Array, wholes: Array) -> NDArray[np.float64]:
@@ -85,7 +89,7 @@ def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
     raise InvalidInputError(f"catalogue={catalogue!r} is not known; give 'all', 'train' or 'recommended'.")
 
 
-@better("lower", low=0, high=1, influence=_gini_influence)
+@better("lower", low=0, high=1, influence=_gini_influence, family="exposure", headline=True)
 def gini(top: TopK, *, catalogue: str = "all") -> float:
     """Inequality of exposure: 0 if every item is recommended equally often, 1 - 1/n if one item takes every slot.
 
@@ -112,7 +116,7 @@ def _coverage_influence(top: TopK, *, at_least: int = 1) -> NDArray[np.float64]:
     return _from_counts(top, (np.arange(top.slots.max() + 1) == at_least) / n, most=missing / n**2)
 
 
-@better("higher", low=0, high=1, influence=_coverage_influence)
+@_as_share("higher", influence=_coverage_influence, headline=True)
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -136,7 +140,7 @@ def _tail_coverage_influence(top: TopK) -> NDArray[np.float64]:
     return _from_counts(top, (np.arange(top.slots.max() + 1) == 1) / n, counted=tail, most=missing / n**2)
 
 
-@better("higher", low=0, high=1, influence=_tail_coverage_influence)
+@_as_share("higher", influence=_tail_coverage_influence)
 def tail_coverage(top: TopK) -> float:
     """Share of the tail's items that are recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -155,7 +159,7 @@ def _entropy_influence(top: TopK, *, base: float = math.e, normalize: bool = Fal
     return _from_counts(top, -np.diff(terms, prepend=0.0) / scale, per_slot)
 
 
-@better("higher", low=0, influence=_entropy_influence)
+@better("higher", low=0, influence=_entropy_influence, family="exposure", format=".2f")
 def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> float:
     """Shannon entropy of the shares of exposure: 0 if one item takes every slot, log(n) if all n items get the same.
 
@@ -186,25 +190,25 @@ def _group_share_influence(top: TopK, *, group: str) -> NDArray[np.float64]:
     return _share_influence(top, top.groups.mask(group))
 
 
-@better(None, low=0, high=1, influence=_group_share_influence)
+@better(None, low=0, high=1, influence=_group_share_influence, format=".1%")
 def group_share(top: TopK, *, group: str) -> float:
     """Share of all slots that go to items of one popularity group. Range 0 to 1."""
     return _share(top, top.groups.mask(group))
 
 
-@better("lower", low=0, high=1, influence=lambda top: _group_share_influence(top, group=top.groups.names[0]))
+@_as_share("lower", influence=lambda top: _group_share_influence(top, group=top.groups.names[0]))
 def head_share(top: TopK) -> float:
     """Share of all slots that go to the head, the most popular group of items. Range 0 to 1, lower favors it less."""
     return group_share(top, group=top.groups.names[0])
 
 
-@better("higher", low=0, high=1, influence=lambda top: _group_share_influence(top, group=top.groups.names[-1]))
+@_as_share("higher", influence=lambda top: _group_share_influence(top, group=top.groups.names[-1]), headline=True)
 def tail_share(top: TopK) -> float:
     """Share of all slots that go to the tail, the least popular group of items. Range 0 to 1, higher favors it more."""
     return group_share(top, group=top.groups.names[-1])
 
 
-@better("higher", low=0, high=1, influence=lambda top: _share_influence(top, top.profiles.rare))
+@_as_share("higher", influence=lambda top: _share_influence(top, top.profiles.rare))
 def tail_exposure(top: TopK) -> float:
     """Share of all slots that go to the least popular 80% of the items, by rank. Range 0 to 1, higher favors them more.
 
@@ -231,7 +235,7 @@ def _rsp_influence(top: TopK) -> NDArray[np.float64]:
     return _unevenness_influence(*_chances(top))
 
 
-@better("lower", low=0, influence=_rsp_influence)
+@better("lower", low=0, influence=_rsp_influence, family="exposure")
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.
 
@@ -255,7 +259,7 @@ def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return found.reshape(shape), wanted.reshape(shape)
 
 
-@better("lower", low=0, influence=lambda top: _unevenness_influence(*_found(top)))
+@better("lower", low=0, influence=lambda top: _unevenness_influence(*_found(top)), family="exposure", needs="targets")
 def pop_reo(top: TopK) -> float:
     """Unevenness over popularity groups of the chance of a wanted item to be recommended: 0 if it is the same in all.
 

@@ -5,10 +5,11 @@ from numpy.typing import NDArray
 
 from headtail._stats import jensen_shannon, mean_influence
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.topk import TopK, better
+from headtail.metrics.facts import better
+from headtail.metrics.topk import TopK
 
 
-@better("lower", low=0)
+@better("lower", low=0, family="popularity", format=",.1f", headline=True)
 def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
 
@@ -34,7 +35,7 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     return top.mean(top.popularity / scale[normalize])
 
 
-@better("higher", low=0, high=1)
+@better("higher", low=0, high=1, family="popularity", format=".1%")
 def aplt(top: TopK) -> NDArray[np.float64]:
     """Average percentage of long-tail items in a user's list, as a share. Range 0 to 1, higher favors the tail more.
 
@@ -51,7 +52,7 @@ def aplt(top: TopK) -> NDArray[np.float64]:
     return top.group_slots[:, -1] / np.where(top.lengths > 0, top.lengths, np.nan)
 
 
-@better("higher", low=0)
+@better("higher", low=0, family="popularity", format=".2f")
 def aclt(top: TopK) -> NDArray[np.float64]:
     """Average number of long-tail items in a user's list. Range 0 to k, higher favors the tail more.
 
@@ -82,7 +83,7 @@ def _lift_influence(top: TopK) -> NDArray[np.float64]:
     return influence
 
 
-@better("lower", low=-1, influence=_lift_influence)
+@better("lower", low=-1, influence=_lift_influence, family="popularity", format="+.1%", headline=True)
 def popularity_lift(top: TopK) -> float:
     """How much more popular the lists are than the users' own histories: 0 is the same, 1 is twice as popular.
 
@@ -98,7 +99,7 @@ def popularity_lift(top: TopK) -> float:
     return float(recommended.sum() / own.sum() - 1) if len(own) else float("nan")
 
 
-@better("lower", low=0, high=1)
+@better("lower", low=0, high=1, family="popularity", headline=True)
 def upd(top: TopK) -> NDArray[np.float64]:
     """User popularity deviation: how far each list's mix of popularity groups is from the user's own mix.
 

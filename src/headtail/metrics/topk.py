@@ -1,10 +1,8 @@
 """What a metric sees: the top-k lists of all users, the training interactions and, where given, the test."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +10,6 @@ from numpy.typing import NDArray
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
-
-Better = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,48 +159,6 @@ class Metric(Protocol):
     def __call__(self, top: TopK, /) -> "float | NDArray[np.float64]":
         """Return the metric of these lists."""
         ...
-
-
-F = TypeVar("F", bound=Callable[..., object])
-Influence = Callable[..., NDArray[np.float64]]
-
-
-def better(
-    direction: Better | None, *, low: float = -math.inf, high: float = math.inf, influence: Influence | None = None
-) -> Callable[[F], F]:
-    """Say of a metric which direction is better, what range it has, and how much it owes to each user.
-
-    Parameters
-    ----------
-    direction : {"higher", "lower", None}
-    low, high : float, optional
-        Ends of the metric's range, which intervals do not leave.
-    influence : function of a TopK, optional
-        For a metric that returns one number: takes what the metric takes and returns what each user adds to its error,
-        shape (U,), such that the root of the sum of squares is the standard error. It is ``jackknife_influence`` of
-        the metric's values without each single user, where these are at hand. From it come the metric's interval and
-        paired intervals of its differences. A metric without it is evaluated anew without some of the users.
-
-    Examples
-    --------
-    >>> from headtail.metrics import jackknife_influence
-    >>> def influence(top):
-    ...     return jackknife_influence((top.lengths.sum() - top.lengths) / (len(top) - 1))
-    >>> @better("higher", low=0, influence=influence)
-    ... def mean_length(top):
-    ...     return float(top.lengths.mean())
-    >>> mean_length.better
-    'higher'
-    """
-
-    def mark(metric: F) -> F:
-        marks = {"better": direction, "low": low, "high": high, "influence": influence}
-        for name, value in marks.items():
-            if value is not None:
-                setattr(metric, name, value)
-        return metric
-
-    return mark
 
 
 def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes) -> NDArray[np.int64]:

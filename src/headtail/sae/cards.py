@@ -9,7 +9,7 @@ from torch import Tensor
 from headtail._checks import shown
 from headtail.exceptions import MissingColumnError
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table
-from headtail.sae.neurons import Neurons
+from headtail.sae.table import NeuronTable
 from headtail.typing import Array, Floats
 
 _BINS = 40
@@ -26,7 +26,7 @@ _EFFECT = (
 _CHANGED = "Share of the recommendations that the same push replaces."
 
 
-def page(neurons: Neurons, cards: int) -> Report:
+def page(neurons: NeuronTable, cards: int) -> Report:
     """Return the overview of a table of neurons, and the cards of the strongest of both signs."""
     strongest = [int(i) for sign in (1, -1) for i in _strongest(neurons, sign)[:cards]]
     blocks: list[Block] = [_figures(neurons), *_overview(neurons), _table(neurons)]
@@ -39,13 +39,13 @@ def page(neurons: Neurons, cards: int) -> Report:
     return Report("Neurons between popular and niche tastes", blocks, lede)
 
 
-def _strongest(neurons: Neurons, sign: int) -> Array:
+def _strongest(neurons: NeuronTable, sign: int) -> Array:
     places = np.flatnonzero(neurons.cohens_d * sign > 0)
     ordered: Array = neurons.index[places[np.argsort(-np.abs(neurons.cohens_d[places]), kind="stable")]]
     return ordered
 
 
-def _figures(neurons: Neurons) -> Figures:
+def _figures(neurons: NeuronTable) -> Figures:
     d = neurons.cohens_d
     figures = [
         Figure("Popularity neurons", int((d > 0).sum()), format=",d", note="Neurons with Cohen's d above 0."),
@@ -61,7 +61,7 @@ def _figures(neurons: Neurons) -> Figures:
     return Figures(figures)
 
 
-def _overview(neurons: Neurons) -> list[Block]:
+def _overview(neurons: NeuronTable) -> list[Block]:
     known = np.flatnonzero(~np.isnan(neurons.cohens_d))
     some = _drawn(known[np.argsort(-np.abs(neurons.cohens_d[known]), kind="stable")])
     kinds = np.where(neurons.cohens_d > 0, "popularity", "niche")
@@ -100,9 +100,9 @@ def _drawn(ordered: Array) -> Array:
     return np.concatenate([strongest, others[:: max(1, -(-len(others) // (_POINTS // 2)))]])
 
 
-def _table(neurons: Neurons) -> Table:
+def _table(neurons: NeuronTable) -> Table:
     wanted = [set(_strongest(neurons, sign)[:10].tolist()) for sign in (1, -1)]
-    rows = [row for row in neurons._rows() if row["neuron"] in wanted[0] | wanted[1]]
+    rows = [row for row in neurons.rows() if row["neuron"] in wanted[0] | wanted[1]]
     rows.sort(key=lambda row: -row["cohens_d"])
     columns = [
         Column("neuron", "Neuron", format="d"),
@@ -122,7 +122,7 @@ def _table(neurons: Neurons) -> Table:
 
 
 @torch.no_grad()
-def card(neurons: Neurons, neuron: int) -> Section:
+def card(neurons: NeuronTable, neuron: int) -> Section:
     """Return the portrait of one neuron."""
     places = np.flatnonzero(neurons.index == neuron)
     if not len(places):
@@ -173,7 +173,7 @@ def _histogram(groups: dict[str, Floats], *, share: bool = True) -> list[dict[st
     return rows
 
 
-def _activity(neurons: Neurons, neuron: int) -> Floats:
+def _activity(neurons: NeuronTable, neuron: int) -> Floats:
     """Return the activation of the neuron for each real user, (U,)."""
     source = neurons.source
     parts = []
@@ -183,7 +183,7 @@ def _activity(neurons: Neurons, neuron: int) -> Floats:
     return np.concatenate(parts)
 
 
-def _who(neurons: Neurons, neuron: int) -> Table:
+def _who(neurons: NeuronTable, neuron: int) -> Table:
     """Return the items whose users drive the neuron most, and the users themselves."""
     interactions, users = neurons.source.interactions, neurons.source.contrast.users
     assert interactions is not None and users is not None
@@ -211,7 +211,7 @@ def _who(neurons: Neurons, neuron: int) -> Table:
     return Table(columns, rows, title="Items of the users who drive it", caption=caption)
 
 
-def _logits(neurons: Neurons, neuron: int, items: Tensor) -> list[Block]:
+def _logits(neurons: NeuronTable, neuron: int, items: Tensor) -> list[Block]:
     """Return what one unit of the neuron adds to the score of each item."""
     interactions = neurons.source.interactions
     assert interactions is not None
@@ -240,7 +240,7 @@ def _logits(neurons: Neurons, neuron: int, items: Tensor) -> list[Block]:
     ]  # fmt: skip
 
 
-def _title(neurons: Neurons, item: int) -> str:
+def _title(neurons: NeuronTable, item: int) -> str:
     interactions = neurons.source.interactions
     assert interactions is not None
     titles = interactions.item_titles

@@ -10,8 +10,8 @@ from headtail._progress import progress_bar
 from headtail._tensors import without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
-from headtail.sae.neurons import Source, list_popularity
 from headtail.sae.synthetic import Contrast
+from headtail.sae.table import Source, list_popularity
 from headtail.typing import RNG, Floats
 
 _SCORES = 2**22  # scores of a block: 16 MiB

@@ -11,9 +11,10 @@ from headtail import _files
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError
-from headtail.sae.neurons import Neurons, Source
+from headtail.sae.neurons import Neurons
 from headtail.sae.storage import load_sae, save_sae
 from headtail.sae.synthetic import Contrast
+from headtail.sae.table import Source
 from headtail.training.checkpoints import read_tensors, write_tensors
 
 

@@ -1,44 +1,29 @@
 """Neurons of an autoencoder: which of them answer to popular and to niche tastes, and what they do to scores."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from headtail._checks import choice, generator, integer, number
+from headtail._checks import generator, integer
 from headtail._stats import Z95
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Report, Result, Section
 from headtail.sae.autoencoder import TopKSAE
+from headtail.sae.cards import card, page
+from headtail.sae.effects import effects_of
 from headtail.sae.synthetic import Contrast
-from headtail.training.ranking import recommend
+from headtail.sae.table import NeuronTable, Source, list_popularity
 from headtail.typing import RNG, Floats
 
-_ROWS = 4096  # users in a block: 64 MiB of pre-activations for 4,096 neurons
 _GROUPS = 256  # groups of users that the bootstrap draws
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What neurons were found with."""
-
-    sae: TopKSAE
-    contrast: Contrast
-    interactions: Interactions | None
-
-    def blocks(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield blocks of rows of vectors, as the autoencoder takes them."""
-        for start in range(0, len(x), _ROWS):
-            yield slice(start, start + _ROWS), x[start : start + _ROWS].to(self.sae.encoder)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Neurons(Result):
+class Neurons(NeuronTable, Result):
     """A table of neurons; made by :func:`find_neurons`, narrowed by :meth:`select`.
 
     Attributes
@@ -72,83 +57,6 @@ class Neurons(Result):
         Autoencoder, contrast and interactions, for what is worked out on demand.
     """
 
-    index: NDArray[np.int64]
-    cohens_d: Floats
-    low: Floats
-    high: Floats
-    std: Floats
-    std_popular: Floats
-    std_niche: Floats
-    firing_rate: Floats
-    mean_activation: Floats
-    correlation: Floats
-    effect: Floats
-    changed: Floats
-    n_neurons: int
-    k: int
-    source: Source = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def select(
-        self,
-        *,
-        min_d: float | None = None,
-        top: int | None = None,
-        by: Literal["cohens_d", "effect"] = "cohens_d",
-        sign: Literal["both", "popular", "niche"] = "both",
-        min_rate: float | None = None,
-    ) -> Self:
-        """Return the part of the table that meets all conditions, the strongest neuron first.
-
-        Parameters
-        ----------
-        min_d : float, optional
-            Neurons with ``|cohens_d|`` of at least this.
-        top : int, optional
-            At most so many.
-        by : {"cohens_d", "effect"}, default "cohens_d"
-            What strength is: ``|d|``, or the measured effect of a push, of those neurons whose effect has the sign of
-            their d.
-        sign : {"both", "popular", "niche"}, default "both"
-        min_rate : float, optional
-            Neurons that fire for at least this share of the real users.
-
-        Raises
-        ------
-        InvalidInputError
-            If no neuron is left, or effects were not measured.
-        """
-        choice("by", by, ("cohens_d", "effect"))
-        choice("sign", sign, ("both", "popular", "niche"))
-        keep = ~np.isnan(self.cohens_d)
-        if min_d is not None:
-            keep &= np.abs(self.cohens_d) >= number("min_d", min_d, low=0)
-        if sign != "both":
-            keep &= (self.cohens_d > 0) == (sign == "popular")
-        if min_rate is not None:
-            keep &= self.firing_rate >= number("min_rate", min_rate, low=0, high=1)
-        strength = np.abs(self.cohens_d)
-        if by == "effect":
-            if np.isnan(self.effect).all():
-                raise InvalidInputError("by='effect' needs measured effects; call with_effects() first.")
-            strength = np.nan_to_num(self.effect * np.sign(self.cohens_d))
-            keep &= strength > 0
-        places = np.flatnonzero(keep)
-        places = places[np.argsort(-strength[places], kind="stable")][: None if top is None else integer("top", top)]
-        if not len(places):
-            raise InvalidInputError(
-                f"none of {len(self)} neurons is left with min_d={min_d}, top={top}, sign={sign!r}, "
-                f"min_rate={min_rate}; the largest |d| is {np.nanmax(np.abs(self.cohens_d), initial=0):.3g}."
-            )
-        return self._at(places)
-
-    def _at(self, places: NDArray[np.int64]) -> Self:
-        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        kept: dict[str, Any] = {name: v[places] for name, v in columns.items() if isinstance(v, np.ndarray)}
-        return replace(self, **kept)
-
     def with_effects(self, *, n_users: int = 256, rng: RNG = 0, progress: bool | None = None) -> Self:
         """Return the same table with the effect of a push measured for every neuron.
 
@@ -169,8 +77,6 @@ class Neurons(Result):
         InvalidInputError
             If item vectors, users or interactions are not known.
         """
-        from headtail.sae.effects import effects_of
-
         effect, changed = effects_of(
             self.source, self.index, self.std, k=self.k, n_users=n_users, rng=rng, progress=progress
         )
@@ -184,24 +90,18 @@ class Neurons(Result):
         neuron : int
             Its number in the autoencoder, one of `index`.
         """
-        from headtail.sae.cards import card
-
         return card(self, neuron)
 
     def report(self, cards: int = 3) -> Report:
         """Return an overview and the cards of the strongest popularity and niche neurons, `cards` of each."""
-        from headtail.sae.cards import page
-
         return page(self, cards)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as lists."""
-        return {"kind": "neurons", "n_neurons": self.n_neurons, "k": self.k, "neurons": self._rows()}
+        return {"kind": "neurons", "n_neurons": self.n_neurons, "k": self.k, "neurons": self.rows()}
 
     def _rows(self) -> list[dict[str, Any]]:
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        columns = {"neuron" if n == "index" else n: v.tolist() for n, v in columns.items() if isinstance(v, np.ndarray)}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return self.rows()
 
 
 def find_neurons(
@@ -370,14 +270,3 @@ def _correlation(source: Source, encoder: Floats, std: Floats, k: int) -> Floats
     covariance = encoder @ (centered @ source.contrast.real.double().numpy()) / (len(popularity) - 1)
     found: Floats = np.divide(covariance, std * spread, out=np.full_like(std, np.nan), where=std * spread > 0)
     return found
-
-
-def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> Floats:
-    """Return the mean log(1 + popularity) of what is recommended to each real user, (U,)."""
-    items, users = contrast.recommendable()
-    queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
-    queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
-    lists = recommend((queries, items), interactions, codes=users, k=min(k, len(items))).items
-    levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
-    mean: Floats = levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1)
-    return mean

@@ -4,6 +4,6 @@ import headtail._torch  # noqa: F401 - first, for its error
 
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Estimate, Point, Setting
-from headtail.tradeoffs.sweeping import METRICS, Maker, sweep
+from headtail.tradeoffs.sweeping import Maker, sweep
 
-__all__ = ["METRICS", "Estimate", "Frontier", "Maker", "Point", "Setting", "sweep"]
+__all__ = ["Estimate", "Frontier", "Maker", "Point", "Setting", "sweep"]

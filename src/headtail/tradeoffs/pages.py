@@ -5,16 +5,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail.metrics.pages import number_format
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
-from headtail.tradeoffs.frontier import Frontier
+from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 
 FAIRER = (0.05, 0.1, 0.15, 0.2)  # how far below the reference's unfairness accuracy is read off
 LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfairness is read off
 
 
-def frontier_page(frontier: Frontier, max_loss: float) -> Report:
+def frontier_page(frontier: Curves, max_loss: float) -> Report:
     """Return the whole page: what was chosen, the curves, the methods at equal levels, and every setting."""
     tables = [table for table in _equal_tables(frontier) if table.rows]
     whole = [Section("Whole curves", [Text(_equal_text(frontier)), *tables])] if tables else []
@@ -25,7 +24,7 @@ def frontier_page(frontier: Frontier, max_loss: float) -> Report:
     return Report("Accuracy against even exposure", shown)
 
 
-def curves(frontier: Frontier, max_loss: float) -> Chart:
+def curves(frontier: Curves, max_loss: float) -> Chart:
     """Return the curves of all methods on test; the chosen setting of each is marked."""
     chosen = {method: frontier.choose(method, max_loss) for method in frontier.methods}
     rows = []
@@ -50,7 +49,7 @@ def curves(frontier: Frontier, max_loss: float) -> Chart:
     )  # fmt: skip
 
 
-def _chosen_table(frontier: Frontier, max_loss: float) -> Table:
+def _chosen_table(frontier: Curves, max_loss: float) -> Table:
     """Return what the chosen setting of each method gains and loses on the test, and how good its whole curve is."""
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     rows = []
@@ -75,9 +74,9 @@ def _chosen_table(frontier: Frontier, max_loss: float) -> Table:
     columns = [
         Column("method", "Method"),
         Column("setting", "Chosen"),
-        _column("accuracy", accuracy, number_format(_base(accuracy))),
+        _column("accuracy", accuracy, _format(frontier, accuracy)),
         _column("gain", "change", "+.1%", note=f"{change}, of {accuracy}."),
-        _column("unfairness", unfairness, number_format(_base(unfairness))),
+        _column("unfairness", unfairness, _format(frontier, unfairness)),
         _column("fairer", "change", "+.1%", note=f"{change}, of {unfairness}."),
         _column("hypervolume", "Hypervolume", ".4f", better="higher", note=volume),
     ]
@@ -87,7 +86,7 @@ def _chosen_table(frontier: Frontier, max_loss: float) -> Table:
     )  # fmt: skip
 
 
-def settings_table(frontier: Frontier, max_loss: float) -> Table:
+def settings_table(frontier: Curves, max_loss: float) -> Table:
     """Return all settings with their test metrics."""
     metrics = list(frontier.points[0].test)
     traded = (frontier.accuracy, frontier.unfairness)
@@ -114,15 +113,15 @@ def settings_table(frontier: Frontier, max_loss: float) -> Table:
             "other.",
         ),
         *(
-            _column(name, name, number_format(_base(name))) if name in traded
-            else Column(name, name, format=number_format(_base(name)))
+            _column(name, name, _format(frontier, name)) if name in traded
+            else Column(name, name, format=_format(frontier, name))
             for name in metrics
         ),
     ]  # fmt: skip
     return Table(columns, rows, title="All settings on the test", caption=_intervals(frontier))
 
 
-def _equal_tables(frontier: Frontier) -> list[Table]:
+def _equal_tables(frontier: Curves) -> list[Table]:
     """Return the methods at equal fairness and at equal accuracy, as changes from the reference."""
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     return [
@@ -156,7 +155,7 @@ def _equal_table(
     return Table([Column("method", "Method"), *columns], rows, title=title)
 
 
-def _equal_text(frontier: Frontier) -> str:
+def _equal_text(frontier: Curves) -> str:
     method, setting = frontier.reference
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
@@ -174,7 +173,7 @@ def _rule(max_loss: float) -> str:
     )
 
 
-def _intervals(frontier: Frontier) -> str:
+def _intervals(frontier: Curves) -> str:
     """Say what the intervals speak of, the same for every figure that has one."""
     found = {
         (estimate.over, estimate.n_seeds)
@@ -192,7 +191,7 @@ def _intervals(frontier: Frontier) -> str:
     return f"Intervals are 95% intervals {' or '.join(said)}."
 
 
-def _pairs(frontier: Frontier) -> Iterable[tuple[str, Setting]]:
+def _pairs(frontier: Curves) -> Iterable[tuple[str, Setting]]:
     return ((method, setting) for method in frontier.methods for setting in frontier.settings(method))
 
 
@@ -204,8 +203,8 @@ def _column(key: str, label: str, spec: str, *, better: Any = None, note: str = 
     return Column(key, label, format=spec, better=better, note=note, low=f"{key} low", high=f"{key} high")
 
 
-def _base(name: str) -> str:
-    return name.partition("@")[0]
+def _format(frontier: Curves, metric: str) -> str:
+    return frontier.formats.get(metric.partition("@")[0], ".4f")
 
 
 def _shown(setting: Setting) -> str:

@@ -14,7 +14,7 @@ from headtail.typing import Floats
 Setting: TypeAlias = float | int | str
 Part: TypeAlias = Literal["validation", "test"]
 Over: TypeAlias = Literal["users and seeds", "users", "seeds"]
-Rule: TypeAlias = Literal["fairest", "gain"]
+Criterion: TypeAlias = Literal["fairest", "gain"]
 Influences: TypeAlias = Mapping[tuple[str, Setting, int, Part], Mapping[str, Floats]]
 
 NO_ENDS = (float("nan"), float("nan"))

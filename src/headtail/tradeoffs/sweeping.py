@@ -19,20 +19,9 @@ from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
-from headtail.metrics import (
-    Audit,
-    Metric,
-    arp,
-    audit,
-    coverage,
-    gini,
-    head_share,
-    ndcg,
-    recall,
-    tail_exposure,
-    tail_share,
-)  # fmt: skip
-from headtail.metrics.auditing import Metrics, _attribute, _named
+from headtail.metrics import Audit, Metric, audit
+from headtail.metrics.built_in import HEADLINES
+from headtail.metrics.facts import Metrics, facts_of, named
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Part, Point, Setting
 from headtail.training.checkpoints import check_settings
@@ -40,8 +29,6 @@ from headtail.training.ranking import lists_of
 from headtail.typing import Floats
 
 Maker: TypeAlias = Callable[[Setting, int], Any]
-
-METRICS: tuple[Metric, ...] = (ndcg, recall, gini, coverage, arp, head_share, tail_share, tail_exposure)
 
 
 def sweep(
@@ -51,7 +38,7 @@ def sweep(
     split: Split,
     *,
     k: int = 20,
-    metrics: Metrics = METRICS,
+    metrics: Metrics | None = None,
     accuracy: str = "ndcg",
     unfairness: str = "gini",
     groups: Grouping = PopularityGroups.by_mass,
@@ -76,8 +63,8 @@ def sweep(
         With a validation part. Models learn from its training part; the test leaves out what is in the validation too.
     k : int, default 20
         Cut-off.
-    metrics : functions of a TopK, or mapping from name to function
-        What is measured of every setting.
+    metrics : functions of a TopK, or mapping from name to function, optional
+        What is measured of every setting; without it, the headlines of an audit.
     accuracy, unfairness : str
         Names of the two metrics that are traded: more of the first and less of the second is better.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
@@ -143,9 +130,9 @@ def sweep(
         raise InvalidInputError(
             "The split has no validation part to choose on. Make one, such as split.with_validation(0.1)."
         )
-    named = _named(metrics)
-    _check_traded(named, accuracy, "higher")
-    _check_traded(named, unfairness, "lower")
+    measured = HEADLINES if metrics is None else named(metrics)
+    _check_traded(measured, accuracy, "higher")
+    _check_traded(measured, unfairness, "lower")
     grouped = as_groups(groups, split.train.popularity)
     plan = {
         "format": FORMAT,
@@ -153,14 +140,14 @@ def sweep(
         "grid": [str(setting) for setting in settings],
         "seeds": seeds,
         "k": k,
-        "metrics": {name: _identity(metric) for name, metric in sorted(named.items())},
+        "metrics": {name: _identity(metric) for name, metric in sorted(measured.items())},
         "identity": identity,
         "groups": grouped.rule,
         "n_bootstrap": n_bootstrap,
         **{name: part.fingerprint for name, part in split.parts.items()},
     }
     kept = None if folder is None else _open(to_path(folder), plan)
-    measure = partial(audit, k=k, metrics=named, groups=grouped, strict=False)
+    measure = partial(audit, k=k, metrics=measured, groups=grouped, strict=False)
     tasks = [(seed, setting) for seed in seeds for setting in settings]
     points = []
     influences: dict[tuple[str, Setting, int, Part], dict[str, Floats]] = {}
@@ -182,7 +169,8 @@ def sweep(
             influences |= {(method, setting, seed, part): found for part, found in owed.items()}
             points.append(point)
             advance(1, f"{setting}, {accuracy} {point.validation[f'{accuracy}@{k}']:.4f}")
-    return Frontier(tuple(points), f"{accuracy}@{k}", f"{unfairness}@{k}", influences)
+    formats = {name: facts_of(metric).format for name, metric in measured.items()}
+    return Frontier(tuple(points), f"{accuracy}@{k}", f"{unfairness}@{k}", influences, formats)
 
 
 def _listed(name: str, values: Any) -> list[Any]:
@@ -201,10 +189,9 @@ def _listed(name: str, values: Any) -> list[Any]:
 def _check_traded(metrics: dict[str, Metric], name: str, better: str) -> None:
     if name not in metrics:
         raise InvalidInputError(f"{name!r} is not among the metrics. {nearest(str(name), metrics)}")
-    direction = _attribute(metrics[name], "better", better)
-    if direction != better:
+    if (facts_of(metrics[name]).better or better) != better:
         kind = "accuracy" if better == "higher" else "unfairness"
-        fitting = [other for other, metric in metrics.items() if _attribute(metric, "better") == better]
+        fitting = [other for other, metric in metrics.items() if facts_of(metric).better == better]
         raise InvalidInputError(
             f"{kind}={name!r} does not fit: of that metric {'less' if better == 'higher' else 'more'} is better. Take "
             f"one of {', '.join(fitting) or 'another kind'}; the opposite of a tail's share is head_share, with groups "

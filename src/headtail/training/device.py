@@ -1,14 +1,15 @@
 """The exact best items of users, on the device where the factors lie."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from headtail._tensors import as_tensor, no_autocast
-from headtail.data import Interactions
-from headtail.training.ranking import seen_places
 from headtail.typing import Array, Codes
+
+Seen = Callable[[Codes, int, int], tuple[Array, Array]]
 
 _WIDE = (torch.float64, torch.int64, torch.int32)  # what float32 does not hold exactly
 
@@ -22,16 +23,19 @@ def placed(queries: Any, items: Any, device: "str | torch.device | None") -> tup
 
 
 def best_on_device(
-    queries: Tensor, codes: Codes, *, items: Tensor, seen: Interactions | None, k: int, n_columns: int
+    queries: Tensor, codes: Codes, *, items: Tensor, seen: Seen | None, k: int, n_columns: int
 ) -> tuple[Array, Array]:
-    """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items."""
+    """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items.
+
+    `seen` gives the rows and columns of seen items within a block of scores: of which users, from which item to which.
+    """
     found: list[tuple[Tensor, Tensor]] = []
     for i, block in enumerate(items.split(n_columns)):  # type: ignore[no-untyped-call]
         start = i * n_columns
         with no_autocast(queries.device):
             scores = queries @ block.T  # (B, columns)
         if seen is not None:
-            places = seen_places(seen, codes, start, start + len(block))
+            places = seen(codes, start, start + len(block))
             scores[tuple(torch.from_numpy(place).to(scores.device) for place in places)] = -torch.inf
         values, columns = _top(scores, min(k, len(block)))
         found.append((values, columns + start))

@@ -89,7 +89,7 @@ def recommend(
     if len(np.unique(found)) < len(found):
         raise InvalidInputError("codes names a user more than once; give each user once.")
     queries, items = _factors(model, interactions, found, device)
-    seen = interactions if exclude_seen else None
+    seen = partial(_seen_places, interactions) if exclude_seen else None
     best: Best
     if is_tensor(queries):
         from headtail.training.device import best_on_device
@@ -183,14 +183,14 @@ def _longest(matrix: Any) -> Any:
         return np.sqrt(np.einsum("ij,ij->i", matrix, matrix).max())
 
 
-def _best(queries: Floats, codes: Codes, *, items: Floats, seen: Interactions | None, k: int, n_columns: int) -> Any:
+def _best(queries: Floats, codes: Codes, *, items: Floats, seen: Any, k: int, n_columns: int) -> Any:
     """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items."""
     found: list[tuple[Array, Array]] = []
     for start in range(0, len(items), n_columns):
         block = items[start : start + n_columns]
         scores = queries @ block.T  # (B, columns)
         if seen is not None:
-            scores[seen_places(seen, codes, start, start + len(block))] = -np.inf
+            scores[seen(codes, start, start + len(block))] = -np.inf
         values, columns = _top(scores, k)
         found.append((values, columns + start))
         if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
@@ -200,7 +200,7 @@ def _best(queries: Floats, codes: Codes, *, items: Floats, seen: Interactions | 
     return found[0]
 
 
-def seen_places(interactions: Interactions, codes: Codes, low: int, high: int) -> tuple[Array, Array]:
+def _seen_places(interactions: Interactions, codes: Codes, low: int, high: int) -> tuple[Array, Array]:
     """Return the positions of seen items within a block of scores (users `codes`, items from `low` to `high`)."""
     matrix = interactions.matrix
     starts, counts = matrix.indptr[codes], interactions.activity[codes]

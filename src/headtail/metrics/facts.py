@@ -1,0 +1,122 @@
+"""What a metric says of itself: direction, range, how it is written, what it needs and what it owes to each user."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail.exceptions import InvalidInputError
+from headtail.metrics.topk import Metric
+
+Better = Literal["higher", "lower"]
+Family = Literal["accuracy", "exposure", "popularity", "diversity"]
+Needs = Literal["targets", "vectors"]
+Influence = Callable[..., NDArray[np.float64]]
+Metrics = Iterable[Metric] | Mapping[str, Metric]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a metric says of itself, by :func:`better` or by attributes of these names on a function."""
+
+    better: Better | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    influence: Influence | None = None
+    family: Family | None = None
+    format: str = ".4f"
+    headline: bool = False
+    needs: Needs | None = None
+
+
+def facts_of(metric: Metric) -> Facts:
+    """Return what a metric says of itself; a metric with options set (a partial) is no headline."""
+    if isinstance(metric, partial):
+        return replace(facts_of(metric.func), headline=False)
+    return Facts(**{f.name: getattr(metric, f.name) for f in fields(Facts) if hasattr(metric, f.name)})
+
+
+def better(
+    direction: Better | None,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    influence: Influence | None = None,
+    family: Family | None = None,
+    format: str = ".4f",
+    headline: bool = False,
+    needs: Needs | None = None,
+) -> Callable[[F], F]:
+    """Say of a metric which direction is better, what range it has, how it is shown, and how much it owes to each user.
+
+    Parameters
+    ----------
+    direction : {"higher", "lower", None}
+    low, high : float, optional
+        Ends of the metric's range, which intervals do not leave.
+    influence : function of a TopK, optional
+        For a metric that returns one number: takes what the metric takes and returns what each user adds to its error,
+        shape (U,), such that the root of the sum of squares is the standard error. It is ``jackknife_influence`` of
+        the metric's values without each single user, where these are at hand. From it come the metric's interval and
+        paired intervals of its differences. A metric without it is evaluated anew without some of the users.
+    family : {"accuracy", "exposure", "popularity", "diversity"}, optional
+        What it speaks of.
+    format : str, default ".4f"
+        How its values are written.
+    headline : bool, default False
+        Show it first on pages.
+    needs : {"targets", "vectors"}, optional
+        What it cannot do without besides lists: a test, or item vectors.
+
+    Examples
+    --------
+    >>> from headtail.metrics import jackknife_influence
+    >>> def influence(top):
+    ...     return jackknife_influence((top.lengths.sum() - top.lengths) / (len(top) - 1))
+    >>> @better("higher", low=0, influence=influence, format=".1f", headline=True)
+    ... def mean_length(top):
+    ...     return float(top.lengths.mean())
+    >>> mean_length.better
+    'higher'
+    """
+    stated = Facts(direction, low, high, influence, family, format, headline, needs)
+
+    def mark(metric: F) -> F:
+        for fact in fields(Facts):
+            setattr(metric, fact.name, getattr(stated, fact.name))
+        return metric
+
+    return mark
+
+
+def named(metrics: Metrics) -> dict[str, Metric]:
+    """Return metrics by name, checked."""
+    cure = "Give functions, or a mapping from name to function, such as metrics={'gini': headtail.metrics.gini}."
+    if not isinstance(metrics, Iterable):
+        raise InvalidInputError(f"metrics={metrics!r} is no list. {cure}")
+    pairs = metrics.items() if isinstance(metrics, Mapping) else [(getattr(m, "__name__", None), m) for m in metrics]
+    found: dict[str, Metric] = {}
+    for name, metric in pairs:
+        if not callable(metric) or not isinstance(name, str):
+            raise InvalidInputError(f"metrics has {metric!r}, which is no function or has no name. {cure}")
+        if name in found:
+            raise InvalidInputError(f"metrics has two functions of the name {name!r}. {cure}")
+        found[name] = metric
+    if not found:
+        raise InvalidInputError(f"metrics names nothing to measure. {cure}")
+    return found
+
+
+def definition(metric: Any) -> str:
+    """Return the first paragraph of what a metric says it is, with the options that are set."""
+    if isinstance(metric, partial):
+        options = ", ".join(f"{name}={value}" for name, value in metric.keywords.items())
+        return f"{definition(metric.func)} Here with {options}."
+    paragraphs = (metric.__doc__ or "A metric of your own.").strip().split("\n\n")
+    return " ".join(paragraphs[0].split())

@@ -1,0 +1,284 @@
+"""The result of an audit, and its page."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._checks import nearest
+from headtail._stats import mean_influence
+from headtail.data import PopularityGroups
+from headtail.exceptions import MissingColumnError
+from headtail.metrics.charts import LORENZ_CAPTION, MEANING, exposure_chart, groups_text, lorenz_chart, notes_block
+from headtail.metrics.facts import Better, Facts
+from headtail.reports import Block, Column, Figure, Figures, Report, Result, Section, Table, Text
+from headtail.typing import Array, Floats
+
+ALL_USERS = "all"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One metric at one cut-off for one group of users.
+
+    Attributes
+    ----------
+    metric : str
+        Name without the cut-off.
+    k : int
+        The cut-off.
+    users : str
+        "all", or a user group such as "gender=F".
+    value : float
+        The metric; NaN where it is not defined.
+    low, high : float or None
+        95% interval over users; None where there is none that could be trusted (see :func:`audit`).
+    n_users : int
+        Users that the value speaks of.
+    """
+
+    metric: str
+    k: int
+    users: str
+    value: float
+    low: float | None
+    high: float | None
+    n_users: int
+
+    @property
+    def name(self) -> str:
+        """Name with the cut-off, such as ``ndcg@10``."""
+        return f"{self.metric}@{self.k}"
+
+
+@dataclass(frozen=True)
+class ItemExposure:
+    """How much exposure one item gets, beside its share of the training interactions."""
+
+    item_id: Any
+    title: str
+    group: str
+    popularity: int
+    slots: int
+    interaction_share: float
+    exposure_share: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(Result):
+    """What recommendations do with popularity; made by :func:`audit`.
+
+    Attributes
+    ----------
+    measurements : tuple of Measurement
+        All metrics, cut-offs and user groups.
+    group_shares : tuple of dict
+        For each popularity group its share of items, of training interactions, and of the slots at each cut-off.
+    curves : dict of str to (x, y)
+        Lorenz curves of the training interactions ("training") and of the exposure at the largest cut-off
+        ("recommendations"): share of the total held by the share x of items that have least.
+    over_exposed, under_exposed : tuple of ItemExposure
+        Items whose share of the slots is furthest above and below their share of the training interactions.
+    groups : PopularityGroups
+        What head, mid and tail mean here.
+    definitions : dict of str to str
+        What each metric means.
+    facts : dict of str to Facts
+        What each metric says of itself: direction, range, how it is written, whether it is a headline.
+    notes : tuple of str
+        What a reader should know about the input.
+    user_ids : array of shape (U,)
+        The users audited.
+    user_values : dict of str to float array of shape (U,)
+        Per-user values of the metrics that have them, by name with cut-off.
+    user_influences : dict of str to float32 array of shape (U,)
+        What each user adds to the error of the other metrics; empty without intervals. See :meth:`influence`.
+    judged_by : dict of str to str
+        Sizes and hashes of the catalogue, the training and test interactions and the groups, by which :func:`compare`
+        knows audits that can stand side by side.
+    """
+
+    measurements: tuple[Measurement, ...]
+    group_shares: tuple[dict[str, Any], ...]
+    curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    over_exposed: tuple[ItemExposure, ...]
+    under_exposed: tuple[ItemExposure, ...]
+    groups: PopularityGroups
+    definitions: dict[str, str]
+    facts: dict[str, Facts]
+    notes: tuple[str, ...]
+    user_ids: Array
+    user_values: dict[str, Floats]
+    user_influences: dict[str, Floats]
+    judged_by: dict[str, str]
+
+    def __getitem__(self, name: str) -> float:
+        """Return the value of a metric such as ``"gini@10"`` over all users."""
+        return self.measurement(name).value
+
+    def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:
+        """Return one metric with its interval.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such metric or user group.
+        """
+        for m in self.measurements:
+            if m.name == name and m.users == users:
+                return m
+        known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)
+        wanted = name if users == ALL_USERS else f"{name} of {users}"
+        raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
+
+    def influence(self, name: str) -> NDArray[np.float64]:
+        """Return what each user adds to the error of a metric over all users, shape (U,).
+
+        The root of the sum of squares is the metric's standard error. Of two audits of the same users, that of the
+        differences is the paired standard error of the difference of the two figures.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such metric, or the audit was made without intervals.
+        """
+        if name in self.user_values:
+            return mean_influence(self.user_values[name])
+        if name not in self.user_influences:
+            known = {*self.user_values, *self.user_influences}
+            raise MissingColumnError(f"The audit has no influences of {name!r}. {nearest(name, sorted(known))}")
+        return self.user_influences[name].astype(np.float64)
+
+    @property
+    def directions(self) -> dict[str, Better]:
+        """Which direction of each metric is better, where one is."""
+        return {name: facts.better for name, facts in self.facts.items() if facts.better}
+
+    @property
+    def headlines(self) -> list[str]:
+        """Metrics that pages show first."""
+        return [name for name, facts in self.facts.items() if facts.headline]
+
+    @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """Cut-offs, ascending."""
+        return tuple(sorted({m.k for m in self.measurements}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the per-user values as JSON-able values."""
+        return {
+            "kind": "audit",
+            "measurements": [asdict(m) for m in self.measurements],
+            "groups": {"rule": self.groups.rule, "items": self.groups.sizes},
+            "group_shares": list(self.group_shares),
+            "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
+            "over_exposed": [asdict(i) for i in self.over_exposed],
+            "under_exposed": [asdict(i) for i in self.under_exposed],
+            "definitions": self.definitions,
+            "directions": self.directions,
+            "notes": list(self.notes),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [asdict(m) for m in self.measurements]
+
+    def report(self) -> Report:
+        """Return the audit as a page."""
+        return audit_page(self)
+
+
+def audit_page(audit: Audit) -> Report:
+    """Return the report of one audit."""
+    k = audit.cutoffs[-1]
+    figures = [
+        Figure(m.name, m.value, m.low, m.high, format=audit.facts[name].format, note=audit.definitions[name])
+        for name in audit.headlines
+        for m in [audit.measurement(f"{name}@{k}")]
+    ]
+    shares = {"catalogue": "items", "training": "training"} | {
+        f"top-{c} lists": f"recommendations@{c}" for c in audit.cutoffs
+    }
+    bars = {label: {row["group"]: row[key] for row in audit.group_shares} for label, key in shares.items()}
+    blocks: list[Block] = [Figures(figures)] if figures else []
+    blocks += [
+        Section("Exposure", [
+            exposure_chart(bars, "Share of the items, of the training interactions, and of the recommended slots."),
+            lorenz_chart(audit.curves, LORENZ_CAPTION),
+            Text(groups_text(audit.groups)),
+        ]),
+        Section("All metrics", [_metrics_table(audit), _meanings(audit)]),
+    ]  # fmt: skip
+    segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != ALL_USERS))
+    if segments:
+        blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))
+    if audit.over_exposed or audit.under_exposed:
+        blocks.append(Section("Most unequal items", [
+            items_table(audit.over_exposed, f"Over-exposed in the top {k}"),
+            items_table(audit.under_exposed, f"Under-exposed in the top {k}"),
+        ]))  # fmt: skip
+    blocks += notes_block(audit.notes)
+    return Report(f"Popularity audit of {len(audit.user_ids):,} users", [Text(MEANING), *blocks])
+
+
+def _metrics_table(audit: Audit) -> Table:
+    columns = [Column("metric", "Metric"), Column("better", "Better")]
+    columns += [Column(f"@{k}", f"@{k}") for k in audit.cutoffs]
+    rows = []
+    for metric, facts in audit.facts.items():
+        row: dict[str, Any] = {"metric": metric, "better": facts.better or ""}
+        for k in audit.cutoffs:
+            m = audit.measurement(f"{metric}@{k}")
+            spec = facts.format
+            margin = "" if m.low is None or m.high is None else f" ± {(m.high - m.low) / 2:{spec.lstrip('+')}}"
+            row[f"@{k}"] = f"{m.value:{spec}}{margin}" if m.value == m.value else None
+        rows.append(row)
+    return Table(columns, rows, caption="Values with half the width of the 95% interval over users.")
+
+
+def _meanings(audit: Audit) -> Text:
+    """Return the definitions of the metrics that are not among the headlines, whose definitions stand at the end."""
+    others = [name for name, facts in audit.facts.items() if not facts.headline]
+    return Text("\n".join(f"- **{name}**: {audit.definitions[name]}" for name in others))
+
+
+def _segments_table(audit: Audit, segments: Sequence[str], k: int) -> Table:
+    shown = audit.headlines or list(audit.facts)
+    columns = [Column("users", "Users"), Column("n", "Number", format=",d")]
+    columns += [metric_column(audit, m, k) for m in shown]
+    rows = []
+    for segment in segments:
+        found = {m: audit.measurement(f"{m}@{k}", segment) for m in shown}
+        row: dict[str, Any] = {"users": segment, "n": max(f.n_users for f in found.values())}
+        for f in found.values():
+            row |= metric_cells(f)
+        rows.append(row)
+    return Table(columns, rows)
+
+
+def metric_column(audit: Audit, metric: str, k: int, *, better: Better | None = None) -> Column:
+    """Return the column of a metric, for rows of :func:`metric_cells`."""
+    return Column(
+        metric, f"{metric}@{k}", format=audit.facts[metric].format, better=better,
+        low=f"{metric} low", high=f"{metric} high", note=audit.definitions[metric],
+    )  # fmt: skip
+
+
+def metric_cells(m: Measurement) -> dict[str, Any]:
+    """Return a metric and the ends of its interval, as a part of a row."""
+    return {m.metric: m.value, f"{m.metric} low": m.low, f"{m.metric} high": m.high}
+
+
+def items_table(items: Sequence[ItemExposure], title: str) -> Table:
+    """Return a table of items with their shares of training and of recommendations."""
+    columns = [
+        Column("title", "Item"),
+        Column("group", "Group"),
+        Column("popularity", "Training interactions", format=",d"),
+        Column("slots", "Lists", format=",d", note="Users whose list holds the item."),
+        Column("interaction_share", "Share of training", format=".2%"),
+        Column("exposure_share", "Share of slots", format=".2%"),
+    ]
+    rows = [{c.key: getattr(item, c.key) for c in columns} for item in items]
+    return Table(columns, rows, title=title)

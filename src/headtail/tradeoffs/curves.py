@@ -1,0 +1,227 @@
+"""Whole curves: what a method reaches at a level, and how much of the plane it dominates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from headtail._checks import number
+from headtail._stats import hypervolume
+from headtail.exceptions import InvalidInputError
+from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, metric_of, summary
+from headtail.tradeoffs.settings import Settings, on_front
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Curves(Settings):
+    """The curve of each method through its settings; what a :class:`~headtail.tradeoffs.Frontier` says of it."""
+
+    def accuracy_at(
+        self,
+        method: str,
+        unfairness: float,
+        *,
+        relative: bool = False,
+        against: str | None = None,
+        part: Part = "validation",
+    ) -> Estimate:
+        """Return the accuracy that a method reaches where exposure is at most so uneven.
+
+        Each seed has its own curve on the test: straight lines through those of its settings that no other setting of
+        the method beats on validation. Points between two settings are attainable: serve a random part of the users
+        with either.
+
+        Parameters
+        ----------
+        method : str
+        unfairness : float
+            Level of the metric of unfairness. The value is NaN if a seed does not come down to it.
+        relative : bool, default False
+            Give the level and the result as changes from :attr:`reference` in the same seed: the level -0.1 means an
+            unfairness 10% lower, the result -0.03 an accuracy 3% lower.
+        against : str, optional
+            Another method, whose accuracy at that level is subtracted, user by user and seed by seed, of the seeds that
+            both have.
+        part : {"validation", "test"}, default "validation"
+            Where the settings of the curve are picked. On test the curve flatters methods with many settings.
+
+        Returns
+        -------
+        Estimate
+            Its interval holds the chance in both metrics.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such method.
+        InvalidInputError
+            If the methods share no seed, or the level is not a number.
+        """
+        at = number("unfairness", unfairness)
+        return self._compared(
+            lambda name, seed: self._along(name, seed, self.unfairness, self.accuracy, at, relative, part),
+            method,
+            against,
+        )
+
+    def unfairness_at(
+        self,
+        method: str,
+        accuracy: float,
+        *,
+        relative: bool = False,
+        against: str | None = None,
+        part: Part = "validation",
+    ) -> Estimate:
+        """Return the least unfairness that a method reaches where it is at least so accurate.
+
+        The curve, the intervals and the errors are as in :meth:`accuracy_at`, the two metrics exchanged.
+
+        Parameters
+        ----------
+        method : str
+        accuracy : float
+            Level of the metric of accuracy. The value is NaN if a seed does not come up to it.
+        relative : bool, default False
+            Give the level and the result as changes from :attr:`reference` in the same seed.
+        against : str, optional
+            Another method, whose unfairness at that level is subtracted, user by user and seed by seed.
+        part : {"validation", "test"}, default "validation"
+            Where the settings of the curve are picked.
+
+        Returns
+        -------
+        Estimate
+        """
+        at = number("accuracy", accuracy)
+        return self._compared(
+            lambda name, seed: self._along(name, seed, self.accuracy, self.unfairness, at, relative, part),
+            method,
+            against,
+        )
+
+    def hypervolume(
+        self,
+        method: str,
+        reference: tuple[float, float] = (0.0, 1.0),
+        *,
+        against: str | None = None,
+        part: Part = "validation",
+    ) -> Estimate:
+        """Return how much of the plane of the two metrics a method's settings dominate on test; more is better.
+
+        Counted are the settings that no other setting of the method beats on validation.
+
+        Both metrics are divided by those of :attr:`reference` in the same seed, so that the figure has no unit. With
+        the default it is the share of the reference's accuracy that the method keeps, on average over all levels of
+        unfairness from 0 to the reference's: at each level that of the best setting at most so uneven, 0 where there is
+        none. Without any correction it is 0.
+
+        Parameters
+        ----------
+        method : str
+        reference : (accuracy, unfairness), default (0, 1)
+            The worst place that counts, in shares of those of :attr:`reference`. With (0.9, 1) only settings that keep
+            90% of the accuracy count.
+        against : str, optional
+            Another method, whose figure is subtracted, user by user and seed by seed.
+        part : {"validation", "test"}, default "validation"
+            Where the settings are picked.
+
+        Returns
+        -------
+        Estimate
+
+        References
+        ----------
+        Zitzler and Thiele, Multiobjective optimization using evolutionary algorithms, PPSN 1998 (exact in two metrics).
+        """
+        worst = number("reference", reference[0]), number("reference", reference[1], low=0, low_open=True)
+
+        def read(name: str, seed: int) -> Reading:
+            units = {metric: self._unit(metric, seed) for metric in (self.accuracy, self.unfairness)}
+            points = self._best(name, seed, part)
+            places = [
+                tuple(change(self._reading(point, metric), unit) for metric, unit in units.items()) for point in points
+            ]
+            gain, cost = (np.array([1 + place[i].value for place in places]) for i in (0, 1))
+            inside = [int(i) for i in np.argsort(cost, kind="stable") if gain[i] > worst[0] and cost[i] < worst[1]]
+            if not inside:
+                return Reading(0.0)
+            slopes, best = [], -1
+            for i, after in zip(inside, [*cost[inside[1:]], worst[1]], strict=True):
+                height = 0.0 if best < 0 else gain[best] - worst[0]
+                best = i if best < 0 or gain[i] > gain[best] else best
+                slopes += [(after - cost[i], places[best][0]), (height - (gain[best] - worst[0]), places[i][1])]
+            return combined(hypervolume(gain, cost, worst), slopes)
+
+        return self._compared(read, method, against)
+
+    def _of(self, method: str, seed: int) -> list[Point]:
+        return [point for point in self.points if (point.method, point.seed) == (method, seed)]
+
+    def _best(self, method: str, seed: int, part: Part) -> list[Point]:
+        """Return the points of one seed that no other of the method beats in that part."""
+        points = self._of(method, seed)
+        gain, cost = (np.array([metric_of(p, name, part) for p in points]) for name in (self.accuracy, self.unfairness))
+        return [point for point, is_on in zip(points, on_front(gain, cost), strict=True) if is_on]
+
+    def _unit(self, metric: str, seed: int) -> Reading:
+        """Return a metric of the reference in one seed, or over all of its seeds where it lacks that one."""
+        point = self._index.get((*self.reference, seed))
+        return Reading(self.mean(*self.reference, metric)) if point is None else self._reading(point, metric)
+
+    def _along(self, method: str, seed: int, given: str, wanted: str, at: float, relative: bool, part: Part) -> Reading:
+        """Read one metric off the curve of one seed where the other one is `at`."""
+        level = Reading(at)
+        if relative:
+            unit = self._unit(given, seed)
+            level = combined((1 + at) * unit.value, [(1 + at, unit)])
+        found = self._between(self._best(method, seed, part), given, wanted, level)
+        return change(found, self._unit(wanted, seed)) if relative else found
+
+    def _between(self, points: list[Point], given: str, wanted: str, level: Reading) -> Reading:
+        """Read one metric off the straight lines through points where the other one is at a level."""
+        points = sorted(points, key=lambda point: point.test[given])
+        x, y = ([self._reading(point, metric) for point in points] for metric in (given, wanted))
+        places = [reading.value for reading in x]
+        right = int(np.searchsorted(places, level.value))
+        if right == 0 and len(points) > 1 and places[0] == level.value:
+            right = 1  # on the first point, the line to the second has the slope
+        if not points or np.isnan(level.value):
+            return Reading(float("nan"))
+        if right == 0:
+            unreached = given == self.unfairness and places[0] > level.value
+            return Reading(float("nan")) if unreached else y[0]
+        if right == len(points):
+            unreached = given != self.unfairness and places[-1] < level.value
+            return Reading(float("nan")) if unreached else y[-1]
+        left = right - 1
+        width = places[right] - places[left]
+        if not width:
+            return y[right]
+        share = (level.value - places[left]) / width
+        slope = (y[right].value - y[left].value) / width
+        return combined(
+            (1 - share) * y[left].value + share * y[right].value,
+            [
+                (1 - share, y[left]),
+                (share, y[right]),
+                (-slope * (1 - share), x[left]),
+                (-slope * share, x[right]),
+                *([] if level.influence is None else [(slope, level)]),
+            ],
+        )
+
+    def _compared(self, read: Callable[[str, int], Reading], method: str, against: str | None) -> Estimate:
+        """Join what is read of each seed, less what is read of another method in the same seed."""
+        if against is None:
+            return summary([read(method, seed) for seed in self.seeds(method)])
+        shared = [seed for seed in self.seeds(method) if seed in self.seeds(against)]
+        if not shared:
+            raise InvalidInputError(
+                f"{method!r} has the seeds {self.seeds(method)} and {against!r} {self.seeds(against)}. Methods are "
+                f"compared seed by seed; sweep both with the same seeds."
+            )
+        pairs = [(read(method, seed), read(against, seed)) for seed in shared]
+        return summary([combined(one.value - other.value, [(1, one), (-1, other)]) for one, other in pairs])

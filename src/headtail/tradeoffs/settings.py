@@ -1,0 +1,221 @@
+"""What is known of each setting of each method, and which one is chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._checks import choice, nearest, number
+from headtail._stats import pareto_front
+from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.metrics.built_in import BUILT_IN
+from headtail.metrics.facts import facts_of
+from headtail.tradeoffs.points import (
+    NO_ENDS,
+    Criterion,
+    Estimate,
+    Influences,
+    Part,
+    Point,
+    Reading,
+    Setting,
+    change,
+    metric_of,
+    summary,
+)
+from headtail.typing import Array
+
+
+def _built_in_formats() -> dict[str, str]:
+    return {name: facts_of(metric).format for name, metric in BUILT_IN.items()}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Settings:
+    """The measured settings of each method; what a :class:`~headtail.tradeoffs.Frontier` says of one of them."""
+
+    points: tuple[Point, ...]
+    accuracy: str
+    unfairness: str
+    influences: Influences = field(default_factory=dict)
+    formats: Mapping[str, str] = field(default_factory=_built_in_formats)
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, Setting, int], Point]:
+        return {(point.method, point.setting, point.seed): point for point in self.points}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, in order."""
+        return tuple(dict.fromkeys(point.method for point in self.points))
+
+    @property
+    def reference(self) -> tuple[str, Setting]:
+        """The first method and its first setting, which whole curves are measured against."""
+        return self.points[0].method, self.points[0].setting
+
+    def without(self, *methods: str) -> Self:
+        """Return the same frontier without some methods."""
+        for method in methods:
+            self.settings(method)
+        kept = tuple(point for point in self.points if point.method not in methods)
+        if not kept:
+            raise InvalidInputError(f"without {', '.join(methods)} no method is left. Keep at least one.")
+        return replace(self, points=kept)
+
+    def settings(self, method: str) -> tuple[Setting, ...]:
+        """Return the settings of a method, in the order of its grid."""
+        found = tuple(dict.fromkeys(point.setting for point in self.points if point.method == method))
+        if not found:
+            raise MissingColumnError(f"There is no method {method!r}. {nearest(method, self.methods)}")
+        return found
+
+    def seeds(self, method: str) -> tuple[int, ...]:
+        """Return the seeds of a method, in order."""
+        self.settings(method)
+        return tuple(dict.fromkeys(point.seed for point in self.points if point.method == method))
+
+    def mean(self, method: str, setting: Setting, metric: str, part: Part = "test") -> float:
+        """Return a metric of one setting, as a mean over seeds."""
+        return self.estimate(method, setting, metric, part=part).value
+
+    def estimate(
+        self, method: str, setting: Setting, metric: str, *, part: Part = "test", relative: bool = False
+    ) -> Estimate:
+        """Return a metric of one setting with its interval.
+
+        Parameters
+        ----------
+        method : str
+        setting : number or str
+            One of the method's grid.
+        metric : str
+            With its cut-off, such as ``ndcg@20``.
+        part : {"test", "validation"}, default "test"
+            On validation there are intervals for the accuracy alone.
+        relative : bool, default False
+            Instead of the metric its change from the method's first setting, as a share of it and seed by seed: -0.03
+            where 3% are lost, NaN where that was 0.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such method, setting or metric.
+        """
+        settings = self.settings(method)
+        if setting not in settings:
+            raise MissingColumnError(
+                f"{method!r} was not measured at {setting!r}. {nearest(str(setting), map(str, settings))}"
+            )
+
+        readings = []
+        for seed in self.seeds(method):
+            point = self._index.get((method, setting, seed))
+            first = self._index.get((method, settings[0], seed)) if relative else point
+            if point is None or first is None:
+                continue
+            value = self._reading(point, metric, part)
+            readings.append(change(value, self._reading(first, metric, part)) if relative else value)
+        return summary(readings)
+
+    def _reading(self, point: Point, metric: str, part: Part = "test") -> Reading:
+        influence = self.influences.get((point.method, point.setting, point.seed, part), {}).get(metric)
+        ends = point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS
+        return Reading(metric_of(point, metric, part), influence, ends)
+
+    def choose(
+        self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest", *, margin: bool = False
+    ) -> Setting:
+        """Return the best setting on validation among those that lose little accuracy there.
+
+        Parameters
+        ----------
+        method : str
+        max_loss : float, default 0.05
+            Accuracy that may be lost, as a share of the accuracy of the method's first setting.
+        criterion : {"fairest", "gain"}, default "fairest"
+            "fairest" takes the least unfairness; "gain" the largest difference of the share of unfairness that is gone
+            and the share of accuracy that is lost (Ahmadov and Mansoury, RecSys 2025).
+        margin : bool, default False
+            Keep a margin for the noise of the validation: the whole 95% interval of the loss must be allowed.
+
+        Raises
+        ------
+        InvalidInputError
+            If the accuracy of the first setting is not a number, no setting can be judged, or there is no interval of
+            a loss that `margin` asks for.
+        """
+        number("max_loss", max_loss, low=0, high=1)
+        choice("criterion", criterion, ("fairest", "gain"))
+        settings = self.settings(method)
+        accuracy, unfairness = (
+            {s: self.mean(method, s, metric, "validation") for s in settings}
+            for metric in (self.accuracy, self.unfairness)
+        )
+        first = settings[0]
+        judged = (
+            (self.accuracy, accuracy[first]),
+            *([(self.unfairness, unfairness[first])] if criterion == "gain" else []),
+        )
+        for name, value in judged:
+            if not np.isfinite(value):
+                raise InvalidInputError(
+                    f"{name} of {method!r} at its first setting, {first!r}, is {value} on validation, so that no "
+                    f"change from it can be judged. Begin the grid with a setting that can be measured."
+                )
+        allowed = [
+            s for s in settings
+            if np.isfinite(unfairness[s])
+            and accuracy[s] >= (1 - max_loss) * accuracy[first]
+            and (not margin or s == first or self._surely(method, s, max_loss))
+        ]  # fmt: skip
+        if not allowed:
+            raise InvalidInputError(
+                f"No setting of {method!r} that loses at most {max_loss:.3g} of {self.accuracy} on validation has a "
+                f"{self.unfairness} there. Allow a larger loss, or look at the measured values with to_polars()."
+            )
+        if criterion == "fairest":
+            return min(allowed, key=lambda s: unfairness[s])
+        return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
+
+    def _surely(self, method: str, setting: Setting, max_loss: float) -> bool:
+        found = self.estimate(method, setting, self.accuracy, part="validation", relative=True)
+        if found.low is None and found.value:
+            raise InvalidInputError(
+                f"The change of {self.accuracy} on validation at {setting!r} of {method!r} has no interval to keep a "
+                f"margin by. Sweep anew with n_bootstrap above 0, or leave out margin."
+            )
+        return found.low is None or found.low >= -max_loss
+
+    def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
+        """Return which choices stand at the end of their grid, so that a longer grid may hold a better one."""
+        found = []
+        for method in self.methods:
+            settings = self.settings(method)
+            chosen = self.choose(method, max_loss)
+            numbers = [s for s in settings if not isinstance(s, str)]
+            ends = (min(numbers), max(numbers)) if len(numbers) == len(settings) else settings[-1:]
+            if len(settings) > 1 and chosen != settings[0] and chosen in ends:
+                found.append(
+                    f"{method}: the choice, {chosen}, is the last of its grid. Unless that is the dial's natural end, "
+                    f"extend the grid."
+                )
+        return tuple(found)
+
+    def front(self, *, part: Part = "validation") -> tuple[tuple[str, Setting], ...]:
+        """Return the (method, setting) pairs that no other pair beats in both metrics, on validation or on test."""
+        pairs = [(method, setting) for method in self.methods for setting in self.settings(method)]
+        gain, cost = (
+            np.array([self.mean(*pair, name, part) for pair in pairs]) for name in (self.accuracy, self.unfairness)
+        )
+        return tuple(pair for pair, is_on in zip(pairs, on_front(gain, cost), strict=True) if is_on)
+
+
+def on_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
+    """Return the Pareto front of the points that have both metrics."""
+    known = np.isfinite(gain) & np.isfinite(cost)
+    known[known] = pareto_front(gain[known], cost[known])
+    return np.asarray(known)
