@@ -39,6 +39,18 @@ def test_choose_the_fairest_that_loses_little():
     assert FRONTIER.choose("other", max_loss=0) == 1.0
 
 
+def test_figures_are_written_as_their_metrics_say():
+    def usual(top):
+        return 0.123
+
+    usual.format = ".1%"
+    split = split_ratio(power_law(60, 30, n_interactions=380, rng=0).interactions, validation=0.1, rng=0)
+    factors = np.random.default_rng(0).normal(size=(60, 4)), np.random.default_rng(1).normal(size=(30, 4))
+    found = sweep("m", lambda *_: factors, [0], split, k=5, metrics=[ndcg, gini, usual], n_bootstrap=0)
+    assert "12.3%" in found.to_markdown() and Frontier(POINTS, "ndcg@20", "gini@20").formats["coverage"] == ".1%"
+    assert {"ndcg@5", "popularity_lift@5"} < set(sweep("m", lambda *_: factors, [0], split, k=5).points[0].test)
+
+
 def test_choose_by_gain():
     # Unfairness falls by a tenth for a fiftieth of the accuracy, then hardly further for as much again.
     points = point("a", 0, 1.0, 1.0), point("a", 1, 0.98, 0.9), point("a", 2, 0.96, 0.89)

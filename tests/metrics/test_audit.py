@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import date
+from functools import partial
 
 import naive
 import numpy as np
@@ -16,7 +17,7 @@ from test_metrics import RECS, TEST, TRAIN, frame, random_world, recs_frame
 from headtail.baselines import most_popular
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.metrics import arp, audit, compare, coverage, describe, gini, ndcg
+from headtail.metrics import arp, audit, better, compare, coverage, describe, gini, ndcg
 
 
 def values(result):
@@ -135,6 +136,34 @@ def test_metrics_of_ones_own():
         audit(RECS, TRAIN, k=2, metrics={"wrong": lambda top: top.items})
     with pytest.raises(InvalidInputError, match="has no name"):
         audit(RECS, TRAIN, k=2, metrics=["gini"])
+
+
+def test_a_metric_of_ones_own_states_the_same_facts_as_others():
+    @better("lower", low=0, high=1, format=".1%", headline=True, family="exposure")
+    def share_of_first(top):
+        """Share of the lists that begin with the first item."""
+        return float((top.items[:, 0] == 0).mean())
+
+    def plain(top):
+        return 0.25
+
+    plain.better = "higher"
+    result = audit(RECS, TRAIN, k=2, metrics=[share_of_first, plain, gini], n_bootstrap=0)
+    assert result.headlines == ["share_of_first", "gini"]
+    assert result.directions == {"share_of_first": "lower", "plain": "higher", "gini": "lower"}
+    text = result.to_markdown()
+    assert f"{result['share_of_first@2']:.1%}" in text and "0.2500" in text
+    two = compare({"a": result, "b": result}).to_markdown()
+    assert r"share\_of\_first@2" in two and "plain@2" not in two
+    # With options set it is another metric, and no headline.
+    by_name = audit(RECS, TRAIN, TEST, k=2, metrics={"ndcg": ndcg, "of_head": partial(ndcg, group="head")})
+    assert by_name.headlines == ["ndcg"] and by_name.facts["of_head"].needs == "targets"
+
+
+def test_what_is_measured_follows_from_what_metrics_need():
+    names = set(audit(RECS, TRAIN, k=2, n_bootstrap=0).facts)
+    assert {"gini", "arp", "tail_exposure"} <= names and not names & {"ndcg", "pop_reo", "ilad", "group_share"}
+    assert {"ndcg", "pop_reo", "ndcg_head"} <= set(audit(RECS, TRAIN, TEST, k=2, n_bootstrap=0).facts)
 
 
 def test_intervals_have_the_spread_of_new_samples_of_users():

@@ -65,12 +65,14 @@ def test_all_metrics_equal_naive_ones(seed, k, equal_lengths):
     tail = {i for i in catalogue if group_of[i] == "tail"}
     lists, own, wanted = naive.lists_of(recs, k), sets(train), sets(test)
     taken = sum(naive.slots(lists).values())
+    rare = sorted(catalogue, key=lambda i: -popularity[i])[math.ceil(len(catalogue) * 0.2) :]
     expected = {
         "gini": naive.gini(lists, catalogue),
         "entropy": naive.entropy(lists),
         "coverage": naive.coverage(lists, set(catalogue)),
         "tail_coverage": naive.coverage(lists, tail),
         "tail_share": sum(naive.slots(lists)[i] for i in tail) / taken,
+        "tail_exposure": sum(naive.slots(lists)[i] for i in rare) / taken,
         "head_share": sum(c for i, c in naive.slots(lists).items() if group_of[i] == "head") / taken,
         "pop_rsp": naive.pop_rsp(lists, own, group_of, names, catalogue),
         "arp": naive.arp(lists, popularity),
