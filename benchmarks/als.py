@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from headtail import Interactions, audit, metrics, recommend, spectrum
+from headtail import Interactions, ReSN, audit, fit, metrics, recommend, spectrum
 from headtail.models import ALS
 
 METRICS = {"ndcg": metrics.ndcg, "gini": metrics.gini, "head_share": metrics.head_share}
@@ -65,15 +65,18 @@ def theirs(args: argparse.Namespace, train: Interactions, alpha: float) -> tuple
         return float(found["seconds"]), found["users"], found["items"]
 
 
-def ours(args: argparse.Namespace, train: Interactions, resn: float, sweeps: int) -> tuple[float, ALS]:
+def ours(args: argparse.Namespace, train: Interactions, resn: float, epochs: int) -> tuple[float, ALS]:
     """Fit ours; return the shortest time, from the interactions to the result, and the last model."""
     seconds = []
     for _ in range(args.repeat):
         weight, decay = (SETTINGS[args.set][i] if g is None else g for i, g in enumerate((args.weight, args.decay)))
         sizes = (train.n_users, train.n_items, args.dim)
-        model = ALS(*sizes, unobserved_weight=weight, weight_decay=decay, resn=resn, rng=0)
+        model = ALS(*sizes, unobserved_weight=weight, weight_decay=decay, steps=args.steps, rng=0)
+        penalties = [
+            ReSN(resn * weight * train.n_users / len(train))
+        ]  # along popularity all costs 1 + resn times as much
         start = time.perf_counter()
-        model.fit(train, sweeps=sweeps, steps=args.steps, progress=False)
+        fit(model, train, epochs=epochs, penalties=penalties, progress=False)
         seconds.append(time.perf_counter() - start)
     return min(seconds), model
 
@@ -99,7 +102,7 @@ def main() -> None:
     parser.add_argument("--set", choices=SPLITS, default="ml-1m")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--dim", type=int, default=64)
-    parser.add_argument("--sweeps", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--weight", type=float)
     parser.add_argument("--decay", type=float)
@@ -124,13 +127,13 @@ def main() -> None:
         if best is None or figures["ndcg"] > best[1]:
             best = seconds, figures["ndcg"]
     for resn in args.resn:
-        seconds, model = ours(args, train, resn, args.sweeps)
+        seconds, model = ours(args, train, resn, args.epochs)
         show(f"ALS, resn {resn:g}", seconds, measure(model.users, model.items, train, test), best)
-    for sweeps in range(1, args.sweeps + 1) if best else []:
-        seconds, model = ours(args, train, 0.0, sweeps)
+    for epochs in range(1, args.epochs + 1) if best else []:
+        seconds, model = ours(args, train, 0.0, epochs)
         figures = measure(model.users, model.items, train, test)
         if figures["ndcg"] >= best[1]:
-            show(f"ALS to implicit's NDCG, {sweeps} sweeps", seconds, figures, best)
+            show(f"ALS to implicit's NDCG, {epochs} epochs", seconds, figures, best)
             break
 
 

@@ -24,7 +24,7 @@ def trained_factors(train: ht.Interactions, dim: int) -> tuple[np.ndarray, np.nd
     except ImportError:
         print("implicit is not installed: these factors are by headtail.models.ALS instead")
         model = ALS(train.n_users, train.n_items, dim, rng=0)
-        model.fit(train, progress=False)
+        ht.fit(model, train, progress=False)
         return model.users.numpy(), model.items.numpy()
     print("these factors are by implicit")
     learner = AlternatingLeastSquares(factors=dim, random_state=0, num_threads=1)

@@ -27,7 +27,7 @@ def main() -> None:
 
     def als(dimension: int, seed: int) -> ALS:
         model = ALS(train.n_users, train.n_items, dimension, rng=seed)
-        model.fit(train)
+        ht.fit(model, train)
         return model
 
     mf = ht.MF(train.n_users, train.n_items, 64, rng=0)

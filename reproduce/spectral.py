@@ -100,13 +100,14 @@ class Solved:
     def corrected(
         self, plain: ALS, train: Interactions, settings: dict[str, Any], method: str, dial: float, seed: int
     ) -> ALS:
-        if method == "ReSN":
-            return self._fit(train, settings | {"resn": dial}, seed)
+        if method == "ReSN":  # along popularity a squared score costs 1 + dial times what it costs elsewhere
+            unit = settings["unobserved_weight"] * train.n_users / len(train)
+            return self._fit(train, settings, seed, penalties=[ReSN(dial * unit)])
         return self._fit(train, settings, seed, **_changes(method, dial, train))
 
     def _fit(self, train: Interactions, settings: dict[str, Any], seed: int, **options: Any) -> ALS:
         model = ALS(train.n_users, train.n_items, DIM, rng=seed, **settings)
-        model.fit(train, progress=False, **options)
+        fit(model, train, progress=False, **options)
         return model
 
 

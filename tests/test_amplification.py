@@ -72,7 +72,7 @@ def test_by_dimension_equals_the_plain_computation(train):
 def test_one_dimension_shows_popularity_to_everybody(train):
     def make(dimension, seed):
         model = ALS(train.n_users, train.n_items, dimension, rng=seed)
-        model.fit(train, sweeps=8, progress=False)
+        fit(model, train, epochs=8, progress=False)
         return model
 
     found = by_dimension(make, train, (1, 32), k=5)
@@ -174,9 +174,9 @@ def test_recorder_with_validation_and_with_als(train):
     found = in_training(history)
     assert found.metric == "ndcg@5" and [row["ndcg@5"] is None for row in found.rows] == [True, False, True, False]
     assert "Validation ndcg@5" in show(found)
-    descent = ALS(120, 60, 4, rng=0).fit(train, sweeps=2, progress=False, callback=SpectrumRecorder(train, k=5))
-    assert [row["sweep"] for row in in_training(descent).rows] == [1, 2]
-    assert "after sweep 2, the last" in show(in_training(descent)) and descent.report().to_markdown()
+    history = fit(ALS(120, 60, 4, rng=0), train, epochs=2, callbacks=[SpectrumRecorder(train, k=5)])
+    assert [row["epoch"] for row in in_training(history).rows] == [1, 2]
+    assert "after epoch 2, the last" in show(in_training(history)) and history.report().to_markdown()
 
 
 def test_recorder_refuses(train):

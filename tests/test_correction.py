@@ -18,7 +18,7 @@ def split():
 @pytest.fixture(scope="module")
 def factors(split):
     model = ht.models.ALS(300, 80, 8, rng=0)
-    model.fit(split.train, progress=False)
+    ht.fit(model, split.train)
     return ht.Vectors(*(matrix.numpy() for matrix in ht.vectors(model)))
 
 

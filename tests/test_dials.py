@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,13 +31,17 @@ def factors(split):
 def subjects(split, factors):
     long = ht.recommend(factors, split.train, k=80)
     model = ht.models.ALS(200, 80, 8, rng=0)
-    model.fit(split.train, progress=False)
+    ht.fit(model, split.train)
     autoencoder = {"expansion": 4, "n_active": 4, "epochs": 2}
     return {
         "vectors": Subject(factors, split, k=K),
         "lists": Subject(long, split, k=K),
         "model": Subject(model, split, k=K, autoencoder=autoencoder),
     }
+
+
+def ordered(train):
+    return replace(train, order=np.arange(len(train)))
 
 
 def concentration(subject, made):
@@ -48,6 +54,30 @@ def test_every_dial_has_a_name_of_its_own_and_begins_with_nothing():
     assert len(set(names)) == len(names)
     assert all(dial(name.upper().replace(" ", "-")).name == name for name in names)
     assert all(each.grid[0] == 0 for each in (*DIALS, *CONTROLS))
+
+
+def test_a_recipe_of_als_takes_the_corrections_that_have_a_closed_form(split):
+    subject = Subject(Recipe(ht.models.ALS, {"embedding_dim": 8}), split, k=K)
+    assert subject.source.epochs == 12 and subject.plain(0).embedding_dim == 8
+    plain = concentration(subject, subject.plain(0))
+    for name, strength in (("ReSN", 0.1), ("IPS", 1.0)):
+        assert concentration(subject, dial(name).at(subject, strength, 0)) < plain
+    for name, why in {
+        "ReSN, fine-tuned": "ALS is solved for anew in every epoch",
+        "LogDet": "ALS has a closed form of ReSN alone",
+        "Zerosum": "ALS is solved for in closed form, without loss",
+    }.items():
+        with pytest.raises(InvalidInputError, match=why):
+            dial(name).at(subject, 0.1, 0)
+
+
+@pytest.mark.parametrize("name", ht.models.MODELS)
+def test_a_recipe_trains_as_fit_does(split, name):
+    sizes = {"embedding_dim": 4}
+    model = ht.models.MODELS[name].for_data(ordered(split.train), rng=3, **sizes)
+    ht.fit(model, ordered(split.train), epochs=1, rng=3)
+    again = Recipe(type(model), sizes, {"epochs": 1}).train(ordered(split.train), 3)
+    assert all((value == again.state_dict()[key]).all() for key, value in model.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore:strength=:UserWarning")  # in a world this small biases hardly settle
@@ -63,6 +93,30 @@ def test_strength_zero_is_off_and_more_of_it_spreads_exposure(subjects, each, fo
     np.testing.assert_array_equal(plain.items, off.items)
     weak, strong = (concentration(subject, each.at(subject, strength)) for strength in (each.grid[1], each.grid[-1]))
     assert strong < weak - 0.01
+
+
+def test_a_recipe_of_als_takes_the_corrections_that_have_a_closed_form(split):
+    subject = Subject(Recipe(ht.models.ALS, {"embedding_dim": 8}), split, k=K)
+    assert subject.source.epochs == 12 and subject.plain(0).embedding_dim == 8
+    plain = concentration(subject, subject.plain(0))
+    for name, strength in (("ReSN", 0.1), ("IPS", 1.0)):
+        assert concentration(subject, dial(name).at(subject, strength, 0)) < plain
+    for name, why in {
+        "ReSN, fine-tuned": "ALS is solved for anew in every epoch",
+        "LogDet": "ALS has a closed form of ReSN alone",
+        "Zerosum": "ALS is solved for in closed form, without loss",
+    }.items():
+        with pytest.raises(InvalidInputError, match=why):
+            dial(name).at(subject, 0.1, 0)
+
+
+@pytest.mark.parametrize("name", ht.models.MODELS)
+def test_a_recipe_trains_as_fit_does(split, name):
+    sizes = {"embedding_dim": 4}
+    model = ht.models.MODELS[name].for_data(ordered(split.train), rng=3, **sizes)
+    ht.fit(model, ordered(split.train), epochs=1, rng=3)
+    again = Recipe(type(model), sizes, {"epochs": 1}).train(ordered(split.train), 3)
+    assert all((value == again.state_dict()[key]).all() for key, value in model.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore:strength=:UserWarning")

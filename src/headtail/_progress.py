@@ -8,9 +8,7 @@ from headtail._printable import printable
 
 
 @contextmanager
-def progress_bar(
-    title: str, total: int, *, done: int = 0, show: bool | None = None
-) -> Iterator[Callable[[int, str], None]]:
+def progress_bar(title: str, total: int, *, done: int = 0, show: bool | None = None) -> Iterator[Callable[..., None]]:
     """Yield ``advance(steps, state)``, which moves a bar, or does nothing.
 
     Without `show` there is a bar where standard error is a terminal.

@@ -159,7 +159,7 @@ def cross_fitted(
     >>> import headtail as ht
     >>> split = ht.split_ratio(ht.datasets.power_law(300, 60, n_interactions=2000, rng=0).interactions, rng=0)
     >>> model = ht.models.ALS(300, 60, 4, rng=0)
-    >>> _ = model.fit(split.train, progress=False)
+    >>> _ = ht.fit(model, split.train, progress=False)
     >>> recs = ht.recommend(model, split.train, k=40)
     >>> cross_fitted(recs, split.train, split.validation, k=5).shape
     (300, 40)

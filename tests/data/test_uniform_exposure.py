@@ -9,7 +9,7 @@ from headtail.data import PopularityGroups, Split
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import audit, group_share, ndcg, recall, tail_exposure
 from headtail.models import ALS
-from headtail.training import recommend
+from headtail.training import fit, recommend
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_from_the_file_to_the_audit(coat):
     assert len(split.train) + len(split.validation) == len(coat.train)
     assert split.test is coat.test
     model = ALS(split.train.n_users, split.train.n_items, 8, unobserved_weight=0.3, rng=0)
-    model.fit(split.train, sweeps=4)
+    fit(model, split.train, epochs=4)
     five = {f"q{i}": partial(group_share, group=f"q{i}") for i in range(1, 6)}
     metrics = {"ndcg": ndcg, "recall": recall, "tail_exposure": tail_exposure, **five}
     lists = recommend(model, split.known, k=20)

@@ -340,10 +340,9 @@ VERBS = {
     # models and training
     "MF": lambda: of(n_users=3, n_items=4, embedding_dim=2, rng=0),
     "models.ALS": lambda: of(n_users=3, n_items=4, embedding_dim=2, unobserved_weight=0.1, weight_decay=0.01,
-        resn=0.0, rng=0),
-    "models.ALS.fit": lambda: of(models.ALS(split().train.n_users, split().train.n_items, 2, rng=0),
-        train=split().train, sweeps=1, steps=1, item_weights=np.ones(split().train.n_items), device="cpu",
-        progress=False, callback=None),
+        steps=1, rng=0),
+    "models.ALS.solve": lambda: of(models.ALS(split().train.n_users, split().train.n_items, 2, rng=0),
+        train=split().train, penalties=[ht.ReSN(1e-3)], item_weights=np.ones(split().train.n_items)),
     "models.LightGCN": lambda: of(train=split().train, embedding_dim=2, n_layers=1, rng=0),
     "models.LightGCN.from_config": lambda: of(n_users=3, n_items=4, n_interactions=5, embedding_dim=2, n_layers=1),
     "models.XSimGCL": lambda: of(train=split().train, embedding_dim=2, n_layers=1, eps=0.1, contrast_layer=1,

@@ -6,14 +6,14 @@ from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.models import ALS
 from headtail.sae import Contrast, TopKSAE, contrast, find_neurons, personal_strength
-from headtail.training import recommend
+from headtail.training import fit, recommend
 
 TRAIN = power_law(200, 60, n_interactions=1500, rng=0).interactions
 
 
 def trained():
     model = ALS(200, 60, 6, rng=0)
-    model.fit(TRAIN, progress=False)
+    fit(model, TRAIN)
     return model
 
 

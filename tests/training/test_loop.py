@@ -354,7 +354,7 @@ def test_resume_false_starts_over(tmp_path):
     ("change", "field"),
     [
         ({"lr": 0.03}, "lr: 0.02 in the checkpoint, 0.03 now"),
-        ({"loss": bce}, "loss: 'headtail.losses.bpr' in the checkpoint, 'headtail.losses.bce' now"),
+        ({"loss": bce}, "loss: 'headtail.losses.mse' in the checkpoint, 'headtail.losses.bce' now"),
         ({"loss": partial(mse, link="sigmoid")}, r"mse\(link='sigmoid'\)"),
         ({"penalties": (ReSN(2e-3),)}, "penalties: .*0.001.* in the checkpoint, .*0.002"),
         ({"validation": None}, "metric: 'ndcg@20' in the checkpoint, None now; validation: "),

@@ -162,11 +162,12 @@ def by_dimension(
     Examples
     --------
     >>> from headtail.datasets import power_law
+    >>> from headtail import fit
     >>> from headtail.models import ALS
     >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
     >>> def make(dimension, seed):
     ...     model = ALS(train.n_users, train.n_items, dimension, rng=seed)
-    ...     model.fit(train, sweeps=6, progress=False)
+    ...     fit(model, train, epochs=6, progress=False)
     ...     return model
     >>> found = by_dimension(make, train, [1, 16], k=5)
     >>> found.rows[0]["energy"] > found.rows[1]["energy"], found.rows[0]["head_share"] > found.rows[1]["head_share"]

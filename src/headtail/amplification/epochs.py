@@ -11,7 +11,6 @@ from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
-from headtail.models.als import Descent
 from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
 from headtail.spectral import spectrum
 from headtail.training import History, recommend
@@ -25,9 +24,8 @@ training is stopped early can recommend more of the head than it would at the en
 class SpectrumRecorder:
     """Callback that records the singular values, the first direction's popularity and the head's exposure by epoch.
 
-    Pass it to :func:`headtail.fit` as one of the `callbacks`, or to :meth:`headtail.models.ALS.fit` as `callback`; then
-    give the history to :func:`in_training`. The figures become part of the history's rows, under ``"spectrum"``: a run
-    that was killed and goes on from its checkpoint keeps them. Nothing of the training changes.
+    Pass it to :func:`headtail.fit` as one of the `callbacks`, then give the history to :func:`in_training`. The figures
+    become part of the history's rows, under ``"spectrum"``, and of checkpoints. Nothing of the training changes.
 
     Parameters
     ----------
@@ -85,7 +83,7 @@ class SpectrumRecorder:
 
     def __call__(self, model: nn.Module, row: dict[str, Any]) -> None:
         """Add ``row["spectrum"]``, if it is the turn of this epoch."""
-        epoch = row[_step(row)]
+        epoch = row["epoch"]
         if epoch > 1 and epoch % self.every:
             return
         made = factors_of(model, self.train)
@@ -101,10 +99,6 @@ class SpectrumRecorder:
         }
 
 
-def _step(row: dict[str, Any]) -> str:
-    return "epoch" if "epoch" in row else "sweep"
-
-
 @dataclass(frozen=True, repr=False)
 class AmplificationInTraining(Result):
     """How popularity is learned before everything else; made by :func:`in_training`.
@@ -112,7 +106,7 @@ class AmplificationInTraining(Result):
     Attributes
     ----------
     rows : tuple of dict
-        One for each recorded epoch: ``epoch`` (``sweep`` of ALS), ``sigma`` (list, descending), ``energy`` of sigma_1
+        One for each recorded epoch: ``epoch``, ``sigma`` (list, descending), ``energy`` of sigma_1
         in the sum of all squared scores, ``cosine`` of the first direction with popularity, ``head_share`` of the slots
         of the sampled users' lists, and the validation metric where the history has one.
     own_head_share : float
@@ -137,12 +131,12 @@ class AmplificationInTraining(Result):
 
     def report(self) -> Report:
         """Return the course of training as a document: charts and one row a recorded epoch."""
-        step, last = _step(self.rows[0]), self.rows[-1]
+        last = self.rows[-1]
         most = max(self.rows, key=lambda row: row["head_share"])
         lede = (
-            f"The head gets most of the slots after {step} {most[step]}, {most['head_share']:.0%}, and "
-            f"{last['head_share']:.0%} after {step} {last[step]}, the last; it holds {self.own_head_share:.0%} of the "
-            f"same users' own history."
+            f"The head gets most of the slots after epoch {most['epoch']}, {most['head_share']:.0%}, and "
+            f"{last['head_share']:.0%} after epoch {last['epoch']}, the last; it holds {self.own_head_share:.0%} of "
+            f"the same users' own history."
         )
         blocks: list[Block] = [Text(_ABOUT), *self.charts(), self.table()]
         return Report("Amplification in training", blocks, lede)
@@ -150,18 +144,18 @@ class AmplificationInTraining(Result):
     def charts(self) -> list[Chart]:
         """Return the pictures: singular values, the first direction, exposure, and the validation metric if any."""
         sigma = [
-            {"x": row[_step(row)], "value": value, "of": f"sigma {i + 1}"}
+            {"x": row["epoch"], "value": value, "of": f"sigma {i + 1}"}
             for i in range(len(self.rows[0]["sigma"]))
             for row in self.rows
             if (value := row["sigma"][i]) > 0
         ]
         first = [
-            {"x": row[_step(row)], "value": row[key], "of": label}
+            {"x": row["epoch"], "value": row[key], "of": label}
             for key, label in (("energy", "energy of sigma 1"), ("cosine", "cosine with popularity"))
             for row in self.rows
         ]
         exposure = [
-            {"x": row[_step(row)], "value": value, "of": label}
+            {"x": row["epoch"], "value": value, "of": label}
             for row in self.rows
             for label, value in ((f"top-{self.k} lists", row["head_share"]), ("history", self.own_head_share))
         ]
@@ -178,7 +172,7 @@ class AmplificationInTraining(Result):
             ),
         ]  # fmt: skip
         if self.metric is not None:
-            accuracy = [{"x": row[_step(row)], "value": row[self.metric], "of": self.metric} for row in self.rows]
+            accuracy = [{"x": row["epoch"], "value": row[self.metric], "of": self.metric} for row in self.rows]
             accuracy = [row for row in accuracy if row["value"] is not None]
             if accuracy:
                 charts.append(self._chart(accuracy, f"Validation {self.metric}", self.metric, ""))
@@ -186,20 +180,19 @@ class AmplificationInTraining(Result):
 
     def _chart(self, rows: list[dict[str, Any]], title: str, y_label: str, caption: str, **options: Any) -> Chart:
         return Chart(
-            "line", rows, x="x", y="value", color="of", x_label=_step(self.rows[0]), y_label=y_label, title=title,
+            "line", rows, x="x", y="value", color="of", x_label="epoch", y_label=y_label, title=title,
             caption=caption, **options,
         )  # fmt: skip
 
     def table(self) -> Table:
         """Return the figures, one row a recorded epoch."""
-        step = _step(self.rows[0])
         rows = [
             {key: value for key, value in row.items() if key != "sigma"}
             | {f"sigma_{i + 1}": value for i, value in enumerate(row["sigma"][:2])}
             for row in self.rows
         ]
         columns = [
-            Column(step, step.capitalize(), format="d"),
+            Column("epoch", "Epoch", format="d"),
             Column("sigma_1", "sigma 1", format=".4g"),
             Column("sigma_2", "sigma 2", format=".4g"),
             Column("energy", "Energy of sigma 1", format=".1%", note="Share in the sum of all squared scores."),
@@ -207,15 +200,15 @@ class AmplificationInTraining(Result):
             Column("head_share", f"Head, top {self.k}", format=".1%", note="Share of the sampled users' slots."),
             *([] if self.metric is None else [Column(self.metric, f"Validation {self.metric}", format=".4f")]),
         ]
-        return Table(columns, rows, title=f"By {step}")
+        return Table(columns, rows, title="By epoch")
 
 
-def in_training(history: History | Descent) -> AmplificationInTraining:
+def in_training(history: History) -> AmplificationInTraining:
     """Return what a :class:`SpectrumRecorder` recorded, as a result with charts.
 
     Parameters
     ----------
-    history : History or Descent
+    history : History
         Of a run with the recorder among its callbacks.
 
     Raises
@@ -231,19 +224,20 @@ def in_training(history: History | Descent) -> AmplificationInTraining:
     Examples
     --------
     >>> from headtail.datasets import power_law
+    >>> import headtail as ht
     >>> from headtail.models import ALS
     >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
-    >>> descent = ALS(200, 80, 8, rng=0).fit(train, sweeps=3, callback=SpectrumRecorder(train, k=5))
-    >>> [len(row["sigma"]) for row in in_training(descent).rows]
+    >>> history = ht.fit(ALS(200, 80, 8, rng=0), train, epochs=3, callbacks=[SpectrumRecorder(train, k=5)])
+    >>> [len(row["sigma"]) for row in in_training(history).rows]
     [6, 6, 6]
     """
-    metric = getattr(history, "metric", None)
+    metric = history.metric
     recorded = [row for row in history.rows if "spectrum" in row]
     if not recorded:
         raise InvalidInputError("the history holds no spectrum; train with callbacks=[SpectrumRecorder(train)].")
     about = {"k", "own_head_share"}
     rows = [
-        {_step(row): row[_step(row)]}
+        {"epoch": row["epoch"]}
         | {key: value for key, value in row["spectrum"].items() if key not in about}
         | ({} if metric is None else {metric: row[metric]})
         for row in recorded

@@ -10,7 +10,14 @@ from headtail.models.mf import MF
 from headtail.models.sasrec import SASRec
 from headtail.models.xsimgcl import XSimGCL
 
-MODELS: dict[str, type[nn.Module]] = {"ALS": ALS, "LightGCN": LightGCN, "MF": MF, "SASRec": SASRec, "XSimGCL": XSimGCL}
-"""The classes that a saved model may name."""
+MODELS: dict[str, type[nn.Module]] = {
+    "mf": MF, "lightgcn": LightGCN, "xsimgcl": XSimGCL, "sasrec": SASRec, "als": ALS,
+}  # fmt: skip
+"""Every model by its name on the command line.
+
+Each has ``for_data(train, rng=..., **sizes)``, which makes one of the right shape; ``usual``, the arguments of
+:func:`headtail.fit` that it is trained with where none are given; and ``needs_order``, whether it learns from the order
+of interactions.
+"""
 
 __all__ = ["ALS", "MF", "MODELS", "LightGCN", "SASRec", "XSimGCL"]

@@ -1,6 +1,8 @@
 """LightGCN."""
 
-from typing import Any, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from headtail._checks import generator, integer
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
+from headtail.losses import bpr
 from headtail.models.graph import Graph
 from headtail.models.lookup import rows_of
 from headtail.typing import RNG, Vectors
@@ -61,6 +64,19 @@ class LightGCN(nn.Module):
     (torch.Size([2, 4]), torch.Size([20, 4]))
     """
 
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {
+            "loss": bpr,
+            "n_negatives": 1,
+            "lr": 1e-2,
+            "weight_decay": 1e-6,
+            "batch_size": 8192,
+            "epochs": 200,
+            "eval_every": 10,
+        }
+    )
+    needs_order: ClassVar[bool] = False
+
     def __init__(self, train: Interactions, embedding_dim: int = 64, n_layers: int = 3, *, rng: RNG = None) -> None:
         super().__init__()
         if not len(train):
@@ -81,6 +97,11 @@ class LightGCN(nn.Module):
         self.items = nn.Parameter(torch.randn(self.n_items, self.embedding_dim, generator=source) * 0.1)
         self.graph = Graph(train)
         self.query = nn.Identity()  # where hooks find the queries
+
+    @classmethod
+    def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
+        """Return a model with the graph of `train`."""
+        return cls(train, rng=rng, **sizes)
 
     @classmethod
     def from_config(cls, *, n_users: int, n_items: int, n_interactions: int, **settings: Any) -> Self:

@@ -1,9 +1,15 @@
 """Matrix factorization."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
 import torch
 from torch import Tensor, nn
 
 from headtail._checks import generator, integer
+from headtail.data import Interactions
+from headtail.losses import mse
 from headtail.models.lookup import rows_of
 from headtail.typing import RNG, Vectors
 
@@ -13,7 +19,7 @@ class MF(nn.Module):
 
     Both tables start from Xavier's uniform distribution (Glorot and Bengio 2010), as in the ReSN authors' set-up.
     Train it with :func:`headtail.fit`; the loss decides which of the classic models it is (BPR-MF with
-    :func:`headtail.losses.bpr`).
+    :func:`headtail.losses.bpr`). Usually it is :func:`headtail.losses.mse`, with 4 negatives.
 
     Parameters
     ----------
@@ -43,6 +49,20 @@ class MF(nn.Module):
     (torch.Size([2, 2]), torch.Size([6, 2]))
     """
 
+    # The squared loss makes the scores follow the data, popularity included.
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {
+            "loss": mse,
+            "n_negatives": 4,
+            "lr": 5e-3,
+            "weight_decay": 1e-5,
+            "batch_size": 8192,
+            "epochs": 60,
+            "eval_every": 2,
+        }
+    )
+    needs_order: ClassVar[bool] = False
+
     def __init__(self, n_users: int, n_items: int, embedding_dim: int = 64, *, rng: RNG = None) -> None:
         super().__init__()
         self.n_users = integer("n_users", n_users, low=1)
@@ -60,6 +80,11 @@ class MF(nn.Module):
         for table in (self.users, self.items):
             nn.init.xavier_uniform_(table, generator=source)
         self.query = nn.Identity()  # where hooks find the queries
+
+    @classmethod
+    def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
+        """Return a model for the users and items of `train`."""
+        return cls(train.n_users, train.n_items, rng=rng, **sizes)
 
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""

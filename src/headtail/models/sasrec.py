@@ -1,11 +1,17 @@
 """Self-attention over a user's history."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from headtail._checks import generator, integer, number
+from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
+from headtail.losses import sampled_softmax
 from headtail.models.lookup import rows_of
 from headtail.typing import RNG, Vectors
 
@@ -18,14 +24,14 @@ class SASRec(nn.Module):
     A sequence is a row of item codes, the latest at the right end, filled with -1 at the left, such as
     ``interactions.sequences(max_length=50)`` gives. The query of a user is the state at the last position; its inner
     products with the item embeddings are the scores. Items enter and leave by the same table, which has no row for
-    padding: how long the filling is changes nothing.
+    padding: the amount of padding does not matter.
 
     Before the first item of a history stands a learned start, where the sequence has room for it. Its state is trained
     to predict everybody's first item, and it is the query of a user without history.
 
     Train it with :func:`headtail.fit`, in which every position of a history predicts the item after it. The published
-    objective is :func:`headtail.losses.bce` with one negative; :func:`headtail.losses.sampled_softmax` with
-    ``n_negatives="all"`` gives better models.
+    objective is :func:`headtail.losses.bce` with one negative; the usual one here is
+    :func:`headtail.losses.sampled_softmax` with ``n_negatives="all"``, which gives better models.
 
     Blocks normalize before they attend (pre-norm), and dropout falls on embeddings and on what a block adds, not on
     attention weights.
@@ -75,6 +81,19 @@ class SASRec(nn.Module):
     (torch.Size([2, 8]), torch.Size([6, 8]))
     """
 
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {
+            "loss": sampled_softmax,
+            "n_negatives": "all",
+            "lr": 1e-3,
+            "weight_decay": 0.0,
+            "batch_size": 4096,
+            "epochs": 100,
+            "eval_every": 1,
+        }
+    )
+    needs_order: ClassVar[bool] = True
+
     def __init__(
         self,
         n_items: int,
@@ -118,6 +137,11 @@ class SASRec(nn.Module):
             )
         self.norm = nn.LayerNorm(embedding_dim)
         self.query = nn.Identity()
+
+    @classmethod
+    def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
+        """Return a model for the items of `train`."""
+        return cls(train.n_items, rng=rng, **sizes)
 
     def forward(self, sequences: Tensor) -> Vectors:
         """Return the queries (B, d) of sequences (B, L), filled with -1 at the left, and all items (I, d)."""

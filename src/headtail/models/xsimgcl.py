@@ -1,5 +1,9 @@
 """XSimGCL."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -74,6 +78,10 @@ class XSimGCL(LightGCN):
     >>> bool((model(users).queries == model(users).queries).all())
     False
     """
+
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {**LightGCN.usual, "weight_decay": 1e-7, "epochs": 60, "eval_every": 5}
+    )
 
     def __init__(
         self,

@@ -142,11 +142,12 @@ def personal_strength(contrast: Contrast, interactions: Interactions, *, k: int 
     Examples
     --------
     >>> from headtail.datasets import power_law
+    >>> from headtail import fit
     >>> from headtail.models import ALS
     >>> from headtail.sae import contrast
     >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> model = ALS(200, 50, 4, rng=0)
-    >>> _ = model.fit(train)
+    >>> _ = fit(model, train)
     >>> found = contrast(model, train)
     >>> strength = personal_strength(found, train)
     >>> round(float(strength(found.real).mean()), 4)

@@ -1,29 +1,18 @@
 """Training of a sparse autoencoder."""
 
 import copy
-import logging
 import os
-import time
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headtail._checks import generator, integer, number
-from headtail._progress import progress_bar
-from headtail._tensors import learning, no_autocast, release_memory
-from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
+from headtail._tensors import learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
 from headtail.sae.rows import Rows, digest
-from headtail.training import checkpoints
 from headtail.training.history import History
+from headtail.training.running import Advance, Watch, run, steps
 from headtail.typing import RNG, ArrayLike2D
-
-logger = logging.getLogger("headtail")
-
-_CHECK_EVERY = 64  # batches between looks at the loss, each of which makes a GPU wait
 
 
 def fit_sae(
@@ -147,7 +136,7 @@ def fit_sae(
     }
 
     device = torch.device(device) if device is not None else sae.bias.device
-    with learning(sae), no_autocast(device), checkpoints.opened(checkpoint) as folder:
+    with learning(sae), no_autocast(device):
         sae.to(device)
         learner = copy.deepcopy(sae).float()  # in centered and scaled space; the original is only touched at the end
         with torch.no_grad():
@@ -156,68 +145,46 @@ def fit_sae(
             learner.encoder_bias.div_(data.scale)
         silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
         optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
-        run = checkpoints.Run()
-        if folder is not None and resume and checkpoints.saved_epochs(folder):
-            latest = checkpoints.saved_epochs(folder)[-1]
-            run, tensors = checkpoints.restore_epoch(latest, settings, learner, optimizer, random, device)
-            silent.copy_(tensors["silent"])
-            logger.info("fit_sae: resumed %s", latest)
-            if run.epoch > epochs:
-                raise CheckpointMismatchError(
-                    f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
-                )
-        n_batches = -(-len(data.rows) // batch_size)
-        with progress_bar("autoencoder", epochs * n_batches, done=run.epoch * n_batches, show=progress) as advance:
-            while run.epoch < epochs and not (len(data.held_out) and patience is not None and run.stale >= patience):
-                epoch = run.epoch + 1
-                started = time.perf_counter()
-                parts = torch.zeros(n_batches, 3, device=device)  # FVU and auxiliary loss of each batch, and its size
-                state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
-                for i, x in enumerate(data.batches(batch_size, random, device)):
-                    fvu, auxiliary = _losses(learner, x, silent, dead_after)
-                    optimizer.zero_grad(set_to_none=True)
-                    torch.autograd.backward(fvu + aux_weight * auxiliary)
-                    _step(learner, optimizer)
-                    parts[i] = torch.stack([fvu.detach(), auxiliary.detach(), fvu.new_tensor(len(x))])
-                    if (i + 1) % _CHECK_EVERY == 0 or i + 1 == n_batches:
-                        _check_finite(parts[: i + 1], epoch, learner, lr, folder)
-                        release_memory()
-                    advance(1, state)
-                means = np.average(parts[:, :2].double().cpu().numpy(), axis=0, weights=parts[:, 2].cpu().numpy())
-                row: dict[str, Any] = {"epoch": epoch, "loss": float(means[0]), "auxiliary": float(means[1])}
-                row["dead"] = float((silent >= dead_after).double().mean())
-                row["seconds"] = time.perf_counter() - started
-                if len(data.held_out):
-                    row["fvu"] = data.held_out_fvu(learner, device)
-                    run.judge(learner, epoch, row["fvu"], higher=False)
-                run.epoch = epoch
-                run.rows.append(row)
-                if folder is not None:
-                    checkpoints.save_epoch(
-                        folder,
-                        epoch,
-                        model=learner,
-                        best=run.best,
-                        optimizer=optimizer,
-                        random={"silent": silent},
-                        state={**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
-                    )
-        if run.best is not None:
-            learner.load_state_dict(run.best)
+
+        def step(_: int, x: Tensor) -> tuple[list[Tensor], int]:
+            fvu, auxiliary = _losses(learner, x, silent, dead_after)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(fvu + aux_weight * auxiliary)
+            _step(learner, optimizer)
+            return [fvu, auxiliary], len(x)
+
+        def epoch(number: int, advance: Advance) -> dict[str, float]:
+            batches = data.batches(batch_size, random, device)
+            means = steps(batches, step, learner, ("loss", "auxiliary"), cause, number, advance)
+            return {**means, "dead": float((silent >= dead_after).double().mean())}
+
+        def cause(_: str) -> str:
+            return f"lr={lr:g} is too high (try {lr / 10:g})"
+
+        history = run(
+            learner,
+            epoch,
+            title="autoencoder",
+            epochs=epochs,
+            size=len(data.rows),
+            settings=settings,
+            random=random,
+            device=device,
+            optimizer=optimizer,
+            buffers={"silent": silent},
+            watch=Watch("fvu", lambda: data.held_out_fvu(learner, device), "lower", patience)
+            if len(data.held_out)
+            else None,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+        )
         with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
             learner.encoder_bias.mul_(data.scale)
             learner.bias.mul_(data.scale).add_(data.mean.to(device))
         sae.load_state_dict(learner.state_dict())
         sae.eval()
-        logger.info("fit_sae: %d epochs, best FVU %s", run.epoch, run.best_value or run.rows[-1]["loss"])
-        return History(
-            rows=tuple(run.rows),
-            settings=settings,
-            metric="fvu" if len(data.held_out) else None,
-            best_epoch=run.best_epoch,
-            best_value=run.best_value,
-            better="lower",
-        )
+        return history
 
 
 def _losses(sae: TopKSAE, x: Tensor, silent: Tensor, dead_after: int) -> tuple[Tensor, Tensor]:
@@ -248,17 +215,3 @@ def _step(sae: TopKSAE, optimizer: torch.optim.Optimizer) -> None:
         slope.sub_(torch.linalg.vecdot(slope, sae.decoder)[:, None] * sae.decoder)
     optimizer.step()
     nn.functional.normalize(sae.decoder, dim=1, out=sae.decoder)
-
-
-def _check_finite(parts: Tensor, epoch: int, sae: TopKSAE, lr: float, folder: Path | None) -> None:
-    """Raise with the first batch whose loss is not finite, or if a weight is not."""
-    fine = torch.isfinite(parts).all(dim=1)
-    if bool(fine.all()) and all(bool(torch.isfinite(p).all()) for p in sae.parameters()):
-        return
-    bad = (~fine).nonzero()[:, 0]
-    batch, what = (int(bad[0]) + 1, "the loss") if len(bad) else (len(parts), "a weight")
-    kept = f" The last checkpoint in {folder} is kept." if folder is not None else ""
-    raise TrainingDivergedError(
-        f"Epoch {epoch}, batch {batch}: {what} of the autoencoder is not finite. Likely cause: lr={lr:g} is too high "
-        f"(try {lr / 10:g}).{kept}"
-    )

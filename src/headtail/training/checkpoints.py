@@ -22,6 +22,8 @@ from headtail._sealed import FORMAT, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.models import MODELS
 
+_CLASSES = {model.__name__: model for model in MODELS.values()}  # that a saved model may name
+
 
 def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     """Write a model of headtail as a folder: ``model.safetensors`` (weights) and ``model.json`` (which model it is).
@@ -55,9 +57,9 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     {'model': 'MF', 'n_users': 4, 'n_items': 6, 'embedding_dim': 2}
     """
     name = type(model).__name__
-    if MODELS.get(name) is not type(model):
+    if _CLASSES.get(name) is not type(model):
         raise InvalidInputError(
-            f"{name} is not a model of headtail ({', '.join(MODELS)}), so load_model could not make it again. "
+            f"{name} is not a model of headtail ({', '.join(_CLASSES)}), so load_model could not make it again. "
             f"Save its state_dict with safetensors.torch.save_file instead."
         )
     with _files.atomic_folder(folder) as temporary:
@@ -103,12 +105,12 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
     if not isinstance(config, dict) or "model" not in config:
         raise UnreadableFileError(f"{folder / 'model.json'} does not say which model it is. Save the model again.")
     name = config["model"]
-    if name not in MODELS:
+    if name not in _CLASSES:
         raise CheckpointMismatchError(
-            f"{folder} holds a {name!r}, which is not a model of this version of headtail ({', '.join(MODELS)})."
+            f"{folder} holds a {name!r}, which is not a model of this version of headtail ({', '.join(_CLASSES)})."
         )
     try:
-        build = getattr(MODELS[name], "from_config", MODELS[name])
+        build = getattr(_CLASSES[name], "from_config", _CLASSES[name])
         model: nn.Module = build(**{key: value for key, value in config.items() if key != "model"})
     except (TypeError, InvalidInputError) as error:
         raise CheckpointMismatchError(
@@ -208,31 +210,28 @@ def saved_epochs(folder: Path) -> list[Path]:
 
 def save_epoch(
     folder: Path,
-    epoch: int,
-    *,
     model: nn.Module,
     best: Mapping[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
-    random: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer | None,
+    kept: Mapping[str, Tensor],
     state: Mapping[str, Any],
 ) -> None:
     """Write the state after an epoch, then remove earlier ones; at every moment one whole state is there."""
     earlier = saved_epochs(folder)
-    target = folder / f"epoch-{epoch:05d}"
+    target = folder / f"epoch-{state['epoch']:05d}"
     with _files.atomic_folder(target) as temporary:
         write_model(model, temporary)
         if best is not None:
             write_tensors(best, temporary / "best.safetensors")
         moments = {
             f"{index}.{name}": value
-            for index, values in optimizer.state_dict()["state"].items()
+            for index, values in ({} if optimizer is None else optimizer.state_dict()["state"]).items()
             for name, value in values.items()
         }
-        write_tensors({**moments, **random}, temporary / "optimizer.safetensors")
-        others = [
-            file for file in temporary.iterdir() if file.name != "model.safetensors"
-        ]  # model.json has its checksum
-        write_json({"format": FORMAT, "epoch": epoch, **state}, temporary / "state.json", others)
+        write_tensors({**moments, **kept}, temporary / "optimizer.safetensors")
+        # The weights have their checksum in model.json.
+        others = [file for file in temporary.iterdir() if file.name != "model.safetensors"]
+        write_json({"format": FORMAT, **state}, temporary / "state.json", others)
     for old in earlier:
         if old != target:
             shutil.rmtree(old)
@@ -242,7 +241,7 @@ def restore_epoch(
     folder: Path,
     settings: Mapping[str, Any],
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     random: np.random.Generator,
     device: torch.device,
 ) -> tuple[Run, dict[str, Tensor]]:
@@ -262,7 +261,8 @@ def restore_epoch(
     if run.best_epoch is not None:
         run.best = {name: value.to(device) for name, value in read_tensors(folder / "best.safetensors").items()}
     load_weights(model, weights, folder)
-    restore_optimizer(optimizer, tensors)
+    if optimizer is not None:
+        restore_optimizer(optimizer, tensors)
     random.bit_generator.state = rng_state
     return run, tensors
 

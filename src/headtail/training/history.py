@@ -14,8 +14,8 @@ class History(Result):
     ----------
     rows : tuple of dict
         One for each epoch: ``epoch`` (1 first), ``loss`` and each penalty by its name (means over the training pairs;
-        the loss is without the penalties), ``seconds`` of training, and the validation metric, None where it was not
-        taken.
+        the loss is without the penalties), the parts of the loss where the model reports them, ``seconds`` of training,
+        and the validation metric, None where it was not taken.
     settings : dict
         What the run was made with: the model's configuration, fingerprints of the data, and all arguments that bear
         on the result.

@@ -1,0 +1,213 @@
+"""The run that all trainings share: epochs, what is watched, stopping, checkpoints, and resuming from one."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._progress import progress_bar
+from headtail._tensors import release_memory
+from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
+from headtail.training import checkpoints
+from headtail.training.history import History
+
+logger = logging.getLogger("headtail")
+
+Callback = Callable[[nn.Module, dict[str, Any]], object]
+Advance = Callable[[int], object]
+Batch = TypeVar("Batch")
+
+_CHECK_EVERY = 64  # batches between looks at the losses, each of which makes a GPU wait
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The figure by which the best epoch is found, and training stops."""
+
+    name: str
+    measure: Callable[[], float]
+    better: Literal["higher", "lower"] = "higher"
+    patience: int | None = None
+
+
+def run(
+    model: nn.Module,
+    epoch: Callable[[int, Advance], Mapping[str, float]],
+    *,
+    title: str,
+    epochs: int,
+    size: int,
+    settings: dict[str, Any],
+    random: np.random.Generator,
+    device: torch.device,
+    seed: int = 0,
+    optimizer: torch.optim.Optimizer | None = None,
+    buffers: Mapping[str, Tensor] | None = None,
+    watch: Watch | None = None,
+    eval_every: int = 1,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> History:
+    """Run epochs from the start or from a checkpoint, and leave the model with the weights of the best.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What is trained.
+    epoch : callable
+        ``epoch(number, advance)`` goes through the data once and returns the figures of the history's row; it calls
+        `advance` with the share of `size` that is done since.
+    title : str
+        Of the progress bar and of log lines.
+    epochs, size : int
+        Passes at most, and steps of the progress bar for each.
+    settings : dict
+        What must be the same for a run to resume.
+    random, optimizer, buffers, device
+        What changes in training beside the model, so that it is saved and restored: the generator, the optimizer, and
+        tensors that are updated in place. `device` is where all of it lies.
+    seed : int
+        Of torch's random state inside; the caller's is given back at the end.
+    watch, eval_every
+        What is measured after every so many epochs, and the last; with the same period, checkpoints are written.
+    checkpoint, resume, progress, callbacks
+        As for :func:`headtail.fit`.
+    """
+    run, buffers = checkpoints.Run(), {} if buffers is None else buffers
+    with checkpoints.opened(checkpoint) as folder, _own_random_state(seed, device):
+        if folder is not None and resume and (saved := checkpoints.saved_epochs(folder)):
+            run, tensors = checkpoints.restore_epoch(saved[-1], settings, model, optimizer, random, device)
+            _restore_random_state(tensors, device)
+            for name, tensor in buffers.items():
+                tensor.copy_(tensors[name])
+            logger.info("%s: resumed %s", title, saved[-1])
+            if run.epoch > epochs:
+                raise CheckpointMismatchError(
+                    f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
+                )
+        patience = None if watch is None else watch.patience
+        with progress_bar(title, epochs * size, done=run.epoch * size, show=progress) as advance:
+            while run.epoch < epochs and (patience is None or run.stale < patience):
+                number, started = run.epoch + 1, time.perf_counter()
+                state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
+                try:
+                    row: dict[str, Any] = {"epoch": number, **epoch(number, partial(advance, state=state))}
+                except TrainingDivergedError as error:
+                    raise (
+                        error
+                        if folder is None
+                        else TrainingDivergedError(f"{error} The last checkpoint in {folder} is kept.")
+                    ) from None
+                row["seconds"] = time.perf_counter() - started
+                last = number == epochs or number % eval_every == 0
+                if watch is not None:
+                    row[watch.name] = watch.measure() if last else None
+                    if last:
+                        run.judge(model, number, row[watch.name], higher=watch.better == "higher")
+                for callback in callbacks:
+                    callback(model, row)
+                run.epoch = number
+                run.rows.append(row)
+                if folder is not None and last:
+                    checkpoints.save_epoch(
+                        folder,
+                        model,
+                        run.best,
+                        optimizer,
+                        {**_random_state(device), **buffers},
+                        {**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
+                    )
+    if run.best is not None:
+        model.load_state_dict(run.best)
+    model.eval()
+    found = run.rows[-1]["loss"] if watch is None else run.best_value
+    logger.info("%s: %d epochs, %s %s", title, run.epoch, "loss" if watch is None else f"best {watch.name}", found)
+    return History(
+        rows=tuple(run.rows),
+        settings=settings,
+        metric=None if watch is None else watch.name,
+        best_epoch=run.best_epoch,
+        best_value=run.best_value,
+        better="higher" if watch is None else watch.better,
+    )
+
+
+def steps(
+    batches: Iterable[Batch],
+    step: Callable[[int, Batch], tuple[list[Tensor], int]],
+    model: nn.Module,
+    names: Sequence[str],
+    cause: Callable[[str], str],
+    epoch: int,
+    advance: Advance,
+) -> dict[str, float]:
+    """Take a step for every batch; return the mean of each part of the loss.
+
+    ``step(i, batch)`` returns the parts, scalars, and of how many targets they are means. ``cause(part)`` says what may
+    have made a part infinite.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If a part or a weight is not finite.
+    """
+    parts: list[Tensor] = []
+    sizes: list[int] = []
+    for i, batch in enumerate(batches):
+        terms, size = step(i, batch)
+        parts.append(torch.stack(terms).detach())
+        sizes.append(size)
+        if len(parts) % _CHECK_EVERY == 0:
+            _check_finite(parts, model, names, cause, epoch)
+            release_memory()
+        advance(size)
+    _check_finite(parts, model, names, cause, epoch)
+    means = np.average(torch.stack(parts).double().cpu().numpy(), axis=0, weights=sizes)
+    return dict(zip(names, means.tolist(), strict=True))
+
+
+def _check_finite(
+    parts: list[Tensor], model: nn.Module, names: Sequence[str], cause: Callable[[str], str], epoch: int
+) -> None:
+    """Raise with the first batch of which a part is not finite, or if a weight is not."""
+    fine = torch.isfinite(torch.stack(parts))  # (batches, parts)
+    if bool(fine.all()) and all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        return
+    bad = (~fine).nonzero()
+    batch, what = (int(bad[0, 0]) + 1, names[int(bad[0, 1])]) if len(bad) else (len(parts), "a weight")
+    raise TrainingDivergedError(f"Epoch {epoch}, batch {batch}: {what} is not finite. Likely cause: {cause(what)}.")
+
+
+@contextmanager
+def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch inside, and give the caller's random state back at the end."""
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _restore_random_state(tensors: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(tensors["random.cpu"])
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)

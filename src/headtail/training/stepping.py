@@ -1,0 +1,155 @@
+"""Training by gradient steps on positive items against negatives."""
+
+import inspect
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from headtail._checks import integer, number
+from headtail._tensors import no_autocast
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.losses import Loss
+from headtail.models.lookup import rows_of
+from headtail.penalties import Penalty
+from headtail.training.batches import Batch, Batches, Pairs, Windows
+from headtail.training.running import Advance, steps
+from headtail.training.scores import catalogue_loss, pair_scores
+
+FIT = "make the model with the sizes of train"
+
+
+class Stepping:
+    """Training by gradient steps: how an epoch goes through the batches."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Interactions,
+        item_weights: NDArray[np.float64] | None,
+        penalties: Sequence[Penalty],
+        penalty_every: int,
+        device: torch.device,
+        random: np.random.Generator,
+        *,
+        loss: Loss,
+        n_negatives: int | Literal["all"],
+        batch_size: int,
+        lr: float,
+        weight_decay: float,
+    ) -> None:
+        self.model, self.n_items, self.device, self.random = model, train.n_items, device, random
+        self.loss, self.penalties, self.penalty_every = loss, penalties, penalty_every
+        self.lr = number("lr", lr, low=0, low_open=True)
+        self.batch_size = integer("batch_size", batch_size, low=1)
+        self.n_drawn = 0 if n_negatives == "all" else integer("n_negatives", n_negatives, low=1)
+        weight_decay = number("weight_decay", weight_decay, low=0)
+        _check(model)
+        if item_weights is not None and (n_negatives == "all" or "weight" not in inspect.signature(loss).parameters):
+            raise InvalidInputError(
+                f"item_weights with loss {describe(loss)} and n_negatives={n_negatives!r} cannot be: give a number of "
+                f"negatives and a loss that takes weight=, such as headtail.losses.bpr, bce, mse or sampled_softmax."
+            )
+        length = getattr(model, "max_length", None)
+        self.batches: Batches = Pairs(train, self.n_drawn) if length is None else Windows(train, self.n_drawn, length)
+        n_batches = -(-len(self.batches) // batch_size)
+        self.often = n_batches / -(-n_batches // penalty_every)  # so that the penalties weigh as much over an epoch
+        self.weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
+        self.names = [*_part_names(penalties), *(["auxiliary"] if hasattr(model, "forward_with_loss") else [])]
+        self.optimizer = torch.optim.Adam(
+            model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
+        )
+        self.settings = {
+            "loss": describe(loss), "n_negatives": n_negatives, "penalty_every": penalty_every,
+            "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay,
+        }  # fmt: skip
+
+    def epoch(self, number: int, advance: Advance) -> dict[str, float]:
+        """Take a step for every batch; return the mean loss and penalties."""
+        self.model.train()
+        batches = self.batches.epoch(self.batch_size, self.random)
+        return steps(batches, self._step, self.model, self.names, self._cause, number, advance)
+
+    def _step(self, i: int, batch: Batch) -> tuple[list[Tensor], int]:
+        inputs, rows, candidates = (torch.from_numpy(codes).to(self.device) for codes in batch)
+        # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items
+        queries, serving, items, auxiliary = _encode(self.model, inputs, rows, candidates[:, 0])
+        if len(items) != self.n_items:
+            raise InvalidInputError(f"the model has vectors of {len(items)} items and train {self.n_items}; {FIT}.")
+        with no_autocast(self.device):
+            if self.n_drawn:
+                scores = pair_scores(queries, items, candidates)  # (B, 1 + n)
+                weighted = {} if self.weight_of is None else {"weight": self.weight_of[candidates[:, 0]]}
+                fitting = self.loss(scores[:, 0], scores[:, 1:], **weighted)
+            else:
+                fitting = catalogue_loss(self.loss, queries, items, candidates[:, 0])
+            if i % self.penalty_every == 0:
+                penalizing = [self.often * penalty(serving, items) for penalty in self.penalties]
+            else:
+                penalizing = [fitting.new_zeros(()) for _ in self.penalties]
+            terms = [fitting, *penalizing, *auxiliary]
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(torch.stack(terms).sum())
+            self.optimizer.step()
+        return terms, len(rows)
+
+    def _cause(self, part: str) -> str:
+        if part not in ("loss", "a weight"):
+            return f"the weight of {part} is too large beside lr={self.lr:g}: lower either"
+        return (
+            f"lr={self.lr:g} is too high for this model and loss (try {self.lr / 10:g}), or the weights were not "
+            f"finite before"
+        )
+
+
+def _encode(
+    model: nn.Module, inputs: Tensor, rows: Tensor, positives: Tensor
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """Return the queries of the targets, those that users are served by, all items, and the model's own loss if any."""
+    module: Any = model
+    if hasattr(model, "max_length"):
+        states, items = module.states(inputs)  # (S, L, d)
+        return rows_of(states.flatten(0, 1), rows), states[:, -1], items, []
+    if hasattr(model, "forward_with_loss"):
+        (queries, items), *auxiliary = module.forward_with_loss(inputs, positives)
+    else:
+        (queries, items), auxiliary = model(inputs), []
+    return rows_of(queries, rows), queries, items, auxiliary
+
+
+def _check(model: nn.Module) -> None:
+    if hasattr(model, "max_length") and not hasattr(model, "states"):
+        raise InvalidInputError(
+            f"{type(model).__name__} has max_length, so it is sequential, but no method states(sequences), by which it "
+            f"is trained. Add one that returns Vectors of the states (B, L, d) and the items (I, d)."
+        )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise InvalidInputError(
+            f"{type(model).__name__} has no weights that gradients train, and no solve(train, ...) instead of them."
+        )
+
+
+def _part_names(penalties: Sequence[Penalty]) -> list[str]:
+    """Name the columns of the history: loss, then each penalty by its class; numbered where a name repeats."""
+    names = ["loss"]
+    for penalty in penalties:
+        base = getattr(penalty, "__name__", type(penalty).__name__)
+        count = sum(name.split(" ")[0] == base for name in names)
+        names.append(f"{base} {count + 1}" if count else base)
+    return names
+
+
+def describe(thing: Any) -> str:
+    """Say what a loss or penalty is, the same in every process."""
+    if isinstance(thing, partial):
+        given = [*map(repr, thing.args), *(f"{name}={value!r}" for name, value in sorted(thing.keywords.items()))]
+        return f"{describe(thing.func)}({', '.join(given)})"
+    if hasattr(thing, "__qualname__"):
+        return f"{thing.__module__}.{thing.__qualname__}"
+    text = repr(thing)
+    return type(thing).__qualname__ if " at 0x" in text else text
