@@ -95,30 +95,6 @@ def test_strength_zero_is_off_and_more_of_it_spreads_exposure(subjects, each, fo
     assert strong < weak - 0.01
 
 
-def test_a_recipe_of_als_takes_the_corrections_that_have_a_closed_form(split):
-    subject = Subject(Recipe(ht.models.ALS, {"embedding_dim": 8}), split, k=K)
-    assert subject.source.epochs == 12 and subject.plain(0).embedding_dim == 8
-    plain = concentration(subject, subject.plain(0))
-    for name, strength in (("ReSN", 0.1), ("IPS", 1.0)):
-        assert concentration(subject, dial(name).at(subject, strength, 0)) < plain
-    for name, why in {
-        "ReSN, fine-tuned": "ALS is solved for anew in every epoch",
-        "LogDet": "ALS has a closed form of ReSN alone",
-        "Zerosum": "ALS is solved for in closed form, without loss",
-    }.items():
-        with pytest.raises(InvalidInputError, match=why):
-            dial(name).at(subject, 0.1, 0)
-
-
-@pytest.mark.parametrize("name", ht.models.MODELS)
-def test_a_recipe_trains_as_fit_does(split, name):
-    sizes = {"embedding_dim": 4}
-    model = ht.models.MODELS[name].for_data(ordered(split.train), rng=3, **sizes)
-    ht.fit(model, ordered(split.train), epochs=1, rng=3)
-    again = Recipe(type(model), sizes, {"epochs": 1}).train(ordered(split.train), 3)
-    assert all((value == again.state_dict()[key]).all() for key, value in model.state_dict().items())
-
-
 @pytest.mark.filterwarnings("ignore:strength=:UserWarning")
 @pytest.mark.parametrize("each", [each for each in CHEAP if each.works_on == "lists"], ids=lambda each: each.name)
 def test_lists_of_the_whole_catalogue_are_corrected_like_vectors(subjects, each):

@@ -81,9 +81,10 @@ def test_every_model_is_here():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_with_its_usual_training_the_withheld_item_comes_first(train, name):
-    """Only the batches are smaller, for a world of so few pairs."""
+    """Only the batches are smaller for a world of so few pairs, and SASRec stops before it knows all of them by heart."""
     model = build(name, train)
-    few = {"batch_size": 16 if name == "sasrec" else 64} if name in BY_GRADIENT else {}
+    few = {"batch_size": 64} if name in BY_GRADIENT else {}
+    few |= {"epochs": 50} if name == "sasrec" else {}
     history = fit(model, train, rng=0, **few)
     np.testing.assert_array_equal(recommend(model, train, k=1).items[:, 0], np.arange(N))
     assert history.settings["model.model"] == type(model).__name__
