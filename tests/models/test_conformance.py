@@ -81,7 +81,7 @@ def test_every_model_is_here():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_with_its_usual_training_the_withheld_item_comes_first(train, name):
-    """Only the batches are smaller for a world of so few pairs, and SASRec stops before it knows all of them by heart."""
+    """Only batches are smaller for a world of so few pairs, and SASRec stops before it knows all of them by heart."""
     model = build(name, train)
     few = {"batch_size": 64} if name in BY_GRADIENT else {}
     few |= {"epochs": 50} if name == "sasrec" else {}
