@@ -42,8 +42,8 @@ def _frame(data: Path, name: str) -> pl.DataFrame:
 
 
 def _interactions(data: Path, name: str) -> Interactions:
-    if name == "movietweetings":  # comes with headtail, as its 5-core
-        return datasets.movietweetings()
+    if name in datasets.DATASETS:
+        return datasets.DATASETS[name]()
     titles = data / name / "items.parquet"
     return Interactions.from_frame(
         _frame(data, name),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from headtail.exceptions import UnreadableFileError
+from headtail.exceptions import CheckpointMismatchError, UnreadableFileError
 
 FORMAT = 1
 _CURE = "Take it from a copy, or delete the folder and make it again."
@@ -41,6 +41,21 @@ def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
                 f"truncated or from elsewhere. {_CURE}"
             )
     return {name: value for name, value in values.items() if name != "checksums"}
+
+
+def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Raise unless a checkpoint was made by a run of the same settings, naming those that differ."""
+    now = json.loads(json.dumps(now, default=str))
+    differing = [
+        f"{name}: {saved.get(name, 'absent')!r} in the checkpoint, {now.get(name, 'absent')!r} now"
+        for name in sorted(saved.keys() | now.keys())
+        if saved.get(name) != now.get(name)
+    ]
+    if differing:
+        raise CheckpointMismatchError(
+            f"{folder} belongs to another run. {'; '.join(differing)}. "
+            f"Give another folder, or empty this one to start over."
+        )
 
 
 def _checksum(path: Path) -> str:

@@ -3,14 +3,14 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from headtail._checks import integer, number, shown
+from headtail._checks import generator, integer, number, shown
 from headtail._factors import as_pair
-from headtail._frames import lookup
+from headtail._frames import lookup, read_ids, to_ids
 from headtail.data import Interactions, Recommendations, Split
 from headtail.dials import DIALS, Dial, dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -18,7 +18,7 @@ from headtail.metrics import Comparison, audit, compare
 from headtail.reports import Report, Result, Section, Text
 from headtail.subjects import Recipe, Subject
 from headtail.tradeoffs import Frontier, sweep
-from headtail.typing import RNG, Vectors
+from headtail.typing import RNG, Array, Vectors
 
 PLAIN, CORRECTED = "as it is", "corrected"
 
@@ -36,7 +36,7 @@ class Correction(Result):
     strength : float
         Where it stands, 0 without a dial.
     frontier : Frontier
-        All settings that were tried.
+        All settings that were tried, after the recommender "as it is".
     comparison : Comparison
         The recommender on test, "as it is" and "corrected".
     lists : Recommendations
@@ -59,7 +59,7 @@ class Correction(Result):
     seed: int
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def made(self) -> Any:
         """The corrected recommender as the dial makes it: a model, vectors, or a function to Recommendations."""
         if self.dial is None:
@@ -75,12 +75,16 @@ class Correction(Result):
         NotAvailableError
             If the correction works on lists, or queries depend on what is known of a user.
         """
-        made = self.made
-        if callable(made) and not hasattr(made, "parameters"):
+        if not self.has_vectors:
             raise NotAvailableError(
                 f"{self._named} corrects lists, not vectors; take .lists, or .made for other interactions."
             )
-        return self.subject.vectors_of(made, self.subject.split.known)
+        return self.subject.vectors_of(self.made, self.subject.split.known)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the corrected recommender has :attr:`vectors`, and is not one of lists alone."""
+        return not callable(self.made) or hasattr(self.made, "parameters")
 
     @property
     def _named(self) -> str:
@@ -121,6 +125,12 @@ class Correction(Result):
     def _rows(self) -> list[dict[str, Any]]:
         return self.comparison._rows()
 
+    def summary(self) -> Report:
+        """Return what fits a terminal: the verdict, and what the best setting of each dial does on test."""
+        chosen = self.frontier.without(PLAIN).report(self.max_loss).blocks[0]
+        notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
+        return Report("The recommender, corrected", [Text(self.verdict), chosen, *notes])
+
     def report(self) -> Report:
         """Return the correction as a page: the verdict, before and after, and what else was tried."""
         tried = self.frontier.report(self.max_loss).blocks
@@ -131,10 +141,7 @@ class Correction(Result):
                 Text(self.verdict),
                 Section("Before and after, on the test", list(self.comparison.report().blocks)),
                 Section("What was tried", list(tried)),
-                Section(
-                    "How it was chosen",
-                    [Text(how)],
-                ),
+                Section("How it was chosen", [Text(how)]),
             ],
         )
 
@@ -166,8 +173,9 @@ def correct(
     data : Split, Interactions or frame
         A split with a validation part, or the training interactions.
     validation, test : Interactions or frame, optional
-        What users did later, where `data` is the training part. Without a test, half of the users' validation takes its
-        place, and the setting is chosen on the other half.
+        What users did later, where `data` is the training part; of that, what concerns users or items that neither the
+        training part nor the recommender knows is left out and counted. Without a test, half of the users' validation
+        takes its place, and the setting is chosen on the other half.
     dials : names or Dials, optional
         Which corrections to try; without it all that need neither training nor an autoencoder.
     max_loss : float, default 0.02
@@ -196,7 +204,8 @@ def correct(
     Raises
     ------
     InvalidInputError, MissingColumnError
-        If the data do not fit together, there is nothing to choose on, or no dial fits.
+        If the data do not fit together, there is nothing to choose on, the recommender hits nothing of the validation
+        part, or no dial fits.
 
     Examples
     --------
@@ -213,12 +222,16 @@ def correct(
     (True, (120, 10))
     """
     number("max_loss", max_loss, low=0, high=1)
-    subject = (
-        source if isinstance(source, Subject) else _subject(source, data, validation, test, k, user_ids, item_ids, rng)
-    )
-    notes: list[str] = []
-    tried: dict[Dial, Frontier] = {}
-    for each in _dials(dials, subject):
+    subject = source
+    if not isinstance(source, Subject):
+        subject = _subject(source, data, validation, test, k, user_ids, item_ids, rng)
+    chosen = _dials(dials, subject)
+    split, seed, notes = subject.split, seeds[0], list[str]()
+    _check_hits(subject, seed)
+    lists = {PLAIN: subject.recommend(subject.plain(seed), split.known)}
+    plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
+    tried = {plain: _turned(plain, subject, max_loss, seeds, 0, 0, False, options)}
+    for each in chosen:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             try:
@@ -228,63 +241,116 @@ def correct(
                     raise
                 notes.append(f"{each.name} was left out. {error}")
         notes += [f"{each.name}: {text}" for text in dict.fromkeys(str(warning.message) for warning in caught)]
-    if not tried:
+    if len(tried) == 1:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
-    frontier = sum(list(tried.values())[1:], start=next(iter(tried.values())))
-    best, strength = _choice(frontier, list(tried), max_loss)
-    seed = seeds[0]
+    frontier = sum(list(tried.values())[1:], start=tried[plain])
+    best, strength = _choice(frontier, chosen, max_loss)
     made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
-    lists = {PLAIN: subject.recommend(subject.plain(seed), subject.split.known)}
-    lists[CORRECTED] = subject.recommend(made, subject.split.known)
-    split = subject.split
-    comparison = compare(
-        {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
+    lists[CORRECTED] = subject.recommend(made, split.known)
+    audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
+    return Correction(
+        subject, best, strength, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes)
     )
-    return Correction(subject, best, strength, frontier, comparison, lists[CORRECTED], max_loss, seed, tuple(notes))
 
 
 def _subject(
     source: Any, data: Any, validation: Any, test: Any, k: int, user_ids: Any, item_ids: Any, rng: RNG
 ) -> Subject:
     """Join a recommender and the interactions that it is judged by."""
-    split = data if isinstance(data, Split) else _joined(data, validation, test, item_ids, rng)
+    pair = isinstance(source, tuple | list) and len(source) == 2
+    lists = not pair and not callable(source) and not isinstance(source, Recipe)
+    if not pair and (user_ids is not None or item_ids is not None):
+        raise InvalidInputError("user_ids and item_ids name the rows of a pair (Q, V). Leave them out for others.")
+    if lists:
+        source = source.to_polars() if isinstance(source, Recommendations) else source
+        user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
+    users, items = _known_ids("user_id", user_ids), _known_ids("item_id", item_ids)
+    split = data
+    if not isinstance(data, Split):
+        split = joined(data, validation, test, users=users, items=items, rng=rng)
+    elif validation is not None or test is not None:
+        raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
     if split.validation is None:
         raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
-    if isinstance(source, tuple):
-        source = _aligned(source, split.train, user_ids, item_ids)
-    elif not hasattr(source, "parameters") and not isinstance(source, Recommendations | Recipe):
+    if pair:
+        queries, vectors = as_pair(*source)
+        train = split.train
+        source = Vectors(
+            _rows("queries", queries, users, train.user_ids), _rows("items", vectors, items, train.item_ids)
+        )
+    elif lists:
         source = Recommendations.from_frame(source, split.train)
     return Subject(source, split, k=k)
 
 
-def _joined(train: Any, validation: Any, test: Any, item_ids: Any, rng: RNG) -> Split:
-    """Return the split of parts that are given one by one; without a test, half of the users' validation becomes it."""
+def _known_ids(role: str, ids: Any) -> Array | None:
+    """Return the ids of what the recommender knows, each once."""
+    if ids is None:
+        return None
+    found = to_ids(read_ids(ids, role, f"{role}s"))
+    values, counts = np.unique(found, return_counts=True)
+    if (counts > 1).any():
+        raise InvalidInputError(
+            f"{role}s holds {shown(values[counts > 1])} more than once. Give each row an id of its own."
+        )
+    return found
+
+
+def joined(
+    train: Any,
+    validation: Any,
+    test: Any = None,
+    *,
+    users: Array | None = None,
+    items: Array | None = None,
+    rng: RNG = 0,
+) -> Split:
+    """Return the split of parts that are given one by one; without a test, half of the users' validation becomes it.
+
+    Users and items are those of the training part, and `users` and `items`, which a recommender knows beside them.
+    """
     if validation is None:
         raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
-    parts = [train, validation] if test is None else [train, test, validation]
-    if all(isinstance(part, Interactions) and part.item_ids is train.item_ids for part in parts):
-        split = Split(*parts)
-    else:
-        frames = (part.to_polars() if isinstance(part, Interactions) else part for part in parts)
-        split = Split.from_frames(*frames, overlap="train")
-    if item_ids is not None:
-        wider = {name: part.with_items(item_ids) for name, part in split.parts.items()}
-        split = Split(wider["train"], wider["test"], wider.get("validation"), split.rule)
-    return split if test is not None else halves(split.train, split.test, rng)
+    known = Interactions.of(train, what="train")
+    if items is not None:
+        known = known.with_items(items)
+    if users is not None:
+        new = np.unique(users[lookup(users, known.user_ids, "user_ids") < 0])
+        known = replace(known, user_ids=np.concatenate([known.user_ids, new]))
+    parts, rule = {"train": known}, "The parts as given."
+    for name, given in {"validation": validation, "test": test}.items():
+        if given is None:
+            continue
+        part = Interactions.of(given, what=name)
+        of_users = lookup(part.user_ids, known.user_ids, f"{name} users")[part.users] >= 0
+        of_items = lookup(part.item_ids, known.item_ids, f"{name} items")[part.items] >= 0
+        part = Interactions.of(part.subset(of_users & of_items), like=known, what=name)
+        if strange := int((~(of_users & of_items)).sum()):
+            rule += (
+                f" {strange:,} interactions of {name} were left out, of {(~of_users).sum():,} the user and of "
+                f"{(~of_items).sum():,} the item is neither in train nor known to the recommender."
+            )
+        for other, earlier in parts.items():
+            again = earlier.contains(part.users, part.items)
+            if again.any():
+                rule += f" {again.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
+                part = part.subset(~again)
+        if not len(part):
+            raise InvalidInputError(f"Nothing is left of {name}. {rule} Check that ids are written alike.")
+        parts[name] = part
+    if test is None:
+        return halves(known, parts["validation"], rng, rule)
+    return Split(known, parts["test"], parts["validation"], rule)
 
 
-def halves(train: Interactions, held_out: Interactions, rng: RNG) -> Split:
+def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, rule: str = "") -> Split:
     """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
-    first = np.random.default_rng(rng).permutation(train.n_users) % 2 == 0
+    first = generator(rng).permutation(train.n_users) % 2 == 0
     chooses = first[held_out.users]
-    rule = "What was held out, of one half of the users to choose on and of the other half to report on."
-    return Split(train, held_out.subset(~chooses), held_out.subset(chooses), rule)
-
-
-def _aligned(vectors: Any, train: Interactions, user_ids: Any, item_ids: Any) -> Vectors:
-    """Return the rows of vectors that belong to the users and items of the interactions, in their order."""
-    queries, items = as_pair(*vectors)
-    return Vectors(_rows("queries", queries, user_ids, train.user_ids), _rows("items", items, item_ids, train.item_ids))
+    if chooses.all() or not chooses.any():
+        raise InvalidInputError("Too few users have something held out to choose on half of them. Give a test part.")
+    rule += " What was held out, of one half of the users to choose on and of the other half to report on."
+    return Split(train, held_out.subset(~chooses), held_out.subset(chooses), rule.strip())
 
 
 def _rows(name: str, matrix: Any, ids: Any, wanted: Any) -> Any:
@@ -295,9 +361,8 @@ def _rows(name: str, matrix: Any, ids: Any, wanted: Any) -> Any:
                 f"and item_ids=."
             )
         return matrix
-    ids = np.asarray(ids)
-    if ids.shape != (len(matrix),):
-        raise InvalidInputError(f"{name} has {len(matrix)} rows and {ids.shape} ids. Give one id a row.")
+    if len(ids) != len(matrix):
+        raise InvalidInputError(f"{name} has {len(matrix)} rows and {len(ids)} ids. Give one id a row.")
     codes = lookup(wanted, ids, f"{name} ids")
     if (codes < 0).any():
         raise InvalidInputError(
@@ -364,10 +429,25 @@ def _between(low: float, high: float) -> float:
 def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:
     """Return the setting of all with the most even exposure on validation that loses little enough there."""
     best, strength = None, 0.0
-    least = frontier.mean(*frontier.reference, frontier.unfairness, "validation")
+    accuracy, least = (
+        frontier.mean(*frontier.reference, m, "validation") for m in (frontier.accuracy, frontier.unfairness)
+    )
     for each in dials:
-        setting = float(frontier.choose(each.name, max_loss))
-        reached = frontier.mean(each.name, setting, frontier.unfairness, "validation")
-        if reached < least:
-            best, strength, least = each, setting, reached
+        for setting in frontier.settings(each.name):
+            reached = frontier.mean(each.name, setting, frontier.unfairness, "validation")
+            kept = frontier.mean(each.name, setting, frontier.accuracy, "validation")
+            if reached < least and kept >= (1 - max_loss) * accuracy:
+                best, strength, least = each, float(setting), reached
     return best, strength
+
+
+def _check_hits(subject: Subject, seed: int) -> None:
+    """Raise if the recommender hits nothing of the validation part, so that there is no accuracy to lose."""
+    wanted = subject.split.validation
+    lists = subject.recommend(subject.plain(seed), subject.split.train)
+    rows, columns = np.nonzero(lists.items >= 0)
+    if wanted is None or not wanted.contains(lists.users[rows], lists.items[rows, columns]).any():
+        raise InvalidInputError(
+            f"No interaction of validation is among the first {subject.k} recommendations, so that there is no "
+            f"accuracy to keep. Check that the recommender's ids are those of the data, or raise k."
+        )

@@ -100,9 +100,11 @@ class Subject:
         Length of the lists that users see.
     n_candidates : int, default 300
         Length of the lists that are re-ranked.
+    neurons : Neurons, optional
+        Popularity neurons of the model that were found already, for the dials that steer them.
     autoencoder : mapping, optional
-        How a sparse autoencoder of the model's vectors is made and trained for the dials that steer neurons:
-        `expansion`, `n_active` and arguments of :func:`headtail.sae.fit_sae`.
+        Without those, how a sparse autoencoder of the model's vectors is made and trained to find them: `expansion`,
+        `n_active` and arguments of :func:`headtail.sae.fit_sae`.
 
     Raises
     ------
@@ -127,6 +129,7 @@ class Subject:
         *,
         k: int = 20,
         n_candidates: int = 300,
+        neurons: Any = None,
         autoencoder: Mapping[str, Any] | None = None,
     ) -> None:
         self.source, self.split = source, split
@@ -134,7 +137,7 @@ class Subject:
         self.n_candidates = min(integer("n_candidates", n_candidates, low=self.k), split.train.n_items)
         self.autoencoder = dict(AUTOENCODER if autoencoder is None else autoencoder)
         self.form = _form(source)
-        self._cache: dict[Any, Any] = {}
+        self._neurons, self._cache = neurons, dict[Any, Any]()
         if isinstance(source, Recommendations):
             _check_lists(source, self.k)
 
@@ -190,7 +193,9 @@ class Subject:
 
     @_kept
     def neurons(self, seed: int = 0) -> Any:
-        """Return the popularity neurons of a sparse autoencoder, trained here of the model's vectors."""
+        """Return the popularity neurons: those given, or of a sparse autoencoder trained of the model's vectors."""
+        if self._neurons is not None:
+            return self._neurons
         from headtail.sae import TopKSAE, contrast, find_neurons, fit_sae, states
 
         if not self.has("model"):
@@ -263,8 +268,11 @@ def _form(source: Any) -> Form:
 def _check_lists(lists: Recommendations, k: int) -> None:
     if lists.scores is None:
         raise InvalidInputError("The lists have no scores, by which they are re-ranked. Give a score for every item.")
-    if lists.k < k:
-        raise InvalidInputError(f"The longest list has {lists.k} items and k={k}. Give longer lists, or lower k.")
+    if lists.k <= k:
+        raise InvalidInputError(
+            f"The longest list has {lists.k} items and k={k}, so that no other item can move up. Give longer lists, "
+            f"such as {10 * k} a user, or lower k."
+        )
 
 
 def _recommend(made: Any, known: Interactions, k: int) -> Recommendations:

@@ -81,6 +81,11 @@ class Split:
         return self.train if self.validation is None else _join(self.train, self.validation)
 
     @property
+    def whole(self) -> Interactions:
+        """All parts together."""
+        return _join(self.known, self.test)
+
+    @property
     def parts(self) -> dict[str, Interactions]:
         """The parts by name: `train`, `validation` where there is one, and `test`."""
         validation = {} if self.validation is None else {"validation": self.validation}

@@ -1,6 +1,7 @@
 """Real interactions: MovieTweetings, which comes with the package, and MovieLens, which a user downloads."""
 
 import os
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -145,3 +146,7 @@ def _fields(path: Path, separator: str, header: bool, names: list[str]) -> "pl.D
         )
         table.columns = names
         return table.with_columns([pl.col(name).cast(kinds[name]) for name in names])
+
+
+DATASETS: Mapping[str, Callable[..., Interactions]] = {"movielens": movielens, "movietweetings": movietweetings}
+"""Readers by name, as the command line takes it. Those of sets that must be downloaded take their folder."""

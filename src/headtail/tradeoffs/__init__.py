@@ -1,7 +1,5 @@
 """Trade-off curves: a dial is swept, every setting is measured, and one is chosen on validation."""
 
-import headtail._torch  # noqa: F401 - first, for its error
-
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Estimate, Point, Setting
 from headtail.tradeoffs.sweeping import Maker, sweep

@@ -15,7 +15,7 @@ import numpy as np
 from headtail._checks import integer, nearest
 from headtail._files import atomic_file, to_path
 from headtail._progress import progress_bar
-from headtail._sealed import FORMAT, read_json, write_json
+from headtail._sealed import FORMAT, check_settings, read_json, write_json
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
@@ -24,7 +24,6 @@ from headtail.metrics.built_in import HEADLINES
 from headtail.metrics.facts import Metrics, facts_of, named
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Part, Point, Setting
-from headtail.training.checkpoints import check_settings
 from headtail.training.ranking import lists_of
 from headtail.typing import Floats
 

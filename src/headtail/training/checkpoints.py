@@ -1,7 +1,6 @@
 """Models and training runs on disk: folders of safetensors and JSON, each written whole or not at all."""
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from headtail import _files
-from headtail._sealed import FORMAT, read_json, write_json
+from headtail._sealed import FORMAT, check_settings, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.models import MODELS
 
@@ -275,21 +274,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         if index.isdecimal():
             moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """Raise unless a checkpoint was made by a run of the same settings, naming those that differ."""
-    now = json.loads(json.dumps(now, default=str))
-    differing = [
-        f"{name}: {saved.get(name, 'absent')!r} in the checkpoint, {now.get(name, 'absent')!r} now"
-        for name in sorted(saved.keys() | now.keys())
-        if saved.get(name) != now.get(name)
-    ]
-    if differing:
-        raise CheckpointMismatchError(
-            f"{folder} belongs to another run. {'; '.join(differing)}. "
-            f"Give another folder, or empty this one to start over."
-        )
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

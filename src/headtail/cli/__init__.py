@@ -1,0 +1,52 @@
+"""The command line: each verb is a public function in a file of its own, its flags are that function's parameters.
+
+Exit status: 0 when all went well, 1 when a condition of ``audit --fail-if`` was met, 2 when the input was wrong or a
+condition could not be judged, 70 for an error that nobody expected, 130 after Ctrl-C, 141 when the reader of the output
+went away.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from headtail.cli import audit, correct, data, demo, dials, probe, recommend, spectrum, train  # noqa: F401
+from headtail.cli._app import app
+from headtail.cli._folders import read_known as _read_known
+from headtail.cli._output import complain, say
+from headtail.exceptions import HeadtailError
+
+__all__ = ["_read_known", "app", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    try:
+        status = app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except (CycloptsError, HeadtailError) as error:
+        complain("error", f"{error}" if isinstance(error, CycloptsError) else f"{type(error).__name__}: {error}")
+        return 2
+    except KeyboardInterrupt as stop:
+        complain("stopped", " ".join(getattr(stop, "__notes__", ["Nothing was written."])))
+        return 130
+    except (BrokenPipeError, SystemExit) as end:  # rich makes the second of the first, with the status of a verdict
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        complain("internal error", f"{type(error).__name__}: {error}")
+        if os.environ.get("HEADTAIL_TRACEBACK"):
+            import traceback
+
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                say(line, stderr=True)
+        else:
+            say(
+                "This is a fault of headtail. Set HEADTAIL_TRACEBACK=1, run it again and report what it says.",
+                stderr=True,
+            )
+        return 70
+    return int(status or 0)

@@ -1,0 +1,34 @@
+"""The application, and the parameters that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+# No verb imports anything heavy before it runs, so that --help comes at once.
+
+app = App(
+    name="headtail",
+    help="Measure, explain and correct popularity bias in recommender systems.",
+    help_epilogue="Exit status: 0 well, 1 a --fail-if was met, 2 wrong input, 70 an error of headtail, 130 Ctrl-C.",
+    version_flags=["--version"],
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=Number(gte=1))]
+Length: TypeAlias = Annotated[AtLeastOne, Parameter(alias="-k", help="Length of the lists.")]
+_FILE = "Interactions: CSV, TSV, Parquet or RecBole .inter, with the usual column names; or a data set: "
+_FILE += '"movietweetings", the 5-core that is part of the package, or "movielens:FOLDER".'
+File: TypeAlias = Annotated[Path, Parameter(help=_FILE)]
+Model: TypeAlias = Annotated[Path, Parameter(help="Folder of a model, of `headtail train` or `headtail correct`.")]
+Titles: TypeAlias = Annotated[Path | None, Parameter(help="File with an item and a title column.")]
+MinRating: TypeAlias = Annotated[float | None, Parameter(help="Keep interactions with at least this rating.")]
+KCore: TypeAlias = Annotated[
+    int | None, Parameter(help="Keep users and items with at least this many interactions; 0 keeps all.")
+]
+Device: TypeAlias = Annotated[str | None, Parameter(help="Where to compute, such as cuda.")]
+Folder: TypeAlias = Annotated[Path, Parameter(alias="-o")]
+Output: TypeAlias = Annotated[Path | None, Parameter(alias="-o", help="Write a report here: .html, .md or .json.")]
+Json: TypeAlias = Annotated[bool, Parameter(negative="", help="Print JSON for machines in place of the report.")]

@@ -1,0 +1,55 @@
+"""How verbs read the files that a user names."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headtail.exceptions import UnreadableFileError
+
+if TYPE_CHECKING:
+    from headtail.data import Interactions
+
+
+def read(file: Path, *, k_core: int | None, **options: Any) -> "Interactions":
+    """Read interactions from a file, or a data set by its name; `k_core` of None is what is usual there."""
+    from headtail.data import read_interactions
+    from headtail.datasets import DATASETS
+
+    name, _, folder = str(file).partition(":")
+    if name in DATASETS and not file.exists():
+        options = {role: value for role, value in options.items() if value is not None and role == "min_rating"}
+        options |= {} if k_core is None else {"k_core": k_core}
+        return DATASETS[name](*[folder] * bool(folder), **options)
+    return read_interactions(file, k_core=k_core or 0, **options)
+
+
+def ids(file: Path, role: str) -> list[Any]:
+    """Return the ids of a .npy array, of the lines of a .txt, or of a table with a column of them."""
+    if file.suffix == ".npy":
+        return list(array(file).tolist())
+    from headtail._frames import resolve_columns
+    from headtail.data import read_table
+
+    if file.suffix == ".txt":
+        return _lines(file)
+    table = read_table(file)
+    name = table.columns[0] if table.width == 1 else resolve_columns(table.columns, [role], what=str(file))[role]
+    return list(table[name].to_list())
+
+
+def _lines(file: Path) -> list[Any]:
+    """Return the lines of a text: whole numbers, if all of them are."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(f"Cannot read {file} as text: {error}") from None
+    return [int(line) for line in lines] if all(line.isdecimal() for line in lines) else list(lines)
+
+
+def array(path: Path) -> Any:
+    """Read a .npy file without loading it whole."""
+    import numpy as np
+
+    try:
+        return np.load(str(path), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None

@@ -1,0 +1,52 @@
+"""What verbs print, and the reports that they write."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headtail._printable import printable
+from headtail.exceptions import InvalidInputError
+
+if TYPE_CHECKING:
+    from headtail.reports import Result
+
+_WRITERS = {".html": "to_html", ".md": "to_markdown", ".json": "to_json"}
+
+
+def console(*, stderr: bool = False) -> Any:
+    """Return the terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def say(text: str, *, stderr: bool = False) -> None:
+    """Print one line as it is: nothing in it is read as a style, or by the terminal."""
+    console(stderr=stderr).print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(what: str, text: str) -> None:
+    """Print what went wrong on standard error."""
+    from rich.text import Text
+
+    console(stderr=True).print(Text(what, style="bold red"), Text(printable(text)), soft_wrap=True)
+
+
+def check_output(output: Path | None) -> None:
+    """Refuse a report that could not be written, before the work and not after it."""
+    from headtail._files import check_writable
+
+    if output is not None:
+        if output.suffix not in _WRITERS:
+            raise InvalidInputError(f"--output {output}: the ending is not one of {', '.join(_WRITERS)}.")
+        check_writable(output)
+
+
+def show(result: "Result", output: Path | None, json: bool) -> None:
+    """Write the result to a file, if one is named, and print it."""
+    if output is not None:
+        getattr(result, _WRITERS[output.suffix])(output)
+    if json:
+        sys.stdout.write(result.to_json())
+    else:
+        console().print(result)

@@ -1,0 +1,188 @@
+"""``headtail correct``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from headtail.cli._app import Device, Json, Length, app
+from headtail.cli._folders import INTERACTIONS, interactions_of, load, read_known, replaced, write_known
+from headtail.cli._inputs import array, ids
+from headtail.cli._output import say, show
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError
+
+if TYPE_CHECKING:
+    from headtail.correction import Correction
+    from headtail.data import Interactions, Split
+
+_WRITTEN = {"report.html", "correction.json", "recommendations.parquet", "model"}
+_WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
+
+
+@app.command
+def correct(
+    source: Path | None = None,
+    *,
+    train: Path | None = None,
+    validation: Path | None = None,
+    test: Path | None = None,
+    queries: Path | None = None,
+    items: Path | None = None,
+    user_ids: Path | None = None,
+    item_ids: Path | None = None,
+    dial: Annotated[list[str] | None, Parameter(negative="")] = None,
+    max_loss: float = 0.02,
+    k: Length = 20,
+    probe: Path | None = None,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    device: Device = None,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Correct a recommender: try corrections, choose one on validation, report it on test.
+
+    A model is corrected by what `headtail train` held out, vectors and lists by --train and --validation. Without
+    --test, half of the users choose and the other half report.
+
+    Parameters
+    ----------
+    source
+        Folder of a model, or a table of long lists (such as 200 a user): user, item and score.
+    train
+        What the recommender learned from.
+    validation
+        What users did later, to choose on.
+    test
+        What users did after that, to report on; it is not left out of the new lists.
+    queries
+        In place of SOURCE: a .npy file of user vectors, one row a user.
+    items
+        A .npy file of item vectors, one row an item.
+    user_ids
+        Ids of the rows of --queries: .npy, .txt (one a line) or a table; without it the user ids of --train, ascending.
+    item_ids
+        Ids of the rows of --items, likewise.
+    dial
+        Correction to try, as `headtail dials` names it; may be repeated. All that need no training without it.
+    max_loss
+        Share of the NDCG on validation that may be lost for more even exposure.
+    probe
+        Folder that `headtail probe` wrote for this model, for the dials that steer neurons.
+    output
+        Folder for the report, the recommendations, and the corrected vectors or the steered model.
+    seed
+        Seed of the halves of the users, and of samples.
+    """
+    from contextlib import nullcontext
+
+    from headtail.correction import correct as _correct
+    from headtail.subjects import Subject
+
+    with nullcontext() if output is None else replaced(output, _WRITTEN):
+        parts = (train, validation, test)
+        if source is not None and source.is_dir() and queries is None:
+            model, split = load(source, device), _split_of(source, *parts, seed)
+            neurons = None if probe is None else _neurons(probe, model, read_known(source)[0])
+            given: tuple[Any, ...] = (Subject(model, split, k=k, neurons=neurons), split)
+            options: dict[str, Any] = {}
+        elif probe is not None:
+            raise InvalidInputError("--probe holds the neurons of a model. Give the folder of that model as SOURCE.")
+        else:
+            given = (_recommender(source, queries, items), *_read_parts(*parts))
+            named = {"user_id": user_ids, "item_id": item_ids}
+            options = {f"{role}s": ids(file, role) for role, file in named.items() if file is not None}
+        found = _correct(*given, dials=dial, max_loss=max_loss, k=k, seeds=(seed,), rng=seed, **options)
+        if output is not None:
+            _write(found, output, reported=test is not None)
+    show(found if json else found.summary(), None, json)
+    if output is not None and not json:
+        say(f"Report, recommendations and what makes them written to {output}")
+
+
+def _recommender(source: Path | None, queries: Path | None, items: Path | None) -> Any:
+    """Return a pair of vectors or a table of lists."""
+    from headtail.data import read_table
+
+    if queries is not None and items is not None and source is None:
+        return array(queries), array(items)
+    if source is None or queries is not None or items is not None:
+        raise InvalidInputError("Give the folder of a model, a file of lists, or both --queries and --items.")
+    return read_table(source)
+
+
+def _read_parts(train: Path | None, validation: Path | None, test: Path | None) -> "list[Interactions | None]":
+    from headtail.data import read_interactions
+
+    if train is None or validation is None:
+        raise InvalidInputError(
+            "Give what the recommender learned from as --train, and what users did later as --validation."
+        )
+    return [None if file is None else read_interactions(file) for file in (train, validation, test)]
+
+
+def _split_of(model: Path, train: Path | None, validation: Path | None, test: Path | None, seed: int) -> "Split":
+    """Return what a model learned from, and what was held out, or later files, to choose and to report on."""
+    from headtail.correction import joined
+    from headtail.data import read_interactions
+
+    if train is not None:
+        raise InvalidInputError(f"--train {train}: {model} has what it was trained on. Leave the flag out.")
+    fitted, later = read_known(model)
+    if validation is not None:
+        fitted, later = read_interactions(interactions_of(model)), read_interactions(validation)
+    if later is None:
+        raise InvalidInputError(
+            f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
+            f"--validation above 0, or give later interactions as --validation."
+        )
+    return joined(fitted, later, None if test is None else read_interactions(test), rng=seed)
+
+
+def _neurons(probe: Path, model: Any, fitted: "Interactions") -> Any:
+    """Read the neurons of a model; raise if they were found in another one."""
+    from headtail.sae import load_neurons
+    from headtail.training import vectors
+
+    neurons = load_neurons(probe, fitted)
+    now, then = vectors(model, interactions=fitted).items.cpu(), neurons.source.contrast.items
+    if then is None or now.shape != then.shape or (now - then).abs().max() > 1e-3 * now.abs().max():
+        raise CheckpointMismatchError(f"{probe} was made for another model. Run `headtail probe` on this one.")
+    return neurons
+
+
+def _write(found: "Correction", output: Path, *, reported: bool) -> None:
+    """Write the correction as a folder; the lists leave out all that is known, but a test that was given."""
+    import numpy as np
+    import polars as pl
+
+    from headtail._files import atomic_folder
+    from headtail.data import write_table
+
+    made, split = found.made, found.subject.split
+    known = split.known if reported else split.whole
+    with atomic_folder(output) as folder:
+        found.to_html(folder / "report.html")
+        found.to_json(folder / "correction.json")
+        write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
+        if _steered(made):
+            from headtail.sae.steered_storage import write_steered
+
+            (folder / "model").mkdir()
+            write_known(known, split.train, folder / "model" / INTERACTIONS)
+            write_steered(made, folder / "model")
+        elif found.has_vectors:
+            for role, matrix in found.vectors._asdict().items():
+                np.save(folder / f"{role}.npy", matrix)
+            for role in ("user_id", "item_id"):
+                write_table(
+                    pl.DataFrame({role: getattr(split.train, f"{role}s").tolist()}), folder / f"{role}s.parquet"
+                )
+
+
+def _steered(made: Any) -> bool:
+    """Whether this is a model whose edit can be written, of a model that can."""
+    if not hasattr(made, "edit"):
+        return False
+    from headtail.sae import Steering
+
+    return isinstance(made.edit, Steering) and not hasattr(made.model, "edit")

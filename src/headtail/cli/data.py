@@ -1,0 +1,69 @@
+"""``headtail data``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from headtail.cli._app import File, Json, KCore, MinRating, Output, Titles, app
+from headtail.cli._folders import replaced
+from headtail.cli._inputs import read
+from headtail.cli._output import check_output, show
+from headtail.exceptions import InvalidInputError
+
+if TYPE_CHECKING:
+    from headtail.data import Interactions
+
+
+@app.command
+def data(
+    file: File,
+    *,
+    titles: Titles = None,
+    min_rating: MinRating = None,
+    k_core: KCore = None,
+    duplicates: Literal["error", "first", "last", "mean"] = "error",
+    split: Literal["ratio", "leave-last", "time", "debiased"] | None = None,
+    seed: int = 0,
+    to: Path | None = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Describe a file of interactions, and convert or split it.
+
+    Parameters
+    ----------
+    duplicates
+        What to do with several rows of one (user, item) pair.
+    split
+        Split into training, validation and test before writing.
+    seed
+        Seed of a random split.
+    to
+        File to convert to (.csv, .tsv, .parquet, .inter); with --split a folder, which gets one Parquet file a part.
+    """
+    from headtail._files import atomic_folder
+    from headtail.data import write_interactions
+    from headtail.metrics import describe
+
+    check_output(output)
+    if split and to is None:
+        raise InvalidInputError("--split needs --to FOLDER, where the parts are written.")
+    interactions = read(file, titles=titles, min_rating=min_rating, k_core=k_core, duplicates=duplicates)
+    if to is not None and split is None:
+        write_interactions(interactions, to)
+    elif to is not None and split is not None:
+        parts = _split(interactions, split, seed).parts
+        with replaced(to, {"train.parquet", "validation.parquet", "test.parquet"}), atomic_folder(to) as folder:
+            for name, part in parts.items():
+                write_interactions(part, folder / f"{name}.parquet")
+    show(describe(interactions), output, json)
+
+
+def _split(interactions: "Interactions", by: str, seed: int) -> Any:
+    from headtail.data import split_debiased, split_leave_last, split_ratio, split_time
+
+    if by == "leave-last":
+        return split_leave_last(interactions)
+    if by == "time":
+        return split_time(interactions)
+    split = split_ratio(interactions, rng=seed)
+    return split if by == "ratio" else split_debiased(split, rng=seed)

@@ -1,0 +1,41 @@
+"""``headtail recommend``."""
+
+from pathlib import Path
+
+from headtail.cli._app import Device, Folder, Length, Model, app
+from headtail.cli._folders import interactions_of, load
+from headtail.cli._inputs import ids
+from headtail.cli._output import say
+
+
+@app.command
+def recommend(
+    model: Model,
+    *,
+    output: Folder,
+    k: Length = 20,
+    users: Path | None = None,
+    exclude_seen: bool = True,
+    device: Device = None,
+) -> None:
+    """Write the k best items of each user.
+
+    Parameters
+    ----------
+    output
+        File for the recommendations (.parquet, .csv): user_id, item_id, rank, score.
+    users
+        File with the ids of the users to serve; all without it.
+    exclude_seen
+        Leave out what a user has interacted with.
+    """
+    from headtail._files import check_writable
+    from headtail.data import read_interactions, write_table
+    from headtail.training import recommend as _recommend
+
+    check_writable(output)
+    interactions = read_interactions(interactions_of(model))
+    wanted = None if users is None else ids(users, "user_id")
+    lists = _recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
+    write_table(lists.to_polars(), output)
+    say(f"{len(lists):,} lists of {k} written to {output}")
