@@ -191,49 +191,172 @@ def test_train_recommend_spectrum_audit(tmp_path, capsys):
     assert main(["audit", str(recs), str(train), "--n-bootstrap", "0"]) == 0
 
 
-@pytest.mark.parametrize(
-    ("kind", "how", "method"),
-    [("mf", [], "PopSteer v2"), ("sasrec", ["--rule", "damp", "--by-user"], "PopSteer damp, by user")],
-)
-def test_probe_and_steer(tmp_path, capsys, kind, how, method):
+@pytest.mark.parametrize(("kind", "dial"), [("mf", "popsteer"), ("sasrec", "PopSteer, damped by user")])
+def test_probe_and_correct_by_its_neurons(tmp_path, capsys, kind, dial):
     pytest.importorskip("torch")
     world = power_law(120, 40, n_interactions=800, rng=0).interactions
     times = np.random.default_rng(0).permutation(len(world))
-    train, model, probe, steered = (tmp_path / name for name in ("train.parquet", "model", "probe", "steered"))
+    train, model, probe, better = (tmp_path / name for name in ("train.parquet", "model", "probe", "better"))
     write_table(world.to_polars().with_columns(timestamp=times), train)
-    options = ["--model", kind, "--epochs", "6", "--embedding-dim", "8", "--k", "5", "--max-length", "10"]
+    options = ["--model", kind, "--epochs", "30", "--embedding-dim", "8", "--k", "5", "--max-length", "10"]
+    options += ["--batch-size", "32"]
     assert main(["train", str(train), "-o", str(model), *options]) == 0
     assert main(["probe", str(model), "-o", str(probe), "--expansion", "4", "--k", "4", "--epochs", "5"]) == 0
     names = {"autoencoder", "report.html", "neurons.parquet", "neurons.json", "neurons.safetensors"}
     assert {p.name for p in probe.iterdir()} == names
     assert len(pl.read_parquet(probe / "neurons.parquet")) == 32
     capsys.readouterr()
-    dial = ["--probe", str(probe), "-k", "5", "--alphas", "0", "--alphas", "0.5", "--max-loss", "1"]
-    assert main(["steer", str(model), *dial, *how, "-o", str(steered), "--json"]) == 0
-    points = json.loads(capsys.readouterr().out)["points"]
-    assert [(point["method"], point["setting"]) for point in points] == [(method, 0.0), (method, 0.5)]
-    recs = pl.read_parquet(steered / "recommendations.parquet")
-    assert main(["recommend", str(steered / "model"), "-k", "5", "-o", str(tmp_path / "again.parquet")]) == 0
+    how = ["--probe", str(probe), "-k", "5", "--dial", dial, "--max-loss", "1", "-o", str(better)]
+    assert main(["correct", str(model), *how, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["strength"] > 0
+    assert "one half of the users" in found["split"]
+    assert json.loads((better / "correction.json").read_text(encoding="utf-8")) == found
+    assert {p.name for p in better.iterdir()} == {"model", "report.html", "correction.json", "recommendations.parquet"}
+    recs = pl.read_parquet(better / "recommendations.parquet")
+    assert recs.join(world.to_polars(), on=["user_id", "item_id"], how="semi").is_empty()
+    assert main(["recommend", str(better / "model"), "-k", "5", "-o", str(tmp_path / "again.parquet")]) == 0
     assert pl.read_parquet(tmp_path / "again.parquet").equals(recs)
-    assert main(["spectrum", str(steered / "model")]) == 0
+    assert main(["spectrum", str(better / "model")]) == 0
     for i, (change, message) in enumerate({"--lr": "made for another model", "--k-core": "other interactions"}.items()):
         other = tmp_path / f"other-{i}"
         assert main(["train", str(train), "-o", str(other), *options, change, "0.1" if change == "--lr" else "2"]) == 0
-        assert main(["steer", str(other), *dial, *how, "-o", str(steered)]) == 2
+        assert main(["correct", str(other), *how]) == 2
         assert message in capsys.readouterr().err
 
 
-def test_steer_needs_something_held_out(tmp_path, capsys):
+def test_a_model_of_all_interactions_leaves_nothing_to_choose_on(tmp_path, capsys):
     pytest.importorskip("torch")
     world = power_law(60, 30, n_interactions=300, rng=0).interactions
-    train, model, probe = (tmp_path / name for name in ("train.parquet", "model", "probe"))
+    train, model = tmp_path / "train.parquet", tmp_path / "model"
     write_table(world.to_polars(), train)
     assert main(["train", str(train), "-o", str(model), "--epochs", "1", "--validation", "0"]) == 0
-    assert main(["probe", str(model), "-o", str(probe), "--epochs", "1"]) == 0
-    assert main(["steer", str(model), "--probe", str(probe), "-o", str(tmp_path / "steered")]) == 2
+    assert main(["correct", str(model)]) == 2
     assert "nothing is left to choose on" in capsys.readouterr().err
-    assert main(["steer", str(model), "--probe", str(probe), "-o", str(tmp_path / "s"), "--alphas", "1"]) == 2
-    assert "the first must be 0" in capsys.readouterr().err
+    assert main(["correct", str(model), "--train", str(train)]) == 2
+    assert "Leave the flag out" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def corrections(tmp_path_factory):
+    """A folder with the parts of a split, a model of its training part, the model's vectors with ids, and its lists."""
+    pytest.importorskip("torch")
+    import headtail as ht
+
+    folder = tmp_path_factory.mktemp("corrections")
+    split = ht.split_ratio(power_law(400, 120, n_interactions=4500, rng=0).interactions, rng=0)
+    for name, part in split.parts.items():
+        write_table(part.to_polars(), folder / f"{name}.parquet")
+    options = ["--epochs", "12", "--embedding-dim", "8", "--lr", "0.02", "--batch-size", "512"]
+    assert main(["train", str(folder / "train.parquet"), "-o", str(folder / "model"), *options]) == 0
+    factors = ht.vectors(ht.load_model(folder / "model"))
+    users, items = np.random.default_rng(0).permutation(400), np.random.default_rng(1).permutation(120)
+    np.save(folder / "queries.npy", factors.queries.numpy()[users])
+    np.save(folder / "items.npy", factors.items.numpy()[items])
+    np.save(folder / "users.npy", split.train.user_ids[users])
+    (folder / "items.txt").write_text("".join(f"{i}\n" for i in split.train.item_ids[items]))
+    write_table(ht.recommend(factors, split.train, k=60).to_polars(), folder / "lists.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        (
+            "model --validation validation.parquet --test test.parquet",
+            {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"},
+        ),
+        (
+            "--queries queries.npy --items items.npy --user-ids users.npy --item-ids items.txt --train train.parquet "
+            "--validation validation.parquet --test test.parquet",
+            {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"},
+        ),
+        ("lists.parquet --train train.parquet --validation validation.parquet --test test.parquet", set()),
+    ],
+)
+def test_correct_a_model_vectors_and_lists(corrections, tmp_path, capsys, monkeypatch, source, written):
+    monkeypatch.chdir(corrections)
+    better = tmp_path / "better"
+    how = ["--dial", "log-penalty", "--max-loss", "0.1", "-k", "10", "-o", str(better)]
+    assert main(["correct", *source.split(), *how]) == 0
+    assert "was chosen: of all settings that lose at most 10.0%" in " ".join(capsys.readouterr().out.split())
+    assert {p.name for p in better.iterdir()} == written | {"report.html", "correction.json", "recommendations.parquet"}
+    found = json.loads((better / "correction.json").read_text(encoding="utf-8"))
+    assert found["dial"] == "log penalty"
+    before, after = (found["comparison"]["audits"][name]["measurements"] for name in ("as it is", "corrected"))
+    ginis = [next(m["value"] for m in audit if m["metric"] == "gini") for audit in (before, after)]
+    assert ginis[1] < ginis[0]
+    assert main(["audit", str(better / "recommendations.parquet"), "train.parquet", "--test", "test.parquet",
+                 "-k", "10", "--n-bootstrap", "0", "--json"]) == 0  # fmt: skip
+    measured = json.loads(capsys.readouterr().out)["measurements"]
+    assert next(m["value"] for m in measured if m["metric"] == "gini") == pytest.approx(ginis[1], rel=1e-6)
+    if written:
+        names = {"--queries": "queries.npy", "--items": "items.npy"}
+        names |= {"--user-ids": "user_ids.parquet", "--item-ids": "item_ids.parquet"}
+        again = [word for flag, name in names.items() for word in (flag, str(better / name))]
+        parts = ["--train", "train.parquet", "--validation", "validation.parquet", "--test", "test.parquet"]
+        assert main(["correct", *again, *parts, "--dial", "shrink", "-k", "10", "--json"]) == 0
+        start = json.loads(capsys.readouterr().out)["frontier"]["points"][0]["test"]
+        assert start["gini@10"] == pytest.approx(ginis[1], rel=1e-3)
+
+
+def test_without_a_test_file_everything_known_is_left_out_of_the_lists(corrections, tmp_path, monkeypatch):
+    monkeypatch.chdir(corrections)
+    parts = ["--train", "train.parquet", "--validation", "validation.parquet"]
+    assert main(["correct", "lists.parquet", *parts, "--dial", "IPR", "-k", "10", "-o", str(tmp_path / "better")]) == 0
+    recs = pl.read_parquet(tmp_path / "better" / "recommendations.parquet")
+    for part in ("train", "validation"):
+        known = pl.read_parquet(f"{part}.parquet")
+        assert recs.join(known, on=["user_id", "item_id"], how="semi").is_empty()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "Give the folder of a model, a file of lists, or both --queries and --items."),
+        ("lists.parquet", "--train, and what users did later as --validation"),
+        ("none.parquet PARTS", "There is no file none.parquet"),
+        ("empty.csv PARTS", "empty"),
+        ("train.parquet PARTS", "has no column 'score'"),
+        ("nan.csv PARTS", "lists has 1 missing values in 'score'"),
+        ("lists.parquet PARTS -k 60", "The longest list has 60 items and k=60, so that no other item can move up"),
+        ("lists.parquet PARTS --probe model", "--probe holds the neurons of a model"),
+        ("lists.parquet PARTS --user-ids users.npy", "user_ids and item_ids name the rows of a pair"),
+        ("lists.parquet PARTS --dial shrink", "'shrink' works on vectors, and this is a subject of lists"),
+        ("lists.parquet PARTS --dial tild", "There is no dial 'tild'"),
+        ("lists.parquet --train train.parquet --validation strange.csv", "Nothing is left of validation"),
+        ("lists.parquet --train train.parquet --validation missed.csv", "No interaction of validation is among"),
+        ("lists.parquet --train train.parquet --validation text.csv", "Cast one of them"),
+        ("--queries queries.npy --items items.npy PARTS --user-ids items.txt", "queries has 400 rows and 120 ids"),
+        ("--queries queries.npy --items train.parquet PARTS", "Cannot read train.parquet as a .npy array"),
+        ("--queries queries.npy --items items.npy PARTS --item-ids twice.txt", "more than once"),
+    ],
+)
+def test_wrong_inputs_of_correct(corrections, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(corrections)
+    (corrections / "empty.csv").write_text("")
+    (corrections / "nan.csv").write_text("user_id,item_id,score\n0,1,0.5\n0,2,nan\n")
+    (corrections / "strange.csv").write_text("user_id,item_id\n999999,888888\n")
+    (corrections / "text.csv").write_text("user_id,item_id\nann,x\n")
+    (corrections / "twice.txt").write_text("7\n" * 120)
+    lists, train = pl.read_parquet("lists.parquet"), pl.read_parquet("train.parquet")
+    seen = pl.concat([lists.select("user_id", "item_id"), train.select("user_id", "item_id")])
+    pairs = lists.select("user_id").unique().join(train.select("item_id").unique(), how="cross")
+    write_table(pairs.join(seen, on=["user_id", "item_id"], how="anti").gather_every(40), corrections / "missed.csv")
+    line = arguments.replace("PARTS", "--train train.parquet --validation validation.parquet")
+    assert main(["correct", *line.split()]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err.replace("\n│ ", " ")
+    assert "Traceback" not in captured.err
+
+
+def test_dials_are_listed(capsys):
+    assert main(["dials"]) == 0
+    assert "tilt (alpha-fair)" in capsys.readouterr().out
+    assert main(["dials", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["works_on"] for row in rows} == {"training", "model", "vectors", "lists"}
+    assert all(row["strengths"][0] == 0 for row in rows)
 
 
 def test_spectrum_of_arrays(tmp_path, capsys):

@@ -240,7 +240,8 @@ def correct(
                 if dials is not None:
                     raise
                 notes.append(f"{each.name} was left out. {error}")
-        notes += [f"{each.name}: {text}" for text in dict.fromkeys(str(warning.message) for warning in caught)]
+        if warned := list(dict.fromkeys(str(warning.message) for warning in caught)):
+            notes.append(f"{each.name}: {warned[-1]}" + f" {len(warned)} settings are like this." * (len(warned) > 1))
     if len(tried) == 1:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(list(tried.values())[1:], start=tried[plain])

@@ -25,8 +25,9 @@ LINES = {
              "--embedding-dim 2 --max-length 5 --batch-size 64 --lr 0.01 --weight-decay 0 --validation 0.1 --k 2 "
              "--patience 1 --titles titles.csv --min-rating 1 --k-core 1 --device cpu --seed 0",
     "probe": "model --output probed --expansion 2 --k 2 --epochs 1 --batch-size 64 --lr 0.01 --device cpu --seed 0",
-    "steer": "model --probe probe --output out --max-loss 0.5 --rule damp --alphas 0 --alphas 0.5 --by-user "
-             "--keep-error -k 2",
+    "correct": "model --test test.csv --probe probe --dial PopSteer --dial ipr --max-loss 0.5 -k 2 --device cpu "
+               "--seed 0 --output out",
+    "dials": "--json",
     "recommend": "model --output lists.csv -k 3 --users users.csv --no-exclude-seen --device cpu",
     "demo": "--seed x",
 }  # fmt: skip

@@ -62,16 +62,24 @@ def refused(act):
     except NotAvailableError as error:
         return "pip install 'headtail[torch]'" in str(error)
 
-names = "MF ReSN fit load_model losses penalties models sae tradeoffs amplification vectors".split()
+names = "MF ReSN fit load_model losses penalties models sae amplification vectors".split()
 print([name for name in names if not refused(lambda: getattr(ht, name))])
 for module in "losses penalties models models.mf sae sae.steering training.loop training.encoding demo".split():
     print(refused(lambda: __import__(f"headtail.{module}")))
 print(main(["train", "none.csv", "-o", "model"]), main(["probe", "model", "-o", "probe"]))
 train = ht.datasets.movietweetings()
 print(len(ht.recommend((np.eye(train.n_users, 2), np.eye(train.n_items, 2)), train, k=5)) == train.n_users)
+split = ht.split_ratio(ht.datasets.power_law(200, 60, n_interactions=1500, rng=0).interactions, rng=0)
+lists = ht.baselines.most_popular(split.train, 30)
+scored = lists.to_polars().with_columns(score=1 / lists.to_polars()["rank"])
+options = {"k": 5, "dials": ["IPR", "log penalty"], "max_loss": 0.5, "progress": False}
+parts = [part.to_polars() for part in (split.train, split.validation, split.test)]
+noise, pop = np.random.default_rng(0).normal(size=(260, 3)), np.log1p(split.train.popularity)
+factors = np.column_stack([noise[:200], np.ones(200)]), np.column_stack([noise[200:], pop])
+print([ht.correct(source, *parts, **options).strength > 0 for source in (scored, factors)])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout.splitlines() == ["[]", *["True"] * 9, "2 2", "True"]
+    assert done.stdout.splitlines() == ["[]", *["True"] * 9, "2 2", "True", "[True, True]"]
     assert done.stderr.count("pip install 'headtail[torch]'") == 2
 
 
