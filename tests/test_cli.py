@@ -359,6 +359,23 @@ def test_dials_are_listed(capsys):
     assert all(row["strengths"][0] == 0 for row in rows)
 
 
+def test_every_model_is_trained_as_is_usual_for_it(tmp_path, capsys):
+    pytest.importorskip("torch")
+    from headtail import load_model
+    from headtail.models import MODELS
+
+    world = power_law(60, 30, n_interactions=300, rng=0).interactions
+    write_table(world.to_polars().with_columns(timestamp=np.arange(len(world))), tmp_path / "train.parquet")
+    for name, kind in MODELS.items():
+        how = ["--model", name, "--epochs", "1", "--embedding-dim", "4", "-o", str(tmp_path / name)]
+        assert main(["train", str(tmp_path / "train.parquet"), *how]) == 0
+        assert type(load_model(tmp_path / name)) is kind
+    assert main(["train", str(tmp_path / "train.parquet"), *how, "--max-length", "5"]) == 2
+    assert "ALS has no max_length" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "train.parquet"), "--model", "lightgnc", *how[2:]]) == 2
+    assert "Did you mean 'lightgcn'?" in capsys.readouterr().err
+
+
 def test_spectrum_of_arrays(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name, rows in (("queries", 12), ("items", 9)):

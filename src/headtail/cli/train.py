@@ -1,12 +1,14 @@
 """``headtail train``."""
 
 import shutil
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, MinRating, Titles, app
 from headtail.cli._folders import INTERACTIONS, checkpoint_of, replaced, write_known
 from headtail.cli._inputs import read
 from headtail.cli._output import say, show
+from headtail.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
     from headtail.data import Interactions
@@ -17,15 +19,15 @@ def train(
     file: File,
     *,
     output: Folder,
-    model: Literal["mf", "lightgcn", "sasrec"] = "mf",
+    model: str = "mf",
     resn: float = 0.0,
     resn_form: Literal["linear", "sigmoid"] = "linear",
     loss: Literal["bpr", "bce", "mse", "sampled-softmax", "softmax"] | None = None,
-    n_negatives: AtLeastOne = 8,
-    embedding_dim: AtLeastOne = 64,
-    max_length: AtLeastOne = 100,
-    epochs: AtLeastOne = 100,
-    batch_size: AtLeastOne = 8192,
+    n_negatives: AtLeastOne | None = None,
+    embedding_dim: AtLeastOne | None = None,
+    max_length: AtLeastOne | None = None,
+    epochs: AtLeastOne | None = None,
+    batch_size: AtLeastOne | None = None,
     lr: float | None = None,
     weight_decay: float | None = None,
     validation: float = 0.1,
@@ -40,37 +42,38 @@ def train(
 ) -> None:
     """Train a recommender, with ReSN against popularity bias if wished.
 
-    An interrupted run resumes when the same command is given again.
+    What is not given is as usual for the model. An interrupted run resumes when the same command is given again.
 
     Parameters
     ----------
     output
         Folder for the model; the verbs `recommend`, `spectrum`, `probe` and `correct` read it.
     model
-        Matrix factorization, LightGCN, or SASRec, which needs times or an order.
+        Matrix factorization (mf; als, solved for), a graph (lightgcn, xsimgcl), or sequences (sasrec), which need times
+        or an order.
     resn
         Weight of the spectral-norm penalty, often between 1e-5 and 1e-3; 0 trains without.
     resn_form
         "linear" penalises the scores, "sigmoid" their sigmoid, as the authors' code does.
     loss
-        Loss of a positive against its negatives; "softmax" takes all other items as negatives. Without it mse for mf,
-        bpr for lightgcn, softmax for sasrec.
+        Loss of a positive against its negatives; "softmax" takes all other items as negatives.
     n_negatives
-        Negatives a positive.
+        Negatives a positive; with a --loss 8 if not given.
     embedding_dim
         Length of the vectors.
     max_length
-        Longest history of sasrec.
+        Longest history of a model of sequences.
     epochs
         At most; training stops when the validation no longer improves.
     batch_size
         Pairs a step.
     lr
-        Learning rate of Adam; without it 0.005, and 0.001 for sasrec.
+        Learning rate of Adam.
     weight_decay
-        L2 regularization; without it 1e-5, and 0 for sasrec.
+        L2 regularization.
     validation
-        Share of each user's interactions held out to decide when to stop, the last one for sasrec; 0 trains all epochs.
+        Share of each user's interactions held out to decide when to stop; of a model of sequences always the last one.
+        0 trains all epochs.
     k
         Cut-off of the validation's NDCG.
     patience
@@ -79,31 +82,38 @@ def train(
         Seed of the validation split and of training.
     """
     from headtail import losses
+    from headtail._checks import choice
     from headtail._files import atomic_folder
+    from headtail.models import MODELS
     from headtail.penalties import ReSN
     from headtail.training import fit
     from headtail.training.checkpoints import write_model
 
+    kind: Any = MODELS[choice("--model", model.lower(), MODELS)]
+    sizes = {"embedding_dim": embedding_dim, "max_length": max_length}
+    sizes = {name: size for name, size in sizes.items() if size is not None}
+    if foreign := sizes.keys() - signature(kind).parameters.keys():
+        raise InvalidInputError(f"{kind.__name__} has no {', '.join(foreign)}. Leave the flag out.")
+    negatives: Any = n_negatives or (None if loss is None else 8)
+    if loss == "softmax":
+        loss, negatives = "sampled-softmax", "all"
     checkpoint = checkpoint_of(output)
     with replaced(output, {"model.json", "model.safetensors", INTERACTIONS}):
-        penalties = [ReSN(resn, form=resn_form)] if resn else []
         interactions = read(file, titles=titles, min_rating=min_rating, k_core=k_core)
-        fitted, held_out = _hold_out(interactions, validation, seed, last=model == "sasrec")
-        made = _make(model, fitted, embedding_dim, max_length, seed)
-        usual = {"mf": ("mse", 5e-3, 1e-5), "lightgcn": ("bpr", 5e-3, 1e-5), "sasrec": ("softmax", 1e-3, 0.0)}[model]
-        name = loss or usual[0]
+        fitted, held_out = _hold_out(interactions, validation, seed, last=kind.needs_order)
+        made = kind.for_data(fitted, rng=seed, **sizes)
         history = fit(
             made,
             fitted,
-            loss=losses.sampled_softmax if name == "softmax" else getattr(losses, name.replace("-", "_")),
-            n_negatives="all" if name == "softmax" else n_negatives,
-            penalties=penalties,
+            loss=None if loss is None else getattr(losses, loss.replace("-", "_")),
+            n_negatives=negatives,
+            penalties=[ReSN(resn, form=resn_form)] if resn else [],
             validation=held_out,
             k=min(k, interactions.n_items),
             epochs=epochs,
             batch_size=batch_size,
-            lr=usual[1] if lr is None else lr,
-            weight_decay=usual[2] if weight_decay is None else weight_decay,
+            lr=lr,
+            weight_decay=weight_decay,
             patience=patience if held_out is not None else None,
             checkpoint=checkpoint,
             device=device,
@@ -116,16 +126,6 @@ def train(
     show(history, None, json)
     if not json:
         say(f"Model written to {output}")
-
-
-def _make(model: str, train: "Interactions", embedding_dim: int, max_length: int, seed: int) -> Any:
-    from headtail import models
-
-    if model == "sasrec":
-        return models.SASRec(train.n_items, max_length, embedding_dim, rng=seed)
-    if model == "lightgcn":
-        return models.LightGCN(train, embedding_dim, rng=seed)
-    return models.MF(train.n_users, train.n_items, embedding_dim, rng=seed)
 
 
 def _hold_out(
