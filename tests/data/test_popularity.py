@@ -133,7 +133,7 @@ class TestSums:
         assert np.isnan(self.groups.shares(np.zeros(5))).all()
 
     def test_values_of_another_length(self):
-        with pytest.raises(InvalidInputError, match=r"values has shape \(2,\) .*; give one number for each of the 5 items"):
+        with pytest.raises(InvalidInputError, match=r"values has shape \(2,\) .*; give one number for each of the 5"):
             self.groups.sum([1, 2])
 
     def test_unknown_group(self):
