@@ -63,7 +63,7 @@ def main() -> None:
     print("alpha  NDCG@10  Gini@10  coverage@10")
     for alpha in (0.0, 0.25, 0.5, 1.0):
         steered = sae.steer(
-            model, autoencoder, neurons, alpha_popular=alpha, alpha_niche=alpha, rule="damp", layer="users"
+            model, autoencoder, neurons, alpha_popular=alpha, alpha_niche=alpha, variant="damp", layer="users"
         )
         lists = ht.recommend(steered, split.known, k=10)
         audit = ht.audit(lists, split.train, split.test, metrics=metrics, k=10, strict=False, n_bootstrap=0)

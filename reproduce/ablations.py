@@ -42,8 +42,8 @@ VARIANTS = {
     **{f"|d| of at least {d:g}": Variant(neurons={"min_d": d}) for d in (0.8, 2.0)},
     "popular neurons alone": Variant(steering={"alpha_niche": 0.0}),
     "niche neurons alone": Variant(steering={"alpha_popular": 0.0}),
-    "rule v1": Variant(steering={"rule": "v1"}),
-    "rule damp": Variant(steering={"rule": "damp"}, alphas=DAMPED),
+    "rule v1": Variant(steering={"variant": "v1"}),
+    "rule damp": Variant(steering={"variant": "damp"}, alphas=DAMPED),
     **{f"K = {k}": Variant(autoencoder={"k": k}) for k in (16, 64)},
     **{f"N = {n} d": Variant(autoencoder={"expansion": n}) for n in (4, 16, 64)},
 }

@@ -139,7 +139,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         for method, dial in DIALS.items()
     ]  # fmt: skip
     return {
-        "split": split.rule,
+        "split": split.description,
         "project_to": "niche",
         "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
         "users": split.train.n_users,
@@ -240,11 +240,11 @@ def _correction(method: str, dial: float, trained: Trained) -> Callable[[Vectors
     steered: dict[str, Callable[[], torch.nn.Module]] = {
         "PopSteer": v2,
         "PopSteer, error dropped": lambda: v2(keep_error=False),
-        "PopSteer v1, error dropped": lambda: v2(rule="v1", keep_error=False),
-        "PopSteer, damped": lambda: v2(rule="damp"),
+        "PopSteer v1, error dropped": lambda: v2(variant="v1", keep_error=False),
+        "PopSteer, damped": lambda: v2(variant="damp"),
         "PopSteer, by user": lambda: v2(strength=personal_strength(found, trained.split.train, k=K)),
         "PopSteer, damped by user": lambda: v2(
-            rule="damp", strength=personal_strength(found, trained.split.train, k=K)
+            variant="damp", strength=personal_strength(found, trained.split.train, k=K)
         ),
         "random neurons": lambda: steer_random(model, sae, neurons, dial),
         "reversed": v2,

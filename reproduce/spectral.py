@@ -234,7 +234,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     options |= {"n_bootstrap": RESAMPLES, "folder": work / "most popular"}
     parts.append(sweep("most popular", lambda *_: _most_popular, ["-"], split, **options))
     return {
-        "split": split.rule,
+        "split": split.description,
         "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
         "users": split.train.n_users,
         "items": split.train.n_items,

@@ -72,7 +72,7 @@ def test_without_a_test_one_half_of_the_users_reports(split, factors):
     found = better(factors, split.train, split.test)
     users = {name: set(part.users.tolist()) for name, part in found.subject.split.parts.items()}
     assert not users["validation"] & users["test"]
-    assert "one half of the users" in found.subject.split.rule
+    assert "one half of the users" in found.subject.split.description
 
 
 def test_a_choice_at_the_end_of_a_grid_extends_it_and_neighbors_are_tried(split, factors):

@@ -116,7 +116,7 @@ class Correction(Result):
             "strength": self.strength,
             "max_loss": self.max_loss,
             "verdict": self.verdict,
-            "split": self.subject.split.rule,
+            "split": self.subject.split.description,
             "notes": list(self.notes),
             "frontier": self.frontier.to_dict(),
             "comparison": self.comparison.to_dict(),
@@ -134,7 +134,7 @@ class Correction(Result):
     def report(self) -> Report:
         """Return the correction as a page: the verdict, before and after, and what else was tried."""
         tried = self.frontier.report(self.max_loss).blocks
-        how = "\n".join(f"- {line}" for line in (self.subject.split.rule, *self.notes))
+        how = "\n".join(f"- {line}" for line in (self.subject.split.description, *self.notes))
         return Report(
             "The recommender, corrected",
             [
@@ -318,7 +318,7 @@ def joined(
     if users is not None:
         new = np.unique(users[lookup(users, known.user_ids, "user_ids") < 0])
         known = replace(known, user_ids=np.concatenate([known.user_ids, new]))
-    parts, rule = {"train": known}, "The parts as given."
+    parts, said = {"train": known}, "The parts as given."
     for name, given in {"validation": validation, "test": test}.items():
         if given is None:
             continue
@@ -327,31 +327,31 @@ def joined(
         of_items = lookup(part.item_ids, known.item_ids, f"{name} items")[part.items] >= 0
         part = Interactions.of(part.subset(of_users & of_items), like=known, what=name)
         if strange := int((~(of_users & of_items)).sum()):
-            rule += (
+            said += (
                 f" {strange:,} interactions of {name} were left out, of {(~of_users).sum():,} the user and of "
                 f"{(~of_items).sum():,} the item is neither in train nor known to the recommender."
             )
         for other, earlier in parts.items():
             again = earlier.contains(part.users, part.items)
             if again.any():
-                rule += f" {again.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
+                said += f" {again.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
                 part = part.subset(~again)
         if not len(part):
-            raise InvalidInputError(f"Nothing is left of {name}. {rule} Check that ids are written alike.")
+            raise InvalidInputError(f"Nothing is left of {name}. {said} Check that ids are written alike.")
         parts[name] = part
     if test is None:
-        return halves(known, parts["validation"], rng, rule)
-    return Split(known, parts["test"], parts["validation"], rule)
+        return halves(known, parts["validation"], rng, said)
+    return Split(known, parts["test"], parts["validation"], said)
 
 
-def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, rule: str = "") -> Split:
+def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str = "") -> Split:
     """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
     first = generator(rng).permutation(train.n_users) % 2 == 0
     chooses = first[held_out.users]
     if chooses.all() or not chooses.any():
         raise InvalidInputError("Too few users have something held out to choose on half of them. Give a test part.")
-    rule += " What was held out, of one half of the users to choose on and of the other half to report on."
-    return Split(train, held_out.subset(~chooses), held_out.subset(chooses), rule.strip())
+    said += " What was held out, of one half of the users to choose on and of the other half to report on."
+    return Split(train, held_out.subset(~chooses), held_out.subset(chooses), said.strip())
 
 
 def _rows(name: str, matrix: Any, ids: Any, wanted: Any) -> Any:

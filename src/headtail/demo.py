@@ -317,8 +317,8 @@ def _how(common: Protocol, debiased: Protocol, warned: list[str]) -> Section:
         return ", ".join(said)
 
     lines = [
-        f"Common split: {common.split.rule}",
-        f"Debiased split: {debiased.split.rule}",
+        f"Common split: {common.split.description}",
+        f"Debiased split: {debiased.split.description}",
         f"Model: MF of {EMBEDDING_DIM} dimensions, squared loss with {TRAINING['n_negatives']} sampled negatives, "
         f"{TRAINING['epochs']} epochs; all of it chosen on the validation part without any correction.",
         f"Choice: of each method the setting with the lowest Gini on validation among those that lose at most "

@@ -164,7 +164,7 @@ class TestAllRules:
         assert rule(popularity).codes.tolist() == rule(popularity.astype(np.uint8)).codes.tolist()
 
     def test_the_rule_names_ties(self, rule):
-        assert "Items of equal popularity are ordered as in the catalogue" in rule([3] * 9 + [2]).rule
+        assert "Items of equal popularity are ordered as in the catalogue" in rule([3] * 9 + [2]).description
 
     @pytest.mark.parametrize(
         ("popularity", "message"),
@@ -201,15 +201,15 @@ def test_bad_cuts(rule, cuts, message):
 
 
 def test_rules_for_reports():
-    assert PopularityGroups.by_mass([3, 2, 1]).rule == (
+    assert PopularityGroups.by_mass([3, 2, 1]).description == (
         "Head: the most popular items, as few as hold at least 20% of the training interactions. Tail: the least "
         "popular items, as few as hold at least 20% of the training interactions. Mid: between them. Items of equal "
         "popularity are ordered as in the catalogue, the earlier one counting as more popular."
     )
-    assert PopularityGroups.by_rank([3, 2, 1], cuts=(0.25,)).rule.startswith(
+    assert PopularityGroups.by_rank([3, 2, 1], cuts=(0.25,)).description.startswith(
         "Head: the most popular 25% of the items. Tail: all others."
     )
-    assert "a group is complete once it holds 1/2 of all" in PopularityGroups.equal_mass([3, 2, 1], n=2).rule
+    assert "a group is complete once it holds 1/2 of all" in PopularityGroups.equal_mass([3, 2, 1], n=2).description
 
 
 @pytest.mark.parametrize("popularity", [None, "a", ["a"], [[1], [1, 2]], [1e300, 1], [[1, 2]], object()])

@@ -33,7 +33,7 @@ class TestRatio:
         assert split.test.activity.tolist() == [2, 1, 1, 0, 0]
         assert split.validation.activity.tolist() == [1, 1, 0, 0, 0]
         assert split.train.activity.tolist() == [7, 3, 2, 2, 1]
-        assert split.rule == (
+        assert split.description == (
             "At random, 0.2 of each user's interactions in the test and 0.1 in the validation, rounded; at least one "
             "in training. 2 of 5 users have nothing in the test. 1 of the 4 items in the test (25.0%) have no training "
             "interactions. 3 of 5 users have nothing in the validation. 1 of the 2 items in the validation (50.0%) "
@@ -56,7 +56,7 @@ class TestRatio:
         split = split_ratio(read([(1, item) for item in range(10)]), validation=none, rng=0)
         assert split.validation is None
         assert list(split.parts) == ["train", "test"]
-        assert "validation" not in split.rule
+        assert "validation" not in split.description
 
     def test_same_seed_same_split(self):
         whole = read([(user, item) for user in range(5) for item in range(20)])
@@ -94,7 +94,7 @@ class TestLeaveLast:
         assert pairs(split.test) == [(1, 7), (3, 8)]
         assert pairs(split.validation) == [(1, 9)]
         assert pairs(split.train) == [(1, 8), (2, 7), (3, 7)]
-        assert split.rule == (
+        assert split.description == (
             "Each user's last interaction in the test and the one before it in the validation; ties in time by the "
             "order of the rows. 1 of 3 users have nothing in the test. 2 of 3 users have nothing in the validation. "
             "1 of the 1 items in the validation (100.0%) have no training interactions."
@@ -133,7 +133,7 @@ class TestTime:
         whole = read([(user, 0, 1 if user < 6 else 2) for user in range(10)])
         split = split_time(whole, test=0.2, validation=None)
         assert (len(split.train), len(split.test)) == (6, 4)
-        assert "4 of 10 users have nothing in training." in split.rule
+        assert "4 of 10 users have nothing in training." in split.description
 
     @given(st.lists(st.integers(0, 20), min_size=5), st.sampled_from([0.1, 0.2, 0.5]))
     def test_training_is_strictly_before_the_test(self, times, share):
@@ -200,7 +200,7 @@ class TestDebiased:
         # Item 3 has one interaction in all, which stays where something can be learned from it.
         assert split.test.popularity.tolist() == [2, 2, 2, 0]
         assert split.train.popularity.tolist() == [7, 2, 4, 1]
-        assert split.rule == (
+        assert split.description == (
             "As the column 'split' of the data gives it. Then debiased: up to 2 test interactions an item, exchanged "
             "with training at random; at least half of an item's, and one, in training. 1 of 9 users have nothing in "
             "training. 6 of 9 users have nothing in the test."
@@ -210,8 +210,10 @@ class TestDebiased:
         split = split_debiased(ten, variant="paper", rng=0)
         assert split.test.popularity.tolist() == [2, 2, 2, 1]
         assert split.train.popularity.tolist() == [7, 2, 4, 0]
-        assert "Then debiased: about 2 test interactions an item, exchanged with training at random." in split.rule
-        assert split.rule.endswith("1 of the 4 items in the test (25.0%) have no training interactions.")
+        assert (
+            "Then debiased: about 2 test interactions an item, exchanged with training at random." in split.description
+        )
+        assert split.description.endswith("1 of the 4 items in the test (25.0%) have no training interactions.")
 
     def test_no_such_variant(self, ten):
         with pytest.raises(InvalidInputError, match="variant='published'"):
@@ -241,7 +243,7 @@ class TestDebiased:
         split = split_debiased(before, variant="paper", rng=0)
         assert split.test.popularity.tolist() == [len(before.test) // 8] * 8
         assert split.validation.popularity.tolist() == [len(before.validation) // 8] * 8
-        assert f"and {len(before.validation) // 8} in the validation" in split.rule
+        assert f"and {len(before.validation) // 8} in the validation" in split.description
 
     def test_test_and_validation_share_what_may_leave_training(self):
         rows = [(user, item, "test") for item in range(3) for user in range(12)]
@@ -283,7 +285,7 @@ class TestFromFrame:
         assert split.test.to_polars().rows() == [(1, "a")]
         assert split.test.item_ids is split.train.item_ids
         assert split.train.item_titles.tolist() == ["A", "b", "c"]
-        assert split.rule == "As the column 'part' of the data gives it."
+        assert split.description == "As the column 'part' of the data gives it."
 
     def test_other_labels(self):
         frame = self.frame([0, 1, 0, 2])
@@ -322,7 +324,7 @@ class TestFromFrame:
         split = Split.from_frame(frame, overlap="train")
         assert pairs(split.test) == [(2, 7)]
         assert len(split.train) == 2
-        assert "1 pairs of test that are also in train were kept in train alone" in split.rule
+        assert "1 pairs of test that are also in train were kept in train alone" in split.description
 
     def test_duplicates_are_per_part(self):
         frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [7, 7, 8], "split": ["train", "train", "test"]})
@@ -378,5 +380,5 @@ class TestSplit:
         whole = read([(user, item) for user in range(3) for item in range(10)])
         given = split_ratio(whole, validation=None, rng=0)
         carved = split_ratio(given.train, test=0.25, validation=None, rng=0)
-        split = Split(carved.train, given.test, carved.test, given.rule)
+        split = Split(carved.train, given.test, carved.test, given.description)
         assert [len(part) for part in split.parts.values()] == [18, 6, 6]

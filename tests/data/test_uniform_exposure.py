@@ -23,7 +23,7 @@ def test_pairs_in_both_parts_count_as_training_alone_and_that_is_told(coat, shar
     with pytest.raises(InvalidInputError, match=r"share 91 \(user, item\) pairs.*overlap='train'"):
         Split.from_frame(frame, test="test_uniform", min_rating=4)
     assert {name: len(part) for name, part in coat.parts.items()} == {"train": 1905, "test": 860 - 91}
-    assert "91 pairs of test that are also in train were kept in train alone" in coat.rule
+    assert "91 pairs of test that are also in train were kept in train alone" in coat.description
     assert (coat.train.n_users, coat.train.n_items) == (290, 300)
     # The published sizes of the five groups, from the rarest items on.
     sizes = PopularityGroups.equal_mass(coat.train.popularity).sizes
@@ -59,7 +59,7 @@ def test_with_validation_takes_from_training_alone():
     assert {name: len(part) for name, part in held.parts.items()} == {"train": 6, "validation": 3, "test": 2}
     again = split.with_validation(0.3, rng=0)
     assert again.validation.to_polars().equals(held.validation.to_polars())
-    assert "0.3 of each user's training interactions at random" in held.rule
+    assert "0.3 of each user's training interactions at random" in held.description
     with pytest.raises(InvalidInputError, match="has a validation part of 3 interactions"):
         held.with_validation()
     with pytest.raises(InvalidInputError, match="share=1"):

@@ -52,22 +52,22 @@ def naive(x, shift, scale, keep_error):
 
 
 @pytest.mark.parametrize("keep_error", [True, False])
-@pytest.mark.parametrize("rule", ["v2", "v1", "damp"])
-def test_rules_equal_the_papers_written_out(rule, keep_error):
+@pytest.mark.parametrize("variant", ["v2", "v1", "damp"])
+def test_rules_equal_the_papers_written_out(variant, keep_error):
     alphas = {"alpha_popular": 0.7, "alpha_niche": 1.3}
-    steered = steer(MODEL, SAE, NEURONS, rule=rule, top=12, keep_error=keep_error, **alphas)
+    steered = steer(MODEL, SAE, NEURONS, variant=variant, top=12, keep_error=keep_error, **alphas)
     d = NEURONS.cohens_d
     chosen = np.argsort(-np.abs(d))[:12]
     shift, scale = np.zeros(24), np.ones(24)
     for j in chosen:
         same_sign = [abs(d[i]) for i in chosen if np.sign(d[i]) == np.sign(d[j])]
         alpha = 0.7 if d[j] > 0 else 1.3
-        if rule == "v1":
+        if variant == "v1":
             sizes = [abs(d[i]) for i in chosen]
             w = alpha * (abs(d[j]) - min(sizes)) / (max(sizes) - min(sizes))
             # Popularity neurons go down by the spread over popular users, niche neurons up by that over niche users.
             shift[j] = -w * NEURONS.std_popular[j] if d[j] > 0 else w * NEURONS.std_niche[j]
-        elif rule == "v2":
+        elif variant == "v2":
             shift[j] = -np.sign(d[j]) * alpha * abs(d[j]) / max(same_sign) * NEURONS.std[j]
         else:
             scale[j] = max(0.0, 1 - np.sign(d[j]) * alpha * abs(d[j]) / max(same_sign))
@@ -76,9 +76,9 @@ def test_rules_equal_the_papers_written_out(rule, keep_error):
     assert not np.allclose(found, naive(MODEL.users, 0 * shift, 0 * scale + 1, keep_error), atol=1e-4)
 
 
-@pytest.mark.parametrize("rule", ["v2", "v1", "damp"])
-def test_no_edit_is_the_original_bit_by_bit(rule):
-    off = {"alpha_popular": 0, "alpha_niche": 0, "rule": rule}
+@pytest.mark.parametrize("variant", ["v2", "v1", "damp"])
+def test_no_edit_is_the_original_bit_by_bit(variant):
+    off = {"alpha_popular": 0, "alpha_niche": 0, "variant": variant}
     strength = Excess(torch.ones(6), 1.0)
     for same in (steer(MODEL, SAE, NEURONS, **off), steer(MODEL, SAE, NEURONS, strength=strength, **off)):
         assert torch.equal(same(USERS).queries, MODEL(USERS).queries)
@@ -178,9 +178,9 @@ def test_training_mode_is_the_models():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it traces
-@pytest.mark.parametrize("rule", ["v2", "damp"])
-def test_export(rule):
-    steered = steer(MODEL, SAE, NEURONS, rule=rule, strength=Excess(torch.ones(6), 1.0)).eval()
+@pytest.mark.parametrize("variant", ["v2", "damp"])
+def test_export(variant):
+    steered = steer(MODEL, SAE, NEURONS, variant=variant, strength=Excess(torch.ones(6), 1.0)).eval()
     batch = torch.export.Dim("batch", min=2)
     exported = torch.export.export(steered, (USERS,), dynamic_shapes=(({0: batch},),), strict=False)
     for users in (USERS, USERS[:7]):
@@ -208,7 +208,7 @@ def test_weights_of_one_neuron_and_of_one_sign():
     one = NEURONS.select(top=1)
     weight = steering_weights(one, alpha_popular=2.0, alpha_niche=2.0)
     assert abs(weight[0]) == pytest.approx(2 * one.std[0])
-    by_v1 = steering_weights(one, alpha_popular=2.0, alpha_niche=2.0, rule="v1")
+    by_v1 = steering_weights(one, alpha_popular=2.0, alpha_niche=2.0, variant="v1")
     assert abs(by_v1[0]) == pytest.approx(2 * (one.std_popular if one.cohens_d[0] > 0 else one.std_niche)[0])
     niche = steering_weights(NEURONS.select(sign="niche"), alpha_popular=9.0, alpha_niche=0.0)
     assert not niche.any()
@@ -218,7 +218,7 @@ def test_kept_on_disk(tmp_path):
     strength = Excess(torch.ones(6), 1.0)
     for steered in (
         steer(MODEL, SAE, NEURONS, strength=strength),
-        steer(MODEL, SAE, NEURONS, rule="damp", keep_error=False),
+        steer(MODEL, SAE, NEURONS, variant="damp", keep_error=False),
     ):
         again = load_steered(save_steered(steered, tmp_path / "steered"))
         assert torch.equal(again(USERS).queries, steered(USERS).queries)
@@ -247,8 +247,8 @@ def test_bad_input():
         steer(MODEL, other, NEURONS)
     with pytest.raises(InvalidInputError, match="alpha_popular=nan is out of range"):
         steer(MODEL, SAE, NEURONS, alpha_popular=float("nan"))
-    with pytest.raises(InvalidInputError, match="rule='v3' is not known"):
-        steer(MODEL, SAE, NEURONS, rule="v3")
+    with pytest.raises(InvalidInputError, match="variant='v3' is not known"):
+        steer(MODEL, SAE, NEURONS, variant="v3")
     with pytest.raises(InvalidInputError, match="shift has shape \\(3,\\); give one finite number for each of the 24"):
         Steering(SAE, torch.zeros(3))
     with pytest.raises(InvalidInputError, match="scale has shape"):

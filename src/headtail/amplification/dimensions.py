@@ -38,7 +38,7 @@ class AmplificationByDimension(Result):
         The head's share of the training interactions.
     k : int
         Length of the lists.
-    rule : str
+    description : str
         What the head is.
     """
 
@@ -46,7 +46,7 @@ class AmplificationByDimension(Result):
     own_head_share: float
     data_head_share: float
     k: int
-    rule: str
+    description: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as plain values."""
@@ -99,7 +99,7 @@ class AmplificationByDimension(Result):
             Column(
                 "head_share", f"Head, top {self.k}", format=".1%",
                 note=f"Share of the slots. The head holds {self.own_head_share:.1%} of a user's own history and "
-                f"{self.data_head_share:.1%} of the training interactions. {self.rule}",
+                f"{self.data_head_share:.1%} of the training interactions. {self.description}",
             ),
             Column("top_item_share", "Most popular item first", format=".1%", note="Share of users, seen items kept."),
             Column("top_item_bound", "Lower bound", format=".1%", note="What the spectrum alone makes certain."),
@@ -189,7 +189,7 @@ def by_dimension(
         own_head_share=float(np.nanmean(own_shares(interactions, found)[:, 0])),
         data_head_share=float(found.shares(interactions.popularity)[0]),
         k=k,
-        rule=found.rule,
+        description=found.description,
     )
 
 

@@ -53,7 +53,7 @@ class AmplificationOverHistory(Result):
         return {
             "rows": list(self.rows),
             "summary": list(self.summary),
-            "groups": self.groups.rule,
+            "groups": self.groups.description,
             "k": self.k,
             "n_users": self.n_users,
         }
@@ -62,13 +62,13 @@ class AmplificationOverHistory(Result):
         return list(self.rows)
 
     def report(self) -> Report:
-        """Return the comparison as a document: the shares by popularity, a table, and the rule of the groups."""
+        """Return the comparison as a document: the shares by popularity, a table, and what the groups are."""
         first = self.rows[0]
         lede = (
             f"In the top {self.k} of {first['recommender']} the most popular items get {first['share']:.1%} of the "
             f"slots; in the same {self.n_users:,} users' own histories they have {first['own']:.1%}."
         )
-        blocks: list[Block] = [Text(_ABOUT), self.chart(), self.table(), Text(f"**Groups.** {self.groups.rule}")]
+        blocks: list[Block] = [Text(_ABOUT), self.chart(), self.table(), Text(f"**Groups.** {self.groups.description}")]
         return Report("Amplification over users' own histories", blocks, lede)
 
     def chart(self) -> Chart:

@@ -26,7 +26,7 @@ def ids(file: Path, role: str) -> list[Any]:
     """Return the ids of a .npy array, of the lines of a .txt, or of a table with a column of them."""
     if file.suffix == ".npy":
         return list(array(file).tolist())
-    from headtail._frames import resolve_columns
+    from headtail._columns import resolve_columns
     from headtail.data import read_table
 
     if file.suffix == ".txt":

@@ -25,8 +25,8 @@ class PopularityGroups:
         Names of the groups, the most popular first.
     codes : int8 array of shape (n_items,)
         Position in `names` of each item's group.
-    rule : str
-        The rule, its cuts and how ties are broken, for reports.
+    description : str
+        The cuts and how ties are broken, for reports.
     popularity : array of shape (n_items,)
         Training interactions of each item.
 
@@ -41,7 +41,7 @@ class PopularityGroups:
 
     names: tuple[str, ...]
     codes: NDArray[np.int8]
-    rule: str
+    description: str
     popularity: Array
 
     def __repr__(self) -> str:
@@ -161,12 +161,12 @@ class PopularityGroups:
                     f"n={n} groups of equal popularity cannot be filled: too few of the {len(order)} items hold the "
                     f"interactions (the most popular one {popularity.max() / popularity.sum():.0%}). Lower n."
                 )
-        rule = (
+        said = (
             f"{n} groups with about the same number of training interactions each, q1 the most popular items and q{n} "
             f"the rarest: filled from the least popular item on, a group is complete once it holds 1/{n} of all. "
             f"{_TIES}"
         )
-        return cls(tuple(f"q{i + 1}" for i in range(n)), codes, rule, popularity)
+        return cls(tuple(f"q{i + 1}" for i in range(n)), codes, said, popularity)
 
     @classmethod
     def _from_sizes(
@@ -176,12 +176,12 @@ class PopularityGroups:
         codes = np.ones(len(order), dtype=np.int8)
         codes[order[:n_head]] = 0
         codes[order[len(order) - n_tail :]] = len(names) - 1
-        rule = f"Head: {head.format(100 * cuts[0])}. "
+        said = f"Head: {head.format(100 * cuts[0])}. "
         if len(cuts) == 1:
-            rule += "Tail: all others. "
+            said += "Tail: all others. "
         else:
-            rule += f"Tail: {head.replace('most', 'least').format(100 * (1 - cuts[1]))}. Mid: between them. "
-        return cls(names, codes, rule + _TIES, popularity)
+            said += f"Tail: {head.replace('most', 'least').format(100 * (1 - cuts[1]))}. Mid: between them. "
+        return cls(names, codes, said + _TIES, popularity)
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Return which items are in the group `name`, bool array of shape (n_items,)."""

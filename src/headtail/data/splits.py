@@ -32,7 +32,7 @@ class Split:
         What figures are reported on.
     validation : Interactions, optional
         What choices are made on: when to stop, which weight.
-    rule : str
+    description : str
         How the parts were made, for reports.
 
     Raises
@@ -51,7 +51,7 @@ class Split:
     train: Interactions
     test: Interactions
     validation: Interactions | None = None
-    rule: str = "Given."
+    description: str = "Given."
 
     def __post_init__(self) -> None:
         parts = self.parts
@@ -128,8 +128,8 @@ class Split:
             validation=None,
             rng=rng,
         )
-        rule = f"{self.rule} Validation: {share:.4g} of each user's training interactions at random, rounded."
-        return replace(self, train=inner.train, validation=inner.test, rule=rule)
+        said = f"{self.description} Validation: {share:.4g} of each user's training interactions at random, rounded."
+        return replace(self, train=inner.train, validation=inner.test, description=said)
 
     @classmethod
     def from_frame(
@@ -194,8 +194,8 @@ class Split:
                 f"column does, and leave rows of other parts out first."
             )
         masks = {name: (part == label).to_numpy() for name, label in labels.items() if label is not None}
-        rule = f"As the column {column!r} of the data gives it."
-        return cls._from_table(table, masks, titles, min_rating, duplicates, overlap, rule)
+        said = f"As the column {column!r} of the data gives it."
+        return cls._from_table(table, masks, titles, min_rating, duplicates, overlap, said)
 
     @classmethod
     def from_frames(
@@ -254,7 +254,7 @@ class Split:
         min_rating: float | None,
         duplicates: Duplicates,
         overlap: str,
-        rule: str,
+        said: str,
     ) -> Self:
         choice("overlap", overlap, ("error", "train"))
         whole = Interactions._from_table(table)
@@ -272,9 +272,9 @@ class Split:
                 shared = earlier.contains(part.users, part.items)
                 if overlap == "train" and shared.any():
                     part = part.subset(~shared)
-                    rule += f" {shared.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
+                    said += f" {shared.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
             parts[name] = part
-        return cls(parts["train"], parts["test"], parts.get("validation"), rule)
+        return cls(parts["train"], parts["test"], parts.get("validation"), said)
 
 
 def split_ratio(
@@ -320,9 +320,9 @@ def split_ratio(
     place = _random_place(users, activity, generator(rng))
     in_test = place < n_test[users]
     in_validation = ~in_test & (place < (n_test + n_validation)[users])
-    rule = f"At random, {test:.4g} of each user's interactions in the test"
-    rule += f" and {validation:.4g} in the validation" if validation else ""
-    return _split(interactions, in_test, in_validation, f"{rule}, rounded; at least one in training.")
+    said = f"At random, {test:.4g} of each user's interactions in the test"
+    said += f" and {validation:.4g} in the validation" if validation else ""
+    return _split(interactions, in_test, in_validation, f"{said}, rounded; at least one in training.")
 
 
 def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bool = True) -> Split:
@@ -360,9 +360,9 @@ def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bo
     from_last = interactions.activity[interactions.users] - 1 - place
     in_test = (from_last == 0) & (place > 0)
     in_validation = (from_last == 1) & (place > 0) & validation
-    rule = "Each user's last interaction in the test"
-    rule += " and the one before it in the validation" if validation else ""
-    return _split(interactions, in_test, in_validation, f"{rule}; ties in time by the order of the rows.")
+    said = "Each user's last interaction in the test"
+    said += " and the one before it in the validation" if validation else ""
+    return _split(interactions, in_test, in_validation, f"{said}; ties in time by the order of the rows.")
 
 
 def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, validation: float | None = 0.1) -> Split:
@@ -409,9 +409,9 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
 
     in_test = times >= cut(test)
     in_validation = ~in_test & (times >= cut(test + validation)) & (validation > 0)
-    rule = f"By time, the last {test:.4g} of all interactions in the test"
-    rule += f" and {validation:.4g} before them in the validation" if validation else ""
-    return _split(interactions, in_test, in_validation, f"{rule}; all of one moment in the later part.")
+    said = f"By time, the last {test:.4g} of all interactions in the test"
+    said += f" and {validation:.4g} before them in the validation" if validation else ""
+    return _split(interactions, in_test, in_validation, f"{said}; all of one moment in the later part.")
 
 
 def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "capped", rng: RNG = None) -> Split:
@@ -435,7 +435,7 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
     Returns
     -------
     Split
-        Its rule names the numbers, and the share of the items of each part that have no training interactions.
+        Its description names the numbers, and the share of the items of each part that have no training interactions.
 
     Raises
     ------
@@ -467,13 +467,13 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
     of_test = (2 * t * both + t + t_validation) // (2 * (t + t_validation))  # in proportion, rounded half up
     train, test = _exchange(train, test, of_test, draw)
     about = "up to" if variant == "capped" else "about"
-    rule = f"{split.rule} Then debiased: {about} {t} test interactions an item"
+    said = f"{split.description} Then debiased: {about} {t} test interactions an item"
     if validation is not None:
         train, validation = _exchange(train, validation, both - of_test, draw)
-        rule += f" and {t_validation} in the validation"
-    rule += ", exchanged with training at random"
-    rule += "; at least half of an item's, and one, in training." if variant == "capped" else "."
-    return _made(train, test, validation, rule)
+        said += f" and {t_validation} in the validation"
+    said += ", exchanged with training at random"
+    said += "; at least half of an item's, and one, in training." if variant == "capped" else "."
+    return _made(train, test, validation, said)
 
 
 def _level(part: Interactions, name: str) -> int:
@@ -513,15 +513,15 @@ def _shares(test: float, validation: float | None) -> tuple[float, float]:
     return test, validation
 
 
-def _split(interactions: Interactions, in_test: Array, in_validation: Array, rule: str) -> Split:
+def _split(interactions: Interactions, in_test: Array, in_validation: Array, said: str) -> Split:
     """Make the parts that two masks tell."""
     train = interactions.subset(~(in_test | in_validation))
-    validation = interactions.subset(in_validation) if "validation" in rule else None
-    return _made(train, interactions.subset(in_test), validation, rule)
+    validation = interactions.subset(in_validation) if "validation" in said else None
+    return _made(train, interactions.subset(in_test), validation, said)
 
 
-def _made(train: Interactions, test: Interactions, validation: Interactions | None, rule: str) -> Split:
-    """Return a split whose rule counts who is missing where, and which items nothing can be learned of."""
+def _made(train: Interactions, test: Interactions, validation: Interactions | None, said: str) -> Split:
+    """Return a split whose description counts who is missing where, and which items nothing can be learned of."""
     parts = {"training": train, "the test": test} | ({} if validation is None else {"the validation": validation})
     known: Array = np.sum([part.activity for part in parts.values()], axis=0) > 0
     for name, part in parts.items():
@@ -533,12 +533,12 @@ def _made(train: Interactions, test: Interactions, validation: Interactions | No
             )
     for name, part in parts.items():
         if without := int((known & (part.activity == 0)).sum()):
-            rule += f" {without:,} of {known.sum():,} users have nothing in {name}."
+            said += f" {without:,} of {known.sum():,} users have nothing in {name}."
         found = part.popularity > 0
         if cold := int((found & (train.popularity == 0)).sum()):
             share = cold / found.sum()
-            rule += f" {cold:,} of the {found.sum():,} items in {name} ({share:.1%}) have no training interactions."
-    return Split(train, test, validation, rule)
+            said += f" {cold:,} of the {found.sum():,} items in {name} ({share:.1%}) have no training interactions."
+    return Split(train, test, validation, said)
 
 
 def _join(first: Interactions, second: Interactions) -> Interactions:

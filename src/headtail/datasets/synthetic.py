@@ -58,7 +58,7 @@ def checkerboard(n_users: int = 50, n_items: int = 50, *, validation: bool = Fal
         train=board.subset(~(in_test | in_validation)),
         test=board.subset(in_test),
         validation=board.subset(in_validation) if validation else None,
-        rule="Even users like even items, odd users odd ones; the diagonal is withheld.",
+        description="Even users like even items, odd users odd ones; the diagonal is withheld.",
     )
 
 

@@ -16,9 +16,9 @@ LORENZ_TITLE = "Lorenz curve: who holds the interactions, who gets the recommend
 
 
 def groups_text(groups: PopularityGroups) -> str:
-    """Return the rule of the groups and their sizes in one paragraph."""
+    """Return what the groups are and their sizes in one paragraph."""
     sizes = ", ".join(f"{name} {size:,} items" for name, size in groups.sizes.items())
-    return f"**Popularity groups.** {groups.rule} Here: {sizes}."
+    return f"**Popularity groups.** {groups.description} Here: {sizes}."
 
 
 def notes_block(notes: Iterable[str]) -> list[Block]:

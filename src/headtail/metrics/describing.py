@@ -66,7 +66,7 @@ class Description(Result):
             "gini": self.gini,
             "activity": self.activity,
             "popularity": self.popularity,
-            "groups": {"rule": self.groups.rule, "items": self.groups.sizes},
+            "groups": {"description": self.groups.description, "items": self.groups.sizes},
             "curve": {"x": self.curve[0].tolist(), "y": self.curve[1].tolist()},
             "most_popular": list(self.most_popular),
             "columns": list(self.columns),

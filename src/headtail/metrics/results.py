@@ -171,7 +171,7 @@ class Audit(Result):
         return {
             "kind": "audit",
             "measurements": [asdict(m) for m in self.measurements],
-            "groups": {"rule": self.groups.rule, "items": self.groups.sizes},
+            "groups": {"description": self.groups.description, "items": self.groups.sizes},
             "group_shares": list(self.group_shares),
             "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
             "over_exposed": [asdict(i) for i in self.over_exposed],

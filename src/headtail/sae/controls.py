@@ -20,7 +20,7 @@ def steer_random(
 ) -> Steered:
     """Return a model of which random neurons are pushed as hard as :func:`~headtail.sae.steer` pushes the chosen ones.
 
-    The pushes of the rule "v2" are dealt out to neurons drawn without replacement.
+    The pushes of the variant "v2" are dealt out to neurons drawn without replacement.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from headtail.sae.hooks import EditHook, register
 from headtail.sae.neurons import Neurons
 from headtail.typing import Floats
 
-Rule = Literal["v2", "v1", "damp"]
+Variant = Literal["v2", "v1", "damp"]
 
 _ROWS = 256  # vectors of a block whose pre-activations stay in a CPU's cache
 
@@ -200,7 +200,7 @@ def steer(
     *,
     alpha_popular: float = 1.0,
     alpha_niche: float = 1.0,
-    rule: Rule = "v2",
+    variant: Variant = "v2",
     min_d: float | None = None,
     top: int | None = None,
     strength: nn.Module | None = None,
@@ -210,7 +210,7 @@ def steer(
 ) -> Steered:
     """Return the model with its popularity neurons held down and its niche neurons pushed up, without training.
 
-    A neuron with positive Cohen's d answers to popular items, one with negative d to niche ones. By `rule`, with s_j
+    A neuron with positive Cohen's d answers to popular items, one with negative d to niche ones. By `variant`, with s_j
     the standard deviation of pre-activation j,
 
     * "v2": ``w_j = alpha |d_j| / max |d|`` over the neurons of the same sign; pre_j falls by w_j s_j for popular and
@@ -230,7 +230,7 @@ def steer(
         Found by :func:`~headtail.sae.find_neurons` in this autoencoder; only those in the table are steered.
     alpha_popular, alpha_niche : float, default 1
         The dial, for the two signs: 0 leaves them alone, a negative one steers backwards.
-    rule : {"v2", "v1", "damp"}, default "v2"
+    variant : {"v2", "v1", "damp"}, default "v2"
     min_d : float, optional
         Steer only neurons with ``|d|`` of at least this.
     top : int, optional
@@ -278,24 +278,24 @@ def steer(
             f"again in this one."
         )
     chosen = neurons.select(min_d=min_d, top=top)
-    weights = steering_weights(chosen, alpha_popular=alpha_popular, alpha_niche=alpha_niche, rule=rule)
+    weights = steering_weights(chosen, alpha_popular=alpha_popular, alpha_niche=alpha_niche, variant=variant)
     full = torch.zeros(sae.n_neurons, dtype=torch.float32)
     full[torch.from_numpy(chosen.index)] = torch.from_numpy(weights).float()
-    if rule == "damp":
+    if variant == "damp":
         edit = Steering(sae, scale=(1 + full).clamp_min(0), strength=strength, keep_error=keep_error)
     else:
         edit = Steering(sae, shift=full, strength=strength, keep_error=keep_error)
     return Steered(model, edit, layer, output=output)
 
 
-def steering_weights(neurons: Neurons, *, alpha_popular: float, alpha_niche: float, rule: Rule = "v2") -> Floats:
-    """Return what a rule adds to the pre-activation (with "damp": relative to the activation) of each neuron.
+def steering_weights(neurons: Neurons, *, alpha_popular: float, alpha_niche: float, variant: Variant = "v2") -> Floats:
+    """Return what a variant adds to the pre-activation (with "damp": relative to the activation) of each neuron.
 
     Parameters
     ----------
     neurons : Neurons
         Those to steer.
-    alpha_popular, alpha_niche, rule
+    alpha_popular, alpha_niche, variant
         As for :func:`steer`.
 
     Returns
@@ -303,16 +303,16 @@ def steering_weights(neurons: Neurons, *, alpha_popular: float, alpha_niche: flo
     float array of shape (n,)
         In the order of the table; at most 0 for popular and at least 0 for niche neurons where the alphas are positive.
     """
-    choice("rule", rule, ("v2", "v1", "damp"))
+    choice("variant", variant, ("v2", "v1", "damp"))
     alphas = number("alpha_popular", alpha_popular), number("alpha_niche", alpha_niche)
     d = neurons.cohens_d
     size, popular = np.abs(d), d > 0
-    if rule == "v1":
+    if variant == "v1":
         span = size.max() - size.min()
         relative = (size - size.min()) / span if span > 0 else np.ones_like(size)
         spread = np.where(popular, neurons.std_popular, neurons.std_niche)
     else:
         largest = [size[group].max(initial=0) or 1.0 for group in (popular, ~popular)]
         relative = size / np.where(popular, *largest)
-        spread = np.ones_like(size) if rule == "damp" else neurons.std
+        spread = np.ones_like(size) if variant == "damp" else neurons.std
     return np.where(popular, -alphas[0], alphas[1]) * relative * spread

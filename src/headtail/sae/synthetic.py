@@ -16,7 +16,7 @@ from headtail.sae.hooks import activations, submodule
 from headtail.training.encoding import device_of, inputs
 from headtail.typing import RNG, Codes, Vectors
 
-SetRule = Literal["rank", "mass"]
+SetBy = Literal["rank", "mass"]
 _SHARES = {"rank": 0.1, "mass": 0.2}
 _OF_A_RUN = 10  # users of either group from each run of users of like activity
 
@@ -81,7 +81,7 @@ def contrast(
     interactions: Interactions,
     layer: str = "query",
     *,
-    rule: SetRule = "rank",
+    by: SetBy = "rank",
     share: float | None = None,
     batch_size: int = 2048,
     rng: RNG = None,
@@ -100,7 +100,7 @@ def contrast(
         Training interactions.
     layer : str, default "query"
         Where the vectors are taken.
-    rule, share
+    by, share
         The sets of items, see :func:`synthetic_users`; for a model of user ids `share` is that of users, by default
         0.1.
     batch_size : int, default 2048
@@ -140,7 +140,7 @@ def contrast(
         sides = [
             run(torch.split(torch.from_numpy(sequences).long(), batch_size))
             for sequences in (
-                synthetic_users(interactions, which, rule, share=share, max_length=length, rng=random)
+                synthetic_users(interactions, which, by, share=share, max_length=length, rng=random)
                 for which in ("popular", "niche")
             )
         ]
@@ -162,7 +162,7 @@ def _items(model: nn.Module, batch: Tensor) -> Tensor:
 def synthetic_users(
     interactions: Interactions,
     which: Literal["popular", "niche"],
-    rule: SetRule = "rank",
+    by: SetBy = "rank",
     *,
     share: float | None = None,
     max_length: int = 50,
@@ -172,8 +172,8 @@ def synthetic_users(
 
     Every real user's history is replaced by as many draws, with replacement and all items alike, from a set of items:
 
-    * rule "rank" (the WWW 2026 paper): the most or the least popular 10% of the items;
-    * rule "mass" (the RecSys 2025 paper): the most popular items that hold 20% of the interactions, or the least
+    * "rank" (the WWW 2026 paper): the most or the least popular 10% of the items;
+    * "mass" (the RecSys 2025 paper): the most popular items that hold 20% of the interactions, or the least
       popular ones that do.
 
     Items without training interactions are in neither set: a model knows nothing of them.
@@ -183,7 +183,7 @@ def synthetic_users(
     interactions : Interactions
         Training interactions.
     which : {"popular", "niche"}
-    rule : {"rank", "mass"}, default "rank"
+    by : {"rank", "mass"}, default "rank"
     share : float in (0, 0.5], optional
         Another share than the paper's.
     max_length : int, default 50
@@ -214,19 +214,19 @@ def synthetic_users(
     """
     choice("which", which, ("popular", "niche"))
     integer("max_length", max_length, low=1)
-    chosen = item_sets(interactions, rule, share=share)[("popular", "niche").index(which)]
+    chosen = item_sets(interactions, by, share=share)[("popular", "niche").index(which)]
     lengths = np.minimum(interactions.activity[interactions.activity > 0], max_length)
     drawn = generator(rng).choice(chosen, (len(lengths), max_length)).astype(np.int32)
     drawn[np.arange(max_length) < max_length - lengths[:, None]] = -1
     return drawn
 
 
-def item_sets(interactions: Interactions, rule: SetRule = "rank", *, share: float | None = None) -> tuple[Codes, Codes]:
+def item_sets(interactions: Interactions, by: SetBy = "rank", *, share: float | None = None) -> tuple[Codes, Codes]:
     """Return the codes of the popular and of the niche items that synthetic users draw from.
 
     Parameters
     ----------
-    interactions, rule, share
+    interactions, by, share
         As for :func:`synthetic_users`.
 
     Raises
@@ -241,14 +241,14 @@ def item_sets(interactions: Interactions, rule: SetRule = "rank", *, share: floa
     >>> len(popular) < len(niche)
     True
     """
-    choice("rule", rule, tuple(_SHARES))
-    share = number("share", _SHARES[rule] if share is None else share, low=0, high=0.5, low_open=True)
+    choice("by", by, tuple(_SHARES))
+    share = number("share", _SHARES[by] if share is None else share, low=0, high=0.5, low_open=True)
     known = np.flatnonzero(interactions.popularity).astype(np.int32)
-    problem = f"rule={rule!r} with share={share:g}: the {len(known)} items with interactions"
+    problem = f"by={by!r} with share={share:g}: the {len(known)} items with interactions"
     cure = "Give a larger catalogue or another share."
     if not len(known):
         raise InvalidInputError(f"{problem} are none. Check the split.")
-    group = PopularityGroups.by_rank if rule == "rank" else PopularityGroups.by_mass
+    group = PopularityGroups.by_rank if by == "rank" else PopularityGroups.by_mass
     cuts = (share, 1 - share) if share < 0.5 else (share,)
     groups = group(interactions.popularity[known], cuts)
     popular, niche = known[groups.mask("head")], known[groups.mask("tail")]

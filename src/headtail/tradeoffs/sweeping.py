@@ -141,7 +141,7 @@ def sweep(
         "k": k,
         "metrics": {name: _identity(metric) for name, metric in sorted(measured.items())},
         "identity": identity,
-        "groups": grouped.rule,
+        "groups": grouped.description,
         "n_bootstrap": n_bootstrap,
         **{name: part.fingerprint for name, part in split.parts.items()},
     }
