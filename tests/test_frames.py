@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtail import _frames
+from headtail import _columns, _frames, _times
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError
 
 
 def columns(names, required=("user_id", "item_id"), optional=(), named=None):
-    return _frames.resolve_columns(names, required, optional, named)
+    return _columns.resolve_columns(names, required, optional, named)
 
 
 class TestResolveColumns:
@@ -195,17 +195,17 @@ class TestSeconds:
         ],
     )
     def test_any_form_of_one_moment(self, times):
-        seconds = _frames.seconds(pl.Series(times))
+        seconds = _times.seconds(pl.Series(times))
         assert seconds.tolist() == [self.noon]
         assert seconds.dtype == np.int64
 
     def test_dates(self):
-        assert _frames.seconds(pl.Series([date(1970, 1, 2)])).tolist() == [86400]
-        assert _frames.seconds(pl.Series(["1970-01-02"])).tolist() == [86400]
+        assert _times.seconds(pl.Series([date(1970, 1, 2)])).tolist() == [86400]
+        assert _times.seconds(pl.Series(["1970-01-02"])).tolist() == [86400]
 
     def test_parts_of_a_second_are_kept(self):
-        assert _frames.seconds(pl.Series([datetime(1970, 1, 1, 0, 0, 1, 500_000)])).tolist() == [1.5]
-        assert _frames.seconds(pl.Series([1.5])).tolist() == [1.5]
+        assert _times.seconds(pl.Series([datetime(1970, 1, 1, 0, 0, 1, 500_000)])).tolist() == [1.5]
+        assert _times.seconds(pl.Series([1.5])).tolist() == [1.5]
 
     @pytest.mark.parametrize(
         ("times", "message"),
@@ -221,7 +221,7 @@ class TestSeconds:
     )
     def test_no_times(self, times, message):
         with pytest.raises(InvalidInputError, match=message):
-            _frames.seconds(pl.Series(times))
+            _times.seconds(pl.Series(times))
 
 
 class TestWhatIdsMustNotBecome:
@@ -390,21 +390,21 @@ class TestMoments:
     )
     def test_nanoseconds_keep_their_order(self, times):
         table = _frames.to_table(pd.DataFrame({"t": times}), required=("timestamp",), given={"timestamp": "t"})
-        found = _frames.seconds(table["timestamp"])
+        found = _times.seconds(table["timestamp"])
         assert found.dtype == np.int64
         assert (found - 1577836800 * 10**9).tolist() == [3, 1]
 
     @pytest.mark.parametrize("dtype", [pl.Int64, pl.Int32, pl.Float64, pl.UInt32])
     def test_dates_written_as_numbers(self, dtype):
-        assert _frames.seconds(pl.Series([20200705, 20191231]).cast(dtype)).tolist() == [1593907200, 1577750400]
+        assert _times.seconds(pl.Series([20200705, 20191231]).cast(dtype)).tolist() == [1593907200, 1577750400]
 
     def test_numbers_in_their_range_that_are_no_dates_stay_seconds(self):
-        assert _frames.seconds(pl.Series([20200705, 20200732])).tolist() == [20200705, 20200732]
-        assert _frames.seconds(pl.Series([20200705.5])).tolist() == [20200705.5]
+        assert _times.seconds(pl.Series([20200705, 20200732])).tolist() == [20200705, 20200732]
+        assert _times.seconds(pl.Series([20200705.5])).tolist() == [20200705.5]
 
     def test_numbers_too_large(self):
         with pytest.raises(InvalidInputError, match="timestamp holds 18446744073709551615; give Unix seconds"):
-            _frames.seconds(pl.Series([1, 2**64 - 1], dtype=pl.UInt64))
+            _times.seconds(pl.Series([1, 2**64 - 1], dtype=pl.UInt64))
 
 
 def test_pandas_needs_no_pyarrow():

@@ -4,7 +4,6 @@ Polars is the embedded engine. A frame of another engine (pandas, PyArrow, DuckD
 the columns that are needed inside that engine, and only those are collected.
 """
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,124 +11,17 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import finite, nearest, shown
-from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail._checks import shown
+from headtail._columns import resolve_columns
+from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
 if TYPE_CHECKING:
     import polars as pl
 
-logger = logging.getLogger("headtail")
-
-ALIASES: dict[str, tuple[str, ...]] = {
-    "user_id": ("user", "userid", "uid", "query_id", "queryid", "query", "customer_id", "customerid", "reviewer_id",
-                "reviewerid", "session_id", "sessionid", "visitor_id", "visitorid", "account_id"),
-    "item_id": ("item", "itemid", "iid", "movie_id", "movieid", "product_id", "productid", "asin", "artist_id",
-                "artistid", "track_id", "song_id", "business_id", "book_id", "game_id", "article_id", "news_id",
-                "doc_id", "document_id"),
-    "rating": ("weight", "score", "stars", "overall", "plays", "count", "value", "label", "relevance"),
-    "timestamp": ("time", "datetime", "date", "unix_timestamp", "event_time", "ts"),
-    "order": ("position", "step"),
-    "rank": ("position", "place"),
-    "score": ("prediction", "predictions", "predicted", "pred", "preds", "est", "estimate", "estimated_rating",
-              "predicted_rating", "prediction_score", "predicted_score", "pred_score", "pred_rating", "scores",
-              "y_score", "y_pred", "y_hat", "yhat", "logit", "proba", "probability"),
-    "truth": ("rating", "relevance", "weight", "label", "r_ui", "y_true", "y", "target", "true_rating", "actual",
-              "actual_rating", "ground_truth", "stars", "clicked", "click"),
-    "title": ("item_title", "movie_title", "name", "artist", "artist_name"),
-    "item_title": ("movie_title",),
-    "genres": ("genre", "category", "categories"),
-    "group": ("segment", "cohort", "gender"),
-}  # fmt: skip
-
-
 # What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
 MISSING = ("", "NULL", "null", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "NaN", "nan", "NaT")
 _IDS = ("user_id", "item_id")
-
-
-def _plain(name: Any) -> str:
-    return str(name).lower().replace("-", "_").replace(" ", "_")
-
-
-def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], list[str]]:
-    """Choose the columns that rank recommendations, and say so where there was a choice.
-
-    A rank goes before a score, a score that a recommender gave before what looks like a true rating, and either before
-    the order of the rows.
-
-    Returns
-    -------
-    columns : dict of str to str
-        Of `rank` and `score` those that are there.
-    notes : list of str
-    """
-    names = list(names)
-    ranks, scores, truths = (
-        [name for alias in (role, *ALIASES[role]) for name in names if _plain(name) == alias]
-        for role in ("rank", "score", "truth")
-    )
-    if not scores:  # some recommenders call what they predict so
-        scores = [name for name in truths if _plain(name) in ("rating", "relevance", "weight")]
-    if not ranks and not scores:
-        return {}, [
-            f"{what} has neither a rank nor a score (there are: {', '.join(map(str, names))}), so that the order of "
-            f"the rows ranks each user's recommendations, the first one best."
-        ]
-    chosen, *unused = ranks or dict.fromkeys([*scores, *truths])
-    notes = []
-    if unused or chosen in truths:
-        rest = f"; {', '.join(map(repr, unused))} not used" if unused else ""
-        notes.append(f"{chosen!r} ranks the recommendations of {what}{rest}.")
-    return {role: found[0] for role, found in (("rank", ranks), ("score", scores)) if found}, notes
-
-
-def resolve_columns(
-    names: Iterable[Any],
-    required: Iterable[str],
-    optional: Iterable[str] = (),
-    given: Mapping[str, Any] | None = None,
-    what: str = "the table",
-) -> dict[str, Any]:
-    """Find the column of each role: the one given, the role's own name, or a common alias, in that order.
-
-    Returns
-    -------
-    dict
-        Role to column name, for the required roles and those optional ones that are there. Names that are not text,
-        which pandas allows, are found where they are given.
-    """
-    names = list(names)
-    doubled = [n for n in names if names.count(n) > 1]
-    if doubled:
-        raise InvalidInputError(f"{what} has the column {doubled[0]!r} more than once. Rename or drop one of them.")
-    named = {role: name for role, name in (given or {}).items() if name is not None}
-    twice = [name for name in named.values() if list(named.values()).count(name) > 1]
-    if twice:
-        raise InvalidInputError(f"{twice[0]!r} of {what} is named for more than one role. Give each its own column.")
-    required = list(required)
-    found: dict[str, Any] = {}
-    for role in [*required, *optional]:
-        if role in named:
-            if named[role] not in names:
-                raise MissingColumnError(f"{what} has no column {named[role]!r}. {nearest(named[role], names)}")
-            found[role] = named[role]
-            continue
-        accepted = [role, *ALIASES.get(role, ())]
-        taken = [*found.values(), *named.values()]
-        plain = {_plain(n): n for n in reversed(names) if isinstance(n, str) and n not in taken}
-        match = role if role in names and role not in taken else next((plain[a] for a in accepted if a in plain), None)
-        if match is not None:
-            found[role] = match
-        elif role in required:
-            raise MissingColumnError(
-                f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
-                f"{nearest(role, names)} Name it, for example {role.removesuffix('_id')}={(names or ['name'])[0]!r}."
-            )
-    renamed = {role: name for role, name in found.items() if role != name}
-    if renamed:
-        logger.info("%s: read %s", what, ", ".join(f"{name!r} as {role}" for role, name in renamed.items()))
-    return found
 
 
 def to_table(
@@ -409,68 +301,6 @@ def from_ids(ids: Array, codes: Codes) -> "pl.Series":
 
     vocabulary = pl.Series(ids.tolist(), dtype=pl.String) if ids.dtype == object else pl.Series(ids)
     return vocabulary.gather(codes)
-
-
-def seconds(times: "pl.Series", column: str = "timestamp") -> Array:
-    """Return times as Unix seconds, int64 where whole: numbers stay as they are, dates and ISO 8601 text are converted.
-
-    Times of day without a zone are read as UTC. Whole numbers that are all dates, such as 20200705, are read as these.
-    Times finer than a microsecond come back as whole nanoseconds, for a float of seconds would lose their order.
-    """
-    import polars as pl
-
-    if times.null_count():
-        raise InvalidInputError(
-            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column."
-        )
-    if isinstance(times.dtype, pl.String):
-        times = _parse_times(times, column)
-    elif (dates := _numeric_dates(times)) is not None:
-        logger.info("%s: read whole numbers such as %s as dates", column, times[0])
-        times = dates
-    if isinstance(times.dtype, (pl.Date, pl.Datetime)):
-        if getattr(times.dtype, "time_unit", None) == "ns":
-            nano = times.dt.epoch("ns").to_numpy()
-            if (nano % 1000).any():
-                return nano
-        micro = times.dt.epoch("us").to_numpy()
-        return micro // 1_000_000 if not (micro % 1_000_000).any() else micro / 1e6
-    if not times.dtype.is_numeric():
-        raise InvalidInputError(f"{column} is {times.dtype}. Give Unix seconds, dates, or text in ISO 8601.")
-    numbers = times.cast(pl.Int64 if times.dtype.is_integer() else pl.Float64, strict=False)
-    if numbers.null_count():
-        raise InvalidInputError(f"{column} holds {times.filter(numbers.is_null())[0]}; give Unix seconds.")
-    values = numbers.to_numpy()
-    finite(column, values)
-    return values
-
-
-def _numeric_dates(times: "pl.Series") -> "pl.Series | None":
-    """Return the dates that numbers such as 20200705 write; None unless all of them do, between 1900 and 2100."""
-    import polars as pl
-
-    if not times.dtype.is_numeric() or not times.is_between(19_000_101, 21_001_231).all():
-        return None
-    whole = times.cast(pl.Int64, strict=False)
-    dates = whole.cast(pl.String).str.to_date("%Y%m%d", strict=False)
-    return None if dates.null_count() or (whole != times).any() else dates
-
-
-def _parse_times(times: "pl.Series", column: str) -> "pl.Series":
-    import polars as pl
-
-    # Year first only: whether 1/2/2020 is in January or in February nobody can know.
-    wrong = ~times.str.contains(r"^\d{4}-\d{2}-\d{2}")
-    if not wrong.any():
-        unit: Any = "ns" if times.str.contains(r"\.\d{7}").any() else "us"
-        try:
-            times = times.str.to_datetime(strict=False, time_unit=unit)
-            if not times.null_count():
-                return times
-        except pl.exceptions.PolarsError:
-            pass
-        raise InvalidInputError(f"{column} holds text in several forms, or times that do not exist. Parse it first.")
-    raise InvalidInputError(f"{column} holds {times.filter(wrong)[0]!r}, which is no ISO 8601 time. Parse it first.")
 
 
 def labels(values: "pl.Series", what: str) -> "pl.Series":

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
 from headtail._checks import choice, number
-from headtail.data.popularity import _popularity
+from headtail.data.popularity import checked_counts
 from headtail.exceptions import InvalidInputError
 
 
@@ -291,7 +291,7 @@ def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1
     >>> inverse_propensity([100, 25, 25], clip=0.01)  # the rarer items' interactions count twice as much
     array([0.75, 1.5 , 1.5 ])
     """
-    counts = _popularity(popularity).astype(np.float64)
+    counts = checked_counts(popularity).astype(np.float64)
     power, clip = number("power", power, low=0, high=1), number("clip", clip, low=0, high=1, low_open=True)
     weights = 1 / np.maximum((counts / counts.max()) ** power, clip)
     return np.asarray(weights * counts.sum() / (counts @ weights))

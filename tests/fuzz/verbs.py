@@ -15,8 +15,8 @@ from headtail.reports import Result
 
 # Made by headtail and read by users; nobody calls these.
 MADE = {
-    "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
-    "TiltRound", "TopK", "Vectors", "World", "Excess",
+    "Audit", "Code", "Contrast", "Estimate", "Facts", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles",
+    "Protocol", "TiltRound", "TopK", "Vectors", "World", "Excess",
 }  # fmt: skip
 # Called by torch at every step of training, where nothing is checked twice.
 INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
@@ -54,7 +54,8 @@ def public_verbs():
 
 def _methods(cls):
     module = issubclass(cls, torch.nn.Module)
-    for name, value in vars(cls).items():
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("headtail") and base is not Result]
+    for name, value in {name: value for base in reversed(bases) for name, value in vars(base).items()}.items():
         if name[0] == "_" or (module and name in INNER) or not callable(getattr(cls, name)):
             continue
         if getattr(value, "__isabstractmethod__", False):
@@ -294,7 +295,8 @@ VERBS = {
     "metrics.TopK.at": lambda: of(top(), k=2),
     "metrics.TopK.take": lambda: of(top(), rows=np.array([0, 1])),
     "metrics.TopK.require_targets": lambda: of(top(), metric="recall"),
-    "metrics.better": lambda: of(direction="higher", low=0.0, high=1.0, influence=None),
+    "metrics.better": lambda: of(direction="higher", low=0.0, high=1.0, influence=None, family="exposure",
+        format=".1%", headline=True, needs=None),
     "metrics.arp": lambda: of(top(), normalize=None),
     "metrics.coverage": lambda: of(top(), at_least=1),
     "metrics.entropy": lambda: of(top(), base=2.0, normalize=True),

@@ -4,7 +4,8 @@ from headtail.data.files import read_interactions, read_table, write_interaction
 from headtail.data.interactions import Interactions
 from headtail.data.popularity import PopularityGroups
 from headtail.data.recommendations import Recommendations
-from headtail.data.splits import Split, split_debiased, split_leave_last, split_ratio, split_time
+from headtail.data.splits import Split
+from headtail.data.splitting import split_debiased, split_leave_last, split_ratio, split_time
 
 __all__ = [
     "Interactions",

@@ -78,7 +78,7 @@ class PopularityGroups:
         >>> PopularityGroups.by_mass([60, 1, 20, 10, 9]).names
         ('head', 'mid', 'tail')
         """
-        popularity, cuts = _popularity(popularity), _cuts(cuts)
+        popularity, cuts = checked_counts(popularity), _cuts(cuts)
         order = _most_popular_first(popularity)
         mass = popularity[order] / popularity.sum()
         n_head = _fewest(mass, cuts[0])
@@ -111,7 +111,7 @@ class PopularityGroups:
         >>> PopularityGroups.by_rank([60, 1, 20, 10, 9]).sizes
         {'head': 1, 'mid': 3, 'tail': 1}
         """
-        popularity, cuts = _popularity(popularity), _cuts(cuts)
+        popularity, cuts = checked_counts(popularity), _cuts(cuts)
         order = _most_popular_first(popularity)
         each = np.full(len(order), 1 / len(order))
         n_head = _fewest(each, cuts[0])
@@ -148,7 +148,7 @@ class PopularityGroups:
         >>> PopularityGroups.equal_mass([4, 4, 1, 2, 1], n=3).sizes
         {'q1': 1, 'q2': 1, 'q3': 3}
         """
-        popularity, n = _popularity(popularity), integer("n", n, low=2, high=127)
+        popularity, n = checked_counts(popularity), integer("n", n, low=2, high=127)
         order = _most_popular_first(popularity)
         codes = np.zeros(len(order), dtype=np.int8)
         rest = popularity[order] / popularity.sum()
@@ -237,7 +237,8 @@ def as_groups(groups: Grouping, popularity: Array) -> PopularityGroups:
     return found
 
 
-def _popularity(given: Any) -> Array:
+def checked_counts(given: Any) -> Array:
+    """Return the popularity of items as numbers at least 0, not all of them 0."""
     popularity = numbers(given)
     if popularity.ndim != 1 or not len(popularity):
         raise InvalidInputError(f"popularity has shape {popularity.shape}; give one count for each item, at least one.")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, shown
+from headtail._columns import logger, ranking_columns
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.typing import Array, Codes
 
@@ -103,9 +104,9 @@ class Recommendations:
         [(2, 'a', 1, 0.9), (2, 'b', 2, 0.1)]
         """
         names = [name for name in _frames.column_names(frame, what) if name != "rank"]
-        found, notes = _frames.ranking_columns(names, what)
+        found, notes = ranking_columns(names, what)
         for note in notes:
-            _frames.logger.warning("%s", note)
+            logger.warning("%s", note)
         given = {"score": found.get("score")}
         table = _frames.to_table(frame, required=("user_id", "item_id", "score"), given=given, what=what)
         scores = _frames.numbers(table["score"], found["score"], what).astype(np.float64)

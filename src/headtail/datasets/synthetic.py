@@ -8,7 +8,7 @@ from scipy.special import expit, log_expit
 
 from headtail._checks import generator, integer, number, user_codes
 from headtail.data import Interactions, Split
-from headtail.data.interactions import pair_keys
+from headtail.data.coded import pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Codes
 

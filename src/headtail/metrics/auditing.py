@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, generator, integer
+from headtail._columns import resolve_columns
 from headtail._factors import numbers, to_numpy
 from headtail._stats import lorenz
 from headtail._threads import both
@@ -171,7 +172,7 @@ def audit(
 def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[str, NDArray[np.intp]]]:
     """Return a label and the rows of each group of users."""
     names = _frames.column_names(users, "users")
-    key = _frames.resolve_columns(names, ["user_id"], what="users")["user_id"]
+    key = resolve_columns(names, ["user_id"], what="users")["user_id"]
     columns = {str(name): name for name in names if name != key}
     if len(columns) < len(names) - 1:
         raise InvalidInputError(f"users has columns of one name once written as text ({names}). Rename one of them.")

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, shown
+from headtail._columns import ranking_columns
 from headtail.data import Interactions, Recommendations
-from headtail.data.interactions import pair_keys
+from headtail.data.coded import pair_keys
+from headtail.data.interactions import without_duplicates
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks
 from headtail.typing import Array, Codes, Floats, IntoFrame
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -92,7 +91,7 @@ def _coded(recs: Recommendations, train: Interactions) -> Codes:
 
 
 def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
-    columns, notes = _frames.ranking_columns(_frames.column_names(recs, "recs"), "recs")
+    columns, notes = ranking_columns(_frames.column_names(recs, "recs"), "recs")
     doubts.notes += notes
     table = _frames.to_table(recs, required=("user_id", "item_id"), optional=list(columns), given=columns, what="recs")
     scores = None
@@ -266,7 +265,7 @@ def fingerprints(profiles: Profiles, test: Interactions | None) -> dict[str, str
 
 def count_overlap(train: Interactions, test: Interactions | None) -> int:
     """Refuse training pairs that are there twice, and count the test interactions that are in training too."""
-    train._without_duplicates("error", "train")
+    without_duplicates(train, "error", "train")
     if test is None:
         return 0
     users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]

@@ -46,6 +46,8 @@ class Spectrum(Result):
         Interactions per item, as given.
     power_law : PowerLaw or None
         The law fitted to `popularity`.
+    left_basis, right_basis : float arrays of shape (d, r)
+        What the singular vectors are made of: ``queries @ left_basis`` and ``items @ right_basis``.
     """
 
     sigma: Matrix
@@ -55,8 +57,8 @@ class Spectrum(Result):
     items: Any
     popularity: Matrix | None
     power_law: PowerLaw | None
-    _left: Matrix
-    _right: Matrix
+    left_basis: Matrix
+    right_basis: Matrix
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,14 +77,14 @@ class Spectrum(Result):
 
     def left(self, k: int) -> Matrix:
         """Return the left singular vector of direction `k` (0 is the first): float64, shape (n,), one a user."""
-        return _factors.times(self.queries, self._left[:, self._direction(k)])
+        return _factors.times(self.queries, self.left_basis[:, self._direction(k)])
 
     def right(self, k: int) -> Matrix:
         """Return the right singular vector of direction `k` (0 is the first): float64, shape (m,), one an item.
 
         Signs are chosen so that its product with popularity (with ones, without popularity) is not negative.
         """
-        return _factors.times(self.items, self._right[:, self._direction(k)])
+        return _factors.times(self.items, self.right_basis[:, self._direction(k)])
 
     def _direction(self, k: int) -> int:
         integer("k", k, high=len(self.sigma) - 1)
@@ -203,8 +205,8 @@ def _spectrum(queries: Any, items: Any, popularity: Matrix | None, total_energy:
         items=items,
         popularity=popularity,
         power_law=None if popularity is None or np.count_nonzero(popularity) < 3 else fit_power_law(popularity),
-        _left=svd.left * signs,
-        _right=svd.right * signs,
+        left_basis=svd.left * signs,
+        right_basis=svd.right * signs,
     )
 
 

@@ -55,12 +55,12 @@ def top_item_bound(found: Spectrum) -> float:
     if not found.rank:
         return 0.0
     root, top = np.sqrt(found.sigma), int(np.argmax(found.popularity))
-    items = _factors.times(found.items, found._right * root)  # (m, r)
+    items = _factors.times(found.items, found.right_basis * root)  # (m, r)
     difference = np.delete(items[top] - items, top, axis=0)
     gap, across = difference[:, 0], np.linalg.norm(difference[:, 1:], axis=1)
     if (gap <= _ROUNDING * np.abs(items[:, 0]).max()).any():
         return 0.0
     steepest = (across / gap).max(initial=0.0)
-    users = _factors.times(found.queries, found._left * root)  # (n, r)
+    users = _factors.times(found.queries, found.left_basis * root)  # (n, r)
     along, rest = users[:, 0], np.linalg.norm(users[:, 1:], axis=1)
     return float((along > (1 + _ROUNDING) * steepest * rest + _ROUNDING * np.abs(along).max()).mean())

@@ -1,0 +1,116 @@
+"""Which column of a table plays which role."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from headtail._checks import nearest
+from headtail.exceptions import InvalidInputError, MissingColumnError
+
+logger = logging.getLogger("headtail")
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "user_id": ("user", "userid", "uid", "query_id", "queryid", "query", "customer_id", "customerid", "reviewer_id",
+                "reviewerid", "session_id", "sessionid", "visitor_id", "visitorid", "account_id"),
+    "item_id": ("item", "itemid", "iid", "movie_id", "movieid", "product_id", "productid", "asin", "artist_id",
+                "artistid", "track_id", "song_id", "business_id", "book_id", "game_id", "article_id", "news_id",
+                "doc_id", "document_id"),
+    "rating": ("weight", "score", "stars", "overall", "plays", "count", "value", "label", "relevance"),
+    "timestamp": ("time", "datetime", "date", "unix_timestamp", "event_time", "ts"),
+    "order": ("position", "step"),
+    "rank": ("position", "place"),
+    "score": ("prediction", "predictions", "predicted", "pred", "preds", "est", "estimate", "estimated_rating",
+              "predicted_rating", "prediction_score", "predicted_score", "pred_score", "pred_rating", "scores",
+              "y_score", "y_pred", "y_hat", "yhat", "logit", "proba", "probability"),
+    "truth": ("rating", "relevance", "weight", "label", "r_ui", "y_true", "y", "target", "true_rating", "actual",
+              "actual_rating", "ground_truth", "stars", "clicked", "click"),
+    "title": ("item_title", "movie_title", "name", "artist", "artist_name"),
+    "item_title": ("movie_title",),
+    "genres": ("genre", "category", "categories"),
+    "group": ("segment", "cohort", "gender"),
+}  # fmt: skip
+
+
+def plain(name: Any) -> str:
+    """Return a name in lower case, with underscores between its words."""
+    return str(name).lower().replace("-", "_").replace(" ", "_")
+
+
+def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], list[str]]:
+    """Choose the columns that rank recommendations, and say so where there was a choice.
+
+    A rank goes before a score, a score that a recommender gave before what looks like a true rating, and either before
+    the order of the rows.
+
+    Returns
+    -------
+    columns : dict of str to str
+        Of `rank` and `score` those that are there.
+    notes : list of str
+    """
+    names = list(names)
+    ranks, scores, truths = (
+        [name for alias in (role, *ALIASES[role]) for name in names if plain(name) == alias]
+        for role in ("rank", "score", "truth")
+    )
+    if not scores:  # some recommenders call what they predict so
+        scores = [name for name in truths if plain(name) in ("rating", "relevance", "weight")]
+    if not ranks and not scores:
+        return {}, [
+            f"{what} has neither a rank nor a score (there are: {', '.join(map(str, names))}), so that the order of "
+            f"the rows ranks each user's recommendations, the first one best."
+        ]
+    chosen, *unused = ranks or dict.fromkeys([*scores, *truths])
+    notes = []
+    if unused or chosen in truths:
+        rest = f"; {', '.join(map(repr, unused))} not used" if unused else ""
+        notes.append(f"{chosen!r} ranks the recommendations of {what}{rest}.")
+    return {role: found[0] for role, found in (("rank", ranks), ("score", scores)) if found}, notes
+
+
+def resolve_columns(
+    names: Iterable[Any],
+    required: Iterable[str],
+    optional: Iterable[str] = (),
+    given: Mapping[str, Any] | None = None,
+    what: str = "the table",
+) -> dict[str, Any]:
+    """Find the column of each role: the one given, the role's own name, or a common alias, in that order.
+
+    Returns
+    -------
+    dict
+        Role to column name, for the required roles and those optional ones that are there. Names that are not text,
+        which pandas allows, are found where they are given.
+    """
+    names = list(names)
+    doubled = [n for n in names if names.count(n) > 1]
+    if doubled:
+        raise InvalidInputError(f"{what} has the column {doubled[0]!r} more than once. Rename or drop one of them.")
+    named = {role: name for role, name in (given or {}).items() if name is not None}
+    twice = [name for name in named.values() if list(named.values()).count(name) > 1]
+    if twice:
+        raise InvalidInputError(f"{twice[0]!r} of {what} is named for more than one role. Give each its own column.")
+    required = list(required)
+    found: dict[str, Any] = {}
+    for role in [*required, *optional]:
+        if role in named:
+            if named[role] not in names:
+                raise MissingColumnError(f"{what} has no column {named[role]!r}. {nearest(named[role], names)}")
+            found[role] = named[role]
+            continue
+        accepted = [role, *ALIASES.get(role, ())]
+        taken = [*found.values(), *named.values()]
+        usual = {plain(n): n for n in reversed(names) if isinstance(n, str) and n not in taken}
+        match = role if role in names and role not in taken else next((usual[a] for a in accepted if a in usual), None)
+        if match is not None:
+            found[role] = match
+        elif role in required:
+            raise MissingColumnError(
+                f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
+                f"{nearest(role, names)} Name it, for example {role.removesuffix('_id')}={(names or ['name'])[0]!r}."
+            )
+    renamed = {role: name for role, name in found.items() if role != name}
+    if renamed:
+        logger.info("%s: read %s", what, ", ".join(f"{name!r} as {role}" for role, name in renamed.items()))
+    return found

@@ -1,0 +1,73 @@
+"""Times of any form as Unix seconds."""
+
+from typing import TYPE_CHECKING, Any
+
+from headtail._checks import finite
+from headtail._columns import logger
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Array
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def seconds(times: "pl.Series", column: str = "timestamp") -> Array:
+    """Return times as Unix seconds, int64 where whole: numbers stay as they are, dates and ISO 8601 text are converted.
+
+    Times of day without a zone are read as UTC. Whole numbers that are all dates, such as 20200705, are read as these.
+    Times finer than a microsecond come back as whole nanoseconds, for a float of seconds would lose their order.
+    """
+    import polars as pl
+
+    if times.null_count():
+        raise InvalidInputError(
+            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column."
+        )
+    if isinstance(times.dtype, pl.String):
+        times = _parse_times(times, column)
+    elif (dates := _numeric_dates(times)) is not None:
+        logger.info("%s: read whole numbers such as %s as dates", column, times[0])
+        times = dates
+    if isinstance(times.dtype, (pl.Date, pl.Datetime)):
+        if getattr(times.dtype, "time_unit", None) == "ns":
+            nano = times.dt.epoch("ns").to_numpy()
+            if (nano % 1000).any():
+                return nano
+        micro = times.dt.epoch("us").to_numpy()
+        return micro // 1_000_000 if not (micro % 1_000_000).any() else micro / 1e6
+    if not times.dtype.is_numeric():
+        raise InvalidInputError(f"{column} is {times.dtype}. Give Unix seconds, dates, or text in ISO 8601.")
+    numbers = times.cast(pl.Int64 if times.dtype.is_integer() else pl.Float64, strict=False)
+    if numbers.null_count():
+        raise InvalidInputError(f"{column} holds {times.filter(numbers.is_null())[0]}; give Unix seconds.")
+    values = numbers.to_numpy()
+    finite(column, values)
+    return values
+
+
+def _numeric_dates(times: "pl.Series") -> "pl.Series | None":
+    """Return the dates that numbers such as 20200705 write; None unless all of them do, between 1900 and 2100."""
+    import polars as pl
+
+    if not times.dtype.is_numeric() or not times.is_between(19_000_101, 21_001_231).all():
+        return None
+    whole = times.cast(pl.Int64, strict=False)
+    dates = whole.cast(pl.String).str.to_date("%Y%m%d", strict=False)
+    return None if dates.null_count() or (whole != times).any() else dates
+
+
+def _parse_times(times: "pl.Series", column: str) -> "pl.Series":
+    import polars as pl
+
+    # Year first only: whether 1/2/2020 is in January or in February nobody can know.
+    wrong = ~times.str.contains(r"^\d{4}-\d{2}-\d{2}")
+    if not wrong.any():
+        unit: Any = "ns" if times.str.contains(r"\.\d{7}").any() else "us"
+        try:
+            times = times.str.to_datetime(strict=False, time_unit=unit)
+            if not times.null_count():
+                return times
+        except pl.exceptions.PolarsError:
+            pass
+        raise InvalidInputError(f"{column} holds text in several forms, or times that do not exist. Parse it first.")
+    raise InvalidInputError(f"{column} holds {times.filter(wrong)[0]!r}, which is no ISO 8601 time. Parse it first.")

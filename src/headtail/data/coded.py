@@ -1,0 +1,284 @@
+"""Pairs of users and items as codes, and what follows from them alone."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from headtail import _checks, _frames
+from headtail._checks import integer, shown
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Array, Codes, IntoFrame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
+    """Return one number for each (user, item) pair of codes, in the order of users and then items."""
+    keys = users.astype(np.int64)
+    keys <<= 32
+    keys |= items
+    return keys
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Coded:
+    """The columns of :class:`~headtail.Interactions`, their sizes, views and parts."""
+
+    user_ids: Array
+    item_ids: Array
+    users: Codes
+    items: Codes
+    ratings: NDArray[np.float64] | None = field(default=None)
+    timestamps: Array | None = field(default=None)
+    order: Array | None = field(default=None)
+    item_titles: Array | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        for name in ("user_ids", "item_ids"):
+            object.__setattr__(self, name, _frames.as_ids(getattr(self, name), name[:-1], name))
+        n = len(self.users)
+        for name in ("items", "ratings", "timestamps", "order"):
+            values = getattr(self, name)
+            if values is not None and len(values) != n:
+                raise InvalidInputError(f"{name} has {len(values)} entries and users has {n}; they must match.")
+        for name, codes, ids in (("users", self.users, self.user_ids), ("items", self.items, self.item_ids)):
+            if n and (codes.min() < 0 or codes.max() >= len(ids)):
+                raise InvalidInputError(
+                    f"{name} holds codes from {codes.min()} to {codes.max()}; there are {len(ids)} ids, so give 0 to "
+                    f"{len(ids) - 1}, or use Interactions.from_frame for external ids."
+                )
+        if self.item_titles is not None and len(self.item_titles) != len(self.item_ids):
+            raise InvalidInputError(f"item_titles has {len(self.item_titles)} entries for {len(self.item_ids)} items.")
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        density = len(self) / max(1, self.n_users * self.n_items)
+        return (
+            f"{type(self).__name__}({self.n_users:,} users, {self.n_items:,} items, {len(self):,} interactions, "
+            f"density {density:.2%})"
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without interactions in this part included."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items of the catalogue, those without interactions in this part included."""
+        return len(self.item_ids)
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """Interactions per item, int64 array of shape (n_items,)."""
+        return np.bincount(self.items, minlength=self.n_items)
+
+    @cached_property
+    def activity(self) -> NDArray[np.int64]:
+        """Interactions per user, int64 array of shape (n_users,)."""
+        return np.bincount(self.users, minlength=self.n_users)
+
+    @cached_property
+    def matrix(self) -> sp.csr_array:
+        """Ones where a user met an item: float32 CSR array of shape (n_users, n_items), column indices sorted."""
+        order = np.lexsort((self.items, self.users))
+        starts = np.concatenate([[0], np.cumsum(self.activity)])
+        ones = np.ones(len(self), dtype=np.float32)
+        return sp.csr_array((ones, self.items[order], starts), shape=(self.n_users, self.n_items))
+
+    @cached_property
+    def sorted_pairs(self) -> NDArray[np.int64]:
+        """Every (user, item) pair as ``user * 2**32 + item``, ascending, int64 array of shape (n,)."""
+        return np.sort(pair_keys(self.users, self.items))
+
+    def contains(self, users: Array, items: Array) -> NDArray[np.bool_]:
+        """Return which (user, item) pairs of codes occur, bool array of shape (n,); quickest for sorted pairs."""
+        pairs = pair_keys(users, items)
+        if not len(self):
+            return np.zeros(len(pairs), dtype=bool)
+        places = np.minimum(np.searchsorted(self.sorted_pairs, pairs), len(self) - 1)
+        return np.asarray(self.sorted_pairs[places] == pairs)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Number of pairs and a hash of them that does not depend on the order of the rows."""
+        digest = hashlib.sha256(f"{self.n_users} {self.n_items} ".encode())
+        digest.update(self.sorted_pairs.tobytes())
+        return f"{len(self)} pairs, sha256 {digest.hexdigest()[:16]}"
+
+    @cached_property
+    def time_rank(self) -> NDArray[np.int64] | None:
+        """Position of every interaction in time within its user (0 first), or None where no time is known.
+
+        By `order` where given, else by timestamp; ties keep the order of the rows.
+        """
+        times = self.order if self.order is not None else self.timestamps
+        if times is None:
+            return None
+        by_time = np.lexsort((times, self.users))
+        starts = np.concatenate([[0], np.cumsum(self.activity)])[:-1]
+        ranks = np.empty(len(self), dtype=np.int64)
+        ranks[by_time] = np.arange(len(self)) - starts[self.users[by_time]]
+        return ranks
+
+    @cached_property
+    def histories(self) -> Codes:
+        """Items of every user in time order, user after user, int32 array of shape (n,).
+
+        Those of the user with code u are ``histories[matrix.indptr[u] : matrix.indptr[u + 1]]``.
+
+        Raises
+        ------
+        InvalidInputError
+            If no time is known.
+        """
+        ranks = self.time_rank
+        if ranks is None:
+            raise InvalidInputError(
+                "interactions has neither timestamps nor an order, so that nobody's history has a sequence. Name the "
+                "column when reading (timestamp=... or order=...)."
+            )
+        result = np.empty(len(self), dtype=np.int32)
+        result[(np.cumsum(self.activity) - self.activity)[self.users] + ranks] = self.items
+        return result
+
+    def sequences(
+        self, users: Iterable[Any] | None = None, max_length: int = 50, *, codes: Array | None = None
+    ) -> Codes:
+        """Return users' histories as sequences of items, oldest first; what a sequential model takes.
+
+        Time is `order` where known, else `timestamps`; interactions of one time are in the order of the rows. A longer
+        history keeps its latest items.
+
+        Parameters
+        ----------
+        users : sequence of user ids, optional
+            Whose; all users without it.
+        max_length : int, default 50
+            Length L of the sequences, at least 1.
+        codes : int array of shape (U,), optional
+            Codes of the users, instead of their ids; one may stand there several times.
+
+        Returns
+        -------
+        int32 array of shape (U, L)
+            Codes of items, the latest at the right end, filled with -1 at the left.
+
+        Raises
+        ------
+        InvalidInputError
+            If no time is known, `max_length` is not at least 1, or a user is not known.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> frame = pl.DataFrame({"user_id": [1, 1, 1, 2], "item_id": [7, 8, 9, 7], "timestamp": [30, 10, 20, 5]})
+        >>> Interactions.from_frame(frame).sequences(max_length=4)
+        array([[-1,  1,  2,  0],
+               [-1, -1, -1,  0]], dtype=int32)
+        """
+        integer("max_length", max_length, low=1)
+        codes = self.user_codes(users, codes=codes)
+        items, ends = self.histories, np.cumsum(self.activity)[codes]
+        from_end = np.arange(max_length, 0, -1)
+        places = np.maximum(ends[:, None] - from_end, 0)  # (U, L)
+        known = from_end <= self.activity[codes][:, None]
+        return np.where(known, items[places] if len(items) else np.int32(-1), np.int32(-1))
+
+    def user_codes(self, user_ids: "Iterable[Any] | IntoFrame | None" = None, *, codes: Array | None = None) -> Codes:
+        """Return the codes of some users, given as ids or as a frame with a column of them, in their order.
+
+        Without `user_ids` they are those of all users.
+
+        `codes` that are known already are checked and returned instead; they may repeat.
+
+        Raises
+        ------
+        InvalidInputError
+            If a user is unknown or named twice, none is named, or both ids and codes are given.
+        """
+        if codes is not None:
+            if user_ids is not None:
+                raise InvalidInputError("users and codes are both given; name the users by one of them.")
+            return _checks.user_codes(codes, self.n_users)
+        if user_ids is None:
+            return np.arange(self.n_users, dtype=np.int32)
+        ids = _frames.to_ids(_frames.read_ids(user_ids, "user_id", "users"))
+        codes = _frames.lookup(ids, self.user_ids, "users")
+        if (codes < 0).any():
+            unknown = ids[codes < 0]
+            raise InvalidInputError(
+                f"{len(unknown)} of {len(ids)} users are not among the users of the interactions; the first is "
+                f"{shown(unknown[:1])}."
+            )
+        if len(np.unique(codes)) < len(codes):
+            raise InvalidInputError("users names a user more than once; give each user once.")
+        return codes
+
+    def subset(self, keep: Array) -> Self:
+        """Return the interactions selected by a mask or by positions, with the same users and items."""
+
+        def take(values: Array | None) -> Any:
+            return None if values is None else values[keep]
+
+        names = ("users", "items", "ratings", "timestamps", "order")
+        try:
+            return replace(self, **{name: take(getattr(self, name)) for name in names})
+        except IndexError as error:
+            raise InvalidInputError(
+                f"keep={shown([keep])} selects none of the {len(self)} interactions: {error}. Give a mask or positions."
+            ) from None
+
+    def compact(self) -> Self:
+        """Forget users and items that have no interactions, and renumber the others."""
+        keep_users, keep_items = self.activity > 0, self.popularity > 0
+        return replace(
+            self,
+            user_ids=self.user_ids[keep_users],
+            item_ids=self.item_ids[keep_items],
+            users=(np.cumsum(keep_users, dtype=np.int32) - np.int32(1))[self.users],
+            items=(np.cumsum(keep_items, dtype=np.int32) - np.int32(1))[self.items],
+            item_titles=None if self.item_titles is None else self.item_titles[keep_items],
+        )
+
+    def with_items(self, item_ids: "Iterable[Any] | IntoFrame") -> Self:
+        """Return the same interactions with a larger catalogue: items that are not in it yet come after the others.
+
+        Items that nobody has met belong to what a recommender can show, and count in coverage and in the Gini index.
+        They are given as ids, or as a frame with a column of them.
+        """
+        ids = _frames.to_ids(_frames.read_ids(item_ids, "item_id", "catalogue"))
+        new = np.unique(ids[_frames.lookup(ids, self.item_ids, "catalogue") < 0])
+        if not len(new):
+            return self
+        titles = self.item_titles
+        if titles is not None:
+            titles = np.concatenate([titles, np.array([str(i) for i in new.tolist()], dtype=object)])
+        result = replace(self, item_ids=np.concatenate([self.item_ids, new]), item_titles=titles)
+        # The pairs and users are the same, so what was worked out of them stays.
+        result.__dict__.update(
+            (name, self.__dict__[name]) for name in ("sorted_pairs", "activity") if name in self.__dict__
+        )
+        if "popularity" in self.__dict__:
+            result.__dict__["popularity"] = np.concatenate([self.popularity, np.zeros(len(new), dtype=np.int64)])
+        return result
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return a Polars frame with `user_id`, `item_id` and, where known, `rating`, `timestamp`, `order`."""
+        import polars as pl
+
+        columns: dict[str, Any] = {
+            "user_id": _frames.from_ids(self.user_ids, self.users),
+            "item_id": _frames.from_ids(self.item_ids, self.items),
+        }
+        known = {"rating": self.ratings, "timestamp": self.timestamps, "order": self.order}
+        return pl.DataFrame(columns | {name: values for name, values in known.items() if values is not None})
