@@ -54,8 +54,9 @@ def public_verbs():
 
 def _methods(cls):
     module = issubclass(cls, torch.nn.Module)
-    bases = [base for base in cls.__mro__ if base.__module__.startswith("headtail") and base is not Result]
-    for name, value in {name: value for base in reversed(bases) for name, value in vars(base).items()}.items():
+    # What stands in a room of its own below the class belongs to it; results and modules have verbs of their own.
+    inner = [] if module else [b for b in cls.__mro__[1:] if b.__module__.startswith("headtail") and b is not Result]
+    for name, value in {name: value for base in (*inner[::-1], cls) for name, value in vars(base).items()}.items():
         if name[0] == "_" or (module and name in INNER) or not callable(getattr(cls, name)):
             continue
         if getattr(value, "__isabstractmethod__", False):
@@ -433,6 +434,8 @@ VERBS = {
         metrics=[ht.metrics.ndcg, ht.metrics.gini], accuracy="ndcg", unfairness="gini",
         groups=ht.PopularityGroups.by_mass,
         seeds=(0,), n_bootstrap=3, folder=None, progress=False),
+    "tradeoffs.Frontier.front": lambda: of(frontier(), part="test"),
+    "tradeoffs.Frontier.notes": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.without": lambda: of(frontier(), methods=()),
     "tradeoffs.Frontier.settings": lambda: of(frontier(), method="dial"),
     "tradeoffs.Frontier.seeds": lambda: of(frontier(), method="dial"),

@@ -83,7 +83,7 @@ class Split:
     @property
     def whole(self) -> Interactions:
         """All parts together."""
-        return _join(self.known, self.test)
+        return joined(self.known, self.test)
 
     @property
     def parts(self) -> dict[str, Interactions]:
