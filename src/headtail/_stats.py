@@ -115,18 +115,12 @@ def student(df: float) -> float:
     return float(stdtrit(df, 0.975)) if df >= 1 else float("nan")
 
 
-def plain_interval(
-    value: float, error: float, quantile: float, low: float = -np.inf, high: float = np.inf
-) -> tuple[float, float]:
-    """Value plus and minus `quantile` errors, cut where the range ends.
-
-    NaN where the error is 0 but for rounding, and where it would leave a range that has two ends.
-    """
+def plain_interval(value: float, error: float, quantile: float, low: float = -np.inf) -> tuple[float, float]:
+    """Value plus and minus `quantile` errors, cut where the range begins; NaN where the error is 0 but for rounding."""
     margin = quantile * error
-    leaves = np.isfinite(low) and np.isfinite(high) and not low <= value - margin <= value + margin <= high
-    if not margin > _ROUNDING * abs(value) or leaves:
+    if not margin > _ROUNDING * abs(value):
         return float("nan"), float("nan")
-    return max(value - margin, low), min(value + margin, high)
+    return max(value - margin, low), value + margin
 
 
 def score_interval(

@@ -79,7 +79,7 @@ def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) > 0)
 
 
-@_accuracy()
+@_accuracy(fewest=200)
 def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Mean reciprocal rank of the first test item in the list, 0 where none is.
 

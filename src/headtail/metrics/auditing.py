@@ -88,12 +88,12 @@ def audit(
     An interval speaks of what an audit of as many users of the same kind gives on average. Coverage, Gini, entropy and
     their like depend on that number: do not compare audits of different numbers of users by them.
 
-    Means over users have score intervals (Wilson's for a share of users), which hold where hits are rare: without any
-    hit among n users the upper end is near to 4 / n. Other metrics have the value plus and minus Student's quantile
-    times a jackknife error over users. They have none where it would leave the metric's range; nor have those that
-    count lists of items where fewer than about 15 users decide on them, and `pop_rsp` where a popularity group has
-    fewer than 20 slots. How often intervals
-    hold what they should is measured by ``benchmarks/interval_coverage.py``.
+    Means over users and shares have score intervals (Wilson's for a share of users), which hold where hits are rare:
+    without any hit among n users the upper end is near to 4 / n. Other metrics have the value plus and minus Student's
+    quantile times a jackknife error over users. Metrics of counts of items have no interval where fewer than about 15
+    users decide on them, nor has `pop_rsp` where a popularity group has fewer than 20 slots, nor `mrr` and `pop_reo`
+    with fewer than 200 users. How often intervals hold what they should is measured by
+    ``benchmarks/interval_coverage.py``.
 
     Examples
     --------

@@ -26,6 +26,12 @@ def _divided(parts: Array, wholes: Array) -> NDArray[np.float64]:
     return np.asarray(parts / np.where(wholes > 0, wholes, np.nan), dtype=np.float64)
 
 
+def _decided_by_enough(influence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the influences, NaN where too few users decide on the metric."""
+    too_few = degrees_of_freedom(influence) < min(_FEWEST, (len(influence) - 1) / 4)
+    return np.full(len(influence), np.nan) if too_few else influence
+
+
 def _from_counts(
     top: TopK, steps: Array, per_slot: float = 0.0, counted: Array | None = None, most: float = math.inf
 ) -> NDArray[np.float64]:
@@ -49,9 +55,7 @@ def _from_counts(
     """
     steps = np.append(0.0, steps[1:])
     slots = top.slots if counted is None else np.where(counted, top.slots, 0)
-    influence = jackknife_influence(-(top.sum(steps[slots]) - per_slot * top.lengths))
-    if degrees_of_freedom(influence) < min(_FEWEST, (len(top) - 1) / 4):  # too few users decide on it
-        return np.full(len(top), np.nan)
+    influence = _decided_by_enough(jackknife_influence(-(top.sum(steps[slots]) - per_slot * top.lengths)))
     items = np.bincount(slots, minlength=len(steps)).astype(np.float64)
     n = np.arange(len(items), dtype=np.float64)
     items[_FEW_LISTS:] = 0
@@ -232,7 +236,7 @@ def _chances(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _rsp_influence(top: TopK) -> NDArray[np.float64]:
     if (top.groups.sum(top.slots) < _FEW_SLOTS).any():  # the spread of so few is not seen in them
         return np.full(len(top), np.nan)
-    return _unevenness_influence(*_chances(top))
+    return _decided_by_enough(_unevenness_influence(*_chances(top)))
 
 
 @better("lower", low=0, influence=_rsp_influence, family="exposure")
@@ -259,7 +263,10 @@ def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return found.reshape(shape), wanted.reshape(shape)
 
 
-@better("lower", low=0, influence=lambda top: _unevenness_influence(*_found(top)), family="exposure", needs="targets")
+@better(
+    "lower", low=0, influence=lambda top: _unevenness_influence(*_found(top)), family="exposure", needs="targets",
+    fewest=200,
+)  # fmt: skip
 def pop_reo(top: TopK) -> float:
     """Unevenness over popularity groups of the chance of a wanted item to be recommended: 0 if it is the same in all.
 

@@ -33,6 +33,7 @@ class Facts:
     format: str = ".4f"
     headline: bool = False
     needs: Needs | None = None
+    fewest: int = 0
 
 
 def facts_of(metric: Metric) -> Facts:
@@ -52,6 +53,7 @@ def better(
     format: str = ".4f",
     headline: bool = False,
     needs: Needs | None = None,
+    fewest: int = 0,
 ) -> Callable[[F], F]:
     """Say of a metric which direction is better, what range it has, how it is shown, and how much it owes to each user.
 
@@ -73,6 +75,8 @@ def better(
         Show it first on pages.
     needs : {"targets", "vectors"}, optional
         What it cannot do without besides lists: a test, or item vectors.
+    fewest : int, default 0
+        Users that an interval takes at least, where fewer do not show how skewed the metric is.
 
     Examples
     --------
@@ -85,7 +89,7 @@ def better(
     >>> mean_length.better
     'higher'
     """
-    stated = Facts(direction, low, high, influence, family, format, headline, needs)
+    stated = Facts(direction, low, high, influence, family, format, headline, needs, fewest)
 
     def mark(metric: F) -> F:
         for fact in fields(Facts):

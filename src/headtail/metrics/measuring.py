@@ -99,7 +99,9 @@ def _measurement(
     ends = facts.low, facts.high
     if values.ndim:
         low, high = score_interval(value, error, student(n - 1), *ends, n=n)
+    elif np.isfinite(facts.high):
+        low, high = score_interval(value, error, student(df), *ends)
     else:
-        low, high = plain_interval(value, error, student(df), *ends)
-    shown = np.isfinite(low) and np.isfinite(high)
+        low, high = plain_interval(value, error, student(df), facts.low)
+    shown = n >= facts.fewest and np.isfinite(low) and np.isfinite(high)
     return Measurement(name, top.k, label, value, low if shown else None, high if shown else None, n)
