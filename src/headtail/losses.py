@@ -1,11 +1,12 @@
 """Losses of a positive item against sampled negatives: plain functions of scores.
 
-Each takes the score of the positive, ``positive`` of shape (B,), and the scores of its negatives, ``negative`` of shape
-(B, n), and returns a scalar tensor, the mean over the batch. All are written with ``softplus`` and ``logsumexp``, so
-that scores of any finite size give finite losses and gradients. Any function of the same shape can be given to
-:func:`headtail.fit`; fix a keyword with :func:`functools.partial`.
+Each takes the scores of the positives, ``positive`` of shape (B,), and of the negatives of each, ``negative`` of shape
+(B, n), and returns the mean over the batch, a tensor of shape (). Shapes that do not match or are empty, and keywords
+out of range, are an :class:`~headtail.exceptions.InvalidInputError`. All are written with ``softplus`` and
+``logsumexp``, so that scores of any finite size give finite losses and gradients. Any function of the same shape can be
+given to :func:`headtail.fit`; fix a keyword with :func:`functools.partial`.
 
-`weight` of shape (B,), such as :func:`inverse_propensity` gives it, multiplies the term of each positive: in
+``weight`` of shape (B,), such as :func:`inverse_propensity` gives it, multiplies the term of each positive: in
 :func:`bpr` and :func:`sampled_softmax` that of the positive against its negatives, in :func:`bce` and :func:`mse` that
 of the positive alone. Without it every weight is 1.
 """
@@ -56,24 +57,6 @@ def bpr(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> 
     ``mean over b, j of -log sigmoid(positive_b - negative_bj)``; range [0, inf), log 2 where scores are equal.
     Source: Rendle et al., BPR, UAI 2009, section 4.1 (without the regularizer).
 
-    Parameters
-    ----------
-    positive : tensor of shape (B,)
-        Scores of the positive items.
-    negative : tensor of shape (B, n)
-        Scores of the negatives of each positive.
-    weight : tensor of shape (B,), optional
-        Weight of each positive.
-
-    Returns
-    -------
-    tensor of shape ()
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match or are empty.
-
     Examples
     --------
     >>> import torch
@@ -89,24 +72,6 @@ def bce(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> 
 
     ``mean over the B (1 + n) labelled scores x of -log sigmoid(x)`` for label 1 and ``-log sigmoid(-x)`` for label 0;
     range [0, inf), log 2 where all scores are 0.
-
-    Parameters
-    ----------
-    positive : tensor of shape (B,)
-        Scores (logits) of the positive items.
-    negative : tensor of shape (B, n)
-        Scores of the negatives of each positive.
-    weight : tensor of shape (B,), optional
-        Weight of each positive.
-
-    Returns
-    -------
-    tensor of shape ()
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match or are empty.
 
     Examples
     --------
@@ -135,23 +100,8 @@ def mse(
 
     Parameters
     ----------
-    positive : tensor of shape (B,)
-        Scores of the positive items.
-    negative : tensor of shape (B, n)
-        Scores of the negatives of each positive.
     link : {"identity", "sigmoid"}, default "identity"
         The function mu that is put on the scores.
-    weight : tensor of shape (B,), optional
-        Weight of each positive.
-
-    Returns
-    -------
-    tensor of shape ()
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match or are empty, or the link is not known.
 
     Examples
     --------
@@ -180,23 +130,8 @@ def sampled_softmax(
 
     Parameters
     ----------
-    positive : tensor of shape (B,)
-        Scores of the positive items.
-    negative : tensor of shape (B, n)
-        Scores of the negatives of each positive.
     temperature : float, default 1.0
         The divisor t of the scores, above 0.
-    weight : tensor of shape (B,), optional
-        Weight of each positive.
-
-    Returns
-    -------
-    tensor of shape ()
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match or are empty, or the temperature is not above 0.
 
     Examples
     --------
@@ -224,21 +159,8 @@ def zerosum(positive: Tensor, negative: Tensor, *, share: float = 0.1) -> Tensor
 
     Parameters
     ----------
-    positive : tensor of shape (B,)
-        Scores of the positive items.
-    negative : tensor of shape (B, n)
-        Scores of the negatives of each positive.
     share : float in [0, 1], default 0.1
         Weight of the second term.
-
-    Returns
-    -------
-    tensor of shape ()
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match or are empty, or the share is out of range.
 
     Examples
     --------

@@ -1,4 +1,9 @@
-"""Penalties on the factors of a model: small frozen callables ``(queries, items) -> scalar``, usable in any loop."""
+"""Penalties on the factors of a model: small frozen callables, usable in any loop.
+
+Each takes queries (B, d) and items (I, d) and returns a scalar tensor of at least 0, its ``weight``, at least 0, times
+what it is about. Arguments out of range, and factors that do not fit together or are of another number of items, are an
+:class:`~headtail.exceptions.InvalidInputError`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,8 +36,18 @@ class Penalty(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    """What has a weight of at least 0."""
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+
+
 @dataclass(frozen=True)
-class ReSN:
+class ReSN(_Weighted):
     """Penalty on the spectral norm of the scores: the share of them that lies along popularity.
 
     The scores of ``queries`` Q (B, d) and ``items`` V (I, d) have a first singular direction that is nearly the
@@ -74,11 +89,6 @@ class ReSN:
         Take the users of all processes of torch's default process group together; then every process must call the
         penalty. Without a group, there is one process.
 
-    Raises
-    ------
-    InvalidInputError
-        If the weight is negative or not finite, the form is not known, or the factors do not fit together.
-
     Examples
     --------
     >>> import torch
@@ -90,12 +100,11 @@ class ReSN:
     (5.0, 5.2361)
     """
 
-    weight: float
     form: Literal["linear", "sigmoid"] = "linear"
     distributed: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+        super().__post_init__()
         choice("form", self.form, ("linear", "sigmoid"))
 
     def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
@@ -113,10 +122,10 @@ class ReSN:
         share = all_sum if self.distributed else _own
         with no_autocast(items.device):
             if self.form == "linear":
-                own = _linear(queries, items, share)
+                own: Tensor = _AlongPopularity.apply(queries, items, share(queries.sum(dim=0)))  # type: ignore[no-untyped-call]
             else:
                 block = _CUDA_BLOCK if queries.is_cuda else _BLOCK
-                own = _sigmoid(queries, items, max(1, block // len(items)), share)
+                own = _AlongScores.apply(queries, items, max(1, block // len(items)), share)  # type: ignore[no-untyped-call]
         total, n_users = share(torch.stack([own, own.new_tensor(len(queries))])).unbind()
         return total, n_users
 
@@ -146,11 +155,6 @@ def _unit(direction: Tensor, noise: Tensor | float = 0.0) -> Tensor:
     empty = (largest <= noise).to(direction.dtype)
     scaled = direction / (largest + empty)  # its square neither overflows nor underflows
     return scaled / (scaled.square().sum() + empty).sqrt()
-
-
-def _linear(queries: Tensor, items: Tensor, share: Callable[[Tensor], Tensor]) -> Tensor:
-    along: Tensor = _AlongPopularity.apply(queries, items, share(queries.sum(dim=0)))  # type: ignore[no-untyped-call]
-    return along
 
 
 class _AlongPopularity(Function):
@@ -194,12 +198,6 @@ class _AlongPopularity(Function):
             return torch.outer(to_scores, load), to_items, to_along / scale
 
 
-def _sigmoid(queries: Tensor, items: Tensor, rows: int, share: Callable[[Tensor], Tensor]) -> Tensor:
-    """Sum over blocks of `rows` users."""
-    along: Tensor = _AlongScores.apply(queries, items, rows, share)  # type: ignore[no-untyped-call]
-    return along
-
-
 class _AlongScores(Function):
     """||S u||^2 for S = sigmoid(Q V^T) and a constant u, with its gradient at once, while a block is in the cache.
 
@@ -238,7 +236,7 @@ class _AlongScores(Function):
 
 
 @dataclass(frozen=True)
-class LogDet:
+class LogDet(_Weighted):
     """Penalty on dimensional collapse: how far the vectors are from filling all d dimensions evenly.
 
     With C(X) = X^T X / rows, d x d, of the queries Q and of the items V, and eigenvalues e_1 .. e_d of each::
@@ -261,11 +259,6 @@ class LogDet:
     weight : float
         Strength, at least 0.
 
-    Raises
-    ------
-    InvalidInputError
-        If the weight is negative or not finite, or the factors do not fit together.
-
     Examples
     --------
     >>> import torch
@@ -275,11 +268,6 @@ class LogDet:
     >>> round(LogDet(1.0)(even, uneven).item(), 4)  # log(5 / 2) - log(4 * 1) / 2
     0.2231
     """
-
-    weight: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
 
     def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the penalty, a scalar tensor of at least 0."""
@@ -301,7 +289,7 @@ def _collapse(rows: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreCorrelation:
+class ScoreCorrelation(_Weighted):
     """Penalty on the correlation of an item's scores with its popularity.
 
     ``weight * rho^2``, rho the Pearson correlation, over the items, of popularity and of the mean score of the users at
@@ -318,12 +306,6 @@ class ScoreCorrelation:
     popularity : array of shape (I,)
         Training interactions of each item, such as ``train.popularity``; not the same for all.
 
-    Raises
-    ------
-    InvalidInputError
-        If the weight is negative or not finite, the popularity is no count or the same for all items, or the factors
-        do not fit together or have another number of items.
-
     Examples
     --------
     >>> import torch
@@ -333,11 +315,10 @@ class ScoreCorrelation:
     1.0
     """
 
-    weight: float
     popularity: Any = field(repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+        super().__post_init__()
         popularity = as_popularity(self.popularity, numbers(self.popularity).size)
         if len(np.unique(popularity)) < 2:
             raise InvalidInputError(
@@ -360,7 +341,7 @@ class ScoreCorrelation:
 
 
 @dataclass(frozen=True)
-class ScoreGap:
+class ScoreGap(_Weighted):
     """Penalty on the gap between the scores of head and of tail items.
 
     ``weight * mean over users of (mean score of the head's items - mean score of the tail's items)^2``, at a cost of
@@ -374,12 +355,6 @@ class ScoreGap:
     groups : PopularityGroups
         Groups of items by popularity; the first counts as head, the last as tail.
 
-    Raises
-    ------
-    InvalidInputError
-        If the weight is negative or not finite, the head or the tail is empty, or the factors do not fit together or
-        have another number of items.
-
     Examples
     --------
     >>> import torch
@@ -391,11 +366,10 @@ class ScoreGap:
     5.0
     """
 
-    weight: float
     groups: PopularityGroups
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", number("weight", self.weight, low=0))
+        super().__post_init__()
         if not isinstance(self.groups, PopularityGroups):
             raise InvalidInputError(f"groups is a {type(self.groups).__name__}; give PopularityGroups.")
         for name in (self.groups.names[0], self.groups.names[-1]):

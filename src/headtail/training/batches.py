@@ -121,12 +121,10 @@ class Negatives:
     Raises
     ------
     InvalidInputError
-        If there are no interactions, or n > 0 and a user has met every item and so has no negative.
+        If n > 0 and a user has met every item and so has no negative.
     """
 
     def __init__(self, train: Interactions, n: int) -> None:
-        if not len(train):
-            raise InvalidInputError("train holds no interactions, so there is nothing to learn from. Check the split.")
         self.n = n
         if not n:
             return

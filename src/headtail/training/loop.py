@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from headtail._checks import generator, integer
-from headtail._tensors import check_module, learning, no_autocast
+from headtail._tensors import check_module, learning
 from headtail.data import Interactions
-from headtail.exceptions import InvalidInputError, TrainingDivergedError
+from headtail.exceptions import InvalidInputError
 from headtail.losses import Loss, bpr
 from headtail.metrics import Metric, ndcg
 from headtail.penalties import Penalty
 from headtail.training import checkpoints
 from headtail.training.encoding import check_sizes, device_of
 from headtail.training.history import History
-from headtail.training.running import Advance, Callback, Watch, run
-from headtail.training.stepping import FIT, Stepping, describe
+from headtail.training.passes import FIT, Solving, Stepping, describe
+from headtail.training.running import Callback, Watch, run
 from headtail.training.validation import Validation
 from headtail.typing import RNG, Array
 
@@ -181,78 +181,54 @@ def fit(
         "weight_decay": weight_decay, "eval_every": eval_every,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
+    if hasattr(model, "solve"):
+        _check_solved(model, given, penalty_every)
     how = {**usual(model), **given}
     epochs, eval_every = (integer(name, how.pop(name), low=1) for name in ("epochs", "eval_every"))
-    integer("k", k, low=1)
-    integer("penalty_every", penalty_every, low=1)
-    if patience is not None:
-        integer("patience", patience, low=1)
-    if item_weights is not None:
-        item_weights = _item_weights(item_weights, train.n_items)
-    watch = None
-    if validation is not None:
-        validation = Interactions.of(validation, like=train, what="validation")
-        judged = Validation(train, validation, metric, k)
-        watch = Watch(f"{getattr(metric, '__name__', 'metric')}@{k}", partial(judged, model), patience=patience)
-    random = generator(rng)
-    settings = {
-        "train": train.fingerprint,
-        "validation": None if validation is None else validation.fingerprint,
-        "item_weights": None if item_weights is None else hashlib.sha256(item_weights.tobytes()).hexdigest()[:16],
-        "penalties": [describe(penalty) for penalty in penalties],
-        "metric": None if watch is None else watch.name,
-        "patience": patience,
-        "eval_every": eval_every,
-    }
-    device = device_of(model, device)
-    optimizer = None
+    how["penalty_every"] = integer("penalty_every", penalty_every, low=1)
+    watch, watched = _watched(model, train, validation, metric, k, patience)
+    weights = None if item_weights is None else _item_weights(item_weights, train.n_items)
+    random, device = generator(rng), device_of(model, device)
     with learning(model):
         model.to(device)
-        if hasattr(model, "solve"):
-            _check_solved(model, given, penalty_every)
-            solved = model.solve(train, penalties=penalties, item_weights=item_weights)  # type: ignore[operator]
-            epoch, size = _solving(solved, device), 1
-        else:
-            stepping = Stepping(model, train, item_weights, penalties, penalty_every, device, random, **how)
-            epoch, size, optimizer = stepping.epoch, len(stepping.batches), stepping.optimizer
-            settings |= stepping.settings | {"rng": _describe_rng(rng)}
+        kind = Solving if hasattr(model, "solve") else Stepping
+        method = kind(model, train, weights, penalties, device, random, **how)
+        settings = {
+            **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
+            "train": train.fingerprint,
+            **watched,
+            "item_weights": None if weights is None else hashlib.sha256(weights.tobytes()).hexdigest()[:16],
+            "penalties": [describe(penalty) for penalty in penalties],
+            "patience": patience,
+            "eval_every": eval_every,
+            **method.settings,
+            "rng": _describe_rng(rng),
+        }
         return run(
-            model,
-            epoch,
-            title="training",
-            epochs=epochs,
-            size=size,
-            settings={**{f"model.{name}": value for name, value in checkpoints.config_of(model).items()}, **settings},
-            random=random,
-            device=device,
-            seed=int(random.integers(2**63)),
-            optimizer=optimizer,
-            watch=watch,
-            eval_every=eval_every,
-            checkpoint=checkpoint,
-            resume=resume,
-            progress=progress,
-            callbacks=callbacks,
-        )
+            model, method.epoch, title="training", epochs=epochs, size=method.size, settings=settings, random=random,
+            device=device, seed=int(random.integers(2**63)), optimizer=method.optimizer, watch=watch,
+            eval_every=eval_every, checkpoint=checkpoint, resume=resume, progress=progress, callbacks=callbacks,
+        )  # fmt: skip
 
 
-def _solving(
-    solved: Callable[[], dict[str, float]], device: torch.device
-) -> Callable[[int, Advance], dict[str, float]]:
-    """Return an epoch of a model that is solved for."""
-
-    def epoch(number: int, advance: Advance) -> dict[str, float]:
-        with no_autocast(device):
-            parts = solved()
-        if not np.isfinite(parts["loss"]):
-            raise TrainingDivergedError(
-                f"Epoch {number}: the loss is {parts['loss']}. Likely cause: the model held values that are not "
-                f"finite, or too large, before; make a new one."
-            )
-        advance(1)
-        return parts
-
-    return epoch
+def _watched(
+    model: nn.Module,
+    train: Interactions,
+    validation: Interactions | None,
+    metric: Metric,
+    k: int,
+    patience: int | None,
+) -> tuple[Watch | None, dict[str, Any]]:
+    """Return what is watched, and how that is put down in the settings."""
+    integer("k", k, low=1)
+    if patience is not None:
+        integer("patience", patience, low=1)
+    if validation is None:
+        return None, {"validation": None, "metric": None}
+    validation = Interactions.of(validation, like=train, what="validation")
+    name = f"{getattr(metric, '__name__', 'metric')}@{k}"
+    watch = Watch(name, partial(Validation(train, validation, metric, k), model), patience=patience)
+    return watch, {"validation": validation.fingerprint, "metric": name}
 
 
 def _check_solved(model: nn.Module, given: Mapping[str, Any], penalty_every: int) -> None:

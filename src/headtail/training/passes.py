@@ -1,9 +1,9 @@
-"""Training by gradient steps on positive items against negatives."""
+"""What an epoch does: gradient steps on positive items against negatives, or solving in closed form."""
 
 import inspect
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from headtail._checks import integer, number
 from headtail._tensors import no_autocast
 from headtail.data import Interactions
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss
 from headtail.models.lookup import rows_of
 from headtail.penalties import Penalty
@@ -24,8 +24,11 @@ from headtail.training.scores import catalogue_loss, pair_scores
 FIT = "make the model with the sizes of train"
 
 
-class Stepping:
-    """Training by gradient steps: how an epoch goes through the batches."""
+class Solving:
+    """An epoch of a model that is solved for."""
+
+    size, optimizer = 1, None
+    settings: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -33,10 +36,39 @@ class Stepping:
         train: Interactions,
         item_weights: NDArray[np.float64] | None,
         penalties: Sequence[Penalty],
-        penalty_every: int,
+        device: torch.device,
+        random: np.random.Generator,
+        **_: Any,
+    ) -> None:
+        self._solve = model.solve(train, penalties=penalties, item_weights=item_weights)  # type: ignore[operator]
+        self.device = device
+
+    def epoch(self, number: int, advance: Advance) -> dict[str, float]:
+        """Solve once; return the loss that is left and its parts."""
+        with no_autocast(self.device):
+            parts: dict[str, float] = self._solve()
+        if not np.isfinite(parts["loss"]):
+            raise TrainingDivergedError(
+                f"Epoch {number}: the loss is {parts['loss']}. Likely cause: the model held values that are not "
+                f"finite, or too large, before; make a new one."
+            )
+        advance(1)
+        return parts
+
+
+class Stepping:
+    """An epoch of gradient steps, one for each batch."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Interactions,
+        item_weights: NDArray[np.float64] | None,
+        penalties: Sequence[Penalty],
         device: torch.device,
         random: np.random.Generator,
         *,
+        penalty_every: int,
         loss: Loss,
         n_negatives: int | Literal["all"],
         batch_size: int,
@@ -57,7 +89,8 @@ class Stepping:
             )
         length = getattr(model, "max_length", None)
         self.batches: Batches = Pairs(train, self.n_drawn) if length is None else Windows(train, self.n_drawn, length)
-        n_batches = -(-len(self.batches) // batch_size)
+        self.size = len(self.batches)
+        n_batches = -(-self.size // batch_size)
         self.often = n_batches / -(-n_batches // penalty_every)  # so that the penalties weigh as much over an epoch
         self.weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
         self.names = [*_part_names(penalties), *(["auxiliary"] if hasattr(model, "forward_with_loss") else [])]
