@@ -18,8 +18,8 @@ MADE = {
     "Audit", "Code", "Contrast", "Estimate", "Facts", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles",
     "Protocol", "TiltRound", "TopK", "Vectors", "World", "Excess",
 }  # fmt: skip
-# Called by torch at every step of training, where nothing is checked twice.
-INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
+# Called by torch and by fit at every step of training, where nothing is checked twice.
+INNER = {"solve", "forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
 # Called by dials alone, with what a checked subject holds.
 BY_DIALS = ("subjects.Subject.", "subjects.Recipe.")
 # Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
@@ -344,8 +344,8 @@ VERBS = {
     "MF": lambda: of(n_users=3, n_items=4, embedding_dim=2, rng=0),
     "models.ALS": lambda: of(n_users=3, n_items=4, embedding_dim=2, unobserved_weight=0.1, weight_decay=0.01,
         steps=1, rng=0),
-    "models.ALS.solve": lambda: of(models.ALS(split().train.n_users, split().train.n_items, 2, rng=0),
-        train=split().train, penalties=[ht.ReSN(1e-3)], item_weights=np.ones(split().train.n_items)),
+    **{f"{name}.for_data": lambda: of(train=split().train, rng=0)
+       for name in ("MF", "models.ALS", "models.LightGCN", "models.SASRec")},
     "models.LightGCN": lambda: of(train=split().train, embedding_dim=2, n_layers=1, rng=0),
     "models.LightGCN.from_config": lambda: of(n_users=3, n_items=4, n_interactions=5, embedding_dim=2, n_layers=1),
     "models.XSimGCL": lambda: of(train=split().train, embedding_dim=2, n_layers=1, eps=0.1, contrast_layer=1,

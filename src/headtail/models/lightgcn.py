@@ -31,7 +31,7 @@ class LightGCN(nn.Module):
 
     Parameters
     ----------
-    train : Interactions
+    train : Interactions, frame or sparse matrix
         Training interactions, the edges of the graph; never those of validation or test.
     embedding_dim : int, default 64
         Dimension d of the vectors, at least 1.
@@ -79,6 +79,7 @@ class LightGCN(nn.Module):
 
     def __init__(self, train: Interactions, embedding_dim: int = 64, n_layers: int = 3, *, rng: RNG = None) -> None:
         super().__init__()
+        train = Interactions.of(train, what="train")
         if not len(train):
             raise InvalidInputError("train holds no interactions, so there is no graph. Check the split.")
         self.n_users, self.n_items = train.n_users, train.n_items

@@ -84,6 +84,7 @@ class MF(nn.Module):
     @classmethod
     def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
         """Return a model for the users and items of `train`."""
+        train = Interactions.of(train, what="train")
         return cls(train.n_users, train.n_items, rng=rng, **sizes)
 
     def forward(self, users: Tensor) -> Vectors:

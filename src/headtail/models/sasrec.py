@@ -141,7 +141,7 @@ class SASRec(nn.Module):
     @classmethod
     def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
         """Return a model for the items of `train`."""
-        return cls(train.n_items, rng=rng, **sizes)
+        return cls(Interactions.of(train, what="train").n_items, rng=rng, **sizes)
 
     def forward(self, sequences: Tensor) -> Vectors:
         """Return the queries (B, d) of sequences (B, L), filled with -1 at the left, and all items (I, d)."""

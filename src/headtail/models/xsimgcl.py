@@ -34,7 +34,7 @@ class XSimGCL(LightGCN):
 
     Parameters
     ----------
-    train : Interactions
+    train : Interactions, frame or sparse matrix
         Training interactions, the edges of the graph; never those of validation or test.
     embedding_dim : int, default 64
         Dimension d of the vectors, at least 1.
