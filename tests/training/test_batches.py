@@ -86,12 +86,6 @@ def test_a_user_without_negatives_is_named():
         Negatives(interactions([(0, 0), (1, 0), (1, 1)], 2, 2), 1)
 
 
-def test_no_interactions_are_refused():
-    empty = interactions([(0, 0)], 1, 2).subset(np.array([False]))
-    with pytest.raises(InvalidInputError, match="train holds no interactions"):
-        Pairs(empty, 1)
-
-
 # -- histories ---------------------------------------------------------------------------------------------------------
 
 

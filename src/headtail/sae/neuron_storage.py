@@ -29,17 +29,7 @@ def save_neurons(neurons: Neurons, folder: str | os.PathLike[str]) -> Path:
     neurons : Neurons
         Made by :func:`~headtail.sae.find_neurons`, or a part of them.
     folder : path
-        Where to write; a folder that is there is replaced as a whole.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the folder cannot be written.
+        Written and returned as by :func:`headtail.save_model`.
 
     Examples
     --------

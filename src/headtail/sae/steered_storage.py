@@ -26,20 +26,12 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     steered : Steered
         Made by :func:`~headtail.sae.steer` of one of :mod:`headtail.models`.
     folder : path
-        Where to write; a folder that is there is replaced as a whole.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder.
+        Written and returned as by :func:`headtail.save_model`.
 
     Raises
     ------
     InvalidInputError
         If the model is not one of headtail, or is edited by something other than a Steering.
-    UnreadableFileError
-        If the folder cannot be written.
-
     Examples
     --------
     >>> import tempfile

@@ -24,17 +24,7 @@ def save_sae(sae: TopKSAE, folder: str | os.PathLike[str]) -> Path:
     sae : TopKSAE
         The autoencoder.
     folder : path
-        Where to write; a folder that is there is replaced as a whole.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the folder cannot be written.
+        Written and returned as by :func:`headtail.save_model`.
 
     Examples
     --------

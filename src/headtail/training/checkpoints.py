@@ -32,7 +32,7 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     model : torch.nn.Module
         One of :mod:`headtail.models`.
     folder : path
-        Where to write; a folder that is there is replaced as a whole.
+        Where to write; a folder that is there is replaced as a whole, or where that fails, left as it is.
 
     Returns
     -------
