@@ -32,6 +32,7 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     ------
     InvalidInputError
         If the model is not one of headtail, or is edited by something other than a Steering.
+
     Examples
     --------
     >>> import tempfile
