@@ -181,6 +181,7 @@ class Coded:
         Examples
         --------
         >>> import polars as pl
+        >>> from headtail import Interactions
         >>> frame = pl.DataFrame({"user_id": [1, 1, 1, 2], "item_id": [7, 8, 9, 7], "timestamp": [30, 10, 20, 5]})
         >>> Interactions.from_frame(frame).sequences(max_length=4)
         array([[-1,  1,  2,  0],
