@@ -1,4 +1,7 @@
-"""How popular the recommended items are, in absolute terms and against each user's own taste."""
+"""How popular the recommended items are, in absolute terms and against each user's own taste.
+
+Metrics that return an array have one number a list, shape (U,).
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +24,6 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     normalize : {None, "max", "total"}, default None
         Divide by the popularity of the most popular item (evidently) or by all interactions (RecTools).
 
-    Returns
-    -------
-    float array of shape (U,)
-
     References
     ----------
     Yin et al., "Challenging the long tail recommendation", VLDB 2012.
@@ -41,10 +40,6 @@ def aplt(top: TopK) -> NDArray[np.float64]:
 
     Formula: mean_u |L_u in tail| / |L_u|; the tail is the last of the popularity groups.
 
-    Returns
-    -------
-    float array of shape (U,)
-
     References
     ----------
     Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
@@ -57,10 +52,6 @@ def aclt(top: TopK) -> NDArray[np.float64]:
     """Average number of long-tail items in a user's list. Range 0 to k, higher favors the tail more.
 
     Formula: mean_u |L_u in tail|; the tail is the last of the popularity groups.
-
-    Returns
-    -------
-    float array of shape (U,)
 
     References
     ----------
@@ -106,10 +97,6 @@ def upd(top: TopK) -> NDArray[np.float64]:
     Formula: mean_u JSD(P_u, Q_u), the Jensen-Shannon divergence in bits between the shares of head, mid and tail items
     in user u's training items (P) and list (Q). Range 0 (same mix) to 1, lower is better calibrated. NaN for users
     without history.
-
-    Returns
-    -------
-    float array of shape (U,)
 
     References
     ----------

@@ -75,23 +75,12 @@ class Curves(Settings):
     ) -> Estimate:
         """Return the least unfairness that a method reaches where it is at least so accurate.
 
-        The curve, the intervals and the errors are as in :meth:`accuracy_at`, the two metrics exchanged.
+        The curve, the other parameters, intervals and errors are as in :meth:`accuracy_at`, the two metrics exchanged.
 
         Parameters
         ----------
-        method : str
         accuracy : float
             Level of the metric of accuracy. The value is NaN if a seed does not come up to it.
-        relative : bool, default False
-            Give the level and the result as changes from :attr:`reference` in the same seed.
-        against : str, optional
-            Another method, whose unfairness at that level is subtracted, user by user and seed by seed.
-        part : {"validation", "test"}, default "validation"
-            Where the settings of the curve are picked.
-
-        Returns
-        -------
-        Estimate
         """
         at = number("accuracy", accuracy)
         return self._compared(
