@@ -23,7 +23,7 @@ from headtail.data import Interactions, PopularityGroups
 from headtail.metrics import Profiles, TopK, group_share
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.facts import facts_of
-from headtail.metrics.measuring import _measurement, measure
+from headtail.metrics.measuring import measure, measurement_of
 from headtail.metrics.topk import find_ranks
 
 
@@ -126,7 +126,7 @@ def trials(world: World, metrics, n_trials: int, n_groups: int, rng: np.random.G
         if values.ndim:
             samples = (values[drawn()] for _ in range(5 * n_trials))
             errors = ((v, float(np.linalg.norm(mean_influence(v)))) for v in samples)
-            found[name] = [_measurement(name, metric, everyone, "all", v, error, np.nan) for v, error in errors]
+            found[name] = [measurement_of(name, metric, everyone, "all", v, error, np.nan) for v, error in errors]
     others = {name: metric for name, metric in metrics.items() if name not in found}
     anew = {name for name, metric in others.items() if facts_of(metric).influence is None}
     found |= {name: [] for name in others}

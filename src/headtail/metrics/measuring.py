@@ -49,7 +49,7 @@ def measure(
                 error = float(np.linalg.norm(influence))
                 if rows is None and not mine.ndim:
                     influences[name] = influence.astype(np.float32)
-            measurements.append(_measurement(name, metric, some, label, mine, error, df))
+            measurements.append(measurement_of(name, metric, some, label, mine, error, df))
     return measurements, {name: found for name, found in values.items() if found.ndim}, influences
 
 
@@ -89,7 +89,7 @@ def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tu
     return (jackknife_influence(np.array(without)) / np.sqrt(np.bincount(group)))[group], n_groups - 1.0
 
 
-def _measurement(
+def measurement_of(
     name: str, metric: Metric, top: TopK, label: str, values: Floats, error: float, df: float
 ) -> Measurement:
     """Return the mean of per-user values, or the one number that is there, with its interval."""
