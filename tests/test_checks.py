@@ -1,7 +1,12 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from headtail._checks import choice, finite, generator, integer, nearest, number
+from headtail._checks import checked, choice, finite, generator, integer, nearest, number
 from headtail.exceptions import InvalidInputError
 
 
@@ -80,3 +85,47 @@ def test_generator():
     assert isinstance(generator(None), np.random.Generator)
     with pytest.raises(InvalidInputError, match="neither a seed nor a numpy Generator"):
         generator("seed")
+
+
+class TestChecked:
+    def test_an_error_from_below_names_the_argument_of_another_type(self):
+        @checked
+        def first(values: Sequence[float], k: int = 1, how: Literal["up", "down"] = "up") -> float:
+            return sorted(values, reverse=how == "down")[k]
+
+        assert first([1, 2], k=True) == 2  # what works is let alone
+        with pytest.raises(InvalidInputError, match=r"k='x' is of type str; give a whole number\."):
+            first([1, 2], k="x")
+        with pytest.raises(
+            InvalidInputError, match=r"values=\[1, None\] .* give a list whose every value is a number\."
+        ):
+            first([1, None])
+        with pytest.raises(IndexError):  # of the right type, so that it is nobody's argument
+            first([1.0], k=5)
+
+    def test_arrays_functions_and_own_errors(self):
+        @checked
+        def applied(values: NDArray[np.integer], change: Callable[[Any], Any] | None) -> Any:
+            integer("size", len(values), low=2)
+            return change(values[0] + 1)
+
+        with pytest.raises(InvalidInputError, match="give an array"):
+            applied(["a", "b"], abs)
+        with pytest.raises(InvalidInputError, match=r"change=3 is of type int; give a function or None\."):
+            applied(np.arange(2), 3)
+        with pytest.raises(InvalidInputError, match="size=1 is out of range"):
+            applied(["a"], 3)
+
+    def test_constructors(self):
+        @checked
+        @dataclass(frozen=True)
+        class Pair:
+            left: int
+            total: int = field(init=False)
+
+            def __post_init__(self) -> None:
+                object.__setattr__(self, "total", self.left + 1)
+
+        assert Pair(1).total == 2
+        with pytest.raises(InvalidInputError, match="left='1' is of type str"):
+            Pair("1")

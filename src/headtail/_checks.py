@@ -1,16 +1,22 @@
 """Checks of arguments, each with an error that names the argument, its value and the cure."""
 
 import difflib
+import functools
+import inspect
 import math
-from collections.abc import Iterable
-from typing import Any
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import HeadtailError, InvalidInputError
 from headtail.typing import RNG, Array, Codes
 
 _LISTED = 50
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:
@@ -108,3 +114,111 @@ def generator(rng: RNG) -> np.random.Generator:
             f"rng={rng!r} is neither a seed nor a numpy Generator; give an int of at least 0, such as rng=0."
         )
     return np.random.default_rng(rng)
+
+
+_KINDS: dict[Any, tuple[type, ...]] = {
+    int: (int, np.integer),
+    float: (int, float, np.integer, np.floating),
+    bool: (bool, np.bool_),
+    Sequence: (Sequence, np.ndarray),
+}
+_NAMES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    np.ndarray: "an array",
+    type(None): "None",
+    Callable: "a function",
+}
+
+
+def checked(verb: F) -> F:
+    """Let a public function, or class, explain an error from below by the argument whose type caused it.
+
+    Where an argument is of another type than it is annotated with, whatever Python or a library says about it further
+    down becomes an error that names the argument. What works is let alone, and so are the function's own errors.
+    """
+    if isinstance(verb, type):
+        constructor: Any = vars(verb)["__init__"]
+        setattr(verb, "__init__", checked(constructor))  # noqa: B010 - to mypy a method is no variable
+        return verb
+
+    @functools.wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(*args, **kwargs)
+        except HeadtailError:
+            raise
+        except Exception as error:
+            signature = inspect.signature(verb)
+            for name, value in signature.bind(*args, **kwargs).arguments.items():
+                hint = _hint(verb, signature.parameters[name])
+                if not _fits(value, hint):
+                    raise InvalidInputError(
+                        f"{name}={_brief(value)} is of type {type(value).__name__}; give {_described(hint)}."
+                    ) from error
+            raise
+
+    return typing.cast(F, call)
+
+
+def _hint(verb: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return the annotation of one parameter; Any where that is known to type checkers only."""
+    if parameter.annotation is parameter.empty or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+        return Any
+    try:
+        one: Any = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+        return typing.get_type_hints(one, getattr(verb, "__globals__", {}))[parameter.name]
+    except (NameError, TypeError):  # also a union with a name that is text
+        return Any
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is typing.Literal:
+        return any(isinstance(value, type(one)) for one in inner)
+    if origin is np.ndarray:
+        return _is_array(value, typing.get_args(inner[1])[0])
+    if hint is Any or not isinstance(origin or hint, type):
+        return True
+    kind = origin or hint
+    if getattr(kind, "_is_protocol", False):
+        return callable(value)
+    if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, bool) and kind in (int, float)):
+        return False
+    if issubclass(kind, Mapping):
+        return all(_fits(one, inner[1]) for one in value.values()) if inner else True
+    if isinstance(value, (str, bytes)):
+        return kind not in (Iterable, Sequence)
+    if isinstance(value, (list, tuple)) and inner and (kind is not tuple or inner[-1] is Ellipsis):
+        return all(_fits(one, inner[0]) for one in value)
+    return True
+
+
+def _is_array(value: Any, kind: Any) -> bool:
+    try:
+        array = np.asarray(value)
+    except Exception:  # rows of different lengths, tensors of a device, and whatever else is no array
+        return False
+    wanted = "iu" if isinstance(kind, type) and issubclass(kind, np.integer) else "biufmMUO"
+    return array.ndim > 0 and array.dtype.kind in wanted
+
+
+def _described(hint: Any) -> str:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(_described, inner)))
+    if origin is typing.Literal:
+        return ", ".join(map(repr, inner))
+    kind = Callable if getattr(origin or hint, "_is_protocol", False) else origin or hint
+    if kind not in _NAMES and isinstance(kind, type) and issubclass(kind, Iterable) and inner:
+        each = _described(inner[-1] if issubclass(kind, Mapping) else inner[0])
+        return f"{'a mapping' if issubclass(kind, Mapping) else 'a list'} whose every value is {each}"
+    return _NAMES.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]} ..."

@@ -146,4 +146,4 @@ class Goal:
             )
         else:
             return
-        warnings.warn(f"strength={self.strength:g}: {problem}.", UserWarning, stacklevel=4)
+        warnings.warn(f"strength={self.strength:g}: {problem}.", UserWarning, stacklevel=5)

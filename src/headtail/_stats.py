@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import checked
 from headtail.typing import Array, Floats
 
 Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95% interval
@@ -77,6 +78,7 @@ def mean_influence(values: Floats) -> NDArray[np.float64]:
     return np.where(known, (values - values[known].mean()) / np.sqrt(n * (n - 1.0)), 0.0)
 
 
+@checked
 def jackknife_influence(without: Floats) -> NDArray[np.float64]:
     """What each of n units adds to the error of a statistic, from its values without each of them: the jackknife.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from headtail._checks import generator, integer, number
+from headtail._checks import checked, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
@@ -81,6 +81,7 @@ class Relevance:
         return found
 
 
+@checked
 def calibrate(
     recs: Recommendations, known: Interactions, wanted: Interactions, *, k: int, users: Array | None = None
 ) -> Relevance:
@@ -134,6 +135,7 @@ def calibrate(
     return Relevance(weights, center, deviation, low, high, items, k, scale)
 
 
+@checked
 def cross_fitted(
     recs: Recommendations, known: Interactions, wanted: Interactions, *, k: int, folds: int = 2, rng: RNG = 0
 ) -> NDArray[np.float32]:
@@ -173,6 +175,7 @@ def cross_fitted(
     return found
 
 
+@checked
 def allocation_bias(
     recs: Recommendations,
     relevance: Array,
@@ -248,6 +251,7 @@ def allocation_bias(
     return goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 
+@checked
 def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, gamma: float = 0.5) -> Recommendations:
     """Return the k candidates of each user with the highest value and price, ordered by relevance.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import generator, integer
+from headtail._checks import checked, generator, integer
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
 from headtail.typing import RNG, Codes, IntoFrame
@@ -14,6 +14,7 @@ from headtail.typing import RNG, Codes, IntoFrame
 _BLOCK = 2**22  # cells of a block of users
 
 
+@checked
 def most_popular(
     train: "Interactions | IntoFrame", k: int = 10, *, users: Any = None, exclude_seen: bool = True
 ) -> Recommendations:
@@ -70,6 +71,7 @@ def most_popular(
     return Recommendations(train.user_ids, train.item_ids, codes, found, scores)
 
 
+@checked
 def random_items(
     train: "Interactions | IntoFrame",
     k: int = 10,

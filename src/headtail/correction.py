@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import generator, integer, number, shown
+from headtail._checks import checked, generator, integer, number, shown
 from headtail._factors import as_pair
 from headtail._frames import lookup, read_ids, to_ids
 from headtail.data import Interactions, Recommendations, Split
@@ -146,6 +146,7 @@ class Correction(Result):
         )
 
 
+@checked
 def correct(
     source: Any,
     data: Any,
@@ -297,6 +298,7 @@ def _known_ids(role: str, ids: Any) -> Array | None:
     return found
 
 
+@checked
 def joined(
     train: Any,
     validation: Any,
@@ -344,6 +346,7 @@ def joined(
     return Split(known, parts["test"], parts["validation"], said)
 
 
+@checked
 def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str = "") -> Split:
     """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
     first = generator(rng).permutation(train.n_users) % 2 == 0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from headtail import posthoc, rerank
-from headtail._checks import finite, nearest, number
+from headtail._checks import checked, finite, nearest, number
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -27,6 +27,7 @@ Make = Callable[[Subject, float, int], Any]
 FINE_TUNING = 0.25  # of the epochs of the plain model, from there
 
 
+@checked
 @dataclass(frozen=True)
 class Dial:
     """A correction that can be turned up from nothing.
@@ -76,6 +77,7 @@ class Dial:
                 f"The grid of {self.name!r} is {self.grid}; give 0 first, which is off, then ever stronger settings."
             )
 
+    @checked
     def at(self, subject: Subject, strength: float, seed: int = 0) -> Any:
         """Return the corrected recommender, as :meth:`Subject.recommend` takes it.
 
@@ -90,11 +92,13 @@ class Dial:
             return subject.plain(seed)
         return self.make(subject, strength, seed)
 
+    @checked
     def fits(self, subject: Subject) -> bool:
         """Whether the subject has what the dial works on."""
         return subject.has(self.works_on)
 
 
+@checked
 def dial(name: str) -> Dial:
     """Return a dial of :data:`DIALS` or :data:`CONTROLS`; case, spaces and punctuation of the name do not matter.
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from headtail._checks import choice, number
+from headtail._checks import checked, choice, number
 from headtail._distributed import all_sum
 from headtail._factors import as_pair, as_popularity, numbers
 from headtail._products import row_blocks
@@ -46,6 +46,7 @@ class _Weighted:
         object.__setattr__(self, "weight", number("weight", self.weight, low=0))
 
 
+@checked
 @dataclass(frozen=True)
 class ReSN(_Weighted):
     """Penalty on the spectral norm of the scores: the share of them that lies along popularity.
@@ -112,6 +113,7 @@ class ReSN(_Weighted):
         total, n_users = self._parts(queries, items)
         return total * (self.weight / n_users)
 
+    @checked
     def rayleigh(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return ``||S u||^2``, without weight and division; a lower bound of :meth:`sigma1_squared`."""
         return self._parts(queries, items)[0]
@@ -235,6 +237,7 @@ class _AlongScores(Function):
 # -- relatives of ReSN -------------------------------------------------------------------------------------------------
 
 
+@checked
 @dataclass(frozen=True)
 class LogDet(_Weighted):
     """Penalty on dimensional collapse: how far the vectors are from filling all d dimensions evenly.
@@ -288,6 +291,7 @@ def _collapse(rows: Tensor) -> Tensor:
     return (gram.diagonal().mean().log() - logarithms.mean()).clamp_min(0)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class ScoreCorrelation(_Weighted):
     """Penalty on the correlation of an item's scores with its popularity.
@@ -340,6 +344,7 @@ class ScoreCorrelation(_Weighted):
         return self.weight * correlation.square()
 
 
+@checked
 @dataclass(frozen=True)
 class ScoreGap(_Weighted):
     """Penalty on the gap between the scores of head and of tail items.

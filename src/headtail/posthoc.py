@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _factors
-from headtail._checks import finite, generator, integer, number
+from headtail._checks import checked, finite, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare
 from headtail._factors import Matrix
 from headtail.data import Interactions
@@ -22,6 +22,7 @@ from headtail.typing import RNG, Vectors
 _BLOCK_SCORES = 2**21  # scores in memory at a time
 
 
+@checked
 def add_bias(queries: Any, items: Any, bias: Any) -> Vectors:
     """Add a number to the scores of each item, as one more coordinate: 1 in every query, the bias in the item.
 
@@ -72,6 +73,7 @@ def _empty_like(matrix: Any, shape: tuple[int, int]) -> Any:
     return np.empty(shape, dtype=matrix.dtype if matrix.dtype.kind == "f" else np.float64)
 
 
+@checked
 def penalize_popularity(queries: Any, items: Any, popularity: Any, strength: float) -> Vectors:
     """Lower the score of popular items: ``score - strength * spread * log(1 + popularity)``.
 
@@ -115,6 +117,7 @@ def penalize_popularity(queries: Any, items: Any, popularity: Any, strength: flo
     return add_bias(queries, items, -strength * spread * np.log1p(popularity))
 
 
+@checked
 def shrink(
     queries: Any,
     items: Any,
@@ -212,6 +215,7 @@ def _rewrite(matrix: Any, change: Callable[[slice, Any], Any]) -> Any:
 # -- exposure ---------------------------------------------------------------------------------------------------------
 
 
+@checked
 def tilt(
     queries: Any,
     items: Any,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import finite, generator, integer, number
+from headtail._checks import checked, finite, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare
 from headtail._factors import as_popularity, to_numpy
 from headtail.data import Recommendations
@@ -22,6 +22,7 @@ from headtail.typing import RNG, Array
 _ROWS = 4096  # lists whose scores are changed at a time
 
 
+@checked
 def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) -> Recommendations:
     """Choose the k items with the highest ``score + bias`` of each list, and order them by ``score + order * bias``.
 
@@ -73,6 +74,7 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     return best(chosen, scores_of(chosen, k) - (1 - order) * values[chosen.items], k)
 
 
+@checked
 def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
     """Lower the score of popular items, ``score - strength * spread * log(1 + popularity)``, and keep the best k.
 
@@ -105,6 +107,7 @@ def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: flo
     return add_bias(recs, -number("strength", strength) * spread(recs) * np.log1p(counts), k=k)
 
 
+@checked
 def tilt(recs: Recommendations, *, strength: float, k: int, **options: Any) -> Recommendations:
     """Spread the exposure that the lists themselves give, by one number added to the score of each item.
 
@@ -136,6 +139,7 @@ def tilt(recs: Recommendations, *, strength: float, k: int, **options: Any) -> R
     return add_bias(recs, tilt_bias(recs, strength=strength, k=k, **options), k=k)
 
 
+@checked
 def tilt_bias(
     recs: Recommendations,
     *,
@@ -194,6 +198,7 @@ def tilt_bias(
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 
+@checked
 def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
     """Re-rank lists by inverse popularity: every score is raised by up to `strength`, the more the rarer the item.
 
@@ -240,6 +245,7 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
     return best(recs, np.where(scores < 0, scores / factor, scores * factor), k)
 
 
+@checked
 def spread(recs: Recommendations) -> float:
     """Return the standard deviation of the scores within a list, root mean square over lists.
 

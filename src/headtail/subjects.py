@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from headtail._checks import integer
+from headtail._checks import checked, integer
 from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -33,6 +33,7 @@ def _kept(method: _Method) -> _Method:
     return kept  # type: ignore[return-value]
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """How a model is made and trained, so that it can be trained again with a correction.
@@ -122,6 +123,7 @@ class Subject:
     ('vectors', Recommendations(300 users, top-5))
     """
 
+    @checked
     def __init__(
         self,
         source: Any,

@@ -57,7 +57,9 @@ def attempt(call, *args, **kwargs):
     """Return what a call returns, or REFUSED after a HeadtailError; whatever else it raises or warns is a finding."""
     with _limits(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", "tilt with strength", UserWarning)  # documented: the bias has not settled
+        warnings.filterwarnings(
+            "ignore", r"(tilt with )?strength=", UserWarning
+        )  # documented: the bias has not settled
         try:
             result = call(*args, **kwargs)
             look_at(result)

@@ -15,13 +15,14 @@ from headtail.reports import Result
 
 # Made by headtail and read by users; nobody calls these.
 MADE = {
-    "Audit", "Code", "Contrast", "Estimate", "Facts", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles",
-    "Protocol", "TiltRound", "TopK", "Vectors", "World", "Excess",
+    "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
+    "Facts",
+    "Relevance", "TiltRound", "TopK", "Vectors", "World", "Excess",
 }  # fmt: skip
-# Called by torch and by fit at every step of training, where nothing is checked twice.
-INNER = {"solve", "forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
+# Called by torch at every step of training, where nothing is checked twice.
+INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
 # Called by dials alone, with what a checked subject holds.
-BY_DIALS = ("subjects.Subject.", "subjects.Recipe.")
+BY_DIALS = ("subjects.Subject.", "subjects.Recipe.", "rerank.best", "rerank.scores_of", "allocation.values_of")
 # Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
 LONG = {"demo.run_demo"}
 
@@ -30,33 +31,31 @@ def public_verbs():
     """Return every public function, constructor and method by name, found from the public modules."""
     names = [module.name for module in pkgutil.iter_modules(ht.__path__) if module.name[0] != "_"]
     modules = [importlib.import_module(f"headtail.{name}") for name in names]
-    found, seen = {}, set()
+    values = {}
     for module in [ht, *modules]:
         home = module.__name__.removeprefix("headtail").removeprefix(".")
         for name in getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]:
             value = getattr(module, name)
-            origin = getattr(value, "__module__", "")
             own = "headtail" if hasattr(module, "__all__") else module.__name__
-            if not origin.startswith(own) or id(value) in seen:
-                continue
-            if not callable(value) or getattr(value, "_is_protocol", False) or home == "cli":
-                continue
-            seen.add(id(value))
-            where = f"{home}.{name}" if home else name
-            if not inspect.isclass(value):
-                found[where] = value
-            elif not issubclass(value, Exception):
-                if value.__name__ not in MADE and (value is reports.Report or not issubclass(value, Result)):
-                    found[where] = value
-                found |= {f"{where}.{n}": getattr(value, n) for n in _methods(value)}
+            if callable(value) and getattr(value, "__module__", "").startswith(own) and home != "cli":
+                values.setdefault(id(value), (f"{home}.{name}" if home else name, value))
+    found, classes = {}, {value for _, value in values.values() if inspect.isclass(value)}
+    for name, value in values.values():
+        if getattr(value, "_is_protocol", False) or (value in classes and issubclass(value, Exception)):
+            continue
+        result = value in classes and issubclass(value, Result) and value is not reports.Report
+        if not result and value.__name__ not in MADE:
+            found[name] = value
+        if value in classes:
+            found |= {f"{name}.{n}": getattr(value, n) for n in _methods(value, classes - {value})}
     return {name: value for name, value in found.items() if name not in LONG and not name.startswith(BY_DIALS)}
 
 
-def _methods(cls):
+def _methods(cls, others):
+    """Yield the names of the methods that take arguments and are not those of another public class."""
     module = issubclass(cls, torch.nn.Module)
-    # What stands in a room of its own below the class belongs to it; results and modules have verbs of their own.
-    inner = [] if module else [b for b in cls.__mro__[1:] if b.__module__.startswith("headtail") and b is not Result]
-    for name, value in {name: value for base in (*inner[::-1], cls) for name, value in vars(base).items()}.items():
+    inherited = [base for base in cls.__mro__ if base.__module__.startswith("headtail") and base not in others]
+    for name, value in {name: value for base in reversed(inherited) for name, value in vars(base).items()}.items():
         if name[0] == "_" or (module and name in INNER) or not callable(getattr(cls, name)):
             continue
         if getattr(value, "__isabstractmethod__", False):
@@ -148,6 +147,11 @@ def frontier():
     return tradeoffs.sweep("dial", make, [0.0, 0.5], split(), k=3, progress=False)
 
 
+@cache
+def relevance():
+    return np.linspace(0.1, 0.9, lists().items.size).reshape(lists().items.shape)
+
+
 def subject():
     return subjects.Subject(tuple(factors().values()), split(), k=3, n_candidates=10)
 
@@ -205,7 +209,7 @@ COLUMNS = {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp"
 READING = {**COLUMNS, "titles": None, "min_rating": 1.0, "k_core": 1, "duplicates": "first"}
 SPLITTING = {"test": 0.2, "validation": 0.1}
 POINT = {"method": "dial", "setting": 0.5, "metric": "gini@3"}
-AT = {"method": "dial", "relative": False, "against": None}
+AT = {"method": "dial", "relative": False, "against": None, "part": "test"}
 CHART = {"kind": "line", "rows": [{"x": 1, "y": 2, "c": "a"}, {"x": 2, "y": 3, "c": "b"}], "x": "x", "y": "y",
 "color": "c",
          "title": "t", "caption": "", "x_label": "", "y_label": None, "x_scale": "linear", "y_scale": "log",
@@ -296,8 +300,8 @@ VERBS = {
     "metrics.TopK.at": lambda: of(top(), k=2),
     "metrics.TopK.take": lambda: of(top(), rows=np.array([0, 1])),
     "metrics.TopK.require_targets": lambda: of(top(), metric="recall"),
-    "metrics.better": lambda: of(direction="higher", low=0.0, high=1.0, influence=None, family="exposure",
-        format=".1%", headline=True, needs=None),
+    "metrics.better": lambda: of(direction="higher", low=0.0, high=1.0, influence=None,
+        family="accuracy", format=".2f", headline=True, needs="targets", fewest=1),
     "metrics.arp": lambda: of(top(), normalize=None),
     "metrics.coverage": lambda: of(top(), at_least=1),
     "metrics.entropy": lambda: of(top(), base=2.0, normalize=True),
@@ -335,6 +339,13 @@ VERBS = {
     "rerank.tilt": lambda: of(recs=lists(), strength=0.1, k=3),
     "rerank.tilt_bias": lambda: of(recs=lists(), strength=0.1, k=3, welfare="alpha", alpha=0.5,
         popularity=split().train.popularity, sample=20, rounds=20, rng=0, callback=None),
+    "allocation.allocate": lambda: of(recs=lists(), relevance=relevance(), bias=np.zeros(split().train.n_items), k=3,
+        gamma=0.5),
+    "allocation.allocation_bias": lambda: of(recs=lists(), relevance=relevance(), strength=0.5, k=3, welfare="alpha",
+        alpha=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
+    "allocation.calibrate": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3,
+        users=np.arange(40)),
+    "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3, folds=3, rng=0),
     "rerank.ipr": lambda: of(recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
     "recommend": lambda: of(model=ht.Vectors(**factors()), interactions=split().train, users=[1, 2], codes=None, k=3,
         exclude_seen=True, device="cpu", batch_size=7),
@@ -344,6 +355,8 @@ VERBS = {
     "MF": lambda: of(n_users=3, n_items=4, embedding_dim=2, rng=0),
     "models.ALS": lambda: of(n_users=3, n_items=4, embedding_dim=2, unobserved_weight=0.1, weight_decay=0.01,
         steps=1, rng=0),
+    "models.ALS.solve": lambda: of(models.ALS(split().train.n_users, split().train.n_items, 2, rng=0),
+        train=split().train, penalties=[ht.ReSN(1e-3)], item_weights=np.ones(split().train.n_items)),
     **{f"{name}.for_data": lambda: of(train=split().train, rng=0)
        for name in ("MF", "models.ALS", "models.LightGCN", "models.SASRec")},
     "models.LightGCN": lambda: of(train=split().train, embedding_dim=2, n_layers=1, rng=0),
@@ -422,29 +435,32 @@ VERBS = {
     "correct": lambda: of(source=tuple(factors().values()), data=split(), validation=None, test=None,
         dials=["log penalty"], max_loss=0.1, k=3, user_ids=None, item_ids=None, seeds=(0,), refine=0, extend=0, rng=0,
         progress=False),
-    "correction.halves": lambda: of(train=split().train, held_out=split().test, rng=0),
+    "correction.halves": lambda: of(train=split().train, held_out=split().test, rng=0, said="mine"),
+    "correction.joined": lambda: of(train=split().train, validation=split().validation, test=split().test, users=None,
+        items=None, rng=0),
     "dials.dial": lambda: of(name="log penalty"),
     "dials.Dial": lambda: of(name="mine", make=shrunk, grid=(0.0, 0.5), works_on="vectors", off_at_zero=True),
     "dials.Dial.at": lambda: of(dials.dial("log penalty"), subject=subject(), strength=0.1, seed=0),
     "dials.Dial.fits": lambda: of(dials.dial("log penalty"), subject=subject()),
     "subjects.Recipe": lambda: of(model=ht.MF, sizes={"embedding_dim": 2}, training={"epochs": 1}),
     "subjects.Subject": lambda: of(source=tuple(factors().values()), split=split(), k=3, n_candidates=10,
-        autoencoder=None),
+        autoencoder=None, neurons=None),
     "tradeoffs.sweep": lambda: of(method="dial", make=shrunk, grid=[0.0, 0.5], split=split(), k=3,
-        metrics=[ht.metrics.ndcg, ht.metrics.gini], accuracy="ndcg", unfairness="gini",
+        metrics={"ndcg": metrics.ndcg, "gini": metrics.gini}, accuracy="ndcg", unfairness="gini",
         groups=ht.PopularityGroups.by_mass,
-        seeds=(0,), n_bootstrap=3, folder=None, progress=False),
-    "tradeoffs.Frontier.front": lambda: of(frontier(), part="test"),
-    "tradeoffs.Frontier.notes": lambda: of(frontier(), max_loss=0.5),
+        seeds=(0,), n_bootstrap=3, folder=None, identity=None, progress=False),
     "tradeoffs.Frontier.without": lambda: of(frontier(), methods=()),
     "tradeoffs.Frontier.settings": lambda: of(frontier(), method="dial"),
     "tradeoffs.Frontier.seeds": lambda: of(frontier(), method="dial"),
     "tradeoffs.Frontier.mean": lambda: of(frontier(), **POINT, part="test"),
     "tradeoffs.Frontier.estimate": lambda: of(frontier(), **POINT, part="test", relative=False),
-    "tradeoffs.Frontier.choose": lambda: of(frontier(), method="dial", max_loss=0.5, criterion="gain"),
+    "tradeoffs.Frontier.choose": lambda: of(frontier(), method="dial", max_loss=0.5, criterion="gain", margin=False),
     "tradeoffs.Frontier.accuracy_at": lambda: of(frontier(), unfairness=0.5, **AT),
     "tradeoffs.Frontier.unfairness_at": lambda: of(frontier(), accuracy=0.1, **AT),
-    "tradeoffs.Frontier.hypervolume": lambda: of(frontier(), method="dial", reference=(0.0, 1.0), against=None),
+    "tradeoffs.Frontier.hypervolume": lambda: of(frontier(), method="dial", reference=(0.0, 1.0), against=None,
+        part="test"),
+    "tradeoffs.Frontier.front": lambda: of(frontier(), part="test"),
+    "tradeoffs.Frontier.notes": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.report": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.chart": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.table": lambda: of(frontier(), max_loss=0.5),

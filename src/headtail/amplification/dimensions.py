@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import integer
+from headtail._checks import checked, integer
 from headtail._progress import progress_bar
 from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
@@ -117,6 +117,7 @@ def _chart(rows: Sequence[dict[str, Any]], series: dict[str, str], **options: An
     )  # fmt: skip
 
 
+@checked
 def by_dimension(
     make: Callable[[int, int], Any],
     interactions: Interactions,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from headtail._checks import generator, integer
+from headtail._checks import checked, generator, integer
 from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
@@ -60,6 +60,7 @@ class SpectrumRecorder:
     [1, 2, 4]
     """
 
+    @checked
     def __init__(
         self,
         train: Interactions,
@@ -203,6 +204,7 @@ class AmplificationInTraining(Result):
         return Table(columns, rows, title="By epoch")
 
 
+@checked
 def in_training(history: History) -> AmplificationInTraining:
     """Return what a :class:`SpectrumRecorder` recorded, as a result with charts.
 

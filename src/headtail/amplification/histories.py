@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import checked
 from headtail._stats import Z95, standard_error
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
@@ -110,6 +111,7 @@ def _first_line(metric: Callable[..., Any]) -> str:
     return (metric.__doc__ or "").strip().split("\n")[0]
 
 
+@checked
 def over_history(
     recommendations: "Mapping[str, Recommendations | IntoFrame]",
     train: Interactions,

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _checks, _frames
-from headtail._checks import integer, shown
+from headtail._checks import checked, integer, shown
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame
 
@@ -100,6 +100,7 @@ class Coded:
         """Every (user, item) pair as ``user * 2**32 + item``, ascending, int64 array of shape (n,)."""
         return np.sort(pair_keys(self.users, self.items))
 
+    @checked
     def contains(self, users: Array, items: Array) -> NDArray[np.bool_]:
         """Return which (user, item) pairs of codes occur, bool array of shape (n,); quickest for sorted pairs."""
         pairs = pair_keys(users, items)
@@ -151,6 +152,7 @@ class Coded:
         result[(np.cumsum(self.activity) - self.activity)[self.users] + ranks] = self.items
         return result
 
+    @checked
     def sequences(
         self, users: Iterable[Any] | None = None, max_length: int = 50, *, codes: Array | None = None
     ) -> Codes:
@@ -195,6 +197,7 @@ class Coded:
         known = from_end <= self.activity[codes][:, None]
         return np.where(known, items[places] if len(items) else np.int32(-1), np.int32(-1))
 
+    @checked
     def user_codes(self, user_ids: "Iterable[Any] | IntoFrame | None" = None, *, codes: Array | None = None) -> Codes:
         """Return the codes of some users, given as ids or as a frame with a column of them, in their order.
 
@@ -225,6 +228,7 @@ class Coded:
             raise InvalidInputError("users names a user more than once; give each user once.")
         return codes
 
+    @checked
     def subset(self, keep: Array) -> Self:
         """Return the interactions selected by a mask or by positions, with the same users and items."""
 
@@ -251,6 +255,7 @@ class Coded:
             item_titles=None if self.item_titles is None else self.item_titles[keep_items],
         )
 
+    @checked
     def with_items(self, item_ids: "Iterable[Any] | IntoFrame") -> Self:
         """Return the same interactions with a larger catalogue: items that are not in it yet come after the others.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import error as zlib_error
 
 from headtail import _frames
+from headtail._checks import checked
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, to_path
 from headtail.data.interactions import Duplicates, Interactions
@@ -28,6 +29,7 @@ _WRITABLE = (".inter", ".csv", ".tsv", ".parquet")
 _RECBOLE_TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float", "order": "float"}
 
 
+@checked
 def read_interactions(
     path: PathLike,
     *,
@@ -99,6 +101,7 @@ def read_interactions(
     )
 
 
+@checked
 def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     r"""Write interactions to a file, whole or not at all.
 
@@ -150,6 +153,7 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     return write_table(table, path)
 
 
+@checked
 def write_table(table: "pl.DataFrame", path: PathLike) -> Path:
     """Write a Polars frame to a file ``.csv``, ``.tsv`` or ``.parquet``, whole or not at all, and return its path.
 
@@ -180,6 +184,7 @@ def write_table(table: "pl.DataFrame", path: PathLike) -> Path:
     return path
 
 
+@checked
 def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.DataFrame":
     r"""Read a table from CSV, TSV, text, Parquet or a RecBole file.
 

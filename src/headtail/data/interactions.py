@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _frames
-from headtail._checks import choice, finite, integer, number, shown
+from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import logger, resolve_columns
 from headtail._threads import both
 from headtail._times import seconds
@@ -23,6 +23,7 @@ Duplicates = Literal["error", "first", "last", "mean"]
 _ROLES = ("user_id", "item_id", "rating", "timestamp", "order", "item_title")
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Interactions(Coded):
     """Interactions of users with items, ids mapped to contiguous codes.
@@ -59,6 +60,7 @@ class Interactions(Coded):
     """
 
     @classmethod
+    @checked
     def from_frame(
         cls,
         frame: IntoFrame,
@@ -116,6 +118,7 @@ class Interactions(Coded):
         return result if titles is None else result.with_titles(titles)
 
     @classmethod
+    @checked
     def of(cls, data: Any, *, like: "Interactions | None" = None, what: str = "interactions") -> "Interactions":
         """Return what any function here takes as interactions: themselves, or those of a frame or a sparse matrix.
 
@@ -196,6 +199,7 @@ class Interactions(Coded):
             item_titles=titles,
         )
 
+    @checked
     def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
         """Return the same interactions with item titles; an item that is not in `titles` shows its id."""
         if not isinstance(titles, Mapping):

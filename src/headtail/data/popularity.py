@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import finite, integer, nearest, number
+from headtail._checks import checked, finite, integer, nearest, number
 from headtail._factors import numbers
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.typing import Array, Floats
@@ -15,6 +15,7 @@ from headtail.typing import Array, Floats
 _TIES = "Items of equal popularity are ordered as in the catalogue, the earlier one counting as more popular."
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class PopularityGroups:
     """Items divided by popularity; made by :meth:`by_mass`, :meth:`by_rank` or :meth:`equal_mass`.
@@ -49,6 +50,7 @@ class PopularityGroups:
         return f"PopularityGroups({sizes})"
 
     @classmethod
+    @checked
     def by_mass(cls, popularity: Any, cuts: tuple[float, ...] = (0.2, 0.8)) -> Self:
         """Group items by their share of the interactions.
 
@@ -87,6 +89,7 @@ class PopularityGroups:
         return cls._from_sizes(popularity, order, n_head, n_tail, cuts, what)
 
     @classmethod
+    @checked
     def by_rank(cls, popularity: Any, cuts: tuple[float, ...] = (0.2, 0.8)) -> Self:
         """Group items by their place in the order of popularity.
 
@@ -119,6 +122,7 @@ class PopularityGroups:
         return cls._from_sizes(popularity, order, n_head, n_tail, cuts, "the most popular {:.4g}% of the items")
 
     @classmethod
+    @checked
     def equal_mass(cls, popularity: Any, n: int = 5) -> Self:
         """Divide the items into groups with about the same number of interactions each.
 
@@ -183,6 +187,7 @@ class PopularityGroups:
             said += f"Tail: {head.replace('most', 'least').format(100 * (1 - cuts[1]))}. Mid: between them. "
         return cls(names, codes, said + _TIES, popularity)
 
+    @checked
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Return which items are in the group `name`, bool array of shape (n_items,)."""
         if name not in self.names:
@@ -195,6 +200,7 @@ class PopularityGroups:
         counts = np.bincount(self.codes, minlength=len(self.names)).tolist()
         return dict(zip(self.names, counts, strict=True))
 
+    @checked
     def sum(self, values: Any) -> Floats:
         """Return the sum of `values` (n_items,) in each group, float array of shape (n_groups,)."""
         values = numbers(values)
@@ -205,6 +211,7 @@ class PopularityGroups:
             )
         return np.bincount(self.codes, weights=values, minlength=len(self.names)).astype(np.float64)
 
+    @checked
     def shares(self, values: Any) -> Floats:
         """Return each group's part of the sum of `values`, float array of shape (n_groups,); NaN if the sum is 0."""
         sums = self.sum(values)

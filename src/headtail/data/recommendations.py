@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import finite, shown
+from headtail._checks import checked, finite, shown
 from headtail._columns import logger, ranking_columns
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.typing import Array, Codes
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headtail.typing import IntoFrame
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Recommendations:
     """Ranked lists of items, one a user; what :func:`headtail.recommend` returns and :func:`headtail.audit` takes.
@@ -75,6 +76,7 @@ class Recommendations:
             )
 
     @classmethod
+    @checked
     def from_frame(cls, frame: "IntoFrame", interactions: "Interactions", *, what: str = "lists") -> Self:
         """Read lists with scores of the users and items of some interactions, from a frame of any engine.
 
@@ -145,11 +147,13 @@ class Recommendations:
     def __len__(self) -> int:
         return len(self.users)
 
+    @checked
     def head(self, k: int) -> Self:
         """Return the first k of each list."""
         scores = None if self.scores is None else self.scores[:, :k]
         return replace(self, items=np.ascontiguousarray(self.items[:, :k]), scores=scores)
 
+    @checked
     def without(self, known: "Interactions") -> Self:
         """Return the lists less the items that their users know; those behind move up.
 

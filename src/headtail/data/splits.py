@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import choice, generator, number
+from headtail._checks import checked, choice, generator, number
 from headtail._columns import logger
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
 from headtail.exceptions import InvalidInputError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _VALIDATION_LABELS = ("validation", "valid", "val", "dev")
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Split:
     """Parts of one set of interactions, with the same users and items throughout.
@@ -91,6 +92,7 @@ class Split:
         validation = {} if self.validation is None else {"validation": self.validation}
         return {"train": self.train, **validation, "test": self.test}
 
+    @checked
     def with_validation(self, share: float = 0.1, *, rng: RNG = None) -> Self:
         """Return the split with a share of each user's training interactions, drawn at random, as validation part.
 
@@ -129,6 +131,7 @@ class Split:
         return replace(self, train=inner.train, validation=inner.test, description=said)
 
     @classmethod
+    @checked
     def from_frame(
         cls,
         frame: IntoFrame,
@@ -195,6 +198,7 @@ class Split:
         return cls._from_table(table, masks, titles, min_rating, duplicates, overlap, said)
 
     @classmethod
+    @checked
     def from_frames(
         cls,
         train: IntoFrame,

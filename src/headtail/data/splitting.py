@@ -4,13 +4,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail._checks import choice, generator, number
+from headtail._checks import checked, choice, generator, number
 from headtail.data.interactions import Interactions
 from headtail.data.splits import Split, drawn_shares, joined, made_split, random_place
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, IntoFrame
 
 
+@checked
 def split_ratio(
     interactions: "Interactions | IntoFrame", *, test: float = 0.2, validation: float | None = 0.1, rng: RNG = None
 ) -> Split:
@@ -51,6 +52,7 @@ def split_ratio(
     return _split(interactions, in_test, in_validation, f"{said}, rounded; at least one in training.")
 
 
+@checked
 def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bool = True) -> Split:
     """Give every user's last interaction to the test, and the one before it to the validation.
 
@@ -91,6 +93,7 @@ def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bo
     return _split(interactions, in_test, in_validation, f"{said}; ties in time by the order of the rows.")
 
 
+@checked
 def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, validation: float | None = 0.1) -> Split:
     """Cut at one point in time for all users: what came last is the test.
 
@@ -140,6 +143,7 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
     return _split(interactions, in_test, in_validation, f"{said}; all of one moment in the later part.")
 
 
+@checked
 def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "capped", rng: RNG = None) -> Split:
     """Rearrange a split so that all items have about the same number of test interactions.
 

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from headtail._checks import checked
 from headtail._files import to_path
 from headtail.data import Interactions
 from headtail.data.files import readable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+@checked
 def movietweetings(*, k_core: int = 5, min_rating: float | None = None) -> Interactions:
     """Return MovieTweetings: ratings of films that people posted on Twitter, with titles and times.
 
@@ -69,6 +71,7 @@ _LAYOUTS = (
 )
 
 
+@checked
 def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: float | None = None) -> Interactions:
     r"""Read the folder of an official MovieLens release, as downloaded and unpacked.
 

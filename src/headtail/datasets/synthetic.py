@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
-from headtail._checks import generator, integer, number, user_codes
+from headtail._checks import checked, generator, integer, number, user_codes
 from headtail.data import Interactions, Split
 from headtail.data.coded import pair_keys
 from headtail.exceptions import InvalidInputError
@@ -15,6 +15,7 @@ from headtail.typing import RNG, Array, Codes
 _BLOCK = 1 << 19  # candidates drawn at a time: with 16 factors about 100 MB
 
 
+@checked
 def checkerboard(n_users: int = 50, n_items: int = 50, *, validation: bool = False) -> Split:
     """Return a world in which even users like even items and odd users like odd items.
 
@@ -86,6 +87,7 @@ class World:
     def __repr__(self) -> str:
         return f"World({self.interactions!r}, {self.queries.shape[1]} tastes)"
 
+    @checked
     def preferences(self, users: Codes | None = None) -> NDArray[np.float32]:
         """Return the probability that each user likes each item once it is shown, whatever its popularity.
 
@@ -102,6 +104,7 @@ class World:
         liking: NDArray[np.float32] = expit(queries @ self.items.T + np.float32(self.offset))
         return liking
 
+    @checked
     def unbiased_test(self, shown: int = 20, *, rng: RNG = None) -> Interactions:
         """Show every user items drawn uniformly at random and return those that they like.
 
@@ -148,6 +151,7 @@ class World:
         return liking
 
 
+@checked
 def power_law(
     n_users: int = 1000,
     n_items: int = 500,

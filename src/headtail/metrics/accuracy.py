@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import checked
 from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK
 
@@ -31,6 +32,7 @@ def _wanted(
 
 
 @_accuracy(headline=True)
+@checked
 def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Normalized discounted cumulative gain: found test items, weighted by rank, against the best possible list.
 
@@ -60,6 +62,7 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
 
 @_accuracy(headline=True)
+@checked
 def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of a user's test items that are in the list.
 
@@ -70,6 +73,7 @@ def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
 
 @_accuracy(format=".1%")
+@checked
 def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of users with at least one test item in the list. Range 0 to 1, higher is better.
 
@@ -80,6 +84,7 @@ def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
 
 @_accuracy(fewest=200)
+@checked
 def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Mean reciprocal rank of the first test item in the list, 0 where none is.
 
@@ -92,6 +97,7 @@ def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
 
 @_accuracy()
+@checked
 def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of the k slots that hold a test item.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import finite, generator, integer
+from headtail._checks import checked, finite, generator, integer
 from headtail._columns import resolve_columns
 from headtail._factors import numbers, to_numpy
 from headtail._stats import lorenz
@@ -26,6 +26,7 @@ from headtail.metrics.topk import Profiles, TopK
 from headtail.typing import RNG, Array, Floats, IntoFrame
 
 
+@checked
 def audit(
     recs: "Recommendations | IntoFrame",
     train: "Interactions | IntoFrame",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import nearest
+from headtail._checks import checked, nearest
 from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, student
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.charts import LORENZ_CAPTION, exposure_chart, groups_text, lorenz_chart, notes_block
@@ -60,6 +60,7 @@ class Comparison(Result):
         return _page(self)
 
 
+@checked
 def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comparison:
     """Put audits side by side and test each against a baseline, user by user.
 

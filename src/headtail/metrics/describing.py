@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import integer
+from headtail._checks import checked, integer
 from headtail._stats import gini, lorenz
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.interactions import rating_notes, read_pairs
@@ -116,6 +116,7 @@ class Description(Result):
         )  # fmt: skip
 
 
+@checked
 def describe(interactions: "Interactions | IntoFrame", *, n_items: int = 10) -> Description:
     """Describe interactions: size, density, how unequal popularity is, and the most popular items.
 

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import checked
 from headtail._stats import degrees_of_freedom, jackknife_influence
 from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
@@ -94,6 +95,7 @@ def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
 
 
 @better("lower", low=0, high=1, influence=_gini_influence, family="exposure", headline=True)
+@checked
 def gini(top: TopK, *, catalogue: str = "all") -> float:
     """Inequality of exposure: 0 if every item is recommended equally often, 1 - 1/n if one item takes every slot.
 
@@ -121,6 +123,7 @@ def _coverage_influence(top: TopK, *, at_least: int = 1) -> NDArray[np.float64]:
 
 
 @_as_share("higher", influence=_coverage_influence, headline=True)
+@checked
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -164,6 +167,7 @@ def _entropy_influence(top: TopK, *, base: float = math.e, normalize: bool = Fal
 
 
 @better("higher", low=0, influence=_entropy_influence, family="exposure", format=".2f")
+@checked
 def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> float:
     """Shannon entropy of the shares of exposure: 0 if one item takes every slot, log(n) if all n items get the same.
 
@@ -195,6 +199,7 @@ def _group_share_influence(top: TopK, *, group: str) -> NDArray[np.float64]:
 
 
 @better(None, low=0, high=1, influence=_group_share_influence, format=".1%")
+@checked
 def group_share(top: TopK, *, group: str) -> float:
     """Share of all slots that go to items of one popularity group. Range 0 to 1."""
     return _share(top, top.groups.mask(group))

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import checked
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Metric
 
@@ -21,6 +22,7 @@ Metrics = Iterable[Metric] | Mapping[str, Metric]
 F = TypeVar("F", bound=Callable[..., object])
 
 
+@checked
 @dataclass(frozen=True)
 class Facts:
     """What a metric says of itself, by :func:`better` or by attributes of these names on a function."""
@@ -43,6 +45,7 @@ def facts_of(metric: Metric) -> Facts:
     return Facts(**{f.name: getattr(metric, f.name) for f in fields(Facts) if hasattr(metric, f.name)})
 
 
+@checked
 def better(
     direction: Better | None,
     *,

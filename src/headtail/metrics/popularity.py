@@ -6,6 +6,7 @@ Metrics that return an array have one number a list, shape (U,).
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import checked
 from headtail._stats import jensen_shannon, mean_influence
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
@@ -13,6 +14,7 @@ from headtail.metrics.topk import TopK
 
 
 @better("lower", low=0, family="popularity", format=",.1f", headline=True)
+@checked
 def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import nearest
+from headtail._checks import checked, nearest
 from headtail._stats import mean_influence
 from headtail.data import PopularityGroups
 from headtail.exceptions import MissingColumnError
@@ -118,6 +118,7 @@ class Audit(Result):
         """Return the value of a metric such as ``"gini@10"`` over all users."""
         return self.measurement(name).value
 
+    @checked
     def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:
         """Return one metric with its interval.
 
@@ -133,6 +134,7 @@ class Audit(Result):
         wanted = name if users == ALL_USERS else f"{name} of {users}"
         raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
 
+    @checked
     def influence(self, name: str) -> NDArray[np.float64]:
         """Return what each user adds to the error of a metric over all users, shape (U,).
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import generator, integer, number
+from headtail._checks import checked, generator, integer, number
 from headtail._tensors import without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -95,6 +95,7 @@ class ALS(nn.Module):
     usual: ClassVar[Mapping[str, Any]] = MappingProxyType({"epochs": 12, "eval_every": 1})
     needs_order: ClassVar[bool] = False
 
+    @checked
     def __init__(
         self,
         n_users: int,
@@ -132,6 +133,7 @@ class ALS(nn.Module):
         self.query = nn.Identity()  # where hooks find the queries
 
     @classmethod
+    @checked
     def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
         """Return a model for the users and items of `train`."""
         train = Interactions.of(train, what="train")
@@ -145,6 +147,7 @@ class ALS(nn.Module):
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
         return Vectors(self.query(rows_of(self.users, users)), self.items)
 
+    @checked
     def solve(
         self, train: Interactions, *, penalties: Sequence[Penalty] = (), item_weights: Array | None = None
     ) -> Callable[[], dict[str, float]]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import generator, integer
+from headtail._checks import checked, generator, integer
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bpr
@@ -77,6 +77,7 @@ class LightGCN(nn.Module):
     )
     needs_order: ClassVar[bool] = False
 
+    @checked
     def __init__(self, train: Interactions, embedding_dim: int = 64, n_layers: int = 3, *, rng: RNG = None) -> None:
         super().__init__()
         train = Interactions.of(train, what="train")
@@ -100,11 +101,13 @@ class LightGCN(nn.Module):
         self.query = nn.Identity()  # where hooks find the queries
 
     @classmethod
+    @checked
     def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
         """Return a model with the graph of `train`."""
         return cls(train, rng=rng, **sizes)
 
     @classmethod
+    @checked
     def from_config(cls, *, n_users: int, n_items: int, n_interactions: int, **settings: Any) -> Self:
         """Return a model of the right shapes, for :func:`headtail.load_model` to fill with weights and graph."""
         nowhere = np.zeros(integer("n_interactions", n_interactions, low=1), dtype=np.int32)

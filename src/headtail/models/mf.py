@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import generator, integer
+from headtail._checks import checked, generator, integer
 from headtail.data import Interactions
 from headtail.losses import mse
 from headtail.models.lookup import rows_of
@@ -63,6 +63,7 @@ class MF(nn.Module):
     )
     needs_order: ClassVar[bool] = False
 
+    @checked
     def __init__(self, n_users: int, n_items: int, embedding_dim: int = 64, *, rng: RNG = None) -> None:
         super().__init__()
         self.n_users = integer("n_users", n_users, low=1)
@@ -82,6 +83,7 @@ class MF(nn.Module):
         self.query = nn.Identity()  # where hooks find the queries
 
     @classmethod
+    @checked
     def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
         """Return a model for the users and items of `train`."""
         train = Interactions.of(train, what="train")

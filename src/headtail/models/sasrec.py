@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
-from headtail._checks import generator, integer, number
+from headtail._checks import checked, generator, integer, number
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import sampled_softmax
@@ -94,6 +94,7 @@ class SASRec(nn.Module):
     )
     needs_order: ClassVar[bool] = True
 
+    @checked
     def __init__(
         self,
         n_items: int,
@@ -139,6 +140,7 @@ class SASRec(nn.Module):
         self.query = nn.Identity()
 
     @classmethod
+    @checked
     def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
         """Return a model for the items of `train`."""
         return cls(Interactions.of(train, what="train").n_items, rng=rng, **sizes)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from headtail._checks import integer, number
+from headtail._checks import checked, integer, number
 from headtail._products import loss_over_products, softmax_terms
 from headtail.data import Interactions
 from headtail.models.lightgcn import LightGCN
@@ -83,6 +83,7 @@ class XSimGCL(LightGCN):
         {**LightGCN.usual, "weight_decay": 1e-7, "epochs": 60, "eval_every": 5}
     )
 
+    @checked
     def __init__(
         self,
         train: Interactions,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
-from headtail._checks import choice, number
+from headtail._checks import checked, choice, number
 from headtail.exceptions import InvalidInputError
 from headtail.reports._values import Value, check_format, clean, clean_rows, finite
 
@@ -22,6 +22,7 @@ def _text(what: str, value: Any) -> None:
         raise InvalidInputError(f"{what}={value!r} is not text. Give a string.")
 
 
+@checked
 @dataclass(frozen=True)
 class Text:
     """Prose, in a small subset of Markdown: paragraphs, bold, italic, code, links and lists. HTML is shown, not run."""
@@ -32,6 +33,7 @@ class Text:
         _text("Text.markdown", self.markdown)
 
 
+@checked
 @dataclass(frozen=True)
 class Figure:
     """One key figure.
@@ -65,6 +67,7 @@ class Figure:
             _set(self, **{name: clean(getattr(self, name), f"Figure {self.label!r}: {name}")})
 
 
+@checked
 @dataclass(frozen=True)
 class Figures:
     """A strip of key figures."""
@@ -75,6 +78,7 @@ class Figures:
         _set(self, figures=_all_of(Figure, self.figures, "Figures"))
 
 
+@checked
 @dataclass(frozen=True)
 class Column:
     """One column of a :class:`Table`.
@@ -114,6 +118,7 @@ class Column:
             choice("better", self.better, ("higher", "lower"))
 
 
+@checked
 @dataclass(frozen=True)
 class Table:
     """Rows under columns; numbers are right-aligned and the best cell of a column with `better` is marked."""
@@ -135,6 +140,7 @@ class Table:
         _set(self, columns=columns, rows=clean_rows(self.rows, keys, f"Table {self.title!r}"))
 
 
+@checked
 @dataclass(frozen=True)
 class Chart:
     """A line, bar or scatter chart of rows.
@@ -251,6 +257,7 @@ class Chart:
                     raise InvalidInputError(f"{what}: {key!r} of row {i} is {value:g}; stacked bars cannot go below 0.")
 
 
+@checked
 @dataclass(frozen=True)
 class Section:
     """A titled part of a report; sections may hold sections."""

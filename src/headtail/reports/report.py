@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from headtail._checks import checked
 from headtail._files import check_writable, write_text
 from headtail._printable import printable
 from headtail.exceptions import NotAvailableError
@@ -126,6 +127,10 @@ class Result(ABC):
 
     @overload
     def to_json(self, path: None = None) -> str: ...
+    @checked
+    @checked
+    @checked
+    @checked
     @overload
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
@@ -198,6 +203,7 @@ class Report(Document, Result):
 def chart_svg(chart: Chart, path: None = None, *, beside: Sequence[Chart] = ()) -> str: ...
 @overload
 def chart_svg(chart: Chart, path: str | os.PathLike[str], *, beside: Sequence[Chart] = ()) -> Path: ...
+@checked
 def chart_svg(chart: Chart, path: str | os.PathLike[str] | None = None, *, beside: Sequence[Chart] = ()) -> str | Path:
     """Return a chart as a picture that stands alone, on white, or write it and return the path.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, linear, normalize
 
-from headtail._checks import generator, integer
+from headtail._checks import checked, generator, integer
 from headtail._tensors import no_autocast
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG
@@ -80,6 +80,7 @@ class TopKSAE(nn.Module):
     (torch.Size([5, 3]), torch.Size([5, 3]), torch.Size([5, 4]))
     """
 
+    @checked
     def __init__(
         self, d_in: int, expansion: int = 16, k: int = 32, *, n_neurons: int | None = None, rng: RNG = None
     ) -> None:

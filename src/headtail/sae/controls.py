@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import choice, generator, number
+from headtail._checks import checked, choice, generator, number
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.neurons import Neurons
@@ -15,6 +15,7 @@ from headtail.sae.synthetic import Contrast
 from headtail.typing import RNG
 
 
+@checked
 def steer_random(
     model: nn.Module, sae: TopKSAE, neurons: Neurons, alpha: float, *, rng: RNG = 0, layer: str = "query", **edit: Any
 ) -> Steered:
@@ -73,6 +74,7 @@ class Noise(nn.Module):
 
     scale: Tensor
 
+    @checked
     def __init__(self, sae: TopKSAE, scale: Tensor, seed: int = 0) -> None:
         super().__init__()
         self.sae, self.d_in, self.seed = sae, sae.d_in, seed
@@ -87,6 +89,7 @@ class Noise(nn.Module):
         return x + (self.sae.decode(disturbed) - self.sae.decode(self.sae.select(pre)))
 
 
+@checked
 def steer_noise(
     model: nn.Module, sae: TopKSAE, neurons: Neurons, alpha: float, *, rng: RNG = 0, layer: str = "query"
 ) -> Steered:
@@ -143,6 +146,7 @@ class Direction(nn.Module):
     direction: Tensor
     amount: Tensor
 
+    @checked
     def __init__(
         self, direction: Tensor, amount: float, mode: Literal["shift", "project"] = "shift", *, level: float = 0.0
     ) -> None:
@@ -163,6 +167,7 @@ class Direction(nn.Module):
         return x - self.amount * ((x @ self.direction)[..., None] - self.level) * self.direction
 
 
+@checked
 def steer_direction(
     model: nn.Module,
     contrast: Contrast,

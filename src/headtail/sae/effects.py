@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headtail._checks import generator, integer, number
+from headtail._checks import checked, generator, integer, number
 from headtail._progress import progress_bar
 from headtail._tensors import without_autocast
 from headtail.data import Interactions
@@ -112,6 +112,7 @@ class Excess(nn.Module):
         return (x.to(self.weight.dtype) @ self.weight + self.bias).relu()[..., None]
 
 
+@checked
 def personal_strength(contrast: Contrast, interactions: Interactions, *, k: int = 10, ridge: float = 1e-3) -> Excess:
     """Return the strength that steers a user the more, the more popular the recommendations are than the history.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from headtail import _files
-from headtail._checks import shown
+from headtail._checks import checked, shown
 from headtail._progress import progress_bar
 from headtail._tensors import no_autocast
 from headtail.data import Interactions
@@ -27,6 +27,7 @@ from headtail.typing import Array
 Position: TypeAlias = Literal["last", "all"] | Callable[[Tensor, Any], Tensor]
 
 
+@checked
 def activations(
     model: nn.Module,
     batches: Iterable[Any],

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from headtail import _files
+from headtail._checks import checked
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError
@@ -18,6 +19,7 @@ from headtail.sae.table import Source
 from headtail.training.checkpoints import read_tensors, write_tensors
 
 
+@checked
 def save_neurons(neurons: Neurons, folder: str | os.PathLike[str]) -> Path:
     """Write neurons as a folder, so that they can be shown and steered by another process.
 
@@ -69,6 +71,7 @@ def write_neurons(neurons: Neurons, folder: Path) -> None:
     write_json({"format": FORMAT, **settings}, folder / "neurons.json", folder.rglob("*"))
 
 
+@checked
 def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | None = None) -> Neurons:
     """Read neurons that :func:`save_neurons` wrote.
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import generator, integer
+from headtail._checks import checked, generator, integer
 from headtail._stats import Z95
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -57,6 +57,7 @@ class Neurons(NeuronTable, Result):
         Autoencoder, contrast and interactions, for what is worked out on demand.
     """
 
+    @checked
     def with_effects(self, *, n_users: int = 256, rng: RNG = 0, progress: bool | None = None) -> Self:
         """Return the same table with the effect of a push measured for every neuron.
 
@@ -82,6 +83,7 @@ class Neurons(NeuronTable, Result):
         )
         return replace(self, effect=effect, changed=changed)
 
+    @checked
     def card(self, neuron: int) -> Section:
         """Return the portrait of one neuron: its figures, whom and what it answers to, and what it does to scores.
 
@@ -92,6 +94,7 @@ class Neurons(NeuronTable, Result):
         """
         return card(self, neuron)
 
+    @checked
     def report(self, cards: int = 3) -> Report:
         """Return an overview and the cards of the strongest popularity and niche neurons, `cards` of each."""
         return page(self, cards)
@@ -104,6 +107,7 @@ class Neurons(NeuronTable, Result):
         return self.rows()
 
 
+@checked
 def find_neurons(
     sae: TopKSAE,
     contrast: Contrast,

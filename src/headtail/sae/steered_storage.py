@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from headtail import _files
+from headtail._checks import checked
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.effects import Excess
@@ -15,6 +16,7 @@ from headtail.training import load_model, save_model
 from headtail.training.checkpoints import read_tensors, write_tensors
 
 
+@checked
 def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     """Write a steered model of headtail as a folder.
 
@@ -66,6 +68,7 @@ def write_steered(steered: Steered, folder: Path) -> None:
     write_json({"format": FORMAT, **settings}, folder / "steering.json", folder.rglob("*"))
 
 
+@checked
 def load_steered(folder: str | os.PathLike[str]) -> Steered:
     """Read a steered model that :func:`save_steered` wrote.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from headtail._checks import choice, number
+from headtail._checks import checked, choice, number
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import Code, TopKSAE
 from headtail.sae.hooks import EditHook, register
@@ -61,6 +61,7 @@ class Steering(nn.Module):
     shift: Tensor | None
     scale: Tensor | None
 
+    @checked
     def __init__(
         self,
         sae: TopKSAE,
@@ -142,6 +143,7 @@ class Steered(nn.Module):
     (True, 6)
     """
 
+    @checked
     def __init__(self, model: nn.Module, edit: nn.Module, layer: str = "query", *, output: int | str = 0) -> None:
         super().__init__()
         self.model, self.edit = _twin(model), _twin(edit).train(model.training)
@@ -193,6 +195,7 @@ class _WithoutHistory(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@checked
 def steer(
     model: nn.Module,
     sae: TopKSAE,
@@ -288,6 +291,7 @@ def steer(
     return Steered(model, edit, layer, output=output)
 
 
+@checked
 def steering_weights(neurons: Neurons, *, alpha_popular: float, alpha_niche: float, variant: Variant = "v2") -> Floats:
     """Return what a variant adds to the pre-activation (with "damp": relative to the activation) of each neuron.
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from headtail import _files
+from headtail._checks import checked
 from headtail._sealed import read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.autoencoder import TopKSAE
@@ -13,6 +14,7 @@ _KEYS = {"encoder": "encoder.weight", "encoder_bias": "encoder.bias", "decoder":
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
+@checked
 def save_sae(sae: TopKSAE, folder: str | os.PathLike[str]) -> Path:
     """Write an autoencoder as a folder of ``sae.safetensors`` (weights) and ``cfg.json`` (sizes).
 
@@ -53,6 +55,7 @@ def save_sae(sae: TopKSAE, folder: str | os.PathLike[str]) -> Path:
     return Path(folder)
 
 
+@checked
 def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
     """Read an autoencoder that :func:`save_sae` or EleutherAI's sparsify wrote.
 

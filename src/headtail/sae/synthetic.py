@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headtail._checks import choice, generator, integer, number
+from headtail._checks import checked, choice, generator, integer, number
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.sae.hooks import activations, submodule
@@ -76,6 +76,7 @@ class Contrast:
         )
 
 
+@checked
 def contrast(
     model: nn.Module,
     interactions: Interactions,
@@ -159,6 +160,7 @@ def _items(model: nn.Module, batch: Tensor) -> Tensor:
         model.train(was_training)
 
 
+@checked
 def synthetic_users(
     interactions: Interactions,
     which: Literal["popular", "niche"],
@@ -221,6 +223,7 @@ def synthetic_users(
     return drawn
 
 
+@checked
 def item_sets(interactions: Interactions, by: SetBy = "rank", *, share: float | None = None) -> tuple[Codes, Codes]:
     """Return the codes of the popular and of the niche items that synthetic users draw from.
 
@@ -263,6 +266,7 @@ def item_sets(interactions: Interactions, by: SetBy = "rank", *, share: float | 
     return popular, niche
 
 
+@checked
 def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes, Codes]:
     """Return the codes of the users with the most and of those with the least popular tastes.
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headtail._checks import choice, integer, number
+from headtail._checks import checked, choice, integer, number
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
@@ -57,6 +57,7 @@ class NeuronTable:
     def __len__(self) -> int:
         return len(self.index)
 
+    @checked
     def select(
         self,
         *,

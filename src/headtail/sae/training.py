@@ -6,7 +6,7 @@ import os
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import generator, integer, number
+from headtail._checks import checked, generator, integer, number
 from headtail._tensors import learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
 from headtail.sae.rows import Rows, digest
@@ -15,6 +15,7 @@ from headtail.training.running import Advance, Watch, run, steps
 from headtail.typing import RNG, ArrayLike2D
 
 
+@checked
 def fit_sae(
     sae: TopKSAE,
     activations: ArrayLike2D,

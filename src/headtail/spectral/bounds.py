@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headtail import _factors
-from headtail._checks import number
+from headtail._checks import checked, number
 from headtail.exceptions import InvalidInputError
 
 
@@ -57,6 +57,7 @@ class MemoryBound:
         return self.status if self.value is None else f"{self.value:.3f}"
 
 
+@checked
 def fit_power_law(popularity: Any) -> PowerLaw:
     """Fit ``scale * rank**-exponent`` to the popularity of the items, most popular first.
 
@@ -99,6 +100,7 @@ def fit_power_law(popularity: Any) -> PowerLaw:
     )
 
 
+@checked
 def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     """Bound from below the cosine of q_1 with popularity, for a matrix of zeros and ones, whatever its popularity.
 
@@ -131,6 +133,7 @@ def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     return _bound(sigma_1**2 / float(np.linalg.norm(r)), root)
 
 
+@checked
 def memory_bound_power_law(exponent: float, *, sigma_1: float | None = None, r_max: float | None = None) -> MemoryBound:
     """Bound from below the cosine of q_1 with popularity, if popularity is exactly ``r_max * rank**-exponent``.
 

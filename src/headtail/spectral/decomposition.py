@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _factors
-from headtail._checks import finite, integer
+from headtail._checks import checked, finite, integer
 from headtail._factors import Matrix
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -75,10 +75,12 @@ class Spectrum(Result):
         """Share of every direction in the sum of squares of all scores, float array of shape (r,), 0 to 1."""
         return self.sigma**2 / self.total_energy if self.total_energy > 0 else np.zeros_like(self.sigma)
 
+    @checked
     def left(self, k: int) -> Matrix:
         """Return the left singular vector of direction `k` (0 is the first): float64, shape (n,), one a user."""
         return _factors.times(self.queries, self.left_basis[:, self._direction(k)])
 
+    @checked
     def right(self, k: int) -> Matrix:
         """Return the right singular vector of direction `k` (0 is the first): float64, shape (m,), one an item.
 
@@ -140,6 +142,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
 
 
+@checked
 def spectrum(queries: Any, items: Any, *, popularity: Any = None) -> Spectrum:
     """Measure the singular values of ``queries @ items.T`` from the factors, and their alignment with popularity.
 
@@ -210,6 +213,7 @@ def _spectrum(queries: Any, items: Any, popularity: Matrix | None, total_energy:
     )
 
 
+@checked
 def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum:
     """Measure the first singular values of the training data itself: what a model can learn of popularity from them.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headtail._checks import checked
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
 from headtail.spectral.decomposition import Spectrum
@@ -126,6 +127,7 @@ class MemoryEffect(Result):
         )  # fmt: skip
 
 
+@checked
 def memory_effect(spectra: Mapping[str, Spectrum]) -> MemoryEffect:
     """Set side by side how closely the first direction of several matrices follows popularity.
 

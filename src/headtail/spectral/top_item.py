@@ -3,12 +3,14 @@
 import numpy as np
 
 from headtail import _factors
+from headtail._checks import checked
 from headtail.exceptions import InvalidInputError
 from headtail.spectral.decomposition import Spectrum
 
 _ROUNDING = 1e-6  # the coordinates are good to about this, relative to the largest
 
 
+@checked
 def top_item_bound(found: Spectrum) -> float:
     """Bound from below the share of users whose highest score is that of the most popular item.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtail._checks import number
+from headtail._checks import checked, number
 from headtail._stats import hypervolume
 from headtail.exceptions import InvalidInputError
 from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, metric_of, summary
@@ -16,6 +16,7 @@ from headtail.tradeoffs.settings import Settings, on_front
 class Curves(Settings):
     """The curve of each method through its settings; what a :class:`~headtail.tradeoffs.Frontier` says of it."""
 
+    @checked
     def accuracy_at(
         self,
         method: str,
@@ -64,6 +65,7 @@ class Curves(Settings):
             against,
         )
 
+    @checked
     def unfairness_at(
         self,
         method: str,
@@ -89,6 +91,7 @@ class Curves(Settings):
             against,
         )
 
+    @checked
     def hypervolume(
         self,
         method: str,

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from headtail._checks import checked
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Chart, Report, Result, Table
 from headtail.tradeoffs import pages
@@ -85,14 +86,17 @@ class Frontier(Curves, Result):
             for name, value in metrics.items()
         ]
 
+    @checked
     def report(self, max_loss: float = 0.05) -> Report:
         """Return the trade-off as a page, with the setting marked that :meth:`choose` picks for each method."""
         return pages.frontier_page(self, max_loss)
 
+    @checked
     def chart(self, max_loss: float = 0.05) -> Chart:
         """Return the curves of all methods on test; the chosen setting of each is marked."""
         return pages.curves(self, max_loss)
 
+    @checked
     def table(self, max_loss: float = 0.05) -> Table:
         """Return all settings with their test metrics."""
         return pages.settings_table(self, max_loss)

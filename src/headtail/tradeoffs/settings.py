@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import choice, nearest, number
+from headtail._checks import checked, choice, nearest, number
 from headtail._stats import pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.built_in import BUILT_IN
@@ -57,6 +57,7 @@ class Settings:
         """The first method and its first setting, which whole curves are measured against."""
         return self.points[0].method, self.points[0].setting
 
+    @checked
     def without(self, *methods: str) -> Self:
         """Return the same frontier without some methods."""
         for method in methods:
@@ -66,6 +67,7 @@ class Settings:
             raise InvalidInputError(f"without {', '.join(methods)} no method is left. Keep at least one.")
         return replace(self, points=kept)
 
+    @checked
     def settings(self, method: str) -> tuple[Setting, ...]:
         """Return the settings of a method, in the order of its grid."""
         found = tuple(dict.fromkeys(point.setting for point in self.points if point.method == method))
@@ -73,15 +75,18 @@ class Settings:
             raise MissingColumnError(f"There is no method {method!r}. {nearest(method, self.methods)}")
         return found
 
+    @checked
     def seeds(self, method: str) -> tuple[int, ...]:
         """Return the seeds of a method, in order."""
         self.settings(method)
         return tuple(dict.fromkeys(point.seed for point in self.points if point.method == method))
 
+    @checked
     def mean(self, method: str, setting: Setting, metric: str, part: Part = "test") -> float:
         """Return a metric of one setting, as a mean over seeds."""
         return self.estimate(method, setting, metric, part=part).value
 
+    @checked
     def estimate(
         self, method: str, setting: Setting, metric: str, *, part: Part = "test", relative: bool = False
     ) -> Estimate:
@@ -126,6 +131,7 @@ class Settings:
         ends = point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS
         return Reading(metric_of(point, metric, part), influence, ends)
 
+    @checked
     def choose(
         self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest", *, margin: bool = False
     ) -> Setting:
@@ -190,6 +196,7 @@ class Settings:
             )
         return found.low is None or found.low >= -max_loss
 
+    @checked
     def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
         """Return which choices stand at the end of their grid, so that a longer grid may hold a better one."""
         found = []
@@ -205,6 +212,7 @@ class Settings:
                 )
         return tuple(found)
 
+    @checked
     def front(self, *, part: Part = "validation") -> tuple[tuple[str, Setting], ...]:
         """Return the (method, setting) pairs that no other pair beats in both metrics, on validation or on test."""
         pairs = [(method, setting) for method in self.methods for setting in self.settings(method)]

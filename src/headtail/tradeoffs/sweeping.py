@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from headtail._checks import integer, nearest
+from headtail._checks import checked, integer, nearest
 from headtail._files import atomic_file, to_path
 from headtail._progress import progress_bar
 from headtail._sealed import FORMAT, check_settings, read_json, write_json
@@ -30,6 +30,7 @@ from headtail.typing import Floats
 Maker: TypeAlias = Callable[[Setting, int], Any]
 
 
+@checked
 def sweep(
     method: str,
     make: Maker,

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from headtail import _files
+from headtail._checks import checked
 from headtail._sealed import FORMAT, check_settings, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.models import MODELS
@@ -24,6 +25,7 @@ from headtail.models import MODELS
 _CLASSES = {model.__name__: model for model in MODELS.values()}  # that a saved model may name
 
 
+@checked
 def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     """Write a model of headtail as a folder: ``model.safetensors`` (weights) and ``model.json`` (which model it is).
 
@@ -72,6 +74,7 @@ def write_model(model: nn.Module, folder: Path) -> None:
     write_json({"format": FORMAT, "config": config_of(model)}, folder / "model.json", folder.iterdir())
 
 
+@checked
 def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | None = None) -> nn.Module:
     """Read a model that :func:`save_model` wrote, or the last state of a training run's checkpoint.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import integer, user_codes
+from headtail._checks import checked, integer, user_codes
 from headtail._tensors import as_tensor
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -90,6 +90,7 @@ def inputs(
             yield torch.from_numpy(interactions.sequences(codes=part, max_length=longest).astype(np.int64))
 
 
+@checked
 def vectors(
     model: Recommender,
     users: Iterable[Any] | None = None,

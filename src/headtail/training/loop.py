@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from headtail._checks import generator, integer
+from headtail._checks import checked, generator, integer
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -36,6 +36,7 @@ def usual(model: Any) -> dict[str, Any]:
     return {**common, "epochs": 100, "eval_every": 5, **getattr(model, "usual", {})}
 
 
+@checked
 def fit(
     model: nn.Module,
     train: Interactions,

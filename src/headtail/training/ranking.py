@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import integer
+from headtail._checks import checked, integer
 from headtail._factors import as_pair, is_tensor, to_numpy
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
@@ -23,6 +23,7 @@ _GROUP = 16  # items that share a maximum in the search for the k best
 Best = Callable[[Any, Codes], tuple[Array, Array]]
 
 
+@checked
 def recommend(
     model: "Recommender | Vectors | tuple[ArrayLike2D, ArrayLike2D]",
     interactions: Interactions,
