@@ -420,3 +420,13 @@ def test_installed_command_says_its_version():
 def test_the_core_of_the_set_that_comes_along(capsys, flags, n):
     assert main(["data", "movietweetings", *flags, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n_interactions"] == n
+
+
+def test_a_data_set_of_a_folder(tmp_path, capsys):
+    (tmp_path / "ratings.dat").write_text("1::7::5::978300760\n2::7::3::978302109\n")
+    (tmp_path / "movies.dat").write_text("7::Sabrina (1995)::Comedy\n")
+    assert main(["data", f"movielens:{tmp_path}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_interactions"] == 2
+    for wrong, message in {"movielens": "as movielens:FOLDER", "movietweetings:x": "leave out 'x'"}.items():
+        assert main(["data", wrong]) == 2
+        assert message in capsys.readouterr().err

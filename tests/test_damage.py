@@ -305,7 +305,7 @@ def test_other_things_in_a_folder_are_not_replaced(tmp_path, capsys):
     for verb in (
         ["train", "world.parquet"],
         ["probe", "model"],
-        ["steer", "model", "--probe", "probe"],
+        ["correct", "model", "--probe", "probe"],
         ["data", str(tmp_path / "world.parquet"), "--split", "ratio"],
     ):
         assert main([*verb, "--to" if verb[0] == "data" else "--output", str(tmp_path / "out")]) == 2

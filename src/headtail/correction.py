@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from headtail.data import Interactions, Recommendations, Split
 from headtail.dials import DIALS, Dial, dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics import Comparison, audit, compare
-from headtail.reports import Report, Result, Section, Text
+from headtail.reports import Column, Report, Result, Section, Table, Text
 from headtail.subjects import Recipe, Subject
 from headtail.tradeoffs import Frontier, sweep
 from headtail.typing import RNG, Array, Vectors
@@ -35,6 +35,8 @@ class Correction(Result):
         The dial that was chosen; None if no setting of any made exposure more even within the loss allowed.
     strength : float
         Where it stands, 0 without a dial.
+    made : model, vectors, or function from the interactions to leave out to Recommendations
+        The corrected recommender as the dial makes it.
     frontier : Frontier
         All settings that were tried, after the recommender "as it is".
     comparison : Comparison
@@ -52,19 +54,13 @@ class Correction(Result):
     subject: Subject
     dial: Dial | None
     strength: float
+    made: Any
     frontier: Frontier
     comparison: Comparison
     lists: Recommendations
     max_loss: float
     seed: int
     notes: tuple[str, ...]
-
-    @cached_property
-    def made(self) -> Any:
-        """The corrected recommender as the dial makes it: a model, vectors, or a function to Recommendations."""
-        if self.dial is None:
-            return self.subject.plain(self.seed)
-        return self.dial.at(self.subject, self.strength, self.seed)
 
     @property
     def vectors(self) -> Vectors:
@@ -127,9 +123,20 @@ class Correction(Result):
 
     def summary(self) -> Report:
         """Return what fits a terminal: the verdict, and what the best setting of each dial does on test."""
-        chosen = self.frontier.without(PLAIN).report(self.max_loss).blocks[0]
+        frontier, rows = self.frontier, list[dict[str, Any]]()
+        for method in frontier.methods:
+            setting = frontier.choose(method, self.max_loss)
+            row: dict[str, Any] = {"dial": method, "strength": setting}
+            for metric in (frontier.accuracy, frontier.unfairness):
+                row[metric] = frontier.mean(method, setting, metric)
+                row[f"{metric} change"] = row[metric] / rows[0][metric] - 1 if rows else 0.0
+            rows.append(row)
+        columns = [Column("dial", "Dial"), Column("strength", "Strength", format="g")]
+        for metric in (frontier.accuracy, frontier.unfairness):
+            columns += [Column(metric, metric, format=".4f"), Column(f"{metric} change", "change", format="+.1%")]
+        table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
         notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
-        return Report("The recommender, corrected", [Text(self.verdict), chosen, *notes])
+        return Report("The recommender, corrected", [Text(self.verdict), table, *notes])
 
     def report(self) -> Report:
         """Return the correction as a page: the verdict, before and after, and what else was tried."""
@@ -247,11 +254,12 @@ def correct(
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(list(tried.values())[1:], start=tried[plain])
     best, strength = _choice(frontier, chosen, max_loss)
-    made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
+        made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
     lists[CORRECTED] = subject.recommend(made, split.known)
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
     return Correction(
-        subject, best, strength, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes)
+        subject, best, strength, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes)
     )
 
 

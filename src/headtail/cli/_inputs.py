@@ -1,9 +1,10 @@
 """How verbs read the files that a user names."""
 
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headtail.exceptions import UnreadableFileError
+from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 if TYPE_CHECKING:
     from headtail.data import Interactions
@@ -16,6 +17,9 @@ def read(file: Path, *, k_core: int | None, **options: Any) -> "Interactions":
 
     name, _, folder = str(file).partition(":")
     if name in DATASETS and not file.exists():
+        if bool(folder) != ("folder" in signature(DATASETS[name]).parameters):
+            cure = f"leave out {folder!r}" if folder else f"say where it is, as {name}:FOLDER"
+            raise InvalidInputError(f"{file} cannot be read: {cure}.")
         options = {role: value for role, value in options.items() if value is not None and role == "min_rating"}
         options |= {} if k_core is None else {"k_core": k_core}
         return DATASETS[name](*[folder] * bool(folder), **options)
