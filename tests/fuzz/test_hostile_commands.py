@@ -22,7 +22,7 @@ LINES = {
              "-k 3 --groups rank --no-strict --n-bootstrap 3 --fail-if gini@2>0.1 --output audit.json",
     "spectrum": "--queries queries.npy --items items.npy --train train.csv --output spectrum.md",
     "train": "train.csv --output made --model mf --resn 0.1 --resn-form linear --loss bpr --n-negatives 1 --epochs 1 "
-             "--embedding-dim 2 --max-length 5 --batch-size 64 --lr 0.01 --weight-decay 0 --validation 0.1 --k 2 "
+             "--embedding-dim 2 --batch-size 64 --lr 0.01 --weight-decay 0 --validation 0.1 --k 2 "
              "--patience 1 --titles titles.csv --min-rating 1 --k-core 1 --device cpu --seed 0",
     "probe": "model --output probed --expansion 2 --k 2 --epochs 1 --batch-size 64 --lr 0.01 --device cpu --seed 0",
     "correct": "model --test test.csv --probe probe --dial PopSteer --dial ipr --max-loss 0.5 -k 2 --device cpu "
