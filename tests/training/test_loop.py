@@ -83,6 +83,23 @@ def test_history_has_a_row_an_epoch():
     assert history.settings["penalties"][0].startswith("ReSN(weight=0.1, form='linear'")
 
 
+def test_arguments_that_are_not_given_are_the_models_usual_ones():
+    class Stranger(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model()
+
+        def forward(self, users):
+            return self.inner(users)
+
+    common = {"loss": "headtail.losses.bpr", "n_negatives": 1, "lr": 5e-3, "weight_decay": 1e-5, "batch_size": 8192}
+    usual = common | {"loss": "headtail.losses.mse", "n_negatives": 4}
+    for m, expected in ((Stranger(), common), (model(), usual)):
+        found = fit(m, TRAIN, epochs=1, rng=0)
+        assert {name: found.settings[name] for name in expected} == expected
+    assert fit(model(), TRAIN, epochs=1, lr=0.1, rng=0).settings["lr"] == 0.1
+
+
 def test_history_is_a_result():
     history = fit(model(), TRAIN, validation=HELD_OUT, epochs=3, eval_every=2, rng=0)
     assert history.to_polars().height == 3
