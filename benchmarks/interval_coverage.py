@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headtail._stats import mean_influence
+from headtail._stats import degrees_of_freedom, mean_influence
 from headtail.data import Interactions, PopularityGroups
 from headtail.metrics import Profiles, TopK, group_share
 from headtail.metrics.built_in import metrics_of
@@ -124,9 +124,12 @@ def trials(world: World, metrics, n_trials: int, n_groups: int, rng: np.random.G
     for name, metric in metrics.items():
         values = np.asarray(metric(everyone))
         if values.ndim:
-            samples = (values[drawn()] for _ in range(5 * n_trials))
-            errors = ((v, float(np.linalg.norm(mean_influence(v)))) for v in samples)
-            found[name] = [measurement_of(name, metric, everyone, "all", v, error, np.nan) for v, error in errors]
+            found[name] = []
+            for _ in range(5 * n_trials):
+                sample = values[drawn()]
+                influence = mean_influence(sample)
+                error, df = float(np.linalg.norm(influence)), degrees_of_freedom(influence)
+                found[name].append(measurement_of(name, metric, everyone, "all", sample, error, df))
     others = {name: metric for name, metric in metrics.items() if name not in found}
     anew = {name for name, metric in others.items() if facts_of(metric).influence is None}
     found |= {name: [] for name in others}
@@ -182,7 +185,7 @@ def page(record: dict) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=600)
+    parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--output", help="write a JSON record")
     parser.add_argument("--page", help="write the page of the record that stands, without any trial")
     arguments = parser.parse_args()

@@ -1,6 +1,7 @@
 """Intervals over users: influences against naive leave-one-out, and how often intervals hold what they should."""
 
 import importlib.util
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -252,3 +253,15 @@ def test_intervals_hold_what_they_should(benchmark, world):
     for name, values in found.items():
         share, _, shown = benchmark.held(values)
         assert shown < 0.5 or share >= 0.9, (name, share)  # by chance alone, one of 500 would be below
+
+
+def test_page_of_intervals_is_that_of_its_record(benchmark):
+    record = json.loads(benchmark.RECORD.read_text(encoding="utf-8"))
+    text = (Path(__file__).parents[2] / "docs" / "intervals.md").read_text(encoding="utf-8")
+    assert benchmark.page(record) == text
+    assert set(record["held, error, shown"]) == set(benchmark.WORLDS)
+    for metrics in record["held, error, shown"].values():
+        assert set(metrics) == set(benchmark.METRICS | benchmark.OWN)
+        for name in benchmark.METRICS:
+            share, error, shown = metrics[name]
+            assert shown < 0.5 or 0.93 - 2 * error <= share <= 0.97 + 2 * error, name

@@ -94,7 +94,7 @@ def audit(
     quantile times a jackknife error over users. Metrics of counts of items have no interval where fewer than about 15
     users decide on them, nor has `pop_rsp` where a popularity group has fewer than 20 slots, nor `mrr` and `pop_reo`
     with fewer than 200 users. How often intervals hold what they should is measured by
-    ``benchmarks/interval_coverage.py``.
+    ``benchmarks/interval_coverage.py`` (docs/intervals.md).
 
     Examples
     --------

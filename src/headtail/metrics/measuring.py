@@ -98,7 +98,8 @@ def measurement_of(
     facts = facts_of(metric)
     ends = facts.low, facts.high
     if values.ndim:
-        low, high = score_interval(value, error, student(n - 1), *ends, n=n)
+        # Without an upper end a few users may decide, as where all others have one and the same list.
+        low, high = score_interval(value, error, student(n - 1 if np.isfinite(facts.high) else df), *ends, n=n)
     elif np.isfinite(facts.high):
         low, high = score_interval(value, error, student(df), *ends)
     else:
