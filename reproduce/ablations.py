@@ -15,10 +15,11 @@ from typing import Any
 
 import cells
 import neurons
-from neurons import ALPHAS, DAMPED, SETTINGS, K, Trained
+from neurons import SETTINGS, Steered
 
-from headtail import Interactions, Recommendations, Vectors, recommend
-from headtail.sae import Neurons, steer
+from headtail.dials import Dial, dial
+from headtail.sae import steer
+from headtail.subjects import Subject
 
 CELLS = ["sasrec/ml-1m/leave-last", "lightgcn/lastfm/common"]
 SEED = 0
@@ -32,7 +33,7 @@ class Variant:
     autoencoder: Mapping[str, Any] = field(default_factory=dict)
     neurons: Mapping[str, Any] = field(default_factory=dict)
     steering: Mapping[str, Any] = field(default_factory=dict)
-    alphas: tuple[float, ...] = ALPHAS
+    alphas: tuple[float, ...] = dial("PopSteer").grid
 
 
 VARIANTS = {
@@ -43,7 +44,7 @@ VARIANTS = {
     "popular neurons alone": Variant(steering={"alpha_niche": 0.0}),
     "niche neurons alone": Variant(steering={"alpha_popular": 0.0}),
     "rule v1": Variant(steering={"variant": "v1"}),
-    "rule damp": Variant(steering={"variant": "damp"}, alphas=DAMPED),
+    "rule damp": Variant(steering={"variant": "damp"}, alphas=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0)),
     **{f"K = {k}": Variant(autoencoder={"k": k}) for k in (16, 64)},
     **{f"N = {n} d": Variant(autoencoder={"expansion": n}) for n in (4, 16, 64)},
 }
@@ -55,21 +56,20 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     base = SETTINGS[f"{backbone}/{name}"]
     split = cells.load(data, name, protocol)
     home = work.parents[3] / "popsteer" / cell / f"seed-{SEED}"
-    study = neurons.train(backbone, base, split, SEED, home)
-    options: dict[str, Any] = {"k": K, "metrics": neurons.metrics(study.factors[split.train.fingerprint].items.numpy())}
+    study = Steered(backbone, base, split, lambda _: home)
+    metrics = neurons.metrics(study.vectors(SEED).items)
     parts, measured = [], []
     for label, variant in VARIANTS.items():
         if any(base.autoencoder[key] == value for key, value in variant.autoencoder.items()):
             continue  # that of the study
-        trained = study
+        subject = study
         if variant.autoencoder:
             settings = {**base.autoencoder, **variant.autoencoder}
-            trained = neurons.taken_apart(study.model, settings, split, SEED, work / label)
-        make, folder = partial(_make, variant, trained, _chosen(variant, trained)), work / label / "points"
-        parts.append(
-            cells.extended(label, make, variant.alphas, split, n_bootstrap=RESAMPLES, folder=folder, **options)
-        )
-        measured.append({"variant": label, "k": trained.sae.k, **neurons.described(trained)})
+            subject = study.with_autoencoder(settings, lambda _, label=label: work / label)
+        dial = Dial(label, partial(_steered, variant), variant.alphas, "model")
+        parts.append(cells.turned([dial], subject, work, n_bootstrap=RESAMPLES, metrics=metrics, seeds=(SEED,)))
+        sae = subject.neurons(SEED).source.sae
+        measured.append({"variant": label, "k": sae.k, **neurons.described(subject, SEED)})
     return {
         "settings": {"backbone": dict(base.backbone), "autoencoder": dict(base.autoencoder)},
         "autoencoders": measured,
@@ -77,23 +77,16 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def _chosen(variant: Variant, trained: Trained) -> Neurons:
-    """Return the neurons that a variant steers."""
-    table = trained.neurons
+def _steered(variant: Variant, subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model steered as a variant says."""
+    table = subject.neurons(seed)
+    sae = table.source.sae
     if variant.neurons.get("by") == "effect":
         table = table.with_effects(progress=False)
-    return table.select(**variant.neurons) if variant.neurons else table
-
-
-def _make(variant: Variant, trained: Trained, table: Neurons, alpha: Any, seed: int) -> Any:
-    options = {"alpha_popular": float(alpha), "alpha_niche": float(alpha), **variant.steering}
-    edit = steer(trained.model, trained.sae, table, **options).edit
-
-    def lists(seen: Interactions) -> Recommendations:
-        queries, items = trained.factors[seen.fingerprint]
-        return recommend(Vectors(neurons.edited(edit, queries), items), seen, k=K)
-
-    return lists
+    if variant.neurons:
+        table = table.select(**variant.neurons)
+    options = {"alpha_popular": strength, "alpha_niche": strength, **variant.steering}
+    return steer(subject.plain(seed), sae, table, **options)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 
-from headtail import Interactions, Split, Vectors, datasets, posthoc, split_debiased, split_leave_last, split_ratio
-from headtail.tradeoffs import Frontier, Maker, Setting, sweep
+from headtail import Interactions, Split, datasets, split_debiased, split_leave_last, split_ratio
+from headtail.dials import Dial
+from headtail.subjects import Subject
+from headtail.tradeoffs import Frontier, sweep
 
 RECORDS = Path(__file__).parent / "records"
 MAX_LOSS = 0.05  # of the accuracy on validation, for the settings that are chosen
@@ -89,50 +90,11 @@ def main(
         print(f"{cell}: {seconds} s, {file}")
 
 
-NATURAL_ENDS = {"shrink": 0.0, "dense projection": 1.0, "Zerosum": 1.0, "IPS": 1.0}  # where a dial cannot go on
-
-
-def extended(
-    method: str, make: Maker, grid: Iterable[Setting], split: Split, *, folder: Path, **options: Any
-) -> Frontier:
-    """Sweep a dial, and as long as the last setting is the one that is chosen on validation, go further.
-
-    Each step is as large, as a ratio, as the last one of the grid.
-    """
-    frontier = sweep(method, make, grid, split, folder=folder, **options)
-    for i in range(EXTENSIONS):
-        further = beyond(method, frontier)
-        if further is None:
-            break
-        frontier += sweep(method, make, [further], split, folder=folder / f"beyond-{i}", **options)
-    return frontier
-
-
-def beyond(method: str, frontier: Frontier) -> float | None:
-    """Return the setting to try after the last one, if that was chosen and is not the dial's natural end."""
-    settings = [float(setting) for setting in frontier.settings(method)]
-    end = NATURAL_ENDS.get(method.partition(",")[0])
-    if len(settings) < 2 or settings[-1] == end or frontier.choose(method, MAX_LOSS) != settings[-1]:
-        return None
-    before, last = settings[-2:]
-    further = last * last / before if before else 2 * last
-    return further if end is None or (further < end) == (last < end) else end
-
-
-PLAIN = {"shrink": 1.0}  # the setting of a method that corrects nothing, where it is not 0
-
-
-def correct(method: str, dial: float, factors: Vectors, seen: Interactions, popularity: np.ndarray, k: int) -> Vectors:
-    """Return factors corrected without training, by the method's name; `seen` is what is not recommended again."""
-    if dial == PLAIN.get(method, 0.0):
-        return factors
-    queries, items = (matrix.numpy() for matrix in factors)
-    if method == "shrink":
-        return posthoc.shrink(queries, items, factor=dial)
-    if method == "log penalty":
-        return posthoc.penalize_popularity(queries, items, popularity, dial)
-    welfare = {"entropy": "entropy", "alpha-fair": "alpha", "popularity": "popularity"}[method[len("tilt (") : -1]]
-    return posthoc.tilt(queries, items, strength=dial, k=k, seen=seen, welfare=welfare)
+def turned(dials: Iterable[Dial], subject: Subject, work: Path, **options: Any) -> Frontier:
+    """Sweep dials, each in a folder of its own and beyond its grid for as long as its last setting is chosen."""
+    options = {"extend": EXTENSIONS, "max_loss": MAX_LOSS, **options}
+    parts = [sweep(dial, subject, folder=work / dial.name, identity=dial.name, **options) for dial in dials]
+    return sum(parts[1:], start=parts[0])
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,25 @@ import cells
 import neurons
 import spectral
 
+from headtail.dials import CONTROLS, DIALS, FINE_TUNING
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text, chart_svg
 from headtail.tradeoffs import Estimate, Frontier, Point
 
+ENDS = {each.name: each.end for each in (*DIALS, *CONTROLS)}
 DOCS = Path(__file__).parent.parent / "docs"
 MAX_LOSS = cells.MAX_LOSS
 DRAWN = (
     "ReSN", "ReSN, fine-tuned", "Zerosum", "IPS", "log penalty", "tilt (entropy)",
-    "tilt (alpha-fair)", "PopSteer", "PopSteer, by user",
+    "tilt (alpha-fair)", "allocation", "PopSteer", "PopSteer, by user",
     "dense shift", "IPR",
 )  # fmt: skip
 DRAWN_ABOVE = 0.8  # of the plain accuracy
 EVENER = (("gini@20", "Gini", 0.05), ("head_share@20", "share of the head", 0.2))  # how far below the plain model's
+ALLOCATED = (0.05, 0.1, 0.2)  # how far Gini is below the plain model's where allocation is compared
+RIVALS = (
+    "allocation, equal shares", "allocation, most hits", "tilt (alpha-fair), by relevance", "tilt (alpha-fair)",
+    "tilt (entropy)", "log penalty", "IPR", "ReSN",
+)  # fmt: skip
 
 STEERED = (("gini@10", "Gini", 0.02), ("gini@10", "Gini", 0.05), ("arp@10", "mean popularity", 0.1))
 SHOWN = (
@@ -53,11 +61,13 @@ Everything here is made by `python reproduce/page.py` from `reproduce/records/`;
 PROTOCOLS = f"""*Common*: a random part of each user's interactions is the test. *Debiased*: all items have about
 equally many test interactions, the rest of theirs went back to training (Lin et al., WSDM 2025). *Uniform*: the test
 items were shown to users at random. The methods: **ReSN**, the spectral-norm penalty (for ALS in closed form);
-*fine-tuned*, the plain model trained on with it for {spectral.FINE_TUNING:.0%} of its epochs (its setting 0 trains on
+*fine-tuned*, the plain model trained on with it for {FINE_TUNING:.0%} of its epochs (its setting 0 trains on
 without); **LogDet**, a penalty on collapsed dimensions; **Zerosum**, a loss on the sums of scores; **IPS**, positives
 weighted by inverse propensity, with propensities clipped at 0.1 or where its name says; and, without retraining,
-**shrink** (sigma 1 scaled down), **log penalty** (popularity's logarithm subtracted), **tilt** (entropy, alpha-fair, or
-towards what popularity earns; see `headtail.tilt`).
+**shrink** (a part of sigma 1 taken out), **log penalty** (popularity's logarithm subtracted), **tilt** (entropy,
+alpha-fair, or towards what popularity earns; see `headtail.tilt`), **IPR** (re-ranking by inverse popularity) and
+**allocation** (slots given to items at the least loss of relevance, which is learned on the validation part; see
+`headtail.allocation`). Strength 0 is no correction; the weights of ReSN are those of its penalty, for ALS too.
 
 {LAST}
 
@@ -227,6 +237,8 @@ def _ablations(cell: Cell) -> Table:
 
 
 def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
+    if allocated := [cell for cell in found if "allocation" in cell.frontier.methods]:
+        yield _allocation(allocated)
     for protocol in ("common", "debiased", "uniform"):
         of_protocol = [cell for cell in found if cell.name.endswith(protocol)]
         if not of_protocol:
@@ -234,6 +246,29 @@ def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
         for level in EVENER:
             yield _equal(of_protocol, protocol.capitalize(), *level)
         yield _chosen_of_all(of_protocol, protocol)
+
+
+def _allocation(found: Sequence[Cell]) -> Table:
+    """Return what allocation loses where exposure is as much more even, and how far it is ahead of others there."""
+    rows: list[dict[str, Any]] = []
+    for cell in found:
+        for share in ALLOCATED:
+            at = partial(cell.frontier.accuracy_at, "allocation", -share, relative=True)
+            row: dict[str, Any] = {"cell": cell.name, "gini": -share, **_with_ends("allocation", at())}
+            for rival in set(RIVALS) & set(cell.frontier.methods):
+                row |= _with_ends(rival, at(against=rival))
+            rows.append({name: None if value != value else value for name, value in row.items()})
+    columns = [Column("cell", "Cell"), Column("gini", "Gini", format="+.0%")]
+    columns += [
+        Column(name, name, format="+.1%", low=f"{name} low", high=f"{name} high") for name in ("allocation", *RIVALS)
+    ]
+    columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
+    return Table(
+        columns, [dict.fromkeys(column.key for column in columns) | row for row in rows],
+        title="Allocation: change of NDCG@20 where Gini is as far below the plain one, and how far ahead it is",
+        caption="Along each method's own curve, its settings picked on validation: the change with allocation, then "
+        "the difference from the change with each other one, seed by seed; empty where one does not get so far.",
+    )  # fmt: skip
 
 
 def _equal(found: Sequence[Cell], protocol: str, metric: str, what: str, share: float) -> Table:
@@ -378,9 +413,8 @@ def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
 
 def _dial(frontier: Frontier, method: str, setting: Any) -> str:
     """Return a chosen setting as text, marked where a stronger one might have been chosen."""
-    if isinstance(setting, str):
-        return setting
-    last = setting == frontier.settings(method)[-1] and cells.beyond(method, frontier) is not None
+    settings, end = frontier.settings(method), ENDS.get(method.partition(",")[0])
+    last = len(settings) > 1 and setting == settings[-1] == frontier.choose(method, MAX_LOSS) != end
     return f"{setting:g}" + (" (last)" if last else "")
 
 

@@ -33,6 +33,7 @@ from headtail.sae import (  # noqa: E402
     save_steered,
     steer,
 )
+from headtail.subjects import Subject  # noqa: E402
 from headtail.tradeoffs import sweep  # noqa: E402
 from headtail.training import fit, load_model, save_model  # noqa: E402
 
@@ -191,7 +192,7 @@ def swept(folder):
     split = power_law(60, 30, n_interactions=330, rng=0).interactions
     from headtail.data import split_ratio
 
-    frontier = sweep("MF", lambda *_: MODEL, [0.0], split_ratio(split, rng=0), k=5, folder=folder)
+    frontier = sweep("shrink", Subject(MODEL, split_ratio(split, rng=0), k=5), grid=[0.0], folder=folder)
     return frontier.to_dict()
 
 

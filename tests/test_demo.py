@@ -13,25 +13,24 @@ from rich.console import Console
 from headtail import demo
 from headtail.datasets import power_law
 from headtail.exceptions import UnreadableFileError
+from headtail.models import MF
+from headtail.subjects import Recipe
 
 
 @pytest.fixture
 def small(monkeypatch):
     world = power_law(300, 120, n_interactions=4000, exponent=0.5, rng=0)
     monkeypatch.setattr(demo.datasets, "movietweetings", lambda: world.interactions)
-    monkeypatch.setattr(demo, "TRAINING", demo.TRAINING | {"epochs": 3})
-    monkeypatch.setattr(demo, "EMBEDDING_DIM", 8)
-    monkeypatch.setattr(demo, "RESN_WEIGHTS", (0.0, 1e-3))
-    monkeypatch.setattr(demo, "PENALTY_STRENGTHS", (0.0, 0.2))
-    monkeypatch.setattr(demo, "SHRINK_FACTORS", (1.0, 0.8))
-    monkeypatch.setattr(demo, "TILT_STRENGTHS", (0.0, 0.1))
+    training = demo.RECIPE.training | {"epochs": 3}
+    monkeypatch.setattr(demo, "RECIPE", Recipe(MF, {"embedding_dim": 8}, training))
+    monkeypatch.setattr(demo, "GRIDS", {method: grid[:2] for method, grid in demo.GRIDS.items()})
 
 
 def test_demo_writes_a_report_that_compares_all_methods(small, tmp_path):
     screen = io.StringIO()
     path = demo.run_demo(tmp_path / "out", console=Console(file=screen, width=100))
     page = path.read_text(encoding="utf-8")
-    for name in demo.NAMES.values():
+    for name in (demo.PLAIN, *demo.GRIDS, "most popular", "random"):
         assert name in page
         assert name in screen.getvalue()
     assert str(path) in screen.getvalue().replace("\n", "")

@@ -21,12 +21,12 @@ def product(vectors):
 
 DOORS = {
     "spectrum": lambda q, v, p=POPULARITY: ht.spectrum(q, v, popularity=p).sigma,
-    "shrink": lambda q, v, p=POPULARITY: product(ht.shrink(q, v, factor=0.5, popularity=p)),
-    "shrink a direction": lambda q, v: product(ht.shrink(q, v, factor=0.5)),
+    "shrink": lambda q, v, p=POPULARITY: product(ht.shrink(q, v, strength=0.5, popularity=p)),
+    "shrink a direction": lambda q, v: product(ht.shrink(q, v, strength=0.5)),
     "tilt": lambda q, v, p=POPULARITY: product(
         ht.tilt(q, v, strength=0.01, k=3, welfare="popularity", popularity=p, rounds=50)
     ),
-    "penalize_popularity": lambda q, v, p=POPULARITY: product(ht.penalize_popularity(q, v, p, 0.3)),
+    "penalize_popularity": lambda q, v, p=POPULARITY: product(ht.penalize_popularity(q, v, p, strength=0.3)),
 }
 LAYOUTS = {
     "reversed": lambda m: np.flip(np.flip(m, -1).copy(), -1),
@@ -84,4 +84,4 @@ def test_counts_that_float64_cannot_tell_apart_are_refused():
 )
 def test_directions_that_are_none_are_refused(directions, message):
     with pytest.raises(InvalidInputError, match=message):
-        ht.shrink(QUERIES, ITEMS, factor=0.5, directions=directions)
+        ht.shrink(QUERIES, ITEMS, strength=0.5, directions=directions)

@@ -59,7 +59,7 @@ KINDS = [
 def test_penalty_equals_dense_scores(kind, cls):
     queries, items = (kind(f) for f in factors())
     popularity = np.arange(30) ** 2
-    found = penalize_popularity(queries, items, popularity, 0.3)
+    found = penalize_popularity(queries, items, popularity, strength=0.3)
     assert isinstance(found, Vectors)
     assert all(isinstance(f, cls) and f.dtype == queries.dtype for f in found)
     scores = np.asarray(queries @ items.T)
@@ -69,18 +69,18 @@ def test_penalty_equals_dense_scores(kind, cls):
 
 def test_penalty_means_the_same_at_any_scale():
     queries, items = factors()
-    small, large = (penalize_popularity(scale * queries, items, np.arange(30), 0.3) for scale in (1e-3, 1e3))
+    small, large = (penalize_popularity(scale * queries, items, np.arange(30), strength=0.3) for scale in (1e-3, 1e3))
     np.testing.assert_allclose(large.queries @ large.items.T, 1e6 * (small.queries @ small.items.T), rtol=1e-9)
 
 
 def test_penalty_refuses_scores_without_an_order():
     with pytest.raises(InvalidInputError, match="all items score the same for every user"):
-        penalize_popularity(np.ones((3, 1)), np.ones((4, 1)), np.arange(4), 0.3)
+        penalize_popularity(np.ones((3, 1)), np.ones((4, 1)), np.arange(4), strength=0.3)
 
 
 def test_penalty_of_zero_keeps_scores():
     queries, items = factors()
-    found = penalize_popularity(queries, items, np.ones(30), 0)
+    found = penalize_popularity(queries, items, np.ones(30), strength=0)
     np.testing.assert_array_equal(found.queries @ found.items.T, queries @ items.T + 0.0)
 
 
@@ -97,38 +97,38 @@ def test_bias_refuses():
     with pytest.raises(InvalidInputError, match="bias holds 1 values"):
         add_bias(queries, items, np.r_[np.nan, np.ones(29)])
     with pytest.raises(InvalidInputError, match="strength=nan"):
-        penalize_popularity(queries, items, np.ones(30), np.nan)
+        penalize_popularity(queries, items, np.ones(30), strength=np.nan)
     with pytest.raises(InvalidInputError, match="popularity is 0 for every item"):
-        penalize_popularity(queries, items, np.zeros(30), 1)
+        penalize_popularity(queries, items, np.zeros(30), strength=1)
 
 
 # -- shrink -----------------------------------------------------------------------------------------------------------
 
 
-def dense_shrink(queries, items, factor, directions):
+def dense_shrink(queries, items, strength, directions):
     u, sigma, vt = np.linalg.svd(queries @ items.T, full_matrices=False)
-    sigma[list(directions)] *= factor
+    sigma[list(directions)] *= 1 - strength
     return u * sigma @ vt
 
 
 @pytest.mark.parametrize("directions", [None, 0, (0,), (1, 3), range(6)])
-@pytest.mark.parametrize("factor", [0, 0.4, 1, 2])
-def test_shrink_equals_the_dense_computation(directions, factor):
+@pytest.mark.parametrize("strength", [1, 0.6, 0, -1])
+def test_shrink_equals_the_dense_computation(directions, strength):
     queries, items = factors()
-    found = shrink(queries, items, factor=factor, directions=directions)
+    found = shrink(queries, items, strength=strength, directions=directions)
     assert found.items.shape == items.shape
     chosen = (0,) if directions is None else np.atleast_1d(list(directions) if directions != 0 else 0)
-    np.testing.assert_allclose(found.queries @ found.items.T, dense_shrink(queries, items, factor, chosen), atol=1e-9)
+    np.testing.assert_allclose(found.queries @ found.items.T, dense_shrink(queries, items, strength, chosen), atol=1e-9)
 
 
 def test_shrink_along_popularity_equals_the_dense_computation():
     queries, items = factors()
     r = np.arange(30.0)
-    found = shrink(queries, items, factor=0.25, popularity=r)
+    found = shrink(queries, items, strength=0.75, popularity=r)
     unit = r / np.linalg.norm(r)
     scores = queries @ items.T
     np.testing.assert_allclose(found.queries @ found.items.T, scores - 0.75 * np.outer(scores @ unit, unit), atol=1e-9)
-    gone = shrink(queries, items, factor=0, popularity=r)
+    gone = shrink(queries, items, strength=1, popularity=r)
     np.testing.assert_allclose(gone.queries @ gone.items.T @ r, 0, atol=1e-9)
 
 
@@ -137,45 +137,45 @@ def test_shrink_along_popularity_equals_the_dense_computation():
 def test_shrink_keeps_kind_and_type(kind, cls, options, monkeypatch):
     monkeypatch.setattr(_factors, "_BLOCK_ELEMENTS", 50)
     queries, items = (kind(f) for f in factors())
-    found = shrink(queries, items, factor=0.5, **options)
+    found = shrink(queries, items, strength=0.5, **options)
     assert isinstance(found.items, cls) and found.items.dtype == items.dtype
-    expected = shrink(*factors(), factor=0.5, **options)
+    expected = shrink(*factors(), strength=0.5, **options)
     np.testing.assert_allclose(np.asarray(found.items), expected.items, atol=1e-5)
 
 
 def test_shrink_of_rank_deficient_factors():
     queries, items = factors(d=3)
     queries, items = np.hstack([queries, queries]), np.hstack([items, items])
-    found = shrink(queries, items, factor=0.5, directions=(0, 4))
+    found = shrink(queries, items, strength=0.5, directions=(0, 4))
     np.testing.assert_allclose(found.queries @ found.items.T, dense_shrink(queries, items, 0.5, (0,)), atol=1e-8)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.floats(0, 3), st.integers(0, 3))
-def test_shrink_scales_one_singular_value(seed, factor, k):
+@given(st.integers(0, 10**6), st.floats(-2, 1), st.integers(0, 3))
+def test_shrink_scales_one_singular_value(seed, strength, k):
     queries, items = factors(15, 12, 4, seed)
-    found = shrink(queries, items, factor=factor, directions=k)
+    found = shrink(queries, items, strength=strength, directions=k)
     before = np.linalg.svd(queries @ items.T)[1][:4]
     after = np.linalg.svd(found.queries @ found.items.T)[1][:4]
-    before[k] *= factor
+    before[k] *= 1 - strength
     np.testing.assert_allclose(after, np.sort(before)[::-1], atol=1e-8 * before.max())
 
 
 def test_shrink_refuses():
     queries, items = factors()
     for options, message in [
-        ({"factor": -1}, "factor=-1"),
-        ({"factor": 0.5, "directions": 6}, "directions=6 is out of range"),
-        ({"factor": 0.5, "directions": (1, 1)}, "names a direction twice"),
-        ({"factor": 0.5, "directions": 0, "popularity": np.ones(30)}, "both given"),
-        ({"factor": 0.5, "popularity": np.ones(3)}, r"popularity has shape \(3,\)"),
+        ({"strength": 2}, "strength=2"),
+        ({"strength": 0.5, "directions": 6}, "directions=6 is out of range"),
+        ({"strength": 0.5, "directions": (1, 1)}, "names a direction twice"),
+        ({"strength": 0.5, "directions": 0, "popularity": np.ones(30)}, "both given"),
+        ({"strength": 0.5, "popularity": np.ones(3)}, r"popularity has shape \(3,\)"),
     ]:
         with pytest.raises(InvalidInputError, match=message):
             shrink(queries, items, **options)
     items[3, 2] = np.nan
     for options in ({}, {"popularity": np.ones(30)}):
         with pytest.raises(InvalidInputError, match="items holds nan at row 3, column 2"):
-            shrink(queries, items, factor=0.5, **options)
+            shrink(queries, items, strength=0.5, **options)
 
 
 # -- tilt -------------------------------------------------------------------------------------------------------------
@@ -270,9 +270,9 @@ def test_popularity_is_counted_from_seen():
 
 def test_alpha_cares_for_the_least_shown():
     queries, items, _, seen = world()
-    mild = tilt(queries, items, strength=0.1, k=10, seen=seen, welfare="alpha", alpha=1e-6)
+    mild = tilt(queries, items, strength=0.1, k=10, seen=seen, welfare="alpha", aversion=1e-6)
     np.testing.assert_allclose(mild.items, tilt(queries, items, strength=0.1, k=10, seen=seen).items, atol=1e-3)
-    found = tilt(queries, items, strength=0.1, k=10, seen=seen, welfare="alpha", alpha=1)
+    found = tilt(queries, items, strength=0.1, k=10, seen=seen, welfare="alpha", aversion=1)
     assert (exposure(found, seen) > 0).sum() > (exposure(mild, seen) > 0).sum()
 
 
@@ -346,7 +346,7 @@ def test_it_warns_where_strength_is_of_no_use():
 
 def test_warning_when_an_earlier_round_was_better():
     slots = iter(np.array([[9.0, 1.0, 1.0, 1.0], [4.0, 3.0, 3.0, 2.0], [6.0, 3.0, 2.0, 1.0]]))
-    goal = Goal(strength=3.0, welfare="entropy", alpha=0.5, rounds=2)
+    goal = Goal(strength=3.0, welfare="entropy", aversion=0.5, rounds=2)
     with pytest.warns(UserWarning, match=r"round 1 spread exposure wider \(Gini 0.125\).*Lower the strength"):
         goal.settle(lambda bias: next(slots), n_slots=12, n_items=4, popularity=None)
 
@@ -360,7 +360,7 @@ def test_tilt_refuses():
         ({"sample": 0}, "sample=0"),
         ({"rounds": 0}, "rounds=0"),
         ({"welfare": "entropie"}, "Did you mean 'entropy'"),
-        ({"welfare": "alpha", "alpha": 0}, "alpha=0"),
+        ({"welfare": "alpha", "aversion": 0}, "aversion=0"),
         ({"welfare": "popularity"}, "needs popularity=, or seen="),
         ({"welfare": "popularity", "popularity": popularity[:5]}, r"popularity has shape \(5,\)"),
         ({"seen": seen[:10]}, r"seen is a csr_array of shape \(10, 120\).*\(20, 120\)"),

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from scipy.stats import t
 from headtail import PopularityGroups, baselines, penalize_popularity, split_ratio
 from headtail._stats import hypervolume, mean_influence, mean_interval, pareto_front
 from headtail.datasets import power_law
+from headtail.dials import REFERENCES, Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError, UnreadableFileError
 from headtail.metrics import arp, gini, group_share, ndcg, tail_share
+from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, Point, sweep
 
 
@@ -46,9 +49,10 @@ def test_figures_are_written_as_their_metrics_say():
     usual.format = ".1%"
     split = split_ratio(power_law(60, 30, n_interactions=380, rng=0).interactions, validation=0.1, rng=0)
     factors = np.random.default_rng(0).normal(size=(60, 4)), np.random.default_rng(1).normal(size=(30, 4))
-    found = sweep("m", lambda *_: factors, [0], split, k=5, metrics=[ndcg, gini, usual], n_bootstrap=0)
+    subject = Subject(factors, split, k=5)
+    found = sweep("shrink", subject, grid=[0], metrics=[ndcg, gini, usual], n_bootstrap=0)
     assert "12.3%" in found.to_markdown() and Frontier(POINTS, "ndcg@20", "gini@20").formats["coverage"] == ".1%"
-    assert {"ndcg@5", "popularity_lift@5"} < set(sweep("m", lambda *_: factors, [0], split, k=5).points[0].test)
+    assert {"ndcg@5", "popularity_lift@5"} < set(sweep("shrink", subject, grid=[0]).points[0].test)
 
 
 def test_choose_by_gain():
@@ -222,9 +226,10 @@ def test_sweep_measures_every_setting_and_seed(world):
 
     def make(strength, seed):
         seen_by_make.append((strength, seed))
-        return penalize_popularity(*factors, split.train.popularity, strength)
+        return penalize_popularity(*factors, split.train.popularity, strength=strength)
 
-    frontier = sweep("penalty", make, [0.0, 0.5, 2.0], split, k=5, seeds=(0, 1), n_bootstrap=10)
+    dial = Dial.of("penalty", make, (0.0, 0.5, 2.0))
+    frontier = sweep(dial, Subject(None, split, k=5), seeds=(0, 1), n_bootstrap=10)
     assert [(p.setting, p.seed) for p in frontier.points] == [(s, seed) for seed in (0, 1) for s in (0.0, 0.5, 2.0)]
     popularity = [frontier.mean("penalty", s, "arp@5") for s in (0.0, 0.5, 2.0)]
     assert popularity == sorted(popularity, reverse=True)
@@ -241,24 +246,67 @@ def test_a_stopped_sweep_goes_on_where_it_was(world, tmp_path):
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(strength)
-        return penalize_popularity(*factors, split.train.popularity, strength)
+        return penalize_popularity(*factors, split.train.popularity, strength=strength)
 
-    options = {"k": 5, "seeds": (0, 1), "n_bootstrap": 5, "progress": False}
-    grid = [0.0, 0.5]
-    whole = sweep("penalty", make_all := lambda s, seed: penalize_popularity(*factors, split.train.popularity, s), grid,
-                  split, **options)  # fmt: skip
+    def make_all(strength, seed):
+        resumed.append(strength)
+        return penalize_popularity(*factors, split.train.popularity, strength=strength)
+
+    subject, resumed = Subject(None, split, k=5), []
+    options = {"seeds": (0, 1), "n_bootstrap": 5, "progress": False}
+    whole = sweep(Dial.of("penalty", make_all, (0.0, 0.5)), subject, **options)
     with pytest.raises(KeyboardInterrupt):
-        sweep("penalty", make, grid, split, folder=tmp_path, **options)
-    resumed = []
-    again = sweep(
-        "penalty", lambda s, seed: resumed.append(s) or make_all(s, seed), grid, split, folder=tmp_path, **options
-    )
-    assert resumed == [0.0, 0.0, 0.5]  # the first and the last point that were there are measured again
+        sweep(Dial.of("penalty", make, (0.0, 0.5)), subject, folder=tmp_path, **options)
+    resumed.clear()
+    again = sweep(Dial.of("penalty", make_all, (0.0, 0.5)), subject, folder=tmp_path, **options)
+    assert sorted(resumed) == [0.0, 0.0, 0.5]  # the first and the last point that were there are measured again
     assert again.points == whole.points
-    with pytest.raises(
-        CheckpointMismatchError, match=r"grid: \['0.0', '0.5'\] in the checkpoint, \['0.0', '1.0'\] now"
-    ):
-        sweep("penalty", make_all, [0.0, 1.0], split, folder=tmp_path, **options)
+    with pytest.raises(CheckpointMismatchError, match=r"k=5.*in the checkpoint.*k=6.*now"):
+        sweep(Dial.of("penalty", make_all, (0.0, 0.5)), Subject(None, split, k=6), folder=tmp_path, **options)
+
+
+def test_a_dial_of_the_toolkit_needs_no_identity_and_a_folder_serves_any_grid(world, tmp_path):
+    split, factors = world
+    subject, options = Subject(factors, split, k=5), {"folder": tmp_path, "n_bootstrap": 0}
+    first = sweep("log penalty", subject, grid=[0.0, 0.5], **options)
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.glob("seed-*")}
+    wider = sweep("log penalty", subject, grid=[0.0, 0.2, 0.5], **options)
+    assert [wider.points[0], wider.points[2]] == list(first.points)
+    assert all(file.stat().st_mtime_ns == time for file, time in files.items())
+    with pytest.raises(CheckpointMismatchError, match=r"subject: .vectors tuple"):
+        sweep("log penalty", Subject((factors[0], -factors[1]), split, k=5), **options)
+    with pytest.raises(CheckpointMismatchError, match="dial: 'log penalty' in the checkpoint, 'shrink' now"):
+        sweep("shrink", subject, **options)
+
+
+def test_a_grid_goes_on_where_its_end_is_chosen_and_is_refined_around_the_choice(world):
+    split, _ = world
+    places = {0.0: (0.50, 0.9), 0.1: (0.49, 0.8), 0.2: (0.48, 0.7), 0.4: (0.47, 0.6), 0.8: (0.30, 0.5)}
+    made = []
+
+    def measured(name):
+        def metric(top):
+            accuracy, unfairness = places.get(made[-1], (0.46, 0.55))
+            return accuracy if name == "ndcg" else unfairness
+
+        return metric
+
+    def make(strength, seed):
+        made.append(strength)
+        return lambda known: baselines.most_popular(known, 5)
+
+    def turned(dial, **options):
+        made.clear()
+        metrics = {name: measured(name) for name in ("ndcg", "gini")}
+        return sweep(dial, Subject(None, split, k=5), metrics=metrics, max_loss=0.1, n_bootstrap=0, **options)
+
+    dial = Dial.of("m", make, (0.0, 0.1, 0.2))
+    assert turned(dial).settings("m") == (0.0, 0.1, 0.2)
+    # 0.4 is chosen and 0.8 is not, so that the grid ends; then come 0.57 between them, which is chosen, and 0.68.
+    assert turned(dial, extend=3, refine=2).settings("m") == (0.0, 0.1, 0.2, 0.4, 0.57, 0.68, 0.8)
+    assert made == [0.0, 0.1, 0.2, 0.4, 0.8, 0.57, 0.68]
+    assert turned(dial, extend=1).settings("m")[-1] == 0.4
+    assert turned(replace(dial, end=0.3), extend=9).settings("m") == (0.0, 0.1, 0.2, 0.3)
 
 
 def test_one_model_serves_all_settings_of_a_seed_and_none_where_all_are_measured(world, tmp_path):
@@ -273,20 +321,13 @@ def test_one_model_serves_all_settings_of_a_seed_and_none_where_all_are_measured
 
     def run():
         factors.cache_clear()
-        return sweep(
-            "penalty",
-            lambda s, seed: penalize_popularity(*factors(seed), split.train.popularity, s),
-            [0.0, 1.0],
-            split,
-            k=5,
-            seeds=(3, 4),
-            folder=tmp_path,
-            identity="normal factors",
-        )
+        make = lambda s, seed: penalize_popularity(*factors(seed), split.train.popularity, strength=s)  # noqa: E731
+        dial, options = Dial.of("penalty", make, (0.0, 1.0)), {"folder": tmp_path, "identity": "normal factors"}
+        return sweep(dial, Subject(None, split, k=5), seeds=(3, 4), **options)
 
     first = run()
     assert trained == [3, 4]
-    (tmp_path / "point-0003.json").unlink()
+    (tmp_path / "seed-4-strength-1.0.json").unlink()
     assert run().points == first.points
     assert trained == [3, 4, 4]
 
@@ -295,18 +336,21 @@ def test_groups_and_named_metrics_are_handed_to_the_audit(world, tmp_path):
     split, factors = world
     five = {name: functools.partial(group_share, group=name) for name in ("q1", "q2", "q3", "q4", "q5")}
     metrics = {"ndcg": ndcg, "gini": gini, "tail_share": tail_share, **five}
-    options = {"k": 5, "metrics": metrics, "folder": tmp_path}
-    frontier = sweep("m", lambda *_: factors, [0], split, groups=PopularityGroups.equal_mass, **options)
+    dial, subject = Dial.of("m", lambda *_: factors), Subject(None, split, k=5)
+    options = {"metrics": metrics, "folder": tmp_path}
+    frontier = sweep(dial, subject, groups=PopularityGroups.equal_mass, **options)
     measured = frontier.points[0].test
     assert sum(measured[f"{name}@5"] for name in five) == pytest.approx(1)
     assert measured["tail_share@5"] == measured["q5@5"]
     with pytest.raises(CheckpointMismatchError, match="groups: '5 groups"):
-        sweep("m", lambda *_: factors, [0], split, **options)
+        sweep(dial, subject, **options)
 
 
 def test_sweep_of_lists_leaves_out_validation_items_on_the_test(world):
     split, _ = world
-    frontier = sweep("popular", lambda _, __: lambda seen: baselines.most_popular(seen, 5), ["popular"], split, k=5)
+    popular, _ = REFERENCES
+    frontier = sweep(popular, Subject(None, split, k=5))
+    assert frontier.methods == ("most popular",)
     assert frontier.points[0].test["ndcg@5"] > 0
     assert len(split.known) == len(split.train) + len(split.validation)
 
@@ -314,7 +358,7 @@ def test_sweep_of_lists_leaves_out_validation_items_on_the_test(world):
 def test_sweep_takes_an_adapter_and_passes_on_what_a_function_raises(world):
     split, (queries, items) = world
     measured = [
-        sweep("m", lambda *_, made=made: made, [0], split, k=5).points[0].test
+        sweep(Dial.of("m", lambda *_, made=made: made), Subject(None, split, k=5)).points[0].test
         for made in ((queries, items), lambda users: (queries[users], items))
     ]
     assert measured[0] == measured[1]
@@ -323,32 +367,31 @@ def test_sweep_takes_an_adapter_and_passes_on_what_a_function_raises(world):
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        sweep("m", lambda *_: broken, [0], split, k=5)
+        sweep(Dial.of("m", lambda *_: broken), Subject(None, split, k=5))
 
 
 def test_bad_input(world):
     split, factors = world
 
-    def make(_, __):
-        return factors
+    dial, subject = Dial.of("m", lambda *_: factors), Subject(None, split, k=5)
 
     with pytest.raises(InvalidInputError, match=r"seeds=\[1, 1\] is empty or repeats a value"):
-        sweep("m", make, [0], split, seeds=(1, 1))
+        sweep(dial, subject, seeds=(1, 1))
     with pytest.raises(InvalidInputError, match="unfairness='coverage' does not fit: of that metric more is better"):
-        sweep("m", make, [0], split, unfairness="coverage")
+        sweep(dial, subject, unfairness="coverage")
     with pytest.raises(InvalidInputError, match=r"accuracy='arp' does not fit.*Take one of ndcg, recall"):
-        sweep("m", make, [0], split, accuracy="arp")
+        sweep(dial, subject, accuracy="arp")
     with pytest.raises(InvalidInputError, match="repeats a value"):
-        sweep("m", make, [0.1, 0.1], split)
+        sweep(dial, subject, grid=[0.1, 0.1])
     with pytest.raises(InvalidInputError, match="is empty or repeats"):
-        sweep("m", make, [], split)
+        sweep(dial, subject, grid=[])
     with pytest.raises(InvalidInputError, match="'ndcg' is not among the metrics"):
-        sweep("m", make, [0], split, metrics=[arp, gini])
+        sweep(dial, subject, metrics=[arp, gini])
     unvalidated = split_ratio(split.train, validation=None, rng=0)
     with pytest.raises(InvalidInputError, match="no validation part"):
-        sweep("m", make, [0], unvalidated)
+        sweep(dial, Subject(None, unvalidated, k=5))
     with pytest.raises(InvalidInputError, match="Join sweeps of the same metrics"):
-        FRONTIER + sweep("m", make, [0], split, k=5, metrics=[ndcg, gini])
+        FRONTIER + sweep(dial, subject, metrics=[ndcg, gini])
     with pytest.raises(InvalidInputError, match=r"Both sweeps hold method 'dial' at setting 0.0 with seed 0"):
         FRONTIER + FRONTIER.without("other")
     with pytest.raises(MissingColumnError, match=r"'dial' was not measured at 0.15"):
@@ -365,29 +408,29 @@ def test_bad_input(world):
 
 def test_a_folder_of_something_else_is_refused(world, tmp_path):
     split, factors = world
-    options = {"k": 5, "folder": tmp_path, "progress": False}
-    sweep("m", lambda *_: factors, [0.0], split, **options)
-    assert sweep("m", lambda *_: factors, [0.0], split, **options).points[0].seed == 0
+    dial, subject = Dial.of("m", lambda *_: factors), Subject(None, split, k=5)
+    options = {"folder": tmp_path, "progress": False}
+    sweep(dial, subject, **options)
+    assert sweep(dial, subject, **options).points[0].seed == 0
     with pytest.raises(CheckpointMismatchError, match=r"holds a sweep of something else: ndcg@5 on validation of 'm'"):
-        sweep("m", lambda *_: factors[::-1] if len(factors[0]) == len(factors[1]) else (-factors[0], factors[1]), [0.0],
-              split, **options)  # fmt: skip
+        sweep(Dial.of("m", lambda *_: (-factors[0], factors[1])), subject, **options)
     with pytest.raises(CheckpointMismatchError, match="metrics"):
-        sweep("m", lambda *_: factors, [0.0], split, metrics={"ndcg": lambda _: 0.5, "gini": gini}, **options)
+        sweep(dial, subject, metrics={"ndcg": lambda _: 0.5, "gini": gini}, **options)
     with pytest.raises(CheckpointMismatchError, match="identity"):
-        sweep("m", lambda *_: factors, [0.0], split, identity="another", **options)
+        sweep(dial, subject, identity="another", **options)
 
 
 def test_arrays_beside_the_points_survive_a_resumed_sweep(world, tmp_path):
     split, factors = world
-    make = lambda s, _: penalize_popularity(*factors, split.train.popularity, s)  # noqa: E731
-    first, again = (sweep("m", make, [0.0, 1.0], split, k=5, folder=tmp_path) for _ in range(2))
+    subject, options = Subject(factors, split, k=5), {"grid": [0.0, 1.0], "folder": tmp_path}
+    first, again = (sweep("log penalty", subject, **options) for _ in range(2))
     for name in ("ndcg@5", "gini@5"):
-        found = again.estimate("m", 1.0, name, relative=True)
+        found = again.estimate("log penalty", 1.0, name, relative=True)
         assert found.low is not None
-        assert found == first.estimate("m", 1.0, name, relative=True)
-    (tmp_path / "point-0001.npz").write_bytes(b"PK")
-    with pytest.raises(UnreadableFileError, match="point-0001"):
-        sweep("m", make, [0.0, 1.0], split, k=5, folder=tmp_path)
+        assert found == first.estimate("log penalty", 1.0, name, relative=True)
+    (tmp_path / "seed-0-strength-1.0.npz").write_bytes(b"PK")
+    with pytest.raises(UnreadableFileError, match="seed-0-strength"):
+        sweep("log penalty", subject, **options)
 
 
 def owed(points, arrays):
@@ -504,14 +547,17 @@ def test_a_choice_at_the_end_of_a_grid_is_noted():
     [
         ({"grid": 5}, "grid=5 is not a list"),
         ({"grid": "abc"}, "grid='abc' is not a list"),
-        ({"grid": [[1]]}, "holds a list"),
-        ({"grid": [None]}, "neither a number nor a name"),
+        ({"grid": [[1]]}, "grid=\\[1\\]"),
+        ({"grid": [None]}, "grid=None"),
         ({"seeds": 3}, "seeds=3 is not a list"),
-        ({"make": None}, "make=None is not a function"),
+        ({"dial": "shrunk"}, "There is no dial 'shrunk'. Did you mean 'shrink'"),
+        ({"extend": -1}, "extend=-1"),
         ({"accuracy": None}, "None is not among the metrics"),
     ],
 )
 def test_arguments_of_a_sweep(world, changes, message):
-    arguments = {"make": lambda *_: world[1], "grid": [0.0], "k": 5} | changes
+    arguments = {"dial": Dial.of("m", lambda *_: world[1]), "subject": Subject(None, world[0], k=5)} | changes
     with pytest.raises(InvalidInputError, match=message):
-        sweep("m", split=world[0], **arguments)
+        sweep(**arguments)
+    with pytest.raises(InvalidInputError, match="make=None of 'm' is not a function"):
+        Dial.of("m", None)

@@ -49,7 +49,7 @@ class Goal:
     strength : float
         At least 0.
     welfare : {"entropy", "alpha", "popularity"}
-    alpha : float
+    aversion : float
         Above 0, up to 2.
     rounds : int
         At most.
@@ -59,14 +59,14 @@ class Goal:
 
     strength: float
     welfare: Welfare
-    alpha: float
+    aversion: float
     rounds: int
     callback: Callable[[TiltRound], None] | None = None
 
     def __post_init__(self) -> None:
         number("strength", self.strength, low=0)
         choice("welfare", self.welfare, ("entropy", "alpha", "popularity"))
-        number("alpha", self.alpha, low=0, high=2, low_open=True)
+        number("aversion", self.aversion, low=0, high=2, low_open=True)
         integer("rounds", self.rounds, low=1)
 
     def settle(self, count: Callable[[Matrix], Matrix], *, n_slots: int, n_items: int, popularity: Any) -> Matrix:
@@ -114,12 +114,12 @@ class Goal:
 
     def _called(self, relative: Matrix) -> Matrix:
         if self.welfare == "alpha":
-            return np.asarray((relative**-self.alpha - 1) / self.alpha)
+            return np.asarray((relative**-self.aversion - 1) / self.aversion)
         return -np.log(relative)
 
     def _slope(self, floor: float) -> float:
         """How much faster than the logarithm the bias answers to exposure, for items between never shown and mean."""
-        return float(floor ** (-self.alpha / 2)) if self.welfare == "alpha" else 1.0
+        return float(floor ** (-self.aversion / 2)) if self.welfare == "alpha" else 1.0
 
     def _earned(self, popularity: Any, n_items: int, floor: float) -> Matrix | float:
         """Return the log of the exposure that popularity earns, relative to the mean."""

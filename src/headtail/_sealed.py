@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from types import CodeType
 from typing import Any
 from zlib import crc32
 
@@ -75,3 +77,25 @@ def _seal(values: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def identity_of(value: Any) -> str:
+    """Return what tells a function from others: where it stands, its options and what it does; plain values as text."""
+    if hasattr(value, "fingerprint"):
+        return str(value.fingerprint)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={identity_of(inner)}" for name, inner in value.items())
+    if not callable(value):
+        return repr(value)
+    if isinstance(value, partial):
+        options = [*map(repr, value.args), *(f"{name}={given!r}" for name, given in sorted(value.keywords.items()))]
+        return f"{identity_of(value.func)}({', '.join(options)})"
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    code = getattr(value, "__code__", None)
+    return name if code is None else f"{name} {crc32(_code(code)):08x}"
+
+
+def _code(code: CodeType) -> bytes:
+    constants = [_code(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts]
+    return b"".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])

@@ -183,7 +183,7 @@ def allocation_bias(
     strength: float,
     k: int,
     welfare: Welfare = "alpha",
-    alpha: float = 0.5,
+    aversion: float = 0.5,
     gamma: float = 0.5,
     popularity: Any = None,
     sample: int = 20_000,
@@ -203,7 +203,7 @@ def allocation_bias(
         At least 0. In units of the mean value of the items that are shown without any price.
     k : int
         Length of the lists that users see.
-    welfare, alpha, popularity, rounds, callback
+    welfare, aversion, popularity, rounds, callback
         As for :func:`headtail.tilt`.
     gamma : float, default 0.5
         From 0 to 1: a user's probabilities count as ``p / (mean p of the user's best k) ** gamma``. With 0 a slot is
@@ -231,7 +231,7 @@ def allocation_bias(
     >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
     [[0], [1]]
     """
-    goal = Goal(strength, welfare, alpha, rounds, callback)
+    goal = Goal(strength, welfare, aversion, rounds, callback)
     integer("k", k, low=1, high=recs.k)
     rows = np.arange(len(recs))
     if integer("sample", sample, low=1) < len(recs):

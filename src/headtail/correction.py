@@ -3,16 +3,15 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from headtail._checks import checked, generator, integer, number, shown
+from headtail._checks import checked, generator, number, shown
 from headtail._factors import as_pair
 from headtail._frames import lookup, read_ids, to_ids
 from headtail.data import Interactions, Recommendations, Split
-from headtail.dials import DIALS, Dial, dial
+from headtail.dials import DIALS, Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics import Comparison, audit, compare
 from headtail.reports import Column, Report, Result, Section, Table, Text
@@ -238,12 +237,13 @@ def correct(
     _check_hits(subject, seed)
     lists = {PLAIN: subject.recommend(subject.plain(seed), split.known)}
     plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
-    tried = {plain: _turned(plain, subject, max_loss, seeds, 0, 0, False, options)}
+    tried = {plain: sweep(plain, subject, seeds=seeds, progress=False, **options)}
+    turned: dict[str, Any] = {"seeds": seeds, "refine": refine, "extend": extend, "progress": progress}
     for each in chosen:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             try:
-                tried[each] = _turned(each, subject, max_loss, seeds, refine, extend, progress, options)
+                tried[each] = sweep(each, subject, max_loss=max_loss, **turned, **options)
             except InvalidInputError as error:
                 if dials is not None:
                     raise
@@ -388,54 +388,10 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject) -> list[Dial]:
     """Return the dials to try: those named, or all that fit and need no training of any kind."""
     if dials is None:
         return [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
-    chosen = [each if isinstance(each, Dial) else dial(each) for each in dials]
+    chosen = [as_dial(each) for each in dials]
     if not chosen:
         raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
     return chosen
-
-
-def _turned(
-    each: Dial,
-    subject: Subject,
-    max_loss: float,
-    seeds: Sequence[int],
-    refine: int,
-    extend: int,
-    progress: bool | None,
-    options: dict[str, Any],
-) -> Frontier:
-    """Measure the grid of a dial, what lies beyond its end where the choice is there, and what lies by the choice."""
-
-    def measure(strengths: Sequence[float]) -> Frontier:
-        make = partial(each.at, subject)
-        return sweep(each.name, make, strengths, subject.split, k=subject.k, seeds=seeds, progress=progress, **options)
-
-    frontier = measure(each.grid)
-    for _ in range(integer("extend", extend)):
-        settings = [float(setting) for setting in frontier.settings(each.name)]
-        if frontier.choose(each.name, max_loss) != settings[-1]:
-            break
-        frontier = frontier + measure([_beyond(settings)])
-    for _ in range(integer("refine", refine)):
-        settings = sorted((float(setting) for setting in frontier.settings(each.name)), key=abs)
-        at = settings.index(float(frontier.choose(each.name, max_loss)))
-        if at + 1 == len(settings):
-            break
-        frontier = frontier + measure([_between(settings[at], settings[at + 1])])
-    by_strength = sorted(frontier.points, key=lambda point: (point.seed, abs(float(point.setting))))
-    return replace(frontier, points=tuple(by_strength))
-
-
-def _beyond(settings: Sequence[float]) -> float:
-    """Return the strength that goes on where a grid ends, at the ratio of its last two."""
-    before, last = settings[-2:]
-    return float(f"{last * (last / before if before else 2.0):.2g}")
-
-
-def _between(low: float, high: float) -> float:
-    """Return a round number between two strengths."""
-    between = np.copysign(np.sqrt(low * high), high) if low else high / 2
-    return float(f"{between:.2g}")
 
 
 def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:

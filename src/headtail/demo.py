@@ -1,87 +1,89 @@
 """The demonstration: one recommender on real data, its popularity bias measured, explained and corrected."""
 
-import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import headtail._torch  # noqa: F401 - first, for its error
 
 import torch
 
-from headtail import baselines, datasets, posthoc
+from headtail import datasets
 from headtail._files import check_writable
 from headtail._printable import printable
 from headtail._progress import progress_bar
-from headtail.data import Interactions, Recommendations, Split, split_debiased, split_ratio, write_table
+from headtail.data import Interactions, Split, split_debiased, split_ratio, write_table
+from headtail.dials import REFERENCES, dial
 from headtail.losses import mse
 from headtail.metrics import Audit, Comparison, audit, compare
 from headtail.metrics.charts import MEANING
 from headtail.metrics.results import items_table
 from headtail.models import MF
-from headtail.penalties import ReSN
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
-from headtail.sae import Neurons, TopKSAE, contrast, find_neurons, fit_sae, states, steer
+from headtail.sae import Neurons
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
-from headtail.tradeoffs import Frontier, Maker, Setting, sweep
-from headtail.training import fit, recommend, vectors
+from headtail.subjects import Recipe, Subject
+from headtail.tradeoffs import Frontier, sweep
+from headtail.training import recommend
 from headtail.typing import Vectors
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-logger = logging.getLogger("headtail")
-
 K = 20
 MAX_LOSS = 0.05
-EMBEDDING_DIM = 64
-# Found on the validation part with weight 0. The squared loss makes the scores follow the data, popularity included.
-TRAINING: dict[str, Any] = {
-    "loss": mse,
-    "n_negatives": 8,
-    "epochs": 24,
-    "batch_size": 4096,
-    "lr": 5e-3,
-    "weight_decay": 3e-5,
-}
-N_NEURONS, N_ACTIVE = 512, 16
-AUTOENCODER: dict[str, Any] = {"epochs": 40, "batch_size": 512, "lr": 3e-3}  # least FVU of those that take seconds
-RESN_WEIGHTS = (0.0, 1e-4, 3e-4, 1e-3, 3e-3)
-PENALTY_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)  # in units of the scores' standard deviation, as the tilts'
-SHRINK_FACTORS = (1.0, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0)
-TILT_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8)
-ALPHAS = (0.0, 0.25, 0.5, 1.0, 2.0)  # of PopSteer
+# Found on the validation part without correction. The squared loss makes the scores follow the data, popularity too.
+TRAINING = {"loss": mse, "n_negatives": 8, "epochs": 24, "batch_size": 4096, "lr": 5e-3, "weight_decay": 3e-5}
+RECIPE = Recipe(MF, {"embedding_dim": 64}, TRAINING)
+# Least FVU of those that take seconds.
+AUTOENCODER = {"expansion": 8, "n_active": 16, "epochs": 40, "batch_size": 512, "lr": 3e-3}
+N_CANDIDATES = 200
 EXTENSIONS = 5  # of a grid, at most, where its last setting is the one that is chosen
 
-NAMES = {
-    "MF": "MF",
-    "ReSN": "MF + ReSN",
-    "penalty": "MF - g log(1 + popularity)",
-    "shrink": "MF, sigma 1 shrunk",
-    "tilt": "MF, exposure tilt",
-    "alpha": "MF, alpha-fair tilt",
-    "steer": "MF, PopSteer",
-    "popular": "most popular",
-    "random": "random",
+_TILTS = (0.0, 0.1, 0.2, 0.4, 0.8)
+GRIDS = {
+    "ReSN": (0.0, 1e-4, 3e-4, 1e-3, 3e-3),
+    "log penalty": (0.0, 0.1, 0.2, 0.4, 0.8),
+    "shrink": (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "tilt (entropy)": _TILTS,
+    "tilt (alpha-fair)": _TILTS,
+    "tilt (alpha-fair), by relevance": _TILTS,
+    "allocation": (0.0, 0.025, 0.05, 0.1, 0.2),
+    "allocation, equal shares": (0.0, 0.025, 0.05, 0.1, 0.2),
+    "allocation, most hits": (0.0, 0.025, 0.05, 0.1, 0.2),
+    "PopSteer": (0.0, 0.25, 0.5, 1.0, 2.0),
 }
+"""The dials that are shown, coarser than usual, so that all of it takes about a minute."""
+
+PLAIN = "MF"
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Study:
     """All that one way of splitting leads to."""
 
-    split: Split
+    subject: Subject
     frontier: Frontier
-    chosen: dict[str, Setting]
+    chosen: dict[str, float]
     comparison: Comparison
-    plain: Vectors
     corrected: Vectors
-    neurons: Neurons
+    seed: int
+
+    @property
+    def split(self) -> Split:
+        """The split of the subject."""
+        return self.subject.split
+
+    @property
+    def neurons(self) -> Neurons:
+        """The neurons of the plain model."""
+        found: Neurons = self.subject.neurons(self.seed)
+        return found
 
 
 def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) -> Path:
@@ -105,16 +107,17 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     start = time.perf_counter()
     interactions = datasets.movietweetings()
     split = split_ratio(interactions, test=0.2, validation=0.1, rng=rng)
-    n_steps = 2 * (len(RESN_WEIGHTS) + 7)
+    n_steps = 2 * (len(GRIDS) + 1)
     bar = progress_bar("headtail demo", n_steps, done=-1, show=None if console is not None else False)
     with _one_thread(), bar as advance, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)  # of strengths that are of no more use: told in the report
         common = _study(split, "common test", rng, partial(advance, 1))
         debiased = _study(split_debiased(split, rng=rng), "debiased test", rng, partial(advance, 1))
+    popularity = split.train.popularity
     spectra = {
-        "training interactions": data_spectrum(split.train, k=10, popularity=split.train.popularity),
-        "MF": spectrum(*common.plain, popularity=split.train.popularity),
-        "MF + ReSN": spectrum(*common.corrected, popularity=split.train.popularity),
+        "training interactions": data_spectrum(split.train, k=10, popularity=popularity),
+        PLAIN: spectrum(*common.subject.vectors(rng), popularity=popularity),
+        "ReSN": spectrum(*common.corrected, popularity=popularity),
     }
     seconds = time.perf_counter() - start
     warned = list(dict.fromkeys(str(warning.message) for warning in caught))
@@ -132,88 +135,29 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     return path
 
 
-def _study(split: Split, name: str, rng: int, step: Callable[[str], None]) -> Protocol:
-    """Sweep every method on one split, choose its setting on validation, and audit the chosen ones on the test."""
-    train, popularity = split.train, split.train.popularity
-    trained: dict[Setting, Vectors] = {}
-    models: list[MF] = []  # the plain one
-
-    def train_mf(weight: Setting, _: int) -> Vectors:
-        step(f"{name}: training MF with ReSN weight {weight}")
-        model = MF(train.n_users, train.n_items, EMBEDDING_DIM, rng=rng)
-        penalties = [ReSN(float(weight))] if weight else []
-        fit(model, train, penalties=penalties, rng=rng, progress=False, **TRAINING)
-        if not weight:
-            models.append(model)
-        trained[weight] = Vectors(*(matrix.cpu().numpy() for matrix in vectors(model)))
-        return trained[weight]
-
-    frontier = _swept(NAMES["ReSN"], train_mf, RESN_WEIGHTS, split)
-    plain, plain_model = trained[0.0], models[0]
-    step(f"{name}: a sparse autoencoder of MF")
-    sae, neurons = _explain(plain_model, train, rng)
-
-    def steered(alpha: float) -> Vectors:
-        return Vectors(*vectors(steer(plain_model, sae, neurons, alpha_popular=alpha, alpha_niche=alpha)))
-
-    def tilted(strength: float, welfare: Literal["entropy", "alpha"]) -> Vectors:
-        return posthoc.tilt(*plain, strength=strength, k=K, seen=train, welfare=welfare, rng=rng)
-
-    makers: dict[str, tuple[Callable[[float], Vectors], tuple[float, ...]]] = {
-        "penalty": (cache(lambda g: posthoc.penalize_popularity(*plain, popularity, g)), PENALTY_STRENGTHS),
-        "shrink": (cache(lambda f: posthoc.shrink(*plain, factor=f)), SHRINK_FACTORS),
-        "tilt": (cache(partial(tilted, welfare="entropy")), TILT_STRENGTHS),
-        "alpha": (cache(partial(tilted, welfare="alpha")), TILT_STRENGTHS),
-        "steer": (cache(steered), ALPHAS),
-    }
-    for method, (make, grid) in makers.items():
-        step(f"{name}: {NAMES[method]}")
-        frontier += _swept(NAMES[method], _at(make), grid, split)
-    made: dict[str, Callable[[Interactions], Recommendations]] = {
-        "popular": lambda seen: baselines.most_popular(seen, K),
-        "random": lambda seen: baselines.random_items(seen, K, rng=rng),
-    }
-    for method, lists in made.items():
-        frontier += sweep(NAMES[method], _always(lists), [""], split, k=K)
-
-    chosen = {method: frontier.choose(NAMES[method], MAX_LOSS) for method in ("ReSN", *makers)}
-    final: dict[str, Recommendations] = {"MF": recommend(plain, split.known, k=K)}
-    final["ReSN"] = recommend(trained[chosen["ReSN"]], split.known, k=K)
-    for method, (make, _) in makers.items():
-        final[method] = recommend(make(float(chosen[method])), split.known, k=K)
-    final |= {method: lists(split.known) for method, lists in made.items()}
+def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> Study:
+    """Turn every dial on one split, choose its setting on validation, and audit what is chosen on the test."""
+    subject = Subject(RECIPE, split, k=K, n_candidates=N_CANDIDATES, autoencoder=AUTOENCODER)
+    frontiers = []
+    for method, grid in GRIDS.items():
+        step(f"{name}: {method}")
+        options: dict[str, Any] = {"seeds": (seed,), "extend": EXTENSIONS, "max_loss": MAX_LOSS, "progress": False}
+        frontiers.append(sweep(method, subject, grid=grid, **options))
+    frontiers += [sweep(each, subject, seeds=(seed,), progress=False) for each in REFERENCES]
+    frontier = sum(frontiers[1:], start=frontiers[0])
     step(f"{name}: audits")
+    chosen = {method: frontier.choose(method, MAX_LOSS) for method in GRIDS}
+    made = {PLAIN: subject.plain(seed)}
+    made |= {method: dial(method).at(subject, strength, seed) for method, strength in chosen.items()}
+    made |= {each.name: each.at(subject, 0.0, seed) for each in REFERENCES}
     audits = {
-        NAMES[method]: audit(lists, train, split.test, k=(10, K), item_vectors=plain.items, strict=False, rng=rng)
-        for method, lists in final.items()
-    }
-    return Protocol(split, frontier, chosen, compare(audits), plain, trained[chosen["ReSN"]], neurons)
-
-
-def _explain(model: MF, train: Interactions, rng: int) -> tuple[TopKSAE, Neurons]:
-    """Train a sparse autoencoder of the users' vectors and find the neurons that carry popularity."""
-    sae = TopKSAE(EMBEDDING_DIM, n_neurons=N_NEURONS, k=N_ACTIVE, rng=rng)
-    fit_sae(sae, states(model, train), rng=rng, progress=False, **AUTOENCODER)
-    return sae, find_neurons(sae, contrast(model, train, rng=rng), train, k=K, rng=rng)
-
-
-def _swept(name: str, make: Maker, grid: tuple[float, ...], split: Split) -> Frontier:
-    """Sweep a method, and go on beyond its grid for as long as the last setting is the one that is chosen."""
-    frontier = sweep(name, make, grid, split, k=K)
-    for _ in range(EXTENSIONS):
-        before, last = map(float, frontier.settings(name)[-2:])
-        if last == 0 or frontier.choose(name, MAX_LOSS) != last:
-            break
-        frontier += sweep(name, make, [last * last / before if before else 2 * last], split, k=K)
-    return frontier
-
-
-def _at(make: Callable[[float], Vectors]) -> Maker:
-    return lambda setting, _: make(float(setting))
-
-
-def _always(lists: Callable[[Interactions], Recommendations]) -> Maker:
-    return lambda *_: lists
+        method: audit(
+            subject.recommend(one, split.known), split.train, split.test, k=(10, K), strict=False, rng=seed,
+            item_vectors=subject.vectors(seed).items,
+        )
+        for method, one in made.items()
+    }  # fmt: skip
+    return Study(subject, frontier, chosen, compare(audits), subject.vectors_of(made["ReSN"]), seed)
 
 
 @contextmanager
@@ -227,7 +171,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _summary(common: Protocol, debiased: Protocol, spectra: dict[str, Spectrum]) -> list[Table]:
+def _summary(common: Study, debiased: Study, spectra: dict[str, Spectrum]) -> list[Table]:
     """Return what the terminal shows at the end."""
     return [
         memory_effect(spectra).table(),
@@ -236,9 +180,9 @@ def _summary(common: Protocol, debiased: Protocol, spectra: dict[str, Spectrum])
     ]
 
 
-def _brief(protocol: Protocol, title: str) -> Table:
+def _brief(study: Study, title: str) -> Table:
     shown = ("ndcg", "gini", "head_share", "popularity_lift")
-    audits = protocol.comparison.audits
+    audits = study.comparison.audits
     rows = [{"recommender": name} | {m: found[f"{m}@{K}"] for m in shown} for name, found in audits.items()]
     facts = next(iter(audits.values())).facts
     columns = [Column(m, m, format=facts[m].format, better=facts[m].better) for m in shown]
@@ -248,9 +192,10 @@ def _brief(protocol: Protocol, title: str) -> Table:
 MEMORY_EFFECT = """Every score matrix is a sum of directions. In the training interactions the strongest one is close to
 the popularity of the items, and a trained model keeps it (the *memory effect*, Lin et al., WSDM 2025). ReSN penalises
 the weight of that direction during training."""
-NEURONS = f"""A sparse autoencoder takes MF's vectors of the users apart into {N_NEURONS} neurons, of which {N_ACTIVE}
-speak for each user. Some answer to users who like popular films, others to users who do not. PopSteer (Ahmadov and
-Mansoury, RecSys 2025) holds the first down and pushes the others up, and the model itself stays as it is."""
+NEURONS = f"""A sparse autoencoder takes MF's vectors of the users apart into neurons, of which
+{AUTOENCODER["n_active"]} speak for each user. Some answer to users who like popular films, others to users who do not.
+PopSteer (Ahmadov and Mansoury, RecSys 2025) holds the first down and pushes the others up, and the model itself stays
+as it is."""
 COMMON_TEST = "The test is a random part of what users did, so that it holds the popularity bias of the data."
 DEBIASED_TEST = """All items have about equally many test interactions, but keep half of theirs for training. What
 popularity alone explains earns nothing here (after Lin et al., WSDM 2025)."""
@@ -258,14 +203,14 @@ popularity alone explains earns nothing here (after Lin et al., WSDM 2025)."""
 
 def _report(
     interactions: Interactions,
-    common: Protocol,
-    debiased: Protocol,
+    common: Study,
+    debiased: Study,
     spectra: dict[str, Spectrum],
     warned: list[str],
     seconds: float,
 ) -> Report:
     audits = common.comparison.audits
-    before, after = audits[NAMES["MF"]], audits[NAMES["ReSN"]]
+    before, after = audits[PLAIN], audits["ReSN"]
     figures = [_before_after(name, before, after) for name in ("gini", "head_share", "arp", "popularity_lift", "ndcg")]
     unequal = [
         items_table(before.over_exposed, f"Over-exposed in the top {K}"),
@@ -284,7 +229,7 @@ def _report(
             _how(common, debiased, warned),
         ],
         f"Matrix factorization on MovieTweetings ({interactions.n_users:,} users, {interactions.n_items:,} films, "
-        f"{len(interactions):,} ratings), as it is and corrected in six ways. Every setting was chosen on the "
+        f"{len(interactions):,} ratings), as it is and corrected in {len(GRIDS)} ways. Every setting was chosen on the "
         f"validation part; all figures are of the test. Made in {seconds:.0f} s by `headtail demo`.",
     )
 
@@ -300,27 +245,27 @@ def _explained(spectra: dict[str, Spectrum]) -> Section:
     return Section("Explained: the first singular direction is popularity", blocks)
 
 
-def _corrected(protocol: Protocol, title: str, text: str) -> Section:
-    frontier = protocol.frontier
-    compared = protocol.comparison.report().blocks
+def _corrected(study: Study, title: str, text: str) -> Section:
+    frontier = study.frontier
+    compared = study.comparison.report().blocks
     # Random lists are so even, and find so little, that the other curves would shrink to a point beside them.
-    chart = frontier.without(NAMES["random"]).chart(MAX_LOSS)
+    chart = frontier.without("random").chart(MAX_LOSS)
     return Section(title, [Text(text), chart, *compared, frontier.table(MAX_LOSS)])
 
 
-def _how(common: Protocol, debiased: Protocol, warned: list[str]) -> Section:
-    def chosen(protocol: Protocol) -> str:
+def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
+    def chosen(study: Study) -> str:
         said = []
-        for method, setting in protocol.chosen.items():
-            last = setting != 0 and setting == protocol.frontier.settings(NAMES[method])[-1]
-            said.append(f"{NAMES[method]} {setting:g}" + (" (the last that was tried)" if last else ""))
+        for method, setting in study.chosen.items():
+            last = setting != 0 and setting == study.frontier.settings(method)[-1]
+            said.append(f"{method} {setting:g}" + (" (the last that was tried)" if last else ""))
         return ", ".join(said)
 
     lines = [
         f"Common split: {common.split.description}",
         f"Debiased split: {debiased.split.description}",
-        f"Model: MF of {EMBEDDING_DIM} dimensions, squared loss with {TRAINING['n_negatives']} sampled negatives, "
-        f"{TRAINING['epochs']} epochs; all of it chosen on the validation part without any correction.",
+        f"Model: MF of {RECIPE.sizes['embedding_dim']} dimensions, squared loss with {TRAINING['n_negatives']} sampled "
+        f"negatives, {TRAINING['epochs']} epochs; all of it chosen on the validation part without any correction.",
         f"Choice: of each method the setting with the lowest Gini on validation among those that lose at most "
         f"{MAX_LOSS:.0%} of plain MF's NDCG@{K} there. Grids go on for as long as their last setting is chosen.",
         f"Chosen for the common test: {chosen(common)}.",

@@ -4,17 +4,19 @@
 its name. One of your own is a name, a function and a grid::
 
     mine = Dial("my boost", lambda subject, strength, seed: boosted(*subject.vectors(seed), strength), (0, 0.1, 0.3))
+
+:data:`REFERENCES` are recommenders without a recommender, as dials of the one setting 0.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from headtail import posthoc, rerank
+from headtail import baselines, posthoc, rerank
 from headtail._checks import checked, finite, nearest, number
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
@@ -41,16 +43,19 @@ class Dial:
         interactions to leave out to Recommendations.
     grid : tuple of float
         Strengths to measure, from 0 on; they may run below 0 where the dial turns both ways.
-    works_on : {"training", "model", "vectors", "lists"}, default "vectors"
+    works_on : {"training", "model", "vectors", "lists", "data"}, default "vectors"
         What it needs of a recommender; see :class:`~headtail.subjects.Subject`.
     off_at_zero : bool, default True
         Whether strength 0 is the plain recommender itself. Without it `make` is called for 0 as well: a model that is
         trained on without a penalty is not the one that it began as.
+    end : float, optional
+        The strongest setting, where the dial has a natural one, such as 1 for a share.
 
     Raises
     ------
     InvalidInputError
-        If the grid does not begin with 0, is not monotonic, or holds a number that is not finite.
+        If `make` is no function, or the grid does not begin with 0, is not monotonic, or holds a number that is not
+        finite.
 
     Examples
     --------
@@ -68,14 +73,24 @@ class Dial:
     grid: tuple[float, ...]
     works_on: Form = "vectors"
     off_at_zero: bool = True
+    end: float | None = None
 
     def __post_init__(self) -> None:
+        if not callable(self.make):
+            raise InvalidInputError(f"make={self.make!r} of {self.name!r} is not a function. Give one.")
         steps = np.diff(np.array(self.grid, dtype=np.float64))
         finite(f"grid of {self.name!r}", np.array(self.grid, dtype=np.float64), "Give numbers.")
         if not self.grid or self.grid[0] != 0 or not ((steps > 0).all() or (steps < 0).all()):
             raise InvalidInputError(
                 f"The grid of {self.name!r} is {self.grid}; give 0 first, which is off, then ever stronger settings."
             )
+
+    @classmethod
+    def of(cls, name: str, make: Callable[[float, int], Any], grid: Iterable[float] = (0.0,)) -> Self:
+        """Return a dial of a function that makes recommenders by itself, from a strength and a seed."""
+        if not callable(make):
+            raise InvalidInputError(f"make={make!r} of {name!r} is not a function. Give one.")
+        return cls(name, lambda _, strength, seed: make(strength, seed), tuple(grid), "data", off_at_zero=False)
 
     @checked
     def at(self, subject: Subject, strength: float, seed: int = 0) -> Any:
@@ -97,6 +112,17 @@ class Dial:
         """Whether the subject has what the dial works on."""
         return subject.has(self.works_on)
 
+    def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
+        """Return the strength to try next where the last of some settings is chosen, None where another one is.
+
+        It is as large a step, as a ratio, as the last one; none goes beyond the dial's end.
+        """
+        if len(settings) < 2 or chosen != settings[-1] or chosen == self.end:
+            return None
+        before, last = settings[-2:]
+        further = float(f"{last * (last / before if before else 2.0):.2g}")
+        return further if self.end is None else min(further, self.end)
+
 
 @checked
 def dial(name: str) -> Dial:
@@ -117,6 +143,16 @@ def dial(name: str) -> Dial:
         names = [each.name for each in known.values()]
         raise InvalidInputError(f"There is no dial {name!r}. {nearest(name, names)}")
     return known[_plain(name)]
+
+
+def as_dial(given: str | Dial) -> Dial:
+    """Return a dial, by its name or as it is."""
+    return given if isinstance(given, Dial) else dial(given)
+
+
+def is_built_in(given: Dial) -> bool:
+    """Whether the name of a dial says what it does, whatever its grid."""
+    return any((given.name, given.make) == (each.name, each.make) for each in (*DIALS, *CONTROLS, *REFERENCES))
 
 
 def _plain(name: str) -> str:
@@ -176,7 +212,7 @@ def _of_vectors(correct: Callable[[Vectors, float], Vectors]) -> Make:
 
 
 def _shrink(vectors: Vectors, strength: float) -> Vectors:
-    return posthoc.shrink(*vectors, factor=1 - strength)
+    return posthoc.shrink(*vectors, strength=strength)
 
 
 # -- one number an item: of vectors where there are vectors, else of long lists ---------------------------------------
@@ -195,7 +231,8 @@ def _item_bias(bias: Callable[[Subject, float, int], Array]) -> Make:
 def _log_penalty(subject: Subject, strength: float, seed: int) -> Array:
     popularity = subject.split.train.popularity
     if subject.has("vectors"):
-        return np.asarray(posthoc.penalize_popularity(*subject.vectors(seed), popularity, strength).items[:, -1])
+        vectors = subject.vectors(seed)
+        return np.asarray(posthoc.penalize_popularity(*vectors, popularity, strength=strength).items[:, -1])
     spread = rerank.spread(subject.candidates(seed, subject.split.train))
     return np.asarray(-strength * spread * np.log1p(popularity))
 
@@ -321,7 +358,7 @@ DIALS: tuple[Dial, ...] = (
     Dial("tilt (popularity)", _item_bias(_tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
     Dial("log penalty", _item_bias(_log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
     Dial("IPR", _ipr, (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
-    Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "vectors"),
+    Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
     Dial("PopSteer", _popsteer(), _ALPHAS, "model"),
     Dial("PopSteer, error dropped", _popsteer(keep_error=False), _ALPHAS, "model", off_at_zero=False),
     Dial("PopSteer v1, error dropped", _popsteer(variant="v1", keep_error=False), _ALPHAS, "model", off_at_zero=False),
@@ -331,8 +368,8 @@ DIALS: tuple[Dial, ...] = (
     Dial("ReSN", _resn, _WEIGHTS, "training"),
     Dial("ReSN, fine-tuned", _resn_fine_tuned, _WEIGHTS, "training", off_at_zero=False),
     Dial("LogDet", _log_det, (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "training"),
-    Dial("Zerosum", _zerosum, (0.0, 0.01, 0.03, 0.1, 0.3), "training"),
-    Dial("IPS", _ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training"),
+    Dial("Zerosum", _zerosum, (0.0, 0.01, 0.03, 0.1, 0.3), "training", end=1.0),
+    Dial("IPS", _ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training", end=1.0),
 )
 
 CONTROLS: tuple[Dial, ...] = (
@@ -340,5 +377,19 @@ CONTROLS: tuple[Dial, ...] = (
     Dial("reversed", _popsteer(), (0.0, -0.3, -0.75, -1.5), "model"),
     Dial("noise", _steered(_noise), (0.0, 0.3, 0.75, 1.5), "model"),
     Dial("dense shift", _direction("shift"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6), "model"),
-    Dial("dense projection", _direction("project"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "model"),
+    Dial("dense projection", _direction("project"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "model", end=1.0),
+)
+
+
+def _most_popular(subject: Subject, strength: float, seed: int) -> Any:
+    return lambda known: baselines.most_popular(known, subject.k)
+
+
+def _random_items(subject: Subject, strength: float, seed: int) -> Any:
+    return lambda known: baselines.random_items(known, subject.k, rng=seed)
+
+
+REFERENCES: tuple[Dial, ...] = (
+    Dial("most popular", _most_popular, (0.0,), "data", off_at_zero=False),
+    Dial("random", _random_items, (0.0,), "data", off_at_zero=False),
 )

@@ -74,7 +74,7 @@ def _empty_like(matrix: Any, shape: tuple[int, int]) -> Any:
 
 
 @checked
-def penalize_popularity(queries: Any, items: Any, popularity: Any, strength: float) -> Vectors:
+def penalize_popularity(queries: Any, items: Any, popularity: Any, *, strength: float) -> Vectors:
     """Lower the score of popular items: ``score - strength * spread * log(1 + popularity)``.
 
     The simplest correction, and a strong one: it belongs on every trade-off curve. `spread` is the standard deviation
@@ -122,22 +122,22 @@ def shrink(
     queries: Any,
     items: Any,
     *,
-    factor: float,
+    strength: float,
     directions: int | Sequence[int] | None = None,
     popularity: Any = None,
 ) -> Vectors:
-    """Scale some directions of the scores, by default the strongest one, and leave all others as they are.
+    """Take out a part of some directions of the scores, by default of the strongest one; all others stay as they are.
 
-    With the decomposition of the scores into sigma_k p_k q_k', each chosen sigma_k is multiplied by `factor`; or, with
-    `popularity`, what every user's scores hold along the popularity vector is. Scores are never formed: the
+    With the decomposition of the scores into sigma_k p_k q_k', each chosen sigma_k is multiplied by ``1 - strength``;
+    or, with `popularity`, what every user's scores hold along the popularity vector is. Scores are never formed: the
     item vectors are multiplied by a d x d matrix (or changed along one direction), in time linear in users and items.
 
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d)
         The factors.
-    factor : float
-        At least 0: 1 changes nothing, 0 removes the directions, above 1 strengthens them.
+    strength : float
+        At most 1: 0 changes nothing, 1 removes the directions, below 0 strengthens them.
     directions : int or sequence of int, optional
         Which directions, 0 the strongest (see :func:`headtail.spectrum`); by default 0.
     popularity : array of shape (m,), optional
@@ -151,7 +151,7 @@ def shrink(
     Raises
     ------
     InvalidInputError
-        If the factor is negative, a direction does not exist or is given twice, both directions and popularity are
+        If the strength is above 1, a direction does not exist or is given twice, both directions and popularity are
         given, or the factors do not match or hold values that are not finite.
 
     References
@@ -161,24 +161,24 @@ def shrink(
     Examples
     --------
     >>> import numpy as np
-    >>> queries, items = shrink(np.eye(2), np.diag([3.0, 1.0]), factor=0.5)
+    >>> queries, items = shrink(np.eye(2), np.diag([3.0, 1.0]), strength=0.5)
     >>> (queries @ items.T).round(6)
     array([[1.5, 0. ],
            [0. , 1. ]])
     """
     queries, items = _factors.as_pair(queries, items)
-    factor = number("factor", factor, low=0)
+    strength = number("strength", strength, high=1)
     if popularity is None:
         svd = _factors.factor_svd(queries, items)
         chosen = _directions(directions, len(svd.sigma))
-        change = np.eye(items.shape[1]) - (1 - factor) * svd.right[:, chosen] @ svd.load[:, chosen].T
+        change = np.eye(items.shape[1]) - strength * svd.right[:, chosen] @ svd.load[:, chosen].T
         return Vectors(queries, _rewrite(items, lambda rows, block: block @ _like(change, block)))
     if directions is not None:
         raise InvalidInputError(f"directions={directions!r} and popularity are both given; choose one of them.")
     popularity = _factors.as_popularity(popularity, items.shape[0])
     unit = popularity / np.linalg.norm(popularity)
     _, along = _factors.gram("items", items, unit)
-    lowered = (1 - factor) * along
+    lowered = strength * along
 
     def remove(rows: slice, block: Any) -> Any:
         return block - _like(np.outer(unit[rows], lowered), block)
@@ -224,7 +224,7 @@ def tilt(
     k: int,
     seen: Any = None,
     welfare: Welfare = "entropy",
-    alpha: float = 0.5,
+    aversion: float = 0.5,
     popularity: Any = None,
     sample: int = 4000,
     rounds: int = 20,
@@ -239,8 +239,8 @@ def tilt(
 
     * "entropy": ``-log(e_i + c)``. At strength 0.1, an item shown 2.7 times as often as another loses a tenth of the
       spread of the scores against it;
-    * "alpha": ``((e_i + c)**-alpha - 1) / alpha``, alpha-fairness, which cares more for the least shown items the
-      larger `alpha` is, and becomes "entropy" as it goes to 0;
+    * "alpha": ``((e_i + c)**-aversion - 1) / aversion``, alpha-fairness, which cares more for the least shown items the
+      larger `aversion` is, and becomes "entropy" as it goes to 0;
     * "popularity": ``log(t_i + c) - log(e_i + c)``, t_i the interactions of item i over the mean of all items: removes
       only the exposure beyond what popularity earns, and often costs no accuracy.
 
@@ -262,7 +262,7 @@ def tilt(
         Training interactions, which are not recommended again; of a matrix the entries that are not zero, each
         counted once. Without it nothing is left out.
     welfare : {"entropy", "alpha", "popularity"}, default "entropy"
-    alpha : float, default 0.5
+    aversion : float, default 0.5
         Above 0, up to 2; for "alpha" only.
     popularity : array of shape (m,), optional
         For "popularity" only: training interactions per item, by default counted from `seen`.
@@ -310,7 +310,7 @@ def tilt(
     """
     queries, items = _factors.as_pair(queries, items)
     (n, _), m = queries.shape, items.shape[0]
-    goal = Goal(strength, welfare, alpha, rounds, callback)
+    goal = Goal(strength, welfare, aversion, rounds, callback)
     integer("k", k, low=1, high=m)
     integer("sample", sample, low=1)
     matrix = _seen(seen, n, m)

@@ -146,7 +146,7 @@ def tilt_bias(
     strength: float,
     k: int,
     welfare: Welfare = "entropy",
-    alpha: float = 0.5,
+    aversion: float = 0.5,
     popularity: Any = None,
     sample: int = 4000,
     rounds: int = 20,
@@ -159,7 +159,7 @@ def tilt_bias(
     ----------
     recs : Recommendations
         With scores, and longer than `k`.
-    strength, k, welfare, alpha, popularity, sample, rounds, rng, callback
+    strength, k, welfare, aversion, popularity, sample, rounds, rng, callback
         As for :func:`headtail.tilt`, with the spread of the scores within a list.
 
     Returns
@@ -177,7 +177,7 @@ def tilt_bias(
     >>> bool(bias[0] < 0 < bias[1])
     True
     """
-    goal = Goal(strength, welfare, alpha, rounds, callback)
+    goal = Goal(strength, welfare, aversion, rounds, callback)
     scores = scores_of(recs, k)
     integer("sample", sample, low=1)
     n_items = len(recs.item_ids)

@@ -1,21 +1,26 @@
 """What is corrected: a recommender in any of its forms, with the split that corrections are chosen and reported on."""
 
 import copy
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Literal, TypeAlias, TypeVar
 
+import numpy as np
+
 from headtail._checks import checked, integer
+from headtail._factors import to_numpy
+from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.typing import Vectors
 
-Form: TypeAlias = Literal["training", "model", "vectors", "lists"]
-"""What a correction needs of a recommender, from the most to the least."""
+Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
+"""What a correction needs of a recommender, from the most to the least; "data" is the split alone."""
 
-FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists")
+FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists", "data")
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -92,9 +97,10 @@ class Subject:
 
     Parameters
     ----------
-    source : Recipe, torch.nn.Module, Vectors, (Q, V) or Recommendations
+    source : Recipe, torch.nn.Module, Vectors, (Q, V), Recommendations or None
         From the most to the least that a correction can work on: how to train the model, the trained model, its two
-        factors (a row for each user and item of the split), or lists longer than `k` with scores.
+        factors (a row for each user and item of the split), or lists longer than `k` with scores. None is for dials
+        that make recommenders by themselves.
     split : Split
         With a validation part.
     k : int, default 20
@@ -143,6 +149,15 @@ class Subject:
         if isinstance(source, Recommendations):
             _check_lists(source, self.k)
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells this recommender, its split and its lists from others."""
+        parts = [f"{name} {part.fingerprint}" for name, part in self.split.parts.items()]
+        options = f"k={self.k}, {self.n_candidates} candidates, autoencoder ({identity_of(self.autoencoder)})"
+        if self._neurons is not None:
+            options += f", neurons of {_fingerprint(self._neurons.source.sae)}"
+        return "; ".join([f"{self.form} {_fingerprint(self.source)}", options, *parts])
+
     def has(self, form: Form) -> bool:
         """Whether a correction that needs this form of the recommender can be made."""
         return FORMS.index(self.form) <= FORMS.index(form)
@@ -161,6 +176,8 @@ class Subject:
             return self.source.train(self.split.train, seed)
         if isinstance(self.source, Recommendations):
             return self.lists
+        if self.source is None:
+            raise NotAvailableError("There is no recommender; give one in place of None.")
         return self.source
 
     def train(self, seed: int, *, start: Any = None, **changes: Any) -> Any:
@@ -176,8 +193,6 @@ class Subject:
 
     def vectors_of(self, made: Any, known: Interactions | None = None) -> Vectors:
         """Return the vectors of a model, or of what has vectors already, as numpy arrays."""
-        from headtail._factors import to_numpy
-
         if not self.has("vectors"):
             raise NotAvailableError("Lists have no vectors. Give vectors or a model for this correction.")
         if hasattr(made, "parameters"):
@@ -261,10 +276,31 @@ def _form(source: Any) -> Form:
         return "vectors"
     if isinstance(source, Recommendations):
         return "lists"
+    if source is None:
+        return "data"
     raise InvalidInputError(
         f"A {type(source).__name__} cannot be corrected. Give a Recipe, a torch.nn.Module, a pair of factors (Q, V), "
         f"or Recommendations with scores."
     )
+
+
+def _fingerprint(source: Any) -> str:
+    """Return what tells a source from others of its form: how it is trained, or a hash of its numbers."""
+    if isinstance(source, Recipe):
+        return identity_of({"model": source.model, "sizes": source.sizes, "training": source.training})
+    if source is None:
+        return ""
+    arrays: Iterable[Any]
+    if hasattr(source, "state_dict"):
+        arrays = [to_numpy(tensor) for tensor in source.state_dict().values()]
+    elif isinstance(source, Recommendations):
+        arrays = [source.items, source.scores]
+    else:
+        arrays = [to_numpy(matrix) for matrix in source]
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype} ".encode() + np.ascontiguousarray(array).tobytes())
+    return f"{type(source).__name__}, sha256 {digest.hexdigest()[:16]}"
 
 
 def _check_lists(lists: Recommendations, k: int) -> None:

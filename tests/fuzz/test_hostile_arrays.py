@@ -90,8 +90,8 @@ def test_spectrum_and_corrections_are_naive_algebra(data, left, right):
         sigma = np.linalg.svd(scores, compute_uv=False)
         assert np.allclose(found.sigma, sigma[: len(found.sigma)], rtol=1e-3, atol=1e-5 * max(sigma.max(), 1e-30))
     for change, expected in (
-        (lambda q, v: ht.shrink(q, v, factor=1.0), 0),
-        (lambda q, v: ht.penalize_popularity(q, v, [1, 2, 3, 4, 5], 0.0), 0),
+        (lambda q, v: ht.shrink(q, v, strength=0.0), 0),
+        (lambda q, v: ht.penalize_popularity(q, v, [1, 2, 3, 4, 5], strength=0.0), 0),
         (lambda q, v: posthoc.add_bias(q, v, bias), bias),
         (lambda q, v: ht.tilt(q, v, strength=0.0, k=2), 0),
     ):

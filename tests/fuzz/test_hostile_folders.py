@@ -32,7 +32,7 @@ def _autoencoder(folder, epochs=2):
 
 
 def _swept(folder):
-    return tradeoffs.sweep("dial", verbs.shrunk, [0.0, 0.5], verbs.split(), k=3, folder=folder, progress=False)
+    return tradeoffs.sweep(verbs.mine(), verbs.subject(), folder=folder, progress=False)
 
 
 # How a folder is written, how it is read, and what of the result must be as it was.

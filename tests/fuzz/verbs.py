@@ -142,9 +142,11 @@ def steered():
 
 @cache
 def frontier():
-    plain = mf()
-    make = lambda setting, seed: ht.shrink(*ht.vectors(plain), factor=1 - setting)  # noqa: E731
-    return tradeoffs.sweep("dial", make, [0.0, 0.5], split(), k=3, progress=False)
+    return tradeoffs.sweep(mine(), subject(), progress=False)
+
+
+def mine():
+    return dials.Dial.of("dial", shrunk, (0.0, 0.5))
 
 
 @cache
@@ -157,7 +159,7 @@ def subject():
 
 
 def shrunk(setting, seed):
-    return ht.shrink(**factors(), factor=1 - setting)
+    return ht.shrink(**factors(), strength=setting)
 
 
 @cache
@@ -327,8 +329,8 @@ VERBS = {
     "spectral.memory_bound_power_law": lambda: of(exponent=1.5, sigma_1=3.0, r_max=2.0),
     "spectral.memory_effect": lambda: of(spectra={"a": spectrum()}),
     "spectral.top_item_bound": lambda: of(found=spectrum()),
-    "shrink": lambda: of(**factors(), factor=0.5, directions=1, popularity=None),
-    "tilt": lambda: of(**factors(), strength=0.1, k=3, seen=split().train, welfare="alpha", alpha=0.5,
+    "shrink": lambda: of(**factors(), strength=0.5, directions=1, popularity=None),
+    "tilt": lambda: of(**factors(), strength=0.1, k=3, seen=split().train, welfare="alpha", aversion=0.5,
         popularity=None, sample=20, rounds=3, rng=0, callback=None),
     "penalize_popularity": lambda: of(**factors(), popularity=split().train.popularity, strength=0.5),
     "posthoc.add_bias": lambda: of(**factors(), bias=np.zeros(split().train.n_items)),
@@ -337,12 +339,12 @@ VERBS = {
         recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
     "rerank.spread": lambda: of(recs=lists()),
     "rerank.tilt": lambda: of(recs=lists(), strength=0.1, k=3),
-    "rerank.tilt_bias": lambda: of(recs=lists(), strength=0.1, k=3, welfare="alpha", alpha=0.5,
+    "rerank.tilt_bias": lambda: of(recs=lists(), strength=0.1, k=3, welfare="alpha", aversion=0.5,
         popularity=split().train.popularity, sample=20, rounds=20, rng=0, callback=None),
     "allocation.allocate": lambda: of(recs=lists(), relevance=relevance(), bias=np.zeros(split().train.n_items), k=3,
         gamma=0.5),
     "allocation.allocation_bias": lambda: of(recs=lists(), relevance=relevance(), strength=0.5, k=3, welfare="alpha",
-        alpha=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
+        aversion=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
     "allocation.calibrate": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3,
         users=np.arange(40)),
     "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3, folds=3, rng=0),
@@ -445,7 +447,7 @@ VERBS = {
     "subjects.Recipe": lambda: of(model=ht.MF, sizes={"embedding_dim": 2}, training={"epochs": 1}),
     "subjects.Subject": lambda: of(source=tuple(factors().values()), split=split(), k=3, n_candidates=10,
         autoencoder=None, neurons=None),
-    "tradeoffs.sweep": lambda: of(method="dial", make=shrunk, grid=[0.0, 0.5], split=split(), k=3,
+    "tradeoffs.sweep": lambda: of(dial=mine(), subject=subject(), grid=[0.0, 0.5], extend=0, refine=0, max_loss=0.5,
         metrics={"ndcg": metrics.ndcg, "gini": metrics.gini}, accuracy="ndcg", unfairness="gini",
         groups=ht.PopularityGroups.by_mass,
         seeds=(0,), n_bootstrap=3, folder=None, identity=None, progress=False),

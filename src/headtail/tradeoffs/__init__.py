@@ -2,6 +2,6 @@
 
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Estimate, Point, Setting
-from headtail.tradeoffs.sweeping import Maker, sweep
+from headtail.tradeoffs.sweeping import sweep
 
-__all__ = ["Estimate", "Frontier", "Maker", "Point", "Setting", "sweep"]
+__all__ = ["Estimate", "Frontier", "Point", "Setting", "sweep"]

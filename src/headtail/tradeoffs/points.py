@@ -11,7 +11,7 @@ from headtail._stats import degrees_of_freedom, student
 from headtail.exceptions import MissingColumnError
 from headtail.typing import Floats
 
-Setting: TypeAlias = float | int | str
+Setting: TypeAlias = float
 Part: TypeAlias = Literal["validation", "test"]
 Over: TypeAlias = Literal["users and seeds", "users", "seeds"]
 Criterion: TypeAlias = Literal["fairest", "gain"]
@@ -28,7 +28,7 @@ class Point:
     Attributes
     ----------
     method : str
-    setting : number or str
+    setting : float
         Where the dial stood.
     seed : int
     validation, test : dict of str to float
