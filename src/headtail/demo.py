@@ -14,6 +14,7 @@ import headtail._torch  # noqa: F401 - first, for its error
 import torch
 
 from headtail import datasets
+from headtail._checks import checked
 from headtail._files import check_writable
 from headtail._printable import printable
 from headtail._progress import progress_bar
@@ -63,6 +64,7 @@ GRIDS = {
 PLAIN = "MF"
 
 
+@checked
 @dataclass(frozen=True)
 class Study:
     """All that one way of splitting leads to."""

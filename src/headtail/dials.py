@@ -86,6 +86,7 @@ class Dial:
             )
 
     @classmethod
+    @checked
     def of(cls, name: str, make: Callable[[float, int], Any], grid: Iterable[float] = (0.0,)) -> Self:
         """Return a dial of a function that makes recommenders by itself, from a strength and a seed."""
         if not callable(make):
@@ -112,6 +113,7 @@ class Dial:
         """Whether the subject has what the dial works on."""
         return subject.has(self.works_on)
 
+    @checked
     def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
         """Return the strength to try next where the last of some settings is chosen, None where another one is.
 
@@ -145,11 +147,13 @@ def dial(name: str) -> Dial:
     return known[_plain(name)]
 
 
+@checked
 def as_dial(given: str | Dial) -> Dial:
     """Return a dial, by its name or as it is."""
     return given if isinstance(given, Dial) else dial(given)
 
 
+@checked
 def is_built_in(given: Dial) -> bool:
     """Whether the name of a dial says what it does, whatever its grid."""
     return any((given.name, given.make) == (each.name, each.make) for each in (*DIALS, *CONTROLS, *REFERENCES))

@@ -10,8 +10,6 @@ LONG = int(os.environ.get("HEADTAIL_FUZZ", "0"))
 _COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 _COMMON["phases"] = [phase for phase in Phase if phase is not Phase.explain]
 
-NOT_YET = {"test_wrong_arguments_are_refused", "test_other_doors_take_the_same_tables", "test_any_bytes",
-           "test_recommend_is_a_sort_of_the_scores", "test_damaged_folders"}  # fmt: skip
 
 settings.register_profile("fuzz", max_examples=LONG or 100, **_COMMON)
 settings.register_profile("fuzz, in short", max_examples=5, derandomize=True, database=None, **_COMMON)
@@ -20,8 +18,6 @@ settings.register_profile("fuzz, in short", max_examples=5, derandomize=True, da
 def pytest_collection_modifyitems(items):
     """Give the tests of this folder, and no others, the profile of fuzzing."""
     profile = settings.get_profile("fuzz" if LONG else "fuzz, in short")
-    if not LONG:
-        items[:] = [item for item in items if getattr(item, "originalname", None) not in NOT_YET]
     for item in items:
         function = getattr(item, "obj", None)
         if item.path.parent == hostile.HERE and hasattr(function, "hypothesis"):

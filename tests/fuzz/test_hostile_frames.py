@@ -39,7 +39,7 @@ ODD = (
     lambda t: t.with_columns(pl.concat_list("user_id").alias("user_id")),
     lambda t: t.with_columns(pl.struct("user_id").alias("user_id")),
     lambda t: t.with_columns(pl.when(pl.int_range(pl.len()) > 0).then(pl.col("item_id")).alias("item_id")),
-    lambda t: t.to_pandas().astype(object).where(lambda f: f.index > 0),
+    lambda t: t.to_pandas().astype(object).iloc[1:].reindex(range(len(t))),
     lambda t: t.with_columns(timestamp=pl.lit(math.nan), rating=pl.lit(math.inf)),
     lambda t: t.with_columns(timestamp=pl.lit("2020-13-45"), rating=pl.lit("good")),
     lambda t: t.with_columns(timestamp=pl.lit(2**63).cast(pl.UInt64), rating=pl.lit(2**63).cast(pl.UInt64)),

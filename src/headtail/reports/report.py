@@ -131,6 +131,7 @@ class Result(ABC):
     @checked
     @checked
     @checked
+    @checked
     @overload
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
