@@ -2,22 +2,21 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from headtail._checks import checked, generator, number, shown
-from headtail._factors import as_pair
-from headtail._frames import lookup, read_ids, to_ids
-from headtail.data import Interactions, Recommendations, Split
+from headtail._checks import checked, number
+from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare
 from headtail.reports import Column, Report, Result, Section, Table, Text
-from headtail.subjects import Recipe, Subject
+from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier, sweep
-from headtail.typing import RNG, Array, Vectors
+from headtail.typing import RNG, Vectors
 
 PLAIN, CORRECTED = "as it is", "corrected"
 
@@ -231,7 +230,7 @@ def correct(
     number("max_loss", max_loss, low=0, high=1)
     subject = source
     if not isinstance(source, Subject):
-        subject = _subject(source, data, validation, test, k, user_ids, item_ids, rng)
+        subject = subject_of(source, data, validation, test, k, user_ids, item_ids, rng)
     chosen = _dials(dials, subject)
     split, seed, notes = subject.split, seeds[0], list[str]()
     _check_hits(subject, seed)
@@ -261,127 +260,6 @@ def correct(
     return Correction(
         subject, best, strength, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes)
     )
-
-
-def _subject(
-    source: Any, data: Any, validation: Any, test: Any, k: int, user_ids: Any, item_ids: Any, rng: RNG
-) -> Subject:
-    """Join a recommender and the interactions that it is judged by."""
-    pair = isinstance(source, tuple | list) and len(source) == 2
-    lists = not pair and not callable(source) and not isinstance(source, Recipe)
-    if not pair and (user_ids is not None or item_ids is not None):
-        raise InvalidInputError("user_ids and item_ids name the rows of a pair (Q, V). Leave them out for others.")
-    if lists:
-        source = source.to_polars() if isinstance(source, Recommendations) else source
-        user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
-    users, items = _known_ids("user_id", user_ids), _known_ids("item_id", item_ids)
-    split = data
-    if not isinstance(data, Split):
-        split = joined(data, validation, test, users=users, items=items, rng=rng)
-    elif validation is not None or test is not None:
-        raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
-    if split.validation is None:
-        raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
-    if pair:
-        queries, vectors = as_pair(*source)
-        train = split.train
-        source = Vectors(
-            _rows("queries", queries, users, train.user_ids), _rows("items", vectors, items, train.item_ids)
-        )
-    elif lists:
-        source = Recommendations.from_frame(source, split.train)
-    return Subject(source, split, k=k)
-
-
-def _known_ids(role: str, ids: Any) -> Array | None:
-    """Return the ids of what the recommender knows, each once."""
-    if ids is None:
-        return None
-    found = to_ids(read_ids(ids, role, f"{role}s"))
-    values, counts = np.unique(found, return_counts=True)
-    if (counts > 1).any():
-        raise InvalidInputError(
-            f"{role}s holds {shown(values[counts > 1])} more than once. Give each row an id of its own."
-        )
-    return found
-
-
-@checked
-def joined(
-    train: Any,
-    validation: Any,
-    test: Any = None,
-    *,
-    users: Array | None = None,
-    items: Array | None = None,
-    rng: RNG = 0,
-) -> Split:
-    """Return the split of parts that are given one by one; without a test, half of the users' validation becomes it.
-
-    Users and items are those of the training part, and `users` and `items`, which a recommender knows beside them.
-    """
-    if validation is None:
-        raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
-    known = Interactions.of(train, what="train")
-    if items is not None:
-        known = known.with_items(items)
-    if users is not None:
-        new = np.unique(users[lookup(users, known.user_ids, "user_ids") < 0])
-        known = replace(known, user_ids=np.concatenate([known.user_ids, new]))
-    parts, said = {"train": known}, "The parts as given."
-    for name, given in {"validation": validation, "test": test}.items():
-        if given is None:
-            continue
-        part = Interactions.of(given, what=name)
-        of_users = lookup(part.user_ids, known.user_ids, f"{name} users")[part.users] >= 0
-        of_items = lookup(part.item_ids, known.item_ids, f"{name} items")[part.items] >= 0
-        part = Interactions.of(part.subset(of_users & of_items), like=known, what=name)
-        if strange := int((~(of_users & of_items)).sum()):
-            said += (
-                f" {strange:,} interactions of {name} were left out, of {(~of_users).sum():,} the user and of "
-                f"{(~of_items).sum():,} the item is neither in train nor known to the recommender."
-            )
-        for other, earlier in parts.items():
-            again = earlier.contains(part.users, part.items)
-            if again.any():
-                said += f" {again.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
-                part = part.subset(~again)
-        if not len(part):
-            raise InvalidInputError(f"Nothing is left of {name}. {said} Check that ids are written alike.")
-        parts[name] = part
-    if test is None:
-        return halves(known, parts["validation"], rng, said)
-    return Split(known, parts["test"], parts["validation"], said)
-
-
-@checked
-def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str = "") -> Split:
-    """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
-    first = generator(rng).permutation(train.n_users) % 2 == 0
-    chooses = first[held_out.users]
-    if chooses.all() or not chooses.any():
-        raise InvalidInputError("Too few users have something held out to choose on half of them. Give a test part.")
-    said += " What was held out, of one half of the users to choose on and of the other half to report on."
-    return Split(train, held_out.subset(~chooses), held_out.subset(chooses), said.strip())
-
-
-def _rows(name: str, matrix: Any, ids: Any, wanted: Any) -> Any:
-    if ids is None:
-        if len(matrix) != len(wanted):
-            raise InvalidInputError(
-                f"{name} has {len(matrix)} rows and the data {len(wanted)} ids. Give the id of each row, as user_ids= "
-                f"and item_ids=."
-            )
-        return matrix
-    if len(ids) != len(matrix):
-        raise InvalidInputError(f"{name} has {len(matrix)} rows and {len(ids)} ids. Give one id a row.")
-    codes = lookup(wanted, ids, f"{name} ids")
-    if (codes < 0).any():
-        raise InvalidInputError(
-            f"{name} has no row for {(codes < 0).sum():,} of {len(wanted):,} ids of the data, such as "
-            f"{shown(wanted[codes < 0])}. Leave those out of the data, or add their vectors."
-        )
-    return matrix[codes]
 
 
 def _dials(dials: Iterable[str | Dial] | None, subject: Subject) -> list[Dial]:

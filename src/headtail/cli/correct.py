@@ -122,8 +122,8 @@ def _read_parts(train: Path | None, validation: Path | None, test: Path | None) 
 
 def _split_of(model: Path, train: Path | None, validation: Path | None, test: Path | None, seed: int) -> "Split":
     """Return what a model learned from, and what was held out, or later files, to choose and to report on."""
-    from headtail.correction import joined
     from headtail.data import read_interactions
+    from headtail.joining import joined
 
     if train is not None:
         raise InvalidInputError(f"--train {train}: {model} has what it was trained on. Leave the flag out.")
