@@ -22,7 +22,14 @@ MADE = {
 # Called by torch at every step of training, where nothing is checked twice.
 INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
 # Called by dials alone, with what a checked subject holds.
-BY_DIALS = ("subjects.Subject.", "subjects.Recipe.", "rerank.best", "rerank.scores_of", "allocation.values_of")
+BY_DIALS = (
+    "subjects.Subject.",
+    "subjects.Recipe.",
+    "rerank.best",
+    "rerank.scores_of",
+    "allocation.values_of",
+    "joining.subject_of",
+)
 # Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
 LONG = {"demo.run_demo"}
 
