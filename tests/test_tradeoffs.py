@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from headtail import PopularityGroups, baselines, penalize_popularity, split_ratio
+from headtail import PopularityGroups, baselines, penalize_popularity, shrink, split_ratio
 from headtail._stats import hypervolume, mean_influence, mean_interval, pareto_front
 from headtail.datasets import power_law
 from headtail.dials import REFERENCES, Dial
@@ -561,3 +561,14 @@ def test_arguments_of_a_sweep(world, changes, message):
         sweep(**arguments)
     with pytest.raises(InvalidInputError, match="make=None of 'm' is not a function"):
         Dial.of("m", None)
+
+
+def test_a_function_of_ones_own_is_swept_by_its_name_its_grid_and_a_split():
+    split = split_ratio(power_law(60, 30, n_interactions=300, rng=0).interactions, rng=0)
+    factors = np.random.default_rng(0).normal(size=(60, 4)), np.random.default_rng(1).normal(size=(30, 4))
+    mine = sweep("mine", lambda s, seed: shrink(*factors, strength=s), [0.0, 0.5], split, k=5, progress=False)
+    subject = Subject(factors, split, k=5)
+    ours = sweep("shrink", subject, [0.0, 0.5], progress=False)
+    assert mine.mean("mine", 0.5, "gini@5") == ours.mean("shrink", 0.5, "gini@5")
+    with pytest.raises(InvalidInputError, match=r"a name, a function of a strength and a seed, a grid and a Split"):
+        sweep("mine", lambda s, seed: factors, [0.0])

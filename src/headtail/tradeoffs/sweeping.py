@@ -14,7 +14,7 @@ from headtail._checks import checked, integer, nearest, number
 from headtail._files import atomic_file, to_path
 from headtail._progress import progress_bar
 from headtail._sealed import FORMAT, check_settings, identity_of, read_json, write_json
-from headtail.data import Interactions, PopularityGroups
+from headtail.data import Interactions, PopularityGroups, Split
 from headtail.data.popularity import Grouping, as_groups
 from headtail.dials import Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
@@ -32,9 +32,11 @@ Influence = dict[Part, dict[str, Floats]]
 @checked
 def sweep(
     dial: str | Dial,
-    subject: Subject,
-    *,
+    subject: Subject | Callable[[float, int], Any],
     grid: Iterable[float] | None = None,
+    split: Split | None = None,
+    *,
+    k: int = 20,
     seeds: Sequence[int] = (0,),
     extend: int = 0,
     refine: int = 0,
@@ -53,13 +55,17 @@ def sweep(
     Parameters
     ----------
     dial : str or Dial
-        A correction, by its name where it is one of :data:`headtail.dials.DIALS`; for a function of your own see
-        :meth:`headtail.dials.Dial.of`.
-    subject : Subject
+        A correction, by its name where it is one of :data:`headtail.dials.DIALS`.
+    subject : Subject, or function
         The recommender, with its split and the length k of its lists. Models learn from the training part; the test
-        leaves out what is in the validation part too.
+        leaves out what is in the validation part too. Or a function ``make(strength, seed)`` of your own, which returns
+        what :func:`headtail.recommend` takes; `dial` is then its name, and `grid` and `split` are needed.
     grid : sequence of float, optional
         Strengths, the first as reference, in place of the dial's own.
+    split : Split, optional
+        With a validation part; for a function of your own only, as a subject has one.
+    k : int, default 20
+        Cut-off; for a function of your own only.
     seeds : sequence of int, default (0,)
         Every setting is made for each seed.
     extend : int, default 0
@@ -110,6 +116,8 @@ def sweep(
     >>> frontier.mean("log penalty", 1.0, "arp@5") < frontier.mean("log penalty", 0.0, "arp@5")
     True
     """
+    if split is not None or not isinstance(subject, Subject):
+        dial, subject = _of_ones_own(dial, subject, grid, split, k)
     dial = dials.as_dial(dial)
     settings = _listed("grid", dial.grid if grid is None else grid, number)
     popularity = subject.split.train.popularity
@@ -141,6 +149,16 @@ def sweep(
         by_strength = sorted(frontier.points, key=lambda point: (meter.seeds.index(point.seed), abs(point.setting)))
         frontier = replace(frontier, points=tuple(by_strength))
     return frontier
+
+
+def _of_ones_own(name: Any, make: Any, grid: Any, split: Any, k: int) -> tuple[Dial, Subject]:
+    """Return the dial and the subject of a function that makes recommenders by itself."""
+    if not isinstance(name, str) or not isinstance(split, Split):
+        raise InvalidInputError(
+            f"sweep was given a {type(make).__name__} and a {type(split).__name__}. Give a dial and a Subject, or a "
+            f"name, a function of a strength and a seed, a grid and a Split."
+        )
+    return Dial.of(name, make, _listed("grid", grid, number)), Subject(None, split, k=k)
 
 
 def _between(settings: Sequence[float], chosen: float) -> float | None:
