@@ -4,6 +4,7 @@ import difflib
 import functools
 import inspect
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,8 @@ from headtail.exceptions import HeadtailError, InvalidInputError
 from headtail.typing import RNG, Array, Codes
 
 _LISTED = 50
+_MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
+_LARGEST = 1e15  # beyond it single precision overflows, and what is added to it is lost
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,14 +33,14 @@ def nearest(name: Any, known: Iterable[str]) -> str:
 
 def shown(values: Iterable[Any], most: int = 5) -> str:
     """Write the first values as Python would, numpy's wrappers taken off, for messages."""
-    values = [v.item() if hasattr(v, "item") else v for v in values]
+    values = [v.item() if isinstance(v, np.generic) else v for v in values]
     return ", ".join(map(repr, values[:most])) + (" ..." if len(values) > most else "")
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     options = tuple(options)
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise InvalidInputError(f"{name}={value!r} is not known. {nearest(str(value), options)}")
     return str(value)
 
@@ -46,19 +49,19 @@ def number(
     name: str,
     value: Any,
     *,
-    low: float = -math.inf,
-    high: float = math.inf,
+    low: float = -_LARGEST,
+    high: float = _LARGEST,
     low_open: bool = False,
     high_open: bool = False,
 ) -> float:
     """Return `value` as a float if it is a finite number in the range."""
-    bounded = math.isfinite(low) or math.isfinite(high)
+    bounded = low > -_LARGEST or high < _LARGEST
     bounds = f" in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}" if bounded else ""
     try:
         result = float(value + 0)  # text is no number, though float() reads it
     except OverflowError:
         result = math.inf
-    except (TypeError, ValueError):
+    except Exception:  # each kind of array and frame has errors of its own
         raise InvalidInputError(f"{name}={value!r} is not a number; give one{bounds}.") from None
     below = result <= low if low_open else result < low
     above = result >= high if high_open else result > high
@@ -67,12 +70,13 @@ def number(
     return result
 
 
-def integer(name: str, value: Any, *, low: int = 0, high: int | None = None) -> int:
+def integer(name: str, value: Any, *, low: int = 0, high: int = _MOST) -> int:
     """Return `value` as an int if it is whole and in the range."""
-    upto = "" if high is None else f" and at most {high}"
+    upto = f" and at most {high}" if high < _MOST else ""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise InvalidInputError(f"{name}={value!r} is not a whole number; give one of at least {low}{upto}.")
-    if value < low or (high is not None and value > high):
+    if not low <= value <= high:
+        upto = f" and at most {high}" if value > high else upto
         raise InvalidInputError(f"{name}={value!r} is out of range; give a whole number of at least {low}{upto}.")
     return int(value)
 
@@ -168,8 +172,13 @@ def _hint(verb: Callable[..., Any], parameter: inspect.Parameter) -> Any:
         return Any
     try:
         one: Any = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
-        return typing.get_type_hints(one, getattr(verb, "__globals__", {}))[parameter.name]
-    except (NameError, TypeError):  # also a union with a name that is text
+        # Names that are imported for type checkers only are those of what is loaded by now.
+        loaded = {name: sys.modules.get(module) for name, module in (("pl", "polars"), ("torch", "torch"))}
+        known = (
+            loaded | vars(sys.modules.get("headtail.data", types)) | getattr(inspect.unwrap(verb), "__globals__", {})
+        )
+        return typing.get_type_hints(one, known)[parameter.name]
+    except (NameError, TypeError, AttributeError):  # a name that is nowhere, a union with one that is text
         return Any
 
 
@@ -186,6 +195,8 @@ def _fits(value: Any, hint: Any) -> bool:
     kind = origin or hint
     if getattr(kind, "_is_protocol", False):
         return callable(value)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return False
     if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, bool) and kind in (int, float)):
         return False
     if issubclass(kind, Mapping):
@@ -198,12 +209,12 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _is_array(value: Any, kind: Any) -> bool:
-    try:
-        array = np.asarray(value)
-    except Exception:  # rows of different lengths, tensors of a device, and whatever else is no array
-        return False
-    wanted = "iu" if isinstance(kind, type) and issubclass(kind, np.integer) else "biufmMUO"
-    return array.ndim > 0 and array.dtype.kind in wanted
+    wanted = "iu" if _is_kind(kind, np.integer) else "biuf" if _is_kind(kind, np.floating) else "biufmMUO"
+    return isinstance(value, np.ndarray) and not np.ma.isMaskedArray(value) and value.dtype.kind in wanted
+
+
+def _is_kind(kind: Any, wanted: type) -> bool:
+    return isinstance(typing.get_origin(kind) or kind, type) and issubclass(typing.get_origin(kind) or kind, wanted)
 
 
 def _described(hint: Any) -> str:

@@ -47,7 +47,7 @@ def numbers(values: Any) -> Array:
     """
     try:
         array = np.asarray(None if np.ma.is_masked(values) else to_numpy(values))
-    except (TypeError, ValueError):  # rows of different lengths, say
+    except (TypeError, ValueError, NotImplementedError):  # rows of different lengths, tensors that hold nothing
         array = np.asarray(None)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
@@ -82,9 +82,10 @@ def as_pair(queries: Any, items: Any) -> tuple[Any, Any]:
     return queries, items
 
 
-def as_popularity(popularity: Any, n_items: int) -> Matrix:
+def as_popularity(popularity: Any, n_items: int | None = None) -> Matrix:
     """Return the interactions per item as float64, if they are one number an item, none negative and not all zero."""
     values = numbers(popularity)
+    n_items = values.size if n_items is None else n_items
     if values.shape != (n_items,) or values.dtype.kind not in "fiub":
         raise InvalidInputError(
             f"popularity has shape {values.shape} and type {values.dtype}; give one number for each of the {n_items} "

@@ -78,6 +78,10 @@ def _related(one: Path, other: Path) -> bool:
 
 
 def _hidden(path: Path) -> Path:
+    if not path.name:
+        raise UnreadableFileError(
+            f"Cannot write {path}: that is no name of its own. Give the path of a new file or folder."
+        )
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
 
 

@@ -80,6 +80,11 @@ def read_ids(values: Any, role: str, what: str) -> "pl.Series":
         return to_table(known, required=(role,), what=what)[role]
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InvalidInputError(f"{what}={shown([values])} is no collection of ids. Give a list, such as [1, 2, 3].")
+    if hasattr(values, "__array__"):
+        try:
+            values = np.asarray(values)
+        except Exception as error:  # a tensor of another device or type, say
+            raise InvalidInputError(f"{what} is a {type(values).__name__} that is no array: {error}.") from error
     array = values if isinstance(values, np.ndarray) else _objects(values)
     if array.ndim != 1 or not len(array):
         raise InvalidInputError(

@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from headtail._checks import checked, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare
+from headtail._factors import numbers
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import best, scores_of, spread, tilt_bias
@@ -114,6 +115,12 @@ def calibrate(
     Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
     relevance as the currency of exposure: derived for headtail.
     """
+    for name, part in (("known", known), ("wanted", wanted)):
+        if (part.n_users, part.n_items) != (len(recs.user_ids), len(recs.item_ids)):
+            raise InvalidInputError(
+                f"{name} has {part.n_users} users and {part.n_items} items, and recs {len(recs.user_ids)} and "
+                f"{len(recs.item_ids)}; give lists and interactions of one split."
+            )
     items, scale = _of_items(recs, known, k), spread(recs)
     learning = wanted.activity[recs.users] > 0
     if users is not None:
@@ -232,10 +239,11 @@ def allocation_bias(
     [[0], [1]]
     """
     goal = Goal(strength, welfare, aversion, rounds, callback)
-    integer("k", k, low=1, high=recs.k)
+    k = integer("k", k, low=1, high=recs.k)
     rows = np.arange(len(recs))
     if integer("sample", sample, low=1) < len(recs):
         rows = np.sort(generator(rng).choice(len(recs), sample, replace=False))
+    relevance = _probabilities(recs, relevance)
     items, values, n_items = recs.items[rows], values_of(relevance[rows], k, gamma), len(recs.item_ids)
 
     def count(bias: Matrix) -> Matrix:
@@ -281,19 +289,35 @@ def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, ga
     >>> allocate(recs, np.array([[0.3, 0.2, 0.1]]), np.array([0.0, -9.0, 9.0]), k=2).items.tolist()
     [[0, 2]]
     """
-    integer("k", k, low=1, high=recs.k)
-    total = values_of(relevance, k, gamma) + np.asarray(bias, dtype=np.float32)[recs.items]
+    k = integer("k", k, low=1, high=recs.k)
+    relevance, prices = _probabilities(recs, relevance), np.asarray(bias, dtype=np.float64)
+    if prices.shape != (len(recs.item_ids),) or not (np.abs(prices) < 1e30).all():
+        raise InvalidInputError(
+            f"bias has shape {prices.shape}; give a finite price for each of {len(recs.item_ids)} items."
+        )
+    total = values_of(relevance, k, gamma) + prices.astype(np.float32)[recs.items]
     chosen = best(replace(recs, scores=relevance), total, k, keep=relevance)
     return best(chosen, scores_of(chosen, k), k)
 
 
 def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
     """Return what an item in a user's list is worth, in units of the mean of what is shown without any price."""
-    number("gamma", gamma, low=0, high=1)
+    gamma = number("gamma", gamma, low=0, high=1)
     shown = -np.partition(-relevance, k - 1, axis=1)[:, :k].mean(axis=1, keepdims=True)
     values = relevance / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)
     unit = (shown / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)).mean()
     return np.asarray(values / unit, dtype=np.float32)
+
+
+def _probabilities(recs: Recommendations, relevance: Any) -> Array:
+    """Return the probability of every candidate, if there is one for each."""
+    values = numbers(relevance)
+    if values.shape != recs.items.shape or values.dtype.kind != "f" or not ((values >= 0) & (values < np.inf)).all():
+        raise InvalidInputError(
+            f"relevance has shape {values.shape} and type {values.dtype}; give one of at least 0 for each "
+            f"candidate: {recs.items.shape}. calibrate makes them."
+        )
+    return values
 
 
 def _of_items(recs: Recommendations, known: Interactions, k: int) -> Matrix:

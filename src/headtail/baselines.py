@@ -50,8 +50,8 @@ def most_popular(
            [ 2, -1],
            [ 0,  1]], dtype=int32)
     """
-    integer("k", k, low=1)
     train = read_pairs(train, "train")[0]
+    k = integer("k", k, low=1)
     codes = train.user_codes(users)
     order = np.argsort(-train.popularity, kind="stable").astype(np.int32)
     found = np.full((len(codes), k), -1, dtype=np.int32)
@@ -111,8 +111,8 @@ def random_items(
     >>> random_items(train, k=2, rng=0).items.shape
     (2, 2)
     """
-    integer("k", k, low=1)
     train = read_pairs(train, "train")[0]
+    k = integer("k", k, low=1)
     codes = train.user_codes(users)
     random = generator(rng)
     found = np.full((len(codes), k), -1, dtype=np.int32)

@@ -227,7 +227,7 @@ def correct(
     >>> after["gini@10"] < before["gini@10"], better.vectors.items.shape
     (True, (120, 10))
     """
-    number("max_loss", max_loss, low=0, high=1)
+    max_loss = number("max_loss", max_loss, low=0, high=1)
     subject = source
     if not isinstance(source, Subject):
         subject = subject_of(source, data, validation, test, k, user_ids, item_ids, rng)

@@ -6,13 +6,16 @@ heard of headtail would catch.
 
 from headtail._printable import printable
 
+_LONGEST = 2000  # characters of a message, which may quote a value of any length
+
 
 class HeadtailError(Exception):
     """Base of all errors that headtail raises on purpose."""
 
     def __str__(self) -> str:
         # KeyError prints the repr of its argument, which would show our messages with quotes and escaped newlines.
-        return printable(str(self.args[0])) if self.args else ""
+        text = printable(str(self.args[0])) if self.args else ""
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 class InvalidInputError(HeadtailError, ValueError):

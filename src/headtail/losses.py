@@ -36,14 +36,19 @@ class Loss(Protocol):
 
 
 def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> None:
+    for name, scores in (("positive", positive), ("negative", negative)):
+        if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.layout is not torch.strided:
+            kind = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
+            raise InvalidInputError(f"{name} is a {kind}; give a dense tensor of floating-point scores.")
     if positive.ndim != 1 or negative.ndim != 2 or len(positive) != len(negative) or not negative.numel():
         raise InvalidInputError(
             f"positive has shape {tuple(positive.shape)} and negative {tuple(negative.shape)}; "
             f"give (B,) and (B, n) with B and n of at least 1."
         )
-    if weight is not None and weight.shape != positive.shape:
+    if weight is not None and (not isinstance(weight, Tensor) or weight.shape != positive.shape or weight.is_sparse):
         raise InvalidInputError(
-            f"weight has shape {tuple(weight.shape)} and positive {tuple(positive.shape)}; give one for each positive."
+            f"weight has shape {tuple(getattr(weight, 'shape', ()))} and positive {tuple(positive.shape)}; give a "
+            f"tensor of one for each positive."
         )
 
 

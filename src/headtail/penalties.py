@@ -131,11 +131,16 @@ class ReSN(_Weighted):
         total, n_users = share(torch.stack([own, own.new_tensor(len(queries))])).unbind()
         return total, n_users
 
+    @checked
     @torch.no_grad()
     def sigma1_squared(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the squared spectral norm of S by a full SVD in float64; a check for small inputs (it forms B x I)."""
         queries, items = _pair(queries, items)
         scores = queries.double() @ items.double().T  # (B, I)
+        if not torch.isfinite(scores).all():
+            raise InvalidInputError(
+                "queries or items hold values that are not finite. Look for a diverged training run."
+            )
         norm: Tensor = torch.linalg.matrix_norm(scores.sigmoid() if self.form == "sigmoid" else scores, 2)
         return norm.square()
 

@@ -62,7 +62,18 @@ def add_bias(queries: Any, items: Any, bias: Any) -> Vectors:
 def _append(matrix: Any, column: Any) -> Any:
     out = _empty_like(matrix, (matrix.shape[0], matrix.shape[1] + 1))
     out[:, :-1] = matrix
-    out[:, -1] = out.new_tensor(column) if _factors.is_tensor(out) else column
+    with np.errstate(over="ignore"):
+        out[:, -1] = out.new_tensor(column) if _factors.is_tensor(out) else column
+    return _finite(out)
+
+
+def _finite(out: Any) -> Any:
+    """Return new factors, or say that they hold what is no number: as given, or by rounding to their type."""
+    if bool((out - out != 0).any()):
+        raise InvalidInputError(
+            f"the new vectors hold values that are not finite, or too large for {out.dtype}. Look for a diverged "
+            f"training run, lower the strength, or give vectors of a wider type."
+        )
     return out
 
 
@@ -207,9 +218,10 @@ def _rewrite(matrix: Any, change: Callable[[slice, Any], Any]) -> Any:
     """Apply `change` to float64 blocks of rows and return the result in the kind and type of `matrix`."""
     out = _empty_like(matrix, tuple(matrix.shape))
     for rows, block in _factors.blocks(matrix):
-        new = change(rows, block)
-        out[rows] = out.new_tensor(new) if _factors.is_tensor(out) and not _factors.is_tensor(new) else new
-    return out
+        with np.errstate(over="ignore"):
+            new = change(rows, block)
+            out[rows] = out.new_tensor(new) if _factors.is_tensor(out) and not _factors.is_tensor(new) else new
+    return _finite(out)
 
 
 # -- exposure ---------------------------------------------------------------------------------------------------------
@@ -311,8 +323,8 @@ def tilt(
     queries, items = _factors.as_pair(queries, items)
     (n, _), m = queries.shape, items.shape[0]
     goal = Goal(strength, welfare, aversion, rounds, callback)
-    integer("k", k, low=1, high=m)
-    integer("sample", sample, low=1)
+    k = integer("k", k, low=1, high=m)
+    sample = integer("sample", sample, low=1)
     matrix = _seen(seen, n, m)
     random = generator(rng)
     users = np.sort(random.choice(n, sample, replace=False)) if sample < n else np.arange(n)
@@ -347,7 +359,8 @@ def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float
         sampled = queries[queries.new_tensor(users, dtype=None).long()] if len(users) < len(queries) else queries
     chosen = _factors.to_numpy(sampled).astype(np.float64)
     finite("queries", chosen, "Look for a diverged training run.")
-    spread = _spread(chosen.T @ chosen / len(chosen), items)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = _spread(chosen.T @ chosen / len(chosen), items)
     return (chosen / spread).astype(np.float32), _factors.to_numpy(items).astype(np.float32), spread
 
 
@@ -357,6 +370,8 @@ def _spread(moment: Matrix, items: Any) -> float:
     square, total = _factors.gram("items", items, np.ones(m))
     covariance = square / m - np.outer(total / m, total / m)
     spread = float(np.sqrt(max(0.0, np.sum(moment * covariance))))
+    if not np.isfinite(spread):
+        raise InvalidInputError("queries or items hold values too large to square in float64. Scale them down.")
     if spread <= 1e-12 * np.sqrt(np.trace(moment) * np.trace(square) / m):
         raise InvalidInputError("all items score the same for every user; there is no order to change.")
     return spread

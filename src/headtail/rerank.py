@@ -179,7 +179,7 @@ def tilt_bias(
     """
     goal = Goal(strength, welfare, aversion, rounds, callback)
     scores = scores_of(recs, k)
-    integer("sample", sample, low=1)
+    sample = integer("sample", sample, low=1)
     n_items = len(recs.item_ids)
     rows = np.sort(generator(rng).choice(len(recs), sample, replace=False)) if sample < len(recs) else slice(None)
     scale, items, scores = spread(recs), recs.items[rows], scores[rows]
@@ -274,7 +274,7 @@ def scores_of(recs: Recommendations, k: int) -> NDArray[np.float64]:
     """Return the scores in float64, if there are scores and lists of at least k."""
     if recs.scores is None:
         raise InvalidInputError("the recommendations have no scores; make them with headtail.recommend.")
-    integer("k", k, low=1, high=recs.k)
+    k = integer("k", k, low=1, high=recs.k)
     return recs.scores.astype(np.float64)
 
 

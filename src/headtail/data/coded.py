@@ -189,7 +189,7 @@ class Coded:
         array([[-1,  1,  2,  0],
                [-1, -1, -1,  0]], dtype=int32)
         """
-        integer("max_length", max_length, low=1)
+        max_length = integer("max_length", max_length, low=1)
         codes = self.user_codes(users, codes=codes)
         items, ends = self.histories, np.cumsum(self.activity)[codes]
         from_end = np.arange(max_length, 0, -1)

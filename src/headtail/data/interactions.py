@@ -107,7 +107,7 @@ class Interactions(Coded):
         """
         if min_rating is not None:
             min_rating = number("min_rating", min_rating)
-        integer("k_core", k_core)
+        k_core = integer("k_core", k_core)
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         table = read_roles(frame, names, rating_needed=min_rating is not None, what=what)
         result = without_duplicates(from_table(table), duplicates, what)

@@ -45,6 +45,20 @@ class PopularityGroups:
     description: str
     popularity: Array
 
+    def __post_init__(self) -> None:
+        names, codes, popularity = tuple(self.names), np.asarray(self.codes), np.asarray(self.popularity)
+        if codes.dtype.kind not in "iu" or codes.shape != popularity.shape or codes.ndim != 1:
+            raise InvalidInputError(
+                f"codes has shape {codes.shape} and type {codes.dtype}; give the place in names of the group of each "
+                f"of the {len(popularity)} items."
+            )
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise InvalidInputError(f"names={names!r} are not the names of groups; give text, each once.")
+        if codes.size and not 0 <= codes.min() <= codes.max() < len(names):
+            raise InvalidInputError(
+                f"codes runs from {codes.min()} to {codes.max()}, and there are {len(names)} names."
+            )
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {n:,} {'item' if n == 1 else 'items'}" for name, n in self.sizes.items())
         return f"PopularityGroups({sizes})"

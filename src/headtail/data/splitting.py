@@ -131,6 +131,8 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
             f"interactions has no timestamps.{hint} Name the column when reading (timestamp=...), or use "
             f"split_leave_last or split_ratio."
         )
+    if not len(times):
+        raise InvalidInputError("interactions is empty; there is nothing to split.")
     ordered = np.sort(times)
 
     def cut(share: float) -> Any:

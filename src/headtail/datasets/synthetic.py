@@ -47,7 +47,7 @@ def checkerboard(n_users: int = 50, n_items: int = 50, *, validation: bool = Fal
     >>> split.test.items
     array([0, 1, 2, 3], dtype=int32)
     """
-    integer("n_users", n_users, low=2)
+    n_users = integer("n_users", n_users, low=2)
     if integer("n_items", n_items, low=6) % 2:
         raise InvalidInputError(f"n_items={n_items} is odd; give an even number, so that the board repeats itself.")
     users = np.repeat(np.arange(n_users, dtype=np.int32), n_items // 2)
@@ -125,7 +125,7 @@ class World:
         """
         draw = generator(rng)
         known = self.interactions
-        integer("shown", shown, low=1)
+        shown = integer("shown", shown, low=1)
         users = np.repeat(np.arange(known.n_users), shown)
         pairs = np.sort(pair_keys(users, draw.integers(known.n_items, size=len(users))))
         rows, columns = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], 1 << 32)
@@ -209,13 +209,13 @@ def power_law(
     >>> -np.sort(-world.interactions.popularity)[:5]
     array([100,  50,  33,  25,  20])
     """
-    integer("n_users", n_users, low=2)
-    integer("n_items", n_items, low=2)
-    integer("embedding_dim", embedding_dim, low=1)
-    number("exponent", exponent, low=0, low_open=True)
-    number("taste", taste, low=0, high=100)
-    number("activity", activity, low=0, high=100)
-    number("offset", offset, low=-6, high=6)
+    n_users = integer("n_users", n_users, low=2)
+    n_items = integer("n_items", n_items, low=2)
+    embedding_dim = integer("embedding_dim", embedding_dim, low=1)
+    exponent = number("exponent", exponent, low=0, low_open=True)
+    taste = number("taste", taste, low=0, high=100)
+    activity = number("activity", activity, low=0, high=100)
+    offset = number("offset", offset, low=-6, high=6)
     draw = generator(rng)
     counts = _counts(n_users, n_items, n_interactions, exponent)
     # Each factor has variance s^2 with d s^4 = taste^2, the variance of the product.

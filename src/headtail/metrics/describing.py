@@ -134,7 +134,7 @@ def describe(interactions: "Interactions | IntoFrame", *, n_items: int = 10) -> 
     >>> description.gini, description.most_popular[0]["interactions"]
     (0.25, 3)
     """
-    integer("n_items", n_items)
+    n_items = integer("n_items", n_items)
     interactions, columns = read_pairs(interactions, "interactions")
     notes = rating_notes(interactions, columns, "the interactions")
     if not len(interactions):

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked
+from headtail._checks import checked, number
 from headtail._stats import degrees_of_freedom, jackknife_influence
 from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
@@ -181,6 +181,7 @@ def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> floa
     normalize : bool, default False
         Divide by the entropy of equal exposure over the catalogue, which gives 0 to 1.
     """
+    base = number("base", base, low=1, low_open=True)
     value = _entropy(top.slots, base)
     return value / (math.log(len(top.slots)) / math.log(base)) if normalize else value
 

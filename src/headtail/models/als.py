@@ -178,6 +178,8 @@ class ALS(nn.Module):
         InvalidInputError
             If a penalty has no closed form.
         """
+        if not len(train):
+            raise InvalidInputError("train is empty; there is nothing to learn from.")
         weight = _spectral_weight(penalties)
         unobserved, decay = self._weights(train)
         spectral = weight * len(train) / self.n_users

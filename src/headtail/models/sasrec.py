@@ -111,8 +111,8 @@ class SASRec(nn.Module):
         self.n_items = integer("n_items", n_items, low=1)
         self.max_length = integer("max_length", max_length, low=1)
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
-        integer("n_layers", n_layers, low=1)
-        integer("inner_dim", inner_dim, low=1)
+        n_layers = integer("n_layers", n_layers, low=1)
+        inner_dim = integer("inner_dim", inner_dim, low=1)
         if embedding_dim % integer("n_heads", n_heads, low=1):
             raise InvalidInputError(
                 f"embedding_dim={embedding_dim} is not a multiple of n_heads={n_heads}; change one."

@@ -32,7 +32,7 @@ def effects_of(
     interactions = source.interactions
     if interactions is None:
         raise InvalidInputError("measuring effects needs the interactions; give them to find_neurons.")
-    integer("n_users", n_users, low=1)
+    n_users = integer("n_users", n_users, low=1)
     sample = np.sort(generator(rng).permutation(len(users))[:n_users])
     sae = source.sae
     x = source.contrast.real[torch.from_numpy(sample)].to(sae.encoder)
@@ -155,6 +155,10 @@ def personal_strength(contrast: Contrast, interactions: Interactions, *, k: int 
     1.0
     """
     recommended, users = list_popularity(contrast, interactions, k), contrast.recommendable()[1]
+    if (interactions.activity[users] == 0).any():
+        raise InvalidInputError(
+            "interactions lacks the histories of users of the contrast; give those that it was made from."
+        )
     taste = (interactions.matrix @ np.log1p(interactions.popularity))[users] / interactions.activity[users]
     excess = recommended - taste
     x = contrast.real.double().numpy()

@@ -89,6 +89,7 @@ def activations(
     return torch.cat(found)
 
 
+@checked
 @torch.no_grad()
 def states(model: nn.Module, interactions: Interactions, *, batch_size: int = 256) -> Tensor:
     """Return the vectors that an autoencoder of a model's queries learns from.
@@ -262,7 +263,11 @@ def attach(
     >>> torch.equal(doubled, 2 * model(users).queries)
     True
     """
-    if any(getattr(part, "_compiled_call_impl", None) or hasattr(part, "_orig_mod") for part in model.modules()):
+    if not callable(edit):
+        raise InvalidInputError(f"edit={edit!r} is no function of the vectors that a layer puts out.")
+    if isinstance(model, nn.Module) and any(
+        getattr(part, "_compiled_call_impl", None) or hasattr(part, "_orig_mod") for part in model.modules()
+    ):
         raise InvalidInputError(f"{type(model).__name__} is compiled; attach to the model as it was before.")
     hook = EditHook(SimpleNamespace(edit=edit), layer, output)
     handle = register(model, layer, hook)
@@ -337,6 +342,11 @@ def _not_called(layer: str) -> str:
 
 def submodule(model: nn.Module, layer: str) -> nn.Module:
     """Return a sub-module by its path, or say which paths are most like it."""
+    if not isinstance(model, nn.Module) or not isinstance(layer, str):
+        raise InvalidInputError(
+            f"model is a {type(model).__name__} and layer={layer!r}; give a torch.nn.Module and the path of one of its "
+            f"sub-modules."
+        )
     known = dict(model.named_modules())
     if layer in known:
         found: nn.Module = known[layer]

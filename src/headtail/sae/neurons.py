@@ -92,7 +92,7 @@ class Neurons(NeuronTable, Result):
         neuron : int
             Its number in the autoencoder, one of `index`.
         """
-        return card(self, neuron)
+        return card(self, integer("neuron", neuron))
 
     @checked
     def report(self, cards: int = 3) -> Report:
@@ -170,7 +170,7 @@ def find_neurons(
             f"the vectors have {contrast.real.shape[1]} numbers and the autoencoder takes {sae.d_in}; take them where "
             f"it was trained."
         )
-    integer("n_bootstrap", n_bootstrap)
+    n_bootstrap = integer("n_bootstrap", n_bootstrap)
     source = Source(sae, contrast, interactions)
     random = generator(rng)
     encoder = sae.encoder.detach().cpu().double().numpy()

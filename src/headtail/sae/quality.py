@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headtail._checks import integer
+from headtail._checks import checked, integer
 from headtail._stats import Z95, standard_error
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -138,6 +138,7 @@ class SAEQuality(Result):
         return [{"neuron": j, "density": share} for j, share in enumerate(self.density.tolist())]
 
 
+@checked
 @torch.no_grad()
 def sae_quality(
     sae: TopKSAE,
@@ -207,6 +208,7 @@ def sae_quality(
     )
 
 
+@checked
 @torch.no_grad()
 def fidelity(
     sae: TopKSAE,
@@ -253,7 +255,7 @@ def fidelity(
     >>> round(found.lost, 3), found.overlap
     (0.0, 1.0)
     """
-    integer("k", k, low=1)
+    k = integer("k", k, low=1)
     queries, items = (torch.as_tensor(part).detach() for part in vectors)
     check_vectors("queries", queries, sae.d_in)
     rebuilt = sae(queries.to(sae.bias.device, torch.float32)).to(queries.device)
@@ -279,6 +281,7 @@ def fidelity(
     )
 
 
+@checked
 @torch.no_grad()
 def stability(saes: Sequence[TopKSAE]) -> float:
     """Return how much autoencoders of other seeds found the same directions.

@@ -105,7 +105,8 @@ def _read(source: ArrayLike2D, rows: Array) -> Tensor:
     """Return rows as float32, on the source's device."""
     if isinstance(source, torch.Tensor):
         return source.detach()[torch.from_numpy(rows).to(source.device)].float()
-    return torch.from_numpy(np.asarray(source[rows], dtype=np.float32))
+    with np.errstate(over="ignore"):  # what is infinite then is refused by those who read it
+        return torch.from_numpy(np.asarray(source[rows], dtype=np.float32))
 
 
 def blocks(source: ArrayLike2D, rows: Array, name: str) -> Iterator[Tensor]:

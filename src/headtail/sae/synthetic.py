@@ -215,7 +215,7 @@ def synthetic_users(
     True
     """
     choice("which", which, ("popular", "niche"))
-    integer("max_length", max_length, low=1)
+    max_length = integer("max_length", max_length, low=1)
     chosen = item_sets(interactions, by, share=share)[("popular", "niche").index(which)]
     lengths = np.minimum(interactions.activity[interactions.activity > 0], max_length)
     drawn = generator(rng).choice(chosen, (len(lengths), max_length)).astype(np.int32)

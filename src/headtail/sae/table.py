@@ -126,6 +126,11 @@ class NeuronTable:
 def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> Floats:
     """Return the mean log(1 + popularity) of what is recommended to each real user, (U,)."""
     items, users = contrast.recommendable()
+    if len(items) != interactions.n_items or (len(users) and users.max() >= interactions.n_users):
+        raise InvalidInputError(
+            f"interactions has {interactions.n_users} users and {interactions.n_items} items, which are not those "
+            f"of the contrast; give the interactions that it was made from."
+        )
     queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
     queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
     lists = recommend((queries, items), interactions, codes=users, k=min(k, len(items))).items

@@ -118,10 +118,10 @@ def fit_sae(
     """
     aux_weight = number("aux_weight", aux_weight, low=0)
     lr = number("lr", lr, low=0, low_open=True)
-    integer("epochs", epochs, low=1)
-    integer("batch_size", batch_size, low=1)
+    epochs = integer("epochs", epochs, low=1)
+    batch_size = integer("batch_size", batch_size, low=1)
     if patience is not None:
-        integer("patience", patience, low=1)
+        patience = integer("patience", patience, low=1)
     random = generator(rng)
     data = Rows.prepare(activations, validation, sae.d_in, random)
     dead_after = len(data.rows) if dead_after is None else integer("dead_after", dead_after, low=1)

@@ -81,7 +81,7 @@ def fit_power_law(popularity: Any) -> PowerLaw:
     >>> round(law.exponent, 2), round(law.r_squared, 3)
     (2.0, 1.0)
     """
-    values = _factors.as_popularity(popularity, len(_factors.to_numpy(popularity)))
+    values = _factors.as_popularity(popularity)
     ordered = np.sort(values[values > 0])[::-1]
     if len(ordered) < 3:
         raise InvalidInputError(f"popularity has {len(ordered)} items with interactions; a fit needs at least 3.")
@@ -125,8 +125,8 @@ def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     >>> memory_bound(10.1, [100, 50, 40, 30])
     MemoryBound(value=None, status='vacuous')
     """
-    number("sigma_1", sigma_1, low=0)
-    r = _factors.as_popularity(popularity, len(_factors.to_numpy(popularity)))
+    sigma_1 = number("sigma_1", sigma_1, low=0)
+    r = _factors.as_popularity(popularity)
     if not on_scale(sigma_1, r.max(), r.sum()):
         return MemoryBound(None, "not applicable")
     root = 1 - (r.sum() - r.max()) / sigma_1**2
@@ -164,7 +164,7 @@ def memory_bound_power_law(exponent: float, *, sigma_1: float | None = None, r_m
         raise InvalidInputError(f"sigma_1={sigma_1} and r_max={r_max}; give both, or none for the general bound.")
     ratio = 1.0  # sigma_1^2 / r_max
     if sigma_1 is not None and r_max is not None:
-        number("sigma_1", sigma_1, low=0, low_open=True)
+        sigma_1 = number("sigma_1", sigma_1, low=0, low_open=True)
         ratio = sigma_1**2 / number("r_max", r_max, low=0, low_open=True)
     if a <= 1:
         return MemoryBound(None, "vacuous")

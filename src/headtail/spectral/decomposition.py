@@ -89,7 +89,7 @@ class Spectrum(Result):
         return _factors.times(self.items, self.right_basis[:, self._direction(k)])
 
     def _direction(self, k: int) -> int:
-        integer("k", k, high=len(self.sigma) - 1)
+        k = integer("k", k, high=len(self.sigma) - 1)
         if self.sigma[k] == 0:
             raise InvalidInputError(
                 f"k={k} has the singular value 0, so that its direction is not determined; the rank is {self.rank}."
@@ -244,7 +244,7 @@ def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum
     array([1.932, 1.   ])
     """
     matrix = _as_sparse(data)
-    integer("k", k, low=1)
+    k = integer("k", k, low=1)
     if popularity is None:
         popularity = np.diff(matrix.tocsc().indptr)
     popularity = _factors.as_popularity(popularity, matrix.shape[1])

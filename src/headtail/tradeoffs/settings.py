@@ -154,7 +154,7 @@ class Settings:
             If the accuracy of the first setting is not a number, no setting can be judged, or there is no interval of
             a loss that `margin` asks for.
         """
-        number("max_loss", max_loss, low=0, high=1)
+        max_loss = number("max_loss", max_loss, low=0, high=1)
         choice("criterion", criterion, ("fairest", "gain"))
         settings = self.settings(method)
         accuracy, unfairness = (

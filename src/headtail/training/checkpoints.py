@@ -21,6 +21,7 @@ from headtail._checks import checked
 from headtail._sealed import FORMAT, check_settings, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.models import MODELS
+from headtail.training.encoding import device_of
 
 _CLASSES = {model.__name__: model for model in MODELS.values()}  # that a saved model may name
 
@@ -120,7 +121,7 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
         ) from None
     load_weights(model, read_tensors(folder / "model.safetensors"), folder)
     model.eval()
-    return model if device is None else model.to(device)
+    return model if device is None else model.to(device_of(model, device))
 
 
 def config_of(model: nn.Module) -> dict[str, Any]:

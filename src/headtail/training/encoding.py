@@ -19,7 +19,10 @@ from headtail.typing import Array, Recommender, Vectors
 def device_of(model: Any, device: str | torch.device | None) -> torch.device:
     """Return the device given, or the one on which the model's parameters lie."""
     if device is not None:
-        return torch.device(device)
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise InvalidInputError(f"device={device!r} cannot be used here: {error}. Give 'cpu', or none.") from error
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     return next((p.device for p in parameters), torch.device("cpu"))
 
@@ -77,7 +80,7 @@ def inputs(
     [tensor([[ 0,  1],
             [-1,  0]])]
     """
-    integer("batch_size", batch_size, low=1)
+    batch_size = integer("batch_size", batch_size, low=1)
     interactions = Interactions.of(interactions)
     found = interactions.user_codes(users, codes=codes)
     max_length: Any = getattr(model, "max_length", None)

@@ -221,9 +221,9 @@ def _watched(
     patience: int | None,
 ) -> tuple[Watch | None, dict[str, Any]]:
     """Return what is watched, and how that is put down in the settings."""
-    integer("k", k, low=1)
+    k = integer("k", k, low=1)
     if patience is not None:
-        integer("patience", patience, low=1)
+        patience = integer("patience", patience, low=1)
     if validation is None:
         return None, {"validation": None, "metric": None}
     validation = Interactions.of(validation, like=train, what="validation")
