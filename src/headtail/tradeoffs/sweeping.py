@@ -111,7 +111,7 @@ def sweep(
     >>> import headtail as ht
     >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
     >>> rng = np.random.default_rng(0)
-    >>> subject = ht.Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)
+    >>> subject = Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)
     >>> frontier = sweep("log penalty", subject, grid=[0.0, 1.0])
     >>> frontier.mean("log penalty", 1.0, "arp@5") < frontier.mean("log penalty", 0.0, "arp@5")
     True
