@@ -4,8 +4,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,17 +137,19 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
 def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> Study:
     """Turn every dial on one split, choose its setting on validation, and audit what is chosen on the test."""
     subject = Subject(RECIPE, split, k=K, n_candidates=N_CANDIDATES, autoencoder=AUTOENCODER)
-    frontiers = []
+    frontiers, turned = [], {}
     for method, grid in GRIDS.items():
         step(f"{name}: {method}")
+        # What is made is kept, for the setting that will be chosen.
+        turned[method] = replace(dial(method), grid=grid, make=cache(dial(method).make))
         options: dict[str, Any] = {"seeds": (seed,), "extend": EXTENSIONS, "max_loss": MAX_LOSS, "progress": False}
-        frontiers.append(sweep(method, subject, grid=grid, **options))
+        frontiers.append(sweep(turned[method], subject, **options))
     frontiers += [sweep(each, subject, seeds=(seed,), progress=False) for each in REFERENCES]
     frontier = sum(frontiers[1:], start=frontiers[0])
     step(f"{name}: audits")
     chosen = {method: frontier.choose(method, MAX_LOSS) for method in GRIDS}
     made = {PLAIN: subject.plain(seed)}
-    made |= {method: dial(method).at(subject, strength, seed) for method, strength in chosen.items()}
+    made |= {method: turned[method].at(subject, strength, seed) for method, strength in chosen.items()}
     made |= {each.name: each.at(subject, 0.0, seed) for each in REFERENCES}
     audits = {
         method: audit(
