@@ -199,18 +199,28 @@ def _fits(value: Any, hint: Any) -> bool:
         return False
     if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, bool) and kind in (int, float)):
         return False
+    if kind in (Iterable, Sequence):
+        try:
+            iter(value)
+        except Exception:  # a tensor without dimensions, a sparse matrix
+            return False
     if issubclass(kind, Mapping):
         return all(_fits(one, inner[1]) for one in value.values()) if inner else True
     if isinstance(value, (str, bytes)):
         return kind not in (Iterable, Sequence)
-    if isinstance(value, (list, tuple)) and inner and (kind is not tuple or inner[-1] is Ellipsis):
-        return all(_fits(one, inner[0]) for one in value)
-    return True
+    if kind is tuple and inner and inner[-1] is not Ellipsis:
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    return not (inner and isinstance(value, (list, tuple))) or all(_fits(one, inner[0]) for one in value)
 
 
 def _is_array(value: Any, kind: Any) -> bool:
     wanted = "iu" if _is_kind(kind, np.integer) else "biuf" if _is_kind(kind, np.floating) else "biufmMUO"
-    return isinstance(value, np.ndarray) and not np.ma.isMaskedArray(value) and value.dtype.kind in wanted
+    return (
+        isinstance(value, np.ndarray)
+        and not np.ma.isMaskedArray(value)
+        and value.ndim > 0
+        and value.dtype.kind in wanted
+    )
 
 
 def _is_kind(kind: Any, wanted: type) -> bool:

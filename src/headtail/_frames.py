@@ -116,13 +116,16 @@ def first_titles(table: "pl.DataFrame") -> "pl.DataFrame":
 def as_ids(values: Any, role: str, what: str) -> Array:
     """Return ids as an int64 or object array, the two that join without loss: int64 with uint64 would be floats."""
     known = np.asarray(values)
-    if known.dtype in (np.int64, object):
+    if known.dtype in (np.int64, object) and known.ndim == 1:
         return known
-    return to_ids(read_ids(known, role, what)) if len(known) else known.astype(np.int64)
+    return to_ids(read_ids(known, role, what)) if known.size or known.ndim != 1 else known.astype(np.int64)
 
 
 def _objects(values: Iterable[Any]) -> Array:
-    items = list(values)
+    try:
+        items = list(values)
+    except Exception as error:  # a sparse matrix, say, or a tensor without dimensions
+        raise InvalidInputError(f"{type(values).__name__} is no collection of ids ({error}). Give a list.") from error
     array = np.empty(len(items), dtype=object)
     array[:] = items
     return array
@@ -260,7 +263,7 @@ def encode(ids: "pl.Series") -> tuple[Array, Codes]:
             present = np.zeros(high - low + 1, dtype=bool)
             present[offsets] = True
             if present.all():
-                return np.arange(low, high + 1), offsets.astype(np.int32)
+                return np.arange(high - low + 1) + low, offsets.astype(np.int32)
             positions = np.cumsum(present, dtype=np.int32) - np.int32(1)
             return np.flatnonzero(present).astype(np.int64) + low, positions[offsets]
     distinct = to_ids(ids.unique().sort())

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked
+from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Floats
 
 Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95% interval
@@ -88,6 +89,8 @@ def jackknife_influence(without: Floats) -> NDArray[np.float64]:
     ----------
     Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 1981.
     """
+    if without.ndim != 1:
+        raise InvalidInputError(f"without has shape {without.shape}; give the statistic without each user, (U,).")
     n = len(without)
     if n < 2:
         return np.full(n, np.nan)

@@ -37,6 +37,22 @@ def as_tensor(name: str, values: Any) -> Tensor:
     return torch.from_numpy(np.require(matrix, None if matrix.dtype.kind == "f" else np.float64, ("C", "W")))
 
 
+def as_floats(name: str, values: Any) -> Tensor:
+    """Return a tensor if it is a dense one of floating-point numbers."""
+    if not isinstance(values, Tensor) or not values.is_floating_point() or values.layout is not torch.strided:
+        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise InvalidInputError(f"{name} is a {kind}; give a dense tensor of floating-point numbers.")
+    return values
+
+
+def as_device(device: Any) -> torch.device:
+    """Return the device of that name, if there is one."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InvalidInputError(f"device={device!r} cannot be used here: {error}. Give 'cpu', or none.") from error
+
+
 def full(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return tensors in the type that holds all of theirs, of at least 32 bits."""
     common = reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)

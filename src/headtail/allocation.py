@@ -290,8 +290,8 @@ def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, ga
     [[0, 2]]
     """
     k = integer("k", k, low=1, high=recs.k)
-    relevance, prices = _probabilities(recs, relevance), np.asarray(bias, dtype=np.float64)
-    if prices.shape != (len(recs.item_ids),) or not (np.abs(prices) < 1e30).all():
+    relevance, prices = _probabilities(recs, relevance), numbers(bias)
+    if prices.shape != (len(recs.item_ids),) or prices.dtype.kind not in "fiu" or not (np.abs(prices) < 1e30).all():
         raise InvalidInputError(
             f"bias has shape {prices.shape}; give a finite price for each of {len(recs.item_ids)} items."
         )

@@ -119,6 +119,7 @@ class Dial:
 
         It is as large a step, as a ratio, as the last one; none goes beyond the dial's end.
         """
+        settings = [number("settings", setting) for setting in settings]
         if len(settings) < 2 or chosen != settings[-1] or chosen == self.end:
             return None
         before, last = settings[-2:]

@@ -7,7 +7,7 @@ import numpy as np
 
 from headtail._checks import checked, generator, shown
 from headtail._factors import as_pair
-from headtail._frames import lookup, read_ids, to_ids
+from headtail._frames import as_ids, lookup, read_ids, to_ids
 from headtail.data import Interactions, Recommendations, Split
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Recipe, Subject
@@ -77,6 +77,7 @@ def joined(
     if items is not None:
         known = known.with_items(items)
     if users is not None:
+        users = as_ids(users, "user_id", "users")
         new = np.unique(users[lookup(users, known.user_ids, "user_ids") < 0])
         known = replace(known, user_ids=np.concatenate([known.user_ids, new]))
     parts, said = {"train": known}, "The parts as given."
@@ -109,6 +110,10 @@ def joined(
 def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str = "") -> Split:
     """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
     first = generator(rng).permutation(train.n_users) % 2 == 0
+    if train.n_users != held_out.n_users:
+        raise InvalidInputError(
+            f"train has {train.n_users} users and held_out {held_out.n_users}; give parts of one whole."
+        )
     chooses = first[held_out.users]
     if chooses.all() or not chooses.any():
         raise InvalidInputError("Too few users have something held out to choose on half of them. Give a test part.")

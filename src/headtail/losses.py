@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
 from headtail._checks import choice, number
+from headtail._tensors import as_floats
 from headtail.data.popularity import checked_counts
 from headtail.exceptions import InvalidInputError
 
@@ -37,9 +38,7 @@ class Loss(Protocol):
 
 def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> None:
     for name, scores in (("positive", positive), ("negative", negative)):
-        if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.layout is not torch.strided:
-            kind = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
-            raise InvalidInputError(f"{name} is a {kind}; give a dense tensor of floating-point scores.")
+        as_floats(name, scores)
     if positive.ndim != 1 or negative.ndim != 2 or len(positive) != len(negative) or not negative.numel():
         raise InvalidInputError(
             f"positive has shape {tuple(positive.shape)} and negative {tuple(negative.shape)}; "

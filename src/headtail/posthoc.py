@@ -69,7 +69,9 @@ def _append(matrix: Any, column: Any) -> Any:
 
 def _finite(out: Any) -> Any:
     """Return new factors, or say that they hold what is no number: as given, or by rounding to their type."""
-    if bool((out - out != 0).any()):
+    with np.errstate(invalid="ignore"):
+        wrong = bool((out - out != 0).any())
+    if wrong:
         raise InvalidInputError(
             f"the new vectors hold values that are not finite, or too large for {out.dtype}. Look for a diverged "
             f"training run, lower the strength, or give vectors of a wider type."

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked, finite, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare
-from headtail._factors import as_popularity, to_numpy
+from headtail._factors import as_popularity, numbers
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array
@@ -61,7 +61,7 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     """
     scores = scores_of(recs, k)
     order = number("order", order, low=0, high=1)
-    values = to_numpy(bias)
+    values = numbers(bias)
     if values.shape != (len(recs.item_ids),) or values.dtype.kind not in "fiub":
         raise InvalidInputError(
             f"bias has shape {values.shape}; give one number for each of the {len(recs.item_ids)} items."

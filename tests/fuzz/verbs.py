@@ -241,7 +241,7 @@ def right(name):
     bound, arguments = VERBS[name]()
     verb = PUBLIC[name]
     if name == "tradeoffs.Frontier.without":  # the only one that takes any number of positional arguments
-        return lambda methods: verb(*bound, *methods), arguments
+        return lambda method: verb(*bound, *([] if method is None else [method])), arguments
     finish = FINISH.get(name, lambda result: result)
     return lambda **given: finish(verb(*bound, **given)), arguments
 
@@ -455,11 +455,12 @@ VERBS = {
     "subjects.Recipe": lambda: of(model=ht.MF, sizes={"embedding_dim": 2}, training={"epochs": 1}),
     "subjects.Subject": lambda: of(source=tuple(factors().values()), split=split(), k=3, n_candidates=10,
         autoencoder=None, neurons=None),
-    "tradeoffs.sweep": lambda: of(dial=mine(), subject=subject(), grid=[0.0, 0.5], extend=0, refine=0, max_loss=0.5,
+    "tradeoffs.sweep": lambda: of(dial="mine", subject=shrunk, grid=[0.0, 0.5], split=split(), k=3, extend=0,
+        refine=0, max_loss=0.5,
         metrics={"ndcg": metrics.ndcg, "gini": metrics.gini}, accuracy="ndcg", unfairness="gini",
         groups=ht.PopularityGroups.by_mass,
         seeds=(0,), n_bootstrap=3, folder=None, identity=None, progress=False),
-    "tradeoffs.Frontier.without": lambda: of(frontier(), methods=()),
+    "tradeoffs.Frontier.without": lambda: of(frontier(), method=None),
     "tradeoffs.Frontier.settings": lambda: of(frontier(), method="dial"),
     "tradeoffs.Frontier.seeds": lambda: of(frontier(), method="dial"),
     "tradeoffs.Frontier.mean": lambda: of(frontier(), **POINT, part="test"),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from headtail.data import Interactions, PopularityGroups
+from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
 from headtail.training import vectors
 from headtail.typing import Codes, Floats, Vectors
@@ -14,6 +15,8 @@ def factors_of(made: Any, train: Interactions) -> Vectors:
     """Return the factors of a model, or those given."""
     if callable(made):
         return vectors(made, interactions=train)
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise InvalidInputError(f"make returned a {type(made).__name__}; let it return a model, or queries and items.")
     return Vectors(*made)
 
 

@@ -101,8 +101,10 @@ class Coded:
         return np.sort(pair_keys(self.users, self.items))
 
     @checked
-    def contains(self, users: Array, items: Array) -> NDArray[np.bool_]:
+    def contains(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
         """Return which (user, item) pairs of codes occur, bool array of shape (n,); quickest for sorted pairs."""
+        if np.shape(users) != np.shape(items):
+            raise InvalidInputError(f"users has shape {np.shape(users)} and items {np.shape(items)}; they must match.")
         pairs = pair_keys(users, items)
         if not len(self):
             return np.zeros(len(pairs), dtype=bool)

@@ -168,6 +168,9 @@ def write_table(table: "pl.DataFrame", path: PathLike) -> Path:
     ending = path.suffix.lower()
     if ending not in _WRITABLE or ending == ".inter":
         raise UnreadableFileError(f"Cannot write {path}: the ending {ending!r} is not one of .csv, .tsv, .parquet.")
+    nested = [name for name, dtype in table.schema.items() if dtype == pl.Object or dtype.is_nested()]
+    if nested and ending != ".parquet":
+        raise InvalidInputError(f"{path.name} cannot hold the lists or objects of {nested[0]!r}. Write .parquet.")
     with atomic_file(path) as temporary:
         if ending == ".parquet":
             table.write_parquet(temporary, compression="zstd")

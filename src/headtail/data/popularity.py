@@ -50,10 +50,11 @@ class PopularityGroups:
         if codes.dtype.kind not in "iu" or codes.shape != popularity.shape or codes.ndim != 1:
             raise InvalidInputError(
                 f"codes has shape {codes.shape} and type {codes.dtype}; give the place in names of the group of each "
-                f"of the {len(popularity)} items."
+                f"of the {popularity.size} items."
             )
         if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
             raise InvalidInputError(f"names={names!r} are not the names of groups; give text, each once.")
+        object.__setattr__(self, "names", names)
         if codes.size and not 0 <= codes.min() <= codes.max() < len(names):
             raise InvalidInputError(
                 f"codes runs from {codes.min()} to {codes.max()}, and there are {len(names)} names."

@@ -20,6 +20,10 @@ def _set(block: Any, **values: Any) -> None:
 def _text(what: str, value: Any) -> None:
     if not isinstance(value, str):
         raise InvalidInputError(f"{what}={value!r} is not text. Give a string.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"{what}={value!r} holds half of a character: {error}. Decode it anew.") from None
 
 
 @checked
@@ -129,6 +133,8 @@ class Table:
     caption: str = ""
 
     def __post_init__(self) -> None:
+        _text("Table.title", self.title)
+        _text("Table.caption", self.caption)
         columns = _all_of(Column, self.columns, "Table.columns")
         names = [column.key for column in columns]
         doubled = sorted({name for name in names if names.count(name) > 1})
@@ -209,6 +215,11 @@ class Chart:
     stacked: bool = False
 
     def __post_init__(self) -> None:
+        _text("Chart.title", self.title)
+        _text("Chart.caption", self.caption)
+        for name in ("connect", "stacked"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInputError(f"Chart.{name}={getattr(self, name)!r} is neither True nor False.")
         choice("kind", self.kind, ("line", "bar", "scatter"))
         choice("x_scale", self.x_scale, ("linear", "log"))
         choice("y_scale", self.y_scale, ("linear", "log"))
@@ -277,7 +288,10 @@ _BLOCKS = (Text, Figures, Table, Chart, Section)
 def _all_of(kinds: Any, values: Any, what: str) -> tuple[Any, ...]:
     if isinstance(values, (str, Mapping)) or not hasattr(values, "__iter__"):
         raise InvalidInputError(f"{what} is a {type(values).__name__}. Give a list.")
-    found: tuple[Any, ...] = tuple(values)
+    try:
+        found: tuple[Any, ...] = tuple(values)
+    except TypeError:  # an array without dimensions
+        raise InvalidInputError(f"{what} is a {type(values).__name__}. Give a list.") from None
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
     for i, value in enumerate(found):
         if not isinstance(value, kinds):

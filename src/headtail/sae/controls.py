@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, choice, generator, number
+from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.neurons import Neurons
@@ -78,6 +79,8 @@ class Noise(nn.Module):
     def __init__(self, sae: TopKSAE, scale: Tensor, seed: int = 0) -> None:
         super().__init__()
         self.sae, self.d_in, self.seed = sae, sae.d_in, seed
+        if as_floats("scale", scale).shape != (sae.n_neurons,) or not torch.isfinite(scale).all():
+            raise InvalidInputError(f"scale has shape {tuple(scale.shape)}; give one finite number for each neuron.")
         self.register_buffer("scale", scale.detach().to(sae.encoder))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,7 +154,7 @@ class Direction(nn.Module):
         self, direction: Tensor, amount: float, mode: Literal["shift", "project"] = "shift", *, level: float = 0.0
     ) -> None:
         super().__init__()
-        length = torch.linalg.vector_norm(direction)
+        length = torch.linalg.vector_norm(as_floats("direction", direction))
         if direction.ndim != 1 or not torch.isfinite(length) or length == 0:
             raise InvalidInputError(
                 f"direction has shape {tuple(direction.shape)} and length {float(length)}; give a vector that is not 0."

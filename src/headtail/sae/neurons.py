@@ -170,7 +170,8 @@ def find_neurons(
             f"the vectors have {contrast.real.shape[1]} numbers and the autoencoder takes {sae.d_in}; take them where "
             f"it was trained."
         )
-    n_bootstrap = integer("n_bootstrap", n_bootstrap)
+    if (n_bootstrap := integer("n_bootstrap", n_bootstrap)) == 1:
+        raise InvalidInputError("n_bootstrap=1 gives no interval; give some hundred resamples, or 0 for none.")
     source = Source(sae, contrast, interactions)
     random = generator(rng)
     encoder = sae.encoder.detach().cpu().double().numpy()

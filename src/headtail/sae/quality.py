@@ -204,7 +204,7 @@ def sae_quality(
         mean_active=float(fired.sum()) / n_rows,
         density=(fired.double() / n_rows).cpu().numpy(),
         fidelity=None if vectors is None or train is None or test is None else fidelity(sae, vectors, train, test, k=k),
-        stability=stability([sae, *others]) if others else None,
+        stability=stability([sae, *others]) if len(others) else None,
     )
 
 
@@ -256,6 +256,8 @@ def fidelity(
     (0.0, 1.0)
     """
     k = integer("k", k, low=1)
+    if not isinstance(vectors, tuple) or len(vectors) != 2:
+        raise InvalidInputError(f"vectors is a {type(vectors).__name__}; give the pair (Q, V).")
     queries, items = (torch.as_tensor(part).detach() for part in vectors)
     check_vectors("queries", queries, sae.d_in)
     rebuilt = sae(queries.to(sae.bias.device, torch.float32)).to(queries.device)
@@ -311,6 +313,8 @@ def stability(saes: Sequence[TopKSAE]) -> float:
     >>> round(stability([one, one]), 3)
     1.0
     """
+    if not all(isinstance(sae, TopKSAE) for sae in saes):
+        raise InvalidInputError("saes holds what is no TopKSAE. Give autoencoders.")
     widths = sorted({sae.d_in for sae in saes})
     if len(saes) < 2 or len(widths) > 1:
         raise InvalidInputError(

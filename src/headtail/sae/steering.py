@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from headtail._checks import checked, choice, number
+from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import Code, TopKSAE
 from headtail.sae.hooks import EditHook, register
@@ -76,7 +77,7 @@ class Steering(nn.Module):
         self.d_in = sae.d_in
         for name, values in (("shift", shift), ("scale", scale)):
             if values is not None:
-                if values.shape != (sae.n_neurons,) or not torch.isfinite(values).all():
+                if as_floats(name, values).shape != (sae.n_neurons,) or not torch.isfinite(values).all():
                     raise InvalidInputError(
                         f"{name} has shape {tuple(values.shape)}; give one finite number for each of the "
                         f"{sae.n_neurons} neurons."

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator, integer, number
-from headtail._tensors import learning, no_autocast
+from headtail._tensors import as_device, learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
 from headtail.sae.rows import Rows, digest
 from headtail.training.history import History
@@ -136,7 +136,7 @@ def fit_sae(
         "dead_after": dead_after,
     }
 
-    device = torch.device(device) if device is not None else sae.bias.device
+    device = as_device(device) if device is not None else sae.bias.device
     with learning(sae), no_autocast(device):
         sae.to(device)
         learner = copy.deepcopy(sae).float()  # in centered and scaled space; the original is only touched at the end

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headtail._tensors import as_tensor, no_autocast
+from headtail._tensors import as_device, as_tensor, no_autocast
 from headtail.typing import Array, Codes
 
 Seen = Callable[[Codes, int, int], tuple[Array, Array]]
@@ -18,7 +18,7 @@ def placed(queries: Any, items: Any, device: "str | torch.device | None") -> tup
     """Return both factors as tensors of one floating type, on the device given or else on that of the queries."""
     queries, items = as_tensor("queries", queries), as_tensor("items", items)
     both = torch.float64 if queries.dtype in _WIDE and items.dtype in _WIDE else torch.float32
-    device = queries.device if device is None else torch.device(device)
+    device = queries.device if device is None else as_device(device)
     return queries.to(device, both), items.to(device, both)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, integer, user_codes
-from headtail._tensors import as_tensor
+from headtail._tensors import as_device, as_tensor
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Recommender, Vectors
@@ -19,10 +19,7 @@ from headtail.typing import Array, Recommender, Vectors
 def device_of(model: Any, device: str | torch.device | None) -> torch.device:
     """Return the device given, or the one on which the model's parameters lie."""
     if device is not None:
-        try:
-            return torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError, TypeError) as error:
-            raise InvalidInputError(f"device={device!r} cannot be used here: {error}. Give 'cpu', or none.") from error
+        return as_device(device)
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     return next((p.device for p in parameters), torch.device("cpu"))
 

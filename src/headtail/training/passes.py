@@ -90,7 +90,7 @@ class Stepping:
         length = getattr(model, "max_length", None)
         self.batches: Batches = Pairs(train, self.n_drawn) if length is None else Windows(train, self.n_drawn, length)
         self.size = len(self.batches)
-        n_batches = -(-self.size // batch_size)
+        n_batches = -(-self.size // self.batch_size)
         self.often = n_batches / -(-n_batches // penalty_every)  # so that the penalties weigh as much over an epoch
         self.weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
         self.names = [*_part_names(penalties), *(["auxiliary"] if hasattr(model, "forward_with_loss") else [])]
