@@ -56,12 +56,25 @@ def test_nobodys_own_interactions_decide(world):
     """Who wants something else is judged as before: only the fits of the other users changed."""
     recs, seen, wanted, _ = world
     before = cross_fitted(recs, seen, wanted, k=10, rng=0)
-    part = np.random.default_rng(0).permutation(len(recs)) % 2
+    order = np.random.default_rng(0).permutation(len(recs))
+    order = order[np.argsort(wanted.activity[order] == 0, kind="stable")]
+    part = np.empty(len(recs), dtype=int)
+    part[order] = np.arange(len(recs)) % 2
     mine = np.flatnonzero(part == 0)
-    other = wanted.subset(~np.isin(wanted.users, mine[:500]))
+    first = np.zeros(len(wanted), dtype=bool)
+    first[np.unique(wanted.users, return_index=True)[1]] = True  # who learns stays the same
+    other = wanted.subset(first | ~np.isin(wanted.users, mine[:500]))
     after = cross_fitted(recs, seen, other, k=10, rng=0)
     np.testing.assert_array_equal(before[mine], after[mine])
     assert not np.allclose(before[part == 1], after[part == 1])
+
+
+def test_every_fold_has_users_to_learn_from(world):
+    """Also where only those whom the same seed draws have something in the validation part."""
+    recs, seen, wanted, _ = world
+    half = np.random.default_rng(0).permutation(len(recs)) % 2 == 0
+    found = cross_fitted(recs, seen, wanted.subset(half[wanted.users]), k=10, rng=0)
+    assert (found > 0).all()
 
 
 def test_the_logistic_fit_is_at_its_optimum():

@@ -113,3 +113,14 @@ def test_refusals(split, factors):
         better(lists, split)
     with pytest.raises(InvalidInputError, match="1 user_ids that the interactions do not have"):
         better(lists.with_columns(user_id=pl.lit(10**6)), split)
+
+
+def test_what_cannot_be_tried_is_left_out_with_a_note(split, factors, monkeypatch):
+    def refuse(*_):
+        raise InvalidInputError("there is nothing to learn from")
+
+    known = ht.dials.dial("log penalty"), Dial("impossible", refuse, (0.0, 1.0))
+    monkeypatch.setattr("headtail.correction.DIALS", known)
+    found = better(factors, split, dials=None)
+    assert found.frontier.methods == ("as it is", "log penalty")
+    assert "impossible was left out. there is nothing to learn from" in found.notes

@@ -173,7 +173,10 @@ def cross_fitted(
     >>> cross_fitted(recs, split.train, split.validation, k=5).shape
     (300, 40)
     """
-    part = generator(rng).permutation(len(recs)) % integer("folds", folds, low=2)
+    order = generator(rng).permutation(len(recs))
+    order = order[np.argsort(wanted.activity[recs.users[order]] == 0, kind="stable")]  # who teaches is in every fold
+    part = np.empty(len(recs), dtype=np.int64)
+    part[order] = np.arange(len(recs)) % integer("folds", folds, low=2)
     found = np.zeros(recs.items.shape, dtype=np.float32)
     for fold in range(folds):
         inside = np.flatnonzero(part == fold)

@@ -252,7 +252,7 @@ def correct(
     if len(tried) == 1:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(list(tried.values())[1:], start=tried[plain])
-    best, strength = _choice(frontier, chosen, max_loss)
+    best, strength = _choice(frontier, [each for each in chosen if each in tried], max_loss)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
     lists[CORRECTED] = subject.recommend(made, split.known)
