@@ -228,6 +228,8 @@ class Chart:
         _set(self, rows=clean_rows(self.rows, keys, what))
         _set(self, x_label=self.x if self.x_label is None else self.x_label)
         _set(self, y_label=self.y if self.y_label is None else self.y_label)
+        _text("Chart.x_label", self.x_label)
+        _text("Chart.y_label", self.y_label)
         check_format(self.x_format, what)
         check_format(self.y_format, what)
         if self.reference is not None and self.reference != "diagonal":
