@@ -108,7 +108,7 @@ def calibrate(
     Raises
     ------
     InvalidInputError
-        If fewer than ten of the candidates are wanted, or all are: there is nothing to learn from.
+        If fewer than five of the candidates are wanted, or all are: there is nothing to learn from.
 
     References
     ----------
@@ -128,9 +128,9 @@ def calibrate(
     chosen = _rows(recs, np.flatnonzero(learning))
     rows, columns = np.nonzero(chosen.items >= 0)
     hits = wanted.contains(chosen.users[rows], chosen.items[rows, columns])
-    if hits.sum() < 10 or hits.all():
+    if hits.sum() < 5 or hits.all():
         raise InvalidInputError(
-            f"{hits.sum():,} of {len(hits):,} candidates of {len(chosen):,} users are wanted. A calibration needs ten "
+            f"{hits.sum():,} of {len(hits):,} candidates of {len(chosen):,} users are wanted. A calibration needs five "
             f"at least, and others that are not: give longer lists, a larger validation part, or use a tilt."
         )
     parts = [part[chosen.items[rows] >= 0] for rows, part in _features(chosen, known, items, k, scale)]
