@@ -94,7 +94,8 @@ def jackknife_influence(without: Floats) -> NDArray[np.float64]:
     n = len(without)
     if n < 2:
         return np.full(n, np.nan)
-    return np.asarray((without.mean() - without) * np.sqrt((n - 1.0) / n))
+    with np.errstate(invalid="ignore"):  # an infinite statistic owes what nobody can say
+        return np.asarray((without.mean() - without) * np.sqrt((n - 1.0) / n))
 
 
 def degrees_of_freedom(influence: Floats) -> float:

@@ -39,7 +39,12 @@ def as_tensor(name: str, values: Any) -> Tensor:
 
 def as_floats(name: str, values: Any) -> Tensor:
     """Return a tensor if it is a dense one of floating-point numbers."""
-    if not isinstance(values, Tensor) or not values.is_floating_point() or values.layout is not torch.strided:
+    if (
+        not isinstance(values, Tensor)
+        or not values.is_floating_point()
+        or values.layout is not torch.strided
+        or values.is_meta
+    ):
         kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise InvalidInputError(f"{name} is a {kind}; give a dense tensor of floating-point numbers.")
     return values

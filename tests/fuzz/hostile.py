@@ -167,6 +167,7 @@ def twists(value):
     return []
 
 
+@np.errstate(all="ignore")
 def _array_twists(value):
     if isinstance(value, torch.Tensor):
         kinds = [value.double(), value.half(), value.bfloat16(), value.long(), value.bool(), value.to(torch.complex64),

@@ -244,3 +244,12 @@ def test_a_report_keeps_the_look_of_a_series():
     report = Report("r", [lines("A", "B", "C"), lines("C")])
     first, _, second, _ = re.findall(r"<svg xmlns.*?</svg>", report.to_html(), re.S)
     assert "var(--ht-c3)" in first and "var(--ht-c3)" in second and "var(--ht-c1)" not in second
+
+
+def test_control_characters_in_a_chart_end_no_process():
+    chart = Chart(
+        "line", [{"x\0": 1, "y": 2, "c": "a\0b"}, {"x\0": 2, "y": 3, "c": "d"}], "x\0", "y", color="c", title="\0"
+    )
+    svg = chart_svg(chart)
+    assert "\0" not in svg
+    assert r"a\x00b" in svg

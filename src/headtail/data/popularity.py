@@ -224,6 +224,7 @@ class PopularityGroups:
                 f"values has shape {values.shape} and type {values.dtype}; give one number for each of the "
                 f"{len(self.codes)} items."
             )
+        finite("values", values)
         return np.bincount(self.codes, weights=values, minlength=len(self.names)).astype(np.float64)
 
     @checked

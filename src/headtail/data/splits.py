@@ -241,7 +241,13 @@ class Split:
                     raise InvalidInputError(
                         f"{kind} is {tables['train'][kind].dtype} in train and {table[kind].dtype} in {name}. Cast one."
                     )
-        whole = pl.concat([table.select(common) for table in tables.values()], how="vertical_relaxed")
+        try:
+            whole = pl.concat([table.select(common) for table in tables.values()], how="vertical_relaxed")
+        except pl.exceptions.PolarsError as error:
+            kinds = {
+                n: ", ".join(f"{c} {t}" for c, t in table.select(common).schema.items()) for n, table in tables.items()
+            }
+            raise InvalidInputError(f"The parts have columns of different types: {kinds}. Cast them alike.") from error
         parts = np.repeat(list(tables), [len(table) for table in tables.values()])
         masks = {name: parts == name for name in tables}
         return cls._from_table(whole, masks, titles, min_rating, duplicates, overlap, "As the data gives it.")

@@ -234,6 +234,8 @@ class Chart:
         check_format(self.y_format, what)
         if self.reference is not None and self.reference != "diagonal":
             _set(self, reference=number("reference", self.reference))
+            if self.y_scale == "log" and self.reference <= 0:
+                raise InvalidInputError(f"{what}: reference={self.reference:g} has no place on a log scale.")
         if (self.low is None) != (self.high is None):
             raise InvalidInputError(f"{what}: an interval has two ends. Give both low and high, or neither.")
         if self.kind == "bar" and "log" in (self.x_scale, self.y_scale):

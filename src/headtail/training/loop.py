@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from headtail._checks import checked, generator, integer
+from headtail._factors import numbers
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -242,15 +243,15 @@ def _check_solved(model: nn.Module, given: Mapping[str, Any], penalty_every: int
 
 
 def _item_weights(item_weights: Array, n_items: int) -> NDArray[np.float64]:
-    weights = np.asarray(item_weights, dtype=np.float64)
-    if weights.shape != (n_items,):
+    weights: NDArray[np.float64] = numbers(item_weights)
+    if weights.shape != (n_items,) or weights.dtype.kind not in "biuf":
         raise InvalidInputError(
             f"item_weights has shape {weights.shape}; give one weight for each of the {n_items} items."
         )
     if (bad := ~np.isfinite(weights) | (weights < 0)).any():
         first = int(bad.argmax())
         raise InvalidInputError(f"item_weights is {weights[first]} at item {first}; give finite weights of at least 0.")
-    return weights
+    return weights.astype(np.float64)
 
 
 def _describe_rng(rng: RNG) -> Any:

@@ -162,7 +162,9 @@ def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) 
     else:
         queries, items = _of_one_type(to_numpy(queries), to_numpy(items))
     # No score is above the product of the two largest lengths, so that scores need no check of their own.
-    if not np.isfinite(_longest(queries) * _longest(items)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = _longest(queries) * _longest(items)
+    if not np.isfinite(largest):
         raise InvalidInputError(
             "queries or items hold values that are NaN, infinite or too large to score; check that training converged."
         )

@@ -3,6 +3,7 @@
 import numpy as np
 from torch import nn
 
+from headtail._factors import numbers
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Metric, Profiles, TopK
@@ -49,4 +50,7 @@ class Validation:
         lists = recommend(model, train, codes=self.users, k=self.k).items
         ranks = find_ranks(lists, self.rows, self.wanted)
         top = TopK(lists, self.users, self.profiles, self.starts, self.wanted, ranks)
-        return float(np.nanmean(self.metric(top)))
+        found = numbers(self.metric(top))
+        if found.dtype.kind not in "biuf" or not found.size:
+            raise InvalidInputError(f"metric returned {found.dtype}. Return one number, or one for each user.")
+        return float(np.nanmean(found))
