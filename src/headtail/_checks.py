@@ -210,7 +210,9 @@ def _fits(value: Any, hint: Any) -> bool:
         return kind not in (Iterable, Sequence)
     if kind is tuple and inner and inner[-1] is not Ellipsis:
         return len(value) == len(inner) and all(map(_fits, value, inner))
-    return not (inner and isinstance(value, (list, tuple, range))) or all(_fits(one, inner[0]) for one in value)
+    return not (inner and isinstance(value, (list, tuple, range, np.ndarray))) or all(
+        _fits(one, inner[0]) for one in value
+    )
 
 
 def _is_array(value: Any, kind: Any) -> bool:

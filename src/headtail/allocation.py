@@ -115,12 +115,7 @@ def calibrate(
     Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
     relevance as the currency of exposure: derived for headtail.
     """
-    for name, part in (("known", known), ("wanted", wanted)):
-        if (part.n_users, part.n_items) != (len(recs.user_ids), len(recs.item_ids)):
-            raise InvalidInputError(
-                f"{name} has {part.n_users} users and {part.n_items} items, and recs {len(recs.user_ids)} and "
-                f"{len(recs.item_ids)}; give lists and interactions of one split."
-            )
+    _of_one_split(recs, known=known, wanted=wanted)
     items, scale = _of_items(recs, known, k), spread(recs)
     learning = wanted.activity[recs.users] > 0
     if users is not None:
@@ -173,6 +168,7 @@ def cross_fitted(
     >>> cross_fitted(recs, split.train, split.validation, k=5).shape
     (300, 40)
     """
+    _of_one_split(recs, known=known, wanted=wanted)
     order = generator(rng).permutation(len(recs))
     order = order[np.argsort(wanted.activity[recs.users[order]] == 0, kind="stable")]  # who teaches is in every fold
     part = np.empty(len(recs), dtype=np.int64)
@@ -294,7 +290,8 @@ def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, ga
     """
     k = integer("k", k, low=1, high=recs.k)
     relevance, prices = _probabilities(recs, relevance), numbers(bias)
-    if prices.shape != (len(recs.item_ids),) or prices.dtype.kind not in "fiu" or not (np.abs(prices) < 1e30).all():
+    prices = prices.astype(np.float64) if prices.dtype.kind in "fiu" else prices
+    if prices.shape != (len(recs.item_ids),) or prices.dtype.kind != "f" or not (np.abs(prices) < 1e30).all():
         raise InvalidInputError(
             f"bias has shape {prices.shape}; give a finite price for each of {len(recs.item_ids)} items."
         )
@@ -310,6 +307,15 @@ def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
     values = relevance / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)
     unit = (shown / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)).mean()
     return np.asarray(values / unit, dtype=np.float32)
+
+
+def _of_one_split(recs: Recommendations, **parts: Interactions) -> None:
+    for name, part in parts.items():
+        if (part.n_users, part.n_items) != (len(recs.user_ids), len(recs.item_ids)):
+            raise InvalidInputError(
+                f"{name} has {part.n_users} users and {part.n_items} items, and recs {len(recs.user_ids)} and "
+                f"{len(recs.item_ids)}; give lists and interactions of one split."
+            )
 
 
 def _probabilities(recs: Recommendations, relevance: Any) -> Array:

@@ -12,6 +12,9 @@ SCHEMA = "headtail/report"
 SCHEMA_VERSION = 1
 
 
+_LEAST = 1e-300  # what has a place on an axis of logarithms; its inverse is the largest for any axis
+
+
 def _set(block: Any, **values: Any) -> None:
     for name, value in values.items():
         object.__setattr__(block, name, value)
@@ -234,7 +237,7 @@ class Chart:
         check_format(self.y_format, what)
         if self.reference is not None and self.reference != "diagonal":
             _set(self, reference=number("reference", self.reference))
-            if self.y_scale == "log" and self.reference <= 0:
+            if self.y_scale == "log" and self.reference < _LEAST:
                 raise InvalidInputError(f"{what}: reference={self.reference:g} has no place on a log scale.")
         if (self.low is None) != (self.high is None):
             raise InvalidInputError(f"{what}: an interval has two ends. Give both low and high, or neither.")
@@ -258,12 +261,12 @@ class Chart:
         for key, scale in numeric.items():
             for i, row in enumerate(self.rows):
                 value = finite(row[key])
-                if value is None and row[key] is not None:
+                if (value is None and row[key] is not None) or (value is not None and abs(value) > 1 / _LEAST):
                     raise InvalidInputError(
                         f"{what}: {key!r} of row {i} is {row[key]!r}, which has no place on an axis. "
                         "Give a finite number, or None for a gap."
                     )
-                if scale == "log" and value is not None and value <= 0:
+                if scale == "log" and value is not None and value < _LEAST:
                     raise InvalidInputError(
                         f"{what}: {key!r} of row {i} is {value:g}, and a log scale takes positive values only. "
                         "Drop that row or use a linear scale."

@@ -51,6 +51,8 @@ class Validation:
         ranks = find_ranks(lists, self.rows, self.wanted)
         top = TopK(lists, self.users, self.profiles, self.starts, self.wanted, ranks)
         found = numbers(self.metric(top))
-        if found.dtype.kind not in "biuf" or not found.size:
-            raise InvalidInputError(f"metric returned {found.dtype}. Return one number, or one for each user.")
+        if found.dtype.kind not in "biuf" or not np.isfinite(found).any():
+            raise InvalidInputError(
+                f"metric returned no number ({found.dtype} of shape {found.shape}). Return one, or one for each user."
+            )
         return float(np.nanmean(found))
