@@ -195,7 +195,7 @@ def _fits(value: Any, hint: Any) -> bool:
     kind = origin or hint
     if getattr(kind, "_is_protocol", False):
         return callable(value)
-    if isinstance(value, np.ndarray) and value.ndim == 0:
+    if isinstance(value, np.ndarray) and value.ndim != 1 and kind in (Iterable, Sequence):
         return False
     if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, bool) and kind in (int, float)):
         return False

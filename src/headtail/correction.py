@@ -228,6 +228,8 @@ def correct(
     (True, (120, 10))
     """
     max_loss = number("max_loss", max_loss, low=0, high=1)
+    if not len(seeds):
+        raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
     subject = source
     if not isinstance(source, Subject):
         subject = subject_of(source, data, validation, test, k, user_ids, item_ids, rng)
