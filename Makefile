@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 HOW_LONG ?= 120
+# Tests share the cores; one that has run out of its own takes some of the other's.
+WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test fuzz lint format clean
 
@@ -13,11 +15,11 @@ demo: $(READY)
 	$(BIN)/headtail demo --output headtail-demo
 
 test: $(READY) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 # Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.
 fuzz: $(READY)
-	HEADTAIL_FUZZ=$(HOW_LONG) $(BIN)/python -m pytest -q tests/fuzz
+	HEADTAIL_FUZZ=$(HOW_LONG) $(BIN)/python -m pytest -q $(WORKERS) tests/fuzz
 
 lint: $(READY)
 	$(BIN)/ruff check .
