@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, finite, generator, integer, nearest, number
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidCallError, InvalidInputError
 
 
 def test_nearest_names_the_likely_one_and_lists_all():
@@ -102,6 +102,16 @@ class TestChecked:
             first([1, None])
         with pytest.raises(IndexError):  # of the right type, so that it is nobody's argument
             first([1.0], k=5)
+
+    def test_a_call_that_does_not_fit_names_what_the_function_takes(self):
+        @checked
+        def shrunk(vectors: list[float], *, strength: float) -> list[float]:
+            return [value * (1 - strength) for value in vectors]
+
+        for arguments in ({"factor": 0.5}, {}, {"strength": 0.5, "factor": 0.5}):
+            with pytest.raises(InvalidCallError, match=r"shrunk\(\): .*; its arguments are vectors, strength\."):
+                shrunk([1.0], **arguments)
+        assert issubclass(InvalidCallError, TypeError)
 
     def test_arrays_functions_and_own_errors(self):
         @checked

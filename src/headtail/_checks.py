@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from headtail.exceptions import HeadtailError, InvalidInputError
+from headtail.exceptions import HeadtailError, InvalidCallError, InvalidInputError
 from headtail.typing import RNG, Array, Codes
 
 _LISTED = 50
@@ -140,7 +140,8 @@ def checked(verb: F) -> F:
     """Let a public function, or class, explain an error from below by the argument whose type caused it.
 
     Where an argument is of another type than it is annotated with, whatever Python or a library says about it further
-    down becomes an error that names the argument. What works is let alone, and so are the function's own errors.
+    down becomes an error that names the argument, and a call that does not fit the function becomes one that lists what
+    it takes. What works is let alone, and so are the function's own errors.
     """
     if isinstance(verb, type):
         constructor: Any = vars(verb)["__init__"]
@@ -155,7 +156,12 @@ def checked(verb: F) -> F:
             raise
         except Exception as error:
             signature = inspect.signature(verb)
-            for name, value in signature.bind(*args, **kwargs).arguments.items():
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError as wrong:
+                name, taken = verb.__qualname__.removesuffix(".__init__"), ", ".join(signature.parameters)
+                raise InvalidCallError(f"{name}(): {wrong}; its arguments are {taken}.") from None
+            for name, value in given.items():
                 hint = _hint(verb, signature.parameters[name])
                 if not _fits(value, hint):
                     raise InvalidInputError(

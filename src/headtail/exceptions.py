@@ -22,6 +22,10 @@ class InvalidInputError(HeadtailError, ValueError):
     """An argument or a table holds values that cannot be right."""
 
 
+class InvalidCallError(HeadtailError, TypeError):
+    """A call lacks an argument, or has one that the function does not take."""
+
+
 class MissingColumnError(HeadtailError, KeyError):
     """A table lacks a column, or a name does not exist among the known ones."""
 

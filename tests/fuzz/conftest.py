@@ -30,6 +30,18 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def pytest_sessionfinish(session):
+    """Hand what this process has counted to the one that reports, where several share the tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["outcomes"] = dict(hostile.OUTCOMES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Add what a process has counted."""
+    hostile.OUTCOMES.update(getattr(node, "workeroutput", {}).get("outcomes", {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how many inputs went through, where fuzzing was asked for."""
     if LONG:

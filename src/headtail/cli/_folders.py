@@ -39,7 +39,7 @@ def write_known(interactions: "Interactions", fitted: "Interactions", path: Path
     """Write what a model knows, and which part of it was held out from training."""
     import polars as pl
 
-    from headtail.data import read_table, write_interactions, write_table
+    from headtail.data.files import read_table, write_interactions, write_table
 
     write_interactions(interactions, path)
     learned = pl.Series("split", fitted.contains(interactions.users, interactions.items))
