@@ -321,8 +321,9 @@ VERBS = {
     "metrics.precision": lambda: of(top(), group=None),
     "metrics.recall": lambda: of(top(), group=None),
     **dict.fromkeys(
-        [f"metrics.{name}" for name in ("aclt", "aplt", "head_share", "ilad", "pop_reo", "pop_rsp", "popularity_lift",
-                                        "tail_coverage", "tail_exposure", "tail_share", "upd")], lambda: of(top())),
+        [f"metrics.{name}" for name in ("aclt", "aplt", "head_share", "ilad", "pce", "pop_reo", "pop_rsp",
+                                        "popularity_lift", "tail_coverage", "tail_exposure", "tail_share", "upd")],
+        lambda: of(top())),
     "baselines.most_popular": lambda: of(train=split().train, k=3, users=[1, 2], exclude_seen=True),
     "baselines.random_items": lambda: of(train=split().train, k=3, users=None, exclude_seen=True, rng=0),
     # vectors

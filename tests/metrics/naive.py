@@ -72,6 +72,16 @@ def upd(lists, train, group_of, names):
     return mean(values)
 
 
+def pce(lists, train, popularity):
+    def below(items, level):
+        return mean((popularity[i] < level) + (popularity[i] == level) / 2 for i in items)
+
+    def error(own, items):
+        return mean(abs(below(items, popularity[j]) - below(own, popularity[j])) for j in own)
+
+    return mean(error(train[user], items) for user, items in lists.items())
+
+
 def per_test_user(lists, test, value):
     return mean(value(lists.get(u, []), wanted) for u, wanted in test.items() if wanted)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
-from headtail.metrics import arp, audit, coverage, entropy, gini, group_share, ilad, ndcg
+from headtail.metrics import arp, audit, coverage, entropy, gini, group_share, ilad, ndcg, pce
 
 
 def frame(pairs):
@@ -80,6 +80,7 @@ def test_all_metrics_equal_naive_ones(seed, k, equal_lengths):
         "aclt": naive.aclt(lists, tail),
         "popularity_lift": naive.popularity_lift(lists, own, popularity),
         "upd": naive.upd(lists, own, group_of, names),
+        "pce": naive.pce(lists, own, popularity),
         "ilad": naive.ilad(lists, dict(zip(catalogue, vectors.tolist(), strict=True))),
         "ndcg": naive.ndcg(lists, wanted, k),
         "recall": naive.recall(lists, wanted),
@@ -111,6 +112,9 @@ def test_by_hand():
     assert result["arp@2"] == pytest.approx((1 + 1.5 + 1) / 3)
     own = (2.5 + 2 + 2) / 3
     assert result["popularity_lift@2"] == pytest.approx((3.5 / 3 - own) / own)
+    # user 1 chose 3 and 2 and gets 1 and 1: |1 - 3/4| and |1 - 1/4|; user 2 chose 3 and 1 and gets 2 and 1:
+    # |1 - 3/4| and |1/4 - 1/4|; user 3 chose 3, 2 and 1 and gets 1: |1 - 5/6|, |1 - 1/2| and |1/2 - 1/6|
+    assert result["pce@2"] == pytest.approx((1 / 2 + 1 / 8 + 1 / 3) / 3)
     assert result["ndcg@2"] == pytest.approx((1 / math.log2(3) + 1 + 1) / 3)
     assert result["mrr@2"] == pytest.approx((1 / 2 + 1 + 1) / 3)
     assert result["recall@2"] == 1
@@ -187,6 +191,7 @@ def test_bounds_and_invariance_to_names_and_row_order(seed):
         assert 0 <= first[f"{name}@6"] <= 1, name
     assert 0 <= first["entropy@6"] <= math.log(40) + 1e-12
     assert first["popularity_lift@6"] > -1
+    assert 0 <= first["pce@6"] <= 0.5
 
     shuffled = recs_frame(recs).sample(fraction=1, shuffle=True, seed=seed)
     renamed = [
@@ -208,3 +213,22 @@ def test_equal_exposure_and_one_item_for_all():
     single = audit(recs_frame([(u, 8, 1) for u in range(4)]), train, k=1, metrics=[gini, entropy], n_bootstrap=0)
     assert single["gini@1"] == pytest.approx(11 / 12)
     assert single["entropy@1"] == 0
+
+
+def test_calibration_error_of_what_is_as_popular_as_the_history():
+    # items 10 to 13 are as popular as 0 to 3, one by one
+    train = frame(
+        [(u, i) for i in range(4) for u in range(i + 1)] + [(u, 10 + i) for i in range(4) for u in range(9, 10 + i)]
+    )
+    own = {0: range(4), 1: range(1, 4), 2: range(2, 4), 3: [3]}
+    lists = recs_frame([(u, 10 + i, r + 1) for u, items in own.items() for r, i in enumerate(items)])
+    assert audit(lists, train, metrics=[pce], n_bootstrap=0)["pce@4"] == 0
+    # the error is half at most: user 3 knows the most popular item alone, and gets ever less popular ones
+    for item, error in ((13, 0), (12, 0.5), (10, 0.5)):
+        found = audit(recs_frame([(3, item, 1)]), train, metrics=[pce], n_bootstrap=0)
+        assert found["pce@1"] == error
+
+
+def test_calibration_error_only_of_users_with_a_history():
+    stranger = audit(recs_frame([(1, "c", 1), (9, "c", 1)]), TRAIN, metrics=[pce], strict=False, n_bootstrap=0)
+    assert stranger.measurement("pce@1").n_users == 1

@@ -23,7 +23,7 @@ from headtail.metrics.exposure import (
     tail_share,
 )
 from headtail.metrics.facts import Facts, better
-from headtail.metrics.popularity import aclt, aplt, arp, popularity_lift, upd
+from headtail.metrics.popularity import aclt, aplt, arp, pce, popularity_lift, upd
 from headtail.metrics.results import Audit, Measurement
 from headtail.metrics.topk import Metric, Profiles, TopK
 
@@ -53,6 +53,7 @@ __all__ = [
     "jackknife_influence",
     "mrr",
     "ndcg",
+    "pce",
     "pop_reo",
     "pop_rsp",
     "popularity_lift",

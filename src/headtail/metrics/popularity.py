@@ -114,3 +114,44 @@ def upd(top: TopK) -> NDArray[np.float64]:
     values = jensen_shannon(own, shown)
     values[np.isnan(own[:, 0]) | np.isnan(shown[:, 0])] = np.nan
     return values
+
+
+@better("lower", low=0, high=0.5, family="popularity")
+def pce(top: TopK) -> NDArray[np.float64]:
+    """Popularity calibration error: how far each list lies from where the user's own history lies in popularity.
+
+    Formula: mean_u mean_{j in H_u} |F_u(r_j) - G_u(r_j)|, H_u the training items of user u, and F_u and G_u the shares
+    of the list and of the history with a popularity below r_j, half of those with just that popularity counted too.
+    Range 0 (the same mix) to 0.5 (all of the list more popular than all of the history, or all less), lower is better
+    calibrated. NaN for users without history.
+
+    Four numbers compare a list with the user's own choices. `popularity_lift` compares means over all users: the most
+    popular items dominate it, and users who get too popular lists cancel against those who get too rare ones. `upd`
+    compares each user's shares of the popularity groups, by the Jensen-Shannon divergence (JSD): no user cancels
+    another, but how far an item is from another within a group does not count, nor on which side a list is off, and
+    short lists of few groups are noisy. `pce` compares every user's whole distribution, by ranks: no cut into groups,
+    no weight of the extremes. A list that is too popular and one that is too rare count alike in both; the lift's sign
+    says which prevails.
+
+    References
+    ----------
+    The popularity quantile calibration of Schirmer et al., "Aligning recommendations with user popularity preferences"
+    (SPREE), FAccT 2026, arXiv 2604.01036. Here all quantiles of a history count, and ties are split in half, so that
+    the history itself has no error, however short it is.
+    """
+    found = np.full(len(top), np.nan)
+    own = top.profiles.standings
+    rows = np.flatnonzero((top.users >= 0) & (top.lengths > 0))
+    counts = np.diff(own.starts)[top.users[rows]]
+    rows, counts = rows[counts > 0], counts[counts > 0]
+    row = np.repeat(np.arange(len(rows)), counts)
+    places = np.arange(len(row)) + np.repeat(own.starts[top.users[rows]] - np.cumsum(counts) + counts, counts)
+    lengths, items, width = top.lengths[rows], top.items[rows], len(own.levels)
+    known = own.level[places] + row * width
+    slots = own.levels[items[items >= 0]] + np.repeat(np.arange(len(rows)) * width, lengths)
+    # A slot counts half from the first level that is not below it on, and half from the next one above it on.
+    ends = sum(np.bincount(np.searchsorted(known, slots, side), minlength=len(row) + 1) for side in ("left", "right"))
+    below = np.cumsum(ends)[: len(row)] / 2 - (np.cumsum(lengths) - lengths)[row]
+    error = own.weight[places] * np.abs(below / lengths[row] - own.below[places])
+    found[rows] = np.bincount(row, weights=error, minlength=len(rows))
+    return found

@@ -13,6 +13,29 @@ from headtail.typing import Array, Codes, Floats
 
 
 @dataclass(frozen=True, eq=False)
+class Standings:
+    """The distinct levels of popularity in users' histories: those of user u are at ``starts[u]:starts[u + 1]``.
+
+    Attributes
+    ----------
+    levels : int array of shape (I,)
+        Level of each item: 0 for the least popular ones, equal where popularity is.
+    starts : int array of shape (n_users + 1,)
+    level : int array of shape (n,)
+    weight : float array of shape (n,)
+        Share of the history at the level.
+    below : float array of shape (n,)
+        Share of the history below the level, and half of that at it.
+    """
+
+    levels: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    level: NDArray[np.int64]
+    weight: Floats
+    below: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Profiles:
     """What each training user's own history looks like, worked out once and shared by all lists of an audit."""
 
@@ -33,6 +56,19 @@ class Profiles:
         total = np.bincount(self.train.users, weights=weights, minlength=self.train.n_users)
         with np.errstate(invalid="ignore"):
             return np.asarray(total / self.train.activity)
+
+    @cached_property
+    def standings(self) -> "Standings":
+        """Where the levels of popularity in each user's history stand in it."""
+        levels = np.unique(self.train.popularity, return_inverse=True)[1]
+        width = len(self.train.popularity)
+        keys, counts = np.unique(self.train.users * np.int64(width) + levels[self.train.items], return_counts=True)
+        users = keys // width
+        starts = np.searchsorted(users, np.arange(self.train.n_users + 1))
+        before = np.concatenate([[0], np.cumsum(counts)])
+        below = before[:-1] - before[starts[users]] + counts / 2
+        weights = counts / self.train.activity[users]
+        return Standings(levels, starts, keys % width, weights, below / self.train.activity[users])
 
     @cached_property
     def rare(self) -> NDArray[np.bool_]:
