@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from headtail.reports._values import MISSING, best_rows, is_number, show, show_interval
-from headtail.reports.blocks import Table
+from headtail.reports._values import MISSING, Row, best_rows, finite, is_number, show, show_interval
+from headtail.reports.blocks import Column, Table
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,8 @@ class Cell:
     text: str
     interval: str = ""
     best: bool = False
+    tone: str = ""  # of a change: good, bad, or noise where its interval holds 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,30 @@ def grid(table: Table) -> Grid:
         values = [row[column.key] for row in table.rows]
         known = [v for v in values if v is not None]
         numeric.append(bool(known) and all(is_number(v) for v in known))
-        best = best_rows(values, column.better)
+        best = set() if column.change else best_rows(values, column.better)
         cells = []
         for i, (row, value) in enumerate(zip(table.rows, values, strict=True)):
             ends = show_interval(row[column.low], row[column.high], column.format) if column.low and column.high else ""
-            cells.append(Cell(show(value, column.format), "" if value is None else ends, i in best))
+            arrow, tone = _turn(column, row) if column.change else ("", "")
+            note = str(row[column.notes] or "") if column.notes else ""
+            cells.append(Cell(arrow + show(value, column.format), "" if value is None else ends, i in best, tone, note))
         columns.append(cells)
     rows = [list(cells) for cells in zip(*columns, strict=True)]
-    return Grid([c.label for c in table.columns], [c.note for c in table.columns], numeric, rows)
+    headings = [f"{c.label} ({c.code})" if c.code else c.label for c in table.columns]
+    return Grid(headings, [c.note for c in table.columns], numeric, rows)
+
+
+def _turn(column: Column, row: Row) -> tuple[str, str]:
+    """Return the arrow of a change, and whether it is good, bad, or noise."""
+    value = finite(row[column.key])
+    low, high = (finite(row[end]) if end else None for end in (column.low, column.high))
+    if not value:
+        return "", ""
+    if low is not None and high is not None and low <= 0 <= high:
+        return "≈ ", "noise"
+    if column.better is None:
+        return "↑ " if value > 0 else "↓ ", ""
+    return "↑ " if value > 0 else "↓ ", "good" if (value > 0) == (column.better == "higher") else "bad"
 
 
 def is_missing(cell: Cell) -> bool:

@@ -17,7 +17,6 @@ from headtail.reports._values import is_number, minus, show, show_interval
 from headtail.reports.blocks import (
     Block,
     Chart,
-    Column,
     Document,
     Figure,
     Figures,
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 View = dict[str, Any]
 
 DATA_ROWS = 200
+NOTEBOOK = 300_000  # bytes that a report may take in a notebook, which keeps every output
+NOTEBOOK_ROWS = 25
 
 
 def page(report: Document) -> str:
@@ -44,10 +45,28 @@ def page(report: Document) -> str:
 
 
 def fragment(report: Document) -> str:
-    """Return an element for a notebook; its ids start with a digest of the report, so that reports can share a page."""
+    """Return an element for a notebook: charts drawn once, and what goes beyond `NOTEBOOK` left to the page.
+
+    Its ids start with a digest of the report, so that reports can share a page.
+    """
     digest = hashlib.sha256(json.dumps(report.to_dict()).encode()).hexdigest()[:8]
-    view = _View(report, prefix=f"ht-{digest}-").whole()
-    return _environment().get_template("notebook.html.jinja").render(view)
+    view = _View(report, prefix=f"ht-{digest}-", notebook=True).whole()
+    template, left_out = _environment().get_template("notebook.html.jinja"), list[str]()
+    body = [block for block in view["blocks"] if block["kind"] != "definitions"]
+    ends = view["blocks"][len(body) :]
+    while len((html := template.render(view, left_out=left_out)).encode()) > NOTEBOOK and body:
+        left_out = [_drop_last(body), *left_out]
+        view["blocks"] = body + ends
+    return html
+
+
+def _drop_last(blocks: list[View]) -> str:
+    """Take off the last block, inside a section as long as another one stays there; return what it is called."""
+    inner = blocks[-1].get("blocks", [])
+    if len(inner) > 1:
+        return _drop_last(inner)
+    dropped = blocks.pop()
+    return str(dropped.get("title") or dropped["kind"])
 
 
 @lru_cache(maxsize=1)
@@ -73,9 +92,10 @@ def _version() -> str:
 class _View:
     """Builds the values that the templates lay out; keeps the ids that have been given away."""
 
-    def __init__(self, report: Document, prefix: str) -> None:
+    def __init__(self, report: Document, prefix: str, *, notebook: bool = False) -> None:
         self.report = report
         self.prefix = prefix
+        self.notebook = notebook
         self.styles = styles_of(report.blocks)
         self.terms = definitions(report)
         self.used: set[str] = set()
@@ -106,8 +126,8 @@ class _View:
     def _term_id(self, position: int) -> str:
         return f"{self.prefix}definition-{position + 1}"
 
-    def _href(self, entry: Figure | Column) -> str:
-        return self._term_id(self.terms.index((entry.label, entry.note))) if entry.note else ""
+    def _href(self, term: str, note: str) -> str:
+        return self._term_id(self.terms.index((term, note))) if note else ""
 
     def _block(self, block: Block, level: int) -> View:
         from markupsafe import Markup
@@ -133,8 +153,9 @@ class _View:
             "value": minus(show(figure.value, figure.format)) if is_number(figure.value) else show(figure.value),
             "words": isinstance(figure.value, str),
             "interval": minus(show_interval(figure.low, figure.high, figure.format)),
+            "code": figure.code,
             "note": figure.note,
-            "href": self._href(figure),
+            "href": self._href(figure.label, figure.note),
         }
 
     def _heading(self, block: Table | Chart) -> View:
@@ -145,11 +166,16 @@ class _View:
     def _table(self, table: Table, name: str = "") -> View:
         written = grid(table)
         columns = [
-            {"label": column.label, "note": column.note, "href": self._href(column), "numeric": numeric}
+            {"label": column.label, "code": column.code, "note": column.note, "numeric": numeric,
+             "href": self._href(column.label, column.note)}
             for column, numeric in zip(table.columns, written.numeric, strict=True)
-        ]
+        ]  # fmt: skip
         rows = [
-            [_cell(cell, numeric) for cell, numeric in zip(row, written.numeric, strict=True)] for row in written.rows
+            [
+                _cell(cell, numeric) | {"note": cell.note, "href": self._href(cell.text, cell.note)}
+                for cell, numeric in zip(row, written.numeric, strict=True)
+            ]
+            for row in written.rows
         ]
         marked = any(cell.best for row in written.rows for cell in row)
         return {"columns": columns, "rows": rows, "marked": marked, "label": name or table.title}
@@ -157,14 +183,14 @@ class _View:
     def _chart(self, chart: Chart) -> View:
         from markupsafe import Markup
 
-        table, n = data_table(chart, DATA_ROWS)
+        table, n = data_table(chart, NOTEBOOK_ROWS if self.notebook else DATA_ROWS)
         shown = len(table.rows)
         summary = f"Data: {n:,} row{'s' * (n != 1)}" if shown == n else f"Data: {shown:,} of {n:,} rows, evenly spaced"
         return {
             "kind": "chart",
             **self._heading(chart),
             "wide": Markup(draw(chart, self.styles, WIDE)),
-            "narrow": Markup(draw(chart, self.styles, NARROW)),
+            "narrow": "" if self.notebook else Markup(draw(chart, self.styles, NARROW)),
             "summary": summary,
             "data": self._table(table, f"Data of {chart.title or chart.y_label}"),
         }
@@ -173,7 +199,8 @@ class _View:
 def _cell(cell: Cell, numeric: bool) -> View:
     classes = " ".join(
         name for name, holds in
-        (("ht-number", numeric), ("ht-best", cell.best), ("ht-missing", is_missing(cell))) if holds
+        (("ht-number", numeric), ("ht-best", cell.best), ("ht-missing", is_missing(cell)),
+         (f"ht-{cell.tone}", cell.tone)) if holds
     )  # fmt: skip
     text = minus(cell.text) if numeric else cell.text
     return {"text": text, "interval": minus(cell.interval), "best": cell.best, "classes": classes}

@@ -22,6 +22,10 @@ def to_markdown(report: Document) -> str:
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
+def _coded(label: str, code: str) -> str:
+    return f"{label} ({code})" if code else label
+
+
 def plain(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", printable(" ".join(text.split())))
@@ -43,7 +47,7 @@ def _block(block: Block, level: int) -> list[str]:
         return [f"{'#' * level} {plain(block.title)}", *inner]
     if isinstance(block, Figures):
         rows = [
-            [Cell(figure.label), Cell(show(figure.value, figure.format)),
+            [Cell(_coded(figure.label, figure.code)), Cell(show(figure.value, figure.format)),
              Cell(show_interval(figure.low, figure.high, figure.format))]
             for figure in block.figures
         ]  # fmt: skip

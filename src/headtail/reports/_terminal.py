@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text as RichText
 
 BRIEF_ROWS = 20
+TONES = {"": "", "good": "green", "bad": "red", "noise": "dim"}
 FOLDED = 24  # cells that a column of text keeps, however little room there is
 PROSE = ("markdown", "lede", "caption", "note")  # parsed first, since Markdown can name any character by its number
 
@@ -28,8 +29,12 @@ def to_text(report: Document, width: int, *, brief: bool = False) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    # Without the environment: the same report is the same text in any terminal.
-    console = Console(file=out, width=width, color_system=None, force_terminal=False, legacy_windows=False, _environ={})
+    # Without the environment: the same report is the same text in any terminal, and in a notebook, which rich would
+    # write to beside the text.
+    console = Console(
+        file=out, width=width, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False,
+        _environ={},
+    )  # fmt: skip
     for part in _brief(report, width) if brief else renderables(report, width):
         console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
@@ -43,8 +48,7 @@ def renderables(report: Document, width: int) -> "Iterator[RenderableType]":
     report = _safe(report)
     styles = styles_of(report.blocks)
     yield RichText(report.title, style="bold")
-    if report.lede:
-        yield _spans(_prose.inline_tokens(report.lede), "dim")
+    yield from _paragraphs(report.lede)
     yield ""
     for block in report.blocks:
         yield from _block(block, width, styles)
@@ -67,6 +71,9 @@ def _brief(report: Document, width: int) -> "Iterator[RenderableType]":
                 kept.append(block)
         return kept
 
+    if report.lede:
+        yield from _paragraphs(report.lede)
+        yield ""
     for block in _safe(shown(report.blocks)):
         yield from _block(block, width, {}, BRIEF_ROWS)
 
@@ -176,7 +183,8 @@ def _figures(block: Figures) -> "RenderableType":
     for figure in block.figures:
         ends = show_interval(figure.low, figure.high, figure.format)
         value = RichText(show(figure.value, figure.format), style="bold")
-        table.add_row(RichText(figure.label), value, RichText(ends, style="dim"))
+        label = RichText(figure.label).append(f" {figure.code}" if figure.code else "", style="dim")
+        table.add_row(label, value, RichText(ends, style="dim"))
     return table
 
 
@@ -240,7 +248,9 @@ def _rich_table(written: Grid, columns: list[int]) -> "RenderableType":
         cells = []
         for i in columns:
             cell = row[i]
-            text = RichText(cell.text, style="bold green" if cell.best else "dim" if is_missing(cell) else "")
+            text = RichText(
+                cell.text, style="dim" if is_missing(cell) else "bold green" if cell.best else TONES[cell.tone]
+            )
             if cell.interval:
                 text.append(f" {cell.interval}", style="not bold dim")
             cells.append(text)

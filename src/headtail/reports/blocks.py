@@ -29,6 +29,11 @@ def _text(what: str, value: Any) -> None:
         raise InvalidInputError(f"{what}={value!r} holds half of a character: {error}. Decode it anew.") from None
 
 
+def _flag(what: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{what}={value!r} is neither True nor False.")
+
+
 @checked
 @dataclass(frozen=True)
 class Text:
@@ -57,6 +62,8 @@ class Figure:
         Python format specification.
     note : str
         The definition; shown on hover and listed at the end of the report.
+    code : str
+        The name in code, such as ``gini@20``; shown small.
     """
 
     label: str
@@ -65,9 +72,11 @@ class Figure:
     high: Value = None
     format: str | None = ".3f"
     note: str = ""
+    code: str = ""
 
     def __post_init__(self) -> None:
         _text("Figure.label", self.label)
+        _text("Figure.code", self.code)
         _text("Figure.note", self.note)
         check_format(self.format, f"Figure {self.label!r}")
         for name in ("value", "low", "high"):
@@ -105,6 +114,13 @@ class Column:
         Marks the best cell of the column.
     low, high : str, optional
         Names of the values that hold the ends of the confidence interval; shown below the number.
+    code : str
+        The name in code, such as ``gini@20``; shown small.
+    change : bool, default False
+        The numbers are differences: an arrow says which way they go, or that their interval holds 0. `better` then says
+        which way is good.
+    notes : str, optional
+        Name of the values that define what the cells of the column name, as `note` defines the column.
     """
 
     key: str
@@ -114,11 +130,14 @@ class Column:
     better: Literal["higher", "lower"] | None = None
     low: str | None = None
     high: str | None = None
+    code: str = ""
+    change: bool = False
+    notes: str | None = None
 
     def __post_init__(self) -> None:
-        _text("Column.key", self.key)
-        _text("Column.label", self.label)
-        _text("Column.note", self.note)
+        for name in ("key", "label", "note", "code"):
+            _text(f"Column.{name}", getattr(self, name))
+        _flag("Column.change", self.change)
         _set(self, label=self.label or self.key)
         check_format(self.format, f"Column {self.key!r}")
         if self.better is not None:
@@ -145,7 +164,7 @@ class Table:
             raise InvalidInputError(f"Table: the column {doubled[0]!r} is there more than once. Remove one of them.")
         if not columns:
             raise InvalidInputError("Table has no columns. Give at least one Column.")
-        keys = [key for c in columns for key in (c.key, c.low, c.high)]
+        keys = [key for c in columns for key in (c.key, c.low, c.high, c.notes)]
         _set(self, columns=columns, rows=clean_rows(self.rows, keys, f"Table {self.title!r}"))
 
 
@@ -221,8 +240,7 @@ class Chart:
         _text("Chart.title", self.title)
         _text("Chart.caption", self.caption)
         for name in ("connect", "stacked"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidInputError(f"Chart.{name}={getattr(self, name)!r} is neither True nor False.")
+            _flag(f"Chart.{name}", getattr(self, name))
         choice("kind", self.kind, ("line", "bar", "scatter"))
         choice("x_scale", self.x_scale, ("linear", "log"))
         choice("y_scale", self.y_scale, ("linear", "log"))
@@ -346,11 +364,13 @@ def walk(blocks: Sequence[Block]) -> Iterator[Block]:
 
 
 def definitions(report: Document) -> list[tuple[str, str]]:
-    """Return every (label, note) of figures and columns once, in order of appearance."""
-    noted: list[Figure | Column] = []
+    """Return every (term, note) of figures, columns and what cells name, once, in order of appearance."""
+    noted: list[tuple[str, str]] = []
     for block in walk(report.blocks):
         if isinstance(block, Figures):
-            noted.extend(block.figures)
+            noted += [(figure.label, figure.note) for figure in block.figures]
         elif isinstance(block, Table):
-            noted.extend(block.columns)
-    return list(dict.fromkeys((entry.label, entry.note) for entry in noted if entry.note))
+            noted += [(column.label, column.note) for column in block.columns]
+            for column in block.columns:
+                noted += [(str(row[column.key]), str(row[column.notes] or "")) for row in block.rows if column.notes]
+    return list(dict.fromkeys((term, note) for term, note in noted if note))

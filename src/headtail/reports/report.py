@@ -130,11 +130,6 @@ class Result(ABC):
 
     @overload
     def to_json(self, path: None = None) -> str: ...
-    @checked
-    @checked
-    @checked
-    @checked
-    @checked
     @overload
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
     @checked
