@@ -9,13 +9,21 @@ HOW_LONG ?= 120
 # Tests share the cores; one that has run out of its own takes some of the other's.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test fuzz lint format clean
+.PHONY: demo test test-oldest fuzz lint format clean
 
 demo: $(READY)
 	$(BIN)/headtail demo --output headtail-demo
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(WORKERS)
+
+# The tests with the lowest versions of what headtail depends on, in an environment of its own.
+test-oldest:
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt torch
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable . \
+		safetensors duckdb pandas pyarrow pytest pytest-xdist hypothesis
+	$(VENV)-oldest/bin/python -m pytest $(WORKERS) tests
 
 # Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.
 fuzz: $(READY)
@@ -32,7 +40,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache headtail-demo
+	rm -rf $(VENV) $(VENV)-oldest build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache headtail-demo
 
 # torch goes first and by its exact version, so that pip does not look for another build of it.
 $(READY): pyproject.toml constraints.txt

@@ -240,6 +240,8 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
             listed = np.array([v if v is None else v.to_datetime64() for v in listed], dtype="datetime64[ns]")
     elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
         listed = values.astype(np.float64)
+    elif not values.dtype.isnative:
+        listed = values.astype(values.dtype.newbyteorder("="))
     try:
         return pl.Series(role, listed)
     except (TypeError, ValueError, OverflowError, AttributeError, pl.exceptions.PolarsError):

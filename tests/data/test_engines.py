@@ -25,11 +25,11 @@ def pandas_with(**kwargs):
     return make
 
 
+DATABASE = duckdb.connect()  # before 1.5 a relation does not keep its connection
+
+
 def duck(columns):
-    frame = pl.DataFrame(columns)
-    connection = duckdb.connect()
-    connection.register("frame", frame.to_arrow())
-    return connection.sql("select * from frame")
+    return DATABASE.from_arrow(pl.DataFrame(columns).to_arrow())
 
 
 ENGINES = {

@@ -23,7 +23,10 @@ from headtail.exceptions import CheckpointMismatchError, InvalidInputError, Unre
 from headtail.models import MODELS
 from headtail.training.encoding import device_of
 
-_CLASSES = {model.__name__: model for model in MODELS.values()}  # that a saved model may name
+
+def _classes() -> dict[str, Any]:
+    """Return the classes that a saved model may name."""
+    return {model.__name__: model for model in MODELS.values()}
 
 
 @checked
@@ -59,9 +62,9 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     {'model': 'MF', 'n_users': 4, 'n_items': 6, 'embedding_dim': 2}
     """
     name = type(model).__name__
-    if _CLASSES.get(name) is not type(model):
+    if _classes().get(name) is not type(model):
         raise InvalidInputError(
-            f"{name} is not a model of headtail ({', '.join(_CLASSES)}), so load_model could not make it again. "
+            f"{name} is not a model of headtail ({', '.join(_classes())}), so load_model could not make it again. "
             f"Save its state_dict with safetensors.torch.save_file instead."
         )
     with _files.atomic_folder(folder) as temporary:
@@ -108,12 +111,13 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
     if not isinstance(config, dict) or "model" not in config:
         raise UnreadableFileError(f"{folder / 'model.json'} does not say which model it is. Save the model again.")
     name = config["model"]
-    if name not in _CLASSES:
+    if name not in _classes():
         raise CheckpointMismatchError(
-            f"{folder} holds a {name!r}, which is not a model of this version of headtail ({', '.join(_CLASSES)})."
+            f"{folder} holds a {name!r}, which is not a model of this version of headtail ({', '.join(_classes())})."
         )
     try:
-        build = getattr(_CLASSES[name], "from_config", _CLASSES[name])
+        kind = _classes()[name]
+        build = getattr(kind, "from_config", kind)
         model: nn.Module = build(**{key: value for key, value in config.items() if key != "model"})
     except (TypeError, InvalidInputError) as error:
         raise CheckpointMismatchError(
