@@ -72,11 +72,13 @@ def mean_influence(values: Floats) -> NDArray[np.float64]:
     The root of the sum of squares is the standard error of the mean, and that of the differences of two such arrays
     over the same units is the paired standard error of the difference.
     """
-    known = ~np.isnan(values)
-    n = int(known.sum())
+    unknown = np.isnan(values)
+    n = len(values) - int(np.count_nonzero(unknown))
     if n < 2:
         return np.full(len(values), np.nan)
-    return np.where(known, (values - values[known].mean()) / np.sqrt(n * (n - 1.0)), 0.0)
+    if n == len(values):
+        return (values - values.mean()) / np.sqrt(n * (n - 1.0))
+    return np.where(unknown, 0.0, (values - values[~unknown].mean()) / np.sqrt(n * (n - 1.0)))
 
 
 @checked
@@ -104,13 +106,12 @@ def degrees_of_freedom(influence: Floats) -> float:
     About n - 1 for values of a normal distribution, and about twice as many as there are units that matter where few
     do.
     """
-    squares = influence * influence
+    squares, n = influence * influence, len(influence)
     total = squares.sum()
-    n = np.count_nonzero(~np.isnan(influence))
-    if n < 2 or not total > 0:
+    if n < 2 or not total > 0:  # nor if one is NaN
         return float("nan")
     # The variance of the estimated variance, in shares of its square, is (kurtosis - 1) / n.
-    spread = float((squares * squares).sum() / total**2) - 1 / n
+    spread = float(squares @ squares / total**2) - 1 / n
     return min(n - 1.0, 2 / spread) if spread > 0 else n - 1.0
 
 

@@ -18,17 +18,17 @@ _accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs="t
 
 def _wanted(
     top: TopK, metric: str, group: str | None
-) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return the row and rank of every test item that was found, and the number of test items of each user."""
     top.require_targets(metric)
-    rows, ranks = top.target_rows, top.target_ranks
+    rows, ranks, items = top.hits
+    wanted = np.diff(top.target_starts).astype(np.float64)
     if group is not None:
-        inside = top.groups.mask(group)[top.target_items]
+        inside = top.groups.mask(group)[items]
         rows, ranks = rows[inside], ranks[inside]
-    wanted = np.bincount(rows, minlength=len(top)).astype(np.float64)
+        wanted = top.group_targets[:, top.groups.names.index(group)].astype(np.float64)
     wanted[wanted == 0] = np.nan
-    found = ranks < top.k
-    return rows[found], ranks[found], wanted
+    return rows, ranks, wanted
 
 
 @_accuracy(headline=True)

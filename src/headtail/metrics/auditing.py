@@ -146,17 +146,17 @@ def audit(
     measurements: list[Measurement] = []
     user_values: dict[str, Floats] = {}
     user_influences: dict[str, Floats] = {}
-    for cutoff in cutoffs:
-        top = full.at(cutoff)
+    tops = {cutoff: full.at(cutoff) for cutoff in cutoffs}
+    for cutoff, top in tops.items():
         found, values, influences = measure(top, chosen, segments, n_bootstrap, rng)
         measurements += found
         user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
         user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
-    over, under = _most_unequal(full.at(cutoffs[-1]))
+    over, under = _most_unequal(top)
     return Audit(
         measurements=tuple(measurements),
-        group_shares=_group_shares(full, cutoffs),
-        curves={"training": lorenz(interactions.popularity), "recommendations": lorenz(full.at(cutoffs[-1]).slots)},
+        group_shares=_group_shares(tops),
+        curves={"training": lorenz(interactions.popularity), "recommendations": lorenz(top.slots)},
         over_exposed=over,
         under_exposed=under,
         groups=full.groups,
@@ -210,12 +210,13 @@ def _vectors(vectors: Array | Mapping[Any, Array], train: Interactions) -> NDArr
     return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
 
 
-def _group_shares(full: TopK, cutoffs: Sequence[int]) -> tuple[dict[str, Any], ...]:
-    groups = full.groups
+def _group_shares(tops: Mapping[int, TopK]) -> tuple[dict[str, Any], ...]:
+    first = next(iter(tops.values()))
+    groups = first.groups
     shares = {
         "items": np.array([groups.sizes[name] for name in groups.names]) / len(groups.codes),
-        "training": groups.shares(full.popularity),
-    } | {f"recommendations@{k}": groups.shares(full.at(k).slots) for k in cutoffs}
+        "training": groups.shares(first.popularity),
+    } | {f"recommendations@{k}": groups.shares(top.slots) for k, top in tops.items()}
     return tuple(
         {"group": name} | {key: float(values[i]) for key, values in shares.items()}
         for i, name in enumerate(groups.names)

@@ -191,12 +191,12 @@ def _share(top: TopK, mask: Array) -> float:
     return float(top.slots[mask].sum() / taken) if taken else math.nan
 
 
-def _share_influence(top: TopK, mask: Array) -> NDArray[np.float64]:
-    return jackknife_influence(_divided(top.slots[mask].sum() - top.sum(mask), top.slots.sum() - top.lengths))
+def _share_influence(top: TopK, taken: Array) -> NDArray[np.float64]:
+    return jackknife_influence(_divided(taken.sum() - taken, top.lengths.sum() - top.lengths))
 
 
 def _group_share_influence(top: TopK, *, group: str) -> NDArray[np.float64]:
-    return _share_influence(top, top.groups.mask(group))
+    return _share_influence(top, top.group_slots[:, top.groups.names.index(group)])
 
 
 @better(None, low=0, high=1, influence=_group_share_influence, format=".1%")
@@ -218,7 +218,7 @@ def tail_share(top: TopK) -> float:
     return group_share(top, group=top.groups.names[-1])
 
 
-@_as_share("higher", influence=lambda top: _share_influence(top, top.profiles.rare))
+@_as_share("higher", influence=lambda top: _share_influence(top, top.sum(top.profiles.rare)))
 def tail_exposure(top: TopK) -> float:
     """Share of all slots that go to the least popular 80% of the items, by rank. Range 0 to 1, higher favors them more.
 
@@ -235,8 +235,7 @@ def tail_exposure(top: TopK) -> float:
 def _chances(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the slots of each group in each list, and the items of each group that it could have held."""
     sizes = np.bincount(top.groups.codes, minlength=len(top.groups.names))
-    seen = np.where(top.users[:, None] >= 0, top.profiles.group_counts[top.users], 0)
-    return top.group_slots, np.where(top.lengths[:, None] > 0, sizes - seen, 0)
+    return top.group_slots, np.where(top.lengths[:, None] > 0, sizes - top.histories, 0)
 
 
 def _rsp_influence(top: TopK) -> NDArray[np.float64]:
@@ -263,10 +262,7 @@ def pop_rsp(top: TopK) -> float:
 def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the found and all test items of each group and user."""
     top.require_targets("pop_reo")
-    shape = len(top), len(top.groups.names)
-    cells = top.target_rows * shape[1] + top.groups.codes[top.target_items]
-    found, wanted = (np.bincount(c, minlength=shape[0] * shape[1]) for c in (cells[top.target_ranks < top.k], cells))
-    return found.reshape(shape), wanted.reshape(shape)
+    return top.group_hits, top.group_targets
 
 
 @better(
@@ -296,9 +292,10 @@ def _unevenness_influence(parts: Array, wholes: Array) -> NDArray[np.float64]:
 
 
 def _variation(parts: Array, wholes: Array) -> NDArray[np.float64]:
-    rates = _divided(parts, wholes)
-    known = ~np.isnan(rates)
-    n = known.sum(axis=-1, keepdims=True)
-    mean = _divided(np.nansum(rates, axis=-1, keepdims=True), n)
-    variance = np.nansum((rates - mean) ** 2, axis=-1, keepdims=True)
-    return _divided(np.sqrt(_divided(variance, n)), mean)[..., 0]
+    known = wholes > 0
+    n = known.sum(axis=-1)
+    rates = np.divide(parts, wholes, out=np.zeros_like(parts, dtype=np.float64), where=known)
+    mean = _divided(rates.sum(axis=-1), n)
+    spread = np.subtract(rates, mean[..., None], out=rates, where=known)
+    spread *= spread
+    return _divided(np.sqrt(_divided(spread.sum(axis=-1), n)), mean)

@@ -33,7 +33,7 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     scale = {None: 1, "max": top.popularity.max(), "total": top.popularity.sum()}
     if normalize not in scale:
         raise InvalidInputError(f"normalize={normalize!r} is not known; give None, 'max' or 'total'.")
-    return top.mean(top.popularity / scale[normalize])
+    return top.mean_popularity / scale[normalize]
 
 
 @better("higher", low=0, high=1, family="popularity", format=".1%")
@@ -65,7 +65,7 @@ def aclt(top: TopK) -> NDArray[np.float64]:
 def _taste(top: TopK) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
     """Return which users have history and a list, and the mean popularity of both for them."""
     known = (top.users >= 0) & (top.lengths > 0)
-    return known, top.profiles.mean_popularity[top.users[known]], top.mean(top.popularity)[known]
+    return known, top.profiles.mean_popularity[top.users[known]], top.mean_popularity[known]
 
 
 def _lift_influence(top: TopK) -> NDArray[np.float64]:
@@ -105,12 +105,9 @@ def upd(top: TopK) -> NDArray[np.float64]:
     Abdollahpouri et al., "User-centered evaluation of popularity bias in recommender systems", UMAP 2021 (there the
     users are first grouped; here each user counts alone).
     """
-    counts = top.profiles.group_counts[top.users].astype(np.float64)
-    counts[top.users < 0] = 0
-    recommended = top.group_slots
     with np.errstate(invalid="ignore"):
-        own = counts / counts.sum(axis=1, keepdims=True)
-        shown = recommended / recommended.sum(axis=1, keepdims=True)
+        own = top.histories / top.histories.sum(axis=1, keepdims=True)
+        shown = top.group_slots / top.group_slots.sum(axis=1, keepdims=True)
     values = jensen_shannon(own, shown)
     values[np.isnan(own[:, 0]) | np.isnan(shown[:, 0])] = np.nan
     return values

@@ -1,15 +1,28 @@
 """What a metric sees: the top-k lists of all users, the training interactions and, where given, the test."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
+
+
+_LISTS = 1 << 16  # that are summed at a time: as matrices of all lists they would take several times their memory
+
+
+def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) -> NDArray[np.int64]:
+    """Count the items of each row in each popularity group, shape (n_rows, n_groups), stored group by group."""
+    n_groups = len(groups.names)
+    cells = np.multiply(groups.codes, n_rows, dtype=np.int64).take(items)
+    cells += rows
+    return np.bincount(cells, minlength=n_groups * n_rows).reshape(n_groups, n_rows).T
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +58,12 @@ class Profiles:
     @cached_property
     def group_counts(self) -> NDArray[np.int64]:
         """Training interactions of each user in each popularity group, shape (n_users, n_groups)."""
-        n_groups = len(self.groups.names)
-        cells = self.train.users.astype(np.int64) * n_groups + self.groups.codes[self.train.items]
-        return np.bincount(cells, minlength=self.train.n_users * n_groups).reshape(-1, n_groups)
+        return _by_group(self.groups, self.train.items, self.train.users, self.train.n_users)
 
     @cached_property
     def mean_popularity(self) -> NDArray[np.float64]:
         """Mean popularity of the items in each user's history, shape (n_users,); NaN without history."""
-        weights = self.train.popularity[self.train.items]
+        weights = self.train.popularity.astype(np.float64).take(self.train.items)
         total = np.bincount(self.train.users, weights=weights, minlength=self.train.n_users)
         with np.errstate(invalid="ignore"):
             return np.asarray(total / self.train.activity)
@@ -131,30 +142,69 @@ class TopK:
         return self.profiles.groups
 
     @cached_property
-    def filled(self) -> NDArray[np.bool_]:
-        """Where there is an item, shape (U, k)."""
-        return self.items >= 0
-
-    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Length of each list, shape (U,)."""
-        return np.asarray(self.filled.sum(axis=1))
+        lengths = np.full(len(self), self.k)
+        short = np.flatnonzero(self.items[:, -1] < 0)
+        lengths[short] = (self.items[short] >= 0).sum(axis=1)
+        return lengths
+
+    def _membership(self) -> Iterator[tuple[slice, sp.csr_array]]:
+        """Yield rows, and the matrix with ones where an item is in their lists."""
+        ones = np.ones(min(_LISTS, len(self)) * self.k)
+        for start in range(0, len(self), _LISTS):
+            rows = slice(start, start + _LISTS)
+            items, lengths = self.items[rows].ravel(), self.lengths[rows]
+            ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+            items = items if ends[-1] == len(items) else items[items >= 0]
+            yield rows, sp.csr_array((ones[: ends[-1]], items, ends), shape=(len(lengths), len(self.popularity)))
 
     @cached_property
     def slots(self) -> NDArray[np.int64]:
         """Lists that each item is in, shape (I,): its exposure."""
-        return np.asarray(np.bincount(self.items.ravel() + 1, minlength=len(self.popularity) + 1)[1:])
+        counts = np.zeros(len(self.popularity))
+        for _, lists in self._membership():
+            counts += lists.sum(axis=0)
+        return counts.astype(np.int64)
+
+    @cached_property
+    def mean_popularity(self) -> NDArray[np.float64]:
+        """Mean popularity of the items of each list, shape (U,); NaN for an empty list."""
+        return self.mean(self.popularity)
 
     @cached_property
     def group_slots(self) -> NDArray[np.int64]:
         """Slots of each list that items of each popularity group take, shape (U, n_groups)."""
-        codes = np.append(self.groups.codes, np.int8(-1))[self.items]
-        return np.stack([(codes == code).sum(axis=1) for code in range(len(self.groups.names))], axis=1)
+        counts = [self.sum(self.groups.codes == code) for code in range(len(self.groups.names))]
+        return np.stack(counts).astype(np.int64).T
 
-    @property
+    @cached_property
+    def histories(self) -> NDArray[np.int64]:
+        """Training interactions of each list's user in each popularity group, shape (U, n_groups); 0 without any."""
+        counts = self.profiles.group_counts.T.take(self.users, axis=1)
+        counts[:, self.users < 0] = 0
+        return counts.T
+
+    @cached_property
     def target_rows(self) -> NDArray[np.int64]:
         """Row of each test interaction, shape (n,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.target_starts))
+
+    @cached_property
+    def hits(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Codes]:
+        """Row, rank (0 first) and item of each test interaction that is in the lists."""
+        found = np.flatnonzero(self.target_ranks < self.k)
+        return self.target_rows[found], self.target_ranks[found], self.target_items[found]
+
+    @cached_property
+    def group_hits(self) -> NDArray[np.int64]:
+        """Test interactions in each list by popularity group, shape (U, n_groups)."""
+        return _by_group(self.groups, self.hits[2], self.hits[0], len(self))
+
+    @cached_property
+    def group_targets(self) -> NDArray[np.int64]:
+        """Test interactions of each list's user in each popularity group, shape (U, n_groups)."""
+        return _by_group(self.groups, self.target_items, self.target_rows, len(self))
 
     def mean(self, values: Array) -> NDArray[np.float64]:
         """Mean of item values, shape (I,), over each list: shape (U,), NaN for an empty list."""
@@ -162,8 +212,10 @@ class TopK:
 
     def sum(self, values: Array) -> NDArray[np.float64]:
         """Sum of item values, shape (I,), over each list: shape (U,)."""
-        padded = np.append(values, 0)  # -1, where a list has ended, picks the 0
-        return np.asarray(padded[self.items].sum(axis=1), dtype=np.float64)
+        values, sums = np.asarray(values, dtype=np.float64), np.empty(len(self))
+        for rows, lists in self._membership():
+            sums[rows] = lists @ values
+        return sums
 
     def at(self, k: int) -> "TopK":
         """Return the same lists cut at a smaller k."""
