@@ -127,9 +127,10 @@ def trials(world: World, metrics, n_trials: int, n_groups: int, rng: np.random.G
             found[name] = []
             for _ in range(5 * n_trials):
                 sample = values[drawn()]
-                influence = mean_influence(sample)
-                error, df = float(np.linalg.norm(influence)), degrees_of_freedom(influence)
-                found[name].append(measurement_of(name, metric, everyone, "all", sample, error, df))
+                known = sample[~np.isnan(sample)]
+                influence = mean_influence(known)
+                error, df = float(np.linalg.norm(influence)), degrees_of_freedom(influence, len(sample))
+                found[name].append(measurement_of(name, metric, everyone, "all", known, error, df))
     others = {name: metric for name, metric in metrics.items() if name not in found}
     anew = {name for name, metric in others.items() if facts_of(metric).influence is None}
     found |= {name: [] for name in others}

@@ -77,7 +77,7 @@ def mean_influence(values: Floats) -> NDArray[np.float64]:
     if n < 2:
         return np.full(len(values), np.nan)
     if n == len(values):
-        return (values - values.mean()) / np.sqrt(n * (n - 1.0))
+        return np.asarray((values - values.mean()) / np.sqrt(n * (n - 1.0)))
     return np.where(unknown, 0.0, (values - values[~unknown].mean()) / np.sqrt(n * (n - 1.0)))
 
 
@@ -100,13 +100,13 @@ def jackknife_influence(without: Floats) -> NDArray[np.float64]:
         return np.asarray((without.mean() - without) * np.sqrt((n - 1.0) / n))
 
 
-def degrees_of_freedom(influence: Floats) -> float:
-    """Degrees of freedom of the variance that influences sum up to, after Satterthwaite.
+def degrees_of_freedom(influence: Floats, n: int | None = None) -> float:
+    """Degrees of freedom of the variance that influences of n units sum up to, after Satterthwaite.
 
     About n - 1 for values of a normal distribution, and about twice as many as there are units that matter where few
-    do.
+    do. Units that are left out have none.
     """
-    squares, n = influence * influence, len(influence)
+    squares, n = influence * influence, n or len(influence)
     total = squares.sum()
     if n < 2 or not total > 0:  # nor if one is NaN
         return float("nan")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headtail.data import Interactions
+from headtail.data.coded import order_by
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 
@@ -339,3 +340,9 @@ class TestDoors:
     def test_a_subset_of_what_is_not_there(self, keep):
         with pytest.raises(InvalidInputError, match="Give a mask or positions"):
             read([(1, 1), (2, 2)], names=("user_id", "item_id")).subset(keep)
+
+
+@given(st.lists(st.integers(0, 2**31 - 1) | st.integers(0, 3)))
+def test_order_by_is_a_stable_sort(codes):
+    codes = np.array(codes, dtype=np.int32)
+    assert order_by(codes).tolist() == np.argsort(codes, kind="stable").tolist()

@@ -18,17 +18,20 @@ _accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs="t
 
 def _wanted(
     top: TopK, metric: str, group: str | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the row and rank of every test item that was found, and the number of test items of each user."""
     top.require_targets(metric)
     rows, ranks, items = top.hits
-    wanted = np.diff(top.target_starts).astype(np.float64)
-    if group is not None:
-        inside = top.groups.mask(group)[items]
-        rows, ranks = rows[inside], ranks[inside]
-        wanted = top.group_targets[:, top.groups.names.index(group)].astype(np.float64)
-    wanted[wanted == 0] = np.nan
-    return rows, ranks, wanted
+    if group is None:
+        return rows, ranks, np.diff(top.target_starts)
+    inside = top.groups.mask(group)[items]
+    return rows[inside], ranks[inside], top.group_targets[:, top.groups.names.index(group)]
+
+
+def _judged(values: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the values, NaN for users that want nothing."""
+    values[wanted == 0] = np.nan
+    return values
 
 
 @_accuracy(headline=True)
@@ -57,8 +60,8 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     rows, ranks, wanted = _wanted(top, "ndcg", group)
     discounts = 1 / np.log2(np.arange(top.k) + 2)
     gained = np.bincount(rows, weights=discounts[ranks], minlength=len(top))
-    ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(np.nan_to_num(wanted), top.k).astype(int)]
-    return np.where(np.isnan(wanted), np.nan, gained / np.where(ideal > 0, ideal, 1))
+    best = np.append(np.nan, np.cumsum(discounts))  # by the number of test items
+    return np.asarray(gained / best.take(wanted, mode="clip"))
 
 
 @_accuracy(headline=True)
@@ -69,7 +72,7 @@ def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     Formula: |L_u and test_u| / |test_u|. Range 0 to 1, higher is better. Options and result as for :func:`ndcg`.
     """
     rows, _, wanted = _wanted(top, "recall", group)
-    return np.asarray(np.bincount(rows, minlength=len(top)) / wanted)
+    return _judged(np.bincount(rows, minlength=len(top)) / np.maximum(wanted, 1), wanted)
 
 
 @_accuracy(format=".1%")
@@ -80,7 +83,7 @@ def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     Options and result as for :func:`ndcg`.
     """
     rows, _, wanted = _wanted(top, "hit_rate", group)
-    return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) > 0)
+    return _judged((np.bincount(rows, minlength=len(top)) > 0).astype(np.float64), wanted)
 
 
 @_accuracy(fewest=200)
@@ -93,7 +96,7 @@ def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     rows, ranks, wanted = _wanted(top, "mrr", group)
     reciprocal = np.zeros(len(top))
     np.maximum.at(reciprocal, rows, 1 / (ranks + 1))
-    return np.where(np.isnan(wanted), np.nan, reciprocal)
+    return _judged(reciprocal, wanted)
 
 
 @_accuracy()
@@ -105,4 +108,4 @@ def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     Options and result as for :func:`ndcg`.
     """
     rows, _, wanted = _wanted(top, "precision", group)
-    return np.where(np.isnan(wanted), np.nan, np.bincount(rows, minlength=len(top)) / top.k)
+    return _judged(np.bincount(rows, minlength=len(top)) / top.k, wanted)

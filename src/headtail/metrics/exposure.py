@@ -22,11 +22,6 @@ _FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over group
 _as_share = partial(better, low=0, high=1, family="exposure", format=".1%")
 
 
-def _divided(parts: Array, wholes: Array) -> NDArray[np.float64]:
-    """Return parts / wholes, NaN where there is no whole."""
-    return np.asarray(parts / np.where(wholes > 0, wholes, np.nan), dtype=np.float64)
-
-
 def _decided_by_enough(influence: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the influences, NaN where too few users decide on the metric."""
     too_few = degrees_of_freedom(influence) < min(_FEWEST, (len(influence) - 1) / 4)
@@ -192,7 +187,8 @@ def _share(top: TopK, mask: Array) -> float:
 
 
 def _share_influence(top: TopK, taken: Array) -> NDArray[np.float64]:
-    return jackknife_influence(_divided(taken.sum() - taken, top.lengths.sum() - top.lengths))
+    with np.errstate(invalid="ignore"):  # without its only list nothing is left
+        return jackknife_influence((taken.sum() - taken) / (top.lengths.sum() - top.lengths))
 
 
 def _group_share_influence(top: TopK, *, group: str) -> NDArray[np.float64]:
@@ -295,7 +291,8 @@ def _variation(parts: Array, wholes: Array) -> NDArray[np.float64]:
     known = wholes > 0
     n = known.sum(axis=-1)
     rates = np.divide(parts, wholes, out=np.zeros_like(parts, dtype=np.float64), where=known)
-    mean = _divided(rates.sum(axis=-1), n)
-    spread = np.subtract(rates, mean[..., None], out=rates, where=known)
-    spread *= spread
-    return _divided(np.sqrt(_divided(spread.sum(axis=-1), n)), mean)
+    with np.errstate(invalid="ignore"):  # NaN where no group has a whole, or none a part
+        mean = rates.sum(axis=-1) / n
+        spread = np.subtract(rates, mean[..., None], out=rates, where=known)
+        spread *= spread
+        return np.asarray(np.sqrt(spread.sum(axis=-1) / n) / mean)

@@ -11,10 +11,10 @@ from headtail import _frames
 from headtail._checks import finite, shown
 from headtail._columns import ranking_columns
 from headtail.data import Interactions, Recommendations
-from headtail.data.coded import pair_keys
+from headtail.data.coded import order_by, pair_keys
 from headtail.data.interactions import without_duplicates
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.topk import Profiles, TopK, find_ranks
+from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
 from headtail.typing import Array, Codes, Floats, IntoFrame
 
 
@@ -59,26 +59,27 @@ def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int,
     else:
         lists, longest = _lists_from_frame(recs, train, k, doubts)
     ordered = np.sort(lists.items, axis=1)
-    twice = np.argwhere((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0))
-    if len(twice):
-        row, column = twice[0]
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if twice.any():
+        row, column = np.argwhere(twice)[0]
         raise InvalidInputError(
             f"recs has item {shown([train.item_ids[ordered[row, column]]])} more than once for user "
             f"{shown([lists.row_ids[row]])}, "
-            f"and {len(twice)} such repeats in all. Keep each item once a user."
+            f"and {twice.sum()} such repeats in all. Keep each item once a user."
         )
     return lists, longest
 
 
 def _lists_from_array(recs: Recommendations, train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
     """Leave out users whose list is empty, as a table does; those of the test come back with an empty list."""
-    lengths = (recs.items >= 0).sum(axis=1)
+    lengths = lengths_of(recs.items)
     listed = lengths > 0
     if not listed.any():
         raise InvalidInputError("recs has no recommendations: all lists are empty.")
     if not listed.all():
         doubts.notes.append(f"{(~listed).sum():,} users of recs have an empty list; only those of the test count.")
-    return Lists(recs.user_ids[recs.users[listed]], _coded(recs, train)[listed, :k]), int(lengths.max())
+    items = _coded(recs, train)[:, :k]
+    return Lists(recs.user_ids[recs.users[listed]], items if listed.all() else items[listed]), int(lengths.max())
 
 
 def _coded(recs: Recommendations, train: Interactions) -> Codes:
@@ -146,10 +147,10 @@ def _checked_ranks(given: Array, rows: Codes, row_ids: Array) -> NDArray[np.int6
 
 def _ranks(rows: Codes, scores: Array | None) -> NDArray[np.int64]:
     """Return the rank of each recommendation, 1 first: by score, highest first and ties by row, else by row."""
-    if scores is None:
-        order = np.argsort(rows, kind="stable")
-    else:  # ~x turns the order of whole numbers around where -x would overflow
-        order = np.lexsort((~scores if scores.dtype.kind in "iu" else -scores, rows))
+    order = np.arange(len(rows))
+    if scores is not None:  # ~x turns the order of whole numbers around where -x would overflow
+        order = np.argsort(~scores if scores.dtype.kind in "iu" else -scores, kind="stable")
+    order = order[order_by(rows[order])]
     counts = np.bincount(rows)
     starts = np.cumsum(counts) - counts
     ranks = np.empty(len(rows), dtype=np.int64)
@@ -233,9 +234,9 @@ def judge(
             "they are left out of popularity_lift and upd, and kept in all other metrics",
         )
         users = np.where(train.activity[users] == 0, np.int32(-1), users)
-    order = np.argsort(target_rows, kind="stable")
+    order = order_by(target_rows)
     rows, wanted = target_rows[order].astype(np.int64), target_items[order]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(row_ids)))]).astype(np.int64)
+    starts = np.append(0, np.cumsum(np.bincount(rows, minlength=len(row_ids))))
     short = int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum())
     if short:
         doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")

@@ -44,12 +44,14 @@ def measure(
                 else _evaluate(some, name, metric)
             )
             error, df = np.nan, np.nan
+            unknown = np.isnan(mine)
+            known = mine[~unknown] if mine.ndim and unknown.any() else mine
             if n_groups:
-                influence, df = _influence(some, metric, mine, n_groups, rng)
+                influence, df = _influence(some, metric, known, n_groups, rng)
                 error = float(np.linalg.norm(influence))
                 if rows is None and not mine.ndim:
                     influences[name] = influence.astype(np.float32)
-            measurements.append(measurement_of(name, metric, some, label, mine, error, df))
+            measurements.append(measurement_of(name, metric, some, label, known, error, df))
     return measurements, {name: found for name, found in values.items() if found.ndim}, influences
 
 
@@ -76,7 +78,7 @@ def _influence(top: TopK, metric: Metric, values: Floats, n_groups: int, rng: RN
         influence = np.asarray(own(top, *bound.args, **bound.keywords), dtype=np.float64)
     else:
         return _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
-    return influence, degrees_of_freedom(influence)
+    return influence, degrees_of_freedom(influence, len(top))
 
 
 def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
@@ -92,9 +94,8 @@ def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tu
 def measurement_of(
     name: str, metric: Metric, top: TopK, label: str, values: Floats, error: float, df: float
 ) -> Measurement:
-    """Return the mean of per-user values, or the one number that is there, with its interval."""
-    known = values[~np.isnan(values)]
-    value, n = (float(known.mean()) if len(known) else np.nan), (len(known) if values.ndim else len(top))
+    """Return the mean of the values of the users that have one, or the one number that is there, with its interval."""
+    value, n = (float(values.mean()) if values.size else np.nan), (len(values) if values.ndim else len(top))
     facts = facts_of(metric)
     ends = facts.low, facts.high
     if values.ndim:

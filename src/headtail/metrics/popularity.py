@@ -33,7 +33,7 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     scale = {None: 1, "max": top.popularity.max(), "total": top.popularity.sum()}
     if normalize not in scale:
         raise InvalidInputError(f"normalize={normalize!r} is not known; give None, 'max' or 'total'.")
-    return top.mean_popularity / scale[normalize]
+    return np.asarray(top.mean_popularity / scale[normalize])
 
 
 @better("higher", low=0, high=1, family="popularity", format=".1%")

@@ -13,7 +13,6 @@ from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
 
-
 _LISTS = 1 << 16  # that are summed at a time: as matrices of all lists they would take several times their memory
 
 
@@ -144,10 +143,7 @@ class TopK:
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Length of each list, shape (U,)."""
-        lengths = np.full(len(self), self.k)
-        short = np.flatnonzero(self.items[:, -1] < 0)
-        lengths[short] = (self.items[short] >= 0).sum(axis=1)
-        return lengths
+        return lengths_of(self.items)
 
     def _membership(self) -> Iterator[tuple[slice, sp.csr_array]]:
         """Yield rows, and the matrix with ones where an item is in their lists."""
@@ -155,9 +151,11 @@ class TopK:
         for start in range(0, len(self), _LISTS):
             rows = slice(start, start + _LISTS)
             items, lengths = self.items[rows].ravel(), self.lengths[rows]
-            ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-            items = items if ends[-1] == len(items) else items[items >= 0]
-            yield rows, sp.csr_array((ones[: ends[-1]], items, ends), shape=(len(lengths), len(self.popularity)))
+            lists = sp.csr_array((len(lengths), len(self.popularity)))
+            lists.indptr = np.append(0, np.cumsum(lengths)).astype(np.int32)
+            lists.indices = items if lists.indptr[-1] == len(items) else items[items >= 0]
+            lists.data = ones[: lists.indptr[-1]]
+            yield rows, lists
 
     @cached_property
     def slots(self) -> NDArray[np.int64]:
@@ -249,6 +247,14 @@ class Metric(Protocol):
         ...
 
 
+def lengths_of(items: Codes) -> NDArray[np.int64]:
+    """Return the length of each list, shape (U,), of lists whose ends are filled with -1, shape (U, k)."""
+    lengths = np.full(len(items), items.shape[1])
+    short = np.flatnonzero(items[:, -1] < 0)
+    lengths[short] = (items[short] >= 0).sum(axis=1)
+    return lengths
+
+
 def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes) -> NDArray[np.int64]:
     """Return the position of each wanted item in the list of its row, k where it is not there.
 
@@ -259,7 +265,8 @@ def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes) -> NDArray[
     """
     k = items.shape[1]
     ranks = np.full(len(wanted), k, dtype=np.int64)
-    # By column: one column of the lists stays in the processor's cache while the rows are picked from it.
-    for position, column in enumerate(np.ascontiguousarray(items.T)):
-        ranks[column.take(rows) == wanted] = position
+    for start in range(0, len(wanted), _LISTS):
+        part = slice(start, start + _LISTS)
+        places = np.flatnonzero(items.take(rows[part], axis=0) == wanted[part, None])
+        ranks[start + places // k] = places % k
     return ranks
