@@ -1,9 +1,11 @@
 """The best correction of a recommender: every dial that fits is turned, one setting is chosen on validation."""
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
@@ -11,9 +13,11 @@ from headtail._checks import checked, number
 from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.exploring import Witness
 from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare
 from headtail.reports import Column, Report, Result, Section, Table, Text
+from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier, sweep
 from headtail.typing import RNG, Vectors
@@ -47,6 +51,8 @@ class Correction(Result):
         Of the corrected recommender.
     notes : tuple of str
         What a reader should know: dials that could not be tried, and settings that are of no use.
+    witness : Witness
+        What users were shown at each setting, for :meth:`explore`.
     """
 
     subject: Subject
@@ -59,6 +65,7 @@ class Correction(Result):
     max_loss: float
     seed: int
     notes: tuple[str, ...]
+    witness: Witness
 
     @property
     def vectors(self) -> Vectors:
@@ -118,6 +125,42 @@ class Correction(Result):
 
     def _rows(self) -> list[dict[str, Any]]:
         return self.comparison._rows()
+
+    @overload
+    def to_html(self, path: None = None, *, explorer: bool = False, **options: Any) -> str: ...
+    @overload
+    def to_html(self, path: str | os.PathLike[str], *, explorer: bool = False, **options: Any) -> Path: ...
+    @checked
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, *, explorer: bool = False, **options: Any
+    ) -> str | Path:
+        """Return one self-contained HTML page, or write it and return the path.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write it.
+        explorer : bool, default False
+            Make the page on which dials are moved (:meth:`explore`) in place of the report.
+        **options
+            What :meth:`explore` or :meth:`report` takes.
+        """
+        return self.explore(**options).to_html(path) if explorer else super().to_html(path, **options)
+
+    @checked
+    def explore(self, n_items: int = 20_000) -> Explorer:
+        """Return what was tried as a page on which any dial is moved and users' lists change with it.
+
+        Parameters
+        ----------
+        n_items : int, default 20,000
+            Items to search, as in :meth:`Witness.explore <headtail.exploring.Witness.explore>`.
+        """
+        chosen = (PLAIN if self.dial is None else self.dial.name), self.strength
+        verdict = self.verdict.replace("**", "")
+        return self.witness.explore(
+            self.frontier, chosen=chosen, verdict=verdict, max_loss=self.max_loss, n_items=n_items
+        )
 
     def summary(self) -> Report:
         """Return what fits a terminal: the verdict, and what the best setting of each dial does on test."""
@@ -238,13 +281,14 @@ def correct(
     _check_hits(subject, seed)
     lists = {PLAIN: subject.recommend(subject.plain(seed), split.known)}
     plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
-    tried = {plain: sweep(plain, subject, seeds=seeds, progress=False, **options)}
+    witness = Witness(subject, seed=seed)
+    tried = {plain: sweep(witness.watching(plain), subject, seeds=seeds, progress=False, **options)}
     turned: dict[str, Any] = {"seeds": seeds, "refine": refine, "extend": extend, "progress": progress}
     for each in chosen:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             try:
-                tried[each] = sweep(each, subject, max_loss=max_loss, **turned, **options)
+                tried[each] = sweep(witness.watching(each), subject, max_loss=max_loss, **turned, **options)
             except InvalidInputError as error:
                 if dials is not None:
                     raise
@@ -259,8 +303,9 @@ def correct(
         made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
     lists[CORRECTED] = subject.recommend(made, split.known)
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
+    compared = compare(audits)
     return Correction(
-        subject, best, strength, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes)
+        subject, best, strength, made, frontier, compared, lists[CORRECTED], max_loss, seed, tuple(notes), witness
     )
 
 

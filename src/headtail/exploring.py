@@ -1,0 +1,332 @@
+"""What an explorer shows: the lists of some users and the exposure of every item at each setting of each dial."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from headtail._checks import checked, generator, integer
+from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.dials import Dial, is_built_in
+from headtail.exceptions import InvalidInputError
+from headtail.metrics.built_in import BUILT_IN
+from headtail.metrics.facts import definition, facts_of
+from headtail.reports.explorer import Explorer, packed
+from headtail.spectral import spectrum
+from headtail.subjects import Subject
+from headtail.tradeoffs import Frontier
+from headtail.typing import RNG, Array, Codes
+
+TASTES = ("niche tastes", "rather niche", "in between", "rather popular", "popular tastes")
+N_KNOWN = 40  # items of a history that are shown
+N_DIRECTIONS, N_ENDS = 24, 10  # of a spectrum, and items at either end of each
+PLAIN = "", 0.0  # what every dial is at 0
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What users are shown at one setting: lists of the sample, and how often each item is in all lists."""
+
+    lists: Codes  # (U, k)
+    exposure: Array  # (I,)
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """Keeps what users are shown on the test at each setting of the dials that it watches.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is corrected.
+    n_users : int, default 200
+        Users whose lists are kept: as many of each fifth of tastes, from niche to popular.
+    seed : int, default 0
+        Of the recommenders whose lists are kept.
+    rng : seed or generator, default 0
+        Draws the users, of those with a history and something in the test.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import headtail as ht
+    >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
+    >>> rng = np.random.default_rng(0)
+    >>> subject = Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)
+    >>> witness = Witness(subject, n_users=20)
+    >>> frontier = ht.tradeoffs.sweep(witness.watching(ht.dials.dial("log penalty")), subject, grid=[0.0, 1.0])
+    >>> witness.explore(frontier).data["lists"]["shape"]
+    [2, 20, 5]
+    """
+
+    subject: Subject
+    n_users: int = 200
+    seed: int = 0
+    rng: RNG = 0
+    _dials: dict[str, Dial] = field(default_factory=dict, init=False, repr=False)
+    _seen: dict[tuple[str, float], Shown] = field(default_factory=dict, init=False, repr=False)
+    _sample: list[Codes] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        integer("n_users", self.n_users, low=1)
+        integer("seed", self.seed)
+        self._sample.extend(_by_taste(self.subject, self.n_users, self.rng))
+
+    @property
+    def codes(self) -> Codes:
+        """Codes of the users whose lists are kept, those of niche tastes first."""
+        return np.concatenate(self._sample)
+
+    @checked
+    def watching(self, dial: Dial) -> Dial:
+        """Return the same dial, of which every list that is made for the test is kept."""
+        self._dials[dial.name] = dial
+
+        def make(subject: Subject, strength: float, seed: int) -> Any:
+            made = dial.make(subject, strength, seed)
+
+            def lists(known: Interactions) -> Recommendations:
+                found = subject.recommend(made, known)
+                if seed == self.seed and known.fingerprint == self.subject.split.known.fingerprint:
+                    self._keep((dial.name, strength), found)
+                return found
+
+            return lists
+
+        return replace(dial, make=make)
+
+    @checked
+    def shown(self, dial: Dial, strength: float) -> Shown:
+        """Return what is shown at a setting; one that was not seen is made."""
+        key = PLAIN if strength == 0 and dial.off_at_zero else (dial.name, strength)
+        if key not in self._seen:
+            made = dial.at(self.subject, strength, self.seed)
+            self._keep(key, self.subject.recommend(made, self.subject.split.known))
+        return self._seen[key]
+
+    def _keep(self, key: tuple[str, float], found: Recommendations) -> None:
+        """Keep the exposure of all lists, and the lists of the sample; a user without a list has an empty one."""
+        exposure = np.bincount(found.items[found.items >= 0], minlength=len(found.item_ids))
+        rows = np.full(len(found.user_ids), -1)
+        rows[found.users] = np.arange(len(found))
+        sampled = np.where(rows[self.codes, None] >= 0, found.items[rows[self.codes]], np.int32(-1))
+        self._seen[key] = Shown(sampled[:, : self.subject.k], exposure)
+
+    @checked
+    def explore(
+        self,
+        frontier: Frontier,
+        *,
+        chosen: tuple[str, float] | None = None,
+        verdict: str = "",
+        max_loss: float = 0.02,
+        n_items: int = 20_000,
+    ) -> Explorer:
+        """Return a page on which any dial can be moved, and the lists of the users change with it.
+
+        The lists are those of the test: they leave out all that was known before. Neurons are shown where the subject
+        has them, and the spectrum where it has vectors.
+
+        Parameters
+        ----------
+        frontier : Frontier
+            The settings as they were measured; of a method that is no watched dial only the figures are shown.
+        chosen : (method, strength), optional
+            Where the page begins.
+        verdict : str
+            What stands on top of it.
+        max_loss : float, default 0.02
+            By which the setting of each dial is chosen on validation.
+        n_items : int, default 20,000
+            Items to search: those that the lists need, then the most exposed and most popular ones.
+
+        Returns
+        -------
+        Explorer
+
+        Raises
+        ------
+        InvalidInputError
+            If no watched dial is a method of the frontier.
+        """
+        if not any(name in self._dials for name in frontier.methods):
+            raise InvalidInputError(
+                f"None of the methods {', '.join(frontier.methods)} is a dial that was watched. Sweep what "
+                f"watching(dial) returns."
+            )
+        return Explorer(_Gathering(self, frontier, max_loss, integer("n_items", n_items, low=1)).data(chosen, verdict))
+
+
+def _by_taste(subject: Subject, n_users: int, rng: RNG) -> list[Codes]:
+    """Return users of each fifth of tastes, drawn of those with a history and, where there are any, a test."""
+    split, random = subject.split, generator(rng)
+    known = split.known
+    eligible = (known.activity > 0) & (split.test.activity > 0)
+    users = np.flatnonzero(eligible if eligible.any() else known.activity > 0)
+    taste = (known.matrix @ np.log1p(split.train.popularity))[users] / known.activity[users]
+    fifths = np.array_split(users[np.argsort(taste, kind="stable")], len(TASTES))
+    sizes = [len(part) for part in np.array_split(np.arange(n_users), len(TASTES))]
+    drawn = [random.permutation(fifth)[:size] for fifth, size in zip(fifths, sizes, strict=True)]
+    return [np.sort(part).astype(np.int32) for part in drawn]
+
+
+class _Gathering:
+    """Brings together what a page holds, and the items that it names."""
+
+    def __init__(self, witness: Witness, frontier: Frontier, max_loss: float, n_items: int) -> None:
+        self.witness, self.frontier, self.max_loss = witness, frontier, max_loss
+        self.subject, self.split = witness.subject, witness.subject.split
+        self.rows: list[Shown] = []
+        self.settings, self.dials = self._settings()
+        self.exposure = np.stack([shown.exposure for shown in self.rows])  # (S, I)
+        self.known = [self._history(user) for user in witness.codes]
+        matrix = self.split.test.matrix
+        self.wanted = [matrix.indices[matrix.indptr[u] : matrix.indptr[u + 1]] for u in witness.codes]
+        self.spectrum, self.neurons = self._spectrum(), self._neurons()
+        self.items = self._named(n_items)
+        self.places = np.full(self.split.train.n_items, -1)
+        self.places[self.items] = np.arange(len(self.items))
+
+    def data(self, chosen: tuple[str, float] | None, verdict: str) -> dict[str, Any]:
+        frontier, train = self.frontier, self.split.train
+        titles = train.item_ids if train.item_titles is None else train.item_titles
+        groups = PopularityGroups.by_mass(train.popularity)
+        return {
+            "kind": "explorer",
+            "verdict": verdict,
+            "k": self.subject.k,
+            "n_users": train.n_users,
+            "n_items": train.n_items,
+            "max_loss": self.max_loss,
+            "split": self.split.description,
+            "accuracy": frontier.accuracy,
+            "unfairness": frontier.unfairness,
+            "metrics": [_metric(frontier, name) for name in frontier.points[0].test],
+            "dials": self.dials,
+            "settings": self.settings,
+            "chosen": next((i for i, s in enumerate(self.settings) if chosen == (s["dial"], s["strength"])), None),
+            "users": {
+                "ids": [str(train.user_ids[user]) for user in self.witness.codes],
+                "tastes": [name for name, part in zip(TASTES, self.witness._sample, strict=True) for _ in part],
+                "n_known": self.split.known.activity[self.witness.codes].tolist(),
+                "known": self._ragged(self.known),
+                "wanted": self._ragged(self.wanted),
+            },
+            "items": {
+                "ids": [str(train.item_ids[i]) for i in self.items],
+                "titles": [str(titles[i]) for i in self.items],
+                "popularity": packed(train.popularity[self.items]),
+                "groups": list(groups.names),
+                "group": packed(groups.codes[self.items]),
+            },
+            "lists": packed(self._placed(np.stack([shown.lists for shown in self.rows]))),
+            "exposure": packed(self.exposure[:, self.items]),
+            "spectrum": self.spectrum and {**self.spectrum, "ends": packed(self._placed(self.spectrum["ends"]))},
+            "neurons": self.neurons,
+        }
+
+    def _settings(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return every setting with its figures and the row of its lists, and the dials with what is chosen of each."""
+        frontier, settings, dials = self.frontier, list[dict[str, Any]](), list[dict[str, Any]]()
+        for method in frontier.methods:
+            dial = self.witness._dials.get(method)
+            best = frontier.choose(method, self.max_loss)
+            strengths = frontier.settings(method)
+            dials.append({"name": method, "built_in": dial is not None and is_built_in(dial)})
+            for strength in strengths:
+                values = {m: _estimate(frontier, method, strength, m) for m in frontier.points[0].test}
+                traded = (frontier.accuracy, frontier.unfairness)
+                settings.append({
+                    "dial": method,
+                    "strength": strength,
+                    "chosen": strength == best and len(strengths) > 1,
+                    "row": None if dial is None else self._row(dial, strength),
+                    "values": values,
+                    "changes": {m: _estimate(frontier, method, strength, m, relative=True) for m in traded},
+                })  # fmt: skip
+        return settings, dials
+
+    def _row(self, dial: Dial, strength: float) -> int:
+        """Return which row of the lists is that of a setting; all dials that are off share one."""
+        shown = self.witness.shown(dial, strength)
+        place = next((i for i, row in enumerate(self.rows) if row is shown), None)
+        if place is None:
+            self.rows.append(shown)
+        return len(self.rows) - 1 if place is None else place
+
+    def _history(self, user: int) -> Codes:
+        """Return the latest items that are known of a user, or the most popular ones where no time is known."""
+        known = self.split.known
+        own = slice(*known.matrix.indptr[user : user + 2])
+        if known.time_rank is not None:
+            return known.histories[own][::-1][:N_KNOWN]
+        items = known.matrix.indices[own]
+        return np.asarray(items[np.argsort(-known.popularity[items], kind="stable")][:N_KNOWN])
+
+    def _named(self, n_items: int) -> Array:
+        """Return the codes of the items that the page names, in the order of the catalogue."""
+        needed = np.zeros(self.split.train.n_items, dtype=bool)
+        groups = [*(shown.lists for shown in self.rows), *self.known, *self.wanted]
+        if self.spectrum:
+            groups.append(self.spectrum["ends"])
+        for codes in groups:
+            needed[codes[codes >= 0]] = True
+        rank = np.where(needed, np.inf, self.exposure.max(axis=0) + self.split.train.popularity)
+        n = max(n_items, int(needed.sum()))
+        return np.sort(np.argsort(-rank, kind="stable")[:n])
+
+    def _placed(self, codes: Codes) -> Array:
+        """Return items by their place on the page; the number of them all stands where a list has ended."""
+        return np.where(codes >= 0, self.places[codes], len(self.items))
+
+    def _ragged(self, parts: Iterable[Codes]) -> dict[str, Any]:
+        parts = list(parts)
+        return {"items": packed(self._placed(np.concatenate(parts))), "counts": [len(part) for part in parts]}
+
+    def _spectrum(self) -> dict[str, Any] | None:
+        """Return the directions of the scores as they are, with the items at either end of each."""
+        if not self.subject.has("vectors"):
+            return None
+        found = spectrum(*self.subject.vectors(self.witness.seed), popularity=self.split.train.popularity)
+        n = min(N_DIRECTIONS, found.rank)
+        n_ends = min(N_ENDS, self.split.train.n_items)
+        ends, loadings = [], []
+        for k in range(n):
+            right = found.right(k)
+            order = np.argsort(-right, kind="stable")
+            both = np.stack([order[:n_ends], order[::-1][:n_ends]])  # (2, E)
+            ends.append(both)
+            loadings.append(right[both])
+        return {
+            "rank": found.rank,
+            "sigma": found.sigma[:n].tolist(),
+            "energy": found.energy[:n].tolist(),
+            "alignment": None if found.alignment is None else found.alignment[:n].tolist(),
+            "ends": np.array(ends, dtype=np.int64).reshape(n, 2, n_ends),
+            "loadings": packed(np.array(loadings).reshape(n, 2, n_ends)),
+        }
+
+    def _neurons(self) -> dict[str, Any] | None:
+        return None
+
+
+def _metric(frontier: Frontier, name: str) -> dict[str, Any]:
+    """Return what a page says of a metric."""
+    plain = name.partition("@")[0]
+    known = BUILT_IN.get(plain)
+    return {
+        "name": name,
+        "format": frontier.formats.get(plain, ".4f"),
+        "better": None if known is None else facts_of(known).better,
+        "definition": "" if known is None else definition(known),
+    }
+
+
+def _estimate(
+    frontier: Frontier, method: str, strength: float, metric: str, *, relative: bool = False
+) -> list[float | None]:
+    """Return a figure of the test with its interval."""
+    found = frontier.estimate(method, strength, metric, relative=relative)
+    return [found.value, found.low, found.high]

@@ -1,0 +1,111 @@
+"""The explorer: one page that answers back, made of data that are coded compactly and of a few modules of our own."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from headtail._checks import checked
+from headtail._files import check_writable, write_text
+from headtail.reports._html import _environment, _file, _version
+from headtail.reports._values import jsonable
+from headtail.typing import Array
+
+# In the order in which one builds on another; see `_joined`.
+MODULES = ("data", "dom", "charts", "state", "lists", "tradeoff", "items", "neurons", "spectrum", "main")
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class Explorer:
+    """An interactive page of a correction: lists, trade-off, items, neurons and spectrum; made by ``explore``.
+
+    Parameters
+    ----------
+    data : mapping
+        What the page shows, as JSON has it; arrays as :func:`packed` codes them.
+
+    Examples
+    --------
+    >>> Explorer({"verdict": "</script><b>"}).to_html().count("</script>")
+    2
+    """
+
+    data: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        size = len(json.dumps(jsonable(self.data)))
+        return f"Explorer({size / 1e6:.1f} MB of data; to_html(path) makes the page)"
+
+    @overload
+    def to_html(self, path: None = None) -> str: ...
+    @overload
+    def to_html(self, path: str | os.PathLike[str]) -> Path: ...
+    @checked
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Return one self-contained HTML page, or write it and return the path; it needs JavaScript and no network."""
+        if path is None:
+            return _page(self.data)
+        check_writable(path)
+        return write_text(path, _page(self.data))
+
+
+def packed(values: Array) -> dict[str, Any]:
+    """Return an array as JSON: whole numbers in as few bytes as hold them, others in 32 bits, deflated, as base64.
+
+    Examples
+    --------
+    >>> packed(np.array([[1, 2], [300, 4]]))["type"], packed(np.array([1.5]))["shape"]
+    ('uint16', [1])
+    """
+    values = np.asarray(values)
+    if values.dtype.kind in "iub":
+        low, high = int(values.min(initial=0)), int(values.max(initial=0))
+        signed = "int" if low < 0 else "uint"
+        bits = next(b for b in (8, 16, 32) if max(high, -low - 1) < 2 ** (b - (low < 0)))
+        values = values.astype(f"{signed}{bits}")
+    else:
+        values = values.astype(np.float32)
+    raw = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
+    coded = base64.b64encode(zlib.compress(raw, 9)).decode()
+    return {"type": values.dtype.name, "shape": list(values.shape), "deflated": coded}
+
+
+def _page(data: Mapping[str, Any]) -> str:
+    from markupsafe import Markup
+
+    css, script = _file("report.css") + _file("explorer/explorer.css"), _joined()
+    view = {
+        "data": Markup(_in_script(data)),
+        "css": Markup(css),
+        "script": Markup(script),
+        "policy": f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(css)}; base-uri 'none'; "
+        "form-action 'none'",
+        "version": _version(),
+    }
+    return _environment().get_template("explorer/page.html.jinja").render(view)
+
+
+def _joined() -> str:
+    """Return our modules as one, which needs no server: what they import from each other stands there already."""
+    whole = "\n".join(_file(f"explorer/{name}.js") for name in MODULES)
+    return re.sub(r"^import .*\n|^export ", "", whole, flags=re.M)
+
+
+def _in_script(data: Mapping[str, Any]) -> str:
+    """Return data as JSON in which nothing could end a script, or a line of one."""
+    text = json.dumps(jsonable(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return re.sub("[<>&\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _hash(text: str) -> str:
+    """Return the source by which a policy allows this very text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

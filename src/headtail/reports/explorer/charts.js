@@ -1,0 +1,99 @@
+// Charts as SVG, drawn anew at every change; colors are those of the reports.
+import { s, written } from "./dom.js";
+
+const MARKERS = ["M5,0A5,5,0,1,1,-5,0A5,5,0,1,1,5,0Z", "M-4.5,-4.5H4.5V4.5H-4.5Z", "M0,-5.5L5.5,4.5H-5.5Z",
+  "M0,-6L6,0L0,6L-6,0Z", "M0,5.5L5.5,-4.5H-5.5Z", "M-5.5,-2H-2V-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5Z"];
+
+/** How a series is told apart: ten colors, and a marker. */
+export const look = (index) => ({ color: `var(--ht-c${(index % 10) + 1})`, marker: MARKERS[index % MARKERS.length] });
+
+/** Round numbers between two ends. */
+export function ticks(low, high, n) {
+  const rough = (high - low) / n || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
+  const found = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) found.push(Number((i * step).toPrecision(12)));
+  return found;
+}
+
+function ends(values) {
+  const low = Math.min(...values), high = Math.max(...values);
+  const margin = (high - low || Math.abs(high) || 1) * 0.06;
+  return [low - margin, high + margin];
+}
+
+/** Points of several series with lines through them.
+ *
+ * Each series is { name, index, points: [{ x, y, low, high, mark, key, label }] }; `act` is called with the key of a
+ * point. Returns the element.
+ */
+export function scatter(series, { xLabel, yLabel, xFormat, yFormat, width, current, act, tell, title }) {
+  const height = Math.round(Math.min(520, Math.max(300, width * 0.56)));
+  const left = 58, right = 14, top = 30, bottom = 48;
+  const points = series.flatMap((one) => one.points).filter(({ x, y }) => x !== null && y !== null);
+  const [x0, x1] = ends(points.map(({ x }) => x)), [y0, y1] = ends(points.map(({ y }) => y));
+  const px = (x) => left + ((x - x0) / (x1 - x0)) * (width - left - right);
+  const py = (y) => height - bottom - ((y - y0) / (y1 - y0)) * (height - top - bottom);
+  const grid = [
+    ...ticks(y0, y1, 5).flatMap((y) => [
+      s("line", { class: "hx-grid", x1: left, x2: width - right, y1: py(y), y2: py(y) }),
+      s("text", { class: "hx-tick", x: left - 8, y: py(y), dy: "0.32em", "text-anchor": "end" }, tickText(y, yFormat))]),
+    ...ticks(x0, x1, width < 500 ? 4 : 8).map((x) =>
+      s("text", { class: "hx-tick", x: px(x), y: height - bottom + 18, "text-anchor": "middle" }, tickText(x, xFormat))),
+    s("line", { class: "hx-axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }),
+    s("text", { class: "hx-title", x: 0, y: 14 }, yLabel),
+    s("text", { class: "hx-title", x: width - right, y: height - 8, "text-anchor": "end" }, xLabel),
+  ];
+  const drawn = series.map(({ index, points: own }) => {
+    const { color, marker } = look(index);
+    const known = own.filter(({ x, y }) => x !== null && y !== null);
+    const at = known.find(({ key }) => key === current);
+    return [
+      s("path", { class: "hx-line", stroke: color, d: known.map(({ x, y }, i) => `${i ? "L" : "M"}${px(x)},${py(y)}`).join("") }),
+      at?.low !== null && at?.low !== undefined &&
+        s("line", { class: "hx-whisker", stroke: color, x1: px(at.x), x2: px(at.x), y1: py(Math.max(at.low, y0)), y2: py(Math.min(at.high, y1)) }),
+      known.map((point) => s("g", { class: "hx-point", transform: `translate(${px(point.x)},${py(point.y)})`,
+        onclick: () => act(point.key), onmouseenter: (event) => tell(point, event), onmouseleave: () => tell(null) },
+      s("circle", { class: "hx-target", r: 13 }),
+      point.mark && s("circle", { class: "hx-chosen", r: 9, stroke: color }),
+      point.key === current && s("circle", { class: "hx-current", r: 12 }),
+      s("path", { d: marker, fill: color }))),
+    ];
+  });
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "hx-chart", role: "img", "aria-label": title }, grid, drawn);
+}
+
+function tickText(value, format) {
+  return format.endsWith("%") ? written(value, ".3g").replace(/$/, "") && `${Number((100 * value).toPrecision(4))}%`
+    : String(Number(value.toPrecision(6)));
+}
+
+/** Upright bars that can be picked: bars are { value, label, second }. */
+export function bars(values, { width, height = 170, current, act, label, color, ids }) {
+  const left = 44, bottom = 22, top = 24;
+  const most = Math.max(...values.map((value) => value ?? 0), 1e-12);
+  const step = (width - left) / values.length;
+  const py = (value) => height - bottom - (value / most) * (height - bottom - top);
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "hx-chart", role: "img", "aria-label": label },
+    ticks(0, most, 3).map((value) => [
+      s("line", { class: "hx-grid", x1: left, x2: width, y1: py(value), y2: py(value) }),
+      s("text", { class: "hx-tick", x: left - 6, y: py(value), dy: "0.32em", "text-anchor": "end" }, String(Number(value.toPrecision(3))))]),
+    s("text", { class: "hx-title", x: 0, y: 12 }, label),
+    values.map((value, i) => s("g", { class: "hx-bar", onclick: () => act(i) },
+      s("rect", { class: "hx-target", x: left + i * step, y: top, width: step, height: height - top }),
+      s("rect", { x: left + i * step + step * 0.14, y: py(value ?? 0), width: step * 0.72, height: Math.max(1, height - bottom - py(value ?? 0)),
+        fill: color, class: i === current ? "hx-picked" : "hx-other" }),
+      (step > 24 || i % 4 === 0) && s("text", { class: "hx-tick", x: left + (i + 0.5) * step, y: height - 6, "text-anchor": "middle" }, ids[i]))));
+}
+
+/** A line without axes: how a number runs over the settings of a dial, with one of them marked. */
+export function spark(values, marked, most, color, label) {
+  const width = 150, height = 34;
+  const px = (i) => 6 + (i / Math.max(values.length - 1, 1)) * (width - 12);
+  const py = (value) => height - 6 - (value / (most || 1)) * (height - 12);
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label },
+    s("line", { class: "hx-grid", x1: 0, x2: width, y1: height - 6, y2: height - 6 }),
+    s("path", { class: "hx-line hx-strong", stroke: color, d: values.map((value, i) => `${i ? "L" : "M"}${px(i)},${py(value)}`).join("") }),
+    s("circle", { cx: px(marked), cy: py(values[marked]), r: 4, fill: color }));
+}

@@ -1,0 +1,148 @@
+// The dials, the figures of where they stand, and the list of one user.
+import { button, count, h, plural, replaced, told, unseen, written } from "./dom.js";
+import { look } from "./charts.js";
+import { pick, state } from "./state.js";
+
+export const named = (setting) => (setting.strength ? `${setting.dial} ${written(setting.strength, "g")}` : "as it is");
+
+/** Write a change with its interval, and whether chance could have made it. */
+export function changed(estimate) {
+  const [value, low, high] = estimate;
+  if (!value) return [];
+  const text = written(value, "+.1%");
+  if (low === null) return [text];
+  const sure = low > 0 || high < 0;
+  return [text, h("span", { class: "hx-quiet" }, ` (${written(low, "+.1%")} to ${written(high, "+.1%")})${sure ? "" : ", within chance"}`)];
+}
+
+/** The panel of dials: moving one turns the others off. */
+export function dialPanel(data) {
+  const rows = data.turned.map((dial) => {
+    const output = h("output", {});
+    const marks = dial.settings.findIndex((setting) => setting.chosen);
+    const input = h("input", { type: "range", min: 0, max: dial.settings.length - 1, step: 1, value: 0,
+      "aria-label": dial.name, oninput: () => pick({ setting: dial.settings[input.value].index }) });
+    const mark = marks > 0 && h("span", { class: "hx-mark", title: "chosen on validation" });
+    if (mark) mark.style.left = `${(100 * marks) / (dial.settings.length - 1)}%`;
+    const row = h("div", { class: "hx-dial" },
+      h("div", { class: "hx-dial-name" }, h("span", { class: "hx-swatch" }), h("span", {}, dial.name), output),
+      h("div", { class: "hx-slide" }, input, mark));
+    row.querySelector(".hx-swatch").style.background = look(dial.index).color;
+    return { dial, row, input, output };
+  });
+  const select = h("select", { "aria-label": "Dial", class: "hx-which", onchange: () => {
+    const { dial } = rows[select.value];
+    pick({ setting: dial.chosen.index });
+  } }, rows.map(({ dial }, i) => h("option", { value: i }, dial.name)));
+  const reset = button("As it is", () => pick({ setting: data.plain.index }));
+  const chosen = data.chosen !== null && button("As chosen", () => pick({ setting: data.chosen }));
+  const panel = h("section", { class: "hx-dials", "aria-labelledby": "dials" },
+    h("h2", { id: "dials" }, "Dials"), h("div", { class: "hx-row" }, select, reset, chosen),
+    h("div", { class: "hx-all" }, rows.map(({ row }) => row)),
+    h("p", { class: "hx-quiet hx-hint" }, "One dial turns at a time. The small mark is what validation chooses."));
+  let active = rows[0];
+  const show = () => {
+    const setting = data.settings[state.setting];
+    active = rows.find(({ dial }) => setting.strength && dial.name === setting.dial) ?? active;
+    rows.forEach((one, i) => {
+      const on = one === active;
+      const place = on ? Math.max(0, one.dial.settings.indexOf(setting)) : 0;
+      const at = one.dial.settings[place];
+      one.row.classList.toggle("hx-on", on && place > 0);
+      one.row.classList.toggle("hx-active", on);
+      one.input.value = place;
+      one.output.value = place ? written(at.strength, "g") : "off";
+      one.input.setAttribute("aria-valuetext", place ? `strength ${written(at.strength, "g")}` : "off");
+      if (on) select.value = i;
+    });
+  };
+  return { panel, show };
+}
+
+/** The figures of the setting: the two that are traded large, the others below. */
+export function figurePanel(data) {
+  const place = h("section", { class: "hx-figures", "aria-labelledby": "figures" });
+  const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
+  const show = () => {
+    const setting = data.settings[state.setting];
+    const tile = (name, what) => {
+      const [value, low, high] = setting.values[name];
+      return h("div", { class: "ht-figure" },
+        h("dt", { title: facts[name].definition }, `${what} (${name})`),
+        h("dd", { class: "ht-value" }, written(value, facts[name].format)),
+        h("dd", { class: "ht-interval" }, setting === data.plain || !setting.strength
+          ? (low === null ? "as it is" : `${written(low, facts[name].format)} to ${written(high, facts[name].format)}`) : changed(setting.changes[name])));
+    };
+    const others = data.metrics.filter(({ name }) => name !== data.accuracy && name !== data.unfairness);
+    const open = place.querySelector("details")?.open ?? false;
+    replaced(place, h("h2", { id: "figures" }, "On the test: ", named(setting)),
+      h("dl", { class: "ht-figures" }, tile(data.accuracy, "Accuracy"), tile(data.unfairness, "Unevenness")),
+      others.length > 0 && h("details", { open }, h("summary", { "data-key": "figures" }, `${plural(others.length, "more figure")}`),
+        h("table", { class: "ht-table" },
+          h("thead", {}, h("tr", {}, ["Figure", "as it is", "now"].map((text, i) => h("th", { scope: "col", class: i && "ht-number" }, text)))),
+          h("tbody", {}, others.map(({ name, format, definition }) => h("tr", {}, h("td", { title: definition }, name),
+            [data.plain, setting].map((one) => h("td", { class: "ht-number" }, written(one.values[name][0], format)))))))) || "");
+  };
+  return { place, show };
+}
+
+const chip = (data, item) => {
+  const group = data.items.groups[data.items.group[item]];
+  return h("span", { class: `hx-chip hx-${group}`, title: `${group}: ${plural(data.items.popularity[item], "training interaction")}` },
+    group, h("span", { class: "hx-count" }, count(data.items.popularity[item])));
+};
+
+export const titled = (data, item) => told(data.items.titles[item]);
+
+function moved(before, place) {
+  if (before < 0) return [h("span", { class: "hx-new" }, "new"), "new"];
+  const by = before - place;
+  if (!by) return [h("span", { class: "hx-quiet", "aria-hidden": "true" }, "="), "same place"];
+  return [h("span", { class: by > 0 ? "hx-up" : "hx-down", "aria-hidden": "true" }, `${by > 0 ? "▲" : "▼"}${Math.abs(by)}`),
+    `${by > 0 ? "up" : "down"} ${Math.abs(by)}`];
+}
+
+/** The tab of lists: whose, the list as it is now, what left it, and what is known of the user. */
+export function listsTab(data) {
+  const options = [...new Set(data.users.tastes)].map((taste) => h("optgroup", { label: taste },
+    data.users.ids.map((id, i) => [id, i]).filter(([, i]) => data.users.tastes[i] === taste)
+      .map(([id, i]) => h("option", { value: i }, `User ${id}`))));
+  const n = data.users.ids.length;
+  const select = h("select", { id: "user", onchange: () => pick({ user: Number(select.value) }) }, options);
+  const about = h("p", { class: "hx-quiet hx-about" });
+  const now = h("ol", { class: "hx-list" }), gone = h("ul", { class: "hx-list" }), known = h("ul", { class: "hx-list" });
+  const nowTitle = h("h2", {}), goneTitle = h("h2", {}), knownTitle = h("h2", {});
+  const live = h("p", { class: "hx-unseen", role: "status" });
+  const step = (by) => pick({ user: (state.user + by + n) % n });
+  const tab = h("div", {},
+    h("div", { class: "hx-bar" }, h("label", { class: "hx-field hx-grow", for: "user" }, h("span", {}, "User"), select),
+      button("←", () => step(-1), { "aria-label": "Previous user" }), button("→", () => step(1), { "aria-label": "Next user" })),
+    about, live,
+    h("div", { class: "hx-columns" }, h("section", {}, nowTitle, now),
+      h("div", {}, h("section", {}, goneTitle, gone), h("section", {}, knownTitle, known))));
+  const show = () => {
+    const setting = data.settings[state.setting], user = state.user;
+    const before = data.list(data.plain.row ?? 0, user), after = setting.row === null ? [] : data.list(setting.row, user);
+    const wanted = data.wanted[user], hits = (items) => items.filter((item) => wanted.has(item)).length;
+    select.value = user;
+    about.replaceChildren(`${data.users.tastes[user]}, `, plural(data.users.n_known[user], "known item"), ", ",
+      plural(wanted.size, "item"), " in the test: ", h("b", {}, `${hits(after)} in this list`), `, ${hits(before)} as it is`);
+    const entered = after.filter((item) => !before.includes(item)), left = before.filter((item) => !after.includes(item));
+    nowTitle.textContent = `The list, ${named(setting)}`;
+    goneTitle.textContent = left.length ? `What left (${left.length})` : "Nothing left the list";
+    knownTitle.textContent = data.known[user].length < data.users.n_known[user]
+      ? `Known of this user, ${data.known[user].length} of ${data.users.n_known[user]}` : "Known of this user";
+    live.textContent = `${named(setting)}: ${entered.length} entered, ${left.length} left, ${hits(after)} in the test.`;
+    const star = (item) => wanted.has(item) && h("span", { class: "hx-hit", title: "in the test" }, "★", unseen("in the test"));
+    now.replaceChildren(...after.map((item, place) => {
+      const [mark, words] = moved(before.indexOf(item), place);
+      return h("li", { class: before.includes(item) ? "" : "hx-entered" }, h("span", { class: "hx-rank" }, place + 1),
+        h("span", { class: "hx-move" }, mark, words !== "new" && unseen(words)), h("span", { class: "hx-what" }, titled(data, item), star(item)), chip(data, item));
+    }));
+    if (setting.row === null) now.replaceChildren(h("li", { class: "hx-quiet" }, "Of this method there are figures and no lists."));
+    gone.replaceChildren(...left.map((item) => h("li", {}, h("span", { class: "hx-rank" }, unseen("was "), before.indexOf(item) + 1),
+      h("span", { class: "hx-what" }, titled(data, item), star(item)), chip(data, item))));
+    known.replaceChildren(...data.known[user].map((item) => h("li", {}, h("span", { class: "hx-what" }, titled(data, item)), chip(data, item))));
+  };
+  return { tab, show };
+}

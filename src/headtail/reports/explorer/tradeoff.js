@@ -1,0 +1,120 @@
+// The trade-off: every setting as a point, and the words that make one of them again.
+import { button, chooser, h, replaced, sortable, written } from "./dom.js";
+import { look, scatter } from "./charts.js";
+import { named } from "./lists.js";
+import { pick, state } from "./state.js";
+
+/** The ways to make a setting again: in Python, on the command line, and as data. */
+export function recipes(data, setting) {
+  const dial = data.dials.find(({ name }) => name === setting.dial);
+  const name = JSON.stringify(setting.dial), strength = String(setting.strength);
+  const shell = `'${setting.dial.replaceAll("'", "'\\''")}'`;
+  const json = JSON.stringify({ dial: setting.dial, strength: setting.strength, k: data.k, test: Object.fromEntries(
+    data.metrics.map((metric) => [metric.name, setting.values[metric.name][0]])) }, null, 2);
+  const python = dial.built_in
+    ? `import headtail as ht\n\nmade = ht.dials.dial(${name}).at(better.subject, ${strength})`
+    : `made = dial.at(better.subject, ${strength})  # the dial that you named ${name}`;
+  const command = dial.built_in ? `headtail correct ... --dial ${shell} --strength ${strength}` : null;
+  return { Python: python, "Command line": command, JSON: json };
+}
+
+async function copied(text, box) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    getSelection().selectAllChildren(box);
+    document.execCommand("copy");
+  }
+}
+
+export function tradeoffTab(data) {
+  const hidden = new Set();
+  let axes = { x: data.unfairness, y: data.accuracy }, sort = { key: "", down: false };
+  const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
+  const plot = h("div", { class: "hx-plot" }), tip = h("div", { class: "hx-tip", hidden: true, "aria-hidden": "true" });
+  const legend = h("div", { class: "hx-legend", role: "group", "aria-label": "Shown dials" });
+  const table = h("div", {}), copy = h("section", { class: "hx-copy", "aria-labelledby": "copy" });
+  const names = data.metrics.map(({ name }) => [name, name]);
+  const tab = h("div", {},
+    h("div", { class: "hx-bar" },
+      chooser("Upright", names, axes.y, (y) => { axes = { ...axes, y }; draw(); }),
+      chooser("Across", names, axes.x, (x) => { axes = { ...axes, x }; draw(); })),
+    legend, h("div", { class: "hx-holder" }, plot, tip),
+    h("p", { class: "hx-quiet" }, "Every point is one setting, measured on the test. A ring marks what validation chooses of each dial, ",
+      `which may lose at most ${written(data.max_loss, ".3g") === "–" ? "" : `${Number((100 * data.max_loss).toPrecision(3))}%`} of ${data.accuracy} there. Click a point to take it.`),
+    copy, h("h2", {}, "All settings"), table);
+
+  const tell = (point, event) => {
+    tip.hidden = !point;
+    if (!point) return;
+    tip.replaceChildren(h("b", {}, named(data.settings[point.key])), h("br"), `${axes.y} ${written(point.y, facts[axes.y].format)}`, h("br"),
+      `${axes.x} ${written(point.x, facts[axes.x].format)}`);
+    const box = plot.parentElement.getBoundingClientRect(), at = event.currentTarget.getBoundingClientRect();
+    const x = at.left + at.width / 2 - box.left;
+    tip.style.left = `${Math.min(Math.max(x, 90), box.width - 90)}px`;
+    tip.style.top = `${at.top - box.top - 8}px`;
+  };
+
+  const draw = () => {
+    const series = data.dials.filter(({ name }) => !hidden.has(name)).map((dial) => ({ name: dial.name, index: dial.index,
+      points: dial.settings.map((setting) => {
+        const [y, low, high] = setting.values[axes.y];
+        return { x: setting.values[axes.x][0], y, low, high, mark: setting.chosen, key: setting.index };
+      }) }));
+    const better = (name) => ({ higher: " (higher is better)", lower: " (lower is better)" })[facts[name].better] ?? "";
+    plot.replaceChildren(scatter(series, { xLabel: axes.x + better(axes.x), yLabel: axes.y + better(axes.y), xFormat: facts[axes.x].format,
+      yFormat: facts[axes.y].format, width: Math.max(300, Math.min(plot.clientWidth || 900, 1000)), current: state.setting,
+      act: (setting) => pick({ setting }), tell, title: `${axes.y} against ${axes.x} of every setting; the table below has the same` }));
+    tip.hidden = true;
+  };
+
+  const drawLegend = () => replaced(legend, ...data.dials.map((dial) => {
+    const mark = h("span", { class: "hx-swatch" });
+    mark.style.background = look(dial.index).color;
+    return button([mark, dial.name], () => {
+      if (!hidden.delete(dial.name) && hidden.size < data.dials.length - 1) hidden.add(dial.name);
+      drawLegend();
+      draw();
+    }, { "aria-pressed": String(!hidden.has(dial.name)), "data-key": dial.name });
+  }), hidden.size > 0 && button("Show all", () => { hidden.clear(); drawLegend(); draw(); }, { class: "hx-plain" }) || "");
+
+  const drawCopy = () => {
+    const setting = data.settings[state.setting];
+    if (!setting.strength) {
+      replaced(copy, h("h2", { id: "copy" }, "Copy this setting"), h("p", { class: "hx-quiet" }, "The recommender is as it is. Turn a dial, or click a point."));
+      return;
+    }
+    replaced(copy, h("h2", { id: "copy" }, `Copy this setting: ${named(setting)}`),
+      Object.entries(recipes(data, setting)).filter(([, text]) => text).map(([kind, text]) => {
+        const box = h("pre", { tabindex: "0", role: "region", "aria-label": kind }, h("code", {}, text));
+        const copyButton = button("Copy", async () => {
+          await copied(text, box);
+          copyButton.textContent = "Copied";
+          setTimeout(() => { copyButton.textContent = "Copy"; }, 1500);
+        }, { "aria-label": `Copy ${kind}`, "data-key": kind });
+        return h("div", { class: "hx-recipe" }, h("div", { class: "hx-recipe-head" }, h("h3", {}, kind), copyButton), box);
+      }).reduce((whole, one) => (whole.append(one), whole), h("div", { class: "hx-recipes" })));
+  };
+
+  const drawTable = () => {
+    const value = (setting) => (sort.key === "dial" ? setting.dial : setting.values[sort.key]?.[0] ?? Infinity);
+    const rows = [...data.settings];
+    if (sort.key) rows.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (sort.down ? -1 : 1));
+    const columns = [{ key: "dial", label: "Dial" }, { label: "Strength", number: true }, { label: "" },
+      ...data.metrics.map(({ name }) => ({ key: name, label: name, number: true }))];
+    replaced(table, sortable(columns, sort, (to) => { sort = to; drawTable(); }, rows.map((setting) => h("tr", { class: setting.index === state.setting && "hx-picked" },
+      h("td", {}, button(setting.dial, () => pick({ setting: setting.index }), { class: "hx-plain", "data-key": String(setting.index),
+        "aria-pressed": String(setting.index === state.setting) })),
+      h("td", { class: "ht-number" }, written(setting.strength, "g")), h("td", {}, setting.chosen ? "chosen" : ""),
+      data.metrics.map(({ name, format }) => h("td", { class: "ht-number" }, written(setting.values[name][0], format))))), "All settings, on the test"));
+  };
+
+  const show = (changes) => {
+    draw();
+    drawCopy();
+    drawTable();
+    if (!changes || !changes.includes("setting")) drawLegend();
+  };
+  new ResizeObserver(() => { if (state.tab === "tradeoff") draw(); }).observe(tab);
+  return { tab, show };
+}
