@@ -12,6 +12,8 @@ from headtail.cli import main
 from headtail.data import write_table
 from headtail.datasets import checkerboard, power_law
 
+WRITTEN = {"report.html", "correction.json", "explorer.json", "recommendations.parquet"}
+
 
 @pytest.fixture
 def files(tmp_path):
@@ -212,7 +214,7 @@ def test_probe_and_correct_by_its_neurons(tmp_path, capsys, kind, dial):
     assert found["strength"] > 0
     assert "one half of the users" in found["split"]
     assert json.loads((better / "correction.json").read_text(encoding="utf-8")) == found
-    assert {p.name for p in better.iterdir()} == {"model", "report.html", "correction.json", "recommendations.parquet"}
+    assert {p.name for p in better.iterdir()} == WRITTEN | {"model"}
     recs = pl.read_parquet(better / "recommendations.parquet")
     assert recs.join(world.to_polars(), on=["user_id", "item_id"], how="semi").is_empty()
     assert main(["recommend", str(better / "model"), "-k", "5", "-o", str(tmp_path / "again.parquet")]) == 0
@@ -280,7 +282,7 @@ def test_correct_a_model_vectors_and_lists(corrections, tmp_path, capsys, monkey
     how = ["--dial", "log-penalty", "--max-loss", "0.1", "-k", "10", "-o", str(better)]
     assert main(["correct", *source.split(), *how]) == 0
     assert "was chosen: of all settings that lose at most 10.0%" in " ".join(capsys.readouterr().out.split())
-    assert {p.name for p in better.iterdir()} == written | {"report.html", "correction.json", "recommendations.parquet"}
+    assert {p.name for p in better.iterdir()} == written | WRITTEN
     found = json.loads((better / "correction.json").read_text(encoding="utf-8"))
     assert found["dial"] == "log penalty"
     before, after = (found["comparison"]["audits"][name]["measurements"] for name in ("as it is", "corrected"))
@@ -298,6 +300,32 @@ def test_correct_a_model_vectors_and_lists(corrections, tmp_path, capsys, monkey
         assert main(["correct", *again, *parts, "--dial", "shrink", "-k", "10", "--json"]) == 0
         start = json.loads(capsys.readouterr().out)["frontier"]["points"][0]["test"]
         assert start["gini@10"] == pytest.approx(ginis[1], rel=1e-3)
+
+
+def test_explore_what_correct_wrote(corrections, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(corrections)
+    parts = ["--train", "train.parquet", "--validation", "validation.parquet", "--test", "test.parquet"]
+    how = ["--dial", "log-penalty", "--strength", "0.2", "-k", "10", "-o", str(tmp_path / "better")]
+    assert main(["correct", "lists.parquet", *parts, *how]) == 0
+    assert f"headtail explore {tmp_path / 'better'}" in capsys.readouterr().out.replace("\n", "")
+    items = pl.read_parquet("train.parquet")["item_id"].unique()
+    write_table(pl.DataFrame({"item_id": items, "title": [f"film {i}" for i in items]}), tmp_path / "titles.csv")
+    assert main(["explore", str(tmp_path / "better"), "--titles", str(tmp_path / "titles.csv")]) == 0
+    page = tmp_path / "better" / "explorer.html"
+    assert str(page) in capsys.readouterr().out.replace("\n", "")
+    assert f'"film {items[0]}"' in page.read_text(encoding="utf-8")
+    assert main(["correct", "lists.parquet", *parts, *how]) == 0, "the page is ours, too"
+    assert main(["explore", str(tmp_path / "better"), "-o", str(tmp_path / "other.html")]) == 0
+    assert '"film ' not in (tmp_path / "other.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    write_table(pl.DataFrame({"item_id": ["x"], "title": ["film"]}), tmp_path / "strange.csv")
+    for arguments, message in (
+        ([str(tmp_path)], "holds no explorer.json. Give a folder that `headtail correct --output`"),
+        ([str(tmp_path / "better"), "--titles", str(tmp_path / "strange.csv")], "holds none of the items"),
+        ([str(tmp_path / "better"), "-o", str(tmp_path / "titles.csv" / "page.html")], "is not a folder"),
+    ):
+        assert main(["explore", *arguments]) == 2
+        assert message in capsys.readouterr().err.replace("\n", "")
 
 
 def test_without_a_test_file_everything_known_is_left_out_of_the_lists(corrections, tmp_path, monkeypatch):

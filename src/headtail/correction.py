@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -53,6 +53,8 @@ class Correction(Result):
         What a reader should know: dials that could not be tried, and settings that are of no use.
     witness : Witness
         What users were shown at each setting, for :meth:`explore`.
+    given : bool
+        Whether the strength was given, and not chosen on validation.
     """
 
     subject: Subject
@@ -66,6 +68,7 @@ class Correction(Result):
     seed: int
     notes: tuple[str, ...]
     witness: Witness
+    given: bool = False
 
     @property
     def vectors(self) -> Vectors:
@@ -104,10 +107,13 @@ class Correction(Result):
         parts = [
             f"{m} {before[m]:.4f} to {after[m]:.4f} ({after[m] / before[m] - 1:+.1%})" for m in (accuracy, unfairness)
         ]
-        return (
-            f"**{self._named}** was chosen: of all settings that lose at most {self.max_loss:.1%} of {accuracy} on "
-            f"validation it has the most even exposure there. On test: {', '.join(parts)}."
-        )
+        why = "was given, not chosen on validation"
+        if not self.given:
+            why = (
+                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of {accuracy} on validation it has "
+                f"the most even exposure there"
+            )
+        return f"**{self._named}** {why}. On test: {', '.join(parts)}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, the trade-off and the audits as JSON-able values."""
@@ -202,6 +208,7 @@ def correct(
     test: Any = None,
     *,
     dials: Iterable[str | Dial] | None = None,
+    strength: float | None = None,
     max_loss: float = 0.02,
     k: int = 20,
     user_ids: Any = None,
@@ -227,6 +234,8 @@ def correct(
         takes its place, and the setting is chosen on the other half.
     dials : names or Dials, optional
         Which corrections to try; without it all that need neither training nor an autoencoder.
+    strength : float, optional
+        Where the one dial of `dials` is to stand, as found in the explorer, in place of a choice on validation.
     max_loss : float, default 0.02
         Accuracy (NDCG) that may be lost on validation, as a share of the accuracy without correction.
     k : int, default 20
@@ -254,7 +263,7 @@ def correct(
     ------
     InvalidInputError, MissingColumnError
         If the data do not fit together, there is nothing to choose on, the recommender hits nothing of the validation
-        part, or no dial fits.
+        part, no dial fits, or a strength is given to several dials.
 
     Examples
     --------
@@ -277,6 +286,8 @@ def correct(
     if not isinstance(source, Subject):
         subject = subject_of(source, data, validation, test, k, user_ids, item_ids, rng)
     chosen = _dials(dials, subject)
+    if strength is not None:
+        chosen, refine, extend = [_put(chosen, dials, strength)], 0, 0
     split, seed, notes = subject.split, seeds[0], list[str]()
     _check_hits(subject, seed)
     lists = {PLAIN: subject.recommend(subject.plain(seed), split.known)}
@@ -298,15 +309,18 @@ def correct(
     if len(tried) == 1:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(list(tried.values())[1:], start=tried[plain])
-    best, strength = _choice(frontier, [each for each in chosen if each in tried], max_loss)
+    best, stands = _choice(frontier, [each for each in chosen if each in tried], max_loss)
+    if strength is not None:
+        best, stands = chosen[0], float(strength)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
-        made = subject.plain(seed) if best is None else best.at(subject, strength, seed)
+        made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     lists[CORRECTED] = subject.recommend(made, split.known)
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
     compared = compare(audits)
     return Correction(
-        subject, best, strength, made, frontier, compared, lists[CORRECTED], max_loss, seed, tuple(notes), witness
-    )
+        subject, best, stands, made, frontier, compared, lists[CORRECTED], max_loss, seed, tuple(notes), witness,
+        given=strength is not None,
+    )  # fmt: skip
 
 
 def _dials(dials: Iterable[str | Dial] | None, subject: Subject) -> list[Dial]:
@@ -317,6 +331,15 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject) -> list[Dial]:
     if not chosen:
         raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
     return chosen
+
+
+def _put(chosen: Sequence[Dial], dials: Any, strength: float) -> Dial:
+    """Return the one dial that was named, with no other setting than the one given."""
+    if number("strength", strength) == 0 or dials is None or len(chosen) > 1:
+        raise InvalidInputError(
+            f"strength={strength!r} is where one dial is to stand, other than 0. Name that dial alone in dials."
+        )
+    return replace(chosen[0], grid=(0.0, float(strength)))
 
 
 def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:

@@ -1,6 +1,6 @@
 """What an explorer shows: the lists of some users and the exposure of every item at each setting of each dial."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from headtail.tradeoffs import Frontier
 from headtail.typing import RNG, Array, Codes
 
 TASTES = ("niche tastes", "rather niche", "in between", "rather popular", "popular tastes")
-N_KNOWN = 40  # items of a history that are shown
+N_KNOWN = 20  # items of a history that are shown
 N_DIRECTIONS, N_ENDS = 24, 10  # of a spectrum, and items at either end of each
+N_NEURONS, N_ITEMS = 1000, 8  # the strongest, and items that each listens to, raises and lowers
 PLAIN = "", 0.0  # what every dial is at 0
 
 
@@ -188,6 +189,8 @@ class _Gathering:
         self.items = self._named(n_items)
         self.places = np.full(self.split.train.n_items, -1)
         self.places[self.items] = np.arange(len(self.items))
+        for part, name in self._codes():
+            part[name] = packed(self._placed(part[name]))
 
     def data(self, chosen: tuple[str, float] | None, verdict: str) -> dict[str, Any]:
         frontier, train = self.frontier, self.split.train
@@ -223,9 +226,14 @@ class _Gathering:
             },
             "lists": packed(self._placed(np.stack([shown.lists for shown in self.rows]))),
             "exposure": packed(self.exposure[:, self.items]),
-            "spectrum": self.spectrum and {**self.spectrum, "ends": packed(self._placed(self.spectrum["ends"]))},
+            "spectrum": self.spectrum,
             "neurons": self.neurons,
         }
+
+    def _codes(self) -> Iterator[tuple[dict[str, Any], str]]:
+        """Yield where, in what is shown beside the lists, items stand as codes of the catalogue."""
+        for part, names in ((self.spectrum, ("ends",)), (self.neurons, ("hears", "raises", "lowers"))):
+            yield from ((part, name) for name in names if part is not None)
 
     def _settings(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return every setting with its figures and the row of its lists, and the dials with what is chosen of each."""
@@ -269,8 +277,7 @@ class _Gathering:
         """Return the codes of the items that the page names, in the order of the catalogue."""
         needed = np.zeros(self.split.train.n_items, dtype=bool)
         groups = [*(shown.lists for shown in self.rows), *self.known, *self.wanted]
-        if self.spectrum:
-            groups.append(self.spectrum["ends"])
+        groups += [part[name] for part, name in self._codes()]
         for codes in groups:
             needed[codes[codes >= 0]] = True
         rank = np.where(needed, np.inf, self.exposure.max(axis=0) + self.split.train.popularity)
@@ -309,7 +316,26 @@ class _Gathering:
         }
 
     def _neurons(self) -> dict[str, Any] | None:
-        return None
+        """Return the neurons that the subject has, with the items that each listens to, raises and lowers."""
+        neurons = self.subject.found_neurons(self.witness.seed)
+        if neurons is None:
+            return None
+        from headtail.sae.portraits import portraits
+
+        found = portraits(neurons, self.witness.codes, n=N_NEURONS, n_items=N_ITEMS)
+        if found is None:
+            return None
+        table = found.neurons
+        figures = {"d": table.cohens_d, "low": table.low, "high": table.high, "rate": table.firing_rate}
+        figures |= {"correlation": table.correlation, "effect": table.effect}
+        strengths = {"heard": found.heard, "raised": found.raised, "lowered": found.lowered}
+        return {
+            "n": table.n_neurons,
+            "index": table.index.tolist(),
+            "users": found.users,
+            **{name: packed(values) for name, values in (figures | strengths).items()},
+            **{name: getattr(found, name) for name in ("hears", "raises", "lowers")},
+        }
 
 
 def _metric(frontier: Frontier, name: str) -> dict[str, Any]:

@@ -223,6 +223,10 @@ class Subject:
         fit_sae(sae, learned, rng=seed, progress=False, **options)
         return find_neurons(sae, contrast(model, train, rng=seed), train, k=self.k, rng=seed)
 
+    def found_neurons(self, seed: int = 0) -> Any | None:
+        """Return the popularity neurons if they were given or found already, without looking for them."""
+        return self._neurons if self._neurons is not None else self._cache.get(("neurons", seed))
+
     @_kept
     def calibrated(self, seed: int, known: Interactions) -> Any:
         """Return the probability that each of the :meth:`candidates` is wanted, as the validation part shows it.

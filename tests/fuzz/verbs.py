@@ -10,14 +10,27 @@ import polars as pl
 import torch
 
 import headtail as ht
-from headtail import amplification, data, datasets, dials, losses, metrics, models, reports, sae, subjects, tradeoffs
+from headtail import (
+    amplification,
+    data,
+    datasets,
+    dials,
+    exploring,
+    losses,
+    metrics,
+    models,
+    reports,
+    sae,
+    subjects,
+    tradeoffs,
+)
 from headtail.reports import Result
 
 # Made by headtail and read by users; nobody calls these.
 MADE = {
     "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
     "Facts",
-    "Relevance", "TiltRound", "TopK", "Vectors", "World", "Excess",
+    "Relevance", "Shown", "TiltRound", "TopK", "Vectors", "World", "Excess",
 }  # fmt: skip
 # Called by torch at every step of training, where nothing is checked twice.
 INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
@@ -158,6 +171,17 @@ def frontier():
 
 def mine():
     return dials.Dial.of("dial", shrunk, (0.0, 0.5))
+
+
+@cache
+def corrected():
+    return ht.correct(subject(), split(), dials=["log penalty"], strength=0.1, progress=False)
+
+
+def witness():
+    made = exploring.Witness(subject(), n_users=5)
+    made.watching(mine())
+    return made
 
 
 @cache
@@ -440,8 +464,15 @@ VERBS = {
     "sae.load_neurons": lambda: of(**saved(sae.save_neurons, neurons()), interactions=split().train),
     # studies
     "correct": lambda: of(source=tuple(factors().values()), data=split(), validation=None, test=None,
-        dials=["log penalty"], max_loss=0.1, k=3, user_ids=None, item_ids=None, seeds=(0,), refine=0, extend=0, rng=0,
-        progress=False),
+        dials=["log penalty"], strength=0.1, max_loss=0.1, k=3, user_ids=None, item_ids=None, seeds=(0,), refine=0,
+        extend=0, rng=0, progress=False),
+    "correction.Correction.explore": lambda: of(corrected(), n_items=5),
+    "correction.Correction.to_html": lambda: of(corrected(), path="out.html", explorer=True),
+    "exploring.Witness": lambda: of(subject=subject(), n_users=5, seed=0, rng=0),
+    "exploring.Witness.watching": lambda: of(witness(), dial=mine()),
+    "exploring.Witness.shown": lambda: of(witness(), dial=mine(), strength=0.5),
+    "exploring.Witness.explore": lambda: of(witness(), frontier=frontier(), chosen=("dial", 0.5), verdict="a",
+        max_loss=0.5, n_items=5),
     "joining.halves": lambda: of(train=split().train, held_out=split().test, rng=0, said="mine"),
     "joining.joined": lambda: of(train=split().train, validation=split().validation, test=split().test, users=None,
         items=None, rng=0),

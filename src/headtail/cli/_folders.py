@@ -10,7 +10,7 @@ from headtail.exceptions import UnreadableFileError
 if TYPE_CHECKING:
     from headtail.data import Interactions
 
-INTERACTIONS = "interactions.parquet"
+INTERACTIONS, EXPLORED = "interactions.parquet", "explorer.json"
 
 
 @contextmanager

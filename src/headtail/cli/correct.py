@@ -1,12 +1,13 @@
 """``headtail correct``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from headtail.cli._app import Device, Json, Length, app
-from headtail.cli._folders import INTERACTIONS, interactions_of, load, read_known, replaced, write_known
+from headtail.cli._folders import EXPLORED, INTERACTIONS, interactions_of, load, read_known, replaced, write_known
 from headtail.cli._inputs import array, ids
 from headtail.cli._output import say, show
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from headtail.correction import Correction
     from headtail.data import Interactions, Split
 
-_WRITTEN = {"report.html", "correction.json", "recommendations.parquet", "model"}
+_WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
 
 
@@ -31,6 +32,7 @@ def correct(
     user_ids: Path | None = None,
     item_ids: Path | None = None,
     dial: Annotated[list[str] | None, Parameter(negative="")] = None,
+    strength: float | None = None,
     max_loss: float = 0.02,
     k: Length = 20,
     probe: Path | None = None,
@@ -64,6 +66,8 @@ def correct(
         Ids of the rows of --items, likewise.
     dial
         Correction to try, as `headtail dials` names it; may be repeated. All that need no training without it.
+    strength
+        Where the one dial of --dial is to stand, as found with `headtail explore`, in place of a choice.
     max_loss
         Share of the NDCG on validation that may be lost for more even exposure.
     probe
@@ -91,12 +95,15 @@ def correct(
             given = (_recommender(source, queries, items), *_read_parts(*parts))
             named = {"user_id": user_ids, "item_id": item_ids}
             options = {f"{role}s": ids(file, role) for role, file in named.items() if file is not None}
-        found = _correct(*given, dials=dial, max_loss=max_loss, k=k, seeds=(seed,), rng=seed, **options)
+        found = _correct(
+            *given, dials=dial, strength=strength, max_loss=max_loss, k=k, seeds=(seed,), rng=seed, **options
+        )
         if output is not None:
             _write(found, output, reported=test is not None)
     show(found if json else found.summary(), None, json)
     if output is not None and not json:
         say(f"Report, recommendations and what makes them written to {output}")
+        say(f"To move the dials yourself: headtail explore {shlex.quote(str(output))}")
 
 
 def _recommender(source: Path | None, queries: Path | None, items: Path | None) -> Any:
@@ -163,6 +170,7 @@ def _write(found: "Correction", output: Path, *, reported: bool) -> None:
     with atomic_folder(output) as folder:
         found.to_html(folder / "report.html")
         found.to_json(folder / "correction.json")
+        found.explore().to_json(folder / EXPLORED)
         write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
         if _steered(made):
             from headtail.sae.steered_storage import write_steered

@@ -15,7 +15,7 @@ from headtail.typing import Array, Floats
 _BINS = 40
 _POINTS = 1000  # of a scatter of neurons
 _ITEMS, _USERS = 8, 5  # shown in a card
-_PRIOR = 5.0  # users that an item's mean activation is drawn to the overall mean by
+PRIOR = 5.0  # users that an item's mean activation is drawn to the overall mean by
 
 _D = "How much more users of popular tastes drive the neuron than users of niche tastes, in standard deviations."
 _RATE = "Share of the real users for whom the neuron is among the active ones."
@@ -190,7 +190,7 @@ def _who(neurons: NeuronTable, neuron: int) -> Table:
     active = _activity(neurons, neuron)
     matrix = interactions.matrix[users]
     met = np.asarray(matrix.sum(axis=0)).ravel()
-    mean = (matrix.T @ active + _PRIOR * active.mean()) / (met + _PRIOR)
+    mean = (matrix.T @ active + PRIOR * active.mean()) / (met + PRIOR)
     best = np.argsort(-mean, kind="stable")[:_ITEMS]
     rows = [
         {"item": _title(neurons, i), "popularity": int(interactions.popularity[i]), "mean": float(mean[i])}
@@ -204,7 +204,7 @@ def _who(neurons: NeuronTable, neuron: int) -> Table:
         Column("popularity", "Popularity", format=",d"),
         Column(
             "mean", "Mean activation", format=".4f",
-            note=f"Of the users who met the item, drawn to the mean of all users by {_PRIOR:.0f} users.",
+            note=f"Of the users who met the item, drawn to the mean of all users by {PRIOR:.0f} users.",
         ),
     ]  # fmt: skip
     caption = f"The users who drive it most, with their activation: {named}." if named else "It fires for no real user."

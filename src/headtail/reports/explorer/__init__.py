@@ -9,12 +9,13 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 
 from headtail._checks import checked
-from headtail._files import check_writable, write_text
+from headtail._files import atomic_file, check_writable, to_path, write_text
+from headtail._sealed import FORMAT, read_json, write_json
 from headtail.reports._html import _environment, _file, _version
 from headtail.reports._values import jsonable
 from headtail.typing import Array
@@ -56,6 +57,27 @@ class Explorer:
             return _page(self.data)
         check_writable(path)
         return write_text(path, _page(self.data))
+
+    @checked
+    def to_json(self, path: str | os.PathLike[str]) -> Path:
+        """Write the data with a checksum, for :meth:`read`, and return the path."""
+        with atomic_file(path) as temporary:
+            write_json({"format": FORMAT, **jsonable(self.data)}, temporary)
+        return Path(path)
+
+    @classmethod
+    @checked
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        UnreadableFileError
+            If it is not there, or damaged.
+        """
+        values = read_json(to_path(path))
+        del values["format"]
+        return cls(values)
 
 
 def packed(values: Array) -> dict[str, Any]:

@@ -14,7 +14,7 @@ function build(data) {
   const made = { lists: ["Lists", listsTab], tradeoff: ["Trade-off", tradeoffTab], items: ["Items", itemsTab],
     ...(data.neurons && { neurons: ["Neurons", neuronsTab] }), ...(data.spectrum && { spectrum: ["Spectrum", spectrumTab] }) };
   const names = Object.keys(made);
-  Object.assign(state, { setting: data.chosen ?? data.plain.index });
+  Object.assign(state, { setting: data.chosen ?? data.plain.index, user: data.users.ids.length >> 1 });
   restore({ user: data.users.ids.length, setting: data.settings.length, item: data.items.ids.length,
     neuron: data.neurons?.index.length ?? 0, direction: data.spectrum?.sigma.length ?? 0 }, names);
   const dials = dialPanel(data), figures = figurePanel(data);

@@ -1,0 +1,198 @@
+"""What the explorer holds, against lists and items found one by one."""
+
+import base64
+import zlib
+
+import numpy as np
+import polars as pl
+import pytest
+
+import headtail as ht
+from headtail.correction import correct
+from headtail.dials import dial
+from headtail.exceptions import InvalidInputError, UnreadableFileError
+from headtail.exploring import TASTES, Witness
+from headtail.reports.explorer import Explorer, packed
+from headtail.subjects import Subject
+from headtail.tradeoffs import sweep
+
+K = 5
+
+
+def unpacked(value):
+    raw = zlib.decompress(base64.b64decode(value["deflated"]))
+    return np.frombuffer(raw, dtype=np.dtype(value["type"]).newbyteorder("<")).reshape(value["shape"])
+
+
+@pytest.fixture(scope="module")
+def subject():
+    made = ht.datasets.power_law(200, 60, n_interactions=1600, rng=0).interactions
+    frame = made.to_polars().with_columns(timestamp=pl.int_range(len(made)).reverse())
+    titles = {int(i): f"title of {i}" for i in made.item_ids}
+    split = ht.split_ratio(ht.Interactions.from_frame(frame, titles=titles), rng=0)
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(split.train.n_users, 6)), rng.normal(size=(split.train.n_items, 6))
+    factors[0][:, 0], factors[1][:, 0] = 1, np.log1p(split.train.popularity)
+    return Subject(factors, split, k=K)
+
+
+@pytest.fixture(scope="module")
+def swept(subject):
+    witness = Witness(subject, n_users=23)
+    dials = [dial("log penalty"), dial("shrink")]
+    frontiers = [sweep(witness.watching(each), subject, grid=[0.0, 0.4], n_bootstrap=20) for each in dials]
+    return witness, frontiers[0] + frontiers[1]
+
+
+def test_lists_and_exposure_are_those_of_every_setting(subject, swept):
+    witness, frontier = swept
+    data = witness.explore(frontier, chosen=("shrink", 0.4)).data
+    lists, exposure = unpacked(data["lists"]), unpacked(data["exposure"])
+    ids = np.array([*map(int, data["items"]["ids"])])
+    assert data["settings"][data["chosen"]]["strength"] == 0.4
+    for setting in data["settings"]:
+        made = dial(setting["dial"]).at(subject, setting["strength"])
+        plain = subject.recommend(made, subject.split.known)
+        for user, found in zip(data["users"]["ids"], lists[setting["row"]], strict=True):
+            own = plain.item_ids[plain.items[plain.user_ids == int(user)][0]]
+            np.testing.assert_array_equal(ids[found], own)
+        counts = {int(i): int((plain.item_ids[plain.items] == i).sum()) for i in ids}
+        assert dict(zip(ids.tolist(), exposure[setting["row"]].tolist(), strict=True)) == counts
+        value, low, high = setting["values"]["gini@5"]
+        assert value == frontier.mean(setting["dial"], setting["strength"], "gini@5")
+        assert low < value < high
+
+
+def test_dials_that_are_off_share_their_lists(swept):
+    data = swept[0].explore(swept[1]).data
+    assert [setting["row"] for setting in data["settings"]] == [0, 1, 0, 2]
+    assert data["lists"]["shape"] == [3, 23, K]
+    assert data["chosen"] is None
+
+
+def test_users_are_drawn_of_every_fifth_of_tastes(subject, swept):
+    witness = swept[0]
+    users, tastes = swept[0].explore(swept[1]).data["users"], {}
+    known = subject.split.known
+    for user, name in zip(users["ids"], users["tastes"], strict=True):
+        own = known.items[known.user_ids[known.users] == int(user)]
+        tastes.setdefault(name, []).append(np.log1p(subject.split.train.popularity[own]).mean())
+    assert list(tastes) == list(TASTES)
+    assert [len(values) for values in tastes.values()] == [5, 5, 5, 4, 4]
+    for one, other in zip(list(tastes)[:-1], list(tastes)[1:], strict=True):
+        assert max(tastes[one]) <= min(tastes[other])
+    assert (subject.split.test.activity[witness.codes] > 0).all()
+    again = Witness(subject, n_users=23)
+    np.testing.assert_array_equal(again.codes, witness.codes)
+
+
+def test_histories_are_the_latest_and_the_test_is_whole(subject, swept):
+    data = swept[0].explore(swept[1]).data
+    items = {name: unpacked(data["users"][name]["items"]) for name in ("known", "wanted")}
+    user, known, test = swept[0].codes[0], subject.split.known, subject.split.test
+    own = np.flatnonzero(known.users == user)
+    latest = known.items[own[np.argsort(-known.timestamps[own])]][:20]
+    names = np.array([*map(int, data["items"]["ids"])])
+    counts = data["users"]["known"]["counts"][0], data["users"]["wanted"]["counts"][0]
+    np.testing.assert_array_equal(names[items["known"][: counts[0]]], known.item_ids[latest])
+    assert set(names[items["wanted"][: counts[1]]]) == set(test.item_ids[test.items[test.users == user]])
+    assert data["items"]["titles"][0] == f"title of {names[0]}"
+
+
+def test_a_page_of_few_items_keeps_what_its_lists_need(swept):
+    few = swept[0].explore(swept[1], n_items=1).data
+    whole = swept[0].explore(swept[1]).data
+    assert len(few["items"]["ids"]) < len(whole["items"]["ids"]) <= few["n_items"]
+    name = lambda data: [data["items"]["ids"][i] for i in unpacked(data["lists"]).ravel()]  # noqa: E731
+    assert name(few) == name(whole)
+
+
+def test_settings_that_were_not_seen_are_made(subject, swept):
+    frontier = sweep("log penalty", subject, grid=[0.0, 0.4], n_bootstrap=0)
+    late = Witness(subject, n_users=23)
+    late.watching(dial("log penalty"))
+    made, seen = (witness.explore(frontier).data for witness in (late, swept[0]))
+    np.testing.assert_array_equal(unpacked(made["lists"]), unpacked(seen["lists"]))
+    with pytest.raises(InvalidInputError, match="None of the methods log penalty is a dial that was watched"):
+        Witness(subject).explore(frontier)
+
+
+def test_ends_of_the_spectrum(subject, swept):
+    data = swept[0].explore(swept[1]).data
+    found = ht.spectrum(*subject.source, popularity=subject.split.train.popularity)
+    ends, ids = unpacked(data["spectrum"]["ends"]), np.array([*map(int, data["items"]["ids"])])
+    assert ends.shape == (6, 2, 10)
+    for k in range(6):
+        order = subject.split.train.item_ids[np.argsort(-found.right(k), kind="stable")]
+        np.testing.assert_array_equal(ids[ends[k, 0]], order[:10])
+        np.testing.assert_array_equal(ids[ends[k, 1]], order[::-1][:10])
+    assert data["neurons"] is None
+
+
+def test_neurons_are_those_of_their_cards():
+    torch = pytest.importorskip("torch")
+    from headtail.sae import TopKSAE, contrast, find_neurons
+    from headtail.sae.portraits import portraits
+
+    train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    model = ht.MF(200, 50, 4, rng=0)
+    neurons = find_neurons(TopKSAE(4, 4, 3, rng=0), contrast(model, train), train)
+    users = np.arange(10, 60, dtype=np.int32)
+    found = portraits(neurons, users, n=7, n_items=4)
+    assert len(found.neurons) == 7
+    np.testing.assert_array_equal(found.neurons.index, neurons.select(top=7).index)
+    for i, neuron in enumerate(found.neurons.index):
+        blocks = neurons.card(int(neuron)).blocks
+        who, direct = (next(b for b in blocks if getattr(b, "title", "") == title) for title in
+                       ("Items of the users who drive it", "Direct effect on scores"))  # fmt: skip
+        assert [row["mean"] for row in who.rows[:4]] == pytest.approx(found.heard[i].tolist(), rel=1e-5)
+        assert [row["plus"] for row in direct.rows[:4]] == pytest.approx(found.raised[i].tolist(), rel=1e-5)
+        assert [row["minus"] for row in direct.rows[:4]] == pytest.approx(found.lowered[i].tolist(), rel=1e-5)
+        values, active = neurons.source.sae.encode(neurons.source.contrast.real)
+        activation = (values * (active == int(neuron))).sum(dim=-1)[torch.from_numpy(users.astype(np.int64))]
+        driven = [activation[place].item() for place in found.users[i]]
+        assert driven == sorted(driven, reverse=True)
+        assert driven == pytest.approx(sorted([a for a in activation.tolist() if a > 0], reverse=True)[:5])
+
+
+def test_whole_numbers_take_as_few_bytes_as_hold_them():
+    for values, kind in (([0, 255], "uint8"), ([0, 256], "uint16"), ([0, 65536], "uint32"), ([-1, 127], "int8"),
+                         ([-129, 0], "int16"), ([0.5], "float32"), ([], "uint8")):  # fmt: skip
+        made = packed(np.array(values, dtype=None if values else np.int64))
+        assert made["type"] == kind
+        assert unpacked(made).tolist() == values
+
+
+def test_a_correction_is_explored(subject, tmp_path):
+    found = correct(subject, subject.split, dials=["log penalty"], max_loss=0.5, progress=False)
+    page = found.to_html(tmp_path / "page.html", explorer=True)
+    assert "The correction, explored" in page.read_text(encoding="utf-8")
+    assert "The correction, explored" not in found.to_html()
+    data = found.explore().data
+    chosen = data["settings"][data["chosen"]]
+    assert (chosen["dial"], chosen["strength"]) == (found.dial.name, found.strength)
+    names, lists = data["items"]["ids"], unpacked(data["lists"])[chosen["row"]]
+    own = found.lists.items[found.lists.users == found.witness.codes[3]][0]
+    assert [names[i] for i in lists[3]] == [str(found.lists.item_ids[i]) for i in own]
+
+
+def test_a_setting_from_the_explorer_is_made_again(subject):
+    options = {"dials": ["log penalty"], "progress": False}
+    found = correct(subject, subject.split, strength=0.1, **options)
+    assert (found.dial.name, found.strength) == ("log penalty", 0.1)
+    assert found.frontier.settings("log penalty") == (0.0, 0.1)
+    assert "was given, not chosen" in found.verdict
+    lists = subject.recommend(dial("log penalty").at(subject, 0.1), subject.split.known)
+    np.testing.assert_array_equal(found.lists.items, lists.items)
+    for wrong in ({"strength": 0.0}, {"strength": 0.1, "dials": None}, {"strength": 0.1, "dials": ["IPR", "shrink"]}):
+        with pytest.raises(InvalidInputError, match="where one dial is to stand"):
+            correct(subject, subject.split, **(options | wrong))
+
+
+def test_data_are_kept_whole(swept, tmp_path):
+    made = swept[0].explore(swept[1])
+    path = made.to_json(tmp_path / "explorer.json")
+    assert Explorer.read(path).to_html() == made.to_html()
+    path.write_text(path.read_text(encoding="utf-8").replace("title of 1", "title of 2", 1), encoding="utf-8")
+    with pytest.raises(UnreadableFileError, match="its checksum is wrong"):
+        Explorer.read(path)
