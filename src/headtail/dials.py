@@ -16,11 +16,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from headtail import baselines, posthoc, rerank
+from headtail import baselines, posthoc, rerank, rerankers
 from headtail._checks import checked, finite, nearest, number
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.rerankers.dialing import by_history, by_popularity
 from headtail.subjects import Form, Subject
 from headtail.typing import Array, Vectors
 
@@ -292,14 +293,6 @@ def _by_relevance(bias: Callable[[Subject, float, int], Array]) -> Make:
     return make
 
 
-# -- of lists ---------------------------------------------------------------------------------------------------------
-
-
-def _ipr(subject: Subject, strength: float, seed: int) -> Any:
-    popularity = subject.split.train.popularity
-    return lambda known: rerank.ipr(subject.candidates(seed, known), popularity, strength=strength, k=subject.k)
-
-
 # -- of a model, through the neurons of its vectors or one direction --------------------------------------------------
 
 
@@ -351,6 +344,7 @@ def _direction(mode: Any) -> Make:
 _WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 _PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
+_TOWARDS_ONE = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 1.0)
 _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
 DIALS: tuple[Dial, ...] = (
@@ -362,7 +356,12 @@ DIALS: tuple[Dial, ...] = (
     Dial("tilt (entropy)", _item_bias(_tilt("entropy")), _SHARES, "lists"),
     Dial("tilt (popularity)", _item_bias(_tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
     Dial("log penalty", _item_bias(_log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
-    Dial("IPR", _ipr, (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
+    Dial("IPR", by_popularity(rerankers.ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
+    Dial("calibrated popularity", by_history(rerankers.calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0),
+    Dial("xQuAD", by_history(rerankers.xquad), _TOWARDS_ONE, "lists", end=1.0),
+    Dial("FA*IR", by_popularity(rerankers.fa_ir), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
+    Dial("PCT", by_history(rerankers.pct), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
+    Dial("P-MMF", by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
     Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
     Dial("PopSteer", _popsteer(), _ALPHAS, "model"),
     Dial("PopSteer, error dropped", _popsteer(keep_error=False), _ALPHAS, "model", off_at_zero=False),

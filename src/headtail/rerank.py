@@ -199,53 +199,6 @@ def tilt_bias(
 
 
 @checked
-def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
-    """Re-rank lists by inverse popularity: every score is raised by up to `strength`, the more the rarer the item.
-
-    A score s becomes ``s (1 + strength (1 - popularity / max popularity))``. A negative score is divided by that factor
-    instead, so that it rises as well.
-
-    Parameters
-    ----------
-    recs : Recommendations
-        With scores, and longer than `k`: the items that may move up. The authors of PopSteer take 250.
-    popularity : array of shape (n_items,)
-        Training interactions of each item.
-    strength : float
-        At least 0; 0 only shortens the lists. Usual values lie between 0.01 and 1.
-    k : int
-        Length of the new lists.
-
-    Returns
-    -------
-    Recommendations
-        With the new scores. Items of equal score stay in their order.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no scores, `k` exceeds the length of the lists, or popularity does not fit the catalogue.
-
-    References
-    ----------
-    The baseline IPR of Ahmadov and Mansoury, RecSys 2025, section 5.
-
-    Examples
-    --------
-    >>> lists = Recommendations(
-    ...     user_ids=np.array([7]), item_ids=np.array([10, 20, 30]), users=np.array([0]), items=np.array([[2, 0, 1]]),
-    ...     scores=np.array([[2.0, 1.8, 1.0]]),
-    ... )
-    >>> ipr(lists, [1, 4, 4], strength=0.5, k=2).to_polars().select("item_id", "score").rows()
-    [(10, 2.475), (30, 2.0)]
-    """
-    scores = scores_of(recs, k)
-    counts = as_popularity(popularity, len(recs.item_ids))
-    factor = 1 + number("strength", strength, low=0) * (1 - counts / counts.max())[recs.items]
-    return best(recs, np.where(scores < 0, scores / factor, scores * factor), k)
-
-
-@checked
 def spread(recs: Recommendations) -> float:
     """Return the standard deviation of the scores within a list, root mean square over lists.
 

@@ -118,6 +118,17 @@ def lists():
     return ht.recommend(tuple(factors().values()), split().train, k=5)
 
 
+def popular_lists():
+    popularity = split().train.popularity
+    groups = ht.PopularityGroups.by_mass(popularity)
+    return {"recs": lists(), "popularity": popularity, "strength": 0.5, "k": 3, "groups": groups}
+
+
+def lists_of_users():
+    groups = ht.PopularityGroups.by_mass(split().train.popularity)
+    return {"recs": lists(), "known": split().train, "strength": 0.5, "k": 3, "groups": groups}
+
+
 @cache
 def audit():
     return ht.audit(lists(), split().train, split().test, k=3)
@@ -379,7 +390,13 @@ VERBS = {
     "allocation.calibrate": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3,
         users=np.arange(40)),
     "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3, folds=3, rng=0),
-    "rerank.ipr": lambda: of(recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
+    "rerankers.ipr": lambda: of(recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
+    "rerankers.fa_ir": lambda: of(**popular_lists(), significance=0.1),
+    "rerankers.p_mmf": lambda: of(**popular_lists(), window=7, lr=0.1, momentum=0.1, rng=0),
+    "rerankers.calibrated_popularity": lambda: of(**lists_of_users()),
+    "rerankers.xquad": lambda: of(**lists_of_users(), variant="binary"),
+    "rerankers.pct": lambda: of(**lists_of_users(), relevance=0.5),
+    "rerankers.fewest_protected": lambda: of(share=0.5, k=3, significance=0.1),
     "recommend": lambda: of(model=ht.Vectors(**factors()), interactions=split().train, users=[1, 2], codes=None, k=3,
         exclude_seen=True, device="cpu", batch_size=7),
     "vectors": lambda: of(model=mf(), users=None, codes=np.array([1, 2]), interactions=split().train,
