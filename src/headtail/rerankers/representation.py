@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from headtail._checks import checked, integer, number
 from headtail._factors import as_popularity
@@ -107,8 +107,8 @@ def fewest_protected(share: float, k: int, *, significance: float = 0.1) -> NDAr
     """
     share, k = number("share", share, low=0, high=1), integer("k", k, low=1)
     significance = number("significance", significance, low=0, high=1, low_open=True, high_open=True)
-    places = np.arange(1, k + 1)
-    below = binom.cdf(np.arange(k + 1), places[:, None], share)  # (k, k + 1): F(m; i, share)
+    places = np.arange(1, k + 1)[:, None]
+    below = bdtr(np.minimum(np.arange(k + 1), places), places, share)  # (k, k + 1): F(m; i, share)
     steps = np.unique(np.append(below[below <= significance], 0.0))  # where a demand rises as alpha does
     low, high = 0, len(steps)  # steps[low] is passed; the demands of 0 are those of no test at all
     while high - low > 1:
