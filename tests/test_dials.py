@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import headtail as ht
 from headtail import rerank
 from headtail.dials import CONTROLS, DIALS, Dial, dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.sae import neuron_edit
 from headtail.subjects import Recipe, Subject
 
 K = 5
@@ -119,11 +121,29 @@ def test_lists_of_the_whole_catalogue_are_corrected_like_vectors(subjects, each)
 @pytest.mark.parametrize(
     "each", [each for each in (*DIALS, *CONTROLS) if each.works_on == "model"], ids=lambda each: each.name
 )
-def test_neuron_dials_change_queries_alone(subjects, each):
+def test_neuron_dials_change_the_side_they_name(subjects, each):
     subject = subjects["model"]
-    plain, steered = subject.vectors(0), subject.vectors_of(each.at(subject, each.grid[-1]))
-    np.testing.assert_array_equal(plain.items, steered.items)
-    assert not np.allclose(plain.queries, steered.queries)
+    made = each.at(subject, each.grid[-1])
+    if "menu" in each.name:
+        assert len(np.unique(each.make.choices(subject, each.grid[-1], 0, subject.split.train))) > 1
+        return
+    plain, steered = subject.vectors(0), subject.vectors_of(made)
+    assert np.allclose(plain.items, steered.items) is not ("items" in each.name)
+    assert np.allclose(plain.queries, steered.queries) is ("items" in each.name and "users" not in each.name)
+
+
+def test_items_are_steered_for_whatever_is_known(split):
+    """Of a sequential model queries follow from what is known, and steered items stay as they are."""
+    parts = ht.Split(*(ordered(part) for part in (split.train, split.test, split.validation)))
+    model = ht.models.SASRec(80, max_length=8, embedding_dim=8, rng=0)
+    subject = Subject(model, parts, k=K, autoencoder={"expansion": 4, "n_active": 4, "epochs": 2})
+    neurons, known = subject.neurons(0, "item"), subject.split.known
+    queries, items = subject.vectors(0, known)
+    edited = neuron_edit(neurons.source.sae, neurons)(torch.from_numpy(items)).detach().numpy()
+    both = subject.vectors_of(dial("PopSteer").at(subject, 1.0), known).queries
+    for name, side in (("PopSteer, items", queries), ("PopSteer, users and items", both)):
+        found = subject.recommend(dial(name).at(subject, 1.0), known)
+        np.testing.assert_array_equal(found.items, ht.recommend((side, edited), known, k=K).items)
 
 
 def test_what_is_costly_is_made_once(subjects):

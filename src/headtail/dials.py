@@ -16,8 +16,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from headtail import _neuron_dials as steering
 from headtail import baselines, posthoc, rerank, rerankers
 from headtail._checks import checked, finite, nearest, number
+from headtail._menus import Menu
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -126,6 +128,26 @@ class Dial:
         before, last = settings[-2:]
         further = float(f"{last * (last / before if before else 2.0):.2g}")
         return further if self.end is None else min(further, self.end)
+
+    @checked
+    def menu(self, settings: Iterable[float] | None = None) -> "Dial":
+        """Return the dial that gives each user one of this dial's settings; without `settings`, of its grid.
+
+        It is the one of the largest ``E[DCG_u] / E[DCG_u of the plain list] + sum of the items' prices``: relevance is
+        calibrated on the validation part, and the prices, whose strength is this dial's, are those that the exposure
+        which follows calls for, see :func:`headtail.allocation_bias`. The setting of each user:
+        ``menu.make.choices(subject, strength, seed, known)``.
+
+        Raises
+        ------
+        InvalidInputError
+            If 0 is not among the settings.
+        """
+        chosen = tuple(self.grid if settings is None else (number("settings", value) for value in settings))
+        if 0 not in chosen:
+            raise InvalidInputError(f"The menu of {self.name!r} is {chosen}, without 0. Add it, the list as it is.")
+        form: Form = "lists" if self.works_on == "data" else self.works_on
+        return Dial(f"{self.name}, menu", Menu(self.name, self.at, chosen), _PRICES, form)
 
 
 @checked
@@ -293,61 +315,14 @@ def _by_relevance(bias: Callable[[Subject, float, int], Array]) -> Make:
     return make
 
 
-# -- of a model, through the neurons of its vectors or one direction --------------------------------------------------
-
-
-def _steered(edit: Callable[[Subject, Any, float, int], Any]) -> Make:
-    """Return what makes a steered model, with `edit` of (subject, neurons, strength, seed)."""
-
-    def make(subject: Subject, strength: float, seed: int) -> Any:
-        return edit(subject, subject.neurons(seed), strength, seed)
-
-    return make
-
-
-def _popsteer(*, per_user: bool = False, **options: Any) -> Make:
-    def edit(subject: Subject, neurons: Any, strength: float, seed: int) -> Any:
-        from headtail.sae import personal_strength, steer
-
-        source, train = neurons.source, subject.split.train
-        how = personal_strength(source.contrast, train, k=subject.k) if per_user else None
-        return steer(
-            subject.plain(seed), source.sae, neurons,
-            alpha_popular=strength, alpha_niche=strength, strength=how, **options,
-        )  # fmt: skip
-
-    return _steered(edit)
-
-
-def _random_neurons(subject: Subject, neurons: Any, strength: float, seed: int) -> Any:
-    from headtail.sae import steer_random
-
-    return steer_random(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
-
-
-def _noise(subject: Subject, neurons: Any, strength: float, seed: int) -> Any:
-    from headtail.sae import steer_noise
-
-    return steer_noise(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
-
-
-def _direction(mode: Any) -> Make:
-    def make(subject: Subject, strength: float, seed: int) -> Any:
-        from headtail.sae import contrast, steer_direction
-
-        found = contrast(subject.plain(seed), subject.split.train, rng=seed)
-        return steer_direction(subject.plain(seed), found, strength, mode)
-
-    return make
-
-
 _WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 _PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
 _TOWARDS_ONE = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 1.0)
+_PARTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
-DIALS: tuple[Dial, ...] = (
+_OWN: tuple[Dial, ...] = (
     Dial("allocation", _allocation(0.5), _PRICES, "lists"),
     Dial("allocation, equal shares", _allocation(1.0), _PRICES, "lists"),
     Dial("allocation, most hits", _allocation(0.0), _PRICES, "lists"),
@@ -363,12 +338,28 @@ DIALS: tuple[Dial, ...] = (
     Dial("PCT", by_history(rerankers.pct), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
     Dial("P-MMF", by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
     Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
-    Dial("PopSteer", _popsteer(), _ALPHAS, "model"),
-    Dial("PopSteer, error dropped", _popsteer(keep_error=False), _ALPHAS, "model", off_at_zero=False),
-    Dial("PopSteer v1, error dropped", _popsteer(variant="v1", keep_error=False), _ALPHAS, "model", off_at_zero=False),
-    Dial("PopSteer, damped", _popsteer(variant="damp"), _ALPHAS, "model"),
-    Dial("PopSteer, by user", _popsteer(per_user=True), _ALPHAS, "model"),
-    Dial("PopSteer, damped by user", _popsteer(variant="damp", per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer", steering.by_users(), _ALPHAS, "model"),
+    Dial("PopSteer, error dropped", steering.by_users(keep_error=False), _ALPHAS, "model", off_at_zero=False),
+    Dial(
+        "PopSteer v1, error dropped",
+        steering.by_users(variant="v1", keep_error=False),
+        _ALPHAS,
+        "model",
+        off_at_zero=False,
+    ),
+    Dial("PopSteer, gated", steering.by_users(variant="gated"), _ALPHAS, "model"),
+    Dial("PopSteer, damped", steering.by_users(variant="damp"), _ALPHAS, "model"),
+    Dial("PopSteer, by effect", steering.by_users(by="effect"), _ALPHAS, "model"),
+    Dial("PopSteer, damped by effect", steering.by_users(variant="damp", by="effect"), _ALPHAS, "model"),
+    Dial("PopSteer, by user", steering.by_users(per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer, damped by user", steering.by_users(variant="damp", per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer, items", steering.by_items(), _ALPHAS, "model"),
+    Dial("PopSteer, items gated", steering.by_items(variant="gated"), _ALPHAS, "model"),
+    Dial("PopSteer, items damped", steering.by_items(variant="damp"), _ALPHAS, "model"),
+    Dial("PopSteer, users and items", steering.by_both(), _ALPHAS, "model"),
+    Dial("SPREE", steering.to_taste(), _PARTS, "model"),
+    Dial("SPREE, neurons", steering.to_taste(neurons=True), _PARTS, "model"),
+    Dial("SPREE, damped neurons", steering.to_taste(neurons=True, variant="damp"), _PARTS, "model"),
     Dial("ReSN", _resn, _WEIGHTS, "training"),
     Dial("ReSN, fine-tuned", _resn_fine_tuned, _WEIGHTS, "training", off_at_zero=False),
     Dial("LogDet", _log_det, (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "training"),
@@ -376,12 +367,16 @@ DIALS: tuple[Dial, ...] = (
     Dial("IPS", _ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training", end=1.0),
 )
 
+DIALS: tuple[Dial, ...] = (*_OWN, *(each.menu() for each in _OWN if each.name in ("PopSteer", "PopSteer, damped")))
+
 CONTROLS: tuple[Dial, ...] = (
-    Dial("random neurons", _steered(_random_neurons), (0.0, 0.3, 0.75, 1.5), "model"),
-    Dial("reversed", _popsteer(), (0.0, -0.3, -0.75, -1.5), "model"),
-    Dial("noise", _steered(_noise), (0.0, 0.3, 0.75, 1.5), "model"),
-    Dial("dense shift", _direction("shift"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6), "model"),
-    Dial("dense projection", _direction("project"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "model", end=1.0),
+    Dial("random neurons", steering.random_neurons, (0.0, 0.3, 0.75, 1.5), "model"),
+    Dial("reversed", steering.by_users(), (0.0, -0.3, -0.75, -1.5), "model"),
+    Dial("noise", steering.noise, (0.0, 0.3, 0.75, 1.5), "model"),
+    Dial("dense shift", steering.direction("shift"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6), "model"),
+    Dial(
+        "dense projection", steering.direction("project"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "model", end=1.0
+    ),
 )
 
 

@@ -31,9 +31,7 @@ def _kept(method: _Method) -> _Method:
     @wraps(method)
     def kept(self: "Subject", *key: Any) -> Any:
         named = (method.__name__, *(part.fingerprint if isinstance(part, Interactions) else part for part in key))
-        if named not in self._cache:
-            self._cache[named] = method(self, *key)
-        return self._cache[named]
+        return self.kept(named, lambda: method(self, *key))
 
     return kept  # type: ignore[return-value]
 
@@ -201,6 +199,12 @@ class Subject:
             made = vectors(made, interactions=self.split.train if known is None else known)
         return Vectors(*(to_numpy(matrix) for matrix in made))
 
+    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what `make` makes, once for a key that can be hashed."""
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
+
     @_kept
     def candidates(self, seed: int, known: Interactions) -> Recommendations:
         """Return long lists with scores, without the items that are known."""
@@ -209,19 +213,40 @@ class Subject:
         return _recommend(self.plain(seed), known, self.n_candidates)
 
     @_kept
-    def neurons(self, seed: int = 0) -> Any:
-        """Return the popularity neurons: those given, or of a sparse autoencoder trained of the model's vectors."""
-        if self._neurons is not None:
-            return self._neurons
-        from headtail.sae import TopKSAE, contrast, find_neurons, fit_sae, states
+    def contrast(self, seed: int = 0) -> Any:
+        """Return the vectors of users of opposite tastes, see :func:`headtail.sae.contrast`."""
+        from headtail.sae import contrast
 
         if not self.has("model"):
-            raise NotAvailableError("Neurons are found in a model; this subject has none. Give a model or a Recipe.")
-        model, train = self.plain(seed), self.split.train
-        learned, options = states(model, train), dict(self.autoencoder)
+            raise NotAvailableError("Users are contrasted by a model; this subject has none. Give a model or a Recipe.")
+        return contrast(self.plain(seed), self.split.train, rng=seed)
+
+    @_kept
+    def neurons(self, seed: int = 0, layer: str = "query") -> Any:
+        """Return the popularity neurons: those given, or of a sparse autoencoder trained of the model's vectors.
+
+        With the layer "item" those of an autoencoder of the item vectors, which any vectors have.
+        """
+        if self._neurons is not None and layer == "query":
+            return self._neurons
+        import torch
+
+        from headtail.sae import TopKSAE, contrast_items, find_neurons, fit_sae, states
+
+        train, options = self.split.train, dict(self.autoencoder)
+        if layer == "item":
+            items = torch.from_numpy(self.vectors(seed).items).float()
+            found, learned = contrast_items(items, train), items[torch.from_numpy(np.flatnonzero(train.popularity))]
+        else:
+            found, learned = self.contrast(seed), states(self.plain(seed), train)
         sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("n_active"), rng=seed)
         fit_sae(sae, learned, rng=seed, progress=False, **options)
-        return find_neurons(sae, contrast(model, train, rng=seed), train, k=self.k, rng=seed)
+        return find_neurons(sae, found, train, k=self.k, rng=seed)
+
+    @_kept
+    def measured_neurons(self, seed: int = 0) -> Any:
+        """Return the popularity neurons with the effects of their pushes."""
+        return self.neurons(seed).with_effects(rng=seed, progress=False)
 
     def found_neurons(self, seed: int = 0) -> Any | None:
         """Return the popularity neurons if they were given or found already, without looking for them."""

@@ -133,7 +133,7 @@ def test_names_of_the_state_are_ordinary():
 EDITS = {
     "steering": lambda: Steering(TopKSAE(8, expansion=4, k=4, rng=0), torch.linspace(-2, 2, 32)),
     "by the user": lambda: Steering(
-        TopKSAE(8, expansion=4, k=4, rng=0), torch.linspace(-2, 2, 32), strength=Excess(torch.ones(8), 1.0)
+        TopKSAE(8, expansion=4, k=4, rng=0), torch.linspace(-2, 2, 32), per_user=Excess(torch.ones(8), 1.0)
     ),
     "autoencoder": lambda: TopKSAE(8, expansion=4, k=4, rng=0),
     "direction": lambda: Direction(torch.ones(8), 0.5, "project"),
@@ -386,7 +386,7 @@ def test_all_of_it_where_float64_is_the_default(double_by_default):
     found = contrast(model, train, rng=0)
     neurons = find_neurons(sae, found, train).with_effects(n_users=20)
     for steered in (
-        steer(model, sae, neurons, strength=Excess(torch.ones(8), 1.0)),
+        steer(model, sae, neurons, per_user=Excess(torch.ones(8), 1.0)),
         steer_random(model, sae, neurons, 1.0),
         steer_noise(model, sae, neurons, 1.0),
         steer_direction(model, found, 1.0),

@@ -80,7 +80,7 @@ def test_rules_equal_the_papers_written_out(variant, keep_error):
 def test_no_edit_is_the_original_bit_by_bit(variant):
     off = {"alpha_popular": 0, "alpha_niche": 0, "variant": variant}
     strength = Excess(torch.ones(6), 1.0)
-    for same in (steer(MODEL, SAE, NEURONS, **off), steer(MODEL, SAE, NEURONS, strength=strength, **off)):
+    for same in (steer(MODEL, SAE, NEURONS, **off), steer(MODEL, SAE, NEURONS, per_user=strength, **off)):
         assert torch.equal(same(USERS).queries, MODEL(USERS).queries)
     plain = steer(MODEL, SAE, NEURONS, keep_error=False, **off)
     assert torch.equal(plain(USERS).queries, SAE(MODEL.users))
@@ -180,7 +180,7 @@ def test_training_mode_is_the_models():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it traces
 @pytest.mark.parametrize("variant", ["v2", "damp"])
 def test_export(variant):
-    steered = steer(MODEL, SAE, NEURONS, variant=variant, strength=Excess(torch.ones(6), 1.0)).eval()
+    steered = steer(MODEL, SAE, NEURONS, variant=variant, per_user=Excess(torch.ones(6), 1.0)).eval()
     batch = torch.export.Dim("batch", min=2)
     exported = torch.export.export(steered, (USERS,), dynamic_shapes=(({0: batch},),), strict=False)
     for users in (USERS, USERS[:7]):
@@ -198,7 +198,7 @@ def test_compile():
 
 def test_strength_by_the_user():
     strength = Excess(torch.tensor([1.0, 0, 0, 0, 0, 0]), 0.0)
-    edit = steer(MODEL, SAE, NEURONS, strength=strength)
+    edit = steer(MODEL, SAE, NEURONS, per_user=strength)
     whole, x = steer(MODEL, SAE, NEURONS)(USERS).queries, MODEL.users
     expected = x + x[:, :1].relu() * (whole - x)
     torch.testing.assert_close(edit(USERS).queries, expected)
@@ -217,7 +217,7 @@ def test_weights_of_one_neuron_and_of_one_sign():
 def test_kept_on_disk(tmp_path):
     strength = Excess(torch.ones(6), 1.0)
     for steered in (
-        steer(MODEL, SAE, NEURONS, strength=strength),
+        steer(MODEL, SAE, NEURONS, per_user=strength),
         steer(MODEL, SAE, NEURONS, variant="damp", keep_error=False),
     ):
         again = load_steered(save_steered(steered, tmp_path / "steered"))

@@ -130,7 +130,7 @@ class ALS(nn.Module):
         # No gradient ever flows here: solve() below does all.
         self.users = nn.Parameter(torch.zeros(self.n_users, self.embedding_dim), requires_grad=False)
         self.items = nn.Parameter(items, requires_grad=False)
-        self.query = nn.Identity()  # where hooks find the queries
+        self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
 
     @classmethod
     @checked
@@ -145,7 +145,7 @@ class ALS(nn.Module):
 
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
-        return Vectors(self.query(rows_of(self.users, users)), self.items)
+        return Vectors(self.query(rows_of(self.users, users)), self.item(self.items))
 
     @checked
     def solve(

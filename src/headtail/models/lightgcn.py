@@ -98,7 +98,7 @@ class LightGCN(nn.Module):
         self.users = nn.Parameter(torch.randn(self.n_users, self.embedding_dim, generator=source) * 0.1)
         self.items = nn.Parameter(torch.randn(self.n_items, self.embedding_dim, generator=source) * 0.1)
         self.graph = Graph(train)
-        self.query = nn.Identity()  # where hooks find the queries
+        self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
 
     @classmethod
     @checked
@@ -121,4 +121,4 @@ class LightGCN(nn.Module):
         for _ in range(self.n_layers):
             layers.append(self.graph(*layers[-1]))
         queries, items = (torch.stack(tables).mean(dim=0) for tables in zip(*layers, strict=True))
-        return Vectors(self.query(rows_of(queries, users)), items)
+        return Vectors(self.query(rows_of(queries, users)), self.item(items))

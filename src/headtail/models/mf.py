@@ -80,7 +80,7 @@ class MF(nn.Module):
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
         for table in (self.users, self.items):
             nn.init.xavier_uniform_(table, generator=source)
-        self.query = nn.Identity()  # where hooks find the queries
+        self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
 
     @classmethod
     @checked
@@ -91,4 +91,4 @@ class MF(nn.Module):
 
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
-        return Vectors(self.query(rows_of(self.users, users)), self.items)
+        return Vectors(self.query(rows_of(self.users, users)), self.item(self.items))

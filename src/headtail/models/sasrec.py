@@ -137,7 +137,7 @@ class SASRec(nn.Module):
                 _Block(embedding_dim, n_heads, inner_dim, self.dropout.p) for _ in range(n_layers)
             )
         self.norm = nn.LayerNorm(embedding_dim)
-        self.query = nn.Identity()
+        self.query, self.item = nn.Identity(), nn.Identity()
 
     @classmethod
     @checked
@@ -156,7 +156,7 @@ class SASRec(nn.Module):
             x = block(x, allowed)
         # Of the last block only the last position is needed.
         x = last(x, allowed, last_only=True)[:, -1]
-        return Vectors(self.query(self.norm(x)), self.items)
+        return Vectors(self.query(self.norm(x)), self.item(self.items))
 
     def states(self, sequences: Tensor) -> Vectors:
         """Return the states (B, L, d) at all positions of sequences (B, L), and the vectors of items (I, d).
@@ -167,7 +167,7 @@ class SASRec(nn.Module):
         x, allowed = self._embed(sequences)
         for block in self.blocks:
             x = block(x, allowed)
-        return Vectors(self.query(self.norm(x)), self.items)
+        return Vectors(self.query(self.norm(x)), self.item(self.items))
 
     def _embed(self, sequences: Tensor) -> tuple[Tensor, Tensor]:
         """Return what enters the blocks, (B, L, d), and which position may attend to which, (B, 1, L, L)."""

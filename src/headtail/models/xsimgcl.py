@@ -111,7 +111,7 @@ class XSimGCL(LightGCN):
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d); noisy in training."""
         queries, items = _mean(self._layers())
-        return Vectors(self.query(rows_of(queries, users)), items)
+        return Vectors(self.query(rows_of(queries, users)), self.item(items))
 
     def forward_with_loss(self, users: Tensor, positives: Tensor) -> tuple[Vectors, Tensor]:
         """Return what :meth:`forward` does, and the contrastive loss of users (B,) and of their positives (P,)."""
@@ -121,7 +121,7 @@ class XSimGCL(LightGCN):
         for z, y, codes in zip(final, contrast, (users, positives), strict=True):
             codes = codes.unique()  # type: ignore[no-untyped-call]
             loss = loss + self._contrast(rows_of(z, codes), rows_of(y, codes))
-        return Vectors(self.query(rows_of(final[0], users)), final[1]), self.contrast_weight * loss
+        return Vectors(self.query(rows_of(final[0], users)), self.item(final[1])), self.contrast_weight * loss
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         """Return the vectors of users and items after each propagation."""

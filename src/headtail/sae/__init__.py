@@ -3,16 +3,18 @@
 import headtail._torch  # noqa: F401 - first, for its error
 
 from headtail.sae.autoencoder import Code, TopKSAE
+from headtail.sae.contrasts import Contrast, contrast, contrast_items, states
 from headtail.sae.controls import Direction, Noise, steer_direction, steer_noise, steer_random
-from headtail.sae.effects import Excess, personal_strength
-from headtail.sae.hooks import activations, attach, states
+from headtail.sae.hooks import activations, attach
 from headtail.sae.neuron_storage import load_neurons, save_neurons
 from headtail.sae.neurons import Neurons, find_neurons
 from headtail.sae.quality import Fidelity, SAEQuality, fidelity, sae_quality, stability
+from headtail.sae.steered import Steered
 from headtail.sae.steered_storage import load_steered, save_steered
-from headtail.sae.steering import Steered, Steering, steer, steering_weights
+from headtail.sae.steering import Steering, neuron_edit, steer, steering_weights
 from headtail.sae.storage import load_sae, save_sae
-from headtail.sae.synthetic import Contrast, contrast, extreme_users, item_sets, synthetic_users
+from headtail.sae.synthetic import extreme_users, item_sets, synthetic_users
+from headtail.sae.taste import Excess, personal_strength, spree
 from headtail.sae.training import fit_sae
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "activations",
     "attach",
     "contrast",
+    "contrast_items",
     "extreme_users",
     "fidelity",
     "find_neurons",
@@ -38,11 +41,13 @@ __all__ = [
     "load_neurons",
     "load_sae",
     "load_steered",
+    "neuron_edit",
     "personal_strength",
     "sae_quality",
     "save_neurons",
     "save_sae",
     "save_steered",
+    "spree",
     "stability",
     "states",
     "steer",

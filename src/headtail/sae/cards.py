@@ -8,7 +8,7 @@ from torch import Tensor
 
 from headtail._checks import shown
 from headtail.exceptions import MissingColumnError
-from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table
+from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.sae.table import NeuronTable
 from headtail.typing import Array, Floats
 
@@ -22,6 +22,10 @@ _RATE = "Share of the real users for whom the neuron is among the active ones."
 _EFFECT = (
     "Mean change of log popularity of the recommendations when this neuron's pre-activation rises by one standard "
     "deviation; 0.1 means items about 10% more popular."
+)
+_OTHER_WAY = (
+    "What a push does to the popularity of lists is not what the neuron listens to: it is no lever on popularity, "
+    "and is not steered when neurons are chosen by their effect."
 )
 _CHANGED = "Share of the recommendations that the same push replaces."
 
@@ -58,6 +62,11 @@ def _figures(neurons: NeuronTable) -> Figures:
         Figure("Firing rate, median", float(np.median(neurons.firing_rate)), format=".2%", note=_RATE),
         Figure("Never fire", int((neurons.firing_rate == 0).sum()), format=",d", note="For any real user."),
     ]  # fmt: skip
+    if (known := ~np.isnan(neurons.effect) & (neurons.firing_rate > 0)).any():
+        share = float((~neurons.agrees[known]).mean())
+        figures.append(
+            Figure("Push the other way", share, format=".1%", note=f"Share of those that fire. {_OTHER_WAY}")
+        )
     return Figures(figures)
 
 
@@ -136,23 +145,32 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
         Figure("Effect", neurons.effect[place], format="+.4f", note=_EFFECT),
     ]
     contrast = source.contrast
+    popular, niche, everyone = (
+        ("popular tastes", "niche tastes", "real users")
+        if contrast.item_codes is None
+        else ("popular items", "niche items", "all items")
+    )
     pre = {
         name: np.concatenate([source.sae.pre_activations(x)[:, neuron].cpu().numpy() for _, x in source.blocks(side)])
         for name, side in (
-            ("popular tastes", contrast.popular),
-            ("niche tastes", contrast.niche),
-            ("real users", contrast.real),
+            (popular, contrast.popular),
+            (niche, contrast.niche),
+            (everyone, contrast.real),
         )
     }
     blocks: list[Block] = [
         Figures(figures),
         Chart(
             "line", _histogram(pre), x="x", y="y", color="series", title="Pre-activation",
-            x_label="pre-activation", y_label="share of users", y_format=".0%",
+            x_label="pre-activation", y_label="share", y_format=".0%",
         ),
     ]  # fmt: skip
+    if not (np.isnan(neurons.effect[place]) or neurons.agrees[place]):
+        blocks.insert(1, Text(_OTHER_WAY))
     if source.interactions is not None and contrast.users is not None:
         blocks.append(_who(neurons, neuron))
+    if source.interactions is not None and contrast.item_codes is not None:
+        blocks.append(_loudest(neurons, neuron, contrast.item_codes))
     if source.interactions is not None and contrast.items is not None:
         blocks += _logits(neurons, neuron, contrast.items)
     return Section(f"Neuron {neuron} ({'popularity' if d > 0 else 'niche'})", blocks)
@@ -174,7 +192,7 @@ def _histogram(groups: dict[str, Floats], *, share: bool = True) -> list[dict[st
 
 
 def _activity(neurons: NeuronTable, neuron: int) -> Floats:
-    """Return the activation of the neuron for each real user, (U,)."""
+    """Return the activation of the neuron for each real user, or item, (U,)."""
     source = neurons.source
     parts = []
     for _, x in source.blocks(source.contrast.real):
@@ -209,6 +227,21 @@ def _who(neurons: NeuronTable, neuron: int) -> Table:
     ]  # fmt: skip
     caption = f"The users who drive it most, with their activation: {named}." if named else "It fires for no real user."
     return Table(columns, rows, title="Items of the users who drive it", caption=caption)
+
+
+def _loudest(neurons: NeuronTable, neuron: int, codes: Array) -> Table:
+    """Return the items that drive a neuron of item vectors most."""
+    interactions = neurons.source.interactions
+    assert interactions is not None
+    active = _activity(neurons, neuron)
+    best = np.argsort(-active, kind="stable")[:_ITEMS]
+    rows = [
+        {"item": _title(neurons, i), "popularity": int(interactions.popularity[i]), "activation": float(active[at])}
+        for at, i in zip(best, codes[best], strict=True)
+        if active[at] > 0
+    ]
+    columns = [Column("item", "Item"), Column("popularity", "Popularity", format=",d")]
+    return Table([*columns, Column("activation", "Activation", format=".4f")], rows, title="Items that drive it")
 
 
 def _logits(neurons: NeuronTable, neuron: int, items: Tensor) -> list[Block]:

@@ -10,9 +10,10 @@ from headtail._checks import checked, choice, generator, number
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
+from headtail.sae.contrasts import Contrast
 from headtail.sae.neurons import Neurons
-from headtail.sae.steering import Steered, Steering, steering_weights
-from headtail.sae.synthetic import Contrast
+from headtail.sae.steered import Steered
+from headtail.sae.steering import Steering, steering_weights
 from headtail.typing import RNG
 
 
@@ -126,6 +127,8 @@ def steer_noise(
 class Direction(nn.Module):
     """An edit along one direction c of length 1: ``x - amount c`` ("shift") or ``x - amount (x . c - level) c``.
 
+    With `per_user`, each vector gets that much of it.
+
     Parameters
     ----------
     direction : Tensor of shape (d,)
@@ -134,6 +137,8 @@ class Direction(nn.Module):
     mode : {"shift", "project"}, default "shift"
     level : float, default 0
         Where along c "project" leaves a vector alone; with amount 1 all vectors come to lie there.
+    per_user : torch.nn.Module, optional
+        From vectors (..., d) to (..., 1), such as :class:`~headtail.sae.Excess`.
 
     Raises
     ------
@@ -151,7 +156,13 @@ class Direction(nn.Module):
 
     @checked
     def __init__(
-        self, direction: Tensor, amount: float, mode: Literal["shift", "project"] = "shift", *, level: float = 0.0
+        self,
+        direction: Tensor,
+        amount: float,
+        mode: Literal["shift", "project"] = "shift",
+        *,
+        level: float = 0.0,
+        per_user: nn.Module | None = None,
     ) -> None:
         super().__init__()
         length = torch.linalg.vector_norm(as_floats("direction", direction))
@@ -160,14 +171,18 @@ class Direction(nn.Module):
                 f"direction has shape {tuple(direction.shape)} and length {float(length)}; give a vector that is not 0."
             )
         self.mode, self.level, self.d_in = choice("mode", mode, ("shift", "project")), level, len(direction)
+        self.per_user = per_user
         self.register_buffer("direction", direction / length)
         self.register_buffer("amount", direction.new_tensor(number("amount", amount)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the edited vectors, (..., d) as given."""
-        if self.mode == "shift":
-            return x - self.amount * self.direction
-        return x - self.amount * ((x @ self.direction)[..., None] - self.level) * self.direction
+        amount = self.amount
+        if self.mode == "project":
+            amount = amount * ((x @ self.direction)[..., None] - self.level)
+        if self.per_user is not None:
+            amount = self.per_user(x) * amount
+        return x - amount * self.direction
 
 
 @checked
@@ -198,7 +213,7 @@ def steer_direction(
 
     Notes
     -----
-    The idea of steering by a difference of means is SPREE's (arXiv 2604.01036).
+    The idea of steering by a difference of means is SPREE's (arXiv 2604.01036), which :func:`~headtail.sae.spree` is.
 
     Examples
     --------
@@ -211,10 +226,15 @@ def steer_direction(
     torch.Size([3, 4])
     """
     amount = number("amount", amount)
-    niche = contrast.niche.mean(dim=0)
-    direction = contrast.popular.mean(dim=0) - niche
-    unit = direction / torch.linalg.vector_norm(direction).clamp_min(1e-30)
-    if mode == "shift":
-        amount *= float(np.std((contrast.real @ unit).double().numpy(), ddof=1))
+    direction, spread = popularity_direction(contrast)
     # Projected to 0, users whose vectors point away from c would be pushed towards popular items.
-    return Steered(model, Direction(direction, amount, mode, level=float(niche @ unit)), layer)
+    level = float(contrast.niche.mean(dim=0) @ direction)
+    edit = Direction(direction, amount * spread if mode == "shift" else amount, mode, level=level)
+    return Steered(model, edit, layer)
+
+
+def popularity_direction(contrast: Contrast) -> tuple[Tensor, float]:
+    """Return the difference of means at length 1, (d,), and the standard deviation of the real vectors along it."""
+    direction = contrast.popular.mean(dim=0) - contrast.niche.mean(dim=0)
+    direction = direction / torch.linalg.vector_norm(direction).clamp_min(1e-30)
+    return direction, float(np.std((contrast.real @ direction).double().numpy(), ddof=1))

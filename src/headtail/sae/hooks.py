@@ -18,9 +18,7 @@ from headtail import _files
 from headtail._checks import checked, shown
 from headtail._progress import progress_bar
 from headtail._tensors import no_autocast
-from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.training import inputs, vectors
 from headtail.training.encoding import device_of
 from headtail.typing import Array
 
@@ -86,52 +84,6 @@ def activations(
     found = list(blocks)
     if not found:
         raise InvalidInputError("batches is empty; give at least one batch that the model takes.")
-    return torch.cat(found)
-
-
-@checked
-@torch.no_grad()
-def states(model: nn.Module, interactions: Interactions, *, batch_size: int = 256) -> Tensor:
-    """Return the vectors that an autoencoder of a model's queries learns from.
-
-    Of a sequential model the states at every place of every history, each the query of a user who had come so far; of a
-    model of user ids the queries of all users with interactions.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Of headtail, or of the same protocol (a sequential one has ``states(sequences)`` too, see :func:`headtail.fit`).
-    interactions : Interactions
-        What the model was trained on.
-    batch_size : int, default 256
-        Histories in a block.
-
-    Returns
-    -------
-    Tensor of shape (n, d)
-        On the model's device.
-
-    Examples
-    --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> states(MF(200, 50, 4, rng=0), train).shape
-    torch.Size([200, 4])
-    """
-    users = np.flatnonzero(interactions.activity)
-    if not hasattr(model, "max_length"):
-        return torch.as_tensor(vectors(model, codes=users).queries)
-    vectors_at: Any = model.states
-    device, was_training = device_of(model, None), model.training
-    model.eval()
-    try:
-        found = []
-        for batch in inputs(model, interactions, codes=users, batch_size=batch_size):
-            known = batch >= 0
-            found.append(vectors_at(batch.to(device)).queries[known.to(device)])
-    finally:
-        model.train(was_training)
     return torch.cat(found)
 
 

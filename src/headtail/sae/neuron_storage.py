@@ -3,6 +3,7 @@
 import os
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,9 @@ from headtail._checks import checked
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError
+from headtail.sae.contrasts import Contrast
 from headtail.sae.neurons import Neurons
 from headtail.sae.storage import load_sae, save_sae
-from headtail.sae.synthetic import Contrast
 from headtail.sae.table import Source
 from headtail.training.checkpoints import read_tensors, write_tensors
 
@@ -104,8 +105,9 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
         )
     tensors = read_tensors(folder / "neurons.safetensors")
     table = {name: value.numpy() for name, value in tensors.items() if not name.startswith("contrast.")}
-    vectors = {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith("contrast.")}
-    users = vectors.pop("users", None)
-    contrast = Contrast(**vectors, users=None if users is None else users.numpy())
+    prefix = "contrast."
+    vectors: dict[str, Any] = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+    codes = {name: vectors.pop(name).numpy() for name in ("users", "item_codes") if name in vectors}
+    contrast = Contrast(**(vectors | codes))
     source = Source(load_sae(folder / "autoencoder"), contrast, interactions)
     return Neurons(**table, n_neurons=settings["n_neurons"], k=settings["k"], source=source)

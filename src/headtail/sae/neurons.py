@@ -14,8 +14,8 @@ from headtail.exceptions import InvalidInputError
 from headtail.reports import Report, Result, Section
 from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.cards import card, page
+from headtail.sae.contrasts import Contrast
 from headtail.sae.effects import effects_of
-from headtail.sae.synthetic import Contrast
 from headtail.sae.table import NeuronTable, Source, list_popularity
 from headtail.typing import RNG, Floats
 
@@ -26,6 +26,8 @@ _GROUPS = 256  # groups of users that the bootstrap draws
 class Neurons(NeuronTable, Result):
     """A table of neurons; made by :func:`find_neurons`, narrowed by :meth:`select`.
 
+    For an autoencoder of item vectors, "users" below are items, and "tastes" what they are: popular or niche.
+
     Attributes
     ----------
     index : int64 array of shape (n,)
@@ -35,6 +37,8 @@ class Neurons(NeuronTable, Result):
         deviation. Above 0: a popularity neuron; below 0: a niche one. NaN for a neuron that never changes.
     low, high : float arrays of shape (n,)
         95% interval of it (bootstrap); NaN if that was left out.
+    mean_popular, mean_niche : float arrays of shape (n,)
+        Mean pre-activation of users of popular and of users of niche tastes.
     std, std_popular, std_niche : float arrays of shape (n,)
         Standard deviation of the pre-activation over the real users, those of popular and those of niche tastes.
     firing_rate : float array of shape (n,)
@@ -182,6 +186,8 @@ def find_neurons(
     if np.trace(whole[2].second) <= 1e-12 * len(contrast.real) * float(center @ center):
         raise InvalidInputError("all real users have the same vector, so that no neuron can tell them apart.")
     std_popular, std_niche, std = (np.sqrt(sums.variances(encoder)) for sums in whole)
+    at_center = (sae.pre_activations(center.to(sae.encoder)).detach()).cpu().double().numpy()
+    means = [at_center + encoder @ (sums.first / sums.n) for sums in whole[:2]]
     d = _cohens_d(whole[0], whole[1], encoder)
     margin = np.full_like(d, np.nan)
     if n_bootstrap:
@@ -194,6 +200,8 @@ def find_neurons(
         cohens_d=d,
         low=d - margin,
         high=d + margin,
+        mean_popular=means[0],
+        mean_niche=means[1],
         std=std,
         std_popular=std_popular,
         std_niche=std_niche,

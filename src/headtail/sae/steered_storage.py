@@ -9,9 +9,10 @@ from headtail import _files
 from headtail._checks import checked
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
-from headtail.sae.effects import Excess
-from headtail.sae.steering import Steered, Steering
+from headtail.sae.steered import Steered
+from headtail.sae.steering import Steering
 from headtail.sae.storage import load_sae, save_sae
+from headtail.sae.taste import Excess
 from headtail.training import load_model, save_model
 from headtail.training.checkpoints import read_tensors, write_tensors
 
@@ -53,14 +54,14 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
 def write_steered(steered: Steered, folder: Path) -> None:
     """Write a steered model into a folder that is there, with checksums of all that it holds by then."""
     edit = steered.edit
-    if not isinstance(edit, Steering) or not isinstance(edit.strength, (Excess, type(None))):
+    if not isinstance(edit, Steering) or not isinstance(edit.per_user, (Excess, type(None))):
         raise InvalidInputError(
             f"the model is edited by a {type(edit).__name__} that could not be made again; only what steer() makes can "
             f"be saved."
         )
     tensors: dict[str, Tensor] = dict(edit.named_buffers(recurse=False))
-    if edit.strength is not None:
-        tensors |= {f"strength.{name}": value for name, value in edit.strength.named_buffers()}
+    if edit.per_user is not None:
+        tensors |= {f"per_user.{name}": value for name, value in edit.per_user.named_buffers()}
     settings = {"layer": steered.layer, "output": steered.output, "keep_error": edit.keep_error}
     save_model(steered.model, folder / "model")
     save_sae(edit.sae, folder / "sae")
@@ -94,12 +95,12 @@ def load_steered(folder: str | os.PathLike[str]) -> Steered:
     tensors = read_tensors(folder / "steering.safetensors")
     model, sae = load_model(folder / "model"), load_sae(folder / "sae")
     try:
-        strength = None
-        if "strength.weight" in tensors:
-            strength = Excess(tensors["strength.weight"], float(tensors["strength.bias"]))
-        edit = Steering(
-            sae, tensors.get("shift"), tensors.get("scale"), strength=strength, keep_error=settings["keep_error"]
-        )
+        per_user = None
+        if "per_user.weight" in tensors:
+            low, high = tensors["per_user.bounds"].tolist()
+            per_user = Excess(tensors["per_user.weight"], float(tensors["per_user.bias"]), low=low, high=high)
+        parts = {name: tensors.get(name) for name in ("shift", "scale", "gate")}
+        edit = Steering(sae, **parts, per_user=per_user, keep_error=settings["keep_error"])
         return Steered(model, edit, settings["layer"], output=settings["output"]).eval()
     except KeyError as error:
         raise UnreadableFileError(f"{folder} is not complete: {error}. Save the model again.") from None

@@ -1,163 +1,18 @@
 """Users who like only popular items, and users who like only niche ones: made up, or found among the real ones."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from headtail._checks import checked, choice, generator, integer, number
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
-from headtail.sae.hooks import activations, submodule
-from headtail.training.encoding import device_of, inputs
-from headtail.typing import RNG, Codes, Vectors
+from headtail.typing import RNG, Codes
 
 SetBy = Literal["rank", "mass"]
 _SHARES = {"rank": 0.1, "mass": 0.2}
 _OF_A_RUN = 10  # users of either group from each run of users of like activity
-
-
-@dataclass(frozen=True, eq=False)
-class Contrast:
-    """Vectors of one layer for users of opposite tastes, beside those of the real users; made by :func:`contrast`.
-
-    For a model that is not headtail's, make it yourself from :func:`~headtail.sae.activations`.
-
-    Parameters
-    ----------
-    popular, niche : Tensor of shape (n, d)
-        Of users who like popular items, and of users who like niche ones.
-    real : Tensor of shape (U, d)
-        Of real users.
-    users : int array of shape (U,), optional
-        Codes of the real users.
-    items : Tensor of shape (I, d), optional
-        Vectors of the items, where scores are products of the layer's vectors with them. Whatever says something of
-        recommendations needs them, and `users`.
-    """
-
-    popular: Tensor
-    niche: Tensor
-    real: Tensor
-    users: Codes | None = None
-    items: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("popular", "niche", "real", "items"):
-            values = getattr(self, name)
-            if values is None:
-                continue
-            if values.ndim != 2 or len(values) < 2 or values.shape[1] != self.real.shape[1]:
-                raise InvalidInputError(
-                    f"{name} has shape {tuple(values.shape)}; give vectors (n, {self.real.shape[-1]}), at least two."
-                )
-            if not torch.isfinite(values).all():
-                raise InvalidInputError(f"{name} holds values that are NaN or infinite; check that training converged.")
-        if self.users is not None and len(self.users) != len(self.real):
-            raise InvalidInputError(f"users has {len(self.users)} entries for {len(self.real)} real users.")
-
-    def recommendable(self) -> tuple[Tensor, Codes]:
-        """Return the item vectors and the codes of the real users, or say that they are needed."""
-        if self.items is None or self.users is None:
-            raise InvalidInputError(
-                "what is recommended is not known: this contrast has no item vectors, or no codes of its real users. "
-                "Give it items= and users=."
-            )
-        return self.items, self.users
-
-    def __repr__(self) -> str:
-        return (
-            f"Contrast({len(self.popular):,} popular, {len(self.niche):,} niche and {len(self.real):,} real users, "
-            f"d={self.real.shape[1]})"
-        )
-
-
-@checked
-def contrast(
-    model: nn.Module,
-    interactions: Interactions,
-    layer: str = "query",
-    *,
-    by: SetBy = "rank",
-    share: float | None = None,
-    batch_size: int = 2048,
-    rng: RNG = None,
-) -> Contrast:
-    """Run a model over users of opposite tastes and over the real ones, and keep a layer's vectors.
-
-    A sequential model gets synthetic histories (:func:`synthetic_users`); a model of user ids, for which nobody can
-    be made up, the real users of the most and the least popular tastes, among users as active
-    (:func:`extreme_users`).
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A recommender of headtail or of the same protocol.
-    interactions : Interactions
-        Training interactions.
-    layer : str, default "query"
-        Where the vectors are taken.
-    by, share
-        The sets of items, see :func:`synthetic_users`; for a model of user ids `share` is that of users, by default
-        0.1.
-    batch_size : int, default 2048
-        Users in a block.
-    rng : seed or generator
-        Draws the synthetic histories.
-
-    Returns
-    -------
-    Contrast
-        Real users are those with interactions. With the layer "query" it has the items' vectors too.
-
-    Examples
-    --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> contrast(MF(200, 50, 4, rng=0), train)
-    Contrast(20 popular, 20 niche and 200 real users, d=4)
-    """
-    random = generator(rng)
-    users = np.flatnonzero(interactions.activity).astype(np.int32)
-    submodule(model, layer)  # before long work
-
-    def run(batches: Iterable[Tensor]) -> Tensor:
-        found: Tensor = activations(model, batches, layer)
-        return found
-
-    def real(codes: Codes) -> Iterator[Tensor]:
-        return inputs(model, interactions, codes=codes, batch_size=batch_size)
-
-    max_length: Any = getattr(model, "max_length", None)
-    if max_length is None:
-        sides = [run(real(codes)) for codes in extreme_users(interactions, 0.1 if share is None else share)]
-    else:
-        length = int(max_length)
-        sides = [
-            run(torch.split(torch.from_numpy(sequences).long(), batch_size))
-            for sequences in (
-                synthetic_users(interactions, which, by, share=share, max_length=length, rng=random)
-                for which in ("popular", "niche")
-            )
-        ]
-    items = _items(model, next(iter(real(users[:1])))) if layer == "query" else None
-    return Contrast(sides[0], sides[1], run(real(users)), users, items)
-
-
-@torch.no_grad()
-def _items(model: nn.Module, batch: Tensor) -> Tensor:
-    was_training = model.training
-    model.eval()
-    try:
-        items: Tensor = Vectors(*model(batch.to(device_of(model, None)))).items
-        return items.detach().cpu()
-    finally:
-        model.train(was_training)
 
 
 @checked

@@ -13,7 +13,7 @@ from headtail._checks import checked, choice, integer, number
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
-from headtail.sae.synthetic import Contrast
+from headtail.sae.contrasts import Contrast
 from headtail.training.ranking import recommend
 from headtail.typing import Floats
 
@@ -42,6 +42,8 @@ class NeuronTable:
     cohens_d: Floats
     low: Floats
     high: Floats
+    mean_popular: Floats
+    mean_niche: Floats
     std: Floats
     std_popular: Floats
     std_niche: Floats
@@ -56,6 +58,11 @@ class NeuronTable:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def agrees(self) -> NDArray[np.bool_]:
+        """Whether a push moves lists to where the neuron listens; False also where the effect was not measured."""
+        return np.asarray(self.effect * np.sign(self.cohens_d) > 0)
 
     @checked
     def select(
@@ -77,7 +84,7 @@ class NeuronTable:
             At most so many.
         by : {"cohens_d", "effect"}, default "cohens_d"
             What strength is: ``|d|``, or the measured effect of a push, of those neurons whose effect has the sign of
-            their d.
+            their d (:attr:`agrees`).
         sign : {"both", "popular", "niche"}, default "both"
         min_rate : float, optional
             Neurons that fire for at least this share of the real users.
@@ -100,8 +107,8 @@ class NeuronTable:
         if by == "effect":
             if np.isnan(self.effect).all():
                 raise InvalidInputError("by='effect' needs measured effects; call with_effects() first.")
-            strength = np.nan_to_num(self.effect * np.sign(self.cohens_d))
-            keep &= strength > 0
+            strength = np.abs(self.effect)
+            keep &= self.agrees
         places = np.flatnonzero(keep)
         places = places[np.argsort(-strength[places], kind="stable")][: None if top is None else integer("top", top)]
         if not len(places):

@@ -1,0 +1,123 @@
+"""A menu: each user gets the setting of a dial that is best for that user, at one price of exposure for all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headtail._exposure import Goal
+from headtail._factors import Matrix
+from headtail.data import Interactions, Recommendations
+from headtail.subjects import Subject
+from headtail.typing import Array, Codes, Floats
+
+_ROWS = 1024  # users whose relevance is spread over the catalogue at a time
+_ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class Menu:
+    """What makes of a dial's settings one recommender of all: see :meth:`headtail.dials.Dial.menu`."""
+
+    name: str
+    at: Callable[[Subject, float, int], Any]
+    settings: tuple[float, ...]
+
+    def __call__(self, subject: Subject, strength: float, seed: int) -> Any:
+        """Return a function from what is known to lists."""
+
+        def lists(known: Interactions) -> Recommendations:
+            plain, items, _ = self._dishes(subject, seed, known)
+            best = self._chosen(subject, strength, seed, known)
+            return Recommendations(
+                plain.user_ids, plain.item_ids, plain.users, np.ascontiguousarray(items[np.arange(len(items)), best])
+            )
+
+        return lists
+
+    def choices(self, subject: Subject, strength: float, seed: int, known: Interactions) -> Floats:
+        """Return the setting that each user gets, (U,), in the order of the lists."""
+        return np.array(self.settings)[self._chosen(subject, strength, seed, known)]
+
+    def _chosen(self, subject: Subject, strength: float, seed: int, known: Interactions) -> Array:
+        _, items, values = self._dishes(subject, seed, known)
+        return chosen(items, values, self._prices(subject, strength, seed))
+
+    def _prices(self, subject: Subject, strength: float, seed: int) -> Floats:
+        """Return the prices, as they settle on what was known when settings were chosen."""
+
+        def make() -> Floats:
+            _, items, values = self._dishes(subject, seed, subject.split.train)
+            return prices(items, values, strength, subject.split.train.n_items)
+
+        found: Floats = subject.kept(("prices", self, strength, seed), make)
+        return found
+
+    def _dishes(self, subject: Subject, seed: int, known: Interactions) -> tuple[Recommendations, Codes, Floats]:
+        """Return the list at the setting 0, and for each user and setting the list and what it is worth."""
+
+        def make() -> tuple[Recommendations, Codes, Floats]:
+            made = subject.kept((self, seed), lambda: [self.at(subject, setting, seed) for setting in self.settings])
+            lists = [subject.recommend(each, known) for each in made]
+            plain = self.settings.index(0)
+            items = np.stack([each.items for each in lists], axis=1)
+            candidates, relevance = subject.candidates(seed, known), subject.calibrated(seed, known)
+            return lists[plain], items, worth(items, candidates.items, relevance, plain, len(candidates.item_ids))
+
+        found: tuple[Recommendations, Codes, Floats] = subject.kept((self, "dishes", seed, known.fingerprint), make)
+        return found
+
+
+def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items: int) -> Floats:
+    """Return the expected DCG of each list over that of the user's plain one, (U, S).
+
+    An item that is no candidate counts as the least relevant of the user's candidates.
+
+    Parameters
+    ----------
+    items : int array of shape (U, S, k)
+        The lists of each user at each setting; -1 where one has ended.
+    candidates : int array of shape (U, R)
+    relevance : float array of shape (U, R)
+        Probability that each candidate is wanted.
+    plain : int
+        The setting that is no correction.
+    n_items : int
+    """
+    discount = 1 / np.log2(np.arange(items.shape[2]) + 2)
+    found = np.empty(items.shape[:2])
+    for start in range(0, len(items), _ROWS):
+        rows = slice(start, start + _ROWS)
+        known = candidates[rows] >= 0
+        least = np.where(known, relevance[rows], np.inf).min(axis=1)
+        table = np.repeat(np.where(np.isfinite(least), least, 0.0)[:, None], n_items + 1, axis=1)
+        row, column = np.nonzero(known)
+        table[row, candidates[rows][row, column]] = relevance[rows][row, column]
+        table[:, -1] = 0.0  # where a list has ended
+        shown = items[rows]
+        found[rows] = table[np.arange(len(shown))[:, None, None], shown] @ discount
+    return found / np.maximum(found[:, [plain]], 1e-12)
+
+
+def chosen(items: Codes, values: Floats, price: Floats) -> Array:
+    """Return for each user the setting of the largest worth and prices, (U,); of equal ones the first."""
+    padded = np.append(price, 0.0)
+    best: Array = (values + padded[items].sum(axis=2)).argmax(axis=1)
+    return best
+
+
+def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matrix:
+    """Return the price of each item, (I,): what the exposure that it leads to calls for (alpha-fairness, 0.5).
+
+    In units of the worth of a plain list's slot.
+    """
+    k = items.shape[2]
+
+    def count(bias: Matrix) -> Matrix:
+        shown = items[np.arange(len(items)), chosen(items, values, bias / k)]
+        return np.bincount(shown[shown >= 0], minlength=n_items).astype(np.float64)
+
+    goal = Goal(strength, "alpha", 0.5, _ROUNDS, None)
+    settled = goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=None)
+    return np.asarray(settled / k)

@@ -1,0 +1,108 @@
+"""What the dials make that steer through neurons, or along one direction; nothing is imported before one is turned."""
+
+from collections.abc import Callable
+from typing import Any
+
+from headtail.data import Interactions
+from headtail.subjects import Subject
+from headtail.typing import Array, Vectors
+
+Make = Callable[[Subject, float, int], Any]
+
+
+def by_users(*, per_user: bool = False, **options: Any) -> Make:
+    """Return what steers the queries; `options` are those of :func:`headtail.sae.neuron_edit`."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        from headtail.sae import personal_strength, steer
+
+        neurons = _neurons(subject, seed, options)
+        found, train = neurons.source.contrast, subject.split.train
+        how = personal_strength(found, train, k=subject.k) if per_user else None
+        settings: dict[str, Any] = {**options, "alpha_popular": strength, "alpha_niche": strength, "per_user": how}
+        return steer(subject.plain(seed), neurons.source.sae, neurons, **settings)
+
+    return make
+
+
+def by_items(**options: Any) -> Make:
+    """Return what steers the item vectors, of a model or of any pair."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        items = _steered_items(subject, strength, seed, options)
+        return _served(subject, lambda known: subject.vectors(seed, known).queries, items)
+
+    return make
+
+
+def by_both(**options: Any) -> Make:
+    """Return what steers queries and item vectors alike."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        model, items = by_users(**options)(subject, strength, seed), _steered_items(subject, strength, seed, options)
+        return _served(subject, lambda known: subject.vectors_of(model, known).queries, items)
+
+    return make
+
+
+def _steered_items(subject: Subject, strength: float, seed: int, options: dict[str, Any]) -> Array:
+    import torch
+
+    from headtail.sae import neuron_edit
+
+    neurons = subject.neurons(seed, "item")
+    edit = neuron_edit(neurons.source.sae, neurons, alpha_popular=strength, alpha_niche=strength, **options)
+    with torch.no_grad():
+        steered: Array = edit(torch.from_numpy(subject.vectors(seed).items)).numpy()
+    return steered
+
+
+def _served(subject: Subject, queries: Callable[[Interactions | None], Array], items: Array) -> Any:
+    """Return vectors, made anew of what is known where queries follow from that."""
+    if not subject.sequential:
+        return Vectors(queries(None), items)
+    return lambda known: subject.recommend(Vectors(queries(known), items), known)
+
+
+def to_taste(*, neurons: bool = False, **options: Any) -> Make:
+    """Return what steers each user by sign and amount, along one direction or through neurons."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        from headtail.sae import spree
+
+        table = _neurons(subject, seed, options) if neurons else None
+        found, train = subject.contrast(seed), subject.split.train
+        return spree(subject.plain(seed), found, train, strength, neurons=table, k=subject.k, **options)
+
+    return make
+
+
+def _neurons(subject: Subject, seed: int, options: dict[str, Any]) -> Any:
+    return subject.measured_neurons(seed) if options.get("by") == "effect" else subject.neurons(seed)
+
+
+def random_neurons(subject: Subject, strength: float, seed: int) -> Any:
+    """Push random neurons as hard."""
+    from headtail.sae import steer_random
+
+    neurons = subject.neurons(seed)
+    return steer_random(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
+
+
+def noise(subject: Subject, strength: float, seed: int) -> Any:
+    """Disturb the pre-activations."""
+    from headtail.sae import steer_noise
+
+    neurons = subject.neurons(seed)
+    return steer_noise(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
+
+
+def direction(mode: Any) -> Make:
+    """Return what steers along one direction, the same for everybody."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        from headtail.sae import steer_direction
+
+        return steer_direction(subject.plain(seed), subject.contrast(seed), strength, mode)
+
+    return make

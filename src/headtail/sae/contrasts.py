@@ -1,0 +1,288 @@
+"""Vectors of users of opposite tastes, or of popular and of niche items: what neurons are told apart by."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import checked, generator
+from headtail._tensors import as_tensor
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.sae.hooks import activations, submodule
+from headtail.sae.synthetic import SetBy, extreme_users, item_sets, synthetic_users
+from headtail.training.encoding import device_of, inputs, vectors
+from headtail.typing import RNG, ArrayLike2D, Codes
+
+ITEM = "item"  # the layer of a model that its item vectors pass
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Vectors of one layer for users of opposite tastes, beside those of the real users; made by :func:`contrast`.
+
+    Or, made by :func:`contrast_items`, vectors of popular and of niche items, beside those of all items. For a model
+    that is not headtail's, make it yourself from :func:`~headtail.sae.activations`.
+
+    Parameters
+    ----------
+    popular, niche : Tensor of shape (n, d)
+        Of users who like popular items, and of users who like niche ones; or of popular and of niche items.
+    real : Tensor of shape (U, d)
+        Of real users; or of the items with interactions.
+    users : int array of shape (U,), optional
+        Codes of the real users.
+    items : Tensor of shape (I, d), optional
+        Vectors of the items, where scores are products of the layer's vectors with them. Whatever says something of
+        recommendations needs them, and `users`.
+    item_codes : int array of shape (U,), optional
+        Codes of the items, where `real` are vectors of items.
+    """
+
+    popular: Tensor
+    niche: Tensor
+    real: Tensor
+    users: Codes | None = None
+    items: Tensor | None = None
+    item_codes: Codes | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("popular", "niche", "real", "items"):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            if values.ndim != 2 or len(values) < 2 or values.shape[1] != self.real.shape[1]:
+                raise InvalidInputError(
+                    f"{name} has shape {tuple(values.shape)}; give vectors (n, {self.real.shape[-1]}), at least two."
+                )
+            if not torch.isfinite(values).all():
+                raise InvalidInputError(f"{name} holds values that are NaN or infinite; check that training converged.")
+        for name in ("users", "item_codes"):
+            codes = getattr(self, name)
+            if codes is not None and len(codes) != len(self.real):
+                raise InvalidInputError(f"{name} has {len(codes)} entries for {len(self.real)} real vectors.")
+
+    def recommendable(self) -> tuple[Tensor, Codes]:
+        """Return the item vectors and the codes of the real users, or say that they are needed."""
+        if self.items is None or self.users is None:
+            raise InvalidInputError(
+                "what is recommended is not known: this contrast has no item vectors, or no codes of its real users. "
+                "Give it items= and users=; a contrast of items has none."
+            )
+        return self.items, self.users
+
+    def __repr__(self) -> str:
+        what = "users" if self.item_codes is None else "items"
+        return (
+            f"Contrast({len(self.popular):,} popular, {len(self.niche):,} niche and {len(self.real):,} real {what}, "
+            f"d={self.real.shape[1]})"
+        )
+
+
+@checked
+def contrast(
+    model: nn.Module,
+    interactions: Interactions,
+    layer: str = "query",
+    *,
+    by: SetBy = "rank",
+    share: float | None = None,
+    batch_size: int = 2048,
+    rng: RNG = None,
+) -> Contrast:
+    """Run a model over users of opposite tastes and over the real ones, and keep a layer's vectors.
+
+    A sequential model gets synthetic histories (:func:`synthetic_users`); a model of user ids, for which nobody can
+    be made up, the real users of the most and the least popular tastes, among users as active
+    (:func:`extreme_users`). The layer "item" has vectors of items: :func:`contrast_items` compares them.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A recommender of headtail or of the same protocol.
+    interactions : Interactions
+        Training interactions.
+    layer : str, default "query"
+        Where the vectors are taken.
+    by, share
+        The sets of items, see :func:`synthetic_users`; for a model of user ids `share` is that of users, by default
+        0.1.
+    batch_size : int, default 2048
+        Users in a block.
+    rng : seed or generator
+        Draws the synthetic histories.
+
+    Returns
+    -------
+    Contrast
+        Real users are those with interactions. With the layer "query" it has the items' vectors too.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is no such layer; the message names those that there are.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> contrast(MF(200, 50, 4, rng=0), train)
+    Contrast(20 popular, 20 niche and 200 real users, d=4)
+    >>> contrast(MF(200, 50, 4, rng=0), train, "item")
+    Contrast(5 popular, 5 niche and 50 real items, d=4)
+    """
+    random = generator(rng)
+    users = np.flatnonzero(interactions.activity).astype(np.int32)
+    submodule(model, layer)  # before long work
+    if layer == ITEM:
+        return contrast_items(_item_vectors(model, interactions), interactions, by=by, share=share, rng=random)
+
+    def run(batches: Iterable[Tensor]) -> Tensor:
+        found: Tensor = activations(model, batches, layer)
+        return found
+
+    def real(codes: Codes) -> Iterator[Tensor]:
+        return inputs(model, interactions, codes=codes, batch_size=batch_size)
+
+    max_length: Any = getattr(model, "max_length", None)
+    if max_length is None:
+        sides = [run(real(codes)) for codes in extreme_users(interactions, 0.1 if share is None else share)]
+    else:
+        length = int(max_length)
+        sides = [
+            run(torch.split(torch.from_numpy(sequences).long(), batch_size))
+            for sequences in (
+                synthetic_users(interactions, which, by, share=share, max_length=length, rng=random)
+                for which in ("popular", "niche")
+            )
+        ]
+    items = vectors(model, interactions=interactions, codes=users[:1]).items.cpu() if layer == "query" else None
+    return Contrast(sides[0], sides[1], run(real(users)), users, items)
+
+
+@checked
+def contrast_items(
+    items: ArrayLike2D,
+    interactions: Interactions,
+    *,
+    by: SetBy = "rank",
+    share: float | None = None,
+    weighted: bool = False,
+    rng: RNG = None,
+) -> Contrast:
+    """Compare the vectors of popular items with those of niche ones: any model's, or one half of any pair.
+
+    Parameters
+    ----------
+    items : array or tensor of shape (I, d)
+        One row for each item of the interactions, in the order of the codes.
+    interactions : Interactions
+        Training interactions.
+    by, share
+        The sets of items, see :func:`synthetic_users`.
+    weighted : bool, default False
+        Draw as many items of either set with replacement, a popular one in proportion to its popularity p, a niche one
+        to ``1 - p / max p``: the more extreme ones count more.
+    rng : seed or generator
+        Draws them.
+
+    Returns
+    -------
+    Contrast
+        With the items that have interactions as real ones.
+
+    References
+    ----------
+    The item side of Ahmadov and Mansoury, WWW 2026, as its code has it (with `weighted`).
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> contrast_items(np.random.default_rng(0).normal(size=(50, 4)), train, by="mass")
+    Contrast(2 popular, 21 niche and 50 real items, d=4)
+    """
+    table = as_tensor("items", items).detach().cpu().float()
+    if table.ndim != 2 or len(table) != interactions.n_items:
+        raise InvalidInputError(
+            f"items has shape {tuple(table.shape)}; give a vector for each of the {interactions.n_items} items."
+        )
+    sides = list(item_sets(interactions, by, share=share))
+    if weighted:
+        popularity = interactions.popularity / interactions.popularity.max()
+        random = generator(rng)
+        for side, weights in enumerate((popularity, 1 - popularity)):
+            chosen = weights[sides[side]]
+            sides[side] = random.choice(sides[side], len(chosen), p=chosen / chosen.sum())
+    known = np.flatnonzero(interactions.popularity).astype(np.int32)
+    popular, niche, real = (table[torch.from_numpy(codes).long()] for codes in (*sides, known))
+    return Contrast(popular, niche, real, item_codes=known)
+
+
+@checked
+@torch.no_grad()
+def states(model: nn.Module, interactions: Interactions, layer: str = "query", *, batch_size: int = 256) -> Tensor:
+    """Return the vectors that an autoencoder of a model's queries, or of its items, learns from.
+
+    Of the layer "query": of a sequential model the states at every place of every history, each the query of a user who
+    had come so far; of a model of user ids the queries of all users with interactions. Of the layer "item": the vectors
+    of the items with interactions.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of headtail, or of the same protocol (a sequential one has ``states(sequences)`` too, see :func:`headtail.fit`).
+    interactions : Interactions
+        What the model was trained on.
+    layer : {"query", "item"}, default "query"
+    batch_size : int, default 256
+        Histories in a block.
+
+    Returns
+    -------
+    Tensor of shape (n, d)
+        On the model's device.
+
+    Raises
+    ------
+    MissingColumnError
+        If there is no such layer; the message names those that there are.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> states(MF(200, 50, 4, rng=0), train).shape
+    torch.Size([200, 4])
+    """
+    users = np.flatnonzero(interactions.activity)
+    if layer == ITEM:
+        submodule(model, layer)
+        return _item_vectors(model, interactions)[torch.from_numpy(np.flatnonzero(interactions.popularity))]
+    if layer != "query":
+        raise InvalidInputError(f"layer={layer!r} is not known; give 'query' or 'item', or take the activations.")
+    if not hasattr(model, "max_length"):
+        return torch.as_tensor(vectors(model, codes=users).queries)
+    vectors_at: Any = model.states
+    device, was_training = device_of(model, None), model.training
+    model.eval()
+    try:
+        found = []
+        for batch in inputs(model, interactions, codes=users, batch_size=batch_size):
+            known = batch >= 0
+            found.append(vectors_at(batch.to(device)).queries[known.to(device)])
+    finally:
+        model.train(was_training)
+    return torch.cat(found)
+
+
+def _item_vectors(model: nn.Module, interactions: Interactions) -> Tensor:
+    """Return what passes the layer of the items, (I, d)."""
+    one = np.flatnonzero(interactions.activity)[:1]
+    found: Tensor = activations(model, inputs(model, interactions, codes=one), ITEM)
+    return found

@@ -1,0 +1,256 @@
+"""Steering by the user: as hard as the recommendations are more popular than what the user chose, or less popular."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import checked, number
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.sae.contrasts import Contrast
+from headtail.sae.controls import Direction, popularity_direction
+from headtail.sae.neurons import Neurons
+from headtail.sae.steered import Steered
+from headtail.sae.steering import neuron_edit
+from headtail.sae.table import list_popularity
+
+_UNIT = 0.5  # of the push whose slope is measured
+
+
+class Excess(nn.Module):
+    """How far a user's recommendations exceed the user's own taste for popular items, read off the vector.
+
+    ``x . weight + bias``, kept between two bounds; made by :func:`personal_strength`.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (d,)
+    bias : float
+    r_squared : float
+        Share of the excess's variation between users that the vector tells, 0 to 1.
+    low, high : float, default 0 and infinity
+        The bounds: with 0 the lower one, who gets rarer items than the own ones is left alone.
+
+    Examples
+    --------
+    >>> Excess(torch.tensor([1.0, 0.0]), bias=-1.0)(torch.tensor([[3.0, 5.0], [0.0, 5.0]]))
+    tensor([[2.],
+            [0.]])
+    """
+
+    weight: Tensor
+    bias: Tensor
+    bounds: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: float,
+        r_squared: float = float("nan"),
+        *,
+        low: float = 0.0,
+        high: float = float("inf"),
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().clone())
+        self.register_buffer("bias", weight.new_tensor(bias))
+        self.register_buffer("bounds", weight.new_tensor([low, high]))
+        self.r_squared = r_squared
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one number for each vector, (..., 1) of (..., d)."""
+        found = x.to(self.weight.dtype) @ self.weight + self.bias
+        return torch.minimum(torch.maximum(found, self.bounds[0]), self.bounds[1])[..., None]
+
+
+def _times(excess: Excess, factor: float) -> Excess:
+    low, high = sorted((factor * excess.bounds).tolist()) if factor else (0.0, 0.0)
+    return Excess(factor * excess.weight, factor * float(excess.bias), excess.r_squared, low=low, high=high)
+
+
+@checked
+def personal_strength(
+    contrast: Contrast,
+    interactions: Interactions,
+    *,
+    k: int = 10,
+    ridge: float = 1e-3,
+    both_ways: bool = False,
+    bound: float = 3.0,
+    prior: float = 0.0,
+) -> Excess:
+    """Return the strength that steers a user the more, the more popular the recommendations are than the history.
+
+    The excess of a user is the mean log(1 + popularity) of the k recommendations less that of the history. It is
+    regressed on the user's vector, so that a steered model needs nothing but the vector, for new users too.
+
+    Parameters
+    ----------
+    contrast : Contrast
+        With item vectors and codes of the real users, as :func:`~headtail.sae.contrast` makes it.
+    interactions : Interactions
+        Training interactions.
+    k : int, default 10
+        Length of the lists.
+    ridge : float, default 1e-3
+        Penalty of the regression, relative to the mean variance of the vectors.
+    both_ways : bool, default False
+        Steer who gets rarer items than the own ones towards popular ones; without it they are left alone.
+    bound : float, default 3
+        With `both_ways`: no user is steered more than this many times as hard as the mean user.
+    prior : float, default 0
+        An excess counts as if the user had chosen so many items more, as popular as the recommendations: a short
+        history says little, and is steered little, ``n / (n + prior)`` of the way.
+
+    Returns
+    -------
+    Excess
+        For `per_user` of :func:`~headtail.sae.steer`; its mean size over the real users is 1.
+
+    Raises
+    ------
+    InvalidInputError
+        If the contrast has no item vectors, a user has no history, or nobody's recommendations are more popular than
+        the history (`both_ways`: or less).
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail import fit
+    >>> from headtail.models import ALS
+    >>> from headtail.sae import contrast
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = ALS(200, 50, 4, rng=0)
+    >>> _ = fit(model, train)
+    >>> found = contrast(model, train)
+    >>> strength = personal_strength(found, train)
+    >>> round(float(strength(found.real).mean()), 4)
+    1.0
+    """
+    excess, mean = _excess(contrast, interactions, k, ridge, prior, bound if both_ways else None)
+    return _times(excess, 1 / mean)
+
+
+def _excess(
+    contrast: Contrast, interactions: Interactions, k: int, ridge: float, prior: float, bound: float | None
+) -> tuple[Excess, float]:
+    """Return the excess in log popularity, both ways if there is a bound, and its mean size."""
+    recommended, users = list_popularity(contrast, interactions, k), contrast.recommendable()[1]
+    activity = interactions.activity[users]
+    if (activity == 0).any():
+        raise InvalidInputError(
+            "interactions lacks the histories of users of the contrast; give those that it was made from."
+        )
+    taste = (interactions.matrix @ np.log1p(interactions.popularity))[users] / activity
+    excess = (recommended - taste) * activity / (activity + number("prior", prior, low=0))
+    x = contrast.real.double().numpy()
+    centered = x - x.mean(axis=0)
+    gram = centered.T @ centered
+    penalty = number("ridge", ridge, low=0) * np.trace(gram) / len(gram)
+    weight = np.linalg.lstsq(gram + penalty * np.eye(len(gram)), centered.T @ (excess - excess.mean()), rcond=None)[0]
+    fitted = centered @ weight + excess.mean()
+    mean = float((np.maximum(fitted, 0) if bound is None else np.abs(fitted)).mean())
+    if not mean > 0:
+        raise InvalidInputError(
+            "nobody's recommendations are more popular than the user's history, so that there is nothing to correct."
+        )
+    variance = ((excess - excess.mean()) ** 2).sum()
+    return Excess(
+        torch.from_numpy(weight).to(contrast.real),
+        float(excess.mean() - x.mean(axis=0) @ weight),
+        float(1 - ((excess - fitted) ** 2).sum() / variance) if variance > 0 else float("nan"),
+        low=0.0 if bound is None else -mean * number("bound", bound, low=0, low_open=True),
+        high=np.inf if bound is None else mean * bound,
+    ), mean
+
+
+@checked
+def spree(
+    model: nn.Module,
+    contrast: Contrast,
+    interactions: Interactions,
+    strength: float = 1.0,
+    *,
+    neurons: Neurons | None = None,
+    k: int = 10,
+    bound: float = 3.0,
+    prior: float = 10.0,
+    layer: str = "query",
+    **options: Any,
+) -> Steered:
+    """Return a model that steers each user by sign and amount to where lists are as popular as the user's own choices.
+
+    The excess of a user, see :func:`personal_strength` with `both_ways`, is taken out by a push along one direction,
+    the difference of the mean vectors of users of popular and of niche tastes, or through neurons. What one unit of
+    the push does is measured on the lists of the real users::
+
+        x' = x + strength * excess(x) / slope * (push(x) - x),
+        slope = mean log popularity of the lists of x, less that of the lists of push(x)
+
+    so that with strength 1 lists meet histories on average, as far as popularity answers to a push in proportion.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any; it is not changed.
+    contrast : Contrast
+        Of the layer's vectors, with item vectors and codes of the real users.
+    interactions : Interactions
+        Training interactions.
+    strength : float, default 1
+        0 changes nothing.
+    neurons : Neurons, optional
+        Push through these: as :func:`~headtail.sae.steer` does with both alphas 0.5. Without them, along the direction,
+        by half the standard deviation of the real users.
+    k : int, default 10
+        Length of the lists.
+    bound, prior
+        See :func:`personal_strength`.
+    layer : str, default "query"
+    **options
+        With `neurons`: see :func:`~headtail.sae.neuron_edit`.
+
+    Raises
+    ------
+    InvalidInputError
+        If all users lie at the same place along the direction, a push leaves the popularity of lists as it is, or as
+        for :func:`personal_strength`.
+
+    References
+    ----------
+    Schirmer et al., Aligning recommendations with user popularity preferences (SPREE), FAccT 2026, arXiv 2604.01036:
+    steering by each user's own sign and amount. The measured slope, the shrinking and the neurons are ours.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail import fit
+    >>> from headtail.models import ALS
+    >>> from headtail.sae import contrast
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = ALS(200, 50, 4, rng=0)
+    >>> _ = fit(model, train)
+    >>> spree(model, contrast(model, train), train, 0.5)(torch.arange(3)).queries.shape
+    torch.Size([3, 4])
+    """
+    strength = number("strength", strength)
+    excess, _ = _excess(contrast, interactions, k, 1e-3, prior, bound)
+    direction, spread = popularity_direction(contrast)
+    if not spread > 0:
+        raise InvalidInputError("all real users lie at the same place along the direction; there is nothing to steer.")
+
+    def push(per_user: nn.Module | None) -> nn.Module:
+        if neurons is None:
+            return Direction(direction, _UNIT * spread, per_user=per_user)
+        alphas = {"alpha_popular": _UNIT, "alpha_niche": _UNIT}
+        return neuron_edit(neurons.source.sae, neurons, per_user=per_user, **(alphas | options))
+
+    with torch.no_grad():
+        pushed = replace(contrast, real=push(None)(contrast.real))
+    slope = float((list_popularity(contrast, interactions, k) - list_popularity(pushed, interactions, k)).mean())
+    if abs(slope) < 1e-6:
+        raise InvalidInputError("a push leaves the popularity of all lists as it is; choose other neurons.")
+    return Steered(model, push(_times(excess, strength / slope)), layer)
