@@ -1,4 +1,9 @@
-"""The bias of the items at which the exposure of the lists that it leads to calls for that very bias."""
+"""The bias of the items at which the exposure of the lists that it leads to calls for that very bias.
+
+Lists answer to a bias in jumps: a user either sees an item or not. So while the bias is sought, an item close to the
+end of a list counts in part (:func:`shares`). How many lists an item is close to entering says how its exposure will
+answer, which makes for Newton steps; Anderson mixing of the last ones accounts for what the items take from each other.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -6,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headtail._checks import choice, integer, number
 from headtail._factors import Matrix, as_popularity
@@ -14,7 +20,15 @@ from headtail.exceptions import InvalidInputError
 
 Welfare = Literal["entropy", "alpha", "popularity"]
 
-_SETTLED, _UNSETTLED = 0.03, 0.5  # residuals at which the rounds stop, and above which a warning is given
+_SETTLED, _UNSETTLED = 0.03, 0.1  # residuals at which the rounds stop, and above which a warning is given
+_WIDTH, _WIDER = (
+    0.1,
+    (8, 4, 2),
+)  # within which an item counts in part, in units of the strength; and in the first rounds
+_MEMORY, _PATIENCE = 5, 6  # steps that are mixed, and rounds without a smaller residual
+
+Count = Callable[[Matrix, float], tuple[Matrix, Matrix]]
+"""From a bias and a width to the slots of each item and how fast these grow with its bias, in units of the spread."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,8 @@ class TiltRound:
     round : int
         0 is the state before any bias.
     gini : float
-        Inequality of the exposure of the items in the sampled lists under the bias that the round began with, 0 to 1.
+        Inequality of the exposure of the items in the sampled lists under the bias that the round began with, 0 to 1;
+        items close to the end of a list count in part, but not after the last round.
     entropy : float
         Entropy of that exposure over its largest possible value, 0 to 1; 1 means equal exposure.
     residual : float
@@ -69,13 +84,13 @@ class Goal:
         number("aversion", self.aversion, low=0, high=2, low_open=True)
         integer("rounds", self.rounds, low=1)
 
-    def settle(self, count: Callable[[Matrix], Matrix], *, n_slots: int, n_items: int, popularity: Any) -> Matrix:
+    def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any) -> Matrix:
         """Return the bias, shape (I,), in units of the scores' spread, of mean 0.
 
         Parameters
         ----------
         count : callable
-            From a bias in units of the spread to the slots that each item then has.
+            See :data:`Count`.
         n_slots : int
             Slots that are counted, of all items together.
         n_items : int
@@ -85,41 +100,58 @@ class Goal:
         Warns
         -----
         UserWarning
-            If the bias has not settled, or an earlier round spread exposure wider.
+            If the bias has not settled.
+
+        References
+        ----------
+        Anderson, Iterative procedures for nonlinear integral equations, JACM 1965 (mixing).
         """
         if self.strength == 0:
             return np.zeros(n_items)
         floor = max(0.03, n_items / n_slots)
         earned = self._earned(popularity, n_items, floor)
-        bias, before, history = np.zeros(n_items), np.zeros(n_items), []
-        # The stronger the tilt, the more exposure answers to a step: start with one that does not overshoot.
-        step = np.full(n_items, 1 / (2 + 8 * self.strength * self._slope(floor)))
-        for i in range(self.rounds + 1):
-            slots = count(self.strength * bias)
-            called = self._called(slots / slots.mean() + floor) + earned
+        width = _WIDTH * self.strength * (floor ** (-self.aversion / 2) if self.welfare == "alpha" else 1.0)
+        bias, mixing, damping = np.zeros(n_items), _Mixing(), 1.0
+        best, since = (np.inf, bias, bias), 0
+        for i in range(self.rounds):
+            slots, growth = count(self.strength * bias, width * (_WIDER[i] if i < len(_WIDER) else 1))
+            mean = slots.mean()
+            exposure = slots / mean + floor
+            called = self._called(exposure) + earned
             called -= called.mean()
             gap, size = called - bias, float(np.linalg.norm(called))
             residual = float(np.linalg.norm(gap)) / size if size > 0 else 0.0
-            state = TiltRound(i, gini(slots), entropy(slots) / np.log(max(n_items, 2)), residual)
-            history.append(state)
-            if self.callback is not None:
-                self.callback(state)
-            if residual < _SETTLED or i == self.rounds:
-                break
-            step = np.where(gap * before < 0, step / 2, step)
-            bias, before = bias + step * gap, gap
+            self._tell(TiltRound(i, gini(slots), entropy(slots) / np.log(max(n_items, 2)), residual))
+            step = gap / (1 + self._slope(exposure) * self.strength * growth / mean)
+            if i >= len(_WIDER) or size == 0:
+                if residual < best[0]:
+                    best, since = (residual, bias, step), i
+                if best[0] < _SETTLED:
+                    break
+                if residual > 2 * best[0] or i - since == _PATIENCE:  # astray: on from the best in smaller steps
+                    mixing, damping, since = _Mixing(), damping / 2, i
+                    _, bias, step = best
+            bias = mixing.next(bias, damping * step)
             bias -= bias.mean()
-        self._warn(history)
+        residual, bias, _ = best
+        slots, _ = count(self.strength * bias, 1e-6 * width)
+        last = TiltRound(i + 1, gini(slots), entropy(slots) / np.log(max(n_items, 2)), residual)
+        self._tell(last)
+        self._warn(last)
         return self.strength * bias
+
+    def _tell(self, state: TiltRound) -> None:
+        if self.callback is not None:
+            self.callback(state)
 
     def _called(self, relative: Matrix) -> Matrix:
         if self.welfare == "alpha":
             return np.asarray((relative**-self.aversion - 1) / self.aversion)
         return -np.log(relative)
 
-    def _slope(self, floor: float) -> float:
-        """How much faster than the logarithm the bias answers to exposure, for items between never shown and mean."""
-        return float(floor ** (-self.aversion / 2)) if self.welfare == "alpha" else 1.0
+    def _slope(self, relative: Matrix) -> Matrix:
+        """Return how fast the bias that is called for falls with exposure."""
+        return relative ** -(self.aversion + 1 if self.welfare == "alpha" else 1)
 
     def _earned(self, popularity: Any, n_items: int, floor: float) -> Matrix | float:
         """Return the log of the exposure that popularity earns, relative to the mean."""
@@ -130,20 +162,49 @@ class Goal:
         values = as_popularity(popularity, n_items)
         return np.asarray(np.log(values / values.mean() + floor))
 
-    def _warn(self, history: list[TiltRound]) -> None:
-        last, widest = history[-1], min(history, key=lambda state: state.gini)
-        recent = [state.gini for state in history[-4:]]
-        if self.welfare != "popularity" and last.gini > widest.gini + 0.02:
-            problem = (
-                f"round {widest.round} spread exposure wider (Gini {widest.gini:.3f}) than the last one "
-                f"({last.gini:.3f}), so that more strength will not spread it further. Lower the strength"
+    def _warn(self, last: TiltRound) -> None:
+        if last.residual > _UNSETTLED:
+            warnings.warn(
+                f"strength={self.strength:g}: the bias has not settled after {last.round} rounds (residual "
+                f"{last.residual:.2f}). Give more rounds, or a lower strength if they do not help.",
+                UserWarning,
+                stacklevel=5,
             )
-        elif last.residual > _UNSETTLED or (last.residual >= _SETTLED and max(recent) - min(recent) > 0.01):
-            problem = (
-                f"the bias has not settled after {last.round} rounds (residual {last.residual:.2f}, Gini of the last "
-                f"rounds {min(recent):.3f} to {max(recent):.3f}). Give more rounds, or a lower strength if they do not "
-                f"help"
-            )
-        else:
-            return
-        warnings.warn(f"strength={self.strength:g}: {problem}.", UserWarning, stacklevel=5)
+
+
+class _Mixing:
+    """Anderson mixing: of the last steps, the combination is gone that would have left least to go."""
+
+    def __init__(self) -> None:
+        self._places: list[Matrix] = []
+        self._steps: list[Matrix] = []
+
+    def next(self, place: Matrix, step: Matrix) -> Matrix:
+        self._places, self._steps = [*self._places[-_MEMORY:], place], [*self._steps[-_MEMORY:], step]
+        if len(self._steps) == 1:
+            return place + step
+        steps, moves = np.diff(self._steps, axis=0).T, np.diff(self._places, axis=0).T
+        weights = np.linalg.lstsq(steps, step, rcond=1e-3)[0]
+        return np.asarray(place + step - (moves + steps) @ weights)
+
+
+def shares(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how far each item is within its user's first k, from 0 to 1, and how fast that grows with its score.
+
+    Half-way between the scores at the places k and k + 1 it is a half, `width` above it 1. Those of a user sum to
+    k at most. Scores of minus infinity are of what the user cannot have.
+    """
+    n = scores.shape[1]
+    if k < n:
+        ordered = np.partition(scores, (n - k - 1, n - k), axis=1)
+        inside, below = ordered[:, n - k, None], ordered[:, n - k - 1, None]
+        with np.errstate(invalid="ignore"):
+            end = np.where(below > -np.inf, (inside + below) / 2, np.maximum(inside - 2 * width, np.float32(-1e30)))
+    else:
+        end = np.full((len(scores), 1), -1e30, dtype=np.float32)
+    part = (scores - end) / np.float32(2 * width) + np.float32(0.5)
+    near = (part > 0) & (part < 1)
+    np.clip(part, 0, 1, out=part)
+    unit = np.minimum(1, np.float32(k) / np.maximum(part.sum(axis=1, keepdims=True), np.float32(1e-9)))
+    part *= unit
+    return part, near * (unit / np.float32(2 * width))

@@ -19,7 +19,7 @@ from headtail._exposure import Goal, TiltRound, Welfare
 from headtail._factors import numbers
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
-from headtail.rerank import best, scores_of, spread, tilt_bias
+from headtail.rerank import best, counter, scores_of, spread, tilt_bias
 from headtail.typing import RNG, Array
 
 Matrix = NDArray[np.float64]
@@ -233,7 +233,7 @@ def allocation_bias(
     ...     user_ids=np.arange(2), item_ids=np.arange(2), users=np.arange(2), items=np.array([[0, 1], [0, 1]]),
     ... )
     >>> relevance = np.array([[0.9, 0.2], [0.9, 0.8]])
-    >>> prices = allocation_bias(recs, relevance, strength=0.3, k=1)
+    >>> prices = allocation_bias(recs, relevance, strength=0.6, k=1)
     >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
     [[0], [1]]
     """
@@ -245,16 +245,7 @@ def allocation_bias(
     relevance = _probabilities(recs, relevance)
     items, values, n_items = recs.items[rows], values_of(relevance[rows], k, gamma), len(recs.item_ids)
 
-    def count(bias: Matrix) -> Matrix:
-        counts = np.zeros(n_items)
-        added = np.append(bias, -np.inf).astype(np.float32)  # -1, where a list has ended, picks the last
-        for start in range(0, len(items), _ROWS):
-            part = slice(start, start + _ROWS)
-            total = values[part] + added[items[part]]
-            shown = np.take_along_axis(items[part], np.argpartition(-total, k - 1, axis=1)[:, :k], axis=1)
-            counts += np.bincount(shown[shown >= 0], minlength=n_items)
-        return counts
-
+    count = counter(items, values, n_items, k)
     return goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 

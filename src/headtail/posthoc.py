@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from headtail import _factors
 from headtail._checks import checked, finite, generator, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare
+from headtail._exposure import Goal, TiltRound, Welfare, shares
 from headtail._factors import Matrix
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -241,7 +241,7 @@ def tilt(
     aversion: float = 0.5,
     popularity: Any = None,
     sample: int = 4000,
-    rounds: int = 20,
+    rounds: int = 30,
     rng: RNG = 0,
     callback: Callable[[TiltRound], None] | None = None,
 ) -> Vectors:
@@ -260,9 +260,9 @@ def tilt(
 
     c is 0.03, or one slot of the sample if that is more. `spread` is the standard deviation of a user's scores over all
     items (root mean square over the sampled users), so that the same strength means the same for scores of any scale.
-    Each round counts the exposure under the present bias and moves every item's bias part of the way to its target; an
-    item that oscillates moves half as far from then on. The cost is that of scoring `sample` users once a round,
-    whatever the number of users.
+    Each round counts the exposure under the present bias, in which an item close to the end of a list counts in part,
+    and takes a Newton step towards the bias that this exposure calls for; about ten rounds settle most tilts. The cost
+    is that of scoring `sample` users once a round, whatever the number of users.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def tilt(
     sample : int, default 4000
         Users, drawn without replacement, whose lists are counted. About 1,000 suffice for some thousands of items; the
         more items, the more users.
-    rounds : int, default 20
+    rounds : int, default 30
         Rounds at most; it stops when the residual (see :class:`TiltRound`) is below 0.03.
     rng : seed or generator, default 0
         Draws the sample.
@@ -298,7 +298,7 @@ def tilt(
     Warns
     -----
     UserWarning
-        If the bias has not settled, or an earlier round spread exposure wider: a larger strength is then of no use.
+        If the bias has not settled: a larger strength is then of no use.
 
     Raises
     ------
@@ -325,17 +325,18 @@ def tilt(
     queries, items = _factors.as_pair(queries, items)
     (n, _), m = queries.shape, items.shape[0]
     goal = Goal(strength, welfare, aversion, rounds, callback)
-    k = integer("k", k, low=1, high=m)
-    sample = integer("sample", sample, low=1)
-    matrix = _seen(seen, n, m)
-    random = generator(rng)
+    k, sample = integer("k", k, low=1, high=m), integer("sample", sample, low=1)
+    matrix, random = _seen(seen, n, m), generator(rng)
     users = np.sort(random.choice(n, sample, replace=False)) if sample < n else np.arange(n)
     q, v, spread = _standardized(queries, items, users)
     removed = None if matrix is None else matrix[users]
     if popularity is None and matrix is not None:
         popularity = np.bincount(matrix.indices, minlength=m)
     bias = goal.settle(
-        lambda bias: _exposure(q, v, bias, removed, k), n_slots=len(users) * k, n_items=m, popularity=popularity
+        lambda bias, width: _exposure(q, v, bias, removed, k, width),
+        n_slots=len(users) * k,
+        n_items=m,
+        popularity=popularity,
     )
     return add_bias(queries, items, spread * bias)
 
@@ -379,10 +380,11 @@ def _spread(moment: Matrix, items: Any) -> float:
     return spread
 
 
-def _exposure(queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None, k: int) -> Matrix:
-    """Count in how many users' top k each item is; items tied at the last place share the slots left to them."""
-    m = len(items)
-    counts = np.zeros(m)
+def _exposure(
+    queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None, k: int, width: float
+) -> tuple[Matrix, Matrix]:
+    """Count the slots of each item in the users' top k, and how fast they grow with its bias."""
+    slots, growth = np.zeros((2, m := len(items)))
     step = max(1, _BLOCK_SCORES // m)
     added = bias.astype(np.float32)
     for start in range(0, len(queries), step):
@@ -391,11 +393,7 @@ def _exposure(queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None,
         if seen is not None:
             rows = seen[start : start + step]
             scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
-        last = np.partition(scores, m - k, axis=1)[:, m - k : m - k + 1]
-        last = np.maximum(last, np.finfo(np.float32).min)  # leaves out the seen, where fewer than k are unseen
-        chosen = scores >= last
-        counts += chosen.sum(axis=0)
-        for row in np.flatnonzero(chosen.sum(axis=1) > k):
-            tied = scores[row] == last[row]
-            counts[tied] -= (chosen[row].sum() - k) / tied.sum()
-    return counts
+        part, grows = shares(scores, k, width)
+        slots += part.sum(axis=0)
+        growth += grows.sum(axis=0)
+    return slots, growth

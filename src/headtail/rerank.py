@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, finite, generator, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare
+from headtail._exposure import Count, Goal, TiltRound, Welfare, shares
 from headtail._factors import as_popularity, numbers
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
@@ -149,7 +149,7 @@ def tilt_bias(
     aversion: float = 0.5,
     popularity: Any = None,
     sample: int = 4000,
-    rounds: int = 20,
+    rounds: int = 30,
     rng: RNG = 0,
     callback: Callable[[TiltRound], None] | None = None,
 ) -> NDArray[np.float64]:
@@ -185,17 +185,25 @@ def tilt_bias(
     scale, items, scores = spread(recs), recs.items[rows], scores[rows]
     relative = (scores / scale).astype(np.float32)
 
-    def count(bias: NDArray[np.float64]) -> NDArray[np.float64]:
-        counts = np.zeros(n_items)
-        added = np.append(bias, -np.inf).astype(np.float32)  # -1, where a list has ended, picks the last
-        for start in range(0, len(items), _ROWS):
-            part = slice(start, start + _ROWS)
-            total = relative[part] + added[items[part]]
-            shown = np.take_along_axis(items[part], np.argpartition(-total, k - 1, axis=1)[:, :k], axis=1)
-            counts += np.bincount(shown[shown >= 0], minlength=n_items)
-        return counts
-
+    count = counter(items, relative, n_items, k)
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
+
+
+def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:
+    """Return what counts the slots that each item has in the first k of long lists under a bias."""
+
+    def count(bias: NDArray[np.float64], width: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        slots, growth = np.zeros(n_items + 1), np.zeros(n_items + 1)
+        added = bias.astype(np.float32)
+        for start in range(0, len(items), _ROWS):
+            codes = items[start : start + _ROWS]
+            total = np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + added[codes])
+            part, grows = shares(total, k, width)
+            slots += np.bincount(codes.ravel() % (n_items + 1), part.ravel(), n_items + 1)
+            growth += np.bincount(codes.ravel() % (n_items + 1), grows.ravel(), n_items + 1)
+        return slots[:-1], growth[:-1]
+
+    return count
 
 
 @checked
