@@ -112,12 +112,23 @@ def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matri
 
     In units of the worth of a plain list's slot.
     """
-    k = items.shape[2]
+    n_users, _, k = items.shape
+    places = np.arange(n_users)[:, None, None] * (n_items + 1) + items % (
+        n_items + 1
+    )  # where a list has ended, the last
+    pairs, pair = np.unique(places, return_inverse=True)
+    item = pairs % (n_items + 1)
 
-    def count(bias: Matrix) -> Matrix:
-        shown = items[np.arange(len(items)), chosen(items, values, bias / k)]
-        return np.bincount(shown[shown >= 0], minlength=n_items).astype(np.float64)
+    def count(bias: Matrix, width: float) -> tuple[Matrix, Matrix]:
+        """Count lists that are worth about the same in part, and how fast the slots of an item grow with its bias."""
+        total = (values + np.append(bias, 0.0)[items].sum(axis=2) / k) * (k / width)
+        part = np.exp(total - total.max(axis=1, keepdims=True))
+        part /= part.sum(axis=1, keepdims=True)
+        shown = np.bincount(pair.ravel(), np.repeat(part.ravel(), k), len(pairs))
+        growth = np.maximum(shown * (1 - shown), 0) / width
+        of_items = [np.bincount(item, each, n_items + 1)[:n_items].astype(np.float64) for each in (shown, growth)]
+        return of_items[0], of_items[1]
 
     goal = Goal(strength, "alpha", 0.5, _ROUNDS, None)
-    settled = goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=None)
+    settled = goal.settle(count, n_slots=n_users * k, n_items=n_items, popularity=None)
     return np.asarray(settled / k)
