@@ -14,7 +14,8 @@ import cells
 import neurons
 import spectral
 
-from headtail.dials import CONTROLS, DIALS, FINE_TUNING
+from headtail._training_dials import FINE_TUNING
+from headtail.dials import CONTROLS, DIALS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text, chart_svg
 from headtail.tradeoffs import Estimate, Frontier, Point
 

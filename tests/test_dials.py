@@ -83,6 +83,16 @@ def test_a_recipe_of_als_takes_the_corrections_that_have_a_closed_form(split):
             dial(name).at(subject, 0.1, 0)
 
 
+def test_losses_that_are_told_the_popularity_of_items(split):
+    subject = Subject(Recipe(ht.models.MF, {"embedding_dim": 4}, {"epochs": 20}), split, k=K)
+    model, shares = ht.MF(200, 80, 4, rng=0), split.train.popularity / len(split.train)
+    ht.fit(model, split.train, loss=ht.losses.deconfounded, item_values=shares**0.1, epochs=20, rng=0)
+    again = dial("PD").at(subject, 0.1).state_dict()
+    assert all((value == again[key]).all() for key, value in model.state_dict().items())
+    prior, none = (concentration(subject, dial("PR-Entmax").at(subject, strength), "arp") for strength in (0.4, 0.0))
+    assert prior < 0.8 * none
+
+
 @pytest.mark.parametrize("name", ht.models.MODELS)
 def test_a_recipe_trains_as_fit_does(split, name):
     sizes = {"embedding_dim": 4}

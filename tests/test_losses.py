@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headtail.exceptions import InvalidInputError
-from headtail.losses import bce, bpr, inverse_propensity, mse, sampled_softmax
+from headtail.losses import bce, bpr, deconfounded, inverse_propensity, mse, pr_entmax, sampled_softmax
 
 ALL = {
     "bpr": bpr,
@@ -118,6 +118,85 @@ def test_sampled_softmax_with_one_negative_is_bpr():
 def test_wrong_shapes_are_refused(loss, positive, negative):
     with pytest.raises(InvalidInputError, match=r"give \(B,\) and \(B, n\)"):
         loss(torch.zeros(positive), torch.zeros(negative))
+
+
+def told(seed=0, b=5, n=6):
+    """Scores, with a value of each candidate."""
+    rng = np.random.default_rng(seed)
+    positive, negative, values = (torch.tensor(rng.normal(size=size)) for size in (b, (b, n), (b, 1 + n)))
+    return positive.requires_grad_(), negative.requires_grad_(), values
+
+
+def test_log_q_undoes_how_negatives_are_drawn():
+    positive, negative, values = told()
+    total = 0.0
+    for p, row, q in zip(positive.tolist(), negative.tolist(), values.tolist(), strict=True):
+        weighed = [math.exp(s / 0.5) / math.exp(x) for s, x in zip([p, *row], q, strict=True)]
+        total -= math.log(weighed[0] / sum(weighed)) / 5
+    found = sampled_softmax(positive, negative, temperature=0.5, log_q=values)
+    assert found.item() == pytest.approx(total, rel=1e-12)
+    equal = sampled_softmax(positive, negative, log_q=torch.full_like(values, -3.0))
+    torch.testing.assert_close(equal, sampled_softmax(positive, negative))
+    # Drawn by popularity and corrected, items are pushed down as the softmax over all of them would.
+    popular, scores = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.5, 0.1, -0.4], requires_grad=True)
+    drawn = torch.tensor(np.random.default_rng(1).choice(3, (1, 200_000), p=[0.7, 0.2, 0.1]))
+    log_q = popular.log()[torch.cat([torch.tensor([[0]]), drawn], dim=1)]
+    sampled_softmax(scores[:1], scores[drawn], log_q=log_q).backward()
+    assert (scores.grad[2] / scores.grad[1]).item() == pytest.approx(math.exp(-0.4 - 0.1), abs=0.02)
+
+
+def test_deconfounded_equals_the_naive_formula():
+    positive, negative, values = told()
+    values = values.exp()
+
+    def likely(s, v):
+        return (s + 1 if s > 0 else math.exp(s)) * v
+
+    terms = []
+    for p, row, (v, *rest) in zip(positive.tolist(), negative.tolist(), values.tolist(), strict=True):
+        terms += [-math.log(sigmoid(likely(p, v) - likely(s, w))) for s, w in zip(row, rest, strict=True)]
+    found = deconfounded(positive, negative, values=values)
+    assert found.item() == pytest.approx(sum(terms) / len(terms), rel=1e-12)
+    assert torch.autograd.gradcheck(partial(deconfounded, values=values), (positive, negative))
+
+
+@pytest.mark.parametrize("spread", (0.0, 0.3, 1.0, 4.0))
+def test_pr_entmax_is_what_its_definition_says(spread):
+    """The loss is the largest p . z + H(p) over all p, less the positive's z; and its gradient is p - e_1."""
+    positive, negative, values = (spread * x for x in told(2))
+    positive, negative = positive.detach().requires_grad_(), negative.detach().requires_grad_()
+    found = pr_entmax(positive, negative, values=values)
+    found.backward()
+    total = 0.0
+    for i in range(5):
+        z = (torch.cat([positive[i : i + 1], negative[i]]) + values[i]).tolist()
+        low, high = max(z) / 2 - 1, max(z) / 2  # of tau, halved until the chances sum up to 1
+        for _ in range(200):
+            tau = (low + high) / 2
+            low, high = (tau, high) if sum(max(x / 2 - tau, 0) ** 2 for x in z) > 1 else (low, tau)
+        p = [max(x / 2 - low, 0) ** 2 for x in z]
+        total += sum(a * b for a, b in zip(p, z, strict=True)) - z[0] + 4 / 3 * (1 - sum(x**1.5 for x in p))
+        slopes = [positive.grad[i].item(), *negative.grad[i].tolist()]
+        np.testing.assert_allclose(slopes, [(a - (j == 0)) / 5 for j, a in enumerate(p)], atol=1e-9)
+    assert found.item() == pytest.approx(total / 5, abs=1e-9)
+    assert spread == 0 or torch.autograd.gradcheck(partial(pr_entmax, values=values), (positive, negative), atol=1e-4)
+
+
+def test_pr_entmax_is_0_from_a_lead_of_2_on_and_far_negatives_have_no_gradient():
+    negative = torch.tensor([[0.0, -5.0]], requires_grad=True)
+    assert pr_entmax(torch.tensor([2.0]), negative, values=torch.zeros(1, 3)).item() == 0
+    pr_entmax(torch.tensor([0.5]), negative, values=torch.zeros(1, 3)).backward()
+    assert negative.grad[0, 0] > 0 == negative.grad[0, 1]
+
+
+@pytest.mark.parametrize("loss", [deconfounded, pr_entmax])
+def test_values_must_be_those_of_the_candidates(loss):
+    with pytest.raises(InvalidInputError, match=r"values has shape \(3, 1\); .* \(3, 2\) candidates"):
+        loss(torch.zeros(3), torch.zeros(3, 1), values=torch.ones(3, 1))
+    with pytest.raises(InvalidInputError, match=r"give \(B,\) and \(B, n\)"):
+        loss(torch.zeros(3), torch.zeros(2, 1), values=torch.ones(3, 2))
+    with pytest.raises(InvalidInputError, match=r"log_q has shape \(\)"):
+        sampled_softmax(torch.zeros(3), torch.zeros(3, 1), log_q=0.5)
 
 
 def test_inverse_propensity_by_hand():

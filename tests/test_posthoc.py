@@ -90,6 +90,22 @@ def test_whole_numbers_become_floats():
     assert found.items[0, 1] == 0.5
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+def test_normalized_items_have_lengths_of_a_power_less(kind):
+    queries, items = factors()
+    items[3] = 0
+    found = posthoc.normalize(kind(queries), kind(items), strength=0.25)
+    assert type(found.items) is type(kind(items)) and found.queries is not None
+    lengths = np.linalg.norm(items, axis=1)
+    expected = [row / max(length, 1e-300) ** 0.25 for row, length in zip(items, lengths, strict=True)]
+    np.testing.assert_allclose(np.asarray(found.items), expected, rtol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(posthoc.normalize(queries, items).items, axis=1), np.sign(lengths))
+    np.testing.assert_array_equal(posthoc.normalize(queries, items, strength=0).items, items)
+    assert posthoc.normalize(queries, np.eye(6, dtype=int)).items.dtype == np.float64
+    with pytest.raises(InvalidInputError, match="strength=2 is out of range"):
+        posthoc.normalize(queries, items, strength=2)
+
+
 def test_bias_refuses():
     queries, items = factors()
     with pytest.raises(InvalidInputError, match=r"bias has shape \(29,\).*each of the 30 items"):

@@ -8,15 +8,14 @@ its name. One of your own is a name, a function and a grid::
 :data:`REFERENCES` are recommenders without a recommender, as dials of the one setting 0.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from headtail import _neuron_dials as steering
+from headtail import _training_dials as training
 from headtail import baselines, posthoc, rerank, rerankers
 from headtail._checks import checked, finite, nearest, number
 from headtail._menus import Menu
@@ -28,8 +27,6 @@ from headtail.subjects import Form, Subject
 from headtail.typing import Array, Vectors
 
 Make = Callable[[Subject, float, int], Any]
-
-FINE_TUNING = 0.25  # of the epochs of the plain model, from there
 
 
 @checked
@@ -187,40 +184,6 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-# -- in training ------------------------------------------------------------------------------------------------------
-
-
-def _resn(subject: Subject, strength: float, seed: int) -> Any:
-    from headtail.penalties import ReSN
-
-    return subject.train(seed, penalties=[ReSN(strength)])
-
-
-def _resn_fine_tuned(subject: Subject, strength: float, seed: int) -> Any:
-    from headtail.penalties import ReSN
-
-    epochs = math.ceil(FINE_TUNING * subject.source.epochs)
-    return subject.train(seed, start=subject.plain(seed), penalties=[ReSN(strength)], epochs=epochs)
-
-
-def _log_det(subject: Subject, strength: float, seed: int) -> Any:
-    from headtail.penalties import LogDet
-
-    return subject.train(seed, penalties=[LogDet(strength)])
-
-
-def _zerosum(subject: Subject, strength: float, seed: int) -> Any:
-    from headtail import losses
-
-    return subject.train(seed, loss=partial(losses.zerosum, share=strength))
-
-
-def _ips(subject: Subject, strength: float, seed: int) -> Any:
-    from headtail.losses import inverse_propensity
-
-    return subject.train(seed, item_weights=inverse_propensity(subject.split.train.popularity, power=strength))
-
-
 # -- of vectors -------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +204,10 @@ def _of_vectors(correct: Callable[[Vectors, float], Vectors]) -> Make:
 
 def _shrink(vectors: Vectors, strength: float) -> Vectors:
     return posthoc.shrink(*vectors, strength=strength)
+
+
+def _normalize(vectors: Vectors, strength: float) -> Vectors:
+    return posthoc.normalize(*vectors, strength=strength)
 
 
 # -- one number an item: of vectors where there are vectors, else of long lists ---------------------------------------
@@ -337,6 +304,7 @@ _OWN: tuple[Dial, ...] = (
     Dial("FA*IR", by_popularity(rerankers.fa_ir), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
     Dial("PCT", by_history(rerankers.pct), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
     Dial("P-MMF", by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
+    Dial("TTEN", _of_vectors(_normalize), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
     Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
     Dial("PopSteer", steering.by_users(), _ALPHAS, "model"),
     Dial("PopSteer, error dropped", steering.by_users(keep_error=False), _ALPHAS, "model", off_at_zero=False),
@@ -360,11 +328,13 @@ _OWN: tuple[Dial, ...] = (
     Dial("SPREE", steering.to_taste(), _PARTS, "model"),
     Dial("SPREE, neurons", steering.to_taste(neurons=True), _PARTS, "model"),
     Dial("SPREE, damped neurons", steering.to_taste(neurons=True, variant="damp"), _PARTS, "model"),
-    Dial("ReSN", _resn, _WEIGHTS, "training"),
-    Dial("ReSN, fine-tuned", _resn_fine_tuned, _WEIGHTS, "training", off_at_zero=False),
-    Dial("LogDet", _log_det, (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "training"),
-    Dial("Zerosum", _zerosum, (0.0, 0.01, 0.03, 0.1, 0.3), "training", end=1.0),
-    Dial("IPS", _ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training", end=1.0),
+    Dial("ReSN", training.resn, _WEIGHTS, "training"),
+    Dial("ReSN, fine-tuned", training.resn_fine_tuned, _WEIGHTS, "training", off_at_zero=False),
+    Dial("LogDet", training.log_det, (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "training"),
+    Dial("Zerosum", training.zerosum, (0.0, 0.01, 0.03, 0.1, 0.3), "training", end=1.0),
+    Dial("IPS", training.ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training", end=1.0),
+    Dial("PD", training.deconfounded, (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25), "training"),
+    Dial("PR-Entmax", training.pr_entmax, (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "training", off_at_zero=False),
 )
 
 DIALS: tuple[Dial, ...] = (*_OWN, *(each.menu() for each in _OWN if each.name in ("PopSteer", "PopSteer, damped")))

@@ -9,6 +9,9 @@ given to :func:`headtail.fit`; fix a keyword with :func:`functools.partial`.
 ``weight`` of shape (B,), such as :func:`inverse_propensity` gives it, multiplies the term of each positive: in
 :func:`bpr` and :func:`sampled_softmax` that of the positive against its negatives, in :func:`bce` and :func:`mse` that
 of the positive alone. Without it every weight is 1.
+
+``values`` of shape (B, 1 + n), such as :func:`headtail.fit` makes it of `item_values`, is a number of each candidate,
+the positive first.
 """
 
 import math
@@ -20,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy, elu, softplus
 
 from headtail._checks import choice, number
 from headtail._tensors import as_floats
@@ -49,6 +52,16 @@ def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> 
             f"weight has shape {tuple(getattr(weight, 'shape', ()))} and positive {tuple(positive.shape)}; give a "
             f"tensor of one for each positive."
         )
+
+
+def _checked_values(scores: Tensor, values: Tensor, name: str = "values") -> Tensor:
+    """Return a value for each of the candidates, (B, 1 + n)."""
+    if not isinstance(values, Tensor) or values.shape != scores.shape or values.is_sparse:
+        raise InvalidInputError(
+            f"{name} has shape {tuple(getattr(values, 'shape', ()))}; give a tensor of one for each of the "
+            f"{tuple(scores.shape)} candidates, the positives first."
+        )
+    return values
 
 
 def _weighted(terms: Tensor, weight: Tensor | None) -> Tensor:
@@ -124,18 +137,31 @@ def mse(
 
 
 def sampled_softmax(
-    positive: Tensor, negative: Tensor, *, temperature: float = 1.0, weight: Tensor | None = None
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    temperature: float = 1.0,
+    weight: Tensor | None = None,
+    log_q: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of picking the positive among itself and its negatives.
 
     ``mean over b of logsumexp([positive_b, negative_b1, ..., negative_bn] / t) - positive_b / t``; range [0, inf),
-    log(1 + n) where scores are equal. Negatives are drawn uniformly, so that the usual correction by their log
-    probability is one constant for all of them; it is left out. With one negative and t = 1 it equals :func:`bpr`.
+    log(1 + n) where scores are equal. With one negative and t = 1 it equals :func:`bpr`.
 
     Parameters
     ----------
     temperature : float, default 1.0
         The divisor t of the scores, above 0.
+    log_q : tensor of shape (B, 1 + n), optional
+        Log of the chance with which each candidate is drawn, the positive first, up to a constant: it is taken off from
+        the scores over t. Without it popular items are held down where negatives are drawn by their popularity, as
+        those of a batch's other users are. Negatives of :func:`headtail.fit` are drawn uniformly and need none.
+
+    References
+    ----------
+    Bengio and Senécal, Adaptive importance sampling to accelerate training of a neural probabilistic language model,
+    2008; for recommenders Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019, section 3 (logQ correction).
 
     Examples
     --------
@@ -147,6 +173,8 @@ def sampled_softmax(
     t = number("temperature", temperature, low=0, low_open=True)
     scores = torch.cat([positive[:, None], negative], dim=1)  # (B, 1 + n)
     scores = scores if t == 1 else scores / t
+    if log_q is not None:
+        scores = scores - _checked_values(scores, log_q, "log_q")
     first = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
     return _weighted(cross_entropy(scores, first, reduction="mean" if weight is None else "none"), weight).mean()
 
@@ -176,6 +204,75 @@ def zerosum(positive: Tensor, negative: Tensor, *, share: float = 0.1) -> Tensor
     pairs = bpr(positive, negative)
     sums = softplus(2 * (positive[:, None] + negative).abs()).mean() - math.log(2)
     return (1 - share) * pairs + share * sums
+
+
+def deconfounded(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tensor:
+    """Pairwise loss of scores times popularity, so that the scores need not hold it: popularity deconfounding (PD).
+
+    ``mean over b, j of -log sigmoid(f(positive_b) v_b - f(negative_bj) v_bj)``, f(s) = s + 1 for s > 0 and exp(s) for
+    others, and v the candidate's popularity to a power, such as ``item_values=(popularity / popularity.sum()) ** 0.1``
+    in :func:`headtail.fit`. Items are then served by their scores alone. (PDA, of the same paper, multiplies by a
+    forecast of popularity there.) Range [0, inf), log 2 where all is equal.
+
+    Source: Zhang et al., Causal intervention for leveraging popularity bias in recommendation, SIGIR 2021, section 3.
+
+    Parameters
+    ----------
+    values : tensor of shape (B, 1 + n)
+        v of each candidate, the positive first; at least 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(deconfounded(torch.tensor([1.0]), torch.tensor([[0.0]]), values=torch.tensor([[1.0, 2.0]])).item(), 4)
+    0.6931
+    """
+    _check(positive, negative)
+    scores = torch.cat([positive[:, None], negative], dim=1)
+    likely = (elu(scores) + 1) * _checked_values(scores, values)
+    return bpr(likely[:, 0], likely[:, 1:])
+
+
+def pr_entmax(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tensor:
+    """Entmax loss of picking the positive, with a prior that grows with popularity: PR-Entmax.
+
+    The scores z = [positive, negatives] + v are those of the training alone: a score need not make up for what the
+    prior v says already, and items are served without it. With p the 1.5-entmax of z, which is exactly 0 for candidates
+    far behind, the loss is ``(p - e_1) . z + 4/3 (1 - sum p^1.5)`` and its gradient p - e_1: far negatives get none.
+    Range [0, inf), 0 where the positive leads by 2 or more.
+
+    Source: PR-Entmax of "Mitigating popularity bias in sequential recommendations with sparse prior-regularized
+    objective", as RePlay 0.23 has it (v = gamma log(frequency + 1e-6), sampled form); Peters, Niculae and Martins,
+    Sparse sequence-to-sequence models, ACL 2019 (entmax and its loss).
+
+    Parameters
+    ----------
+    values : tensor of shape (B, 1 + n)
+        v of each candidate, the positive first, such as ``item_values=gamma * np.log(shares + 1e-6)`` makes it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(pr_entmax(torch.tensor([1.0]), torch.tensor([[0.0]]), values=torch.tensor([[0.0, 1.0]])).item(), 4)
+    0.3905
+    """
+    _check(positive, negative)
+    scores = torch.cat([positive[:, None], negative], dim=1)
+    scores = scores + _checked_values(scores, values)
+    chances = _entmax(scores.detach())  # the loss is stationary in them
+    entropy = (1 - chances.pow(1.5).sum(dim=1)) * 4 / 3
+    return ((chances * scores).sum(dim=1) - scores[:, 0] + entropy).mean()
+
+
+def _entmax(scores: Tensor) -> Tensor:
+    """Return the 1.5-entmax of each row: ``max(score / 2 - tau, 0)^2`` with the tau at which it sums up to 1."""
+    halves = (scores - scores.amax(dim=1, keepdim=True)) / 2
+    ordered = halves.sort(dim=1, descending=True).values
+    n = torch.arange(1, ordered.shape[1] + 1, dtype=scores.dtype, device=scores.device)
+    mean, square = ordered.cumsum(dim=1) / n, ordered.square().cumsum(dim=1) / n
+    tau = mean - ((1 / n - square + mean.square()).clamp_min(0)).sqrt()  # with the first n in the support
+    size = (tau <= ordered).sum(dim=1, keepdim=True)
+    return (halves - tau.gather(1, size - 1)).clamp_min(0).square()
 
 
 def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1) -> NDArray[np.float64]:

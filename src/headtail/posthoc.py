@@ -131,6 +131,49 @@ def penalize_popularity(queries: Any, items: Any, popularity: Any, *, strength: 
 
 
 @checked
+def normalize(queries: Any, items: Any, *, strength: float = 1.0) -> Vectors:
+    """Divide each item's vector by its length, or a power of it: the longer a vector, the more popular its item.
+
+    A score becomes ``score / length ** strength``; with 1 items are ranked by their cosine with the query.
+
+    Parameters
+    ----------
+    queries, items : array or tensor of shape (n, d) and (m, d)
+        The factors; the queries stay as they are.
+    strength : float, default 1
+        From 0, which changes nothing, to 1.
+
+    Returns
+    -------
+    Vectors
+        Of the kind, type and device of the input. A vector of length 0 stays as it is.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes do not match, or the strength is out of range.
+
+    References
+    ----------
+    Kim et al., Test-time embedding normalization for popularity bias mitigation, CIKM 2023 (TTEN).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normalize(np.eye(2), np.array([[3.0, 4.0], [0.0, 0.5]])).items
+    array([[0.6, 0.8],
+           [0. , 1. ]])
+    """
+    queries, items = _factors.as_pair(queries, items)
+    strength = number("strength", strength, low=0, high=1)
+    out = _empty_like(items, items.shape)
+    out[:] = items
+    lengths = (out**2).sum(1) ** 0.5  # of an array or a tensor
+    lengths[lengths == 0] = 1
+    return Vectors(queries, _finite(out / lengths[:, None] ** strength))
+
+
+@checked
 def shrink(
     queries: Any,
     items: Any,

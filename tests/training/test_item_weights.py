@@ -6,7 +6,7 @@ import pytest
 from headtail import MF, fit, recommend
 from headtail.datasets import movietweetings, power_law
 from headtail.exceptions import InvalidInputError
-from headtail.losses import inverse_propensity, mse, zerosum
+from headtail.losses import inverse_propensity, mse, pr_entmax, zerosum
 
 WORLD = power_law(60, 30, n_interactions=300, rng=0).interactions
 
@@ -29,11 +29,27 @@ def test_inverse_propensity_takes_slots_from_the_head():
     [
         ({"loss": zerosum, "item_weights": np.ones(30)}, "takes weight="),
         ({"item_weights": np.ones(3)}, "item_weights has shape"),
+        ({"item_values": np.ones(30)}, "takes values="),
+        ({"loss": pr_entmax, "item_values": np.ones(3)}, "item_values has shape"),
+        ({"loss": pr_entmax, "item_values": np.full(30, np.nan)}, "item_values is nan at item 0; give finite numbers"),
+        ({"loss": pr_entmax, "item_values": np.ones(30), "n_negatives": "all"}, "n_negatives='all' cannot be"),
     ],
 )
 def test_refused(options, message):
     with pytest.raises(InvalidInputError, match=message):
         fit(MF(60, 30, 4, rng=0), WORLD, epochs=1, progress=False, **options)
+
+
+def test_the_loss_is_told_the_values_of_all_candidates():
+    told = []
+
+    def loss(positive, negative, *, values):
+        told.append(values)
+        return pr_entmax(positive, negative, values=values)
+
+    fit(MF(60, 30, 4, rng=0), WORLD, loss=loss, n_negatives=3, epochs=1, item_values=np.arange(30), rng=0)
+    first = np.concatenate([values[:, 0].numpy() for values in told]).astype(int)
+    assert told[0].shape[1] == 4 and (np.bincount(first, minlength=30) == WORLD.popularity).all()
 
 
 def test_a_loss_with_options_takes_weights_too():

@@ -45,6 +45,7 @@ def fit(
     loss: Loss | None = None,
     n_negatives: int | Literal["all"] | None = None,
     item_weights: Array | None = None,
+    item_values: Array | None = None,
     penalties: Sequence[Penalty] = (),
     penalty_every: int = 1,
     validation: Interactions | None = None,
@@ -104,6 +105,9 @@ def fit(
     item_weights : array of shape (n_items,), optional
         Weight of the loss of each target by its item, such as :func:`~headtail.losses.inverse_propensity` gives it;
         handed to the loss as ``weight`` of shape (B,). Not with all items as negatives.
+    item_values : array of shape (n_items,), optional
+        A number of each item that the loss is told of every candidate, as ``values`` of shape (B, 1 + n), such as
+        :func:`~headtail.losses.deconfounded` asks for. Not with all items as negatives.
     penalties : sequence of callables, optional
         Each ``penalty(queries, items) -> scalar`` is added to the loss, such as :class:`~headtail.penalties.ReSN`.
     penalty_every : int, default 1
@@ -184,22 +188,26 @@ def fit(
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if hasattr(model, "solve"):
-        _check_solved(model, given, penalty_every)
+        _check_solved(model, given | ({} if item_values is None else {"item_values": None}), penalty_every)
     how = {**usual(model), **given}
     epochs, eval_every = (integer(name, how.pop(name), low=1) for name in ("epochs", "eval_every"))
     how["penalty_every"] = integer("penalty_every", penalty_every, low=1)
     watch, watched = _watched(model, train, validation, metric, k, patience)
-    weights = None if item_weights is None else _item_weights(item_weights, train.n_items)
+    weights, values = (
+        None if given is None else _of_items(name, given, train.n_items)
+        for name, given in (("item_weights", item_weights), ("item_values", item_values))
+    )
     random, device = generator(rng), device_of(model, device)
     with learning(model):
         model.to(device)
         kind = Solving if hasattr(model, "solve") else Stepping
-        method = kind(model, train, weights, penalties, device, random, **how)
+        method = kind(model, train, weights, penalties, device, random, item_values=values, **how)
         settings = {
             **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
             "train": train.fingerprint,
             **watched,
             "item_weights": None if weights is None else hashlib.sha256(weights.tobytes()).hexdigest()[:16],
+            **({} if values is None else {"item_values": hashlib.sha256(values.tobytes()).hexdigest()[:16]}),
             "penalties": [describe(penalty) for penalty in penalties],
             "patience": patience,
             "eval_every": eval_every,
@@ -242,16 +250,17 @@ def _check_solved(model: nn.Module, given: Mapping[str, Any], penalty_every: int
         )
 
 
-def _item_weights(item_weights: Array, n_items: int) -> NDArray[np.float64]:
-    weights: NDArray[np.float64] = numbers(item_weights)
-    if weights.shape != (n_items,) or weights.dtype.kind not in "biuf":
-        raise InvalidInputError(
-            f"item_weights has shape {weights.shape}; give one weight for each of the {n_items} items."
-        )
-    if (bad := ~np.isfinite(weights) | (weights < 0)).any():
+def _of_items(name: str, given: Array, n_items: int) -> NDArray[np.float64]:
+    """Return a finite number for each item; a weight must not be below 0."""
+    values: NDArray[np.float64] = numbers(given)
+    if values.shape != (n_items,) or values.dtype.kind not in "biuf":
+        raise InvalidInputError(f"{name} has shape {values.shape}; give one number for each of the {n_items} items.")
+    least = 0 if name == "item_weights" else -np.inf
+    if (bad := ~np.isfinite(values) | (values < least)).any():
         first = int(bad.argmax())
-        raise InvalidInputError(f"item_weights is {weights[first]} at item {first}; give finite weights of at least 0.")
-    return weights.astype(np.float64)
+        cure = "give finite weights of at least 0" if name == "item_weights" else "give finite numbers"
+        raise InvalidInputError(f"{name} is {values[first]} at item {first}; {cure}.")
+    return values.astype(np.float64)
 
 
 def _describe_rng(rng: RNG) -> Any:

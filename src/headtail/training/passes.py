@@ -68,6 +68,7 @@ class Stepping:
         device: torch.device,
         random: np.random.Generator,
         *,
+        item_values: NDArray[np.float64] | None,
         penalty_every: int,
         loss: Loss,
         n_negatives: int | Literal["all"],
@@ -82,17 +83,24 @@ class Stepping:
         self.n_drawn = 0 if n_negatives == "all" else integer("n_negatives", n_negatives, low=1)
         weight_decay = number("weight_decay", weight_decay, low=0)
         _check(model)
-        if item_weights is not None and (n_negatives == "all" or "weight" not in inspect.signature(loss).parameters):
-            raise InvalidInputError(
-                f"item_weights with loss {describe(loss)} and n_negatives={n_negatives!r} cannot be: give a number of "
-                f"negatives and a loss that takes weight=, such as headtail.losses.bpr, bce, mse or sampled_softmax."
-            )
+        for name, given, keyword, such in (
+            ("item_weights", item_weights, "weight", "bpr, bce, mse or sampled_softmax"),
+            ("item_values", item_values, "values", "deconfounded or pr_entmax"),
+        ):
+            if given is not None and (n_negatives == "all" or keyword not in inspect.signature(loss).parameters):
+                raise InvalidInputError(
+                    f"{name} with loss {describe(loss)} and n_negatives={n_negatives!r} cannot be: give a number of "
+                    f"negatives and a loss that takes {keyword}=, such as headtail.losses.{such}."
+                )
         length = getattr(model, "max_length", None)
         self.batches: Batches = Pairs(train, self.n_drawn) if length is None else Windows(train, self.n_drawn, length)
         self.size = len(self.batches)
         n_batches = -(-self.size // self.batch_size)
         self.often = n_batches / -(-n_batches // penalty_every)  # so that the penalties weigh as much over an epoch
-        self.weight_of = None if item_weights is None else torch.from_numpy(item_weights).to(device, torch.float32)
+        self.weight_of, self.value_of = (
+            None if given is None else torch.from_numpy(given).to(device, torch.float32)
+            for given in (item_weights, item_values)
+        )
         self.names = [*_part_names(penalties), *(["auxiliary"] if hasattr(model, "forward_with_loss") else [])]
         self.optimizer = torch.optim.Adam(
             model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
@@ -117,8 +125,9 @@ class Stepping:
         with no_autocast(self.device):
             if self.n_drawn:
                 scores = pair_scores(queries, items, candidates)  # (B, 1 + n)
-                weighted = {} if self.weight_of is None else {"weight": self.weight_of[candidates[:, 0]]}
-                fitting = self.loss(scores[:, 0], scores[:, 1:], **weighted)
+                told = {} if self.weight_of is None else {"weight": self.weight_of[candidates[:, 0]]}
+                told |= {} if self.value_of is None else {"values": self.value_of[candidates]}
+                fitting = self.loss(scores[:, 0], scores[:, 1:], **told)
             else:
                 fitting = catalogue_loss(self.loss, queries, items, candidates[:, 0])
             if i % self.penalty_every == 0:

@@ -1,0 +1,69 @@
+"""What the dials make that train the model with a correction; nothing is imported before one is turned."""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from headtail.subjects import Subject
+
+FINE_TUNING = 0.25  # of the epochs of the plain model, from there
+_DRAWN = 64  # negatives of a positive for PR-Entmax, which tells near ones from far ones
+
+
+def resn(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model trained with ReSN."""
+    from headtail.penalties import ReSN
+
+    return subject.train(seed, penalties=[ReSN(strength)])
+
+
+def resn_fine_tuned(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the plain model, trained on with ReSN."""
+    from headtail.penalties import ReSN
+
+    epochs = math.ceil(FINE_TUNING * subject.source.epochs)
+    return subject.train(seed, start=subject.plain(seed), penalties=[ReSN(strength)], epochs=epochs)
+
+
+def log_det(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model trained with a penalty on dimensional collapse."""
+    from headtail.penalties import LogDet
+
+    return subject.train(seed, penalties=[LogDet(strength)])
+
+
+def zerosum(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model trained with Zerosum in place of its loss."""
+    from headtail import losses
+
+    return subject.train(seed, loss=partial(losses.zerosum, share=strength))
+
+
+def ips(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model trained with positives weighted by inverse propensity."""
+    from headtail.losses import inverse_propensity
+
+    return subject.train(seed, item_weights=inverse_propensity(subject.split.train.popularity, power=strength))
+
+
+def deconfounded(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model trained with the loss of PDA, and served by its scores alone."""
+    from headtail import losses
+
+    return subject.train(seed, loss=losses.deconfounded, item_values=_shares(subject) ** strength)
+
+
+def pr_entmax(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model trained with PR-Entmax in place of its loss."""
+    from headtail import losses
+
+    prior = strength * np.log(_shares(subject) + 1e-6)
+    return subject.train(seed, loss=losses.pr_entmax, n_negatives=_DRAWN, item_values=prior)
+
+
+def _shares(subject: Subject) -> Any:
+    """Return each item's share of the training interactions."""
+    popularity = subject.split.train.popularity
+    return popularity / popularity.sum()
