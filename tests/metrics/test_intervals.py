@@ -183,7 +183,7 @@ def test_paired_intervals_where_there_can_be_none():
     one, two, audited = two_recommenders()
     same = compare({"one": audited(one), "again": audited(one)}).differences
     assert {"arp@5", "gini@5"} < {row["metric"] for row in same}
-    assert all((row["difference"], row["low"], row["told_apart"]) == (0, None, False) for row in same)
+    assert all((row["difference"], row["low"], row["significant"]) == (0, None, False) for row in same)
     # Means over users alone have paired intervals without influences, or where the users differ.
     plain = compare({"one": audited(one, n_bootstrap=0), "two": audited(two, n_bootstrap=0)}).differences
     fewer = replace(two, items=np.where(np.arange(150)[:, None] < 100, two.items, -1))

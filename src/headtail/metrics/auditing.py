@@ -132,7 +132,7 @@ def audit(
         profiles = Profiles(interactions, as_groups(groups, interactions.popularity))
         return *judge(lists, profiles, test, vectors, doubts), reached
 
-    # The other thread reads no frames, for not all engines bear two.
+    # The other thread reads no frames: some engines are not thread-safe.
     (full, user_ids, cutoffs), overlap = both(read_and_judge, lambda: count_overlap(interactions, test))
     if overlap:
         doubts.raise_or_note(

@@ -102,7 +102,7 @@ class TopKSAE(nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """What makes another of the same shape."""
+        """Arguments that rebuild this shape."""
         return {"model": "TopKSAE", "d_in": self.d_in, "n_neurons": self.n_neurons, "k": self.k}
 
     def extra_repr(self) -> str:
