@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -39,8 +41,20 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors):
     before, after = found.comparison.audits.values()
     assert after["gini@5"] < before["gini@5"]
     assert found.dial.name in found.verdict
+    row = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
+    assert f"95% {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%})" in found.verdict
     lists = ht.recommend(found.vectors, split.known, k=K)
     np.testing.assert_array_equal(lists.items, found.lists.items)
+
+
+def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
+    found = better(factors, split)
+    assert "could be lost" not in found.verdict
+    row = next(row for row in found.comparison.differences if row["metric"] == "ndcg@5")
+    audits = found.comparison.audits
+    rows = [row | {"low": -0.9 * audits["as it is"]["ndcg@5"], "high": -0.8 * audits["as it is"]["ndcg@5"]}]
+    worse = replace(found, comparison=replace(found.comparison, differences=tuple(rows)))
+    assert worse.verdict.endswith("That is more than the 10.0% that could be lost on validation.")
 
 
 def test_lists_and_vectors_come_to_the_same(split, factors):

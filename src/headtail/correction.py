@@ -103,9 +103,13 @@ class Correction(Result):
                 f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of {accuracy}; "
                 f"the recommender stays as it is."
             )
-        before, after = (self.comparison.audits[name] for name in (PLAIN, CORRECTED))
+        lost = self._changed(accuracy)
+        beyond = ""
+        if lost["high"] is not None and lost["high"] < -self.max_loss and not self.given:
+            beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
         parts = [
-            f"{m} {before[m]:.4f} to {after[m]:.4f} ({after[m] / before[m] - 1:+.1%})" for m in (accuracy, unfairness)
+            f"{row['metric']} {row['before']:.4f} to {row['after']:.4f} ({row['change']:+.1%}{_interval(row)})"
+            for row in (lost, self._changed(unfairness))
         ]
         why = "was given, not chosen on validation"
         if not self.given:
@@ -113,7 +117,16 @@ class Correction(Result):
                 f"was chosen: of all settings that lose at most {self.max_loss:.1%} of {accuracy} on validation it has "
                 f"the most even exposure there"
             )
-        return f"**{self._named}** {why}. On test: {', '.join(parts)}."
+        return f"**{self._named}** {why}. On test: {', '.join(parts)}.{beyond}"
+
+    def _changed(self, metric: str) -> dict[str, Any]:
+        """Return a metric on test before and after, with the change and its paired 95% interval as shares."""
+        before, after = (self.comparison.audits[name][metric] for name in (PLAIN, CORRECTED))
+        ends = next(((row["low"], row["high"]) for row in self.comparison.differences if row["metric"] == metric), ())
+        low, high = (None if end is None else end / before for end in ends or (None, None))
+        return {
+            "metric": metric, "before": before, "after": after, "change": after / before - 1, "low": low, "high": high,
+        }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, the trade-off and the audits as JSON-able values."""
@@ -198,6 +211,11 @@ class Correction(Result):
                 Section("How it was chosen", [Text(how)]),
             ],
         )
+
+
+def _interval(row: dict[str, Any]) -> str:
+    """Return the 95% interval of a change, in words."""
+    return "" if row["low"] is None else f", 95% {row['low']:+.1%} to {row['high']:+.1%}"
 
 
 @checked
