@@ -78,7 +78,7 @@ def test_rows_of_vectors_are_found_by_their_ids(split, factors):
     assert found.comparison.audits["as it is"][name] == pytest.approx(plain.comparison.audits["as it is"][name])
     with pytest.raises(InvalidInputError, match=r"queries has no row for \d+ of \d+ ids"):
         better((factors.queries[:-10], factors.items), *parts, user_ids=split.train.user_ids[:-10])
-    with pytest.raises(InvalidInputError, match=r"queries has 290 rows and the data \d+ ids"):
+    with pytest.raises(InvalidInputError, match=r"queries has 290 rows and the interactions \d+ ids"):
         better((factors.queries[:-10], factors.items), *parts)
 
 

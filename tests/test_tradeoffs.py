@@ -273,7 +273,7 @@ def test_a_dial_of_the_toolkit_needs_no_identity_and_a_folder_serves_any_grid(wo
     wider = sweep("log penalty", subject, grid=[0.0, 0.2, 0.5], **options)
     assert [wider.points[0], wider.points[2]] == list(first.points)
     assert all(file.stat().st_mtime_ns == time for file, time in files.items())
-    with pytest.raises(CheckpointMismatchError, match=r"subject: .vectors tuple"):
+    with pytest.raises(CheckpointMismatchError, match=r"subject: .vectors Vectors"):
         sweep("log penalty", Subject((factors[0], -factors[1]), split, k=5), **options)
     with pytest.raises(CheckpointMismatchError, match="dial: 'log penalty' in the checkpoint, 'shrink' now"):
         sweep("shrink", subject, **options)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import finite
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array
+from headtail.typing import Array, Vectors
 
 Matrix = NDArray[np.float64]
 
@@ -71,15 +71,23 @@ def as_matrix(name: str, values: Any) -> Any:
     return values
 
 
-def as_pair(queries: Any, items: Any) -> tuple[Any, Any]:
-    """Return both matrices if they belong together, else say why they do not."""
+def as_pair(queries: Any, items: Any = None) -> Vectors:
+    """Return both matrices, or those of one pair, if they belong together, else say why they do not."""
+    user_ids, item_ids = getattr(queries, "user_ids", None), getattr(queries, "item_ids", None)
+    if items is None:
+        try:
+            queries, items = queries
+        except (TypeError, ValueError):
+            raise InvalidInputError(
+                f"A {type(queries).__name__} came in place of vectors; give Vectors, or two factors (queries, items)."
+            ) from None
     queries, items = as_matrix("queries", queries), as_matrix("items", items)
     if queries.shape[1] != items.shape[1]:
         raise InvalidInputError(
             f"queries has shape {tuple(queries.shape)} and items {tuple(items.shape)}; the second number, the "
             f"embedding dimension, must be the same. Transpose a matrix that is (embedding_dim, rows)."
         )
-    return queries, items
+    return Vectors(queries, items, user_ids, item_ids)
 
 
 def as_popularity(popularity: Any, n_items: int | None = None) -> Matrix:

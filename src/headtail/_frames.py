@@ -60,6 +60,11 @@ def column_names(frame: Any, what: str = "the table") -> list[Any]:
     return list(_native(frame, what).collect_schema().names())
 
 
+def is_frame(values: Any) -> bool:
+    """Whether this is a frame of some engine."""
+    return isinstance(nw.from_native(values, pass_through=True), (nw.DataFrame, nw.LazyFrame))
+
+
 def _native(frame: Any, what: str) -> Any:
     try:
         return nw.from_native(frame)

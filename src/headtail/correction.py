@@ -72,7 +72,7 @@ class Correction(Result):
 
     @property
     def vectors(self) -> Vectors:
-        """The corrected vectors, which any index serves, users and items in the order of ``subject.split.train``.
+        """The corrected vectors with their ids, which any index serves.
 
         Raises
         ------

@@ -3,12 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from headtail._checks import checked, generator, shown
+from headtail._checks import checked, generator
 from headtail._factors import as_pair
-from headtail._frames import as_ids, lookup, read_ids, to_ids
+from headtail._frames import lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
+from headtail.data.rows import in_order_of, known_ids, order_of, with_ids
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Recipe, Subject
 from headtail.typing import RNG, Array, Vectors
@@ -25,7 +24,12 @@ def subject_of(
     if lists:
         source = source.to_polars() if isinstance(source, Recommendations) else source
         user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
-    users, items = _known_ids("user_id", user_ids), _known_ids("item_id", item_ids)
+    if pair:
+        vectors = as_pair(*source) if isinstance(source, list) else as_pair(source)
+        given = {"user_ids": user_ids, "item_ids": item_ids}
+        vectors = with_ids(vectors._replace(**{name: ids for name, ids in given.items() if ids is not None}))
+        user_ids, item_ids = vectors.user_ids, vectors.item_ids
+    users, items = known_ids("user_id", user_ids), known_ids("item_id", item_ids)
     split = data
     if not isinstance(data, Split):
         split = joined(data, validation, test, users=users, items=items, rng=rng)
@@ -34,27 +38,22 @@ def subject_of(
     if split.validation is None:
         raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
     if pair:
-        queries, vectors = as_pair(*source)
-        train = split.train
-        source = Vectors(
-            _rows("queries", queries, users, train.user_ids), _rows("items", vectors, items, train.item_ids)
-        )
+        source = in_order_of(vectors, split.train)
+        said = _said(vectors, source, split.train)
+        split = replace(split, description=" ".join([split.description, *said]))
     elif lists:
         source = Recommendations.from_frame(source, split.train)
     return Subject(source, split, k=k)
 
 
-def _known_ids(role: str, ids: Any) -> Array | None:
-    """Return the ids of what the recommender knows, each once."""
-    if ids is None:
-        return None
-    found = to_ids(read_ids(ids, role, f"{role}s"))
-    values, counts = np.unique(found, return_counts=True)
-    if (counts > 1).any():
-        raise InvalidInputError(
-            f"{role}s holds {shown(values[counts > 1])} more than once. Give each row an id of its own."
-        )
-    return found
+def _said(given: Vectors, joined: Vectors, train: Interactions) -> list[str]:
+    """Return what a reader should know of how vectors were joined with interactions."""
+    said = []
+    for name, own, ids in (("users", given.user_ids, train.user_ids), ("items", given.item_ids, train.item_ids)):
+        if own is not None and (gone := int((lookup(own, ids, name) < 0).sum())):
+            said.append(f"Vectors of {gone:,} {name} that the split does not have were left out.")
+    order = order_of(joined, train) if given.user_ids is None or given.item_ids is None else None
+    return said if order is None else [*said, str(order)]
 
 
 @checked
@@ -77,9 +76,7 @@ def joined(
     if items is not None:
         known = known.with_items(items)
     if users is not None:
-        users = as_ids(users, "user_id", "users")
-        new = np.unique(users[lookup(users, known.user_ids, "user_ids") < 0])
-        known = replace(known, user_ids=np.concatenate([known.user_ids, new]))
+        known = known.with_users(users)
     parts, said = {"train": known}, "The parts as given."
     for name, given in {"validation": validation, "test": test}.items():
         if given is None:
@@ -119,22 +116,3 @@ def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str 
         raise InvalidInputError("Too few users have something held out to choose on half of them. Give a test part.")
     said += " What was held out, of one half of the users to choose on and of the other half to report on."
     return Split(train, held_out.subset(~chooses), held_out.subset(chooses), said.strip())
-
-
-def _rows(name: str, matrix: Any, ids: Any, wanted: Any) -> Any:
-    if ids is None:
-        if len(matrix) != len(wanted):
-            raise InvalidInputError(
-                f"{name} has {len(matrix)} rows and the data {len(wanted)} ids. Give the id of each row, as user_ids= "
-                f"and item_ids=."
-            )
-        return matrix
-    if len(ids) != len(matrix):
-        raise InvalidInputError(f"{name} has {len(matrix)} rows and {len(ids)} ids. Give one id a row.")
-    codes = lookup(wanted, ids, f"{name} ids")
-    if (codes < 0).any():
-        raise InvalidInputError(
-            f"{name} has no row for {(codes < 0).sum():,} of {len(wanted):,} ids of the data, such as "
-            f"{shown(wanted[codes < 0])}. Leave those out of the data, or add their vectors."
-        )
-    return matrix[codes]

@@ -15,7 +15,7 @@ from headtail import _factors
 from headtail._checks import checked, finite, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare, shares
 from headtail._factors import Matrix
-from headtail.data import Interactions
+from headtail.data.rows import matrix_of, popularity_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Vectors
 
@@ -23,12 +23,12 @@ _BLOCK_SCORES = 2**21  # scores in memory at a time
 
 
 @checked
-def add_bias(queries: Any, items: Any, bias: Any) -> Vectors:
+def add_bias(queries: Any, items: Any = None, bias: Any = None) -> Vectors:
     """Add a number to the scores of each item, as one more coordinate: 1 in every query, the bias in the item.
 
     Parameters
     ----------
-    queries, items : array or tensor of shape (n, d) and (m, d)
+    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
         The factors.
     bias : array of shape (m,)
         What to add to the score of each item, for every user.
@@ -51,12 +51,13 @@ def add_bias(queries: Any, items: Any, bias: Any) -> Vectors:
     array([[2.],
            [3.]])
     """
-    queries, items = _factors.as_pair(queries, items)
+    pair = _factors.as_pair(queries, items)
+    queries, items = pair
     values = _factors.numbers(bias)
     if values.shape != (items.shape[0],) or values.dtype.kind not in "fiub":
         raise InvalidInputError(f"bias has shape {values.shape}; give one number for each of the {len(items)} items.")
     finite("bias", values, "Look at where it was computed.")
-    return Vectors(_append(queries, np.ones(queries.shape[0])), _append(items, values))
+    return pair._replace(queries=_append(queries, np.ones(len(queries))), items=_append(items, values))
 
 
 def _append(matrix: Any, column: Any) -> Any:
@@ -87,7 +88,7 @@ def _empty_like(matrix: Any, shape: tuple[int, int]) -> Any:
 
 
 @checked
-def penalize_popularity(queries: Any, items: Any, popularity: Any, *, strength: float) -> Vectors:
+def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None, *, strength: float) -> Vectors:
     """Lower the score of popular items: ``score - strength * spread * log(1 + popularity)``.
 
     The simplest correction, and a strong one: it belongs on every trade-off curve. `spread` is the standard deviation
@@ -96,10 +97,10 @@ def penalize_popularity(queries: Any, items: Any, popularity: Any, *, strength: 
 
     Parameters
     ----------
-    queries, items : array or tensor of shape (n, d) and (m, d)
+    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
         The factors; a row of the queries is a user.
-    popularity : array of shape (m,)
-        Training interactions per item.
+    popularity : array of shape (m,), or Interactions
+        Training interactions per item, or the interactions themselves, joined by the ids of the vectors.
     strength : float
         0 changes nothing, a negative one favors popular items. Useful values lie between 0.02 and 1; choose on
         validation.
@@ -123,11 +124,11 @@ def penalize_popularity(queries: Any, items: Any, popularity: Any, *, strength: 
     >>> (queries @ items.T).round(2)
     array([[ 0.  , -0.61]])
     """
-    queries, items = _factors.as_pair(queries, items)
+    pair = _factors.as_pair(queries, items)
     strength = number("strength", strength)
-    popularity = _factors.as_popularity(popularity, items.shape[0])
-    spread = _spread(_factors.gram("queries", queries)[0] / queries.shape[0], items)
-    return add_bias(queries, items, -strength * spread * np.log1p(popularity))
+    popularity = popularity_of(popularity, pair)
+    spread = _spread(_factors.gram("queries", pair.queries)[0] / len(pair.queries), pair.items)
+    return add_bias(pair, bias=-strength * spread * np.log1p(popularity))
 
 
 @checked
@@ -176,7 +177,7 @@ def normalize(queries: Any, items: Any, *, strength: float = 1.0) -> Vectors:
 @checked
 def shrink(
     queries: Any,
-    items: Any,
+    items: Any = None,
     *,
     strength: float,
     directions: int | Sequence[int] | None = None,
@@ -190,13 +191,13 @@ def shrink(
 
     Parameters
     ----------
-    queries, items : array or tensor of shape (n, d) and (m, d)
+    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
         The factors.
     strength : float
         At most 1: 0 changes nothing, 1 removes the directions, below 0 strengthens them.
     directions : int or sequence of int, optional
         Which directions, 0 the strongest (see :func:`headtail.spectrum`); by default 0.
-    popularity : array of shape (m,), optional
+    popularity : array of shape (m,) or Interactions, optional
         Instead of directions: scale along this vector, the training interactions per item.
 
     Returns
@@ -222,16 +223,17 @@ def shrink(
     array([[1.5, 0. ],
            [0. , 1. ]])
     """
-    queries, items = _factors.as_pair(queries, items)
+    pair = _factors.as_pair(queries, items)
+    queries, items = pair
     strength = number("strength", strength, high=1)
     if popularity is None:
         svd = _factors.factor_svd(queries, items)
         chosen = _directions(directions, len(svd.sigma))
         change = np.eye(items.shape[1]) - strength * svd.right[:, chosen] @ svd.load[:, chosen].T
-        return Vectors(queries, _rewrite(items, lambda rows, block: block @ _like(change, block)))
+        return pair._replace(items=_rewrite(items, lambda rows, block: block @ _like(change, block)))
     if directions is not None:
         raise InvalidInputError(f"directions={directions!r} and popularity are both given; choose one of them.")
-    popularity = _factors.as_popularity(popularity, items.shape[0])
+    popularity = popularity_of(popularity, pair)
     unit = popularity / np.linalg.norm(popularity)
     _, along = _factors.gram("items", items, unit)
     lowered = strength * along
@@ -239,7 +241,7 @@ def shrink(
     def remove(rows: slice, block: Any) -> Any:
         return block - _like(np.outer(unit[rows], lowered), block)
 
-    return Vectors(queries, _rewrite(items, remove))
+    return pair._replace(items=_rewrite(items, remove))
 
 
 def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:
@@ -275,7 +277,7 @@ def _rewrite(matrix: Any, change: Callable[[slice, Any], Any]) -> Any:
 @checked
 def tilt(
     queries: Any,
-    items: Any,
+    items: Any = None,
     *,
     strength: float,
     k: int,
@@ -309,19 +311,19 @@ def tilt(
 
     Parameters
     ----------
-    queries, items : array or tensor of shape (n, d) and (m, d)
+    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
         The factors; a row of the queries is a user.
     strength : float
         At least 0; 0 changes nothing. Useful values lie between 0.02 and 1; choose on validation.
     k : int
         Length of the lists whose exposure counts.
-    seen : Interactions or sparse matrix of shape (n, m), optional
-        Training interactions, which are not recommended again; of a matrix the entries that are not zero, each
-        counted once. Without it nothing is left out.
+    seen : Interactions, frame or sparse matrix, optional
+        Training interactions, which are not recommended again, joined by the ids of the vectors where they have any; of
+        a matrix the entries that are not zero, each counted once. Without it nothing is left out.
     welfare : {"entropy", "alpha", "popularity"}, default "entropy"
     aversion : float, default 0.5
         Above 0, up to 2; for "alpha" only.
-    popularity : array of shape (m,), optional
+    popularity : array of shape (m,) or Interactions, optional
         For "popularity" only: training interactions per item, by default counted from `seen`.
     sample : int, default 4000
         Users, drawn without replacement, whose lists are counted. About 1,000 suffice for some thousands of items; the
@@ -365,36 +367,26 @@ def tilt(
     >>> history[0].gini > history[-1].gini, tilted.items.shape
     (True, (50, 9))
     """
-    queries, items = _factors.as_pair(queries, items)
+    pair = _factors.as_pair(queries, items)
+    queries, items = pair
     (n, _), m = queries.shape, items.shape[0]
     goal = Goal(strength, welfare, aversion, rounds, callback)
     k, sample = integer("k", k, low=1, high=m), integer("sample", sample, low=1)
-    matrix, random = _seen(seen, n, m), generator(rng)
+    matrix, random = matrix_of(seen, pair), generator(rng)
     users = np.sort(random.choice(n, sample, replace=False)) if sample < n else np.arange(n)
     q, v, spread = _standardized(queries, items, users)
     removed = None if matrix is None else matrix[users]
     if popularity is None and matrix is not None:
         popularity = np.bincount(matrix.indices, minlength=m)
+    elif popularity is not None:
+        popularity = popularity_of(popularity, pair)
     bias = goal.settle(
         lambda bias, width: _exposure(q, v, bias, removed, k, width),
         n_slots=len(users) * k,
         n_items=m,
         popularity=popularity,
     )
-    return add_bias(queries, items, spread * bias)
-
-
-def _seen(seen: Any, n: int, m: int) -> sp.csr_array | None:
-    if seen is None:
-        return None
-    matrix = seen.matrix if isinstance(seen, Interactions) else seen
-    if not sp.issparse(matrix) or matrix.shape != (n, m):
-        shape = getattr(matrix, "shape", None)
-        raise InvalidInputError(
-            f"seen is a {type(seen).__name__} of shape {shape}; give Interactions or a sparse matrix of shape "
-            f"({n}, {m}), one row for each query and one column for each item."
-        )
-    return matrix if isinstance(seen, Interactions) else _factors.as_canonical(matrix)
+    return add_bias(pair, bias=spread * bias)
 
 
 def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float]:

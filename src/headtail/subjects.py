@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from headtail._checks import checked, integer
-from headtail._factors import to_numpy
+from headtail._factors import as_pair, to_numpy
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
+from headtail.data.rows import in_order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.typing import Vectors
 
@@ -97,8 +98,8 @@ class Subject:
     ----------
     source : Recipe, torch.nn.Module, Vectors, (Q, V), Recommendations or None
         From the most to the least that a correction can work on: how to train the model, the trained model, its two
-        factors (a row for each user and item of the split), or lists longer than `k` with scores. None is for dials
-        that make recommenders by themselves.
+        factors (joined with the split by their ids; without, a row for each of its users and items), or lists longer
+        than `k` with scores. None is for dials that make recommenders by themselves.
     split : Split
         With a validation part.
     k : int, default 20
@@ -138,6 +139,8 @@ class Subject:
         neurons: Any = None,
         autoencoder: Mapping[str, Any] | None = None,
     ) -> None:
+        if isinstance(source, tuple) and len(source) == 2:
+            source = in_order_of(with_ids(as_pair(source), like=split.train), split.train)
         self.source, self.split = source, split
         self.k = integer("k", k, low=1, high=split.train.n_items)
         self.n_candidates = min(integer("n_candidates", n_candidates, low=self.k), split.train.n_items)
@@ -197,7 +200,8 @@ class Subject:
             from headtail.training import vectors
 
             made = vectors(made, interactions=self.split.train if known is None else known)
-        return Vectors(*(to_numpy(matrix) for matrix in made))
+        train = self.split.train
+        return Vectors(*map(to_numpy, made))._replace(user_ids=train.user_ids, item_ids=train.item_ids)
 
     def kept(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what `make` makes, once for a key that can be hashed."""

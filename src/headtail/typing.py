@@ -1,9 +1,11 @@
 """Types that headtail's signatures share."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from headtail.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
     import torch
@@ -27,19 +29,65 @@ RNG: TypeAlias = "int | np.random.Generator | None"
 """A seed, a numpy generator, or None for fresh entropy (SPEC 7)."""
 
 
-class Vectors(NamedTuple):
-    """The two matrices that every recommender ends in: scores are ``queries @ items.T``.
+class _Pair(NamedTuple):
+    queries: Any
+    items: Any
 
-    Attributes
+
+class Vectors(_Pair):
+    """The two matrices that every recommender ends in, scores are ``queries @ items.T``, and whose their rows are.
+
+    It unpacks like a pair. Where the ids are known, every verb that takes vectors with interactions joins them by id;
+    where they are not, rows must be in the order of the codes of the interactions, which is checked.
+
+    Parameters
     ----------
     queries : array or tensor of shape (B, d)
         One row for each user (or encoded history) that was asked for.
     items : array or tensor of shape (I, d)
         One row for each item of the catalogue.
+    user_ids, item_ids : sequence of ids of length B and I, optional
+        Whose the rows are.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are not as many ids as rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> vectors = Vectors(np.eye(2), np.eye(2), user_ids=["ann", "bob"], item_ids=[30, 10])
+    >>> queries, items = vectors
+    >>> vectors.item_ids
+    [30, 10]
     """
 
-    queries: Any
-    items: Any
+    user_ids: Any = None
+    item_ids: Any = None
+
+    def __new__(cls, queries: Any, items: Any, user_ids: Any = None, item_ids: Any = None) -> Self:
+        """Make a pair, with ids if there are any."""
+        made = super().__new__(cls, queries, items)
+        for name, ids, rows in (("user_ids", user_ids, queries), ("item_ids", item_ids, items)):
+            if ids is None:
+                continue
+            try:
+                counts = len(ids), len(rows)
+            except TypeError:
+                raise InvalidInputError(
+                    f"{name} is a {type(ids).__name__} and {name[:-4]} vectors a {type(rows).__name__}; give a "
+                    f"matrix, and a sequence with one id for each of its rows."
+                ) from None
+            if counts[0] != counts[1]:
+                raise InvalidInputError(f"{name} holds {counts[0]} ids for {counts[1]} rows. Give one id a row.")
+            setattr(made, name, ids)
+        return made
+
+    def _replace(self, **changes: Any) -> Self:
+        """Return the same rows with other vectors."""
+        kept = {"queries": self.queries, "items": self.items, "user_ids": self.user_ids, "item_ids": self.item_ids}
+        return type(self)(**{**kept, **changes})
 
 
 @runtime_checkable

@@ -30,7 +30,7 @@ from headtail.reports import Result
 MADE = {
     "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
     "Facts",
-    "Relevance", "Shown", "TiltRound", "TopK", "Vectors", "World", "Excess",
+    "Relevance", "Shown", "TiltRound", "TopK", "World", "Excess",
 }  # fmt: skip
 # Called by torch at every step of training, where nothing is checked twice.
 INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
@@ -293,6 +293,8 @@ VERBS = {
     "Interactions.user_codes": lambda: of(split().train, user_ids=split().train.user_ids[:3], codes=None),
     "Interactions.subset": lambda: of(split().train, keep=np.array([0, 1])),
     "Interactions.with_items": lambda: of(split().train, item_ids=[100, 101]),
+    "Interactions.with_users": lambda: of(split().train, user_ids=[100, 101]),
+    "Vectors": lambda: of(queries=np.eye(2), items=np.eye(3, 2), user_ids=["a", "b"], item_ids=np.arange(3)),
     "Interactions.with_titles": lambda: of(split().train, titles={1: "a", 2: "b"}),
     "PopularityGroups": lambda: of(names=("head", "tail"), codes=np.array([0, 1], dtype=np.int8), description="mine",
         popularity=np.array([3, 1])),

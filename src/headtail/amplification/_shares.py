@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from headtail._factors import as_pair
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
@@ -17,7 +18,7 @@ def factors_of(made: Any, train: Interactions) -> Vectors:
         return vectors(made, interactions=train)
     if not isinstance(made, tuple) or len(made) != 2:
         raise InvalidInputError(f"make returned a {type(made).__name__}; let it return a model, or queries and items.")
-    return Vectors(*made)
+    return as_pair(made)
 
 
 def head_share(items: Codes, groups: PopularityGroups) -> float:

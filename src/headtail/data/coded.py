@@ -287,6 +287,13 @@ class Coded:
             result.__dict__["popularity"] = np.concatenate([self.popularity, np.zeros(len(new), dtype=np.int64)])
         return result
 
+    @checked
+    def with_users(self, user_ids: "Iterable[Any] | IntoFrame") -> Self:
+        """Return the same interactions with users that have none yet, after the others; given as items are above."""
+        ids = _frames.to_ids(_frames.read_ids(user_ids, "user_id", "users"))
+        new = np.unique(ids[_frames.lookup(ids, self.user_ids, "users") < 0])
+        return replace(self, user_ids=np.concatenate([self.user_ids, new])) if len(new) else self
+
     def to_polars(self) -> "pl.DataFrame":
         """Return a Polars frame with `user_id`, `item_id` and, where known, `rating`, `timestamp`, `order`."""
         import polars as pl

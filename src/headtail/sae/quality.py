@@ -262,7 +262,8 @@ def fidelity(
     check_vectors("queries", queries, sae.d_in)
     rebuilt = sae(queries.to(sae.bias.device, torch.float32)).to(queries.device)
     users = np.flatnonzero(test.activity)
-    lists = [recommend((q, items), train, codes=users, k=k) for q in (queries.float(), rebuilt)]
+    ids = train.user_ids, train.item_ids
+    lists = [recommend(Vectors(q, items, *ids), train, codes=users, k=k) for q in (queries.float(), rebuilt)]
     audits = [audit(each, train, test, k=k, metrics={"ndcg": ndcg}, n_bootstrap=0) for each in lists]
     before, after = (found.user_values[f"ndcg@{k}"] for found in audits)
     if not before.mean() > 0:

@@ -15,7 +15,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.contrasts import Contrast
 from headtail.training.ranking import recommend
-from headtail.typing import Floats
+from headtail.typing import Floats, Vectors
 
 _ROWS = 4096  # users in a block: 64 MiB of pre-activations for 4,096 neurons
 
@@ -140,7 +140,8 @@ def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> F
         )
     queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
     queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
-    lists = recommend((queries, items), interactions, codes=users, k=min(k, len(items))).items
+    vectors = Vectors(queries, items, interactions.user_ids, interactions.item_ids)
+    lists = recommend(vectors, interactions, codes=users, k=min(k, len(items))).items
     levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
     mean: Floats = levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1)
     return mean

@@ -11,6 +11,7 @@ from headtail import _factors
 from headtail._checks import checked, finite, integer
 from headtail._factors import Matrix
 from headtail.data import Interactions
+from headtail.data.rows import popularity_of
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Section, Table, Text
 from headtail.spectral.bounds import (
@@ -143,7 +144,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @checked
-def spectrum(queries: Any, items: Any, *, popularity: Any = None) -> Spectrum:
+def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spectrum:
     """Measure the singular values of ``queries @ items.T`` from the factors, and their alignment with popularity.
 
     Exact, by the eigenvalues of the two d x d matrices of inner products, which are summed in float64: time is linear
@@ -153,11 +154,12 @@ def spectrum(queries: Any, items: Any, *, popularity: Any = None) -> Spectrum:
 
     Parameters
     ----------
-    queries, items : array or tensor of shape (n, d) and (m, d)
+    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
         The factors, in any floating type, numpy or torch on any device. An embedding dimension above min(n, m) is fine:
         there are min(n, m, d) singular values. Users and items that do not take part in training belong left out.
-    popularity : array of shape (m,), optional
-        Training interactions per item, such as ``interactions.popularity``.
+    popularity : array of shape (m,) or Interactions, optional
+        Training interactions per item, such as ``interactions.popularity``; or the interactions themselves (or a frame
+        or sparse matrix), joined by the ids of the vectors, or by the order of the rows, which is then checked.
 
     Returns
     -------
@@ -186,10 +188,10 @@ def spectrum(queries: Any, items: Any, *, popularity: Any = None) -> Spectrum:
     >>> found.sigma.round(3), found.alignment.round(3)
     (array([4.016, 0.352]), array([0.996, 0.089]))
     """
-    queries, items = _factors.as_pair(queries, items)
+    pair = _factors.as_pair(queries, items)
     if popularity is not None:
-        popularity = _factors.as_popularity(popularity, items.shape[0])
-    return _spectrum(queries, items, popularity, None)
+        popularity = popularity_of(popularity, pair)
+    return _spectrum(*pair, popularity, None)
 
 
 def _spectrum(queries: Any, items: Any, popularity: Matrix | None, total_energy: float | None) -> Spectrum:

@@ -123,7 +123,7 @@ def vectors(
     Returns
     -------
     Vectors
-        Tensors on `device`: queries (U, d), items (I, d).
+        Tensors on `device`: queries (U, d), items (I, d); with the ids of `interactions`, where these are given.
 
     Raises
     ------
@@ -154,7 +154,10 @@ def vectors(
             blocks = [_encoded(model, batch.to(device)) for batch in batches]
     finally:
         module.train(was_training)
-    return Vectors(torch.cat([block.queries for block in blocks]), blocks[0].items)
+    queries, items = torch.cat([block.queries for block in blocks]), blocks[0].items
+    if interactions is None or len(items) != (known := Interactions.of(interactions)).n_items:
+        return Vectors(queries, items)
+    return Vectors(queries, items, known.user_ids[known.user_codes(users, codes=codes)], known.item_ids)
 
 
 def _codes(model: Any, users: Any, codes: Any) -> Tensor:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from headtail._checks import checked, integer
 from headtail._factors import as_pair, is_tensor, to_numpy
 from headtail.data import Interactions, Recommendations
+from headtail.data.rows import check_order, in_order_of, widened, with_ids
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, ArrayLike2D, Codes, Floats, Recommender, Vectors
 
@@ -46,8 +47,10 @@ def recommend(
     ----------
     model : torch.nn.Module, function, Vectors or (Q, V)
         What takes users or sequences and returns vectors, as for :func:`vectors`, or the two factors as numpy arrays or
-        tensors: queries with one row for each user of `interactions`, items with one row for each item, in the order of
-        the codes. Factors on the CPU need no PyTorch.
+        tensors. Those that have ids (:class:`~headtail.Vectors`) are joined with the interactions by them, and users
+        and items that only they know are served and recommended as well. Without ids there is one row for each user and
+        item of `interactions`, in the order of the codes; where interactions then score no higher than those of users
+        exchanged at random, a warning is logged. Factors on the CPU need no PyTorch.
     interactions : Interactions, frame or sparse matrix
         What is known: the ids, the items that a user has seen, and the histories of a sequential model. The codes of a
         frame are its ids in ascending order, those of a matrix its rows and columns.
@@ -73,8 +76,8 @@ def recommend(
     Raises
     ------
     InvalidInputError
-        If the factors do not fit the interactions, hold values that are not finite or are so large that scores would
-        overflow, if k exceeds the number of items, or if a user is unknown or repeated.
+        If the factors do not fit the interactions or lack the row of an id, hold values that are not finite or are so
+        large that scores would overflow, if k exceeds the number of items, or if a user is unknown or repeated.
 
     Examples
     --------
@@ -84,6 +87,9 @@ def recommend(
     [('ann', 'y', 1, 0.0), ('bob', 'x', 1, 0.0)]
     """
     interactions = Interactions.of(interactions)
+    if not callable(model):
+        model = with_ids(as_pair(model), like=interactions)
+        interactions = widened(interactions, model)
     if integer("k", k, low=1) > interactions.n_items:
         raise InvalidInputError(f"k={k} exceeds the catalogue of {interactions.n_items} items; lower k.")
     found = interactions.user_codes(users, codes=codes)
@@ -117,8 +123,10 @@ def lists_of(made: Any, known: Interactions, k: int) -> Recommendations:
     A function of users, see :class:`~headtail.typing.Recommender`, looks no other than one of interactions: it is one
     if it does not take interactions, or makes vectors of them, and recommends.
     """
-    if not callable(made) or hasattr(made, "parameters"):
+    if hasattr(made, "parameters"):
         return recommend(made, known, k=k)
+    if not callable(made):
+        return recommend(as_pair(made)._replace(user_ids=known.user_ids, item_ids=known.item_ids), known, k=k)
     try:
         lists: Recommendations = made(known)
         return recommend(made, known, k=k) if isinstance(lists, tuple) else lists
@@ -131,30 +139,20 @@ def lists_of(made: Any, known: Interactions, k: int) -> Recommendations:
 
 def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Any, Any]:
     """Return the queries of the users asked for and the vectors of all items, checked, as arrays where on the CPU."""
-    expected = (interactions.n_users, interactions.n_items)
     if callable(model):
         from headtail.training.encoding import check_sizes, vectors
 
         cure = "recommend with the interactions that the model was trained on"
         check_sizes(model, interactions, "the interactions", cure)
-        queries, items = vectors(model, codes=codes, interactions=interactions, device=device)
-        expected = (len(codes), interactions.n_items)
-    else:
-        try:
-            queries, items = model
-        except (TypeError, ValueError):
+        queries, items = as_pair(vectors(model, codes=codes, interactions=interactions, device=device))
+        if len(items) != interactions.n_items:
             raise InvalidInputError(
-                f"model is a {type(model).__name__}; give a model, a function from users to Vectors, or two factors "
-                f"(queries, items)."
-            ) from None
-    queries, items = as_pair(queries, items)
-    if (len(queries), len(items)) != expected:
-        raise InvalidInputError(
-            f"queries have shape {tuple(queries.shape)} and items {tuple(items.shape)}; give one row for each "
-            f"of the {expected[0]} users and {expected[1]} items of the interactions."
-        )
-    if not callable(model) and (len(codes) < len(queries) or (codes[1:] < codes[:-1]).any()):
-        queries = queries[codes.astype(np.int64)]
+                f"items has {len(items)} rows and the interactions {interactions.n_items} items; give one row for each."
+            )
+        if not hasattr(model, "parameters") and not hasattr(model, "max_length"):
+            check_order(Vectors(queries, items), interactions, codes)
+    else:
+        queries, items = in_order_of(model, interactions, codes)
     if any(is_tensor(m) and m.device.type != "cpu" for m in (queries, items)) or str(device or "cpu") != "cpu":
         from headtail.training.device import placed
 

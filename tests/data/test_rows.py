@@ -1,0 +1,188 @@
+"""Vectors with ids are joined by them; without, the order of their rows is checked and the check is shown."""
+
+import copy
+import logging
+import pickle
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import headtail as ht
+from headtail.data.rows import order_of
+from headtail.exceptions import InvalidInputError
+
+K = 5
+
+
+@pytest.fixture(scope="module")
+def split():
+    return ht.split_ratio(ht.datasets.power_law(300, 80, n_interactions=2800, rng=0).interactions, rng=0)
+
+
+@pytest.fixture(scope="module")
+def plain(split):
+    model = ht.models.ALS(split.train.n_users, split.train.n_items, 8, rng=0)
+    ht.fit(model, split.train, progress=False)
+    return ht.Vectors(*(matrix.numpy() for matrix in ht.vectors(model)))
+
+
+@pytest.fixture(scope="module")
+def shuffled(split, plain):
+    users, items = (np.random.default_rng(0).permutation(len(matrix)) for matrix in plain)
+    known = split.train
+    return ht.Vectors(plain.queries[users], plain.items[items], known.user_ids[users], known.item_ids[items])
+
+
+def test_vectors_are_a_pair_that_keeps_its_ids():
+    vectors = ht.Vectors(np.eye(2), np.eye(2), ["a", "b"], [7, 8])
+    queries, items = vectors
+    assert len(vectors) == 2 and queries is vectors.queries and items is vectors.items
+    for other in (copy.deepcopy(vectors), pickle.loads(pickle.dumps(vectors)), vectors._replace(items=items * 2)):
+        assert (other.user_ids, other.item_ids) == (["a", "b"], [7, 8])
+    assert ht.Vectors(queries, items).user_ids is None
+    with pytest.raises(InvalidInputError, match="item_ids holds 3 ids for 2 rows"):
+        ht.Vectors(queries, items, item_ids=[1, 2, 3])
+    with pytest.raises(InvalidInputError, match="user_ids is a int"):
+        ht.Vectors(queries, items, user_ids=5)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_recommend_joins_by_id(split, plain, shuffled, kind):
+    known = split.train
+    expected = ht.recommend(plain, known, k=K).to_polars()
+    given = ht.Vectors(*map(kind, shuffled), shuffled.user_ids, shuffled.item_ids)
+    assert ht.recommend(given, known, k=K).to_polars().drop("score").equals(expected.drop("score"))
+    some = known.user_ids[[9, 2, 5]]
+    found = ht.recommend(given, known, k=K, users=some)
+    assert found.user_ids[found.users].tolist() == some.tolist()
+    first = expected.filter(pl.col("user_id").is_in(some.tolist()))
+    assert found.to_polars().sort("user_id", "rank").drop("score").equals(first.sort("user_id", "rank").drop("score"))
+
+
+def test_only_the_ids_of_items_may_be_given(split, plain, shuffled):
+    expected = ht.recommend(plain, split.train, k=K)
+    half = ht.Vectors(plain.queries, shuffled.items, item_ids=shuffled.item_ids)
+    assert np.array_equal(ht.recommend(half, split.train, k=K).items, expected.items)
+
+
+def test_users_and_items_that_only_the_vectors_know_are_served():
+    train = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"]})
+    vectors = ht.Vectors(np.array([[0.0, 1], [1, 0], [1, 1]]), np.array([[2.0, 1], [1, 3], [0, 9]]),
+                         ["eve", "bob", "ann"], ["z", "y", "x"])  # fmt: skip
+    assert ht.recommend(vectors, train, k=2).to_polars().rows() == [
+        ("ann", "y", 1, 4.0), ("ann", "z", 2, 3.0), ("bob", "z", 1, 2.0), ("bob", "x", 2, 0.0),
+        ("eve", "x", 1, 9.0), ("eve", "y", 2, 3.0),
+    ]  # fmt: skip
+
+
+def test_an_id_without_a_row_is_refused_by_name():
+    train = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"]})
+    fewer = ht.Vectors(np.eye(2), np.eye(1, 2), ["ann", "bob"], ["x"])
+    with pytest.raises(InvalidInputError, match=r"items has no row for 1 of 2 ids of the interactions, such as 'y'"):
+        ht.recommend(fewer, train, k=1)
+    with pytest.raises(InvalidInputError, match="item_ids holds 'x' more than once"):
+        ht.recommend(ht.Vectors(np.eye(2), np.eye(2), ["ann", "bob"], ["x", "x"]), train, k=1)
+    with pytest.raises(InvalidInputError, match=r"users: ids are .*Cast one of them"):
+        ht.recommend(ht.Vectors(np.eye(2), np.eye(2), [1, 2], ["x", "y"]), train, k=1)
+    only = ht.Vectors(np.eye(1, 2), np.eye(2), ["bob"], ["x", "y"])
+    assert ht.recommend(only, train, users=["bob"], k=2).to_polars()["item_id"].to_list() == ["x"]
+    with pytest.raises(InvalidInputError, match="queries has no row for 1 of 2 ids of the interactions, such as 'ann'"):
+        ht.recommend(only, train, k=1)
+
+
+def test_what_is_corrected_keeps_its_ids_and_counts_by_them(split, plain, shuffled):
+    known, popularity = split.train, split.train.popularity
+    users, items = (ids.argsort() for ids in (shuffled.user_ids, shuffled.item_ids))
+    for of_ids, of_rows in (
+        (ht.penalize_popularity(shuffled, popularity=known, strength=0.3),
+         ht.penalize_popularity(*plain, popularity, strength=0.3)),
+        (ht.shrink(shuffled, strength=0.3, popularity=known), ht.shrink(*plain, strength=0.3, popularity=popularity)),
+        (ht.tilt(shuffled, strength=0.3, k=K, seen=known), ht.tilt(*plain, strength=0.3, k=K, seen=known)),
+    ):  # fmt: skip
+        assert of_ids.item_ids.tolist() == shuffled.item_ids.tolist()
+        np.testing.assert_allclose(of_ids.items[items], of_rows.items, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(of_ids.queries[users], of_rows.queries)
+    found, expected = ht.spectrum(shuffled, popularity=known), ht.spectrum(*plain, popularity=popularity)
+    np.testing.assert_allclose(found.alignment[0], expected.alignment[0])
+
+
+def test_interactions_without_a_vector_are_counted(split, plain, caplog):
+    known = split.train
+    fewer = ht.Vectors(plain.queries, plain.items[:70], known.user_ids, known.item_ids[:70])
+    found = ht.spectrum(fewer, popularity=known)
+    assert found.popularity.tolist() == known.popularity[:70].tolist()
+    gone = known.popularity[70:].sum()
+    assert f"{gone} of {len(known)} interactions of popularity left out" in caplog.text
+
+
+def test_the_trap_is_never_silent(split, plain, shuffled, caplog):
+    """Rows in another order than the interactions: a warning without ids, the right result with them."""
+    nameless = ht.Vectors(*shuffled)
+    caplog.set_level(logging.WARNING)
+    verbs = (
+        lambda pair: ht.recommend(pair, split.train, k=K),
+        lambda pair: ht.recommend(pair, split.train, users=split.train.user_ids[:1], k=K),
+        lambda pair: ht.recommend(lambda users: ht.Vectors(pair.queries[users], pair.items), split.train, k=K),
+        lambda pair: ht.spectrum(pair, popularity=split.train),
+        lambda pair: ht.tilt(pair, strength=0.1, k=K, seen=split.train),
+        lambda pair: ht.correct(pair, split, dials=["log penalty"], k=K, max_loss=0.5, progress=False),
+    )
+    for verb in verbs:
+        caplog.clear()
+        verb(plain)
+        assert "order" not in caplog.text
+        verb(nameless)
+        assert "their rows do not seem to be in the order of the interactions" in caplog.text
+        assert "user_ids=..., item_ids=..." in caplog.text
+
+
+def test_correct_shows_the_check(split, plain, shuffled):
+    options = {"dials": ["log penalty"], "k": K, "max_loss": 0.5, "progress": False}
+    checked = ht.correct(plain, split, **options)
+    assert "the order of their rows was checked" in checked.subject.split.description
+    by_id = ht.correct(shuffled, split, **options)
+    assert "no ids" not in by_id.subject.split.description
+    assert by_id.strength == checked.strength
+    lists = ht.recommend(by_id.vectors, split.known, k=K)
+    np.testing.assert_array_equal(lists.items, by_id.lists.items)
+    more = ht.Vectors(np.vstack([plain.queries, plain.queries[:2]]), plain.items,
+                      np.append(split.train.user_ids, [1000, 1001]), split.train.item_ids)  # fmt: skip
+    said = ht.correct(more, split, **options).subject.split.description
+    assert "Vectors of 2 users that the split does not have were left out" in said
+
+
+@pytest.mark.parametrize("wrong", ["users", "items", "both", "by popularity", "as text", "shifted"])
+def test_right_and_wrong_orders_are_told_apart(split, plain, wrong):
+    known, (queries, items) = split.train, plain
+    users, of_items = np.arange(len(queries)), np.arange(len(items))
+    rng = np.random.default_rng(1)
+    if wrong in ("users", "both"):
+        users = rng.permutation(users)
+    if wrong in ("items", "both"):
+        of_items = rng.permutation(of_items)
+    if wrong == "by popularity":
+        users, of_items = np.argsort(-known.activity), np.argsort(-known.popularity)
+    if wrong == "as text":
+        users, of_items = (np.argsort(each.astype(str)) for each in (users, of_items))
+    if wrong == "shifted":
+        users = np.roll(users, 1)
+    assert order_of(plain, known).fits
+    assert not order_of(ht.Vectors(queries[users], items[of_items]), known).fits
+
+
+def test_a_bias_of_items_and_users_all_alike_say_nothing_of_the_order(split, plain):
+    known = split.train
+    right = order_of(plain, known).share
+    biased = ht.posthoc.add_bias(*plain, 100.0 * np.log1p(known.popularity))
+    assert order_of(biased, known).share == pytest.approx(right, abs=0.01)
+    alike = ht.Vectors(np.ones((known.n_users, 1)), known.popularity[:, None].astype(float))
+    assert order_of(alike, known) is None
+
+
+def test_vectors_of_a_model_have_the_ids_of_the_interactions(split):
+    model = ht.MF(split.train.n_users, split.train.n_items, 4, rng=0)
+    found = ht.vectors(model, interactions=split.train, codes=np.array([3, 1]))
+    assert found.user_ids.tolist() == split.train.user_ids[[3, 1]].tolist()
+    assert found.item_ids is split.train.item_ids
