@@ -46,13 +46,30 @@ def to_table(
     """
     native = _native(frame, what)
     columns = resolve_columns(native.collect_schema().names(), required, optional, given, what)
-    table = _collect(native, columns, what)
+    table = _exploded(_collect(native, columns, what), columns, what)
     if table.is_empty():
         raise InvalidInputError(f"{what} has no rows. Check the filter or the file it came from.")
     for role in columns:
         if role in required and role not in _IDS and role != "title":  # an item without a title shows its id
             _refuse_missing(table[role], columns[role], role, what)
     return table.with_columns([id_column(table[role], columns[role], what) for role in columns if role in _IDS])
+
+
+def _exploded(table: "pl.DataFrame", columns: Mapping[str, Any], what: str) -> "pl.DataFrame":
+    """Return a row for each item of a table whose rows hold lists of items."""
+    import polars as pl
+
+    if "item_id" not in columns or not isinstance(table["item_id"].dtype, (pl.List, pl.Array)):
+        return table
+    nested = [role for role in columns if isinstance(table[role].dtype, (pl.List, pl.Array)) and role != "user_id"]
+    try:
+        rows = table.filter(pl.col("item_id").list.len() > 0 if table["item_id"].dtype == pl.List else pl.lit(True))
+        return rows.explode(nested)
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInputError(
+            f"{what} has lists in {', '.join(repr(columns[role]) for role in nested)} that do not pair: "
+            f"{str(error).splitlines()[0]}. Give each row lists of one length."
+        ) from None
 
 
 def column_names(frame: Any, what: str = "the table") -> list[Any]:
@@ -97,6 +114,19 @@ def read_ids(values: Any, role: str, what: str) -> "pl.Series":
         )
     gaps = np.array([is_missing(value) for value in array]) if array.dtype == object else None
     return id_column(_from_numpy(role, array, gaps, role, what), role, what)
+
+
+def unique_ids(values: Any, role: str, n: int | None = None) -> Array:
+    """Return ids as an array; raise if one stands there more than once, or if there are not `n` of them."""
+    found = to_ids(read_ids(values, role, f"{role}s"))
+    distinct, counts = np.unique(found, return_counts=True)
+    if (counts > 1).any():
+        raise InvalidInputError(
+            f"{role}s holds {shown(distinct[counts > 1])} more than once. Give each row an id of its own."
+        )
+    if n is not None and len(found) != n:
+        raise InvalidInputError(f"{role}s holds {len(found)} ids for {n} {role[:-3]}s. Give one id for each.")
+    return found
 
 
 def hashes(ids: Array) -> NDArray[np.uint64]:
@@ -241,6 +271,7 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
     listed: Any = values
     if gaps is not None:
         listed = [None if gap else value for value, gap in zip(values.tolist(), gaps.tolist(), strict=True)]
+        listed = [value.tolist() if isinstance(value, np.ndarray) else value for value in listed]
         if hasattr(next((v for v in listed if v is not None), None), "to_datetime64"):  # pandas' own, to the nanosecond
             listed = np.array([v if v is None else v.to_datetime64() for v in listed], dtype="datetime64[ns]")
     elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
@@ -249,7 +280,14 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
         listed = values.astype(values.dtype.newbyteorder("="))
     try:
         return pl.Series(role, listed)
-    except (TypeError, ValueError, OverflowError, AttributeError, pl.exceptions.PolarsError):
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+    ):
         raise _mixed(what, column, values.tolist()) from None
 
 

@@ -320,6 +320,11 @@ VERBS = {
     "split_debiased": lambda: of(split=ht.split_ratio(world()[1], validation=0.2, rng=0), variant="paper", rng=0),
     "Interactions.of": lambda: of(data=frame(), like=None, what="them"),
     "Recommendations.from_frame": lambda: of(frame=lists().to_polars(), interactions=split().train, what="them"),
+    "Interactions.from_matrix": lambda: of(matrix=np.eye(2, 3), user_ids=["a", "b"], item_ids=[1, 2, 3], what="them"),
+    "Recommendations.from_arrays": lambda: of(items=np.array([[0, 1], [1, -1]]), scores=np.array([[2.0, 1.0],
+        [1.0, np.nan]]), user_ids=[7, 8], item_ids=["a", "b"], what="them"),
+    "Recommendations.from_scores": lambda: of(scores=np.eye(3, 4), k=2, user_ids=[1, 2, 3], item_ids=[1, 2, 3, 4],
+        known=split().train.to_polars(), what="them"),
     "Recommendations.head": lambda: of(lists(), k=2),
     "Recommendations.without": lambda: of(lists(), known=split().test),
     # files
@@ -563,7 +568,7 @@ VERBS = {
 
 
 # What is done with a result that does nothing by itself.
-FINISH = {"training.inputs": list, "sae.attach": lambda made: _entered(made),
+FINISH = {"training.inputs": list, "Vectors": len, "sae.attach": lambda made: _entered(made),
 "reports.Table": lambda made: _in_report(made),
           "reports.Chart": lambda made: _in_report(made)}  # fmt: skip
 PUBLIC = public_verbs()

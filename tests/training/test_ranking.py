@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headtail import _top
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.models import MF
@@ -53,7 +54,7 @@ def test_equals_a_full_sort_with_ties_over_any_blocks(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "_ITEMS", blocks[1])
         patch.setattr(ranking, "_CUDA_ITEMS", blocks[1])
-        patch.setattr(ranking, "_GROUP", group)
+        patch.setattr(_top, "_GROUP", group)
         if on_device:  # the way of GPUs, taken on the CPU
             patch.setattr(ranking, "to_numpy", torch.as_tensor)
             patch.setattr(ranking, "_of_one_type", lambda *factors: placed(*factors, None))

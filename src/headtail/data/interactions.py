@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +19,7 @@ from headtail.typing import IntoFrame
 if TYPE_CHECKING:
     import polars as pl
 
-Duplicates = Literal["error", "first", "last", "mean"]
+Duplicates = Literal["error", "first", "last", "mean", "sum"]
 _ROLES = ("user_id", "item_id", "rating", "timestamp", "order", "item_title")
 
 
@@ -92,9 +92,10 @@ class Interactions(Coded):
             Keep interactions with at least this rating, and forget users and items that have none left.
         k_core : int, default 0
             Keep, repeatedly, users and items with at least this many interactions; 0 keeps all.
-        duplicates : {"error", "first", "last", "mean"}, default "error"
+        duplicates : {"error", "first", "last", "mean", "sum"}, default "error"
             What to do with several rows of one (user, item) pair: refuse them, keep the first or last row (by time or
-            order, else by position), or keep the first with the mean rating.
+            order, else by position), or keep the first with the mean or the sum of the ratings; without ratings, the
+            sum is the number of rows.
         what : str, default "interactions"
             What to call the frame in messages.
 
@@ -144,31 +145,64 @@ class Interactions(Coded):
         [(0, 0, 1.0), (1, 0, 5.0), (1, 1, 2.0)]
         """
         if sp.issparse(data):
-            found = cls._from_matrix(data, like, what)
+            given = {} if like is None else {"user_ids": like.user_ids, "item_ids": like.item_ids}
+            found = cls.from_matrix(data, **given, what=what)
         else:
             found = data if isinstance(data, Interactions) else cls.from_frame(data, what=what)
         return found if like is None else found._coded_like(like, what)
 
     @classmethod
-    def _from_matrix(cls, data: Any, like: "Interactions | None", what: str) -> "Interactions":
-        matrix = sp.coo_array(sp.csr_array(data))  # adds up what stands in one place
-        values = np.asarray(matrix.data)
-        if values.dtype.kind not in "fiub" or (like is not None and matrix.shape != (like.n_users, like.n_items)):
-            wanted = "(users, items)" if like is None else f"({like.n_users}, {like.n_items})"
+    @checked
+    def from_matrix(
+        cls, matrix: Any, *, user_ids: Any = None, item_ids: Any = None, what: str = "interactions"
+    ) -> "Interactions":
+        """Read interactions from a matrix with a row for each user and a column for each item.
+
+        Parameters
+        ----------
+        matrix : SciPy sparse matrix, or array of shape (n_users, n_items)
+            Above zero where a user met an item; values other than 1 are ratings, entries of one place are summed.
+        user_ids, item_ids : sequences of ids, optional
+            Whose the rows and columns are; their numbers without.
+        what : str, default "interactions"
+            What to call the matrix in messages.
+
+        Raises
+        ------
+        InvalidInputError
+            If the matrix holds other than real numbers of at least 0, or there are not as many ids as rows and columns,
+            each once.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> plays = sp.csr_array([[1, 0], [5, 2]])
+        >>> Interactions.from_matrix(plays, user_ids=["ann", "bob"], item_ids=[70, 80]).to_polars().rows()
+        [('ann', 70, 1.0), ('bob', 70, 5.0), ('bob', 80, 2.0)]
+        """
+        try:
+            table = sp.coo_array(sp.csr_array(matrix))  # adds up what stands in one place
+        except (TypeError, ValueError):
             raise InvalidInputError(
-                f"{what} is a sparse matrix of shape {matrix.shape} and type {values.dtype}; give real numbers of "
-                f"shape {wanted}."
+                f"{what} is a {type(matrix).__name__}; give a matrix of numbers, one row a user and one column an item."
+            ) from None
+        values = np.asarray(table.data)
+        if values.dtype.kind not in "fiub" or table.ndim != 2:
+            raise InvalidInputError(
+                f"{what} is a matrix of shape {table.shape} and type {values.dtype}; give real numbers, (users, items)."
             )
         values = values.astype(np.float64)
         finite(what, values)
         if (values < 0).any():
             raise InvalidInputError(f"{what} holds {values.min():g}; a value of a matrix counts interactions.")
         kept = values > 0
+        users, items = table.coords
+        n_users, n_items = table.shape
         return cls(
-            user_ids=np.arange(matrix.shape[0]) if like is None else like.user_ids,
-            item_ids=np.arange(matrix.shape[1]) if like is None else like.item_ids,
-            users=matrix.row[kept].astype(np.int32),
-            items=matrix.col[kept].astype(np.int32),
+            user_ids=np.arange(n_users) if user_ids is None else _frames.unique_ids(user_ids, "user_id", n_users),
+            item_ids=np.arange(n_items) if item_ids is None else _frames.unique_ids(item_ids, "item_id", n_items),
+            users=users[kept].astype(np.int32),
+            items=items[kept].astype(np.int32),
             ratings=None if (values[kept] == 1).all() else values[kept],
         )
 
@@ -247,7 +281,7 @@ def rated(given: Interactions, min_rating: float) -> Interactions:
 
 def without_duplicates(given: Interactions, policy: str, what: str = "interactions") -> Interactions:
     """Return the interactions with each pair once, by one of the policies of :meth:`Interactions.from_frame`."""
-    choice("duplicates", policy, ("error", "first", "last", "mean"))
+    choice("duplicates", policy, get_args(Duplicates))
     if (given.sorted_pairs[1:] != given.sorted_pairs[:-1]).all():
         return given
     pair = pair_keys(given.users, given.items)
@@ -262,14 +296,15 @@ def without_duplicates(given: Interactions, policy: str, what: str = "interactio
         raise InvalidInputError(
             f"{what} holds {len(given) - len(first):,} rows that repeat a (user, item) pair; user "
             f"{user} and item {item} stand there {counts.max()} times. Say which to keep: duplicates='first', "
-            f"'last' or 'mean' (of the ratings)."
+            f"'last', or 'mean' or 'sum' (of the ratings)."
         )
     logger.info("interactions: %d repeated pairs merged (%s)", len(given) - len(first), policy)
     kept = np.sort(rows[first])
     result = given.subset(kept)
-    if policy == "mean" and given.ratings is not None:
-        means = np.bincount(inverse, weights=given.ratings[rows]) / counts
-        return replace(result, ratings=means[np.argsort(rows[first])])
+    if policy == "sum" or (policy == "mean" and given.ratings is not None):
+        ratings = np.bincount(inverse, weights=None if given.ratings is None else given.ratings[rows])
+        merged = ratings / (counts if policy == "mean" else 1)
+        return replace(result, ratings=merged[np.argsort(rows[first])])
     return result
 
 

@@ -5,19 +5,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import checked, finite, shown
+from headtail._checks import checked, finite, integer, shown
 from headtail._columns import logger, ranking_columns
+from headtail._factors import as_matrix, numbers, to_numpy
+from headtail._top import highest
+from headtail.data.interactions import Interactions
+from headtail.data.rows import check_scores, rows_of
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.typing import Array, Codes
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from headtail.data.interactions import Interactions
     from headtail.typing import IntoFrame
+
+_BLOCK = 2**22  # scores in memory at a time
 
 
 @checked
@@ -77,15 +83,17 @@ class Recommendations:
 
     @classmethod
     @checked
-    def from_frame(cls, frame: "IntoFrame", interactions: "Interactions", *, what: str = "lists") -> Self:
-        """Read lists with scores of the users and items of some interactions, from a frame of any engine.
+    def from_frame(cls, frame: "IntoFrame", interactions: "Interactions | None" = None, *, what: str = "lists") -> Self:
+        """Read lists from a frame of any engine.
 
         Parameters
         ----------
         frame : frame
-            A row for each item of a list: a user, an item and a score; higher is better, ties by row.
-        interactions : Interactions
-            Whose ids become the codes.
+            A row for each item of a list: a user, an item and a score, higher is better, ties by row; without a score a
+            rank, 1 the first; without either, the order of the rows. Or a row for each user, with a list of items and
+            one of scores.
+        interactions : Interactions, optional
+            Whose ids become the codes; without them those of the frame, ascending.
         what : str, default "lists"
             What errors call it.
 
@@ -94,50 +102,210 @@ class Recommendations:
         InvalidInputError
             If a user or an item is not in the interactions, an item stands twice in a list, or a score is not finite.
         MissingColumnError
-            If there is no user, item or score.
+            If there is no user or item.
 
         Examples
         --------
         >>> import polars as pl
-        >>> from headtail import Interactions
-        >>> train = Interactions.from_frame(pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
         >>> lists = pl.DataFrame({"user_id": [2, 2], "item_id": ["b", "a"], "score": [0.1, 0.9]})
-        >>> Recommendations.from_frame(lists, train).to_polars().rows()
+        >>> Recommendations.from_frame(lists).to_polars().rows()
         [(2, 'a', 1, 0.9), (2, 'b', 2, 0.1)]
+        >>> lists = pl.DataFrame({"user_id": [2, 5], "item_id": [["b", "a"], ["a"]]})
+        >>> Recommendations.from_frame(lists).to_polars().rows()
+        [(2, 'b', 1), (2, 'a', 2), (5, 'a', 1)]
         """
-        names = [name for name in _frames.column_names(frame, what) if name != "rank"]
-        found, notes = ranking_columns(names, what)
-        for note in notes:
+        found, notes = ranking_columns(_frames.column_names(frame, what), what)
+        for note in [] if "score" in found else notes:
             logger.warning("%s", note)
-        given = {"score": found.get("score")}
-        table = _frames.to_table(frame, required=("user_id", "item_id", "score"), given=given, what=what)
-        scores = _frames.numbers(table["score"], found["score"], what).astype(np.float64)
-        finite(f"{what} score", scores, "Leave out items that have no score.")
-        codes = {}
-        for kind, ids in (("user_id", interactions.user_ids), ("item_id", interactions.item_ids)):
-            codes[kind] = _frames.lookup(table[kind], ids, f"{what} {kind}")
+        by = "score" if "score" in found else "rank"
+        given = {by: found[by]} if found else {}
+        table = _frames.to_table(frame, required=("user_id", "item_id", *given), given=given, what=what)
+        values = None
+        if given:
+            values = _frames.numbers(table[by], found[by], what).astype(np.float64)
+            finite(f"{what} {by}", values, f"Leave out items that have no {by}.")
+        ids, codes = {}, {}
+        for kind in ("user_id", "item_id"):
+            if interactions is None:
+                ids[kind], codes[kind] = _frames.encode(table[kind])
+                continue
+            ids[kind] = getattr(interactions, f"{kind}s")
+            codes[kind] = _frames.lookup(table[kind], ids[kind], f"{what} {kind}")
             if codes[kind].min(initial=0) < 0:
                 unknown = _frames.to_ids(table[kind].filter(codes[kind] < 0).unique().sort())
                 raise InvalidInputError(
                     f"{what} has {len(unknown):,} {kind}s that the interactions do not have, for example "
                     f"{shown(unknown)}. Leave them out, or give interactions with all of them."
                 )
-        order = np.lexsort((-scores, codes["user_id"]))
-        users, items, scores = codes["user_id"][order], codes["item_id"][order], scores[order]
-        pairs = np.sort(users.astype(np.int64) * interactions.n_items + items)
-        if (twice := pairs[1:] == pairs[:-1]).any():
-            user, item = divmod(int(pairs[1:][twice][0]), interactions.n_items)
-            raise InvalidInputError(
-                f"{what} has item {shown(interactions.item_ids[[item]])} more than once for user "
-                f"{shown(interactions.user_ids[[user]])}. Keep each item once a user."
-            )
+        first = np.zeros(len(table)) if values is None else -values if by == "score" else values
+        order = np.lexsort((first, codes["user_id"]))
+        users, items = codes["user_id"][order], codes["item_id"][order]
         listed, rows, lengths = np.unique(users, return_inverse=True, return_counts=True)
         columns = np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         table_of = np.full((len(listed), lengths.max(initial=0)), -1, dtype=np.int32)
         table_of[rows, columns] = items
-        scored = np.full(table_of.shape, np.nan)
-        scored[rows, columns] = scores
-        return cls(interactions.user_ids, interactions.item_ids, listed, table_of, scored)
+        scored = None
+        if by == "score" and values is not None:
+            scored = np.full(table_of.shape, np.nan)
+            scored[rows, columns] = values[order]
+        return cls(ids["user_id"], ids["item_id"], listed, table_of, scored)._each_once(what)
+
+    @classmethod
+    @checked
+    def from_arrays(
+        cls, items: Any, scores: Any = None, *, user_ids: Any = None, item_ids: Any = None, what: str = "lists"
+    ) -> Self:
+        """Read lists from an array with a row for each user, such as other libraries return.
+
+        Parameters
+        ----------
+        items : array or tensor of shape (U, k)
+            Items, best first: their ids, or, with `item_ids`, their places among those. What is missing at the end of a
+            list is -1 (of places), None or NaN.
+        scores : array or tensor of shape (U, k), optional
+            Higher is better; they order each list, ties as they stand. Where one is NaN, infinite, or the lowest number
+            of its type (as libraries fill short lists), there is no item.
+        user_ids : sequence of ids of length U, optional
+            Whose the rows are; their numbers without.
+        item_ids : sequence of ids, optional
+            Ids of the items, where `items` holds places.
+        what : str, default "lists"
+            What errors call them.
+
+        Raises
+        ------
+        InvalidInputError
+            If the shapes do not match, a place does not exist, or an item stands twice in a list.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> lists = Recommendations.from_arrays(np.array([[1, 0], [0, -1]]), user_ids=["ann", "bob"], item_ids=[70, 80])
+        >>> lists.to_polars().rows()
+        [('ann', 80, 1), ('ann', 70, 2), ('bob', 70, 1)]
+        """
+        table = numbers(items)
+        if table.ndim != 2 or not table.size:
+            raise InvalidInputError(f"{what} has shape {table.shape}; give one row for each user, (users, k).")
+        if item_ids is not None:
+            known = _frames.unique_ids(item_ids, "item_id")
+            places = table.astype(np.int64) if table.dtype.kind in "iub" else None
+            if places is None or places.max() >= len(known) or places.min() < -1:
+                found = f"type {table.dtype}" if places is None else f"places from {places.min()} to {places.max()}"
+                raise InvalidInputError(
+                    f"{what} has {found}; with item_ids give whole numbers, places among the {len(known)} ids and -1 "
+                    f"where there is none. Leave out item_ids if these are the ids themselves."
+                )
+        else:
+            filled = ~np.array([_frames.is_missing(one) for one in table.ravel()], dtype=bool)
+            known, codes = _frames.encode(_frames.read_ids(table.ravel()[filled], "item_id", what))
+            places = np.full(table.size, -1, dtype=np.int64)
+            places[filled] = codes
+            places = places.reshape(table.shape)
+        users = np.arange(len(table)) if user_ids is None else _frames.unique_ids(user_ids, "user_id", len(table))
+        values = None
+        if scores is not None:
+            values = numbers(scores)
+            if values.shape != table.shape or values.dtype.kind not in "fiu":
+                raise InvalidInputError(
+                    f"scores has shape {values.shape} and type {values.dtype}; give a number for each of {table.shape}."
+                )
+            low = np.finfo(values.dtype).min if values.dtype.kind == "f" else -np.inf
+            places = np.where(np.isfinite(values) & (values > low), places, -1)
+            values = np.where(places >= 0, values, np.nan)
+        last = np.where(places < 0, np.inf, 0.0 if values is None else -values)
+        order = np.argsort(last, axis=1, kind="stable")
+        places = np.take_along_axis(places, order, axis=1)
+        values = None if values is None else np.take_along_axis(values, order, axis=1)
+        return cls(users, known, _all(users), places.astype(np.int32), values)._each_once(what)
+
+    @classmethod
+    @checked
+    def from_scores(
+        cls,
+        scores: Any,
+        k: int = 20,
+        *,
+        user_ids: Any = None,
+        item_ids: Any = None,
+        known: "Interactions | None" = None,
+        what: str = "scores",
+    ) -> Self:
+        """Take the k best items of each user from a matrix of scores, block by block.
+
+        Parameters
+        ----------
+        scores : array, tensor or SciPy sparse matrix of shape (U, I)
+            Higher is better, ties by column. Of a sparse matrix what is stored can be recommended; of others what is
+            not minus infinity or NaN.
+        k : int, default 20
+            Length of the lists; long ones, such as 200, can be re-ranked.
+        user_ids, item_ids : sequences of ids, optional
+            Whose the rows and columns are. Without them those of `known`, whose order they must be in, or their
+            numbers.
+        known : Interactions, frame or sparse matrix, optional
+            What is left out: what the users know.
+        what : str, default "scores"
+            What errors call them.
+
+        Raises
+        ------
+        InvalidInputError
+            If the shapes do not match or no score is a number.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> scores = np.array([[0.3, 0.9, 0.5], [0.2, 0.1, 0.8]])
+        >>> Recommendations.from_scores(scores, k=2, user_ids=["ann", "bob"], item_ids=[7, 8, 9]).to_polars().rows()
+        [('ann', 8, 1, 0.9), ('ann', 9, 2, 0.5), ('bob', 9, 1, 0.8), ('bob', 7, 2, 0.2)]
+        """
+        k = integer("k", k, low=1)
+        sparse = sp.issparse(scores)
+        matrix = sp.csr_array(scores) if sparse else as_matrix(what, scores)
+        n_users, n_items = matrix.shape
+        seen = None if known is None else Interactions.of(known, what="known")
+        ids = []
+        for role, given, size in zip(("user_id", "item_id"), (user_ids, item_ids), matrix.shape, strict=True):
+            own = given if given is not None or seen is None else getattr(seen, f"{role}s")
+            ids.append(np.arange(size) if own is None else _frames.unique_ids(own, role, size))
+        if seen is not None:
+            if user_ids is None and item_ids is None:
+                check_scores(matrix, seen)
+            left_out = rows_of(seen, *ids, what="known").matrix
+        items = np.full((n_users, min(k, n_items)), -1, dtype=np.int32)
+        best = np.full(items.shape, np.nan, dtype=np.float64)
+        step = max(1, _BLOCK // n_items)
+        for start in range(0, n_users, step):
+            rows = slice(start, min(start + step, n_users))
+            if sparse:
+                part = matrix[rows]
+                block = np.full((part.shape[0], n_items), -np.inf)
+                block[np.repeat(np.arange(len(block)), np.diff(part.indptr)), part.indices] = part.data
+            else:
+                block = np.array(to_numpy(matrix[rows]), dtype=np.float64)
+            if np.isposinf(block).any():
+                raise InvalidInputError(f"{what} holds infinity in rows from {start}; give finite scores.")
+            block[np.isnan(block)] = -np.inf
+            if seen is not None:
+                part = left_out[rows]
+                block[np.repeat(np.arange(len(block)), np.diff(part.indptr)), part.indices] = -np.inf
+            values, columns = highest(block, items.shape[1])
+            items[rows] = np.where(values > -np.inf, columns, -1)
+            best[rows] = np.where(values > -np.inf, values, np.nan)
+        return cls(ids[0], ids[1], _all(ids[0]), items, best)
+
+    def _each_once(self, what: str) -> Self:
+        """Raise if a list holds an item twice."""
+        ordered = np.sort(self.items, axis=1)
+        twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+        if twice.any():
+            row, column = np.argwhere(twice)[0]
+            raise InvalidInputError(
+                f"{what} has item {shown(self.item_ids[[ordered[row, column]]])} more than once for user "
+                f"{shown(self.user_ids[self.users[[row]]])}. Keep each item once a user."
+            )
+        return self
 
     @property
     def k(self) -> int:
@@ -209,3 +377,8 @@ class Recommendations:
                 "to_pandas() needs pandas, which is not installed. Install it (pip install pandas) or use to_polars()."
             ) from None
         return pandas.DataFrame(self.to_polars().to_dict(as_series=False))  # without PyArrow
+
+
+def _all(ids: Array) -> Codes:
+    """Return the codes of all ids."""
+    return np.arange(len(ids), dtype=np.int32)

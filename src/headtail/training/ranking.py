@@ -5,10 +5,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, integer
 from headtail._factors import as_pair, is_tensor, to_numpy
+from headtail._top import highest
 from headtail.data import Interactions, Recommendations
 from headtail.data.rows import check_order, in_order_of, widened, with_ids
 from headtail.exceptions import InvalidInputError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _USERS, _ITEMS = 512, 1 << 14  # scores of one block on a CPU: at most 32 MiB as float32
 _CUDA_USERS, _CUDA_ITEMS = 4096, 1 << 16  # 1 GiB
-_GROUP = 16  # items that share a maximum in the search for the k best
 
 Best = Callable[[Any, Codes], tuple[Array, Array]]
 
@@ -192,7 +191,7 @@ def _best(queries: Floats, codes: Codes, *, items: Floats, seen: Any, k: int, n_
         scores = queries @ block.T  # (B, columns)
         if seen is not None:
             scores[seen(codes, start, start + len(block))] = -np.inf
-        values, columns = _top(scores, k)
+        values, columns = highest(scores, k)
         found.append((values, columns + start))
         if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
             values, columns = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
@@ -212,36 +211,3 @@ def _seen_places(interactions: Interactions, codes: Codes, low: int, high: int) 
         inside = (columns >= low) & (columns < high)
         rows, columns = rows[inside], columns[inside]
     return rows, columns - low
-
-
-def _top(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the k highest values of each row, descending, and their columns; of equal values the lowest columns first.
-
-    What is lower than the k-th largest maximum of groups of columns is not among the k highest, which leaves few to
-    sort. Rows that hold too many equal values for that are sorted whole. Where a row has fewer values than k above
-    minus infinity, the rest is minus infinity.
-    """
-    n_rows, n = scores.shape
-    best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)
-    size = best.shape[1]
-    least = np.full(n_rows, np.finfo(scores.dtype).min)
-    if k < size:
-        least = np.maximum(least, np.partition(best, size - k, axis=1)[:, size - k])
-    high = scores >= least[:, None]
-    counts = np.count_nonzero(high, axis=1)
-    crowded = np.flatnonzero(counts > 4 * (k + _GROUP))
-    high[crowded] = False
-    counts[crowded] = 0
-
-    rows, columns = np.divmod(np.flatnonzero(high), n)
-    found = scores[rows, columns]
-    order = np.lexsort((-found, rows))  # stable: equal values stay in the order of their columns
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    order, at = order[place < k], (rows[place < k], place[place < k])
-    top_values, top_columns = np.full((n_rows, k), -np.inf, dtype=scores.dtype), np.zeros((n_rows, k), dtype=np.int64)
-    top_values[at], top_columns[at] = found[order], columns[order]
-    step = max(1, n_rows // 8)
-    for part in (crowded[start : start + step] for start in range(0, len(crowded), step)):
-        whole = np.argsort(-scores[part], axis=1, kind="stable")[:, :k]
-        top_columns[part], top_values[part] = whole, np.take_along_axis(scores[part], whole, axis=1)
-    return top_values, top_columns

@@ -1,0 +1,41 @@
+"""The k highest values of each row."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail.typing import Floats
+
+_GROUP = 16  # values that share a maximum in the search for the k highest
+
+
+def highest(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the k highest values of each row, descending, and their columns; of equal values the lowest columns first.
+
+    What is lower than the k-th largest maximum of groups of columns is not among the k highest, which leaves few to
+    sort. Rows that hold too many equal values for that are sorted whole. Where a row has fewer values than k above
+    minus infinity, the rest is minus infinity.
+    """
+    n_rows, n = scores.shape
+    best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)
+    size = best.shape[1]
+    least = np.full(n_rows, np.finfo(scores.dtype).min)
+    if k < size:
+        least = np.maximum(least, np.partition(best, size - k, axis=1)[:, size - k])
+    high = scores >= least[:, None]
+    counts = np.count_nonzero(high, axis=1)
+    crowded = np.flatnonzero(counts > 4 * (k + _GROUP))
+    high[crowded] = False
+    counts[crowded] = 0
+
+    rows, columns = np.divmod(np.flatnonzero(high), n)
+    found = scores[rows, columns]
+    order = np.lexsort((-found, rows))  # stable: equal values stay in the order of their columns
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order, at = order[place < k], (rows[place < k], place[place < k])
+    top_values, top_columns = np.full((n_rows, k), -np.inf, dtype=scores.dtype), np.zeros((n_rows, k), dtype=np.int64)
+    top_values[at], top_columns[at] = found[order], columns[order]
+    step = max(1, n_rows // 8)
+    for part in (crowded[start : start + step] for start in range(0, len(crowded), step)):
+        whole = np.argsort(-scores[part], axis=1, kind="stable")[:, :k]
+        top_columns[part], top_values[part] = whole, np.take_along_axis(scores[part], whole, axis=1)
+    return top_values, top_columns

@@ -1,0 +1,177 @@
+"""Interactions and lists from what people hold: matrices, arrays, frames with lists, scores."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import headtail as ht
+from headtail.data import Interactions, Recommendations, recommendations
+from headtail.exceptions import InvalidInputError, MissingColumnError
+
+
+def test_a_matrix_with_ids():
+    plays = sp.coo_array(([1.0, 2.0, 3.0, 0.0], ([0, 0, 1, 1], [1, 1, 0, 1])), shape=(2, 3))
+    found = Interactions.from_matrix(plays, user_ids=["ann", "bob"], item_ids=[30, 10, 20])
+    assert found.to_polars().rows() == [("ann", 10, 3.0), ("bob", 30, 3.0)]
+    assert found.item_ids.tolist() == [30, 10, 20]  # those that nobody met as well
+    assert Interactions.from_matrix(plays.toarray()).to_polars().rows() == [(0, 1, 3.0), (1, 0, 3.0)]
+    assert Interactions.from_matrix(plays > 2).ratings is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"matrix": np.eye(2), "user_ids": ["a"]}, "user_ids holds 1 ids for 2 users"),
+        ({"matrix": np.eye(2), "item_ids": ["a", "a"]}, "item_ids holds 'a' more than once"),
+        ({"matrix": -np.eye(2)}, "holds -1"),
+        ({"matrix": np.eye(2) * np.nan}, "not finite"),
+        ({"matrix": "x"}, "give a matrix of numbers"),
+        ({"matrix": np.array([["a"]])}, "give"),
+    ],
+)
+def test_what_is_no_matrix_of_interactions(arguments, message):
+    with pytest.raises(InvalidInputError, match=message):
+        Interactions.from_matrix(**arguments)
+
+
+def test_matrices_are_taken_by_every_door():
+    world = ht.datasets.power_law(60, 30, n_interactions=300, rng=0).interactions
+    matrix = world.matrix
+    assert ht.describe(matrix).n_interactions == len(world)
+    assert len(ht.baselines.most_popular(matrix, k=3)) == 60
+    assert len(ht.split_ratio(matrix, rng=0).train) < len(world)
+    model = ht.MF(60, 30, 4, rng=0)
+    ht.fit(model, matrix, epochs=1, progress=False, rng=0)
+    lists = ht.recommend(model, matrix, k=3)
+    assert ht.audit(lists, matrix, k=3, n_bootstrap=0)["coverage@3"] > 0
+
+
+@pytest.mark.parametrize("policy", ["sum", "mean"])
+def test_repeated_pairs_are_summed(policy):
+    frame = pl.DataFrame({"user_id": [2, 1, 2, 2], "item_id": [5, 5, 5, 6], "rating": [1.0, 4.0, 3.0, 2.0]})
+    expected = {"sum": [4.0, 4.0, 2.0], "mean": [2.0, 4.0, 2.0]}[policy]
+    assert Interactions.from_frame(frame, duplicates=policy).ratings.tolist() == expected
+    counted = Interactions.from_frame(frame.drop("rating"), duplicates="sum")
+    assert counted.to_polars().rows() == [(2, 5, 2.0), (1, 5, 1.0), (2, 6, 1.0)]
+
+
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [lambda t: t, lambda t: t.to_pandas(), lambda t: t.to_arrow(), lambda t: t.lazy()])
+def test_lists_from_frames_with_list_columns(engine):
+    table = pl.DataFrame(
+        {"user_id": [2, 1, 3], "item_id": [["b", "a"], ["c"], []], "score": [[0.1, 0.9], [0.5], []]},
+        schema_overrides={"item_id": pl.List(pl.String), "score": pl.List(pl.Float64)},
+    )
+    found = Recommendations.from_frame(engine(table))
+    assert found.to_polars().rows() == [(1, "c", 1, 0.5), (2, "a", 1, 0.9), (2, "b", 2, 0.1)]
+    baskets = Interactions.from_frame(engine(table.select("user_id", "item_id")))
+    assert sorted(baskets.to_polars().rows()) == [(1, "c"), (2, "a"), (2, "b")]
+    train = pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "c"]})
+    audit = ht.audit(engine(table), train, catalogue=["b"], k=1, n_bootstrap=0)
+    assert audit["coverage@1"] == pytest.approx(2 / 3)
+
+
+def test_lists_that_do_not_pair_are_refused():
+    table = pl.DataFrame({"user_id": [1], "item_id": [["a", "b"]], "score": [[0.5]]})
+    with pytest.raises(InvalidInputError, match="lists in 'item_id', 'score' that do not pair"):
+        Recommendations.from_frame(table)
+
+
+def test_a_rank_or_the_order_of_rows_ranks_where_there_is_no_score(caplog):
+    table = pl.DataFrame({"user": [1, 1, 1], "item": [7, 8, 9], "rank": [2, 3, 1]})
+    assert Recommendations.from_frame(table).to_polars()["item_id"].to_list() == [9, 7, 8]
+    assert "order of the rows" not in caplog.text
+    assert Recommendations.from_frame(table.drop("rank")).to_polars()["item_id"].to_list() == [7, 8, 9]
+    assert "order of the rows ranks" in caplog.text
+    with pytest.raises(MissingColumnError, match="has no column 'item_id'"):
+        Recommendations.from_frame(table.drop("item"))
+
+
+def test_lists_from_arrays_as_implicit_and_others_return_them():
+    low = np.finfo(np.float32).min
+    ids = np.array([[2, 0, 1], [1, 2, 0]], dtype=np.int32)
+    scores = np.array([[0.9, 0.5, low], [0.2, 0.8, 0.1]], dtype=np.float32)
+    found = Recommendations.from_arrays(ids, scores, user_ids=["ann", "bob"], item_ids=[70, 80, 90])
+    assert found.to_polars().select("user_id", "item_id", "rank").rows() == [
+        ("ann", 90, 1), ("ann", 70, 2), ("bob", 90, 1), ("bob", 80, 2), ("bob", 70, 3)
+    ]  # fmt: skip
+    of_tensors = Recommendations.from_arrays(torch.from_numpy(ids), torch.from_numpy(scores))
+    assert of_tensors.to_polars()["item_id"].to_list() == [2, 0, 2, 1, 0]
+    text = np.array([["x", "y"], ["z", None]], dtype=object)
+    assert Recommendations.from_arrays(text).to_polars().rows() == [(0, "x", 1), (0, "y", 2), (1, "z", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"items": [[0, 5]], "item_ids": [1, 2]}, "places from 0 to 5; with item_ids"),
+        ({"items": [[0, 0]], "item_ids": [1, 2]}, "item 1 more than once for user 0"),
+        ({"items": [["a", "b"]], "item_ids": [1, 2]}, "with item_ids give whole numbers"),
+        ({"items": [[0, 1]], "item_ids": [1, 2], "user_ids": [1, 2]}, "user_ids holds 2 ids for 1 users"),
+        ({"items": [[0, 1]], "scores": [[1.0]]}, r"scores has shape \(1, 1\)"),
+        ({"items": [0, 1]}, r"lists has shape \(2,\)"),
+        ({"items": []}, "give one row for each user"),
+    ],
+)
+def test_what_are_no_arrays_of_lists(arguments, message):
+    with pytest.raises(InvalidInputError, match=message):
+        Recommendations.from_arrays(**arguments)
+
+
+@given(
+    seed=st.integers(0, 2**16), n_users=st.integers(1, 9), n_items=st.integers(1, 40), k=st.integers(1, 45),
+    block=st.sampled_from([1, 50, 10**6]), kind=st.sampled_from(["dense", "sparse", "tensor"]), ties=st.booleans(),
+)  # fmt: skip
+def test_the_best_of_scores_equal_a_full_sort(seed, n_users, n_items, k, block, kind, ties):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(1, 4, (n_users, n_items)) * 1.0 if ties else rng.normal(size=(n_users, n_items))
+    known = sp.csr_array(rng.random((n_users, n_items)) < 0.3)
+    given = {"dense": np.asarray, "sparse": sp.csr_array, "tensor": torch.from_numpy}[kind](scores)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recommendations, "_BLOCK", block)
+        found = Recommendations.from_scores(given, k, known=known)
+    for row in range(n_users):
+        unknown = np.flatnonzero(known.toarray()[row] == 0)
+        best = unknown[np.argsort(-scores[row, unknown], kind="stable")][:k]
+        assert found.items[row][found.items[row] >= 0].tolist() == best.tolist()
+        np.testing.assert_array_equal(found.scores[row][: len(best)], scores[row, best])
+
+
+def test_of_sparse_scores_only_what_is_stored_is_recommended():
+    scores = sp.csr_array(([0.0, -1.0], ([0, 1], [1, 0])), shape=(2, 3))
+    assert Recommendations.from_scores(scores, 2).to_polars().rows() == [(0, 1, 1, 0.0), (1, 0, 1, -1.0)]
+
+
+def test_what_is_known_is_left_out_by_its_ids_and_an_order_without_ids_is_checked(caplog):
+    train = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"]})
+    scores = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+    found = Recommendations.from_scores(scores, 1, user_ids=["bob", "eve"], item_ids=["y", "x", "z"], known=train)
+    assert found.to_polars().rows() == [("bob", "x", 1, 2.0), ("eve", "y", 1, 3.0)]
+    assert "1 of 2 interactions of known left out" in caplog.text
+    world = ht.datasets.power_law(200, 60, n_interactions=1500, rng=0)
+    right = world.interactions.matrix.toarray() + np.random.default_rng(0).normal(size=(200, 60))
+    caplog.clear()
+    caplog.set_level(logging.WARNING)
+    Recommendations.from_scores(right, 5, known=world.interactions)
+    assert not caplog.text
+    Recommendations.from_scores(right[::-1], 5, known=world.interactions)
+    assert "scores have no ids, and their rows do not seem to be in the order" in caplog.text
+    with pytest.raises(InvalidInputError, match="item_ids holds 60 ids for 59 items"):
+        Recommendations.from_scores(right[:, 1:], 5, known=world.interactions)
+    with pytest.raises(InvalidInputError, match="holds infinity"):
+        Recommendations.from_scores(np.array([[np.inf, 1.0]]))
+
+
+def test_pandas_frames_of_arrays():
+    table = pd.DataFrame({"user": [1, 2], "items": [np.array([5, 6]), np.array([7, 8])]})
+    found = Recommendations.from_frame(table.rename(columns={"items": "item"}))
+    assert found.to_polars()["item_id"].to_list() == [5, 6, 7, 8]
