@@ -196,20 +196,23 @@ class Correction(Result):
             columns += [Column(metric, metric, format=".4f"), Column(f"{metric} change", "change", format="+.1%")]
         table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
         notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
-        return Report("The recommender, corrected", [Text(self.verdict), table, *notes])
+        return Report("The recommender, corrected", [table, *notes], self.verdict)
 
     def report(self) -> Report:
-        """Return the correction as a page: the verdict, before and after, and what else was tried."""
-        tried = self.frontier.report(self.max_loss).blocks
+        """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
+        chart, *tried = self.frontier.report(self.max_loss).blocks
+        before = self.comparison.report()
+        verdict = self.verdict if self.dial is None else f"{self.verdict}\n\n{before.lede}"
         how = "\n".join(f"- {line}" for line in (self.subject.split.description, *self.notes))
         return Report(
             "The recommender, corrected",
             [
-                Text(self.verdict),
-                Section("Before and after, on the test", list(self.comparison.report().blocks)),
-                Section("What was tried", list(tried)),
+                chart,
+                Section("Before and after, on the test", list(before.blocks)),
+                Section("What was tried", tried),
                 Section("How it was chosen", [Text(how)]),
             ],
+            verdict,
         )
 
 

@@ -23,7 +23,7 @@ from headtail.dials import REFERENCES, dial
 from headtail.losses import mse
 from headtail.metrics import Audit, Comparison, audit, compare
 from headtail.metrics.charts import MEANING
-from headtail.metrics.results import items_table
+from headtail.metrics.pages import items_table
 from headtail.models import MF
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.sae import Neurons

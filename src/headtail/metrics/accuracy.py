@@ -34,7 +34,7 @@ def _judged(values: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[n
     return values
 
 
-@_accuracy(headline=True)
+@_accuracy(title="Wanted items found, high ranks first", headline=True)
 @checked
 def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Normalized discounted cumulative gain: found test items, weighted by rank, against the best possible list.
@@ -64,7 +64,7 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return np.asarray(gained / best.take(wanted, mode="clip"))
 
 
-@_accuracy(headline=True)
+@_accuracy(title="Share of the wanted items found", headline=True)
 @checked
 def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of a user's test items that are in the list.
@@ -75,7 +75,7 @@ def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return _judged(np.bincount(rows, minlength=len(top)) / np.maximum(wanted, 1), wanted)
 
 
-@_accuracy(format=".1%")
+@_accuracy(title="Users with a wanted item", format=".1%")
 @checked
 def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of users with at least one test item in the list. Range 0 to 1, higher is better.
@@ -86,7 +86,7 @@ def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return _judged((np.bincount(rows, minlength=len(top)) > 0).astype(np.float64), wanted)
 
 
-@_accuracy(fewest=200)
+@_accuracy(title="How high the first wanted item stands", fewest=200)
 @checked
 def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Mean reciprocal rank of the first test item in the list, 0 where none is.
@@ -99,7 +99,7 @@ def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     return _judged(reciprocal, wanted)
 
 
-@_accuracy()
+@_accuracy(title="Share of the places with a wanted item")
 @checked
 def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     """Share of the k slots that hold a test item.

@@ -163,6 +163,7 @@ def audit(
         definitions={name: definition(metric) for name, metric in chosen.items()},
         facts={name: facts_of(metric) for name, metric in chosen.items()},
         notes=(*doubts.notes, *collapse_notes(full)),
+        lists=full.at(cutoffs[-1]),
         user_ids=user_ids,
         user_values=user_values,
         user_influences=user_influences,

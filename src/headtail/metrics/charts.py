@@ -1,10 +1,13 @@
-"""What the pages of audits, comparisons and descriptions have in common."""
+"""The charts that the pages of audits, comparisons and descriptions have in common."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+import numpy as np
 
 from headtail.data import PopularityGroups
+from headtail.metrics.topk import TopK
 from headtail.reports import Block, Chart, Section, Text
+from headtail.typing import Array
 
 MEANING = """**What is meant by popularity bias here.** A recommender has popularity bias when items that many people
 already chose get more of the recommendations than that popularity, or the taste of the person who is shown them,
@@ -12,7 +15,9 @@ accounts for. Three questions tell it apart from mere popularity. *Exposure*: ho
 over the catalogue, compared with training? *Calibration*: are people shown more popular items than they
 themselves choose? *Accuracy*: is what people wanted found as often when it is a rarer item?"""
 
-LORENZ_TITLE = "Lorenz curve: who holds the interactions, who gets the recommendations"
+_STEPS = 40  # points of a curve over items
+_POINTS = 250  # items of a scatter
+_NAMED = 4  # items named above and below the line
 
 
 def groups_text(groups: PopularityGroups) -> str:
@@ -27,24 +32,75 @@ def notes_block(notes: Iterable[str]) -> list[Block]:
     return [Section("Notes on the input", [Text("\n".join(lines))])] if lines else []
 
 
-def lorenz_chart(curves: Mapping[str, tuple[Any, Any]], caption: str, title: str = LORENZ_TITLE) -> Chart:
-    """Return Lorenz curves, such as those of training and recommendations."""
-    rows = [
-        {"items": float(a), "held": float(b), "curve": name}
-        for name, (x, y) in curves.items()
-        for a, b in zip(x[::2], y[::2], strict=True)
-    ]
+def share_of_top(counts: Array, share: float) -> float:
+    """Return the share of the total that the `share` of the items with most of it hold (at least one item)."""
+    n = max(1, round(share * len(counts)))
+    return float(np.sort(counts)[::-1][:n].sum() / max(1, counts.sum()))
+
+
+def concentration_chart(counts: Mapping[str, Array], title: str = "Who gets the places") -> Chart:
+    """Return what share of the total the items with most of it hold, by name: the Lorenz curve from its upper end."""
+    rows = []
+    for name, held in counts.items():
+        total = np.cumsum(np.sort(held)[::-1]) / max(1, held.sum())
+        places = np.unique(np.geomspace(1, len(total), _STEPS).astype(int))
+        rows += [{"items": n / len(total), "held": float(total[n - 1]), "of": name} for n in places.tolist()]
+    tops = ", ".join(f"{share_of_top(held, 0.01):.0%} of {name}" for name, held in counts.items())
     return Chart(
-        "line", rows, x="items", y="held", color="curve", reference="diagonal", x_format=".0%", y_format=".0%",
-        title=title, caption=caption,
-        x_label="share of the catalogue, least exposed first", y_label="share of the total",
+        "line", rows, x="items", y="held", color="of", x_scale="log", x_format=".2%", y_format=".0%", title=title,
+        caption=f"The top 1% of the items hold {tops}. The faster a curve rises, the fewer items share the total.",
+        x_label="share of the items, those with most first", y_label="share of the total",
     )  # fmt: skip
 
 
-LORENZ_CAPTION = (
-    "The dashed line is perfect equality. The further a curve hangs below it, the fewer items hold the total; a curve "
-    "of recommendations below that of training means that the recommender concentrates what people did."
-)
+def frequency_chart(popularity: Array, counts: Mapping[str, Array]) -> Chart:
+    """Return how often items are recommended by their rank in popularity, beside what popularity alone would give."""
+    order = np.argsort(-popularity, kind="stable")
+    edges = np.unique(np.geomspace(1, len(order) + 1, _STEPS).astype(int)) - 1
+    rows = []
+    for name, held in ({"training": popularity} | dict(counts)).items():
+        shares = held[order] / max(1, held.sum())
+        means = np.add.reduceat(shares, edges[:-1]) / np.diff(edges)
+        middles = np.sqrt((edges[:-1] + 1.0) * edges[1:])
+        rows += [
+            {"rank": x, "share": y, "of": name} for x, y in zip(middles.tolist(), means.tolist(), strict=True) if y
+        ]
+    return Chart(
+        "line", rows, x="rank", y="share", color="of", x_scale="log", y_scale="log", x_format=",.0f", y_format=".3%",
+        title="How often items are recommended, by their popularity",
+        caption="Mean share of one item among items of about the same rank. A curve above that of training at the left "
+        "means that the most popular items are shown more often than they were chosen.",
+        x_label="rank in popularity (1 is the most popular item)", y_label="share of one item",
+    )  # fmt: skip
+
+
+def items_chart(top: TopK) -> Chart | None:
+    """Return each item's share of the places against its share of training, the furthest from equal shares named."""
+    popularity, slots = top.popularity, top.slots
+    chosen, shown = popularity / max(1, popularity.sum()), slots / max(1, slots.sum())
+    known = np.flatnonzero((popularity > 0) & (slots > 0))
+    if len(known) < 2:
+        return None
+    apart = known[np.argsort((shown - chosen)[known], kind="stable")]
+    named = set(apart[-_NAMED:].tolist()) | set(apart[:_NAMED].tolist())
+    spread = known[np.argsort(popularity[known], kind="stable")][:: max(1, -(-len(known) // _POINTS))]
+    ids = top.profiles.train.item_ids if top.profiles.train.item_titles is None else top.profiles.train.item_titles
+    rows = [
+        {
+            "chosen": float(chosen[i]), "shown": float(shown[i]), "title": str(ids[i]) if i in named else None,
+            "group": top.groups.names[top.groups.codes[i]],
+        }
+        for i in sorted({*spread.tolist(), *named})
+    ]  # fmt: skip
+    never = int(((popularity > 0) & (slots == 0)).sum())
+    part = f"{len(rows):,} of {len(known):,} items that are shown" if len(rows) < len(known) else "Items that are shown"
+    return Chart(
+        "scatter", rows, x="chosen", y="shown", color="group", label="title", x_scale="log", y_scale="log",
+        reference="diagonal", x_format=".3%", y_format=".3%", title="Every item: how often chosen, how often shown",
+        caption=f"{part}; {never:,} others were chosen and are shown to nobody. On the dashed line an item is shown as "
+        f"often as it was chosen; above it more often.",
+        x_label="share of training interactions", y_label="share of the places",
+    )  # fmt: skip
 
 
 def exposure_chart(

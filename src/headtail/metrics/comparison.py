@@ -9,11 +9,9 @@ import numpy as np
 from headtail._checks import checked, nearest
 from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, student
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.metrics.charts import LORENZ_CAPTION, exposure_chart, groups_text, lorenz_chart, notes_block
-from headtail.metrics.results import Audit, metric_cells, metric_column
-from headtail.reports import Block, Column, Report, Result, Table, Text
-
-PAIRED = ("ndcg", "ndcg_head", "ndcg_tail", "aplt", "upd", "arp")  # shown as differences user by user
+from headtail.metrics.pages import comparison_page
+from headtail.metrics.results import Audit
+from headtail.reports import Report, Result
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,7 +55,7 @@ class Comparison(Result):
 
     def report(self) -> Report:
         """Return the comparison as a page."""
-        return _page(self)
+        return comparison_page(self)
 
 
 @checked
@@ -164,62 +162,3 @@ def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
             "high": high if shown else None, "n_users": n_users, "significant": low > 0 or high < 0,
         })  # fmt: skip
     return rows
-
-
-def _page(comparison: Comparison) -> Report:
-    k = comparison.k
-    first = next(iter(comparison.audits.values()))
-    shared = [m for m in first.definitions if all(m in audit.definitions for audit in comparison.audits.values())]
-    shown = [metric for metric in first.headlines if metric in shared] or shared
-    columns = [Column("recommender", "Recommender")]
-    columns += [metric_column(first, m, k, better=first.facts[m].better) for m in shown]
-    rows = []
-    for name, audit in comparison.audits.items():
-        row: dict[str, Any] = {"recommender": name}
-        for m in shown:
-            row |= metric_cells(audit.measurement(f"{m}@{k}"))
-        rows.append(row)
-    key = f"recommendations@{k}"
-    bars = {"training": {row["group"]: row["training"] for row in first.group_shares}} | {
-        name: {row["group"]: row[key] for row in audit.group_shares} for name, audit in comparison.audits.items()
-    }
-    curves = {"training": first.curves["training"]} | {
-        name: audit.curves["recommendations"] for name, audit in comparison.audits.items()
-    }
-    blocks: list[Block] = [
-        Table(columns, rows, title=f"Side by side, top {k}"),
-        exposure_chart(bars, "Share of the training interactions and of the recommended slots."),
-        lorenz_chart(curves, LORENZ_CAPTION),
-        Text(groups_text(first.groups)),
-    ]
-    if any(row["metric"].removesuffix(f"@{k}") in PAIRED for row in comparison.differences):
-        blocks.append(_differences_table(comparison))
-    blocks += notes_block(comparison.notes)
-    return Report(f"{len(comparison.audits)} recommenders compared", blocks)
-
-
-def _differences_table(comparison: Comparison) -> Table:
-    """Return one row a recommender; metrics that have no value for each user are not there."""
-    found = {(row["recommender"], row["metric"]): row for row in comparison.differences}
-    k = comparison.k
-    measured = [metric for metric in PAIRED if any(name == f"{metric}@{k}" for _, name in found)]
-    columns = [Column("recommender", "Recommender")]
-    rows = []
-    facts = next(iter(comparison.audits.values())).facts
-    for metric in measured:
-        spec = facts[metric].format.lstrip("+,")
-        spec = "+.4f" if spec.endswith("%") else f"+{spec}"  # differences of shares are small
-        columns.append(Column(metric, f"{metric}@{k}", format=spec, low=f"{metric} low", high=f"{metric} high"))
-    for recommender in comparison.audits:
-        row: dict[str, Any] = {"recommender": recommender}
-        for metric in measured:
-            paired = found.get((recommender, f"{metric}@{k}"), {})
-            row |= {metric: paired.get("difference")}
-            row |= {f"{metric} {end}": paired.get(end) for end in ("low", "high")}
-        if recommender != comparison.baseline:
-            rows.append(row)
-    return Table(
-        columns, rows, title=f"Paired differences to {comparison.baseline}, user by user",
-        caption="The same users are compared with themselves. Where the 95% interval leaves out 0, the difference is "
-        "told apart from chance.",
-    )  # fmt: skip

@@ -11,7 +11,7 @@ from headtail._stats import gini, lorenz
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.charts import exposure_chart, groups_text, lorenz_chart
+from headtail.metrics.charts import concentration_chart, exposure_chart, groups_text, share_of_top
 from headtail.reports import Column, Figure, Figures, Report, Result, Table, Text
 from headtail.typing import IntoFrame
 
@@ -79,12 +79,10 @@ class Description(Result):
 
     def report(self) -> Report:
         """Return the description as a page."""
-        items = np.array(list(self.groups.sizes.values()))
+        items, popularity = np.array(list(self.groups.sizes.values())), self.groups.popularity
         shares = {
             "items": dict(zip(self.groups.names, (items / items.sum()).tolist(), strict=True)),
-            "interactions": dict(
-                zip(self.groups.names, self.groups.shares(self.groups.popularity).tolist(), strict=True)
-            ),
+            "interactions": dict(zip(self.groups.names, self.groups.shares(popularity).tolist(), strict=True)),
         }
         spread = [
             {"of": "interactions of a user", **self.activity},
@@ -107,12 +105,13 @@ class Description(Result):
                        Column("most", format=",.0f")], spread),
                 exposure_chart(shares, "Which share of the items holds which share of the interactions.",
                                "Items and interactions by popularity group"),
-                lorenz_chart({"training": self.curve}, "The dashed line is perfect equality.",
-                             "Lorenz curve: who holds the interactions"),
+                concentration_chart({"interactions": popularity}, "Who holds the interactions"),
                 Text(groups_text(self.groups)),
                 Table([Column("title", "Item"), Column("interactions", "Interactions", format=",d"),
                        Column("share", "Share", format=".2%")], self.most_popular, title="Most popular items"),
             ],
+            f"The most popular 1% of the items hold **{share_of_top(popularity, 0.01):.0%}** of the interactions; half "
+            f"of the items have {np.median(popularity):,.0f} or fewer each.",
         )  # fmt: skip
 
 

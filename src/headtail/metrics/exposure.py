@@ -89,7 +89,9 @@ def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
     raise InvalidInputError(f"catalogue={catalogue!r} is not known; give 'all', 'train' or 'recommended'.")
 
 
-@better("lower", low=0, high=1, influence=_gini_influence, family="exposure", headline=True)
+@better(
+    "lower", title="Inequality of exposure", low=0, high=1, influence=_gini_influence, family="exposure", headline=True
+)
 @checked
 def gini(top: TopK, *, catalogue: str = "all") -> float:
     """Inequality of exposure: 0 if every item is recommended equally often, 1 - 1/n if one item takes every slot.
@@ -117,7 +119,7 @@ def _coverage_influence(top: TopK, *, at_least: int = 1) -> NDArray[np.float64]:
     return _from_counts(top, (np.arange(top.slots.max() + 1) == at_least) / n, most=missing / n**2)
 
 
-@_as_share("higher", influence=_coverage_influence, headline=True)
+@_as_share("higher", title="Items shown to anybody", influence=_coverage_influence, headline=True)
 @checked
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
@@ -142,7 +144,7 @@ def _tail_coverage_influence(top: TopK) -> NDArray[np.float64]:
     return _from_counts(top, (np.arange(top.slots.max() + 1) == 1) / n, counted=tail, most=missing / n**2)
 
 
-@_as_share("higher", influence=_tail_coverage_influence)
+@_as_share("higher", title="Tail items shown to anybody", influence=_tail_coverage_influence)
 def tail_coverage(top: TopK) -> float:
     """Share of the tail's items that are recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -161,7 +163,7 @@ def _entropy_influence(top: TopK, *, base: float = math.e, normalize: bool = Fal
     return _from_counts(top, -np.diff(terms, prepend=0.0) / scale, per_slot)
 
 
-@better("higher", low=0, influence=_entropy_influence, family="exposure", format=".2f")
+@better("higher", title="Spread of exposure", low=0, influence=_entropy_influence, family="exposure", format=".2f")
 @checked
 def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> float:
     """Shannon entropy of the shares of exposure: 0 if one item takes every slot, log(n) if all n items get the same.
@@ -202,19 +204,32 @@ def group_share(top: TopK, *, group: str) -> float:
     return _share(top, top.groups.mask(group))
 
 
-@_as_share("lower", influence=lambda top: _group_share_influence(top, group=top.groups.names[0]))
+@_as_share(
+    "lower",
+    title="Places for the head",
+    headline=True,
+    influence=lambda top: _group_share_influence(top, group=top.groups.names[0]),
+)
 def head_share(top: TopK) -> float:
     """Share of all slots that go to the head, the most popular group of items. Range 0 to 1, lower favors it less."""
     return group_share(top, group=top.groups.names[0])
 
 
-@_as_share("higher", influence=lambda top: _group_share_influence(top, group=top.groups.names[-1]), headline=True)
+@_as_share(
+    "higher",
+    title="Places for the tail",
+    influence=lambda top: _group_share_influence(top, group=top.groups.names[-1]),
+    headline=True,
+)
 def tail_share(top: TopK) -> float:
     """Share of all slots that go to the tail, the least popular group of items. Range 0 to 1, higher favors it more."""
     return group_share(top, group=top.groups.names[-1])
 
 
-@_as_share("higher", influence=lambda top: _share_influence(top, top.sum(top.profiles.rare)))
+@_as_share(
+    "higher", title="Places for the rarest 80% of items",
+    influence=lambda top: _share_influence(top, top.sum(top.profiles.rare)),
+)  # fmt: skip
 def tail_exposure(top: TopK) -> float:
     """Share of all slots that go to the least popular 80% of the items, by rank. Range 0 to 1, higher favors them more.
 
@@ -240,7 +255,7 @@ def _rsp_influence(top: TopK) -> NDArray[np.float64]:
     return _decided_by_enough(_unevenness_influence(*_chances(top)))
 
 
-@better("lower", low=0, influence=_rsp_influence, family="exposure")
+@better("lower", title="Uneven chances to be shown", low=0, influence=_rsp_influence, family="exposure")
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.
 
@@ -262,7 +277,8 @@ def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 @better(
-    "lower", low=0, influence=lambda top: _unevenness_influence(*_found(top)), family="exposure", needs="targets",
+    "lower", title="Uneven chances to be found", low=0,
+    influence=lambda top: _unevenness_influence(*_found(top)), family="exposure", needs="targets",
     fewest=200,
 )  # fmt: skip
 def pop_reo(top: TopK) -> float:

@@ -28,6 +28,7 @@ class Facts:
     """What a metric says of itself, by :func:`better` or by attributes of these names on a function."""
 
     better: Better | None = None
+    title: str = ""
     low: float = -math.inf
     high: float = math.inf
     influence: Influence | None = None
@@ -41,7 +42,9 @@ class Facts:
 def facts_of(metric: Metric) -> Facts:
     """Return what a metric says of itself; a metric with options set (a partial) is no headline."""
     if isinstance(metric, partial):
-        return replace(facts_of(metric.func), headline=False)
+        facts = facts_of(metric.func)
+        options = ", ".join(str(value) for value in metric.keywords.values())
+        return replace(facts, headline=False, title=facts.title and f"{facts.title}, {options}")
     return Facts(**{f.name: getattr(metric, f.name) for f in fields(Facts) if hasattr(metric, f.name)})
 
 
@@ -49,6 +52,7 @@ def facts_of(metric: Metric) -> Facts:
 def better(
     direction: Better | None,
     *,
+    title: str = "",
     low: float = -math.inf,
     high: float = math.inf,
     influence: Influence | None = None,
@@ -63,6 +67,8 @@ def better(
     Parameters
     ----------
     direction : {"higher", "lower", None}
+    title : str, optional
+        What it is in plain words, which reports show above its name.
     low, high : float, optional
         Ends of the metric's range, which intervals do not leave.
     influence : function of a TopK, optional
@@ -92,7 +98,7 @@ def better(
     >>> mean_length.better
     'higher'
     """
-    stated = Facts(direction, low, high, influence, family, format, headline, needs, fewest)
+    stated = Facts(direction, title, low, high, influence, family, format, headline, needs, fewest)
 
     def mark(metric: F) -> F:
         for fact in fields(Facts):

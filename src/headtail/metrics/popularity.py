@@ -13,7 +13,7 @@ from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK
 
 
-@better("lower", low=0, family="popularity", format=",.1f", headline=True)
+@better("lower", title="Popularity of what is shown", low=0, family="popularity", format=",.1f", headline=True)
 @checked
 def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
@@ -36,7 +36,7 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     return np.asarray(top.mean_popularity / scale[normalize])
 
 
-@better("higher", low=0, high=1, family="popularity", format=".1%")
+@better("higher", title="Tail items in a list, share", low=0, high=1, family="popularity", format=".1%")
 def aplt(top: TopK) -> NDArray[np.float64]:
     """Average percentage of long-tail items in a user's list, as a share. Range 0 to 1, higher favors the tail more.
 
@@ -49,7 +49,7 @@ def aplt(top: TopK) -> NDArray[np.float64]:
     return top.group_slots[:, -1] / np.where(top.lengths > 0, top.lengths, np.nan)
 
 
-@better("higher", low=0, family="popularity", format=".2f")
+@better("higher", title="Tail items in a list, number", low=0, family="popularity", format=".2f")
 def aclt(top: TopK) -> NDArray[np.float64]:
     """Average number of long-tail items in a user's list. Range 0 to k, higher favors the tail more.
 
@@ -76,7 +76,15 @@ def _lift_influence(top: TopK) -> NDArray[np.float64]:
     return influence
 
 
-@better("lower", low=-1, influence=_lift_influence, family="popularity", format="+.1%", headline=True)
+@better(
+    "lower",
+    title="More popular than own taste by",
+    low=-1,
+    influence=_lift_influence,
+    family="popularity",
+    format="+.1%",
+    headline=True,
+)
 def popularity_lift(top: TopK) -> float:
     """How much more popular the lists are than the users' own histories: 0 is the same, 1 is twice as popular.
 
@@ -92,7 +100,7 @@ def popularity_lift(top: TopK) -> float:
     return float(recommended.sum() / own.sum() - 1) if len(own) else float("nan")
 
 
-@better("lower", low=0, high=1, family="popularity", headline=True)
+@better("lower", title="Distance from own taste", low=0, high=1, family="popularity", headline=True)
 def upd(top: TopK) -> NDArray[np.float64]:
     """User popularity deviation: how far each list's mix of popularity groups is from the user's own mix.
 
@@ -113,7 +121,7 @@ def upd(top: TopK) -> NDArray[np.float64]:
     return values
 
 
-@better("lower", low=0, high=0.5, family="popularity")
+@better("lower", title="Distance from own popularity", low=0, high=0.5, family="popularity")
 def pce(top: TopK) -> NDArray[np.float64]:
     """Popularity calibration error: how far each list lies from where the user's own history lies in popularity.
 

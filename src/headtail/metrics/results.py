@@ -1,7 +1,7 @@
-"""The result of an audit, and its page."""
+"""The result of an audit."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ from headtail._checks import checked, nearest
 from headtail._stats import mean_influence
 from headtail.data import PopularityGroups
 from headtail.exceptions import MissingColumnError
-from headtail.metrics.charts import LORENZ_CAPTION, MEANING, exposure_chart, groups_text, lorenz_chart, notes_block
 from headtail.metrics.facts import Better, Facts
-from headtail.reports import Block, Column, Figure, Figures, Report, Result, Section, Table, Text
+from headtail.metrics.pages import audit_page
+from headtail.metrics.references import references
+from headtail.metrics.topk import TopK
+from headtail.reports import Report, Result
 from headtail.typing import Array, Floats
 
 ALL_USERS = "all"
@@ -89,6 +91,8 @@ class Audit(Result):
         What each metric says of itself: direction, range, how it is written, whether it is a headline.
     notes : tuple of str
         What a reader should know about the input.
+    lists : TopK
+        The lists at the largest cut-off, and what they were judged by.
     user_ids : array of shape (U,)
         The users audited.
     user_values : dict of str to float array of shape (U,)
@@ -109,6 +113,7 @@ class Audit(Result):
     definitions: dict[str, str]
     facts: dict[str, Facts]
     notes: tuple[str, ...]
+    lists: TopK
     user_ids: Array
     user_values: dict[str, Floats]
     user_influences: dict[str, Floats]
@@ -190,97 +195,7 @@ class Audit(Result):
         """Return the audit as a page."""
         return audit_page(self)
 
-
-def audit_page(audit: Audit) -> Report:
-    """Return the report of one audit."""
-    k = audit.cutoffs[-1]
-    figures = [
-        Figure(m.name, m.value, m.low, m.high, format=audit.facts[name].format, note=audit.definitions[name])
-        for name in audit.headlines
-        for m in [audit.measurement(f"{name}@{k}")]
-    ]
-    shares = {"catalogue": "items", "training": "training"} | {
-        f"top-{c} lists": f"recommendations@{c}" for c in audit.cutoffs
-    }
-    bars = {label: {row["group"]: row[key] for row in audit.group_shares} for label, key in shares.items()}
-    blocks: list[Block] = [Figures(figures)] if figures else []
-    blocks += [
-        Section("Exposure", [
-            exposure_chart(bars, "Share of the items, of the training interactions, and of the recommended slots."),
-            lorenz_chart(audit.curves, LORENZ_CAPTION),
-            Text(groups_text(audit.groups)),
-        ]),
-        Section("All metrics", [_metrics_table(audit), _meanings(audit)]),
-    ]  # fmt: skip
-    segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != ALL_USERS))
-    if segments:
-        blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))
-    if audit.over_exposed or audit.under_exposed:
-        blocks.append(Section("Most unequal items", [
-            items_table(audit.over_exposed, f"Over-exposed in the top {k}"),
-            items_table(audit.under_exposed, f"Under-exposed in the top {k}"),
-        ]))  # fmt: skip
-    blocks += notes_block(audit.notes)
-    return Report(f"Popularity audit of {len(audit.user_ids):,} users", [Text(MEANING), *blocks])
-
-
-def _metrics_table(audit: Audit) -> Table:
-    columns = [Column("metric", "Metric"), Column("better", "Better")]
-    columns += [Column(f"@{k}", f"@{k}") for k in audit.cutoffs]
-    rows = []
-    for metric, facts in audit.facts.items():
-        row: dict[str, Any] = {"metric": metric, "better": facts.better or ""}
-        for k in audit.cutoffs:
-            m = audit.measurement(f"{metric}@{k}")
-            spec = facts.format
-            margin = "" if m.low is None or m.high is None else f" ± {(m.high - m.low) / 2:{spec.lstrip('+')}}"
-            row[f"@{k}"] = f"{m.value:{spec}}{margin}" if m.value == m.value else None
-        rows.append(row)
-    return Table(columns, rows, caption="Values with half the width of the 95% interval over users.")
-
-
-def _meanings(audit: Audit) -> Text:
-    """Return the definitions of the metrics that are not among the headlines, whose definitions stand at the end."""
-    others = [name for name, facts in audit.facts.items() if not facts.headline]
-    return Text("\n".join(f"- **{name}**: {audit.definitions[name]}" for name in others))
-
-
-def _segments_table(audit: Audit, segments: Sequence[str], k: int) -> Table:
-    shown = audit.headlines or list(audit.facts)
-    columns = [Column("users", "Users"), Column("n", "Number", format=",d")]
-    columns += [metric_column(audit, m, k) for m in shown]
-    rows = []
-    for segment in segments:
-        found = {m: audit.measurement(f"{m}@{k}", segment) for m in shown}
-        row: dict[str, Any] = {"users": segment, "n": max(f.n_users for f in found.values())}
-        for f in found.values():
-            row |= metric_cells(f)
-        rows.append(row)
-    return Table(columns, rows)
-
-
-def metric_column(audit: Audit, metric: str, k: int, *, better: Better | None = None) -> Column:
-    """Return the column of a metric, for rows of :func:`metric_cells`."""
-    return Column(
-        metric, f"{metric}@{k}", format=audit.facts[metric].format, better=better,
-        low=f"{metric} low", high=f"{metric} high", note=audit.definitions[metric],
-    )  # fmt: skip
-
-
-def metric_cells(m: Measurement) -> dict[str, Any]:
-    """Return a metric and the ends of its interval, as a part of a row."""
-    return {m.metric: m.value, f"{m.metric} low": m.low, f"{m.metric} high": m.high}
-
-
-def items_table(items: Sequence[ItemExposure], title: str) -> Table:
-    """Return a table of items with their shares of training and of recommendations."""
-    columns = [
-        Column("title", "Item"),
-        Column("group", "Group"),
-        Column("popularity", "Training interactions", format=",d"),
-        Column("slots", "Lists", format=",d", note="Users whose list holds the item."),
-        Column("interaction_share", "Share of training", format=".2%"),
-        Column("exposure_share", "Share of slots", format=".2%"),
-    ]
-    rows = [{c.key: getattr(item, c.key) for c in columns} for item in items]
-    return Table(columns, rows, title=title)
+    @cached_property
+    def references(self) -> dict[str, dict[str, float]]:
+        """Metrics of the training interactions, and of the most popular and of random items for the same users."""
+        return references(self.lists, self.definitions)

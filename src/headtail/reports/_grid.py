@@ -37,13 +37,14 @@ def grid(table: Table) -> Grid:
         best = set() if column.change else best_rows(values, column.better)
         cells = []
         for i, (row, value) in enumerate(zip(table.rows, values, strict=True)):
-            ends = show_interval(row[column.low], row[column.high], column.format) if column.low and column.high else ""
+            spec = str(row[column.formats]) if column.formats else column.format
+            ends = show_interval(row[column.low], row[column.high], spec) if column.low and column.high else ""
             arrow, tone = _turn(column, row) if column.change else ("", "")
             note = str(row[column.notes] or "") if column.notes else ""
-            cells.append(Cell(arrow + show(value, column.format), "" if value is None else ends, i in best, tone, note))
+            cells.append(Cell(arrow + show(value, spec), "" if value is None else ends, i in best, tone, note))
         columns.append(cells)
     rows = [list(cells) for cells in zip(*columns, strict=True)]
-    headings = [f"{c.label} ({c.code})" if c.code else c.label for c in table.columns]
+    headings = [c.code or c.label for c in table.columns]  # narrow; what the code means is defined at the end
     return Grid(headings, [c.note for c in table.columns], numeric, rows)
 
 

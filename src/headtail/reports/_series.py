@@ -11,6 +11,15 @@ N_COLORS = 10
 KEPT = {"head": "head", "mid": "mid", "tail": "tail"} | dict.fromkeys(
     ("training", "training data", "training interactions", "catalogue", "catalog", "history"), "neutral"
 )
+PREFERRED = {  # of what most pages show, so that it looks the same in all of them
+    name: f"c{i}"
+    for i, names in enumerate((
+        ("as it is", "mf", "plain", "recommendations", "popular tastes"), ("resn", "niche tastes"),
+        ("log penalty", "shrink"), ("corrected", "tilt (alpha-fair)"), ("tilt (entropy)",), ("allocation",),
+        ("popsteer",), ("ipr", "resn, fine-tuned"),
+        ("tilt (popularity)",), ("most popular", "random"),
+    ), 1) for name in names
+}  # fmt: skip
 MARKERS = {  # of each color, the last that of neutral ones; what Vega has no name for as a path from -1 to 1
     "circle": "circle", "square": "square", "triangle-up": "triangle-up", "diamond": "diamond",
     "triangle-down": "triangle-down", "cross": "cross", "triangle-left": "triangle-left",
@@ -65,10 +74,11 @@ def styles_of(blocks: Iterable[Block]) -> dict[str, Style]:
                 beside.setdefault(name, []).extend(names)
     styles: dict[str, Style] = {}
     used: Counter[str] = Counter()
-    for name, others in sorted(beside.items(), key=lambda one: one[0] != ""):  # the nameless series first
+    # The nameless series first, then those that have a color of their own.
+    for name, others in sorted(beside.items(), key=lambda one: (one[0] != "", one[0].lower() not in PREFERRED)):
         near = {styles[other] for other in others if other in styles}
         crowd = Counter(style.color for style in near)
-        kept = kept_color(name)
+        kept = kept_color(name) or PREFERRED.get(name.lower())
         color = min((f"c{i + 1}" for i in range(N_COLORS)), key=lambda one: (crowd[one], used[one]))
         if kept and not crowd[kept]:
             color = kept

@@ -119,8 +119,9 @@ class Column:
     change : bool, default False
         The numbers are differences: an arrow says which way they go, or that their interval holds 0. `better` then says
         which way is good.
-    notes : str, optional
-        Name of the values that define what the cells of the column name, as `note` defines the column.
+    notes, formats : str, optional
+        Names of the values that define what the cells of the column name, and that hold the formats of its numbers, as
+        `note` and `format` do for the column.
     """
 
     key: str
@@ -133,6 +134,7 @@ class Column:
     code: str = ""
     change: bool = False
     notes: str | None = None
+    formats: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("key", "label", "note", "code"):
@@ -164,8 +166,10 @@ class Table:
             raise InvalidInputError(f"Table: the column {doubled[0]!r} is there more than once. Remove one of them.")
         if not columns:
             raise InvalidInputError("Table has no columns. Give at least one Column.")
-        keys = [key for c in columns for key in (c.key, c.low, c.high, c.notes)]
+        keys = [key for c in columns for key in (c.key, c.low, c.high, c.notes, c.formats)]
         _set(self, columns=columns, rows=clean_rows(self.rows, keys, f"Table {self.title!r}"))
+        for column, row in ((c, row) for c in columns if c.formats for row in self.rows):
+            check_format(str(row[column.formats]), f"Table {self.title!r}")
 
 
 @checked

@@ -36,9 +36,11 @@ def page(neurons: NeuronTable, cards: int) -> Report:
     blocks: list[Block] = [_figures(neurons), *_overview(neurons), _table(neurons)]
     if strongest:
         blocks.append(Section("Neuron cards", [card(neurons, i) for i in strongest]))
+    surely = [int(found.sum()) for found in (neurons.low > 0, neurons.high < 0)]
     lede = (
-        f"{len(neurons):,} of {neurons.n_neurons:,} neurons. One with positive d answers to popular tastes, one with "
-        "negative d to niche tastes. Intervals are 95%, by bootstrap over users."
+        f"**{surely[0]:,} of {len(neurons):,} neurons answer to popular tastes and {surely[1]:,} to niche ones** by "
+        f"more than chance (95%, bootstrap over users). Steering holds the first down and pushes the others up; the "
+        f"model itself stays as it is."
     )
     return Report("Neurons between popular and niche tastes", blocks, lede)
 

@@ -280,6 +280,12 @@ def _page(found: Spectrum) -> Report:
     lede = f"The strongest of {n} directions carries {share:.1%} of the energy"
     if found.alignment is not None and found.rank:
         lede += f", and it follows popularity with a cosine of {found.alignment[0]:.3f}"
+        popular = float(np.nansum(found.energy * found.alignment**2))  # alignment: cosines of orthonormal directions
+        lede = (
+            f"**Popularity alone makes up {popular:.0%} of the scores.** {lede}: what that direction adds to an item's "
+            f"score is nearly the same order for everyone. `shrink` takes it out of finished vectors, `ReSN` holds it "
+            f"down in training"
+        )
     return Report("Spectrum", _blocks(found), lede + ".")
 
 

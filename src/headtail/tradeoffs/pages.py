@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
+from headtail.reports import Block, Chart, Column, Report, Section, Table, Text, plain
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 
@@ -20,8 +20,37 @@ def frontier_page(frontier: Curves, max_loss: float) -> Report:
     every = Section("Every setting", [settings_table(frontier, max_loss)])
     notes = frontier.notes(max_loss)
     ends = [Section("Notes on the grids", [Text("\n".join(f"- {note}" for note in notes))])] if notes else []
-    shown: list[Block] = [_chosen_table(frontier, max_loss), curves(frontier, max_loss), *ends, *whole, every]
-    return Report("Accuracy against even exposure", shown)
+    shown: list[Block] = [curves(frontier, max_loss), _chosen_table(frontier, max_loss), *whole, every, *ends]
+    return Report("Accuracy against even exposure", shown, verdict(frontier, max_loss))
+
+
+def verdict(frontier: Curves, max_loss: float) -> str:
+    """Say which method spreads exposure most evenly within the loss allowed, what that costs, and what is noise."""
+    accuracy, unfairness = frontier.accuracy, frontier.unfairness
+    chosen = {m: frontier.choose(m, max_loss) for m in frontier.methods if len(frontier.settings(m)) > 1}
+    turned = [method for method, setting in chosen.items() if setting != frontier.settings(method)[0]]
+    if not turned:
+        return (
+            f"No method makes exposure more even on validation without losing more than {max_loss:.1%} of {accuracy}."
+        )
+    best = min(turned, key=lambda method: frontier.mean(method, chosen[method], unfairness, "validation"))
+    gain, cost = (frontier.estimate(best, chosen[best], m, relative=True) for m in (unfairness, accuracy))
+    text = (
+        f"Of {len(chosen)} methods **{plain(best)}** at {_shown(chosen[best])} spreads exposure most evenly on "
+        f"validation for at most {max_loss:.1%} of {accuracy}. On test {unfairness} changes by {_change(gain)} and "
+        f"{accuracy} by {_change(cost)}."
+    )
+    within = [
+        f"On test {metric} changes by no more than chance could (its interval holds 0)."
+        for metric, found in ((unfairness, gain), (accuracy, cost))
+        if found.low is not None and found.high is not None and found.low <= 0 <= found.high
+    ]
+    return "\n\n".join([text, *(["\n".join(f"- {line}" for line in within)] if within else [])])
+
+
+def _change(estimate: Estimate) -> str:
+    ends = "" if estimate.low is None else f" ({estimate.low:+.1%} to {estimate.high:+.1%})"
+    return f"{estimate.value:+.1%}{ends}"
 
 
 def curves(frontier: Curves, max_loss: float) -> Chart:
@@ -75,9 +104,9 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
         Column("method", "Method"),
         Column("setting", "Chosen"),
         _column("accuracy", accuracy, _format(frontier, accuracy)),
-        _column("gain", "change", "+.1%", note=f"{change}, of {accuracy}."),
+        _column("gain", "change", "+.1%", note=f"{change}, of {accuracy}.", better="higher", change=True),
         _column("unfairness", unfairness, _format(frontier, unfairness)),
-        _column("fairer", "change", "+.1%", note=f"{change}, of {unfairness}."),
+        _column("fairer", "change", "+.1%", note=f"{change}, of {unfairness}.", better="lower", change=True),
         _column("hypervolume", "Hypervolume", ".4f", better="higher", note=volume),
     ]
     return Table(
@@ -199,8 +228,8 @@ def _cell(key: str, estimate: Estimate) -> dict[str, Any]:
     return {key: estimate.value, f"{key} low": estimate.low, f"{key} high": estimate.high}
 
 
-def _column(key: str, label: str, spec: str, *, better: Any = None, note: str = "") -> Column:
-    return Column(key, label, format=spec, better=better, note=note, low=f"{key} low", high=f"{key} high")
+def _column(key: str, label: str, spec: str, **texts: Any) -> Column:
+    return Column(key, label, format=spec, low=f"{key} low", high=f"{key} high", **texts)
 
 
 def _format(frontier: Curves, metric: str) -> str:

@@ -1,0 +1,268 @@
+"""How audits and comparisons are laid out as reports."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headtail.metrics import verdicts
+from headtail.metrics.charts import (
+    MEANING,
+    concentration_chart,
+    exposure_chart,
+    frequency_chart,
+    groups_text,
+    items_chart,
+    notes_block,
+)
+from headtail.metrics.facts import Better
+from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
+
+if TYPE_CHECKING:
+    from headtail.metrics.comparison import Comparison
+    from headtail.metrics.results import Audit, ItemExposure, Measurement
+
+FAMILIES = {
+    "accuracy": "Accuracy: is what people wanted found?",
+    "exposure": "Exposure: who gets the places?",
+    "popularity": "Popularity, and people's own taste",
+    "diversity": "Diversity",
+    None: "Metrics of your own",
+}
+BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
+CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
+           "popularity_lift", "upd")  # fmt: skip
+
+
+def audit_page(audit: "Audit") -> Report:
+    """Return the report of one audit: the verdict, the scale, who gets the places, items, and all metrics."""
+    k, top = audit.cutoffs[-1], audit.lists
+    figures = [
+        Figure(title_of(audit, name), m.value, m.low, m.high, format=audit.facts[name].format, code=m.name,
+               note=defined(audit, name))
+        for name in audit.headlines
+        for m in [audit.measurement(f"{name}@{k}")]
+    ]  # fmt: skip
+    blocks: list[Block] = [Figures(figures)] if figures else []
+    if audit.headlines:
+        scale = {"these lists": {m: audit[f"{m}@{k}"] for m in audit.headlines}} | audit.references
+        blocks.append(_by_metric(audit, audit.headlines, scale, title="On one scale", caption=BESIDE))
+    blocks.append(Section("Who gets the places", [
+        exposure_chart(_bars(audit, {f"top-{c} lists": f"recommendations@{c}" for c in audit.cutoffs}),
+                       "Share of the items, of the training interactions, and of the recommended places."),
+        Text(groups_text(audit.groups)),
+        concentration_chart({"training": top.popularity, "recommendations": top.slots}),
+        frequency_chart(top.popularity, {"recommendations": top.slots}),
+    ]))  # fmt: skip
+    chart = items_chart(top)
+    items = [] if chart is None else [chart]
+    tables = [items_table(audit.over_exposed, f"Over-exposed in the top {k}"),
+              items_table(audit.under_exposed, f"Under-exposed in the top {k}")]  # fmt: skip
+    blocks.append(Section("Items", [*items, *(table for table in tables if table.rows)]))
+    segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != "all"))
+    if segments:
+        blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))
+    blocks.append(Section("All metrics", _metrics_tables(audit)))
+    blocks.append(_how(audit))
+    blocks += notes_block(audit.notes)
+    return Report(f"Popularity audit of {len(audit.user_ids):,} users", blocks, verdicts.of_audit(audit))
+
+
+def comparison_page(comparison: "Comparison") -> Report:
+    """Return the report of a comparison: the verdict, the trade-off, changes, the scale, and who gets the places."""
+    k, audits = comparison.k, comparison.audits
+    first, base = next(iter(audits.values())), audits[comparison.baseline]
+    shared = [m for m in first.definitions if all(m in audit.definitions for audit in audits.values())]
+    shown = [metric for metric in first.headlines if metric in shared] or shared
+    rows = [
+        {"recommender": name} | _cells(audit.measurement(f"{m}@{k}") for m in shown) for name, audit in audits.items()
+    ]
+    bars = {"training": _bars(first, {})["training"]} | {
+        name: _bars(audit, {name: f"recommendations@{k}"})[name] for name, audit in audits.items()
+    }
+    counts = {name: audit.lists.at(k).slots for name, audit in audits.items()}
+    popularity = base.lists.popularity
+    chart = _tradeoff(comparison) if {"ndcg", "gini"} <= set(shared) and len(audits) > 1 else None
+    blocks: list[Block] = [] if chart is None else [chart]
+    if changes := _changes_table(comparison):
+        blocks.append(changes)
+    blocks += [
+        _scale(base, rows, shown, k),
+        exposure_chart(bars, "Share of the training interactions and of the recommended places."),
+        Text(groups_text(first.groups)),
+        concentration_chart({"training": popularity} | counts),
+        frequency_chart(popularity, counts),
+        *notes_block(comparison.notes),
+    ]
+    return Report(f"{len(audits)} recommenders compared", blocks, verdicts.of_comparison(comparison))
+
+
+def title_of(audit: "Audit", metric: str) -> str:
+    """Return what a metric is in plain words, or its name where it says none."""
+    return audit.facts[metric].title or metric
+
+
+def defined(audit: "Audit", metric: str) -> str:
+    """Return the definition of a metric, under its name."""
+    return f"`{metric}`: {audit.definitions[metric]}"
+
+
+def metric_column(audit: "Audit", metric: str, k: int, *, better: Better | None = None) -> Column:
+    """Return the column of a metric, for rows of measurements."""
+    return Column(
+        metric, title_of(audit, metric), format=audit.facts[metric].format, better=better,
+        low=f"{metric} low", high=f"{metric} high", note=defined(audit, metric), code=f"{metric}@{k}",
+    )  # fmt: skip
+
+
+def items_table(items: "Sequence[ItemExposure]", title: str) -> Table:
+    """Return a table of items with their shares of training and of recommendations."""
+    columns = [
+        Column("title", "Item"),
+        Column("group", "Group"),
+        Column("popularity", "Training interactions", format=",d"),
+        Column("slots", "Lists", format=",d", note="Users whose list holds the item."),
+        Column("interaction_share", "Share of training", format=".2%"),
+        Column("exposure_share", "Share of places", format=".2%"),
+    ]
+    rows = [{c.key: getattr(item, c.key) for c in columns} for item in items]
+    return Table(columns, rows, title=title)
+
+
+def _cells(measurements: "Iterable[Measurement]") -> dict[str, Any]:
+    """Return metrics and the ends of their intervals, as a part of a row."""
+    row: dict[str, Any] = {}
+    for m in measurements:
+        row |= {m.metric: m.value, f"{m.metric} low": m.low, f"{m.metric} high": m.high}
+    return row
+
+
+def _bars(audit: "Audit", lists: dict[str, str]) -> dict[str, dict[str, float]]:
+    keys = {"catalogue": "items", "training": "training"} | lists
+    return {label: {row["group"]: row[key] for row in audit.group_shares} for label, key in keys.items()}
+
+
+def _scale(audit: "Audit", rows: Sequence[dict[str, Any]], shown: Sequence[str], k: int) -> Table:
+    """Return a row a recommender, and below them the references, between which a value can be read."""
+    given = {row["recommender"] for row in rows}
+    beside = [{"recommender": name} | values for name, values in audit.references.items() if name not in given]
+    columns = [metric_column(audit, m, k) for m in shown]
+    return Table([Column("recommender", "Recommender"), *columns], [*rows, *beside], title=f"Side by side, top {k}",
+                 caption=BESIDE)  # fmt: skip
+
+
+def _by_metric(
+    audit: "Audit", metrics: Iterable[str], columns: Mapping[str, Mapping[str, Any]], *, change: str = "", **texts: Any
+) -> Table:
+    """Return a row a metric and a column for each of some mappings from metric to a value, or a value with its ends."""
+    shown = [
+        Column("title", "Metric", notes="note"),
+        Column("code", "In code"),
+        *(
+            Column(name, name, formats=f"{name} format", low=f"{name} low", high=f"{name} high", change=name == change)
+            for name in columns
+        ),
+        Column("better", "Better"),
+    ]
+    rows = []
+    for m in metrics:
+        facts = audit.facts[m]
+        row: dict[str, Any] = {"title": title_of(audit, m), "code": m, "note": defined(audit, m)}
+        for name, values in columns.items():
+            value, low, high = (*np.atleast_1d(values.get(m, np.nan)), None, None)[:3]
+            spec = (
+                facts.format
+                if name != change
+                else "+.4f"
+                if facts.format.endswith("%")
+                else f"+{facts.format.lstrip(chr(43) + chr(44))}"
+            )
+            row |= {name: value, f"{name} low": low, f"{name} high": high, f"{name} format": spec}
+        rows.append(row | {"better": facts.better or ""})
+    return Table(shown, rows, **texts)
+
+
+def _measured(audit: "Audit", k: int) -> dict[str, tuple[float, float | None, float | None]]:
+    """Return the value and the interval of each metric over all users."""
+    found = ((name, audit.measurement(f"{name}@{k}")) for name in audit.facts)
+    return {name: (m.value, m.low, m.high) for name, m in found}
+
+
+def _metrics_tables(audit: "Audit") -> list[Block]:
+    columns = {f"@{k}": _measured(audit, k) for k in audit.cutoffs}
+    by_family = {
+        title: [name for name, facts in audit.facts.items() if facts.family == family]
+        for family, title in FAMILIES.items()
+    }
+    return [_by_metric(audit, names, columns, title=title) for title, names in by_family.items() if names]
+
+
+def _segments_table(audit: "Audit", segments: Sequence[str], k: int) -> Table:
+    shown = audit.headlines or list(audit.facts)
+    columns = [Column("users", "Users"), Column("n", "Number", format=",d")]
+    columns += [metric_column(audit, m, k) for m in shown]
+    rows = []
+    for segment in segments:
+        found = [audit.measurement(f"{m}@{k}", segment) for m in shown]
+        rows.append({"users": segment, "n": max(f.n_users for f in found)} | _cells(found))
+    return Table(columns, rows)
+
+
+def _how(audit: "Audit") -> Section:
+    """Return what the audit means by its words, and what it was made of."""
+    lines = [f"Lists: the first {audit.cutoffs[-1]} places of {len(audit.user_ids):,} users."]
+    lines += [f"{what.capitalize()}: {said}." for what, said in audit.judged_by.items()]
+    lines.append("Intervals are 95% intervals over users, as an audit of as many users of the same kind would vary.")
+    return Section("How this was measured", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))])
+
+
+def _tradeoff(comparison: "Comparison") -> Chart:
+    k = comparison.k
+    rows = [
+        {"recommender": name, "gini": audit[f"gini@{k}"], "ndcg": m.value, "low": m.low, "high": m.high}
+        for name, audit in comparison.audits.items()
+        for m in [audit.measurement(f"ndcg@{k}")]
+    ]
+    spread = any(row["low"] is not None for row in rows)
+    return Chart(
+        "scatter", rows, x="gini", y="ndcg", color="recommender", label="recommender",
+        low="low" if spread else None, high="high" if spread else None, title="Accuracy against even exposure",
+        x_label=f"inequality of exposure, gini@{k} (lower is more even)", y_label=f"accuracy, ndcg@{k}",
+        caption="Up is more accurate, left is more even.",
+    )  # fmt: skip
+
+
+def _changes_table(comparison: "Comparison") -> Table | None:
+    """Return how each recommender differs from the baseline, user by user; before and after where there are two."""
+    found = {(row["recommender"], row["metric"]): row for row in comparison.differences}
+    k, base = comparison.k, comparison.audits[comparison.baseline]
+    measured = [metric for metric in CHANGES if any(name == f"{metric}@{k}" for _, name in found)]
+    others = [name for name in comparison.audits if name != comparison.baseline]
+    if not measured or not others:
+        return None
+    texts = {
+        "title": f"Paired differences to {comparison.baseline}, user by user",
+        "caption": "The same users are compared with themselves. An arrow stands where the 95% interval leaves out 0, "
+        "and ≈ where the difference is within noise.",
+    }
+
+    def paired(recommender: str, metric: str) -> list[float | None]:
+        row = found.get((recommender, f"{metric}@{k}"), {})
+        return [row.get(key) for key in ("difference", "low", "high")]
+
+    if len(others) == 1:
+        differences = {metric: paired(others[0], metric) for metric in measured}
+        sides = {name: {m: audit[f"{m}@{k}"] for m in measured} for name, audit in comparison.audits.items()}
+        return _by_metric(base, measured, sides | {"difference": differences}, change="difference", **texts)
+    columns, rows = [Column("recommender", "Recommender")], []
+    for m in measured:
+        spec = base.facts[m].format.lstrip("+,")
+        spec = "+.4f" if spec.endswith("%") else f"+{spec}"  # differences of shares are small
+        columns.append(replace(metric_column(base, m, k, better=base.facts[m].better), format=spec, change=True))
+    for name in others:
+        row: dict[str, Any] = {"recommender": name}
+        for m in measured:
+            row |= dict(zip((m, f"{m} low", f"{m} high"), paired(name, m), strict=True))
+        rows.append(row)
+    return Table(columns, rows, **texts)

@@ -1,0 +1,65 @@
+"""What a recommender is read beside: the training interactions themselves, the most popular items, and random ones."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from headtail.baselines import most_popular, random_items
+from headtail.metrics.built_in import BUILT_IN
+from headtail.metrics.facts import definition
+from headtail.metrics.topk import TopK, find_ranks
+
+TRAINING, MOST_POPULAR, RANDOM = "training", "most popular", "random"
+
+
+def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Return the built-in metrics of what users did, and of two lists of the same length for the same users.
+
+    Parameters
+    ----------
+    top : TopK
+        The lists to stand beside; users without a history are left out.
+    definitions : mapping from metric to str
+        What was measured; metrics that are not headtail's own are left out.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By reference and metric. The training interactions have no accuracy.
+    """
+    base, train = top.take(np.flatnonzero(top.users >= 0)), top.profiles.train
+    metrics = {name: BUILT_IN[name] for name in definitions if name in BUILT_IN}
+    metrics = {name: metric for name, metric in metrics.items() if definition(metric) == definitions[name]}
+    taste = top.profiles.mean_popularity[base.users]
+    did = {
+        "gini": BUILT_IN["gini"], "coverage": BUILT_IN["coverage"], "entropy": BUILT_IN["entropy"],
+        "head_share": BUILT_IN["head_share"], "tail_share": BUILT_IN["tail_share"],
+    }  # fmt: skip
+    # One list an interaction: metrics of exposure then speak of the training interactions.
+    single = np.arange(len(train) + 1, dtype=np.int64) * 0
+    history = replace(
+        top, items=train.items[:, None], users=train.users, target_starts=single, target_items=train.items[:0],
+        target_ranks=single[:0], has_targets=False,
+    )  # fmt: skip
+    found = {TRAINING: {name: float(np.mean(did[name](history))) for name in metrics if name in did}}
+    own = {"arp": float(np.nanmean(taste)) if len(taste) else np.nan, "popularity_lift": 0.0, "upd": 0.0, "pce": 0.0}
+    found[TRAINING] |= {name: value for name, value in own.items() if name in metrics}
+    if not len(base):
+        return found
+    users = train.user_ids[base.users]
+    lists = {
+        MOST_POPULAR: most_popular(train, top.k, users=users),
+        RANDOM: random_items(train, top.k, users=users, rng=0),
+    }
+    for name, recs in lists.items():
+        ranks = find_ranks(recs.items, base.target_rows, base.target_items)
+        other = replace(base, items=recs.items, target_ranks=ranks)
+        values = {metric: np.asarray(measure(other), dtype=np.float64) for metric, measure in metrics.items()}
+        found[name] = {metric: _mean(value) for metric, value in values.items()}
+    return found
+
+
+def _mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan

@@ -1,0 +1,186 @@
+"""What an audit and a comparison come to, in sentences made from their numbers."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headtail._stats import gini
+from headtail.metrics.collapse import collapse_notes
+from headtail.metrics.exposure import head_share
+from headtail.metrics.popularity import popularity_lift
+from headtail.metrics.references import MOST_POPULAR, RANDOM
+from headtail.reports import plain
+
+if TYPE_CHECKING:
+    from headtail.metrics.comparison import Comparison
+    from headtail.metrics.results import Audit
+
+
+def of_audit(audit: "Audit") -> str:
+    """Say how few items get half of the places, how popular they are for those who see them, and what to doubt."""
+    top, k, doubts = audit.lists, audit.cutoffs[-1], collapse_notes(audit.lists)
+    slots, popularity = top.slots, top.popularity
+    order = np.argsort(-slots, kind="stable")
+    n = int(np.searchsorted(np.cumsum(slots[order]), slots.sum() / 2)) + 1
+    held = popularity[order[:n]].sum() / max(1, popularity.sum())
+    ends: tuple[float | None, float | None] = None, None
+    if "popularity_lift" in audit.facts:
+        measured = audit.measurement(f"popularity_lift@{k}")
+        ends = measured.low, measured.high
+    lift = popularity_lift(top)
+    sign = 0.0 if _holds_zero(*ends) else float(np.sign(lift))
+    head, own = head_share(top), float(top.groups.shares(popularity)[0])
+    opening = "**The signs are mixed.**"
+    if sign > 0 and head > own:
+        opening = "**Popular items are shown more than they are chosen.**"
+    elif sign <= 0 and head <= own:
+        opening = "**Popular items are not shown more than they are chosen.**"
+    said = [
+        f"{opening} Half of all recommended places go to {n:,} of {len(slots):,} items; those hold {held:.0%} of what "
+        f"people chose."
+    ]
+    if np.isfinite(lift):
+        said.append(f"People are shown items {_times(lift, sign)} their own.")
+    if never := int((slots == 0).sum()):
+        said.append(f"{never:,} items ({never / len(slots):.0%}) are shown to nobody.")
+    uneven, before = gini(slots), gini(popularity)
+    if uneven > before and head < own:
+        doubts.append(
+            f"Measures disagree: exposure is more uneven than what people chose (Gini {uneven:.3f}, training "
+            f"{before:.3f}), and yet the head gets less of it ({head:.1%}, training {own:.1%}). The places go to few "
+            f"items, but not to the most popular ones."
+        )
+    return _with(said, doubts)
+
+
+def of_comparison(comparison: "Comparison") -> str:
+    """Say what changes from the baseline, what that costs, and where measures disagree or a change is within noise."""
+    others = [name for name in comparison.audits if name not in (comparison.baseline, MOST_POPULAR, RANDOM)]
+    changes = {name: _changes(comparison, name) for name in others}
+    doubts = [doubt for name in others for doubt in _disagreements(name, changes[name], len(others) > 1)]
+    if len(others) == 1:
+        return _with(_one_change(others[0], comparison.baseline, changes[others[0]]), doubts)
+    return _with(_many(comparison, changes), doubts)
+
+
+def _changes(comparison: "Comparison", name: str) -> dict[str, dict[str, Any]]:
+    """Return each metric before and after, with its paired difference."""
+    suffix = f"@{comparison.k}"
+    base, audit = comparison.audits[comparison.baseline], comparison.audits[name]
+    return {
+        row["metric"].removesuffix(suffix): row | {"before": base[row["metric"]], "after": audit[row["metric"]]}
+        for row in comparison.differences
+        if row["recommender"] == name
+    }
+
+
+def _one_change(name: str, baseline: str, changes: dict[str, dict[str, Any]]) -> list[str]:
+    """Say what one recommender changes: evenness, the head's places, accuracy, and what one buys of the other."""
+    said = []
+    even, accuracy, head = (changes.get(metric) for metric in ("gini", "ndcg", "head_share"))
+    if even:
+        turn = "about as even" if _noise(even) else "more even" if even["difference"] < 0 else "less even"
+        said.append(
+            f"**{plain(name)}** instead of **{plain(baseline)}** makes exposure **{turn}** (Gini {_from_to(even)})."
+        )
+    if head:
+        said.append(f"The most popular items get {head['after']:.1%} of the places, from {head['before']:.1%}.")
+    if accuracy:
+        turn = "stays within noise" if _noise(accuracy) else "rises" if accuracy["difference"] > 0 else "falls"
+        said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}).")
+    if even and accuracy and not _noise(even) and even["difference"] < 0:
+        if not _noise(accuracy) and accuracy["difference"] < 0:
+            gain, cost = (-change["difference"] / change["before"] for change in (even, accuracy))
+            said.append(f"Each percent of accuracy buys {gain / cost:.1f}% of evenness.")
+        else:
+            said.append("That costs no accuracy that could be measured.")
+    return said
+
+
+def _many(comparison: "Comparison", changes: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """Say which of several recommenders is the most accurate, which the most even, and what that one costs."""
+    measured = {name: audit for name, audit in comparison.audits.items() if name not in (MOST_POPULAR, RANDOM)}
+    suffix, said = f"@{comparison.k}", list[str]()
+    known = [all(metric in audit.facts for audit in measured.values()) for metric in ("ndcg", "gini")]
+    if not measured or len(measured) == 1:
+        return said
+    if known[0]:
+        best = max(measured, key=lambda name: measured[name][f"ndcg{suffix}"])
+        said.append(
+            f"Of {len(measured)} recommenders **{plain(best)}** is the most accurate (NDCG "
+            f"{measured[best][f'ndcg{suffix}']:.4f}{_beside(comparison, changes, best, 'ndcg')})."
+        )
+    if known[1]:
+        even = min(measured, key=lambda name: measured[name][f"gini{suffix}"])
+        cost = changes.get(even, {}).get("ndcg")
+        said.append(
+            f"**{plain(even)}** spreads exposure most evenly (Gini {measured[even][f'gini{suffix}']:.3f}"
+            f"{_beside(comparison, changes, even, 'gini')})"
+            + (f"; its NDCG changes by {cost['difference'] / cost['before']:+.1%}." if cost and cost["before"] else ".")
+        )
+    return said
+
+
+def _beside(comparison: "Comparison", changes: dict[str, dict[str, dict[str, Any]]], name: str, metric: str) -> str:
+    change = changes.get(name, {}).get(metric)
+    if not change:
+        return ""
+    noise = ", within noise" if _noise(change) else ""
+    return f"; {plain(comparison.baseline)} {change['before']:.4f}{noise}"
+
+
+def _disagreements(name: str, changes: dict[str, dict[str, Any]], named: bool) -> list[str]:
+    """Say where one measure of bias gets better and another one worse."""
+    of = f" for {plain(name)}" if named else ""
+    found = []
+    even = changes.get("gini")
+    for metric, what, spec in (
+        ("head_share", "the head's share of the places", ".1%"),
+        ("arp", "the popularity of what is shown", ",.0f"),
+    ):
+        other = changes.get(metric)
+        if even and other and not _noise(even) and not _noise(other) and even["difference"] * other["difference"] < 0:
+            turns = ("falls", "rises") if even["difference"] < 0 else ("rises", "falls")
+            found.append(
+                f"Measures disagree{of}: inequality of exposure {turns[0]} (Gini {even['before']:.3f} to "
+                f"{even['after']:.3f}) while {what} {turns[1]} ({other['before']:{spec}} to {other['after']:{spec}})."
+            )
+    if even and _noise(even):
+        found.append(f"The change of Gini{of} is within noise.")
+    return found
+
+
+def _noise(change: dict[str, Any]) -> bool:
+    return not change["told_apart"]
+
+
+def _holds_zero(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and low <= 0 <= high
+
+
+def _from_to(change: dict[str, Any]) -> str:
+    """Write a change: from, to, and by how much with its paired interval."""
+    before, after = change["before"], change["after"]
+    text = f"{before:.4f} to {after:.4f}"
+    if not before:
+        return text
+    text += f", {change['difference'] / before:+.1%}"
+    if change["low"] is None:
+        return text
+    low, high = sorted((change["low"] / before, change["high"] / before))
+    return f"{text}; {low:+.1%} to {high:+.1%}"
+
+
+def _times(lift: float, sign: float) -> str:
+    """Write how popular lists are beside the users' own items."""
+    if sign == 0 or abs(lift) < 0.005:
+        return "about as popular as"
+    if lift >= 0.95:
+        return f"{1 + lift:.1f} times as popular as"
+    return f"{abs(lift):.0%} {'more' if lift > 0 else 'less'} popular than"
+
+
+def _with(said: Iterable[str], doubts: Iterable[str]) -> str:
+    """Return a paragraph, and below it what to doubt as a list."""
+    return "\n\n".join(part for part in (" ".join(said), "\n".join(f"- {doubt}" for doubt in doubts)) if part)
