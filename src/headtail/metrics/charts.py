@@ -90,7 +90,7 @@ def items_chart(top: TopK) -> Chart | None:
             "chosen": float(chosen[i]), "shown": float(shown[i]), "title": str(ids[i]) if i in named else None,
             "group": top.groups.names[top.groups.codes[i]],
         }
-        for i in sorted({*spread.tolist(), *named})
+        for i in sorted({*spread.tolist(), *named}, key=lambda i: (top.groups.codes[i], i))
     ]  # fmt: skip
     never = int(((popularity > 0) & (slots == 0)).sum())
     part = f"{len(rows):,} of {len(known):,} items that are shown" if len(rows) < len(known) else "Items that are shown"
