@@ -1,0 +1,93 @@
+"""The sentences that reports open with, on tables small enough to check them by hand."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from headtail.metrics import audit, compare, ndcg
+
+TRAIN = pl.DataFrame({"user_id": [*range(8), *range(8), 0, 1], "item_id": ["a"] * 8 + ["b", "c"] * 4 + ["d", "e"]})
+
+
+def lists(**items):
+    rows = [
+        (user, item, rank) for name, row in items.items() for user in USERS[name] for rank, item in enumerate(row, 1)
+    ]
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "rank"], orient="row")
+
+
+USERS = {"everyone": range(8), "even": range(0, 8, 2), "odd": range(1, 8, 2)}
+OWN = (6 * (8 + 4) / 2 + 2 * (8 + 4 + 1) / 3) / 8  # mean popularity of the users' own items
+POPULAR = lists(everyone=["a"])
+RARE = lists(even=["d"], odd=["e"])
+
+
+def of(recs, **options):
+    return audit(recs, TRAIN, strict=False, k=1, **options)
+
+
+def test_lists_of_the_most_popular_item():
+    lede = of(POPULAR).report().lede
+    assert lede.startswith("**Popular items are shown more than they are chosen.**")
+    assert "Half of all recommended places go to 1 of 5 items; those hold 44% of what people chose." in lede
+    assert f"{8 / OWN - 1:.0%} more popular than their own" in lede
+    assert "4 items (80%) are shown to nobody." in lede
+
+
+def test_lists_of_rare_items():
+    lede = of(RARE).report().lede
+    assert lede.startswith("**Popular items are not shown more than they are chosen.**")
+    assert "82% less popular than their own" in lede  # 1 beside OWN
+    # Two of five items take all places, none of them the head: more uneven than training, and yet not towards it.
+    # Training holds 1, 1, 4, 4, 8: (-4 - 2 + 8 + 32) / (5 * 18).
+    assert "- Measures disagree: exposure is more uneven than what people chose (Gini 0.600, training 0.378)" in lede
+
+
+def test_references_are_those_of_training_and_of_lists_for_the_same_users():
+    found = of(RARE).references
+    assert list(found) == ["training", "most popular", "random"]
+    assert found["training"]["arp"] == pytest.approx(OWN) and found["training"]["upd"] == 0
+    assert found["training"]["head_share"] == pytest.approx(8 / 18) and found["training"]["coverage"] == 1
+    assert found["most popular"]["arp"] == 4  # everyone has met a, and either b or c
+    assert "ndcg" not in found["training"]
+
+
+def test_a_metric_of_ones_own_has_no_reference():
+    def gini(top):
+        """Not the Gini."""
+        return 0.5
+
+    assert "gini" not in of(RARE, metrics=[gini]).references["random"]
+
+
+def test_before_and_after():
+    rng = np.random.default_rng(0)
+    train = pl.DataFrame(
+        {"user_id": np.repeat(np.arange(200), 3), "item_id": (rng.pareto(1, 600) % 40).astype(int)}
+    ).unique()
+    test = pl.DataFrame({"user_id": np.arange(200), "item_id": np.full(200, 1)})
+    one = pl.DataFrame({"user_id": np.arange(200), "item_id": np.full(200, 1)})
+    some = pl.DataFrame({"user_id": np.arange(200), "item_id": np.where(np.arange(200) < 100, 1, 2)})
+    found = compare(
+        {name: audit(recs, train, test, k=1, strict=False) for name, recs in {"one": one, "some": some}.items()}
+    )
+    lede = found.report().lede
+    assert lede.startswith("**some** instead of **one** makes exposure")
+    assert "Accuracy falls (NDCG 1.0000 to 0.5000, -50.0%; " in lede
+    page = found.to_markdown()
+    assert "↓ -0.5000" in page and "| most popular |" in page
+    same = compare(
+        {"one": audit(one, train, test, k=1, strict=False), "again": audit(one, train, test, k=1, strict=False)}
+    )
+    assert "stays within noise" in same.report().lede and "The change of Gini is within noise." in same.report().lede
+
+
+def test_several_name_the_most_accurate_and_the_most_even():
+    audits = {"popular": of(POPULAR), "rare": of(RARE), "mixed": of(lists(even=["a"], odd=["d"]))}
+    lede = compare(audits).report().lede
+    assert "**rare** spreads exposure most evenly (Gini 0.600" in lede  # as mixed does, and the first of them is named
+    only = {
+        name: audit(recs, TRAIN, TRAIN, strict=False, k=1, metrics=[ndcg])
+        for name, recs in (("a", POPULAR), ("b", RARE), ("c", RARE))
+    }
+    assert "Of 3 recommenders **a** is the most accurate" in compare(only).report().lede
