@@ -25,6 +25,11 @@ test-oldest:
 		safetensors duckdb pandas pyarrow pytest pytest-xdist hypothesis
 	$(VENV)-oldest/bin/python -m pytest $(WORKERS) tests
 
+# The explorer in a real Chromium: the one that CHROMIUM names, that of the system, or playwright's own.
+test-browser: $(READY)
+	$(BIN)/python -m pip install --quiet playwright axe-playwright-python
+	$(BIN)/python -m pytest -rs tests/browser
+
 # Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.
 fuzz: $(READY)
 	HEADTAIL_FUZZ=$(HOW_LONG) $(BIN)/python -m pytest -q $(WORKERS) tests/fuzz

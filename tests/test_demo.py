@@ -14,6 +14,7 @@ from headtail import demo
 from headtail.datasets import power_law
 from headtail.exceptions import UnreadableFileError
 from headtail.models import MF
+from headtail.reports.explorer import Explorer
 from headtail.subjects import Recipe
 
 
@@ -33,7 +34,13 @@ def test_demo_writes_a_report_that_compares_all_methods(small, tmp_path):
     for name in (demo.PLAIN, *demo.GRIDS, "most popular", "random"):
         assert name in page
         assert name in screen.getvalue()
-    assert str(path) in screen.getvalue().replace("\n", "")
+    for made in (path, tmp_path / "out" / "explorer.html"):
+        assert str(made) in screen.getvalue().replace("\n", "")
+    explored = Explorer.read(tmp_path / "out" / "explorer.json").data
+    assert [each["name"] for each in explored["dials"]] == [*demo.GRIDS, "most popular", "random"]
+    assert all(each["built_in"] for each in explored["dials"])
+    assert all(setting["row"] is not None for setting in explored["settings"])
+    assert explored["neurons"] and explored["spectrum"]
     assert "http" not in page.replace("http://www.w3.org", "")
     payload = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert payload["title"] == "Popularity bias, measured, explained and corrected"

@@ -20,12 +20,14 @@ from headtail._printable import printable
 from headtail._progress import progress_bar
 from headtail.data import Interactions, Split, split_debiased, split_ratio, write_table
 from headtail.dials import REFERENCES, dial
+from headtail.exploring import Witness
 from headtail.losses import mse
 from headtail.metrics import Audit, Comparison, audit, compare
 from headtail.metrics.charts import MEANING
 from headtail.metrics.pages import items_table
 from headtail.models import MF
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.reports.explorer import Explorer
 from headtail.sae import Neurons
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.subjects import Recipe, Subject
@@ -72,6 +74,7 @@ class Study:
     comparison: Comparison
     corrected: Vectors
     seed: int
+    witness: Witness
 
     @property
     def split(self) -> Split:
@@ -91,7 +94,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     Parameters
     ----------
     output : Path
-        Folder for ``report.html``, ``report.md``, ``report.json``, the corrected model and its recommendations.
+        Folder for ``report.html``, ``report.md``, ``report.json``, ``explorer.html`` and the corrected recommendations.
     rng : int, default 0
         Seed of the splits and of training.
     console : rich.console.Console, optional
@@ -100,7 +103,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     Returns
     -------
     Path
-        The HTML report.
+        The HTML report; ``explorer.html`` stands beside it.
     """
     check_writable(output / "report.html")
     start = time.perf_counter()
@@ -126,25 +129,29 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     report.to_json(output / "report.json")
     lists = recommend(common.corrected, split.known, k=K)
     write_table(lists.to_polars(), output / "recommendations.parquet")
+    explorer = _explorer(common)
+    explorer.to_json(output / "explorer.json")
+    page = explorer.to_html(output / "explorer.html")
     if console is not None:
         console.print(
             Report("Popularity bias on MovieTweetings, before and after", _summary(common, debiased, spectra))
         )
-        console.print(printable(f"Report written to {path}"), markup=False)
+        console.print(printable(f"Open in a browser: {path}, the report,"), markup=False, soft_wrap=True)
+        console.print(printable(f"and {page}, to move the dials and see lists change."), markup=False, soft_wrap=True)
     return path
 
 
 def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> Study:
     """Turn every dial on one split, choose its setting on validation, and audit what is chosen on the test."""
     subject = Subject(RECIPE, split, k=K, n_candidates=N_CANDIDATES, autoencoder=AUTOENCODER)
-    frontiers, turned = [], {}
+    frontiers, turned, witness = [], {}, Witness(subject, seed=seed)
     for method, grid in GRIDS.items():
         step(f"{name}: {method}")
         # What is made is kept, for the setting that will be chosen.
         turned[method] = replace(dial(method), grid=grid, make=cache(dial(method).make))
         options: dict[str, Any] = {"seeds": (seed,), "extend": EXTENSIONS, "max_loss": MAX_LOSS, "progress": False}
-        frontiers.append(sweep(turned[method], subject, **options))
-    frontiers += [sweep(each, subject, seeds=(seed,), progress=False) for each in REFERENCES]
+        frontiers.append(sweep(witness.watching(turned[method]), subject, **options))
+    frontiers += [sweep(witness.watching(each), subject, seeds=(seed,), progress=False) for each in REFERENCES]
     frontier = sum(frontiers[1:], start=frontiers[0])
     step(f"{name}: audits")
     chosen = {method: frontier.choose(method, MAX_LOSS) for method in GRIDS}
@@ -158,7 +165,17 @@ def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> S
         )
         for method, one in made.items()
     }  # fmt: skip
-    return Study(subject, frontier, chosen, compare(audits), subject.vectors_of(made["ReSN"]), seed)
+    return Study(subject, frontier, chosen, compare(audits), subject.vectors_of(made["ReSN"]), seed, witness)
+
+
+def _explorer(study: Study) -> Explorer:
+    """Return the page on which the dials of a study are moved."""
+    strength = study.chosen["ReSN"]
+    return study.witness.explore(
+        study.frontier, chosen=("ReSN", strength), max_loss=MAX_LOSS,
+        verdict=f"Matrix factorization on MovieTweetings, common test. The page begins where validation puts ReSN, at "
+        f"{strength:g}; move any dial, and see whose lists change and how.",
+    )  # fmt: skip
 
 
 @contextmanager

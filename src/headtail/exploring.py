@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -242,7 +243,8 @@ class _Gathering:
             dial = self.witness._dials.get(method)
             best = frontier.choose(method, self.max_loss)
             strengths = frontier.settings(method)
-            dials.append({"name": method, "built_in": dial is not None and is_built_in(dial)})
+            own = dial is None or not is_built_in(replace(dial, make=unwrap(dial.make)))
+            dials.append({"name": method, "built_in": not own})
             for strength in strengths:
                 values = {m: _estimate(frontier, method, strength, m) for m in frontier.points[0].test}
                 traded = (frontier.accuracy, frontier.unfairness)

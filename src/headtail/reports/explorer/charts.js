@@ -64,10 +64,7 @@ export function scatter(series, { xLabel, yLabel, xFormat, yFormat, width, curre
   return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "hx-chart", role: "img", "aria-label": title }, grid, drawn);
 }
 
-function tickText(value, format) {
-  return format.endsWith("%") ? written(value, ".3g").replace(/$/, "") && `${Number((100 * value).toPrecision(4))}%`
-    : String(Number(value.toPrecision(6)));
-}
+const tickText = (value, format) => written(value, format.endsWith("%") ? ".4g%" : ".6g");
 
 /** Upright bars that can be picked: bars are { value, label, second }. */
 export function bars(values, { width, height = 170, current, act, label, color, ids }) {
@@ -78,7 +75,7 @@ export function bars(values, { width, height = 170, current, act, label, color, 
   return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "hx-chart", role: "img", "aria-label": label },
     ticks(0, most, 3).map((value) => [
       s("line", { class: "hx-grid", x1: left, x2: width, y1: py(value), y2: py(value) }),
-      s("text", { class: "hx-tick", x: left - 6, y: py(value), dy: "0.32em", "text-anchor": "end" }, String(Number(value.toPrecision(3))))]),
+      s("text", { class: "hx-tick", x: left - 6, y: py(value), dy: "0.32em", "text-anchor": "end" }, written(value, ".3g"))]),
     s("text", { class: "hx-title", x: 0, y: 12 }, label),
     values.map((value, i) => s("g", { class: "hx-bar", onclick: () => act(i) },
       s("rect", { class: "hx-target", x: left + i * step, y: top, width: step, height: height - top }),

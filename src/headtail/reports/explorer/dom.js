@@ -24,18 +24,18 @@ export const told = (text) => h("bdi", { class: "hx-told" }, text);
 /** Text for screen readers alone. */
 export const unseen = (text) => h("span", { class: "hx-unseen" }, text);
 
-/** Write a number by a format of Python's: ".3f", ".1%", ",d", "+.1%" or "g". */
+/** Write a number by a format of Python's: ".3f", ".1%", ",d", "+.1%", "g" or, for a share, ".3g%". */
 export function written(value, format = ".4f") {
-  if (value === null || value === undefined) return "–";
-  const [, plus, comma, digits, kind] = /^(\+?)(,?)(?:\.(\d+))?([fdg%])$/.exec(format) ?? ["", "", "", "4", "f"];
-  const scaled = kind === "%" ? 100 * value : value;
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const [, plus, comma, digits, kind, share] = /^(\+?)(,?)(?:\.(\d+))?([fdg]?)(%?)$/.exec(format) ?? ["", "", "", "4", "f", ""];
+  const scaled = share ? 100 * value : value;
   const places = kind === "d" ? 0 : Number(digits ?? 6);
   let text = kind === "g" ? String(Number(scaled.toPrecision(Number(digits ?? 6))))
     : scaled.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places,
       useGrouping: comma === "," });
   if (!/[1-9]/.test(text)) text = text.replace("-", "");
   else if (plus && scaled > 0) text = `+${text}`;
-  return text.replace("-", "−") + (kind === "%" ? "%" : "");
+  return text.replace("-", "−") + share;
 }
 
 export const count = (value) => written(value, ",d");
@@ -49,18 +49,26 @@ export function button(text, act, attributes = {}) {
   return h("button", { type: "button", onclick: act, ...attributes }, text);
 }
 
-/** A choice of a few, with its label. */
+let fields = 0;
+
+/** A control with its label. */
+export function field(label, control, attributes = {}) {
+  fields += 1;
+  control.id = `field-${fields}`;
+  return h("div", { class: "hx-field", ...attributes }, h("label", { for: control.id }, label), control);
+}
+
+/** A choice of a few. */
 export function chooser(label, options, value, act) {
   const select = h("select", { onchange: () => act(select.value) },
     options.map(([name, text]) => h("option", { value: name, selected: name === value }, text)));
-  return h("label", { class: "hx-field" }, h("span", {}, label), select);
+  return field(label, select);
 }
 
 /** A field for what is searched. */
-export function searcher(label, value, act) {
-  const input = h("input", { type: "search", value, autocomplete: "off", spellcheck: "false",
-    oninput: () => act(input.value) });
-  return h("label", { class: "hx-field hx-grow" }, h("span", {}, label), input);
+export function searcher(label, act) {
+  const input = h("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: () => act(input.value) });
+  return field(label, input, { class: "hx-field hx-grow" });
 }
 
 /** A table that sorts by its heads: columns are { key, label, number }. */

@@ -13,7 +13,7 @@ export function itemsTab(data) {
   const groups = [["", "all"], ...data.items.groups.map((name) => [name, name])];
   const again = () => { most = PAGE; show(); };
   const tab = h("div", {},
-    h("div", { class: "hx-bar" }, searcher("Search items", "", (text) => { wanted = plainly(text.trim()); again(); }),
+    h("div", { class: "hx-bar" }, searcher("Search items", (text) => { wanted = plainly(text.trim()); again(); }),
       chooser("Group", groups, group, (name) => { group = name; again(); })),
     said, h("div", { class: "hx-split" }, h("div", {}, table, more), detail));
 

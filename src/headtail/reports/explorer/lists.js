@@ -1,9 +1,13 @@
 // The dials, the figures of where they stand, and the list of one user.
-import { button, count, h, plural, replaced, told, unseen, written } from "./dom.js";
+import { button, count, field, h, plural, replaced, told, unseen, written } from "./dom.js";
 import { look } from "./charts.js";
 import { pick, state } from "./state.js";
 
-export const named = (setting) => (setting.strength ? `${setting.dial} ${written(setting.strength, "g")}` : "as it is");
+/** A setting in words: dials that are off leave the recommender as it is, and a method of one setting has its name. */
+export const named = (setting) => {
+  if (setting.strength) return `${setting.dial} ${written(setting.strength, "g")}`;
+  return setting.row === 0 ? "as it is" : setting.dial;
+};
 
 /** Write a change with its interval, and whether chance could have made it. */
 export function changed(estimate) {
@@ -30,9 +34,11 @@ export function dialPanel(data) {
     row.querySelector(".hx-swatch").style.background = look(dial.index).color;
     return { dial, row, input, output };
   });
+  let active = rows[0];
   const select = h("select", { "aria-label": "Dial", class: "hx-which", onchange: () => {
-    const { dial } = rows[select.value];
-    pick({ setting: dial.chosen.index });
+    active = rows[select.value];
+    pick({ setting: active.dial.chosen.index });
+    show();
   } }, rows.map(({ dial }, i) => h("option", { value: i }, dial.name)));
   const reset = button("As it is", () => pick({ setting: data.plain.index }));
   const chosen = data.chosen !== null && button("As chosen", () => pick({ setting: data.chosen }));
@@ -40,7 +46,6 @@ export function dialPanel(data) {
     h("h2", { id: "dials" }, "Dials"), h("div", { class: "hx-row" }, select, reset, chosen),
     h("div", { class: "hx-all" }, rows.map(({ row }) => row)),
     h("p", { class: "hx-quiet hx-hint" }, "One dial turns at a time. The small mark is what validation chooses."));
-  let active = rows[0];
   const show = () => {
     const setting = data.settings[state.setting];
     active = rows.find(({ dial }) => setting.strength && dial.name === setting.dial) ?? active;
@@ -70,8 +75,8 @@ export function figurePanel(data) {
       return h("div", { class: "ht-figure" },
         h("dt", { title: facts[name].definition }, `${what} (${name})`),
         h("dd", { class: "ht-value" }, written(value, facts[name].format)),
-        h("dd", { class: "ht-interval" }, setting === data.plain || !setting.strength
-          ? (low === null ? "as it is" : `${written(low, facts[name].format)} to ${written(high, facts[name].format)}`) : changed(setting.changes[name])));
+        h("dd", { class: "ht-interval" }, setting.strength ? changed(setting.changes[name])
+          : low === null ? named(setting) : `${written(low, facts[name].format)} to ${written(high, facts[name].format)}`));
     };
     const others = data.metrics.filter(({ name }) => name !== data.accuracy && name !== data.unfairness);
     const open = place.querySelector("details")?.open ?? false;
@@ -108,14 +113,14 @@ export function listsTab(data) {
     data.users.ids.map((id, i) => [id, i]).filter(([, i]) => data.users.tastes[i] === taste)
       .map(([id, i]) => h("option", { value: i }, `User ${id}`))));
   const n = data.users.ids.length;
-  const select = h("select", { id: "user", onchange: () => pick({ user: Number(select.value) }) }, options);
+  const select = h("select", { onchange: () => pick({ user: Number(select.value) }) }, options);
   const about = h("p", { class: "hx-quiet hx-about" });
   const now = h("ol", { class: "hx-list" }), gone = h("ul", { class: "hx-list" }), known = h("ul", { class: "hx-list" });
   const nowTitle = h("h2", {}), goneTitle = h("h2", {}), knownTitle = h("h2", {});
   const live = h("p", { class: "hx-unseen", role: "status" });
   const step = (by) => pick({ user: (state.user + by + n) % n });
   const tab = h("div", {},
-    h("div", { class: "hx-bar" }, h("label", { class: "hx-field hx-grow", for: "user" }, h("span", {}, "User"), select),
+    h("div", { class: "hx-bar" }, field("User", select, { class: "hx-field hx-grow" }),
       button("←", () => step(-1), { "aria-label": "Previous user" }), button("→", () => step(1), { "aria-label": "Next user" })),
     about, live,
     h("div", { class: "hx-columns" }, h("section", {}, nowTitle, now),

@@ -7,6 +7,7 @@ const SHOWN = 100;
 
 export function neuronsTab(data) {
   const { neurons } = data, n = neurons.index.length, width = neurons.hears.shape[1];
+  const pushed = neurons.effect.some((value) => !Number.isNaN(value));
   const row = (matrix, i) => Array.from(matrix.subarray(i * width, (i + 1) * width)).map((item, j) => [item, i * width + j]).filter(([item]) => item < data.items.ids.length);
   const tags = (i) => [neurons.d[i] > 0 ? "popularity" : "niche", ...(neurons.rate[i] ? [] : ["silent"]), ...(Math.sign(neurons.low[i]) !== Math.sign(neurons.high[i]) ? ["unsure"] : [])];
   const texts = Array.from({ length: n }, (_, i) => plainly([`neuron ${neurons.index[i]}`, ...tags(i), ...[neurons.hears, neurons.raises, neurons.lowers]
@@ -15,7 +16,7 @@ export function neuronsTab(data) {
   const said = h("p", { class: "hx-quiet", role: "status" }), table = h("div", {}), detail = h("section", { class: "hx-detail", "aria-live": "polite" });
   const kinds = [["", "all"], ["popularity", "popularity"], ["niche", "niche"], ["silent", "silent"], ["unsure", "unsure"]];
   const tab = h("div", {},
-    h("div", { class: "hx-bar" }, searcher("Search by title, number or tag", "", (text) => { wanted = plainly(text.trim()); show(); }), chooser("Tag", kinds, tag, (name) => { tag = name; show(); })),
+    h("div", { class: "hx-bar" }, searcher("Search by title, number or tag", (text) => { wanted = plainly(text.trim()); show(); }), chooser("Tag", kinds, tag, (name) => { tag = name; show(); })),
     said, h("div", { class: "hx-split" }, table, detail));
 
   const listed = (title, matrix, values, format, i) => h("section", {}, h("h3", {}, title), h("ol", { class: "hx-list" },
@@ -27,9 +28,10 @@ export function neuronsTab(data) {
       replaced(detail, h("p", { class: "hx-quiet" }, "Pick a neuron to see what it listens to and what it does."));
       return;
     }
-    const figures = [["Cohen's d", neurons.d[i], ".2f"], ["fires for", neurons.rate[i], ".2%"], ["correlation", neurons.correlation[i], ".2f"], ["effect of a push", neurons.effect[i], "+.4f"]];
+    const figures = [["Cohen's d", neurons.d[i], ".2f"], ["fires for", neurons.rate[i], ".2%"], ["correlation", neurons.correlation[i], ".2f"],
+      ...(pushed ? [["effect of a push", neurons.effect[i], "+.4f"]] : [])];
     replaced(detail, h("h2", {}, `Neuron ${neurons.index[i]} (${tags(i).join(", ")})`),
-      h("dl", { class: "ht-figures" }, figures.map(([label, value, format]) => h("div", { class: "ht-figure" }, h("dt", {}, label), h("dd", { class: "ht-value" }, Number.isNaN(value) ? "–" : written(value, format))))),
+      h("dl", { class: "ht-figures" }, figures.map(([label, value, format]) => h("div", { class: "ht-figure" }, h("dt", {}, label), h("dd", { class: "ht-value" }, written(value, format))))),
       h("div", { class: "hx-thirds" }, listed("It listens to users who met", neurons.hears, neurons.heard, ".3f", i),
         listed("It raises", neurons.raises, neurons.raised, "+.3f", i), listed("It lowers", neurons.lowers, neurons.lowered, "+.3f", i)),
       neurons.users[i].length ? h("p", {}, "Users here who drive it: ", neurons.users[i].map((user) => button(data.users.ids[user], () => pick({ tab: "lists", user }), { class: "hx-plain" })).flatMap((one, j) => (j ? [", ", one] : [one])))
@@ -41,11 +43,11 @@ export function neuronsTab(data) {
     const found = Array.from({ length: n }, (_, i) => i).filter((i) => (!wanted || texts[i].includes(wanted)) && (!tag || tags(i).includes(tag)));
     found.sort((a, b) => (value(a) - value(b)) * (sort.down ? -1 : 1) || a - b);
     said.textContent = `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}, of ${neurons.n}. With d above 0 a neuron answers to popular tastes, below 0 to niche ones.`;
-    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires", number: true }, { key: "effect", label: "Effect", number: true }, { label: "Listens to" }];
+    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires", number: true }, ...(pushed ? [{ key: "effect", label: "Effect", number: true }] : []), { label: "Listens to" }];
     replaced(table, sortable(columns, sort, (to) => { sort = to; show(); }, found.slice(0, SHOWN).map((i) => h("tr", { class: i === state.neuron && "hx-picked" },
       h("td", { class: "ht-number" }, button(String(neurons.index[i]), () => pick({ neuron: i }), { class: "hx-plain", "data-key": `neuron ${i}`, "aria-pressed": String(i === state.neuron) })),
       h("td", { class: "ht-number" }, written(neurons.d[i], ".2f")), h("td", { class: "ht-number" }, written(neurons.rate[i], ".1%")),
-      h("td", { class: "ht-number" }, Number.isNaN(neurons.effect[i]) ? "–" : written(neurons.effect[i], "+.4f")),
+      pushed && h("td", { class: "ht-number" }, written(neurons.effect[i], "+.4f")),
       h("td", {}, row(neurons.hears, i).slice(0, 1).map(([item]) => titled(data, item))))), "Neurons"));
     showDetail();
   };

@@ -41,8 +41,8 @@ export function tradeoffTab(data) {
       chooser("Across", names, axes.x, (x) => { axes = { ...axes, x }; draw(); })),
     legend, h("div", { class: "hx-holder" }, plot, tip),
     h("p", { class: "hx-quiet" }, "Every point is one setting, measured on the test. A ring marks what validation chooses of each dial, ",
-      `which may lose at most ${written(data.max_loss, ".3g") === "–" ? "" : `${Number((100 * data.max_loss).toPrecision(3))}%`} of ${data.accuracy} there. Click a point to take it.`),
-    copy, h("h2", {}, "All settings"), table);
+      `which may lose at most ${written(data.max_loss, ".3g%")} of ${data.accuracy} there. Click a point to take it.`),
+    copy, h("details", { class: "hx-every" }, h("summary", {}, `All ${data.settings.length} settings as a table`), table));
 
   const tell = (point, event) => {
     tip.hidden = !point;
@@ -64,7 +64,7 @@ export function tradeoffTab(data) {
     const better = (name) => ({ higher: " (higher is better)", lower: " (lower is better)" })[facts[name].better] ?? "";
     plot.replaceChildren(scatter(series, { xLabel: axes.x + better(axes.x), yLabel: axes.y + better(axes.y), xFormat: facts[axes.x].format,
       yFormat: facts[axes.y].format, width: Math.max(300, Math.min(plot.clientWidth || 900, 1000)), current: state.setting,
-      act: (setting) => pick({ setting }), tell, title: `${axes.y} against ${axes.x} of every setting; the table below has the same` }));
+      act: (setting) => pick({ setting }), tell, title: `${axes.y} against ${axes.x} of every setting; the table of all settings has the same` }));
     tip.hidden = true;
   };
 
@@ -100,7 +100,7 @@ export function tradeoffTab(data) {
     const value = (setting) => (sort.key === "dial" ? setting.dial : setting.values[sort.key]?.[0] ?? Infinity);
     const rows = [...data.settings];
     if (sort.key) rows.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (sort.down ? -1 : 1));
-    const columns = [{ key: "dial", label: "Dial" }, { label: "Strength", number: true }, { label: "" },
+    const columns = [{ key: "dial", label: "Dial" }, { label: "Strength", number: true }, { label: "On validation" },
       ...data.metrics.map(({ name }) => ({ key: name, label: name, number: true }))];
     replaced(table, sortable(columns, sort, (to) => { sort = to; drawTable(); }, rows.map((setting) => h("tr", { class: setting.index === state.setting && "hx-picked" },
       h("td", {}, button(setting.dial, () => pick({ setting: setting.index }), { class: "hx-plain", "data-key": String(setting.index),

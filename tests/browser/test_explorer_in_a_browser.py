@@ -1,0 +1,263 @@
+"""The explorer in a real Chromium: every control, wide and narrow, light and dark; run by `make test-browser`."""
+
+import base64
+import os
+import shutil
+import zlib
+
+import numpy as np
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: run `make test-browser`")
+pytest.importorskip("torch")
+
+import headtail as ht  # noqa: E402
+from headtail.correction import correct  # noqa: E402
+from headtail.subjects import Subject  # noqa: E402
+
+HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(1)> & "' \u2028 \u202e \0"""
+TABS = ("lists", "tradeoff", "items", "neurons", "spectrum")
+VIEWS = [(width, scheme) for width in (1400, 420) for scheme in ("light", "dark")]
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory):
+    """A page of two dials, with neurons and a spectrum, of items whose titles are hostile; and its data."""
+    world = ht.datasets.power_law(300, 90, n_interactions=3500, exponent=0.5, rng=0).interactions
+    titles = {int(i): f"film {i} {HOSTILE if i % 7 == 0 else ''}" for i in world.item_ids}
+    split = ht.split_ratio(world.with_titles(titles), rng=0)
+    model = ht.MF(300, 90, 8, rng=0)
+    ht.fit(model, split.train, epochs=5, rng=0, progress=False)
+    small = {"expansion": 4, "n_active": 4, "batch_size": 128, "epochs": 3}
+    subject = Subject(model, split, k=10, autoencoder=small)
+    found = correct(subject, split, dials=["log penalty", "PopSteer"], refine=0, extend=0, progress=False)
+    data = found.explore()
+    return data.to_html(tmp_path_factory.mktemp("explorer") / "page.html"), data.data
+
+
+@pytest.fixture(scope="module")
+def browser():
+    own = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=own, args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no Chromium could be started; name one with CHROMIUM=/path: {error}")
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser, explored):
+    """Open the page; at the end nothing may have been said on the console, asked, or loaded."""
+    complaints, contexts = [], []
+
+    def opening(width=1400, scheme="light", hash_="", **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: complaints.append(request.url) if request.url[:4] != "file" else None)
+        page.goto(f"file://{explored[0]}{hash_}")
+        page.wait_for_selector("main:not([aria-busy]) [role=tab]")
+        return page
+
+    yield opening
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def lists_of(data):
+    packed = data["lists"]
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(packed["deflated"])), dtype=np.dtype(packed["type"]))
+    return raw.reshape(packed["shape"])
+
+
+def titles_shown(page):
+    return page.locator("#panel-lists ol .hx-told").all_text_contents()
+
+
+def titles_of(data, setting, user):
+    return [data["items"]["titles"][i] for i in lists_of(data)[setting["row"], user]]
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_every_tab_fits_and_has_no_findings_of_axe(opened, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    page = opened(width, scheme, bypass_csp=True)  # for axe alone, which is put into the page
+    for tab in TABS:
+        page.click(f"#tab-{tab}")
+        if tab in ("items", "neurons"):
+            page.locator(f"#panel-{tab} tbody button").nth(2).click()
+        if tab == "tradeoff":
+            page.click("#panel-tradeoff summary")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("[role=tabpanel]:visible").count() == 1
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_every_setting_of_every_dial_shows_its_list(opened, explored, width):
+    data = explored[1]
+    page, user = opened(width), len(data["users"]["ids"]) // 2
+    start = data["settings"][data["chosen"]]
+    assert titles_shown(page) == titles_of(data, start, user)
+    page.get_by_role("button", name="As it is").click()
+    plain = titles_shown(page)
+    assert plain == titles_of(data, data["settings"][0], user)
+    for name in ("log penalty", "PopSteer"):
+        settings = [setting for setting in data["settings"] if setting["dial"] == name]
+        if width == 420:
+            page.get_by_label("Dial", exact=True).select_option(label=name)
+        page.get_by_role("button", name="As it is").click()
+        slider = page.get_by_role("slider", name=name)
+        slider.focus()
+        for i, setting in enumerate(settings):
+            assert slider.input_value() == str(i)
+            shown = titles_shown(page)
+            assert shown == titles_of(data, setting, user)
+            entered = page.locator("#panel-lists .hx-entered .hx-told").all_text_contents()
+            assert entered == [title for title in shown if title not in plain]
+            left = page.locator("#panel-lists section:has(h2:text('left')) .hx-told").all_text_contents()
+            assert left == [title for title in plain if title not in shown]
+            value = setting["values"][data["accuracy"]][0]
+            assert f"{value:.4f}" in page.locator(".hx-figures").inner_text()
+            page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="As chosen").click()
+    assert titles_shown(page) == titles_of(data, start, user)
+
+
+def test_from_a_movement_to_the_list_takes_less_than_a_tenth_of_a_second(opened):
+    page = opened()
+    took = page.evaluate("""async () => {
+        const times = [];
+        for (const slider of document.querySelectorAll("input[type=range]")) {
+            for (let at = 0; at <= Number(slider.max); at += 1) {
+                const start = performance.now();
+                slider.value = at;
+                slider.dispatchEvent(new Event("input"));
+                await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+                times.push(performance.now() - start);
+            }
+        }
+        return times;
+    }""")
+    assert len(took) > 10
+    assert np.median(took) < 100
+
+
+def test_users_are_picked(opened, explored):
+    data = explored[1]
+    page, start = opened(), len(data["users"]["ids"]) // 2
+    setting = data["settings"][data["chosen"]]
+    page.get_by_role("button", name="Next user").click()
+    assert titles_shown(page) == titles_of(data, setting, start + 1)
+    page.get_by_role("button", name="Previous user").click()
+    page.get_by_role("button", name="Previous user").click()
+    assert titles_shown(page) == titles_of(data, setting, start - 1)
+    page.get_by_label("User", exact=True).select_option(label=f"User {data['users']['ids'][3]}")
+    assert titles_shown(page) == titles_of(data, setting, 3)
+    page.reload()
+    page.wait_for_selector("[role=tab]")
+    assert titles_shown(page) == titles_of(data, setting, 3), "the address keeps what was picked"
+
+
+def test_an_address_that_names_nothing_here_is_let_be(opened):
+    page = opened(hash_="#tab=nowhere&user=-1&setting=9999&item=x&neuron=1.5&direction=%00")
+    assert page.get_by_role("tab", name="Lists").get_attribute("aria-selected") == "true"
+
+
+def test_the_trade_off_answers(opened, explored):
+    data = explored[1]
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("tab", name="Lists").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("tab", name="Trade-off").get_attribute("aria-selected") == "true"
+    points = page.locator(".hx-point")
+    assert points.count() == len(data["settings"])
+    last = points.nth(len(data["settings"]) - 1)
+    last.hover()
+    setting = data["settings"][-1]
+    tip = page.locator(".hx-tip").inner_text()
+    assert f"PopSteer {setting['strength']:g}" in tip and f"{setting['values'][data['accuracy']][0]:.4f}" in tip
+    last.click()
+    assert page.locator(".hx-current").count() == 1
+    for kind, part in (
+        ("Python", f'ht.dials.dial("PopSteer").at(better.subject, {setting["strength"]:g})'),
+        ("Command line", f"headtail correct ... --dial 'PopSteer' --strength {setting['strength']:g}"),
+        ("JSON", '"dial": "PopSteer"'),
+    ):
+        page.get_by_role("button", name=f"Copy {kind}").click()
+        page.wait_for_function(
+            "text => navigator.clipboard.readText().then((copied) => copied.includes(text))", arg=part
+        )
+    page.get_by_role("button", name="PopSteer", exact=True).first.click()
+    assert points.count() == len([setting for setting in data["settings"] if setting["dial"] != "PopSteer"])
+    page.get_by_role("button", name="Show all").click()
+    assert points.count() == len(data["settings"])
+    page.get_by_label("Upright").select_option("recall@10")
+    assert page.locator(".hx-plot svg").get_attribute("aria-label").startswith("recall@10 against gini@10")
+    page.click("#panel-tradeoff summary")
+    page.get_by_role("button", name="ndcg@10", exact=True).click()
+    cells = page.locator("#panel-tradeoff tbody tr td:nth-child(4)").all_text_contents()
+    assert [float(cell) for cell in cells] == sorted([float(cell) for cell in cells], reverse=True)
+    page.locator("#panel-tradeoff tbody button").first.click()
+    assert page.locator("#panel-tradeoff tbody tr.hx-picked").count() == 1
+
+
+def test_items_are_searched_sorted_and_looked_at(opened, explored):
+    page, data = opened(), explored[1]
+    page.click("#tab-items")
+    rows = page.locator("#panel-items .ht-scroll tbody tr")
+    assert rows.count() == 50
+    page.get_by_role("button", name="Show 40 more").click()
+    assert rows.count() == len(data["items"]["ids"])
+
+    def numbers(place):
+        cells = page.locator(f"#panel-items .ht-scroll tbody td:nth-child({place})").all_text_contents()
+        return [int(text.split()[0].replace(",", "").replace("−", "-")) for text in cells]
+
+    assert numbers(3) == sorted(numbers(3), reverse=True)
+    for place, name in ((2, "Popularity"), (3, "As it is"), (4, "Now"), (5, "Change")):
+        head = page.locator("#panel-items").get_by_role("button", name=name)
+        head.click()
+        assert numbers(place) == sorted(numbers(place), reverse=True)
+        head.click()
+        assert numbers(place) == sorted(numbers(place))
+        assert head.evaluate("(one) => one === document.activeElement"), "sorting keeps the focus"
+    page.get_by_label("Group").select_option("tail")
+    assert 0 < rows.count() < 50
+    page.get_by_label("Group").select_option("all")
+    place = next(i for i, title in enumerate(data["items"]["titles"]) if HOSTILE in title)
+    page.get_by_label("Search items").fill(f"FILM {data['items']['ids'][place]} <")
+    assert rows.count() == 1
+    assert rows.locator(".hx-told").text_content() == data["items"]["titles"][place]
+    rows.get_by_role("button").click()
+    assert page.locator("#panel-items .hx-detail tbody tr").count() == 2
+    assert page.locator("script, img").count() == 2, "what is in titles is text"
+
+
+def test_neurons_and_directions(opened, explored):
+    page, data = opened(), explored[1]
+    page.click("#tab-neurons")
+    rows = page.locator("#panel-neurons .ht-scroll tbody tr")
+    assert rows.count() == len(data["neurons"]["index"]) == 32
+    page.get_by_label("Tag", exact=True).select_option("niche")
+    niche = rows.count()
+    assert 0 < niche < 32
+    page.get_by_label("Tag", exact=True).select_option("all")
+    page.get_by_label("Search by title", exact=False).fill("neuron 3")
+    assert {text.strip()[0] for text in rows.locator("td:first-child").all_text_contents()} == {"3"}
+    rows.get_by_role("button").first.click()
+    detail = page.locator("#panel-neurons .hx-detail")
+    assert detail.locator("ol").count() == 3 and detail.locator("li").count() == 24
+    page.click("#tab-spectrum")
+    assert page.locator("#panel-spectrum tbody tr").count() == len(data["spectrum"]["sigma"])
+    page.locator("#panel-spectrum tbody button").nth(2).click()
+    assert "Direction 3" in page.locator("#panel-spectrum .hx-detail").inner_text()
+    page.locator("#panel-spectrum .hx-bar").nth(1).click()
+    assert "Direction 2" in page.locator("#panel-spectrum .hx-detail").inner_text()
