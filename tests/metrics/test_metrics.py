@@ -50,7 +50,7 @@ def sets(pairs):
 @pytest.mark.parametrize("k", [1, 3, 6])
 @pytest.mark.parametrize("equal_lengths", [True, False])
 def test_all_metrics_equal_naive_ones(seed, k, equal_lengths, monkeypatch):
-    monkeypatch.setattr(topk, "_LISTS", 7)  # so that lists are taken in blocks, the last one smaller
+    monkeypatch.setattr(topk, "BLOCK", 7)  # so that lists are taken in blocks, the last one smaller
     train, test, recs = random_world(seed, equal_lengths=equal_lengths)
     interactions = Interactions.from_frame(frame(train))
     catalogue = interactions.item_ids.tolist()

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from headtail._checks import checked
 from headtail._stats import jensen_shannon, mean_influence
 from headtail.exceptions import InvalidInputError
+from headtail.metrics import topk
 from headtail.metrics.facts import better
-from headtail.metrics.topk import TopK
+from headtail.metrics.topk import Standings, TopK
+from headtail.typing import Array, Codes
 
 
 @better("lower", title="Popularity of what is shown", low=0, family="popularity", format=",.1f", headline=True)
@@ -145,18 +147,25 @@ def pce(top: TopK) -> NDArray[np.float64]:
     the history itself has no error, however short it is.
     """
     found = np.full(len(top), np.nan)
-    own = top.profiles.standings
-    rows = np.flatnonzero((top.users >= 0) & (top.lengths > 0))
-    counts = np.diff(own.starts)[top.users[rows]]
-    rows, counts = rows[counts > 0], counts[counts > 0]
-    row = np.repeat(np.arange(len(rows)), counts)
-    places = np.arange(len(row)) + np.repeat(own.starts[top.users[rows]] - np.cumsum(counts) + counts, counts)
-    lengths, items, width = top.lengths[rows], top.items[rows], len(own.levels)
-    known = own.level[places] + row * width
-    slots = own.levels[items[items >= 0]] + np.repeat(np.arange(len(rows)) * width, lengths)
-    # A slot counts half from the first level that is not below it on, and half from the next one above it on.
-    ends = sum(np.bincount(np.searchsorted(known, slots, side), minlength=len(row) + 1) for side in ("left", "right"))
-    below = np.cumsum(ends)[: len(row)] / 2 - (np.cumsum(lengths) - lengths)[row]
-    error = own.weight[places] * np.abs(below / lengths[row] - own.below[places])
-    found[rows] = np.bincount(row, weights=error, minlength=len(rows))
+    met = np.append(np.diff(top.profiles.standings.starts) > 0, False)  # -1, a user that training lacks, picks the last
+    rows = np.flatnonzero(met[top.users] & (top.lengths > 0))
+    for start in range(0, len(rows), topk.BLOCK):
+        part = rows[start : start + topk.BLOCK]
+        found[part] = _calibration_error(top.profiles.standings, top.users[part], top.items[part], top.lengths[part])
     return found
+
+
+def _calibration_error(own: Standings, users: Codes, items: Codes, lengths: Array) -> NDArray[np.float64]:
+    counts, width = own.starts[users + 1] - own.starts[users], len(own.levels)
+    row = np.repeat(np.arange(len(users)), counts)
+    places = np.arange(len(row)) + np.repeat(own.starts[users] - np.cumsum(counts) + counts, counts)
+    level = np.sort(np.append(own.levels, np.int32(width))[items], axis=1)  # -1, where a list has ended, comes last
+    slots = (4 * (level + width * np.arange(len(users))[:, None]) + 1)[level < width]
+    # Two marks a level of a history, before and after the slots of that level: those before either count half.
+    known = 4 * (own.level[places] + width * row)[:, None] + [0, 2]
+    order = np.sort(np.concatenate([known.ravel(), slots]), kind="stable")  # merges the two, which are sorted
+    marks = np.flatnonzero(order & 1 == 0)
+    marks -= np.arange(len(marks))  # the slots before each
+    below = (marks[::2] + marks[1::2]) / 2 - (np.cumsum(lengths) - lengths)[row]
+    error = own.weight[places] * np.abs(below / lengths[row] - own.below[places])
+    return np.asarray(np.bincount(row, weights=error, minlength=len(users)), dtype=np.float64)

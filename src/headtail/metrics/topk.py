@@ -10,10 +10,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail.data import Interactions, PopularityGroups
+from headtail.data.coded import pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
 
-_LISTS = 1 << 16  # that are summed at a time: as matrices of all lists they would take several times their memory
+BLOCK = 1 << 16  # lists at a time: what comes of all at once may take several times their memory
 
 
 def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) -> NDArray[np.int64]:
@@ -30,7 +31,7 @@ class Standings:
 
     Attributes
     ----------
-    levels : int array of shape (I,)
+    levels : int32 array of shape (I,)
         Level of each item: 0 for the least popular ones, equal where popularity is.
     starts : int array of shape (n_users + 1,)
     level : int array of shape (n,)
@@ -40,7 +41,7 @@ class Standings:
         Share of the history below the level, and half of that at it.
     """
 
-    levels: NDArray[np.int64]
+    levels: Codes
     starts: NDArray[np.int64]
     level: NDArray[np.int64]
     weight: Floats
@@ -70,15 +71,14 @@ class Profiles:
     @cached_property
     def standings(self) -> "Standings":
         """Where the levels of popularity in each user's history stand in it."""
-        levels = np.unique(self.train.popularity, return_inverse=True)[1]
-        width = len(self.train.popularity)
-        keys, counts = np.unique(self.train.users * np.int64(width) + levels[self.train.items], return_counts=True)
-        users = keys // width
-        starts = np.searchsorted(users, np.arange(self.train.n_users + 1))
-        before = np.concatenate([[0], np.cumsum(counts)])
+        levels = np.unique(self.train.popularity, return_inverse=True)[1].astype(np.int32)
+        keys, counts = np.unique(pair_keys(self.train.users, levels[self.train.items]), return_counts=True)
+        users = keys >> 32
+        starts = np.append(0, np.cumsum(np.bincount(users, minlength=self.train.n_users)))
+        before = np.append(0, np.cumsum(counts))
         below = before[:-1] - before[starts[users]] + counts / 2
         weights = counts / self.train.activity[users]
-        return Standings(levels, starts, keys % width, weights, below / self.train.activity[users])
+        return Standings(levels, starts, keys & 0xFFFFFFFF, weights, below / self.train.activity[users])
 
     @cached_property
     def rare(self) -> NDArray[np.bool_]:
@@ -147,9 +147,9 @@ class TopK:
 
     def _membership(self) -> Iterator[tuple[slice, sp.csr_array]]:
         """Yield rows, and the matrix with ones where an item is in their lists."""
-        ones = np.ones(min(_LISTS, len(self)) * self.k)
-        for start in range(0, len(self), _LISTS):
-            rows = slice(start, start + _LISTS)
+        ones = np.ones(min(BLOCK, len(self)) * self.k)
+        for start in range(0, len(self), BLOCK):
+            rows = slice(start, start + BLOCK)
             items, lengths = self.items[rows].ravel(), self.lengths[rows]
             lists = sp.csr_array((len(lengths), len(self.popularity)))
             lists.indptr = np.append(0, np.cumsum(lengths)).astype(np.int32)
@@ -265,8 +265,8 @@ def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes) -> NDArray[
     """
     k = items.shape[1]
     ranks = np.full(len(wanted), k, dtype=np.int64)
-    for start in range(0, len(wanted), _LISTS):
-        part = slice(start, start + _LISTS)
+    for start in range(0, len(wanted), BLOCK):
+        part = slice(start, start + BLOCK)
         places = np.flatnonzero(items.take(rows[part], axis=0) == wanted[part, None])
         ranks[start + places // k] = places % k
     return ranks
