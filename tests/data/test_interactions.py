@@ -342,7 +342,7 @@ class TestDoors:
             read([(1, 1), (2, 2)], names=("user_id", "item_id")).subset(keep)
 
 
-@given(st.lists(st.integers(0, 2**31 - 1) | st.integers(0, 3)))
-def test_order_by_is_a_stable_sort(codes):
-    codes = np.array(codes, dtype=np.int32)
-    assert order_by(codes).tolist() == np.argsort(codes, kind="stable").tolist()
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 3)), st.sampled_from(["i8", "f8"]))
+def test_order_by_is_a_stable_sort(values, kind):
+    values = np.array(values, dtype=kind)
+    assert order_by(values).tolist() == np.argsort(values, kind="stable").tolist()

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headtail.data import Interactions, Split, split_debiased, split_leave_last, split_ratio, split_time
+from headtail.data.splits import draw_each, shuffled
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 
@@ -184,6 +186,26 @@ def test_parts_share_out_everything_once(rows, seed, kind):
     if kind == "debiased":
         held = whole.popularity - split.train.popularity
         assert (held <= whole.popularity // 2).all()  # so that one interaction stays, too
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**53 - 1) | st.integers(0, 3)), max_size=40),
+    st.sampled_from([0, 2**31 - 10]),
+)
+def test_draws_are_the_first_of_each_code_by_chance_then_position(rows, lowest):
+    # Codes of 31 bits leave the fewest bits for the chance; chances of 0 to 3 times 2**-53 differ in the last two only.
+    codes, numbers = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    draw = SimpleNamespace(random=lambda n: numbers / 2.0**53)
+    if lowest:
+        order = shuffled((codes + lowest).astype(np.int32), numbers / 2.0**53)
+        assert order.tolist() == np.lexsort((numbers, codes)).tolist()
+    counts = np.bincount(codes, minlength=4)
+    found = draw_each(codes.astype(np.int32), counts, [counts // 3, counts // 2], draw)
+    for code in range(4):
+        mine = np.flatnonzero(codes == code)
+        mine = mine[np.argsort(numbers[mine], kind="stable")]
+        first, second = counts[code] // 3, counts[code] // 2
+        assert found[mine].tolist() == [0] * first + [1] * second + [-1] * (len(mine) - first - second)
 
 
 class TestDebiased:

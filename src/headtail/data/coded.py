@@ -27,12 +27,23 @@ def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
     return keys
 
 
-def order_by(codes: Codes) -> NDArray[np.int64]:
-    """Return the positions in the order of their codes, and of one code in their own order: a stable sort, quickly."""
-    keys = pair_keys(codes, np.arange(len(codes)))
-    keys.sort()
-    keys &= 0xFFFFFFFF
-    return keys
+def order_by(values: Array) -> NDArray[np.int64]:
+    """Return the positions in the order of the values, and of one value in their own order.
+
+    What ``numpy.argsort(values, kind="stable")`` returns, for whole numbers of a span that leaves room for the position
+    by one sort of both in one number, which is several times as fast.
+    """
+    for_position = len(values).bit_length()
+    if len(values) and values.dtype.kind == "i":
+        low, span = int(values.min()), int(values.max()) - int(values.min())
+        if span.bit_length() + for_position <= 63:
+            keys = np.subtract(values, low, dtype=np.int64)
+            keys <<= for_position
+            keys |= np.arange(len(values))
+            keys.sort()
+            keys &= (1 << for_position) - 1
+            return keys
+    return np.argsort(values, kind="stable")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,7 +145,8 @@ class Coded:
         times = self.order if self.order is not None else self.timestamps
         if times is None:
             return None
-        by_time = np.lexsort((times, self.users))
+        by_time = order_by(times)
+        by_time = by_time[order_by(self.users[by_time])]
         starts = np.concatenate([[0], np.cumsum(self.activity)])[:-1]
         ranks = np.empty(len(self), dtype=np.int64)
         ranks[by_time] = np.arange(len(self)) - starts[self.users[by_time]]
@@ -244,6 +256,8 @@ class Coded:
         def take(values: Array | None) -> Any:
             return None if values is None else values[keep]
 
+        if isinstance(keep, np.ndarray) and keep.shape == (len(self),) and keep.dtype == bool:
+            keep = np.flatnonzero(keep)  # once for all columns
         names = ("users", "items", "ratings", "timestamps", "order")
         try:
             return replace(self, **{name: take(getattr(self, name)) for name in names})

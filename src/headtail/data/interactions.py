@@ -12,7 +12,7 @@ from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import logger, resolve_columns
 from headtail._threads import both
 from headtail._times import seconds
-from headtail.data.coded import Coded, pair_keys
+from headtail.data.coded import Coded, order_by, pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import IntoFrame
 
@@ -286,7 +286,7 @@ def without_duplicates(given: Interactions, policy: str, what: str = "interactio
         return given
     pair = pair_keys(given.users, given.items)
     times = given.order if given.order is not None else given.timestamps
-    rows = np.arange(len(given)) if times is None else np.lexsort((times,))
+    rows = np.arange(len(given)) if times is None else order_by(times)
     if policy == "last":
         rows = rows[::-1]
     _, first, inverse, counts = np.unique(pair[rows], return_index=True, return_inverse=True, return_counts=True)

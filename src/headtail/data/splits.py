@@ -1,6 +1,6 @@
 """Training, validation and test parts of interactions that share one catalogue."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -12,7 +12,7 @@ from headtail._checks import checked, choice, generator, number
 from headtail._columns import logger
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Array, Codes, IntoFrame
+from headtail.typing import RNG, Array, Codes, Floats, IntoFrame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,6 +64,10 @@ class Split:
                         f"train and {name} have different {kind} ({len(ours):,} and {len(theirs):,}). Make the parts "
                         f"with Split.from_frames, which gives them the same."
                     )
+        pairs = np.concatenate([part.sorted_pairs for part in parts.values()])
+        pairs.sort(kind="stable")  # merges what is sorted
+        if not (pairs[1:] == pairs[:-1]).any():
+            return
         names = list(parts)
         for i, later in enumerate(names):
             for earlier in names[:i]:
@@ -292,24 +296,59 @@ def drawn_shares(interactions: Interactions, shares: Iterable[float], rng: RNG) 
     list of bool arrays of shape (n,)
         Which interactions are in each share; none is in two.
     """
-    users, activity = interactions.users, interactions.activity
-    place = random_place(users, activity, generator(rng))
-    masks, start = [], np.zeros_like(activity)
+    activity = interactions.activity
+    sizes: list[Array] = []
     for share in shares:
         # Half up, with a hair's breadth for shares such as 0.15 * 10 that floating point puts below the half.
-        size = np.minimum(np.floor(activity * share + 0.5 + 1e-9).astype(int), np.maximum(activity - 1 - start, 0))
-        masks.append((place >= start[users]) & (place < (start + size)[users]))
-        start = start + size
-    return masks
+        size = np.floor(activity * share + 0.5 + 1e-9).astype(int)
+        sizes.append(np.minimum(size, np.maximum(activity - 1 - sum(sizes), 0)))
+    drawn = draw_each(interactions.users, activity, sizes, generator(rng))
+    return [drawn == number for number in range(len(sizes))]
 
 
-def random_place(codes: Codes, counts: Array, draw: np.random.Generator) -> NDArray[np.int64]:
-    """Return the place, 0 first, of each interaction in a random order of those with the same code."""
-    order = np.lexsort((draw.random(len(codes)), codes))
-    starts = np.cumsum(counts) - counts
-    place = np.empty(len(codes), dtype=np.int64)
-    place[order] = np.arange(len(codes)) - starts[codes[order]]
-    return place
+def draw_each(codes: Codes, counts: Array, sizes: Sequence[Array], draw: np.random.Generator) -> NDArray[np.int8]:
+    """Draw at random, of the interactions of each code, as many as each of the sizes says.
+
+    Parameters
+    ----------
+    codes : int array of shape (n,)
+    counts : int array of shape (n_codes,)
+        Interactions of each code.
+    sizes : int arrays of shape (n_codes,)
+        Together not above the counts.
+
+    Returns
+    -------
+    int8 array of shape (n,)
+        Position in `sizes` of what an interaction was drawn for, -1 for nothing.
+    """
+    each = np.stack([*sizes, counts - sum(sizes)], axis=1)
+    labels = np.tile(np.append(np.arange(len(sizes)), -1).astype(np.int8), len(counts))
+    drawn = np.empty(len(codes), dtype=np.int8)
+    drawn[shuffled(codes, draw.random(len(codes)))] = np.repeat(labels, each.ravel())
+    return drawn
+
+
+def shuffled(codes: Codes, chances: Floats) -> NDArray[np.int64]:
+    """Return the positions in the order of their codes, and of one code in that of their chances in [0, 1).
+
+    What ``numpy.lexsort((chances, codes))`` returns, by one sort of whole numbers: the code, as many bits of the
+    chance as there is room for, and the position.
+    """
+    n = len(codes)
+    for_position = n.bit_length()
+    for_chance = min(53, 63 - for_position - int(codes.max(initial=0)).bit_length())
+    keys = codes.astype(np.int64) << for_chance
+    keys |= (chances * 2.0**for_chance).astype(np.int64)
+    keys <<= for_position
+    keys |= np.arange(n)
+    keys.sort()
+    order = keys & ((1 << for_position) - 1)
+    keys >>= for_position
+    same = keys[1:] == keys[:-1]
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # few: their chances differ further down
+    order[tied] = order[tied][np.lexsort((chances[order[tied]], keys[tied]))]
+    return order
 
 
 def made_split(train: Interactions, test: Interactions, validation: Interactions | None, said: str) -> Split:

@@ -6,7 +6,7 @@ import numpy as np
 
 from headtail._checks import checked, choice, generator, number
 from headtail.data.interactions import Interactions
-from headtail.data.splits import Split, drawn_shares, joined, made_split, random_place
+from headtail.data.splits import Split, draw_each, drawn_shares, joined, made_split
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, IntoFrame
 
@@ -222,9 +222,9 @@ def _exchange(
     train: Interactions, part: Interactions, wanted: Array, draw: np.random.Generator
 ) -> tuple[Interactions, Interactions]:
     """Exchange interactions of `part` with those of training until it has as many of each item as wanted."""
-    keep = random_place(part.items, part.popularity, draw) < wanted[part.items]
-    missing = np.maximum(wanted - part.popularity, 0)
-    give = random_place(train.items, train.popularity, draw) < missing[train.items]
+    keep = draw_each(part.items, part.popularity, [np.minimum(wanted, part.popularity)], draw) == 0
+    missing = np.clip(wanted - part.popularity, 0, train.popularity)
+    give = draw_each(train.items, train.popularity, [missing], draw) == 0
     return joined(train.subset(~give), part.subset(~keep)), joined(part.subset(keep), train.subset(give))
 
 
