@@ -67,22 +67,33 @@ def _uniform(data: Path, name: str) -> Split:
 
 
 def main(
-    study: str, cells: Sequence[str], run: Callable[[str, Path, Path], dict[str, Any]], description: str | None
+    study: str,
+    cells: Sequence[str],
+    run: Callable[..., dict[str, Any]],
+    description: str | None,
+    seeds: Sequence[int] = (),
 ) -> None:
-    """Run the cells that the command line names, each into a record of its own."""
+    """Run the cells that the command line names, each into a record of its own.
+
+    With `seeds`, fewer of them can be asked for: `run` gets those, and the record says so in its name.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="cell", help=f"without one, all that have no record: {list(cells)}")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for what a stopped cell goes on from")
+    if seeds:
+        parser.add_argument("--seeds", type=int, default=len(seeds), help=f"how many of the seeds {tuple(seeds)}")
     args = parser.parse_args()
+    chosen = seeds[: args.seeds] if seeds else ()
+    some = f"-seeds-{len(chosen)}" if len(chosen) < len(seeds) else ""
     for cell in args.cells or cells:
         if cell not in cells:
             parser.error(f"there is no cell {cell!r}; choose from {', '.join(cells)}")
-        file = record(study, cell)
+        file = record(study, cell + some)
         if file.exists() and not args.cells:
             continue
         started, resumed = time.perf_counter(), (args.work / study / cell).exists()
-        found = run(cell, args.data, args.work / study / cell)
+        found = run(cell, args.data, args.work / study / cell, *([chosen] if seeds else []))
         seconds = round(time.perf_counter() - started)
         environment = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
         environment["seconds"] = None if resumed else seconds

@@ -5,10 +5,11 @@ backbone is trained, an autoencoder is trained on its frozen states, neurons are
 settings are measured on the validation part, to choose by, and on the test part. A cell that was stopped goes on.
 
     python reproduce/neurons.py sasrec/movietweetings/leave-last
+    python reproduce/neurons.py sasrec/movietweetings/leave-last --seeds 1    # a record of its own
     python reproduce/neurons.py --data ../shared/data      # all cells that are not done
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,10 +17,23 @@ from typing import Any
 
 import cells
 import numpy as np
+import torch
 
-from headtail import Interactions, Split, Vectors, load_model, losses, posthoc, save_model
-from headtail.dials import CONTROLS, DIALS, Dial
-from headtail.metrics import TopK, arp, coverage, gini, head_share, ilad, ndcg, recall, tail_coverage, tail_exposure
+from headtail import Interactions, Recommendations, Split, Vectors, load_model, losses, posthoc, save_model
+from headtail.dials import CONTROLS, DIALS, Dial, dial
+from headtail.metrics import (
+    TopK,
+    arp,
+    coverage,
+    gini,
+    head_share,
+    ilad,
+    ndcg,
+    pce,
+    recall,
+    tail_coverage,
+    tail_exposure,
+)
 from headtail.models import LightGCN, SASRec
 from headtail.sae import (
     Neurons,
@@ -33,6 +47,7 @@ from headtail.sae import (
     stability,
     states,
 )
+from headtail.sae import Steered as SteeredModel
 from headtail.subjects import Recipe, Subject
 
 K, SEEDS = 10, (0, 1, 2)
@@ -63,12 +78,12 @@ def _shift(subject: Subject, strength: float, seed: int) -> Callable[[Interactio
 
 
 SHIFT = Dial("tilt (popularity), as a shift", _shift, (0.0, 0.05, 0.1, 0.2, 0.4, 0.8))
-TURNED = (
-    *(each for each in DIALS if each.works_on == "model"),
-    *CONTROLS,
-    *(each for each in DIALS if each.works_on in ("vectors", "lists")),
-    SHIFT,
-)
+STEERED = (*(each for each in DIALS if each.works_on == "model"), *CONTROLS)
+RIVALS = (
+    "allocation", "tilt (alpha-fair), by relevance", "tilt (alpha-fair)", "tilt (popularity)", "log penalty", "shrink",
+    "IPR", "FA*IR", "PCT", "P-MMF",
+)  # fmt: skip
+TURNED = (*STEERED, *map(dial, RIVALS), SHIFT)
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,7 @@ SASREC = {"max_length": 100, "embedding_dim": 64, "dropout": 0.2, "lr": 1e-3, "b
 SPARSE = SASREC | {"max_length": 50, "dropout": 0.5}  # for short histories
 LONG = {"expansion": 64, "k": 32, "batch_size": 1024, "epochs": 8}
 SHORT = {"expansion": 16, "k": 32, "batch_size": 1024, "epochs": 40}
+ITEMS = {"expansion": 8, "k": 16, "batch_size": 256, "epochs": 300, "patience": 20}  # of every model's item vectors
 USERS = {"expansion": 16, "k": 32, "batch_size": 1024, "epochs": 300, "patience": 20}  # few vectors, one a user
 SETTINGS = {
     "sasrec/ml-1m": Settings(SASREC, LONG),
@@ -108,6 +124,19 @@ class Steered(Subject):
         other.plain = self.plain  # type: ignore[method-assign]
         return other
 
+    def vectors_of(self, made: Any, known: Interactions | None = None) -> Vectors:
+        """Return vectors; of a steered model by its edit of the plain one's, which are kept."""
+        if not isinstance(made, SteeredModel) or made.layer != "query":
+            return super().vectors_of(made, known)
+        seed = next(seed for seed in SEEDS if self.plain(seed).items.data_ptr() == made.model.items.data_ptr())
+        queries, items = self.vectors(seed, known)
+        with torch.no_grad():
+            return Vectors(made.edit(torch.from_numpy(queries)).numpy(), items)
+
+    def recommend(self, made: Any, known: Interactions) -> Recommendations:
+        """Return the lists that users see."""
+        return super().recommend(self.vectors_of(made, known) if isinstance(made, SteeredModel) else made, known)
+
     def _trained(self, seed: int = 0) -> Any:
         folder = self.work(seed) / "model"
         if not folder.exists():
@@ -115,17 +144,18 @@ class Steered(Subject):
             save_model(self.source.train(self.split.train, seed, **watched), folder)
         return load_model(folder)
 
-    def _taken_apart(self, seed: int = 0) -> Neurons:
-        model, train, work = self.plain(seed), self.split.train, self.work(seed)
-        if not (work / "autoencoder").exists():
-            options = dict(self.settings.autoencoder)
-            learned = states(model, train)
+    def _taken_apart(self, seed: int = 0, layer: str = "query") -> Neurons:
+        model, train = self.plain(seed), self.split.train
+        folder = self.work(seed) / ("autoencoder" if layer == "query" else f"autoencoder-{layer}")
+        if not folder.exists():
+            options = dict(self.settings.autoencoder if layer == "query" else ITEMS)
+            learned = states(model, train, layer)
             sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("k"), rng=seed)
-            fit_sae(sae, learned, rng=seed, checkpoint=work / "autoencoder-training", progress=False, **options)
+            checkpoint = folder.with_name(f"{folder.name}-training")
+            fit_sae(sae, learned, rng=seed, checkpoint=checkpoint, progress=False, **options)
             fit_sae(sae, learned, rng=seed, progress=False, **(options | LAST_STRETCH))
-            save_sae(sae, work / "autoencoder")
-        sae = load_sae(work / "autoencoder")
-        return find_neurons(sae, contrast(model, train, rng=seed), train, k=K, rng=seed)
+            save_sae(sae, folder)
+        return find_neurons(load_sae(folder), contrast(model, train, layer, rng=seed), train, k=K, rng=seed)
 
 
 def _recipe(backbone: str, settings: Settings) -> Recipe:
@@ -138,22 +168,23 @@ def _recipe(backbone: str, settings: Settings) -> Recipe:
     return Recipe(LightGCN, {}, {"epochs": 600} | options)
 
 
-def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
+def run(cell: str, data: Path, work: Path, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
     """Run a cell, or go on with it; return its record."""
     backbone, name, protocol = cell.split("/")
     settings = SETTINGS[f"{backbone}/{name}"]
     split = cells.load(data, name, protocol)
     subject = Steered(backbone, settings, split, lambda seed: work / f"seed-{seed}")
-    frontier = cells.turned(TURNED, subject, work, seeds=SEEDS, metrics=metrics(subject.vectors(SEEDS[0]).items))
+    frontier = cells.turned(TURNED, subject, work, seeds=seeds, metrics=metrics(subject.vectors(seeds[0]).items))
     return {
         "split": split.description,
         "project_to": "niche",
         "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
         "users": split.train.n_users,
         "items": split.train.n_items,
-        "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder)},
-        "autoencoders": [described(subject, seed) for seed in SEEDS],
-        "stability": stability([subject.neurons(seed).source.sae for seed in SEEDS]),
+        "seeds": list(seeds),
+        "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder), "items": ITEMS},
+        "autoencoders": [described(subject, seed) for seed in seeds],
+        "stability": stability([subject.neurons(seed).source.sae for seed in seeds]) if len(seeds) > 1 else None,
         "frontier": cells.compact(frontier),
     }
 
@@ -177,7 +208,7 @@ def described(subject: Subject, seed: int) -> dict[str, Any]:
 
 def metrics(item_vectors: np.ndarray) -> dict[str, Callable[[TopK], Any]]:
     """Return what is measured; distances within lists are those of one and the same item vectors."""
-    usual = (ndcg, recall, gini, coverage, tail_coverage, arp, head_share, tail_exposure)
+    usual = (ndcg, recall, gini, coverage, tail_coverage, arp, pce, head_share, tail_exposure)
     return {
         **{metric.__name__: metric for metric in usual},
         "coverage_5": partial(coverage, at_least=5),
@@ -187,4 +218,4 @@ def metrics(item_vectors: np.ndarray) -> dict[str, Callable[[TopK], Any]]:
 
 
 if __name__ == "__main__":
-    cells.main("popsteer", CELLS, run, __doc__)
+    cells.main("popsteer", CELLS, run, __doc__, SEEDS)
