@@ -35,6 +35,7 @@ RIVALS = (
     "tilt (entropy)", "log penalty", "IPR", "ReSN",
 )  # fmt: skip
 
+EXCHANGED = (("gini@10", "Gini"), ("arp@10", "mean popularity"), ("pce@10", "calibration error"))
 STEERED = (("gini@10", "Gini", 0.02), ("gini@10", "Gini", 0.05), ("arp@10", "mean popularity", 0.1))
 SHOWN = (
     ("ndcg@20", ".4f"), ("recall@20", ".4f"), ("gini@20", ".4f"), ("coverage@20", ".1%"), ("head_share@20", ".1%"),
@@ -95,6 +96,16 @@ autoencoder: **dense shift** and **dense projection** along the difference of me
 of all queries can make: it shows what limits every constant shift. Histories are masked; ranking is over the whole
 catalogue."""
 
+TODAY = """The records above were made before some of the dials of today; here are all that steer, on one backbone and
+one autoencoder each of its queries and of its item vectors (512 neurons, 16 active). **gated**: the extended paper's
+rule as its code has it; **by effect**: weighted by what a push does to the popularity of lists, neurons that push the
+other way than they listen left alone; **items**, **users and items**: the item vectors are steered, or both. Neurons
+that never fire are left alone in all of them. **SPREE**: each user by sign and amount, towards lists as popular as
+the user's own history; **menu**: each user the one setting of the dial that calibrated relevance and prices of
+exposure choose. The measures are Gini of exposure, mean popularity of what is recommended (ARP) and the calibration
+error of popularity (PCE), lower is better in all. One seed, so that the intervals say how far other users may be off,
+not how far another training may."""
+
 ABLATIONS = """One part of PopSteer is changed at a time, with one seed of the backbone; the records are made by
 `python reproduce/ablations.py CELL`. The error is passed on, so that alpha 0 is the plain model in every row."""
 
@@ -151,6 +162,9 @@ def neurons_page() -> Report:
     taken_apart = list(read("ablation", ablations.CELLS))
     if taken_apart:
         blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in taken_apart)]))
+    if today := list(read("popsteer", [f"{name}-seeds-1" for name in neurons.CELLS])):
+        tables = [_exchange(cell, loss) for cell in today for loss in (0.005, 0.01)]
+        blocks.append(Section("Every steering, with one seed", [Text(TODAY), *tables]))
     missing += [f"ablations of {name}" for name in ablations.CELLS if name not in {cell.name for cell in taken_apart}]
     blocks += _sections(found, STEERED_SHOWN)
     blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
@@ -180,6 +194,29 @@ def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
         columns, rows, title=f"Chosen on validation for at most {max_loss:.0%} of NDCG@10: changes on the test",
         caption="Against the method's own first setting, seed by seed; for dials that drop the error that is the "
         "unsteered autoencoder.",
+    )  # fmt: skip
+
+
+def _exchange(cell: Cell, loss: float) -> Table:
+    """Return what each method reaches on the test for a loss of accuracy, in each measure on a curve of its own."""
+    frontier, rows = cell.frontier, []
+    for method in frontier.methods:
+        row: dict[str, Any] = {"method": method}
+        for metric, _ in EXCHANGED:
+            found = replace(frontier, unfairness=metric).unfairness_at(method, -loss, relative=True)
+            row |= {key: None if value != value else value for key, value in _with_ends(metric, found).items()}
+        rows.append(row)
+    rows.sort(key=lambda row: math.inf if row["gini@10"] is None else row["gini@10"])
+    columns = [
+        Column(metric, what, format="+.1%", low=f"{metric} low", high=f"{metric} high") for metric, what in EXCHANGED
+    ]
+    sizes = ", ".join(f"{size:,} {part}" for part, size in cell.record["sizes"].items())
+    sizes = f"{cell.record['users']:,} users, {cell.record['items']:,} items; {sizes}; seed {cell.record['seeds']}"
+    return Table(
+        [Column("method", "Method"), *columns], rows,
+        title=f"{_short(cell.name)}: change on the test where NDCG@10 is {loss:.1%} lower",
+        caption=f"{sizes}. Along each method's own curve of NDCG@10 and the measure, its settings picked on validation; "
+        "95% intervals over users; +0.0% where no setting but 0 is on it, empty where none keeps so much.",
     )  # fmt: skip
 
 

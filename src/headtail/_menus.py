@@ -113,9 +113,8 @@ def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matri
     In units of the worth of a plain list's slot.
     """
     n_users, _, k = items.shape
-    places = np.arange(n_users)[:, None, None] * (n_items + 1) + items % (
-        n_items + 1
-    )  # where a list has ended, the last
+    ended = np.where(items < 0, n_items, items)  # where a list has ended, an item more
+    places = np.arange(n_users)[:, None, None] * (n_items + 1) + ended
     pairs, pair = np.unique(places, return_inverse=True)
     item = pairs % (n_items + 1)
 
