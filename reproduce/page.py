@@ -215,7 +215,7 @@ def _exchange(cell: Cell, loss: float) -> Table:
     return Table(
         [Column("method", "Method"), *columns], rows,
         title=f"{_short(cell.name)}: change on the test where NDCG@10 is {loss:.1%} lower",
-        caption=f"{sizes}. Along each method's own curve of NDCG@10 and the measure, its settings picked on validation; "
+        caption=f"{sizes}. Along each method's own curve of NDCG@10 and the measure, settings picked on validation; "
         "95% intervals over users; +0.0% where no setting but 0 is on it, empty where none keeps so much.",
     )  # fmt: skip
 
