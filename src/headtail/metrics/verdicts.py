@@ -152,7 +152,7 @@ def _disagreements(name: str, changes: dict[str, dict[str, Any]], named: bool) -
 
 
 def _noise(change: dict[str, Any]) -> bool:
-    return not change["told_apart"]
+    return not change["significant"]
 
 
 def _holds_zero(low: float | None, high: float | None) -> bool:
