@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from headtail import PopularityGroups, baselines, penalize_popularity, shrink, split_ratio
-from headtail._stats import hypervolume, mean_influence, mean_interval, pareto_front
+from headtail._stats import holm, hypervolume, mean_influence, mean_interval, pareto_front
 from headtail.datasets import power_law
 from headtail.dials import REFERENCES, Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError, UnreadableFileError
@@ -472,6 +472,53 @@ def test_figures_move_with_each_user_as_their_derivatives_say():
         error = np.sqrt(np.sum((np.array(moved) - found.value) ** 2))
         assert found.over == "users"
         assert (found.high - found.low) / 2 == pytest.approx(2.02 * error, rel=0.1)
+
+
+@given(st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=8))
+def test_holm_rejects_step_by_step(chances):
+    found = holm(np.array(chances))
+    for level in (0.01, 0.05, 0.3):
+        left, rejected = sorted(p for p in chances if p == p), 0
+        while left and left[0] <= level / len(left):
+            left, rejected = left[1:], rejected + 1
+        assert (found <= level * (1 - 1e-9)).sum() <= rejected <= (found <= level * (1 + 1e-9)).sum()
+    assert (np.isnan(found) == np.isnan(chances)).all()
+
+
+def test_one_method_against_the_others():
+    rng = np.random.default_rng(0)
+    third = [point("third", s, a, u) for s, a, u in ((0.0, 0.50, 0.90), (1.0, 0.40, 0.72))]
+    points = [*POINTS, *third, point("alone", 0.0, 0.4, 0.4)]
+    arrays = rng.normal(size=(len(points), 2, 40)) * 1e-3
+    frontier = owed(points, arrays - arrays.mean(axis=2, keepdims=True))
+    frontier = replace(frontier, seconds={("other", 1.0, 0): (2.0, 0.003), ("other", 0.0, 0): (9.0, 9.0)})
+    (table,) = frontier.versus("dial", [("gini@20", 0.1), ("gini@20", 0.3)]).blocks
+    assert [row["method"] for row in table.rows] == ["other", "third"]
+    label = "ndcg@20 at gini@20 -10%"
+    chances = []
+    for row in table.rows:
+        found = frontier.accuracy_at(row["method"], -0.1, relative=True, against="dial")
+        assert (row[label], row[f"{label} low"], row[f"{label} high"]) == (found.value, found.low, found.high)
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+        chances.append(found.p)
+    np.testing.assert_allclose([row[f"{label} p"] for row in table.rows], holm(np.array(chances)))
+    assert all(row["ndcg@20 at gini@20 -30%"] is None for row in table.rows)
+    assert (table.rows[0]["made"], table.rows[0]["served"]) == (2.0, 3.0) and table.rows[1]["made"] is None
+    assert (
+        "p is the chance" in frontier.versus("dial").to_text() and "Made (s)" in frontier.versus("dial").to_markdown()
+    )
+    with pytest.raises(InvalidInputError, match="no curve to compare that of 'dial'"):
+        frontier.without("other", "third").versus("dial")
+    with pytest.raises(MissingColumnError, match="arp@20"):
+        frontier.versus("dial", [("arp@20", 0.1)])
+
+
+def test_what_settings_take_is_measured_and_kept_when_sweeps_are_joined(world):
+    split, factors = world
+    subject = Subject(factors, split, k=5)
+    found = [sweep(name, subject, grid=[0, 0.5], n_bootstrap=0) for name in ("shrink", "log penalty")]
+    assert all(len(each.seconds) == 2 and min(min(pair) for pair in each.seconds.values()) > 0 for each in found)
+    assert len(sum(found[1:], start=found[0]).seconds) == 4
 
 
 def test_intervals_hold_users_and_seeds_together():

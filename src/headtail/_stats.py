@@ -122,6 +122,26 @@ def student(df: float) -> float:
     return float(stdtrit(df, 0.975)) if df >= 1 else float("nan")
 
 
+def two_sided(t: float, df: float) -> float:
+    """Chance that Student's t lies as far from 0 as this one; NaN below one degree of freedom."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(df, -abs(t))) if df >= 1 else float("nan")
+
+
+def holm(p: Floats) -> NDArray[np.float64]:
+    """Chances of several tests, corrected so that one below 5% is a mistake in 5% of cases at most; NaN is no test.
+
+    References
+    ----------
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
+    """
+    adjusted, order = np.full(len(p), np.nan), np.argsort(p)  # NaN last
+    order = order[: int((~np.isnan(p)).sum())]
+    adjusted[order] = np.maximum.accumulate(np.minimum(p[order] * np.arange(len(order), 0, -1), 1.0))
+    return adjusted
+
+
 def plain_interval(value: float, error: float, quantile: float, low: float = -np.inf) -> tuple[float, float]:
     """Value plus and minus `quantile` errors, cut where the range begins; NaN where the error is 0 but for rounding."""
     margin = quantile * error

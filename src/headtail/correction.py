@@ -198,6 +198,13 @@ class Correction(Result):
         notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
         return Report("The recommender, corrected", [table, *notes], self.verdict)
 
+    def _against(self) -> list[Section]:
+        """Return how the other dials do beside the one that was chosen."""
+        curves = [method for method in self.frontier.methods if len(self.frontier.settings(method)) > 1]
+        if self.dial is None or self.dial.name not in curves or len(curves) < 2:
+            return []
+        return [Section("Beside the other dials", list(self.frontier.versus(self.dial.name).blocks))]
+
     def report(self) -> Report:
         """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
         chart, *tried = self.frontier.report(self.max_loss).blocks
@@ -210,6 +217,7 @@ class Correction(Result):
                 chart,
                 Section("Before and after, on the test", list(before.blocks)),
                 Section("What was tried", tried),
+                *self._against(),
                 Section("How it was chosen", [Text(how)]),
             ],
             verdict,

@@ -1,5 +1,6 @@
 """What accuracy each setting of each method pays for how even an exposure."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.reports import Chart, Report, Result, Table
 from headtail.tradeoffs import pages
 from headtail.tradeoffs.curves import Curves
+from headtail.tradeoffs.versus import versus_page
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,6 +32,8 @@ class Frontier(Curves, Result):
         What each user adds to the error of a metric; without it intervals are those of the points or over seeds.
     formats : mapping from metric to str
         How values are written; those of headtail's own metrics by default.
+    seconds : mapping from (method, setting, seed) to (float, float)
+        What making the recommender took, and the list of one user then; only what was measured by this very process.
 
     Examples
     --------
@@ -58,8 +62,10 @@ class Frontier(Curves, Result):
                 f"Both sweeps hold method {method!r} at setting {setting!r} with seed {seed}. Give one of them another "
                 f"name, or leave the method out with without()."
             )
-        influences, formats = {**self.influences, **other.influences}, {**self.formats, **other.formats}
-        return replace(self, points=self.points + other.points, influences=influences, formats=formats)
+        joined: dict[str, Any] = {
+            name: {**getattr(self, name), **getattr(other, name)} for name in ("influences", "formats", "seconds")
+        }
+        return replace(self, points=self.points + other.points, **joined)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all points as JSON-able values."""
@@ -90,6 +96,39 @@ class Frontier(Curves, Result):
     def report(self, max_loss: float = 0.05) -> Report:
         """Return the trade-off as a page, with the setting marked that :meth:`choose` picks for each method."""
         return pages.frontier_page(self, max_loss)
+
+    @checked
+    def versus(self, method: str, levels: Sequence[tuple[str, float]] | None = None) -> Report:
+        """Return how the other methods do beside one: at equal evenness, over whole curves, and in seconds.
+
+        Parameters
+        ----------
+        method : str
+            Choose it without a look at the test, such as by validation.
+        levels : sequence of (str, float), optional
+            Metrics of unfairness, with how far each is to lie below the reference, as a share. Without it
+            :attr:`unfairness` at 5, 10 and 20%, and the head's share at 20% where it was measured.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no other method of more than one setting.
+        MissingColumnError
+            If there is no such method or metric.
+
+        Examples
+        --------
+        >>> from headtail.tradeoffs import Point
+        >>> def point(method, setting, ndcg, gini):
+        ...     measured = {"ndcg@20": ndcg, "gini@20": gini}
+        ...     return Point(method, setting, 0, measured, measured, {})
+        >>> tilt = point("tilt", 0.0, 0.30, 0.90), point("tilt", 0.1, 0.29, 0.80), point("tilt", 0.2, 0.25, 0.70)
+        >>> other = point("other", 0.0, 0.30, 0.90), point("other", 0.1, 0.27, 0.80), point("other", 0.2, 0.20, 0.75)
+        >>> table = Frontier(tilt + other, "ndcg@20", "gini@20").versus("tilt", [("gini@20", 0.1)]).blocks[0]
+        >>> round(table.rows[0]["ndcg@20 at gini@20 -10%"], 3)
+        -0.06
+        """
+        return versus_page(self, method, levels)
 
     @checked
     def chart(self, max_loss: float = 0.05) -> Chart:

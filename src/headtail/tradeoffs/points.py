@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from headtail._checks import nearest
-from headtail._stats import degrees_of_freedom, student
+from headtail._stats import degrees_of_freedom, student, two_sided
 from headtail.exceptions import MissingColumnError
 from headtail.typing import Floats
 
@@ -16,6 +16,7 @@ Part: TypeAlias = Literal["validation", "test"]
 Over: TypeAlias = Literal["users and seeds", "users", "seeds"]
 Criterion: TypeAlias = Literal["fairest", "gain"]
 Influences: TypeAlias = Mapping[tuple[str, Setting, int, Part], Mapping[str, Floats]]
+Seconds: TypeAlias = Mapping[tuple[str, Setting, int], tuple[float, float]]
 
 NO_ENDS = (float("nan"), float("nan"))
 FEWEST_SEEDS = 3  # from which on their spread is a part of an interval
@@ -61,6 +62,8 @@ class Estimate:
         same). "seeds": how far another training could be off with the same users, by Student's t over the seeds.
     n_seeds : int
         Seeds behind the value.
+    p : float or None
+        Chance of a value so far from 0 were it 0 in truth, two-sided, by the same Student's t as the interval.
     """
 
     value: float
@@ -68,6 +71,7 @@ class Estimate:
     high: float | None
     over: Over | None
     n_seeds: int
+    p: float | None = None
 
 
 NOTHING = Estimate(float("nan"), None, None, None, 0)
@@ -126,9 +130,10 @@ def summary(readings: list[Reading]) -> Estimate:
     spread = of_seeds**2 / (n - 1) if of_seeds else 0.0
     if by_users is not None and of_users:
         spread += of_users**2 / degrees_of_freedom(by_users)
-    margin = student(variance**2 / spread) * variance**0.5
+    df = variance**2 / spread
+    margin = student(df) * variance**0.5
     over: Over = "users and seeds" if of_users and of_seeds else "users" if of_users else "seeds"
-    return Estimate(mean, mean - margin, mean + margin, over, n)
+    return Estimate(mean, mean - margin, mean + margin, over, n, two_sided(mean / variance**0.5, df))
 
 
 def metric_of(point: Point, metric: str, part: Part) -> float:

@@ -21,6 +21,7 @@ from headtail.tradeoffs.points import (
     Part,
     Point,
     Reading,
+    Seconds,
     Setting,
     change,
     metric_of,
@@ -42,6 +43,7 @@ class Settings:
     unfairness: str
     influences: Influences = field(default_factory=dict)
     formats: Mapping[str, str] = field(default_factory=_built_in_formats)
+    seconds: Seconds = field(default_factory=dict)
 
     @cached_property
     def _index(self) -> dict[tuple[str, Setting, int], Point]:

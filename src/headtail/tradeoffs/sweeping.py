@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 from zipfile import BadZipFile
 
@@ -14,7 +15,7 @@ from headtail._checks import checked, integer, nearest, number
 from headtail._files import atomic_file, to_path
 from headtail._progress import progress_bar
 from headtail._sealed import FORMAT, check_settings, identity_of, read_json, write_json
-from headtail.data import Interactions, PopularityGroups, Split
+from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
 from headtail.dials import Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
@@ -214,10 +215,12 @@ class _Meter:
         again = {there[0], there[-1]} if there and check else set()
         points: list[Point] = []
         influences: dict[tuple[str, float, int, Part], dict[str, Floats]] = {}
+        seconds: dict[tuple[str, float, int], tuple[float, float]] = {}
         with progress_bar(self.dial.name, len(tasks), show=progress) as advance:
             for seed, setting, file in tasks:
                 if file is None or file not in there:
-                    point, influence = self._point(setting, seed)
+                    point, influence, taken = self._point(setting, seed)
+                    seconds[self.dial.name, setting, seed] = taken
                     if file is not None:
                         _save(file, point, influence)
                 else:
@@ -228,18 +231,23 @@ class _Meter:
                 points.append(point)
                 advance(1, f"{setting:g}, {self.accuracy} {point.validation[self.accuracy]:.4f}")
         formats = {name: facts_of(metric).format for name, metric in self.metrics.items()}
-        return Frontier(tuple(points), self.accuracy, self.unfairness, influences, formats)
+        return Frontier(tuple(points), self.accuracy, self.unfairness, influences, formats, seconds)
 
     def _file(self, seed: int, setting: float) -> Path | None:
         return None if self.folder is None else self.folder / f"seed-{seed}-strength-{setting!r}.json"
 
-    def _point(self, setting: float, seed: int) -> tuple[Point, Influence]:
-        """Return a setting as it is measured, and what each user of the split adds to the errors of its metrics."""
+    def _point(self, setting: float, seed: int) -> tuple[Point, Influence, tuple[float, float]]:
+        """Return a setting as it is measured, what each user adds to the errors of its metrics, and what it took."""
         split = self.subject.split
         assert split.validation is not None
+        started = perf_counter()
         made = self.dial.at(self.subject, setting, seed)
-        on_validation = self._audit(made, split.train, split.validation, n_bootstrap=0)
-        on_test = self._audit(made, split.known, split.test, n_bootstrap=self.n_bootstrap)
+        took = perf_counter() - started
+        on_validation = self._audit(self.subject.recommend(made, split.train), split.validation, n_bootstrap=0)
+        started = perf_counter()
+        lists = self.subject.recommend(made, split.known)
+        seconds = took, (perf_counter() - started) / max(len(lists), 1)
+        on_test = self._audit(lists, split.test, n_bootstrap=self.n_bootstrap)
         found = {m.name: m for m in on_test.measurements}
         point = Point(
             self.dial.name,
@@ -250,16 +258,20 @@ class _Meter:
             intervals={name: (m.low, m.high) for name, m in found.items() if m.low is not None and m.high is not None},
         )
         if not self.n_bootstrap:
-            return point, {}
+            return point, {}, seconds
         of_test = (*on_test.user_values, *on_test.user_influences)
         of_validation = {self.accuracy} & {*on_validation.user_values}
-        return point, {
-            "test": {name: self._by_user(on_test, name) for name in of_test},
-            "validation": {name: self._by_user(on_validation, name) for name in of_validation},
-        }
+        return (
+            point,
+            {
+                "test": {name: self._by_user(on_test, name) for name in of_test},
+                "validation": {name: self._by_user(on_validation, name) for name in of_validation},
+            },
+            seconds,
+        )
 
-    def _audit(self, made: Any, known: Interactions, wanted: Interactions, *, n_bootstrap: int) -> Audit:
-        lists, train = self.subject.recommend(made, known), self.subject.split.train
+    def _audit(self, lists: Recommendations, wanted: Interactions, *, n_bootstrap: int) -> Audit:
+        train = self.subject.split.train
         options: dict[str, Any] = {"k": self.subject.k, "metrics": self.metrics, "groups": self.groups}
         return audit(lists, train, wanted, strict=False, n_bootstrap=n_bootstrap, **options)
 
