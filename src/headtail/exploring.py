@@ -346,6 +346,7 @@ def _metric(frontier: Frontier, name: str) -> dict[str, Any]:
     known = BUILT_IN.get(plain)
     return {
         "name": name,
+        "title": name if known is None else facts_of(known).title,
         "format": frontier.formats.get(plain, ".4f"),
         "better": None if known is None else facts_of(known).better,
         "definition": "" if known is None else definition(known),

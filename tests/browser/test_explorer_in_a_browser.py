@@ -200,7 +200,9 @@ def test_the_trade_off_answers(opened, explored):
     page.get_by_role("button", name="Show all").click()
     assert points.count() == len(data["settings"])
     page.get_by_label("Upright").select_option("recall@10")
-    assert page.locator(".hx-plot svg").get_attribute("aria-label").startswith("recall@10 against gini@10")
+    assert (
+        page.locator(".hx-plot svg").get_attribute("aria-label").startswith("Share of the wanted items found against ")
+    )
     page.click("#panel-tradeoff summary")
     page.get_by_role("button", name="ndcg@10", exact=True).click()
     cells = page.locator("#panel-tradeoff tbody tr td:nth-child(4)").all_text_contents()

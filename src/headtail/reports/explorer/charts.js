@@ -7,6 +7,12 @@ const MARKERS = ["M5,0A5,5,0,1,1,-5,0A5,5,0,1,1,5,0Z", "M-4.5,-4.5H4.5V4.5H-4.5Z
 /** How a series is told apart: ten colors, and a marker. */
 export const look = (index) => ({ color: `var(--ht-c${(index % 10) + 1})`, marker: MARKERS[index % MARKERS.length] });
 
+/** The marker of a series, for a legend. */
+export function swatch(index) {
+  const { color, marker } = look(index);
+  return s("svg", { class: "hx-swatch", viewBox: "-6 -6 12 12", "aria-hidden": "true" }, s("path", { d: marker, fill: color }));
+}
+
 /** Round numbers between two ends. */
 export function ticks(low, high, n) {
   const rough = (high - low) / n || 1;

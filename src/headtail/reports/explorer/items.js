@@ -45,7 +45,7 @@ export function itemsTab(data) {
         }))));
   };
 
-  const show = () => {
+  const show = (changes) => {
     const found = [];
     for (let item = 0; item < texts.length; item += 1) {
       if ((!wanted || texts[item].includes(wanted)) && (!group || data.items.groups[data.items.group[item]] === group)) found.push(item);
@@ -67,6 +67,7 @@ export function itemsTab(data) {
       h("td", { class: "ht-number" }, written(values.change(item), "+,d")))), "Items and the lists that they are in"));
     replaced(more, found.length > most ? button(`Show ${count(Math.min(200, found.length - most))} more`, () => { most += 200; show(); }, { "data-key": "more" }) : "");
     showDetail();
+    if (changes?.includes("item")) detail.scrollIntoView({ block: "nearest" });
   };
   return { tab, show };
 }

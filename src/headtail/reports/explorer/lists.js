@@ -1,6 +1,6 @@
 // The dials, the figures of where they stand, and the list of one user.
 import { button, count, field, h, plural, replaced, told, unseen, written } from "./dom.js";
-import { look } from "./charts.js";
+import { swatch } from "./charts.js";
 import { pick, state } from "./state.js";
 
 /** A setting in words: dials that are off leave the recommender as it is, and a method of one setting has its name. */
@@ -16,7 +16,7 @@ export function changed(estimate) {
   const text = written(value, "+.1%");
   if (low === null) return [text];
   const sure = low > 0 || high < 0;
-  return [text, h("span", { class: "hx-quiet" }, ` (${written(low, "+.1%")} to ${written(high, "+.1%")})${sure ? "" : ", within chance"}`)];
+  return [text, h("span", { class: "hx-interval" }, ` (${written(low, "+.1%")} to ${written(high, "+.1%")})`), sure ? "" : ", within chance"];
 }
 
 /** The panel of dials: moving one turns the others off. */
@@ -27,11 +27,11 @@ export function dialPanel(data) {
     const input = h("input", { type: "range", min: 0, max: dial.settings.length - 1, step: 1, value: 0,
       "aria-label": dial.name, oninput: () => pick({ setting: dial.settings[input.value].index }) });
     const mark = marks > 0 && h("span", { class: "hx-mark", title: "chosen on validation" });
-    if (mark) mark.style.left = `${(100 * marks) / (dial.settings.length - 1)}%`;
+    const share = marks / (dial.settings.length - 1);  // the thumb, 16 pixels wide, stays inside its track
+    if (mark) mark.style.left = `calc(${8 - 16 * share}px + ${100 * share}%)`;
     const row = h("div", { class: "hx-dial" },
-      h("div", { class: "hx-dial-name" }, h("span", { class: "hx-swatch" }), h("span", {}, dial.name), output),
+      h("div", { class: "hx-dial-name" }, swatch(dial.index), h("span", {}, dial.name), output),
       h("div", { class: "hx-slide" }, input, mark));
-    row.querySelector(".hx-swatch").style.background = look(dial.index).color;
     return { dial, row, input, output };
   });
   let active = rows[0];
@@ -70,22 +70,22 @@ export function figurePanel(data) {
   const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
   const show = () => {
     const setting = data.settings[state.setting];
-    const tile = (name, what) => {
+    const tile = (name) => {
       const [value, low, high] = setting.values[name];
-      return h("div", { class: "ht-figure" },
-        h("dt", { title: facts[name].definition }, `${what} (${name})`),
-        h("dd", { class: "ht-value" }, written(value, facts[name].format)),
-        h("dd", { class: "ht-interval" }, setting.strength ? changed(setting.changes[name])
+      return h("div", { class: "hx-tile" },
+        h("dt", { title: facts[name].definition }, facts[name].title, " ", h("code", {}, name)),
+        h("dd", { class: "hx-value" }, written(value, facts[name].format)),
+        h("dd", {}, setting.strength ? changed(setting.changes[name])
           : low === null ? named(setting) : `${written(low, facts[name].format)} to ${written(high, facts[name].format)}`));
     };
     const others = data.metrics.filter(({ name }) => name !== data.accuracy && name !== data.unfairness);
     const open = place.querySelector("details")?.open ?? false;
     replaced(place, h("h2", { id: "figures" }, "On the test: ", named(setting)),
-      h("dl", { class: "ht-figures" }, tile(data.accuracy, "Accuracy"), tile(data.unfairness, "Unevenness")),
+      h("dl", { class: "hx-tiles" }, tile(data.accuracy), tile(data.unfairness)),
       others.length > 0 && h("details", { open }, h("summary", { "data-key": "figures" }, `${plural(others.length, "more figure")}`),
         h("table", { class: "ht-table" },
           h("thead", {}, h("tr", {}, ["Figure", "as it is", "now"].map((text, i) => h("th", { scope: "col", class: i && "ht-number" }, text)))),
-          h("tbody", {}, others.map(({ name, format, definition }) => h("tr", {}, h("td", { title: definition }, name),
+          h("tbody", {}, others.map(({ name, title, format, definition }) => h("tr", {}, h("td", { title: definition }, title),
             [data.plain, setting].map((one) => h("td", { class: "ht-number" }, written(one.values[name][0], format)))))))) || "");
   };
   return { place, show };

@@ -29,7 +29,7 @@ function build(data) {
     heads[next].focus();
     event.preventDefault();
   } }, heads);
-  const side = h("aside", { class: "hx-side", "aria-label": "Setting" }, dials.panel, figures.place);
+  const side = h("aside", { class: "hx-side", "aria-label": "Setting" }, figures.place, dials.panel);
   place.replaceChildren(strip, h("div", { class: "hx-body" }, side, h("div", { class: "hx-main" }, panels)));
   const stale = new Set(names);
   const show = (changes) => {

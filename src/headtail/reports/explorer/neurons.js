@@ -31,14 +31,14 @@ export function neuronsTab(data) {
     const figures = [["Cohen's d", neurons.d[i], ".2f"], ["fires for", neurons.rate[i], ".2%"], ["correlation", neurons.correlation[i], ".2f"],
       ...(pushed ? [["effect of a push", neurons.effect[i], "+.4f"]] : [])];
     replaced(detail, h("h2", {}, `Neuron ${neurons.index[i]} (${tags(i).join(", ")})`),
-      h("dl", { class: "ht-figures" }, figures.map(([label, value, format]) => h("div", { class: "ht-figure" }, h("dt", {}, label), h("dd", { class: "ht-value" }, written(value, format))))),
+      h("dl", { class: "hx-tiles" }, figures.map(([label, value, format]) => h("div", { class: "hx-tile" }, h("dt", {}, label), h("dd", { class: "hx-value" }, written(value, format))))),
       h("div", { class: "hx-thirds" }, listed("It listens to users who met", neurons.hears, neurons.heard, ".3f", i),
         listed("It raises", neurons.raises, neurons.raised, "+.3f", i), listed("It lowers", neurons.lowers, neurons.lowered, "+.3f", i)),
       neurons.users[i].length ? h("p", {}, "Users here who drive it: ", neurons.users[i].map((user) => button(data.users.ids[user], () => pick({ tab: "lists", user }), { class: "hx-plain" })).flatMap((one, j) => (j ? [", ", one] : [one])))
         : h("p", { class: "hx-quiet" }, "It fires for none of the users here."));
   };
 
-  const show = () => {
+  const show = (changes) => {
     const value = sort.key === "neuron" ? (i) => neurons.index[i] : (i) => (Number.isNaN(neurons[sort.key][i]) ? -Infinity : neurons[sort.key][i]);
     const found = Array.from({ length: n }, (_, i) => i).filter((i) => (!wanted || texts[i].includes(wanted)) && (!tag || tags(i).includes(tag)));
     found.sort((a, b) => (value(a) - value(b)) * (sort.down ? -1 : 1) || a - b);
@@ -50,6 +50,7 @@ export function neuronsTab(data) {
       pushed && h("td", { class: "ht-number" }, written(neurons.effect[i], "+.4f")),
       h("td", {}, row(neurons.hears, i).slice(0, 1).map(([item]) => titled(data, item))))), "Neurons"));
     showDetail();
+    if (changes?.includes("neuron")) detail.scrollIntoView({ block: "nearest" });
   };
   return { tab, show };
 }

@@ -22,7 +22,7 @@ export function spectrumTab(data) {
     replaced(charts, bars(spectrum.energy, { ...options, label: "energy", color: "var(--ht-c1)" }),
       spectrum.alignment ? bars(spectrum.alignment, { ...options, label: "alignment with popularity", color: "var(--ht-head)" }) : "");
   };
-  const show = () => {
+  const show = (changes) => {
     const k = Math.min(state.direction, n - 1);
     draw();
     const columns = [{ label: "Direction", number: true }, { label: "Singular value", number: true }, { label: "Energy", number: true }, ...(spectrum.alignment ? [{ label: "Alignment", number: true }] : [])];
@@ -31,6 +31,7 @@ export function spectrumTab(data) {
       h("td", { class: "ht-number" }, written(spectrum.sigma[i], ".4g")), h("td", { class: "ht-number" }, written(spectrum.energy[i], ".1%")),
       spectrum.alignment && h("td", { class: "ht-number" }, written(spectrum.alignment[i], ".3f")))), "Directions"));
     replaced(detail, h("h2", {}, `Direction ${k + 1}`), h("div", { class: "hx-halves" }, end("One end", k, 0), end("The other end", k, 1)));
+    if (changes?.includes("direction")) detail.scrollIntoView({ block: "nearest" });
   };
   new ResizeObserver(() => { if (state.tab === "spectrum") draw(); }).observe(tab);
   return { tab, show };

@@ -1,6 +1,6 @@
 // The trade-off: every setting as a point, and the words that make one of them again.
 import { button, chooser, h, replaced, sortable, written } from "./dom.js";
-import { look, scatter } from "./charts.js";
+import { scatter, swatch } from "./charts.js";
 import { named } from "./lists.js";
 import { pick, state } from "./state.js";
 
@@ -34,7 +34,7 @@ export function tradeoffTab(data) {
   const plot = h("div", { class: "hx-plot" }), tip = h("div", { class: "hx-tip", hidden: true, "aria-hidden": "true" });
   const legend = h("div", { class: "hx-legend", role: "group", "aria-label": "Shown dials" });
   const table = h("div", {}), copy = h("section", { class: "hx-copy", "aria-labelledby": "copy" });
-  const names = data.metrics.map(({ name }) => [name, name]);
+  const names = data.metrics.map(({ name, title }) => [name, title === name ? name : `${title} (${name})`]);
   const tab = h("div", {},
     h("div", { class: "hx-bar" },
       chooser("Upright", names, axes.y, (y) => { axes = { ...axes, y }; draw(); }),
@@ -47,8 +47,8 @@ export function tradeoffTab(data) {
   const tell = (point, event) => {
     tip.hidden = !point;
     if (!point) return;
-    tip.replaceChildren(h("b", {}, named(data.settings[point.key])), h("br"), `${axes.y} ${written(point.y, facts[axes.y].format)}`, h("br"),
-      `${axes.x} ${written(point.x, facts[axes.x].format)}`);
+    tip.replaceChildren(h("b", {}, named(data.settings[point.key])), h("br"), `${facts[axes.y].title} ${written(point.y, facts[axes.y].format)}`, h("br"),
+      `${facts[axes.x].title} ${written(point.x, facts[axes.x].format)}`);
     const box = plot.parentElement.getBoundingClientRect(), at = event.currentTarget.getBoundingClientRect();
     const x = at.left + at.width / 2 - box.left;
     tip.style.left = `${Math.min(Math.max(x, 90), box.width - 90)}px`;
@@ -61,17 +61,15 @@ export function tradeoffTab(data) {
         const [y, low, high] = setting.values[axes.y];
         return { x: setting.values[axes.x][0], y, low, high, mark: setting.chosen, key: setting.index };
       }) }));
-    const better = (name) => ({ higher: " (higher is better)", lower: " (lower is better)" })[facts[name].better] ?? "";
-    plot.replaceChildren(scatter(series, { xLabel: axes.x + better(axes.x), yLabel: axes.y + better(axes.y), xFormat: facts[axes.x].format,
+    const axisOf = (name) => facts[name].title + ({ higher: " (higher is better)", lower: " (lower is better)" }[facts[name].better] ?? "");
+    plot.replaceChildren(scatter(series, { xLabel: axisOf(axes.x), yLabel: axisOf(axes.y), xFormat: facts[axes.x].format,
       yFormat: facts[axes.y].format, width: Math.max(300, Math.min(plot.clientWidth || 900, 1000)), current: state.setting,
-      act: (setting) => pick({ setting }), tell, title: `${axes.y} against ${axes.x} of every setting; the table of all settings has the same` }));
+      act: (setting) => pick({ setting }), tell, title: `${facts[axes.y].title} against ${facts[axes.x].title} of every setting; the table of all settings has the same` }));
     tip.hidden = true;
   };
 
   const drawLegend = () => replaced(legend, ...data.dials.map((dial) => {
-    const mark = h("span", { class: "hx-swatch" });
-    mark.style.background = look(dial.index).color;
-    return button([mark, dial.name], () => {
+    return button([swatch(dial.index), dial.name], () => {
       if (!hidden.delete(dial.name) && hidden.size < data.dials.length - 1) hidden.add(dial.name);
       drawLegend();
       draw();
