@@ -70,8 +70,9 @@ def _append(matrix: Any, column: Any) -> Any:
 
 def _finite(out: Any) -> Any:
     """Return new factors, or say that they hold what is no number: as given, or by rounding to their type."""
-    with np.errstate(invalid="ignore"):
-        wrong = bool((out - out != 0).any())
+    with np.errstate(invalid="ignore", over="ignore"):
+        # A finite sum has finite terms, and takes no memory; that of finite terms may overflow, so look at each then.
+        wrong = not np.isfinite(float(out.sum())) and bool((out - out != 0).any())
     if wrong:
         raise InvalidInputError(
             f"the new vectors hold values that are not finite, or too large for {out.dtype}. Look for a diverged "
