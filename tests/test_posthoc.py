@@ -374,23 +374,47 @@ def test_every_welfare_settles_over_its_range(welfare, strength, n):
     assert history[-1].residual < 0.03
 
 
+def dense_shares(scores, k, width):
+    places, *found = shares(np.array(scores, dtype=np.float32), k, width)
+    dense = np.zeros((2, *np.shape(scores)))
+    for values, of_places in zip(dense, found, strict=True):
+        values.ravel()[places] = of_places
+    return dense
+
+
 def test_shares_by_hand():
     scores = np.array([[4, 3, 2.9, 1], [1, 1, 1, 1], [5, 4, -np.inf, -np.inf], [5, -np.inf, -np.inf, -np.inf]])
-    part, growth = shares(scores.astype(np.float32), 2, 0.1)
+    part, growth = dense_shares(scores, 2, 0.1)
     # Of the first list the end lies at 2.95: the second item is 3/4 within it, the third 1/4.
     np.testing.assert_allclose(part, [[1, 0.75, 0.25, 0], [0.5] * 4, [1, 1, 0, 0], [1, 0, 0, 0]], atol=1e-5)
     np.testing.assert_allclose(growth, [[0, 5, 5, 0], [5] * 4, [0] * 4, [0] * 4], atol=1e-4)
-    everything, _ = shares(scores[:, :2].astype(np.float32), 2, 0.1)
+    everything, _ = dense_shares(scores[:, :2], 2, 0.1)
     np.testing.assert_allclose(everything, [[1, 1], [1, 1], [1, 1], [1, 0]])
 
 
 @given(st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6), st.integers(1, 6), st.floats(1e-3, 1))
 def test_shares_of_a_user_sum_to_k_at_most(scores, k, width):
-    part, growth = shares(np.array([scores], dtype=np.float32), k, width)
+    part, growth = dense_shares([scores], k, width)
     assert 0.5 <= part.sum() <= k + 1e-4
     assert (growth >= 0).all()
     order = np.argsort(scores)
     assert (np.diff(part[0][order]) >= -1e-6).all()
+
+
+@pytest.mark.parametrize(("n", "k"), [(4000, 3), (1001, 10), (60, 20), (20, 20)])
+@pytest.mark.parametrize("decimals", [0, 4])
+def test_shares_equal_those_of_whole_rows_in_order(n, k, decimals):
+    rng = np.random.default_rng(n)
+    scores = rng.normal(size=(30, n)).round(decimals).astype(np.float32)  # many ties, or few
+    scores[rng.random((30, n)) < np.linspace(0, 1, 30)[:, None]] = -np.inf  # of the last, all
+    part, growth = dense_shares(scores, k, 0.05)
+    for row, found, grows in zip(scores, part, growth, strict=True):
+        ordered = np.append(-np.sort(-row), -np.inf)
+        end = (ordered[k - 1] + ordered[k]) / 2 if ordered[k] > -np.inf else max(ordered[k - 1] - 0.1, -1e30)
+        expected = np.clip((row - end) / 0.1 + 0.5, 0, 1)
+        unit = min(1, k / max(expected.sum(), 1e-9))
+        np.testing.assert_allclose(found, expected * unit, atol=1e-4)
+        np.testing.assert_allclose(grows, ((expected > 0) & (expected < 1)) * unit / 0.1, atol=1e-4)
 
 
 def test_tilt_refuses():

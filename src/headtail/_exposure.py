@@ -188,23 +188,59 @@ class _Mixing:
         return np.asarray(place + step - (moves + steps) @ weights)
 
 
-def shares(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return how far each item is within its user's first k, from 0 to 1, and how fast that grows with its score.
+def shares(
+    scores: NDArray[np.float32], k: int, width: float
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Return which items are within their user's first k in part at least, how far, and how fast that grows.
 
-    Half-way between the scores at the places k and k + 1 it is a half, `width` above it 1. Those of a user sum to
-    k at most. Scores of minus infinity are of what the user cannot have.
+    Half-way between the scores at the places k and k + 1 an item is a half within them, `width` above it wholly. The
+    shares of a user sum to k at most. Scores of minus infinity are of what the user cannot have.
+
+    Parameters
+    ----------
+    scores : float32 array of shape (B, m), in one piece
+    k : int
+    width : float
+        Above 0, in units of the scores.
+
+    Returns
+    -------
+    places : int array of shape (n,)
+        Positions in ``scores.ravel()``, in their order; the others are not within at all.
+    part, growth : float arrays of shape (n,)
+        From 0 to 1, and per unit of the score.
     """
     n = scores.shape[1]
-    if k < n:
-        ordered = np.partition(scores, (n - k - 1, n - k), axis=1)
-        inside, below = ordered[:, n - k, None], ordered[:, n - k - 1, None]
-        with np.errstate(invalid="ignore"):
-            end = np.where(below > -np.inf, (inside + below) / 2, np.maximum(inside - 2 * width, np.float32(-1e30)))
-    else:
-        end = np.full((len(scores), 1), -1e30, dtype=np.float32)
-    part = (scores - end) / np.float32(2 * width) + np.float32(0.5)
+    inside, below = _last_places(scores, k)
+    with np.errstate(invalid="ignore"):
+        end = np.where(below > -np.inf, (inside + below) / 2, np.maximum(inside - 2 * width, np.float32(-1e30)))
+    end = end.astype(np.float32)
+    places = np.flatnonzero(scores > (end - np.float32(width))[:, None])
+    rows = places // n
+    with np.errstate(over="ignore"):
+        part = (scores.ravel()[places] - end[rows]) / np.float32(2 * width) + np.float32(0.5)
     near = (part > 0) & (part < 1)
-    np.clip(part, 0, 1, out=part)
-    unit = np.minimum(1, np.float32(k) / np.maximum(part.sum(axis=1, keepdims=True), np.float32(1e-9)))
-    part *= unit
-    return part, near * (unit / np.float32(2 * width))
+    part = np.clip(part, 0, 1).astype(np.float64)
+    unit = np.minimum(1, k / np.maximum(np.bincount(rows, part, len(scores)), 1e-9))[rows]
+    return places, part * unit, near * unit / (2 * width)
+
+
+def _last_places(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the scores at the places k and k + 1 of each row, minus infinity where there are not so many items.
+
+    Of groups of items only the highest score is looked at first: at least k + 1 items reach what the highest of k + 1
+    groups do, and few others.
+    """
+    n_rows, n = scores.shape
+    size = max(1, min(32, n // (4 * (k + 1))))  # of a group
+    highest = scores[:, : n // size * size].reshape(n_rows, size, -1).max(axis=1)
+    at = highest.shape[1] - k - 1
+    reached = np.partition(highest, at, axis=1)[:, at] if at >= 0 else np.full(n_rows, -np.inf, dtype=np.float32)
+    lowest = np.finfo(np.float32).min
+    places = np.flatnonzero(scores >= np.maximum(reached, lowest)[:, None])
+    rows, values = places // n, scores.ravel()[places]
+    ordered = np.append(np.float32(-np.inf), values[np.lexsort((values, rows))])
+    counts = np.bincount(rows, minlength=n_rows)
+    ends = np.cumsum(counts)
+    inside, below = (np.where(counts >= place, ends - place + 1, 0) for place in (k, k + 1))
+    return ordered[inside], ordered[below]

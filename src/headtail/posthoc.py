@@ -429,7 +429,7 @@ def _exposure(
         if seen is not None:
             rows = seen[start : start + step]
             scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
-        part, grows = shares(scores, k, width)
-        slots += part.sum(axis=0)
-        growth += grows.sum(axis=0)
+        places, part, grows = shares(scores, k, width)
+        slots += np.bincount(places % m, part, m)
+        growth += np.bincount(places % m, grows, m)
     return slots, growth

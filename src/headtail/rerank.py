@@ -193,15 +193,15 @@ def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> 
     """Return what counts the slots that each item has in the first k of long lists under a bias."""
 
     def count(bias: NDArray[np.float64], width: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        slots, growth = np.zeros(n_items + 1), np.zeros(n_items + 1)
+        slots, growth = np.zeros((2, n_items))
         added = bias.astype(np.float32)
         for start in range(0, len(items), _ROWS):
             codes = items[start : start + _ROWS]
             total = np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + added[codes])
-            part, grows = shares(total, k, width)
-            slots += np.bincount(codes.ravel() % (n_items + 1), part.ravel(), n_items + 1)
-            growth += np.bincount(codes.ravel() % (n_items + 1), grows.ravel(), n_items + 1)
-        return slots[:-1], growth[:-1]
+            places, part, grows = shares(total, k, width)
+            slots += np.bincount(codes.ravel()[places], part, n_items)
+            growth += np.bincount(codes.ravel()[places], grows, n_items)
+        return slots, growth
 
     return count
 
