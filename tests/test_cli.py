@@ -422,7 +422,7 @@ def test_spectrum_of_arrays(tmp_path, capsys):
         (["audit", "missing.csv", "train.csv"], "There is no file"),
         (["nonsense"], "Unknown command"),
         (["data", "train.csv", "--k-core", "1000"], "k_core=1000 leaves no interactions"),
-        (["data", "train.csv", "--output", "report.pdf"], "the ending is not one of .html, .md, .json"),
+        (["data", "train.csv", "--output", "report.pdf"], "the ending is not one of .html, .md, .tex, .json"),
         (["audit", "empty.csv", "train.csv"], "empty"),
         (["audit", "truncated.parquet", "train.csv"], "truncated.parquet"),
         (["spectrum", "train.csv"], "train.csv"),

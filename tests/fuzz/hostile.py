@@ -78,7 +78,12 @@ def look_at(result):
     """Show a result in every form it has; vectors are finite."""
     repr(result)
     if isinstance(result, (Result, Report)):
-        for form in (result.to_json, result.to_markdown, *([result.to_html] if isinstance(result, Report) else [])):
+        for form in (
+            result.to_json,
+            result.to_markdown,
+            result.to_latex,
+            *([result.to_html] if isinstance(result, Report) else []),
+        ):
             form().encode("utf-8")
     if isinstance(result, Vectors):
         for part in result:

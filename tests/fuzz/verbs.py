@@ -539,6 +539,9 @@ VERBS = {
     "tradeoffs.Frontier.unfairness_at": lambda: of(frontier(), accuracy=0.1, **AT),
     "tradeoffs.Frontier.hypervolume": lambda: of(frontier(), method="dial", reference=(0.0, 1.0), against=None,
         part="test"),
+    "tradeoffs.Frontier.versus": lambda: of(
+        frontier() + tradeoffs.sweep("shrink", subject(), grid=[0.0, 0.5], progress=False), method="dial",
+        levels=[("gini@3", 0.1)]),
     "tradeoffs.Frontier.front": lambda: of(frontier(), part="test"),
     "tradeoffs.Frontier.notes": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.report": lambda: of(frontier(), max_loss=0.5),
@@ -562,7 +565,7 @@ VERBS = {
     "reports.Section": lambda: of(title="a", blocks=[reports.Text("b")]),
     "reports.Report": lambda: of(title="a", blocks=[reports.Text("b")], lede="c"),
     **{f"reports.Result.to_{form}": lambda form=form: of(_shown(), path=f"out.{form}")
-       for form in ("html", "markdown", "json")},
+       for form in ("html", "markdown", "latex", "json")},
     "reports.Result.to_text": lambda: of(_shown(), width=80, brief=True),
 }  # fmt: skip
 

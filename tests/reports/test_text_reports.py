@@ -132,6 +132,62 @@ See `x < y` and &lt;b>.
     assert report.to_markdown() == expected
 
 
+def test_latex_by_hand():
+    report = Report(
+        "50% & more",
+        [
+            Text("See *this*, **that** and `a_b`.\n\n- one\n- two"),
+            Figures([Figure("F_1", 0.5, 0.4, 0.6, format=".1f", note="It is 10~%.")]),
+            Section("S", [
+                Table([Column("t", "T#"), Column("v", "V", better="higher")],
+                      [{"t": "a\\b", "v": 1}, {"t": "{d}", "v": 2}], "Title", caption="Said `here`."),
+            ]),
+        ],
+        "Lede.",
+    )  # fmt: skip
+    expected = r"""\section{50\% \& more}
+
+Lede.
+
+See \emph{this}, \textbf{that} and \texttt{a\_b}.
+\begin{itemize}
+\item one
+\item two
+\end{itemize}
+
+\begin{tabular}{lr}
+\toprule
+Figure & Value \\
+\midrule
+F\_1 & 0.5 (0.4 to 0.6) \\
+\bottomrule
+\end{tabular}
+
+\subsection{S}
+
+\begin{table}
+\centering
+\caption{Title}
+\begin{tabular}{lr}
+\toprule
+T\# & V \\
+\midrule
+a\textbackslash{}b & 1 \\
+\{d\} & \textbf{2} \\
+\bottomrule
+\end{tabular}
+\par\smallskip\footnotesize Said \texttt{here}.
+\end{table}
+
+\subsection{Definitions}
+
+\begin{description}
+\item[F\_1] It is 10\textasciitilde{}\%.
+\end{description}
+"""
+    assert report.to_latex() == expected
+
+
 def test_markdown_tells_when_data_is_thinned(sample):
     markdown = sample.to_markdown()
     assert "25 of 64 rows, evenly spaced" in markdown
@@ -150,7 +206,7 @@ def test_texts_of_others_are_shown_escaped_wherever_they_stand():
         ],
         hostile,
     )
-    for text in (report.to_text(), report.to_markdown(), report.to_json()):
+    for text in (report.to_text(), report.to_markdown(), report.to_latex(), report.to_json()):
         assert not set(text) & set("\x1b\x9b\u202e\u200b\u2028")
     assert r"\x1b[2J" in report.to_text()
     assert "[red]x[/red]" in report.to_text()

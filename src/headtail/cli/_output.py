@@ -10,7 +10,7 @@ from headtail.exceptions import InvalidInputError
 if TYPE_CHECKING:
     from headtail.reports import Result
 
-_WRITERS = {".html": "to_html", ".md": "to_markdown", ".json": "to_json"}
+_WRITERS = {".html": "to_html", ".md": "to_markdown", ".tex": "to_latex", ".json": "to_json"}
 
 
 def console(*, stderr: bool = False) -> Any:

@@ -12,7 +12,7 @@ from headtail._checks import checked
 from headtail._files import check_writable, write_text
 from headtail._printable import printable
 from headtail.exceptions import NotAvailableError
-from headtail.reports import _drawing, _html, _markdown, _terminal
+from headtail.reports import _drawing, _html, _latex, _markdown, _terminal
 from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart, Document, Figures, walk
 
@@ -112,6 +112,15 @@ class Result(ABC):
     def to_markdown(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
         """Return Markdown (charts as tables of their data), or write it and return the path; see :meth:`to_html`."""
         return _deliver(path, lambda: _markdown.to_markdown(self.report(**options)))
+
+    @overload
+    def to_latex(self, path: None = None, **options: Any) -> str: ...
+    @overload
+    def to_latex(self, path: str | os.PathLike[str], **options: Any) -> Path: ...
+    @checked
+    def to_latex(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
+        """Return prose and tables for a LaTeX document that uses booktabs, or write them; see :meth:`to_html`."""
+        return _deliver(path, lambda: _latex.to_latex(self.report(**options)))
 
     @checked
     def to_text(self, width: int = 100, *, brief: bool = False, **options: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headtail._checks import number
 from headtail._stats import holm
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Column, Report, Table
@@ -22,7 +23,7 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
     others = [name for name in frontier.methods if name != method and len(frontier.settings(name)) > 1]
     if not others:
         raise InvalidInputError(f"There is no curve to compare that of {method!r} with. Sweep another dial as well.")
-    given = _usual(frontier) if levels is None else levels
+    given = _usual(frontier) if levels is None else [_level(pair) for pair in levels]
     columns, rows = [Column("method", "Method")], [{"method": name} for name in others]
     for metric, level in given:
         label = f"{frontier.accuracy} at {metric} {-level:+.0%}"
@@ -37,6 +38,12 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
         f"correction for all methods of a column."
     )
     return Report(f"{method} against the others", [Table(columns, rows, title=f"Less {method}", caption=caption)])
+
+
+def _level(pair: Any) -> tuple[str, float]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
+        raise InvalidInputError(f"levels holds {pair!r}; give pairs of a metric and a share, such as ('gini@20', 0.1).")
+    return pair[0], number("levels", pair[1], low=0, high=1)
 
 
 def _usual(frontier: Curves) -> list[tuple[str, float]]:
