@@ -511,7 +511,7 @@ def test_one_method_against_the_others():
         frontier.without("other", "third").versus("dial")
     with pytest.raises(MissingColumnError, match="arp@20"):
         frontier.versus("dial", [("arp@20", 0.1)])
-    with pytest.raises(InvalidInputError, match="levels holds 0.1; give pairs"):
+    with pytest.raises(InvalidInputError, match=r"levels holds 0\.1; give pairs"):
         frontier.versus("dial", [0.1])
 
 
