@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from headtail import _neuron_dials as steering
+from headtail import _reranking_dials as reranking
 from headtail import _training_dials as training
 from headtail import baselines, posthoc, rerank, rerankers
 from headtail._checks import checked, finite, nearest, number
@@ -22,7 +23,6 @@ from headtail._menus import Menu
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.rerankers.dialing import by_history, by_popularity
 from headtail.subjects import Form, Subject
 from headtail.typing import Array, Vectors
 
@@ -298,12 +298,14 @@ _OWN: tuple[Dial, ...] = (
     Dial("tilt (entropy)", _item_bias(_tilt("entropy")), _SHARES, "lists"),
     Dial("tilt (popularity)", _item_bias(_tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
     Dial("log penalty", _item_bias(_log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
-    Dial("IPR", by_popularity(rerankers.ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
-    Dial("calibrated popularity", by_history(rerankers.calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0),
-    Dial("xQuAD", by_history(rerankers.xquad), _TOWARDS_ONE, "lists", end=1.0),
-    Dial("FA*IR", by_popularity(rerankers.fa_ir), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
-    Dial("PCT", by_history(rerankers.pct), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
-    Dial("P-MMF", by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
+    Dial("IPR", reranking.by_popularity(rerankers.ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
+    Dial(
+        "calibrated popularity", reranking.by_history(rerankers.calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0
+    ),
+    Dial("xQuAD", reranking.by_history(rerankers.xquad), _TOWARDS_ONE, "lists", end=1.0),
+    Dial("FA*IR", reranking.by_popularity(rerankers.fa_ir), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
+    Dial("PCT", reranking.by_history(rerankers.pct), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
+    Dial("P-MMF", reranking.by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
     Dial("TTEN", _of_vectors(_normalize), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
     Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
     Dial("PopSteer", steering.by_users(), _ALPHAS, "model"),
