@@ -9,7 +9,7 @@ HOW_LONG ?= 120
 # Tests share the cores; one that has run out of its own takes some of the other's.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-oldest fuzz lint format clean
+.PHONY: demo test test-integrations test-oldest fuzz lint format clean
 
 demo: $(READY)
 	$(BIN)/headtail demo --output headtail-demo
@@ -29,6 +29,18 @@ test-oldest:
 test-browser: $(READY)
 	$(BIN)/python -m pip install --quiet playwright axe-playwright-python
 	$(BIN)/python -m pytest -rs tests/browser
+
+# The libraries that headtail stands beside, each as pip installs it today; tests of what is missing are skipped by name.
+# pyarrow is held back, as RecTools asks for NumPy 1; RecBole comes without ray, which tuning alone needs.
+PEERS ?= .venv-integrations
+test-integrations:
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet torch==2.13.0
+	$(PEERS)/bin/python -m pip install --quiet --editable '.[torch]' pytest hypothesis pandas 'pyarrow<21'
+	for peer in implicit rectools lenskit; do $(PEERS)/bin/python -m pip install --quiet $$peer 'pyarrow<21' || echo "no $$peer"; done
+	$(PEERS)/bin/python -m pip install --quiet --no-deps recbole && $(PEERS)/bin/python -m pip install --quiet \
+		scikit-learn colorlog colorama tabulate tensorboard plotly texttable thop pyyaml tqdm || echo "no recbole"
+	$(PEERS)/bin/python -m pytest -q -rs tests/integrations
 
 # Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.
 fuzz: $(READY)

@@ -70,7 +70,7 @@ def main() -> None:
         steered = sae.steer(model, autoencoder, neurons, alpha_popular=alpha, alpha_niche=alpha, layer="gru")
         with torch.no_grad():
             scores = torch.cat([steered(batch) for batch in histories[:, 1:].split(512)])
-        lists = ht.recommend((scores, torch.eye(known.n_items)), known, k=10)
+        lists = ht.Recommendations.from_scores(scores, k=10, known=known)
         metrics = [ht.metrics.ndcg, ht.metrics.gini, ht.metrics.coverage]
         found = ht.audit(lists, known, split.validation, metrics=metrics, k=10, n_bootstrap=0)
         print(f"{alpha:5.2f}  {found['ndcg@10']:7.4f}  {found['gini@10']:7.4f}  {found['coverage@10']:11.4f}")

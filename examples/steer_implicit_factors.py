@@ -9,41 +9,27 @@ stands in for it, and the first line of the output says so.
 import argparse
 
 import numpy as np
-import torch
-from torch import nn
 
 import headtail as ht
 from headtail import sae
+from headtail.integrations import implicit
+from headtail.integrations.pytorch import as_model
 from headtail.models import ALS
 
 
-def trained_factors(train: ht.Interactions, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the factors of users and items."""
+def trained_factors(train: ht.Interactions, dim: int) -> ht.Vectors:
+    """Return the factors of users and items, with their ids."""
     try:
         from implicit.als import AlternatingLeastSquares
     except ImportError:
         print("implicit is not installed: these factors are by headtail.models.ALS instead")
         model = ALS(train.n_users, train.n_items, dim, rng=0)
         ht.fit(model, train, progress=False)
-        return model.users.numpy(), model.items.numpy()
+        return ht.vectors(model, interactions=train)
     print("these factors are by implicit")
     learner = AlternatingLeastSquares(factors=dim, random_state=0, num_threads=1)
     learner.fit(train.matrix, show_progress=False)
-    return np.asarray(learner.user_factors), np.asarray(learner.item_factors)
-
-
-class Factors(nn.Module):
-    """Factors as a model of headtail's protocol."""
-
-    def __init__(self, users: np.ndarray, items: np.ndarray) -> None:
-        super().__init__()
-        self.n_users, self.n_items = len(users), len(items)
-        self.users = nn.Embedding.from_pretrained(torch.from_numpy(users))
-        self.items = nn.Parameter(torch.from_numpy(items), requires_grad=False)
-
-    def forward(self, users: torch.Tensor) -> ht.Vectors:
-        """Return the queries of users (B,) and the vectors of all items."""
-        return ht.Vectors(self.users(users), self.items)
+    return implicit.vectors(learner, train.user_ids, train.item_ids)
 
 
 def main() -> None:
@@ -54,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
 
     split = ht.split_ratio(ht.datasets.movietweetings(), rng=0)
-    model = Factors(*trained_factors(split.train, dim=64))
+    model = as_model(trained_factors(split.train, dim=64))
     found = sae.contrast(model, split.train, layer="users")
     autoencoder = sae.TopKSAE(64, expansion=8, k=16, rng=0)
     sae.fit_sae(autoencoder, found.real, epochs=options.epochs, batch_size=512, lr=2e-3, rng=0)

@@ -12,54 +12,15 @@ made on the bundled data, which shows the way and not a result.
 """
 
 import argparse
-import pickle
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import torch
 from torch import nn
 
 import headtail as ht
 from headtail import sae
-
-ALLOWED = {
-    ("collections", "OrderedDict"),
-    ("torch._utils", "_rebuild_tensor_v2"),
-    ("torch._utils", "_rebuild_parameter"),
-}
-
-
-class Shell:
-    """Stands for any object that is not a tensor, and does nothing."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def ignore(self, *args: Any, **kwargs: Any) -> "Shell":
-        """Take what the checkpoint has for the object, and forget it."""
-        return self
-
-    __call__ = __setstate__ = __setitem__ = append = extend = ignore
-
-
-class TensorUnpickler(pickle.Unpickler):
-    """Finds the functions that rebuild tensors, and shells for all else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return a function or class for a name in the pickle."""
-        return super().find_class(module, name) if (module, name) in ALLOWED else Shell
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the state dict of a RecBole checkpoint."""
-    safe = SimpleNamespace(Unpickler=TensorUnpickler, load=lambda *args, **kwargs: Shell(), __name__="tensors only")
-    content = torch.load(path, map_location="cpu", pickle_module=safe, weights_only=False)
-    weights = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise SystemExit(f"{path} holds no state dict of tensors; is it a checkpoint of RecBole?")
-    return weights
+from headtail.integrations.recbole import read_weights
 
 
 class SASRec(nn.Module):

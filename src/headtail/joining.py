@@ -7,7 +7,7 @@ from headtail._checks import checked, generator
 from headtail._factors import as_pair
 from headtail._frames import lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
-from headtail.data.rows import in_order_of, known_ids, order_of, with_ids
+from headtail.data.rows import in_order_of, known_ids, narrowed, order_of, with_ids
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Recipe, Subject
 from headtail.typing import RNG, Array, Vectors
@@ -35,6 +35,11 @@ def subject_of(
         split = joined(data, validation, test, users=users, items=items, rng=rng)
     elif validation is not None or test is not None:
         raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
+    if pair and isinstance(data, Split) and data.validation is not None:
+        train, gone = narrowed(split.train, vectors)
+        if gone:
+            split = joined(train, split.validation, split.test, rng=rng)
+            split = replace(split, description=f"{data.description} {split.description} {gone}")
     if split.validation is None:
         raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
     if pair:

@@ -80,7 +80,7 @@ def test_users_and_items_that_only_the_vectors_know_are_served():
 def test_an_id_without_a_row_is_refused_by_name():
     train = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"]})
     fewer = ht.Vectors(np.eye(2), np.eye(1, 2), ["ann", "bob"], ["x"])
-    with pytest.raises(InvalidInputError, match=r"items has no row for 1 of 2 ids of the interactions, such as 'y'"):
+    with pytest.raises(InvalidInputError, match=r"1 of 2 items, such as 'y', have no vector, and 1 of 2"):
         ht.recommend(fewer, train, k=1)
     with pytest.raises(InvalidInputError, match="item_ids holds 'x' more than once"):
         ht.recommend(ht.Vectors(np.eye(2), np.eye(2), ["ann", "bob"], ["x", "x"]), train, k=1)
@@ -88,8 +88,21 @@ def test_an_id_without_a_row_is_refused_by_name():
         ht.recommend(ht.Vectors(np.eye(2), np.eye(2), [1, 2], ["x", "y"]), train, k=1)
     only = ht.Vectors(np.eye(1, 2), np.eye(2), ["bob"], ["x", "y"])
     assert ht.recommend(only, train, users=["bob"], k=2).to_polars()["item_id"].to_list() == ["x"]
-    with pytest.raises(InvalidInputError, match="queries has no row for 1 of 2 ids of the interactions, such as 'ann'"):
-        ht.recommend(only, train, k=1)
+    with pytest.raises(InvalidInputError, match="queries has no row for 1 of 1 ids of the interactions, such as 'ann'"):
+        ht.recommend(only, train, k=1, users=["ann"])
+    assert ht.recommend(only, train, k=1).to_polars()["user_id"].to_list() == ["bob"]
+
+
+def test_what_has_no_vector_is_left_out_and_said(split, plain, caplog):
+    known = split.train
+    fewer = ht.Vectors(plain.queries[:-3], plain.items[:-2], known.user_ids[:-3], known.item_ids[:-2])
+    lists = ht.recommend(fewer, known, k=K)
+    assert "2 of 80 items, such as 78, 79, have no vector" in caplog.text
+    assert len(lists) == known.n_users - 3
+    better = ht.correct(fewer, split, dials=["log penalty"], k=K, max_loss=0.5, progress=False)
+    said = better.subject.split.description
+    assert "3 of" in said and "2 of 80 items" in said and "interactions of test were left out" in said
+    assert better.vectors.items.shape[0] == 78
 
 
 def test_what_is_corrected_keeps_its_ids_and_counts_by_them(split, plain, shuffled):

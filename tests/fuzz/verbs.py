@@ -4,9 +4,11 @@ import importlib
 import inspect
 import pkgutil
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
+import scipy.sparse as sp
 import torch
 
 import headtail as ht
@@ -16,6 +18,7 @@ from headtail import (
     datasets,
     dials,
     exploring,
+    integrations,
     losses,
     metrics,
     models,
@@ -44,16 +47,21 @@ BY_OTHERS = (
     "rerank.scores_of",
     "allocation.values_of",
     "joining.subject_of",
+    "integrations.lenskit.item_lists",  # needs LensKit
 )
 # Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
 # What goes to a model of the user's, of which the errors are its own.
-OF_OTHERS = {"sae.activations": {"batches"}}
+OF_OTHERS = {
+    "sae.activations": {"batches"},
+    "integrations.pytorch.vectors": {"users", "items", "user_inputs", "item_inputs"},
+}
 LONG = {"demo.run_demo", "demo.Study"}
 
 
 def public_verbs():
     """Return every public function, constructor and method by name, found from the public modules."""
     names = [module.name for module in pkgutil.iter_modules(ht.__path__) if module.name[0] != "_"]
+    names += [f"integrations.{m.name}" for m in pkgutil.iter_modules(integrations.__path__) if m.name[0] != "_"]
     modules = [importlib.import_module(f"headtail.{name}") for name in names]
     values = {}
     for module in [ht, *modules]:
@@ -245,6 +253,29 @@ def written(write, thing):
     return {"path": "file.csv"}
 
 
+def fitted():
+    """What models of other libraries have."""
+    users, items = SimpleNamespace(ids=lambda: [1, 2]), SimpleNamespace(ids=lambda: ["a", "b", "c"])
+    return SimpleNamespace(user_factors=np.eye(2), item_factors=np.eye(3, 2), user_embeddings=np.eye(2),
+                           item_embeddings=np.eye(3, 2), users=users, items=items)  # fmt: skip
+
+
+def named():
+    """What data sets of other libraries have."""
+    pairs = pl.DataFrame({"user_id": [1, 2, 2], "item_id": ["a", "b", "c"]})
+    return SimpleNamespace(
+        get_raw_interactions=lambda: pairs, interaction_table=lambda **_: pairs, uid_field="u", iid_field="i",
+        user_id_map=SimpleNamespace(external_ids=[1, 2]), item_id_map=SimpleNamespace(external_ids=["a", "b", "c"]),
+        inter_matrix=lambda form: sp.csr_array(np.eye(3, 4)),
+        field2id_token={"u": ["[PAD]", "1", "2"], "i": ["[PAD]", "a", "b", "c"]},
+    )  # fmt: skip
+
+
+def checkpoint():
+    torch.save({"state_dict": {"user_embedding.weight": torch.eye(2)}}, "x.pth")
+    return {"path": "x.pth"}
+
+
 def ratings_folder():
     from pathlib import Path
 
@@ -368,6 +399,20 @@ VERBS = {
         lambda: of(top())),
     "baselines.most_popular": lambda: of(train=split().train, k=3, users=[1, 2], exclude_seen=True),
     "baselines.random_items": lambda: of(train=split().train, k=3, users=None, exclude_seen=True, rng=0),
+    # libraries, by objects that have what theirs have
+    "integrations.implicit.vectors": lambda: of(model=fitted(), user_ids=[1, 2], item_ids=["a", "b", "c"]),
+    "integrations.implicit.corrected": lambda: of(model=fitted(), vectors=ht.Vectors(np.eye(2), np.eye(3, 2))),
+    "integrations.rectools.interactions": lambda: of(dataset=named()),
+    "integrations.rectools.vectors": lambda: of(model=fitted(), dataset=named()),
+    "integrations.lenskit.interactions": lambda: of(dataset=named()),
+    "integrations.lenskit.vectors": lambda: of(scorer=fitted(), name="scorer"),
+    "integrations.recbole.interactions": lambda: of(dataset=named()),
+    "integrations.recbole.vectors": lambda: of(model={f"{side}_embedding.weight": torch.eye(n, 2) for side, n in
+        (("user", 3), ("item", 4))}, dataset=named()),
+    "integrations.recbole.read_weights": lambda: of(**checkpoint()),
+    "integrations.pytorch.vectors": lambda: of(users=torch.nn.Linear(2, 3), items=torch.nn.Embedding(4, 3),
+        user_inputs=torch.ones(5, 2), item_inputs=None, user_ids=range(5), item_ids=list("abcd"), batch_size=2),
+    "integrations.pytorch.as_model": lambda: of(vectors=np.eye(3), items=np.eye(4, 3)),
     # vectors
     "spectrum": lambda: of(**factors(), popularity=split().train.popularity),
     "data_spectrum": lambda: of(data=split().train, k=3, popularity=None),

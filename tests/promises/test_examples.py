@@ -68,27 +68,6 @@ def recbole_example():
     return module
 
 
-class Evil:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return Path.touch, (self.target,)
-
-
-def test_a_recbole_checkpoint_runs_no_code(tmp_path):
-    torch = pytest.importorskip("torch")
-    weights = {"item_embedding.weight": torch.eye(3)}
-    torch.save({"config": Evil(tmp_path / "ran"), "state_dict": weights}, tmp_path / "x.pth")
-    read = recbole_example().read_weights(tmp_path / "x.pth")
-    assert torch.equal(read["item_embedding.weight"], torch.eye(3))
-    assert not (tmp_path / "ran").exists()
-    torch.save(Evil(tmp_path / "ran"), tmp_path / "y.pth")
-    with pytest.raises(SystemExit, match="holds no state dict"):
-        recbole_example().read_weights(tmp_path / "y.pth")
-    assert not (tmp_path / "ran").exists()
-
-
 def test_the_recbole_model_equals_its_definition():
     """One head and one layer written out, for a history that does and one that does not fill the sequence."""
     torch = pytest.importorskip("torch")

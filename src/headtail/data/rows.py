@@ -42,6 +42,45 @@ def widened(interactions: Interactions, vectors: Vectors) -> Interactions:
     return interactions
 
 
+def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True) -> tuple[Interactions, str]:
+    """Return the interactions of those items, and of those users if wanted, that have a vector, and what was left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If half of the interactions would be left out, or more: these are hardly vectors of the same users and items.
+    """
+    has = {"users": np.ones(interactions.n_users, dtype=bool), "items": np.ones(interactions.n_items, dtype=bool)}
+    said = []
+    for name, rows in (("users", vectors.user_ids if users else None), ("items", vectors.item_ids)):
+        ids = getattr(interactions, f"{name[:-1]}_ids")
+        if rows is not None and ids is not rows:
+            has[name] = _frames.lookup(ids, rows, name) >= 0
+            if not has[name].all():
+                said.append(f"{(~has[name]).sum():,} of {len(ids):,} {name}, such as {shown(ids[~has[name]], 3)},")
+    if not said:
+        return interactions, ""
+    inside = has["users"][interactions.users] & has["items"][interactions.items]
+    if 2 * inside.sum() <= len(inside):
+        raise InvalidInputError(
+            f"{' and '.join(said)} have no vector, and {(~inside).sum():,} of {len(inside):,} interactions are theirs. "
+            f"Check that the ids of the vectors are those of the interactions."
+        )
+    part = interactions.subset(inside)
+    places = {name: np.cumsum(mask, dtype=np.int32) - np.int32(1) for name, mask in has.items()}
+    titles = interactions.item_titles
+    part = replace(
+        part,
+        user_ids=interactions.user_ids[has["users"]],
+        item_ids=interactions.item_ids[has["items"]],
+        users=places["users"][part.users],
+        items=places["items"][part.items],
+        item_titles=None if titles is None else titles[has["items"]],
+    )
+    gone = f"{' and '.join(said)} have no vector; they and {(~inside).sum():,} interactions of theirs were left out."
+    return part, gone
+
+
 def in_order_of(vectors: Vectors, interactions: Interactions, codes: Codes | None = None) -> Vectors:
     """Return the vectors of the users with these codes, all without them, and of all items, in the order of the codes.
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headtail._checks import checked, integer
+from headtail._columns import logger
 from headtail._factors import as_pair, is_tensor, to_numpy
 from headtail._top import highest
 from headtail.data import Interactions, Recommendations
-from headtail.data.rows import check_order, in_order_of, widened, with_ids
+from headtail.data.rows import check_order, in_order_of, narrowed, widened, with_ids
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, ArrayLike2D, Codes, Floats, Recommender, Vectors
 
@@ -46,8 +47,9 @@ def recommend(
     ----------
     model : torch.nn.Module, function, Vectors or (Q, V)
         What takes users or sequences and returns vectors, as for :func:`vectors`, or the two factors as numpy arrays or
-        tensors. Those that have ids (:class:`~headtail.Vectors`) are joined with the interactions by them, and users
-        and items that only they know are served and recommended as well. Without ids there is one row for each user and
+        tensors. Those that have ids (:class:`~headtail.Vectors`) are joined with the interactions by them: users and
+        items that only they know are served and recommended as well, items without a vector are left out and counted
+        in the log, and users without one not served. Without ids there is one row for each user and
         item of `interactions`, in the order of the codes; where interactions then score no higher than those of users
         exchanged at random, a warning is logged. Factors on the CPU need no PyTorch.
     interactions : Interactions, frame or sparse matrix
@@ -88,7 +90,12 @@ def recommend(
     interactions = Interactions.of(interactions)
     if not callable(model):
         model = with_ids(as_pair(model), like=interactions)
+        interactions, gone = narrowed(interactions, model, users=False)
+        if gone:
+            logger.warning("%s", gone)
         interactions = widened(interactions, model)
+        if users is None and codes is None and model.user_ids is not None:
+            users = model.user_ids if len(model.user_ids) < interactions.n_users else None
     if integer("k", k, low=1) > interactions.n_items:
         raise InvalidInputError(f"k={k} exceeds the catalogue of {interactions.n_items} items; lower k.")
     found = interactions.user_codes(users, codes=codes)

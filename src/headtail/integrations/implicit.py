@@ -1,0 +1,77 @@
+"""implicit: factors out, corrected factors back in.
+
+Its ``model.recommend`` arrays are read by :meth:`headtail.Recommendations.from_arrays`, its matrix by
+:meth:`headtail.Interactions.from_matrix`.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from headtail._checks import checked
+from headtail._factors import as_pair, to_numpy
+from headtail.exceptions import InvalidInputError
+from headtail.integrations._asking import ask, matrix_of
+from headtail.typing import Vectors
+
+_FITTED = "a fitted model of implicit that has factors (ALS, BPR, LMF)"
+
+
+@checked
+def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
+    """Return the factors of a model, on the CPU or a GPU, with the ids of the rows and columns it was trained on.
+
+    Parameters
+    ----------
+    model : implicit model with factors
+    user_ids, item_ids : sequences of ids, optional
+        Whose the rows and columns of its matrix were. Without them the vectors have no ids, see
+        :class:`headtail.Vectors`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model has no factors, or not as many as there are ids.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> fitted = SimpleNamespace(user_factors=np.eye(2), item_factors=np.eye(2))  # as AlternatingLeastSquares has them
+    >>> vectors(fitted, item_ids=[70, 80]).item_ids
+    [70, 80]
+    """
+    queries, items = (matrix_of(model, name, _FITTED) for name in ("user_factors", "item_factors"))
+    return Vectors(queries, items, user_ids, item_ids)
+
+
+@checked
+def corrected(model: Any, vectors: Vectors) -> Any:
+    """Return a copy of a model with other vectors, which recommends by them; the rows must be those of the model.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model has no factors, or others in number.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> fitted = SimpleNamespace(user_factors=np.eye(2), item_factors=np.eye(2))
+    >>> corrected(fitted, Vectors(np.eye(2), 2 * np.eye(2))).item_factors.max().item()
+    2.0
+    """
+    pair = as_pair(vectors)
+    made = copy.copy(model)
+    for name, matrix in (("user_factors", pair.queries), ("item_factors", pair.items)):
+        own = ask(model, name, _FITTED)
+        if len(own) != len(matrix):
+            raise InvalidInputError(
+                f"{name} has {len(own)} rows and the vectors {len(matrix)}; give vectors of the same users and items, "
+                f"in the order of the model's."
+            )
+        matrix = np.ascontiguousarray(to_numpy(matrix), dtype=np.float32)
+        setattr(made, name, matrix if isinstance(own, np.ndarray) else type(own)(matrix))
+    return made

@@ -1,0 +1,133 @@
+"""Plain PyTorch: towers, embeddings and vectors as a model.
+
+A model that scores sequences needs no more than ``headtail.vectors``, a matrix of scores
+:meth:`headtail.Recommendations.from_scores`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import headtail._torch  # noqa: F401 - first, for its error
+
+import torch
+from torch import Tensor, nn
+
+from headtail._checks import checked, integer
+from headtail._factors import as_pair
+from headtail._tensors import as_tensor
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Vectors
+
+
+@checked
+def vectors(
+    users: Any,
+    items: Any,
+    *,
+    user_inputs: Any = None,
+    item_inputs: Any = None,
+    user_ids: Any = None,
+    item_ids: Any = None,
+    batch_size: int = 4096,
+) -> Vectors:
+    """Return the vectors of two towers, which are run over their inputs in batches, without gradients.
+
+    Parameters
+    ----------
+    users, items : nn.Embedding, nn.Module or matrix
+        The towers. Of an embedding without inputs the weights are taken.
+    user_inputs, item_inputs : tensor, or tuple of tensors, optional
+        What a tower is called with: one row for each user, or item.
+    user_ids, item_ids : sequences of ids, optional
+        Whose the rows are.
+    batch_size : int, default 4096
+
+    Raises
+    ------
+    InvalidInputError
+        If a tower has no inputs, or makes no matrix with a row for each.
+
+    Examples
+    --------
+    >>> users, items = nn.Embedding(3, 4), nn.Linear(2, 4)
+    >>> found = vectors(users, items, item_inputs=torch.ones(5, 2), item_ids=[10, 20, 30, 40, 50])
+    >>> found.queries.shape, found.items.shape
+    (torch.Size([3, 4]), torch.Size([5, 4]))
+    """
+    size = integer("batch_size", batch_size, low=1)
+    queries = _encoded("users", users, user_inputs, size)
+    return Vectors(queries, _encoded("items", items, item_inputs, size), user_ids, item_ids)
+
+
+def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
+    if inputs is None:
+        weight = tower.weight if isinstance(tower, nn.Embedding) else tower
+        if isinstance(weight, nn.Module):
+            raise InvalidInputError(f"{name} is a {type(tower).__name__}; give {name[:-1]}_inputs, which it encodes.")
+        return as_tensor(name, weight).detach()
+    if not callable(tower):
+        raise InvalidInputError(f"{name} is a {type(tower).__name__}, which encodes no inputs. Give a module.")
+    parts: Iterable[Any] = inputs if isinstance(inputs, tuple | list) else (inputs,)
+    try:
+        given = [torch.as_tensor(part) for part in parts]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(f"{name[:-1]}_inputs is no tensor: {error}. Give one, or a tuple of them.") from None
+    if not given or any(part.ndim == 0 or len(part) != len(given[0]) or not len(part) for part in given):
+        raise InvalidInputError(
+            f"{name[:-1]}_inputs has no row, or not as many in each part. Give one for each vector."
+        )
+    was_training = getattr(tower, "training", False)
+    if isinstance(tower, nn.Module):
+        tower.eval()
+    try:
+        with torch.no_grad():
+            batches = zip(*(torch.split(part, size) for part in given), strict=True)
+            found = torch.cat([as_tensor(name, tower(*batch)) for batch in batches])
+    finally:
+        if isinstance(tower, nn.Module):
+            tower.train(was_training)
+    if found.ndim != 2 or len(found) != len(given[0]):
+        raise InvalidInputError(
+            f"{name} made a tensor of shape {tuple(found.shape)} of {len(given[0])} inputs; let it make a row of each."
+        )
+    return found.detach()
+
+
+class _Factors(nn.Module):
+    """Factors as a model of users."""
+
+    def __init__(self, queries: Tensor, items: Tensor) -> None:
+        super().__init__()
+        self.n_users, self.n_items = len(queries), len(items)
+        self.users = nn.Embedding.from_pretrained(queries)  # type: ignore[no-untyped-call]
+        self.items = nn.Parameter(items, requires_grad=False)
+        self.query = nn.Identity()
+
+    def forward(self, users: Tensor) -> Vectors:
+        return Vectors(self.query(self.users(users)), self.items)
+
+
+@checked
+def as_model(vectors: Any, items: Any = None) -> nn.Module:
+    """Return a model of these vectors, whose ``query`` layer autoencoders read and steer.
+
+    Parameters
+    ----------
+    vectors : Vectors or pair (Q, V)
+        In the order of the codes of the interactions that the model is used with.
+    items : matrix, optional
+        The items, where the first are the queries alone.
+
+    Raises
+    ------
+    InvalidInputError
+        If these are no pair of matrices.
+
+    Examples
+    --------
+    >>> model = as_model((torch.eye(3), torch.ones(5, 3)))
+    >>> model(torch.tensor([0, 2])).queries.shape
+    torch.Size([2, 3])
+    """
+    pair = as_pair(vectors, items)
+    return _Factors(*(as_tensor(name, matrix).float().clone() for name, matrix in zip(pair._fields, pair, strict=True)))
