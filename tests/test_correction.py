@@ -43,8 +43,17 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors):
     assert found.dial.name in found.verdict
     row = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
     assert f"95% {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%})" in found.verdict
+
+
+def test_one_subtraction_re_sorts_what_an_index_returns(split, factors):
+    found = better(factors, split, dials=["tilt (entropy)"])
+    assert found.made.order < 1
+    assert f"subtract {1 - found.made.order:g} of the item's last coordinate" in found.notes[-1]
     lists = ht.recommend(found.vectors, split.known, k=K)
-    np.testing.assert_array_equal(lists.items, found.lists.items)
+    bias = found.vectors.items[:, -1]
+    order = np.argsort(-(lists.scores - (1 - found.made.order) * bias[lists.items]), axis=1, kind="stable")
+    np.testing.assert_array_equal(np.take_along_axis(lists.items, order, axis=1), found.lists.items)
+    assert found.to_dict()["order"] == found.made.order
 
 
 def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):

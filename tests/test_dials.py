@@ -247,3 +247,24 @@ def test_a_recipe_trains_and_trains_on(split):
     trained_on = subject.vectors_of(dial("ReSN, fine-tuned").at(subject, 0.0))
     assert not np.allclose(plain.items, trained_on.items)
     assert dial("ReSN").at(subject, 0.0) is subject.plain(0)
+
+
+@pytest.mark.parametrize("name", ["tilt (alpha-fair)", "log penalty"])
+def test_the_order_of_a_bias_is_validations(split, name):
+    """No other order of the same items has a higher NDCG there; the test's lists are ordered by the same share."""
+    model = ht.models.ALS(200, 80, 8, rng=0)
+    ht.fit(model, split.train)
+    subject = Subject(ht.Vectors(*(matrix.numpy() for matrix in ht.vectors(model))), split, k=5)
+    made = dial(name).at(subject, 0.1)
+
+    def accuracy(order, known, wanted):
+        shown = ht.recommend(made.vectors(known), known, k=5)
+        sort = np.argsort(-(shown.scores - (1 - order) * made.bias[shown.items]), axis=1, kind="stable")
+        lists = replace(shown, items=np.take_along_axis(shown.items, sort, axis=1), scores=None)
+        found = ht.audit(lists, split.train, wanted, k=5, metrics=[ht.metrics.ndcg], n_bootstrap=0, strict=False)
+        return lists, found["ndcg@5"]
+
+    values = {order: accuracy(order, split.train, split.validation)[1] for order in (1.0, 0.75, 0.5, 0.25, 0.0)}
+    assert values[made.order] == max(values.values()) > min(values.values())
+    for known in (split.train, split.known):
+        np.testing.assert_array_equal(made(known).items, accuracy(made.order, known, split.test)[0].items)

@@ -17,6 +17,7 @@ from headtail._checks import choice, integer, number
 from headtail._factors import Matrix, as_popularity
 from headtail._stats import entropy, gini
 from headtail.exceptions import InvalidInputError
+from headtail.typing import Array
 
 Welfare = Literal["entropy", "alpha", "popularity"]
 
@@ -25,6 +26,7 @@ _WIDTH, _WIDER = (
     0.1,
     (8, 4, 2),
 )  # within which an item counts in part, in units of the strength; and in the first rounds
+_ROWS = 4096  # lists that are counted at a time
 _MEMORY, _PATIENCE = 5, 6  # steps that are mixed, and rounds without a smaller residual
 
 Count = Callable[[Matrix, float], tuple[Matrix, Matrix]]
@@ -244,3 +246,20 @@ def _last_places(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.float3
     ends = np.cumsum(counts)
     inside, below = (np.where(counts >= place, ends - place + 1, 0) for place in (k, k + 1))
     return ordered[inside], ordered[below]
+
+
+def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:
+    """Return what counts the slots that each item has in the first k of long lists under a bias."""
+
+    def count(bias: Matrix, width: float) -> tuple[Matrix, Matrix]:
+        slots, growth = np.zeros((2, n_items))
+        added = bias.astype(np.float32)
+        for start in range(0, len(items), _ROWS):
+            codes = items[start : start + _ROWS]
+            total = np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + added[codes])
+            places, part, grows = shares(total, k, width)
+            slots += np.bincount(codes.ravel()[places], part, n_items)
+            growth += np.bincount(codes.ravel()[places], grows, n_items)
+        return slots, growth
+
+    return count

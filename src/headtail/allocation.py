@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from headtail._checks import checked, generator, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare
+from headtail._exposure import Goal, TiltRound, Welfare, counter
 from headtail._factors import numbers
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
-from headtail.rerank import best, counter, scores_of, spread, tilt_bias
+from headtail.rerank import best, scores_of, spread, tilt_bias
 from headtail.typing import RNG, Array
 
 Matrix = NDArray[np.float64]

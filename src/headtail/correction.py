@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from headtail._checks import checked, number
+from headtail._item_bias import ItemBias
 from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -74,6 +75,8 @@ class Correction(Result):
     def vectors(self) -> Vectors:
         """The corrected vectors with their ids, which any index serves.
 
+        Of a bias they lead to the items of each list; how these are ordered, ``made.order``, is among the notes.
+
         Raises
         ------
         NotAvailableError
@@ -83,11 +86,16 @@ class Correction(Result):
             raise NotAvailableError(
                 f"{self._named} corrects lists, not vectors; take .lists, or .made for other interactions."
             )
-        return self.subject.vectors_of(self.made, self.subject.split.known)
+        known = self.subject.split.known
+        if isinstance(self.made, ItemBias):
+            return self.made.vectors(known)
+        return self.subject.vectors_of(self.made, known)
 
     @property
     def has_vectors(self) -> bool:
         """Whether the corrected recommender has :attr:`vectors`, and is not one of lists alone."""
+        if isinstance(self.made, ItemBias):
+            return self.subject.has("vectors")
         return not callable(self.made) or hasattr(self.made, "parameters")
 
     @property
@@ -134,6 +142,7 @@ class Correction(Result):
             "kind": "correction",
             "dial": None if self.dial is None else self.dial.name,
             "strength": self.strength,
+            "order": self.made.order if isinstance(self.made, ItemBias) else None,
             "max_loss": self.max_loss,
             "verdict": self.verdict,
             "split": self.subject.split.description,
@@ -343,6 +352,8 @@ def correct(
         best, stands = chosen[0], float(strength)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
+    if isinstance(made, ItemBias):
+        notes.append(made.note)
     lists[CORRECTED] = subject.recommend(made, split.known)
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
     compared = compare(audits)

@@ -19,6 +19,7 @@ from headtail import _reranking_dials as reranking
 from headtail import _training_dials as training
 from headtail import baselines, posthoc, rerank, rerankers
 from headtail._checks import checked, finite, nearest, number
+from headtail._item_bias import item_bias, log_penalty, tilt
 from headtail._menus import Menu
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
@@ -210,40 +211,6 @@ def _normalize(vectors: Vectors, strength: float) -> Vectors:
     return posthoc.normalize(*vectors, strength=strength)
 
 
-# -- one number an item: of vectors where there are vectors, else of long lists ---------------------------------------
-
-
-def _item_bias(bias: Callable[[Subject, float, int], Array]) -> Make:
-    def make(subject: Subject, strength: float, seed: int) -> Any:
-        added = bias(subject, strength, seed)
-        if not subject.has("vectors"):
-            return lambda known: rerank.add_bias(subject.candidates(seed, known), added, k=subject.k)
-        return _of_vectors(lambda vectors, _: posthoc.add_bias(*vectors, added))(subject, strength, seed)
-
-    return make
-
-
-def _log_penalty(subject: Subject, strength: float, seed: int) -> Array:
-    popularity = subject.split.train.popularity
-    if subject.has("vectors"):
-        vectors = subject.vectors(seed)
-        return np.asarray(posthoc.penalize_popularity(*vectors, popularity, strength=strength).items[:, -1])
-    spread = rerank.spread(subject.candidates(seed, subject.split.train))
-    return np.asarray(-strength * spread * np.log1p(popularity))
-
-
-def _tilt(welfare: Any) -> Callable[[Subject, float, int], Array]:
-    def bias(subject: Subject, strength: float, seed: int) -> Array:
-        train = subject.split.train
-        options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
-        options["popularity"] = train.popularity
-        if subject.has("vectors"):
-            return np.asarray(posthoc.tilt(*subject.vectors(seed), seen=train, **options).items[:, -1])
-        return rerank.tilt_bias(subject.candidates(seed, train), **options)
-
-    return bias
-
-
 # -- by calibrated relevance ------------------------------------------------------------------------------------------
 
 
@@ -293,11 +260,11 @@ _OWN: tuple[Dial, ...] = (
     Dial("allocation", _allocation(0.5), _PRICES, "lists"),
     Dial("allocation, equal shares", _allocation(1.0), _PRICES, "lists"),
     Dial("allocation, most hits", _allocation(0.0), _PRICES, "lists"),
-    Dial("tilt (alpha-fair), by relevance", _by_relevance(_tilt("alpha")), _SHARES, "lists"),
-    Dial("tilt (alpha-fair)", _item_bias(_tilt("alpha")), _SHARES, "lists"),
-    Dial("tilt (entropy)", _item_bias(_tilt("entropy")), _SHARES, "lists"),
-    Dial("tilt (popularity)", _item_bias(_tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
-    Dial("log penalty", _item_bias(_log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
+    Dial("tilt (alpha-fair), by relevance", _by_relevance(tilt("alpha")), _SHARES, "lists"),
+    Dial("tilt (alpha-fair)", item_bias(tilt("alpha")), _SHARES, "lists"),
+    Dial("tilt (entropy)", item_bias(tilt("entropy")), _SHARES, "lists"),
+    Dial("tilt (popularity)", item_bias(tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
+    Dial("log penalty", item_bias(log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
     Dial("IPR", reranking.by_popularity(rerankers.ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
     Dial(
         "calibrated popularity", reranking.by_history(rerankers.calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0

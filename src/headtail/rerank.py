@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, finite, generator, integer, number
-from headtail._exposure import Count, Goal, TiltRound, Welfare, shares
+from headtail._exposure import Goal, TiltRound, Welfare, counter
 from headtail._factors import as_popularity, numbers
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array
-
-_ROWS = 4096  # lists whose scores are changed at a time
 
 
 @checked
@@ -187,23 +185,6 @@ def tilt_bias(
 
     count = counter(items, relative, n_items, k)
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
-
-
-def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:
-    """Return what counts the slots that each item has in the first k of long lists under a bias."""
-
-    def count(bias: NDArray[np.float64], width: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        slots, growth = np.zeros((2, n_items))
-        added = bias.astype(np.float32)
-        for start in range(0, len(items), _ROWS):
-            codes = items[start : start + _ROWS]
-            total = np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + added[codes])
-            places, part, grows = shares(total, k, width)
-            slots += np.bincount(codes.ravel()[places], part, n_items)
-            growth += np.bincount(codes.ravel()[places], grows, n_items)
-        return slots, growth
-
-    return count
 
 
 @checked

@@ -387,6 +387,7 @@ VERBS = {
     "metrics.coverage": lambda: of(top(), at_least=1),
     "metrics.entropy": lambda: of(top(), base=2.0, normalize=True),
     "metrics.gini": lambda: of(top(), catalogue="all"),
+    "metrics.gini_by_rank": lambda: of(top()),
     "metrics.group_share": lambda: of(top(), group="head"),
     "metrics.hit_rate": lambda: of(top(), group="head"),
     "metrics.mrr": lambda: of(top(), group="head"),

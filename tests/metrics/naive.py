@@ -29,6 +29,13 @@ def gini(lists, catalogue):
     return sum(abs(a - b) for a in x for b in x) / (2 * n * sum(x))
 
 
+def gini_by_rank(lists, catalogue):
+    x = [
+        sum(1 / math.log2(r + 2) for items in lists.values() for r, j in enumerate(items) if j == i) for i in catalogue
+    ]
+    return sum(abs(a - b) for a in x for b in x) / (2 * len(x) * sum(x))
+
+
 def entropy(lists):
     counts = slots(lists)
     total = sum(counts.values())

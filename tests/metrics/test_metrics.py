@@ -69,6 +69,7 @@ def test_all_metrics_equal_naive_ones(seed, k, equal_lengths, monkeypatch):
     rare = sorted(catalogue, key=lambda i: -popularity[i])[math.ceil(len(catalogue) * 0.2) :]
     expected = {
         "gini": naive.gini(lists, catalogue),
+        "gini_by_rank": naive.gini_by_rank(lists, catalogue),
         "entropy": naive.entropy(lists),
         "coverage": naive.coverage(lists, set(catalogue)),
         "tail_coverage": naive.coverage(lists, tail),

@@ -15,6 +15,7 @@ from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK
 from headtail.typing import Array
 
+_LISTS = 4096  # whose items are compared in pairs at a time
 _FEW_LISTS = 10  # items in fewer lists owe much of their variance to what several lists bring about together
 _FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
 _FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
@@ -111,6 +112,57 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
     Fleder and Hosanagar, "Blockbuster culture's next rise or fall", Management Science 2009.
     """
     return _gini(top.slots[_counted(top, catalogue)])
+
+
+def _by_rank(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what each place of each list is worth, 0 where a list has ended, and the exposure of each item."""
+    worth = np.where(top.items >= 0, 1 / np.log2(np.arange(top.k) + 2), 0)
+    exposure = np.bincount(top.items.ravel() % (len(top.slots) + 1), worth.ravel(), len(top.slots) + 1)
+    return worth, exposure[:-1].astype(np.float64)
+
+
+def _gini_by_rank_influence(top: TopK) -> NDArray[np.float64]:
+    worth, exposure = _by_rank(top)
+    n, total = len(exposure), exposure.sum()
+    ordered = np.sort(exposure)
+    below = np.append(0.0, np.cumsum(ordered))
+
+    def away(x: Array) -> Array:  # from all items, together
+        count = np.searchsorted(ordered, x)
+        return np.asarray(x * (2 * count - n) + total - 2 * below[count])
+
+    without = np.empty(len(top))
+    for start in range(0, len(top), _LISTS):
+        rows = slice(start, start + _LISTS)
+        less = worth[rows]
+        x = np.where(less > 0, exposure[top.items[rows]], 0)
+        y = x - less
+        # Item by item; of two items of one list, what lies between them is set right.
+        pair = [np.abs(one[:, :, None] - other[:, None]) for one, other in ((y, y), (x, x), (x, y), (y, x))]
+        both = (less[:, :, None] > 0) & (less[:, None] > 0) & ~np.eye(top.k, dtype=bool)
+        between = np.where(both, pair[0] + pair[1] - pair[2] - pair[3], 0).sum(axis=(1, 2)) / 2
+        change = (away(y) - away(x) - less).sum(axis=1) + between
+        with np.errstate(invalid="ignore", divide="ignore"):
+            without[rows] = (_gini(exposure) * n * total + change) / (n * (total - less.sum(axis=1)))
+    return _decided_by_enough(jackknife_influence(without))
+
+
+@better("lower", low=0, high=1, influence=_gini_by_rank_influence, family="exposure", headline=True)
+@checked
+def gini_by_rank(top: TopK) -> float:
+    """Inequality of the attention that items get: as :func:`gini`, a place at rank r counting 1 / log2(r + 1).
+
+    The order of lists moves it, where :func:`gini` counts only which items they hold. Range 0 to 1, lower is fairer.
+
+    Parameters
+    ----------
+    top : TopK
+
+    References
+    ----------
+    Singh and Joachims, "Fairness of exposure in rankings", KDD 2018 (exposure by rank, discounted as in DCG).
+    """
+    return _gini(_by_rank(top)[1])
 
 
 def _coverage_influence(top: TopK, *, at_least: int = 1) -> NDArray[np.float64]:

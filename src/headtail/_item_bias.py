@@ -1,0 +1,112 @@
+"""Dials of one number an item: which items a list has is decided by score and bias, their order by a part of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from headtail import posthoc, rerank
+from headtail.data import Interactions, Recommendations
+from headtail.subjects import Subject
+from headtail.typing import Array, Vectors
+
+ORDERS = 1.0, 0.75, 0.5, 0.25, 0.0
+
+Bias = Callable[[Subject, float, int], Array]
+
+
+class ItemBias:
+    """A recommender whose scores have a number added for each item; called with what is known, it returns lists.
+
+    Attributes
+    ----------
+    subject : Subject
+    bias : float array of shape (n_items,)
+        Lists hold the items of the highest ``score + bias``.
+    order : float
+        They are ordered by ``score + order * bias``; 1, 0.75, 0.5, 0.25 or 0, of which validation has the highest NDCG.
+    """
+
+    def __init__(self, subject: Subject, bias: Array, seed: int) -> None:
+        self.subject, self.bias, self._seed = subject, bias, seed
+        train, wanted = subject.split.train, subject.split.validation
+        self._of_train, self.order = self._shown(train), 1.0
+        if wanted is not None:
+            found = [_hits(self._ordered(self._of_train, order), wanted) for order in ORDERS]
+            self.order = ORDERS[int(np.argmax(found))]
+
+    def vectors(self, known: Interactions) -> Vectors:
+        """Return vectors with the bias as the last coordinate of the items: any index returns the items of a list."""
+        return posthoc.add_bias(*self.subject.vectors(self._seed, known), self.bias)
+
+    def __call__(self, known: Interactions) -> Recommendations:
+        """Return lists without what is known."""
+        of_train = known.fingerprint == self.subject.split.train.fingerprint
+        return self._ordered(self._of_train if of_train else self._shown(known), self.order)
+
+    @property
+    def note(self) -> str:
+        """How the lists are ordered, and how what an index returns is."""
+        if self.order == 1:
+            return "Lists are ordered by score and bias, which is best on validation."
+        how = "as without the bias" if self.order == 0 else f"by the score and {self.order:g} of the bias"
+        note = f"Lists are ordered {how}, which is best on validation."
+        if self.subject.has("vectors"):
+            note += (
+                f" An index returns their items by score and bias: subtract {1 - self.order:g} of the item's last "
+                f"coordinate from each score, and sort."
+            )
+        return note
+
+    def _shown(self, known: Interactions) -> Recommendations:
+        subject = self.subject
+        if subject.has("vectors"):
+            return subject.recommend(self.vectors(known), known)
+        return rerank.add_bias(subject.candidates(self._seed, known), self.bias, k=subject.k)
+
+    def _ordered(self, shown: Recommendations, order: float) -> Recommendations:
+        if order == 1:
+            return shown
+        scores = rerank.scores_of(shown, 1) - (1 - order) * self.bias[shown.items]
+        return rerank.best(shown, scores, shown.k)
+
+
+def item_bias(bias: Bias) -> Callable[[Subject, float, int], ItemBias]:
+    """Return what makes a recommender with a bias, as :class:`~headtail.dials.Dial` takes it."""
+    return lambda subject, strength, seed: ItemBias(subject, bias(subject, strength, seed), seed)
+
+
+def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
+    """Return a bias against popularity."""
+    popularity = subject.split.train.popularity
+    if subject.has("vectors"):
+        vectors = subject.vectors(seed)
+        return np.asarray(posthoc.penalize_popularity(*vectors, popularity, strength=strength).items[:, -1])
+    spread = rerank.spread(subject.candidates(seed, subject.split.train))
+    return np.asarray(-strength * spread * np.log1p(popularity))
+
+
+def tilt(welfare: Any) -> Bias:
+    """Return what finds the bias of a tilt."""
+
+    def bias(subject: Subject, strength: float, seed: int) -> Array:
+        train = subject.split.train
+        options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
+        options["popularity"] = train.popularity
+        if subject.has("vectors"):
+            return np.asarray(posthoc.tilt(*subject.vectors(seed), seen=train, **options).items[:, -1])
+        return rerank.tilt_bias(subject.candidates(seed, train), **options)
+
+    return bias
+
+
+def _hits(lists: Recommendations, wanted: Interactions) -> float:
+    """Return the discounted hits of all lists: of lists of the same items, those of the highest NDCG have most.
+
+    Averaged over users as NDCG is, each user's hits over the best that they could be.
+    """
+    rows, columns = np.nonzero(lists.items >= 0)
+    hit = wanted.contains(lists.users[rows], lists.items[rows, columns])
+    discount = 1 / np.log2(np.arange(lists.k) + 2)
+    ideal = np.append(0.0, np.cumsum(discount))[np.minimum(wanted.activity[lists.users], lists.k)]
+    return float((discount[columns[hit]] / ideal[rows[hit]]).sum())
