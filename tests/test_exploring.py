@@ -155,6 +155,30 @@ def test_neurons_are_those_of_their_cards():
         assert driven == pytest.approx(sorted([a for a in activation.tolist() if a > 0], reverse=True)[:5])
 
 
+def test_a_neuron_is_turned_as_by_hand():
+    torch = pytest.importorskip("torch")
+    from headtail.exploring import PUSHES
+
+    split = ht.split_ratio(ht.datasets.power_law(80, 40, n_interactions=550, rng=0).interactions, rng=0)
+    model = ht.MF(80, 40, 4, rng=0)
+    subject = Subject(model, split, k=K, autoencoder={"expansion": 2, "n_active": 2, "epochs": 1})
+    witness, neurons = Witness(subject, n_users=10), subject.neurons(0)
+    data = witness.explore(sweep(witness.watching(dial("log penalty")), subject, grid=[0.0], n_bootstrap=0)).data
+    found, names = data["neurons"], np.array([*map(int, data["items"]["ids"])])
+    turned, sae = unpacked(found["turned"]), neurons.source.sae
+    assert turned.shape == (8, len(PUSHES), 10, K)
+    queries, items = model(torch.from_numpy(witness.codes.astype(np.int64)))
+    for place, neuron in ((0, found["index"][0]), (5, found["index"][5])):
+        shift = torch.zeros(8)
+        shift[neuron] = 2.0 * neurons.std[neuron]
+        pre = sae.pre_activations(queries)
+        change = sae.decode(sae.select(pre + shift)) - sae.decode(sae.select(pre))
+        scores = ((queries + change) @ items.T).detach().numpy()
+        scores[split.known.matrix[witness.codes].toarray() > 0] = -np.inf
+        own = split.train.item_ids[np.argsort(-scores, axis=1)[:, :K]]
+        np.testing.assert_array_equal(names[turned[place, PUSHES.index(2.0)]], own)
+
+
 def test_whole_numbers_take_as_few_bytes_as_hold_them():
     for values, kind in (([0, 255], "uint8"), ([0, 256], "uint16"), ([0, 65536], "uint32"), ([-1, 127], "int8"),
                          ([-129, 0], "int16"), ([0.5], "float32"), ([], "uint8")):  # fmt: skip

@@ -136,8 +136,9 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
         console.print(
             Report("Popularity bias on MovieTweetings, before and after", _summary(common, debiased, spectra))
         )
-        console.print(printable(f"Open in a browser: {path}, the report,"), markup=False, soft_wrap=True)
-        console.print(printable(f"and {page}, to move the dials and see lists change."), markup=False, soft_wrap=True)
+        console.print("Open in a browser:")
+        for file, what in ((path, "the report"), (page, "move the dials and see lists change")):
+            console.print(printable(f"  {file} ({what})"), markup=False, soft_wrap=True)
     return path
 
 

@@ -23,6 +23,7 @@ TASTES = ("niche tastes", "rather niche", "in between", "rather popular", "popul
 N_KNOWN = 20  # items of a history that are shown
 N_DIRECTIONS, N_ENDS = 24, 10  # of a spectrum, and items at either end of each
 N_NEURONS, N_ITEMS = 1000, 8  # the strongest, and items that each listens to, raises and lowers
+N_TURNED, PUSHES = 24, [-4.0, -2.0, -1.0, 1.0, 2.0, 4.0]  # the strongest of these, turned one by one, in `std`
 PLAIN = "", 0.0  # what every dial is at 0
 
 
@@ -233,7 +234,7 @@ class _Gathering:
 
     def _codes(self) -> Iterator[tuple[dict[str, Any], str]]:
         """Yield where, in what is shown beside the lists, items stand as codes of the catalogue."""
-        for part, names in ((self.spectrum, ("ends",)), (self.neurons, ("hears", "raises", "lowers"))):
+        for part, names in ((self.spectrum, ("ends",)), (self.neurons, ("hears", "raises", "lowers", "turned"))):
             yield from ((part, name) for name in names if part is not None)
 
     def _settings(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -328,6 +329,7 @@ class _Gathering:
         if found is None:
             return None
         table = found.neurons
+        turned = self._turned(neurons, table.index[:N_TURNED], table.std[:N_TURNED])
         figures = {"d": table.cohens_d, "low": table.low, "high": table.high, "rate": table.firing_rate}
         figures |= {"correlation": table.correlation, "effect": table.effect}
         strengths = {"heard": found.heard, "raised": found.raised, "lowered": found.lowered}
@@ -335,9 +337,28 @@ class _Gathering:
             "n": table.n_neurons,
             "index": table.index.tolist(),
             "users": found.users,
+            "pushes": PUSHES,
+            "turned": turned,
             **{name: packed(values) for name, values in (figures | strengths).items()},
             **{name: getattr(found, name) for name in ("hears", "raises", "lowers")},
         }
+
+    def _turned(self, neurons: Any, index: Array, std: Array) -> Codes:
+        """Return the lists of the users with one neuron pushed, for every push: (neurons, pushes, U, k)."""
+        import torch
+
+        from headtail.sae import Steered, Steering
+        from headtail.training import recommend
+
+        sae, known, k = neurons.source.sae, self.split.known, self.subject.k
+        steered = Steered(self.subject.plain(self.witness.seed), Steering(sae))
+        lists = np.empty((len(index), len(PUSHES), len(self.witness.codes), k), dtype=np.int32)
+        for i, j in np.ndindex(lists.shape[:2]):
+            shift = torch.zeros(sae.n_neurons)
+            shift[int(index[i])] = PUSHES[j] * float(std[i])
+            steered.edit = Steering(sae, shift)
+            lists[i, j] = recommend(steered, known, codes=self.witness.codes, k=k).items
+        return lists
 
 
 def _metric(frontier: Frontier, name: str) -> dict[str, Any]:

@@ -70,8 +70,7 @@ def opened(browser, explored):
     assert complaints == []
 
 
-def lists_of(data):
-    packed = data["lists"]
+def lists_of(packed):
     raw = np.frombuffer(zlib.decompress(base64.b64decode(packed["deflated"])), dtype=np.dtype(packed["type"]))
     return raw.reshape(packed["shape"])
 
@@ -81,7 +80,7 @@ def titles_shown(page):
 
 
 def titles_of(data, setting, user):
-    return [data["items"]["titles"][i] for i in lists_of(data)[setting["row"], user]]
+    return [data["items"]["titles"][i] for i in lists_of(data["lists"])[setting["row"], user]]
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
@@ -256,7 +255,22 @@ def test_neurons_and_directions(opened, explored):
     assert {text.strip()[0] for text in rows.locator("td:first-child").all_text_contents()} == {"3"}
     rows.get_by_role("button").first.click()
     detail = page.locator("#panel-neurons .hx-detail")
-    assert detail.locator("ol").count() == 3 and detail.locator("li").count() == 24
+    assert detail.locator("ol").count() == 3 and detail.locator("ol li").count() == 24
+    page.get_by_label("Search by title", exact=False).fill("")
+    rows.get_by_role("button").first.click()
+    place, user = data["neurons"]["index"].index(int(rows.first.locator("td").first.inner_text())), 7
+    detail.get_by_label("User").select_option(str(user))
+    plain = titles_of(data, data["settings"][0], user)
+    slider = detail.get_by_label("Push, in std")
+    assert "0.0% of the places change" in detail.inner_text()
+    assert detail.locator("ul li").count() == 0
+    slider.focus()
+    for strength in (1.0, 2.0, 4.0):
+        page.keyboard.press("ArrowRight")
+        turned = lists_of(data["neurons"]["turned"])[place, data["neurons"]["pushes"].index(strength), user]
+        now = [data["items"]["titles"][i] for i in turned]
+        assert detail.locator("ul").nth(0).locator(".hx-told").all_text_contents() == [t for t in now if t not in plain]
+        assert detail.locator("ul").nth(1).locator(".hx-told").all_text_contents() == [t for t in plain if t not in now]
     page.click("#tab-spectrum")
     assert page.locator("#panel-spectrum tbody tr").count() == len(data["spectrum"]["sigma"])
     page.locator("#panel-spectrum tbody button").nth(2).click()

@@ -24,6 +24,11 @@ export const told = (text) => h("bdi", { class: "hx-told" }, text);
 /** Text for screen readers alone. */
 export const unseen = (text) => h("span", { class: "hx-unseen" }, text);
 
+const writers = {};
+
+const writer = (places, useGrouping) => (writers[[places, useGrouping]] ??= new Intl.NumberFormat("en-US",
+  { minimumFractionDigits: places, maximumFractionDigits: places, useGrouping }));
+
 /** Write a number by a format of Python's: ".3f", ".1%", ",d", "+.1%", "g" or, for a share, ".3g%". */
 export function written(value, format = ".4f") {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
@@ -31,8 +36,7 @@ export function written(value, format = ".4f") {
   const scaled = share ? 100 * value : value;
   const places = kind === "d" ? 0 : Number(digits ?? 6);
   let text = kind === "g" ? String(Number(scaled.toPrecision(Number(digits ?? 6))))
-    : scaled.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places,
-      useGrouping: comma === "," });
+    : writer(places, comma === ",").format(scaled);
   if (!/[1-9]/.test(text)) text = text.replace("-", "");
   else if (plus && scaled > 0) text = `+${text}`;
   return text.replace("-", "−") + share;

@@ -1,5 +1,5 @@
 // The dials, the figures of where they stand, and the list of one user.
-import { button, count, field, h, plural, replaced, told, unseen, written } from "./dom.js";
+import { button, count, field, h, plural, told, unseen, written } from "./dom.js";
 import { swatch } from "./charts.js";
 import { pick, state } from "./state.js";
 
@@ -66,7 +66,10 @@ export function dialPanel(data) {
 
 /** The figures of the setting: the two that are traded large, the others below. */
 export function figurePanel(data) {
-  const place = h("section", { class: "hx-figures", "aria-labelledby": "figures" });
+  const title = h("h2", { id: "figures" }), tiles = h("dl", { class: "hx-tiles" }), table = h("table", { class: "ht-table" });
+  const others = data.metrics.filter(({ name }) => name !== data.accuracy && name !== data.unfairness);
+  const more = h("details", { hidden: !others.length, ontoggle: () => show() }, h("summary", {}, plural(others.length, "more figure")), table);
+  const place = h("section", { class: "hx-figures", "aria-labelledby": "figures" }, title, tiles, more);
   const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
   const show = () => {
     const setting = data.settings[state.setting];
@@ -78,15 +81,13 @@ export function figurePanel(data) {
         h("dd", {}, setting.strength ? changed(setting.changes[name])
           : low === null ? named(setting) : `${written(low, facts[name].format)} to ${written(high, facts[name].format)}`));
     };
-    const others = data.metrics.filter(({ name }) => name !== data.accuracy && name !== data.unfairness);
-    const open = place.querySelector("details")?.open ?? false;
-    replaced(place, h("h2", { id: "figures" }, "On the test: ", named(setting)),
-      h("dl", { class: "hx-tiles" }, tile(data.accuracy), tile(data.unfairness)),
-      others.length > 0 && h("details", { open }, h("summary", { "data-key": "figures" }, `${plural(others.length, "more figure")}`),
-        h("table", { class: "ht-table" },
-          h("thead", {}, h("tr", {}, ["Figure", "as it is", "now"].map((text, i) => h("th", { scope: "col", class: i && "ht-number" }, text)))),
-          h("tbody", {}, others.map(({ name, title, format, definition }) => h("tr", {}, h("td", { title: definition }, title),
-            [data.plain, setting].map((one) => h("td", { class: "ht-number" }, written(one.values[name][0], format)))))))) || "");
+    title.replaceChildren("On the test: ", named(setting));
+    tiles.replaceChildren(tile(data.accuracy), tile(data.unfairness));
+    if (!more.open) return;
+    table.replaceChildren(
+      h("thead", {}, h("tr", {}, ["Figure", "as it is", "now"].map((text, i) => h("th", { scope: "col", class: i && "ht-number" }, text)))),
+      h("tbody", {}, others.map(({ name, title: plain, format, definition }) => h("tr", {}, h("td", { title: definition }, plain),
+        [data.plain, setting].map((one) => h("td", { class: "ht-number" }, written(one.values[name][0], format)))))));
   };
   return { place, show };
 }
@@ -107,20 +108,30 @@ function moved(before, place) {
     `${by > 0 ? "up" : "down"} ${Math.abs(by)}`];
 }
 
-/** The tab of lists: whose, the list as it is now, what left it, and what is known of the user. */
-export function listsTab(data) {
+/** The users to pick from, by their tastes. */
+export function userChooser(data) {
   const options = [...new Set(data.users.tastes)].map((taste) => h("optgroup", { label: taste },
     data.users.ids.map((id, i) => [id, i]).filter(([, i]) => data.users.tastes[i] === taste)
       .map(([id, i]) => h("option", { value: i }, `User ${id}`))));
-  const n = data.users.ids.length;
   const select = h("select", { onchange: () => pick({ user: Number(select.value) }) }, options);
+  return { select, labeled: field("User", select, { class: "hx-field hx-grow" }) };
+}
+
+/** An item that entered or left a list, with its place there. */
+export const placed = (data, item, place, words, ...beside) => h("li", {}, h("span", { class: "hx-rank" }, unseen(words), place + 1),
+  h("span", { class: "hx-what" }, titled(data, item), beside), chip(data, item));
+
+/** The tab of lists: whose, the list as it is now, what left it, and what is known of the user. */
+export function listsTab(data) {
+  const n = data.users.ids.length, { select, labeled } = userChooser(data);
   const about = h("p", { class: "hx-quiet hx-about" });
   const now = h("ol", { class: "hx-list" }), gone = h("ul", { class: "hx-list" }), known = h("ul", { class: "hx-list" });
   const nowTitle = h("h2", {}), goneTitle = h("h2", {}), knownTitle = h("h2", {});
   const live = h("p", { class: "hx-unseen", role: "status" });
+  let knownOf = null;
   const step = (by) => pick({ user: (state.user + by + n) % n });
   const tab = h("div", {},
-    h("div", { class: "hx-bar" }, field("User", select, { class: "hx-field hx-grow" }),
+    h("div", { class: "hx-bar" }, labeled,
       button("←", () => step(-1), { "aria-label": "Previous user" }), button("→", () => step(1), { "aria-label": "Next user" })),
     about, live,
     h("div", { class: "hx-columns" }, h("section", {}, nowTitle, now),
@@ -135,8 +146,6 @@ export function listsTab(data) {
     const entered = after.filter((item) => !before.includes(item)), left = before.filter((item) => !after.includes(item));
     nowTitle.textContent = `The list, ${named(setting)}`;
     goneTitle.textContent = left.length ? `What left (${left.length})` : "Nothing left the list";
-    knownTitle.textContent = data.known[user].length < data.users.n_known[user]
-      ? `Known of this user, ${data.known[user].length} of ${data.users.n_known[user]}` : "Known of this user";
     live.textContent = `${named(setting)}: ${entered.length} entered, ${left.length} left, ${hits(after)} in the test.`;
     const star = (item) => wanted.has(item) && h("span", { class: "hx-hit", title: "in the test" }, "★", unseen("in the test"));
     now.replaceChildren(...after.map((item, place) => {
@@ -145,8 +154,11 @@ export function listsTab(data) {
         h("span", { class: "hx-move" }, mark, words !== "new" && unseen(words)), h("span", { class: "hx-what" }, titled(data, item), star(item)), chip(data, item));
     }));
     if (setting.row === null) now.replaceChildren(h("li", { class: "hx-quiet" }, "Of this method there are figures and no lists."));
-    gone.replaceChildren(...left.map((item) => h("li", {}, h("span", { class: "hx-rank" }, unseen("was "), before.indexOf(item) + 1),
-      h("span", { class: "hx-what" }, titled(data, item), star(item)), chip(data, item))));
+    gone.replaceChildren(...left.map((item) => placed(data, item, before.indexOf(item), "was ", star(item))));
+    if (knownOf === user) return;
+    knownOf = user;
+    knownTitle.textContent = data.known[user].length < data.users.n_known[user]
+      ? `Known of this user, ${data.known[user].length} of ${data.users.n_known[user]}` : "Known of this user";
     known.replaceChildren(...data.known[user].map((item) => h("li", {}, h("span", { class: "hx-what" }, titled(data, item)), chip(data, item))));
   };
   return { tab, show };

@@ -1,6 +1,6 @@
 // The neurons of an autoencoder: what each listens to, and what it does.
-import { button, chooser, h, plainly, plural, replaced, searcher, sortable, written } from "./dom.js";
-import { titled } from "./lists.js";
+import { button, chooser, field, h, plainly, plural, replaced, searcher, sortable, written } from "./dom.js";
+import { placed, titled, userChooser } from "./lists.js";
 import { pick, state } from "./state.js";
 
 const SHOWN = 100;
@@ -19,6 +19,41 @@ export function neuronsTab(data) {
     h("div", { class: "hx-bar" }, searcher("Search by title, number or tag", (text) => { wanted = plainly(text.trim()); show(); }), chooser("Tag", kinds, tag, (name) => { tag = name; show(); })),
     said, h("div", { class: "hx-split" }, table, detail));
 
+  // Of the strongest neurons the lists are here, turned up and down: (neuron, push, user, place).
+  const { pushes } = neurons, off = data.plain.row ?? 0, [, , nUsers, k] = neurons.turned.shape;
+  const turning = h("section", {}), users = userChooser(data), push = h("input", { type: "range", min: 0, max: pushes.length, step: 1 });
+  const strengths = [...pushes, 0].sort((a, b) => a - b), inked = h("output", {}), entered = h("ul", { class: "hx-list" }), gone = h("ul", { class: "hx-list" });
+  const enteredTitle = h("h3", {}), goneTitle = h("h3", {});
+  const tally = h("p", { class: "hx-quiet", role: "status" });
+  const turnedList = (i, strength, user) => {
+    if (!strength) return data.list(off, user);
+    const start = ((i * pushes.length + pushes.indexOf(strength)) * nUsers + user) * k;
+    return Array.from(neurons.turned.subarray(start, start + k)).filter((item) => item < data.items.ids.length);
+  };
+  push.value = strengths.indexOf(0);
+  push.addEventListener("input", () => turn());
+  turning.append(h("h3", {}, "Turn it alone"), h("div", { class: "hx-bar" }, users.labeled, field("Push, in std", push, { class: "hx-field hx-grow" }), inked),
+    tally, h("div", { class: "hx-halves" }, h("section", {}, enteredTitle, entered), h("section", {}, goneTitle, gone)));
+
+  const turn = () => {
+    const i = state.neuron, strength = strengths[push.value], user = state.user;
+    const before = data.list(off, user), after = turnedList(i, strength, user);
+    users.select.value = user;
+    inked.value = written(strength, "+.2g");
+    push.setAttribute("aria-valuetext", strength ? `${written(strength, "+.2g")} standard deviations` : "off");
+    enteredTitle.textContent = `What enters (${after.filter((item) => !before.includes(item)).length})`;
+    goneTitle.textContent = `What leaves (${before.filter((item) => !after.includes(item)).length})`;
+    entered.replaceChildren(...after.filter((item) => !before.includes(item)).map((item) => placed(data, item, after.indexOf(item), "now ")));
+    gone.replaceChildren(...before.filter((item) => !after.includes(item)).map((item) => placed(data, item, before.indexOf(item), "was ")));
+    let changed = 0, slots = 0;
+    for (let one = 0; one < nUsers; one += 1) {
+      const old = new Set(data.list(off, one));
+      slots += old.size;
+      changed += turnedList(i, strength, one).filter((item) => !old.has(item)).length;
+    }
+    tally.textContent = `Of all ${nUsers} users here, ${written(changed / Math.max(slots, 1), ".1%")} of the places change.`;
+  };
+
   const listed = (title, matrix, values, format, i) => h("section", {}, h("h3", {}, title), h("ol", { class: "hx-list" },
     row(matrix, i).map(([item, place]) => h("li", {}, h("span", { class: "hx-what" }, titled(data, item)), h("span", { class: "hx-quiet" }, written(values[place], format))))));
 
@@ -30,10 +65,13 @@ export function neuronsTab(data) {
     }
     const figures = [["Cohen's d", neurons.d[i], ".2f"], ["fires for", neurons.rate[i], ".2%"], ["correlation", neurons.correlation[i], ".2f"],
       ...(pushed ? [["effect of a push", neurons.effect[i], "+.4f"]] : [])];
+    const [turns] = neurons.turned.shape;
+    if (i < turns) turn();
     replaced(detail, h("h2", {}, `Neuron ${neurons.index[i]} (${tags(i).join(", ")})`),
       h("dl", { class: "hx-tiles" }, figures.map(([label, value, format]) => h("div", { class: "hx-tile" }, h("dt", {}, label), h("dd", { class: "hx-value" }, written(value, format))))),
       h("div", { class: "hx-thirds" }, listed("It listens to users who met", neurons.hears, neurons.heard, ".3f", i),
         listed("It raises", neurons.raises, neurons.raised, "+.3f", i), listed("It lowers", neurons.lowers, neurons.lowered, "+.3f", i)),
+      i < turns ? turning : h("p", { class: "hx-quiet" }, `The ${turns} neurons with the largest |d| can be turned here.`),
       neurons.users[i].length ? h("p", {}, "Users here who drive it: ", neurons.users[i].map((user) => button(data.users.ids[user], () => pick({ tab: "lists", user }), { class: "hx-plain" })).flatMap((one, j) => (j ? [", ", one] : [one])))
         : h("p", { class: "hx-quiet" }, "It fires for none of the users here."));
   };

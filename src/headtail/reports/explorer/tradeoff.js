@@ -28,13 +28,15 @@ async function copied(text, box) {
 }
 
 export function tradeoffTab(data) {
-  const hidden = new Set();
+  // References such as random lists lie so far off that beside them all else would shrink to a point.
+  const hidden = new Set(data.dials.filter(({ settings }) => settings.length === 1 && settings[0].row !== 0).map(({ name }) => name));
   let axes = { x: data.unfairness, y: data.accuracy }, sort = { key: "", down: false };
   const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
   const plot = h("div", { class: "hx-plot" }), tip = h("div", { class: "hx-tip", hidden: true, "aria-hidden": "true" });
   const legend = h("div", { class: "hx-legend", role: "group", "aria-label": "Shown dials" });
   const table = h("div", {}), copy = h("section", { class: "hx-copy", "aria-labelledby": "copy" });
   const names = data.metrics.map(({ name, title }) => [name, title === name ? name : `${title} (${name})`]);
+  const every = h("details", { class: "hx-every", ontoggle: () => drawTable() }, h("summary", {}, `All ${data.settings.length} settings as a table`), table);
   const tab = h("div", {},
     h("div", { class: "hx-bar" },
       chooser("Upright", names, axes.y, (y) => { axes = { ...axes, y }; draw(); }),
@@ -42,7 +44,7 @@ export function tradeoffTab(data) {
     legend, h("div", { class: "hx-holder" }, plot, tip),
     h("p", { class: "hx-quiet" }, "Every point is one setting, measured on the test. A ring marks what validation chooses of each dial, ",
       `which may lose at most ${written(data.max_loss, ".3g%")} of ${data.accuracy} there. Click a point to take it.`),
-    copy, h("details", { class: "hx-every" }, h("summary", {}, `All ${data.settings.length} settings as a table`), table));
+    copy, every);
 
   const tell = (point, event) => {
     tip.hidden = !point;
@@ -95,6 +97,7 @@ export function tradeoffTab(data) {
   };
 
   const drawTable = () => {
+    if (!every.open) return;
     const value = (setting) => (sort.key === "dial" ? setting.dial : setting.values[sort.key]?.[0] ?? Infinity);
     const rows = [...data.settings];
     if (sort.key) rows.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (sort.down ? -1 : 1));
