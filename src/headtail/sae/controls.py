@@ -237,4 +237,7 @@ def popularity_direction(contrast: Contrast) -> tuple[Tensor, float]:
     """Return the difference of means at length 1, (d,), and the standard deviation of the real vectors along it."""
     direction = contrast.popular.mean(dim=0) - contrast.niche.mean(dim=0)
     direction = direction / torch.linalg.vector_norm(direction).clamp_min(1e-30)
-    return direction, float(np.std((contrast.real @ direction).double().numpy(), ddof=1))
+    spread = float(np.std((contrast.real @ direction).double().numpy(), ddof=1))
+    if not spread > 0:
+        raise InvalidInputError("all real users lie at the same place along the direction; there is nothing to steer.")
+    return direction, spread

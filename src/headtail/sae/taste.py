@@ -239,8 +239,6 @@ def spree(
     strength = number("strength", strength)
     excess, _ = _excess(contrast, interactions, k, 1e-3, prior, bound)
     direction, spread = popularity_direction(contrast)
-    if not spread > 0:
-        raise InvalidInputError("all real users lie at the same place along the direction; there is nothing to steer.")
 
     def push(per_user: nn.Module | None) -> nn.Module:
         if neurons is None:
