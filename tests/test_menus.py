@@ -7,6 +7,7 @@ import pytest
 
 import headtail as ht
 from headtail._menus import chosen, prices, worth
+from headtail._stats import entropy
 from headtail.dials import Dial, dial, is_built_in
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Subject
@@ -53,6 +54,10 @@ def test_choices_equal_brute_force(seed, strength):
     best = max(itertools.product(range(3), repeat=5), key=total)
     assert tuple(chosen(items, values, price)) == best
     assert strength or not price.any()
+
+
+def test_entropy_of_slots_that_are_next_to_none():
+    assert entropy(np.array([5e-324, 1.0, 1.0])) == pytest.approx(np.log(2))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,8 @@ def entropy(values: Array, base: float = np.e) -> float:
     total = x.sum()
     if total <= 0:
         return float("nan")
-    p = x[x > 0] / total
+    p = x / total
+    p = p[p > 0]
     return float(-(p * np.log(p)).sum() / np.log(base) + 0.0)
 
 
