@@ -9,9 +9,10 @@ settings are measured on the validation part, to choose by, and on the test part
     python reproduce/neurons.py --data ../shared/data      # all cells that are not done
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,11 @@ from headtail.sae import (
 )
 from headtail.sae import Steered as SteeredModel
 from headtail.subjects import Recipe, Subject
+from headtail.tradeoffs import Frontier
 
 K, SEEDS = 10, (0, 1, 2)
+LOSSES = (0.005, 0.01)  # of NDCG
+EXCHANGED = ("gini@10", "arp@10", "pce@10")  # for those
 CANDIDATES = 250  # of the re-ranker
 
 CELLS = [
@@ -81,7 +85,7 @@ SHIFT = Dial("tilt (popularity), as a shift", _shift, (0.0, 0.05, 0.1, 0.2, 0.4,
 STEERED = (*(each for each in DIALS if each.works_on == "model"), *CONTROLS)
 RIVALS = (
     "allocation", "tilt (alpha-fair), by relevance", "tilt (alpha-fair)", "tilt (popularity)", "log penalty", "shrink",
-    "IPR", "FA*IR", "PCT", "P-MMF",
+    "IPR", "FA*IR", "PCT", "P-MMF", "calibrated popularity",
 )  # fmt: skip
 TURNED = (*STEERED, *map(dial, RIVALS), SHIFT)
 
@@ -186,7 +190,31 @@ def run(cell: str, data: Path, work: Path, seeds: Sequence[int] = SEEDS) -> dict
         "autoencoders": [described(subject, seed) for seed in seeds],
         "stability": stability([subject.neurons(seed).source.sae for seed in seeds]) if len(seeds) > 1 else None,
         "frontier": cells.compact(frontier),
+        "exchanged": [*exchanged(frontier)] if len(seeds) == 1 else None,
     }
+
+
+def exchanged(frontier: Frontier) -> Iterator[dict[str, Any]]:
+    """Yield what each method reaches on test for a loss of accuracy: along its curve, and as validation chooses.
+
+    With paired intervals over the users, which a record's points alone do not give.
+    """
+    for loss, method in product(LOSSES, frontier.methods):
+        chosen = frontier.choose(method, loss)
+        found = {
+            name: frontier.estimate(method, chosen, name, relative=True)
+            for name in ("ndcg@10", "coverage@10", *EXCHANGED)
+        }
+        along = {
+            name: replace(frontier, unfairness=name).unfairness_at(method, -loss, relative=True) for name in EXCHANGED
+        }
+        yield {
+            "method": method,
+            "loss": loss,
+            "setting": chosen,
+            "chosen": {name: asdict(estimate) for name, estimate in found.items()},
+            "along": {name: asdict(estimate) for name, estimate in along.items()},
+        }
 
 
 def described(subject: Subject, seed: int) -> dict[str, Any]:

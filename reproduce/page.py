@@ -35,7 +35,11 @@ RIVALS = (
     "tilt (entropy)", "log penalty", "IPR", "ReSN",
 )  # fmt: skip
 
-EXCHANGED = (("gini@10", "Gini"), ("arp@10", "mean popularity"), ("pce@10", "calibration error"))
+CHEAP = ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10")
+EXCHANGED = {
+    "ndcg@10": "NDCG@10", "gini@10": "Gini", "arp@10": "mean popularity", "pce@10": "calibration error",
+    "coverage@10": "coverage",
+}  # fmt: skip
 STEERED = (("gini@10", "Gini", 0.02), ("gini@10", "Gini", 0.05), ("arp@10", "mean popularity", 0.1))
 SHOWN = (
     ("ndcg@20", ".4f"), ("recall@20", ".4f"), ("gini@20", ".4f"), ("coverage@20", ".1%"), ("head_share@20", ".1%"),
@@ -128,7 +132,7 @@ class Cell:
 
 def read(study: str, names: Sequence[str]) -> Iterator[Cell]:
     """Yield the cells that have a record."""
-    for name in names:
+    for name in CHEAP:
         file = cells.record(study, name)
         if file.exists():
             record = json.loads(file.read_text(encoding="utf-8"))
@@ -162,9 +166,7 @@ def neurons_page() -> Report:
     taken_apart = list(read("ablation", ablations.CELLS))
     if taken_apart:
         blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in taken_apart)]))
-    if today := list(read("popsteer", [f"{name}-seeds-1" for name in neurons.CELLS])):
-        tables = [_exchange(cell, loss) for cell in today for loss in (0.005, 0.01)]
-        blocks.append(Section("Every steering, with one seed", [Text(TODAY), *tables]))
+    blocks += [_today(cell) for cell in read("popsteer", [f"{name}-seeds-1" for name in neurons.CELLS])]
     missing += [f"ablations of {name}" for name in ablations.CELLS if name not in {cell.name for cell in taken_apart}]
     blocks += _sections(found, STEERED_SHOWN)
     blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
@@ -183,11 +185,11 @@ def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
                 "method": method,
                 "setting": _dial(frontier, method, setting),
             }
-            for name in ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10"):
+            for name in CHEAP:
                 row |= _with_ends(name, frontier.estimate(method, setting, name, relative=True))
             rows.append(row)
     columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
-    for name in ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10"):
+    for name in CHEAP:
         ends = {"low": f"{name} low", "high": f"{name} high"} if name in ("ndcg@10", "gini@10") else {}
         columns.append(Column(name, name, format="+.1%", **ends))
     return Table(
@@ -197,27 +199,42 @@ def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
     )  # fmt: skip
 
 
-def _exchange(cell: Cell, loss: float) -> Table:
-    """Return what each method reaches on the test for a loss of accuracy, in each measure on a curve of its own."""
-    frontier, rows = cell.frontier, []
-    for method in frontier.methods:
-        row: dict[str, Any] = {"method": method}
-        for metric, _ in EXCHANGED:
-            found = replace(frontier, unfairness=metric).unfairness_at(method, -loss, relative=True)
-            row |= {key: None if value != value else value for key, value in _with_ends(metric, found).items()}
+def _exchange(cell: Cell, loss: float, how: str) -> Table:
+    """Return what each method reaches for a loss of accuracy: "along" its curve on test, or as "chosen"."""
+    shown = [name for name in EXCHANGED if how == "chosen" or name in neurons.EXCHANGED]
+    rows = []
+    for found in cell.record["exchanged"]:
+        if found["loss"] != loss:
+            continue
+        row: dict[str, Any] = {"method": found["method"], "setting": f"{found['setting']:g}"}
+        for name in shown:
+            value, low, high = (found[how][name][end] for end in ("value", "low", "high"))
+            row |= {name: None if value != value else value, f"{name} low": low, f"{name} high": high}
         rows.append(row)
     rows.sort(key=lambda row: math.inf if row["gini@10"] is None else row["gini@10"])
-    columns = [
-        Column(metric, what, format="+.1%", low=f"{metric} low", high=f"{metric} high") for metric, what in EXCHANGED
-    ]
-    sizes = ", ".join(f"{size:,} {part}" for part, size in cell.record["sizes"].items())
-    sizes = f"{cell.record['users']:,} users, {cell.record['items']:,} items; {sizes}; seed {cell.record['seeds']}"
+    columns = [Column("method", "Method")] + [Column("setting", "Chosen")] * (how == "chosen")
+    columns += [Column(name, EXCHANGED[name], format="+.1%", low=f"{name} low", high=f"{name} high") for name in shown]
+    if how == "chosen":
+        title = f"Chosen on validation for at most {100 * loss:g}% of NDCG@10: changes on the test"
+        caption = ""
+    else:
+        title = f"Where NDCG@10 on the test is {100 * loss:g}% lower: changes along each method's own curve"
+        caption = (
+            "Settings picked on validation; +0.0% where no setting but 0 is on it, empty where none keeps so much."
+        )
     return Table(
-        [Column("method", "Method"), *columns], rows,
-        title=f"{_short(cell.name)}: change on the test where NDCG@10 is {loss:.1%} lower",
-        caption=f"{sizes}. Along each method's own curve of NDCG@10 and the measure, settings picked on validation; "
-        "95% intervals over users; +0.0% where no setting but 0 is on it, empty where none keeps so much.",
-    )  # fmt: skip
+        columns, [{c.key: row.get(c.key) for c in columns} | row for row in rows], title=title, caption=caption
+    )
+
+
+def _today(cell: Cell) -> Section:
+    """Return every steering on one backbone, with one seed."""
+    record = cell.record
+    sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
+    plain = ", ".join(f"{name} {cell.frontier.mean(*cell.plain, name):.4g}" for name in EXCHANGED)
+    text = f"{record['users']:,} users, {record['items']:,} items; {sizes}; seed {record['seeds'][0]}. Plain: {plain}."
+    tables = [_exchange(cell, loss, how) for how in ("along", "chosen") for loss in neurons.LOSSES]
+    return Section(f"Every steering: {_short(cell.name)}, one seed", [Text(f"{TODAY} {text}"), *tables])
 
 
 def _autoencoders(found: Sequence[Cell]) -> Table:
