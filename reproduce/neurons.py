@@ -53,7 +53,7 @@ from headtail.subjects import Recipe, Subject
 from headtail.tradeoffs import Frontier
 
 K, SEEDS = 10, (0, 1, 2)
-LOSSES = (0.005, 0.01)  # of NDCG
+LOSSES = (0.005, 0.01, 0.05)  # of NDCG
 EXCHANGED = ("gini@10", "arp@10", "pce@10")  # for those
 CANDIDATES = 250  # of the re-ranker
 

@@ -132,7 +132,7 @@ class Cell:
 
 def read(study: str, names: Sequence[str]) -> Iterator[Cell]:
     """Yield the cells that have a record."""
-    for name in CHEAP:
+    for name in names:
         file = cells.record(study, name)
         if file.exists():
             record = json.loads(file.read_text(encoding="utf-8"))
@@ -233,8 +233,32 @@ def _today(cell: Cell) -> Section:
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     plain = ", ".join(f"{name} {cell.frontier.mean(*cell.plain, name):.4g}" for name in EXCHANGED)
     text = f"{record['users']:,} users, {record['items']:,} items; {sizes}; seed {record['seeds'][0]}. Plain: {plain}."
-    tables = [_exchange(cell, loss, how) for how in ("along", "chosen") for loss in neurons.LOSSES]
-    return Section(f"Every steering: {_short(cell.name)}, one seed", [Text(f"{TODAY} {text}"), *tables])
+    tables = [_exchange(cell, loss, how) for how in ("chosen", "along") for loss in neurons.LOSSES]
+    blocks = [Text(TODAY), Text(text), Text(_best(record["exchanged"])), *tables]
+    return Section(f"Every steering: {_short(cell.name)}, one seed", blocks)
+
+
+def _best(exchanged: Sequence[dict[str, Any]]) -> str:
+    """Say which dial, and which of those that steer, as chosen on validation changes each measure most on the test."""
+    steered = {each.name for each in neurons.STEERED if each not in CONTROLS}
+    lines = []
+    for loss in neurons.LOSSES:
+        said = []
+        for name in neurons.EXCHANGED:
+            rows = [row for row in exchanged if row["loss"] == loss]
+            best, through = (
+                min(some, key=lambda row, name=name: row["chosen"][name]["value"])
+                for some in (rows, [row for row in rows if row["method"] in steered])
+            )
+            said.append(
+                f"{EXCHANGED[name]} by {best['method']} ({best['chosen'][name]['value']:+.1%}), of the steerings by "
+                f"{through['method']} ({through['chosen'][name]['value']:+.1%})"
+            )
+        lines.append(f"* {100 * loss:g}%: {'; '.join(said)}")
+    return (
+        "The lowest Gini on validation for a loss of at most so much of NDCG@10; lowered most on the test:\n\n"
+        + "\n".join(lines)
+    )
 
 
 def _autoencoders(found: Sequence[Cell]) -> Table:

@@ -190,7 +190,8 @@ def spree(
         x' = x + strength * excess(x) / slope * (push(x) - x),
         slope = mean log popularity of the lists of x, less that of the lists of push(x)
 
-    so that with strength 1 lists meet histories on average, as far as popularity answers to a push in proportion.
+    so that with strength 1 lists meet histories on average, as far as popularity answers to a push in proportion. It
+    often answers faster: on MovieTweetings (SASRec) :func:`~headtail.metrics.pce` was lowest at strengths of .5 to .75.
 
     Parameters
     ----------
