@@ -380,7 +380,8 @@ def test_wrong_inputs_of_correct(corrections, capsys, monkeypatch, arguments, me
 
 def test_dials_are_listed(capsys):
     assert main(["dials"]) == 0
-    assert "tilt (alpha-fair)" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "tilt (alpha-fair)" in listed and "xQuAD" in listed
     assert main(["dials", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["works_on"] for row in rows} == {"training", "model", "vectors", "lists"}
