@@ -143,6 +143,12 @@ def test_the_corrected_test_of_fa_ir(share, k, significance):
 
 def test_the_paper_s_table_of_fa_ir_before_the_correction():
     assert enough(0.5, 12, 0.1) == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 4]  # Zehlike et al., table 2
+    table = [*[0] * 8, *[1] * 6, *[2] * 5, 3]
+    assert enough(0.25, 20, 0.1) == table  # of the authors' package, which corrects it too far
+    corrected, theirs = fewest_protected(0.25, 20), np.array([*[0] * 11, *[1] * 7, 2, 2])
+    drawn = (np.random.default_rng(0).random((100_000, 20)) < 0.25).cumsum(axis=1)
+    failed = [float((drawn < fewest).any(axis=1).mean()) for fewest in (table, corrected, theirs)]
+    np.testing.assert_allclose(failed, [0.147, 0.090, 0.049], atol=0.004)
     assert fewest_protected(0.0, 3).tolist() == [0, 0, 0] and fewest_protected(1.0, 3).tolist() == [1, 2, 3]
 
 

@@ -85,7 +85,8 @@ def fewest_protected(share: float, k: int, *, significance: float = 0.1) -> NDAr
     Fair is what a lottery could have drawn that puts a protected item in each place with probability `share`: the
     first i places must have m items with a binomial ``F(m; i, share) > alpha``. All k tests must be passed, so that
     alpha is corrected: it is the largest at which the lottery itself fails one of them with a probability of at most
-    `significance`. (The authors search for an alpha that fails with a probability close to it.)
+    `significance`. (The authors' package stays further below that: for 20 places, a share of 0.25 and 0.1 the lottery
+    fails what it asks for in 4.9% of cases, and what is asked for here in 9.0%.)
 
     Parameters
     ----------
