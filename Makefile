@@ -9,13 +9,18 @@ HOW_LONG ?= 120
 # Tests share the cores; one that has run out of its own takes some of the other's.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-integrations test-oldest fuzz lint format clean
+.PHONY: demo test test-integrations test-oldest docs fuzz lint format clean
 
 demo: $(READY)
 	$(BIN)/headtail demo --output headtail-demo
 
 test: $(READY) lint
 	$(BIN)/python -m pytest $(WORKERS)
+
+# The documentation site, docs/_build/index.html.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "Open docs/_build/index.html"
 
 # The tests with the lowest versions of what headtail depends on, in an environment of its own.
 test-oldest:
@@ -57,7 +62,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache headtail-demo
+	rm -rf $(VENV) $(VENV)-oldest build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache headtail-demo docs/_build docs/generated
 
 # torch goes first and by its exact version, so that pip does not look for another build of it.
 $(READY): pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""The code of the README runs as it stands."""
+"""The code of the README runs as it stands, and so do the command lines of the documentation."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def test_python_blocks(page, tmp_path, monkeypatch):
         exec(compile(block, page, "exec"), namespace)  # as one session, from top to bottom
 
 
-@pytest.mark.parametrize("page", ["README.md"])
+@pytest.mark.parametrize("page", ["docs/command-line.md"])
 def test_command_lines(page, tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)

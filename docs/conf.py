@@ -1,0 +1,153 @@
+"""The documentation site: `make docs` builds it; dictionaries and the reference are made from the code itself."""
+
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import headtail
+from headtail.dials import CONTROLS, DIALS, REFERENCES
+from headtail.metrics.built_in import BUILT_IN
+from headtail.metrics.facts import definition, facts_of
+from headtail.metrics.pages import FAMILIES
+
+project, author, copyright = "headtail", "The headtail authors", "The headtail authors, Apache-2.0"
+release = version = metadata.version("headtail")
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["deflist", "colon_fence"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]  # links of the pages to files beside docs/, which a repository shows
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+html_theme = "furo"
+html_title = "headtail"
+html_show_sourcelink = False
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
+
+GENERATED = Path(__file__).parent / "generated"
+ROOMS = ("", "metrics", "data", "datasets", "baselines", "spectral", "amplification", "sae", "losses", "penalties",
+         "posthoc", "rerank", "rerankers", "dials", "tradeoffs", "models", "training", "reports",
+         "exceptions")  # fmt: skip
+
+ABOUT = {
+    "allocation": "gives the places to the items where that costs the least expected relevance",
+    "tilt": "spreads the model's own exposure by one number an item, found so that exposure settles",
+    "log penalty": "subtracts the logarithm of popularity from the scores",
+    "IPR": "re-ranks long lists by inverse popularity",
+    "shrink": "takes a part of the first singular direction, which is popularity, out of the vectors",
+    "PopSteer": "turns down the neurons of popular tastes and up those of niche ones",
+    "ReSN": "penalizes the first singular direction while training",
+    "LogDet": "penalizes collapsed dimensions while training",
+    "Zerosum": "trains with a loss on sums of scores",
+    "IPS": "weights what was chosen by inverse propensity while training",
+    "PD": "trains with popularity as a factor of its own, and leaves it out when it recommends",
+    "PR-Entmax": "trains with a sparse loss and weights by popularity",
+    "TTEN": "scales item vectors to more even lengths when it recommends",
+    "calibrated popularity": "re-ranks towards each user's own shares of head, mid and tail",
+    "xQuAD": "re-ranks so that head and tail are both covered, by how much each user likes them",
+    "FA*IR": "re-ranks with a least number of tail items among the first of every list",
+    "PCT": "re-ranks towards a mix of popularity for all users together",
+    "P-MMF": "re-ranks so that the group of items that is worst off gets the most",
+    "SPREE": "steers each user towards the popularity of the user's own choices",
+}
+
+
+def about(name: str) -> str:
+    """Return what a dial does, by the first words of its name."""
+    return next((said for start, said in ABOUT.items() if name.startswith(start)), "")
+
+
+def table(headings: list[str], rows: list[list[Any]]) -> list[str]:
+    """Return a table in Markdown."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (headings, ["---"] * len(headings), *cells)]
+
+
+def metric_page() -> str:
+    """Return the dictionary of metrics, by family."""
+    lines = [
+        "# Metrics", "",
+        "What an audit measures, made from what each metric says of itself. In code a metric is",
+        "`headtail.metrics.NAME`, in an audit `NAME@k`. What other libraries mean by the same names is on",
+        "[a page of its own](../definitions.md).",
+    ]  # fmt: skip
+    for family, title in FAMILIES.items():
+        rows = []
+        for name, metric in BUILT_IN.items():
+            facts = facts_of(metric)
+            if facts.family == family:
+                end = "∞" if facts.high == float("inf") else f"{facts.high:g}"
+                rows.append(
+                    [facts.title, f"`{name}`", facts.better or "", f"{facts.low:g} to {end}", definition(metric)]
+                )
+        if rows:
+            lines += ["", f"## {title}", "", *table(["What it is", "In code", "Better", "Range", "Definition"], rows)]
+    return "\n".join(lines) + "\n"
+
+
+def dial_page() -> str:
+    """Return the dictionary of dials."""
+    needs = {
+        "lists": "Long lists with scores are enough; vectors and models have them too",
+        "vectors": "Vectors of users and items",
+        "model": "A trained PyTorch model and an autoencoder of its vectors",
+        "training": "A recipe that can be trained again",
+    }
+    lines = [
+        "# Dials", "",
+        "Every correction under one name, with its strengths; `headtail dials` lists them too. A dial at 0 is off.",
+        "[Which dial when](../which-dial.md) helps to choose.",
+    ]  # fmt: skip
+    for form, title in needs.items():
+        rows = [[f"`{d.name}`", about(d.name), " ".join(f"{s:g}" for s in d.grid)] for d in DIALS if d.works_on == form]
+        if rows:
+            lines += ["", f"## {title}", "", *table(["Dial", "What it does", "Strengths that are tried"], rows)]
+    rest = [[f"`{d.name}`", " ".join(f"{s:g}" for s in d.grid)] for d in (*CONTROLS, *REFERENCES)]
+    lines += ["", "## What dials are compared with", "", *table(["Name", "Strengths"], rest)]
+    return "\n".join(lines) + "\n"
+
+
+def public(path: str) -> list[str]:
+    """Return the public functions and classes of a room: those that it names, or those that it defines."""
+    module = import_module(path)
+    names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+    found = {name: getattr(module, name) for name in sorted(names, key=str.lower)}
+    ours = {name: one for name, one in found.items() if callable(one) and one.__module__.startswith("headtail")}
+    if not hasattr(module, "__all__"):
+        ours = {name: one for name, one in ours.items() if one.__module__ == path}
+    return [name for name in ours if path == "headtail" or name not in headtail.__all__]
+
+
+def reference_page(path: str) -> str:
+    """Return the page of a room, which autodoc fills from the docstrings."""
+    about = (import_module(path).__doc__ or "").strip().partition("\n")[0]
+    lines = [f"# {path}", "", about, "", "```{eval-rst}", f".. currentmodule:: {path}", ""]
+    for name in public(path):
+        is_class = isinstance(getattr(import_module(path), name), type)
+        lines += [f".. auto{'class' if is_class else 'function'}:: {name}", *(["   :members:"] if is_class else []), ""]
+    return "\n".join([*lines, "```"]) + "\n"
+
+
+GENERATED.mkdir(exist_ok=True)
+rooms = [f"headtail.{room}".rstrip(".") for room in ROOMS]
+pages = {"metrics": metric_page(), "dials": dial_page()} | {room: reference_page(room) for room in rooms}
+index = ["# Reference", "", "Everything public, room by room.", "", "```{toctree}", *rooms, "```"]
+for made, text in (pages | {"reference": "\n".join(index) + "\n"}).items():
+    page = GENERATED / f"{made}.md"
+    if not page.exists() or page.read_text(encoding="utf-8") != text:
+        page.write_text(text, encoding="utf-8")
+
+
+def escape(app: Any, what: str, name: str, one: Any, options: Any, lines: list[str]) -> None:
+    """Show bars of docstrings, such as those of |d|, as they are: they would be substitutions elsewhere."""
+    for i, line in enumerate(lines):
+        if "|" in line and not line.lstrip().startswith(">>>"):
+            parts = line.split("``")
+            lines[i] = "``".join(part if j % 2 else part.replace("|", "\\|") for j, part in enumerate(parts))
+
+
+def setup(app: Any) -> None:
+    """Connect what is done to docstrings before numpydoc reads them."""
+    app.connect("autodoc-process-docstring", escape, priority=100)
