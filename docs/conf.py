@@ -29,7 +29,8 @@ pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-con
 GENERATED = Path(__file__).parent / "generated"
 ROOMS = ("", "metrics", "data", "datasets", "baselines", "spectral", "amplification", "sae", "losses", "penalties",
          "posthoc", "rerank", "rerankers", "dials", "tradeoffs", "models", "training", "reports",
-         "exceptions")  # fmt: skip
+         "integrations.implicit", "integrations.lenskit", "integrations.pytorch", "integrations.rectools",
+         "integrations.recbole", "exceptions")  # fmt: skip
 
 ABOUT = {
     "allocation": "gives the places to the items where that costs the least expected relevance",

@@ -147,7 +147,10 @@ def _gini_by_rank_influence(top: TopK) -> NDArray[np.float64]:
     return _decided_by_enough(jackknife_influence(without))
 
 
-@better("lower", low=0, high=1, influence=_gini_by_rank_influence, family="exposure", headline=True)
+@better(
+    "lower", title="Inequality of exposure, high ranks first", low=0, high=1, influence=_gini_by_rank_influence,
+    family="exposure", headline=True,
+)  # fmt: skip
 @checked
 def gini_by_rank(top: TopK) -> float:
     """Inequality of the attention that items get: as :func:`gini`, a place at rank r counting 1 / log2(r + 1).
