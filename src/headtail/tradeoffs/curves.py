@@ -1,7 +1,8 @@
 """Whole curves: what a method reaches at a level, and how much of the plane it dominates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from headtail.exceptions import InvalidInputError
 from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, metric_of, summary
 from headtail.tradeoffs.settings import Settings, on_front
 
+Methods: TypeAlias = str | Sequence[str]
+"""A method, or several that are one family."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Curves(Settings):
@@ -19,11 +23,11 @@ class Curves(Settings):
     @checked
     def accuracy_at(
         self,
-        method: str,
+        method: Methods,
         unfairness: float,
         *,
         relative: bool = False,
-        against: str | None = None,
+        against: Methods | None = None,
         part: Part = "validation",
     ) -> Estimate:
         """Return the accuracy that a method reaches where exposure is at most so uneven.
@@ -34,13 +38,15 @@ class Curves(Settings):
 
         Parameters
         ----------
-        method : str
+        method : str, or several
+            Several are one family: the curve's settings are those that no other setting of any of them beats on
+            validation, so that there it is nowhere below that of one of them.
         unfairness : float
             Level of the metric of unfairness. The value is NaN if a seed does not come down to it.
         relative : bool, default False
             Give the level and the result as changes from :attr:`reference` in the same seed: the level -0.1 means an
             unfairness 10% lower, the result -0.03 an accuracy 3% lower.
-        against : str, optional
+        against : str, or several, optional
             Another method, whose accuracy at that level is subtracted, user by user and seed by seed, of the seeds that
             both have.
         part : {"validation", "test"}, default "validation"
@@ -60,7 +66,7 @@ class Curves(Settings):
         """
         at = number("unfairness", unfairness)
         return self._compared(
-            lambda name, seed: self._along(name, seed, self.unfairness, self.accuracy, at, relative, part),
+            lambda names, seed: self._along(names, seed, self.unfairness, self.accuracy, at, relative, part),
             method,
             against,
         )
@@ -68,11 +74,11 @@ class Curves(Settings):
     @checked
     def unfairness_at(
         self,
-        method: str,
+        method: Methods,
         accuracy: float,
         *,
         relative: bool = False,
-        against: str | None = None,
+        against: Methods | None = None,
         part: Part = "validation",
     ) -> Estimate:
         """Return the least unfairness that a method reaches where it is at least so accurate.
@@ -86,7 +92,7 @@ class Curves(Settings):
         """
         at = number("accuracy", accuracy)
         return self._compared(
-            lambda name, seed: self._along(name, seed, self.accuracy, self.unfairness, at, relative, part),
+            lambda names, seed: self._along(names, seed, self.accuracy, self.unfairness, at, relative, part),
             method,
             against,
         )
@@ -94,10 +100,10 @@ class Curves(Settings):
     @checked
     def hypervolume(
         self,
-        method: str,
+        method: Methods,
         reference: tuple[float, float] = (0.0, 1.0),
         *,
-        against: str | None = None,
+        against: Methods | None = None,
         part: Part = "validation",
     ) -> Estimate:
         """Return how much of the plane of the two metrics a method's settings dominate on test; more is better.
@@ -111,11 +117,11 @@ class Curves(Settings):
 
         Parameters
         ----------
-        method : str
+        method : str, or several
         reference : (accuracy, unfairness), default (0, 1)
             The worst place that counts, in shares of those of :attr:`reference`. With (0.9, 1) only settings that keep
             90% of the accuracy count.
-        against : str, optional
+        against : str, or several, optional
             Another method, whose figure is subtracted, user by user and seed by seed.
         part : {"validation", "test"}, default "validation"
             Where the settings are picked.
@@ -130,9 +136,9 @@ class Curves(Settings):
         """
         worst = number("reference", reference[0]), number("reference", reference[1], low=0, low_open=True)
 
-        def read(name: str, seed: int) -> Reading:
+        def read(names: tuple[str, ...], seed: int) -> Reading:
             units = {metric: self._unit(metric, seed) for metric in (self.accuracy, self.unfairness)}
-            points = self._best(name, seed, part)
+            points = self._best(names, seed, part)
             places = [
                 tuple(change(self._reading(point, metric), unit) for metric, unit in units.items()) for point in points
             ]
@@ -149,12 +155,9 @@ class Curves(Settings):
 
         return self._compared(read, method, against)
 
-    def _of(self, method: str, seed: int) -> list[Point]:
-        return [point for point in self.points if (point.method, point.seed) == (method, seed)]
-
-    def _best(self, method: str, seed: int, part: Part) -> list[Point]:
-        """Return the points of one seed that no other of the method beats in that part."""
-        points = self._of(method, seed)
+    def _best(self, names: tuple[str, ...], seed: int, part: Part) -> list[Point]:
+        """Return the points of one seed that no other of these methods beats in that part."""
+        points = [point for point in self.points if point.method in names and point.seed == seed]
         gain, cost = (np.array([metric_of(p, name, part) for p in points]) for name in (self.accuracy, self.unfairness))
         return [point for point, is_on in zip(points, on_front(gain, cost), strict=True) if is_on]
 
@@ -163,13 +166,15 @@ class Curves(Settings):
         point = self._index.get((*self.reference, seed))
         return Reading(self.mean(*self.reference, metric)) if point is None else self._reading(point, metric)
 
-    def _along(self, method: str, seed: int, given: str, wanted: str, at: float, relative: bool, part: Part) -> Reading:
+    def _along(
+        self, names: tuple[str, ...], seed: int, given: str, wanted: str, at: float, relative: bool, part: Part
+    ) -> Reading:
         """Read one metric off the curve of one seed where the other one is `at`."""
         level = Reading(at)
         if relative:
             unit = self._unit(given, seed)
             level = combined((1 + at) * unit.value, [(1 + at, unit)])
-        found = self._between(self._best(method, seed, part), given, wanted, level)
+        found = self._between(self._best(names, seed, part), given, wanted, level)
         return change(found, self._unit(wanted, seed)) if relative else found
 
     def _between(self, points: list[Point], given: str, wanted: str, level: Reading) -> Reading:
@@ -205,15 +210,19 @@ class Curves(Settings):
             ],
         )
 
-    def _compared(self, read: Callable[[str, int], Reading], method: str, against: str | None) -> Estimate:
-        """Join what is read of each seed, less what is read of another method in the same seed."""
-        if against is None:
-            return summary([read(method, seed) for seed in self.seeds(method)])
-        shared = [seed for seed in self.seeds(method) if seed in self.seeds(against)]
+    def _compared(
+        self, read: Callable[[tuple[str, ...], int], Reading], method: Methods, against: Methods | None
+    ) -> Estimate:
+        """Join what is read of each seed, less what is read of other methods in the same seed."""
+        family, others = ((names,) if isinstance(names, str) else tuple(names or ()) for names in (method, against))
+        seeds = [self.seeds(name) for name in (*family, *others)]
+        shared = [seed for seed in seeds[0] if all(seed in each for each in seeds)]
         if not shared:
+            had = ", ".join(f"{name!r} {each}" for name, each in zip((*family, *others), seeds, strict=True))
             raise InvalidInputError(
-                f"{method!r} has the seeds {self.seeds(method)} and {against!r} {self.seeds(against)}. Methods are "
-                f"compared seed by seed; sweep both with the same seeds."
+                f"No seed is that of all: {had}. Methods are compared seed by seed; sweep all with the same seeds."
             )
-        pairs = [(read(method, seed), read(against, seed)) for seed in shared]
+        if not others:
+            return summary([read(family, seed) for seed in shared])
+        pairs = [(read(family, seed), read(others, seed)) for seed in shared]
         return summary([combined(one.value - other.value, [(1, one), (-1, other)]) for one, other in pairs])
