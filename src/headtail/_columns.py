@@ -11,10 +11,13 @@ logger = logging.getLogger("headtail")
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "user_id": ("user", "userid", "uid", "query_id", "queryid", "query", "customer_id", "customerid", "reviewer_id",
-                "reviewerid", "session_id", "sessionid", "visitor_id", "visitorid", "account_id"),
+                "reviewerid", "session_id", "sessionid", "visitor_id", "visitorid", "account_id", "account", "customer",
+                "visitor", "listener", "listener_id", "viewer", "viewer_id", "reader", "reader_id", "member",
+                "member_id", "buyer", "buyer_id", "client_id", "username"),
     "item_id": ("item", "itemid", "iid", "movie_id", "movieid", "product_id", "productid", "asin", "artist_id",
                 "artistid", "track_id", "song_id", "business_id", "book_id", "game_id", "article_id", "news_id",
-                "doc_id", "document_id"),
+                "doc_id", "document_id", "product", "sku", "track", "trackid", "song", "songid", "movie", "book",
+                "bookid", "game", "article", "isbn", "video", "video_id", "content_id", "parent_asin", "recipe_id"),
     "rating": ("weight", "score", "stars", "overall", "plays", "count", "value", "label", "relevance"),
     "timestamp": ("time", "datetime", "date", "unix_timestamp", "event_time", "ts"),
     "order": ("position", "step"),

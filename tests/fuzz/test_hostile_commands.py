@@ -17,10 +17,12 @@ from headtail.cli import app, main
 
 LINES = {
     "data": "train.csv --titles titles.csv --min-rating 1 --k-core 1 --duplicates first --split ratio --seed 0 "
-            "--to parts --output data.md --json",
+            "--to parts --output data.md --json --user user_id --item item_id --rating rating --timestamp timestamp "
+            "--order order --score score --columns user,item",
     "audit": "recs.csv train.csv --test test.csv --users users.csv --titles titles.csv --catalogue titles.csv -k 2 "
              "-k 3 --groups rank --no-strict --n-bootstrap 3 --fail-if gini@2>0.1 --output audit.json",
-    "spectrum": "--queries queries.npy --items items.npy --train train.csv --output spectrum.md",
+    "spectrum": "--queries queries.npy --items items.npy --train train.csv --output spectrum.md "
+                "--item-ids titles.csv --user-ids users.csv",
     "train": "train.csv --output made --model mf --resn 0.1 --resn-form linear --loss bpr --n-negatives 1 --epochs 1 "
              "--embedding-dim 2 --batch-size 64 --lr 0.01 --weight-decay 0 --validation 0.1 --k 2 "
              "--patience 1 --titles titles.csv --min-rating 1 --k-core 1 --device cpu --seed 0",
@@ -28,6 +30,7 @@ LINES = {
     "correct": "model --test test.csv --probe probe --dial PopSteer --dial ipr --max-loss 0.5 -k 2 --device cpu "
                "--seed 0 --output out",
     "dials": "--json",
+    "doctor": "train.csv --user user_id --duplicates sum --min-rating 2 --columns a,b,c",
     "recommend": "model --output lists.csv -k 3 --users users.csv --no-exclude-seen --device cpu",
     "demo": "--seed x",
 }  # fmt: skip

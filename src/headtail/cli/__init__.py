@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from headtail.cli import audit, correct, data, demo, dials, explore, probe, recommend, spectrum, train  # noqa: F401
+from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
 from headtail.cli._app import app
 from headtail.cli._folders import read_known as _read_known
 from headtail.cli._output import complain, say

@@ -24,7 +24,6 @@ _FILE += '"movietweetings", the 5-core that is part of the package, or "movielen
 File: TypeAlias = Annotated[Path, Parameter(help=_FILE)]
 Model: TypeAlias = Annotated[Path, Parameter(help="Folder of a model, of `headtail train` or `headtail correct`.")]
 Titles: TypeAlias = Annotated[Path | None, Parameter(help="File with an item and a title column.")]
-MinRating: TypeAlias = Annotated[float | None, Parameter(help="Keep interactions with at least this rating.")]
 KCore: TypeAlias = Annotated[
     int | None, Parameter(help="Keep users and items with at least this many interactions; 0 keeps all.")
 ]

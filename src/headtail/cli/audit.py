@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, app
 from headtail.cli._inputs import ids
 from headtail.cli._output import check_output, complain, show
+from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 
@@ -31,6 +32,7 @@ def audit(
     fail_if: Annotated[list[str] | None, Parameter(negative="")] = None,
     output: Output = None,
     json: Json = False,
+    tables: Tables = PLAIN,
 ) -> int:
     """Measure popularity bias of a file of recommendations.
 
@@ -59,7 +61,7 @@ def audit(
         be repeated.
     """
     from headtail import metrics
-    from headtail.data import PopularityGroups, read_interactions, read_table
+    from headtail.data import PopularityGroups, read_table
 
     check_output(output)
     groupings: dict[str, Any] = {
@@ -69,9 +71,9 @@ def audit(
     }
     conditions = [_condition(text, k, groupings[groups] if test else None) for text in fail_if or ()]
     result = metrics.audit(
-        read_table(recs),
-        read_interactions(train, titles=titles),
-        None if test is None else read_interactions(test),
+        tables.lists(recs),
+        tables.interactions(train, titles=titles),
+        None if test is None else tables.interactions(test),
         k=k,
         users=None if users is None else read_table(users),
         groups=groupings[groups],

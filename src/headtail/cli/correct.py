@@ -10,6 +10,7 @@ from headtail.cli._app import Device, Json, Length, app
 from headtail.cli._folders import EXPLORED, INTERACTIONS, interactions_of, load, read_known, replaced, write_known
 from headtail.cli._inputs import array, ids
 from headtail.cli._output import say, show
+from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def correct(
     device: Device = None,
     seed: int = 0,
     json: Json = False,
+    tables: Tables = PLAIN,
 ) -> None:
     """Correct a recommender: try corrections, choose one on validation, report it on test.
 
@@ -85,14 +87,14 @@ def correct(
     with nullcontext() if output is None else replaced(output, _WRITTEN):
         parts = (train, validation, test)
         if source is not None and source.is_dir() and queries is None:
-            model, split = load(source, device), _split_of(source, *parts, seed)
+            model, split = load(source, device), _split_of(source, *parts, seed, tables)
             neurons = None if probe is None else _neurons(probe, model, read_known(source)[0])
             given: tuple[Any, ...] = (Subject(model, split, k=k, neurons=neurons), split)
             options: dict[str, Any] = {}
         elif probe is not None:
             raise InvalidInputError("--probe holds the neurons of a model. Give the folder of that model as SOURCE.")
         else:
-            given = (_recommender(source, queries, items), *_read_parts(*parts))
+            given = (_recommender(source, queries, items, tables), *_read_parts(*parts, tables))
             named = {"user_id": user_ids, "item_id": item_ids}
             options = {f"{role}s": ids(file, role) for role, file in named.items() if file is not None}
         found = _correct(
@@ -106,28 +108,28 @@ def correct(
         say(f"To move the dials yourself: headtail explore {shlex.quote(str(output))}")
 
 
-def _recommender(source: Path | None, queries: Path | None, items: Path | None) -> Any:
+def _recommender(source: Path | None, queries: Path | None, items: Path | None, tables: Tables) -> Any:
     """Return a pair of vectors or a table of lists."""
-    from headtail.data import read_table
-
     if queries is not None and items is not None and source is None:
         return array(queries), array(items)
     if source is None or queries is not None or items is not None:
         raise InvalidInputError("Give the folder of a model, a file of lists, or both --queries and --items.")
-    return read_table(source)
+    return tables.lists(source)
 
 
-def _read_parts(train: Path | None, validation: Path | None, test: Path | None) -> "list[Interactions | None]":
-    from headtail.data import read_interactions
-
+def _read_parts(
+    train: Path | None, validation: Path | None, test: Path | None, tables: Tables
+) -> "list[Interactions | None]":
     if train is None or validation is None:
         raise InvalidInputError(
             "Give what the recommender learned from as --train, and what users did later as --validation."
         )
-    return [None if file is None else read_interactions(file) for file in (train, validation, test)]
+    return [None if file is None else tables.interactions(file) for file in (train, validation, test)]
 
 
-def _split_of(model: Path, train: Path | None, validation: Path | None, test: Path | None, seed: int) -> "Split":
+def _split_of(
+    model: Path, train: Path | None, validation: Path | None, test: Path | None, seed: int, tables: Tables
+) -> "Split":
     """Return what a model learned from, and what was held out, or later files, to choose and to report on."""
     from headtail.data import read_interactions
     from headtail.joining import joined
@@ -136,13 +138,13 @@ def _split_of(model: Path, train: Path | None, validation: Path | None, test: Pa
         raise InvalidInputError(f"--train {train}: {model} has what it was trained on. Leave the flag out.")
     fitted, later = read_known(model)
     if validation is not None:
-        fitted, later = read_interactions(interactions_of(model)), read_interactions(validation)
+        fitted, later = read_interactions(interactions_of(model)), tables.interactions(validation)
     if later is None:
         raise InvalidInputError(
             f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
             f"--validation above 0, or give later interactions as --validation."
         )
-    return joined(fitted, later, None if test is None else read_interactions(test), rng=seed)
+    return joined(fitted, later, None if test is None else tables.interactions(test), rng=seed)
 
 
 def _neurons(probe: Path, model: Any, fitted: "Interactions") -> Any:

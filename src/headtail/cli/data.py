@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headtail.cli._app import File, Json, KCore, MinRating, Output, Titles, app
+from headtail.cli._app import File, Json, KCore, Output, Titles, app
 from headtail.cli._folders import replaced
-from headtail.cli._inputs import read
-from headtail.cli._output import check_output, show
+from headtail.cli._output import check_output, say, show
+from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
@@ -18,21 +18,18 @@ def data(
     file: File,
     *,
     titles: Titles = None,
-    min_rating: MinRating = None,
     k_core: KCore = None,
-    duplicates: Literal["error", "first", "last", "mean"] = "error",
     split: Literal["ratio", "leave-last", "time", "debiased"] | None = None,
     seed: int = 0,
     to: Path | None = None,
     output: Output = None,
     json: Json = False,
+    tables: Tables = PLAIN,
 ) -> None:
     """Describe a file of interactions, and convert or split it.
 
     Parameters
     ----------
-    duplicates
-        What to do with several rows of one (user, item) pair.
     split
         Split into training, validation and test before writing.
     seed
@@ -47,7 +44,7 @@ def data(
     check_output(output)
     if split and to is None:
         raise InvalidInputError("--split needs --to FOLDER, where the parts are written.")
-    interactions = read(file, titles=titles, min_rating=min_rating, k_core=k_core, duplicates=duplicates)
+    interactions = tables.interactions(file, titles=titles, k_core=k_core)
     if to is not None and split is None:
         write_interactions(interactions, to)
     elif to is not None and split is not None:
@@ -56,6 +53,12 @@ def data(
             for name, part in parts.items():
                 write_interactions(part, folder / f"{name}.parquet")
     show(describe(interactions), output, json)
+    if not json:
+        tables.say_positives(interactions)
+        if to is not None and split is not None:
+            for name, part in parts.items():
+                users, items = ((counts > 0).sum() for counts in (part.activity, part.popularity))
+                say(f"{to / name}.parquet: {len(part):,} interactions of {users:,} users with {items:,} items")
 
 
 def _split(interactions: "Interactions", by: str, seed: int) -> Any:

@@ -4,10 +4,10 @@ import shutil
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
-from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, MinRating, Titles, app
+from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, app
 from headtail.cli._folders import INTERACTIONS, checkpoint_of, replaced, write_known
-from headtail.cli._inputs import read
 from headtail.cli._output import say, show
+from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def train(
     k: AtLeastOne = 20,
     patience: int = 5,
     titles: Titles = None,
-    min_rating: MinRating = None,
     k_core: KCore = None,
     device: Device = None,
     seed: int = 0,
     json: Json = False,
+    tables: Tables = PLAIN,
 ) -> None:
     """Train a recommender, with ReSN against popularity bias if wished.
 
@@ -99,7 +99,7 @@ def train(
         loss, negatives = "sampled-softmax", "all"
     checkpoint = checkpoint_of(output)
     with replaced(output, {"model.json", "model.safetensors", INTERACTIONS}):
-        interactions = read(file, titles=titles, min_rating=min_rating, k_core=k_core)
+        interactions = tables.interactions(file, titles=titles, k_core=k_core)
         fitted, held_out = _hold_out(interactions, validation, seed, last=kind.needs_order)
         made = kind.for_data(fitted, rng=seed, **sizes)
         history = fit(
@@ -125,6 +125,7 @@ def train(
         shutil.rmtree(checkpoint, ignore_errors=True)  # the run is over, and another one may have other settings
     show(history, None, json)
     if not json:
+        tables.say_positives(interactions)
         say(f"Model written to {output}")
 
 

@@ -166,7 +166,7 @@ def _mixed_ends(path: Path) -> UnreadableFileError:
 def _no_names(path: Path, fields: list[str]) -> InvalidInputError:
     return InvalidInputError(
         f"The first line of {path} holds data ({', '.join(fields[:4])}), not the names of the columns. Add a first "
-        f"line such as user_id,item_id, or from Python give names=[...], one for each column."
+        f"line such as user_id,item_id, or give names=[...] (on the command line --columns), one for each column."
     )
 
 

@@ -1,0 +1,124 @@
+"""``headtail doctor``."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headtail.cli._app import app
+from headtail.cli._output import console, say
+from headtail.cli._tables import PLAIN, Tables
+from headtail.exceptions import HeadtailError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_ROLES = {"user_id": "--user", "item_id": "--item", "rating": "--rating", "timestamp": "--timestamp"}
+
+
+@app.command
+def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
+    """Say what would be read of a table, what is odd about it, and which flags to pass.
+
+    Parameters
+    ----------
+    file
+        Interactions or recommendations: CSV, TSV, Parquet or RecBole .inter.
+    """
+    from headtail.data import Interactions, read_table
+
+    flags, odd = list[str](), list[str]()
+    try:
+        table = read_table(file, names=tables._names(file))
+    except HeadtailError as error:
+        if "not the names of the columns" not in str(error):
+            raise
+        say(str(error))
+        say(f"Pass: a name for each column, such as: headtail doctor {file} --columns user,item,rating")
+        return 2
+    found = _roles(table, tables, odd)
+    _show(file, table, found)
+    if not {"user_id", "item_id"} <= found.keys():
+        odd.append("There is no column of users or none of items under a usual name: name them by --user and --item.")
+        flags += [
+            f"{flag} NAME" for role, flag in _ROLES.items() if role in ("user_id", "item_id") and role not in found
+        ]
+    else:
+        flags += [f"--columns {tables.columns}"] * (tables.columns is not None)
+        flags += [f"{_ROLES[role]} {shlex.quote(str(getattr(tables, role.removesuffix('_id'))))}" for role in _ROLES
+                  if getattr(tables, role.removesuffix("_id")) is not None]  # fmt: skip
+        _look(table, found, odd, flags)
+        roles: dict[str, Any] = {role.removesuffix("_id"): name for role, name in found.items()}
+        policy: Any = "first" if tables.duplicates == "error" else tables.duplicates
+        try:
+            read = Interactions.from_frame(table, duplicates=policy, min_rating=tables.min_rating, **roles)
+            say(f"Read as: {read!r}")
+        except HeadtailError as error:
+            odd.append(f"It cannot be read: {error}")
+    for line in odd:
+        say(f"- {line}")
+    if not odd:
+        say("Nothing is odd.")
+    say(f"Pass: headtail data {shlex.quote(str(file))} {' '.join(dict.fromkeys(flags))}".rstrip())
+    return 0
+
+
+def _roles(table: "pl.DataFrame", tables: Tables, odd: list[str]) -> dict[str, str]:
+    """Return which column plays which role, and note names that are given and not there."""
+    from headtail._columns import resolve_columns
+    from headtail.exceptions import InvalidInputError, MissingColumnError
+
+    given = {role: getattr(tables, role.removesuffix("_id")) for role in _ROLES}
+    found = dict[str, str]()
+    for role in _ROLES:
+        known = {other: name for other, name in given.items() if name is not None}
+        try:
+            found |= resolve_columns(table.columns, [], [role], {role: known[role]} if role in known else None)
+        except (InvalidInputError, MissingColumnError) as error:
+            odd.append(str(error))
+    return found
+
+
+def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
+    """Print the columns, what they are read as, and what they hold."""
+    from headtail.reports import Column, Report, Table
+
+    of = {name: role for role, name in found.items()}
+    rows = [
+        {
+            "column": name,
+            "role": of.get(name, "not read"),
+            "type": str(table[name].dtype),
+            "missing": table[name].null_count(),
+            "first": ", ".join(map(str, table[name].head(3).to_list())),
+        }
+        for name in table.columns
+    ]
+    columns = [Column("column", "Column"), Column("role", "Read as"), Column("type", "Type"),
+               Column("missing", "Missing", format=",d"), Column("first", "First values")]  # fmt: skip
+    console().print(Report(f"{file.name}: {len(table):,} rows", [Table(columns, rows)]))
+
+
+def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: list[str]) -> None:
+    """Note what is odd about users, items, ratings and repeated pairs."""
+    pair = [found["user_id"], found["item_id"]]
+    rating = table[found["rating"]] if "rating" in found else None
+    if rating is None or not rating.dtype.is_numeric() or rating.n_unique() < 2:
+        rating, stars = None, False
+    else:
+        low, high = float(rating.min()), float(rating.max())  # type: ignore[arg-type]
+        stars = high <= 10 and rating.n_unique() <= 20
+    gaps = {name: table[name].null_count() for name in pair if table[name].null_count()}
+    odd += [f"{n:,} rows have no {name!r}. Drop them first." for name, n in gaps.items()]
+    repeated = len(table) - table.select(pair).n_unique()
+    if repeated:
+        odd.append(f"{repeated:,} rows repeat a (user, item) pair.")
+        flags.append("--duplicates last" if stars else "--duplicates sum")
+    singles = int((table.group_by(pair[0]).len()["len"] == 1).sum())
+    if singles:
+        odd.append(f"{singles:,} of {table[pair[0]].n_unique():,} users have a single row; none of it can be held out.")
+    if rating is not None:
+        odd.append(
+            f"{rating.name!r} goes from {low:g} to {high:g}, and every row counts as positive, whatever it says."
+        )
+    if stars:
+        flags.append(f"--min-rating {round(low + 0.75 * (high - low)):g}")

@@ -1,0 +1,94 @@
+"""Tables as users have them: names of columns, no header, repeated rows, ratings; and what `doctor` says of them."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import headtail as ht
+from headtail import data
+from headtail.cli import main
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    split = ht.split_ratio(ht.datasets.power_law(150, 60, n_interactions=1200, rng=0).interactions, rng=0)
+    rng = np.random.default_rng(0)
+    for name, part in split.parts.items():
+        table = part.to_polars().rename({"user_id": "who", "item_id": "what"})
+        pl.DataFrame(table).with_columns(liked=pl.Series(rng.integers(1, 6, len(table)))).write_csv(f"{name}.csv")
+    return split
+
+
+def test_columns_by_name_on_every_verb(world, capsys):
+    names = ["--user", "who", "--item", "what", "--rating", "liked"]
+    assert main(["data", "train.csv", "--split", "ratio", "--to", "parts", *names]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Positives: all" in said and "whatever their rating (1 to 5)" in said
+    sizes = {name: len(data.read_interactions(f"parts/{name}.parquet")) for name in ("train", "validation", "test")}
+    for name, size in sizes.items():
+        assert f"parts/{name}.parquet: {size:,} interactions of" in said
+    lists = ht.baselines.most_popular(world.train.compact(), k=20).to_polars().with_columns(est=1 / pl.col("rank"))
+    lists.drop("rank").rename({"user_id": "who", "item_id": "what"}).write_csv("recs.csv")
+    assert main(["audit", "recs.csv", "train.csv", "--test", "test.csv", "-k", "5", "--score", "est", *names]) == 0
+    with_rating = main(["audit", "recs.csv", "train.csv", "--min-rating", "4", "-k", "5", "--no-strict", *names])
+    assert with_rating in (0, 2)  # items that nobody liked are not in the catalogue
+    capsys.readouterr()
+    assert main(["audit", "recs.csv", "train.csv", "-k", "5", "--score", "none", *names]) == 2
+    assert "recs.csv has no column 'none'" in capsys.readouterr().err
+    parts = ["--train", "train.csv", "--validation", "validation.csv", "--test", "test.csv"]
+    assert main(["correct", "recs.csv", *parts, "--dial", "log penalty", "-k", "5", "--max-loss", "0.9", *names]) == 0
+    assert main(["train", "train.csv", "--output", "model", "--epochs", "1", "--k", "5", *names]) == 0
+    assert "Positives: all" in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_a_header_and_repeated_rows_summed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plays.csv").write_text("7,1,2\n7,1,3\n8,1,9\n8,2,1\n")
+    flags = ["--columns", "user,item,plays", "--duplicates", "sum"]
+    assert main(["data", "plays.csv", "--to", "out.csv", *flags]) == 0
+    assert data.read_table("out.csv").rows() == [(7, 1, 5.0), (8, 1, 9.0), (8, 2, 1.0)]
+    assert main(["data", "plays.csv", "--columns", "user,item"]) == 2
+    assert "names=['user', 'item'] are 2" in capsys.readouterr().err
+    assert main(["data", "out.csv", "--columns", "user_id,item_id,rating"]) == 0  # it has names of its own
+
+
+def test_vectors_are_joined_by_id_files(world, capsys):
+    model = ht.models.ALS(world.train.n_users, world.train.n_items, 8, rng=0)
+    ht.fit(model, world.train, progress=False)
+    queries, items = (matrix.numpy() for matrix in ht.vectors(model))
+    order = np.random.default_rng(0).permutation(len(items))
+    np.save("queries.npy", queries)
+    np.save("items.npy", items[order])
+    np.save("ids.npy", world.train.item_ids[order])
+    np.save("users.npy", world.train.user_ids)
+    line = ["spectrum", "--queries", "queries.npy", "--items", "items.npy", "--train", "train.csv", "--json",
+            "--user", "who", "--item", "what", "--rating", "liked"]  # fmt: skip
+    assert main([*line, "--item-ids", "ids.npy", "--user-ids", "users.npy"]) == 0
+    expected = ht.spectrum(queries, items, popularity=world.train.popularity).alignment[0]
+    assert json.loads(capsys.readouterr().out)["directions"][0]["alignment"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "status", "said"),
+    [
+        ("customer,product,stars\na,x,1\na,x,5\nb,y,4\n", [], 0,
+         ["customer user_id String", "1 rows repeat", "Pass: headtail data t.csv --duplicates last --min-rating 4"]),
+        ("visitorid,sku,plays\n1,x,1\n1,x,500\n2,y,4\n2,x,1\n", [], 0, ["--duplicates sum", "goes from 1 to 500"]),
+        ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,rating"]),
+        ("1,10,5\n1,12,3\n", ["--columns", "user,item,rating"], 0, ["2 interactions", "--columns user,item,rating"]),
+        ("listener,track\n1,2\n1,3\n", [], 0, ["Nothing is odd", "1 users, 2 items"]),
+        ("a,b\n1,2\n1,3\n", [], 0, ["name them by --user and --item", "--user NAME --item NAME"]),
+        ("a,b\n1,2\n1,3\n", ["--user", "a", "--item", "b"], 0, ["Read as: Interactions", "--user a --item b"]),
+        ("a,b\n1,2\n1,3\n", ["--user", "c"], 0, ["has no column 'c'"]),
+    ],
+)  # fmt: skip
+def test_doctor(content, flags, status, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(content)
+    assert main(["doctor", "t.csv", *flags]) == status
+    out = " ".join(capsys.readouterr().out.split())
+    for text in said:
+        assert text in out
