@@ -130,7 +130,7 @@ class Witness:
         """Return a page on which any dial can be moved, and the lists of the users change with it.
 
         The lists are those of the test: they leave out all that was known before. Neurons are shown where the subject
-        has them, and the spectrum where it has vectors.
+        has them, and the spectrum where it has vectors. The page holds ids, histories and lists of its users.
 
         Parameters
         ----------
@@ -245,7 +245,8 @@ class _Gathering:
             best = frontier.choose(method, self.max_loss)
             strengths = frontier.settings(method)
             own = dial is None or not is_built_in(replace(dial, make=unwrap(dial.make)))
-            dials.append({"name": method, "built_in": not own})
+            works_on = None if dial is None else dial.works_on
+            dials.append({"name": method, "built_in": not own, "works_on": works_on})
             for strength in strengths:
                 values = {m: _estimate(frontier, method, strength, m) for m in frontier.points[0].test}
                 traded = (frontier.accuracy, frontier.unfairness)

@@ -13,7 +13,13 @@ pytest.importorskip("torch")
 
 import headtail as ht  # noqa: E402
 from headtail.correction import correct  # noqa: E402
+from headtail.dials import Dial, dial  # noqa: E402
+from headtail.exploring import Witness  # noqa: E402
+from headtail.joining import subject_of  # noqa: E402
+from headtail.metrics.built_in import HEADLINES  # noqa: E402
+from headtail.metrics.facts import better  # noqa: E402
 from headtail.subjects import Subject  # noqa: E402
+from headtail.tradeoffs import sweep  # noqa: E402
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(1)> & "' \u2028 \u202e \0"""
 TABS = ("lists", "tradeoff", "items", "neurons", "spectrum")
@@ -52,7 +58,7 @@ def opened(browser, explored):
     """Open the page; at the end nothing may have been said on the console, asked, or loaded."""
     complaints, contexts = [], []
 
-    def opening(width=1400, scheme="light", hash_="", **options):
+    def opening(width=1400, scheme="light", hash_="", path=explored[0], **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(10_000)
@@ -60,7 +66,7 @@ def opened(browser, explored):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: complaints.append(request.url) if request.url[:4] != "file" else None)
-        page.goto(f"file://{explored[0]}{hash_}")
+        page.goto(f"file://{path}{hash_}")
         page.wait_for_selector("main:not([aria-busy]) [role=tab]")
         return page
 
@@ -240,6 +246,41 @@ def test_items_are_searched_sorted_and_looked_at(opened, explored):
     rows.get_by_role("button").click()
     assert page.locator("#panel-items .hx-detail tbody tr").count() == 2
     assert page.locator("script, img").count() == 2, "what is in titles is text"
+
+
+def odd():
+    """Pages that lack this or that: of lists and a dial of one setting; of a strange dial that runs below 0."""
+    split = ht.split_ratio(ht.datasets.power_law(100, 40, n_interactions=700, rng=0).interactions, rng=0)
+    lists = ht.baselines.most_popular(split.train, 40).to_polars()
+    subject = subject_of(lists.with_columns(score=1 / lists["rank"]), split, None, None, 5, None, None, 0)
+    still = Witness(subject, n_users=3)
+    yield still.explore(sweep(still.watching(dial("IPR")), subject, grid=[0.0], n_bootstrap=0))
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(split.train.n_users, 3)), rng.normal(size=(split.train.n_items, 3))
+    mine = Dial.of(f"it's {HOSTILE}", lambda strength, seed: (factors[0] + strength, factors[1]), (0.0, -0.5, -1.0))
+    own, nothing = Witness(Subject(None, split, k=5), n_users=3), {"nothing": better("lower")(lambda top: float("nan"))}
+    frontier = sweep(own.watching(mine), own.subject, metrics={**HEADLINES, **nothing}, n_bootstrap=0)
+    yield own.explore(frontier, chosen=(mine.name, -0.5))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_a_page_lacks_it_does_without(opened, tmp_path, which):
+    path = list(odd())[which].to_html(tmp_path / "odd.html")
+    page = opened(path=path)
+    assert page.get_by_role("tab").count() == 3
+    for slider in page.get_by_role("slider").all():
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+    page.locator("#panel-items tbody button").first.click()
+    page.get_by_role("tab", name="Trade-off").click()
+    page.get_by_label("Upright").select_option(index=page.get_by_label("Upright").locator("option").count() - 1)
+    assert len(page.locator(".hx-point").all()) == (1 if which == 0 else 0)
+    page.click("#panel-tradeoff summary")
+    if which:
+        assert "dial.at(better.subject, -1)" in page.locator(".hx-copy").inner_text()
+        assert page.locator("script, img").count() == 2
 
 
 def test_neurons_and_directions(opened, explored):

@@ -24,6 +24,7 @@ export function ticks(low, high, n) {
 }
 
 function ends(values) {
+  if (!values.length) return [0, 1];
   const low = Math.min(...values), high = Math.max(...values);
   const margin = (high - low || Math.abs(high) || 1) * 0.06;
   return [low - margin, high + margin];

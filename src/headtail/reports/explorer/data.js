@@ -34,11 +34,13 @@ export async function load(text) {
   data.dials.forEach((dial, index) => {
     dial.index = index;
     dial.settings = data.settings.filter((setting) => setting.dial === dial.name);
+    dial.settings.forEach((setting) => { setting.alone = dial.settings.length === 1; });
     dial.chosen = dial.settings.find((setting) => setting.chosen) ?? dial.settings[0];
   });
   data.turned = data.dials.filter((dial) => dial.settings.length > 1 && dial.settings.every((s) => s.row !== null));
   // The recommender as it is: the first setting whose lists are those of all dials that are off.
   data.plain = data.settings.find((setting) => setting.row === 0) ?? data.settings[0];
+  data.settings.forEach((setting) => { setting.off = setting.row !== null && setting.row === data.plain.row; });
   data.list = (row, user) => Array.from(data.lists.subarray((row * users + user) * k, (row * users + user + 1) * k))
     .filter((item) => item < n);
   data.shown = (row, item) => data.exposure[row * n + item];

@@ -4,10 +4,7 @@ import { swatch } from "./charts.js";
 import { pick, state } from "./state.js";
 
 /** A setting in words: dials that are off leave the recommender as it is, and a method of one setting has its name. */
-export const named = (setting) => {
-  if (setting.strength) return `${setting.dial} ${written(setting.strength, "g")}`;
-  return setting.row === 0 ? "as it is" : setting.dial;
-};
+export const named = (setting) => (setting.off ? "as it is" : setting.alone ? setting.dial : `${setting.dial} ${written(setting.strength, "g")}`);
 
 /** Write a change with its interval, and whether chance could have made it. */
 export function changed(estimate) {
@@ -48,16 +45,17 @@ export function dialPanel(data) {
     h("p", { class: "hx-quiet hx-hint" }, "One dial turns at a time. The small mark is what validation chooses."));
   const show = () => {
     const setting = data.settings[state.setting];
-    active = rows.find(({ dial }) => setting.strength && dial.name === setting.dial) ?? active;
+    active = rows.find(({ dial }) => !setting.off && dial.name === setting.dial) ?? active;
     rows.forEach((one, i) => {
       const on = one === active;
       const place = on ? Math.max(0, one.dial.settings.indexOf(setting)) : 0;
       const at = one.dial.settings[place];
-      one.row.classList.toggle("hx-on", on && place > 0);
+      const stands = at.off ? "off" : written(at.strength, "g");
+      one.row.classList.toggle("hx-on", on && !at.off);
       one.row.classList.toggle("hx-active", on);
       one.input.value = place;
-      one.output.value = place ? written(at.strength, "g") : "off";
-      one.input.setAttribute("aria-valuetext", place ? `strength ${written(at.strength, "g")}` : "off");
+      one.output.value = on ? stands : "off";
+      one.input.setAttribute("aria-valuetext", on ? stands : "off");
       if (on) select.value = i;
     });
   };
@@ -78,7 +76,7 @@ export function figurePanel(data) {
       return h("div", { class: "hx-tile" },
         h("dt", { title: facts[name].definition }, facts[name].title, " ", h("code", {}, name)),
         h("dd", { class: "hx-value" }, written(value, facts[name].format)),
-        h("dd", {}, setting.strength ? changed(setting.changes[name])
+        h("dd", {}, setting.strength && !setting.off ? changed(setting.changes[name])
           : low === null ? named(setting) : `${written(low, facts[name].format)} to ${written(high, facts[name].format)}`));
     };
     title.replaceChildren("On the test: ", named(setting));

@@ -14,7 +14,8 @@ export function recipes(data, setting) {
   const python = dial.built_in
     ? `import headtail as ht\n\nmade = ht.dials.dial(${name}).at(better.subject, ${strength})`
     : `made = dial.at(better.subject, ${strength})  # the dial that you named ${name}`;
-  const command = dial.built_in ? `headtail correct ... --dial ${shell} --strength ${strength}` : null;
+  const trained = setting.dial === "ReSN" ? `headtail train ... --resn ${strength}` : null;
+  const command = !dial.built_in ? null : dial.works_on === "training" ? trained : `headtail correct ... --dial ${shell} --strength ${strength}`;
   return { Python: python, "Command line": command, JSON: json };
 }
 
@@ -29,7 +30,7 @@ async function copied(text, box) {
 
 export function tradeoffTab(data) {
   // References such as random lists lie so far off that beside them all else would shrink to a point.
-  const hidden = new Set(data.dials.filter(({ settings }) => settings.length === 1 && settings[0].row !== 0).map(({ name }) => name));
+  const hidden = new Set(data.dials.filter(({ settings }) => settings.length === 1 && !settings[0].off).map(({ name }) => name));
   let axes = { x: data.unfairness, y: data.accuracy }, sort = { key: "", down: false };
   const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
   const plot = h("div", { class: "hx-plot" }), tip = h("div", { class: "hx-tip", hidden: true, "aria-hidden": "true" });
@@ -80,8 +81,8 @@ export function tradeoffTab(data) {
 
   const drawCopy = () => {
     const setting = data.settings[state.setting];
-    if (!setting.strength) {
-      replaced(copy, h("h2", { id: "copy" }, "Copy this setting"), h("p", { class: "hx-quiet" }, "The recommender is as it is. Turn a dial, or click a point."));
+    if (setting.off || setting.alone) {
+      replaced(copy, h("h2", { id: "copy" }, "Copy this setting"), h("p", { class: "hx-quiet" }, `This is ${setting.off ? "the recommender as it is" : setting.dial}. Turn a dial, or click a point.`));
       return;
     }
     replaced(copy, h("h2", { id: "copy" }, `Copy this setting: ${named(setting)}`),
