@@ -303,7 +303,7 @@ _OWN: tuple[Dial, ...] = (
     Dial("Zerosum", training.zerosum, (0.0, 0.01, 0.03, 0.1, 0.3), "training", end=1.0),
     Dial("IPS", training.ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training", end=1.0),
     Dial("PD", training.deconfounded, (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25), "training"),
-    Dial("PR-Entmax", training.pr_entmax, (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "training", off_at_zero=False),
+    Dial("PR-Entmax", training.pr_entmax, (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2), "training", off_at_zero=False),
 )
 
 DIALS: tuple[Dial, ...] = (*_OWN, *(each.menu() for each in _OWN if each.name in ("PopSteer", "PopSteer, damped")))
