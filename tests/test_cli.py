@@ -193,7 +193,7 @@ def test_train_recommend_spectrum_audit(tmp_path, capsys):
     assert main(["audit", str(recs), str(train), "--n-bootstrap", "0"]) == 0
 
 
-@pytest.mark.parametrize(("kind", "dial"), [("mf", "popsteer"), ("sasrec", "PopSteer, damped by user")])
+@pytest.mark.parametrize(("kind", "dial"), [("mf", "spree"), ("sasrec", "PopSteer, damped by user")])
 def test_probe_and_correct_by_its_neurons(tmp_path, capsys, kind, dial):
     pytest.importorskip("torch")
     world = power_law(120, 40, n_interactions=800, rng=0).interactions

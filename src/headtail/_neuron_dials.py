@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from headtail.data import Interactions
 from headtail.subjects import Subject
-from headtail.typing import Array, Vectors
+from headtail.typing import Vectors
 
 Make = Callable[[Subject, float, int], Any]
 
@@ -29,8 +28,16 @@ def by_items(**options: Any) -> Make:
     """Return what steers the item vectors, of a model or of any pair."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
-        items = _steered_items(subject, strength, seed, options)
-        return _served(subject, lambda known: subject.vectors(seed, known).queries, items)
+        if subject.has("model"):
+            return _with_items(subject.plain(seed), "item", subject, strength, seed, options)
+        import torch
+
+        from headtail.sae import neuron_edit
+
+        neurons, (queries, items) = subject.neurons(seed, "item"), subject.vectors(seed)
+        edit = neuron_edit(neurons.source.sae, neurons, alpha_popular=strength, alpha_niche=strength, **options)
+        with torch.no_grad():
+            return Vectors(queries, edit(torch.from_numpy(items)).numpy())
 
     return make
 
@@ -39,29 +46,18 @@ def by_both(**options: Any) -> Make:
     """Return what steers queries and item vectors alike."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
-        model, items = by_users(**options)(subject, strength, seed), _steered_items(subject, strength, seed, options)
-        return _served(subject, lambda known: subject.vectors_of(model, known).queries, items)
+        steered = by_users(**options)(subject, strength, seed)
+        return _with_items(steered, "model.item", subject, strength, seed, options)
 
     return make
 
 
-def _steered_items(subject: Subject, strength: float, seed: int, options: dict[str, Any]) -> Array:
-    import torch
-
-    from headtail.sae import neuron_edit
+def _with_items(model: Any, layer: str, subject: Subject, strength: float, seed: int, options: dict[str, Any]) -> Any:
+    from headtail.sae import steer
 
     neurons = subject.neurons(seed, "item")
-    edit = neuron_edit(neurons.source.sae, neurons, alpha_popular=strength, alpha_niche=strength, **options)
-    with torch.no_grad():
-        steered: Array = edit(torch.from_numpy(subject.vectors(seed).items)).numpy()
-    return steered
-
-
-def _served(subject: Subject, queries: Callable[[Interactions | None], Array], items: Array) -> Any:
-    """Return vectors, made anew of what is known where queries follow from that."""
-    if not subject.sequential:
-        return Vectors(queries(None), items)
-    return lambda known: subject.recommend(Vectors(queries(known), items), known)
+    settings: dict[str, Any] = {**options, "alpha_popular": strength, "alpha_niche": strength}
+    return steer(model, neurons.source.sae, neurons, layer=layer, **settings)
 
 
 def to_taste(*, neurons: bool = False, **options: Any) -> Make:

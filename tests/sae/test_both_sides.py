@@ -25,6 +25,7 @@ from headtail.sae import (
     spree,
     states,
     steer,
+    steer_direction,
     steering_weights,
 )
 from headtail.training import recommend, vectors
@@ -153,6 +154,18 @@ def test_a_gated_model_is_saved_whole(tmp_path):
     steered = steer(model, SAE, NEURONS, variant="gated", per_user=Excess(torch.ones(6), 0.0, low=-1, high=2)).eval()
     again = load_steered(save_steered(steered, tmp_path / "steered"))
     assert torch.equal(again(torch.arange(200)).queries, steered(torch.arange(200)).queries)
+
+
+@pytest.mark.parametrize("kind", ["spree", "direction", "both sides"])
+def test_what_steers_is_saved(tmp_path, kind):
+    steered = {
+        "spree": lambda: spree(MODEL, FOUND, TRAIN, 0.7),
+        "direction": lambda: steer_direction(MODEL, FOUND, 0.4, "project"),
+        "both sides": lambda: steer(steer(MODEL, SAE, NEURONS), SAE, OF_ITEMS, layer="model.item"),
+    }[kind]().eval()
+    again = load_steered(save_steered(steered, tmp_path / "steered"))
+    for ours, theirs in zip(again(torch.arange(200)), steered(torch.arange(200)), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_neurons_that_never_fire_are_left_alone():

@@ -193,6 +193,6 @@ def _steered(made: Any) -> bool:
     """Whether this is a model whose edit can be written, of a model that can."""
     if not hasattr(made, "edit"):
         return False
-    from headtail.sae import Steering
+    from headtail.sae import Direction, Steering
 
-    return isinstance(made.edit, Steering) and not hasattr(made.model, "edit")
+    return isinstance(made.edit, (Steering, Direction)) and (not hasattr(made.model, "edit") or _steered(made.model))
