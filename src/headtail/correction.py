@@ -218,7 +218,7 @@ class Correction(Result):
         """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
         chart, *tried = self.frontier.report(self.max_loss).blocks
         before = self.comparison.report()
-        verdict = self.verdict if self.dial is None else f"{self.verdict}\n\n{before.lede}"
+        doubts = "" if self.dial is None else before.lede.partition("\n\n")[2]
         how = "\n".join(f"- {line}" for line in (self.subject.split.description, *self.notes))
         return Report(
             "The recommender, corrected",
@@ -229,7 +229,7 @@ class Correction(Result):
                 *self._against(),
                 Section("How it was chosen", [Text(how)]),
             ],
-            verdict,
+            f"{self.verdict}\n\n{doubts}".strip(),
         )
 
 

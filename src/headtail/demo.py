@@ -24,7 +24,8 @@ from headtail.exploring import Witness
 from headtail.losses import mse
 from headtail.metrics import Audit, Comparison, audit, compare
 from headtail.metrics.charts import MEANING
-from headtail.metrics.pages import items_table
+from headtail.metrics.pages import defined, items_table, title_of
+from headtail.metrics.verdicts import of_audit, of_comparison
 from headtail.models import MF
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.reports.explorer import Explorer
@@ -122,7 +123,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
         "ReSN": spectrum(*common.corrected, popularity=popularity),
     }
     seconds = time.perf_counter() - start
-    warned = list(dict.fromkeys(str(warning.message) for warning in caught))
+    warned = list(dict.fromkeys(f"Warned of on the way: {warning.message}" for warning in caught))
     report = _report(interactions, common, debiased, spectra, warned, seconds)
     path = report.to_html(output / "report.html")
     report.to_markdown(output / "report.md")
@@ -134,7 +135,7 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     page = explorer.to_html(output / "explorer.html")
     if console is not None:
         console.print(
-            Report("Popularity bias on MovieTweetings, before and after", _summary(common, debiased, spectra))
+            Report("Popularity bias on MovieTweetings", _summary(common, debiased, spectra), _verdict(common))
         )
         console.print("Open in a browser:")
         for file, what in ((path, "the report"), (page, "move the dials and see lists change")):
@@ -229,8 +230,9 @@ def _report(
     seconds: float,
 ) -> Report:
     audits = common.comparison.audits
-    before, after = audits[PLAIN], audits["ReSN"]
-    figures = [_before_after(name, before, after) for name in ("gini", "head_share", "arp", "popularity_lift", "ndcg")]
+    before, best = audits[PLAIN], _best(common)
+    shown = ("gini", "head_share", "arp", "popularity_lift", "ndcg")
+    figures = [_before_after(name, before, audits[best]) for name in shown]
     unequal = [
         items_table(before.over_exposed, f"Over-exposed in the top {K}"),
         items_table(before.under_exposed, f"Under-exposed in the top {K}"),
@@ -238,25 +240,40 @@ def _report(
     return Report(
         "Popularity bias, measured, explained and corrected",
         [
-            Text(MEANING),
+            Text(
+                f"Matrix factorization on MovieTweetings ({interactions.n_users:,} users, {interactions.n_items:,} "
+                f"films, {len(interactions):,} ratings), as it is and corrected in {len(GRIDS)} ways. Every setting "
+                f"was chosen on the validation part; all figures are of the test. Below: {best} beside plain MF."
+            ),
             Figures(figures),
-            _explained(spectra),
-            Section("Explained: the neurons that carry popularity", [Text(NEURONS), *common.neurons.report(1).blocks]),
             _corrected(common, "Corrected: the common test", COMMON_TEST),
             _corrected(debiased, "Corrected: the debiased test", DEBIASED_TEST),
             Section("Items most over- and under-exposed by plain MF", unequal),
-            _how(common, debiased, warned),
+            _explained(spectra),
+            Section("Explained: the neurons that carry popularity", [Text(NEURONS), *common.neurons.report(1).blocks]),
+            _how(common, debiased, [*warned, f"Made in {seconds:.0f} s by `headtail demo`."]),
         ],
-        f"Matrix factorization on MovieTweetings ({interactions.n_users:,} users, {interactions.n_items:,} films, "
-        f"{len(interactions):,} ratings), as it is and corrected in {len(GRIDS)} ways. Every setting was chosen on the "
-        f"validation part; all figures are of the test. Made in {seconds:.0f} s by `headtail demo`.",
+        _verdict(common),
     )
+
+
+def _best(study: Study) -> str:
+    """Return the method whose chosen setting has the most even exposure on validation."""
+    frontier = study.frontier
+    return min(GRIDS, key=lambda name: frontier.mean(name, study.chosen[name], frontier.unfairness, "validation"))
+
+
+def _verdict(study: Study) -> str:
+    """Say how biased the plain model is, and what the best correction changes."""
+    best, audits = _best(study), study.comparison.audits
+    measured = of_audit(audits[PLAIN]).partition("\n\n")[0]
+    return f"{measured}\n\n{of_comparison(compare({name: audits[name] for name in (PLAIN, best)}))}"
 
 
 def _before_after(metric: str, before: Audit, after: Audit) -> Figure:
     m, spec = after.measurement(f"{metric}@{K}"), after.facts[metric].format
-    note = f"{after.definitions[metric]} Without ReSN: {before[m.name]:{spec}}."
-    return Figure(f"{m.name} with ReSN, was {before[m.name]:{spec}}", m.value, m.low, m.high, format=spec, note=note)
+    label = f"{title_of(after, metric)}, was {before[m.name]:{spec}}"
+    return Figure(label, m.value, m.low, m.high, format=spec, note=defined(after, metric), code=m.name)
 
 
 def _explained(spectra: dict[str, Spectrum]) -> Section:
@@ -291,5 +308,5 @@ def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
         f"Chosen for the debiased test: {chosen(debiased)}.",
         "Intervals are 95% intervals over users, of one trained model each; they do not hold the spread over seeds.",
     ]
-    lines += [f"Warned of on the way: {text}" for text in warned]
-    return Section("How this was done", [Text("\n".join(f"- {line}" for line in lines))])
+    lines += warned
+    return Section("How this was done", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))])
