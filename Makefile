@@ -9,7 +9,7 @@ HOW_LONG ?= 120
 # Tests share the cores; one that has run out of its own takes some of the other's.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-integrations test-oldest docs fuzz lint format clean
+.PHONY: demo test test-integrations test-oldest docs fuzz bench lint format clean
 
 demo: $(READY)
 	$(BIN)/headtail demo --output headtail-demo
@@ -56,6 +56,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every verb beside its floors and peers, in turn and on THREADS threads: a record and its page, docs/speed.md. No kernel is
+# forced on either side. PEERS names peers that live elsewhere: --peer implicit=PYTHON --peer recbole=PYTHON ...
+THREADS ?= 1
+bench: $(READY)
+	env -u OPENBLAS_CORETYPE OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) POLARS_MAX_THREADS=$(THREADS) \
+		$(BIN)/python benchmarks/speed.py --threads $(THREADS) $(PEERS)
+	$(BIN)/python benchmarks/speed.py --page docs/speed.md
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -6,10 +6,12 @@ calls and no longer finds is put back before it is imported. None of that is on 
     python -m venv .venv-recbole
     .venv-recbole/bin/pip install torch==2.13.0 'setuptools<81' 'numpy<2' recbole==1.2.1
     python -m venv .venv-implicit && .venv-implicit/bin/pip install implicit
+    python -m venv .venv-rectools && .venv-rectools/bin/pip install rectools
 """
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -29,7 +31,8 @@ def read(folder: Path) -> tuple[Interactions, Interactions]:
     """Return training and test part of MovieLens-1M, or of a power-law world of its size where it is not there."""
     if not folder.exists():
         print(f"{folder} is not there: a power-law world of MovieLens-1M's size instead")
-        split = split_ratio(power_law(6040, 3706, n_interactions=1_000_000, rng=0).interactions, validation=None, rng=0)
+        world = power_law(6040, 3706, n_interactions=1_000_000, exponent=0.4, rng=0)
+        split = split_ratio(world.interactions, validation=None, rng=0)
         return split.train, split.test
     frame = pl.read_parquet(folder / "interactions.parquet")
     interactions = Interactions.from_frame(frame)
@@ -53,13 +56,14 @@ def run_peer(
     """Run a script with the Python of another environment; return what it prints as JSON in its last line.
 
     It finds both parts as matrices, and the arrays, in the folder of its first argument; the second is `given` as JSON.
-    OpenBLAS gets one thread in it, as implicit asks for.
+    OpenBLAS gets one thread in it, as implicit asks for. A relative path of that Python is one from where this runs.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name, part in (("train", train), ("test", test)):
             sp.save_npz(f"{folder}/{name}.npz", sp.csr_matrix(part.matrix, dtype=np.float32))
         np.savez(f"{folder}/arrays.npz", **arrays)
         own = {**os.environ, "OMP_NUM_THREADS": str(given["threads"]), "OPENBLAS_NUM_THREADS": "1"}
+        python = os.path.abspath(shutil.which(python) or python)  # noqa: PTH100 - a link stays the one of its environment
         call = [python, "-W", "ignore", "-c", script, folder, json.dumps(given)]
         done = subprocess.run(call, env=own, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -74,12 +78,13 @@ import numpy as np, scipy.sparse as sp
 folder, given = sys.argv[1], json.loads(sys.argv[2])
 train, test = (sp.load_npz(f"{folder}/{name}.npz") for name in ("train", "test"))
 arrays = np.load(f"{folder}/arrays.npz")
+clock = getattr(time, given.get("clock", "perf_counter"))
 def best(run, repeats=given.get("repeat", 3)):
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 """
 
