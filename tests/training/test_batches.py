@@ -34,7 +34,7 @@ def worlds(draw):
 )
 def test_an_epoch_holds_every_pair_once_and_no_negative_is_a_training_pair(train, n, batch_size, bitmap, seed):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_BITMAP_BYTES", 1 << 20 if bitmap else 0)
+        patch.setattr(batches, "_BITMAP_BYTES", 1 << 20 if bitmap else 2)
         pairs = Pairs(train, n)
     known = set(zip(train.users.tolist(), train.items.tolist(), strict=True))
     met = []
@@ -48,7 +48,7 @@ def test_an_epoch_holds_every_pair_once_and_no_negative_is_a_training_pair(train
     assert sorted(met) == sorted(known)
 
 
-@pytest.mark.parametrize("bitmap_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("bitmap_bytes", [1, 16, 1 << 20])
 def test_membership_equals_a_set(monkeypatch, bitmap_bytes):
     rng = np.random.default_rng(0)
     pairs = [(u, i) for u in range(20) for i in rng.choice(30, 7, replace=False)]

@@ -10,7 +10,7 @@ from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 
-_BITMAP_BYTES = 1 << 28  # a bitmap of all pairs is the fastest index, up to this size
+_BITMAP_BYTES = 1 << 28  # at most; a bitmap of all pairs is the fastest index, and a folded one tells most that are not
 _ROUNDS = 16  # after so many rejections a user's unseen items are listed instead
 _POOL = 16  # batches whose sequences are sorted by length together
 
@@ -138,19 +138,24 @@ class Negatives:
         self.starts = train.matrix.indptr
         self.items = train.matrix.indices.astype(np.int64)
         self._keys = np.repeat(np.arange(train.n_users), train.activity) * self.n_items + self.items  # ascending
-        self._bits: Array | None = None
-        if train.n_users * train.n_items <= 8 * _BITMAP_BYTES:
-            self._bits = np.zeros(train.n_users * train.n_items // 8 + 1, dtype=np.uint8)
-            np.bitwise_or.at(self._bits, self._keys >> 3, np.uint8(1) << (self._keys & 7).astype(np.uint8))
+        self._n_bits = min(train.n_users * train.n_items, 8 * _BITMAP_BYTES)
+        self._folded = self._n_bits < train.n_users * train.n_items
+        self._bits = np.zeros(self._n_bits // 8 + 1, dtype=np.uint8)
+        places = np.sort(self._keys % self._n_bits) if self._folded else self._keys
+        starts = np.flatnonzero(np.diff(places >> 3, prepend=-1))  # where the bits of a byte begin
+        bits = np.uint8(1) << (places & 7).astype(np.uint8)
+        self._bits[places[starts] >> 3] = np.bitwise_or.reduceat(bits, starts)
 
     def seen(self, users: Array, items: Array) -> Array:
         """Return a mask: which of the pairs are training pairs."""
         keys = users * self.n_items + items
-        if self._bits is not None:
-            bits: Array = self._bits[keys >> 3] >> (keys & 7).astype(np.uint8) & 1
-            return bits.view(bool)
-        at = np.searchsorted(self._keys, keys)
-        return np.asarray(self._keys[np.minimum(at, len(self._keys) - 1)] == keys)
+        places = keys % self._n_bits if self._folded else keys
+        found: Array = (self._bits[places >> 3] >> (places & 7).astype(np.uint8) & 1).view(bool)
+        if self._folded:
+            some = np.flatnonzero(found)
+            at = np.searchsorted(self._keys, keys[some])
+            found[some] = self._keys[np.minimum(at, len(self._keys) - 1)] == keys[some]
+        return found
 
     def after(self, targets: Array, users: Array, rng: np.random.Generator) -> Array:
         """Return the targets (B,) with n negatives after each; int64 of shape (B, 1 + n)."""
