@@ -12,10 +12,9 @@ from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
-from headtail.metrics.topk import TopK
+from headtail.metrics.topk import BLOCK, TopK, discounts
 from headtail.typing import Array
 
-_LISTS = 4096  # whose items are compared in pairs at a time
 _FEW_LISTS = 10  # items in fewer lists owe much of their variance to what several lists bring about together
 _FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
 _FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
@@ -114,15 +113,8 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
     return _gini(top.slots[_counted(top, catalogue)])
 
 
-def _by_rank(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what each place of each list is worth, 0 where a list has ended, and the exposure of each item."""
-    worth = np.where(top.items >= 0, 1 / np.log2(np.arange(top.k) + 2), 0)
-    exposure = np.bincount(top.items.ravel() % (len(top.slots) + 1), worth.ravel(), len(top.slots) + 1)
-    return worth, exposure[:-1].astype(np.float64)
-
-
 def _gini_by_rank_influence(top: TopK) -> NDArray[np.float64]:
-    worth, exposure = _by_rank(top)
+    exposure, worth = top.attention, discounts(top.k)
     n, total = len(exposure), exposure.sum()
     ordered = np.sort(exposure)
     below = np.append(0.0, np.cumsum(ordered))
@@ -131,20 +123,42 @@ def _gini_by_rank_influence(top: TopK) -> NDArray[np.float64]:
         count = np.searchsorted(ordered, x)
         return np.asarray(x * (2 * count - n) + total - 2 * below[count])
 
+    shown = np.flatnonzero(top.slots)  # what becomes of each at each rank is worked out once
+    place = np.zeros(n, dtype=np.int64)
+    place[shown] = top.k * np.arange(len(shown))
+    changes = (away(exposure[shown, None] - worth) - away(exposure[shown])[:, None] - worth).ravel()
     without = np.empty(len(top))
-    for start in range(0, len(top), _LISTS):
-        rows = slice(start, start + _LISTS)
-        less = worth[rows]
-        x = np.where(less > 0, exposure[top.items[rows]], 0)
-        y = x - less
-        # Item by item; of two items of one list, what lies between them is set right.
-        pair = [np.abs(one[:, :, None] - other[:, None]) for one, other in ((y, y), (x, x), (x, y), (y, x))]
-        both = (less[:, :, None] > 0) & (less[:, None] > 0) & ~np.eye(top.k, dtype=bool)
-        between = np.where(both, pair[0] + pair[1] - pair[2] - pair[3], 0).sum(axis=(1, 2)) / 2
-        change = (away(y) - away(x) - less).sum(axis=1) + between
+    for start in range(0, len(top), BLOCK):
+        items = top.items[start : start + BLOCK]
+        less = np.where(items >= 0, worth, 0)
+        change = np.where(items >= 0, changes[place[items] + np.arange(top.k)], 0).sum(axis=1)
+        change -= _closer(np.where(items >= 0, exposure[items], 0), less)
         with np.errstate(invalid="ignore", divide="ignore"):
-            without[rows] = (_gini(exposure) * n * total + change) / (n * (total - less.sum(axis=1)))
+            without[start : start + BLOCK] = (_gini(exposure) * n * total + change) / (n * (total - less.sum(axis=1)))
     return _decided_by_enough(jackknife_influence(without))
+
+
+def _closer(exposure: NDArray[np.float64], less: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much the items of each list are closer together without it than each alone would be, shape (U,).
+
+    Two items whose exposures lie g apart, the higher of which loses b and the lower a, by twice min(a, b - g). Those
+    with g < 1 are near each other in the order of whole numbers.
+    """
+    n_lists, k = exposure.shape
+    order = np.sort(exposure.astype(np.int64) * k + np.arange(k), axis=1)
+    exposure, less = (np.take_along_axis(values, order % k, axis=1) for values in (exposure, less))
+    whole = order // k
+    closer, rows = np.zeros(n_lists), np.arange(n_lists)
+    for apart in range(1, k):
+        near = (whole[:, apart:] - whole[:, :-apart] <= 1).any(axis=1)  # of others, none further apart is either
+        rows, whole, exposure, less = rows[near], whole[near], exposure[near], less[near]
+        if not len(rows):
+            break
+        gap = exposure[:, apart:] - exposure[:, :-apart]
+        second, first = less[:, apart:], less[:, :-apart]
+        high, low = np.where(gap >= 0, second, first), np.where(gap >= 0, first, second)
+        closer[rows] += 2 * np.clip(high - np.abs(gap), 0, low).sum(axis=1)
+    return closer
 
 
 @better(
@@ -165,7 +179,7 @@ def gini_by_rank(top: TopK) -> float:
     ----------
     Singh and Joachims, "Fairness of exposure in rankings", KDD 2018 (exposure by rank, discounted as in DCG).
     """
-    return _gini(_by_rank(top)[1])
+    return _gini(top.attention)
 
 
 def _coverage_influence(top: TopK, *, at_least: int = 1) -> NDArray[np.float64]:

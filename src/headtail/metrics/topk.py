@@ -166,6 +166,14 @@ class TopK:
         return counts.astype(np.int64)
 
     @cached_property
+    def attention(self) -> NDArray[np.float64]:
+        """Exposure of each item by rank, shape (I,): a place at rank r of a list counts 1 / log2(r + 1)."""
+        counts = np.zeros(len(self.popularity) + 1)
+        for column, worth in zip(self.items.T, discounts(self.k), strict=True):
+            counts += worth * np.bincount(column + 1, minlength=len(counts))
+        return counts[1:]
+
+    @cached_property
     def mean_popularity(self) -> NDArray[np.float64]:
         """Mean popularity of the items of each list, shape (U,); NaN for an empty list."""
         return self.mean(self.popularity)
@@ -245,6 +253,11 @@ class Metric(Protocol):
     def __call__(self, top: TopK, /) -> "float | NDArray[np.float64]":
         """Return the metric of these lists."""
         ...
+
+
+def discounts(k: int) -> NDArray[np.float64]:
+    """Return what a place at each of the ranks 1 to k counts, 1 / log2(rank + 1), shape (k,)."""
+    return np.asarray(1 / np.log2(np.arange(k) + 2))
 
 
 def lengths_of(items: Codes) -> NDArray[np.int64]:
