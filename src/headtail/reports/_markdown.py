@@ -2,6 +2,7 @@
 
 import re
 
+from headtail._checks import checked
 from headtail._printable import printable
 from headtail.reports._data import data_table
 from headtail.reports._grid import Cell, grid
@@ -26,6 +27,7 @@ def _coded(label: str, code: str) -> str:
     return f"{label} ({code})" if code else label
 
 
+@checked
 def plain(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", printable(" ".join(text.split())))
