@@ -602,9 +602,10 @@ VERBS = {
         train=split().train, k=3, groups=ht.PopularityGroups.by_mass),
     # reports
     "reports.Text": lambda: of(markdown="**a**"),
-    "reports.Figure": lambda: of(label="a", value=1.0, low=0.5, high=1.5, format=".2f", note="b"),
+    "reports.Figure": lambda: of(label="a", value=1.0, low=0.5, high=1.5, format=".2f", note="b", code="c"),
     "reports.Figures": lambda: of(figures=[reports.Figure("a", 1)]),
-    "reports.Column": lambda: of(key="a", label="b", format=".2f", note="c", better="higher", low="l", high="h"),
+    "reports.Column": lambda: of(key="a", label="b", format=".2f", note="c", better="higher", low="l", high="h",
+        code="d", change=True, notes="n", formats="f"),
     "reports.Table": lambda: of(columns=[reports.Column("a")], rows=[{"a": 1}, {"a": "x"}], title="t", caption="c"),
     "reports.Chart": lambda: of(**CHART),
     "reports.chart_svg": lambda: of(chart=reports.Chart(**CHART), path="chart.svg", beside=()),
