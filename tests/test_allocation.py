@@ -5,16 +5,18 @@ import pytest
 from scipy.special import expit
 
 import headtail as ht
+from headtail._logistic import logistic
 from headtail.allocation import (
-    _logistic,
     allocate,
     allocation_bias,
     calibrate,
     cross_fitted,
+    load_relevance,
+    save_relevance,
     values_of,
 )
 from headtail.data import Interactions, Recommendations
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 
 def lists(items, scores=None):
@@ -81,11 +83,11 @@ def test_the_logistic_fit_is_at_its_optimum():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(5000, 3)).astype(np.float32)
     y = rng.random(5000) < expit(x @ [1.0, -0.5, 0.0] - 2)
-    weights = _logistic(x, y)
+    weights = logistic(x, y)
     design = np.column_stack([np.ones(5000), x])
     gradient = design.T @ (y - expit(design @ weights)) - np.array([0, 1, 1, 1]) * weights
     np.testing.assert_allclose(gradient, 0, atol=0.01)
-    separated = _logistic(x[:, :1], x[:, 0] > 0)  # the ridge keeps what separates completely finite
+    separated = logistic(x[:, :1], x[:, 0] > 0)  # the ridge keeps what separates completely finite
     assert np.isfinite(separated).all()
 
 
@@ -158,3 +160,26 @@ def test_what_cannot_be_learned_is_refused(world):
 
     with pytest.raises(InvalidInputError, match="no scores"):
         calibrate(replace(recs, scores=None), seen, wanted, k=10)
+
+
+def test_a_calibration_is_saved_and_loaded(world, tmp_path):
+    recs, seen, wanted, _ = world
+    found = calibrate(recs, seen, wanted, k=10)
+    file = save_relevance(found, tmp_path / "relevance.json")
+    np.testing.assert_array_equal(load_relevance(file)(recs, seen), found(recs, seen))
+    assert file.stat().st_size < 40_000
+    file.write_text(file.read_text().replace('"k": 10', '"k": 11'))
+    with pytest.raises(UnreadableFileError, match="checksum is wrong"):
+        load_relevance(file)
+    with pytest.raises(UnreadableFileError, match="does not exist"):
+        load_relevance(tmp_path / "none.json")
+    with pytest.raises(InvalidInputError, match="relevance is a dict"):
+        save_relevance({}, file)
+
+
+def test_relevance_of_another_catalogue_is_refused(world):
+    recs, seen, wanted, _ = world
+    fitted = calibrate(recs, seen, wanted, k=10)
+    other = lists([[0, 1, 2]], [[3.0, 2.0, 1.0]])
+    with pytest.raises(InvalidInputError, match="was made for 60 items, and recs has 3"):
+        fitted(other, seen)

@@ -6,32 +6,33 @@ what the user wants (:func:`calibrate`). The slots of all lists are then given t
 exposure asks, each where its probability makes it cheapest (:func:`allocation_bias`, :func:`allocate`).
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from headtail._candidate_features import features
 from headtail._checks import checked, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare, counter
-from headtail._factors import numbers
+from headtail._factors import Matrix, numbers
+from headtail._files import atomic_file, to_path
+from headtail._logistic import logistic
+from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions, Recommendations
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.rerank import best, scores_of, spread, tilt_bias
 from headtail.typing import RNG, Array
 
-Matrix = NDArray[np.float64]
-
-_ROWS = 4096  # users whose features are held at a time
 _TILTS: tuple[dict[str, Any], ...] = (
     {"strength": 0.1, "welfare": "alpha"},
     {"strength": 0.4, "welfare": "alpha"},
     {"strength": 0.2, "welfare": "popularity"},
 )
-_RIDGE = 1.0  # in hits: what one hit more or less says of a feature
-_BLOCK = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +75,62 @@ class Relevance:
         known : Interactions
             What the users did so far.
         """
+        if len(recs.item_ids) != len(self.items):
+            raise InvalidInputError(
+                f"The calibration was made for {len(self.items)} items, and recs has {len(recs.item_ids)}. Give lists "
+                f"of the recommender that it was made for."
+            )
         found = np.zeros(recs.items.shape, dtype=np.float32)
-        for rows, features in _features(recs, known, self.items, self.k, self.spread):
-            x = (np.clip(features, self.low, self.high) - self.center) / self.scale
+        for rows, block in features(recs, known, self.items, self.k, self.spread):
+            x = (np.clip(block, self.low, self.high) - self.center) / self.scale
             found[rows] = expit(self.weights[0] + x @ self.weights[1:])
         found[recs.items < 0] = 0
         return found
+
+
+@checked
+def save_relevance(relevance: Relevance, file: str | os.PathLike[str]) -> Path:
+    """Write a calibration as one small JSON file, whole or not at all, and return its path.
+
+    Parameters
+    ----------
+    relevance : Relevance
+    file : path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> made = Relevance(*np.ones((5, 2)), np.zeros((3, 1)), k=5, spread=1.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load_relevance(save_relevance(made, f"{folder}/relevance.json")).k
+    5
+    """
+    if not isinstance(relevance, Relevance):
+        raise InvalidInputError(f"relevance is a {type(relevance).__name__}. Give what calibrate returned.")
+    with atomic_file(to_path(file)) as temporary:
+        write_json({"format": FORMAT, "kind": "relevance", **asdict(relevance)}, temporary)
+    return Path(file)
+
+
+@checked
+def load_relevance(file: str | os.PathLike[str]) -> Relevance:
+    """Return a calibration that :func:`save_relevance` wrote.
+
+    Parameters
+    ----------
+    file : path
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file is not there, is damaged, or holds something else.
+    """
+    saved = read_json(to_path(file))
+    if saved.pop("kind", None) != "relevance":
+        raise UnreadableFileError(f"{file} holds no calibration. Give a file that save_relevance wrote.")
+    del saved["format"]
+    values: dict[str, Any] = {k: np.array(v) if isinstance(v, list) else v for k, v in saved.items()}
+    return Relevance(**values)
 
 
 @checked
@@ -128,12 +179,12 @@ def calibrate(
             f"{hits.sum():,} of {len(hits):,} candidates of {len(chosen):,} users are wanted. A calibration needs five "
             f"at least, and others that are not: give longer lists, a larger validation part, or use a tilt."
         )
-    parts = [part[chosen.items[rows] >= 0] for rows, part in _features(chosen, known, items, k, scale)]
-    features = np.concatenate(parts)
-    center, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    low, high = features.min(axis=0), features.max(axis=0)
+    parts = [part[chosen.items[rows] >= 0] for rows, part in features(chosen, known, items, k, scale)]
+    table = np.concatenate(parts)
+    center, deviation = table.mean(axis=0, dtype=np.float64), table.std(axis=0, dtype=np.float64)
+    low, high = table.min(axis=0), table.max(axis=0)
     deviation = np.where(deviation > 1e-9, deviation, 1.0)
-    weights = _logistic((features - center.astype(np.float32)) / deviation.astype(np.float32), hits)
+    weights = logistic((table - center.astype(np.float32)) / deviation.astype(np.float32), hits)
     return Relevance(weights, center, deviation, low, high, items, k, scale)
 
 
@@ -329,66 +380,6 @@ def _of_items(recs: Recommendations, known: Interactions, k: int) -> Matrix:
     return np.column_stack([np.log1p(popularity), np.log(exposure / exposure.mean() + 0.03), *tilts])
 
 
-def _features(
-    recs: Recommendations, known: Interactions, items: Matrix, k: int, scale: float
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Yield blocks of rows and the features of their candidates, shape (rows, R, F)."""
-    table = items.astype(np.float32)
-    rank = np.log1p(np.arange(recs.k, dtype=np.float32))
-    for start in range(0, len(recs), _ROWS):
-        rows = slice(start, start + _ROWS)
-        codes = recs.items[rows]
-        scores = np.where(codes >= 0, scores_of(recs, 1)[rows] / scale, np.nan).astype(np.float32)
-        last = np.minimum((codes >= 0).sum(axis=1) - 1, k - 1).clip(0)[:, None]
-        deviation = np.nanstd(scores, axis=1, keepdims=True)
-        top = scores[:, :1]
-        total = np.log(np.nansum(np.exp(scores - top), axis=1, keepdims=True))
-        of_users = np.log1p(known.activity[recs.users[rows]]).astype(np.float32)[:, None]
-        columns = [
-            (scores - np.take_along_axis(scores, last, axis=1)) / np.maximum(deviation, np.float32(1e-9)),
-            scores,
-            scores - top - total,
-            np.broadcast_to(rank, codes.shape),
-            np.broadcast_to(rank**2, codes.shape),
-            np.broadcast_to(of_users, codes.shape),
-        ]
-        features = np.concatenate([np.stack(columns, axis=2), table[codes]], axis=2)
-        features[codes < 0] = 0
-        yield rows, features
-
-
 def _rows(recs: Recommendations, rows: Array) -> Recommendations:
     scores = None if recs.scores is None else recs.scores[rows]
     return replace(recs, users=recs.users[rows], items=recs.items[rows], scores=scores)
-
-
-def _logistic(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
-    """Return the weights of a logistic regression, the constant first, with a small ridge."""
-    from scipy.optimize import minimize
-
-    n, width = features.shape
-    ridge = np.append(0.0, np.full(width, _RIDGE))
-
-    def blocks() -> Iterator[tuple[Matrix, Array]]:
-        for start in range(0, n, _BLOCK):
-            block = features[start : start + _BLOCK]
-            yield np.column_stack([np.ones(len(block)), block]), hits[start : start + _BLOCK]
-
-    def loss(weights: Matrix) -> tuple[float, Matrix]:
-        total, gradient = float(ridge @ weights**2) / 2, ridge * weights
-        for x, y in blocks():
-            logit = x @ weights
-            total += float((np.logaddexp(0, logit) - y * logit).sum())
-            gradient += x.T @ (expit(logit) - y)
-        return total, gradient
-
-    def curvature(weights: Matrix) -> Matrix:
-        total = np.diag(ridge)
-        for x, _ in blocks():
-            p = expit(x @ weights)
-            total += x.T @ (x * (p * (1 - p))[:, None])
-        return total
-
-    start = np.append(np.log(hits.mean() / (1 - hits.mean())), np.zeros(width))
-    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-6 * n})
-    return np.asarray(found.x)

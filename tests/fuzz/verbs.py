@@ -13,6 +13,7 @@ import torch
 
 import headtail as ht
 from headtail import (
+    allocation,
     amplification,
     data,
     datasets,
@@ -243,6 +244,10 @@ def tensors():
     return {name: torch.from_numpy(values) for name, values in factors().items()}
 
 
+def calibrated():
+    return allocation.calibrate(recs=lists(), known=split().train, wanted=split().test, k=3)
+
+
 def saved(save, thing):
     save(thing, "saved")
     return {"folder": "saved"}
@@ -443,6 +448,8 @@ VERBS = {
         aversion=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
     "allocation.calibrate": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3,
         users=np.arange(40)),
+    "allocation.save_relevance": lambda: of(relevance=calibrated(), file="relevance.json"),
+    "allocation.load_relevance": lambda: of(file=allocation.save_relevance(calibrated(), "saved.json")),
     "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3, folds=3, rng=0),
     "rerankers.ipr": lambda: of(recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
     "rerankers.fa_ir": lambda: of(**popular_lists(), significance=0.1),

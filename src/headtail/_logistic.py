@@ -1,0 +1,45 @@
+"""Logistic regression of many rows, block by block."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from headtail._factors import Matrix
+from headtail.typing import Array
+
+_RIDGE = 1.0  # in hits: what one hit more or less says of a feature
+_BLOCK = 1 << 17
+
+
+def logistic(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
+    """Return the weights of a logistic regression, the constant first, with a small ridge."""
+    from scipy.optimize import minimize
+
+    n, width = features.shape
+    ridge = np.append(0.0, np.full(width, _RIDGE))
+
+    def blocks() -> Iterator[tuple[Matrix, Array]]:
+        for start in range(0, n, _BLOCK):
+            block = features[start : start + _BLOCK]
+            yield np.column_stack([np.ones(len(block)), block]), hits[start : start + _BLOCK]
+
+    def loss(weights: Matrix) -> tuple[float, Matrix]:
+        total, gradient = float(ridge @ weights**2) / 2, ridge * weights
+        for x, y in blocks():
+            logit = x @ weights
+            total += float((np.logaddexp(0, logit) - y * logit).sum())
+            gradient += x.T @ (expit(logit) - y)
+        return total, gradient
+
+    def curvature(weights: Matrix) -> Matrix:
+        total = np.diag(ridge)
+        for x, _ in blocks():
+            p = expit(x @ weights)
+            total += x.T @ (x * (p * (1 - p))[:, None])
+        return total
+
+    start = np.append(np.log(hits.mean() / (1 - hits.mean())), np.zeros(width))
+    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-6 * n})
+    return np.asarray(found.x)
