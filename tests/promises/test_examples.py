@@ -121,3 +121,11 @@ def test_two_effects(tmp_path):
     shares = re.findall(r"^ +(\d+) +\d+\.\d% +\S+ +\d\.\d+ +(\d+\.\d)%", output, flags=re.MULTILINE)
     assert [int(dimension) for dimension, _ in shares] == [1, 8]
     assert float(shares[0][1]) > float(shares[1][1])  # the fewer dimensions, the more of the head
+
+
+def test_from_what_you_hold(tmp_path):
+    output = run(EXAMPLES / "from_what_you_hold.py", "--output", tmp_path)
+    assert output.count("was chosen") == 3
+    assert len(list(tmp_path.glob("*.html"))) == len(list(tmp_path.glob("*.parquet"))) == 3
+    first, second = (line.partition(": ")[2] for line in output.splitlines()[-3:-1])
+    assert first == second  # the same vectors, in memory and from files
