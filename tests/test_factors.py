@@ -71,7 +71,7 @@ def test_what_is_no_matrix_of_numbers_is_named(door, kind):
     with pytest.raises(InvalidInputError, match=named):
         DOORS[door](QUERIES, WRONG[kind](ITEMS))
     if door != "shrink a direction" and kind != "None":  # there is a way without popularity
-        with pytest.raises(InvalidInputError, match="popularity (has|is a matrix of) shape"):
+        with pytest.raises(InvalidInputError, match=r"popularity (has|is a matrix of) shape"):
             DOORS[door](QUERIES, ITEMS, WRONG[kind](POPULARITY))
 
 
