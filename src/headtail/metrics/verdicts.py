@@ -10,7 +10,7 @@ from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.exposure import head_share
 from headtail.metrics.popularity import popularity_lift
 from headtail.metrics.references import MOST_POPULAR, RANDOM
-from headtail.reports import plain
+from headtail.reports._markdown import plain
 
 if TYPE_CHECKING:
     from headtail.metrics.comparison import Comparison

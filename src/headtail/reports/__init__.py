@@ -5,7 +5,6 @@ A :class:`Report` is a tree of blocks (:class:`Text`, :class:`Figures`, :class:`
 to a user.
 """
 
-from headtail.reports._markdown import plain
 from headtail.reports.blocks import (
     Block,
     Chart,
@@ -30,5 +29,4 @@ __all__ = [
     "Table",
     "Text",
     "chart_svg",
-    "plain",
 ]

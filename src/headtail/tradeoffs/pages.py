@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail.reports import Block, Chart, Column, Report, Section, Table, Text, plain
+from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
+from headtail.reports._markdown import plain
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 
