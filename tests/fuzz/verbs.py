@@ -616,7 +616,6 @@ VERBS = {
     "reports.Table": lambda: of(columns=[reports.Column("a")], rows=[{"a": 1}, {"a": "x"}], title="t", caption="c"),
     "reports.Chart": lambda: of(**CHART),
     "reports.chart_svg": lambda: of(chart=reports.Chart(**CHART), path="chart.svg", beside=()),
-    "reports.plain": lambda: of(text="a"),
     "reports.Section": lambda: of(title="a", blocks=[reports.Text("b")]),
     "reports.Report": lambda: of(title="a", blocks=[reports.Text("b")], lede="c"),
     **{f"reports.Result.to_{form}": lambda form=form: of(_shown(), path=f"out.{form}")
