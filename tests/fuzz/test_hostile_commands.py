@@ -32,6 +32,7 @@ LINES = {
     "dials": "--json",
     "doctor": "train.csv --user user_id --duplicates sum --min-rating 2 --columns a,b,c",
     "recommend": "model --output lists.csv -k 3 --users users.csv --no-exclude-seen --device cpu",
+    "explore": "out --titles titles.csv --output page.html",
     "demo": "--seed x",
 }  # fmt: skip
 WORDS = ("-1", "0", "1", "1.5", "nan", "inf", "1e999", "9" * 30, "", "x", "-", "--", "--help", "--version", "\ud800",
