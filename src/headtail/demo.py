@@ -283,7 +283,7 @@ def _explained(spectra: dict[str, Spectrum]) -> Section:
 
 def _corrected(study: Study, title: str, text: str) -> Section:
     frontier = study.frontier
-    compared = study.comparison.report().blocks
+    compared = study.comparison.report().blocks[1:]  # the trade-off of the chosen settings is in that of all
     # Random lists are so even, and find so little, that the other curves would shrink to a point beside them.
     chart = frontier.without("random").chart(MAX_LOSS)
     return Section(title, [Text(text), chart, *compared, frontier.table(MAX_LOSS)])

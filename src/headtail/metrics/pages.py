@@ -17,6 +17,7 @@ from headtail.metrics.charts import (
     notes_block,
 )
 from headtail.metrics.facts import Better
+from headtail.metrics.references import RANDOM
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -222,6 +223,7 @@ def _tradeoff(comparison: "Comparison") -> Chart:
     rows = [
         {"recommender": name, "gini": audit[f"gini@{k}"], "ndcg": m.value, "low": m.low, "high": m.high}
         for name, audit in comparison.audits.items()
+        if name != RANDOM  # so even, and so far off, that the others would shrink to a point beside it
         for m in [audit.measurement(f"ndcg@{k}")]
     ]
     spread = any(row["low"] is not None for row in rows)

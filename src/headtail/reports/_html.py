@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections import Counter
 from functools import lru_cache
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ class _View:
         self.styles = styles_of(report.blocks)
         self.terms = definitions(report)
         self.used: set[str] = set()
+        self.regions: Counter[str] = Counter()
 
     def whole(self) -> View:
         from markupsafe import Markup
@@ -178,7 +180,11 @@ class _View:
             for row in written.rows
         ]
         marked = any(cell.best for row in written.rows for cell in row)
-        return {"columns": columns, "rows": rows, "marked": marked, "label": name or table.title}
+        label = name or table.title
+        self.regions[label] += 1
+        if label and self.regions[label] > 1:  # landmarks of one name could not be told apart
+            label = f"{label} ({self.regions[label]})"
+        return {"columns": columns, "rows": rows, "marked": marked, "label": label}
 
     def _chart(self, chart: Chart) -> View:
         from markupsafe import Markup
