@@ -65,8 +65,8 @@ class Dial:
     >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
     >>> rng = np.random.default_rng(0)
     >>> subject = Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)
-    >>> dial("log penalty").at(subject, 0.1).items.shape
-    (100, 5)
+    >>> dial("shrink").at(subject, 0.1).items.shape
+    (100, 4)
     """
 
     name: str

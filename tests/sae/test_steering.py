@@ -9,7 +9,6 @@ from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.models import MF, SASRec
 from headtail.sae import (
     Contrast,
-    Direction,
     Excess,
     Steered,
     Steering,
@@ -224,8 +223,8 @@ def test_kept_on_disk(tmp_path):
         assert torch.equal(again(USERS).queries, steered(USERS).queries)
         assert not again.training
     assert load_sae(tmp_path / "steered" / "sae").n_neurons == 24
-    with pytest.raises(InvalidInputError, match="edited by a Direction"):
-        save_steered(Steered(MODEL, Direction(torch.ones(6), 1.0)), tmp_path / "other")
+    with pytest.raises(InvalidInputError, match="edited by a Dropout"):
+        save_steered(Steered(MODEL, torch.nn.Dropout()), tmp_path / "other")
     save_model(MODEL, tmp_path / "model")
     with pytest.raises(UnreadableFileError, match=r"steering.json does not exist"):
         load_steered(tmp_path / "model")
