@@ -17,6 +17,17 @@ def test_pages_are_made_from_the_records(tmp_path):
         assert made.read_text(encoding="utf-8") == (ROOT / "docs" / made.name).read_text(encoding="utf-8")
 
 
+def test_the_tables_of_the_demo_are_made_from_its_record(tmp_path):
+    shutil.copytree(ROOT / "reproduce", tmp_path / "reproduce", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "docs").mkdir()
+    for page in ("README.md", "docs/figures.md"):
+        spoilt = (ROOT / page).read_text(encoding="utf-8").replace("| MF | .", "| MF | 9.", 1)
+        (tmp_path / page).write_text(spoilt, encoding="utf-8")
+    subprocess.run([sys.executable, "reproduce/demo_table.py"], cwd=tmp_path, check=True, timeout=300)
+    for page in ("README.md", "docs/figures.md"):
+        assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / page).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("script", ["spectral.py", "neurons.py"])
 def test_an_unknown_cell_is_refused(script):
     command = [sys.executable, str(ROOT / "reproduce" / script), "als/nowhere/common"]

@@ -1,0 +1,60 @@
+"""Keep the figures of `headtail demo` as a record, and put the record's table into the README and the page of figures.
+
+    headtail demo --output headtail-demo
+    python reproduce/demo_table.py headtail-demo
+
+Without a folder the tables are made from the record as it is.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "reproduce" / "records" / "demo.json"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md")
+TESTS = {"common": "Corrected: the common test", "debiased": "Corrected: the debiased test"}
+METRICS = ("ndcg", "gini", "head_share")
+HEADER = "| | common test: NDCG | Gini | head's share | debiased test: NDCG | Gini | head's share |"
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """Return what the table shows of a demo's report, by test and recommender."""
+    blocks = {block.get("title"): block for block in json.loads((folder / "report.json").read_text())["blocks"]}
+    found: dict[str, Any] = {}
+    for test, title in TESTS.items():
+        tables = [block for block in blocks[title]["blocks"] if str(block.get("title")).startswith("Side by side")]
+        found[test] = {
+            row["recommender"]: {metric: round(row[metric], 6) for metric in METRICS}
+            for row in tables[0]["rows"]
+            if row.get("ndcg") is not None and row["recommender"] != "random"
+        }
+    return found
+
+
+def table(record: dict[str, Any]) -> list[str]:
+    """Return the lines of the table."""
+    lines = [HEADER, "|---|" + "---:|" * (len(TESTS) * len(METRICS))]
+    for name in record["common"]:
+        cells = []
+        for test in TESTS:
+            row = record[test][name]
+            cells += [f"{row['ndcg']:.4f}"[1:], f"{row['gini']:.3f}"[1:], f"{row['head_share']:.1%}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def put(lines: list[str], page: Path) -> None:
+    """Put a table in place of the one with the same header."""
+    text = page.read_text(encoding="utf-8").splitlines()
+    start = text.index(lines[0])
+    end = next(i for i in range(start, len(text)) if not text[i].startswith("|"))
+    page.write_text("\n".join([*text[:start], *lines, *text[end:]]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        RECORD.write_text(json.dumps(record_of(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
+    for page in PAGES:
+        put(table(json.loads(RECORD.read_text(encoding="utf-8"))), page)
