@@ -13,19 +13,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import choice, integer, number
+from headtail._checks import choice, generator, integer, number
 from headtail._factors import Matrix, as_popularity
 from headtail._stats import entropy, gini
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array
+from headtail.typing import RNG, Array
 
 Welfare = Literal["entropy", "alpha", "popularity"]
 
 _SETTLED, _UNSETTLED = 0.03, 0.1  # residuals at which the rounds stop, and above which a warning is given
-_WIDTH, _WIDER = (
-    0.1,
-    (8, 4, 2),
-)  # within which an item counts in part, in units of the strength; and in the first rounds
+_WIDTH = 0.1  # within which an item counts in part, in units of the strength
+_WIDER = 8, 4, 2  # times that, in the first rounds
 _ROWS = 4096  # lists that are counted at a time
 _MEMORY, _PATIENCE = 5, 6  # steps that are mixed, and rounds without a smaller residual
 
@@ -123,7 +121,7 @@ class Goal:
             called -= called.mean()
             gap, size = called - bias, float(np.linalg.norm(called))
             residual = float(np.linalg.norm(gap)) / size if size > 0 else 0.0
-            self._tell(TiltRound(i, gini(slots), entropy(slots) / np.log(max(n_items, 2)), residual))
+            self._tell(i, slots, residual)
             step = gap / (1 + self._slope(exposure) * self.strength * growth / mean)
             if i >= len(_WIDER) or size == 0:
                 if residual < best[0]:
@@ -136,15 +134,14 @@ class Goal:
             bias = mixing.next(bias, damping * step)
             bias -= bias.mean()
         residual, bias, _ = best
-        slots, _ = count(self.strength * bias, 1e-6 * width)
-        last = TiltRound(i + 1, gini(slots), entropy(slots) / np.log(max(n_items, 2)), residual)
-        self._tell(last)
-        self._warn(last)
+        if self.callback is not None:
+            self._tell(i + 1, count(self.strength * bias, 1e-6 * width)[0], residual)
+        self._warn(i + 1, residual)
         return self.strength * bias
 
-    def _tell(self, state: TiltRound) -> None:
+    def _tell(self, i: int, slots: Matrix, residual: float) -> None:
         if self.callback is not None:
-            self.callback(state)
+            self.callback(TiltRound(i, gini(slots), entropy(slots) / np.log(max(len(slots), 2)), residual))
 
     def _called(self, relative: Matrix) -> Matrix:
         if self.welfare == "alpha":
@@ -164,11 +161,11 @@ class Goal:
         values = as_popularity(popularity, n_items)
         return np.asarray(np.log(values / values.mean() + floor))
 
-    def _warn(self, last: TiltRound) -> None:
-        if last.residual > _UNSETTLED:
+    def _warn(self, rounds: int, residual: float) -> None:
+        if residual > _UNSETTLED:
             warnings.warn(
-                f"strength={self.strength:g}: the bias has not settled after {last.round} rounds (residual "
-                f"{last.residual:.2f}). Give more rounds, or a lower strength if they do not help.",
+                f"strength={self.strength:g}: the bias has not settled after {rounds} rounds (residual "
+                f"{residual:.2f}). Give more rounds, or a lower strength if they do not help.",
                 UserWarning,
                 stacklevel=5,
             )
@@ -246,6 +243,12 @@ def _last_places(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.float3
     ends = np.cumsum(counts)
     inside, below = (np.where(counts >= place, ends - place + 1, 0) for place in (k, k + 1))
     return ordered[inside], ordered[below]
+
+
+def sampled(n: int, sample: int, rng: RNG) -> NDArray[np.int64]:
+    """Return the rows of a sample, drawn without replacement and ascending; all of them if it is as large."""
+    drawn, random = integer("sample", sample, low=1), generator(rng)
+    return np.sort(random.choice(n, drawn, replace=False)) if drawn < n else np.arange(n)
 
 
 def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:

@@ -253,3 +253,8 @@ def times(matrix: Any, small: Matrix) -> Matrix:
     for rows, block in blocks(matrix):
         out[rows] = to_numpy(block @ (block.new_tensor(small) if is_tensor(block) else small))
     return out
+
+
+def stored(matrix: sp.csr_array) -> tuple[Array, Array]:
+    """Return the rows and the columns of what a sparse matrix holds, in its order."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices

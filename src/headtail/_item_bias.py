@@ -7,6 +7,7 @@ import numpy as np
 
 from headtail import posthoc, rerank
 from headtail.data import Interactions, Recommendations
+from headtail.metrics.topk import discounts
 from headtail.subjects import Subject
 from headtail.typing import Array, Vectors
 
@@ -65,10 +66,7 @@ class ItemBias:
         return rerank.add_bias(subject.candidates(self._seed, known), self.bias, k=subject.k)
 
     def _ordered(self, shown: Recommendations, order: float) -> Recommendations:
-        if order == 1:
-            return shown
-        scores = rerank.scores_of(shown, 1) - (1 - order) * self.bias[shown.items]
-        return rerank.best(shown, scores, shown.k)
+        return shown if order == 1 else rerank.add_bias(shown, (order - 1) * self.bias, k=shown.k)
 
 
 def item_bias(bias: Bias) -> Callable[[Subject, float, int], ItemBias]:
@@ -107,6 +105,6 @@ def _hits(lists: Recommendations, wanted: Interactions) -> float:
     """
     rows, columns = np.nonzero(lists.items >= 0)
     hit = wanted.contains(lists.users[rows], lists.items[rows, columns])
-    discount = 1 / np.log2(np.arange(lists.k) + 2)
+    discount = discounts(lists.k)
     ideal = np.append(0.0, np.cumsum(discount))[np.minimum(wanted.activity[lists.users], lists.k)]
     return float((discount[columns[hit]] / ideal[rows[hit]]).sum())

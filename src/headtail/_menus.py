@@ -9,6 +9,7 @@ import numpy as np
 from headtail._exposure import Goal
 from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
+from headtail.metrics.topk import discounts
 from headtail.subjects import Subject
 from headtail.typing import Array, Codes, Floats
 
@@ -85,7 +86,7 @@ def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items
         The setting that is no correction.
     n_items : int
     """
-    discount = 1 / np.log2(np.arange(items.shape[2]) + 2)
+    discount = discounts(items.shape[2])
     found = np.empty(items.shape[:2])
     for start in range(0, len(items), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -13,13 +13,12 @@ def by_users(*, per_user: bool = False, **options: Any) -> Make:
     """Return what steers the queries; `options` are those of :func:`headtail.sae.neuron_edit`."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
-        from headtail.sae import personal_strength, steer
+        from headtail.sae import personal_strength
 
         neurons = _neurons(subject, seed, options)
         found, train = neurons.source.contrast, subject.split.train
         how = personal_strength(found, train, k=subject.k) if per_user else None
-        settings: dict[str, Any] = {**options, "alpha_popular": strength, "alpha_niche": strength, "per_user": how}
-        return steer(subject.plain(seed), neurons.source.sae, neurons, **settings)
+        return _pushed(subject.plain(seed), neurons, strength, per_user=how, **options)
 
     return make
 
@@ -29,7 +28,7 @@ def by_items(**options: Any) -> Make:
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         if subject.has("model"):
-            return _with_items(subject.plain(seed), "item", subject, strength, seed, options)
+            return _pushed(subject.plain(seed), subject.neurons(seed, "item"), strength, layer="item", **options)
         import torch
 
         from headtail.sae import neuron_edit
@@ -47,17 +46,15 @@ def by_both(**options: Any) -> Make:
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         steered = by_users(**options)(subject, strength, seed)
-        return _with_items(steered, "model.item", subject, strength, seed, options)
+        return _pushed(steered, subject.neurons(seed, "item"), strength, layer="model.item", **options)
 
     return make
 
 
-def _with_items(model: Any, layer: str, subject: Subject, strength: float, seed: int, options: dict[str, Any]) -> Any:
+def _pushed(model: Any, neurons: Any, strength: float, **options: Any) -> Any:
     from headtail.sae import steer
 
-    neurons = subject.neurons(seed, "item")
-    settings: dict[str, Any] = {**options, "alpha_popular": strength, "alpha_niche": strength}
-    return steer(model, neurons.source.sae, neurons, layer=layer, **settings)
+    return steer(model, neurons.source.sae, neurons, alpha_popular=strength, alpha_niche=strength, **options)
 
 
 def to_taste(*, neurons: bool = False, **options: Any) -> Make:

@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from headtail._candidate_features import features
 from headtail._checks import checked, generator, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare, counter
+from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
 from headtail._factors import Matrix, numbers
 from headtail._files import atomic_file, to_path
 from headtail._logistic import logistic
@@ -290,9 +290,7 @@ def allocation_bias(
     """
     goal = Goal(strength, welfare, aversion, rounds, callback)
     k = integer("k", k, low=1, high=recs.k)
-    rows = np.arange(len(recs))
-    if integer("sample", sample, low=1) < len(recs):
-        rows = np.sort(generator(rng).choice(len(recs), sample, replace=False))
+    rows = sampled(len(recs), sample, rng)
     relevance = _probabilities(recs, relevance)
     items, values, n_items = recs.items[rows], values_of(relevance[rows], k, gamma), len(recs.item_ids)
 

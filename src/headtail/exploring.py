@@ -196,7 +196,6 @@ class _Gathering:
 
     def data(self, chosen: tuple[str, float] | None, verdict: str) -> dict[str, Any]:
         frontier, train = self.frontier, self.split.train
-        titles = train.item_ids if train.item_titles is None else train.item_titles
         groups = PopularityGroups.by_mass(train.popularity)
         return {
             "kind": "explorer",
@@ -221,7 +220,7 @@ class _Gathering:
             },
             "items": {
                 "ids": [str(train.item_ids[i]) for i in self.items],
-                "titles": [str(titles[i]) for i in self.items],
+                "titles": [str(train.item_labels[i]) for i in self.items],
                 "popularity": packed(train.popularity[self.items]),
                 "groups": list(groups.names),
                 "group": packed(groups.codes[self.items]),

@@ -54,6 +54,12 @@ def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> 
         )
 
 
+def _candidates(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the scores of all candidates, the positive first, (B, 1 + n)."""
+    _check(positive, negative, weight)
+    return torch.cat([positive[:, None], negative], dim=1)
+
+
 def _checked_values(scores: Tensor, values: Tensor, name: str = "values") -> Tensor:
     """Return a value for each of the candidates, (B, 1 + n)."""
     if not isinstance(values, Tensor) or values.shape != scores.shape or values.is_sparse:
@@ -169,9 +175,8 @@ def sampled_softmax(
     >>> round(sampled_softmax(torch.tensor([2.0]), torch.tensor([[2.0, 2.0, 2.0]])).exp().item(), 4)
     4.0
     """
-    _check(positive, negative, weight)
+    scores = _candidates(positive, negative, weight)
     t = number("temperature", temperature, low=0, low_open=True)
-    scores = torch.cat([positive[:, None], negative], dim=1)  # (B, 1 + n)
     scores = scores if t == 1 else scores / t
     if log_q is not None:
         scores = scores - _checked_values(scores, log_q, "log_q")
@@ -227,8 +232,7 @@ def deconfounded(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tenso
     >>> round(deconfounded(torch.tensor([1.0]), torch.tensor([[0.0]]), values=torch.tensor([[1.0, 2.0]])).item(), 4)
     0.6931
     """
-    _check(positive, negative)
-    scores = torch.cat([positive[:, None], negative], dim=1)
+    scores = _candidates(positive, negative)
     likely = (elu(scores) + 1) * _checked_values(scores, values)
     return bpr(likely[:, 0], likely[:, 1:])
 
@@ -256,8 +260,7 @@ def pr_entmax(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tensor:
     >>> round(pr_entmax(torch.tensor([1.0]), torch.tensor([[0.0]]), values=torch.tensor([[0.0, 1.0]])).item(), 4)
     0.3905
     """
-    _check(positive, negative)
-    scores = torch.cat([positive[:, None], negative], dim=1)
+    scores = _candidates(positive, negative)
     scores = scores + _checked_values(scores, values)
     chances = _entmax(scores.detach())  # the loss is stationary in them
     entropy = (1 - chances.pow(1.5).sum(dim=1)) * 4 / 3

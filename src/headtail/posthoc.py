@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _factors
-from headtail._checks import checked, finite, generator, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare, shares
+from headtail._checks import checked, finite, integer, number
+from headtail._exposure import Goal, TiltRound, Welfare, sampled, shares
 from headtail._factors import Matrix
 from headtail.data.rows import matrix_of, popularity_of
 from headtail.exceptions import InvalidInputError
@@ -372,9 +372,7 @@ def tilt(
     queries, items = pair
     (n, _), m = queries.shape, items.shape[0]
     goal = Goal(strength, welfare, aversion, rounds, callback)
-    k, sample = integer("k", k, low=1, high=m), integer("sample", sample, low=1)
-    matrix, random = matrix_of(seen, pair), generator(rng)
-    users = np.sort(random.choice(n, sample, replace=False)) if sample < n else np.arange(n)
+    k, users, matrix = integer("k", k, low=1, high=m), sampled(n, sample, rng), matrix_of(seen, pair)
     q, v, spread = _standardized(queries, items, users)
     removed = None if matrix is None else matrix[users]
     if popularity is None and matrix is not None:
@@ -427,8 +425,7 @@ def _exposure(
         scores = queries[start : start + step] @ items.T
         scores += added
         if seen is not None:
-            rows = seen[start : start + step]
-            scores[np.repeat(np.arange(len(scores)), np.diff(rows.indptr)), rows.indices] = -np.inf
+            scores[_factors.stored(seen[start : start + step])] = -np.inf
         places, part, grows = shares(scores, k, width)
         slots += np.bincount(places % m, part, m)
         growth += np.bincount(places % m, grows, m)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked, finite, generator, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare, counter
+from headtail._checks import checked, finite, integer, number
+from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
 from headtail._factors import as_popularity, numbers
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
@@ -176,14 +176,9 @@ def tilt_bias(
     True
     """
     goal = Goal(strength, welfare, aversion, rounds, callback)
-    scores = scores_of(recs, k)
-    sample = integer("sample", sample, low=1)
-    n_items = len(recs.item_ids)
-    rows = np.sort(generator(rng).choice(len(recs), sample, replace=False)) if sample < len(recs) else slice(None)
-    scale, items, scores = spread(recs), recs.items[rows], scores[rows]
-    relative = (scores / scale).astype(np.float32)
-
-    count = counter(items, relative, n_items, k)
+    scores, rows, n_items = scores_of(recs, k), sampled(len(recs), sample, rng), len(recs.item_ids)
+    scale, items = spread(recs), recs.items[rows]
+    count = counter(items, (scores[rows] / scale).astype(np.float32), n_items, k)
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 

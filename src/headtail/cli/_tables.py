@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from headtail.cli._inputs import read
 from headtail.cli._output import say
-from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.exceptions import MissingColumnError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,19 +59,13 @@ class Tables:
 
     def _names(self, file: Path) -> list[str] | None:
         """Return the names of the columns of a file, if it is a text without a first line of names."""
-        from headtail.data import read_table
+        from headtail.data.files import names_in
         from headtail.data.text_files import TEXT, form_of
 
         if self.columns is None or form_of(file) not in TEXT or not file.exists():
             return None
         names = [name.strip() for name in self.columns.split(",")]
-        try:
-            read_table(file, names=names)
-        except InvalidInputError as error:
-            if "first line" in str(error) and "Leave out names" in str(error):
-                return None
-            raise
-        return names
+        return None if names_in(file, names) else names
 
     def say_positives(self, interactions: "Interactions") -> None:
         """Print which rows count as positive."""

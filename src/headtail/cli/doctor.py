@@ -25,13 +25,12 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         Interactions or recommendations: CSV, TSV, Parquet or RecBole .inter.
     """
     from headtail.data import Interactions, read_table
+    from headtail.data.text_files import NoNamesError
 
     flags, odd = list[str](), list[str]()
     try:
         table = read_table(file, names=tables._names(file))
-    except HeadtailError as error:
-        if "not the names of the columns" not in str(error):
-            raise
+    except NoNamesError as error:
         say(str(error))
         say(f"Pass: a name for each column, such as: headtail doctor {file} --columns user,item,rating")
         return 2

@@ -152,6 +152,11 @@ class Coded:
         ranks[by_time] = np.arange(len(self)) - starts[self.users[by_time]]
         return ranks
 
+    @property
+    def item_labels(self) -> Array:
+        """Titles of the items where these are known, else their ids, shape (n_items,)."""
+        return self.item_ids if self.item_titles is None else self.item_titles
+
     @cached_property
     def histories(self) -> Codes:
         """Items of every user in time order, user after user, int32 array of shape (n,).

@@ -14,7 +14,7 @@ from headtail._checks import checked
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, to_path
 from headtail.data.interactions import Duplicates, Interactions
-from headtail.data.text_files import ATOMIC, TEXT, form_of, read_text
+from headtail.data.text_files import ATOMIC, TEXT, first_fields, form_of, read_text
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 from headtail.typing import IntoFrame
 
@@ -239,6 +239,14 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.Dat
         if names is not None:
             raise InvalidInputError(f"{path} has names of its own, so names= is of no use. Leave it out.")
         return pl.read_parquet(path, glob=False)
+
+
+def names_in(path: Path, names: Sequence[str]) -> bool:
+    """Return whether the first line of a text file holds as many names of columns, any of these among them."""
+    with readable(path):
+        _check_exists(path)
+        found = first_fields(path)
+    return len(found) == len(names) and not set(found).isdisjoint(names)
 
 
 @contextlib.contextmanager

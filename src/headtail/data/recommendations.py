@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import checked, finite, integer, shown
 from headtail._columns import logger, ranking_columns
-from headtail._factors import as_matrix, numbers, to_numpy
+from headtail._factors import as_matrix, numbers, stored, to_numpy
 from headtail._top import highest
 from headtail.data.interactions import Interactions
 from headtail.data.rows import check_scores, rows_of
@@ -280,16 +280,15 @@ class Recommendations:
             rows = slice(start, min(start + step, n_users))
             if sparse:
                 part = matrix[rows]
-                block = np.full((part.shape[0], n_items), -np.inf)
-                block[np.repeat(np.arange(len(block)), np.diff(part.indptr)), part.indices] = part.data
+                block = np.full(part.shape, -np.inf)
+                block[stored(part)] = part.data
             else:
                 block = np.array(to_numpy(matrix[rows]), dtype=np.float64)
             if np.isposinf(block).any():
                 raise InvalidInputError(f"{what} holds infinity in rows from {start}; give finite scores.")
             block[np.isnan(block)] = -np.inf
             if seen is not None:
-                part = left_out[rows]
-                block[np.repeat(np.arange(len(block)), np.diff(part.indptr)), part.indices] = -np.inf
+                block[stored(left_out[rows])] = -np.inf
             values, columns = highest(block, items.shape[1])
             items[rows] = np.where(values > -np.inf, columns, -1)
             best[rows] = np.where(values > -np.inf, values, np.nan)
@@ -330,10 +329,7 @@ class Recommendations:
         InvalidInputError
             If the interactions have other user or item ids.
         """
-        for name in ("user_ids", "item_ids"):
-            ours, theirs = getattr(self, name), getattr(known, name)
-            if ours is not theirs and not np.array_equal(ours, theirs):
-                raise InvalidInputError(f"The recommendations and the interactions have different {name}.")
+        check_same_ids(self, known)
         gone = self.items < 0
         rows, columns = np.nonzero(~gone)
         gone[rows, columns] = known.contains(self.users[rows], self.items[rows, columns])
@@ -382,3 +378,14 @@ class Recommendations:
 def _all(ids: Array) -> Codes:
     """Return the codes of all ids."""
     return np.arange(len(ids), dtype=np.int32)
+
+
+def check_same_ids(recs: Recommendations, known: Interactions) -> None:
+    """Raise if lists and interactions have other user or item ids, or have them in another order."""
+    for name in ("user_ids", "item_ids"):
+        ours, theirs = getattr(recs, name), getattr(known, name)
+        if ours is not theirs and not np.array_equal(ours, theirs):
+            raise InvalidInputError(
+                f"The recommendations and the interactions have different {name}. Give lists and interactions of the "
+                f"same users and items."
+            )

@@ -29,6 +29,10 @@ _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$)"
 
 
+class NoNamesError(InvalidInputError):
+    """The first line of a text file holds data where the names of the columns should stand."""
+
+
 def form_of(path: Path) -> str:
     """Return the ending that tells the form of a file, without that of compression."""
     return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
@@ -71,8 +75,8 @@ def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
 
     text = _open_text(path)
     atomic = form_of(path) in ATOMIC
-    quotes = not atomic and re.search(b'"', text.content) is not None
-    found = next(csv.reader([text.first], delimiter=text.separator)) if quotes else text.first.split(text.separator)
+    quotes = not atomic and _has_quotes(text)
+    found = _fields(text, quotes)
     typed = [name.strip().partition(":")[::2] if atomic else (name.strip(), "") for name in found]
     names = [name for name, _ in typed] if given is None else _given_names(path, given, found)
     _check_names(path, names, given is None)
@@ -84,6 +88,20 @@ def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
     table.columns = names
     _check_lines(path, table, given is None, quotes)
     return table.with_columns([_typed(table[name], kind, path) for name, (_, kind) in zip(names, typed, strict=True)])
+
+
+def first_fields(path: Path) -> list[str]:
+    """Return the fields of the first line of a text file, be they names or data."""
+    text = _open_text(path)
+    return _fields(text, form_of(path) not in ATOMIC and _has_quotes(text))
+
+
+def _has_quotes(text: _Text) -> bool:
+    return re.search(b'"', text.content) is not None
+
+
+def _fields(text: _Text, quotes: bool) -> list[str]:
+    return next(csv.reader([text.first], delimiter=text.separator)) if quotes else text.first.split(text.separator)
 
 
 def _open_text(path: Path) -> _Text:
@@ -163,8 +181,8 @@ def _mixed_ends(path: Path) -> UnreadableFileError:
     return UnreadableFileError(f"Cannot read {path}: some of its lines end in CR and some in LF. Save it again.")
 
 
-def _no_names(path: Path, fields: list[str]) -> InvalidInputError:
-    return InvalidInputError(
+def _no_names(path: Path, fields: list[str]) -> NoNamesError:
+    return NoNamesError(
         f"The first line of {path} holds data ({', '.join(fields[:4])}), not the names of the columns. Add a first "
         f"line such as user_id,item_id, or give names=[...] (on the command line --columns), one for each column."
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked
 from headtail.metrics.facts import better
-from headtail.metrics.topk import TopK
+from headtail.metrics.topk import TopK, discounts
 
 _accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs="targets")
 
@@ -58,9 +58,9 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     ranx, implicit and the ReSN protocol.
     """
     rows, ranks, wanted = _wanted(top, "ndcg", group)
-    discounts = 1 / np.log2(np.arange(top.k) + 2)
-    gained = np.bincount(rows, weights=discounts[ranks], minlength=len(top))
-    best = np.append(np.nan, np.cumsum(discounts))  # by the number of test items
+    worth = discounts(top.k)
+    gained = np.bincount(rows, weights=worth[ranks], minlength=len(top))
+    best = np.append(np.nan, np.cumsum(worth))  # by the number of test items
     return np.asarray(gained / best.take(wanted, mode="clip"))
 
 

@@ -232,10 +232,9 @@ def _most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tup
     order = np.argsort(-difference, kind="stable")
 
     def describe(code: int) -> ItemExposure:
-        title = str(train.item_ids[code]) if train.item_titles is None else str(train.item_titles[code])
         return ItemExposure(
             item_id=train.item_ids[code].item() if hasattr(train.item_ids[code], "item") else train.item_ids[code],
-            title=title,
+            title=str(train.item_labels[code]),
             group=top.groups.names[top.groups.codes[code]],
             popularity=int(train.popularity[code]),
             slots=int(top.slots[code]),

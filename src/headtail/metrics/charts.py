@@ -84,10 +84,10 @@ def items_chart(top: TopK) -> Chart | None:
     apart = known[np.argsort((shown - chosen)[known], kind="stable")]
     named = set(apart[-_NAMED:].tolist()) | set(apart[:_NAMED].tolist())
     spread = known[np.argsort(popularity[known], kind="stable")][:: max(1, -(-len(known) // _POINTS))]
-    ids = top.profiles.train.item_ids if top.profiles.train.item_titles is None else top.profiles.train.item_titles
+    titles = top.profiles.train.item_labels
     rows = [
         {
-            "chosen": float(chosen[i]), "shown": float(shown[i]), "title": str(ids[i]) if i in named else None,
+            "chosen": float(chosen[i]), "shown": float(shown[i]), "title": str(titles[i]) if i in named else None,
             "group": top.groups.names[top.groups.codes[i]],
         }
         for i in sorted({*spread.tolist(), *named}, key=lambda i: (top.groups.codes[i], i))

@@ -140,7 +140,7 @@ def describe(interactions: "Interactions | IntoFrame", *, n_items: int = 10) -> 
         raise InvalidInputError("interactions is empty; there is nothing to describe.")
     popularity = interactions.popularity
     top = np.argsort(-popularity, kind="stable")[:n_items]
-    titles = interactions.item_ids if interactions.item_titles is None else interactions.item_titles
+    titles = interactions.item_labels
 
     def spread(counts: NDArray[np.int64]) -> dict[str, float]:
         return {"least": float(counts.min()), "median": float(np.median(counts)), "most": float(counts.max())}

@@ -172,16 +172,15 @@ def _by_metric(
         row: dict[str, Any] = {"title": title_of(audit, m), "code": m, "note": defined(audit, m)}
         for name, values in columns.items():
             value, low, high = (*np.atleast_1d(values.get(m, np.nan)), None, None)[:3]
-            spec = (
-                facts.format
-                if name != change
-                else "+.4f"
-                if facts.format.endswith("%")
-                else f"+{facts.format.lstrip(chr(43) + chr(44))}"
-            )
+            spec = _signed(facts.format) if name == change else facts.format
             row |= {name: value, f"{name} low": low, f"{name} high": high, f"{name} format": spec}
         rows.append(row | {"better": facts.better or ""})
     return Table(shown, rows, **texts)
+
+
+def _signed(spec: str) -> str:
+    """Return the format of differences of a metric; those of shares are small."""
+    return "+.4f" if spec.endswith("%") else f"+{spec.lstrip('+,')}"
 
 
 def _measured(audit: "Audit", k: int) -> dict[str, tuple[float, float | None, float | None]]:
@@ -259,9 +258,8 @@ def _changes_table(comparison: "Comparison") -> Table | None:
         return _by_metric(base, measured, sides | {"difference": differences}, change="difference", **texts)
     columns, rows = [Column("recommender", "Recommender")], []
     for m in measured:
-        spec = base.facts[m].format.lstrip("+,")
-        spec = "+.4f" if spec.endswith("%") else f"+{spec}"  # differences of shares are small
-        columns.append(replace(metric_column(base, m, k, better=base.facts[m].better), format=spec, change=True))
+        column = metric_column(base, m, k, better=base.facts[m].better)
+        columns.append(replace(column, format=_signed(base.facts[m].format), change=True))
     for name in others:
         row: dict[str, Any] = {"recommender": name}
         for m in measured:

@@ -11,6 +11,7 @@ from headtail.metrics.facts import definition
 from headtail.metrics.topk import TopK, find_ranks
 
 TRAINING, MOST_POPULAR, RANDOM = "training", "most popular", "random"
+_OF_TRAINING = ("gini", "coverage", "entropy", "head_share", "tail_share")  # what counts items, not lists
 
 
 def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str, float]]:
@@ -32,17 +33,14 @@ def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str,
     metrics = {name: BUILT_IN[name] for name in definitions if name in BUILT_IN}
     metrics = {name: metric for name, metric in metrics.items() if definition(metric) == definitions[name]}
     taste = top.profiles.mean_popularity[base.users]
-    did = {
-        "gini": BUILT_IN["gini"], "coverage": BUILT_IN["coverage"], "entropy": BUILT_IN["entropy"],
-        "head_share": BUILT_IN["head_share"], "tail_share": BUILT_IN["tail_share"],
-    }  # fmt: skip
     # One list an interaction: metrics of exposure then speak of the training interactions.
-    single = np.arange(len(train) + 1, dtype=np.int64) * 0
+    single = np.zeros(len(train) + 1, dtype=np.int64)
     history = replace(
         top, items=train.items[:, None], users=train.users, target_starts=single, target_items=train.items[:0],
         target_ranks=single[:0], has_targets=False,
     )  # fmt: skip
-    found = {TRAINING: {name: float(np.mean(did[name](history))) for name in metrics if name in did}}
+    did = {name: measure for name, measure in metrics.items() if name in _OF_TRAINING}
+    found = {TRAINING: {name: float(np.mean(measure(history))) for name, measure in did.items()}}
     own = {"arp": float(np.nanmean(taste)) if len(taste) else np.nan, "popularity_lift": 0.0, "upd": 0.0, "pce": 0.0}
     found[TRAINING] |= {name: value for name, value in own.items() if name in metrics}
     if not len(base):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from headtail.data import Interactions, Recommendations
 from headtail.data.popularity import Grouping, as_groups
-from headtail.exceptions import InvalidInputError
+from headtail.data.recommendations import check_same_ids
 from headtail.rerank import best, scores_of
 from headtail.typing import Array
 
@@ -153,11 +153,7 @@ def tail_of(groups: Grouping, popularity: Array) -> NDArray[np.int8]:
 
 def profiles(recs: Recommendations, known: Interactions, codes: Array, n_groups: int) -> Matrix:
     """Return the share of each group in the history of each list's user, all 0 without history; shape (U, G)."""
-    for name in ("user_ids", "item_ids"):
-        if not np.array_equal(getattr(recs, name), getattr(known, name)):
-            raise InvalidInputError(
-                f"recs and known have different {name}. Give lists and interactions of the same users and items."
-            )
+    check_same_ids(recs, known)
     cells = known.users.astype(np.int64) * n_groups + codes[known.items]
     counts = np.bincount(cells, minlength=known.n_users * n_groups).reshape(-1, n_groups)[recs.users]
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))

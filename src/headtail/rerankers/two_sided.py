@@ -5,6 +5,7 @@ import numpy as np
 from headtail._checks import checked, number
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
+from headtail.metrics.topk import discounts
 from headtail.rerankers._queues import Codes, Matrix, Queues, best_first, blocks, picked, profiles, tail_of
 
 
@@ -79,7 +80,7 @@ def pct(
     wanted = np.full(len(recs), strength)
     has_history = own.any(axis=1)
     wanted[has_history] = targets(own[has_history, 1], strength)
-    weights = 1 / np.log2(np.arange(k) + 2)
+    weights = discounts(k)
     chosen = []
     for rows, queues in blocks(recs, tail, 2, k):
         target = np.stack([1 - wanted[rows], wanted[rows]], axis=1) * weights.sum()

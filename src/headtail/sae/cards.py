@@ -278,5 +278,4 @@ def _logits(neurons: NeuronTable, neuron: int, items: Tensor) -> list[Block]:
 def _title(neurons: NeuronTable, item: int) -> str:
     interactions = neurons.source.interactions
     assert interactions is not None
-    titles = interactions.item_titles
-    return str(interactions.item_ids[item] if titles is None else titles[item])
+    return str(interactions.item_labels[item])
