@@ -224,7 +224,7 @@ class Correction(Result):
             "The recommender, corrected",
             [
                 chart,
-                Section("Before and after, on the test", list(before.blocks)),
+                Section("Before and after, on the test", list(before.blocks[1:])),  # the two are points of the chart
                 Section("What was tried", tried),
                 *self._against(),
                 Section("How it was chosen", [Text(how)]),
