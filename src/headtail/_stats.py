@@ -107,12 +107,16 @@ def degrees_of_freedom(influence: Floats, n: int | None = None) -> float:
     About n - 1 for values of a normal distribution, and about twice as many as there are units that matter where few
     do. Units that are left out have none.
     """
-    squares, n = influence * influence, n or len(influence)
-    total = squares.sum()
+    squares = influence * influence
+    return satterthwaite(float(squares.sum()), float(squares @ squares), n or len(influence))
+
+
+def satterthwaite(total: float, fourth: float, n: int) -> float:
+    """Return :func:`degrees_of_freedom` from the sums of the squares and of the fourth powers of n influences."""
     if n < 2 or not total > 0:  # nor if one is NaN
         return float("nan")
     # The variance of the estimated variance, in shares of its square, is (kurtosis - 1) / n.
-    spread = float(squares @ squares / total**2) - 1 / n
+    spread = fourth / total**2 - 1 / n
     return min(n - 1.0, 2 / spread) if spread > 0 else n - 1.0
 
 

@@ -152,10 +152,10 @@ def audit(
         measurements += found
         user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
         user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
-    over, under = _most_unequal(top)
+    over, under = most_unequal(top)
     return Audit(
         measurements=tuple(measurements),
-        group_shares=_group_shares(tops),
+        group_shares=group_shares(tops),
         curves={"training": lorenz(interactions.popularity), "recommendations": lorenz(top.slots)},
         over_exposed=over,
         under_exposed=under,
@@ -211,7 +211,8 @@ def _vectors(vectors: Array | Mapping[Any, Array], train: Interactions) -> NDArr
     return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
 
 
-def _group_shares(tops: Mapping[int, TopK]) -> tuple[dict[str, Any], ...]:
+def group_shares(tops: Mapping[int, TopK]) -> tuple[dict[str, Any], ...]:
+    """Return the share of the items, the training interactions and the slots that each popularity group has."""
     first = next(iter(tops.values()))
     groups = first.groups
     shares = {
@@ -224,7 +225,8 @@ def _group_shares(tops: Mapping[int, TopK]) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tuple[ItemExposure, ...]]:
+def most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tuple[ItemExposure, ...]]:
+    """Return the items whose share of the slots is furthest above, and furthest below, that of training."""
     train = top.profiles.train
     popularity = train.popularity / max(1, train.popularity.sum())
     exposure = top.slots / max(1, top.slots.sum())

@@ -7,68 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, number
-from headtail._stats import degrees_of_freedom, jackknife_influence
+from headtail._stats import jackknife_influence
 from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
+from headtail.metrics.steps import Steps, StepsInfluence, where_enough_decide
 from headtail.metrics.topk import BLOCK, TopK, discounts
 from headtail.typing import Array
 
-_FEW_LISTS = 10  # items in fewer lists owe much of their variance to what several lists bring about together
-_FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
-_FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
+FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
 
 _as_share = partial(better, low=0, high=1, family="exposure", format=".1%")
 
 
-def _decided_by_enough(influence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the influences, NaN where too few users decide on the metric."""
-    too_few = degrees_of_freedom(influence) < min(_FEWEST, (len(influence) - 1) / 4)
-    return np.full(len(influence), np.nan) if too_few else influence
-
-
-def _from_counts(
-    top: TopK, steps: Array, per_slot: float = 0.0, counted: Array | None = None, most: float = math.inf
-) -> NDArray[np.float64]:
-    """Return each user's influence on a sum over items of a function of their slots.
-
-    The jackknife's variance is too large where single lists decide on many items, for it counts what r lists bring
-    about together r times (the Hoeffding decomposition). So what two and three lists bring about is taken out, item by
-    item, as far as a quarter of the variance is left.
-
-    Parameters
-    ----------
-    top : TopK
-    steps : float array of shape (most slots of an item + 1,)
-        The function at each number of slots, less that at one slot fewer; the first is not used.
-    per_slot : float, default 0
-        What the figure falls by for each slot that is there.
-    counted : bool array of shape (I,), optional
-        Items in the sum; all without it.
-    most : float, optional
-        What the variance cannot exceed if items are independent.
-    """
-    steps = np.append(0.0, steps[1:])
-    slots = top.slots if counted is None else np.where(counted, top.slots, 0)
-    influence = _decided_by_enough(jackknife_influence(-(top.sum(steps[slots]) - per_slot * top.lengths)))
-    items = np.bincount(slots, minlength=len(steps)).astype(np.float64)
-    n = np.arange(len(items), dtype=np.float64)
-    items[_FEW_LISTS:] = 0
-    second, third = np.diff(steps, prepend=0.0), np.diff(steps, 2, prepend=[0.0, 0.0])
-    excess = items @ (n * (n - 1) / 2 * second**2) - items @ (n * (n - 1) * (n - 2) / 6 * third**2)
-    excess = max(excess, items @ (n * steps**2) - most)
-    total = float(influence @ influence)
-    share = min(1.0, max(0.25, 1 - excess / total)) if total > 0 else 1.0
-    return influence * math.sqrt(share)
-
-
-def _gini_influence(top: TopK, *, catalogue: str = "all") -> NDArray[np.float64]:
+def _gini_steps(top: TopK, *, catalogue: str = "all") -> Steps:
     counted = _counted(top, catalogue)
     slots = top.slots[counted]
     n, total = len(slots), slots.sum()
     if not total:
-        return np.full(len(top), np.nan)
+        return Steps(np.zeros(1), math.nan)
     below = np.append(0, np.cumsum(np.bincount(slots, minlength=top.slots.max() + 1)))[
         :-1
     ]  # items with fewer than each number of slots
@@ -76,7 +34,7 @@ def _gini_influence(top: TopK, *, catalogue: str = "all") -> NDArray[np.float64]
     steps = (2 * below + 1 - n) / (n * total)
     if catalogue == "recommended":  # the items that lose their only slot are counted no more
         steps[1] -= (1 - value) / n
-    return _from_counts(top, steps, value / total, counted)
+    return Steps(steps, value / total, counted)
 
 
 def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
@@ -90,8 +48,9 @@ def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
 
 
 @better(
-    "lower", title="Inequality of exposure", low=0, high=1, influence=_gini_influence, family="exposure", headline=True
-)
+    "lower", title="Inequality of exposure", low=0, high=1, influence=StepsInfluence(_gini_steps), family="exposure",
+    headline=True,
+)  # fmt: skip
 @checked
 def gini(top: TopK, *, catalogue: str = "all") -> float:
     """Inequality of exposure: 0 if every item is recommended equally often, 1 - 1/n if one item takes every slot.
@@ -135,7 +94,7 @@ def _gini_by_rank_influence(top: TopK) -> NDArray[np.float64]:
         change -= _closer(np.where(items >= 0, exposure[items], 0), less)
         with np.errstate(invalid="ignore", divide="ignore"):
             without[start : start + BLOCK] = (_gini(exposure) * n * total + change) / (n * (total - less.sum(axis=1)))
-    return _decided_by_enough(jackknife_influence(without))
+    return where_enough_decide(jackknife_influence(without))
 
 
 def _closer(exposure: NDArray[np.float64], less: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -182,13 +141,13 @@ def gini_by_rank(top: TopK) -> float:
     return _gini(top.attention)
 
 
-def _coverage_influence(top: TopK, *, at_least: int = 1) -> NDArray[np.float64]:
+def _coverage_steps(top: TopK, *, at_least: int = 1) -> Steps:
     n = len(top.slots)
     missing = (top.slots < at_least).sum()
-    return _from_counts(top, (np.arange(top.slots.max() + 1) == at_least) / n, most=missing / n**2)
+    return Steps((np.arange(top.slots.max() + 1) == at_least) / n, most=missing / n**2)
 
 
-@_as_share("higher", title="Items shown to anybody", influence=_coverage_influence, headline=True)
+@_as_share("higher", title="Items shown to anybody", influence=StepsInfluence(_coverage_steps), headline=True)
 @checked
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
@@ -206,14 +165,14 @@ def coverage(top: TopK, *, at_least: int = 1) -> float:
     return float((top.slots >= at_least).mean())
 
 
-def _tail_coverage_influence(top: TopK) -> NDArray[np.float64]:
+def _tail_coverage_steps(top: TopK) -> Steps:
     tail = top.groups.mask(top.groups.names[-1])
     n = max(tail.sum(), 1)
     missing = (top.slots[tail] == 0).sum()
-    return _from_counts(top, (np.arange(top.slots.max() + 1) == 1) / n, counted=tail, most=missing / n**2)
+    return Steps((np.arange(top.slots.max() + 1) == 1) / n, counted=tail, most=missing / n**2)
 
 
-@_as_share("higher", title="Tail items shown to anybody", influence=_tail_coverage_influence)
+@_as_share("higher", title="Tail items shown to anybody", influence=StepsInfluence(_tail_coverage_steps))
 def tail_coverage(top: TopK) -> float:
     """Share of the tail's items that are recommended to at least one user. Range 0 to 1, higher is broader.
 
@@ -223,16 +182,19 @@ def tail_coverage(top: TopK) -> float:
     return float((top.slots[tail] > 0).mean()) if tail.any() else math.nan
 
 
-def _entropy_influence(top: TopK, *, base: float = math.e, normalize: bool = False) -> NDArray[np.float64]:
+def _entropy_steps(top: TopK, *, base: float = math.e, normalize: bool = False) -> Steps:
     e = np.arange(top.slots.max() + 1, dtype=np.float64)
     terms = e * np.log(np.maximum(e, 1))
     total = top.slots.sum()
     scale = total * math.log(len(top.slots) if normalize else base)
     per_slot = -(1 + terms[top.slots].sum() / total) / scale
-    return _from_counts(top, -np.diff(terms, prepend=0.0) / scale, per_slot)
+    return Steps(-np.diff(terms, prepend=0.0) / scale, per_slot)
 
 
-@better("higher", title="Spread of exposure", low=0, influence=_entropy_influence, family="exposure", format=".2f")
+@better(
+    "higher", title="Spread of exposure", low=0, influence=StepsInfluence(_entropy_steps), family="exposure",
+    format=".2f",
+)  # fmt: skip
 @checked
 def entropy(top: TopK, *, base: float = math.e, normalize: bool = False) -> float:
     """Shannon entropy of the shares of exposure: 0 if one item takes every slot, log(n) if all n items get the same.
@@ -319,9 +281,9 @@ def _chances(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _rsp_influence(top: TopK) -> NDArray[np.float64]:
-    if (top.groups.sum(top.slots) < _FEW_SLOTS).any():  # the spread of so few is not seen in them
+    if (top.groups.sum(top.slots) < FEW_SLOTS).any():  # the spread of so few is not seen in them
         return np.full(len(top), np.nan)
-    return _decided_by_enough(_unevenness_influence(*_chances(top)))
+    return where_enough_decide(_unevenness_influence(*_chances(top)))
 
 
 @better("lower", title="Uneven chances to be shown", low=0, influence=_rsp_influence, family="exposure")
@@ -365,14 +327,15 @@ def pop_reo(top: TopK) -> float:
 
 def _unevenness(parts: Array, wholes: Array) -> float:
     """Return the coefficient of variation over groups of parts / wholes, both given by user and group."""
-    return float(_variation(parts.sum(axis=0), wholes.sum(axis=0)))
+    return float(variation(parts.sum(axis=0), wholes.sum(axis=0)))
 
 
 def _unevenness_influence(parts: Array, wholes: Array) -> NDArray[np.float64]:
-    return jackknife_influence(_variation(parts.sum(axis=0) - parts, wholes.sum(axis=0) - wholes))
+    return jackknife_influence(variation(parts.sum(axis=0) - parts, wholes.sum(axis=0) - wholes))
 
 
-def _variation(parts: Array, wholes: Array) -> NDArray[np.float64]:
+def variation(parts: Array, wholes: Array) -> NDArray[np.float64]:
+    """Return the coefficient of variation of parts / wholes over the last axis, those with a whole."""
     known = wholes > 0
     n = known.sum(axis=-1)
     rates = np.divide(parts, wholes, out=np.zeros_like(parts, dtype=np.float64), where=known)

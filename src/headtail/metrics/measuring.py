@@ -96,9 +96,16 @@ def measurement_of(
 ) -> Measurement:
     """Return the mean of the values of the users that have one, or the one number that is there, with its interval."""
     value, n = (float(values.mean()) if values.size else np.nan), (len(values) if values.ndim else len(top))
+    return with_interval(name, metric, top.k, label, value, n, error, df, is_mean=bool(values.ndim))
+
+
+def with_interval(
+    name: str, metric: Metric, k: int, label: str, value: float, n: int, error: float, df: float, *, is_mean: bool
+) -> Measurement:
+    """Return the value of a metric, a mean over n users or one number of them, with its interval."""
     facts = facts_of(metric)
     ends = facts.low, facts.high
-    if values.ndim:
+    if is_mean:
         # Without an upper end a few users may decide, as where all others have one and the same list.
         low, high = score_interval(value, error, student(n - 1 if np.isfinite(facts.high) else df), *ends, n=n)
     elif np.isfinite(facts.high):
@@ -106,4 +113,4 @@ def measurement_of(
     else:
         low, high = plain_interval(value, error, student(df), facts.low)
     shown = n >= facts.fewest and np.isfinite(low) and np.isfinite(high)
-    return Measurement(name, top.k, label, value, low if shown else None, high if shown else None, n)
+    return Measurement(name, k, label, value, low if shown else None, high if shown else None, n)
