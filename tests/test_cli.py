@@ -92,7 +92,32 @@ def test_a_condition_on_an_undefined_metric_is_neither_met_nor_passed(tmp_path, 
         assert json.loads(captured.out)["kind"] == "audit"
         assert "ndcg_head@1 is undefined (NaN)" in captured.err
     assert main([*inputs, "--fail-if", "ndcg_head@1 < 0.5", "--fail-if", "gini@1 > 0"]) == 2
-    assert "failed gini@1 > 0" in capsys.readouterr().err
+    assert "Of the others these are met: gini@1 > 0" in capsys.readouterr().err
+
+
+def test_a_gate_compares_with_an_earlier_audit(files, capsys):
+    inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3"]
+    assert main([*inputs, "-o", str(files / "old.json")]) == 0
+    gated = [*inputs, "--baseline", str(files / "old.json")]
+    assert main([*gated, "--fail-if", "arp@3 rises", "--fail-if", "head_share@3 falls by 2%"]) == 0
+    found = pl.read_parquet(files / "test.parquet").group_by("user_id").first().with_columns(rank=1).head(15)
+    write_table(found.select("user_id", "item_id", "rank"), files / "found.csv")  # what they want, for most of them
+    better = ["audit", str(files / "found.csv"), *inputs[2:3], "-k", "1", "--test", str(files / "test.parquet")]
+    before = ["audit", str(files / "recs.tsv"), *better[2:]]
+    assert main([*before, "-o", str(files / "before.json")]) == 0
+    capsys.readouterr()
+    assert main([*better, "--baseline", str(files / "before.json"), "--fail-if", "ndcg@1 rises by 10%", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert "failed ndcg@1 rises by 10% (0" in captured.err and json.loads(captured.out)["kind"] == "audit"
+    assert main([*better, "--baseline", str(files / "before.json"), "--fail-if", "ndcg@1 falls"]) == 0
+    for wrong, message in [
+        ([*inputs, "--fail-if", "arp@3 rises"], "Give the baseline"),
+        ([*gated, "--fail-if", "arp@3 > 9"], "--baseline is there for conditions of a change"),
+        ([*gated, "--fail-if", "arp@3 rises", "--n-bootstrap", "0"], "--n-bootstrap 0 leaves out"),
+        ([*inputs, "--fail-if", "arp@3 rises", "--baseline", str(files / "recs.tsv")], "is no audit in JSON"),
+    ]:
+        assert main(wrong) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_an_unexpected_error_is_no_verdict(files, capsys, monkeypatch):

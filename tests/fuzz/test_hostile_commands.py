@@ -20,7 +20,8 @@ LINES = {
             "--to parts --output data.md --json --user user_id --item item_id --rating rating --timestamp timestamp "
             "--order order --score score --columns user,item",
     "audit": "recs.csv train.csv --test test.csv --users users.csv --titles titles.csv --catalogue titles.csv -k 2 "
-             "-k 3 --groups rank --no-strict --n-bootstrap 3 --fail-if gini@2>0.1 --output audit.json",
+             "-k 3 --groups rank --no-strict --n-bootstrap 3 --fail-if gini@2>0.1 "
+             "--baseline old.json --output audit.json",
     "spectrum": "--queries queries.npy --items items.npy --train train.csv --output spectrum.md "
                 "--item-ids titles.csv --user-ids users.csv",
     "train": "train.csv --output made --model mf --resn 0.1 --resn-form linear --loss bpr --n-negatives 1 --epochs 1 "
@@ -39,7 +40,8 @@ WORDS = ("-1", "0", "1", "1.5", "nan", "inf", "1e999", "9" * 30, "", "x", "-", "
 "a\0b", "🙂",
          "\x1b[31m", "[red]", "y" * 5000, ".", "..", "missing", "missing/x.csv", "train.csv", "recs.csv", "model",
          "queries.npy",
-         "objects.npy", "junk.csv", "junk.parquet", "gini@2", "ndcg@2 < nan", "gini@99 > 0",
+         "objects.npy", "junk.csv", "junk.parquet", "gini@2", "ndcg@2 < nan", "gini@99 > 0", "gini@2 rises",
+         "arp@2 falls by 1%",
          "movietweetings")  # fmt: skip
 
 
@@ -58,6 +60,7 @@ def prepared(tmp_path_factory):
     np.save(folder / "queries.npy", made["queries"])
     np.save(folder / "items.npy", made["items"])
     np.save(folder / "objects.npy", np.array([None, 1]), allow_pickle=True)
+    verbs.audit().to_json(folder / "old.json")
     for name in ("junk.csv", "junk.parquet"):
         (folder / name).write_bytes(b'\xff\x00junk,\n"')
     with pytest.MonkeyPatch.context() as patch:

@@ -33,7 +33,7 @@ from headtail.reports import Result
 # Made by headtail and read by users; nobody calls these.
 MADE = {
     "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
-    "Facts",
+    "Facts", "Judgement",
     "Relevance", "Shown", "TiltRound", "TopK", "World", "Excess",
 }  # fmt: skip
 # Called by torch at every step of training, where nothing is checked twice.
@@ -382,6 +382,7 @@ VERBS = {
         strict=False, n_bootstrap=3, item_vectors={i: [1.0, float(i)] for i in split().train.item_ids.tolist()},
         rng=0),
     "compare": lambda: of(audits={"a": audit(), "b": audit()}, baseline="a"),
+    "metrics.gate": lambda: of(audit=audit(), fail_if=["gini@3 rises", "arp@3 falls by 1%"], baseline=audit()),
     "describe": lambda: of(interactions=split().train, n_items=3),
     "metrics.Audit.measurement": lambda: of(audit(), name="gini@3", users="all"),
     "metrics.Audit.influence": lambda: of(audit(), name="gini@3"),

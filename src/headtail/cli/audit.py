@@ -1,11 +1,7 @@
 """``headtail audit``."""
 
-import math
-import operator
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -13,7 +9,7 @@ from headtail.cli._app import AtLeastOne, Json, Output, Titles, app
 from headtail.cli._inputs import ids
 from headtail.cli._output import check_output, complain, show
 from headtail.cli._tables import PLAIN, Tables
-from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.exceptions import InvalidInputError
 
 
 @app.command
@@ -30,6 +26,7 @@ def audit(
     strict: bool = True,
     n_bootstrap: int = 200,
     fail_if: Annotated[list[str] | None, Parameter(negative="")] = None,
+    baseline: Path | None = None,
     output: Output = None,
     json: Json = False,
     tables: Tables = PLAIN,
@@ -57,11 +54,14 @@ def audit(
     n_bootstrap
         Resamples for the intervals; 0 for none.
     fail_if
-        Exit with status 1 if this holds, such as "gini@10 > 0.9", and with 2 if the metric is undefined here (NaN); may
-        be repeated.
+        Exit with status 1 if this holds, such as "gini@10 > 0.9", or "gini@10 rises", "ndcg@10 falls by 2%" from the
+        baseline beyond chance, and with 2 if it cannot be judged, as where the metric is NaN; may be repeated.
+    baseline
+        Report in JSON of an earlier audit, with which conditions of a change compare.
     """
     from headtail import metrics
     from headtail.data import PopularityGroups, read_table
+    from headtail.metrics.gating import read_baseline
 
     check_output(output)
     groupings: dict[str, Any] = {
@@ -69,7 +69,8 @@ def audit(
         "rank": PopularityGroups.by_rank,
         "equal-mass": PopularityGroups.equal_mass,
     }
-    conditions = [_condition(text, k, groupings[groups] if test else None) for text in fail_if or ()]
+    _check_conditions(fail_if or [], k, groupings[groups] if test else None, baseline, n_bootstrap)
+    earlier = None if baseline is None else read_baseline(baseline)
     result = metrics.audit(
         tables.lists(recs),
         tables.interactions(train, titles=titles),
@@ -82,45 +83,29 @@ def audit(
         n_bootstrap=n_bootstrap,
     )
     show(result, output, json)
-    undefined = [condition for condition in conditions if result[condition.name] != result[condition.name]]
-    met = [condition for condition in conditions if condition.holds(result[condition.name])]
-    for condition in met:
-        complain("failed", condition.text)
-    if undefined:
-        text, name = undefined[0].text, undefined[0].name
-        raise InvalidInputError(
-            f"--fail-if {text!r} cannot be judged: {name} is undefined (NaN) for this input. It is: "
-            f"{result.definitions[name.partition('@')[0]]}"
-        )
-    return 1 if met else 0
+    judged = metrics.gate(result, fail_if or [], baseline=earlier)
+    for judgement in judged:
+        if judgement.met:
+            complain("failed", judgement.text)
+    return int(any(judgement.met for judgement in judged))
 
 
-class _Condition(NamedTuple):
-    """What ``--fail-if`` asks, such as ``gini@10 > 0.9``."""
+def _check_conditions(
+    conditions: list[str], cutoffs: list[int] | None, grouping: Any, baseline: Path | None, n_bootstrap: int
+) -> None:
+    """Refuse a condition that cannot be read, or is of a metric or cut-off that this audit will not have."""
+    import re
 
-    text: str
-    name: str
-    sign: str
-    threshold: float
-
-    def holds(self, value: float) -> bool:
-        """Whether a value of the metric meets the condition; NaN meets none."""
-        compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[self.sign]
-        return bool(compare(value, self.threshold))
-
-
-def _condition(text: str, cutoffs: "Sequence[int] | None", grouping: Any) -> _Condition:
-    """Parse a condition, and refuse one of a metric or a cut-off that this audit will not have."""
-    from headtail._checks import nearest
     from headtail.metrics.built_in import metrics_of
+    from headtail.metrics.gating import parse
 
-    match = re.fullmatch(r"\s*(\w+)@(\d+)\s*(<=|>=|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*", text)
-    threshold = float(match[4]) if match else math.nan
-    if match is None or not math.isfinite(threshold):
-        raise InvalidInputError(f'--fail-if {text!r} is not of the form "gini@10 > 0.9" (<, <=, > or >=).')
-    name = f"{match[1]}@{int(match[2])}"
     metrics = metrics_of(None if grouping is None else grouping([5, 4, 3, 2, 1]).names, vectors=False)
-    names = [f"{metric}@{k}" for metric in metrics for k in cutoffs or [int(match[2])]]
-    if name not in names:
-        raise MissingColumnError(f"--fail-if {text!r}: this audit has no {name!r}. {nearest(name, names)}")
-    return _Condition(text, name, match[3], threshold)
+    trends = 0
+    for text in conditions:
+        found = cutoffs or [int(k) for k in re.findall(r"@(\d+)", text)[:1]]
+        names = [f"{metric}@{k}" for metric in metrics for k in found]
+        trends += parse(text, names, baseline=baseline is not None).trend
+    if baseline is not None and not trends:
+        raise InvalidInputError('--baseline is there for conditions of a change. Give one: --fail-if "gini@10 rises".')
+    if trends and not n_bootstrap:
+        raise InvalidInputError("--n-bootstrap 0 leaves out what tells a change from chance. Leave it out.")

@@ -24,6 +24,7 @@ from headtail.metrics.exposure import (
     tail_share,
 )
 from headtail.metrics.facts import Facts, better
+from headtail.metrics.gating import Judgement, gate
 from headtail.metrics.popularity import aclt, aplt, arp, pce, popularity_lift, upd
 from headtail.metrics.results import Audit, Measurement
 from headtail.metrics.topk import Metric, Profiles, TopK
@@ -33,6 +34,7 @@ __all__ = [
     "Comparison",
     "Description",
     "Facts",
+    "Judgement",
     "Measurement",
     "Metric",
     "Profiles",
@@ -46,6 +48,7 @@ __all__ = [
     "coverage",
     "describe",
     "entropy",
+    "gate",
     "gini",
     "gini_by_rank",
     "group_share",

@@ -162,6 +162,7 @@ def audit(
         groups=full.groups,
         definitions={name: definition(metric) for name, metric in chosen.items()},
         facts={name: facts_of(metric) for name, metric in chosen.items()},
+        measures=dict(chosen),
         notes=(*doubts.notes, *collapse_notes(full)),
         lists=full.at(cutoffs[-1]),
         user_ids=user_ids,

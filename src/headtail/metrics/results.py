@@ -1,5 +1,7 @@
 """The result of an audit."""
 
+import base64
+import zlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -14,11 +16,12 @@ from headtail.exceptions import MissingColumnError
 from headtail.metrics.facts import Better, Facts
 from headtail.metrics.pages import audit_page
 from headtail.metrics.references import references
-from headtail.metrics.topk import TopK
+from headtail.metrics.topk import Metric, TopK
 from headtail.reports import Report, Result
 from headtail.typing import Array, Floats
 
 ALL_USERS = "all"
+PARTS = 64  # of the users, in a report; so many that their spread is known to a tenth
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Audit(Result):
         What each metric means.
     facts : dict of str to Facts
         What each metric says of itself: direction, range, how it is written, whether it is a headline.
+    measures : dict of str to function
+        What was measured: functions of a :class:`TopK`.
     notes : tuple of str
         What a reader should know about the input.
     lists : TopK
@@ -112,6 +117,7 @@ class Audit(Result):
     groups: PopularityGroups
     definitions: dict[str, str]
     facts: dict[str, Facts]
+    measures: dict[str, Metric]
     notes: tuple[str, ...]
     lists: TopK
     user_ids: Array
@@ -173,8 +179,27 @@ class Audit(Result):
         """Cut-offs, ascending."""
         return tuple(sorted({m.k for m in self.measurements}))
 
+    def metrics(self) -> dict[str, float]:
+        """Return all metrics over all users as one flat dict, such as trackers of experiments log."""
+        return {m.name: m.value for m in self.measurements if m.users == ALL_USERS}
+
+    @cached_property
+    def user_parts(self) -> dict[str, NDArray[np.float32]]:
+        """What each of 64 parts of the users adds to the error of each metric that has one, for :func:`gate`.
+
+        A user's part is a hash of the id, CRC-32 of its text, so that the same users are together in every audit.
+        """
+        part = np.array([zlib.crc32(str(user).encode()) % PARTS for user in self.user_ids.tolist()], dtype=np.int64)
+        found = {name: self.influence(name) for name in (*self.user_values, *self.user_influences)}
+        sums = {name: np.bincount(part, weights=each, minlength=PARTS) for name, each in found.items()}
+        return {name: parts.astype(np.float32) for name, parts in sums.items() if np.isfinite(parts).all()}
+
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the per-user values as JSON-able values."""
+        """Return everything but the per-user values as JSON-able values.
+
+        What users add to the errors is there in 64 parts (:attr:`user_parts`): for each metric its little-endian
+        float32 numbers in Base64.
+        """
         return {
             "kind": "audit",
             "measurements": [asdict(m) for m in self.measurements],
@@ -186,6 +211,11 @@ class Audit(Result):
             "definitions": self.definitions,
             "directions": self.directions,
             "notes": list(self.notes),
+            "judged_by": self.judged_by,
+            "user_parts": {
+                name: base64.b64encode(parts.astype("<f4").tobytes()).decode()
+                for name, parts in self.user_parts.items()
+            },
         }
 
     def _rows(self) -> list[dict[str, Any]]:
