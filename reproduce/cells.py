@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
@@ -104,8 +105,13 @@ def main(
 def turned(dials: Iterable[Dial], subject: Subject, work: Path, **options: Any) -> Frontier:
     """Sweep dials, each in a folder of its own and beyond its grid for as long as its last setting is chosen."""
     options = {"extend": EXTENSIONS, "max_loss": MAX_LOSS, **options}
-    parts = [sweep(dial, subject, folder=work / dial.name, identity=dial.name, **options) for dial in dials]
+    parts = [sweep(dial, subject, folder=work / file_name(dial.name), identity=dial.name, **options) for dial in dials]
     return sum(parts[1:], start=parts[0])
+
+
+def file_name(name: str) -> str:
+    """Return a name without the characters that file systems keep for themselves, such as the star of FA*IR."""
+    return re.sub(r'[<>:"/\\|?*]', "-", name)
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

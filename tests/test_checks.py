@@ -11,8 +11,10 @@ from headtail.exceptions import InvalidCallError, InvalidInputError
 
 
 def test_nearest_names_the_likely_one_and_lists_all():
-    assert nearest("usr_id", ["user_id", "item_id"]) == "Did you mean 'user_id'? There are: user_id, item_id."
-    assert nearest("zzz", ["user_id"]) == "There are: user_id."
+    assert nearest("usr_id", ["user_id", "item_id"]) == "Did you mean 'user_id'? There are: 'user_id', 'item_id'."
+    assert nearest("zzz", ["user_id"]) == "There are: 'user_id'."
+    assert nearest("tilt by", ["tilt, by relevance", "IPR"]) == "There are: 'tilt, by relevance', 'IPR'."
+    assert nearest("9", range(60)).endswith("48, 49 ... (60 in all).")
     assert nearest("zzz", []) == "There are: none."
     assert nearest("user_id", ["USER_ID"]).startswith("Did you mean 'USER_ID'?")
 

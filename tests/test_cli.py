@@ -10,7 +10,7 @@ import pytest
 
 from headtail.cli import main
 from headtail.data import write_table
-from headtail.datasets import checkerboard, power_law
+from headtail.datasets import DATASETS, checkerboard, power_law
 
 WRITTEN = {"report.html", "correction.json", "explorer.json", "recommendations.parquet"}
 
@@ -30,6 +30,17 @@ def files(tmp_path):
     write_table(pl.DataFrame({"user_id": users, "parity": [u % 2 for u in users]}), tmp_path / "users.csv")
     write_table(pl.DataFrame({"item_id": items, "title": [f"film {i}" for i in items]}), tmp_path / "titles.csv")
     return tmp_path
+
+
+def test_users_without_interactions_are_left_out_of_a_model_that_later_verbs_read(tmp_path, monkeypatch, capsys):
+    few = power_law(40, 20, n_interactions=150, rng=0).interactions
+    few = few.subset(few.users > 2).with_items([1000])
+    monkeypatch.setitem(DATASETS, "few", lambda **_: few)
+    model = str(tmp_path / "model")
+    assert main(["train", "few", "-o", model, "--model", "als", "--epochs", "1", "--validation", "0"]) == 0
+    idle = (few.activity == 0).sum()
+    assert f"Left out: {idle} users and 1 items without interactions." in capsys.readouterr().out and idle >= 3
+    assert main(["recommend", model, "-o", str(tmp_path / "lists.csv"), "-k", "3"]) == 0
 
 
 def test_audit_in_all_forms(files, capsys):

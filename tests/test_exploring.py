@@ -113,7 +113,7 @@ def test_settings_that_were_not_seen_are_made(subject, swept):
     late.watching(dial("log penalty"))
     made, seen = (witness.explore(frontier).data for witness in (late, swept[0]))
     np.testing.assert_array_equal(unpacked(made["lists"]), unpacked(seen["lists"]))
-    with pytest.raises(InvalidInputError, match="None of the methods log penalty is a dial that was watched"):
+    with pytest.raises(InvalidInputError, match="None of the methods 'log penalty' is a dial that was watched"):
         Witness(subject).explore(frontier)
 
 

@@ -24,11 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def nearest(name: Any, known: Iterable[str]) -> str:
     """Return a hint that lists the known names, the one most like `name` first."""
-    known = [str(k) for k in known]
-    close = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1, cutoff=0.6)
-    meant = next((k for k in known if close and k.lower() == close[0]), None)
-    listed = ", ".join(known[:_LISTED]) + (f" ... ({len(known):,} in all)" if len(known) > _LISTED else "") or "none"
-    return f"Did you mean {meant!r}? There are: {listed}." if meant else f"There are: {listed}."
+    known = list(known)
+    texts = [str(k).lower() for k in known]
+    close = difflib.get_close_matches(str(name).lower(), texts, n=1, cutoff=0.6)
+    meant = f"Did you mean {shown([known[texts.index(close[0])]])}? " if close else ""
+    more = f" ({len(known):,} in all)" if len(known) > _LISTED else ""
+    return f"{meant}There are: {shown(known, _LISTED) or 'none'}{more}."
 
 
 def shown(values: Iterable[Any], most: int = 5) -> str:

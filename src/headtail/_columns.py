@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headtail._checks import nearest
+from headtail._checks import nearest, shown
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 logger = logging.getLogger("headtail")
@@ -60,13 +60,13 @@ def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], li
         scores = [name for name in truths if plain(name) in ("rating", "relevance", "weight")]
     if not ranks and not scores:
         return {}, [
-            f"{what} has neither a rank nor a score (there are: {', '.join(map(str, names))}), so that the order of "
+            f"{what} has neither a rank nor a score (there are: {shown(names, len(names))}), so that the order of "
             f"the rows ranks each user's recommendations, the first one best."
         ]
     chosen, *unused = ranks or dict.fromkeys([*scores, *truths])
     notes = []
     if unused or chosen in truths:
-        rest = f"; {', '.join(map(repr, unused))} not used" if unused else ""
+        rest = f"; {shown(unused, len(unused))} not used" if unused else ""
         notes.append(f"{chosen!r} ranks the recommendations of {what}{rest}.")
     return {role: found[0] for role, found in (("rank", ranks), ("score", scores)) if found}, notes
 
@@ -109,9 +109,11 @@ def resolve_columns(
         if match is not None:
             found[role] = match
         elif role in required:
+            name = role.removesuffix("_id")
+            cure = f"Name it, for example {name}={(names or ['name'])[0]!r}" if role in (given or {}) else f"Rename one to {role!r}"
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
-                f"{nearest(role, names)} Name it, for example {role.removesuffix('_id')}={(names or ['name'])[0]!r}."
+                f"{nearest(role, names)} {cure}."
             )
     renamed = {role: name for role, name in found.items() if role != name}
     if renamed:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import checked, generator, integer
+from headtail._checks import checked, generator, integer, shown
 from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.data.popularity import tastes_of
 from headtail.dials import Dial, is_built_in
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.built_in import BUILT_IN
@@ -156,7 +157,7 @@ class Witness:
         """
         if not any(name in self._dials for name in frontier.methods):
             raise InvalidInputError(
-                f"None of the methods {', '.join(frontier.methods)} is a dial that was watched. Sweep what "
+                f"None of the methods {shown(frontier.methods, 50)} is a dial that was watched. Sweep what "
                 f"watching(dial) returns."
             )
         return Explorer(_Gathering(self, frontier, max_loss, integer("n_items", n_items, low=1)).data(chosen, verdict))
@@ -168,7 +169,7 @@ def _by_taste(subject: Subject, n_users: int, rng: RNG) -> list[Codes]:
     known = split.known
     eligible = (known.activity > 0) & (split.test.activity > 0)
     users = np.flatnonzero(eligible if eligible.any() else known.activity > 0)
-    taste = (known.matrix @ np.log1p(split.train.popularity))[users] / known.activity[users]
+    taste = tastes_of(known.matrix, split.train.popularity)[users]
     fifths = np.array_split(users[np.argsort(taste, kind="stable")], len(TASTES))
     sizes = [len(part) for part in np.array_split(np.arange(n_users), len(TASTES))]
     drawn = [random.permutation(fifth)[:size] for fifth, size in zip(fifths, sizes, strict=True)]

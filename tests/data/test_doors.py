@@ -92,7 +92,7 @@ def test_a_rank_or_the_order_of_rows_ranks_where_there_is_no_score(caplog):
     assert "order of the rows" not in caplog.text
     assert Recommendations.from_frame(table.drop("rank")).to_polars()["item_id"].to_list() == [7, 8, 9]
     assert "order of the rows ranks" in caplog.text
-    with pytest.raises(MissingColumnError, match="has no column 'item_id'"):
+    with pytest.raises(MissingColumnError, match="has no column 'item_id'.*Rename one to 'item_id'"):
         Recommendations.from_frame(table.drop("item"))
 
 
@@ -110,9 +110,17 @@ def test_lists_from_arrays_as_implicit_and_others_return_them():
     assert Recommendations.from_arrays(text).to_polars().rows() == [(0, "x", 1), (0, "y", 2), (1, "z", 1)]
 
 
+def test_a_place_inside_a_list_without_an_item_or_a_score_is_told(caplog):
+    found = Recommendations.from_arrays([[5, 3, 7], [5, 3, None]], [[0.9, np.nan, 0.1], [0.2, 0.1, np.nan]])
+    assert [row[1] for row in found.to_polars().rows()] == [5, 7, 5, 3]
+    assert "1 places inside a list have no item or no score" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"items": [[5.0, np.nan, 7.0]]}, "a gap inside the list of row 0"),
+        ({"items": [[0, 1], [-1, 0]], "item_ids": [1, 2]}, "a gap inside the list of row 1"),
         ({"items": [[0, 5]], "item_ids": [1, 2]}, "places from 0 to 5; with item_ids"),
         ({"items": [[0, 0]], "item_ids": [1, 2]}, "item 1 more than once for user 0"),
         ({"items": [["a", "b"]], "item_ids": [1, 2]}, "with item_ids give whole numbers"),

@@ -336,7 +336,7 @@ class TestReadInteractions:
         path = tmp_path / "log.tsv"
         path.write_text("who\twhat\n1\t10\n")
         assert read_interactions(path, user="who", item="what").to_polars().rows() == [(1, 10)]
-        with pytest.raises(MissingColumnError, match=r"There are: who, what.* Name it, for example user='who'"):
+        with pytest.raises(MissingColumnError, match=r"There are: 'who', 'what'.* Name it, for example user='who'"):
             read_interactions(path)
 
     def test_header_alone(self, tmp_path):

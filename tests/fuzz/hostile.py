@@ -4,7 +4,10 @@ import contextlib
 import datetime
 import decimal
 import fractions
+import inspect
 import math
+import operator
+import re
 import resource
 import signal
 import unicodedata
@@ -20,6 +23,7 @@ import scipy.sparse as sp
 import torch
 from hypothesis import strategies as st
 
+import headtail
 from headtail import Interactions, Vectors
 from headtail.exceptions import HeadtailError
 from headtail.reports import Report, Result
@@ -68,10 +72,22 @@ def attempt(call, *args, **kwargs):
             assert all(c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in message), (
                 f"the message does not print: {message!r}"
             )
+            assert not (strange := foreign_arguments(call, message)), f"{strange} is no argument of it: {message}"
             OUTCOMES["refused"] += 1
             return REFUSED
     OUTCOMES["accepted"] += 1
     return result
+
+
+def foreign_arguments(call, message):
+    """Return the arguments that a message advises and that neither the call nor the function beside them takes."""
+    *_, cure = re.split(r"[.;:] |, so ", message.removesuffix(".").replace("...", "…"))
+    taken, strange = set(inspect.signature(call).parameters), set()
+    for function, inside in re.findall(r"([A-Z]\w+(?:\.\w+)?)\(([^()]*)", cure):
+        known = inspect.signature(operator.attrgetter(function)(headtail)).parameters
+        strange |= {name for name in re.findall(r"(\w+)=", inside) if name not in known}
+    outside = re.sub(r"[A-Z]\w+(?:\.\w+)?\([^()]*", "", cure)
+    return strange | {name for name in re.findall(r"(?<![\w.'\"])([a-z]\w*)=", outside) if name not in taken}
 
 
 def look_at(result):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from headtail.dials import DIALS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,6 +28,16 @@ def test_the_tables_of_the_demo_are_made_from_its_record(tmp_path):
     subprocess.run([sys.executable, "reproduce/demo_table.py"], cwd=tmp_path, check=True, timeout=300)
     for page in ("README.md", "docs/figures.md"):
         assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_work_of_every_dial_has_a_folder_that_any_system_can_make(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    from cells import file_name
+
+    names = [dial.name for dial in DIALS]
+    folders = {file_name(name) for name in names}
+    assert len(folders) == len(names) and "FA-IR" in folders
+    assert not set('<>:"/\\|?*').intersection("".join(folders))
 
 
 @pytest.mark.parametrize("script", ["spectral.py", "neurons.py"])

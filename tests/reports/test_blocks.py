@@ -111,7 +111,7 @@ ROWS = [{"x": 1, "y": 2.0}]
         (lambda: Column("a", better="more"), InvalidInputError, r"better='more' is not known"),
         (lambda: Table([], ROWS), InvalidInputError, r"no columns"),
         (lambda: Table([Column("x"), Column("x")], ROWS), InvalidInputError, r"'x' is there more than once"),
-        (lambda: Table([Column("xx")], ROWS), MissingColumnError, r"no row has 'xx'.*There are: x, y"),
+        (lambda: Table([Column("xx")], ROWS), MissingColumnError, r"no row has 'xx'.*There are: 'x', 'y'"),
         (lambda: Table([Column("x")], [[1]]), InvalidInputError, r"row 0 is a list"),
         (lambda: Chart("pie", ROWS, "x", "y"), InvalidInputError, r"kind='pie' is not known"),
         (lambda: Chart("line", ROWS, "x", "z"), MissingColumnError, r"no row has 'z'"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headtail.reports import Chart, Report, chart_svg
 from headtail.reports._labels import Placing
-from headtail.reports._scales import Scale, tick_labels
+from headtail.reports._scales import Scale, from_zero, tick_labels
 from headtail.reports._series import styles_of
 from headtail.reports._values import shorten, tell_apart, text_width
 
@@ -41,6 +41,13 @@ def test_log_scale_covers_its_values(values, pad):
     ticks = scale.ticks()
     assert ticks == sorted(set(ticks)) and 0 < len(ticks) <= 12
     assert len(set(tick_labels(ticks))) == len(ticks)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_axis_of_a_single_share_does_not_go_beyond_it(log):
+    assert Scale.of([1.0], log=log, pad=0.05).high == 1
+    assert Scale.of([1.0, 1.0], zero=True) == Scale(0, 1)
+    assert from_zero([1.0]) and from_zero([0.0, 0.0]) and not from_zero([-1.0])
 
 
 def test_ticks_by_hand():

@@ -99,7 +99,8 @@ def train(
         loss, negatives = "sampled-softmax", "all"
     checkpoint = checkpoint_of(output)
     with replaced(output, {"model.json", "model.safetensors", INTERACTIONS}):
-        interactions = tables.interactions(file, titles=titles, k_core=k_core)
+        given = tables.interactions(file, titles=titles, k_core=k_core)
+        interactions = given.compact()  # as its file holds them
         fitted, held_out = _hold_out(interactions, validation, seed, last=kind.needs_order)
         made = kind.for_data(fitted, rng=seed, **sizes)
         history = fit(
@@ -126,6 +127,9 @@ def train(
     show(history, None, json)
     if not json:
         tables.say_positives(interactions)
+        idle = given.n_users - interactions.n_users, given.n_items - interactions.n_items
+        if any(idle):
+            say(f"Left out: {idle[0]:,} users and {idle[1]:,} items without interactions.")
         say(f"Model written to {output}")
 
 

@@ -110,8 +110,7 @@ class Interactions(Coded):
             min_rating = number("min_rating", min_rating)
         k_core = integer("k_core", k_core)
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
-        table = read_roles(frame, names, rating_needed=min_rating is not None, what=what)
-        result = without_duplicates(from_table(table), duplicates, what)
+        result = _read(frame, names, duplicates, what, rating_needed=min_rating is not None)
         if min_rating is not None:
             result = rated(result, min_rating).compact()
         if k_core:
@@ -148,7 +147,7 @@ class Interactions(Coded):
             given = {} if like is None else {"user_ids": like.user_ids, "item_ids": like.item_ids}
             found = cls.from_matrix(data, **given, what=what)
         else:
-            found = data if isinstance(data, Interactions) else cls.from_frame(data, what=what)
+            found = data if isinstance(data, Interactions) else _read(data, {}, "error", what)
         return found if like is None else found._coded_like(like, what)
 
     @classmethod
@@ -249,6 +248,10 @@ class Interactions(Coded):
         return replace(self, item_titles=np.array(names, dtype=object))
 
 
+def _read(frame: Any, names: Mapping[str, str | None], duplicates: str, what: str, **needed: bool) -> Interactions:
+    return without_duplicates(from_table(read_roles(frame, names, **needed, what=what)), duplicates, what)
+
+
 def from_table(table: "pl.DataFrame") -> Interactions:
     """Return the interactions of a checked table whose columns are named by role, repeated pairs included."""
     (user_ids, users), (item_ids, items) = both(
@@ -295,8 +298,8 @@ def without_duplicates(given: Interactions, policy: str, what: str = "interactio
         user, item = shown([given.user_ids[given.users[worst]]]), shown([given.item_ids[given.items[worst]]])
         raise InvalidInputError(
             f"{what} holds {len(given) - len(first):,} rows that repeat a (user, item) pair; user "
-            f"{user} and item {item} stand there {counts.max()} times. Say which to keep: duplicates='first', "
-            f"'last', or 'mean' or 'sum' (of the ratings)."
+            f"{user} and item {item} stand there {counts.max()} times. Say which to keep when reading: "
+            f"Interactions.from_frame(..., duplicates='first'), 'last', or 'mean' or 'sum' (of the ratings)."
         )
     logger.info("interactions: %d repeated pairs merged (%s)", len(given) - len(first), policy)
     kept = np.sort(rows[first])

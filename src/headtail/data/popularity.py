@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail._checks import checked, finite, integer, nearest, number
@@ -278,6 +279,16 @@ def checked_counts(given: Any) -> Array:
     if not popularity.any():
         raise InvalidInputError("popularity is 0 for all items; give the counts of the training interactions.")
     return popularity
+
+
+def tastes_of(histories: sp.csr_array, popularity: Array) -> Floats:
+    """Return each user's taste for popular items: the mean log(1 + popularity) of the history, NaN where it is empty.
+
+    `histories` is a matrix of ones, a row for each user.
+    """
+    with np.errstate(invalid="ignore"):
+        taste: Floats = (histories @ np.log1p(popularity)) / np.diff(histories.indptr)
+    return taste
 
 
 def _cuts(cuts: tuple[float, ...]) -> tuple[float, ...]:

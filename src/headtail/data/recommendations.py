@@ -78,7 +78,7 @@ class Recommendations:
         gaps = ((self.items[:, :-1] < 0) & (self.items[:, 1:] >= 0)).any(axis=1)
         if gaps.any():
             raise InvalidInputError(
-                f"items has a gap (-1) inside the list of row {gaps.argmax()}. Fill at the end only."
+                f"items has a gap inside the list of row {gaps.argmax()}: -1, or no id. Fill at the end only."
             )
 
     @classmethod
@@ -164,7 +164,8 @@ class Recommendations:
             list is -1 (of places), None or NaN.
         scores : array or tensor of shape (U, k), optional
             Higher is better; they order each list, ties as they stand. Where one is NaN, infinite, or the lowest number
-            of its type (as libraries fill short lists), there is no item.
+            of its type (as libraries fill short lists), there is no item; such places inside a list are counted in the
+            log.
         user_ids : sequence of ids of length U, optional
             Whose the rows are; their numbers without.
         item_ids : sequence of ids, optional
@@ -175,7 +176,8 @@ class Recommendations:
         Raises
         ------
         InvalidInputError
-            If the shapes do not match, a place does not exist, or an item stands twice in a list.
+            If the shapes do not match, a place does not exist, an item stands twice in a list, or a list without scores
+            has a gap.
 
         Examples
         --------
@@ -211,12 +213,14 @@ class Recommendations:
                     f"scores has shape {values.shape} and type {values.dtype}; give a number for each of {table.shape}."
                 )
             low = np.finfo(values.dtype).min if values.dtype.kind == "f" else -np.inf
-            places = np.where(np.isfinite(values) & (values > low), places, -1)
-            values = np.where(places >= 0, values, np.nan)
-        last = np.where(places < 0, np.inf, 0.0 if values is None else -values)
-        order = np.argsort(last, axis=1, kind="stable")
-        places = np.take_along_axis(places, order, axis=1)
-        values = None if values is None else np.take_along_axis(values, order, axis=1)
+            scored = np.isfinite(values) & (values > low)
+            filled, columns = scored & (places >= 0), np.arange(places.shape[1])
+            inside = columns < np.where(filled, columns, -1).max(axis=1, keepdims=True)
+            if lost := int((~filled & (inside | scored)).sum()):
+                logger.warning("%s: %d places inside a list have no item or no score; what follows moved up", what, lost)
+            order = np.argsort(np.where(filled, -values, np.inf), axis=1, kind="stable")
+            places, values = np.where(filled, places, -1), np.where(filled, values, np.nan)
+            places, values = (np.take_along_axis(each, order, axis=1) for each in (places, values))
         return cls(users, known, _all(users), places.astype(np.int32), values)._each_once(what)
 
     @classmethod

@@ -16,11 +16,14 @@ class Scale:
 
     @classmethod
     def of(cls, values: Iterable[float], *, log: bool = False, zero: bool = False, pad: float = 0.0) -> "Scale":
-        """Return the axis of the `values`, longer than their range by a part `pad` at each end but at 0."""
+        """Return the axis of the `values`, longer than their range by a part `pad` at each end but at 0.
+
+        An axis of a single value ends there: a share of 100% is on no axis to 150%.
+        """
         known = [math.log(v) for v in values] if log else [*values, *([0.0] if zero else [])]
         low, high = min(known, default=0.0), max(known, default=1.0)
         margin = pad * (high - low) if high > low else 0.5 if log else abs(low) / 2 or 1.0
-        low, high = low if zero else low - margin, high + margin
+        low, high = low if zero else low - margin, high + margin if zero or low < high else high
         return cls(math.exp(low), math.exp(high), True) if log else cls(low, high)
 
     def __call__(self, value: float) -> float:
@@ -46,8 +49,8 @@ class Scale:
 
 
 def from_zero(heights: list[float]) -> bool:
-    """Whether the axis of these heights starts at 0: where it hardly costs room."""
-    return bool(heights) and 0 <= min(heights) < 0.5 * max(heights)
+    """Whether the axis of these heights starts at 0: where it hardly costs room, or there is one height only."""
+    return bool(heights) and 0 <= min(heights) and (min(heights) < 0.5 * max(heights) or min(heights) == max(heights))
 
 
 def tick_labels(ticks: list[float], spec: str | None = None) -> list[str]:

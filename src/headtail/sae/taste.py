@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from headtail._checks import checked, number
 from headtail.data import Interactions
+from headtail.data.popularity import tastes_of
 from headtail.exceptions import InvalidInputError
 from headtail.sae.contrasts import Contrast
 from headtail.sae.controls import Direction, popularity_direction
@@ -144,7 +145,7 @@ def _excess(
         raise InvalidInputError(
             "interactions lacks the histories of users of the contrast; give those that it was made from."
         )
-    taste = (interactions.matrix @ np.log1p(interactions.popularity))[users] / activity
+    taste = tastes_of(interactions.matrix, interactions.popularity)[users]
     excess = (recommended - taste) * activity / (activity + number("prior", prior, low=0))
     x = contrast.real.double().numpy()
     centered = x - x.mean(axis=0)

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked, choice, nearest, number
+from headtail._checks import checked, choice, nearest, number, shown
 from headtail._stats import pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.built_in import BUILT_IN
@@ -66,7 +66,7 @@ class Settings:
             self.settings(method)
         kept = tuple(point for point in self.points if point.method not in methods)
         if not kept:
-            raise InvalidInputError(f"without {', '.join(methods)} no method is left. Keep at least one.")
+            raise InvalidInputError(f"without {shown(methods, 50)} no method is left. Keep at least one.")
         return replace(self, points=kept)
 
     @checked

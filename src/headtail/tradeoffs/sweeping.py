@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from headtail import dials
-from headtail._checks import checked, integer, nearest, number
+from headtail._checks import checked, integer, nearest, number, shown
 from headtail._files import atomic_file, to_path
 from headtail._progress import progress_bar
 from headtail._sealed import FORMAT, check_settings, identity_of, read_json, write_json
@@ -189,7 +189,7 @@ def _check_traded(metrics: Mapping[str, Metric], name: str, better: str) -> None
         fitting = [other for other, metric in metrics.items() if facts_of(metric).better == better]
         raise InvalidInputError(
             f"{kind}={name!r} does not fit: of that metric {'less' if better == 'higher' else 'more'} is better. Take "
-            f"one of {', '.join(fitting) or 'another kind'}; the opposite of a tail's share is head_share, with groups "
+            f"one of {shown(fitting, 50) or 'another kind'}; the opposite of a tail's share is head_share, with groups "
             f"of one cut."
         )
 
