@@ -110,7 +110,11 @@ def resolve_columns(
             found[role] = match
         elif role in required:
             name = role.removesuffix("_id")
-            cure = f"Name it, for example {name}={(names or ['name'])[0]!r}" if role in (given or {}) else f"Rename one to {role!r}"
+            cure = (
+                f"Name it, for example {name}={(names or ['name'])[0]!r}"
+                if role in (given or {})
+                else f"Rename one to {role!r}"
+            )
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
                 f"{nearest(role, names)} {cure}."

@@ -157,7 +157,9 @@ class Goal:
         if self.welfare != "popularity":
             return 0.0
         if popularity is None:
-            raise InvalidInputError("welfare='popularity' needs what popularity earns. Give popularity=, the interactions of each item.")
+            raise InvalidInputError(
+                "welfare='popularity' needs what popularity earns. Give popularity=, the interactions of each item."
+            )
         values = as_popularity(popularity, n_items)
         return np.asarray(np.log(values / values.mean() + floor))
 

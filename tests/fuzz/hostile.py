@@ -72,18 +72,22 @@ def attempt(call, *args, **kwargs):
             assert all(c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in message), (
                 f"the message does not print: {message!r}"
             )
-            assert not (strange := foreign_arguments(call, message)), f"{strange} is no argument of it: {message}"
+            assert not (strange := foreign_arguments(message, {*inspect.signature(call).parameters, *kwargs})), (
+                f"{strange} is no argument of it: {message}"
+            )
             OUTCOMES["refused"] += 1
             return REFUSED
     OUTCOMES["accepted"] += 1
     return result
 
 
-def foreign_arguments(call, message):
-    """Return the arguments that a message advises and that neither the call nor the function beside them takes."""
+def foreign_arguments(message, taken):
+    """Return the arguments that a message advises and that are not taken: here, or by the function beside them."""
     *_, cure = re.split(r"[.;:] |, so ", message.removesuffix(".").replace("...", "…"))
-    taken, strange = set(inspect.signature(call).parameters), set()
+    strange = set()
     for function, inside in re.findall(r"([A-Z]\w+(?:\.\w+)?)\(([^()]*)", cure):
+        if not hasattr(headtail, function.partition(".")[0]):  # of another library
+            continue
         known = inspect.signature(operator.attrgetter(function)(headtail)).parameters
         strange |= {name for name in re.findall(r"(\w+)=", inside) if name not in known}
     outside = re.sub(r"[A-Z]\w+(?:\.\w+)?\([^()]*", "", cure)

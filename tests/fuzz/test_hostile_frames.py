@@ -6,10 +6,25 @@ import hostile
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtail import Interactions, Split, audit, baselines, compare, describe
+from headtail import (
+    MF,
+    Interactions,
+    Recommendations,
+    Split,
+    audit,
+    baselines,
+    compare,
+    describe,
+    fit,
+    recommend,
+    split_leave_last,
+    split_ratio,
+    split_time,
+)
 
 ENGINES = (
     lambda t: t,
@@ -115,3 +130,26 @@ def test_an_audit_is_the_same_in_every_engine_and_ranks_by_score(table, scores, 
     best = recs.sort("score", descending=True, maintain_order=True).unique("user_id", keep="first", maintain_order=True)
     assert catalogue.gather(tops[0]).to_list() == best.sort("user_id")["item_id"].to_list()
     assert math.isclose(plain["coverage@1"], best["item_id"].n_unique() / len(catalogue))
+
+
+WRONG = {
+    "no item": lambda t: t.drop("item_id"),
+    "no user": lambda t: t.drop("user_id"),
+    "repeated": lambda t: pl.concat([t, t]),
+    "a gap": lambda t: t.with_columns(item_id=pl.lit(None, pl.Int64)),
+    "text scores": lambda t: t.with_columns(rating=pl.lit("good"), score=pl.lit("good")),
+    "no time": lambda t: t,
+}
+DOORS = (
+    Interactions.from_frame, Interactions.of, Split.from_frames, Split.from_frame, Recommendations.from_frame, describe,
+    baselines.most_popular, baselines.random_items, audit, split_ratio, split_leave_last, split_time, recommend, fit,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", WRONG)
+@pytest.mark.parametrize("door", DOORS)
+def test_what_an_error_of_a_reader_advises_can_be_done(door, fault):
+    table = WRONG[fault](pl.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 2]}))
+    first = {recommend: [(np.eye(2), np.eye(2))], fit: [MF(2, 2, 2)]}.get(door, [])
+    if hostile.attempt(door, *first, table, *[table] * (door in (audit, Split.from_frames))) is not hostile.REFUSED:
+        assert fault in ("text scores", "no time") or (fault, door) == ("repeated", Interactions.of)

@@ -172,7 +172,7 @@ class Coded:
         if ranks is None:
             raise InvalidInputError(
                 "interactions has neither timestamps nor an order, so that nobody's history has a sequence. Name the "
-                "column when reading (timestamp=... or order=...)."
+                "column, as in Interactions.from_frame(..., timestamp='when')."
             )
         result = np.empty(len(self), dtype=np.int32)
         result[(np.cumsum(self.activity) - self.activity)[self.users] + ranks] = self.items

@@ -217,7 +217,9 @@ class Recommendations:
             filled, columns = scored & (places >= 0), np.arange(places.shape[1])
             inside = columns < np.where(filled, columns, -1).max(axis=1, keepdims=True)
             if lost := int((~filled & (inside | scored)).sum()):
-                logger.warning("%s: %d places inside a list have no item or no score; what follows moved up", what, lost)
+                logger.warning(
+                    "%s: %d places inside a list have no item or no score; what follows moved up", what, lost
+                )
             order = np.argsort(np.where(filled, -values, np.inf), axis=1, kind="stable")
             places, values = np.where(filled, places, -1), np.where(filled, values, np.nan)
             places, values = (np.take_along_axis(each, order, axis=1) for each in (places, values))

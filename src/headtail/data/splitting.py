@@ -82,8 +82,8 @@ def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bo
     place = interactions.time_rank
     if place is None:
         raise InvalidInputError(
-            "interactions has neither timestamps nor an order, so that no interaction is the last. Name the column "
-            "when reading (timestamp=... or order=...), or use split_ratio."
+            "interactions has neither timestamps nor an order, so that no interaction is the last. Name the column, "
+            "as in Interactions.from_frame(..., timestamp='when'), or use split_ratio."
         )
     from_last = interactions.activity[interactions.users] - 1 - place
     in_test = (from_last == 0) & (place > 0)
@@ -128,8 +128,8 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
     if times is None:
         hint = " Its order holds within each user only." if interactions.order is not None else ""
         raise InvalidInputError(
-            f"interactions has no timestamps.{hint} Name the column when reading (timestamp=...), or use "
-            f"split_leave_last or split_ratio."
+            f"interactions has no timestamps.{hint} Name the column, as in "
+            f"Interactions.from_frame(..., timestamp='when'), or use split_leave_last or split_ratio."
         )
     if not len(times):
         raise InvalidInputError("interactions is empty; there is nothing to split.")

@@ -50,7 +50,7 @@ class Scale:
 
 def from_zero(heights: list[float]) -> bool:
     """Whether the axis of these heights starts at 0: where it hardly costs room, or there is one height only."""
-    return bool(heights) and 0 <= min(heights) and (min(heights) < 0.5 * max(heights) or min(heights) == max(heights))
+    return bool(heights) and min(heights) >= 0 and (min(heights) < 0.5 * max(heights) or min(heights) == max(heights))
 
 
 def tick_labels(ticks: list[float], spec: str | None = None) -> list[str]:
