@@ -109,12 +109,9 @@ def resolve_columns(
         if match is not None:
             found[role] = match
         elif role in required:
-            name = role.removesuffix("_id")
-            cure = (
-                f"Name it, for example {name}={(names or ['name'])[0]!r}"
-                if role in (given or {})
-                else f"Rename one to {role!r}"
-            )
+            cure = f"Rename one to {role!r}"
+            if role in (given or {}):
+                cure = f"Name it, for example {role.removesuffix('_id')}={(names or ['name'])[0]!r}"
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
                 f"{nearest(role, names)} {cure}."

@@ -92,7 +92,7 @@ def test_a_rank_or_the_order_of_rows_ranks_where_there_is_no_score(caplog):
     assert "order of the rows" not in caplog.text
     assert Recommendations.from_frame(table.drop("rank")).to_polars()["item_id"].to_list() == [7, 8, 9]
     assert "order of the rows ranks" in caplog.text
-    with pytest.raises(MissingColumnError, match="has no column 'item_id'.*Rename one to 'item_id'"):
+    with pytest.raises(MissingColumnError, match=r"has no column 'item_id'.*Rename one to 'item_id'"):
         Recommendations.from_frame(table.drop("item"))
 
 
