@@ -25,6 +25,7 @@ from headtail import (
     models,
     reports,
     sae,
+    serving,
     subjects,
     tradeoffs,
 )
@@ -232,6 +233,18 @@ def groups():
     return ht.PopularityGroups.by_mass(split().train.popularity)
 
 
+def named_factors():
+    return ht.Vectors(**factors(), user_ids=split().train.user_ids, item_ids=split().train.item_ids)
+
+
+def search(queries, n):
+    return named_factors().item_ids[np.argsort(-queries @ factors()["items"].T, axis=1)[:, :n]]
+
+
+def bias():
+    return serving.item_bias(np.linspace(0, 1, split().train.n_items), item_ids=split().train.item_ids)
+
+
 def frame():
     return world()[1].to_polars()
 
@@ -420,6 +433,17 @@ VERBS = {
     "integrations.pytorch.vectors": lambda: of(users=torch.nn.Linear(2, 3), items=torch.nn.Embedding(4, 3),
         user_inputs=torch.ones(5, 2), item_inputs=None, user_ids=range(5), item_ids=list("abcd"), batch_size=2),
     "integrations.pytorch.as_model": lambda: of(vectors=np.eye(3), items=np.eye(4, 3)),
+    # on their way to users
+    "serving.retrieve": lambda: of(index=search, vectors=named_factors(), train=split().train, k=3),
+    "serving.check": lambda: of(index=search, vectors=named_factors(), train=split().train, k=3, bias=bias(),
+        n_candidates=10, plain=named_factors(), test=split().test, groups=ht.PopularityGroups.by_mass),
+    "serving.fewest_candidates": lambda: of(index=search, vectors=named_factors(), train=split().train,
+        bias=-0.03 * np.bincount(lists().items[:, :3].ravel(), minlength=24), k=3, keep=0.5),
+    "serving.item_bias": lambda: of(source=np.arange(3.0), item_ids=["a", "b", "c"]),
+    "serving.BiasTable.of": lambda: of(bias(), item_ids=split().train.item_ids[:3]),
+    "serving.BiasTable.added_to": lambda: of(bias(), vectors=named_factors()),
+    "serving.BiasTable.formula": lambda: of(bias(), engine="qdrant", k=3, n_candidates=10, field="bias"),
+    "serving.BiasTable.to_sql": lambda: of(bias(), table="item_bias"),
     # vectors
     "spectrum": lambda: of(**factors(), popularity=split().train.popularity),
     "data_spectrum": lambda: of(data=split().train, k=3, popularity=None),

@@ -1,0 +1,312 @@
+"""What an approximate index keeps of a correction."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headtail import posthoc, rerank
+from headtail._checks import checked, integer, number
+from headtail._stats import degrees_of_freedom, gini, plain_interval, student
+from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.data.coded import pair_keys
+from headtail.data.recommendations import check_same_ids
+from headtail.exceptions import InvalidInputError
+from headtail.metrics import Comparison, audit, compare, coverage, gini_by_rank, head_share, ndcg, tail_share
+from headtail.metrics import gini as gini_of
+from headtail.metrics.topk import Metric
+from headtail.reports import Column, Report, Result, Table
+from headtail.serving.exporting import BiasTable, item_bias
+from headtail.serving.retrieving import Joined, joined, lists_of
+from headtail.training import recommend
+from headtail.typing import Vectors
+
+PLAIN, EXACT, SERVED = "not corrected", "exact", "served"
+_METRICS: tuple[Metric, ...] = (gini_of, gini_by_rank, coverage, head_share, tail_share)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ServingCheck(Result):
+    """Lists as they are served beside those that an exact search gives; made by :func:`check`.
+
+    Attributes
+    ----------
+    k : int
+        Length of the lists.
+    n_candidates : int
+        How many items the index was asked for, for each list.
+    recall : float
+        Share of the places of the exact lists whose item is in the served list. Range 0 to 1, higher is closer.
+    groups : tuple of dict
+        The same by the popularity group of the item: `group`, `items`, `places` of the exact lists, and `recall`.
+    comparison : Comparison
+        Exposure, and NDCG where there is a test, of the lists "not corrected" (where known), "exact" and "served".
+    """
+
+    k: int
+    n_candidates: int
+    recall: float
+    groups: tuple[dict[str, Any], ...]
+    comparison: Comparison
+
+    @property
+    def gain_kept(self) -> tuple[float, float, float]:
+        """Share of the gain in Gini that is left, with its 95% interval over users; NaN where there is none.
+
+        ``(Gini not corrected - Gini served) / (Gini not corrected - Gini exact)``; above 1 where the index itself makes
+        exposure more even.
+        """
+        audits, name = self.comparison.audits, f"gini@{self.k}"
+        if PLAIN not in audits or audits[PLAIN][name] == audits[EXACT][name]:
+            return np.nan, np.nan, np.nan
+        plain, exact, served = (audits[each] for each in (PLAIN, EXACT, SERVED))
+        gain = plain[name] - exact[name]
+        kept = (plain[name] - served[name]) / gain
+        if len({len(each.user_ids) for each in (plain, exact, served)}) > 1:  # some have empty lists
+            return kept, np.nan, np.nan
+        own = plain.influence(name) - served.influence(name) - kept * (plain.influence(name) - exact.influence(name))
+        error = float(np.linalg.norm(own / gain))
+        return kept, *plain_interval(kept, error, student(degrees_of_freedom(own)))
+
+    @property
+    def verdict(self) -> str:
+        """What is served, in two sentences."""
+        worst = min(self.groups, key=lambda row: row["recall"] if row["places"] else np.inf)
+        text = (
+            f"What is served holds **{self.recall:.1%}** of the items of the exact lists, "
+            f"**{worst['recall']:.1%}** of those of the {worst['group']}."
+        )
+        kept, low, high = self.gain_kept
+        if np.isnan(kept):
+            return text
+        interval = "" if np.isnan(low) else f" (95% {low:.1%} to {high:.1%})"
+        return f"{text} **{kept:.1%}**{interval} of the gain in Gini@{self.k} is kept."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return recall, the share kept and all measurements as JSON-able values."""
+        kept, low, high = self.gain_kept
+        return {
+            "kind": "serving check", "k": self.k, "n_candidates": self.n_candidates, "recall": self.recall,
+            "groups": list(self.groups), "gini_gain_kept": {"value": kept, "low": low, "high": high},
+            "comparison": self.comparison.to_dict(),
+        }  # fmt: skip
+
+    def _rows(self) -> list[dict[str, Any]]:
+        kept = dict(zip(("value", "low", "high"), self.gain_kept, strict=True))
+        return [
+            *({"lists": SERVED, "measure": "recall", "group": g["group"], "value": g["recall"]} for g in self.groups),
+            {"lists": SERVED, "measure": "recall", "group": "all", "value": self.recall},
+            {"lists": SERVED, "measure": "gini gain kept", "group": "all", **kept},
+            *({"lists": row["recommender"], "measure": f"{row['metric']}@{row['k']}", "group": "all",
+               **{end: row[end] for end in ("value", "low", "high")}} for row in self.comparison._rows()),
+        ]  # fmt: skip
+
+    def report(self) -> Report:
+        """Return the check as a page: recall by group, and exposure not corrected, exact and served."""
+        columns = [
+            Column("group", "Items"), Column("items", "In the catalogue"), Column("places", "Places, exact"),
+            Column("recall", "Recall", format=".1%", note="Places of the exact lists whose item is served, too."),
+        ]  # fmt: skip
+        everything = {"group": "all", "items": sum(row["items"] for row in self.groups),
+                      "places": sum(row["places"] for row in self.groups), "recall": self.recall}  # fmt: skip
+        asked = f"The index was asked for {self.n_candidates:,} items for each list of {self.k}."
+        table = Table(columns, [*self.groups, everything], title="Which items are served", caption=asked)
+        return Report("Served, beside an exact search", [table, *self.comparison.report().blocks], self.verdict)
+
+
+@checked
+def check(
+    index: Any,
+    vectors: Any,
+    train: Any,
+    *,
+    k: int = 20,
+    bias: Any = None,
+    n_candidates: int | None = None,
+    plain: Any = None,
+    test: Any = None,
+    groups: Any = PopularityGroups.by_mass,
+) -> ServingCheck:
+    """Compare what an index serves with what an exact search would: recall by popularity group, and exposure.
+
+    Parameters
+    ----------
+    index : FAISS index, hnswlib index, function, or Recommendations
+        As :func:`retrieve` takes it; or lists that were served, whichever way.
+    vectors : Vectors or (Q, V), or Recommendations
+        What the index holds; of served lists the exact ones.
+    train : Interactions, frame or sparse matrix
+        What users know, which is left out, and what popularity is counted of.
+    k : int, default 20
+        Length of the lists.
+    bias : BiasTable, or what :func:`item_bias` takes, optional
+        Added to the exact scores of `n_candidates` items of the index, of which the best k are served: for an index of
+        the vectors before a correction. Without it the index is to return the corrected lists by itself.
+    n_candidates : int, optional
+        How many items the index is asked for, for each list; by default k, and 10 k with a bias.
+    plain : Vectors or (Q, V), or Recommendations, optional
+        The recommender before its correction, by which the gain is known; with a bias `vectors`.
+    test : Interactions, optional
+        To measure NDCG as well.
+    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
+        What head, mid and tail mean.
+
+    Returns
+    -------
+    ServingCheck
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`retrieve`, and if lists to compare are of different users.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import headtail as ht
+    >>> world = ht.datasets.power_law(300, 60, n_interactions=2000, rng=0)
+    >>> vectors = ht.Vectors(world.queries, world.items, world.interactions.user_ids, world.interactions.item_ids)
+    >>> tilted = ht.tilt(vectors, strength=0.3, k=5, seen=world.interactions)
+    >>> def search(queries, n):  # an exact one
+    ...     return vectors.item_ids[np.argsort(-queries @ vectors.items.T, axis=1)[:, :n]]
+    >>> found = check(search, vectors, world.interactions, k=5, bias=tilted, n_candidates=60)
+    >>> found.recall, found.gain_kept[0]
+    (1.0, 1.0)
+    """
+    if isinstance(index, Recommendations):
+        if bias is not None or n_candidates is not None:
+            raise InvalidInputError("index holds lists that were served already; leave out bias and n_candidates.")
+        known = Interactions.of(train, what="train")
+        exact = _exact(vectors, known, k)
+        for each in (exact, index):
+            check_same_ids(each, known)
+        if not np.array_equal(np.sort(exact.users), np.sort(index.users)):
+            raise InvalidInputError("The served and the exact lists are of different users. Give both for the same.")
+        lists, n_candidates = {EXACT: exact, SERVED: index.head(k)}, index.k
+    else:
+        of = joined(vectors, train)
+        known, n_items = of.known, len(of.item_ids)
+        n_candidates = min(k if bias is None else 10 * k, n_items) if n_candidates is None else n_candidates
+        candidates = lists_of(index, of, integer("n_candidates", n_candidates, low=integer("k", k, low=1)))
+        lists = {EXACT: _best(of, k), SERVED: candidates.head(k)}
+        if bias is not None:
+            table = _table(bias, of)
+            served = rerank.add_bias(candidates, table.bias, k=k, order=table.order)
+            lists, plain = {EXACT: _best(of, k, table), SERVED: served}, vectors if plain is None else plain
+    if plain is not None:
+        lists = {PLAIN: _exact(plain, known, k), **lists}
+    return _checked(lists, known, k, n_candidates, test, groups)
+
+
+@checked
+def fewest_candidates(
+    index: Any, vectors: Any, train: Any, bias: Any, *, k: int = 20, keep: float = 0.95,
+    **options: Any,
+) -> ServingCheck:  # fmt: skip
+    """Find the smallest number of candidates of which a bias keeps enough of its gain in Gini.
+
+    Twice as many are tried until it does, then numbers in between: more candidates are taken to keep no less.
+
+    Parameters
+    ----------
+    index, vectors, train, bias, k, **options
+        As for :func:`check`; the index holds the vectors before the correction.
+    keep : float, default 0.95
+        The share of the gain, above 0 and at most 1.
+
+    Returns
+    -------
+    ServingCheck
+        Of ``n_candidates`` items.
+
+    Raises
+    ------
+    InvalidInputError
+        As :func:`check`, and if the bias has no gain, or not enough is kept even of all items that the index returns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import headtail as ht
+    >>> world = ht.datasets.power_law(300, 60, n_interactions=2000, rng=0)
+    >>> vectors = ht.Vectors(world.queries, world.items, world.interactions.user_ids, world.interactions.item_ids)
+    >>> tilted = ht.tilt(vectors, strength=0.3, k=5, seen=world.interactions)
+    >>> def search(queries, n):
+    ...     return vectors.item_ids[np.argsort(-queries @ vectors.items.T, axis=1)[:, :n]]
+    >>> found = fewest_candidates(search, vectors, world.interactions, tilted, k=5)
+    >>> 5 < found.n_candidates < 60, found.gain_kept[0] >= 0.95
+    (True, True)
+    """
+    keep, of = number("keep", keep, low=0, high=1, low_open=True), joined(vectors, train)
+    table, most = _table(bias, of), len(of.item_ids)
+    start, goal = _gini(_best(of, k)), _gini(_best(of, k, table))
+    if goal >= start:
+        raise InvalidInputError(f"The bias has no gain to keep: it changes Gini@{k} from {start:.4f} to {goal:.4f}.")
+
+    def kept(n: int) -> float:
+        served = rerank.add_bias(lists_of(index, of, n), table.bias, k=k)
+        return (start - _gini(served)) / (start - goal)
+
+    low, high = k - 1, k
+    while (found := kept(high)) < keep:
+        if high == most:
+            raise InvalidInputError(
+                f"With all {most:,} items as candidates {found:.1%} of the gain is kept, below keep={keep:g}. Build or "
+                f"search the index more exactly (ef, nprobe), or lower keep."
+            )
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if kept(middle) >= keep else (middle, high)
+    return check(index, vectors, train, k=k, bias=bias, n_candidates=high, **options)
+
+
+def _best(of: Joined, k: int, table: BiasTable | None = None) -> Recommendations:
+    """Return the lists of an exact search."""
+    vectors = Vectors(of.queries, of.items, of.known.user_ids[of.users], of.known.item_ids)
+    if table is None:
+        return recommend(vectors, of.known, codes=of.users, k=k)
+    lists = recommend(posthoc.add_bias(vectors, bias=table.bias), of.known, codes=of.users, k=k)
+    return rerank.add_bias(lists, (table.order - 1) * table.bias, k=k)
+
+
+def _exact(source: Any, known: Interactions, k: int) -> Recommendations:
+    return source.head(k) if isinstance(source, Recommendations) else _best(joined(source, known), k)
+
+
+def _table(bias: Any, of: Joined) -> BiasTable:
+    """Return a bias by the codes of the interactions."""
+    table = bias if isinstance(bias, BiasTable) else item_bias(bias, item_ids=of.item_ids)
+    return BiasTable(of.known.item_ids, table.of(of.known.item_ids), table.order)
+
+
+def _gini(lists: Recommendations) -> float:
+    return gini(np.bincount(lists.items[lists.items >= 0], minlength=len(lists.item_ids)))
+
+
+def _checked(
+    lists: dict[str, Recommendations], known: Interactions, k: int, n_candidates: int, test: Any, groups: Any
+) -> ServingCheck:
+    longest = int((lists[SERVED].items >= 0).sum(axis=1).max(initial=0))
+    if longest < k:
+        raise InvalidInputError(
+            f"The longest list that is served has {longest} items, and k={k}. Let the index return more: pgvector "
+            f"returns no more than hnsw.ef_search unless it scans iteratively."
+        )
+    metrics = _METRICS if test is None else (*_METRICS, ndcg)
+    audits = {
+        name: audit(each, known, test, k=k, metrics=metrics, groups=groups, strict=False)
+        for name, each in lists.items()
+    }
+    exact, served = lists[EXACT], lists[SERVED]
+    rows, columns = np.nonzero(exact.items >= 0)
+    items, (others, places) = exact.items[rows, columns], np.nonzero(served.items >= 0)
+    there = np.isin(pair_keys(exact.users[rows], items), pair_keys(served.users[others], served.items[others, places]))
+    of = audits[EXACT].groups
+    counted = tuple(
+        {"group": name, "items": int(of.sizes[name]), "places": int(mine.sum()),
+         "recall": float(there[mine].mean()) if mine.any() else np.nan}
+        for name in of.names
+        for mine in [of.mask(name)[items]]
+    )  # fmt: skip
+    return ServingCheck(k, n_candidates, float(there.mean()), counted, compare(audits, baseline=EXACT))
