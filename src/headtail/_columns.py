@@ -29,7 +29,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
               "actual_rating", "ground_truth", "stars", "clicked", "click"),
     "title": ("item_title", "movie_title", "name", "artist", "artist_name"),
     "item_title": ("movie_title",),
-    "genres": ("genre", "category", "categories"),
+    "genres": ("genre", "category", "categories", "tags", "tag"),
     "group": ("segment", "cohort", "gender"),
 }  # fmt: skip
 

@@ -70,6 +70,19 @@ def to_taste(*, neurons: bool = False, **options: Any) -> Make:
     return make
 
 
+def towards_tag(tag: str, tags: Any) -> Make:
+    """Return what pushes the neurons that speak for a tag."""
+    key = object()  # of the tags, whose concepts are found once for a seed
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        from headtail.sae import find_concepts, steer_tag
+
+        concepts = subject.kept((key, seed), lambda: find_concepts(subject.neurons(seed), tags, rng=seed))
+        return steer_tag(subject.plain(seed), concepts, tag, strength)
+
+    return make
+
+
 def _neurons(subject: Subject, seed: int, options: dict[str, Any]) -> Any:
     return subject.measured_neurons(seed) if options.get("by") == "effect" else subject.neurons(seed)
 

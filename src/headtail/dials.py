@@ -8,7 +8,7 @@ its name. One of your own is a name, a function and a grid::
 :data:`REFERENCES` are recommenders without a recommender, as dials of the one setting 0.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Form, Subject
-from headtail.typing import Array, Vectors
+from headtail.typing import Array, IntoFrame, Vectors
 
 Make = Callable[[Subject, float, int], Any]
 
@@ -167,6 +167,34 @@ def dial(name: str) -> Dial:
         names = [each.name for each in known.values()]
         raise InvalidInputError(f"There is no dial {name!r}. {nearest(name, names)}")
     return known[_plain(name)]
+
+
+@checked
+def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
+    """Return the dial that shows more items of a tag, by the neurons of the queries that speak for it.
+
+    Parameters
+    ----------
+    tag : str
+        Such as "Documentary".
+    tags : frame or mapping
+        The tags of all items, see :func:`headtail.sae.find_concepts`.
+
+    Examples
+    --------
+    >>> import headtail as ht
+    >>> split = ht.split_ratio(ht.datasets.power_law(200, 60, n_interactions=1600, rng=0).interactions, rng=0)
+    >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in split.train.item_ids.tolist()}
+    >>> more, model = more_of("even", tags), ht.MF(200, 60, 4, rng=0)
+    >>> subject = Subject(model, split, k=5, autoencoder={"expansion": 4, "n_active": 3, "epochs": 1})
+    >>> shares = [
+    ...     (split.train.item_ids[subject.recommend(more.at(subject, strength), split.known).items] % 2 == 0).mean()
+    ...     for strength in (0.0, 4.0)
+    ... ]
+    >>> bool(shares[1] > shares[0])
+    True
+    """
+    return Dial(f"more {tag}", steering.towards_tag(tag, tags), (0.0, 0.5, 1.0, 2.0, 4.0), "model")
 
 
 @checked

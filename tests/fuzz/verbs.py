@@ -181,6 +181,15 @@ def neurons():
     return sae.find_neurons(autoencoder(), contrast(), split().train, k=3, n_bootstrap=5)
 
 
+def tags():
+    return {item: ["even" if code % 2 == 0 else "odd"] for code, item in enumerate(split().train.item_ids.tolist())}
+
+
+@cache
+def concepts():
+    return sae.find_concepts(neurons(), tags(), min_items=4)
+
+
 def steered():
     return sae.steer(mf(), autoencoder(), neurons(), alpha_popular=0.5, alpha_niche=0.5, min_d=0)
 
@@ -547,6 +556,10 @@ VERBS = {
     "sae.Neurons.with_effects": lambda: of(neurons(), n_users=8, rng=0, progress=False),
     "sae.Neurons.card": lambda: of(neurons(), neuron=int(neurons().index[0])),
     "sae.Neurons.report": lambda: of(neurons(), cards=1),
+    "sae.find_concepts": lambda: of(neurons=neurons(), tags=tags(), min_items=4, rng=0),
+    "sae.Concepts.items": lambda: of(concepts(), tag="even"),
+    "sae.Concepts.tags_of": lambda: of(concepts(), neuron=int(neurons().index[0]), min_auc=0.5),
+    "sae.steer_tag": lambda: of(model=mf(), concepts=concepts(), tag="even", strength=0.5, top=2),
     "sae.personal_strength": lambda: of(contrast=contrast(), interactions=split().train, k=3, ridge=1e-3,
         both_ways=True, bound=2.0, prior=5.0),
     "sae.steer": lambda: of(model=mf(), sae=autoencoder(), neurons=neurons(), alpha_popular=0.5,
@@ -595,6 +608,7 @@ VERBS = {
     "dials.Dial.of": lambda: of(name="mine", make=shrunk, grid=(0.0, 0.5)),
     "dials.Dial.beyond": lambda: of(dials.dial("log penalty"), settings=[0.0, 0.1, 0.2], chosen=0.2),
     "dials.Dial.menu": lambda: of(dials.dial("shrink"), settings=[0.0, 0.5]),
+    "dials.more_of": lambda: of(tag="even", tags=tags()),
     "dials.as_dial": lambda: of(given="log penalty"),
     "dials.is_built_in": lambda: of(given=dials.dial("log penalty")),
     "dials.Dial.at": lambda: of(dials.dial("log penalty"), subject=subject(), strength=0.1, seed=0),

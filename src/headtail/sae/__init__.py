@@ -3,6 +3,7 @@
 import headtail._torch  # noqa: F401 - first, for its error
 
 from headtail.sae.autoencoder import Code, TopKSAE
+from headtail.sae.concepts import Concepts, find_concepts, steer_tag
 from headtail.sae.contrasts import Contrast, contrast, contrast_items, states
 from headtail.sae.controls import Direction, Noise, steer_direction, steer_noise, steer_random
 from headtail.sae.hooks import activations, attach
@@ -19,6 +20,7 @@ from headtail.sae.training import fit_sae
 
 __all__ = [
     "Code",
+    "Concepts",
     "Contrast",
     "Direction",
     "Excess",
@@ -35,6 +37,7 @@ __all__ = [
     "contrast_items",
     "extreme_users",
     "fidelity",
+    "find_concepts",
     "find_neurons",
     "fit_sae",
     "item_sets",
@@ -54,6 +57,7 @@ __all__ = [
     "steer_direction",
     "steer_noise",
     "steer_random",
+    "steer_tag",
     "steering_weights",
     "synthetic_users",
 ]

@@ -1,0 +1,427 @@
+"""Which neurons speak for which tags of items, popularity apart, and how much of a popularity neuron is a tag."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import nn
+
+from headtail._checks import checked, generator, integer, nearest, number, shown
+from headtail._frames import is_frame, to_table
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
+from headtail.sae.neurons import Neurons
+from headtail.sae.steered import Steered
+from headtail.sae.steering import Steering
+from headtail.typing import RNG, Array, Floats, IntoFrame
+
+_AT_ONCE = 256  # neurons whose numbers are ranked at a time
+_SHOWN = 15  # neurons of the table of popularity and tags
+_TURNED = 16  # neurons that steering by a tag pushes, at most
+_AUC = "Chance that an item with the tag has the larger number of two items, one with and one without it; .5 is chance."
+_HELD_OUT = "Chosen or fitted on one half of the items and measured on the other, both ways."
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Concepts(Result):
+    """What neurons have to do with the tags of items; made by :func:`find_concepts`.
+
+    A neuron gives every item a number: of an autoencoder of queries what one unit of it adds to the item's score, of
+    one of item vectors the item's pre-activation. Everything here is about those numbers, and "popularity apart" means
+    their residuals after a regression on the log popularity of the items.
+
+    Attributes
+    ----------
+    neurons : Neurons
+        The table, n neurons.
+    tags : tuple of str
+        T tags with enough items, the most frequent first.
+    n_items : int array of shape (T,)
+        Items with the tag, of those with interactions.
+    auc : float array of shape (T, n)
+        How well each neuron tells items with the tag from others, popularity apart: 1 if it raises all of them most, 0
+        if it lowers them most, .5 is chance.
+    best : int array of shape (T,)
+        The neuron of the largest AUC, by its number in the autoencoder.
+    best_auc, dimension_auc, probe_auc : float arrays of shape (T,)
+        The best neuron beside the best raw dimension of the vectors, of either sign, and a dense linear probe of all of
+        them (ridge regression); each chosen or fitted on half of the items and measured on the others, popularity
+        apart.
+    of_popularity, of_tags, of_both : float arrays of shape (n,)
+        Share of the variance of each neuron's numbers that log popularity, all tags, and both explain (adjusted R^2).
+    without : int
+        Items with interactions that have no tag; they are left out.
+    dropped : tuple of str
+        Tags with too few items.
+    """
+
+    neurons: Neurons
+    tags: tuple[str, ...]
+    n_items: Array
+    auc: Floats
+    best: Array
+    best_auc: Floats
+    dimension_auc: Floats
+    probe_auc: Floats
+    of_popularity: Floats
+    of_tags: Floats
+    of_both: Floats
+    without: int
+    dropped: tuple[str, ...]
+    _has: Array = field(repr=False)  # (I, T)
+
+    @checked
+    def items(self, tag: str) -> Array:
+        """Return which items have a tag, as a mask over the codes, (I,)."""
+        return np.asarray(self._has[:, self._place(tag)])
+
+    @checked
+    def tags_of(self, neuron: int, *, min_auc: float = 0.7) -> list[str]:
+        """Return the tags that a neuron speaks for with at least this AUC, the clearest first."""
+        place = np.flatnonzero(self.neurons.index == integer("neuron", neuron))
+        if not len(place):
+            raise MissingColumnError(f"neuron {neuron!r} is not among these; there are {shown(self.neurons.index)}.")
+        auc = self.auc[:, place[0]]
+        order = np.argsort(-auc, kind="stable")
+        return [self.tags[t] for t in order if auc[t] >= number("min_auc", min_auc, low=0, high=1)]
+
+    def _place(self, tag: str) -> int:
+        if tag not in self.tags:
+            raise MissingColumnError(f"there is no tag {tag!r}. {nearest(tag, self.tags)}")
+        return self.tags.index(tag)
+
+    def report(self) -> Report:
+        """Return the tags with their neurons, and the popularity neurons with what of them is a tag."""
+        rows = self._rows()
+        aucs = [("neuron", "best neuron"), ("dimension", "best dimension"), ("probe", "dense probe")]
+        bars = [{"tag": r["tag"], "auc": r[f"{key}_auc"], "by": name} for r in rows for key, name in aucs]
+        figures = [
+            Figure(f"{name.capitalize()}, median", float(np.median(values)), format=".2f", note=f"{_AUC} {_HELD_OUT}")
+            for (_, name), values in zip(
+                aucs, (self.best_auc, self.dimension_auc, self.probe_auc), strict=True
+            )
+        ]  # fmt: skip
+        columns = [
+            Column("tag", "Tag"),
+            Column("items", "Items", format=",d"),
+            Column("neuron", "Neuron", format="d", note="That of the largest AUC over all items, popularity apart."),
+            Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it answers to popular tastes as well."),
+            *(
+                Column(f"{key}_auc", f"AUC, {name}", format=".2f", note=f"{_AUC} {_HELD_OUT}", better="higher")
+                for key, name in aucs
+            ),
+        ]
+        notes = f"{self.without:,} items without tags are left out." if self.without else ""
+        if self.dropped:
+            notes += f" Too few items: {', '.join(self.dropped)}."
+        return Report(
+            "Neurons and tags",
+            [
+                Figures(figures),
+                Table(columns, rows, title="Which neuron speaks for which tag", caption=notes.strip()),
+                Chart(
+                    "bar", bars, x="tag", y="auc", color="by", y_format=".2f", y_label="AUC", x_label="",
+                    title="Neurons, raw dimensions and a dense probe", caption=_HELD_OUT,
+                ),
+                self._popularity(),
+            ],
+        )  # fmt: skip
+
+    def _popularity(self) -> Table:
+        d = np.where(self.neurons.firing_rate > 0, self.neurons.cohens_d, -np.inf)
+        rows = [
+            {
+                "neuron": int(self.neurons.index[i]),
+                "d": float(d[i]),
+                "popularity": float(self.of_popularity[i]),
+                "tags": float(self.of_tags[i]),
+                "only": float(self.of_both[i] - self.of_popularity[i]),
+                "best": self.tags[int(np.argmax(self.auc[:, i]))],
+                "auc": float(self.auc[:, i].max()),
+            }
+            for i in np.argsort(-np.nan_to_num(d, nan=-np.inf), kind="stable")[:_SHOWN]
+            if d[i] > 0
+        ]
+        columns = [
+            Column("neuron", "Neuron", format="d"),
+            Column("d", "Cohen's d", format=".2f"),
+            Column(
+                "popularity",
+                "Popularity",
+                format=".1%",
+                note="Share of its variance: by log popularity alone.",
+            ),
+            Column("tags", "Tags", format=".1%", note="By all tags alone (adjusted for their number)."),
+            Column("only", "Tags only", format=".1%", note="What the tags add to popularity."),
+            Column("best", "Clearest tag"),
+            Column("auc", "its AUC", format=".2f", note=f"{_AUC} Popularity apart, over all items."),
+        ]
+        return Table(columns, rows, title="How much of a popularity neuron is a tag")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table of tags, and what explains each neuron."""
+        explained = {name: getattr(self, name).tolist() for name in ("of_popularity", "of_tags", "of_both")}
+        neurons = {"neuron": self.neurons.index.tolist(), **explained}
+        return {"kind": "concepts", "tags": self._rows(), "neurons": neurons, "without": self.without}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        d = dict(zip(self.neurons.index.tolist(), self.neurons.cohens_d.tolist(), strict=True))
+        columns = {
+            "tag": self.tags,
+            "items": self.n_items.tolist(),
+            "neuron": self.best.tolist(),
+            "cohens_d": [d[i] for i in self.best.tolist()],
+            "neuron_auc": self.best_auc.tolist(),
+            "dimension_auc": self.dimension_auc.tolist(),
+            "probe_auc": self.probe_auc.tolist(),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@checked
+def find_concepts(
+    neurons: Neurons, tags: "IntoFrame | Mapping[Any, Iterable[str]]", *, min_items: int = 20, rng: RNG = 0
+) -> Concepts:
+    """Say which neurons speak for which tags of items, such as genres.
+
+    Parameters
+    ----------
+    neurons : Neurons
+        Found with interactions, and for an autoencoder of queries with the items' vectors.
+    tags : frame or mapping
+        A frame with a row an item (``item_id``, and ``genres`` parted by "|" or as lists) or a row for each tag of an
+        item; or from item ids to their tags.
+    min_items : int, default 20
+        Tags with fewer items, or that fewer items lack, are left out.
+    rng : seed or generator, default 0
+        Parts the items in two halves, on one of which the best neuron is chosen and on the other measured.
+
+    Returns
+    -------
+    Concepts
+
+    Raises
+    ------
+    InvalidInputError
+        If most items have no tag, no tag has enough items, or items or interactions are not known.
+    MissingColumnError
+        If the frame has no column of tags.
+
+    References
+    ----------
+    Ours; the comparison of single neurons with raw dimensions and a dense probe follows Gao et al., "Scaling and
+    evaluating sparse autoencoders", 2024, section 4.2.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> from headtail.sae import TopKSAE, contrast, find_neurons
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = MF(200, 50, 4, rng=0)
+    >>> neurons = find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast(model, train), train)
+    >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in train.item_ids.tolist()}
+    >>> concepts = find_concepts(neurons, tags)
+    >>> concepts.tags, concepts.auc.shape
+    (('even', 'odd'), (2, 16))
+    """
+    source = neurons.source
+    if source.interactions is None:
+        raise InvalidInputError("tags are of items, and the interactions are not known; give them to find_neurons.")
+    names, has = _read(tags, source.interactions)
+    known = np.flatnonzero(source.interactions.popularity)
+    tagged = known[has[known].any(axis=1)]
+    if 2 * len(tagged) < len(known):
+        raise InvalidInputError(
+            f"only {len(tagged):,} of the {len(known):,} items with interactions have a tag, too few to say which "
+            f"neuron speaks for what. Give tags for most of them."
+        )
+    counts = has[tagged].sum(axis=0)
+    enough = np.minimum(counts, len(tagged) - counts) >= integer("min_items", min_items, low=1)
+    if not enough.any():
+        raise InvalidInputError(
+            f"none of the {len(names)} tags has {min_items} items, and as many without it. Lower min_items, or give "
+            f"coarser tags."
+        )
+    order = [t for t in np.argsort(-counts, kind="stable") if enough[t]]
+    has, labels = has[:, order], has[np.ix_(tagged, order)]
+    vectors, encoder = _space(neurons)
+    x = vectors[tagged]
+    level = np.log1p(source.interactions.popularity[tagged])[:, None]
+    x, apart = x - x.mean(axis=0), _residuals(x, level)
+    dense = np.concatenate([apart, -apart], axis=1)
+    halves = np.array_split(generator(rng).permutation(len(tagged)), 2)
+    auc, chosen = np.empty((len(order), len(neurons))), np.zeros((2, len(order), len(neurons)))
+    explained = np.empty((3, len(neurons)))
+    bases = [level, labels.astype(np.float64), np.column_stack([level, labels])]
+    for start in range(0, len(neurons), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        values = apart @ encoder[part].T
+        auc[:, part] = aucs(values, labels)
+        for side, half in enumerate(halves):
+            chosen[side, :, part] = aucs(values[half], labels[half])
+        explained[:, part] = [_explained(x @ encoder[part].T, basis) for basis in bases]
+    raw = np.stack([aucs(dense[half], labels[half]) for half in halves])
+    probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
+    return Concepts(
+        neurons=neurons,
+        tags=tuple(names[t] for t in order),
+        n_items=counts[order],
+        auc=auc,
+        best=neurons.index[auc.argmax(axis=1)],
+        best_auc=_crossed(chosen),
+        dimension_auc=_crossed(raw),
+        probe_auc=probe.mean(axis=0),
+        of_popularity=explained[0],
+        of_tags=explained[1],
+        of_both=explained[2],
+        without=len(known) - len(tagged),
+        dropped=tuple(sorted(names[t] for t in np.flatnonzero(~enough))),
+        _has=has,
+    )
+
+
+def _read(tags: Any, interactions: Interactions) -> tuple[list[str], Array]:
+    """Return the names of all tags, and which items have them, (I, T)."""
+    if isinstance(tags, Mapping):
+        split = {i: several.split("|") if isinstance(several, str) else several for i, several in tags.items()}
+        pairs = [(item, str(tag)) for item, several in split.items() for tag in several]
+    elif is_frame(tags):
+        import polars as pl
+
+        table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
+        if "genres" not in table.columns:
+            raise MissingColumnError("tags has no column of tags; there should be one of the name 'genres' or 'tags'.")
+        column = pl.col("genres")
+        if not isinstance(table["genres"].dtype, (pl.List, pl.Array)):
+            column = column.cast(pl.String).str.split("|")
+        table = table.select("item_id", column.alias("tag")).explode("tag").drop_nulls()
+        pairs = list(zip(table["item_id"].to_list(), map(str, table["tag"].to_list()), strict=True))
+    else:
+        raise InvalidInputError(f"tags is a {type(tags).__name__}; give a frame or a mapping from item ids to tags.")
+    codes = {item: code for code, item in enumerate(interactions.item_ids.tolist())}
+    pairs = [(codes[item], tag.strip()) for item, tag in pairs if item in codes and tag.strip()]
+    names = sorted({tag for _, tag in pairs})
+    places = {name: place for place, name in enumerate(names)}
+    has = np.zeros((interactions.n_items, len(names)), dtype=bool)
+    for code, tag in pairs:
+        has[code, places[tag]] = True
+    return names, has
+
+
+def _space(neurons: Neurons) -> tuple[Floats, Floats]:
+    """Return the vectors of all items (I, d), and the directions (n, d) along which the neurons number them."""
+    source, contrast = neurons.source, neurons.source.contrast
+    index = torch.from_numpy(neurons.index)
+    if contrast.item_codes is None:
+        vectors, directions = contrast.recommendable()[0], source.sae.decoder
+    else:
+        assert source.interactions is not None
+        vectors = contrast.real.new_zeros(source.interactions.n_items, contrast.real.shape[1])
+        vectors[torch.from_numpy(contrast.item_codes).long()] = contrast.real
+        directions = source.sae.encoder
+    return vectors.detach().cpu().double().numpy(), directions.detach().cpu().double().numpy()[index]
+
+
+def aucs(values: Floats, labels: Array) -> Floats:
+    """Return how well each column of values (I, n) ranks what each column of labels (I, T) marks, (T, n)."""
+    ranks = rankdata(values, axis=0)
+    positives = labels.sum(axis=0)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (labels.T @ ranks - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
+    return np.nan_to_num(found, nan=0.5)
+
+
+def _crossed(auc: Floats) -> Floats:
+    """Return what is chosen on either half, (2, T, n), as the other half sees it; their mean, (T,)."""
+    found = [np.take_along_axis(auc[1 - side], auc[side].argmax(axis=1)[:, None], axis=1)[:, 0] for side in (0, 1)]
+    return np.asarray(np.mean(found, axis=0))
+
+
+def _probe(x: Floats, labels: Array, fitted: Array, measured: Array) -> Floats:
+    """Return the AUC of ridge regressions on one part of the items, measured on another, (T,)."""
+    a, mean = x[fitted], labels[fitted].mean(axis=0)
+    ridge = 1e-2 * np.trace(a.T @ a) / a.shape[1] * np.eye(a.shape[1])
+    weights = np.linalg.solve(a.T @ a + ridge, a.T @ (labels[fitted] - mean))
+    return np.asarray(np.diagonal(aucs(x[measured] @ weights, labels[measured])))
+
+
+def _residuals(values: Floats, basis: Floats) -> Floats:
+    return np.asarray(values - values.mean(axis=0) - _projected(values, basis))
+
+
+def _projected(values: Floats, basis: Floats) -> Floats:
+    """Return the part of values (I, n), centered, that lies in the span of a centered basis (I, b)."""
+    q = np.linalg.svd(basis - basis.mean(axis=0), full_matrices=False)
+    q = q[0][:, q[1] > 1e-9 * q[1][0]]
+    return np.asarray(q @ (q.T @ (values - values.mean(axis=0))))
+
+
+def _explained(values: Floats, basis: Floats) -> Floats:
+    """Return the adjusted R^2 of the columns of values (I, n)."""
+    total = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
+    share = np.divide((_projected(values, basis) ** 2).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
+    n, b = basis.shape
+    return np.asarray(1 - (1 - share) * (n - 1) / max(1, n - b - 1))
+
+
+@checked
+def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *, top: int = _TURNED) -> Steered:
+    """Return the model with the neurons that speak for a tag pushed: more of its items, or less below strength 0.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any; it is not changed.
+    concepts : Concepts
+        Found in an autoencoder of its queries.
+    tag : str
+        One of ``concepts.tags``.
+    strength : float
+        Standard deviations by which a neuron of AUC 1 is pushed; the others by ``2 AUC - 1`` of it. 0 changes nothing.
+    top : int, default 16
+        Neurons that are pushed, at most: those of the largest AUC above .5, popularity apart, that fire.
+
+    Returns
+    -------
+    Steered
+        What it does beside is seen when it is swept as a dial, see :func:`headtail.dials.more_of`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the neurons are of item vectors, or none of them speaks for the tag.
+    MissingColumnError
+        If there is no such tag.
+
+    Examples
+    --------
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> from headtail.sae import TopKSAE, contrast, find_neurons
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = MF(200, 50, 4, rng=0)
+    >>> neurons = find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast(model, train), train)
+    >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in train.item_ids.tolist()}
+    >>> steer_tag(model, find_concepts(neurons, tags), "even", 2.0)(torch.arange(3)).queries.shape
+    torch.Size([3, 4])
+    """
+    neurons, strength = concepts.neurons, number("strength", strength)
+    if neurons.source.contrast.item_codes is not None:
+        raise InvalidInputError(
+            "these are neurons of item vectors: pushed for all items they favor none. Find the concepts in an "
+            "autoencoder of the queries."
+        )
+    auc = np.where(neurons.firing_rate > 0, concepts.auc[concepts._place(tag)], 0.0)
+    places = np.argsort(-auc, kind="stable")[: integer("top", top, low=1)]
+    places = places[auc[places] > 0.5]
+    if not len(places):
+        raise InvalidInputError(f"no neuron that fires speaks for {tag!r}.")
+    shift = torch.zeros(neurons.n_neurons, dtype=torch.float32)
+    push = strength * (2 * auc[places] - 1) * neurons.std[places]
+    shift[torch.from_numpy(neurons.index[places])] = torch.from_numpy(push).float()
+    return Steered(model, Steering(neurons.source.sae, shift))

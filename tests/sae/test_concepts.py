@@ -1,0 +1,137 @@
+"""Concept neurons: areas by counting pairs, planted tags, popularity apart, forms of tags, steering by a tag."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from headtail import Vectors, recommend
+from headtail.datasets import power_law
+from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.sae import Contrast, TopKSAE, contrast_items, find_concepts, find_neurons, steer_tag
+from headtail.sae.concepts import _explained, aucs
+
+TRAIN = power_law(120, 80, n_interactions=1500, exponent=0.6, rng=0).interactions
+RNG = np.random.default_rng(0)
+TAGGED = {name: RNG.random(80) < share for name, share in (("war", 0.4), ("love", 0.5), ("cult", 0.4))}
+LEVEL = np.log1p(TRAIN.popularity)
+# The first axis is "war", the second popularity, the third "love" with noise, the fourth nothing.
+ITEMS = np.column_stack([TAGGED["war"] * 2.0, LEVEL - LEVEL.mean(), TAGGED["love"] + RNG.normal(size=80), np.zeros(80)])
+ITEMS[:, :3] += 0.01 * RNG.normal(size=(80, 3))
+TAGS = {item: [name for name, has in TAGGED.items() if has[i]] or ["none"] for i, item in enumerate(TRAIN.item_ids)}
+
+
+def found(tags=TAGS, **changes):
+    sae = TopKSAE(4, k=2, n_neurons=8, rng=0)
+    with torch.no_grad():
+        sae.decoder.copy_(torch.cat([torch.eye(4), -torch.eye(4)]))
+        sae.encoder.copy_(sae.decoder)
+    queries = torch.from_numpy(np.random.default_rng(1).normal(size=(120, 4))).float()
+    items = torch.from_numpy(ITEMS).float()
+    sides = Contrast(queries[:60] + 1, queries[60:], queries, np.arange(120, dtype=np.int32), items)
+    return find_concepts(find_neurons(sae, sides, TRAIN, k=5), tags, **({"min_items": 10} | changes))
+
+
+def test_areas_equal_the_share_of_pairs_in_order():
+    values = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 3.0], [2.0, 0.0], [5.0, 2.0]])
+    labels = np.array([[True, False], [False, True], [True, True], [False, False], [True, False]])
+    for t, j in np.ndindex(2, 2):
+        inside, outside = values[labels[:, t], j], values[~labels[:, t], j]
+        pairs = [(a > b) + (a == b) / 2 for a in inside for b in outside]
+        assert aucs(values, labels)[t, j] == pytest.approx(np.mean(pairs))
+
+
+def test_the_neuron_of_a_planted_tag_is_found_and_measured_on_other_items():
+    concepts = found()
+    war = concepts.tags.index("war")
+    assert concepts.best[war] == 0 and concepts.auc[war, 0] == 1
+    assert concepts.auc[war, 4] == 0  # its mirror image lowers every one of them
+    assert concepts.best_auc[war] == concepts.dimension_auc[war] == 1 and concepts.probe_auc[war] > 0.99
+    assert concepts.best[concepts.tags.index("love")] == 2
+    assert concepts.n_items.tolist() == sorted(concepts.n_items.tolist(), reverse=True)
+    assert concepts.tags_of(0)[0] == "war" and "war" not in concepts.tags_of(4, min_auc=0.6)
+    assert np.array_equal(concepts.items("war"), TAGGED["war"])
+
+
+def test_popularity_is_told_apart_from_taste():
+    order = np.argsort(-TRAIN.popularity, kind="stable")
+    popular = {item: ["hit" if i in order[:30] else "rare"] for i, item in enumerate(TRAIN.item_ids)}
+    concepts, taste = found(popular), found()
+    hit = concepts.tags.index("hit")
+    assert aucs(ITEMS[:, 1:2], concepts.items("hit")[:, None]) > 0.99  # with popularity the neuron knows every hit
+    assert abs(concepts.auc[hit, 1] - 0.5) < 0.2
+    assert taste.of_popularity[1] > 0.99 and taste.of_both[1] - taste.of_popularity[1] < 0.01
+    assert taste.of_tags[0] > 0.99 and taste.of_popularity[0] < 0.2
+    assert np.isclose(taste.of_popularity, taste.of_popularity[[4, 5, 6, 7, 0, 1, 2, 3]]).all()
+
+
+def test_what_is_explained_is_that_of_least_squares():
+    basis, values = RNG.normal(size=(40, 3)), RNG.normal(size=(40, 2))
+    for j in range(2):
+        fitted = np.column_stack([np.ones(40), basis])
+        left = values[:, j] - fitted @ np.linalg.lstsq(fitted, values[:, j], rcond=None)[0]
+        expected = 1 - (left @ left / 36) / values[:, j].var(ddof=1)
+        assert _explained(values, basis)[j] == pytest.approx(expected)
+
+
+def test_tags_come_in_rows_in_lists_and_in_one_text():
+    ids = list(TAGS)
+    forms = (
+        pl.DataFrame({"item_id": ids, "genres": ["|".join(TAGS[i]) for i in ids]}),
+        pl.DataFrame({"item_id": ids, "tags": [TAGS[i] for i in ids]}),
+        pl.DataFrame([(i, tag) for i in ids for tag in TAGS[i]], schema=["item_id", "tag"], orient="row"),
+        {i: "|".join(TAGS[i]) for i in ids},
+    )
+    expected = found()
+    for form in forms:
+        assert found(form).to_dict() == expected.to_dict()
+    few = {i: TAGS[i] for i in ids[:60]} | {"no item": ["war"]}
+    assert found(few).without == len(set(ids[60:]) & set(TRAIN.item_ids[TRAIN.popularity > 0].tolist()))
+    assert "left out" in found(few).report().to_text()
+
+
+def test_steering_pushes_the_neurons_of_the_tag_by_how_well_they_tell_it():
+    class Pair(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.n_users, self.n_items = torch.nn.Embedding(120, 4), 120, 80
+            self.register_buffer("table", torch.from_numpy(ITEMS).float())
+
+        def forward(self, users):
+            return Vectors(self.query(users), self.table)
+
+    concepts, model = found(), Pair()
+    sae, war = concepts.neurons.source.sae, concepts.tags.index("war")
+    steered = steer_tag(model, concepts, "war", 3.0, top=2)
+    second = np.argsort(-concepts.auc[war], kind="stable")[1]
+    expected = torch.zeros(8)
+    expected[0] = 3.0 * concepts.neurons.std[0]
+    expected[int(second)] = 3.0 * (2 * concepts.auc[war, second] - 1) * concepts.neurons.std[second]
+    torch.testing.assert_close(steered.edit.shift, expected)
+    users = torch.arange(120)
+    with torch.no_grad():
+        assert torch.equal(steer_tag(model, concepts, "war", 0.0)(users).queries, model(users).queries)
+        shares = [
+            concepts.items("war")[recommend(steer_tag(model, concepts, "war", s), TRAIN, k=5).items].mean()
+            for s in (-3.0, 0.0, 3.0)
+        ]
+    assert shares[0] < shares[1] < shares[2]
+    assert sae.decoder.shape == (8, 4)
+
+
+def test_what_cannot_be_said_is_refused():
+    with pytest.raises(InvalidInputError, match=r"only \d+ of the \d+ items with interactions have a tag"):
+        found(dict(list(TAGS.items())[:30]))
+    with pytest.raises(InvalidInputError, match="none of the 4 tags has 60 items"):
+        found(min_items=60)
+    with pytest.raises(MissingColumnError, match="no column of tags"):
+        found(pl.DataFrame({"item_id": list(TAGS), "title": "x"}))
+    with pytest.raises(MissingColumnError, match="there is no tag 'wars'"):
+        found().items("wars")
+    neurons = found().neurons
+    bare = find_neurons(neurons.source.sae, neurons.source.contrast)
+    with pytest.raises(InvalidInputError, match="interactions are not known"):
+        find_concepts(bare, TAGS)
+    with pytest.raises(InvalidInputError, match="neurons of item vectors"):
+        of_items = find_neurons(neurons.source.sae, contrast_items(ITEMS.astype(np.float32), TRAIN), TRAIN)
+        steer_tag(torch.nn.Identity(), find_concepts(of_items, TAGS, min_items=10), "war", 1.0)
