@@ -559,7 +559,7 @@ VERBS = {
     "sae.find_concepts": lambda: of(neurons=neurons(), tags=tags(), min_items=4, rng=0),
     "sae.Concepts.items": lambda: of(concepts(), tag="even"),
     "sae.Concepts.tags_of": lambda: of(concepts(), neuron=int(neurons().index[0]), min_auc=0.5),
-    "sae.steer_tag": lambda: of(model=mf(), concepts=concepts(), tag="even", strength=0.5, top=2),
+    "sae.steer_tag": lambda: of(model=mf(), concepts=concepts(), tag="odd", strength=0.5, top=2),
     "sae.personal_strength": lambda: of(contrast=contrast(), interactions=split().train, k=3, ridge=1e-3,
         both_ways=True, bound=2.0, prior=5.0),
     "sae.steer": lambda: of(model=mf(), sae=autoencoder(), neurons=neurons(), alpha_popular=0.5,
