@@ -333,7 +333,7 @@ def aucs(values: Floats, labels: Array) -> Floats:
     positives = labels.sum(axis=0)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         found = (labels.T @ ranks - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
-    return np.nan_to_num(found, nan=0.5)
+    return np.asarray(np.nan_to_num(found, nan=0.5))
 
 
 def _crossed(auc: Floats) -> Floats:
@@ -356,8 +356,8 @@ def _residuals(values: Floats, basis: Floats) -> Floats:
 
 def _projected(values: Floats, basis: Floats) -> Floats:
     """Return the part of values (I, n), centered, that lies in the span of a centered basis (I, b)."""
-    q = np.linalg.svd(basis - basis.mean(axis=0), full_matrices=False)
-    q = q[0][:, q[1] > 1e-9 * q[1][0]]
+    left, sigma, _ = np.linalg.svd(basis - basis.mean(axis=0), full_matrices=False)
+    q = left[:, sigma > 1e-9 * sigma[0]]
     return np.asarray(q @ (q.T @ (values - values.mean(axis=0))))
 
 
