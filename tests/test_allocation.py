@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 
 import headtail as ht
+from headtail._gains import gains
 from headtail._logistic import logistic
 from headtail.allocation import (
     allocate,
@@ -17,6 +18,7 @@ from headtail.allocation import (
 )
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
+from headtail.subjects import Subject
 
 
 def lists(items, scores=None):
@@ -183,3 +185,40 @@ def test_relevance_of_another_catalogue_is_refused(world):
     other = lists([[0, 1, 2]], [[3.0, 2.0, 1.0]])
     with pytest.raises(InvalidInputError, match="was made for 60 items, and recs has 3"):
         fitted(other, seen)
+
+
+def test_without_the_items_a_list_keeps_its_order(world, tmp_path):
+    recs, seen, wanted, truth = world
+    fitted = calibrate(recs, seen, wanted, k=10, by_item=False)
+    found = load_relevance(save_relevance(fitted, tmp_path / "relevance.json"))(recs, seen)
+    np.testing.assert_array_equal(found, fitted(recs, seen))
+    assert (np.diff(found, axis=1) <= 0).all()
+    assert found.mean() == pytest.approx(truth.mean(), rel=0.02)
+    assert allocate(recs, found, np.zeros(60), k=10).items.tolist() == recs.items[:, :10].tolist()
+
+
+@pytest.mark.parametrize("effect", [0.0, 1.0])
+def test_what_is_known_of_items_counts_where_validation_says_so(world, effect):
+    """Of what was wanted by score alone, fits by the items are noise; of what popularity decides as well, they help."""
+    recs, seen, _, _ = world
+    hits = np.random.default_rng(1).random(recs.items.shape) < expit(
+        -6 + 1.5 * recs.scores + effect * (np.log1p(seen.popularity)[recs.items] - 4)
+    )
+    rows, columns = np.nonzero(hits)
+    rows, items = rows.astype(np.int32), recs.items[rows, columns]
+    new = ~seen.contains(rows, items)
+    later = Interactions(seen.user_ids, seen.item_ids, rows[new], items[new])
+    wanted = later.subset(later.users % 3 > 0)
+    subject = Subject(recs, ht.Split(seen, later.subset(later.users % 3 == 0), wanted), k=10)
+    found, unseen = subject.calibrated(0, seen), subject.candidates(0, seen)
+    assert (np.diff(found, axis=1) <= 0).all() == (effect == 0)
+    np.testing.assert_array_equal(found, cross_fitted(unseen, seen, wanted, k=10, by_item=effect > 0))
+
+
+def test_gains_are_the_ndcg_of_each_user(world):
+    recs, seen, wanted, _ = world
+    shown, some = recs.head(10), wanted.subset(wanted.users > 99)  # the first want nothing
+    audited = ht.audit(shown, seen, some, k=10, metrics=[ht.metrics.ndcg], n_bootstrap=0, strict=False)
+    found = gains(shown, some)
+    assert not found[:100].any()
+    assert found[some.activity > 0].mean() == pytest.approx(audited["ndcg@10"], rel=1e-9)

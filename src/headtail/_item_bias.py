@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from headtail import posthoc, rerank
+from headtail._gains import gains
 from headtail.data import Interactions, Recommendations
-from headtail.metrics.topk import discounts
 from headtail.subjects import Subject
 from headtail.typing import Array, Vectors
 
@@ -33,7 +33,7 @@ class ItemBias:
         train, wanted = subject.split.train, subject.split.validation
         self._of_train, self.order = self._shown(train), 1.0
         if wanted is not None:
-            found = [_hits(self._ordered(self._of_train, order), wanted) for order in ORDERS]
+            found = [gains(self._ordered(self._of_train, order), wanted).sum() for order in ORDERS]
             self.order = ORDERS[int(np.argmax(found))]
 
     def vectors(self, known: Interactions) -> Vectors:
@@ -96,15 +96,3 @@ def tilt(welfare: Any) -> Bias:
         return rerank.tilt_bias(subject.candidates(seed, train), **options)
 
     return bias
-
-
-def _hits(lists: Recommendations, wanted: Interactions) -> float:
-    """Return the discounted hits of all lists: of lists of the same items, those of the highest NDCG have most.
-
-    Averaged over users as NDCG is, each user's hits over the best that they could be.
-    """
-    rows, columns = np.nonzero(lists.items >= 0)
-    hit = wanted.contains(lists.users[rows], lists.items[rows, columns])
-    discount = discounts(lists.k)
-    ideal = np.append(0.0, np.cumsum(discount))[np.minimum(wanted.activity[lists.users], lists.k)]
-    return float((discount[columns[hit]] / ideal[rows[hit]]).sum())

@@ -20,23 +20,23 @@ def logistic(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
     n, width = features.shape
     ridge = np.append(0.0, np.full(width, _RIDGE))
 
-    def blocks() -> Iterator[tuple[Matrix, Array]]:
+    def blocks() -> Iterator[tuple[NDArray[np.float32], Array]]:
         for start in range(0, n, _BLOCK):
             block = features[start : start + _BLOCK]
-            yield np.column_stack([np.ones(len(block)), block]), hits[start : start + _BLOCK]
+            yield np.column_stack([np.ones(len(block), np.float32), block]), hits[start : start + _BLOCK]
 
     def loss(weights: Matrix) -> tuple[float, Matrix]:
         total, gradient = float(ridge @ weights**2) / 2, ridge * weights
         for x, y in blocks():
-            logit = x @ weights
-            total += float((np.logaddexp(0, logit) - y * logit).sum())
+            logit = x @ weights.astype(np.float32)
+            total += float((np.logaddexp(0, logit) - y * logit).sum(dtype=np.float64))
             gradient += x.T @ (expit(logit) - y)
         return total, gradient
 
     def curvature(weights: Matrix) -> Matrix:
         total = np.diag(ridge)
         for x, _ in blocks():
-            p = expit(x @ weights)
+            p = expit(x @ weights.astype(np.float32))
             total += x.T @ (x * (p * (1 - p))[:, None])
         return total
 

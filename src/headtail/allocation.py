@@ -49,7 +49,7 @@ class Relevance:
     center, scale, low, high : float arrays of shape (F,)
         Mean, standard deviation and range of the features.
     items : float array of shape (n_items, G)
-        What is known of each item.
+        What is known of each item; with G = 0 a candidate is never more likely than those before it.
     k : int
         Length of the lists that users see.
     spread : float
@@ -85,7 +85,7 @@ class Relevance:
             x = (np.clip(block, self.low, self.high) - self.center) / self.scale
             found[rows] = expit(self.weights[0] + x @ self.weights[1:])
         found[recs.items < 0] = 0
-        return found
+        return found if self.items.shape[1] else np.minimum.accumulate(found, axis=1)
 
 
 @checked
@@ -135,7 +135,13 @@ def load_relevance(file: str | os.PathLike[str]) -> Relevance:
 
 @checked
 def calibrate(
-    recs: Recommendations, known: Interactions, wanted: Interactions, *, k: int, users: Array | None = None
+    recs: Recommendations,
+    known: Interactions,
+    wanted: Interactions,
+    *,
+    k: int,
+    users: Array | None = None,
+    by_item: bool = True,
 ) -> Relevance:
     """Fit the probability that a candidate is among what its user did next.
 
@@ -151,6 +157,9 @@ def calibrate(
         Length of the lists that users see.
     users : int array, optional
         Codes of the users to learn from; all that have something in `wanted`, without it.
+    by_item : bool, default True
+        Learn from the items' popularity and exposure as well. Without it a list keeps its order, and probabilities only
+        say what its scores mean.
 
     Returns
     -------
@@ -167,7 +176,8 @@ def calibrate(
     relevance as the currency of exposure: derived for headtail.
     """
     _of_one_split(recs, known=known, wanted=wanted)
-    items, scale = _of_items(recs, known, k), spread(recs)
+    items = _of_items(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
+    scale = spread(recs)
     learning = wanted.activity[recs.users] > 0
     if users is not None:
         learning &= np.isin(recs.users, users)
@@ -190,7 +200,14 @@ def calibrate(
 
 @checked
 def cross_fitted(
-    recs: Recommendations, known: Interactions, wanted: Interactions, *, k: int, folds: int = 2, rng: RNG = 0
+    recs: Recommendations,
+    known: Interactions,
+    wanted: Interactions,
+    *,
+    k: int,
+    folds: int = 2,
+    by_item: bool = True,
+    rng: RNG = 0,
 ) -> NDArray[np.float32]:
     """Return probabilities as :func:`calibrate` gives them, each user's from a fit on other users.
 
@@ -198,7 +215,7 @@ def cross_fitted(
 
     Parameters
     ----------
-    recs, known, wanted, k
+    recs, known, wanted, k, by_item
         As for :func:`calibrate`.
     folds : int, default 2
         Parts of the users.
@@ -227,7 +244,7 @@ def cross_fitted(
     found = np.zeros(recs.items.shape, dtype=np.float32)
     for fold in range(folds):
         inside = np.flatnonzero(part == fold)
-        fitted = calibrate(recs, known, wanted, k=k, users=recs.users[part != fold])
+        fitted = calibrate(recs, known, wanted, k=k, users=recs.users[part != fold], by_item=by_item)
         found[inside] = fitted(_rows(recs, inside), known)
     return found
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from headtail._checks import checked, integer
 from headtail._factors import as_pair, to_numpy
+from headtail._gains import gains
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import in_order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.rerank import best
 from headtail.typing import Vectors
 
 Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
@@ -261,20 +263,31 @@ class Subject:
         """Return the probability that each of the :meth:`candidates` is wanted, as the validation part shows it.
 
         Where no more than the training part is known, each user's probabilities come from a fit on other users, so that
-        settings can be chosen on the same validation part.
+        settings can be chosen on the same validation part. There it is judged, too, whether what is known of the items
+        counts: if the order that it leads to gains less than a standard error, the recommender's own order stays.
         """
-        train, wanted, recs = self.split.train, self.split.validation, self.candidates(seed, known)
-        if wanted is None:
-            raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
-        if known.fingerprint == train.fingerprint:
-            return cross_fitted(recs, train, wanted, k=self.k, rng=seed)
-        return self._relevance(seed)(recs, known)
+        by_item, of_train = self._cross_fitted(seed)
+        if known.fingerprint == self.split.train.fingerprint:
+            return of_train
+        return self._relevance(seed, by_item)(self.candidates(seed, known), known)
 
     @_kept
-    def _relevance(self, seed: int) -> Any:
-        wanted = self.split.validation
+    def _cross_fitted(self, seed: int) -> tuple[bool, Any]:
+        train, wanted, recs = self.split.train, self.split.validation, self.candidates(seed, self.split.train)
+        if wanted is None:
+            raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
+        found = cross_fitted(recs, train, wanted, k=self.k, rng=seed)
+        gained = gains(best(recs, found, self.k), wanted) - gains(recs.head(self.k), wanted)
+        gained = gained[wanted.activity[recs.users] > 0]
+        if gained.mean() > gained.std() / len(gained) ** 0.5:
+            return True, found
+        return False, cross_fitted(recs, train, wanted, k=self.k, by_item=False, rng=seed)
+
+    @_kept
+    def _relevance(self, seed: int, by_item: bool) -> Any:
+        train, wanted = self.split.train, self.split.validation
         assert wanted is not None
-        return calibrate(self.candidates(seed, self.split.train), self.split.train, wanted, k=self.k)
+        return calibrate(self.candidates(seed, train), train, wanted, k=self.k, by_item=by_item)
 
     # -- lists -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,16 @@
+"""What lists gain from hits, user by user."""
+
+import numpy as np
+
+from headtail._factors import Matrix
+from headtail.data import Interactions, Recommendations
+from headtail.metrics.topk import discounts
+
+
+def gains(lists: Recommendations, wanted: Interactions) -> Matrix:
+    """Return the NDCG of each list, shape (U,); 0 where its user wants nothing."""
+    rows, columns = np.nonzero(lists.items >= 0)
+    hit = wanted.contains(lists.users[rows], lists.items[rows, columns])
+    discount = discounts(lists.k)
+    ideal = np.append(1.0, np.cumsum(discount))[np.minimum(wanted.activity[lists.users], lists.k)]
+    return np.asarray(np.bincount(rows[hit], discount[columns[hit]], len(lists)) / ideal)
