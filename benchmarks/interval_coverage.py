@@ -80,7 +80,7 @@ def own_top_share(top):
     return float(np.sort(top.slots)[-10:].sum() / top.slots.sum())
 
 
-METRICS = metrics_of(("head", "mid", "tail"), vectors=False) | {"group_share mid": partial(group_share, group="mid")}
+METRICS = metrics_of(("head", "mid", "tail")) | {"group_share mid": partial(group_share, group="mid")}
 OWN = {"one's own: coverage": own_coverage, "one's own: top share": own_top_share}
 
 

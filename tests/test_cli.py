@@ -106,6 +106,29 @@ def test_a_condition_on_an_undefined_metric_is_neither_met_nor_passed(tmp_path, 
     assert "Of the others these are met: gini@1 > 0" in capsys.readouterr().err
 
 
+def test_exposure_by_what_items_are_and_popularity_then(files, capsys):
+    items = pl.read_csv(files / "titles.csv").with_columns(kind=pl.col("item_id") % 2)
+    write_table(items, files / "items.csv")
+    inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3", "--n-bootstrap", "0", "--json"]
+    known = ["--items", str(files / "items.csv")]
+    assert main([*inputs, *known, "--by", "kind", "--fail-if", "gini_of_kind@3 >= 0"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert {row["value"] for row in report["attribute_shares"]} == {"0", "1"}
+    for wrong, message in [
+        ([*inputs, *known], "--items and --by go together"),
+        ([*inputs, *known, "--by", "kin"], "Did you mean 'kind'?"),
+        ([*inputs, "--as-of-event"], "as_of_event=True needs the times"),
+        ([*inputs, "--fail-if", "gini_of_kind@3 > 0"], "this audit has no 'gini_of_kind@3'"),
+    ]:
+        assert main(wrong) == 2
+        assert message in capsys.readouterr().err
+    for name in ("train.csv", "test.parquet"):
+        table = pl.read_csv(files / name) if name.endswith("csv") else pl.read_parquet(files / name)
+        write_table(table.with_columns(timestamp=pl.Series(range(len(table)))), files / f"timed-{name}")
+    timed = [inputs[0], inputs[1], str(files / "timed-train.csv"), "--test", str(files / "timed-test.parquet")]
+    assert main([*timed, *inputs[3:], "--as-of-event", "--fail-if", "arp_then@3 >= 0"]) == 1
+
+
 def test_a_gate_compares_with_an_earlier_audit(files, capsys):
     inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3"]
     assert main([*inputs, "-o", str(files / "old.json")]) == 0

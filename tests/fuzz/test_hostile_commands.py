@@ -20,6 +20,7 @@ LINES = {
             "--to parts --output data.md --json --user user_id --item item_id --rating rating --timestamp timestamp "
             "--order order --score score --columns user,item",
     "audit": "recs.csv train.csv --test test.csv --users users.csv --titles titles.csv --catalogue titles.csv -k 2 "
+             "--items titles.csv --by title --as-of-event "
              "-k 3 --groups rank --no-strict --n-bootstrap 3 --fail-if gini@2>0.1 "
              "--baseline old.json --output audit.json",
     "spectrum": "--queries queries.npy --items items.npy --train train.csv --output spectrum.md "

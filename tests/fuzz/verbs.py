@@ -148,7 +148,7 @@ def audit():
 def top():
     known = split().train
     seen = []
-    ht.audit(lists(), known, split().test, k=3, n_bootstrap=0, item_vectors=factors()["items"],
+    ht.audit(lists(), known, split().test, k=3, n_bootstrap=0, item_vectors=factors()["items"], as_of_event=True,
              metrics={"kept": lambda top: seen.append(top) or 1.0})  # fmt: skip
     return seen[0]
 
@@ -400,8 +400,10 @@ VERBS = {
     # measuring
     "audit": lambda: of(recs=lists().to_polars(), train=split().train.to_polars(),
         test=split().test.to_polars(), k=[2, 3], users=pl.DataFrame({"user_id": split().train.user_ids, "group":
-        split().train.user_ids % 2}), metrics=None, groups=ht.PopularityGroups.by_mass, catalogue=[1, 2, 3],
-        strict=False, n_bootstrap=3, item_vectors={i: [1.0, float(i)] for i in split().train.item_ids.tolist()},
+        split().train.user_ids % 2}), items=pl.DataFrame({"item_id": split().train.item_ids, "genre":
+        [f"{i % 3}|x" for i in split().train.item_ids]}), as_of_event=True, metrics=None,
+        groups=ht.PopularityGroups.by_mass, catalogue=[1, 2, 3], strict=False, n_bootstrap=3,
+        item_vectors={i: [1.0, float(i)] for i in split().train.item_ids.tolist()},
         rng=0),
     "compare": lambda: of(audits={"a": audit(), "b": audit()}, baseline="a"),
     "metrics.gate": lambda: of(audit=audit(), fail_if=["gini@3 rises", "arp@3 falls by 1%"], baseline=audit()),
@@ -411,6 +413,8 @@ VERBS = {
     "metrics.jackknife_influence": lambda: of(without=np.array([1.0, 2.0, 4.0])),
     "metrics.better": lambda: of(direction="higher", title="t", low=0.0, high=1.0, influence=None,
         family="accuracy", format=".2f", headline=True, needs="targets", fewest=1),
+    "metrics.novelty": lambda: of(top(), of="users"),
+    "metrics.Audit.metrics": lambda: of(audit(), at="_at_"),
     "metrics.arp": lambda: of(top(), normalize=None),
     "metrics.coverage": lambda: of(top(), at_least=1),
     "metrics.entropy": lambda: of(top(), base=2.0, normalize=True),
@@ -423,8 +427,9 @@ VERBS = {
     "metrics.precision": lambda: of(top(), group=None),
     "metrics.recall": lambda: of(top(), group=None),
     **dict.fromkeys(
-        [f"metrics.{name}" for name in ("aclt", "aplt", "head_share", "ilad", "pce", "pop_reo", "pop_rsp",
-                                        "popularity_lift", "tail_coverage", "tail_exposure", "tail_share", "upd")],
+        [f"metrics.{name}" for name in ("aclt", "aplt", "arp_then", "head_share", "ilad", "pce", "pop_reo", "pop_rsp",
+                                        "popularity_lift", "popularity_lift_then", "tail_coverage", "tail_exposure",
+                                        "tail_share", "upd")],
         lambda: of(top())),
     "baselines.most_popular": lambda: of(train=split().train, k=3, users=[1, 2], exclude_seen=True),
     "baselines.random_items": lambda: of(train=split().train, k=3, users=None, exclude_seen=True, rng=0),

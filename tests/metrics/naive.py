@@ -50,6 +50,10 @@ def arp(lists, popularity):
     return mean(mean(popularity[i] for i in items) for items in lists.values())
 
 
+def novelty(lists, popularity, n):
+    return mean(mean(-math.log2(max(popularity[i], 1) / n) for i in items) for items in lists.values())
+
+
 def aplt(lists, tail):
     return mean(mean(i in tail for i in items) for items in lists.values())
 

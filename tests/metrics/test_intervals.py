@@ -191,7 +191,7 @@ def test_paired_intervals_where_there_can_be_none():
     fewer = replace(two, items=np.where(np.arange(150)[:, None] < 100, two.items, -1))
     other = compare({"one": audited(one), "fewer": audited(fewer)})
     for rows in (plain, other.differences):
-        assert {row["metric"] for row in rows} == {"arp@5", "aplt@5", "aclt@5", "upd@5", "pce@5"}
+        assert {row["metric"] for row in rows} == {"arp@5", "novelty@5", "aplt@5", "aclt@5", "upd@5", "pce@5"}
     assert {row["n_users"] for row in other.differences} == {100}
     assert "no paired difference" in other.notes[0]
 

@@ -78,6 +78,7 @@ def test_all_metrics_equal_naive_ones(seed, k, equal_lengths, monkeypatch):
         "head_share": sum(c for i, c in naive.slots(lists).items() if group_of[i] == "head") / taken,
         "pop_rsp": naive.pop_rsp(lists, own, group_of, names, catalogue),
         "arp": naive.arp(lists, popularity),
+        "novelty": naive.novelty(lists, popularity, len(own)),
         "aplt": naive.aplt(lists, tail),
         "aclt": naive.aclt(lists, tail),
         "popularity_lift": naive.popularity_lift(lists, own, popularity),

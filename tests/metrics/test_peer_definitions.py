@@ -11,7 +11,7 @@ import pytest
 from test_metrics import frame, random_world, recs_frame
 
 from headtail.data import Interactions, PopularityGroups
-from headtail.metrics import aplt, arp, audit, coverage, entropy, gini, head_share, tail_exposure, tail_share
+from headtail.metrics import aplt, arp, audit, coverage, entropy, gini, head_share, novelty, tail_exposure, tail_share
 
 K = 6
 TRAIN, TEST, RECS = random_world(11)
@@ -63,6 +63,15 @@ def test_average_recommendation_popularity():
     assert ours(partial(arp, normalize="max")) == pytest.approx(mean / max(POPULARITY.values()))  # evidently
     own = {i: SLOTS[i] for i in CATALOGUE}  # holisticai counts popularity in the recommendations themselves
     assert ours(lambda top: top.mean(top.slots)) == pytest.approx(naive.arp(LISTS, own))
+
+
+def test_novelty():
+    users = len({u for u, _ in TRAIN})
+    assert ours(novelty) == pytest.approx(naive.novelty(LISTS, POPULARITY, users))  # RecTools' MeanInvUserFreq
+    assert ours(partial(novelty, of="interactions")) == pytest.approx(naive.novelty(LISTS, POPULARITY, len(TRAIN)))
+    # RePlay's Surprisal divides by what an item of a single user has.
+    surprisal = naive.novelty(LISTS, POPULARITY, users) / math.log2(users)
+    assert ours(novelty) / math.log2(users) == pytest.approx(surprisal)
 
 
 def test_long_tail_share():

@@ -9,7 +9,7 @@ from headtail.cli._app import AtLeastOne, Json, Output, Titles, app
 from headtail.cli._inputs import ids
 from headtail.cli._output import check_output, complain, show
 from headtail.cli._tables import PLAIN, Tables
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, MissingColumnError
 
 
 @app.command
@@ -19,10 +19,13 @@ def audit(
     *,
     test: Path | None = None,
     users: Path | None = None,
+    items: Path | None = None,
+    by: Annotated[list[str] | None, Parameter(negative="")] = None,
     titles: Titles = None,
     catalogue: Path | None = None,
     k: Annotated[list[AtLeastOne] | None, Parameter(alias="-k", negative="")] = None,
     groups: Literal["mass", "rank", "equal-mass"] = "mass",
+    as_of_event: Annotated[bool, Parameter(negative="")] = False,
     strict: bool = True,
     n_bootstrap: int = 200,
     fail_if: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -43,12 +46,18 @@ def audit(
         Held-out interactions, for accuracy.
     users
         A user column and others; each of those splits the users into groups that are measured apart.
+    items
+        An item column and others, of which --by names some.
+    by
+        Column of --items, such as genre: exposure by its values; may be repeated.
     catalogue
         File with the ids of all items, if more can be recommended than the training interactions show.
     k
         Cut-off; may be repeated. 10 and 20, as far as the lists reach.
     groups
         Head, mid and tail by share of interactions or of items, or five groups of equal interactions.
+    as_of_event
+        Measure popularity as of each user's first test interaction too; needs times.
     strict
         Refuse users without training history and test interactions that are in training; otherwise note them.
     n_bootstrap
@@ -61,6 +70,8 @@ def audit(
     """
     from headtail import metrics
     from headtail.data import PopularityGroups, read_table
+    from headtail.metrics.attributes import metric_name
+    from headtail.metrics.built_in import metrics_of
     from headtail.metrics.gating import read_baseline
 
     check_output(output)
@@ -69,7 +80,8 @@ def audit(
         "rank": PopularityGroups.by_rank,
         "equal-mass": PopularityGroups.equal_mass,
     }
-    _check_conditions(fail_if or [], k, groupings[groups] if test else None, baseline, n_bootstrap)
+    names = metrics_of(groupings[groups]([5, 4, 3, 2, 1]).names if test else None, ["times"] if as_of_event else [])
+    _check_conditions(fail_if or [], k, [*names, *map(metric_name, by or ())], baseline, n_bootstrap)
     earlier = None if baseline is None else read_baseline(baseline)
     result = metrics.audit(
         tables.lists(recs),
@@ -77,6 +89,8 @@ def audit(
         None if test is None else tables.interactions(test),
         k=k,
         users=None if users is None else read_table(users),
+        items=_attributes(items, by),
+        as_of_event=as_of_event,
         groups=groupings[groups],
         catalogue=None if catalogue is None else ids(catalogue, "item_id"),
         strict=strict,
@@ -90,16 +104,31 @@ def audit(
     return int(any(judgement.met for judgement in judged))
 
 
+def _attributes(items: Path | None, by: list[str] | None) -> Any:
+    """Return the ids and the named columns of a table of items."""
+    from headtail._checks import nearest
+    from headtail._columns import resolve_columns
+    from headtail.data import read_table
+
+    if items is None and by is None:
+        return None
+    if items is None or by is None:
+        raise InvalidInputError("--items and --by go together: a table of items, and which columns of it to show.")
+    table = read_table(items)
+    for name in by:
+        if name not in table.columns:
+            raise MissingColumnError(f"{items} has no column {name!r}. {nearest(name, table.columns)}")
+    return table.select(resolve_columns(table.columns, ["item_id"], what=str(items))["item_id"], *by)
+
+
 def _check_conditions(
-    conditions: list[str], cutoffs: list[int] | None, grouping: Any, baseline: Path | None, n_bootstrap: int
+    conditions: list[str], cutoffs: list[int] | None, metrics: list[str], baseline: Path | None, n_bootstrap: int
 ) -> None:
     """Refuse a condition that cannot be read, or is of a metric or cut-off that this audit will not have."""
     import re
 
-    from headtail.metrics.built_in import metrics_of
     from headtail.metrics.gating import parse
 
-    metrics = metrics_of(None if grouping is None else grouping([5, 4, 3, 2, 1]).names, vectors=False)
     trends = 0
     for text in conditions:
         found = cutoffs or [int(k) for k in re.findall(r"@(\d+)", text)[:1]]

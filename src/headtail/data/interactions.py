@@ -332,18 +332,19 @@ def _is_title(title: Any) -> bool:
 
 
 def read_pairs(
-    given: "Interactions | IntoFrame", what: str, *, repeats: bool = False
+    given: "Interactions | IntoFrame", what: str, *, repeats: bool = False, times: bool = False
 ) -> tuple[Interactions, tuple[str, ...]]:
     """Return who met what, and which of rating, timestamp and order is known of each interaction.
 
-    These columns of a frame are not read: they may be of any kind, or have gaps. With `repeats`, pairs may be repeated.
+    These columns of a frame are not read: they may be of any kind, or have gaps. With `repeats`, pairs may be repeated;
+    with `times`, timestamps are read all the same.
     """
     if isinstance(given, Interactions) or sp.issparse(given):
         pairs = Interactions.of(given, what=what)
         values = {"rating": pairs.ratings, "timestamp": pairs.timestamps, "order": pairs.order}
         return pairs, tuple(role for role, column in values.items() if column is not None)
-    table = _frames.to_table(given, required=("user_id", "item_id"), optional=("item_title",), what=what)
-    pairs = from_table(table)
+    read = ("item_title", "timestamp") if times else ("item_title",)
+    pairs = from_table(_frames.to_table(given, required=("user_id", "item_id"), optional=read, what=what))
     found = resolve_columns(_frames.column_names(given, what), _ROLES[:2], _ROLES[2:], what=what)
     known = tuple(role for role in found if role in ("rating", "timestamp", "order"))
     return pairs if repeats else without_duplicates(pairs, "error", what), known

@@ -25,7 +25,17 @@ from headtail.metrics.exposure import (
 )
 from headtail.metrics.facts import Facts, better
 from headtail.metrics.gating import Judgement, gate
-from headtail.metrics.popularity import aclt, aplt, arp, pce, popularity_lift, upd
+from headtail.metrics.popularity import (
+    aclt,
+    aplt,
+    arp,
+    arp_then,
+    novelty,
+    pce,
+    popularity_lift,
+    popularity_lift_then,
+    upd,
+)
 from headtail.metrics.results import Audit, Measurement
 from headtail.metrics.topk import Metric, Profiles, TopK
 
@@ -42,6 +52,7 @@ __all__ = [
     "aclt",
     "aplt",
     "arp",
+    "arp_then",
     "audit",
     "better",
     "compare",
@@ -58,10 +69,12 @@ __all__ = [
     "jackknife_influence",
     "mrr",
     "ndcg",
+    "novelty",
     "pce",
     "pop_reo",
     "pop_rsp",
     "popularity_lift",
+    "popularity_lift_then",
     "precision",
     "recall",
     "tail_coverage",

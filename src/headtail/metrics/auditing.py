@@ -16,14 +16,15 @@ from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
+from headtail.metrics.attributes import read_attributes
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.facts import Metrics, definition, facts_of, named
-from headtail.metrics.lists import Doubts, count_overlap, fingerprints, judge, read_lists, widen
+from headtail.metrics.lists import Doubts, count_overlap, fingerprints, judge, read_lists, widen, with_times
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Profiles, TopK
-from headtail.typing import RNG, Array, Floats, IntoFrame
+from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
 
 
 @checked
@@ -34,10 +35,12 @@ def audit(
     *,
     k: int | Sequence[int] | None = None,
     users: "IntoFrame | None" = None,
+    items: "IntoFrame | None" = None,
     metrics: Metrics | None = None,
     groups: Grouping = PopularityGroups.by_mass,
     catalogue: Iterable[Any] | None = None,
-    item_vectors: Array | Mapping[Any, Array] | None = None,
+    item_vectors: Array | Mapping[Any, Array] | Vectors | None = None,
+    as_of_event: bool = False,
     strict: bool = True,
     n_bootstrap: int = 200,
     rng: RNG = 0,
@@ -57,6 +60,10 @@ def audit(
         Cut-offs; 10 and 20 by default, as far as the lists reach.
     users : frame, optional
         A user column and any number of others; each of those splits the users into groups that are measured apart.
+    items : frame, optional
+        An item column and any number of others, such as provider, genre or language: exposure is shown by the values of
+        each, with its Gini between them (``gini_of_genre``). An item of several values has several rows, a list, or
+        text with "|" between them, and counts in equal parts for each.
     metrics : functions of a TopK, or mapping from name to function, optional
         What to measure instead of the whole set, yours included. Accuracy also by target group: ``ndcg_head`` ...
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
@@ -64,8 +71,12 @@ def audit(
         hold 20%. For example ``functools.partial(PopularityGroups.by_rank, cuts=(0.1, 0.9))``.
     catalogue : ids, optional
         All items that could be recommended, if there are more than training and test show.
-    item_vectors : array of shape (n_items, d), or mapping from item id to vector, optional
-        For the distance between items of a list (``ilad``). Rows follow ``train.item_ids``.
+    item_vectors : array of shape (n_items, d), mapping from item id to vector, or Vectors, optional
+        For the distance between items of a list (``ilad``). Rows follow ``train.item_ids``; Vectors with `item_ids` are
+        joined by them.
+    as_of_event : bool, default False
+        Measure popularity as of each user's first test interaction too (``arp_then``, ``popularity_lift_then``): only
+        training interactions before it count. Needs times in `train` and `test`.
     strict : bool, default True
         Refuse users without training history and test interactions that are in training too. False keeps them, and
         notes it.
@@ -114,10 +125,10 @@ def audit(
         raise InvalidInputError("n_bootstrap=1 has no spread; give at least 2, or 0 for no intervals.")
     generator(rng)
     given = None if metrics is None else named(metrics)
-    interactions, known = read_pairs(train, "train", repeats=True)  # which count_overlap refuses
+    interactions, known = read_pairs(train, "train", repeats=True, times=as_of_event)  # count_overlap refuses repeats
     doubts.notes += rating_notes(interactions, known, "train")
     if test is not None:
-        test, known = read_pairs(test, "test")
+        test, known = read_pairs(test, "test", times=as_of_event)
         doubts.notes += rating_notes(test, known, "test")
     interactions = widen(interactions, catalogue, test, doubts)
 
@@ -130,7 +141,8 @@ def audit(
         reached = [c for c in cutoffs if c <= longest] or [longest]
         vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
         profiles = Profiles(interactions, as_groups(groups, interactions.popularity))
-        return *judge(lists, profiles, test, vectors, doubts), reached
+        top, user_ids = judge(lists, profiles, test, vectors, doubts)
+        return (with_times(top, test, user_ids) if as_of_event else top), user_ids, reached
 
     # The other thread reads no frames: some engines are not thread-safe.
     (full, user_ids, cutoffs), overlap = both(read_and_judge, lambda: count_overlap(interactions, test))
@@ -140,7 +152,9 @@ def audit(
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
-    chosen = given or metrics_of(full.groups.names if full.has_targets else None, vectors=full.item_vectors is not None)
+    attributes = [] if items is None else read_attributes(items, interactions, doubts.notes)
+    chosen = given or metrics_of(full.groups.names if full.has_targets else None, full.extras)
+    chosen = chosen | {attribute.metric: attribute.unevenness for attribute in attributes}
     segments = [] if users is None else _segments(users, user_ids, doubts)
 
     measurements: list[Measurement] = []
@@ -156,6 +170,7 @@ def audit(
     return Audit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
+        attribute_shares=tuple(row for attribute in attributes for row in attribute.shares(tops)),
         curves={"training": lorenz(interactions.popularity), "recommendations": lorenz(top.slots)},
         over_exposed=over,
         under_exposed=under,
@@ -196,7 +211,10 @@ def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[s
     return [(label, rows) for label, rows in segments if len(rows)]
 
 
-def _vectors(vectors: Array | Mapping[Any, Array], train: Interactions) -> NDArray[np.floating[Any]]:
+def _vectors(vectors: Array | Mapping[Any, Array] | Vectors, train: Interactions) -> NDArray[np.floating[Any]]:
+    if isinstance(vectors, Vectors):
+        found, ids = numbers(vectors.items), vectors.item_ids
+        vectors = found if ids is None else dict(zip(_frames.unique_ids(ids, "item_id").tolist(), found, strict=True))
     if isinstance(vectors, Mapping):
         missing = [i for i in train.item_ids.tolist() if i not in vectors]
         if missing:

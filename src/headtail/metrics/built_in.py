@@ -16,11 +16,13 @@ BUILT_IN: dict[str, Metric] = {
 HEADLINES: dict[str, Metric] = {name: metric for name, metric in BUILT_IN.items() if facts_of(metric).headline}
 
 
-def metrics_of(targets: Iterable[str] | None, *, vectors: bool) -> dict[str, Metric]:
-    """Return what an audit measures: `targets` are the groups of the test's items, None without a test."""
-    missing = {"targets"} if targets is None else set()
-    missing |= set() if vectors else {"vectors"}
-    found = {name: metric for name, metric in BUILT_IN.items() if facts_of(metric).needs not in missing}
+def metrics_of(targets: Iterable[str] | None, extras: Iterable[str] = ()) -> dict[str, Metric]:
+    """Return what an audit measures: `targets` are the groups of the test's items, None without a test.
+
+    `extras` are what it has besides that metrics may need: "vectors", "times".
+    """
+    there = {None, *extras} | (set() if targets is None else {"targets"})
+    found = {name: metric for name, metric in BUILT_IN.items() if facts_of(metric).needs in there}
     by_target = {
         f"{metric.__name__}_{group}": partial(metric, group=group)
         for metric in (accuracy.ndcg, accuracy.recall)

@@ -15,7 +15,7 @@ from headtail.metrics.topk import Metric
 
 Better = Literal["higher", "lower"]
 Family = Literal["accuracy", "exposure", "popularity", "diversity"]
-Needs = Literal["targets", "vectors"]
+Needs = Literal["targets", "vectors", "times"]
 Influence = Callable[..., NDArray[np.float64]]
 Metrics = Iterable[Metric] | Mapping[str, Metric]
 
@@ -82,8 +82,8 @@ def better(
         How its values are written.
     headline : bool, default False
         Show it first on pages.
-    needs : {"targets", "vectors"}, optional
-        What it cannot do without besides lists: a test, or item vectors.
+    needs : {"targets", "vectors", "times"}, optional
+        What it cannot do without besides lists: a test, item vectors, or the time of each user's test.
     fewest : int, default 0
         Users that an interval takes at least, where fewer do not show how skewed the metric is.
 

@@ -1,7 +1,7 @@
 """From recommendations and tests in any form to the arrays that metrics read."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -242,6 +242,17 @@ def judge(
         doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
     ranks = find_ranks(items, rows, wanted)
     return TopK(items, users, profiles, starts, wanted, ranks, item_vectors, test is not None), row_ids
+
+
+def with_times(top: TopK, test: Interactions | None, row_ids: Array) -> TopK:
+    """Return the lists with the time of each user's first test interaction."""
+    if test is None or test.timestamps is None or top.profiles.train.timestamps is None:
+        raise InvalidInputError(
+            "as_of_event=True needs the times of interactions. Give train and test with timestamps, or leave it out."
+        )
+    first = np.full(len(top), np.inf)
+    np.minimum.at(first, _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users], test.timestamps)
+    return replace(top, times=np.where(np.isfinite(first), first, np.nan))
 
 
 def fingerprints(profiles: Profiles, test: Interactions | None) -> dict[str, str]:

@@ -31,6 +31,9 @@ FAMILIES = {
     "diversity": "Diversity",
     None: "Metrics of your own",
 }
+_VALUES = 20  # of an attribute, in a table
+_EQUAL_PARTS = """Share of the items, of the training interactions, and of the recommended places; an item of several
+values counts in equal parts for each."""
 BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
 CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
            "popularity_lift", "upd")  # fmt: skip
@@ -61,6 +64,8 @@ def audit_page(audit: "Audit") -> Report:
     tables = [items_table(audit.over_exposed, f"Over-exposed in the top {k}"),
               items_table(audit.under_exposed, f"Under-exposed in the top {k}")]  # fmt: skip
     blocks.append(Section("Items", [*items, *(table for table in tables if table.rows)]))
+    if audit.attribute_shares:
+        blocks.append(Section("By what items are", _attribute_tables(audit)))
     segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != "all"))
     if segments:
         blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))
@@ -196,6 +201,17 @@ def _metrics_tables(audit: "Audit") -> list[Block]:
         for family, title in FAMILIES.items()
     }
     return [_by_metric(audit, names, columns, title=title) for title, names in by_family.items() if names]
+
+
+def _attribute_tables(audit: "Audit") -> list[Block]:
+    """Return a table of shares for each attribute of the items, the values with most of the training first."""
+    tables: list[Block] = []
+    for name in dict.fromkeys(row["attribute"] for row in audit.attribute_shares):
+        rows = [row for row in audit.attribute_shares if row["attribute"] == name]
+        shares = [Column(key, key, format=".2%") for key in rows[0] if key not in ("attribute", "value")]
+        most = f", the {_VALUES} of {len(rows):,} values with most training interactions" if len(rows) > _VALUES else ""
+        tables.append(Table([Column("value", name), *shares], rows[:_VALUES], title=name + most, caption=_EQUAL_PARTS))
+    return tables
 
 
 def _segments_table(audit: "Audit", segments: Sequence[str], k: int) -> Table:

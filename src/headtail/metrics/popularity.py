@@ -38,6 +38,33 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     return np.asarray(top.mean_popularity / scale[normalize])
 
 
+@better("higher", title="Surprise of what is shown, in bits", low=0, family="popularity", format=".2f")
+@checked
+def novelty(top: TopK, *, of: str = "users") -> NDArray[np.float64]:
+    """Mean self-information of the items in a user's list: how rare it is to have chosen them, in bits.
+
+    Formula: mean_u (1/|L_u|) sum_{i in L_u} -log2 p_i, with p_i = max(r_i, 1) / n, r_i the training interactions of
+    item i and n the number of users with any. Range 0 (all have chosen them) to log2 n, higher is less popular.
+
+    Parameters
+    ----------
+    top : TopK
+    of : {"users", "interactions"}, default "users"
+        What n counts. Of users it is inverse user frequency (RecTools' `MeanInvUserFreq`); of all interactions p_i is
+        the chance that a choice is of item i, and the metric the expected free discovery of Vargas and Castells.
+
+    References
+    ----------
+    Vargas and Castells, "Rank and relevance in novelty and diversity metrics for recommender systems", RecSys 2011;
+    Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", PNAS 2010.
+    """
+    train = top.profiles.train
+    n = {"users": int(np.count_nonzero(train.activity)), "interactions": len(train)}
+    if of not in n:
+        raise InvalidInputError(f"of={of!r} is not known; give 'users' or 'interactions'.")
+    return top.mean(np.log2(max(n[of], 1) / np.maximum(top.popularity, 1)))
+
+
 @better("higher", title="Tail items in a list, share", low=0, high=1, family="popularity", format=".1%")
 def aplt(top: TopK) -> NDArray[np.float64]:
     """Average percentage of long-tail items in a user's list, as a share. Range 0 to 1, higher favors the tail more.
@@ -70,10 +97,11 @@ def _taste(top: TopK) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[n
     return known, top.profiles.mean_popularity[top.users[known]], top.mean_popularity[known]
 
 
-def _lift_influence(top: TopK) -> NDArray[np.float64]:
-    known, own, recommended = _taste(top)
-    influence = np.zeros(len(top))
-    if len(own):
+def _lift_influence(
+    n: int, known: NDArray[np.bool_], own: NDArray[np.float64], recommended: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    influence = np.zeros(n)
+    if own.sum() > 0:
         influence[known] = mean_influence((recommended - recommended.mean() / own.mean() * own) / own.mean())
     return influence
 
@@ -82,7 +110,7 @@ def _lift_influence(top: TopK) -> NDArray[np.float64]:
     "lower",
     title="More popular than own taste by",
     low=-1,
-    influence=_lift_influence,
+    influence=lambda top: _lift_influence(len(top), *_taste(top)),
     family="popularity",
     format="+.1%",
     headline=True,
@@ -100,6 +128,61 @@ def popularity_lift(top: TopK) -> float:
     """
     _, own, recommended = _taste(top)
     return float(recommended.sum() / own.sum() - 1) if len(own) else float("nan")
+
+
+def _then(top: TopK, rows: Array, items: Codes) -> NDArray[np.float64]:
+    """Return the mean popularity of items of each row as of the row's event, shape (U,); NaN without any."""
+    if top.times is None:
+        raise InvalidInputError(
+            "Popularity as of an event needs times. Give as_of_event=True, or leave the metric out."
+        )
+    rows, items = rows[known := np.isfinite(top.times[rows])], items[known]
+    counts = top.profiles.popularity_before(items, top.times[rows])
+    n = np.bincount(rows, minlength=len(top)).astype(np.float64)
+    return np.bincount(rows, weights=counts, minlength=len(top)) / np.where(n > 0, n, np.nan)
+
+
+def _shown_then(top: TopK) -> NDArray[np.float64]:
+    rows, ranks = np.nonzero(top.items >= 0)
+    return _then(top, rows, top.items[rows, ranks])
+
+
+@better("lower", title="Popularity then of what is shown", low=0, family="popularity", format=",.1f", needs="times")
+def arp_then(top: TopK) -> NDArray[np.float64]:
+    """Average popularity of the items in a user's list as of the user's event, the first test interaction.
+
+    Formula: mean_u (1/|L_u|) sum_{i in L_u} r_i(t_u), r_i(t) the training interactions of item i before t and t_u the
+    time of user u's first test interaction. As :func:`arp`, which counts what came later too: a split that leaves out
+    each user's last interactions has later ones of others in training. Lower is less popular. NaN for users without a
+    test.
+
+    References
+    ----------
+    Ji, Sun, Zhang and Li, "A re-visit of the popularity baseline in recommender systems", SIGIR 2020.
+    """
+    return _shown_then(top)
+
+
+def _then_and_chosen(top: TopK) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """Return which users have a list and an event, and the mean popularity then of what they chose and are shown."""
+    shown, chosen = _shown_then(top), _then(top, top.target_rows, top.target_items)
+    known = np.isfinite(shown) & np.isfinite(chosen)
+    return known, chosen[known], shown[known]
+
+
+@better(
+    "lower", title="More popular then than what was chosen by", low=-1, family="popularity", format="+.1%",
+    influence=lambda top: _lift_influence(len(top), *_then_and_chosen(top)), needs="times",
+)  # fmt: skip
+def popularity_lift_then(top: TopK) -> float:
+    """How much more popular the lists are than what the users then chose, both as of each user's event.
+
+    Formula: (mean_u q_u - mean_u w_u) / mean_u w_u, with q_u and w_u the mean r_i(t_u) of user u's recommended items
+    and test items, as in :func:`arp_then`. Above -1; above 0 the lists are more popular than the choices. Users without
+    a list or a test are left out.
+    """
+    _, chosen, shown = _then_and_chosen(top)
+    return float(shown.sum() / chosen.sum() - 1) if chosen.sum() > 0 else float("nan")
 
 
 @better("lower", title="Distance from own taste", low=0, high=1, family="popularity", headline=True)

@@ -81,6 +81,8 @@ class Audit(Result):
         All metrics, cut-offs and user groups.
     group_shares : tuple of dict
         For each popularity group its share of items, of training interactions, and of the slots at each cut-off.
+    attribute_shares : tuple of dict
+        For each value of each attribute of the items its share of items, of training interactions, and of the slots.
     curves : dict of str to (x, y)
         Lorenz curves of the training interactions ("training") and of the exposure at the largest cut-off
         ("recommendations"): share of the total held by the share x of items that have least.
@@ -111,6 +113,7 @@ class Audit(Result):
 
     measurements: tuple[Measurement, ...]
     group_shares: tuple[dict[str, Any], ...]
+    attribute_shares: tuple[dict[str, Any], ...]
     curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
     over_exposed: tuple[ItemExposure, ...]
     under_exposed: tuple[ItemExposure, ...]
@@ -179,9 +182,16 @@ class Audit(Result):
         """Cut-offs, ascending."""
         return tuple(sorted({m.k for m in self.measurements}))
 
-    def metrics(self) -> dict[str, float]:
-        """Return all metrics over all users as one flat dict, such as trackers of experiments log."""
-        return {m.name: m.value for m in self.measurements if m.users == ALL_USERS}
+    @checked
+    def metrics(self, *, at: str = "@") -> dict[str, float]:
+        """Return all metrics over all users as one flat dict, such as trackers of experiments log.
+
+        Parameters
+        ----------
+        at : str, default "@"
+            What stands before the cut-off; ``"_at_"`` for trackers that refuse "@" in a name, such as MLflow.
+        """
+        return {f"{m.metric}{at}{m.k}": m.value for m in self.measurements if m.users == ALL_USERS}
 
     @cached_property
     def user_parts(self) -> dict[str, NDArray[np.float32]]:
@@ -205,6 +215,7 @@ class Audit(Result):
             "measurements": [asdict(m) for m in self.measurements],
             "groups": {"description": self.groups.description, "items": self.groups.sizes},
             "group_shares": list(self.group_shares),
+            "attribute_shares": list(self.attribute_shares),
             "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
             "over_exposed": [asdict(i) for i in self.over_exposed],
             "under_exposed": [asdict(i) for i in self.under_exposed],

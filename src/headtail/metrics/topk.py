@@ -81,6 +81,19 @@ class Profiles:
         return Standings(levels, starts, keys & 0xFFFFFFFF, weights, below / self.train.activity[users])
 
     @cached_property
+    def _moments(self) -> tuple[Floats, NDArray[np.int64]]:
+        """The distinct times of the training interactions, and one key for each: item, then time, in order."""
+        times, moment = np.unique(np.asarray(self.train.timestamps, dtype=np.float64), return_inverse=True)
+        return times, np.sort(pair_keys(self.train.items, moment.astype(np.int32)))
+
+    def popularity_before(self, items: Array, times: Array) -> NDArray[np.int64]:
+        """Training interactions of each item before each time, both of shape (n,)."""
+        moments, keys = self._moments
+        moment = np.searchsorted(moments, times).astype(np.int32)
+        start, end = (np.searchsorted(keys, pair_keys(items, at)) for at in (np.zeros_like(moment), moment))
+        return np.asarray(end - start)
+
+    @cached_property
     def rare(self) -> NDArray[np.bool_]:
         """Which items are the least popular 80% of the catalogue, shape (n_items,)."""
         return PopularityGroups.by_rank(self.train.popularity, cuts=(0.2,)).mask("tail")
@@ -111,6 +124,8 @@ class TopK:
         For distances between items.
     has_targets : bool, default True
         Whether a test was given. Some lists of an audit may have no test items all the same.
+    times : float array of shape (U,), optional
+        When each user's first test interaction was, NaN where there is none.
     """
 
     items: Codes
@@ -121,6 +136,7 @@ class TopK:
     target_ranks: NDArray[np.int64]
     item_vectors: Floats | None = None
     has_targets: bool = True
+    times: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -129,6 +145,11 @@ class TopK:
     def k(self) -> int:
         """The cut-off."""
         return int(self.items.shape[1])
+
+    @property
+    def extras(self) -> list[str]:
+        """What is there that only some metrics need."""
+        return ["vectors"] * (self.item_vectors is not None) + ["times"] * (self.times is not None)
 
     @property
     def popularity(self) -> NDArray[np.int64]:
@@ -239,6 +260,7 @@ class TopK:
             target_starts=starts,
             target_items=self.target_items[positions],
             target_ranks=self.target_ranks[positions],
+            times=None if self.times is None else self.times[rows],
         )
 
     def require_targets(self, metric: str) -> None:

@@ -1,0 +1,135 @@
+"""Exposure by what items are, such as their provider, genre or language."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from headtail import _frames
+from headtail._columns import plain, resolve_columns
+from headtail._stats import gini, jackknife_influence
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.metrics.facts import better
+from headtail.metrics.steps import where_enough_decide
+from headtail.metrics.topk import Metric, TopK
+from headtail.typing import Array, IntoFrame
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True, eq=False)
+class Attribute:
+    """Which values of one attribute each item has.
+
+    Attributes
+    ----------
+    name : str
+    values : array of str of shape (V,)
+    weights : sparse array of shape (I, V)
+        Each item's row sums to 1: an item of several values counts in equal parts for each.
+    """
+
+    name: str
+    values: Array
+    weights: sp.csr_array
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric of unevenness."""
+        return metric_name(self.name)
+
+    def of(self, counts: Array) -> NDArray[np.float64]:
+        """Sum counts of items, shape (I,), by value: shape (V,)."""
+        return np.asarray(counts @ self.weights, dtype=np.float64)
+
+    def shares(self, tops: Mapping[int, TopK]) -> list[dict[str, Any]]:
+        """Return a row for each value: its share of the items, the training interactions, and the slots at each k."""
+        first = next(iter(tops.values()))
+        counts = {"items": np.ones(len(first.popularity)), "training": first.popularity}
+        counts |= {f"recommendations@{k}": top.slots for k, top in tops.items()}
+        columns = {name: self.of(values) / max(1, values.sum()) for name, values in counts.items()}
+        order = np.lexsort((self.values, -columns["training"]))
+        return [
+            {"attribute": self.name, "value": str(self.values[v])}
+            | {name: float(share[v]) for name, share in columns.items()}
+            for v in order.tolist()
+        ]
+
+    @cached_property
+    def unevenness(self) -> Metric:
+        """The metric of how unevenly exposure spreads over the values."""
+
+        def influence(top: TopK) -> NDArray[np.float64]:
+            exposure = self.of(top.slots)
+            n, total = len(exposure), exposure.sum()
+            if not total:
+                return np.full(len(top), np.nan)
+            ordered = np.sort(exposure)
+            below, upto = np.searchsorted(ordered, exposure), np.searchsorted(ordered, exposure, side="right")
+            # What the figure rises by for a slot of each value, to first order; ties count in the middle.
+            slope = ((below + upto - n) / n - gini(exposure)) / total
+            return where_enough_decide(jackknife_influence(-top.sum(np.asarray(self.weights @ slope))))
+
+        def uneven(top: TopK) -> float:
+            return gini(self.of(top.slots))
+
+        uneven.__doc__ = (
+            f"Inequality of exposure between the {len(self.values)} values of {self.name}: 0 if all get the same, "
+            f"1 - 1/n if one gets all. As `gini`, over values in place of items; an item of several values counts in "
+            f"equal parts for each. Range 0 to 1, lower is more even."
+        )
+        uneven.__name__ = self.metric
+        title = f"Inequality of exposure between values of {self.name}"
+        return better("lower", title=title, low=0, high=1, influence=influence, family="exposure")(uneven)
+
+
+def metric_name(attribute: str) -> str:
+    """Return the name of the metric of an attribute's unevenness."""
+    return f"gini_of_{plain(attribute)}"
+
+
+def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> list[Attribute]:
+    """Read the attributes of the items of a catalogue: all columns but that of the ids.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no column besides the ids, or two of one name.
+    """
+    import polars as pl
+
+    names = _frames.column_names(items, "items")
+    key = resolve_columns(names, ["item_id"], what="items")["item_id"]
+    columns = {str(name): name for name in names if name != key}
+    if not columns or len({plain(name) for name in columns}) < len(names) - 1:
+        raise InvalidInputError(f"items has the columns {names}. Give the ids and attributes, each of another name.")
+    given = {"item_id": key} | columns
+    table = _frames.to_table(items, required=("item_id",), optional=list(columns), given=given, what="items")
+    codes = _frames.lookup(table["item_id"], train.item_ids, "items item_id")
+    if unknown := int((codes < 0).sum()):
+        notes.append(f"{unknown:,} rows of items are of items that are not in the catalogue; they are left out.")
+    table = table.with_columns(item_id=codes).filter(codes >= 0)
+    everything = pl.DataFrame({"item_id": np.arange(train.n_items, dtype=np.int32)})
+    found = []
+    for name in columns:
+        column = table.select("item_id", value=name)
+        if column["value"].dtype == pl.String:
+            column = column.with_columns(pl.col("value").str.split("|"))
+        if isinstance(column["value"].dtype, (pl.List, pl.Array)):
+            column = column.explode("value")
+        column = column.with_columns(value=_frames.labels(column["value"], "items").str.strip_chars()).unique()
+        several = (column["value"] == MISSING) & column["item_id"].is_duplicated()
+        column = everything.join(column.filter(~several), on="item_id", how="left").fill_null(MISSING)
+        labels, values = _frames.encode(column["value"])
+        rows = column["item_id"].to_numpy()
+        weights = 1 / np.bincount(rows, minlength=train.n_items)[rows]
+        shape = (train.n_items, len(labels))
+        found.append(Attribute(name, labels, sp.csr_array((weights, (rows, values)), shape=shape)))
+        if lacking := int((column["value"] == MISSING).sum()):
+            notes.append(f"{lacking:,} of {train.n_items:,} items have no {name}; they are shown as {MISSING!r}.")
+    return found
