@@ -129,6 +129,52 @@ def test_exposure_by_what_items_are_and_popularity_then(files, capsys):
     assert main([*timed, *inputs[3:], "--as-of-event", "--fail-if", "arp_then@3 >= 0"]) == 1
 
 
+def test_a_report_is_evidence(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    line = ["audit", "recs.tsv", "train.csv", "--test", "test.parquet", "-k", "2", "-k", "3", "--users", "users.csv",
+            "--no-strict", "--items", "titles.csv", "--by", "title", "--item", "item_id"]  # fmt: skip
+    train = pl.read_csv("train.csv").rename({"movieId": "item_id"})
+    write_table(train, files / "train.csv")
+    assert main([*line, "--fail-if", "gini@3 > 1", "-o", "report.json"]) == 0
+    report = json.loads((files / "report.json").read_text())
+    assert report["provenance"]["command"] == [
+        "audit", "recs.tsv", "train.csv", "--test=test.parquet", "--users=users.csv", "--items=titles.csv",
+        "--by=title", "--k=2", "--k=3", "--no-strict", "--item=item_id",
+    ]  # fmt: skip
+    assert set(report["provenance"]["files"]) == {"recs", "train", "test", "users", "items"}
+    assert {"python", "headtail", "numpy", "polars"} <= set(report["provenance"]["versions"])
+    assert report["provenance"]["rng"] == 0 and report["ranges"]["arp"] == [0, None]
+    assert main([*line, "--json"]) == 0
+    assert capsys.readouterr().out.endswith((files / "report.json").read_text())
+    assert main(["audit", "--again", "report.json"]) == 0
+    assert "recomputed, equal byte for byte" in capsys.readouterr().out
+
+    write_table(train.head(len(train) - 1), files / "train.csv")
+    assert main(["audit", "--again", "report.json"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "train.csv is another file than it was (sha256 " in said and "@2 of all.value: 0." in said
+    assert said.endswith(" more differences.")
+    write_table(train, files / "train.csv")
+    text = (files / "report.json").read_text()
+    (files / "edited.json").write_text(text.replace('"value": 0.', '"value": 0.1', 1))
+    assert main(["audit", "--again", "edited.json"]) == 1
+    assert ".value: 0.1" in capsys.readouterr().err
+    (files / "spaced.json").write_text(text + "\n")
+    assert main(["audit", "--again", "spaced.json"]) == 1
+    assert "The text alone is different" in capsys.readouterr().err
+
+    (files / "writes.json").write_text(text.replace('"--no-strict"', '"--output=made.json"'))
+    other = report | {"provenance": report["provenance"] | {"command": ["data", "recs.tsv"]}}
+    (files / "other.json").write_text(json.dumps(other))
+    for name, message in [("recs.tsv", "no report in JSON"), ("writes.json", "did not write"), ("none", "no report"),
+                          ("other.json", "did not write")]:  # fmt: skip
+        assert main(["audit", "--again", name]) == 2
+        assert message in capsys.readouterr().err
+    assert not (files / "made.json").exists()
+    assert main(["audit", "recs.tsv", "train.csv", "--again", "report.json"]) == 2
+    assert main(["audit", "recs.tsv"]) == 2
+
+
 def test_a_gate_compares_with_an_earlier_audit(files, capsys):
     inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3"]
     assert main([*inputs, "-o", str(files / "old.json")]) == 0

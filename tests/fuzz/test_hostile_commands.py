@@ -43,7 +43,7 @@ WORDS = ("-1", "0", "1", "1.5", "nan", "inf", "1e999", "9" * 30, "", "x", "-", "
          "queries.npy",
          "objects.npy", "junk.csv", "junk.parquet", "gini@2", "ndcg@2 < nan", "gini@99 > 0", "gini@2 rises",
          "arp@2 falls by 1%",
-         "movietweetings")  # fmt: skip
+         "movietweetings", "--again", "old.json")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,29 @@
 """``headtail audit``."""
 
+import inspect
+import shlex
+from dataclasses import replace
+from json import loads
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, app
+from headtail.cli._evidence import command_of, differences, fingerprints
 from headtail.cli._inputs import ids
-from headtail.cli._output import check_output, complain, show
+from headtail.cli._output import check_output, complain, say, show
 from headtail.cli._tables import PLAIN, Tables
-from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
+
+if TYPE_CHECKING:
+    from headtail.metrics import Audit
 
 
 @app.command
 def audit(
-    recs: Path,
-    train: Path,
+    recs: Path | None = None,
+    train: Path | None = None,
     *,
     test: Path | None = None,
     users: Path | None = None,
@@ -30,6 +38,7 @@ def audit(
     n_bootstrap: int = 200,
     fail_if: Annotated[list[str] | None, Parameter(negative="")] = None,
     baseline: Path | None = None,
+    again: Path | None = None,
     output: Output = None,
     json: Json = False,
     tables: Tables = PLAIN,
@@ -67,41 +76,99 @@ def audit(
         baseline beyond chance, and with 2 if it cannot be judged, as where the metric is NaN; may be repeated.
     baseline
         Report in JSON of an earlier audit, with which conditions of a change compare.
+    again
+        Report in JSON of this command, in place of all else: run its command anew, from here, and say whether the
+        report is equal byte for byte (status 0) or what differs (1).
     """
+    given = {name: value for name, value in locals().items() if name not in _BESIDE}
     from headtail import metrics
-    from headtail.data import PopularityGroups, read_table
     from headtail.metrics.attributes import metric_name
     from headtail.metrics.built_in import metrics_of
     from headtail.metrics.gating import read_baseline
 
+    if again is not None:
+        if command_of("audit", given, _usual()) != ["audit"]:
+            raise InvalidInputError("--again takes the command from the report. Leave out all else.")
+        return _repeat(again)
+    if recs is None or train is None:
+        raise InvalidInputError("Give two files: the recommendations, and the training interactions.")
     check_output(output)
-    groupings: dict[str, Any] = {
-        "mass": PopularityGroups.by_mass,
-        "rank": PopularityGroups.by_rank,
-        "equal-mass": PopularityGroups.equal_mass,
-    }
-    names = metrics_of(groupings[groups]([5, 4, 3, 2, 1]).names if test else None, ["times"] if as_of_event else [])
+    names = metrics_of(_groupings()[groups]([5, 4, 3, 2, 1]).names if test else None, ["times"] if as_of_event else [])
     _check_conditions(fail_if or [], k, [*names, *map(metric_name, by or ())], baseline, n_bootstrap)
     earlier = None if baseline is None else read_baseline(baseline)
-    result = metrics.audit(
-        tables.lists(recs),
-        tables.interactions(train, titles=titles),
-        None if test is None else tables.interactions(test),
-        k=k,
-        users=None if users is None else read_table(users),
-        items=_attributes(items, by),
-        as_of_event=as_of_event,
-        groups=groupings[groups],
-        catalogue=None if catalogue is None else ids(catalogue, "item_id"),
-        strict=strict,
-        n_bootstrap=n_bootstrap,
-    )
+    result = _measured(given)
     show(result, output, json)
     judged = metrics.gate(result, fail_if or [], baseline=earlier)
     for judgement in judged:
         if judgement.met:
             complain("failed", judgement.text)
     return int(any(judgement.met for judgement in judged))
+
+
+_BESIDE = {"fail_if", "baseline", "again", "output", "json"}  # what makes no difference to the audit
+
+
+def _usual() -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in inspect.signature(audit).parameters.items()}
+
+
+def _groupings() -> dict[str, Any]:
+    from headtail.data import PopularityGroups
+
+    return {
+        "mass": PopularityGroups.by_mass,
+        "rank": PopularityGroups.by_rank,
+        "equal-mass": PopularityGroups.equal_mass,
+    }
+
+
+def _measured(given: dict[str, Any]) -> "Audit":
+    """Return the audit of the arguments of the verb, with the command and fingerprints of its files."""
+    from headtail import metrics
+    from headtail.data import read_table
+
+    tables: Tables = given["tables"]
+    test, users, catalogue = given["test"], given["users"], given["catalogue"]
+    result = metrics.audit(
+        tables.lists(given["recs"]),
+        tables.interactions(given["train"], titles=given["titles"]),
+        None if test is None else tables.interactions(test),
+        k=given["k"],
+        users=None if users is None else read_table(users),
+        items=_attributes(given["items"], given["by"]),
+        as_of_event=given["as_of_event"],
+        groups=_groupings()[given["groups"]],
+        catalogue=None if catalogue is None else ids(catalogue, "item_id"),
+        strict=given["strict"],
+        n_bootstrap=given["n_bootstrap"],
+    )
+    made = {"command": command_of("audit", given, _usual()), "files": fingerprints(given)}
+    return replace(result, provenance=result.provenance | made)
+
+
+def _repeat(report: Path) -> int:
+    """Run the command of a report anew and say what is different."""
+    try:
+        text = report.read_bytes()
+        old = loads(text)
+        words = [str(word) for word in old["provenance"]["command"]]
+        verb, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        given = _usual() | bound.arguments
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, CycloptsError) as error:
+        raise UnreadableFileError(
+            f"{report} is no report in JSON that says its command ({type(error).__name__}: {error}). Give what "
+            f"`headtail audit --output NAME.json` wrote."
+        ) from None
+    given = {name: value for name, value in given.items() if name not in _BESIDE}
+    if verb is not audit or command_of("audit", given, _usual()) != words or None in (given["recs"], given["train"]):
+        raise InvalidInputError(f"{report} holds a command that `headtail audit` did not write: {shlex.join(words)}.")
+    new = _measured(given).to_json()
+    if new.encode() == text:
+        say(f"{report}: recomputed, equal byte for byte.")
+        return 0
+    for difference in differences(old, loads(new)) or ["The text alone is different, as after an edit."]:
+        complain("differs", difference)
+    return 1
 
 
 def _attributes(items: Path | None, by: list[str] | None) -> Any:

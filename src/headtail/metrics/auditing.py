@@ -184,7 +184,11 @@ def audit(
         user_values=user_values,
         user_influences=user_influences,
         judged_by=fingerprints(full.profiles, test),
-    )
+        provenance={
+            "k": cutoffs, "n_bootstrap": n_bootstrap, "strict": strict, "as_of_event": as_of_event,
+            "rng": "a generator" if isinstance(rng, np.random.Generator) else rng,
+        },
+    )  # fmt: skip
 
 
 def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[str, NDArray[np.intp]]]:

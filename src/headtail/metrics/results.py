@@ -1,9 +1,12 @@
 """The result of an audit."""
 
 import base64
+import hashlib
+import platform
 import zlib
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -109,6 +112,8 @@ class Audit(Result):
     judged_by : dict of str to str
         Sizes and hashes of the catalogue, the training and test interactions and the groups, by which :func:`compare`
         knows audits that can stand side by side.
+    provenance : dict
+        How it was made: the arguments that are no tables; from the command line the command and its files too.
     """
 
     measurements: tuple[Measurement, ...]
@@ -127,6 +132,7 @@ class Audit(Result):
     user_values: dict[str, Floats]
     user_influences: dict[str, Floats]
     judged_by: dict[str, str]
+    provenance: dict[str, Any]
 
     def __getitem__(self, name: str) -> float:
         """Return the value of a metric such as ``"gini@10"`` over all users."""
@@ -221,13 +227,22 @@ class Audit(Result):
             "under_exposed": [asdict(i) for i in self.under_exposed],
             "definitions": self.definitions,
             "directions": self.directions,
+            "ranges": {name: [facts.low, facts.high] for name, facts in self.facts.items()},
             "notes": list(self.notes),
             "judged_by": self.judged_by,
+            "provenance": self.provenance | {"versions": _versions(), "lists": self._fingerprint},
             "user_parts": {
                 name: base64.b64encode(parts.astype("<f4").tobytes()).decode()
                 for name, parts in self.user_parts.items()
             },
         }
+
+    @property
+    def _fingerprint(self) -> str:
+        """A hash of the lists and of whose they are."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.lists.items).tobytes())
+        digest.update("\n".join(map(str, self.user_ids.tolist())).encode("utf-8", "backslashreplace"))
+        return f"{self.lists.items.shape[0]:,} of up to {self.lists.k} items, sha256 {digest.hexdigest()}"
 
     def _rows(self) -> list[dict[str, Any]]:
         return [asdict(m) for m in self.measurements]
@@ -240,3 +255,15 @@ class Audit(Result):
     def references(self) -> dict[str, dict[str, float]]:
         """Metrics of the training interactions, and of the most popular and of random items for the same users."""
         return references(self.lists, self.definitions)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return the versions that a figure may depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("headtail", "numpy", "scipy", "polars"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,73 @@
+"""What makes a report evidence: the command, fingerprints of the files that it names, and what a rerun changes."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from headtail.cli._tables import Tables
+
+_SHOWN = 20  # differences
+
+
+def command_of(verb: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command, from the arguments of its verb: paths first, then what is not as usual."""
+    words, usual = [verb], dict(defaults)
+    options = dict(given)
+    tables = options.pop("tables")
+    options, usual = options | asdict(tables), usual | asdict(Tables())
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is None or value == usual.get(name):
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif isinstance(value, Path) and name in ("recs", "train"):
+            words.append(str(value))
+        else:
+            words += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
+    return words
+
+
+def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return path and SHA-256 of each file among the arguments of a verb."""
+    found = {}
+    for name, path in given.items():
+        if isinstance(path, Path) and path.is_file():
+            with path.open("rb") as file:
+                found[name] = {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return found
+
+
+def differences(old: Any, new: Any) -> list[str]:
+    """Say what a rerun changed: files first, then versions, then values."""
+    files = {False: old.get("provenance", {}).get("files", {}), True: new["provenance"]["files"]}
+    said = [
+        f"{files[True].get(name, was)['path']} is another file than it was (sha256 {was['sha256'][:16]}, now "
+        f"{files[True].get(name, {'sha256': 'none'})['sha256'][:16]})."
+        for name, was in files[False].items()
+        if files[True].get(name, {}).get("sha256") != was["sha256"]
+    ]
+    changed = [line for line in _changed("", old, new) if not line.startswith("provenance.files")]
+    more = [f"and {len(changed) - _SHOWN:,} more differences."] * (len(changed) > _SHOWN)
+    return said + changed[:_SHOWN] + more
+
+
+def _changed(place: str, old: Any, new: Any) -> Iterator[str]:
+    """Yield each place of two nested values where they differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _changed(f"{place}.{key}" if place else key, old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (one, other) in enumerate(zip(old, new, strict=True)):
+            named = isinstance(other, dict) and "metric" in other and "users" in other
+            name = f"{other['metric']}@{other['k']} of {other['users']}" if named else f"{place}[{i}]"
+            yield from _changed(name, one, other)
+    elif old != new:
+        yield f"{place}: {_brief(old)}, now {_brief(new)}."
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
