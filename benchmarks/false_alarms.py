@@ -1,6 +1,6 @@
 """How often `headtail audit --baseline` alarms where nothing drifts, and how often where something does.
 
-    python benchmarks/false_alarms.py                        # about five minutes on one core
+    python benchmarks/false_alarms.py                        # about three minutes on one core
     python benchmarks/false_alarms.py --output benchmarks/records/false_alarms.json
     python benchmarks/false_alarms.py --page docs/gate.md    # from that record
 
@@ -127,14 +127,14 @@ In the last row the second lists lean more to popular items (the odds to the pow
 The test knows the chance in who the users are, not that of training. Of {again["trials"]} pairs of ALS models of
 MovieTweetings that differ in their seed alone, a gate of all conditions stops {again["gate"]:.0%}. The largest
 differences, as shares of the first model's value: {largest}. An amount above what retraining
-does, such as "ndcg@10 falls by 5%", leaves it out.
+does, such as "ndcg@10 falls by 10%", leaves it out.
 """
 
 
 def main():
     """Run the simulations, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=120)
+    parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()

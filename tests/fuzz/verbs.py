@@ -42,6 +42,7 @@ INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select",
 # Called by dials and metrics, which get what is checked already.
 BY_OTHERS = (
     "metrics.TopK.",
+    "metrics.Profiles.",
     "models.ALS.solve",
     "subjects.Subject.",
     "subjects.Recipe.",

@@ -1,7 +1,9 @@
 """Conditions of an audit: of values, and of what changed since an earlier one, by chance or not."""
 
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -72,6 +74,18 @@ def test_a_gate_rarely_alarms_without_drift_and_sees_one():
             before, after = drawn(users[:200], 2 * trial), drawn(users[100:300], 2 * trial + 1, drift)
             alarms[drift] += any(judgement.met for judgement in gate(after, conditions, baseline=before))
     assert alarms[0.0] <= 6 and alarms[0.3] == 10
+
+
+def test_page_of_gates_is_that_of_its_record():
+    file = Path(__file__).parents[2] / "benchmarks" / "false_alarms.py"
+    spec = importlib.util.spec_from_file_location("false_alarms", file)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    record = json.loads(benchmark.RECORD.read_text(encoding="utf-8"))
+    assert benchmark.page(record) == (file.parents[1] / "docs" / "gate.md").read_text(encoding="utf-8")
+    drifting = record["world"].pop("the same users, with drift")
+    assert set(record["world"]) == set(benchmark.SAMPLES) and drifting["gate"] == 1
+    assert all(found["gate"] <= 0.05 for found in record["world"].values())
 
 
 def test_counts_are_compared_as_of_equally_many_users():
