@@ -78,7 +78,7 @@ def main() -> None:
         print({name: round(value, 5) for name, value in row.items()})
     print(f"{vars(args)}: {seconds:.0f} s, FVU {history.best_value:.4f} on held-out states")
     for name, (known, later) in parts.items():
-        found = sae_quality(sae, queries[name].queries, vectors=queries[name], train=known, test=later)
+        found = sae_quality(sae, queries[name].queries, vectors=queries[name], train=known, test=later, k=10)
         print(
             f"{name}: FVU of the queries {found.fvu:.4f}, dead {found.dead:.3f}\n  {found.fidelity.to_dict()}",
             flush=True,

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import logging
 import math
 import sys
 import types
@@ -15,6 +16,7 @@ import numpy as np
 from headtail.exceptions import HeadtailError, InvalidCallError, InvalidInputError
 from headtail.typing import RNG, Array, Codes
 
+LENGTH = 20  # of lists, where none is given
 _LISTED = 50
 _MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
 _LARGEST = 1e15  # beyond it single precision overflows, and what is added to it is lost
@@ -80,6 +82,15 @@ def integer(name: str, value: Any, *, low: int = 0, high: int = _MOST) -> int:
         upto = f" and at most {high}" if value > high else upto
         raise InvalidInputError(f"{name}={value!r} is out of range; give a whole number of at least {low}{upto}.")
     return int(value)
+
+
+def list_length(k: int | None, n_items: int) -> int:
+    """Return the length of lists: `k` if it is at least 1; without it 20, or, with a note in the log, all items."""
+    if k is not None:
+        return integer("k", k, low=1)
+    if n_items < LENGTH:
+        logging.getLogger("headtail").warning("lists have %d items, not %d: there are no more", n_items, LENGTH)
+    return min(LENGTH, n_items)
 
 
 def user_codes(codes: Any, n_users: int) -> Codes:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked, generator, integer
+from headtail._checks import checked, generator, list_length
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
 from headtail.typing import RNG, Codes, IntoFrame
@@ -16,7 +16,7 @@ _BLOCK = 2**22  # cells of a block of users
 
 @checked
 def most_popular(
-    train: "Interactions | IntoFrame", k: int = 10, *, users: Any = None, exclude_seen: bool = True
+    train: "Interactions | IntoFrame", k: int | None = None, *, users: Any = None, exclude_seen: bool = True
 ) -> Recommendations:
     """Recommend to everyone the items with the most training interactions.
 
@@ -24,8 +24,8 @@ def most_popular(
     ----------
     train : Interactions or frame
         Counts the popularity, and says what a user has seen.
-    k : int, default 10
-        Length of the lists; a user with fewer items left gets a shorter list.
+    k : int, optional
+        Length of the lists, by default 20 or the size of the catalogue; a user with fewer items left gets fewer.
     users : sequence of user ids, optional
         Whom to serve; all users without it.
     exclude_seen : bool, default True
@@ -51,7 +51,7 @@ def most_popular(
            [ 0,  1]], dtype=int32)
     """
     train = read_pairs(train, "train")[0]
-    k = integer("k", k, low=1)
+    k = list_length(k, train.n_items)
     codes = train.user_codes(users)
     order = np.argsort(-train.popularity, kind="stable").astype(np.int32)
     found = np.full((len(codes), k), -1, dtype=np.int32)
@@ -74,11 +74,11 @@ def most_popular(
 @checked
 def random_items(
     train: "Interactions | IntoFrame",
-    k: int = 10,
+    k: int | None = None,
     *,
     users: Any = None,
     exclude_seen: bool = True,
-    rng: RNG = None,
+    rng: RNG = 0,
 ) -> Recommendations:
     """Recommend to every user k different items drawn evenly from the catalogue.
 
@@ -86,13 +86,13 @@ def random_items(
     ----------
     train : Interactions or frame
         Gives the catalogue, items without interactions included, and says what a user has seen.
-    k : int, default 10
-        Length of the lists; a user with fewer items left gets a shorter list.
+    k : int, optional
+        Length of the lists, by default 20 or the size of the catalogue; a user with fewer items left gets fewer.
     users : sequence of user ids, optional
         Whom to serve; all users without it.
     exclude_seen : bool, default True
         Leave out what the user met in `train`.
-    rng : seed or generator, optional
+    rng : seed or generator, default 0
 
     Returns
     -------
@@ -112,7 +112,7 @@ def random_items(
     (2, 2)
     """
     train = read_pairs(train, "train")[0]
-    k = integer("k", k, low=1)
+    k = list_length(k, train.n_items)
     codes = train.user_codes(users)
     random = generator(rng)
     found = np.full((len(codes), k), -1, dtype=np.int32)

@@ -248,7 +248,7 @@ def correct(
     dials: Iterable[str | Dial] | None = None,
     strength: float | None = None,
     max_loss: float = 0.02,
-    k: int = 20,
+    k: int | None = None,
     user_ids: Any = None,
     item_ids: Any = None,
     seeds: Sequence[int] = (0,),
@@ -276,8 +276,8 @@ def correct(
         Where the one dial of `dials` is to stand, as found in the explorer, in place of a choice on validation.
     max_loss : float, default 0.02
         Accuracy (NDCG) that may be lost on validation, as a share of the accuracy without correction.
-    k : int, default 20
-        Length of the lists that users see.
+    k : int, optional
+        Length of the lists that users see; by default 20, or the size of the catalogue.
     user_ids, item_ids : sequences of ids, optional
         Whose the rows of Q and of V are. Without them the rows are those of the ids of the training part, ascending.
     seeds : sequence of int, default (0,)

@@ -14,7 +14,7 @@ from headtail.typing import RNG, Array, Vectors
 
 
 def subject_of(
-    source: Any, data: Any, validation: Any, test: Any, k: int, user_ids: Any, item_ids: Any, rng: RNG
+    source: Any, data: Any, validation: Any, test: Any, k: int | None, user_ids: Any, item_ids: Any, rng: RNG
 ) -> Subject:
     """Join a recommender and the interactions that it is judged by."""
     pair = isinstance(source, tuple | list) and len(source) == 2

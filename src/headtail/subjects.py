@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from headtail._checks import checked, integer
+from headtail._checks import checked, integer, list_length
 from headtail._factors import as_pair, to_numpy
 from headtail._gains import gains
 from headtail._sealed import identity_of
@@ -104,8 +104,8 @@ class Subject:
         than `k` with scores. None is for dials that make recommenders by themselves.
     split : Split
         With a validation part.
-    k : int, default 20
-        Length of the lists that users see.
+    k : int, optional
+        Length of the lists that users see; by default 20, or the size of the catalogue.
     n_candidates : int, default 300
         Length of the lists that are re-ranked.
     neurons : Neurons, optional
@@ -136,7 +136,7 @@ class Subject:
         source: Any,
         split: Split,
         *,
-        k: int = 20,
+        k: int | None = None,
         n_candidates: int = 300,
         neurons: Any = None,
         autoencoder: Mapping[str, Any] | None = None,
@@ -144,7 +144,7 @@ class Subject:
         if isinstance(source, tuple) and len(source) == 2:
             source = in_order_of(with_ids(as_pair(source), like=split.train), split.train)
         self.source, self.split = source, split
-        self.k = integer("k", k, low=1, high=split.train.n_items)
+        self.k = integer("k", list_length(k, split.train.n_items), high=split.train.n_items)
         self.n_candidates = min(integer("n_candidates", n_candidates, low=self.k), split.train.n_items)
         self.autoencoder = dict(AUTOENCODER if autoencoder is None else autoencoder)
         self.form = _form(source)

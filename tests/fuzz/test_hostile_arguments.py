@@ -3,10 +3,15 @@
 import inspect
 
 import hostile
+import numpy as np
 import pytest
 import verbs
 from hypothesis import given
 from hypothesis import strategies as st
+
+from headtail import recommend
+from headtail._checks import LENGTH, list_length
+from headtail.exceptions import InvalidInputError
 
 
 def test_every_public_verb_is_fuzzed():
@@ -33,3 +38,20 @@ def test_wrong_arguments_are_refused(name, data):
         value = data.draw(st.sampled_from(hostile.ANYTHING) | (st.sampled_from(near) if near else st.nothing()))
         arguments[changed] = value
     hostile.attempt(call, **arguments)
+
+
+def test_lists_are_as_long_and_chance_as_repeatable_by_default_everywhere():
+    other = {"sae.TopKSAE", "data_spectrum"}  # k is the number of active neurons, and of directions
+    for name, verb in verbs.PUBLIC.items():
+        defaults = {p.name: p.default for p in inspect.signature(verb).parameters.values() if p.default is not p.empty}
+        assert defaults.get("rng", 0) == 0, name
+        assert name in other or defaults.get("k") is None, name
+    assert (LENGTH, list_length(None, 30), list_length(None, 12)) == (20, 20, 12)
+
+
+def test_a_catalogue_that_is_smaller_than_a_list_is_told_in_the_log(caplog):
+    train = verbs.datasets.checkerboard(12, 12).train
+    assert recommend(tuple(np.eye(12) for _ in "qv"), train).k == 12
+    assert "lists have 12 items, not 20" in caplog.text
+    with pytest.raises(InvalidInputError, match="k=13 exceeds the catalogue of 12 items"):
+        recommend((np.eye(12), np.eye(12)), train, k=13)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import checked, integer
+from headtail._checks import checked, integer, list_length
 from headtail._progress import progress_bar
 from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
@@ -123,7 +123,7 @@ def by_dimension(
     interactions: Interactions,
     dims: Iterable[int] = (8, 16, 32, 64, 128, 256, 512),
     *,
-    k: int = 20,
+    k: int | None = None,
     groups: Grouping = PopularityGroups.by_mass,
     seed: int = 0,
     progress: bool | None = None,
@@ -138,8 +138,8 @@ def by_dimension(
         What they are trained on.
     dims : iterable of int, default (8, 16, 32, 64, 128, 256, 512)
         Embedding dimensions, each once. The bound says something only below about 8: add 1, 2 and 4 to see it.
-    k : int, default 20
-        Length of the lists, without seen items, whose exposure is measured.
+    k : int, optional
+        Length of the lists, whose exposure is measured, without seen items; by default 20 or all items.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What the head is: its first group.
     seed : int, default 0
@@ -177,7 +177,7 @@ def by_dimension(
     dimensions = sorted(integer("dims", dimension, low=1) for dimension in dims)
     if not dimensions or len(set(dimensions)) < len(dimensions):
         raise InvalidInputError(f"dims={dimensions} is empty or repeats a dimension; give each once, such as (8, 64).")
-    k = integer("k", k, low=1, high=interactions.n_items)
+    k = integer("k", list_length(k, interactions.n_items), high=interactions.n_items)
     found = as_groups(groups, interactions.popularity)
     rows = []
     with progress_bar("dimensions", len(dimensions), show=progress) as advance:

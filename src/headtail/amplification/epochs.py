@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from headtail._checks import checked, generator, integer
+from headtail._checks import checked, generator, integer, list_length
 from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
@@ -35,8 +35,8 @@ class SpectrumRecorder:
         Record every so many epochs; the first epoch is always recorded.
     n_sigma : int, default 6
         Singular values recorded.
-    k : int, default 20
-        Length of the lists whose exposure is measured.
+    k : int, optional
+        Length of the lists whose exposure is measured; by default 20, or the size of the catalogue.
     sample : int, default 500
         Users whose lists are made, drawn once from those with history; exposure is a mean over them.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
@@ -67,7 +67,7 @@ class SpectrumRecorder:
         *,
         every: int = 1,
         n_sigma: int = 6,
-        k: int = 20,
+        k: int | None = None,
         sample: int = 500,
         groups: Grouping = PopularityGroups.by_mass,
         rng: RNG = 0,
@@ -75,7 +75,7 @@ class SpectrumRecorder:
         self.train = train
         self.every = integer("every", every, low=1)
         self.n_sigma = integer("n_sigma", n_sigma, low=1)
-        self.k = integer("k", k, low=1, high=train.n_items)
+        self.k = integer("k", list_length(k, train.n_items), high=train.n_items)
         self.groups = as_groups(groups, train.popularity)
         active = np.flatnonzero(train.activity)
         chosen = generator(rng).choice(active, min(integer("sample", sample, low=1), len(active)), replace=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked
+from headtail._checks import checked, list_length
 from headtail._stats import Z95, standard_error
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
@@ -116,7 +116,7 @@ def over_history(
     recommendations: "Mapping[str, Recommendations | IntoFrame]",
     train: Interactions,
     *,
-    k: int = 20,
+    k: int | None = None,
     groups: Grouping = PopularityGroups.equal_mass,
 ) -> AmplificationOverHistory:
     """Set the popularity of recommendations beside that of the same users' own histories.
@@ -131,8 +131,8 @@ def over_history(
         Lists, as :func:`headtail.audit` takes them.
     train : Interactions
         Training interactions: the histories.
-    k : int, default 20
-        Length of the lists.
+    k : int, optional
+        Length of the lists; by default 20, or the size of the catalogue.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.equal_mass
         The popularity groups, the most popular first.
 
@@ -168,7 +168,7 @@ def over_history(
     """
     if not recommendations:
         raise InvalidInputError("recommendations is empty; give at least one, such as {'MF': recommend(model, train)}.")
-    found = as_groups(groups, train.popularity)
+    found, k = as_groups(groups, train.popularity), list_length(k, train.n_items)
     metrics: dict[str, Metric] = {"upd": upd, "arp": arp, "own popularity": _own_popularity}
     for name in found.names:
         metrics |= {f"share of {name}": partial(_share, group=name), f"own {name}": partial(_own_share, group=name)}

@@ -18,7 +18,8 @@ app = App(
 )
 
 AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=Number(gte=1))]
-Length: TypeAlias = Annotated[AtLeastOne, Parameter(alias="-k", help="Length of the lists.")]
+_LENGTH = "Length of the lists; 20 if not given, or as many as there are items."
+Length: TypeAlias = Annotated[AtLeastOne | None, Parameter(alias="-k", help=_LENGTH)]
 _FILE = "Interactions: CSV, TSV, Parquet or RecBole .inter, with the usual column names; or a data set: "
 _FILE += '"movietweetings", the 5-core that is part of the package, or "movielens:FOLDER".'
 File: TypeAlias = Annotated[Path, Parameter(help=_FILE)]

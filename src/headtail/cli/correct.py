@@ -35,7 +35,7 @@ def correct(
     dial: Annotated[list[str] | None, Parameter(negative="")] = None,
     strength: float | None = None,
     max_loss: float = 0.02,
-    k: Length = 20,
+    k: Length = None,
     probe: Path | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     device: Device = None,

@@ -13,7 +13,7 @@ def recommend(
     model: Model,
     *,
     output: Folder,
-    k: Length = 20,
+    k: Length = None,
     users: Path | None = None,
     exclude_seen: bool = True,
     device: Device = None,
@@ -38,4 +38,4 @@ def recommend(
     wanted = None if users is None else ids(users, "user_id")
     lists = _recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     write_table(lists.to_polars(), output)
-    say(f"{len(lists):,} lists of {k} written to {output}")
+    say(f"{len(lists):,} lists of {lists.k} written to {output}")

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import checked, finite, integer, shown
+from headtail._checks import checked, finite, list_length, shown
 from headtail._columns import logger, ranking_columns
 from headtail._factors import as_matrix, numbers, stored, to_numpy
 from headtail._top import highest
@@ -230,7 +230,7 @@ class Recommendations:
     def from_scores(
         cls,
         scores: Any,
-        k: int = 20,
+        k: int | None = None,
         *,
         user_ids: Any = None,
         item_ids: Any = None,
@@ -244,8 +244,8 @@ class Recommendations:
         scores : array, tensor or SciPy sparse matrix of shape (U, I)
             Higher is better, ties by column. Of a sparse matrix what is stored can be recommended; of others what is
             not minus infinity or NaN.
-        k : int, default 20
-            Length of the lists; long ones, such as 200, can be re-ranked.
+        k : int, optional
+            Length of the lists, by default 20 or the size of the catalogue; long ones, such as 200, can be re-ranked.
         user_ids, item_ids : sequences of ids, optional
             Whose the rows and columns are. Without them those of `known`, whose order they must be in, or their
             numbers.
@@ -266,10 +266,10 @@ class Recommendations:
         >>> Recommendations.from_scores(scores, k=2, user_ids=["ann", "bob"], item_ids=[7, 8, 9]).to_polars().rows()
         [('ann', 8, 1, 0.9), ('ann', 9, 2, 0.5), ('bob', 9, 1, 0.8), ('bob', 7, 2, 0.2)]
         """
-        k = integer("k", k, low=1)
         sparse = sp.issparse(scores)
         matrix = sp.csr_array(scores) if sparse else as_matrix(what, scores)
         n_users, n_items = matrix.shape
+        k = list_length(k, n_items)
         seen = None if known is None else Interactions.of(known, what="known")
         ids = []
         for role, given, size in zip(("user_id", "item_id"), (user_ids, item_ids), matrix.shape, strict=True):

@@ -97,7 +97,7 @@ class Split:
         return {"train": self.train, **validation, "test": self.test}
 
     @checked
-    def with_validation(self, share: float = 0.1, *, rng: RNG = None) -> Self:
+    def with_validation(self, share: float = 0.1, *, rng: RNG = 0) -> Self:
         """Return the split with a share of each user's training interactions, drawn at random, as validation part.
 
         For data that come with a training and a test part alone. The test stays as it is; where it was made another
@@ -107,7 +107,7 @@ class Split:
         ----------
         share : float in (0, 1), default 0.1
             Rounded half up to whole interactions of each user, at least one of which stays in training.
-        rng : int, numpy Generator or None
+        rng : seed or generator, default 0
             Random state.
 
         Raises

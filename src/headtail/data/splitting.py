@@ -13,7 +13,7 @@ from headtail.typing import RNG, Array, IntoFrame
 
 @checked
 def split_ratio(
-    interactions: "Interactions | IntoFrame", *, test: float = 0.2, validation: float | None = 0.1, rng: RNG = None
+    interactions: "Interactions | IntoFrame", *, test: float = 0.2, validation: float | None = 0.1, rng: RNG = 0
 ) -> Split:
     """Give a random share of every user's interactions to the test, and another share to the validation.
 
@@ -28,7 +28,7 @@ def split_ratio(
         Share of each user's interactions that goes to the test.
     validation : float in [0, 1) or None, default 0.1
         Share that goes to the validation; None or 0 makes none.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Random state.
 
     Raises
@@ -146,7 +146,7 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
 
 
 @checked
-def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "capped", rng: RNG = None) -> Split:
+def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "capped", rng: RNG = 0) -> Split:
     """Rearrange a split so that all items have about the same number of test interactions.
 
     With t = floor(test interactions / items of the catalogue), every item with more than t test interactions keeps t of
@@ -161,7 +161,7 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
         "capped" keeps at least half of an item's interactions, and one, in training: where test and validation together
         would take more, their numbers are lowered in proportion. "paper" has no such bound, so that an item with few
         interactions may lose all that it has in training, and no model can rank it then.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Random state.
 
     Returns

@@ -105,7 +105,7 @@ class World:
         return liking
 
     @checked
-    def unbiased_test(self, shown: int = 20, *, rng: RNG = None) -> Interactions:
+    def unbiased_test(self, shown: int = 20, *, rng: RNG = 0) -> Interactions:
         """Show every user items drawn uniformly at random and return those that they like.
 
         As every item is shown equally often, the result measures accuracy free of popularity bias. Pairs of
@@ -115,7 +115,7 @@ class World:
         ----------
         shown : int, default 20
             Draws for each user; a repeated or known item is left out.
-        rng : int, numpy Generator or None
+        rng : seed or generator, default 0
             Random state.
 
         Returns
@@ -162,7 +162,7 @@ def power_law(
     taste: float = 2.0,
     activity: float = 0.7,
     offset: float = -2.0,
-    rng: RNG = None,
+    rng: RNG = 0,
 ) -> World:
     """Make a world whose item popularity follows a power law and whose users have tastes of their own.
 
@@ -188,7 +188,7 @@ def power_law(
         Standard deviation of the logarithm of the users' activity; 0 makes all equally active.
     offset : float in [-6, 6], default -2
         Logit of the average preference.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Random state.
 
     Returns

@@ -59,7 +59,7 @@ class ALS(nn.Module):
         training takes 0.08 over the square root of the mean number of interactions behind a vector, user or item.
     steps : int, default 2
         Steps of conjugate gradients for either side in an epoch.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of the initial item vectors, normal with standard deviation 0.1 / sqrt(d). Users start at 0.
 
     Attributes
@@ -105,7 +105,7 @@ class ALS(nn.Module):
         unobserved_weight: float | None = None,
         weight_decay: float | None = None,
         steps: int = 2,
-        rng: RNG = None,
+        rng: RNG = 0,
     ) -> None:
         super().__init__()
         self.n_users = integer("n_users", n_users, low=1)
@@ -134,7 +134,7 @@ class ALS(nn.Module):
 
     @classmethod
     @checked
-    def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
+    def for_data(cls, train: Interactions, *, rng: RNG = 0, **sizes: Any) -> Self:
         """Return a model for the users and items of `train`."""
         train = Interactions.of(train, what="train")
         return cls(train.n_users, train.n_items, rng=rng, **sizes)

@@ -37,7 +37,7 @@ class LightGCN(nn.Module):
         Dimension d of the vectors, at least 1.
     n_layers : int, default 3
         Number of propagations, at least 1.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of the start vectors.
 
     Attributes
@@ -78,7 +78,7 @@ class LightGCN(nn.Module):
     needs_order: ClassVar[bool] = False
 
     @checked
-    def __init__(self, train: Interactions, embedding_dim: int = 64, n_layers: int = 3, *, rng: RNG = None) -> None:
+    def __init__(self, train: Interactions, embedding_dim: int = 64, n_layers: int = 3, *, rng: RNG = 0) -> None:
         super().__init__()
         train = Interactions.of(train, what="train")
         if not len(train):
@@ -102,7 +102,7 @@ class LightGCN(nn.Module):
 
     @classmethod
     @checked
-    def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
+    def for_data(cls, train: Interactions, *, rng: RNG = 0, **sizes: Any) -> Self:
         """Return a model with the graph of `train`."""
         return cls(train, rng=rng, **sizes)
 

@@ -27,7 +27,7 @@ class MF(nn.Module):
         Sizes of the catalogue, at least 1.
     embedding_dim : int, default 64
         Dimension d of the vectors, at least 1.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of the initial vectors.
 
     Attributes
@@ -64,7 +64,7 @@ class MF(nn.Module):
     needs_order: ClassVar[bool] = False
 
     @checked
-    def __init__(self, n_users: int, n_items: int, embedding_dim: int = 64, *, rng: RNG = None) -> None:
+    def __init__(self, n_users: int, n_items: int, embedding_dim: int = 64, *, rng: RNG = 0) -> None:
         super().__init__()
         self.n_users = integer("n_users", n_users, low=1)
         self.n_items = integer("n_items", n_items, low=1)
@@ -84,7 +84,7 @@ class MF(nn.Module):
 
     @classmethod
     @checked
-    def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
+    def for_data(cls, train: Interactions, *, rng: RNG = 0, **sizes: Any) -> Self:
         """Return a model for the users and items of `train`."""
         train = Interactions.of(train, what="train")
         return cls(train.n_users, train.n_items, rng=rng, **sizes)

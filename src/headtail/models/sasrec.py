@@ -52,7 +52,7 @@ class SASRec(nn.Module):
         Width of the feed-forward layers, at least 1.
     dropout : float in [0, 1), default 0.2
         Share of values dropped in training.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of the initial weights.
 
     Attributes
@@ -105,7 +105,7 @@ class SASRec(nn.Module):
         inner_dim: int = 256,
         dropout: float = 0.2,
         *,
-        rng: RNG = None,
+        rng: RNG = 0,
     ) -> None:
         super().__init__()
         self.n_items = integer("n_items", n_items, low=1)
@@ -141,7 +141,7 @@ class SASRec(nn.Module):
 
     @classmethod
     @checked
-    def for_data(cls, train: Interactions, *, rng: RNG = None, **sizes: Any) -> Self:
+    def for_data(cls, train: Interactions, *, rng: RNG = 0, **sizes: Any) -> Self:
         """Return a model for the items of `train`."""
         return cls(Interactions.of(train, what="train").n_items, rng=rng, **sizes)
 

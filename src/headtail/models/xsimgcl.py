@@ -49,7 +49,7 @@ class XSimGCL(LightGCN):
     contrast_weight : float, default 0.05
         Weight of the contrastive loss, at least 0. Worth tuning: of 0.01, 0.05 and 0.2 this was the best on
         MovieTweetings, by far.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of the start vectors. The noise follows torch's random state, which :func:`headtail.fit` seeds.
 
     Attributes
@@ -94,7 +94,7 @@ class XSimGCL(LightGCN):
         contrast_layer: int = 2,
         temperature: float = 0.2,
         contrast_weight: float = 0.05,
-        rng: RNG = None,
+        rng: RNG = 0,
     ) -> None:
         super().__init__(train, embedding_dim, n_layers, rng=rng)
         self.eps = number("eps", eps, low=0)

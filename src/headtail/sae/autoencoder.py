@@ -50,7 +50,7 @@ class TopKSAE(nn.Module):
         Active neurons of an input, at most N.
     n_neurons : int, optional
         N itself, in place of `expansion`.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of the initial directions: random unit vectors, the same for encoder and decoder.
 
     Attributes
@@ -82,7 +82,7 @@ class TopKSAE(nn.Module):
 
     @checked
     def __init__(
-        self, d_in: int, expansion: int = 16, k: int = 32, *, n_neurons: int | None = None, rng: RNG = None
+        self, d_in: int, expansion: int = 16, k: int = 32, *, n_neurons: int | None = None, rng: RNG = 0
     ) -> None:
         super().__init__()
         self.d_in = integer("d_in", d_in, low=1)

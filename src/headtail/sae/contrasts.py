@@ -91,7 +91,7 @@ def contrast(
     by: SetBy = "rank",
     share: float | None = None,
     batch_size: int = 2048,
-    rng: RNG = None,
+    rng: RNG = 0,
 ) -> Contrast:
     """Run a model over users of opposite tastes and over the real ones, and keep a layer's vectors.
 
@@ -112,7 +112,7 @@ def contrast(
         0.1.
     batch_size : int, default 2048
         Users in a block.
-    rng : seed or generator
+    rng : seed or generator, default 0
         Draws the synthetic histories.
 
     Returns
@@ -172,7 +172,7 @@ def contrast_items(
     by: SetBy = "rank",
     share: float | None = None,
     weighted: bool = False,
-    rng: RNG = None,
+    rng: RNG = 0,
 ) -> Contrast:
     """Compare the vectors of popular items with those of niche ones: any model's, or one half of any pair.
 
@@ -187,7 +187,7 @@ def contrast_items(
     weighted : bool, default False
         Draw as many items of either set with replacement, a popular one in proportion to its popularity p, a niche one
         to ``1 - p / max p``: the more extreme ones count more.
-    rng : seed or generator
+    rng : seed or generator, default 0
         Draws them.
 
     Returns

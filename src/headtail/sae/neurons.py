@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import checked, generator, integer
+from headtail._checks import LENGTH, checked, generator, integer, list_length
 from headtail._stats import Z95
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -117,7 +117,7 @@ def find_neurons(
     contrast: Contrast,
     interactions: Interactions | None = None,
     *,
-    k: int = 10,
+    k: int | None = None,
     n_bootstrap: int = 200,
     rng: RNG = 0,
 ) -> Neurons:
@@ -136,8 +136,8 @@ def find_neurons(
         Vectors of users of popular and of niche tastes, and of real users; see :func:`~headtail.sae.contrast`.
     interactions : Interactions, optional
         Training interactions, for what is said of recommendations, and for the items' titles.
-    k : int, default 10
-        Length of the lists that are looked at.
+    k : int, optional
+        Length of the lists that are looked at; by default 20, or the size of the catalogue.
     n_bootstrap : int, default 200
         Resamples; 0 leaves the intervals out.
     rng : seed or generator, default 0
@@ -176,6 +176,7 @@ def find_neurons(
         )
     if (n_bootstrap := integer("n_bootstrap", n_bootstrap)) == 1:
         raise InvalidInputError("n_bootstrap=1 gives no interval; give some hundred resamples, or 0 for none.")
+    k = list_length(k, LENGTH if interactions is None else interactions.n_items)
     source = Source(sae, contrast, interactions)
     random = generator(rng)
     encoder = sae.encoder.detach().cpu().double().numpy()

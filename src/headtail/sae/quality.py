@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from headtail._checks import checked, integer
+from headtail._checks import checked, list_length
 from headtail._stats import Z95, standard_error
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -147,7 +147,7 @@ def sae_quality(
     vectors: "Vectors | tuple[ArrayLike2D, ArrayLike2D] | None" = None,
     train: Interactions | None = None,
     test: Interactions | None = None,
-    k: int = 10,
+    k: int | None = None,
     others: Sequence[TopKSAE] = (),
 ) -> SAEQuality:
     """Measure an autoencoder on vectors of a model.
@@ -216,7 +216,7 @@ def fidelity(
     train: Interactions,
     test: Interactions,
     *,
-    k: int = 10,
+    k: int | None = None,
 ) -> Fidelity:
     """Compare recommendations of queries with those of their reconstructions, the error dropped.
 
@@ -231,8 +231,8 @@ def fidelity(
         What is known of the users; these items are not recommended.
     test : Interactions
         What the users did later. Only its users count.
-    k : int, default 10
-        Length of the lists.
+    k : int, optional
+        Length of the lists; by default 20, or the size of the catalogue.
 
     Returns
     -------
@@ -255,7 +255,7 @@ def fidelity(
     >>> round(found.lost, 3), found.overlap
     (0.0, 1.0)
     """
-    k = integer("k", k, low=1)
+    k = list_length(k, train.n_items)
     if not isinstance(vectors, tuple) or len(vectors) != 2:
         raise InvalidInputError(f"vectors is a {type(vectors).__name__}; give the pair (Q, V).")
     queries, items = (torch.as_tensor(part).detach() for part in vectors)

@@ -23,7 +23,7 @@ def synthetic_users(
     *,
     share: float | None = None,
     max_length: int = 50,
-    rng: RNG = None,
+    rng: RNG = 0,
 ) -> Codes:
     """Return made-up histories of popular or of niche items, as long as the real ones.
 
@@ -45,7 +45,7 @@ def synthetic_users(
         Another share than the paper's.
     max_length : int, default 50
         Histories are as long as the last so many interactions of each user.
-    rng : seed or generator
+    rng : seed or generator, default 0
 
     Returns
     -------

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headtail._checks import checked, choice, integer, number
+from headtail._checks import checked, choice, integer, list_length, number
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
@@ -130,7 +130,7 @@ class NeuronTable:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> Floats:
+def list_popularity(contrast: Contrast, interactions: Interactions, k: int | None) -> Floats:
     """Return the mean log(1 + popularity) of what is recommended to each real user, (U,)."""
     items, users = contrast.recommendable()
     if len(items) != interactions.n_items or (len(users) and users.max() >= interactions.n_users):
@@ -141,7 +141,7 @@ def list_popularity(contrast: Contrast, interactions: Interactions, k: int) -> F
     queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
     queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
     vectors = Vectors(queries, items, interactions.user_ids, interactions.item_ids)
-    lists = recommend(vectors, interactions, codes=users, k=min(k, len(items))).items
+    lists = recommend(vectors, interactions, codes=users, k=min(list_length(k, len(items)), len(items))).items
     levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
     mean: Floats = levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1)
     return mean

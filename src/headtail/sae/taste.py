@@ -77,7 +77,7 @@ def personal_strength(
     contrast: Contrast,
     interactions: Interactions,
     *,
-    k: int = 10,
+    k: int | None = None,
     ridge: float = 1e-3,
     both_ways: bool = False,
     bound: float = 3.0,
@@ -94,8 +94,8 @@ def personal_strength(
         With item vectors and codes of the real users, as :func:`~headtail.sae.contrast` makes it.
     interactions : Interactions
         Training interactions.
-    k : int, default 10
-        Length of the lists.
+    k : int, optional
+        Length of the lists; by default 20, or the size of the catalogue.
     ridge : float, default 1e-3
         Penalty of the regression, relative to the mean variance of the vectors.
     both_ways : bool, default False
@@ -136,7 +136,7 @@ def personal_strength(
 
 
 def _excess(
-    contrast: Contrast, interactions: Interactions, k: int, ridge: float, prior: float, bound: float | None
+    contrast: Contrast, interactions: Interactions, k: int | None, ridge: float, prior: float, bound: float | None
 ) -> tuple[Excess, float]:
     """Return the excess in log popularity, both ways if there is a bound, and its mean size."""
     recommended, users = list_popularity(contrast, interactions, k), contrast.recommendable()[1]
@@ -176,7 +176,7 @@ def spree(
     strength: float = 1.0,
     *,
     neurons: Neurons | None = None,
-    k: int = 10,
+    k: int | None = None,
     bound: float = 3.0,
     prior: float = 10.0,
     layer: str = "query",
@@ -207,8 +207,8 @@ def spree(
     neurons : Neurons, optional
         Push through these: as :func:`~headtail.sae.steer` does with both alphas 0.5. Without them, along the direction,
         by half the standard deviation of the real users.
-    k : int, default 10
-        Length of the lists.
+    k : int, optional
+        Length of the lists; by default 20, or the size of the catalogue.
     bound, prior
         See :func:`personal_strength`.
     layer : str, default "query"

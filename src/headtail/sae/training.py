@@ -30,7 +30,7 @@ def fit_sae(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = True,
     device: str | torch.device | None = None,
-    rng: RNG = None,
+    rng: RNG = 0,
     progress: bool | None = None,
 ) -> History:
     """Train a sparse autoencoder in place on vectors of a model.
@@ -78,7 +78,7 @@ def fit_sae(
         `epochs` must be the same.
     device : str or torch.device, optional
         Where to train; the autoencoder is moved there. Without it, where the autoencoder is.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of the held-out rows and of the order of rows. Same seed, same result.
     progress : bool, optional
         Show a progress bar on standard error; without it, only where that is a terminal.

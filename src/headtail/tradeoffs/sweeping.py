@@ -37,7 +37,7 @@ def sweep(
     grid: Iterable[float] | None = None,
     split: Split | None = None,
     *,
-    k: int = 20,
+    k: int | None = None,
     seeds: Sequence[int] = (0,),
     extend: int = 0,
     refine: int = 0,
@@ -65,8 +65,8 @@ def sweep(
         Strengths, the first as reference, in place of the dial's own.
     split : Split, optional
         With a validation part; for a function of your own only, as a subject has one.
-    k : int, default 20
-        Cut-off; for a function of your own only.
+    k : int, optional
+        Cut-off; for a function of your own only; by default 20, or the size of the catalogue.
     seeds : sequence of int, default (0,)
         Every setting is made for each seed.
     extend : int, default 0
@@ -152,7 +152,7 @@ def sweep(
     return frontier
 
 
-def _of_ones_own(name: Any, make: Any, grid: Any, split: Any, k: int) -> tuple[Dial, Subject]:
+def _of_ones_own(name: Any, make: Any, grid: Any, split: Any, k: int | None) -> tuple[Dial, Subject]:
     """Return the dial and the subject of a function that makes recommenders by itself."""
     if not isinstance(name, str) or not isinstance(split, Split):
         raise InvalidInputError(

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from headtail._checks import checked, generator, integer
+from headtail._checks import checked, generator, integer, list_length
 from headtail._factors import numbers
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
@@ -50,7 +50,7 @@ def fit(
     penalty_every: int = 1,
     validation: Interactions | None = None,
     metric: Metric = ndcg,
-    k: int = 20,
+    k: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -60,7 +60,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = True,
     device: str | torch.device | None = None,
-    rng: RNG = None,
+    rng: RNG = 0,
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> History:
@@ -118,8 +118,8 @@ def fit(
         Held-out interactions of users and items of `train`; choose with them, report on others.
     metric : function of a TopK, default :func:`headtail.metrics.ndcg`
         What is watched on `validation`, by full ranking without the items of `train`; more must be better.
-    k : int, default 20
-        Cut-off of the metric.
+    k : int, optional
+        Cut-off of the metric; by default 20, or the size of the catalogue.
     epochs : int, optional [100]
         Passes over the training pairs, at most.
     batch_size : int, optional [8192]
@@ -142,7 +142,7 @@ def fit(
         `epochs` must be the same.
     device : str or torch.device, optional
         Where to train; the model is moved there. Without it, where the model is.
-    rng : int, numpy Generator or None
+    rng : seed or generator, default 0
         Source of batches, negatives and the model's own randomness. Same seed, same result.
     progress : bool, optional
         Show a progress bar on standard error; without it, only where that is a terminal.
@@ -226,16 +226,16 @@ def _watched(
     train: Interactions,
     validation: Interactions | None,
     metric: Metric,
-    k: int,
+    k: int | None,
     patience: int | None,
 ) -> tuple[Watch | None, dict[str, Any]]:
     """Return what is watched, and how that is put down in the settings."""
-    k = integer("k", k, low=1)
     if patience is not None:
         patience = integer("patience", patience, low=1)
     if validation is None:
         return None, {"validation": None, "metric": None}
     validation = Interactions.of(validation, like=train, what="validation")
+    k = list_length(k, train.n_items)
     name = f"{getattr(metric, '__name__', 'metric')}@{k}"
     watch = Watch(name, partial(Validation(train, validation, metric, k), model), patience=patience)
     return watch, {"validation": validation.fingerprint, "metric": name}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headtail._checks import checked, integer
+from headtail._checks import checked, integer, list_length
 from headtail._columns import logger
 from headtail._factors import as_pair, is_tensor, to_numpy
 from headtail._top import highest
@@ -31,7 +31,7 @@ def recommend(
     *,
     users: Iterable[Any] | None = None,
     codes: Array | None = None,
-    k: int = 10,
+    k: int | None = None,
     exclude_seen: bool = True,
     device: "str | torch.device | None" = None,
     batch_size: int | None = None,
@@ -59,8 +59,8 @@ def recommend(
         Whom to serve; all users without it.
     codes : int array of shape (U,), optional
         Whom to serve by their codes, instead of their ids.
-    k : int, default 10
-        Length of the lists, at most the number of items.
+    k : int, optional
+        Length of the lists, at most the number of items; by default 20, or as many as there are.
     exclude_seen : bool, default True
         Leave out the items of a user's own `interactions`. A list is shorter than k (filled with -1 at its end) where
         fewer items remain.
@@ -96,7 +96,8 @@ def recommend(
         interactions = widened(interactions, model)
         if users is None and codes is None and model.user_ids is not None:
             users = model.user_ids if len(model.user_ids) < interactions.n_users else None
-    if integer("k", k, low=1) > interactions.n_items:
+    k = list_length(k, interactions.n_items)
+    if k > interactions.n_items:
         raise InvalidInputError(f"k={k} exceeds the catalogue of {interactions.n_items} items; lower k.")
     found = interactions.user_codes(users, codes=codes)
     if len(np.unique(found)) < len(found):
