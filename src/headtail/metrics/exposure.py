@@ -75,49 +75,36 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
 def _gini_by_rank_influence(top: TopK) -> NDArray[np.float64]:
     exposure, worth = top.attention, discounts(top.k)
     n, total = len(exposure), exposure.sum()
-    ordered = np.sort(exposure)
+    order = np.argsort(exposure)
+    ordered = exposure[order]
     below = np.append(0.0, np.cumsum(ordered))
 
-    def away(x: Array) -> Array:  # from all items, together
+    def away(x: Array) -> Array:  # from all items, together; quick because x ascends
         count = np.searchsorted(ordered, x)
         return np.asarray(x * (2 * count - n) + total - 2 * below[count])
 
-    shown = np.flatnonzero(top.slots)  # what becomes of each at each rank is worked out once
-    place = np.zeros(n, dtype=np.int64)
-    place[shown] = top.k * np.arange(len(shown))
-    changes = (away(exposure[shown, None] - worth) - away(exposure[shown])[:, None] - worth).ravel()
-    without = np.empty(len(top))
+    shown = order[n - np.count_nonzero(top.slots) :]
+    now, change = away(exposure[shown]), np.zeros(len(top))
+    for rank, less in enumerate(worth):
+        alone = np.zeros(n + 1)  # the last, where a list has ended, stays 0
+        alone[shown] = away(exposure[shown] - less) - now
+        change += alone[top.items[:, rank]]
+    # Each alone is judged by where the others of its list were; what stays where it was adds nothing here.
     for start in range(0, len(top), BLOCK):
         items = top.items[start : start + BLOCK]
-        less = np.where(items >= 0, worth, 0)
-        change = np.where(items >= 0, changes[place[items] + np.arange(top.k)], 0).sum(axis=1)
-        change -= _closer(np.where(items >= 0, exposure[items], 0), less)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            without[start : start + BLOCK] = (_gini(exposure) * n * total + change) / (n * (total - less.sum(axis=1)))
-    return where_enough_decide(jackknife_influence(without))
+        before = exposure[items]
+        after = before - np.where(items >= 0, worth, 0)
+        both = np.concatenate([before, after], axis=1)
+        change[start : start + BLOCK] += 2 * _apart(before) + 2 * _apart(after) - _apart(both)
+    kept = total - np.append(0.0, np.cumsum(worth))[top.lengths]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return where_enough_decide(jackknife_influence((_gini(exposure) * n * total + change) / (n * kept)))
 
 
-def _closer(exposure: NDArray[np.float64], less: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by how much the items of each list are closer together without it than each alone would be, shape (U,).
-
-    Two items whose exposures lie g apart, the higher of which loses b and the lower a, by twice min(a, b - g). Those
-    with g < 1 are near each other in the order of whole numbers.
-    """
-    n_lists, k = exposure.shape
-    order = np.sort(exposure.astype(np.int64) * k + np.arange(k), axis=1)
-    exposure, less = (np.take_along_axis(values, order % k, axis=1) for values in (exposure, less))
-    whole = order // k
-    closer, rows = np.zeros(n_lists), np.arange(n_lists)
-    for apart in range(1, k):
-        near = (whole[:, apart:] - whole[:, :-apart] <= 1).any(axis=1)  # of others, none further apart is either
-        rows, whole, exposure, less = rows[near], whole[near], exposure[near], less[near]
-        if not len(rows):
-            break
-        gap = exposure[:, apart:] - exposure[:, :-apart]
-        second, first = less[:, apart:], less[:, :-apart]
-        high, low = np.where(gap >= 0, second, first), np.where(gap >= 0, first, second)
-        closer[rows] += 2 * np.clip(high - np.abs(gap), 0, low).sum(axis=1)
-    return closer
+def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the differences between the numbers of each row, each pair's once, summed up."""
+    k = values.shape[1]
+    return np.asarray(np.sort(values, axis=1) @ (2.0 * np.arange(k) + 1 - k))
 
 
 @better(
