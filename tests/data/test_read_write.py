@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtail.data import Interactions, read_interactions, read_table, write_interactions, write_table
+from headtail.data import Interactions, read_interactions, read_table, text_files, write_interactions, write_table
 from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
 
 HOSTILE = st.lists(
@@ -96,7 +96,9 @@ class TestReadTable:
             (["1", "NULL", "x"], ["1", "NULL", "x"]),
         ],
     )
-    def test_numbers_only_where_nothing_is_lost(self, tmp_path, values, read):
+    @pytest.mark.parametrize("few_from", [0, 10_000])  # rows from which on each value is looked at once
+    def test_numbers_only_where_nothing_is_lost(self, tmp_path, monkeypatch, values, read, few_from):
+        monkeypatch.setattr(text_files, "_SAMPLE", few_from)
         rows = "".join(f"{value},x\n" for value in values)
         assert self.read(tmp_path, f"id,other\n{rows}")["id"].to_list() == read
 

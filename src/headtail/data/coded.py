@@ -116,7 +116,10 @@ class Coded:
     @cached_property
     def sorted_pairs(self) -> NDArray[np.int64]:
         """Every (user, item) pair as ``user * 2**32 + item``, ascending, int64 array of shape (n,)."""
-        return np.sort(pair_keys(self.users, self.items))
+        pairs = pair_keys(self.users, self.items)
+        if not (pairs[1:] >= pairs[:-1]).all():
+            pairs.sort()
+        return pairs
 
     @checked
     def contains(self, users: Codes, items: Codes) -> NDArray[np.bool_]:

@@ -26,6 +26,8 @@ _WIDE = {
 }  # fmt: skip
 _KNOWN = {name for role, aliases in ALIASES.items() for name in (role, *aliases)}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
+_PIECE = 1 << 20  # bytes
+_SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
 _LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$)"
 
 
@@ -66,7 +68,7 @@ class _Text(NamedTuple):
             null_values=[""],
             n_rows=rows,
             glob=False,
-        )
+        ).rechunk()
 
 
 def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
@@ -86,8 +88,12 @@ def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
     if table.width != len(names):
         raise UnreadableFileError(f"Cannot read {path}: its lines have {table.width} fields, but {len(names)} names.")
     table.columns = names
-    _check_lines(path, table, given is None, quotes)
-    return table.with_columns([_typed(table[name], kind, path) for name, (_, kind) in zip(names, typed, strict=True)])
+    values = {column.name: _distinct(column) for column in table}
+    mixed = not quotes and _holds(text, b"\r")
+    _check_lines(path, [column for column in values.values() if column.dtype == pl.String], names, given is None, mixed)
+    return table.with_columns(
+        [_typed(table[name], values[name], kind, path) for name, (_, kind) in zip(names, typed, strict=True)]
+    )
 
 
 def first_fields(path: Path) -> list[str]:
@@ -97,7 +103,12 @@ def first_fields(path: Path) -> list[str]:
 
 
 def _has_quotes(text: _Text) -> bool:
-    return re.search(b'"', text.content) is not None
+    return _holds(text, b'"')
+
+
+def _holds(text: _Text, byte: bytes) -> bool:
+    """Whether a byte is in the text, by pieces: only in bytes is it looked for at the speed of memory."""
+    return any(byte in text.content[start : start + _PIECE] for start in range(0, len(text.content), _PIECE))
 
 
 def _fields(text: _Text, quotes: bool) -> list[str]:
@@ -157,17 +168,14 @@ def _check_names(path: Path, names: list[str], from_file: bool) -> None:
         )
 
 
-def _check_lines(path: Path, table: "pl.DataFrame", from_file: bool, quotes: bool) -> None:
+def _check_lines(path: Path, text: list["pl.Series"], names: list[str], from_file: bool, mixed: bool) -> None:
     """Raise if names from the first line are among the values of their columns: it is data, or it comes twice."""
-    import polars as pl
-
-    text = table.select(pl.col(pl.String))
-    if not quotes and any(column.str.contains("\r", literal=True).any() for column in text):
+    if mixed and any(column.str.contains("\r", literal=True).any() for column in text):
         raise _mixed_ends(path)
     again = [column.name for column in text if from_file and (column == column.name).any()]
-    if again and not _any_known(table.columns):
-        raise _no_names(path, table.columns)
-    if len(again) == table.width:
+    if again and not _any_known(names):
+        raise _no_names(path, names)
+    if len(again) == len(names):
         raise InvalidInputError(
             f"The first line of {path} stands in it again, as after two files were joined. Remove the others."
         )
@@ -252,7 +260,15 @@ def _quote(text: _Text) -> str | None:
     return '"'
 
 
-def _typed(column: "pl.Series", kind: str, path: Path) -> "pl.Series":
+def _distinct(column: "pl.Series") -> "pl.Series":
+    """Return each value of a column once, if they seem to be few: what each of these is, each of the column's is."""
+    import polars as pl
+
+    few = column.dtype == pl.String and len(column) > _SAMPLE and column.head(_SAMPLE).n_unique() <= _FEW
+    return column.unique() if few else column
+
+
+def _typed(column: "pl.Series", distinct: "pl.Series", kind: str, path: Path) -> "pl.Series":
     """Return a column as RecBole's type says, or as numbers if that loses nothing."""
     import polars as pl
 
@@ -266,8 +282,12 @@ def _typed(column: "pl.Series", kind: str, path: Path) -> "pl.Series":
             raise InvalidInputError(f"{path} says that {column.name!r} is float, but it holds {wrong[0]!r}. Mend one.")
         whole = column.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == column.null_count() else number
-    numbers = _numbers(column)
-    return column if kind == "token" and numbers.dtype == pl.Float64 else numbers
+    numbers = _numbers(distinct)
+    if numbers.dtype == pl.String or (kind == "token" and numbers.dtype == pl.Float64):
+        return column
+    if distinct is column:
+        return numbers
+    return (_with_gaps(column) if numbers.null_count() > distinct.null_count() else column).cast(numbers.dtype)
 
 
 def _with_gaps(column: "pl.Series") -> "pl.Series":
