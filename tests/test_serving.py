@@ -65,6 +65,17 @@ def test_errors_of_the_index_are_no_gain_by_hand():
     assert alone.gain_kept[0] == 0
 
 
+def test_more_than_all_of_the_gain_is_told_by_hand():
+    """Gini falls from .625 (3, 1) to .375 (2, 1, 1) exactly, and to 0 as served: two and a half times the gain."""
+    plain, corrected, served = (
+        ht.Recommendations(np.arange(4), np.array(IDS), np.arange(4), np.array(items)[:, None])
+        for items in ([1, 1, 1, 0], [1, 1, 2, 0], [3, 1, 2, 0])
+    )
+    found = serving.check(served, corrected, TRAIN, k=1, plain=plain, groups=halves)
+    assert found.gain_kept[0] == 2.5 and found.recall == 0.75
+    assert found.verdict.endswith("comes of items that the index misses: look at recall and NDCG.")
+
+
 def test_candidates_by_hand():
     """The best candidate alone is what it was; the second is all it takes."""
     for n, kept in {1: 0, 2: 1, 4: 1}.items():

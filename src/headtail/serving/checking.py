@@ -23,6 +23,7 @@ from headtail.typing import Vectors
 
 PLAIN, EXACT = "not corrected, exact", "corrected, exact"
 PLAIN_SERVED, SERVED = "not corrected, served", "corrected, served"
+_ERRORS = 1.05  # a gain beyond it is not that of the correction
 _METRICS: tuple[Metric, ...] = (gini_of, gini_by_rank, coverage, head_share, tail_share)
 
 
@@ -74,7 +75,7 @@ class ServingCheck(Result):
 
     @property
     def verdict(self) -> str:
-        """What is served, in two sentences."""
+        """What is served, in two or three sentences."""
         worst = min(self.groups, key=lambda row: row["recall"] if row["places"] else np.inf)
         text = (
             f"What is served holds **{self.recall:.1%}** of the items of the exact lists, "
@@ -84,7 +85,9 @@ class ServingCheck(Result):
         if np.isnan(kept):
             return text
         interval = "" if np.isnan(low) else f" (95% {low:.1%} to {high:.1%})"
-        return f"{text} **{kept:.1%}**{interval} of the gain in Gini@{self.k} is kept."
+        text += f" **{kept:.1%}**{interval} of the gain in Gini@{self.k} is kept."
+        more = " What exceeds 100% comes of items that the index misses: look at recall and NDCG."
+        return text + more * (kept > _ERRORS)
 
     def to_dict(self) -> dict[str, Any]:
         """Return recall, the share kept and all measurements as JSON-able values."""
