@@ -130,7 +130,9 @@ def trials(world: World, metrics, n_trials: int, n_groups: int, rng: np.random.G
                 known = sample[~np.isnan(sample)]
                 influence = mean_influence(known)
                 error, df = float(np.linalg.norm(influence)), degrees_of_freedom(influence, len(sample))
-                found[name].append(measurement_of(name, metric, everyone, "all", known, error, df))
+                value = float(known.mean()) if len(known) else np.nan
+                of = name, facts_of(metric), world.k, "all", value, len(known), error, df
+                found[name].append(measurement_of(*of, per_user=True))
     others = {name: metric for name, metric in metrics.items() if name not in found}
     anew = {name for name, metric in others.items() if facts_of(metric).influence is None}
     found |= {name: [] for name in others}

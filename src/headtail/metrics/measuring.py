@@ -17,7 +17,7 @@ from headtail._stats import (
     student,
 )
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.facts import facts_of
+from headtail.metrics.facts import Facts, facts_of
 from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.topk import Metric, TopK
 from headtail.typing import RNG, Floats
@@ -30,29 +30,60 @@ def measure(
 ) -> tuple[list[Measurement], dict[str, Floats], dict[str, Floats]]:
     """Return all metrics at one cut-off, the per-user values of those that have them, and the others' influences."""
     values = {name: _evaluate(top, name, metric) for name, metric in metrics.items()}
+    facts = {name: facts_of(metric) for name, metric in metrics.items()}
+    mine = {name: found for name, found in values.items() if found.ndim}
+    others = {name: metric for name, metric in metrics.items() if name not in mine}
+    groups = [(ALL_USERS, np.arange(len(top))), *segments]
+    means = {name: [_mean(found), *_means(found, [rows for _, rows in segments])] for name, found in mine.items()}
     influences: dict[str, Floats] = {}
     measurements = []
-    for label, rows in [(ALL_USERS, None), *segments]:
-        some = top if rows is None else top.take(rows)
+    for g, (label, rows) in enumerate(groups):
+        some = top if label == ALL_USERS or not others else top.take(rows)
         for name, metric in metrics.items():
-            # What a user's own list gives is the same in every group.
-            mine = (
-                values[name]
-                if rows is None
-                else values[name][rows]
-                if values[name].ndim
-                else _evaluate(some, name, metric)
+            error, df, n = np.nan, np.nan, float(len(rows))
+            if name in mine:  # what a user's own list gives is the same in every group
+                value, error, df, n = means[name][g]
+            else:
+                value = float(values[name] if some is top else _evaluate(some, name, metric))
+                if n_groups:
+                    influence, df = _influence(some, metric, facts[name], n_groups, rng)
+                    error = float(np.linalg.norm(influence))
+                    if some is top:
+                        influences[name] = influence.astype(np.float32)
+            error, df = (error, df) if n_groups else (np.nan, np.nan)
+            measurements.append(
+                measurement_of(name, facts[name], top.k, label, value, int(n), error, df, per_user=name in mine)
             )
-            error, df = np.nan, np.nan
-            unknown = np.isnan(mine)
-            known = mine[~unknown] if mine.ndim and unknown.any() else mine
-            if n_groups:
-                influence, df = _influence(some, metric, known, n_groups, rng)
-                error = float(np.linalg.norm(influence))
-                if rows is None and not mine.ndim:
-                    influences[name] = influence.astype(np.float32)
-            measurements.append(measurement_of(name, metric, some, label, known, error, df))
-    return measurements, {name: found for name, found in values.items() if found.ndim}, influences
+    return measurements, mine, influences
+
+
+def _mean(values: Floats) -> tuple[float, ...]:
+    """Return the mean of the values that are not NaN, its error, its degrees of freedom, and how many they are."""
+    unknown = np.isnan(values)
+    known = values[~unknown] if unknown.any() else values
+    influence = mean_influence(known)
+    mean = float(known.mean()) if known.size else np.nan
+    return mean, float(np.linalg.norm(influence)), degrees_of_freedom(influence, len(values)), len(known)
+
+
+def _means(values: Floats, groups: Sequence[NDArray[np.intp]]) -> list[tuple[float, ...]]:
+    """Return what :func:`_mean` does of the values of each group, for thousands of groups at once."""
+    if not groups:
+        return []
+    sizes = np.array([len(rows) for rows in groups])
+    starts, of = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(sizes)), sizes)
+    found = values[np.concatenate(groups)]
+    known = ~np.isnan(found)
+    n = np.add.reduceat(known.astype(np.float64), starts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.add.reduceat(np.where(known, found, 0.0), starts) / n
+        squares = np.where(known, found - mean[of], 0.0) ** 2
+        total, fourth = np.add.reduceat(squares, starts), np.add.reduceat(squares * squares, starts)
+        error = np.sqrt(total / (n * (n - 1)))
+        spread = fourth / total**2 - 1 / sizes
+        df = np.where(spread > 0, np.minimum(sizes - 1.0, 2 / spread), sizes - 1.0)
+    df[~((total > 0) & (n > 1))] = np.nan
+    return list(zip(*(figures.tolist() for figures in (mean, error, df, n)), strict=True))
 
 
 def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
@@ -69,15 +100,12 @@ def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
     return found
 
 
-def _influence(top: TopK, metric: Metric, values: Floats, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
-    """Return what each user adds to the error of a metric, and how many degrees of freedom that error has."""
-    if values.ndim:
-        influence = mean_influence(values)
-    elif (own := facts_of(metric).influence) is not None:
-        bound = metric if isinstance(metric, partial) else partial(metric)
-        influence = np.asarray(own(top, *bound.args, **bound.keywords), dtype=np.float64)
-    else:
+def _influence(top: TopK, metric: Metric, facts: Facts, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
+    """Return what each user adds to the error of a metric that is one number, and that error's degrees of freedom."""
+    if facts.influence is None:
         return _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
+    bound = metric if isinstance(metric, partial) else partial(metric)
+    influence = np.asarray(facts.influence(top, *bound.args, **bound.keywords), dtype=np.float64)
     return influence, degrees_of_freedom(influence, len(top))
 
 
@@ -92,20 +120,11 @@ def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tu
 
 
 def measurement_of(
-    name: str, metric: Metric, top: TopK, label: str, values: Floats, error: float, df: float
+    name: str, facts: Facts, k: int, label: str, value: float, n: int, error: float, df: float, *, per_user: bool
 ) -> Measurement:
-    """Return the mean of the values of the users that have one, or the one number that is there, with its interval."""
-    value, n = (float(values.mean()) if values.size else np.nan), (len(values) if values.ndim else len(top))
-    return with_interval(name, metric, top.k, label, value, n, error, df, is_mean=bool(values.ndim))
-
-
-def with_interval(
-    name: str, metric: Metric, k: int, label: str, value: float, n: int, error: float, df: float, *, is_mean: bool
-) -> Measurement:
-    """Return the value of a metric, a mean over n users or one number of them, with its interval."""
-    facts = facts_of(metric)
+    """Return a mean over `n` users that have a value, or the one number that is there, with its interval."""
     ends = facts.low, facts.high
-    if is_mean:
+    if per_user:
         # Without an upper end a few users may decide, as where all others have one and the same list.
         low, high = score_interval(value, error, student(n - 1 if np.isfinite(facts.high) else df), *ends, n=n)
     elif np.isfinite(facts.high):

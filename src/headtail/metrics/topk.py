@@ -168,15 +168,17 @@ class TopK:
 
     def _membership(self) -> Iterator[tuple[slice, sp.csr_array]]:
         """Yield rows, and the matrix with ones where an item is in their lists."""
-        ones = np.ones(min(BLOCK, len(self)) * self.k)
+        if len(self) <= BLOCK:
+            yield slice(0, BLOCK), self._lists
+            return
         for start in range(0, len(self), BLOCK):
             rows = slice(start, start + BLOCK)
-            items, lengths = self.items[rows].ravel(), self.lengths[rows]
-            lists = sp.csr_array((len(lengths), len(self.popularity)))
-            lists.indptr = np.append(0, np.cumsum(lengths)).astype(np.int32)
-            lists.indices = items if lists.indptr[-1] == len(items) else items[items >= 0]
-            lists.data = ones[: lists.indptr[-1]]
-            yield rows, lists
+            yield rows, _membership_of(self.items[rows], self.lengths[rows], len(self.popularity))
+
+    @cached_property
+    def _lists(self) -> sp.csr_array:
+        """The matrix of few lists, which many sums go over."""
+        return _membership_of(self.items, self.lengths, len(self.popularity))
 
     @cached_property
     def slots(self) -> NDArray[np.int64]:
@@ -280,6 +282,15 @@ class Metric(Protocol):
 def discounts(k: int) -> NDArray[np.float64]:
     """Return what a place at each of the ranks 1 to k counts, 1 / log2(rank + 1), shape (k,)."""
     return np.asarray(1 / np.log2(np.arange(k) + 2))
+
+
+def _membership_of(items: Codes, lengths: Array, n_items: int) -> sp.csr_array:
+    """Return the matrix with ones where an item is in a list, shape (U, I)."""
+    lists = sp.csr_array((len(lengths), n_items))
+    lists.indptr = np.append(0, np.cumsum(lengths)).astype(np.int32)
+    lists.indices = items.ravel() if lists.indptr[-1] == items.size else items[items >= 0]
+    lists.data = np.ones(lists.indptr[-1])
+    return lists
 
 
 def lengths_of(items: Codes) -> NDArray[np.int64]:
