@@ -376,7 +376,11 @@ def first(recs, **kwargs):
         ({"y_true": [1, 0, 0], "y_score": [3.1, 4.9, 1.0]}, "c", ("'y_score' ranks", "'y_true' not used")),
         ({"pred": [1, 3, 2], "score": [3, 2, 1]}, "b", ("'score' ranks", "'pred' not used")),
         ({"rating": [1, 3, 2]}, "c", ("'rating' ranks",)),
-        ({"label": [0, 1, 0]}, "b", ("neither a rank nor a score", "user_id, item_id, label", "order of the rows")),
+        (
+            {"label": [0, 1, 0]},
+            "b",
+            ("neither a rank nor a score", "'user_id', 'item_id', 'label'", "order of the rows"),
+        ),
         ({}, "b", ("order of the rows",)),
     ],
 )
