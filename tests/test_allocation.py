@@ -18,6 +18,7 @@ from headtail.allocation import (
 )
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
+from headtail.metrics.topk import discounts
 from headtail.subjects import Subject
 
 
@@ -222,3 +223,38 @@ def test_gains_are_the_ndcg_of_each_user(world):
     found = gains(shown, some)
     assert not found[:100].any()
     assert found[some.activity > 0].mean() == pytest.approx(audited["ndcg@10"], rel=1e-9)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_no_user_loses_more_than_the_floor_allows(world, gamma):
+    recs, _, _, truth = world
+    relevance, prices = truth.astype(np.float32), np.random.default_rng(0).normal(size=60) / 2
+
+    def expected(lists):
+        return lists.scores @ discounts(5)
+
+    plain = expected(allocate(recs, relevance, 0 * prices, k=5, gamma=gamma))
+    free = allocate(recs, relevance, prices, k=5, gamma=gamma)
+    held = allocate(recs, relevance, prices, k=5, gamma=gamma, max_user_loss=0.1)
+    losing = expected(free) < 0.9 * plain
+    assert losing.mean() > 0.1
+    assert (expected(held) >= 0.9 * plain - 1e-6).all()
+    np.testing.assert_array_equal(held.items[~losing], free.items[~losing])
+    untouched = allocate(recs, relevance, 0 * prices, k=5, gamma=gamma).items
+    assert (held.items[losing] != untouched[losing]).any()  # lower prices, not none
+    never = allocate(recs, relevance, prices, k=5, gamma=gamma, max_user_loss=0)
+    np.testing.assert_allclose(expected(never), plain, rtol=1e-6)
+
+
+def test_an_item_without_interactions_is_placed_by_its_score(world):
+    """Its popularity counts as the lowest of the range that the fit has seen, so that it has a finite probability."""
+    recs, seen, wanted, _ = world
+    cold = seen.subset(seen.items != 59)
+    fitted = calibrate(recs, cold, wanted, k=10)
+    found = fitted(recs, cold)
+    of_it = recs.items == 59
+    assert cold.popularity[59] == 0 and (found[of_it] > 0).all()
+    assert np.corrcoef(recs.scores[of_it], np.log(found[of_it]))[0, 1] > 0.9
+    prices = allocation_bias(recs, found, strength=0.4, k=5)
+    before, after = ((allocate(recs, found, b, k=5).items == 59).sum() for b in (0 * prices, prices))
+    assert after > before

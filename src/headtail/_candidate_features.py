@@ -1,15 +1,23 @@
 """What is known of a candidate when its relevance is learned or told."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._factors import Matrix
+from headtail._factors import Matrix, numbers
 from headtail.data import Interactions, Recommendations
-from headtail.rerank import scores_of
+from headtail.exceptions import InvalidInputError
+from headtail.rerank import scores_of, spread, tilt_bias
+from headtail.typing import Array
 
 _ROWS = 4096  # users whose features are held at a time
+_TILTS: tuple[dict[str, Any], ...] = (
+    {"strength": 0.1, "welfare": "alpha"},
+    {"strength": 0.4, "welfare": "alpha"},
+    {"strength": 0.2, "welfare": "popularity"},
+)
 
 
 def features(
@@ -38,3 +46,33 @@ def features(
         found = np.concatenate([np.stack(columns, axis=2), table[codes]], axis=2)
         found[codes < 0] = 0
         yield rows, found
+
+
+def features_of(recs: Recommendations, known: Interactions, k: int) -> Matrix:
+    """Return what is known of each item: popularity, exposure in the lists as they are, and what tilts would add."""
+    popularity, scale = known.popularity, spread(recs)
+    shown = recs.items[:, :k]
+    exposure = np.bincount(shown[shown >= 0], minlength=len(recs.item_ids))
+    tilts = [tilt_bias(recs, k=k, popularity=popularity, **options) / scale for options in _TILTS]
+    return np.column_stack([np.log1p(popularity), np.log(exposure / exposure.mean() + 0.03), *tilts])
+
+
+def check_parts(recs: Recommendations, **parts: Interactions) -> None:
+    """Raise unless interactions are of the catalogue and the users of the lists."""
+    for name, part in parts.items():
+        if (part.n_users, part.n_items) != (len(recs.user_ids), len(recs.item_ids)):
+            raise InvalidInputError(
+                f"{name} has {part.n_users} users and {part.n_items} items, and recs {len(recs.user_ids)} and "
+                f"{len(recs.item_ids)}; give lists and interactions of one split."
+            )
+
+
+def probabilities(recs: Recommendations, relevance: Any) -> Array:
+    """Return the probability of every candidate, if there is one for each."""
+    values = numbers(relevance)
+    if values.shape != recs.items.shape or values.dtype.kind != "f" or not ((values >= 0) & (values < np.inf)).all():
+        raise InvalidInputError(
+            f"relevance has shape {values.shape} and type {values.dtype}; give one of at least 0 for each "
+            f"candidate: {recs.items.shape}. calibrate makes them."
+        )
+    return values

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from headtail._candidate_features import features
+from headtail._candidate_features import check_parts, features, features_of, probabilities
 from headtail._checks import checked, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
 from headtail._factors import Matrix, numbers
@@ -25,14 +25,11 @@ from headtail._logistic import logistic
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
-from headtail.rerank import best, scores_of, spread, tilt_bias
+from headtail.metrics.topk import discounts
+from headtail.rerank import best, scores_of, spread
 from headtail.typing import RNG, Array
 
-_TILTS: tuple[dict[str, Any], ...] = (
-    {"strength": 0.1, "welfare": "alpha"},
-    {"strength": 0.4, "welfare": "alpha"},
-    {"strength": 0.2, "welfare": "popularity"},
-)
+_HALVINGS = 8  # of the share of the prices that a user is shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +172,8 @@ def calibrate(
     Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
     relevance as the currency of exposure: derived for headtail.
     """
-    _of_one_split(recs, known=known, wanted=wanted)
-    items = _of_items(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
+    check_parts(recs, known=known, wanted=wanted)
+    items = features_of(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
     scale = spread(recs)
     learning = wanted.activity[recs.users] > 0
     if users is not None:
@@ -236,7 +233,7 @@ def cross_fitted(
     >>> cross_fitted(recs, split.train, split.validation, k=5).shape
     (300, 40)
     """
-    _of_one_split(recs, known=known, wanted=wanted)
+    check_parts(recs, known=known, wanted=wanted)
     order = generator(rng).permutation(len(recs))
     order = order[np.argsort(wanted.activity[recs.users[order]] == 0, kind="stable")]  # who teaches is in every fold
     part = np.empty(len(recs), dtype=np.int64)
@@ -308,7 +305,7 @@ def allocation_bias(
     goal = Goal(strength, welfare, aversion, rounds, callback)
     k = integer("k", k, low=1, high=recs.k)
     rows = sampled(len(recs), sample, rng)
-    relevance = _probabilities(recs, relevance)
+    relevance = probabilities(recs, relevance)
     items, values, n_items = recs.items[rows], values_of(relevance[rows], k, gamma), len(recs.item_ids)
 
     count = counter(items, values, n_items, k)
@@ -316,7 +313,9 @@ def allocation_bias(
 
 
 @checked
-def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, gamma: float = 0.5) -> Recommendations:
+def allocate(
+    recs: Recommendations, relevance: Array, bias: Array, *, k: int, gamma: float = 0.5, max_user_loss: float = 1.0
+) -> Recommendations:
     """Return the k candidates of each user with the highest value and price, ordered by relevance.
 
     Parameters
@@ -331,6 +330,9 @@ def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, ga
         Length of the new lists.
     gamma : float, default 0.5
         As it was for the prices.
+    max_user_loss : float, default 1
+        The share of the expected DCG that a user may lose, 0 to 1: who would lose more sees the items at lower prices,
+        the same share of all of them. Exposure is then less even than the prices are meant for.
 
     Returns
     -------
@@ -346,15 +348,35 @@ def allocate(recs: Recommendations, relevance: Array, bias: Array, *, k: int, ga
     [[0, 2]]
     """
     k = integer("k", k, low=1, high=recs.k)
-    relevance, prices = _probabilities(recs, relevance), numbers(bias)
+    relevance, prices = probabilities(recs, relevance), numbers(bias)
     prices = prices.astype(np.float64) if prices.dtype.kind in "fiu" else prices
     if prices.shape != (len(recs.item_ids),) or prices.dtype.kind != "f" or not (np.abs(prices) < 1e30).all():
         raise InvalidInputError(
             f"bias has shape {prices.shape}; give a finite price for each of {len(recs.item_ids)} items."
         )
-    total = values_of(relevance, k, gamma) + prices.astype(np.float32)[recs.items]
-    chosen = best(replace(recs, scores=relevance), total, k, keep=relevance)
-    return best(chosen, scores_of(chosen, k), k)
+    values, prices = values_of(relevance, k, gamma), prices.astype(np.float32)[recs.items]
+    judged = replace(recs, scores=relevance)
+
+    def shown(rows: Array, share: Array) -> tuple[Recommendations, Matrix]:
+        some = _rows(judged, rows)
+        chosen = best(some, values[rows] + share[:, None] * prices[rows], k, keep=some.scores)
+        lists = best(chosen, scores_of(chosen, k), k)
+        return lists, np.asarray(np.nan_to_num(scores_of(lists, k)) @ discounts(k))
+
+    share = np.ones(len(recs), dtype=np.float32)
+    lists, expected = shown(np.arange(len(recs)), share)
+    if number("max_user_loss", max_user_loss, low=0, high=1) == 1:
+        return lists
+    least = (1 - max_user_loss) * shown(np.arange(len(recs)), 0 * share)[1]
+    losing = np.flatnonzero(expected < least)
+    low, high = np.zeros((2, len(losing)), dtype=np.float32)
+    high += 1
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        kept = shown(losing, middle)[1] >= least[losing]
+        low, high = np.where(kept, middle, low), np.where(kept, high, middle)
+    share[losing] = low
+    return shown(np.arange(len(recs)), share)[0]
 
 
 def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
@@ -364,35 +386,6 @@ def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
     values = relevance / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)
     unit = (shown / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)).mean()
     return np.asarray(values / unit, dtype=np.float32)
-
-
-def _of_one_split(recs: Recommendations, **parts: Interactions) -> None:
-    for name, part in parts.items():
-        if (part.n_users, part.n_items) != (len(recs.user_ids), len(recs.item_ids)):
-            raise InvalidInputError(
-                f"{name} has {part.n_users} users and {part.n_items} items, and recs {len(recs.user_ids)} and "
-                f"{len(recs.item_ids)}; give lists and interactions of one split."
-            )
-
-
-def _probabilities(recs: Recommendations, relevance: Any) -> Array:
-    """Return the probability of every candidate, if there is one for each."""
-    values = numbers(relevance)
-    if values.shape != recs.items.shape or values.dtype.kind != "f" or not ((values >= 0) & (values < np.inf)).all():
-        raise InvalidInputError(
-            f"relevance has shape {values.shape} and type {values.dtype}; give one of at least 0 for each "
-            f"candidate: {recs.items.shape}. calibrate makes them."
-        )
-    return values
-
-
-def _of_items(recs: Recommendations, known: Interactions, k: int) -> Matrix:
-    """Return what is known of each item: popularity, exposure in the lists as they are, and what tilts would add."""
-    popularity, scale = known.popularity, spread(recs)
-    shown = recs.items[:, :k]
-    exposure = np.bincount(shown[shown >= 0], minlength=len(recs.item_ids))
-    tilts = [tilt_bias(recs, k=k, popularity=popularity, **options) / scale for options in _TILTS]
-    return np.column_stack([np.log1p(popularity), np.log(exposure / exposure.mean() + 0.03), *tilts])
 
 
 def _rows(recs: Recommendations, rows: Array) -> Recommendations:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
-
 from headtail._checks import checked, number
 from headtail._item_bias import ItemBias
 from headtail.data import Recommendations
@@ -191,7 +189,7 @@ class Correction(Result):
         )
 
     def summary(self) -> Report:
-        """Return what fits a terminal: the verdict, and what the best setting of each dial does on test."""
+        """Return what fits a terminal: the verdict, the best setting of each dial on test, and paired differences."""
         frontier, rows = self.frontier, list[dict[str, Any]]()
         for method in frontier.methods:
             setting = frontier.choose(method, self.max_loss)
@@ -205,14 +203,15 @@ class Correction(Result):
             columns += [Column(metric, metric, format=".4f"), Column(f"{metric} change", "change", format="+.1%")]
         table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
         notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
-        return Report("The recommender, corrected", [table, *notes], self.verdict)
+        against = self._against([(frontier.unfairness, 0.1)])
+        return Report("The recommender, corrected", [table, *against, *notes], self.verdict)
 
-    def _against(self) -> list[Section]:
-        """Return how the other dials do beside the one that was chosen."""
+    def _against(self, levels: Sequence[tuple[str, float]] | None = None) -> list[Section]:
+        """Return how the other dials do beside the one that was chosen, at levels of unfairness."""
         curves = [method for method in self.frontier.methods if len(self.frontier.settings(method)) > 1]
         if self.dial is None or self.dial.name not in curves or len(curves) < 2:
             return []
-        return [Section("Beside the other dials", list(self.frontier.versus(self.dial.name).blocks))]
+        return [Section("Beside the other dials", list(self.frontier.versus(self.dial.name, levels).blocks))]
 
     def report(self) -> Report:
         """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
@@ -327,7 +326,7 @@ def correct(
     if strength is not None:
         chosen, refine, extend = [_put(chosen, dials, strength)], 0, 0
     split, seed, notes = subject.split, seeds[0], list[str]()
-    _check_hits(subject, seed)
+    subject.check_hits(seed)
     lists = {PLAIN: subject.recommend(subject.plain(seed), split.known)}
     plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
     witness = Witness(subject, seed=seed)
@@ -385,25 +384,14 @@ def _put(chosen: Sequence[Dial], dials: Any, strength: float) -> Dial:
 def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:
     """Return the setting of all with the most even exposure on validation that loses little enough there."""
     best, strength = None, 0.0
-    accuracy, least = (
-        frontier.mean(*frontier.reference, m, "validation") for m in (frontier.accuracy, frontier.unfairness)
-    )
+
+    def reached(method: str, setting: float) -> list[float]:
+        return [frontier.mean(method, setting, name, "validation") for name in (frontier.unfairness, frontier.accuracy)]
+
+    least, accuracy = reached(*frontier.reference)
     for each in dials:
         for setting in frontier.settings(each.name):
-            reached = frontier.mean(each.name, setting, frontier.unfairness, "validation")
-            kept = frontier.mean(each.name, setting, frontier.accuracy, "validation")
-            if reached < least and kept >= (1 - max_loss) * accuracy:
-                best, strength, least = each, float(setting), reached
+            unfairness, kept = reached(each.name, setting)
+            if unfairness < least and kept >= (1 - max_loss) * accuracy:
+                best, strength, least = each, float(setting), unfairness
     return best, strength
-
-
-def _check_hits(subject: Subject, seed: int) -> None:
-    """Raise if the recommender hits nothing of the validation part, so that there is no accuracy to lose."""
-    wanted = subject.split.validation
-    lists = subject.recommend(subject.plain(seed), subject.split.train)
-    rows, columns = np.nonzero(lists.items >= 0)
-    if wanted is None or not wanted.contains(lists.users[rows], lists.items[rows, columns]).any():
-        raise InvalidInputError(
-            f"No interaction of validation is among the first {subject.k} recommendations, so that there is no "
-            f"accuracy to keep. Check that the recommender's ids are those of the data, or raise k."
-        )

@@ -242,18 +242,21 @@ def _normalize(vectors: Vectors, strength: float) -> Vectors:
 # -- by calibrated relevance ------------------------------------------------------------------------------------------
 
 
-def _allocation(gamma: float) -> Make:
+def _allocation(gamma: float, max_user_loss: float = 1.0) -> Make:
     """Return what gives the slots to the items at the least loss of expected relevance."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         train, k = subject.split.train, subject.k
         relevance = subject.calibrated(seed, train)
         candidates = subject.candidates(seed, train)
-        prices = allocation_bias(candidates, relevance, strength=strength, k=k, gamma=gamma, rng=seed)
+        prices = subject.kept(
+            ("prices", gamma, strength, seed),
+            lambda: allocation_bias(candidates, relevance, strength=strength, k=k, gamma=gamma, rng=seed),
+        )
 
         def lists(known: Interactions) -> Recommendations:
-            relevance = subject.calibrated(seed, known)
-            return allocate(subject.candidates(seed, known), relevance, prices, k=k, gamma=gamma)
+            recs, relevance = subject.candidates(seed, known), subject.calibrated(seed, known)
+            return allocate(recs, relevance, prices, k=k, gamma=gamma, max_user_loss=max_user_loss)
 
         return lists
 
@@ -286,6 +289,7 @@ _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
 _OWN: tuple[Dial, ...] = (
     Dial("allocation", _allocation(0.5), _PRICES, "lists"),
+    Dial("allocation, nobody loses 10%", _allocation(0.5, max_user_loss=0.1), _PRICES, "lists"),
     Dial("allocation, equal shares", _allocation(1.0), _PRICES, "lists"),
     Dial("allocation, most hits", _allocation(0.0), _PRICES, "lists"),
     Dial("tilt (alpha-fair), by relevance", _by_relevance(tilt("alpha")), _SHARES, "lists"),

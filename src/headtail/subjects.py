@@ -291,6 +291,15 @@ class Subject:
 
     # -- lists -----------------------------------------------------------------------------------------------------
 
+    def check_hits(self, seed: int = 0) -> None:
+        """Raise if the recommender hits nothing of the validation part, so that there is no accuracy to lose."""
+        wanted = self.split.validation
+        if wanted is None or not gains(self.recommend(self.plain(seed), self.split.train), wanted).any():
+            raise InvalidInputError(
+                f"No interaction of validation is among the first {self.k} recommendations, so that there is no "
+                f"accuracy to keep. Check that the recommender's ids are those of the data, or raise k."
+            )
+
     def lists(self, known: Interactions) -> Recommendations:
         """Return the first k of the long lists, without the items that are known."""
         return self.candidates(0, known).head(self.k)

@@ -484,7 +484,7 @@ VERBS = {
     "rerank.tilt_bias": lambda: of(recs=lists(), strength=0.1, k=3, welfare="alpha", aversion=0.5,
         popularity=split().train.popularity, sample=20, rounds=20, rng=0, callback=None),
     "allocation.allocate": lambda: of(recs=lists(), relevance=relevance(), bias=np.zeros(split().train.n_items), k=3,
-        gamma=0.5),
+        gamma=0.5, max_user_loss=0.1),
     "allocation.allocation_bias": lambda: of(recs=lists(), relevance=relevance(), strength=0.5, k=3, welfare="alpha",
         aversion=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
     "allocation.calibrate": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3,
