@@ -8,6 +8,7 @@ import headtail as ht
 from headtail.correction import correct
 from headtail.dials import Dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.reports import Section
 
 K = 5
 
@@ -43,6 +44,11 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors):
     assert found.dial.name in found.verdict
     row = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
     assert f"95% {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%})" in found.verdict
+    other = {"log penalty": "shrink", "shrink": "log penalty"}[found.dial.name]
+    against = next(block for block in found.summary().blocks if isinstance(block, Section)).blocks[0].rows
+    paired = frontier.accuracy_at(other, -0.1, relative=True, against=found.dial.name)
+    assert [row["method"] for row in against] == [other]
+    assert (against[0]["ndcg@5 at gini@5 -10%"] == paired.value) or np.isnan(paired.value)
 
 
 def test_one_subtraction_re_sorts_what_an_index_returns(split, factors):
