@@ -421,7 +421,7 @@ VERBS = {
     "metrics.entropy": lambda: of(top(), base=2.0, normalize=True),
     "metrics.gini": lambda: of(top(), catalogue="all"),
     "metrics.gini_by_rank": lambda: of(top()),
-    "metrics.group_share": lambda: of(top(), group="head"),
+    "metrics.group_share": lambda: of(top(), group="head", by_rank=True),
     "metrics.hit_rate": lambda: of(top(), group="head"),
     "metrics.mrr": lambda: of(top(), group="head"),
     "metrics.ndcg": lambda: of(top(), group=None),

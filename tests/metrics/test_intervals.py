@@ -49,6 +49,7 @@ SCALARS = {
     "entropy in bits": partial(entropy, base=2),
     "entropy, normalized": partial(entropy, normalize=True),
     "group_share": partial(group_share, group="mid"),
+    "group_share by rank": partial(group_share, group="mid", by_rank=True),
     "head_share": head_share,
     "tail_share": tail_share,
     "tail_exposure": tail_exposure,

@@ -134,6 +134,8 @@ def test_by_hand():
         (partial(arp, normalize="total"), 3.5 / 21),
         (partial(coverage, at_least=2), 2 / 4),
         (partial(group_share, group="head"), 0.0),
+        # c, d: two of three first places, and both second ones
+        (partial(group_share, group="tail", by_rank=True), (2 + 2 / math.log2(3)) / (3 + 2 / math.log2(3))),
     ],
 )
 def test_other_definitions(metric, value):

@@ -206,19 +206,38 @@ def _share(top: TopK, mask: Array) -> float:
     return float(top.slots[mask].sum() / taken) if taken else math.nan
 
 
-def _share_influence(top: TopK, taken: Array) -> NDArray[np.float64]:
+def _share_influence(taken: Array, given: Array) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):  # without its only list nothing is left
-        return jackknife_influence((taken.sum() - taken) / (top.lengths.sum() - top.lengths))
+        return jackknife_influence((taken.sum() - taken) / (given.sum() - given))
 
 
-def _group_share_influence(top: TopK, *, group: str) -> NDArray[np.float64]:
-    return _share_influence(top, top.group_slots[:, top.groups.names.index(group)])
+def _attention(top: TopK, group: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the attention that each list gives to a group, and to all items."""
+    worth, there = discounts(top.k), top.items >= 0
+    return (top.groups.mask(group)[top.items] & there) @ worth, there @ worth
+
+
+def _group_share_influence(top: TopK, *, group: str, by_rank: bool = False) -> NDArray[np.float64]:
+    if by_rank:
+        return _share_influence(*_attention(top, group))
+    return _share_influence(top.group_slots[:, top.groups.names.index(group)], top.lengths)
 
 
 @better(None, low=0, high=1, influence=_group_share_influence, format=".1%")
 @checked
-def group_share(top: TopK, *, group: str) -> float:
-    """Share of all slots that go to items of one popularity group. Range 0 to 1."""
+def group_share(top: TopK, *, group: str, by_rank: bool = False) -> float:
+    """Share of all slots that go to items of one popularity group. Range 0 to 1.
+
+    Parameters
+    ----------
+    top : TopK
+    group : str
+    by_rank : bool, default False
+        Share of the attention instead, as in :func:`gini_by_rank`: a place at rank r counts 1 / log2(r + 1).
+    """
+    if by_rank:
+        taken, given = (part.sum() for part in _attention(top, group))
+        return float(taken / given) if given else math.nan
     return _share(top, top.groups.mask(group))
 
 
@@ -246,7 +265,7 @@ def tail_share(top: TopK) -> float:
 
 @_as_share(
     "higher", title="Places for the rarest 80% of items",
-    influence=lambda top: _share_influence(top, top.sum(top.profiles.rare)),
+    influence=lambda top: _share_influence(top.sum(top.profiles.rare), top.lengths),
 )  # fmt: skip
 def tail_exposure(top: TopK) -> float:
     """Share of all slots that go to the least popular 80% of the items, by rank. Range 0 to 1, higher favors them more.
