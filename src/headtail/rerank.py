@@ -143,7 +143,7 @@ def tilt_bias(
     *,
     strength: float,
     k: int,
-    welfare: Welfare = "entropy",
+    welfare: Welfare = "alpha",
     aversion: float = 0.5,
     popularity: Any = None,
     sample: int = 4000,
