@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -193,11 +194,20 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
     world = ht.Split(*read(args.data))
     train, test = world.train, world.test
     model = ht.MF(train.n_users, train.n_items, 64, rng=0)
+    size = f"{len(train):,} pairs, 64 dimensions, batches of 8,192"
+    epoch = partial(ht.fit, model, train, loss=ht.losses.bpr, n_negatives=1, epochs=1, rng=0, progress=False)
     yield Case(
         "fit, MF with BPR, an epoch",
-        f"{len(train):,} pairs, 64 dimensions, batches of 8,192",
-        lambda: ht.fit(model, train, epochs=1, rng=0, progress=False),
+        size,
+        epoch,
         peers={name: peer(args, name, train_mf.PEERS[name], world) for name in train_mf.PEERS},
+    )
+    resn = partial(epoch, penalties=[ht.ReSN(1e-4)])
+    yield Case(
+        "fit, MF with BPR and ReSN, an epoch",
+        size,
+        resn,
+        {"without ReSN": epoch, "with ReSN in every 10th batch": partial(resn, penalty_every=10)},
     )
     queries, items = ht.vectors(model)
 

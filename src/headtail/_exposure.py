@@ -212,22 +212,24 @@ def shares(
         From 0 to 1, and per unit of the score.
     """
     n = scores.shape[1]
-    inside, below = _last_places(scores, k)
+    places = _near(scores, k, width)
+    rows, values = places // n, scores.ravel()[places]
+    inside, below = _last_places(values, rows, k, len(scores))
     with np.errstate(invalid="ignore"):
         end = np.where(below > -np.inf, (inside + below) / 2, np.maximum(inside - 2 * width, np.float32(-1e30)))
     end = end.astype(np.float32)
-    places = np.flatnonzero(scores > (end - np.float32(width))[:, None])
-    rows = places // n
+    within = values > (end - np.float32(width))[rows]
+    places, rows, values = places[within], rows[within], values[within]
     with np.errstate(over="ignore"):
-        part = (scores.ravel()[places] - end[rows]) / np.float32(2 * width) + np.float32(0.5)
+        part = (values - end[rows]) / np.float32(2 * width) + np.float32(0.5)
     near = (part > 0) & (part < 1)
     part = np.clip(part, 0, 1).astype(np.float64)
     unit = np.minimum(1, k / np.maximum(np.bincount(rows, part, len(scores)), 1e-9))[rows]
     return places, part * unit, near * unit / (2 * width)
 
 
-def _last_places(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the scores at the places k and k + 1 of each row, minus infinity where there are not so many items.
+def _near(scores: NDArray[np.float32], k: int, width: float) -> NDArray[np.intp]:
+    """Return the positions of the first k + 1 scores of each row, and of all that are up to `width` lower, at least.
 
     Of groups of items only the highest score is looked at first: at least k + 1 items reach what the highest of k + 1
     groups do, and few others.
@@ -237,9 +239,15 @@ def _last_places(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.float3
     highest = scores[:, : n // size * size].reshape(n_rows, size, -1).max(axis=1)
     at = highest.shape[1] - k - 1
     reached = np.partition(highest, at, axis=1)[:, at] if at >= 0 else np.full(n_rows, -np.inf, dtype=np.float32)
-    lowest = np.finfo(np.float32).min
-    places = np.flatnonzero(scores >= np.maximum(reached, lowest)[:, None])
-    rows, values = places // n, scores.ravel()[places]
+    with np.errstate(over="ignore"):
+        least = np.maximum(reached - np.float32(width), np.finfo(np.float32).min)
+    return np.flatnonzero(scores >= least[:, None])
+
+
+def _last_places(
+    values: NDArray[np.float32], rows: NDArray[np.intp], k: int, n_rows: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the k-th and the next highest value of each row, minus infinity where there are not so many."""
     ordered = np.append(np.float32(-np.inf), values[np.lexsort((values, rows))])
     counts = np.bincount(rows, minlength=n_rows)
     ends = np.cumsum(counts)
