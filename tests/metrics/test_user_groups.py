@@ -6,7 +6,7 @@ import pytest
 import test_gating
 
 import headtail as ht
-from headtail.metrics import audit
+from headtail.metrics import arp, audit, gini
 from headtail.metrics.measuring import _mean, _means
 
 
@@ -34,3 +34,14 @@ def test_means_of_all_groups_at_once_are_those_of_each():
         expected = _mean(values[rows])
         assert (found[0], *found[2:]) == pytest.approx((expected[0], *expected[2:]), nan_ok=True)
         assert found[1] == pytest.approx(expected[1], nan_ok=True) or not found[3]  # there is no error of nothing
+
+
+def test_a_page_shows_the_largest_of_many_groups():
+    known, top = test_gating.KNOWN, test_gating.drawn(range(130), 0).lists
+    recs = ht.Recommendations(known.user_ids, known.item_ids, top.users, top.items)
+    users = pl.DataFrame({"user_id": np.arange(130), "of": np.append(np.arange(110), np.full(20, 109))})
+    result = audit(recs, known, k=5, users=users, metrics=[gini, arp])
+    text = result.to_markdown()
+    assert "The 100 largest of 110 groups" in text and text.count("| of=") == 100
+    assert text.index("| of=109 | 21 |") < text.index("| of=1 | 1 |")
+    assert len({m["users"] for m in result.to_dict()["measurements"]}) == 111

@@ -31,7 +31,7 @@ FAMILIES = {
     "diversity": "Diversity",
     None: "Metrics of your own",
 }
-_VALUES = 20  # of an attribute, in a table
+_VALUES, _SEGMENTS = 20, 100  # values of an attribute and user groups, in a table
 _EQUAL_PARTS = """Share of the items, of the training interactions, and of the recommended places; an item of several
 values counts in equal parts for each."""
 BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
@@ -218,11 +218,14 @@ def _segments_table(audit: "Audit", segments: Sequence[str], k: int) -> Table:
     shown = audit.headlines or list(audit.facts)
     columns = [Column("users", "Users"), Column("n", "Number", format=",d")]
     columns += [metric_column(audit, m, k) for m in shown]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for segment in segments:
         found = [audit.measurement(f"{m}@{k}", segment) for m in shown]
         rows.append({"users": segment, "n": max(f.n_users for f in found)} | _cells(found))
-    return Table(columns, rows)
+    if len(rows) <= _SEGMENTS:
+        return Table(columns, rows)
+    rows = sorted(rows, key=lambda row: -row["n"])[:_SEGMENTS]
+    return Table(columns, rows, caption=f"The {_SEGMENTS} largest of {len(segments):,} groups; the JSON has all.")
 
 
 def _how(audit: "Audit") -> Section:

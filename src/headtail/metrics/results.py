@@ -147,12 +147,15 @@ class Audit(Result):
         MissingColumnError
             If there is no such metric or user group.
         """
-        for m in self.measurements:
-            if m.name == name and m.users == users:
-                return m
+        if (name, users) in self._by_name:
+            return self._by_name[name, users]
         known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)
         wanted = name if users == ALL_USERS else f"{name} of {users}"
         raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Measurement]:
+        return {(m.name, m.users): m for m in self.measurements}
 
     @checked
     def influence(self, name: str) -> NDArray[np.float64]:
