@@ -43,7 +43,10 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors):
     assert after["gini@5"] < before["gini@5"]
     assert found.dial.name in found.verdict
     row = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
-    assert f"95% {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%})" in found.verdict
+    assert "**inequality of exposure falls by" in found.verdict and "(`gini@5` " in found.verdict
+    assert (
+        f"95% interval {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%})" in found.verdict
+    )
     other = {"log penalty": "shrink", "shrink": "log penalty"}[found.dial.name]
     against = next(block for block in found.summary().blocks if isinstance(block, Section)).blocks[0].rows
     paired = frontier.accuracy_at(other, -0.1, relative=True, against=found.dial.name)

@@ -67,7 +67,7 @@ def test_figures_are_written_as_their_metrics_say():
     factors = np.random.default_rng(0).normal(size=(60, 4)), np.random.default_rng(1).normal(size=(30, 4))
     subject = Subject(factors, split, k=5)
     found = sweep("shrink", subject, grid=[0], metrics=[ndcg, gini, usual], n_bootstrap=0)
-    assert "12.3%" in found.to_markdown() and Frontier(POINTS, "ndcg@20", "gini@20").formats["coverage"] == ".1%"
+    assert "12.3%" in found.to_markdown() and Frontier(POINTS, "ndcg@20", "gini@20").facts["coverage"].format == ".1%"
     assert {"ndcg@5", "popularity_lift@5"} < set(sweep("shrink", subject, grid=[0]).points[0].test)
 
 
@@ -218,8 +218,8 @@ def test_the_page_shows_the_choice_the_curves_and_the_spread():
     page = frontier.report(max_loss=0.03).to_markdown()
     assert "lose at most 3% of the accuracy" in page
     assert "95% intervals over 3 seeds (Student's t)" in page
-    assert "Change of ndcg@20 at equal fairness" in page
-    assert "gini@20 20% lower" in page
+    assert "Change of accuracy where inequality of exposure is lower" in page
+    assert "| 20% lower |" in page
     assert frontier.chart(0.03).low == "low"
     assert FRONTIER.chart().low is None
     worthless = Frontier((point("dial", 0.0, 0.0, 0.9), point("dial", 1.0, 0.1, 0.8)), "ndcg@20", "gini@20")

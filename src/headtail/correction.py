@@ -16,9 +16,11 @@ from headtail.exploring import Witness
 from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare
 from headtail.reports import Column, Report, Result, Section, Table, Text
+from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
-from headtail.tradeoffs import Frontier, sweep
+from headtail.tradeoffs import Estimate, Frontier, sweep
+from headtail.tradeoffs.pages import said_change
 from headtail.typing import RNG, Vectors
 
 PLAIN, CORRECTED = "as it is", "corrected"
@@ -103,36 +105,35 @@ class Correction(Result):
     @property
     def verdict(self) -> str:
         """What was chosen, why, and what it did on test, in two sentences."""
-        accuracy, unfairness = self.frontier.accuracy, self.frontier.unfairness
         if self.dial is None:
             return (
-                f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of {accuracy}; "
+                f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of accuracy; "
                 f"the recommender stays as it is."
             )
-        lost = self._changed(accuracy)
-        beyond = ""
-        if lost["high"] is not None and lost["high"] < -self.max_loss and not self.given:
+        metrics = (self.frontier.unfairness, self.frontier.accuracy)
+        audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
+        changes = [self._change(metric) for metric in metrics]
+        even, accurate = (
+            said_change(self.frontier, metric, [found[metric] for found in audits], change)
+            for metric, change in zip(metrics, changes, strict=True)
+        )
+        beyond, high = "", changes[1].high
+        if high is not None and high < -self.max_loss and not self.given:
             beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
-        parts = [
-            f"{row['metric']} {row['before']:.4f} to {row['after']:.4f} ({row['change']:+.1%}{_interval(row)})"
-            for row in (lost, self._changed(unfairness))
-        ]
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
-                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of {accuracy} on validation it has "
+                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation it has "
                 f"the most even exposure there"
             )
-        return f"**{self._named}** {why}. On test: {', '.join(parts)}.{beyond}"
+        return f"**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
 
-    def _changed(self, metric: str) -> dict[str, Any]:
-        """Return a metric on test before and after, with the change and its paired 95% interval as shares."""
+    def _change(self, metric: str) -> Estimate:
+        """Return the change of a metric on test with its paired 95% interval, as shares of what it was."""
         before, after = (self.comparison.audits[name][metric] for name in (PLAIN, CORRECTED))
-        ends = next(((row["low"], row["high"]) for row in self.comparison.differences if row["metric"] == metric), ())
-        low, high = (None if end is None else end / before for end in ends or (None, None))
-        return {
-            "metric": metric, "before": before, "after": after, "change": after / before - 1, "low": low, "high": high,
-        }  # fmt: skip
+        row = next((row for row in self.comparison.differences if row["metric"] == metric), {})
+        low, high = (None if row.get(end) is None else row[end] / before for end in ("low", "high"))
+        return Estimate(after / before - 1, low, high, over="users", n_seeds=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, the trade-off and the audits as JSON-able values."""
@@ -183,7 +184,7 @@ class Correction(Result):
             Items to search, as in :meth:`Witness.explore <headtail.exploring.Witness.explore>`.
         """
         chosen = (PLAIN if self.dial is None else self.dial.name), self.strength
-        verdict = self.verdict.replace("**", "")
+        verdict = self.verdict.replace("**", "").replace("`", "")
         return self.witness.explore(
             self.frontier, chosen=chosen, verdict=verdict, max_loss=self.max_loss, n_items=n_items
         )
@@ -200,7 +201,11 @@ class Correction(Result):
             rows.append(row)
         columns = [Column("dial", "Dial"), Column("strength", "Strength", format="g")]
         for metric in (frontier.accuracy, frontier.unfairness):
-            columns += [Column(metric, metric, format=".4f"), Column(f"{metric} change", "change", format="+.1%")]
+            facts = frontier.facts_for(metric)
+            columns += [
+                Column(metric, facts.title, format=facts.format, code=metric),
+                Column(f"{metric} change", "change", format="+.1%"),
+            ]
         table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
         notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
         against = self._against([(frontier.unfairness, 0.1)])
@@ -211,7 +216,7 @@ class Correction(Result):
         curves = [method for method in self.frontier.methods if len(self.frontier.settings(method)) > 1]
         if self.dial is None or self.dial.name not in curves or len(curves) < 2:
             return []
-        return [Section("Beside the other dials", list(self.frontier.versus(self.dial.name, levels).blocks))]
+        return [Section("Beside the other dials", self.frontier.versus(self.dial.name, levels).blocks, folded=True)]
 
     def report(self) -> Report:
         """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
@@ -226,15 +231,10 @@ class Correction(Result):
                 Section("Before and after, on the test", list(before.blocks[1:])),  # the two are points of the chart
                 Section("What was tried", tried),
                 *self._against(),
-                Section("How it was chosen", [Text(how)]),
+                Section("How it was chosen", [Text(how)], folded=True),
             ],
             f"{self.verdict}\n\n{doubts}".strip(),
         )
-
-
-def _interval(row: dict[str, Any]) -> str:
-    """Return the 95% interval of a change, in words."""
-    return "" if row["low"] is None else f", 95% {row['low']:+.1%} to {row['high']:+.1%}"
 
 
 @checked

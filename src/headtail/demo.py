@@ -24,7 +24,7 @@ from headtail.exploring import Witness
 from headtail.losses import mse
 from headtail.metrics import Audit, Comparison, audit, compare
 from headtail.metrics.charts import MEANING
-from headtail.metrics.pages import defined, items_table, title_of
+from headtail.metrics.pages import defined, items_table, metric_column, title_of
 from headtail.metrics.verdicts import of_audit, of_comparison
 from headtail.models import MF
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
@@ -204,8 +204,8 @@ def _brief(study: Study, title: str) -> Table:
     shown = ("ndcg", "gini", "head_share", "popularity_lift")
     audits = study.comparison.audits
     rows = [{"recommender": name} | {m: found[f"{m}@{K}"] for m in shown} for name, found in audits.items()]
-    facts = next(iter(audits.values())).facts
-    columns = [Column(m, m, format=facts[m].format, better=facts[m].better) for m in shown]
+    first = audits[PLAIN]
+    columns = [replace(metric_column(first, m, K, better=first.facts[m].better), low=None, high=None) for m in shown]
     return Table([Column("recommender", "Recommender"), *columns], rows, title=title)
 
 
@@ -247,10 +247,14 @@ def _report(
             ),
             Figures(figures),
             _corrected(common, "Corrected: the common test", COMMON_TEST),
-            _corrected(debiased, "Corrected: the debiased test", DEBIASED_TEST),
-            Section("Items most over- and under-exposed by plain MF", unequal),
             _explained(spectra),
-            Section("Explained: the neurons that carry popularity", [Text(NEURONS), *common.neurons.report(1).blocks]),
+            Section(
+                "Explained: the neurons that carry popularity",
+                [Text(NEURONS), *common.neurons.report(1).blocks],
+                folded=True,
+            ),
+            Section("Items most over- and under-exposed by plain MF", unequal, folded=True),
+            _corrected(debiased, "Corrected: the debiased test", DEBIASED_TEST, folded=True),
             _how(common, debiased, [*warned, f"Made in {seconds:.0f} s by `headtail demo`."]),
         ],
         _verdict(common),
@@ -281,12 +285,16 @@ def _explained(spectra: dict[str, Spectrum]) -> Section:
     return Section("Explained: the first singular direction is popularity", blocks)
 
 
-def _corrected(study: Study, title: str, text: str) -> Section:
+def _corrected(study: Study, title: str, text: str, *, folded: bool = False) -> Section:
     frontier = study.frontier
-    compared = study.comparison.report().blocks[1:]  # the trade-off of the chosen settings is in that of all
+    compared = [  # after the trade-off of the chosen settings, which is in that of all
+        replace(block, folded=True) if isinstance(block, Section) else block
+        for block in study.comparison.report().blocks[1:]
+    ]
     # Random lists are so even, and find so little, that the other curves would shrink to a point beside them.
     chart = frontier.without("random").chart(MAX_LOSS)
-    return Section(title, [Text(text), chart, *compared, frontier.table(MAX_LOSS)])
+    every = Section("Every setting", [frontier.table(MAX_LOSS)], folded=True)
+    return Section(title, [Text(text), chart, *compared, every], folded)
 
 
 def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
@@ -309,4 +317,4 @@ def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
         "Intervals are 95% intervals over users, of one trained model each; they do not hold the spread over seeds.",
     ]
     lines += warned
-    return Section("How this was done", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))])
+    return Section("How this was done", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))], folded=True)

@@ -13,7 +13,7 @@ from headtail.data.popularity import tastes_of
 from headtail.dials import Dial, is_built_in
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.built_in import BUILT_IN
-from headtail.metrics.facts import definition, facts_of
+from headtail.metrics.facts import definition
 from headtail.reports.explorer import Explorer, packed
 from headtail.spectral import spectrum
 from headtail.subjects import Subject
@@ -364,13 +364,12 @@ class _Gathering:
 
 def _metric(frontier: Frontier, name: str) -> dict[str, Any]:
     """Return what a page says of a metric."""
-    plain = name.partition("@")[0]
-    known = BUILT_IN.get(plain)
+    facts, known = frontier.facts_for(name), BUILT_IN.get(name.partition("@")[0])
     return {
         "name": name,
-        "title": name if known is None else facts_of(known).title,
-        "format": frontier.formats.get(plain, ".4f"),
-        "better": None if known is None else facts_of(known).better,
+        "title": facts.title,
+        "format": facts.format,
+        "better": facts.better,
         "definition": "" if known is None else definition(known),
     }
 

@@ -659,11 +659,11 @@ VERBS = {
     "reports.Figure": lambda: of(label="a", value=1.0, low=0.5, high=1.5, format=".2f", note="b", code="c"),
     "reports.Figures": lambda: of(figures=[reports.Figure("a", 1)]),
     "reports.Column": lambda: of(key="a", label="b", format=".2f", note="c", better="higher", low="l", high="h",
-        code="d", change=True, notes="n", formats="f"),
+        code="d", change=True, notes="n", formats="f", betters="g", below="i"),
     "reports.Table": lambda: of(columns=[reports.Column("a")], rows=[{"a": 1}, {"a": "x"}], title="t", caption="c"),
     "reports.Chart": lambda: of(**CHART),
     "reports.chart_svg": lambda: of(chart=reports.Chart(**CHART), path="chart.svg", beside=()),
-    "reports.Section": lambda: of(title="a", blocks=[reports.Text("b")]),
+    "reports.Section": lambda: of(title="a", blocks=[reports.Text("b")], folded=True),
     "reports.Report": lambda: of(title="a", blocks=[reports.Text("b")], lede="c"),
     **{f"reports.Result.to_{form}": lambda form=form: of(_shown(), path=f"out.{form}")
        for form in ("html", "markdown", "latex", "json")},

@@ -331,7 +331,7 @@ def test_compare_pairs_users():
         assert row["difference"] == pytest.approx(audits["b"][row["metric"]] - audits["a"][row["metric"]])
         assert row["significant"] == (row["low"] > 0 or row["high"] < 0)
     assert json.loads(result.to_json())["baseline"] == "a"
-    assert "Paired differences" in result.to_markdown()
+    assert "What changes from" in result.to_markdown()
     assert set(result.to_polars()["recommender"]) == {"a", "b"}
 
 

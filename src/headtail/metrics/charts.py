@@ -38,7 +38,7 @@ def share_of_top(counts: Array, share: float) -> float:
     return float(np.sort(counts)[::-1][:n].sum() / max(1, counts.sum()))
 
 
-def concentration_chart(counts: Mapping[str, Array], title: str = "Who gets the places") -> Chart:
+def concentration_chart(counts: Mapping[str, Array], title: str = "How much the most shown items get") -> Chart:
     """Return what share of the total the items with most of it hold, by name: the Lorenz curve from its upper end."""
     rows = []
     for name, held in counts.items():

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headtail._stats import gini
 from headtail.metrics import verdicts
 from headtail.metrics.charts import (
     MEANING,
@@ -17,7 +19,7 @@ from headtail.metrics.charts import (
     notes_block,
 )
 from headtail.metrics.facts import Better
-from headtail.metrics.references import RANDOM
+from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -34,9 +36,13 @@ FAMILIES = {
 _VALUES, _SEGMENTS = 20, 100  # values of an attribute and user groups, in a table
 _EQUAL_PARTS = """Share of the items, of the training interactions, and of the recommended places; an item of several
 values counts in equal parts for each."""
+_SAMPLE = 1000  # people at most among whom that one is picked
 BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
 CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
            "popularity_lift", "upd")  # fmt: skip
+
+
+CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "tail_share", "popularity_lift")
 
 
 def audit_page(audit: "Audit") -> Report:
@@ -69,7 +75,7 @@ def audit_page(audit: "Audit") -> Report:
     segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != "all"))
     if segments:
         blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))
-    blocks.append(Section("All metrics", _metrics_tables(audit)))
+    blocks.append(Section("All metrics", _metrics_tables(audit), folded=True))
     blocks.append(_how(audit))
     blocks += notes_block(audit.notes)
     return Report(f"Popularity audit of {len(audit.user_ids):,} users", blocks, verdicts.of_audit(audit))
@@ -91,16 +97,17 @@ def comparison_page(comparison: "Comparison") -> Report:
     popularity = base.lists.popularity
     chart = _tradeoff(comparison) if {"ndcg", "gini"} <= set(shared) and len(audits) > 1 else None
     blocks: list[Block] = [] if chart is None else [chart]
-    if changes := _changes_table(comparison):
-        blocks.append(changes)
+    blocks += [table for table in (_changes_table(comparison), _one_list(comparison)) if table]
     blocks += [
         _scale(base, rows, shown, k),
-        exposure_chart(bars, "Share of the training interactions and of the recommended places."),
-        Text(groups_text(first.groups)),
-        concentration_chart({"training": popularity} | counts),
-        frequency_chart(popularity, counts),
+        Section("Who gets the places", [
+            exposure_chart(bars, "Share of the training interactions and of the recommended places."),
+            Text(groups_text(first.groups)),
+            concentration_chart({"training": popularity} | counts),
+            frequency_chart(popularity, counts),
+        ]),
         *notes_block(comparison.notes),
-    ]
+    ]  # fmt: skip
     return Report(f"{len(audits)} recommenders compared", blocks, verdicts.of_comparison(comparison))
 
 
@@ -163,23 +170,23 @@ def _by_metric(
 ) -> Table:
     """Return a row a metric and a column for each of some mappings from metric to a value, or a value with its ends."""
     shown = [
-        Column("title", "Metric", notes="note"),
-        Column("code", "In code"),
+        Column("title", "Metric", notes="note", below="code"),
         *(
-            Column(name, name, formats=f"{name} format", low=f"{name} low", high=f"{name} high", change=name == change)
+            Column(name, name, formats=f"{name} format", low=f"{name} low", high=f"{name} high", change=name == change,
+                   betters="better")
             for name in columns
         ),
-        Column("better", "Better"),
-    ]
+    ]  # fmt: skip
     rows = []
     for m in metrics:
         facts = audit.facts[m]
-        row: dict[str, Any] = {"title": title_of(audit, m), "code": m, "note": defined(audit, m)}
+        code = f"{m}, {facts.better} is better" if facts.better else m
+        row = {"title": title_of(audit, m), "code": code, "note": defined(audit, m), "better": facts.better}
         for name, values in columns.items():
             value, low, high = (*np.atleast_1d(values.get(m, np.nan)), None, None)[:3]
             spec = _signed(facts.format) if name == change else facts.format
             row |= {name: value, f"{name} low": low, f"{name} high": high, f"{name} format": spec}
-        rows.append(row | {"better": facts.better or ""})
+        rows.append(row)
     return Table(shown, rows, **texts)
 
 
@@ -233,7 +240,9 @@ def _how(audit: "Audit") -> Section:
     lines = [f"Lists: the first {audit.cutoffs[-1]} places of {len(audit.user_ids):,} users."]
     lines += [f"{what.capitalize()}: {said}." for what, said in audit.judged_by.items()]
     lines.append("Intervals are 95% intervals over users, as an audit of as many users of the same kind would vary.")
-    return Section("How this was measured", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))])
+    return Section(
+        "How this was measured", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))], folded=True
+    )
 
 
 def _tradeoff(comparison: "Comparison") -> Chart:
@@ -253,6 +262,43 @@ def _tradeoff(comparison: "Comparison") -> Chart:
     )  # fmt: skip
 
 
+def _one_list(comparison: "Comparison") -> Table | None:
+    """Return what leaves and what enters one person's list, one that changes as much as half of all do."""
+    before = comparison.audits[comparison.baseline]
+    others = {
+        name: audit for name, audit in comparison.audits.items()
+        if name not in (comparison.baseline, MOST_POPULAR, RANDOM) and np.array_equal(audit.user_ids, before.user_ids)
+    }  # fmt: skip
+    if not others or not len(before.user_ids):
+        return None
+    name = min(others, key=lambda name: gini(others[name].lists.slots))
+    some = slice(None, None, -(-len(before.user_ids) // _SAMPLE))
+    old, new = (audit.lists.at(comparison.k).items[some] for audit in (before, others[name]))
+    enters = (new[:, :, None] != old[:, None, :]).all(axis=2) & (new >= 0)
+    leaves = (old[:, :, None] != new[:, None, :]).all(axis=2) & (old >= 0)
+    n_new = enters.sum(axis=1)
+    changed = np.flatnonzero(n_new >= max(1, np.median(n_new)))
+    if not len(changed):
+        return None
+    user = int(changed[np.argmin(n_new[changed])])
+    titles, popularity = before.lists.profiles.train.item_labels, before.lists.popularity
+    sides = [items[user][turn[user]].tolist() for items, turn in ((old, leaves), (new, enters))]
+    rows = [
+        {key: value for i, item in enumerate(pair) if item is not None
+         for key, value in ((f"item {i}", str(titles[item])), (f"chosen {i}", int(popularity[item])))}
+        for pair in zip_longest(*sides)
+    ]  # fmt: skip
+    columns = [
+        Column("item 0", "Leaves"), Column("chosen 0", "Chosen by", format=",d"),
+        Column("item 1", "Enters"), Column("chosen 1", "Chosen by", format=",d"),
+    ]  # fmt: skip
+    return Table(
+        columns, rows, title=f"One person's list, from “{comparison.baseline}” to “{name}”",
+        caption=f"{len(sides[1])} of this person's {comparison.k} places change, and for half of all people "
+        f"{np.median(n_new):g} or fewer. Beside each item how many people chose it in training.",
+    )  # fmt: skip
+
+
 def _changes_table(comparison: "Comparison") -> Table | None:
     """Return how each recommender differs from the baseline, user by user; before and after where there are two."""
     found = {(row["recommender"], row["metric"]): row for row in comparison.differences}
@@ -262,9 +308,9 @@ def _changes_table(comparison: "Comparison") -> Table | None:
     if not measured or not others:
         return None
     texts = {
-        "title": f"Paired differences to {comparison.baseline}, user by user",
-        "caption": "The same users are compared with themselves. An arrow stands where the 95% interval leaves out 0, "
-        "and ≈ where the difference is within noise.",
+        "title": f"What changes from “{comparison.baseline}”, person by person",
+        "caption": "The same people are compared with themselves. ≈ stands where the 95% interval holds 0, so that the "
+        "difference may be noise.",
     }
 
     def paired(recommender: str, metric: str) -> list[float | None]:
@@ -276,6 +322,7 @@ def _changes_table(comparison: "Comparison") -> Table | None:
         sides = {name: {m: audit[f"{m}@{k}"] for m in measured} for name, audit in comparison.audits.items()}
         return _by_metric(base, measured, sides | {"difference": differences}, change="difference", **texts)
     columns, rows = [Column("recommender", "Recommender")], []
+    measured = [m for m in measured if m in CHANGES_OF_MANY] or measured
     for m in measured:
         column = metric_column(base, m, k, better=base.facts[m].better)
         columns.append(replace(column, format=_signed(base.facts[m].format), change=True))

@@ -140,7 +140,8 @@ def _disagreements(name: str, changes: dict[str, dict[str, Any]], named: bool) -
         ("arp", "the popularity of what is shown", ",.0f"),
     ):
         other = changes.get(metric)
-        if even and other and not _noise(even) and not _noise(other) and even["difference"] * other["difference"] < 0:
+        sure = even and other and even["significant"] and other["significant"]
+        if even and other and sure and even["difference"] * other["difference"] < 0:
             turns = ("falls", "rises") if even["difference"] < 0 else ("rises", "falls")
             found.append(
                 f"Measures disagree{of}: inequality of exposure {turns[0]} (Gini {even['before']:.3f} to "
@@ -148,11 +149,13 @@ def _disagreements(name: str, changes: dict[str, dict[str, Any]], named: bool) -
             )
     if even and _noise(even):
         found.append(f"The change of Gini{of} is within noise.")
+    if even and even["low"] is None and even["difference"]:
+        found.append(f"The change of Gini{of} has no interval, so that how much of it is noise is not known.")
     return found
 
 
 def _noise(change: dict[str, Any]) -> bool:
-    return not change["significant"]
+    return not change["significant"] and (change["low"] is not None or not change["difference"])
 
 
 def _holds_zero(low: float | None, high: float | None) -> bool:

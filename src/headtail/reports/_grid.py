@@ -11,7 +11,7 @@ class Cell:
     """A cell as text."""
 
     text: str
-    interval: str = ""
+    interval: str = ""  # or what else stands small below
     best: bool = False
     tone: str = ""  # of a change: good, bad, or noise where its interval holds 0
     note: str = ""
@@ -39,6 +39,7 @@ def grid(table: Table) -> Grid:
         for i, (row, value) in enumerate(zip(table.rows, values, strict=True)):
             spec = str(row[column.formats]) if column.formats else column.format
             ends = show_interval(row[column.low], row[column.high], spec) if column.low and column.high else ""
+            ends = show(row[column.below]) if column.below else ends
             arrow, tone = _turn(column, row) if column.change else ("", "")
             note = str(row[column.notes] or "") if column.notes else ""
             cells.append(Cell(arrow + show(value, spec), "" if value is None else ends, i in best, tone, note))
@@ -52,13 +53,14 @@ def _turn(column: Column, row: Row) -> tuple[str, str]:
     """Return the arrow of a change, and whether it is good, bad, or noise."""
     value = finite(row[column.key])
     low, high = (finite(row[end]) if end else None for end in (column.low, column.high))
+    better = row[column.betters] if column.betters else column.better
     if not value:
         return "", ""
     if low is not None and high is not None and low <= 0 <= high:
         return "≈ ", "noise"
-    if column.better is None:
+    if better is None:
         return "↑ " if value > 0 else "↓ ", ""
-    return "↑ " if value > 0 else "↓ ", "good" if (value > 0) == (column.better == "higher") else "bad"
+    return "↑ " if value > 0 else "↓ ", "good" if (value > 0) == (better == "higher") else "bad"
 
 
 def is_missing(cell: Cell) -> bool:

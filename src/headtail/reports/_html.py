@@ -40,7 +40,7 @@ NOTEBOOK_ROWS = 25
 def page(report: Document) -> str:
     """Return a page that stands alone."""
     view = _View(report, prefix="").whole()
-    sections = [block for block in view["blocks"] if block["kind"] in ("section", "definitions")]
+    sections = [block for block in view["blocks"] if block["kind"] == "section"]
     toc = sections if len(sections) > 2 else []
     return _environment().get_template("page.html.jinja").render(view, toc=toc, version=_version())
 
@@ -53,7 +53,7 @@ def fragment(report: Document) -> str:
     digest = hashlib.sha256(json.dumps(report.to_dict()).encode()).hexdigest()[:8]
     view = _View(report, prefix=f"ht-{digest}-", notebook=True).whole()
     template, left_out = _environment().get_template("notebook.html.jinja"), list[str]()
-    body = [block for block in view["blocks"] if block["kind"] != "definitions"]
+    body = view["blocks"][: len(report.blocks)]
     ends = view["blocks"][len(body) :]
     while len((html := template.render(view, left_out=left_out)).encode()) > NOTEBOOK and body:
         left_out = [_drop_last(body), *left_out]
@@ -111,8 +111,8 @@ class _View:
                 {"id": self._term_id(i), "term": term, "html": Markup(_prose.to_inline_html(note))}
                 for i, (term, note) in enumerate(self.terms)
             ]
-            title = "Definitions"
-            blocks.append({"kind": "definitions", "id": self._id(title), "title": title, "entries": entries})
+            within = [{"kind": "definitions", "entries": entries}]
+            blocks.append(self._section(Section("Definitions", [], folded=True), 2) | {"blocks": within})
         lede = Markup(_prose.to_html(self.report.lede)) if self.report.lede else ""
         return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(_file("report.css"))}
 
@@ -147,7 +147,10 @@ class _View:
     def _section(self, block: Section, level: int) -> View:
         name = self._id(block.title)
         inner = [self._block(one, min(level + 1, 4)) for one in block.blocks]
-        return {"kind": "section", "id": name, "title": block.title, "level": level, "blocks": inner}
+        return {
+            "kind": "section", "id": name, "title": block.title, "level": level, "blocks": inner,
+            "folded": block.folded,
+        }  # fmt: skip
 
     def _figure(self, figure: Figure) -> View:
         return {

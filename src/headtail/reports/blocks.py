@@ -119,9 +119,11 @@ class Column:
     change : bool, default False
         The numbers are differences: an arrow says which way they go, or that their interval holds 0. `better` then says
         which way is good.
-    notes, formats : str, optional
-        Names of the values that define what the cells of the column name, and that hold the formats of its numbers, as
-        `note` and `format` do for the column.
+    notes, formats, betters : str, optional
+        Names of the values that define what the cells of the column name, hold the formats of its numbers, and say
+        which way a change is good, as `note`, `format` and `better` do for the whole column.
+    below : str, optional
+        Name of the text that stands small below that of the cell.
     """
 
     key: str
@@ -135,6 +137,8 @@ class Column:
     change: bool = False
     notes: str | None = None
     formats: str | None = None
+    betters: str | None = None
+    below: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("key", "label", "note", "code"):
@@ -166,7 +170,7 @@ class Table:
             raise InvalidInputError(f"Table: the column {doubled[0]!r} is there more than once. Remove one of them.")
         if not columns:
             raise InvalidInputError("Table has no columns. Give at least one Column.")
-        keys = [key for c in columns for key in (c.key, c.low, c.high, c.notes, c.formats)]
+        keys = [key for c in columns for key in (c.key, c.low, c.high, c.notes, c.formats, c.betters, c.below)]
         _set(self, columns=columns, rows=clean_rows(self.rows, keys, f"Table {self.title!r}"))
         for column, row in ((c, row) for c in columns if c.formats for row in self.rows):
             check_format(str(row[column.formats]), f"Table {self.title!r}")
@@ -300,13 +304,15 @@ class Chart:
 @checked
 @dataclass(frozen=True)
 class Section:
-    """A titled part of a report; sections may hold sections."""
+    """A titled part of a report, which may hold others; a folded one is closed at first where a page can open it."""
 
     title: str
     blocks: Sequence["Block"]
+    folded: bool = False
 
     def __post_init__(self) -> None:
         _text("Section.title", self.title)
+        _flag("Section.folded", self.folded)
         _set(self, blocks=_all_of(_BLOCKS, self.blocks, f"Section {self.title!r}"))
 
 

@@ -30,8 +30,8 @@ class Frontier(Curves, Result):
         Metric of which less is better, with its cut-off.
     influences : mapping from (method, setting, seed, part) to {metric: float array of shape (n_users,)}
         What each user adds to the error of a metric; without it intervals are those of the points or over seeds.
-    formats : mapping from metric to str
-        How values are written; those of headtail's own metrics by default.
+    facts : mapping from metric to Facts
+        What metrics say of themselves: titles, formats; those of headtail's own metrics by default.
     seconds : mapping from (method, setting, seed) to (float, float)
         What making the recommender took, and the list of one user then; only what was measured by this very process.
 
@@ -63,7 +63,7 @@ class Frontier(Curves, Result):
                 f"name, or leave the method out with without()."
             )
         joined: dict[str, Any] = {
-            name: {**getattr(self, name), **getattr(other, name)} for name in ("influences", "formats", "seconds")
+            name: {**getattr(self, name), **getattr(other, name)} for name in ("influences", "facts", "seconds")
         }
         return replace(self, points=self.points + other.points, **joined)
 

@@ -1,6 +1,7 @@
 """How a frontier is laid out as a report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +18,11 @@ LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfai
 def frontier_page(frontier: Curves, max_loss: float) -> Report:
     """Return the whole page: what was chosen, the curves, the methods at equal levels, and every setting."""
     tables = [table for table in _equal_tables(frontier) if table.rows]
-    whole = [Section("Whole curves", [Text(_equal_text(frontier)), *tables])] if tables else []
-    every = Section("Every setting", [settings_table(frontier, max_loss)])
+    whole = [Section("Whole curves", [Text(_equal_text(frontier)), *tables], folded=True)] if tables else []
+    every = Section("Every setting", [settings_table(frontier, max_loss)], folded=True)
     notes = frontier.notes(max_loss)
-    ends = [Section("Notes on the grids", [Text("\n".join(f"- {note}" for note in notes))])] if notes else []
+    lines = Text("\n".join(f"- {note}" for note in notes))
+    ends = [Section("Notes on the grids", [lines], folded=True)] if notes else []
     shown: list[Block] = [curves(frontier, max_loss), _chosen_table(frontier, max_loss), *whole, every, *ends]
     return Report("Accuracy against even exposure", shown, verdict(frontier, max_loss))
 
@@ -31,27 +33,37 @@ def verdict(frontier: Curves, max_loss: float) -> str:
     chosen = {m: frontier.choose(m, max_loss) for m in frontier.methods if len(frontier.settings(m)) > 1}
     turned = [method for method, setting in chosen.items() if setting != frontier.settings(method)[0]]
     if not turned:
-        return (
-            f"No method makes exposure more even on validation without losing more than {max_loss:.1%} of {accuracy}."
-        )
+        return f"No method makes exposure more even on validation without losing more than {max_loss:.1%} of accuracy."
     best = min(turned, key=lambda method: frontier.mean(method, chosen[method], unfairness, "validation"))
-    gain, cost = (frontier.estimate(best, chosen[best], m, relative=True) for m in (unfairness, accuracy))
-    text = (
-        f"Of {len(chosen)} methods **{plain(best)}** at {_shown(chosen[best])} spreads exposure most evenly on "
-        f"validation for at most {max_loss:.1%} of {accuracy}. On test {unfairness} changes by {_change(gain)} and "
-        f"{accuracy} by {_change(cost)}."
+    ends = (frontier.settings(best)[0], chosen[best])
+    gain, cost = (
+        said_change(
+            frontier,
+            metric,
+            [frontier.mean(best, setting, metric) for setting in ends],
+            frontier.estimate(best, chosen[best], metric, relative=True),
+        )
+        for metric in (unfairness, accuracy)
     )
-    within = [
-        f"On test {metric} changes by no more than chance could (its interval holds 0)."
-        for metric, found in ((unfairness, gain), (accuracy, cost))
-        if found.low is not None and found.high is not None and found.low <= 0 <= found.high
-    ]
-    return "\n\n".join([text, *(["\n".join(f"- {line}" for line in within)] if within else [])])
+    return (
+        f"Of {len(chosen)} methods **{plain(best)}** at {_shown(chosen[best])} spreads exposure most evenly on "
+        f"validation for at most {max_loss:.1%} of accuracy. On the test {gain}, and {cost}."
+    )
 
 
-def _change(estimate: Estimate) -> str:
-    ends = "" if estimate.low is None else f" ({estimate.low:+.1%} to {estimate.high:+.1%})"
-    return f"{estimate.value:+.1%}{ends}"
+def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: Estimate) -> str:
+    """Say in words how a metric changes, with its values before and after; the change is a share of the first."""
+    low, high, spec = change.low, change.high, _format(frontier, metric)
+    noise = low is not None and high is not None and low <= 0 <= high
+    turn = "stays within noise" if noise else f"{'rises' if change.value > 0 else 'falls'} by {abs(change.value):.1%}"
+    ends = "" if low is None else f"; 95% interval {low:+.1%} to {high:+.1%}"
+    return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
+
+
+def noun(frontier: Curves, metric: str) -> str:
+    """Return what a metric is called in a sentence."""
+    title = "accuracy" if metric == frontier.accuracy else frontier.facts_for(metric).title
+    return title if title == metric else title[:1].lower() + title[1:]
 
 
 def curves(frontier: Curves, max_loss: float) -> Chart:
@@ -74,7 +86,8 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
     return Chart(
         "scatter", rows, x="x", y="y", color="method", connect=True, chosen="chosen", label="setting",
         low="low" if spread else None, high="high" if spread else None,
-        title="Trade-off on the test", x_label=f"{frontier.unfairness} (lower is more even)", y_label=frontier.accuracy,
+        title="Trade-off on the test", y_label=f"accuracy, {frontier.accuracy}",
+        x_label=f"{noun(frontier, frontier.unfairness)}, {frontier.unfairness} (lower is more even)",
         caption=f"Every point is one setting of one method. {_rule(max_loss)} {_intervals(frontier)}",
     )  # fmt: skip
 
@@ -99,16 +112,18 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
     change = "Change from the method's first setting"
     volume = (
         f"Share of the accuracy of {first} {_shown(start)} that the method keeps, on average over all levels of "
-        f"{unfairness} from 0 to its own; what is not reached counts 0."
+        f"`{unfairness}` from 0 to its own; what is not reached counts 0."
     )
     columns = [
         Column("method", "Method"),
         Column("setting", "Chosen"),
-        _column("accuracy", accuracy, _format(frontier, accuracy)),
-        _column("gain", "change", "+.1%", note=f"{change}, of {accuracy}.", better="higher", change=True),
-        _column("unfairness", unfairness, _format(frontier, unfairness)),
-        _column("fairer", "change", "+.1%", note=f"{change}, of {unfairness}.", better="lower", change=True),
-        _column("hypervolume", "Hypervolume", ".4f", better="higher", note=volume),
+        _measure(frontier, "accuracy", accuracy, "Accuracy"),
+        _column("gain", "Change", "+.1%", note=f"{change}, of `{accuracy}`.", better="higher", change=True),
+        _measure(frontier, "unfairness", unfairness),
+        _column("fairer", "Change", "+.1%", note=f"{change}, of `{unfairness}`.", better="lower", change=True),
+        _column(
+            "hypervolume", "Accuracy kept over all levels", ".4f", better="higher", note=volume, code="hypervolume"
+        ),
     ]
     return Table(
         columns, rows, title="Chosen on validation, measured on test",
@@ -127,8 +142,7 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
         row: dict[str, Any] = {
             "method": method,
             "setting": _shown(setting),
-            "chosen": "chosen" if setting == chosen[method] else "",
-            "front": "yes" if (method, setting) in front else "",
+            "front": " ".join(["chosen"] * (setting == chosen[method]) + ["front"] * ((method, setting) in front)),
         }
         for name in metrics:
             row |= _cell(name, frontier.estimate(method, setting, name))
@@ -136,16 +150,15 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
     columns = [
         Column("method", "Method"),
         Column("setting", "Setting"),
-        Column("chosen", "On validation"),
         Column(
-            "front", "Pareto",
-            note="On validation no other setting here is better in one of accuracy and exposure and not worse in the "
-            "other.",
+            "front", "On validation",
+            note="Front: on validation no other setting here is better in one of accuracy and exposure and not worse "
+            "in the other.",
         ),
         *(
-            _column(name, name, _format(frontier, name)) if name in traded
-            else Column(name, name, format=_format(frontier, name))
+            column if name in traded else replace(column, low=None, high=None)
             for name in metrics
+            for column in [_measure(frontier, name, name)]
         ),
     ]  # fmt: skip
     return Table(columns, rows, title="All settings on the test", caption=_intervals(frontier))
@@ -153,26 +166,22 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
 
 def _equal_tables(frontier: Curves) -> list[Table]:
     """Return the methods at equal fairness and at equal accuracy, as changes from the reference."""
-    accuracy, unfairness = frontier.accuracy, frontier.unfairness
+    accuracy, unfairness = noun(frontier, frontier.accuracy), noun(frontier, frontier.unfairness)
     return [
         _equal_table(
             {m: {at: frontier.accuracy_at(m, -at, relative=True) for at in FAIRER} for m in frontier.methods},
-            f"Change of {accuracy} at equal fairness",
-            unfairness,
+            f"Change of {accuracy} where {unfairness} is lower",
             better="higher",
         ),
         _equal_table(
             {m: {at: frontier.unfairness_at(m, -at, relative=True) for at in LOSSES} for m in frontier.methods},
-            f"Change of {unfairness} at equal accuracy",
-            accuracy,
+            f"Change of {unfairness} where {accuracy} is lower",
             better="lower",
         ),
     ]
 
 
-def _equal_table(
-    cells: dict[str, dict[float, Estimate]], title: str, metric: str, *, better: Literal["higher", "lower"]
-) -> Table:
+def _equal_table(cells: dict[str, dict[float, Estimate]], title: str, *, better: Literal["higher", "lower"]) -> Table:
     """Return a row for each method and a column for each level that some method reaches."""
     levels = next(iter(cells.values()))
     reached = [at for at in levels if any(np.isfinite(row[at].value) for row in cells.values())]
@@ -181,7 +190,7 @@ def _equal_table(
         for method, row in cells.items()
         if any(np.isfinite(row[at].value) for at in reached)
     ]
-    columns = [_column(str(at), f"{metric} {at:.0%} lower", "+.1%", better=better) for at in reached]
+    columns = [_column(str(at), f"{at:.0%} lower", "+.1%", better=better) for at in reached]
     return Table([Column("method", "Method"), *columns], rows, title=title)
 
 
@@ -189,10 +198,9 @@ def _equal_text(frontier: Curves) -> str:
     method, setting = frontier.reference
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
-        f"Changes from {method} {_shown(setting)} ({frontier.accuracy} {accuracy:.4f}, {frontier.unfairness} "
+        f"Changes from {method} {_shown(setting)} (`{frontier.accuracy}` {accuracy:.4f}, `{frontier.unfairness}` "
         f"{unfairness:.4f}), seed by seed, read off straight lines through each method's settings that are best on "
-        f"validation. "
-        f"A dash is a level that not every seed reaches."
+        f"validation. A dash is a level that not every seed reaches."
     )
 
 
@@ -233,8 +241,13 @@ def _column(key: str, label: str, spec: str, **texts: Any) -> Column:
     return Column(key, label, format=spec, low=f"{key} low", high=f"{key} high", **texts)
 
 
+def _measure(frontier: Curves, key: str, metric: str, title: str = "") -> Column:
+    facts = frontier.facts_for(metric)
+    return _column(key, title or facts.title, facts.format, code=metric if title or facts.title != metric else "")
+
+
 def _format(frontier: Curves, metric: str) -> str:
-    return frontier.formats.get(metric.partition("@")[0], ".4f")
+    return frontier.facts_for(metric).format
 
 
 def _shown(setting: Setting) -> str:

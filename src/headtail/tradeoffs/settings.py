@@ -12,7 +12,7 @@ from headtail._checks import checked, choice, nearest, number, shown
 from headtail._stats import pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.built_in import BUILT_IN
-from headtail.metrics.facts import facts_of
+from headtail.metrics.facts import Facts, facts_of
 from headtail.tradeoffs.points import (
     NO_ENDS,
     Criterion,
@@ -30,8 +30,8 @@ from headtail.tradeoffs.points import (
 from headtail.typing import Array
 
 
-def _built_in_formats() -> dict[str, str]:
-    return {name: facts_of(metric).format for name, metric in BUILT_IN.items()}
+def _facts_of_built_in() -> dict[str, Facts]:
+    return {name: facts_of(metric) for name, metric in BUILT_IN.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,8 +42,13 @@ class Settings:
     accuracy: str
     unfairness: str
     influences: Influences = field(default_factory=dict)
-    formats: Mapping[str, str] = field(default_factory=_built_in_formats)
+    facts: Mapping[str, Facts] = field(default_factory=_facts_of_built_in)
     seconds: Seconds = field(default_factory=dict)
+
+    def facts_for(self, metric: str) -> Facts:
+        """Return what a metric, with its cut-off, says of itself; one that says no title is called by its name."""
+        facts = self.facts.get(metric.partition("@")[0], Facts())
+        return facts if facts.title else replace(facts, title=metric)
 
     @cached_property
     def _index(self) -> dict[tuple[str, Setting, int], Point]:

@@ -230,8 +230,8 @@ class _Meter:
                 influences |= {(self.dial.name, setting, seed, part): found for part, found in influence.items()}
                 points.append(point)
                 advance(1, f"{setting:g}, {self.accuracy} {point.validation[self.accuracy]:.4f}")
-        formats = {name: facts_of(metric).format for name, metric in self.metrics.items()}
-        return Frontier(tuple(points), self.accuracy, self.unfairness, influences, formats, seconds)
+        facts = {name: facts_of(metric) for name, metric in self.metrics.items()}
+        return Frontier(tuple(points), self.accuracy, self.unfairness, influences, facts, seconds)
 
     def _file(self, seed: int, setting: float) -> Path | None:
         return None if self.folder is None else self.folder / f"seed-{seed}-strength-{setting!r}.json"

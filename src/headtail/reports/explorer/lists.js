@@ -66,7 +66,7 @@ export function dialPanel(data) {
 export function figurePanel(data) {
   const title = h("h2", { id: "figures" }), tiles = h("dl", { class: "hx-tiles" }), table = h("table", { class: "ht-table" });
   const others = data.metrics.filter(({ name }) => name !== data.accuracy && name !== data.unfairness);
-  const more = h("details", { hidden: !others.length, ontoggle: () => show() }, h("summary", {}, plural(others.length, "more figure")), table);
+  const more = h("details", { class: "ht-data", hidden: !others.length, ontoggle: () => show() }, h("summary", {}, plural(others.length, "more figure")), table);
   const place = h("section", { class: "hx-figures", "aria-labelledby": "figures" }, title, tiles, more);
   const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
   const show = () => {

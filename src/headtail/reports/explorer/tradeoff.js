@@ -37,7 +37,7 @@ export function tradeoffTab(data) {
   const legend = h("div", { class: "hx-legend", role: "group", "aria-label": "Shown dials" });
   const table = h("div", {}), copy = h("section", { class: "hx-copy", "aria-labelledby": "copy" });
   const names = data.metrics.map(({ name, title }) => [name, title === name ? name : `${title} (${name})`]);
-  const every = h("details", { class: "hx-every", ontoggle: () => drawTable() }, h("summary", {}, `All ${data.settings.length} settings as a table`), table);
+  const every = h("details", { class: "ht-data hx-every", ontoggle: () => drawTable() }, h("summary", {}, `All ${data.settings.length} settings as a table`), table);
   const tab = h("div", {},
     h("div", { class: "hx-bar" },
       chooser("Upright", names, axes.y, (y) => { axes = { ...axes, y }; draw(); }),
