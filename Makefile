@@ -9,7 +9,7 @@ HOW_LONG ?= 120
 # Tests share the cores; one that has run out of its own takes some of the other's.
 WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-integrations test-oldest docs fuzz bench lint format clean
+.PHONY: demo test test-integrations test-oldest docs docs-links fuzz bench lint format clean
 
 demo: $(READY)
 	$(BIN)/headtail demo --output headtail-demo
@@ -21,6 +21,10 @@ test: $(READY) lint
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 	@echo "Open docs/_build/index.html"
+
+# Its links to other places; those within it are checked by `make docs`.
+docs-links: $(READY)
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
 
 # The tests with the lowest versions of what headtail depends on, in an environment of its own.
 test-oldest:

@@ -35,6 +35,13 @@ class TestResolveColumns:
     def test_usual_names(self, user, item):
         assert columns(["extra", item, user]) == {"user_id": user, "item_id": item}
 
+    @pytest.mark.parametrize("role", ["user_id", "item_id"])
+    def test_every_usual_name_is_found_in_any_spelling(self, role):
+        other = {"user_id": "item_id", "item_id": "user_id"}[role]
+        for alias in _columns.ALIASES[role]:
+            for spelling in (alias, alias.upper(), alias.replace("_", "-")):
+                assert columns([other, spelling])[role] == spelling
+
     def test_the_own_name_goes_before_an_alias_and_before_another_spelling(self):
         assert columns(["uid", "USER_ID", "user_id", "item_id"])["user_id"] == "user_id"
 

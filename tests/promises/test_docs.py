@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -22,6 +24,21 @@ def test_blocks_of_a_page_run_as_one_session(page, tmp_path, monkeypatch):
         exec(compile(block, page, "exec"), namespace)
 
 
+def _broken(site):
+    """Return the links within the site that lead nowhere, anchors too."""
+    pages = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
+    anchors = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages.items()}
+    broken = []
+    for page, text in pages.items():
+        for link in {unescape(link) for link in re.findall(r'\b(?:href|src)="([^"]+)"', text)}:
+            path, _, anchor = unquote(link).partition("#")
+            target = (page.parent / path.partition("?")[0]).resolve() if path else page
+            known = anchors.get(target, {anchor})
+            if not re.match(r"[a-z]+:|//", link) and not (target.exists() and (not anchor or anchor in known)):
+                broken.append((page.name, link))
+    return broken
+
+
 def test_the_site_builds_without_warnings(tmp_path):
     pytest.importorskip("torch")
     for module in ("sphinx", "furo", "myst_parser", "numpydoc"):
@@ -34,4 +51,5 @@ def test_the_site_builds_without_warnings(tmp_path):
     dictionary = (tmp_path / "site" / "generated" / "metrics.html").read_text(encoding="utf-8")
     assert "Inequality of exposure" in dictionary and "popularity_lift" in dictionary
     assert "(entropy)" in (tmp_path / "site" / "generated" / "dials.html").read_text(encoding="utf-8")
+    assert _broken(tmp_path / "site") == []
     assert 'id="headtail.audit"' in (tmp_path / "site" / "generated" / "headtail.html").read_text(encoding="utf-8")
