@@ -18,7 +18,7 @@ def draw(result: Result, **titles: str) -> None:
     """Write the charts of a result that have these titles, each to the file of its keyword."""
     charts = {one.title: one for one in walk(result.report().blocks) if isinstance(one, Chart)}
     for file, title in titles.items():
-        print(chart_svg(charts[title], FIGURES / f"explain-{file}.svg", beside=list(charts.values())))
+        chart_svg(charts[title], FIGURES / f"explain-{file}.svg", beside=list(charts.values()))
 
 
 def main() -> None:

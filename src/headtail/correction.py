@@ -21,6 +21,7 @@ from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
 from headtail.tradeoffs.pages import said_change
+from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
 
 PLAIN, CORRECTED = "as it is", "corrected"
@@ -201,7 +202,7 @@ class Correction(Result):
             rows.append(row)
         columns = [Column("dial", "Dial"), Column("strength", "Strength", format="g")]
         for metric in (frontier.accuracy, frontier.unfairness):
-            facts = frontier.facts_for(metric)
+            facts = facts_for(frontier, metric)
             columns += [
                 Column(metric, facts.title, format=facts.format, code=metric),
                 Column(f"{metric} change", "change", format="+.1%"),

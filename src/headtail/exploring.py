@@ -18,6 +18,7 @@ from headtail.reports.explorer import Explorer, packed
 from headtail.spectral import spectrum
 from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier
+from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Array, Codes
 
 TASTES = ("niche tastes", "rather niche", "in between", "rather popular", "popular tastes")
@@ -364,7 +365,7 @@ class _Gathering:
 
 def _metric(frontier: Frontier, name: str) -> dict[str, Any]:
     """Return what a page says of a metric."""
-    facts, known = frontier.facts_for(name), BUILT_IN.get(name.partition("@")[0])
+    facts, known = facts_for(frontier, name), BUILT_IN.get(name.partition("@")[0])
     return {
         "name": name,
         "title": facts.title,

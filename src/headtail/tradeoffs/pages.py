@@ -10,6 +10,7 @@ from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import plain
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
+from headtail.tradeoffs.settings import facts_for
 
 FAIRER = (0.05, 0.1, 0.15, 0.2)  # how far below the reference's unfairness accuracy is read off
 LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfairness is read off
@@ -62,7 +63,7 @@ def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: E
 
 def noun(frontier: Curves, metric: str) -> str:
     """Return what a metric is called in a sentence."""
-    title = "accuracy" if metric == frontier.accuracy else frontier.facts_for(metric).title
+    title = "accuracy" if metric == frontier.accuracy else facts_for(frontier, metric).title
     return title if title == metric else title[:1].lower() + title[1:]
 
 
@@ -242,12 +243,12 @@ def _column(key: str, label: str, spec: str, **texts: Any) -> Column:
 
 
 def _measure(frontier: Curves, key: str, metric: str, title: str = "") -> Column:
-    facts = frontier.facts_for(metric)
+    facts = facts_for(frontier, metric)
     return _column(key, title or facts.title, facts.format, code=metric if title or facts.title != metric else "")
 
 
 def _format(frontier: Curves, metric: str) -> str:
-    return frontier.facts_for(metric).format
+    return facts_for(frontier, metric).format
 
 
 def _shown(setting: Setting) -> str:

@@ -45,11 +45,6 @@ class Settings:
     facts: Mapping[str, Facts] = field(default_factory=_facts_of_built_in)
     seconds: Seconds = field(default_factory=dict)
 
-    def facts_for(self, metric: str) -> Facts:
-        """Return what a metric, with its cut-off, says of itself; one that says no title is called by its name."""
-        facts = self.facts.get(metric.partition("@")[0], Facts())
-        return facts if facts.title else replace(facts, title=metric)
-
     @cached_property
     def _index(self) -> dict[tuple[str, Setting, int], Point]:
         return {(point.method, point.setting, point.seed): point for point in self.points}
@@ -227,6 +222,12 @@ class Settings:
             np.array([self.mean(*pair, name, part) for pair in pairs]) for name in (self.accuracy, self.unfairness)
         )
         return tuple(pair for pair, is_on in zip(pairs, on_front(gain, cost), strict=True) if is_on)
+
+
+def facts_for(settings: Settings, metric: str) -> Facts:
+    """Return what a metric, with its cut-off, says of itself; one that says no title is called by its name."""
+    facts = settings.facts.get(metric.partition("@")[0], Facts())
+    return facts if facts.title else replace(facts, title=metric)
 
 
 def on_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
