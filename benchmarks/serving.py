@@ -159,40 +159,45 @@ def row_of(found: Any, **names: Any) -> dict[str, Any]:
     return row
 
 
-def measured(data: str, split: Any, n_users: int, makers: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Measure all indexes and ways of one data set."""
-    whole, plain = vectors_of(split, n_users)
-    subject, train = Subject(whole, split, k=K), split.train
-    made = dial("tilt (alpha-fair)").at(subject, TILT)
-    bias = serving.BiasTable(train.item_ids, made.bias)
-    tilted = bias.added_to(plain)
-    test = split.test.subset(np.isin(split.test.users, train.user_codes(plain.user_ids)))
-    options: dict[str, Any] = {"k": K, "test": test}
-    allocated = allocation_of(ht.recommend(plain, train, users=plain.user_ids, k=LONG), split)
-    fewest: int | None = None
-    for name, make in makers.items():
-        where = {"data": data, "index": name}
-        index, way = make(plain), {**where, "dial": f"tilt (alpha-fair) {TILT:g}"}
-        candidates = serving.retrieve(index, plain, train, k=LONG)
-        plainly: dict[str, Any] = {"plain": plain, "plain_index": serving.retrieve(index, plain, train, k=K), **options}
-        yield row_of(serving.check(index, plain, train, bias=bias, n_candidates=5 * K, **options), **way, way="bias")
-        try:
-            if name.startswith("pgvector") and fewest is not None:  # asked query by query, it is not searched for
-                found = serving.check(index, plain, train, bias=bias, n_candidates=fewest, **options)
-            else:
-                found = serving.fewest_candidates(index, plain, train, bias, keep=KEEP, **options)
-                fewest = found.n_candidates
-            yield row_of(found, **way, way="bias, fewest")
-        except InvalidInputError as error:
-            print(f"{where}: {error}")
-            yield {**way, "way": "bias, fewest", "failed": str(error)}
-        found = serving.check(allocation_of(candidates, split), allocated, train, **plainly)
-        yield row_of(found, **where, dial=f"allocation {ALLOCATION:g}", way="candidates") | {"n_candidates": LONG}
-        index = make(tilted)
-        yield row_of(serving.check(index, tilted, train, **plainly), **way, way="coordinate")
-        found = serving.check(index, tilted, train, n_candidates=5 * K, **plainly)
-        yield row_of(found, **way, way="coordinate, best of more")
-        yield {**where, "milliseconds": latency(make, plain, tilted, bias)}
+class World:
+    """A data set with an ALS of it and its corrections, for some of its users."""
+
+    def __init__(self, data: str, interactions: Any, n_users: int) -> None:
+        self.data, self.split = data, ht.split_ratio(interactions, rng=0)
+        split, train = self.split, self.split.train
+        self.whole, self.plain = vectors_of(split, n_users)
+        made = dial("tilt (alpha-fair)").at(Subject(self.whole, split, k=K), TILT)
+        self.bias = serving.BiasTable(train.item_ids, made.bias)
+        self.tilted = self.bias.added_to(self.plain)
+        mine = np.isin(split.test.users, train.user_codes(self.plain.user_ids))
+        self.options: dict[str, Any] = {"k": K, "test": split.test.subset(mine)}
+        self.allocated = allocation_of(ht.recommend(self.plain, train, users=self.plain.user_ids, k=LONG), split)
+
+
+def measured(world: World, name: str, make: Callable[[Any], Search], fewest: int | None) -> Iterator[dict[str, Any]]:
+    """Measure all ways of one index; `fewest` candidates are tried where they are not to be searched for."""
+    plain, bias, tilted, train, options = world.plain, world.bias, world.tilted, world.split.train, world.options
+    where = {"data": world.data, "index": name}
+    index, way = make(plain), {**where, "dial": f"tilt (alpha-fair) {TILT:g}"}
+    candidates = serving.retrieve(index, plain, train, k=LONG)
+    plainly: dict[str, Any] = {"plain": plain, "plain_index": serving.retrieve(index, plain, train, k=K), **options}
+    yield row_of(serving.check(index, plain, train, bias=bias, n_candidates=5 * K, **options), **way, way="bias")
+    try:
+        if fewest is None:
+            found = serving.fewest_candidates(index, plain, train, bias, keep=KEEP, **options)
+        else:
+            found = serving.check(index, plain, train, bias=bias, n_candidates=fewest, **options)
+        yield row_of(found, **way, way="bias, fewest")
+    except InvalidInputError as error:
+        print(f"{where}: {error}", flush=True)
+        yield {**way, "way": "bias, fewest", "failed": str(error)}
+    found = serving.check(allocation_of(candidates, world.split), world.allocated, train, **plainly)
+    yield row_of(found, **where, dial=f"allocation {ALLOCATION:g}", way="candidates") | {"n_candidates": LONG}
+    index = make(tilted)
+    yield row_of(serving.check(index, tilted, train, **plainly), **way, way="coordinate")
+    found = serving.check(index, tilted, train, n_candidates=5 * K, **plainly)
+    yield row_of(found, **way, way="coordinate, best of more")
+    yield {**where, "milliseconds": latency(make, plain, tilted, bias)}
 
 
 def allocation_of(candidates: Any, split: Any) -> Any:
@@ -239,9 +244,10 @@ def timed(one: Callable[[int], Any], plain: Any, index: Any, n: int = 300) -> fl
     return statistics.median(times)
 
 
-def dial_costs(split: Any) -> list[dict[str, Any]]:
+def dial_costs(world: World) -> list[dict[str, Any]]:
     """Return what a setting of each dial takes to make, and a list after that, of vectors and candidates at hand."""
-    subject, rows = Subject(vectors_of(split, 1)[0], split, k=K, n_candidates=LONG), []
+    split = world.split
+    subject, rows = Subject(world.whole, split, k=K, n_candidates=LONG), []
     for known in (split.train, split.known):
         subject.candidates(0, known)
         subject.calibrated(0, known)
@@ -271,7 +277,7 @@ WAYS = {
 GINIS = ("not corrected, exact", "corrected, exact", "not corrected, served", "corrected, served")
 LOSSES = (
     "| Data | Index | Way | k' | Recall | head | mid | tail | Gini: not corrected, exact | corrected, exact "
-    "| not corrected, served | corrected, served | Gain kept |"
+    "| not corrected, served | corrected, served | Gain kept | NDCG: exact | served |"
 )
 TIMES = "| Index | not corrected | one more coordinate | bias on 100 candidates |"
 COSTS = "| Dial | Strength | Made (s) | A list (ms) |"
@@ -279,21 +285,22 @@ COSTS = "| Dial | Strength | Made (s) | A list (ms) |"
 
 def tables(record: dict[str, Any]) -> list[list[str]]:
     """Return the lines of each table."""
-    losses, times = [LOSSES, "|---|---|---|" + "---:|" * 10], [TIMES, "|---|" + "---:|" * 3]
+    losses, times = [LOSSES, "|---|---|---|" + "---:|" * 12], [TIMES, "|---|" + "---:|" * 3]
     for row in record["rows"]:
         if "milliseconds" in row:
             cells = [f"{row['milliseconds'][way]:.2f}" for way in ("not corrected", "coordinate", "bias")]
             times.append(f"| {row['index']}, {row['data']} | {' | '.join(cells)} |")
             continue
         if "failed" in row:
-            losses.append(f"| {row['data']} | {row['index']} | {WAYS[row['way']]} | none |" + " - |" * 9)
+            losses.append(f"| {row['data']} | {row['index']} | {WAYS[row['way']]} | none |" + " - |" * 11)
             continue
         shares = [row["recall"], *(row[f"recall, {group}"] for group in ("head", "mid", "tail"))]
         ginis = [row[f"gini, {name}"] for name in GINIS]
         low, high = row["low"], row["high"]
-        kept = f"{row['kept']:.1%}" + (f" ({low:.1%} to {high:.1%})" if low is not None and low == low else "")
+        kept = f"{row['kept']:.0%}" + (f" ({low:.0%} to {high:.0%})" if low is not None and low == low else "")
         cells = [row["data"], row["index"], WAYS[row["way"]], str(row["n_candidates"]),
-                 *(f"{share:.1%}" for share in shares), *(f"{gini:.4f}" for gini in ginis), kept]  # fmt: skip
+                 *(f"{share:.1%}" for share in shares), *(f"{gini:.4f}" for gini in ginis), kept,
+                 *(f"{row[f'ndcg, corrected, {name}']:.4f}" for name in ("exact", "served"))]  # fmt: skip
         losses.append(f"| {' | '.join(cells)} |")
     costs = [COSTS, "|---|" + "---:|" * 3]
     costs += [f"| `{r['dial']}` | {r['strength']:g} | {r['made']:.2f} | {r['list']:.3f} |" for r in record["dials"]]
@@ -308,10 +315,14 @@ def put(lines: list[str], page: Path) -> None:
     page.write_text("\n".join([*text[:start], *lines, *text[end:]]) + "\n", encoding="utf-8")
 
 
+def save(record: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(record, indent=1, default=float).replace("NaN", "null") + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ml-1m"))
-    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--users", type=int, default=300)
     parser.add_argument("--record", type=Path, default=RECORD)
     parser.add_argument("--page", action="store_true")
     args = parser.parse_args()
@@ -328,15 +339,20 @@ def main() -> None:
                 versions[name] = "not installed"
         record: dict[str, Any] = {
             "date": datetime.now(UTC).date().isoformat(), "python": platform.python_version(), "versions": versions,
-            "load": os.getloadavg()[0], "k": K, "users": args.users, "rows": [],
+            "load": os.getloadavg()[0], "k": K, "users": args.users, "rows": [], "dials": [],
         }  # fmt: skip
-        splits = {name: ht.split_ratio(interactions, rng=0) for name, interactions in sets.items()}
-        record["dials"] = dial_costs(splits["MovieTweetings"])
+        worlds = [World(name, interactions, args.users) for name, interactions in sets.items()]
         with indexes() as makers:
-            for name, split in splits.items():
-                record["rows"] += measured(name, split, args.users, makers)
-                text = json.dumps(record, indent=1, default=float).replace("NaN", "null") + "\n"
-                args.record.write_text(text, encoding="utf-8")
+            for name, make in makers.items():
+                for world in worlds:
+                    fewest = [row["n_candidates"] for row in record["rows"] if row.get("way") == "bias, fewest"
+                              and row["data"] == world.data and "failed" not in row]  # fmt: skip
+                    asked_singly = name.startswith("pgvector") and fewest
+                    for row in measured(world, name, make, fewest[-1] if asked_singly else None):
+                        record["rows"].append(row)
+                        save(record, args.record)
+        record["dials"] = dial_costs(worlds[0])
+        save(record, args.record)
     record = json.loads(args.record.read_text(encoding="utf-8"))
     for lines in tables(record):
         put(lines, PAGE)

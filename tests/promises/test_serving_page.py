@@ -1,0 +1,29 @@
+"""The page on serving holds what its record holds, and the requests that the code writes."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from headtail import serving
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_tables_of_the_page_are_made_from_its_record(tmp_path):
+    for name in ("benchmarks/serving.py", "benchmarks/records/serving.json", "docs/serving.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    page = tmp_path / "docs" / "serving.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("MovieTweetings | FAISS", "spoilt"), encoding="utf-8")
+    subprocess.run([sys.executable, str(tmp_path / "benchmarks" / "serving.py"), "--page"], check=True, timeout=300)
+    assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_requests_that_are_written():
+    text, bias = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"), serving.item_bias([0.0])
+    qdrant, milvus = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    assert qdrant == json.loads(bias.formula("qdrant")) and milvus == json.loads(bias.formula("milvus"))
+    assert bias.formula("pgvector") in text
