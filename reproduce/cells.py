@@ -73,10 +73,11 @@ def main(
     run: Callable[..., dict[str, Any]],
     description: str | None,
     seeds: Sequence[int] = (),
+    dials: Sequence[Dial] = (),
 ) -> None:
     """Run the cells that the command line names, each into a record of its own.
 
-    With `seeds`, fewer of them can be asked for: `run` gets those, and the record says so in its name.
+    With `seeds` and `dials`, fewer of them can be asked for: `run` gets those, and the record says so in its name.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="cell", help=f"without one, all that have no record: {list(cells)}")
@@ -84,9 +85,22 @@ def main(
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for what a stopped cell goes on from")
     if seeds:
         parser.add_argument("--seeds", type=int, default=len(seeds), help=f"how many of the seeds {tuple(seeds)}")
+    if dials:
+        parser.add_argument(
+            "--dials",
+            nargs="+",
+            default=None,
+            choices=[each.name for each in dials],
+            metavar="dial",
+            help="sweep these alone; the work is kept for the whole cell",
+        )
     args = parser.parse_args()
     chosen = seeds[: args.seeds] if seeds else ()
     some = f"-seeds-{len(chosen)}" if len(chosen) < len(seeds) else ""
+    asked = [chosen] if seeds else []
+    if dials and args.dials:
+        some += "-some-dials"
+        asked.append([each for each in dials if each.name in args.dials])
     for cell in args.cells or cells:
         if cell not in cells:
             parser.error(f"there is no cell {cell!r}; choose from {', '.join(cells)}")
@@ -94,7 +108,7 @@ def main(
         if file.exists() and not args.cells:
             continue
         started, resumed = time.perf_counter(), (args.work / study / cell).exists()
-        found = run(cell, args.data, args.work / study / cell, *([chosen] if seeds else []))
+        found = run(cell, args.data, args.work / study / cell, *asked)
         seconds = round(time.perf_counter() - started)
         environment = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
         environment["seconds"] = None if resumed else seconds

@@ -6,6 +6,7 @@ settings are measured on the validation part, to choose by, and on the test part
 
     python reproduce/neurons.py sasrec/movietweetings/leave-last
     python reproduce/neurons.py sasrec/movietweetings/leave-last --seeds 1    # a record of its own
+    python reproduce/neurons.py sasrec/ml-1m/leave-last --dials allocation "tilt (alpha-fair)"    # so has this
     python reproduce/neurons.py --data ../shared/data      # all cells that are not done
 """
 
@@ -27,6 +28,7 @@ from headtail.metrics import (
     arp,
     coverage,
     gini,
+    gini_by_rank,
     head_share,
     ilad,
     ndcg,
@@ -84,8 +86,8 @@ def _shift(subject: Subject, strength: float, seed: int) -> Callable[[Interactio
 SHIFT = Dial("tilt (popularity), as a shift", _shift, (0.0, 0.05, 0.1, 0.2, 0.4, 0.8))
 STEERED = (*(each for each in DIALS if each.works_on == "model"), *CONTROLS)
 RIVALS = (
-    "allocation", "tilt (alpha-fair), by relevance", "tilt (alpha-fair)", "tilt (popularity)", "log penalty", "shrink",
-    "IPR", "FA*IR", "PCT", "P-MMF", "calibrated popularity",
+    "allocation", "allocation, most hits", "tilt (alpha-fair), by relevance", "tilt (alpha-fair)", "tilt (popularity)",
+    "log penalty", "shrink", "IPR", "FA*IR", "PCT", "P-MMF", "calibrated popularity",
 )  # fmt: skip
 TURNED = (*STEERED, *map(dial, RIVALS), SHIFT)
 
@@ -172,13 +174,16 @@ def _recipe(backbone: str, settings: Settings) -> Recipe:
     return Recipe(LightGCN, {}, {"epochs": 600} | options)
 
 
-def run(cell: str, data: Path, work: Path, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-    """Run a cell, or go on with it; return its record."""
+def run(
+    cell: str, data: Path, work: Path, seeds: Sequence[int] = SEEDS, dials: Sequence[Dial] = TURNED
+) -> dict[str, Any]:
+    """Run a cell, or go on with it; return its record, with autoencoders only where all dials are swept."""
     backbone, name, protocol = cell.split("/")
     settings = SETTINGS[f"{backbone}/{name}"]
     split = cells.load(data, name, protocol)
     subject = Steered(backbone, settings, split, lambda seed: work / f"seed-{seed}")
-    frontier = cells.turned(TURNED, subject, work, seeds=seeds, metrics=metrics(subject.vectors(seeds[0]).items))
+    whole = dials is TURNED
+    frontier = cells.turned(dials, subject, work, seeds=seeds, metrics=metrics(subject.vectors(seeds[0]).items))
     return {
         "split": split.description,
         "project_to": "niche",
@@ -187,8 +192,10 @@ def run(cell: str, data: Path, work: Path, seeds: Sequence[int] = SEEDS) -> dict
         "items": split.train.n_items,
         "seeds": list(seeds),
         "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder), "items": ITEMS},
-        "autoencoders": [described(subject, seed) for seed in seeds],
-        "stability": stability([subject.neurons(seed).source.sae for seed in seeds]) if len(seeds) > 1 else None,
+        "autoencoders": [described(subject, seed) for seed in seeds] if whole else [],
+        "stability": stability([subject.neurons(seed).source.sae for seed in seeds])
+        if whole and len(seeds) > 1
+        else None,
         "frontier": cells.compact(frontier),
         "exchanged": [*exchanged(frontier)] if len(seeds) == 1 else None,
     }
@@ -236,7 +243,7 @@ def described(subject: Subject, seed: int) -> dict[str, Any]:
 
 def metrics(item_vectors: np.ndarray) -> dict[str, Callable[[TopK], Any]]:
     """Return what is measured; distances within lists are those of one and the same item vectors."""
-    usual = (ndcg, recall, gini, coverage, tail_coverage, arp, pce, head_share, tail_exposure)
+    usual = (ndcg, recall, gini, gini_by_rank, coverage, tail_coverage, arp, pce, head_share, tail_exposure)
     return {
         **{metric.__name__: metric for metric in usual},
         "coverage_5": partial(coverage, at_least=5),
@@ -246,4 +253,4 @@ def metrics(item_vectors: np.ndarray) -> dict[str, Callable[[TopK], Any]]:
 
 
 if __name__ == "__main__":
-    cells.main("popsteer", CELLS, run, __doc__, SEEDS)
+    cells.main("popsteer", CELLS, run, __doc__, SEEDS, TURNED)

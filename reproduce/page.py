@@ -41,7 +41,7 @@ RIVALS = (
     "tilt (entropy)", "log penalty", "IPR", "ReSN",
 )  # fmt: skip
 
-CHEAP = ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10")
+CHEAP = ("ndcg@10", "gini@10", "gini_by_rank@10", "coverage@10", "ilad@10", "arp@10")
 EXCHANGED = {
     "ndcg@10": "NDCG@10", "gini@10": "Gini", "arp@10": "mean popularity", "pce@10": "calibration error",
     "coverage@10": "coverage",
@@ -173,6 +173,9 @@ def neurons_page() -> Report:
     if taken_apart:
         blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in taken_apart)]))
     blocks += [_today(cell) for cell in read("popsteer", [f"{name}-seeds-1" for name in neurons.CELLS])]
+    own = list(read("popsteer", [f"{name}-some-dials" for name in neurons.CELLS]))
+    if own:
+        blocks.append(Section("Without an autoencoder", [_cheap(own, loss) for loss in neurons.LOSSES]))
     missing += [f"ablations of {name}" for name in ablations.CELLS if name not in {cell.name for cell in taken_apart}]
     blocks += _sections(found, STEERED_SHOWN)
     blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
@@ -182,6 +185,7 @@ def neurons_page() -> Report:
 def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
     """Return what the setting chosen for little loss changes on the test, method by method."""
     rows: list[dict[str, Any]] = []
+    shown = [name for name in CHEAP if all(name in cell.frontier.points[0].test for cell in found)]
     for cell in found:
         frontier = cell.frontier
         for method in frontier.methods:
@@ -191,15 +195,15 @@ def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
                 "method": method,
                 "setting": _dial(frontier, method, setting),
             }
-            for name in CHEAP:
+            for name in shown:
                 row |= _with_ends(name, frontier.estimate(method, setting, name, relative=True))
             rows.append(row)
     columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
-    for name in CHEAP:
+    for name in shown:
         ends = {"low": f"{name} low", "high": f"{name} high"} if name in ("ndcg@10", "gini@10") else {}
         columns.append(Column(name, name, format="+.1%", **ends))
     return Table(
-        columns, rows, title=f"Chosen on validation for at most {max_loss:.0%} of NDCG@10: changes on the test",
+        columns, rows, title=f"Chosen on validation for at most {100 * max_loss:g}% of NDCG@10: changes on the test",
         caption="Against the method's own first setting, seed by seed; for dials that drop the error that is the "
         "unsteered autoencoder.",
     )  # fmt: skip
