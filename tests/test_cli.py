@@ -524,7 +524,7 @@ def test_spectrum_of_arrays(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audit"], "requires an argument"),
+        (["audit"], "Give two files: the recommendations"),
         (["audit", "missing.csv", "train.csv"], "There is no file"),
         (["nonsense"], "Unknown command"),
         (["data", "train.csv", "--k-core", "1000"], "k_core=1000 leaves no interactions"),
