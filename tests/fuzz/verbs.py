@@ -18,6 +18,7 @@ from headtail import (
     data,
     datasets,
     dials,
+    engines,
     exploring,
     integrations,
     losses,
@@ -34,7 +35,7 @@ from headtail.reports import Result
 # Made by headtail and read by users; nobody calls these.
 MADE = {
     "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
-    "Facts", "Judgement",
+    "EngineAudit", "Facts", "Judgement",
     "Relevance", "Shown", "TiltRound", "TopK", "World", "Excess",
 }  # fmt: skip
 # Called by torch at every step of training, where nothing is checked twice.
@@ -143,6 +144,11 @@ def lists_of_users():
 @cache
 def audit():
     return ht.audit(lists(), split().train, split().test, k=3)
+
+
+@cache
+def engine_audit():
+    return engines.audit(lists().to_polars().lazy(), split().train.to_polars().lazy(), k=3, metrics=[metrics.gini])
 
 
 @cache
@@ -406,6 +412,12 @@ VERBS = {
         groups=ht.PopularityGroups.by_mass, catalogue=[1, 2, 3], strict=False, n_bootstrap=3,
         item_vectors={i: [1.0, float(i)] for i in split().train.item_ids.tolist()},
         rng=0),
+    "engines.audit": lambda: of(recs=lists().to_polars().lazy(), train=split().train.to_polars().lazy(),
+        test=split().test.to_polars().lazy(), k=[2, 3], metrics=[metrics.arp, metrics.gini],
+        groups=ht.PopularityGroups.by_mass, catalogue=[1, 2, 3], strict=False),
+    "engines.recommend": lambda: of(users=pl.LazyFrame({"user_id": [1, 2], "vector": [[1.0, 2.0]] * 2,
+        "seen": [[3], []]}), items=np.eye(4, 2), item_ids=[3, 4, 5, 6], k=2),
+    "engines.EngineAudit.measurement": lambda: of(engine_audit(), name="gini@3"),
     "compare": lambda: of(audits={"a": audit(), "b": audit()}, baseline="a"),
     "metrics.gate": lambda: of(audit=audit(), fail_if=["gini@3 rises", "arp@3 falls by 1%"], baseline=audit()),
     "describe": lambda: of(interactions=split().train, n_items=3),

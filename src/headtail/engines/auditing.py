@@ -1,0 +1,295 @@
+"""An audit whose rows stay in their engine."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from headtail import _frames
+from headtail._checks import checked, integer, shown
+from headtail.data import Interactions, PopularityGroups
+from headtail.data.popularity import Grouping, as_groups
+from headtail.engines.measures import Measures, function_of, is_sum, refuse_others
+from headtail.engines.moments import Moments, Part, lost, moments_of, power_sums
+from headtail.engines.results import EngineAudit
+from headtail.engines.sums import UserSums
+from headtail.engines.tables import collect, count_items, lazy_table, of_one_engine
+from headtail.exceptions import InvalidInputError
+from headtail.metrics.auditing import group_shares, most_unequal
+from headtail.metrics.built_in import metrics_of
+from headtail.metrics.collapse import collapse_notes
+from headtail.metrics.exposure import pop_reo, pop_rsp
+from headtail.metrics.facts import Metrics, definition, facts_of, named
+from headtail.metrics.lists import Doubts
+from headtail.metrics.measuring import measurement_of
+from headtail.metrics.results import ALL_USERS, Measurement
+from headtail.metrics.topk import Profiles, TopK
+from headtail.typing import Array, IntoFrame
+
+_PAIR = ("user_id", "item_id")
+
+
+@checked
+def audit(
+    recs: "IntoFrame",
+    train: "IntoFrame",
+    test: "IntoFrame | None" = None,
+    *,
+    k: int | Sequence[int] | None = None,
+    metrics: Metrics | None = None,
+    groups: Grouping = PopularityGroups.by_mass,
+    catalogue: Iterable[Any] | None = None,
+    strict: bool = True,
+) -> EngineAudit:
+    """Measure popularity bias of recommendations where they lie: in DuckDB, Spark, or files that Polars scans.
+
+    The figures and intervals of :func:`headtail.audit`, by queries of the engine that count items and sum up users;
+    what is collected is as long as the catalogue, whatever the number of rows. What is as long as the users stays
+    there, so that there are no values by user: two such audits have no paired differences.
+
+    Parameters
+    ----------
+    recs : Polars LazyFrame, DuckDB relation or PySpark DataFrame
+        One row for each recommended item: user, item, and rank (1 = first), for rows of an engine have no order.
+    train, test : tables of the same engine
+        As for :func:`headtail.audit`, ids of the same type in all three.
+    k : int or sequence of int, optional
+        Cut-offs; 10 and 20 by default, as far as the lists reach.
+    metrics : functions of a TopK, or mapping from name to function, optional
+        Of headtail's own those that are made of sums over items and users: all but `gini_by_rank`, `pce`, `novelty` and
+        `ilad`. All of them by default.
+    groups, catalogue
+        As for :func:`headtail.audit`.
+    strict : bool, default True
+        Refuse users without training history, repeated pairs of user and item, and test interactions that are in
+        training too. False keeps such users and notes it, and saves the queries that look for such pairs.
+
+    Returns
+    -------
+    EngineAudit
+
+    Raises
+    ------
+    InvalidInputError, MissingColumnError
+        If an input cannot be right, the tables are not of one engine, or a metric is no sum over users.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> train = pl.LazyFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})
+    >>> recs = pl.LazyFrame({"user_id": [1, 2, 3], "item_id": ["c", "b", "b"], "rank": [1, 1, 1]})
+    >>> result = audit(recs, train, k=1)
+    >>> result["arp@1"], round(result["gini@1"], 3)
+    (1.0, 0.444)
+    """
+    wanted = (10, 20) if k is None else k if isinstance(k, Iterable) and not isinstance(k, str) else (k,)
+    cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
+    if not cutoffs:
+        raise InvalidInputError("k names no cut-off. Give at least one, such as k=10.")
+    doubts = Doubts(strict=strict)
+    lists, known = lazy_table(recs, (*_PAIR, "rank"), "recs"), lazy_table(train, _PAIR, "train")
+    tables = {"recs": lists, "train": known} | ({} if test is None else {"test": lazy_table(test, _PAIR, "test")})
+    of_one_engine(**tables)
+    if metrics is not None:
+        refuse_others(named(metrics))
+    if strict:
+        _refuse_repeats(tables)
+    else:
+        doubts.notes.append(
+            "Each pair of user and item was taken to be there once, and in training or in the test: strict=False does "
+            "not look."
+        )
+
+    catalogued, targets = _catalogue(tables, catalogue, doubts)
+    profiles = Profiles(catalogued, as_groups(groups, catalogued.popularity))
+    slots, n_listed, longest = _slots(lists, catalogued, cutoffs)
+    if longest < cutoffs[-1] and k is not None:
+        raise InvalidInputError(f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less.")
+    reached = [c for c in cutoffs if c <= longest] or [longest]
+    tops = {c: _totals(profiles, c, slots[c if c in slots else cutoffs[0]]) for c in reached}
+    names = profiles.groups.names if test is not None else None
+    whole = {name: one for name, one in metrics_of(names).items() if is_sum(one)}
+    chosen = whole if metrics is None else named(metrics)
+
+    uses = {function_of(one) for one in chosen.values()}
+    sums = UserSums(catalogued.item_ids, reached[-1], **tables)
+    measures = Measures(
+        sums,
+        heard=_heard(tables, catalogued) if pop_rsp in uses else catalogued.popularity,
+        n_listed=n_listed,
+        hits={c: _hits(tables, catalogued, c) for c in reached} if pop_reo in uses else {},
+        targets=targets,
+    )
+    parts = {f"{name}@{c}": measures.part(name, one, top) for c, top in tops.items() for name, one in chosen.items()}
+    found, n_users = _summed(parts, sums, doubts)
+    measurements = [_measurement(part, found[key], n_users) for key, part in parts.items()]
+    top = tops[reached[-1]]
+    over, under = most_unequal(top)
+    lists_of_all = np.broadcast_to(np.int32(-1), (n_users, top.k))
+    return EngineAudit(
+        measurements=tuple(measurements),
+        group_shares=group_shares(tops),
+        over_exposed=over,
+        under_exposed=under,
+        groups=profiles.groups,
+        definitions={name: definition(one) for name, one in chosen.items()},
+        facts={name: facts_of(one) for name, one in chosen.items()},
+        notes=(*doubts.notes, *collapse_notes(_totals(profiles, top.k, top.slots, lists_of_all))),
+        n_users=n_users,
+        item_ids=catalogued.item_ids,
+        popularity=top.popularity,
+        slots=top.slots,
+    )
+
+
+def _catalogue(
+    tables: Mapping[str, Any], catalogue: Iterable[Any] | None, doubts: Doubts
+) -> tuple[Interactions, Array | None]:
+    """Return the catalogue with the popularity of its items, and the test interactions of each."""
+    counts = {what: count_items(tables[what], what) for what in ("train", "test") if what in tables}
+    for what, table in counts.items():
+        if table.is_empty():
+            raise InvalidInputError(f"{what} has no rows. Check the filter or the table it came from.")
+    nobody = np.empty(0, dtype=np.int32)
+    ids = _frames.to_ids(counts["train"]["item_id"])
+    items = Interactions(np.empty(0, dtype=np.int64), ids, nobody, nobody)
+    items = items if catalogue is None else items.with_items(catalogue)
+    if "test" in counts:
+        wanted = _frames.to_ids(counts["test"]["item_id"])
+        new = _frames.lookup(wanted, items.item_ids, "test item_id") < 0
+        if new.all():
+            raise InvalidInputError(
+                f"test has no item in common with training; it holds {shown(wanted)} and training {shown(ids)}. Check "
+                f"that both use the same ids."
+            )
+        if new.any():
+            doubts.notes.append(
+                f"{new.sum():,} items of the test ({counts['test'].filter(new)['n'].sum():,.0f} of its "
+                f"{counts['test']['n'].sum():,.0f} interactions) are not in training. They belong to the catalogue and "
+                f"count as wanted."
+            )
+            items = items.with_items(wanted[new])
+    of_items = {what: _on(items, table, "n", what).astype(np.int64) for what, table in counts.items()}
+    items.__dict__["popularity"] = of_items["train"]
+    return items, of_items.get("test")
+
+
+def _on(items: Interactions, table: Any, column: str, what: str) -> Array:
+    """Return a column of a table of items in the order of the catalogue, 0 where an item has no row."""
+    values = np.zeros(items.n_items)
+    codes = _frames.lookup(table["item_id"], items.item_ids, f"{what} item_id")
+    if (codes < 0).any():
+        unknown = _frames.to_ids(table["item_id"].filter(codes < 0))
+        raise InvalidInputError(
+            f"{what} has {len(unknown)} items that are not in the catalogue, for example {shown(unknown)}. The "
+            f"catalogue is the items of the training interactions; give catalogue=... with all item ids if more can be "
+            f"recommended."
+        )
+    values[codes] = table[column].to_numpy()
+    return values
+
+
+def _slots(lists: Any, items: Interactions, cutoffs: Sequence[int]) -> tuple[dict[int, Array], float, int]:
+    """Return the slots of each item by cut-off, the number of lists, and the length of the longest."""
+    rank = nw.col("rank")
+    within = {f"at {c}": nw.when(rank <= c).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for c in {1, *cutoffs}}
+    table = count_items(lists, "recs", **within, longest=rank)
+    if table.is_empty():
+        raise InvalidInputError("recs has no rows. Check the filter or the table it came from.")
+    slots = {c: _on(items, table, f"at {c}", "recs").astype(np.int64) for c in cutoffs}
+    return slots, float(table["at 1"].sum()), int(table["longest"].max())  # type: ignore[arg-type]
+
+
+def _totals(profiles: Profiles, k: int, slots: Array, lists: Array | None = None) -> TopK:
+    """Return what metrics of counts read: the slots of items, of lists that are not at hand."""
+    items = np.empty((0, k), dtype=np.int32) if lists is None else lists
+    none = np.zeros(len(items) + 1, dtype=np.int64)
+    top = TopK(items, items[:, 0], profiles, none, items[:0, 0], none[:0], has_targets=False)
+    top.__dict__["slots"] = slots
+    return top
+
+
+def _heard(tables: Mapping[str, Any], items: Interactions) -> Array:
+    """Return the training interactions of each item by users who have a list."""
+    listed = tables["recs"].filter(nw.col("rank") == 1).select("user_id")
+    return _on(items, count_items(tables["train"].join(listed, on="user_id", how="semi"), "train"), "n", "train")
+
+
+def _hits(tables: Mapping[str, Any], items: Interactions, k: int) -> Array:
+    """Return the test interactions of each item that are in the first k places."""
+    shown_items = tables["recs"].filter(nw.col("rank") <= k)
+    found = tables["test"].join(shown_items, on=[*_PAIR], how="inner")
+    return _on(items, count_items(found, "test"), "n", "test")
+
+
+def _refuse_repeats(tables: Mapping[str, Any]) -> None:
+    for what, table in tables.items():
+        repeated = table.group_by(*_PAIR).agg(nw.len().alias("n")).filter(nw.col("n") > 1)
+        n = collect(repeated.select((nw.col("n") - 1).sum().alias("n")))["n"][0]
+        if n:
+            raise InvalidInputError(f"{what} has {n:,} rows that repeat a pair of user and item. Keep each pair once.")
+    if "test" in tables:
+        overlap = tables["test"].join(tables["train"], on=[*_PAIR], how="semi")
+        if n := collect(overlap.select(nw.len().alias("n")))["n"][0]:
+            raise InvalidInputError(
+                f"{n:,} test interactions are in the training interactions too. Remove them from one of the two, or "
+                f"check that the right tables were given. Or give strict=False, which keeps them."
+            )
+
+
+def _summed(parts: dict[str, Part], sums: UserSums, doubts: Doubts) -> tuple[dict[str, Any], int]:
+    """Run the query over users, once more where the first showed that the centers were far off."""
+    ones = np.ones(len(sums.item_ids))
+    listed = nw.col("n") > 0
+    asked = {
+        "users": nw.lit(True),
+        "gaps": (nw.col("high") != nw.col("n")) | sums.gaps(),
+        "short": listed & (nw.col("n") < sums.k),
+        "unlisted": ~listed,
+        "nobody": nw.col("user_id").is_null(),
+        "cold": sums.history(ones) == 0,
+    }
+    counts = {f"{name} count": nw.when(c).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for name, c in asked.items()}
+    row = collect(power_sums(parts, sums.table(), counts)).row(0, named=True)
+    found = {key: moments_of(key, part, row) for key, part in parts.items()}
+    _judge({name: int(row[f"{name} count"] or 0) for name in asked}, sums.k, doubts)
+    far = {
+        key: replace(part, centers=found[key][1])
+        for key, part in parts.items()
+        if lost(found[key][0], part, found[key][1])
+    }
+    if far:
+        row = collect(power_sums(far, sums.table(), counts)).row(0, named=True)
+        found |= {key: moments_of(key, part, row) for key, part in far.items()}
+    return {key: moments for key, (moments, _) in found.items()}, int(row["users count"])
+
+
+def _judge(n: Mapping[str, int], k: int, doubts: Doubts) -> None:
+    """Refuse what cannot be right, and note what a reader should know."""
+    if n["nobody"]:
+        raise InvalidInputError("recs, train or test have missing values in user_id. Drop or fill those rows first.")
+    if n["gaps"]:
+        raise InvalidInputError(
+            f"recs has ranks that are not 1, 2, 3 ... for {n['gaps']:,} users. Number each user's items from 1 without "
+            f"gaps or repeats, such as by row_number() over each user."
+        )
+    if n["unlisted"]:
+        doubts.notes.append(f"{n['unlisted']:,} test users have no recommendations; they count with an empty list.")
+    if n["cold"]:
+        doubts.raise_or_note(
+            f"recs or test have {n['cold']:,} users without training history.",
+            "Give the training interactions that the recommender was trained on, or leave those users out.",
+            "they are left out of popularity_lift and upd, and kept in all other metrics",
+        )
+    if n["short"]:
+        doubts.notes.append(f"{n['short']:,} users have fewer than {k} recommendations.")
+
+
+def _measurement(part: Part, moments: Moments, n_users: int) -> Measurement:
+    is_mean, figure = part.figure is None and len(part.values) == 1, part.figure
+    value, n = (moments.mean if figure is None else figure), (moments.n if is_mean else n_users)
+    error, df = part.finish(moments, n_users)
+    facts = facts_of(part.metric)
+    return measurement_of(part.name, facts, part.k, ALL_USERS, value, n, error, df, per_user=is_mean)

@@ -1,0 +1,158 @@
+"""Lists where the users are: their vectors stay in the engine, and the items go to them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+
+from headtail import _frames
+from headtail._checks import checked, finite, integer
+from headtail._columns import resolve_columns
+from headtail._factors import numbers
+from headtail.data import Interactions
+from headtail.engines.tables import SPARK, lazy_frame
+from headtail.exceptions import InvalidInputError
+from headtail.training.ranking import recommend as recommend_in_memory
+from headtail.typing import Array, Floats, IntoFrame, Vectors
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SQL = {"Int64": "bigint", "String": "string", "Float64": "double"}
+
+
+@checked
+def recommend(users: "IntoFrame", items: Array, item_ids: Iterable[Any], *, k: int = 20) -> Any:
+    """Return the best items of each user, worked out where the users' vectors lie, batch by batch.
+
+    Each list is that of :func:`headtail.recommend`. The items are sent to every worker of the engine; a correction that
+    lives in the items, as those of :mod:`headtail.posthoc` do, goes with them. Find :func:`headtail.tilt` from a sample
+    of users on one machine and give the items that it returns: the coordinate that it adds is added to the users here.
+
+    Parameters
+    ----------
+    users : Polars LazyFrame, DuckDB relation or PySpark DataFrame
+        A row a user: `user_id`, `vector` (a list of d numbers) and, where items are to be left out, `seen` (a list of
+        item ids; those that are not recommended anyway may be among them).
+    items : array of shape (I, d) or (I, d + 1)
+        With one more coordinate than the users' vectors, it is a number added to the score of the item.
+    item_ids : sequence of ids of length I
+    k : int, default 20
+
+    Returns
+    -------
+    lazy table of the same engine
+        `user_id`, `item_id`, `rank` (1 = first), `score`; nothing runs before it is asked for. Polars and Spark hand
+        over batches as they are set to, DuckDB 2,048 users at a time, by way of pandas.
+
+    Raises
+    ------
+    InvalidInputError, MissingColumnError
+        If the table is of another kind, or the items do not fit; and while the query runs, in the engine's own manner,
+        if vectors do not have d numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, polars as pl
+    >>> users = pl.LazyFrame({"user_id": [7, 8], "vector": [[1.0, 0.0], [0.0, 1.0]], "seen": [["a"], []]})
+    >>> recommend(users, np.eye(2), ["a", "b"], k=1).collect().rows()
+    [(7, 'b', 1, 0.0), (8, 'b', 1, 1.0)]
+    """
+    table = lazy_frame(users, "users")
+    schema = table.collect_schema()
+    columns = resolve_columns(schema.names(), ("user_id", "vector"), ("seen",), what="users")
+    for role, name in columns.items():
+        if role != "user_id" and not isinstance(schema[name], (nw.List, nw.Array)):
+            raise InvalidInputError(f"users has {schema[name]} in {name!r} ({role}). Give each user a list.")
+    matrix, ids = numbers(items), _frames.unique_ids(item_ids, "item_id")
+    if matrix.ndim != 2 or len(matrix) != len(ids) or matrix.dtype.kind not in "iuf":
+        raise InvalidInputError(
+            f"items has shape {matrix.shape} and type {matrix.dtype}; give a vector for each of the {len(ids)} ids."
+        )
+    finite("items", matrix)
+    if integer("k", k, low=1) > len(ids):
+        raise InvalidInputError(f"k={k} exceeds the catalogue of {len(ids)} items; lower k.")
+    lists = _Lists(matrix.astype(np.float64 if matrix.dtype.kind != "f" else matrix.dtype), ids, k)
+    whole = schema[columns["user_id"]].is_integer()
+    kinds = {
+        "user_id": "Int64" if whole else "String",
+        "item_id": "Int64" if ids.dtype == np.int64 else "String",
+        "rank": "Int64",
+        "score": "Float64",
+    }
+    narrowed = table.select(*(nw.col(name).alias(role) for role, name in columns.items())).to_native()
+    if table.implementation == nw.Implementation.DUCKDB:
+        # A batch gives no more rows than it has, so that a list stays in one until all are made.
+        sql = {name: _SQL[kind].replace("string", "varchar") for name, kind in kinds.items()}
+        wide = {name: kind if name == "user_id" else f"{kind}[]" for name, kind in sql.items()}
+        rest = (f"unnest({name}) as {name}" for name in sql if name != "user_id")
+        return narrowed.map(lists.of_pandas, schema=wide).project(", ".join(["user_id", *rest]))
+    if table.implementation in SPARK:
+        return narrowed.mapInArrow(lists.of_arrow, ", ".join(f"{n} {_SQL[kind]}" for n, kind in kinds.items()))
+    import polars as pl
+
+    types = {name: getattr(pl, kind) for name, kind in kinds.items()}
+    return narrowed.map_batches(lists, schema=types, streamable=True)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Makes the lists of a batch of users; sent to the workers of an engine."""
+
+    items: Floats
+    item_ids: Array
+    k: int
+
+    def __call__(self, batch: "pl.DataFrame") -> "pl.DataFrame":
+        import polars as pl
+
+        users = batch["user_id"].cast(pl.Int64 if batch["user_id"].dtype.is_integer() else pl.String)
+        nothing = pl.DataFrame(
+            {"user_id": users[:0], "item_id": _frames.from_ids(self.item_ids, np.empty(0, np.int32))}
+        )
+        if batch.is_empty():
+            return nothing.with_columns(rank=pl.lit(0, pl.Int64), score=pl.lit(0.0)).clear()
+        queries = self._queries(batch["vector"])
+        rows, items = np.empty(0, np.int32), np.empty(0, np.int32)
+        if "seen" in batch.columns:
+            met = batch.select(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"), "seen").explode("seen").drop_nulls()
+            items = _frames.lookup(met["seen"], self.item_ids, "seen")
+            rows, items = met["row"].to_numpy()[items >= 0], items[items >= 0]
+        known = Interactions(_frames.to_ids(users), self.item_ids, rows, items)
+        found = recommend_in_memory(Vectors(queries, self.items), known, k=self.k).to_polars()
+        return found.select("user_id", "item_id", pl.col("rank").cast(pl.Int64), pl.col("score").cast(pl.Float64))
+
+    def _queries(self, vectors: "pl.Series") -> Floats:
+        import polars as pl
+
+        n, width = len(vectors), self.items.shape[1]
+        lengths: Any = vectors.cast(pl.List(vectors.dtype.inner)).list.len()  # type: ignore[attr-defined]
+        d = int(lengths[0] or 0)
+        if lengths.null_count() or lengths.min() != lengths.max() or d not in (width, width - 1):
+            raise InvalidInputError(
+                f"users has vectors of {lengths.min()} to {lengths.max()} numbers, and items {width} columns. Give "
+                f"each user {width} numbers, or {width - 1} where the last column of items is added to scores."
+            )
+        queries = vectors.explode().to_numpy().reshape(n, d)
+        return queries if d == width else np.append(queries, np.ones((n, 1), queries.dtype), axis=1)
+
+    def of_pandas(self, batch: Any) -> Any:
+        """Return the lists of a pandas frame as one, a row a user."""
+        import polars as pl
+
+        columns = {name: list(batch[name]) if name != "user_id" else batch[name].to_numpy() for name in batch.columns}
+        return self(pl.DataFrame(columns)).group_by("user_id", maintain_order=True).agg(pl.all()).to_pandas()
+
+    def of_arrow(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Yield the lists of Arrow batches as such."""
+        import polars as pl
+        import pyarrow as pa
+
+        for batch in batches:
+            made = self(pl.DataFrame(pl.from_arrow(batch))).to_arrow()
+            plain = pa.schema(
+                (f.name, pa.string() if pa.types.is_large_string(f.type) else f.type) for f in made.schema
+            )
+            yield from made.cast(plain).to_batches()

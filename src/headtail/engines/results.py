@@ -1,0 +1,116 @@
+"""What an audit in an engine returns."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from headtail._checks import checked, nearest
+from headtail.data import PopularityGroups
+from headtail.exceptions import MissingColumnError
+from headtail.metrics.charts import concentration_chart, frequency_chart, groups_text, notes_block
+from headtail.metrics.facts import Facts
+from headtail.metrics.pages import items_table
+from headtail.metrics.results import ItemExposure, Measurement
+from headtail.reports import Block, Column, Report, Result, Section, Table, Text
+from headtail.typing import Array
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EngineAudit(Result):
+    """What recommendations in an engine do with popularity; made by :func:`headtail.engines.audit`.
+
+    Attributes
+    ----------
+    measurements : tuple of Measurement
+        All metrics and cut-offs.
+    group_shares : tuple of dict
+        For each popularity group its share of items, of training interactions, and of the slots at each cut-off.
+    over_exposed, under_exposed : tuple of ItemExposure
+        Items whose share of the slots is furthest above and below their share of the training interactions.
+    groups : PopularityGroups
+        What head, mid and tail mean here.
+    definitions : dict of str to str
+        What each metric means.
+    facts : dict of str to Facts
+        What each metric says of itself.
+    notes : tuple of str
+        What a reader should know about the input.
+    n_users : int
+        The users audited.
+    item_ids : array of shape (I,)
+        The catalogue.
+    popularity : int array of shape (I,)
+        Training interactions of each item.
+    slots : int array of shape (I,)
+        Lists that each item is in, at the largest cut-off.
+    """
+
+    measurements: tuple[Measurement, ...]
+    group_shares: tuple[dict[str, Any], ...]
+    over_exposed: tuple[ItemExposure, ...]
+    under_exposed: tuple[ItemExposure, ...]
+    groups: PopularityGroups
+    definitions: dict[str, str]
+    facts: dict[str, Facts]
+    notes: tuple[str, ...]
+    n_users: int
+    item_ids: Array
+    popularity: Array
+    slots: Array
+
+    def __getitem__(self, name: str) -> float:
+        """Return the value of a metric such as ``"gini@10"``."""
+        return self.measurement(name).value
+
+    @checked
+    def measurement(self, name: str) -> Measurement:
+        """Return one metric with its interval.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such metric.
+        """
+        found = {m.name: m for m in self.measurements}
+        if name not in found:
+            raise MissingColumnError(f"The audit has no {name!r}. {nearest(name, found)}")
+        return found[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but what is as long as the items as JSON-able values."""
+        return {
+            "kind": "engine audit",
+            "n_users": self.n_users,
+            "measurements": self._rows(),
+            "groups": {"description": self.groups.description, "items": self.groups.sizes},
+            "group_shares": list(self.group_shares),
+            "over_exposed": [asdict(i) for i in self.over_exposed],
+            "under_exposed": [asdict(i) for i in self.under_exposed],
+            "definitions": self.definitions,
+            "notes": list(self.notes),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [asdict(m) for m in self.measurements]
+
+    def report(self) -> Report:
+        """Return the audit as a page: all metrics, who gets the places, items, and notes."""
+        columns = [
+            Column("title", "Metric", notes="note"),
+            Column("name", "In code"),
+            Column("value", "Value", formats="format", low="low", high="high"),
+        ]
+        rows = [
+            asdict(m)
+            | {"title": self.facts[m.metric].title or m.metric, "name": m.name, "format": self.facts[m.metric].format}
+            | {"note": self.definitions[m.metric]}
+            for m in self.measurements
+        ]
+        places: list[Block] = [
+            Text(groups_text(self.groups)),
+            concentration_chart({"training": self.popularity, "recommendations": self.slots}),
+            frequency_chart(self.popularity, {"recommendations": self.slots}),
+        ]
+        tables = [items_table(self.over_exposed, "Over-exposed"), items_table(self.under_exposed, "Under-exposed")]
+        blocks: list[Block] = [Table(columns, rows, title="All metrics"), Section("Who gets the places", places)]
+        blocks += [Section("Items", [table for table in tables if table.rows]), *notes_block(self.notes)]
+        return Report(f"Popularity audit of {self.n_users:,} users", blocks)

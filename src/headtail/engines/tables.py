@@ -1,0 +1,101 @@
+"""Lazy tables of an engine: narrowed to what is asked for, counted there, and joined with what the driver knows."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from headtail._columns import resolve_columns
+from headtail._frames import id_column
+from headtail.exceptions import InvalidInputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SPARK = (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
+_ENGINES = (nw.Implementation.POLARS, nw.Implementation.DUCKDB, *SPARK)
+
+
+def lazy_frame(frame: Any, what: str) -> Any:
+    """Return a lazy table of a known engine as narwhals sees it."""
+    native = nw.from_native(frame, pass_through=True)
+    if not isinstance(native, nw.LazyFrame) or native.implementation not in _ENGINES:
+        raise InvalidInputError(
+            f"{what} is a {type(frame).__name__}, not a lazy table. Give a Polars LazyFrame, a DuckDB relation or a "
+            f"PySpark DataFrame; tables in memory go to headtail.audit, and a Polars frame becomes lazy by .lazy()."
+        )
+    return native
+
+
+def lazy_table(frame: Any, required: Iterable[str], what: str) -> Any:
+    """Return a lazy table with the columns of the given roles, ids as 64-bit whole numbers or text.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no lazy table of a known engine, or a column is neither whole numbers nor, for ids, text.
+    MissingColumnError
+        If a column is not there.
+    """
+    native = lazy_frame(frame, what)
+    schema = native.collect_schema()
+    columns = resolve_columns(schema.names(), required, what=what)
+    chosen = []
+    for role, name in columns.items():
+        kind = schema[name]
+        if not kind.is_integer() and (role == "rank" or kind != nw.String):
+            raise InvalidInputError(
+                f"{what} has {kind} in {name!r} ({role}). Cast it in the engine to whole numbers"
+                f"{'' if role == 'rank' else ' or text'}."
+            )
+        column = nw.col(name)
+        chosen.append((column.cast(nw.Int64) if kind.is_integer() else column).alias(role))
+    return native.select(*chosen)
+
+
+def of_one_engine(**tables: Any) -> None:
+    """Raise unless the tables lie in one engine and their ids are of one type."""
+    (first, table), *rest = tables.items()
+    for what, other in rest:
+        if other.implementation != table.implementation:
+            raise InvalidInputError(
+                f"{first} is a table of {table.implementation} and {what} one of {other.implementation}. Read both in "
+                f"one engine."
+            )
+        for role in ("user_id", "item_id"):
+            ours, theirs = table.collect_schema()[role], other.collect_schema()[role]
+            if ours != theirs:
+                raise InvalidInputError(f"{role} is {ours} in {first} and {theirs} in {what}. Cast one of them.")
+
+
+def collect(table: Any) -> "pl.DataFrame":
+    """Run a query and return its result; Polars streams it, so that memory does not grow with the rows read."""
+    options = {"engine": "streaming"} if table.implementation == nw.Implementation.POLARS else {}
+    try:
+        found: pl.DataFrame = table.collect("polars", **options).to_native()
+    except Exception as error:  # each engine has errors of its own
+        said = str(error).splitlines() or [type(error).__name__]
+        raise InvalidInputError(
+            f"{table.implementation} could not run the query: {said[0]} Look at the columns of the tables there."
+        ) from error
+    return found
+
+
+def count_items(table: Any, what: str, **sums: Any) -> "pl.DataFrame":
+    """Return the rows of each item as `n`, and sums over them, by item id, ids checked; of `longest` the maximum."""
+    counts = {"n": nw.lit(1.0)} | sums
+    total = [nw.col(name).max() if name == "longest" else nw.col(name).sum() for name in counts]
+    found = collect(table.select("item_id", **counts).group_by("item_id").agg(*total))
+    return found.with_columns(id_column(found["item_id"], "item_id", what)).sort("item_id")
+
+
+def placed_beside(table: Any, columns: "pl.DataFrame") -> Any:
+    """Return a small table of the driver as one of the engine of another, to be joined with it."""
+    native = table.to_native()
+    if table.implementation == nw.Implementation.DUCKDB:
+        rows = columns.to_arrow()  # noqa: F841 - the query reads it by its name
+        return nw.from_native(native.query("_headtail", "select * from rows"))
+    if table.implementation in SPARK:
+        session = native.sparkSession
+        return nw.from_native(session.createDataFrame(columns.rows(), columns.columns))
+    return nw.from_native(columns.lazy())

@@ -1,0 +1,132 @@
+"""An audit by queries of an engine says what one in memory says."""
+
+from functools import partial
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+
+import headtail as ht
+from headtail import engines
+from headtail.exceptions import InvalidInputError
+from headtail.metrics import coverage, entropy, gini, gini_by_rank, group_share, ndcg, precision
+
+DATABASE = duckdb.connect()  # before 1.5 a relation does not keep its connection
+LAZY = {"polars": pl.DataFrame.lazy, "duckdb": lambda table: DATABASE.from_arrow(table.to_arrow())}
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Lists, training and test with all that is odd: short lists, users without a list, a history or a test."""
+    world = ht.datasets.power_law(400, 80, n_interactions=3000, rng=0)
+    split = ht.split_ratio(world.interactions, rng=0)
+    queries = world.queries + 0.3 * np.random.default_rng(0).normal(size=world.queries.shape)
+    recs = ht.recommend((queries, world.items), split.train, k=20).to_polars()
+    train, test = (part.to_polars().select("user_id", "item_id") for part in (split.train, split.test))
+    short, unlisted = pl.col("user_id") % 17 == 3, pl.col("user_id") == test["user_id"][0]
+    recs = recs.filter(~(short & (pl.col("rank") > 12)) & ~unlisted)
+    return recs, train.filter(pl.col("user_id") != recs["user_id"][5]), test
+
+
+def same(ours, theirs, names=None):
+    names = names or [m.name for m in theirs.measurements]
+    assert [m.name for m in ours.measurements] == names
+    for name in names:
+        a, b = ours.measurement(name), theirs.measurement(name)
+        for field in ("value", "low", "high", "n_users"):
+            x, y = getattr(a, field), getattr(b, field)
+            assert (x is None) == (y is None), (name, field, x, y)
+            if x is not None:
+                assert x == pytest.approx(y, rel=1e-12, abs=1e-14, nan_ok=True), (name, field)
+    assert ours.group_shares == theirs.group_shares
+    assert ours.over_exposed == theirs.over_exposed
+    assert ours.under_exposed == theirs.under_exposed
+
+
+def check(lazy, tables, **options):
+    theirs = ht.audit(*tables, strict=False, **options)
+    ours = engines.audit(*map(lazy, tables), strict=False, **options)
+    there = {m.name for m in ours.measurements}
+    assert len(there) == 50 or options
+    same(ours, theirs, [m.name for m in theirs.measurements if m.name in there])
+    said = ("1 test users have no rec", "recs or test have 3 users without training history", "24 users have fewer")
+    assert all(any(note.startswith(start) for note in ours.notes) for start in said)
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_every_metric_and_interval_is_that_of_the_tables_in_memory(engine, tables):
+    check(LAZY[engine], tables)
+
+
+def test_spark(spark, tables):
+    """A mean over users and a number of counts: Spark takes seconds for each query, however small."""
+    make = partial(spark.createDataFrame, schema="user_id long, item_id long, rank long")
+    lists, *pairs = tables
+    lists = make(lists.select("user_id", "item_id", "rank").rows())
+    pairs = [spark.createDataFrame(table.rows(), table.columns) for table in pairs]
+    options = {"metrics": [ndcg, gini], "k": 12, "strict": False}
+    same(engines.audit(lists, *pairs, **options), ht.audit(*tables, **options))
+
+
+def test_options(tables):
+    metrics = {
+        "few": partial(coverage, at_least=3), "bits": partial(entropy, base=2, normalize=True), "found": precision,
+        "own": partial(gini, catalogue="train"), "shown": partial(gini, catalogue="recommended"),
+        "q2": partial(group_share, group="q2"), "ndcg_q3": partial(ndcg, group="q3"),
+    }  # fmt: skip
+    options = {"k": (3, 7), "metrics": metrics, "strict": False, "catalogue": range(100)}
+    options["groups"] = partial(ht.PopularityGroups.equal_mass, n=3)
+    same(engines.audit(*map(LAZY["polars"], tables), **options), ht.audit(*tables, **options))
+
+
+def test_lists_of_one_item_for_everybody_have_no_false_intervals():
+    """Values that do not vary have no error, though sums of their squares round."""
+    train = pl.DataFrame({"user_id": np.arange(3000) % 1000, "item_id": np.arange(3000) // 1000 + 0})
+    recs = pl.DataFrame({"user_id": range(1000), "item_id": 0, "rank": 1})
+    same(*(audit(*map(make, (recs, train)), k=1, strict=False, metrics=METRICS)
+           for audit, make in ((engines.audit, LAZY["polars"]), (ht.audit, lambda table: table))))  # fmt: skip
+
+
+METRICS = [getattr(ht.metrics, name) for name in ("arp", "aclt", "upd", "popularity_lift", "gini", "pop_rsp")]
+
+
+def test_the_result_shows_itself(tables):
+    found = engines.audit(*map(LAZY["polars"], tables), strict=False, k=5)
+    assert f"{found.n_users:,} users" in repr(found)
+    assert found.to_dict()["n_users"] == found.n_users == 400
+    assert found.slots.sum() == 5 * 399
+    assert len(found.item_ids) == len(found.popularity) == len(found.slots)
+
+
+def wrong(tables, message, change, **options):
+    recs, train, test = (table.lazy() for table in tables)
+    with pytest.raises(InvalidInputError, match=message):
+        engines.audit(*change(recs, train, test), **options)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda r, a, b: (r.with_columns(rank=pl.col("rank") + 1), a, b), "ranks that are not 1, 2, 3 ... for 399 users"),
+    (lambda r, a, b: (r.with_columns(rank=pl.when(pl.col("rank") == 4).then(3).otherwise("rank")), a, b), "1, 2, 3"),
+    (lambda r, a, b: (r.filter(pl.col("rank") != 2), a, b), "1, 2, 3"),
+    (lambda r, a, b: (r.with_columns(item_id=pl.col("item_id") + 1000), a, b), "not in the catalogue"),
+    (lambda r, a, b: (r.with_columns(pl.when(pl.col("rank") > 1).then("user_id")), a, b), "missing values"),
+    (lambda r, a, b: (r.with_columns(pl.col("item_id").cast(pl.String)), a, b), "Int64 in recs|String in recs"),
+    (lambda r, a, b: (r.with_columns(pl.col("rank").cast(pl.Float64)), a, b), "Float64 in 'rank'"),
+    (lambda r, a, b: (r.filter(False), a, b), "recs has no rows"),
+    (lambda r, a, b: (r.collect(), a, b), "DataFrame, not a lazy table"),
+    (lambda r, a, b: (LAZY["duckdb"](r.collect()), a, b), "Read both in one engine"),
+])  # fmt: skip
+def test_what_cannot_be_right_is_refused(tables, change, message):
+    wrong(tables, message, change, strict=False)
+
+
+def test_strict_looks_for_pairs(tables):
+    wrong(tables, "recs has 399 rows that repeat", lambda r, a, b: (pl.concat([r, r.filter(rank=1)]), a, b))
+    wrong(tables, "test interactions are in the training", lambda r, a, b: (r, pl.concat([a, b.head(5)]), b))
+    wrong(tables, "without training history", lambda *tables: tables)
+
+
+def test_metrics_that_compare_items_of_a_list_are_named(tables):
+    wrong(tables, "'gini_by_rank', 'mine'", lambda *t: t, metrics={"gini_by_rank": gini_by_rank, "mine": len})
+    wrong(tables, "k=30 is above the longest list", lambda *t: t, k=30, strict=False)

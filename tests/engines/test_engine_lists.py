@@ -1,0 +1,79 @@
+"""Lists made batch by batch where the users' vectors lie are those of one machine."""
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+
+import headtail as ht
+from headtail import engines
+from headtail.exceptions import InvalidInputError
+
+DATABASE = duckdb.connect()
+LAZY = {"polars": pl.DataFrame.lazy, "duckdb": lambda table: DATABASE.from_arrow(table.to_arrow())}
+
+
+@pytest.fixture(scope="module")
+def world():
+    made = ht.datasets.power_law(3000, 60, n_interactions=9000, rng=0)
+    known = ht.Interactions.of(made.interactions)
+    vectors = ht.Vectors(made.queries, made.items, made.interactions.user_ids, made.interactions.item_ids)
+    seen = known.to_polars().group_by("user_id").agg(seen="item_id")
+    users = pl.DataFrame({"user_id": vectors.user_ids, "vector": made.queries.tolist()})
+    users = users.join(seen, on="user_id", how="left").with_columns(pl.col("seen").fill_null([]))
+    return known, vectors, users
+
+
+def collected(lists):
+    lists = lists.collect() if isinstance(lists, pl.LazyFrame) else pl.DataFrame(pl.from_arrow(lists.to_arrow_table()))
+    return lists.sort("user_id", "rank")
+
+
+def check(lists, known, vectors, k=5):
+    theirs = ht.recommend(vectors, known, k=k).to_polars().sort("user_id", "rank")
+    assert lists.select("user_id", "item_id", "rank").equals(
+        theirs.select("user_id", "item_id", pl.col("rank").cast(pl.Int64))
+    )
+    np.testing.assert_allclose(lists["score"], theirs["score"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_lists_are_those_of_one_machine(engine, world):
+    known, vectors, users = world
+    parts = engines.recommend(LAZY[engine](users), vectors.items, vectors.item_ids, k=5)
+    check(collected(parts), known, vectors)
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_a_tilt_from_a_sample_of_users_is_applied_to_all(engine, world):
+    known, vectors, users = world
+    sample = np.stack(users["vector"].to_numpy()[:500])
+    tilted = ht.tilt(sample, vectors.items, strength=0.1, k=5)
+    parts = engines.recommend(LAZY[engine](users), tilted.items, vectors.item_ids, k=5)
+    bias = tilted.items[:, -1]
+    check(collected(parts), known, ht.posthoc.add_bias(vectors, bias=bias))
+    before = ht.recommend(vectors, known, k=5).to_polars()
+    assert collected(parts)["item_id"].value_counts()["count"].max() < before["item_id"].value_counts()["count"].max()
+
+
+def test_without_histories_everything_may_be_shown():
+    users = pl.LazyFrame({"userId": ["ann"], "vector": [[2.0]]})
+    assert engines.recommend(users, np.array([[1.0], [3.0]]), [8, 9], k=2).collect().rows() == [
+        ("ann", 9, 1, 6.0),
+        ("ann", 8, 2, 2.0),
+    ]
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"items": np.ones((2, 3))}, "vectors of 1 to 1 numbers"),
+    ({"items": np.ones((3, 1))}, r"shape \(3, 1\)"),
+    ({"items": np.array([[1.0], [np.nan]])}, "not finite"),
+    ({"k": 3}, "exceeds the catalogue of 2"),
+    ({"users": pl.DataFrame({"user_id": [1], "vector": [[1.0]]})}, "not a lazy table"),
+    ({"users": pl.LazyFrame({"user_id": [1], "vector": [1.0]})}, "Give each user a list"),
+    ({"users": pl.LazyFrame({"user_id": [1, 2], "vector": [[1.0], [1.0, 2.0]]})}, "vectors of"),
+])  # fmt: skip
+def test_what_cannot_be_right_is_refused(change, message):
+    right = {"users": pl.LazyFrame({"user_id": [1], "vector": [[1.0]]}), "items": np.ones((2, 1)), "item_ids": [1, 2]}
+    with pytest.raises((InvalidInputError, pl.exceptions.ComputeError), match=message):
+        engines.recommend(**({"k": 1} | right | change)).collect()
