@@ -156,3 +156,17 @@ def test_what_cannot_be_tried_is_left_out_with_a_note(split, factors, monkeypatc
     found = better(factors, split, dials=None)
     assert found.frontier.methods == ("as it is", "log penalty")
     assert "impossible was left out. there is nothing to learn from" in found.notes
+
+
+def test_the_page_says_who_bears_the_change(split, factors):
+    found = better(factors, split)
+    before, after = found.comparison.audits.values()
+    table = next(block for block in found.report().blocks if getattr(block, "title", "") == "Who bears it")
+    codes = split.train.user_codes(before.user_ids)
+    least = np.argsort(split.train.activity[codes], kind="stable")[: -(-len(codes) // 3)]
+    values = [audit.user_values["ndcg@5"][least] for audit in (before, after)]
+    expected = np.nanmean(values[1] - values[0]) / np.nanmean(values[0])
+    assert len(table.rows) == 6 and table.rows[0]["group"] == "least active third"
+    assert table.rows[0]["ndcg@5"] == pytest.approx(expected)
+    assert table.rows[0]["ndcg@5 low"] <= expected <= table.rows[0]["ndcg@5 high"]
+    assert all(row["arp@5"] < 0 for row in table.rows)  # everybody's lists are less popular

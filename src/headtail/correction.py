@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
+from headtail._bearers import bearers
 from headtail._checks import checked, number
 from headtail._item_bias import ItemBias
 from headtail.data import Recommendations
@@ -223,6 +224,7 @@ class Correction(Result):
         """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
         chart, *tried = self.frontier.report(self.max_loss).blocks
         before = self.comparison.report()
+        who = bearers(self.comparison, self.subject.split.train, self.frontier.accuracy)
         doubts = "" if self.dial is None else before.lede.partition("\n\n")[2]
         how = "\n".join(f"- {line}" for line in (self.subject.split.description, *self.notes))
         return Report(
@@ -230,6 +232,7 @@ class Correction(Result):
             [
                 chart,
                 Section("Before and after, on the test", list(before.blocks[1:])),  # the two are points of the chart
+                *[who] * (self.dial is not None),
                 Section("What was tried", tried),
                 *self._against(),
                 Section("How it was chosen", [Text(how)], folded=True),
@@ -384,12 +387,11 @@ def _put(chosen: Sequence[Dial], dials: Any, strength: float) -> Dial:
 
 def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:
     """Return the setting of all with the most even exposure on validation that loses little enough there."""
-    best, strength = None, 0.0
 
     def reached(method: str, setting: float) -> list[float]:
         return [frontier.mean(method, setting, name, "validation") for name in (frontier.unfairness, frontier.accuracy)]
 
-    least, accuracy = reached(*frontier.reference)
+    best, strength, (least, accuracy) = None, 0.0, reached(*frontier.reference)
     for each in dials:
         for setting in frontier.settings(each.name):
             unfairness, kept = reached(each.name, setting)
