@@ -395,7 +395,7 @@ def test_bad_input(world):
         sweep(dial, subject, seeds=(1, 1))
     with pytest.raises(InvalidInputError, match="unfairness='coverage' does not fit: of that metric more is better"):
         sweep(dial, subject, unfairness="coverage")
-    with pytest.raises(InvalidInputError, match=r"accuracy='arp' does not fit.*Take one of ndcg, recall"):
+    with pytest.raises(InvalidInputError, match=r"accuracy='arp' does not fit.*Take one of 'ndcg', 'recall'"):
         sweep(dial, subject, accuracy="arp")
     with pytest.raises(InvalidInputError, match="repeats a value"):
         sweep(dial, subject, grid=[0.1, 0.1])
