@@ -60,8 +60,8 @@ EXCHANGED = ("gini@10", "arp@10", "pce@10")  # for those
 CANDIDATES = 250  # of the re-ranker
 
 CELLS = [
-    *(f"sasrec/{name}/leave-last" for name in ("ml-1m", "movietweetings", "amazon-beauty")),
-    *(f"lightgcn/{name}/common" for name in ("ml-1m", "lastfm")),
+    *(f"sasrec/{name}/leave-last" for name in ("ml-1m", "movietweetings", "amazon-beauty", "ml-latest-small")),
+    *(f"lightgcn/{name}/common" for name in ("ml-1m", "lastfm", "movietweetings", "amazon-beauty")),
 ]
 
 
@@ -109,9 +109,13 @@ USERS = {"expansion": 16, "k": 32, "batch_size": 1024, "epochs": 300, "patience"
 SETTINGS = {
     "sasrec/ml-1m": Settings(SASREC, LONG),
     "sasrec/movietweetings": Settings(SPARSE, SHORT),
-    "sasrec/amazon-beauty": Settings(SPARSE | {"batch_size": 1024, "lr": 2e-3}, SHORT),
+    "sasrec/amazon-beauty": Settings(SPARSE | {"batch_size": 1024, "lr": 2e-3, "patience": 10}, SHORT),
+    "sasrec/ml-latest-small": Settings(SASREC | {"batch_size": 1024}, SHORT),
     "lightgcn/ml-1m": Settings({"lr": 1e-2, "weight_decay": 1e-7, "batch_size": 32768}, USERS),
-    "lightgcn/lastfm": Settings({"lr": 1e-2, "weight_decay": 1e-7, "batch_size": 8192}, USERS),
+    **{
+        f"lightgcn/{name}": Settings({"lr": 1e-2, "weight_decay": 1e-7, "batch_size": 8192}, USERS)
+        for name in ("lastfm", "movietweetings", "amazon-beauty")
+    },
 }
 LAST_STRETCH = {"epochs": 2, "lr": 3e-4}  # of every autoencoder
 
@@ -150,18 +154,24 @@ class Steered(Subject):
             save_model(self.source.train(self.split.train, seed, **watched), folder)
         return load_model(folder)
 
-    def _taken_apart(self, seed: int = 0, layer: str = "query") -> Neurons:
-        model, train = self.plain(seed), self.split.train
-        folder = self.work(seed) / ("autoencoder" if layer == "query" else f"autoencoder-{layer}")
+    def autoencoder(self, seed: int, layer: str = "query", *, rng: int | None = None) -> TopKSAE:
+        """Return the autoencoder of a backbone's layer; `rng` is its own seed, that of the backbone without it."""
+        name = "autoencoder" if layer == "query" else f"autoencoder-{layer}"
+        folder = self.work(seed) / (name if rng is None else f"{name}-rng-{rng}")
         if not folder.exists():
+            rng = seed if rng is None else rng
             options = dict(self.settings.autoencoder if layer == "query" else ITEMS)
-            learned = states(model, train, layer)
-            sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("k"), rng=seed)
+            learned = states(self.plain(seed), self.split.train, layer)
+            sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("k"), rng=rng)
             checkpoint = folder.with_name(f"{folder.name}-training")
-            fit_sae(sae, learned, rng=seed, checkpoint=checkpoint, progress=False, **options)
-            fit_sae(sae, learned, rng=seed, progress=False, **(options | LAST_STRETCH))
+            fit_sae(sae, learned, rng=rng, checkpoint=checkpoint, progress=False, **options)
+            fit_sae(sae, learned, rng=rng, progress=False, **(options | LAST_STRETCH))
             save_sae(sae, folder)
-        return find_neurons(load_sae(folder), contrast(model, train, layer, rng=seed), train, k=K, rng=seed)
+        return load_sae(folder)
+
+    def _taken_apart(self, seed: int = 0, layer: str = "query") -> Neurons:
+        found = contrast(self.plain(seed), self.split.train, layer, rng=seed)
+        return find_neurons(self.autoencoder(seed, layer), found, self.split.train, k=K, rng=seed)
 
 
 def _recipe(backbone: str, settings: Settings) -> Recipe:
@@ -193,8 +203,11 @@ def run(
         "seeds": list(seeds),
         "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder), "items": ITEMS},
         "autoencoders": [described(subject, seed) for seed in seeds] if whole else [],
-        "stability": stability([subject.neurons(seed).source.sae for seed in seeds])
-        if whole and len(seeds) > 1
+        "stability": stability(
+            [subject.autoencoder(seeds[0]), subject.autoencoder(seeds[0], rng=1000)],
+            subject.vectors(seeds[0], split.known).queries,
+        )
+        if whole
         else None,
         "frontier": cells.compact(frontier),
         "exchanged": [*exchanged(frontier)] if len(seeds) == 1 else None,

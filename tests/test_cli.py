@@ -308,9 +308,23 @@ def test_probe_and_correct_by_its_neurons(tmp_path, capsys, kind, dial):
     options = ["--model", kind, "--epochs", "30", "--embedding-dim", "8", "--k", "5", "--batch-size", "32"]
     options += ["--max-length", "10"] if kind == "sasrec" else []
     assert main(["train", str(train), "-o", str(model), *options]) == 0
-    assert main(["probe", str(model), "-o", str(probe), "--expansion", "4", "--k", "4", "--epochs", "5"]) == 0
+    sizes = ["--expansion", "4", "--k", "4", "--epochs", "5"]
+    if kind == "mf":
+        items, half = tmp_path / "items", tmp_path / "half.csv"
+        assert main(["probe", str(model), "-o", str(items), "--layer", "item", *sizes]) == 0
+        assert main(["correct", str(model), "--probe", str(items), "--dial", dial, "-k", "5"]) == 2
+        assert "holds neurons of item vectors" in capsys.readouterr().err
+        write_table(pl.DataFrame({"item_id": world.item_ids[:19], "tags": "x"}), half)
+        assert main(["probe", str(model), "-o", str(probe), "--tags", str(half), *sizes]) == 2
+        assert "only 19 of the 40 items with interactions have a tag" in capsys.readouterr().err
+    tags = ["even" if item % 2 == 0 else "odd" for item in world.item_ids.tolist()]
+    write_table(pl.DataFrame({"item_id": world.item_ids, "genres": tags}), tmp_path / "tags.csv")
+    assert main(["probe", str(model), "-o", str(probe), "--tags", str(tmp_path / "tags.csv"), *sizes]) == 0
+    assert "Which neuron speaks for which tag" in capsys.readouterr().out
     names = {"autoencoder", "report.html", "neurons.parquet", "neurons.json", "neurons.safetensors"}
-    assert {p.name for p in probe.iterdir()} == names
+    assert {p.name for p in probe.iterdir()} == names | {"portraits.json", "tags.html"}
+    told = json.loads((probe / "portraits.json").read_text(encoding="utf-8"))["neurons"]
+    assert {row["neuron"] for row in told} == set(range(32)) and all(len(row["hears"]) == 8 for row in told)
     assert len(pl.read_parquet(probe / "neurons.parquet")) == 32
     capsys.readouterr()
     how = ["--probe", str(probe), "-k", "5", "--dial", dial, "--max-loss", "1", "-o", str(better)]

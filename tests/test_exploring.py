@@ -129,32 +129,6 @@ def test_ends_of_the_spectrum(subject, swept):
     assert data["neurons"] is None
 
 
-def test_neurons_are_those_of_their_cards():
-    torch = pytest.importorskip("torch")
-    from headtail.sae import TopKSAE, contrast, find_neurons
-    from headtail.sae.portraits import portraits
-
-    train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
-    model = ht.MF(200, 50, 4, rng=0)
-    neurons = find_neurons(TopKSAE(4, 4, 3, rng=0), contrast(model, train), train)
-    users = np.arange(10, 60, dtype=np.int32)
-    found = portraits(neurons, users, n=7, n_items=4)
-    assert len(found.neurons) == 7
-    np.testing.assert_array_equal(found.neurons.index, neurons.select(top=7).index)
-    for i, neuron in enumerate(found.neurons.index):
-        blocks = neurons.card(int(neuron)).blocks
-        who, direct = (next(b for b in blocks if getattr(b, "title", "") == title) for title in
-                       ("Items of the users who drive it", "Direct effect on scores"))  # fmt: skip
-        assert [row["mean"] for row in who.rows[:4]] == pytest.approx(found.heard[i].tolist(), rel=1e-5)
-        assert [row["plus"] for row in direct.rows[:4]] == pytest.approx(found.raised[i].tolist(), rel=1e-5)
-        assert [row["minus"] for row in direct.rows[:4]] == pytest.approx(found.lowered[i].tolist(), rel=1e-5)
-        values, active = neurons.source.sae.encode(neurons.source.contrast.real)
-        activation = (values * (active == int(neuron))).sum(dim=-1)[torch.from_numpy(users.astype(np.int64))]
-        driven = [activation[place].item() for place in found.users[i]]
-        assert driven == sorted(driven, reverse=True)
-        assert driven == pytest.approx(sorted([a for a in activation.tolist() if a > 0], reverse=True)[:5])
-
-
 def test_a_neuron_is_turned_as_by_hand():
     torch = pytest.importorskip("torch")
     from headtail.exploring import PUSHES

@@ -325,23 +325,26 @@ class _Gathering:
         neurons = self.subject.found_neurons(self.witness.seed)
         if neurons is None:
             return None
+        contrast = neurons.source.contrast
+        if neurons.source.interactions is None or contrast.items is None or contrast.users is None:
+            return None
         from headtail.sae.portraits import portraits
 
-        found = portraits(neurons, self.witness.codes, n=N_NEURONS, n_items=N_ITEMS)
-        if found is None:
-            return None
-        table = found.neurons
-        turned = self._turned(neurons, table.index[:N_TURNED], table.std[:N_TURNED])
+        table = neurons.select(top=N_NEURONS)
+        found = portraits(table, users=self.witness.codes, n_items=N_ITEMS)
+        place_of = {user: place for place, user in enumerate(self.witness.codes.tolist())}
         figures = {"d": table.cohens_d, "low": table.low, "high": table.high, "rate": table.firing_rate}
-        figures |= {"correlation": table.correlation, "effect": table.effect}
-        strengths = {"heard": found.heard, "raised": found.raised, "lowered": found.lowered}
+        figures |= {"correlation": table.correlation, "effect": table.effect, "likeness": found.likeness}
         return {
             "n": table.n_neurons,
             "index": table.index.tolist(),
-            "users": found.users,
+            "tags": [text.split("|") if text else [] for text in table.tags.tolist()],
+            "neighbors": found.neighbors.tolist(),
+            "users": [[place_of[user] for user in row if user >= 0] for row in found.drivers.tolist()],
             "pushes": PUSHES,
-            "turned": turned,
-            **{name: packed(values) for name, values in (figures | strengths).items()},
+            "turned": self._turned(neurons, table.index[:N_TURNED], table.std[:N_TURNED]),
+            **{name: packed(values) for name, values in figures.items()},
+            **{name: packed(getattr(found, name)) for name in ("heard", "raised", "lowered")},
             **{name: getattr(found, name) for name in ("hears", "raises", "lowers")},
         }
 

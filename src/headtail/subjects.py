@@ -241,8 +241,9 @@ class Subject:
 
         train, options = self.split.train, dict(self.autoencoder)
         if layer == "item":
-            items = torch.from_numpy(self.vectors(seed).items).float()
-            found, learned = contrast_items(items, train), items[torch.from_numpy(np.flatnonzero(train.popularity))]
+            queries, items = (torch.from_numpy(part).float() for part in self.vectors(seed)[:2])
+            found = contrast_items(items, train, queries=queries)
+            learned = items[torch.from_numpy(np.flatnonzero(train.popularity))]
         else:
             found, learned = self.contrast(seed), states(self.plain(seed), train)
         sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("n_active"), rng=seed)

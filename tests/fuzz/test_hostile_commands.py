@@ -28,7 +28,8 @@ LINES = {
     "train": "train.csv --output made --model mf --resn 0.1 --resn-form linear --loss bpr --n-negatives 1 --epochs 1 "
              "--embedding-dim 2 --batch-size 64 --lr 0.01 --weight-decay 0 --validation 0.1 --k 2 "
              "--patience 1 --titles titles.csv --min-rating 1 --k-core 1 --device cpu --seed 0",
-    "probe": "model --output probed --expansion 2 --k 2 --epochs 1 --batch-size 64 --lr 0.01 --device cpu --seed 0",
+    "probe": "model --output probed --layer query --tags tags.csv --expansion 2 --k 2 --epochs 1 "
+             "--batch-size 64 --lr 0.01 --device cpu --seed 0",
     "correct": "model --test test.csv --probe probe --dial PopSteer --dial ipr --max-loss 0.5 -k 2 --device cpu "
                "--seed 0 --output out",
     "dials": "--json",
@@ -58,6 +59,8 @@ def prepared(tmp_path_factory):
     data.write_table(pl.DataFrame({"user_id": users, "half": users % 2}), folder / "users.csv")
     ids = split.train.item_ids
     data.write_table(pl.DataFrame({"item_id": ids, "title": [f"film {i}" for i in ids]}), folder / "titles.csv")
+    tags = ["even" if code % 2 == 0 else "odd" for code in range(len(ids))]
+    data.write_table(pl.DataFrame({"item_id": ids, "tags": tags}), folder / "tags.csv")
     np.save(folder / "queries.npy", made["queries"])
     np.save(folder / "items.npy", made["items"])
     np.save(folder / "objects.npy", np.array([None, 1]), allow_pickle=True)

@@ -101,8 +101,29 @@ def test_cards_of_item_neurons_name_items(tmp_path):
     again = load_neurons(save_neurons(OF_ITEMS, tmp_path / "neurons"), TRAIN)
     loudest = int(np.argmax(OF_ITEMS.mean_activation))
     assert "Items that drive it" in str(again.card(loudest)) and "popular items" in str(again.card(loudest))
-    with pytest.raises(InvalidInputError, match="a contrast of items has none"):
-        again.with_effects()
+    bare = find_neurons(SAE, contrast_items(ITEMS, TRAIN), TRAIN)
+    with pytest.raises(InvalidInputError, match="this contrast of items has no queries of users"):
+        bare.with_effects()
+    with pytest.raises(InvalidInputError, match="give one for each of"):
+        contrast_items(ITEMS, TRAIN, queries=MODEL.users[:3])
+
+
+def test_effects_of_item_neurons_equal_lists_made_again_with_all_items_pushed():
+    users = MODEL.users.detach()
+    measured = find_neurons(SAE, contrast_items(ITEMS, TRAIN, queries=users), TRAIN, k=5).with_effects(n_users=1000)
+    codes, levels = np.flatnonzero(TRAIN.activity), np.log1p(TRAIN.popularity)
+    assert TRAIN.popularity.all()
+    before = recommend((users, ITEMS), TRAIN, codes=codes, k=5).items
+    for j in range(0, 24, 5):
+        shift = torch.zeros(24)
+        shift[j] = measured.std[j]
+        after = recommend((users, Steering(SAE, shift)(ITEMS).detach()), TRAIN, codes=codes, k=5).items
+        assert measured.effect[j] == pytest.approx((levels[after] - levels[before]).mean(), abs=2e-3)
+        new = np.mean([len(set(b) - set(a)) / 5 for a, b in zip(before.tolist(), after.tolist(), strict=True)])
+        assert measured.changed[j] == pytest.approx(new, abs=2e-3)
+    assert (measured.effect != 0).any()
+    of_model = find_neurons(SAE, contrast(MODEL, TRAIN, "item"), TRAIN, k=5).with_effects(n_users=1000)
+    assert np.allclose(measured.effect, of_model.effect, atol=1e-6)
 
 
 def test_a_model_without_a_layer_of_items():

@@ -155,7 +155,7 @@ def test_a_card_shows_the_items_that_a_neuron_raises_most():
         added = (MODEL.items @ SAE.decoder[j]).numpy()
     added[TRAIN.popularity == 0] = -np.inf
     best = TRAIN.item_ids[added.argmax()]
-    table = NEURONS.card(j).blocks[-1]
+    table = next(block for block in NEURONS.card(j).blocks if getattr(block, "title", "") == "Direct effect on scores")
     assert table.rows[0]["up"] == str(best)
     assert table.rows[0]["plus"] == pytest.approx(added.max(), rel=1e-5)
 

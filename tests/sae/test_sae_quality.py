@@ -107,6 +107,11 @@ def test_stability_by_hand():
     best = np.sqrt(0.5)  # of (1,0) twice ... and of -x, which has none nearer than -sqrt(.5)
     assert stability([axes(), turned]) == pytest.approx(np.mean([np.mean([best, best, -best, best]), best]))
     assert stability([axes(), axes(), axes()]) == pytest.approx(1)
+    fired = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])  # rows 0, 2 and 1 of `axes`, or one of four
+    ours, theirs = (stability([one, two], fired) for one, two in ((axes(), turned), (turned, axes())))
+    assert ours == pytest.approx(theirs) == pytest.approx(np.mean([np.mean([best, best, best, -best]), best]))
+    with pytest.raises(InvalidInputError, match="no neuron that fires"):
+        stability([axes(), axes()], np.zeros((2, 2)))
 
 
 def test_what_cannot_be_measured_is_refused():

@@ -153,6 +153,8 @@ def _neurons(probe: Path, model: Any, fitted: "Interactions") -> Any:
     from headtail.training import vectors
 
     neurons = load_neurons(probe, fitted)
+    if neurons.source.contrast.item_codes is not None:
+        raise InvalidInputError(f"{probe} holds neurons of item vectors, and --probe takes those of queries.")
     now, then = vectors(model, interactions=fitted).items.cpu(), neurons.source.contrast.items
     if then is None or now.shape != then.shape or (now - then).abs().max() > 1e-3 * now.abs().max():
         raise CheckpointMismatchError(f"{probe} was made for another model. Run `headtail probe` on this one.")

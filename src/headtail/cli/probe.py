@@ -1,12 +1,18 @@
 """``headtail probe``."""
 
 import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, app
 from headtail.cli._folders import checkpoint_of, read_known, replaced
 from headtail.cli._output import say, show
 
-_PROBE = {"autoencoder", "neurons.json", "neurons.safetensors", "neurons.parquet", "report.html"}
+_PROBE = {"autoencoder", "neurons.json", "neurons.safetensors", "neurons.parquet", "report.html", "portraits.json"}
+_PROBE |= {"tags.html"}
+_TOLD = 200  # strongest neurons whose portraits are written
 
 
 @app.command
@@ -14,8 +20,10 @@ def probe(
     model: Model,
     *,
     output: Folder,
+    layer: Literal["query", "item"] = "query",
+    tags: Annotated[Path | None, Parameter(help="File with an item column and one of tags or genres.")] = None,
     expansion: AtLeastOne = 16,
-    k: AtLeastOne = 32,
+    k: AtLeastOne = 8,
     epochs: AtLeastOne = 50,
     batch_size: AtLeastOne = 1024,
     lr: float = 1e-3,
@@ -30,11 +38,16 @@ def probe(
     Parameters
     ----------
     output
-        Folder for the autoencoder and the report on its neurons (report.html, neurons.parquet).
+        Folder for the autoencoder, its neurons (neurons.parquet), the report on them (report.html), and what the
+        strongest listen to and do (portraits.json).
+    layer
+        Of the queries of users, or of the vectors of items.
+    tags
+        Tags parted by "|", or a row for each: which neuron speaks for which is printed and written (tags.html).
     expansion
         Neurons for each dimension of the vectors.
     k
-        Neurons that are active at a time.
+        Neurons that are active at a time. The fewer, the more of them another seed would find again.
     epochs
         At most; training stops when the held-out part is not explained better.
     batch_size
@@ -45,26 +58,36 @@ def probe(
         Seed of training and of the synthetic users.
     """
     from headtail._files import atomic_folder
-    from headtail.data import write_table
-    from headtail.sae import TopKSAE, contrast, find_neurons, fit_sae, states
+    from headtail.data import read_table, write_table
+    from headtail.sae import TopKSAE, contrast, find_concepts, find_neurons, fit_sae, states
+    from headtail.sae.concepts import read_tags
     from headtail.sae.neuron_storage import write_neurons
     from headtail.training import load_model
     from headtail.training.checkpoints import kept
 
-    checkpoint = checkpoint_of(output)
+    checkpoint, tagged = checkpoint_of(output), None if tags is None else read_table(tags)
     with replaced(output, _PROBE), kept(checkpoint):
         trained, (fitted, _) = load_model(model, device=device), read_known(model)
-        learned = states(trained, fitted)
+        if tagged is not None:
+            read_tags(tagged, fitted)  # before long work
+        learned = states(trained, fitted, layer)
         sae = TopKSAE(learned.shape[1], expansion, k, rng=seed)
         fit_sae(
             sae, learned, epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint, device=device, rng=seed
         )
-        neurons = find_neurons(sae, contrast(trained, fitted, rng=seed), fitted, rng=seed).with_effects(rng=seed)
+        neurons = find_neurons(sae, contrast(trained, fitted, layer, rng=seed), fitted, rng=seed).with_effects(rng=seed)
+        concepts = None if tagged is None else find_concepts(neurons, tagged, rng=seed)
+        neurons = neurons if concepts is None else concepts.tagged()
         with atomic_folder(output) as folder:
             write_neurons(neurons, folder)
             neurons.to_html(folder / "report.html")
             write_table(neurons.to_polars(), folder / "neurons.parquet")
+            neurons.select(top=_TOLD).portraits().to_json(folder / "portraits.json")
+            if concepts is not None:
+                concepts.to_html(folder / "tags.html")
         shutil.rmtree(checkpoint, ignore_errors=True)
     show(neurons, None, json)
     if not json:
+        if concepts is not None:
+            show(concepts, None, json)
         say(f"Autoencoder, neurons and report written to {output}")

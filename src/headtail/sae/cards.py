@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from headtail._checks import shown
+from headtail.data import Interactions
 from headtail.exceptions import MissingColumnError
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.sae.portraits import PRIOR, Portraits, portraits
 from headtail.sae.table import NeuronTable
 from headtail.typing import Array, Floats
 
 _BINS = 40
 _POINTS = 1000  # of a scatter of neurons
-_ITEMS, _USERS = 8, 5  # shown in a card
-PRIOR = 5.0  # users that an item's mean activation is drawn to the overall mean by
 
 _D = "How much more users of popular tastes drive the neuron than users of niche tastes, in standard deviations."
 _RATE = "Share of the real users for whom the neuron is among the active ones."
@@ -169,13 +169,14 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
     ]  # fmt: skip
     if not (np.isnan(neurons.effect[place]) or neurons.agrees[place]):
         blocks.insert(1, Text(_OTHER_WAY))
-    if source.interactions is not None and contrast.users is not None:
-        blocks.append(_who(neurons, neuron))
-    if source.interactions is not None and contrast.item_codes is not None:
-        blocks.append(_loudest(neurons, neuron, contrast.item_codes))
+    if source.interactions is not None:
+        blocks += _portrait(portraits(neurons._at(places)), source.interactions)
     if source.interactions is not None and contrast.items is not None:
-        blocks += _logits(neurons, neuron, contrast.items)
-    return Section(f"Neuron {neuron} ({'popularity' if d > 0 else 'niche'})", blocks)
+        blocks.append(_scatter(neurons, neuron, contrast.items))
+    kind = "popularity" if d > 0 else "niche"
+    return Section(
+        f"Neuron {neuron} ({', '.join([kind, *filter(None, [neurons.tags[place].replace('|', ', ')])])})", blocks
+    )
 
 
 def _histogram(groups: dict[str, Floats], *, share: bool = True) -> list[dict[str, Any]]:
@@ -193,89 +194,61 @@ def _histogram(groups: dict[str, Floats], *, share: bool = True) -> list[dict[st
     return rows
 
 
-def _activity(neurons: NeuronTable, neuron: int) -> Floats:
-    """Return the activation of the neuron for each real user, or item, (U,)."""
-    source = neurons.source
-    parts = []
-    for _, x in source.blocks(source.contrast.real):
-        values, active = source.sae.encode(x)
-        parts.append((values * (active == neuron)).sum(dim=-1).cpu().double().numpy())
-    return np.concatenate(parts)
+def _portrait(found: Portraits, interactions: Interactions) -> list[Block]:
+    """Return what a neuron listens to, and what it does."""
+    titles, popularity = interactions.item_labels, interactions.popularity
+    of_items = found.neurons.source.contrast.item_codes is not None
+    blocks: list[Block] = []
+    if found.hears.shape[1]:
+        users = [f"{interactions.user_ids[u]} ({a:.2f})" for u, a in _pairs(found.drivers, found.driven) if u >= 0]
+        caption = f"The users who drive it most, with their activation: {', '.join(users)}."
+        silent = "" if of_items else "It fires for no real user."
+        note = f"Of the users who met the item, drawn to the mean of all users by {PRIOR:.0f} users."
+        rows = [
+            {"item": str(titles[i]), "popularity": int(popularity[i]), "mean": value}
+            for i, value in _pairs(found.hears, found.heard)
+            if value > 0 or not of_items
+        ]
+        columns = [
+            Column("item", "Item"),
+            Column("popularity", "Popularity", format=",d"),
+            Column(
+                "mean", "Activation" if of_items else "Mean activation", format=".4f", note="" if of_items else note
+            ),
+        ]
+        title = "Items that drive it" if of_items else "Items of the users who drive it"
+        blocks.append(Table(columns, rows, title=title, caption=caption if users else silent))
+    if found.raises.shape[1]:
+        sides = zip(_pairs(found.raises, found.raised), _pairs(found.lowers, found.lowered), strict=True)
+        rows = [
+            {"up": str(titles[a]), "plus": plus, "down": str(titles[b]), "minus": minus}
+            for (a, plus), (b, minus) in sides
+        ]
+        columns = [
+            Column("up", "Raises most"),
+            Column("plus", "by", format="+.3f"),
+            Column("down", "Lowers most"),
+            Column("minus", "by ", format="+.3f"),
+        ]
+        blocks.append(Table(columns, rows, title="Direct effect on scores"))
+    near = ", ".join(f"{j} ({cosine:.2f})" for j, cosine in _pairs(found.neighbors, found.likeness))
+    return [*blocks, Text(f"Nearest neurons, with the cosines of their directions: {near}.")] if near else blocks
 
 
-def _who(neurons: NeuronTable, neuron: int) -> Table:
-    """Return the items whose users drive the neuron most, and the users themselves."""
-    interactions, users = neurons.source.interactions, neurons.source.contrast.users
-    assert interactions is not None and users is not None
-    active = _activity(neurons, neuron)
-    matrix = interactions.matrix[users]
-    met = np.asarray(matrix.sum(axis=0)).ravel()
-    mean = (matrix.T @ active + PRIOR * active.mean()) / (met + PRIOR)
-    best = np.argsort(-mean, kind="stable")[:_ITEMS]
-    rows = [
-        {"item": _title(neurons, i), "popularity": int(interactions.popularity[i]), "mean": float(mean[i])}
-        for i in best
-    ]
-    loudest = np.argsort(-active, kind="stable")[:_USERS]
-    loudest = loudest[active[loudest] > 0]
-    named = ", ".join(f"{interactions.user_ids[users[u]]} ({active[u]:.2f})" for u in loudest)
-    columns = [
-        Column("item", "Item"),
-        Column("popularity", "Popularity", format=",d"),
-        Column(
-            "mean", "Mean activation", format=".4f",
-            note=f"Of the users who met the item, drawn to the mean of all users by {PRIOR:.0f} users.",
-        ),
-    ]  # fmt: skip
-    caption = f"The users who drive it most, with their activation: {named}." if named else "It fires for no real user."
-    return Table(columns, rows, title="Items of the users who drive it", caption=caption)
+def _pairs(codes: Array, strengths: Floats) -> list[tuple[int, float]]:
+    return list(zip(codes[0].tolist(), strengths[0].tolist(), strict=True))
 
 
-def _loudest(neurons: NeuronTable, neuron: int, codes: Array) -> Table:
-    """Return the items that drive a neuron of item vectors most."""
-    interactions = neurons.source.interactions
-    assert interactions is not None
-    active = _activity(neurons, neuron)
-    best = np.argsort(-active, kind="stable")[:_ITEMS]
-    rows = [
-        {"item": _title(neurons, i), "popularity": int(interactions.popularity[i]), "activation": float(active[at])}
-        for at, i in zip(best, codes[best], strict=True)
-        if active[at] > 0
-    ]
-    columns = [Column("item", "Item"), Column("popularity", "Popularity", format=",d")]
-    return Table([*columns, Column("activation", "Activation", format=".4f")], rows, title="Items that drive it")
-
-
-def _logits(neurons: NeuronTable, neuron: int, items: Tensor) -> list[Block]:
-    """Return what one unit of the neuron adds to the score of each item."""
+def _scatter(neurons: NeuronTable, neuron: int, items: Tensor) -> Chart:
+    """Return what one unit of the neuron adds to the score of items, by their popularity."""
     interactions = neurons.source.interactions
     assert interactions is not None
     effect = (items.to(neurons.source.sae.decoder) @ neurons.source.sae.decoder[neuron]).cpu().double().numpy()
     popularity = interactions.popularity
     known = np.flatnonzero(popularity)
-    order = known[np.argsort(-effect[known], kind="stable")]
-    rows = [
-        {"up": _title(neurons, a), "plus": float(effect[a]), "down": _title(neurons, b), "minus": float(effect[b])}
-        for a, b in zip(order[:_ITEMS], order[::-1][:_ITEMS], strict=True)
-    ]
     some = known[np.argsort(popularity[known], kind="stable")][:: max(1, -(-len(known) // 300))]
     points = [{"popularity": int(popularity[i]), "effect": float(effect[i])} for i in some]
-    columns = [
-        Column("up", "Raises most"),
-        Column("plus", "by", format="+.3f"),
-        Column("down", "Lowers most"),
-        Column("minus", "by ", format="+.3f"),
-    ]
-    return [
-        Chart(
-            "scatter", points, x="popularity", y="effect", x_scale="log", reference=0.0, title="What it adds to scores",
-            x_label="popularity of the item", y_label="added to the score by one unit",
-        ),
-        Table(columns, rows, title="Direct effect on scores"),
-    ]  # fmt: skip
-
-
-def _title(neurons: NeuronTable, item: int) -> str:
-    interactions = neurons.source.interactions
-    assert interactions is not None
-    return str(interactions.item_labels[item])
+    return Chart(
+        "scatter", points, x="popularity", y="effect", x_scale="log", reference=0.0, title="What it adds to scores",
+        x_label="popularity of the item", y_label="added to the score by one unit",
+    )  # fmt: skip

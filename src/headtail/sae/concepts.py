@@ -1,7 +1,7 @@
 """Which neurons speak for which tags of items, popularity apart, and how much of a popularity neuron is a tag."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,12 @@ class Concepts(Result):
         auc = self.auc[:, place[0]]
         order = np.argsort(-auc, kind="stable")
         return [self.tags[t] for t in order if auc[t] >= number("min_auc", min_auc, low=0, high=1)]
+
+    @checked
+    def tagged(self, *, min_auc: float = 0.7) -> Neurons:
+        """Return the neurons with the tags that each speaks for with at least this AUC, for cards and explorers."""
+        tags = ["|".join(self.tags_of(int(i), min_auc=min_auc)) for i in self.neurons.index]
+        return replace(self.neurons, tags=np.array(tags, dtype=object))
 
     def _place(self, tag: str) -> int:
         if tag not in self.tags:
@@ -184,7 +190,7 @@ class Concepts(Result):
 
 @checked
 def find_concepts(
-    neurons: Neurons, tags: "IntoFrame | Mapping[Any, Iterable[str]]", *, min_items: int = 20, rng: RNG = 0
+    neurons: Neurons, tags: "IntoFrame | Mapping[Any, Iterable[str]]", *, min_items: int = 10, rng: RNG = 0
 ) -> Concepts:
     """Say which neurons speak for which tags of items, such as genres.
 
@@ -195,7 +201,7 @@ def find_concepts(
     tags : frame or mapping
         A frame with a row an item (``item_id``, and ``genres`` parted by "|" or as lists) or a row for each tag of an
         item; or from item ids to their tags.
-    min_items : int, default 20
+    min_items : int, default 10
         Tags with fewer items, or that fewer items lack, are left out.
     rng : seed or generator, default 0
         Parts the items in two halves, on one of which the best neuron is chosen and on the other measured.
@@ -232,8 +238,65 @@ def find_concepts(
     source = neurons.source
     if source.interactions is None:
         raise InvalidInputError("tags are of items, and the interactions are not known; give them to find_neurons.")
-    names, has = _read(tags, source.interactions)
-    known = np.flatnonzero(source.interactions.popularity)
+    found = read_tags(tags, source.interactions, min_items=min_items)
+    tagged, labels = found.tagged, found.has[found.tagged]
+    vectors, encoder = _space(neurons)
+    x = vectors[tagged]
+    level = np.log1p(source.interactions.popularity[tagged])[:, None]
+    x, apart = x - x.mean(axis=0), _residuals(x, level)
+    dense = np.concatenate([apart, -apart], axis=1)
+    halves = np.array_split(generator(rng).permutation(len(tagged)), 2)
+    auc = np.empty((len(found.names), len(neurons)))
+    chosen = np.empty((2, *auc.shape))
+    explained = np.empty((3, len(neurons)))
+    bases = [level, labels.astype(np.float64), np.column_stack([level, labels])]
+    for start in range(0, len(neurons), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        values = apart @ encoder[part].T
+        auc[:, part] = aucs(values, labels)
+        for side, half in enumerate(halves):
+            chosen[side, :, part] = aucs(values[half], labels[half])
+        explained[:, part] = [_explained(x @ encoder[part].T, basis) for basis in bases]
+    raw = np.stack([aucs(dense[half], labels[half]) for half in halves])
+    probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
+    return Concepts(
+        neurons=neurons,
+        tags=found.names,
+        n_items=labels.sum(axis=0),
+        auc=auc,
+        best=neurons.index[auc.argmax(axis=1)],
+        best_auc=_crossed(chosen),
+        dimension_auc=_crossed(raw),
+        probe_auc=probe.mean(axis=0),
+        of_popularity=explained[0],
+        of_tags=explained[1],
+        of_both=explained[2],
+        without=int((source.interactions.popularity > 0).sum()) - len(tagged),
+        dropped=found.dropped,
+        _has=found.has,
+    )
+
+
+@dataclass(frozen=True)
+class TaggedItems:
+    """Which items (I, T) have the tags with enough of them, the codes of those with any tag, and the other tags."""
+
+    names: tuple[str, ...]
+    has: Array
+    tagged: Array
+    dropped: tuple[str, ...]
+
+
+def read_tags(tags: Any, interactions: Interactions, *, min_items: int = 10) -> TaggedItems:
+    """Return which items have which tags; raise if most have none, or no tag has enough."""
+    codes = {item: code for code, item in enumerate(interactions.item_ids.tolist())}
+    pairs = [(codes[item], tag.strip()) for item, tag in _pairs(tags) if item in codes and tag.strip()]
+    names = sorted({tag for _, tag in pairs})
+    places = {name: place for place, name in enumerate(names)}
+    has = np.zeros((interactions.n_items, len(names)), dtype=bool)
+    for code, tag in pairs:
+        has[code, places[tag]] = True
+    known = np.flatnonzero(interactions.popularity)
     tagged = known[has[known].any(axis=1)]
     if 2 * len(tagged) < len(known):
         raise InvalidInputError(
@@ -248,69 +311,27 @@ def find_concepts(
             f"coarser tags."
         )
     order = [t for t in np.argsort(-counts, kind="stable") if enough[t]]
-    has, labels = has[:, order], has[np.ix_(tagged, order)]
-    vectors, encoder = _space(neurons)
-    x = vectors[tagged]
-    level = np.log1p(source.interactions.popularity[tagged])[:, None]
-    x, apart = x - x.mean(axis=0), _residuals(x, level)
-    dense = np.concatenate([apart, -apart], axis=1)
-    halves = np.array_split(generator(rng).permutation(len(tagged)), 2)
-    auc, chosen = np.empty((len(order), len(neurons))), np.zeros((2, len(order), len(neurons)))
-    explained = np.empty((3, len(neurons)))
-    bases = [level, labels.astype(np.float64), np.column_stack([level, labels])]
-    for start in range(0, len(neurons), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        values = apart @ encoder[part].T
-        auc[:, part] = aucs(values, labels)
-        for side, half in enumerate(halves):
-            chosen[side, :, part] = aucs(values[half], labels[half])
-        explained[:, part] = [_explained(x @ encoder[part].T, basis) for basis in bases]
-    raw = np.stack([aucs(dense[half], labels[half]) for half in halves])
-    probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
-    return Concepts(
-        neurons=neurons,
-        tags=tuple(names[t] for t in order),
-        n_items=counts[order],
-        auc=auc,
-        best=neurons.index[auc.argmax(axis=1)],
-        best_auc=_crossed(chosen),
-        dimension_auc=_crossed(raw),
-        probe_auc=probe.mean(axis=0),
-        of_popularity=explained[0],
-        of_tags=explained[1],
-        of_both=explained[2],
-        without=len(known) - len(tagged),
-        dropped=tuple(sorted(names[t] for t in np.flatnonzero(~enough))),
-        _has=has,
-    )
+    dropped = tuple(names[t] for t in np.flatnonzero(~enough))
+    return TaggedItems(tuple(names[t] for t in order), has[:, order], tagged, dropped)
 
 
-def _read(tags: Any, interactions: Interactions) -> tuple[list[str], Array]:
-    """Return the names of all tags, and which items have them, (I, T)."""
+def _pairs(tags: Any) -> list[tuple[Any, str]]:
+    """Return pairs of an item id and a tag."""
     if isinstance(tags, Mapping):
-        split = {i: several.split("|") if isinstance(several, str) else several for i, several in tags.items()}
-        pairs = [(item, str(tag)) for item, several in split.items() for tag in several]
-    elif is_frame(tags):
-        import polars as pl
-
-        table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
-        if "genres" not in table.columns:
-            raise MissingColumnError("tags has no column of tags; there should be one of the name 'genres' or 'tags'.")
-        column = pl.col("genres")
-        if not isinstance(table["genres"].dtype, (pl.List, pl.Array)):
-            column = column.cast(pl.String).str.split("|")
-        table = table.select("item_id", column.alias("tag")).explode("tag").drop_nulls()
-        pairs = list(zip(table["item_id"].to_list(), map(str, table["tag"].to_list()), strict=True))
-    else:
+        several = {i: given.split("|") if isinstance(given, str) else given for i, given in tags.items()}
+        return [(item, str(tag)) for item, given in several.items() for tag in given]
+    if not is_frame(tags):
         raise InvalidInputError(f"tags is a {type(tags).__name__}; give a frame or a mapping from item ids to tags.")
-    codes = {item: code for code, item in enumerate(interactions.item_ids.tolist())}
-    pairs = [(codes[item], tag.strip()) for item, tag in pairs if item in codes and tag.strip()]
-    names = sorted({tag for _, tag in pairs})
-    places = {name: place for place, name in enumerate(names)}
-    has = np.zeros((interactions.n_items, len(names)), dtype=bool)
-    for code, tag in pairs:
-        has[code, places[tag]] = True
-    return names, has
+    import polars as pl
+
+    table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
+    if "genres" not in table.columns:
+        raise MissingColumnError("tags has no column of tags; there should be one of the name 'genres' or 'tags'.")
+    column = pl.col("genres")
+    if not isinstance(table["genres"].dtype, (pl.List, pl.Array)):
+        column = column.cast(pl.String).str.split("|")
+    table = table.select("item_id", column.alias("tag")).explode("tag").drop_nulls()
+    return list(zip(table["item_id"].to_list(), map(str, table["tag"].to_list()), strict=True))
 
 
 def _space(neurons: Neurons) -> tuple[Floats, Floats]:

@@ -1,7 +1,7 @@
 """Vectors of users of opposite tastes, or of popular and of niche items: what neurons are told apart by."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,14 @@ class Contrast:
     real : Tensor of shape (U, d)
         Of real users; or of the items with interactions.
     users : int array of shape (U,), optional
-        Codes of the real users.
+        Codes of the real users, or of those of `queries`.
     items : Tensor of shape (I, d), optional
         Vectors of the items, where scores are products of the layer's vectors with them. Whatever says something of
         recommendations needs them, and `users`.
     item_codes : int array of shape (U,), optional
         Codes of the items, where `real` are vectors of items.
+    queries : Tensor of shape (U', d), optional
+        Where `real` are vectors of items: those of `users`, by whose recommendations effects are measured.
     """
 
     popular: Tensor
@@ -48,9 +50,10 @@ class Contrast:
     users: Codes | None = None
     items: Tensor | None = None
     item_codes: Codes | None = None
+    queries: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name in ("popular", "niche", "real", "items"):
+        for name in ("popular", "niche", "real", "items", "queries"):
             values = getattr(self, name)
             if values is None:
                 continue
@@ -60,10 +63,11 @@ class Contrast:
                 )
             if not torch.isfinite(values).all():
                 raise InvalidInputError(f"{name} holds values that are NaN or infinite; check that training converged.")
-        for name in ("users", "item_codes"):
+        of_users = self.real if self.queries is None else self.queries
+        for name, rows in (("users", of_users), ("item_codes", self.real)):
             codes = getattr(self, name)
-            if codes is not None and len(codes) != len(self.real):
-                raise InvalidInputError(f"{name} has {len(codes)} entries for {len(self.real)} real vectors.")
+            if codes is not None and len(codes) != len(rows):
+                raise InvalidInputError(f"{name} has {len(codes)} entries for {len(rows)} vectors.")
 
     def recommendable(self) -> tuple[Tensor, Codes]:
         """Return the item vectors and the codes of the real users, or say that they are needed."""
@@ -139,7 +143,10 @@ def contrast(
     users = np.flatnonzero(interactions.activity).astype(np.int32)
     submodule(model, layer)  # before long work
     if layer == ITEM:
-        return contrast_items(_item_vectors(model, interactions), interactions, by=by, share=share, rng=random)
+        found = contrast_items(_item_vectors(model, interactions), interactions, by=by, share=share, rng=random)
+        queries = torch.as_tensor(vectors(model, interactions=interactions, codes=users).queries).float()
+        fits = queries.ndim == 2 and queries.shape[1] == found.real.shape[1]
+        return replace(found, queries=queries.cpu(), users=users) if fits else found
 
     def run(batches: Iterable[Tensor]) -> Tensor:
         found: Tensor = activations(model, batches, layer)
@@ -172,6 +179,7 @@ def contrast_items(
     by: SetBy = "rank",
     share: float | None = None,
     weighted: bool = False,
+    queries: "ArrayLike2D | None" = None,
     rng: RNG = 0,
 ) -> Contrast:
     """Compare the vectors of popular items with those of niche ones: any model's, or one half of any pair.
@@ -187,6 +195,8 @@ def contrast_items(
     weighted : bool, default False
         Draw as many items of either set with replacement, a popular one in proportion to its popularity p, a niche one
         to ``1 - p / max p``: the more extreme ones count more.
+    queries : array or tensor of shape (U, d), optional
+        The other half of the pair, a row for each user of the interactions, for the effects of pushes.
     rng : seed or generator, default 0
         Draws them.
 
@@ -220,7 +230,13 @@ def contrast_items(
             sides[side] = random.choice(sides[side], len(chosen), p=chosen / chosen.sum())
     known = np.flatnonzero(interactions.popularity).astype(np.int32)
     popular, niche, real = (table[torch.from_numpy(codes).long()] for codes in (*sides, known))
-    return Contrast(popular, niche, real, item_codes=known)
+    found = Contrast(popular, niche, real, item_codes=known)
+    if queries is None:
+        return found
+    of_users, users = as_tensor("queries", queries).detach().cpu().float(), np.flatnonzero(interactions.activity)
+    if len(of_users) != interactions.n_users:
+        raise InvalidInputError(f"queries has {len(of_users)} rows; give one for each of {interactions.n_users} users.")
+    return replace(found, queries=of_users[torch.from_numpy(users)], users=users.astype(np.int32))
 
 
 @checked

@@ -22,42 +22,62 @@ def effects_of(
 ) -> tuple[Floats, Floats]:
     """Return the change of the lists' mean log popularity, and the share of the lists that changes, (n,) each.
 
-    A push by `size` of neuron j has an effect on a user only where j is active or becomes so, and then what it does to
-    the vector is known in closed form: j's direction is added, and where j is new that of the least active neuron
-    goes. So only those pairs of user and neuron are scored again.
+    A push by `size` of neuron j has an effect on a vector only where j is active or becomes so, and then what it does
+    to it is known in closed form: j's direction is added, and where j is new that of the least active neuron goes. So
+    only the scores of those vectors are made again: of users, or of items for all users of the sample.
     """
-    items, users = source.contrast.recommendable()
-    interactions = source.interactions
+    contrast, interactions = source.contrast, source.interactions
+    of_users = contrast.item_codes is None
+    if not of_users and (contrast.queries is None or contrast.users is None):
+        raise InvalidInputError(
+            "effects are measured by recommendations, and this contrast of items has no queries of users. Give them to "
+            "contrast_items, or make it of a model."
+        )
+    if contrast.item_codes is None:
+        items, users = contrast.recommendable()
+        queries, columns = contrast.real, np.arange(len(items), dtype=np.int32)
+    else:
+        assert contrast.queries is not None and contrast.users is not None
+        items, users = contrast.real, contrast.users
+        queries, columns = contrast.queries, contrast.item_codes
     if interactions is None:
         raise InvalidInputError("measuring effects needs the interactions; give them to find_neurons.")
-    n_users = integer("n_users", n_users, low=1)
+    n_users, sae = integer("n_users", n_users, low=1), source.sae
     sample = np.sort(generator(rng).permutation(len(users))[:n_users])
-    sae = source.sae
-    x = source.contrast.real[torch.from_numpy(sample)].to(sae.encoder)
-    items = items.to(sae.encoder)
-    seen = _seen_mask(interactions.matrix[users[sample]], x)
+    x, items = queries[torch.from_numpy(sample)].to(sae.encoder), items.to(sae.encoder)
+    seen = torch.from_numpy(interactions.matrix[users[sample]][:, columns].toarray() > 0).to(x.device)
+    levels = torch.from_numpy(np.log1p(interactions.popularity[columns])).to(sae.encoder)
     k = min(k, len(items))
-    levels = torch.from_numpy(np.log1p(interactions.popularity)).to(sae.encoder)
-    lists = (x @ items.T).masked_fill_(seen, -torch.inf).topk(k).indices  # (S, k)
+    plain = (x @ items.T).masked_fill_(seen, -torch.inf)
+    lists = plain.topk(k).indices  # (S, k)
     usual = levels[lists].mean(dim=1)
-    gain, lost, least = _push(source, x, index, torch.from_numpy(size).to(sae.encoder))
     changes, moved = torch.zeros(2, len(index), dtype=torch.float32)
-    rows, columns = gain.nonzero(as_tuple=True)
-    step = max(1, _SCORES // len(items))
-    with progress_bar("effects", len(rows), show=progress) as advance:
-        for u, j in zip(torch.split(rows, step), torch.split(columns, step), strict=True):
-            pushed = x[u] + gain[u, j, None] * sae.decoder[torch.from_numpy(index).to(u.device)[j]]
-            pushed -= lost[u, j, None] * sae.decoder[least[u]]
-            new = (pushed @ items.T).masked_fill_(seen[u], -torch.inf).topk(k).indices
-            kept = (new[:, :, None] == lists[u][:, None]).any(dim=2).float().mean(dim=1)
-            changes.index_add_(0, j.cpu(), (levels[new].mean(dim=1) - usual[u]).cpu().float())
-            moved.index_add_(0, j.cpu(), (1 - kept).cpu().float())
-            advance(len(u), "")
+
+    def count(scores: Tensor, u: Tensor, j: Tensor) -> None:
+        new = scores.topk(k).indices
+        kept = (new[:, :, None] == lists[u][:, None]).any(dim=2).float().mean(dim=1)
+        changes.index_add_(0, j.cpu(), (levels[new].mean(dim=1) - usual[u]).cpu().float())
+        moved.index_add_(0, j.cpu(), (1 - kept).cpu().float())
+
+    gain, lost, least = _push(source, x if of_users else items, index, torch.from_numpy(size).to(sae.encoder))
+    directions = sae.decoder[torch.from_numpy(index).to(x.device)]
+    rows, neurons = gain.nonzero(as_tuple=True)
+    change = gain[rows, neurons, None] * directions[neurons] - lost[rows, neurons, None] * sae.decoder[least[rows]]
+    if of_users:
+        step = max(1, _SCORES // len(items))
+        with progress_bar("effects", len(rows), show=progress) as advance:
+            for u, j, delta in zip(*(torch.split(part, step) for part in (rows, neurons, change)), strict=True):
+                count(((x[u] + delta) @ items.T).masked_fill_(seen[u], -torch.inf), u, j)
+                advance(len(u), "")
+    else:
+        everyone = torch.arange(len(x), device=x.device)
+        with progress_bar("effects", len(index), show=progress) as advance:
+            for j in torch.unique(neurons):
+                mine = neurons == j
+                scores = plain.index_add(1, rows[mine], x @ change[mine].T)
+                count(scores, everyone, j.expand(len(x)))
+                advance(1, "")
     return (changes / len(sample)).double().numpy(), (moved / len(sample)).double().numpy()
-
-
-def _seen_mask(matrix: object, like: Tensor) -> Tensor:
-    return torch.from_numpy(matrix.toarray() > 0).to(like.device)  # type: ignore[attr-defined]
 
 
 def _push(source: Source, x: Tensor, index: NDArray[np.int64], size: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -60,11 +60,12 @@ def write_neurons(neurons: Neurons, folder: Path) -> None:
     tensors = {
         name: torch.as_tensor(value).clone()
         for name, value in (table | vectors).items()
-        if isinstance(value, (np.ndarray, torch.Tensor))
+        if isinstance(value, (np.ndarray, torch.Tensor)) and name != "tags"
     }
     settings = {
         "n_neurons": neurons.n_neurons,
         "k": neurons.k,
+        "tags": neurons.tags.tolist(),
         "interactions": None if source.interactions is None else source.interactions.fingerprint,
     }
     save_sae(source.sae, folder / "autoencoder")
@@ -109,5 +110,6 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     vectors: dict[str, Any] = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
     codes = {name: vectors.pop(name).numpy() for name in ("users", "item_codes") if name in vectors}
     contrast = Contrast(**(vectors | codes))
+    tags = np.array(settings["tags"], dtype=object)
     source = Source(load_sae(folder / "autoencoder"), contrast, interactions)
-    return Neurons(**table, n_neurons=settings["n_neurons"], k=settings["k"], source=source)
+    return Neurons(**table, tags=tags, n_neurons=settings["n_neurons"], k=settings["k"], source=source)

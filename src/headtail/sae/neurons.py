@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import LENGTH, checked, generator, integer, list_length
+from headtail._checks import LENGTH, checked, generator, integer, list_length, number
 from headtail._stats import Z95
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -16,6 +16,7 @@ from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.cards import card, page
 from headtail.sae.contrasts import Contrast
 from headtail.sae.effects import effects_of
+from headtail.sae.portraits import Portraits, portraits
 from headtail.sae.table import NeuronTable, Source, list_popularity
 from headtail.typing import RNG, Floats
 
@@ -53,6 +54,8 @@ class Neurons(NeuronTable, Result):
         more popular items. NaN until :meth:`with_effects`.
     changed : float array of shape (n,)
         Share of the recommendations that the same push replaces, 0 to 1.
+    tags : object array of shape (n,)
+        Tags that the neuron speaks for, as text with "|" between them; empty until :meth:`Concepts.tagged`.
     n_neurons : int
         Neurons of the autoencoder.
     k : int
@@ -86,6 +89,25 @@ class Neurons(NeuronTable, Result):
             self.source, self.index, self.std, k=self.k, n_users=n_users, rng=rng, progress=progress
         )
         return replace(self, effect=effect, changed=changed)
+
+    @checked
+    def portraits(self, *, n_items: int = 8, n_users: int = 5, push: float = 2.0) -> Portraits:
+        """Return what the neurons of this table listen to and do: all that their cards, pages and explorers show.
+
+        Parameters
+        ----------
+        n_items, n_users : int, default 8 and 5
+            Items and users named of each neuron.
+        push : float, default 2
+            Standard deviations by which the neuron is pushed in the lists of the user who drives it most.
+
+        Raises
+        ------
+        InvalidInputError
+            If the interactions are not known.
+        """
+        n_items, n_users = integer("n_items", n_items, low=1), integer("n_users", n_users, low=1)
+        return portraits(self, n_items=n_items, n_users=n_users, push=number("push", push))
 
     @checked
     def card(self, neuron: int) -> Section:
@@ -211,6 +233,7 @@ def find_neurons(
         correlation=_correlation(source, encoder, std, k),
         effect=unknown,
         changed=unknown,
+        tags=np.full(sae.n_neurons, "", dtype=object),
         n_neurons=sae.n_neurons,
         k=k,
         source=source,

@@ -1,67 +1,206 @@
-"""What each of many neurons listens to and does, all at once, for a page on which they are searched."""
+"""What each neuron listens to and does, all at once: what its card, a page of many neurons and the explorer show."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from headtail.sae.cards import PRIOR
+from headtail._tensors import without_autocast
+from headtail.data import Interactions
+from headtail.exceptions import InvalidInputError
+from headtail.reports import Column, Report, Result, Table
 from headtail.sae.table import NeuronTable, Source
-from headtail.typing import Array, Codes
+from headtail.typing import Array, Codes, Floats
 
-_AT_ONCE = 64  # neurons whose activations are held for every item
+PRIOR = 5.0  # users that an item's mean activation is drawn to the overall mean by
+_AT_ONCE = 64  # neurons whose numbers are held for every item
+_NAMED = 3  # items named in a row of the page
 
 
-@dataclass(frozen=True)
-class Portraits:
-    """Neurons, the strongest first, with items as codes: shapes (n, E)."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Portraits(Result):
+    """Everything that is shown of each neuron; made by :meth:`Neurons.portraits`.
+
+    Items and users are codes of the interactions. Arrays are of shape (n, E) and ordered, the strongest first; for
+    neurons of item vectors those of users and of recommendations are of shape (n, 0).
+
+    Attributes
+    ----------
+    neurons : NeuronTable
+        The n neurons, with Cohen's d, firing rate, effect and tags.
+    hears, heard : int and float arrays
+        What a neuron listens to: the items whose users drive it most, with their mean activation, drawn to that of all
+        users by five of them. Of an autoencoder of item vectors the items themselves, with their activation.
+    raises, raised, lowers, lowered : int and float arrays
+        What it does: the items that one unit of it adds most to the scores of, and takes most from.
+    drivers, driven : int and float arrays
+        The users who drive it most, with their activation; -1 and 0 where there are fewer.
+    neighbors, likeness : int and float arrays
+        The neurons of the nearest decoder rows, by their number in the autoencoder, and the cosines.
+    before, after : int arrays of shape (n, k)
+        Recommendations to its first driver, and with the neuron pushed by `push` standard deviations; -1 where it has
+        none.
+    push : float
+    """
 
     neurons: NeuronTable
     hears: Array
-    heard: Array
+    heard: Floats
     raises: Array
-    raised: Array
+    raised: Floats
     lowers: Array
-    lowered: Array
-    users: list[list[int]]
+    lowered: Floats
+    drivers: Array
+    driven: Floats
+    neighbors: Array
+    likeness: Floats
+    before: Array
+    after: Array
+    push: float
+
+    def report(self) -> Report:
+        """Return one row a neuron."""
+        columns = [
+            Column("neuron", "Neuron", format="d"),
+            Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it listens to popular tastes, below to niche."),
+            Column("firing_rate", "Fires", format=".1%"),
+            Column("effect", "Effect", format="+.4f", note="Of a push, on the log popularity of recommendations."),
+            Column("way", "Pushes", note="Whether a push moves lists to where the neuron listens, or the other way."),
+            Column("tags", "Tags"),
+            *(Column(name, name.capitalize()) for name in ("hears", "raises", "lowers")),
+        ]
+        kept = [c for c in columns if c.key in ("neuron", "cohens_d") or any(row[c.key] for row in self._rows())]
+        return Report("Neurons: what they listen to and what they do", [Table(kept, self._rows())])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a mapping a neuron: its figures, and items, users and neighbors by id, with titles and strengths."""
+        rows = [self._row(place, row) for place, row in enumerate(self.neurons.rows())]
+        return {"kind": "portraits", "k": self.neurons.k, "push": self.push, "neurons": rows}
+
+    def _row(self, place: int, figures: dict[str, Any]) -> dict[str, Any]:
+        known = self._interactions
+
+        def items(codes: Array, strengths: Floats | None = None) -> list[dict[str, Any]]:
+            named = [
+                {"item": known.item_ids[i], "title": str(known.item_labels[i]), "popularity": int(known.popularity[i])}
+                for i in codes[place]
+                if i >= 0
+            ]
+            if strengths is None:
+                return named
+            return [row | {"by": float(by)} for row, by in zip(named, strengths[place], strict=True)]
+
+        drivers = [
+            {"user": known.user_ids[u], "activation": float(by)}
+            for u, by in zip(self.drivers[place], self.driven[place], strict=True)
+            if u >= 0
+        ]
+        example = {"before": items(self.before), "after": items(self.after)}
+        return {
+            **figures,
+            "agrees": bool(self.neurons.agrees[place]),
+            "hears": items(self.hears, self.heard),
+            "raises": items(self.raises, self.raised),
+            "lowers": items(self.lowers, self.lowered),
+            "drivers": drivers,
+            "neighbors": [
+                {"neuron": int(j), "cosine": float(c)}
+                for j, c in zip(self.neighbors[place], self.likeness[place], strict=True)
+            ],
+            "example": {"user": drivers[0]["user"], **example} if drivers and self.before.shape[1] else None,
+        }
+
+    @property
+    def _interactions(self) -> Interactions:
+        assert self.neurons.source.interactions is not None
+        return self.neurons.source.interactions
+
+    def _rows(self) -> list[dict[str, Any]]:
+        titles = self._interactions.item_labels
+        measured = ~np.isnan(self.neurons.effect)
+        ways = np.where(measured, np.where(self.neurons.agrees, "as it listens", "the other way"), "")
+        return [
+            {
+                **{name: row[name] for name in ("neuron", "cohens_d", "firing_rate", "effect", "tags")},
+                "way": str(ways[place]),
+                **{
+                    name: "; ".join(str(titles[i]) for i in getattr(self, name)[place][:_NAMED])
+                    for name in ("hears", "raises", "lowers")
+                },
+            }
+            for place, row in enumerate(self.neurons.rows())
+        ]
 
 
-def portraits(neurons: NeuronTable, users: Codes, *, n: int, n_items: int, n_users: int = 5) -> Portraits | None:
-    """Return what the strongest neurons listen to and do; None where items or users of the contrast are not known.
-
-    A neuron listens to the items whose users drive it most, on average, as on its card; it raises those whose scores
-    one unit of it adds most to. Of `users` (codes) those who drive it most are named by their places.
-    """
+def portraits(
+    neurons: NeuronTable, *, users: Codes | None = None, n_items: int = 8, n_users: int = 5, push: float = 2.0
+) -> Portraits:
+    """Return what neurons listen to and do, in the order of the table; drivers are of `users` (codes) alone."""
     source, contrast = neurons.source, neurons.source.contrast
-    interactions = source.interactions
-    if interactions is None or contrast.items is None or contrast.users is None:
-        return None
-    strongest = neurons.select(top=n)
-    active = _activations(source)[:, strongest.index]
-    matrix = interactions.matrix[contrast.users]
-    met, mean = matrix.sum(axis=0), np.asarray(active.mean(axis=0)).ravel()
-    known = np.flatnonzero(interactions.popularity)
-    decoder = source.sae.decoder.detach()[torch.from_numpy(strongest.index)]
-    columns: dict[str, list[Array]] = {name: [] for name in ("hears", "heard", "raises", "raised", "lowers", "lowered")}
-    for start in range(0, len(strongest), _AT_ONCE):
+    if source.interactions is None:
+        raise InvalidInputError("items and users are not known; give the interactions to find_neurons.")
+    of_items = contrast.item_codes is not None
+    n, k = len(neurons), neurons.k
+    active = _activations(source)[:, neurons.index]
+    columns: dict[str, list[Array]] = {}
+    for start in range(0, n, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        sums = (matrix.T @ active[:, part]).toarray()
-        heard = ((sums + PRIOR * mean[part]) / (met[:, None] + PRIOR)).T  # (n, items)
-        added = (decoder[part] @ contrast.items.to(decoder).T).cpu().double().numpy()
-        for items, strengths, values, sign in (
-            ("hears", "heard", heard, 1), ("raises", "raised", added, 1), ("lowers", "lowered", added, -1),
-        ):  # fmt: skip
+        for (items, strengths), (values, sign) in _numbers(neurons, active, part):
+            known = np.flatnonzero(source.interactions.popularity)
             best = known[np.argsort(-sign * values[:, known], axis=1, kind="stable")[:, :n_items]]
-            columns[items].append(best)
-            columns[strengths].append(np.take_along_axis(values, best, axis=1))
-    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
-    return Portraits(strongest, **whole, users=_drivers(active, contrast.users, users, n_users))
+            columns.setdefault(items, []).append(best)
+            columns.setdefault(strengths, []).append(np.take_along_axis(values, best, axis=1))
+    found = {name: np.concatenate(parts) for name, parts in columns.items()}
+    missing = [name for name in ("hears", "raises", "lowers") if name not in found]
+    found |= {name: np.empty((n, 0), dtype=np.int64) for name in missing}
+    found |= {strength: np.empty((n, 0)) for name, strength in _STRENGTHS.items() if name in missing}
+    drivers: Array = np.full((n, 0), -1)
+    driven: Floats = np.empty((n, 0))
+    if not of_items and contrast.users is not None:
+        drivers, driven = _drivers(active, contrast.users, contrast.users if users is None else users, n_users)
+    lists = np.full((2, n, 0), -1)
+    if not of_items and contrast.items is not None and drivers.shape[1]:
+        lists = _lists(neurons, drivers[:, 0], push, min(k, len(contrast.items)))
+    near, cosines = _neighbors(neurons)
+    return Portraits(
+        neurons, **found, drivers=drivers, driven=driven, neighbors=near, likeness=cosines, before=lists[0],
+        after=lists[1], push=push,
+    )  # fmt: skip
+
+
+_STRENGTHS = {"hears": "heard", "raises": "raised", "lowers": "lowered"}
+
+
+def _numbers(
+    neurons: NeuronTable, active: sp.csc_array, part: slice
+) -> Iterator[tuple[tuple[str, str], tuple[Floats, int]]]:
+    """Yield the numbers (m, I) of some neurons for each item, by what they mean; the largest, or least, are shown."""
+    source, contrast = neurons.source, neurons.source.contrast
+    assert source.interactions is not None
+    if contrast.item_codes is not None:
+        values = np.zeros((active[:, part].shape[1], source.interactions.n_items))
+        values[:, contrast.item_codes] = active[:, part].toarray().T
+        yield ("hears", "heard"), (values, 1)
+        return
+    if contrast.users is not None:
+        matrix, mean = source.interactions.matrix[contrast.users], np.asarray(active[:, part].mean(axis=0)).ravel()
+        sums, met = (matrix.T @ active[:, part]).toarray(), matrix.sum(axis=0)
+        yield ("hears", "heard"), (((sums + PRIOR * mean) / (met[:, None] + PRIOR)).T, 1)
+    if contrast.items is not None:
+        decoder = source.sae.decoder.detach()[torch.from_numpy(neurons.index[part])]
+        added = (decoder @ contrast.items.to(decoder).T).cpu().double().numpy()
+        yield ("raises", "raised"), (added, 1)
+        yield ("lowers", "lowered"), (added, -1)
 
 
 @torch.no_grad()
 def _activations(source: Source) -> sp.csc_array:
-    """Return the activation of every neuron for each real user, sparse (U, N)."""
+    """Return the activation of every neuron for each real user, or item, sparse (U, N)."""
     blocks = []
     for _, x in source.blocks(source.contrast.real):
         values, active = (part.cpu().numpy() for part in source.sae.encode(x))
@@ -70,12 +209,53 @@ def _activations(source: Source) -> sp.csc_array:
     return sp.csc_array(sp.vstack(blocks))
 
 
-def _drivers(active: sp.csc_array, real: Codes, users: Codes, n_users: int) -> list[list[int]]:
-    """Return the places in `users` of those who drive each neuron most."""
+def _drivers(active: sp.csc_array, real: Codes, users: Codes, n_users: int) -> tuple[Array, Floats]:
+    """Return those of `users` who drive each neuron most, and how much."""
     row_of = dict(zip(real.tolist(), range(len(real)), strict=True))
-    places = [place for place, user in enumerate(users.tolist()) if user in row_of]
-    driven = active[[row_of[int(users[place])] for place in places]].toarray()  # (users, n)
-    order = np.argsort(-driven, axis=0, kind="stable")[:n_users]
-    return [
-        [places[i] for i in column if driven[i, j] > 0] for j, column in enumerate(order.T.tolist())
-    ]  # fmt: skip
+    users = np.array([user for user in users.tolist() if user in row_of], dtype=np.int64)
+    some = active[np.array([row_of[user] for user in users.tolist()], dtype=np.int64)]
+    codes, strengths = np.full((active.shape[1], n_users), -1), np.zeros((active.shape[1], n_users))
+    for start in range(0, active.shape[1], _AT_ONCE):
+        driven = some[:, start : start + _AT_ONCE].toarray()  # (users, m)
+        order = np.argsort(-driven, axis=0, kind="stable")[:n_users]
+        values = np.take_along_axis(driven, order, axis=0).T
+        codes[start : start + _AT_ONCE, : len(order)] = np.where(values > 0, users[order].T, -1)
+        strengths[start : start + _AT_ONCE, : len(order)] = values
+    return codes, strengths
+
+
+def _neighbors(neurons: NeuronTable, n: int = 5) -> tuple[Array, Floats]:
+    """Return the neurons of the nearest decoder rows, and the cosines."""
+    rows = normalize(neurons.source.sae.decoder.detach(), dim=1)
+    n = min(n, len(rows) - 1)
+    found: list[tuple[Tensor, ...]] = []
+    for part in torch.split(torch.from_numpy(neurons.index).to(rows.device), _AT_ONCE):
+        cosines = rows[part] @ rows.T
+        cosines.scatter_(1, part[:, None], -2.0)
+        found.append(tuple(cosines.topk(n)))
+    values, near = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+    return near.numpy(), values.double().numpy()
+
+
+@torch.no_grad()
+@without_autocast
+def _lists(neurons: NeuronTable, users: Array, push: float, k: int) -> Array:
+    """Return the recommendations to one user for each neuron, without and with it pushed, (2, n, k)."""
+    source, (items, real) = neurons.source, neurons.source.contrast.recommendable()
+    assert source.interactions is not None
+    sae, row_of = source.sae, dict(zip(real.tolist(), range(len(real)), strict=True))
+    lists = np.full((2, len(users), k), -1, dtype=np.int64)
+    size = torch.from_numpy(push * neurons.std).to(sae.encoder)
+    for part in np.array_split(np.flatnonzero(users >= 0), max(1, len(users) // _AT_ONCE)):
+        if not len(part):
+            continue
+        x = source.contrast.real[[row_of[user] for user in users[part].tolist()]].to(sae.encoder)
+        shift = x.new_zeros(len(part), sae.n_neurons)
+        shift[torch.arange(len(part)), torch.from_numpy(neurons.index[part])] = size[torch.from_numpy(part)]
+        pushed = x + (sae.decode(sae.encode(x, shift)) - sae.decode(sae.encode(x)))
+        seen = torch.from_numpy(source.interactions.matrix[users[part]].toarray() > 0).to(x.device)
+        for side, queries in enumerate((x, pushed)):
+            scores = (queries @ items.to(x).T).masked_fill_(seen, -torch.inf)
+            best = scores.topk(k)
+            lists[side, part] = torch.where(torch.isinf(best.values), -1, best.indices).cpu().numpy()
+    return lists

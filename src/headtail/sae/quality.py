@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from headtail._checks import checked, list_length
 from headtail._stats import Z95, standard_error
@@ -91,7 +93,7 @@ class SAEQuality(Result):
     fidelity : Fidelity, optional
         What recommendations keep.
     stability : float, optional
-        See :func:`stability`.
+        See :func:`stability`; of the neurons as they fire for these vectors.
     """
 
     n_rows: int
@@ -110,7 +112,9 @@ class SAEQuality(Result):
             Figure("Mean active", self.mean_active, format=".1f", note="Active neurons of a vector."),
         ]
         if self.stability is not None:
-            note = "Mean cosine of a decoder row and its nearest in an autoencoder of another seed."
+            note = (
+                "Mean cosine of a decoder row and its nearest in an autoencoder of another seed, by how often it fires."
+            )
             figures.append(Figure("Stability", self.stability, note=note))
         parts: list[Block] = [Figures(figures)]
         if self.fidelity is not None:
@@ -204,7 +208,7 @@ def sae_quality(
         mean_active=float(fired.sum()) / n_rows,
         density=(fired.double() / n_rows).cpu().numpy(),
         fidelity=None if vectors is None or train is None or test is None else fidelity(sae, vectors, train, test, k=k),
-        stability=stability([sae, *others]) if len(others) else None,
+        stability=stability([sae, *others], activations) if len(others) else None,
     )
 
 
@@ -286,7 +290,7 @@ def fidelity(
 
 @checked
 @torch.no_grad()
-def stability(saes: Sequence[TopKSAE]) -> float:
+def stability(saes: Sequence[TopKSAE], activations: "ArrayLike2D | None" = None) -> float:
     """Return how much autoencoders of other seeds found the same directions.
 
     For each decoder row the largest cosine with any row of another autoencoder, averaged over rows and over all ordered
@@ -297,6 +301,9 @@ def stability(saes: Sequence[TopKSAE]) -> float:
     ----------
     saes : sequence of TopKSAE
         At least two, of the same width.
+    activations : array or tensor of shape (n, d), optional
+        Vectors for which a row counts by how often its neuron fires. Without them all rows count alike, also those of
+        neurons that never fire, which stay about where they began and so agree on nothing.
 
     Returns
     -------
@@ -306,7 +313,7 @@ def stability(saes: Sequence[TopKSAE]) -> float:
     Raises
     ------
     InvalidInputError
-        If there are fewer than two or their widths differ.
+        If there are fewer than two, their widths differ, or an autoencoder has no neuron that fires.
 
     Examples
     --------
@@ -322,10 +329,24 @@ def stability(saes: Sequence[TopKSAE]) -> float:
             f"stability compares autoencoders of one width; these are {len(saes)} of the widths {widths}. Give at "
             f"least two, of different seeds."
         )
-    rows = [torch.nn.functional.normalize(sae.decoder, dim=1).cpu() for sae in saes]
+    rows = [torch.nn.functional.normalize(sae.decoder, dim=1).cpu().double() for sae in saes]
+    weights = [
+        torch.ones(len(each), dtype=torch.float64) if activations is None else _fired(sae, activations)
+        for sae, each in zip(saes, rows, strict=True)
+    ]
+    if not all(each.any() for each in weights):
+        raise InvalidInputError("an autoencoder has no neuron that fires for these activations. Train it on such ones.")
     cosines = []
-    for i in range(len(rows)):
-        for j in range(i):
-            both = rows[i] @ rows[j].T
-            cosines += [float(both.amax(dim=1).mean()), float(both.amax(dim=0).mean())]
+    for (mine, w), (theirs, _) in permutations(zip(rows, weights, strict=True), 2):
+        cosines.append(float(w @ (mine @ theirs.T).amax(dim=1) / w.sum()))
     return float(np.mean(cosines))
+
+
+def _fired(sae: TopKSAE, activations: ArrayLike2D) -> Tensor:
+    """Return for how many vectors each neuron is active, (N,)."""
+    check_vectors("activations", activations, sae.d_in)
+    counts = torch.zeros(sae.n_neurons, dtype=torch.float64)
+    for block in blocks(activations, np.arange(len(activations)), "activations"):
+        values, neurons = sae.encode(block.to(sae.bias.device))
+        counts.index_add_(0, neurons.flatten().cpu(), (values > 0).flatten().double().cpu())
+    return counts

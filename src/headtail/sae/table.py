@@ -15,7 +15,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.contrasts import Contrast
 from headtail.training.ranking import recommend
-from headtail.typing import Floats, Vectors
+from headtail.typing import Array, Floats, Vectors
 
 _ROWS = 4096  # users in a block: 64 MiB of pre-activations for 4,096 neurons
 
@@ -52,6 +52,7 @@ class NeuronTable:
     correlation: Floats
     effect: Floats
     changed: Floats
+    tags: Array
     n_neurons: int
     k: int
     source: Source = field(repr=False)

@@ -9,12 +9,16 @@ export function neuronsTab(data) {
   const { neurons } = data, n = neurons.index.length, width = neurons.hears.shape[1];
   const pushed = neurons.effect.some((value) => !Number.isNaN(value));
   const row = (matrix, i) => Array.from(matrix.subarray(i * width, (i + 1) * width)).map((item, j) => [item, i * width + j]).filter(([item]) => item < data.items.ids.length);
-  const tags = (i) => [neurons.d[i] > 0 ? "popularity" : "niche", ...(neurons.rate[i] ? [] : ["silent"]), ...(Math.sign(neurons.low[i]) !== Math.sign(neurons.high[i]) ? ["unsure"] : [])];
+  const otherWay = (i) => neurons.rate[i] && neurons.effect[i] * neurons.d[i] < 0;
+  const tags = (i) => [neurons.d[i] > 0 ? "popularity" : "niche", ...(neurons.rate[i] ? [] : ["silent"]), ...(Math.sign(neurons.low[i]) !== Math.sign(neurons.high[i]) ? ["unsure"] : []),
+    ...(otherWay(i) ? ["pushes the other way"] : []), ...neurons.tags[i]];
   const texts = Array.from({ length: n }, (_, i) => plainly([`neuron ${neurons.index[i]}`, ...tags(i), ...[neurons.hears, neurons.raises, neurons.lowers]
     .flatMap((matrix) => row(matrix, i).map(([item]) => data.items.titles[item]))].join("\n")));
+  const places = new Map(neurons.index.map((neuron, i) => [neuron, i]));
   let wanted = "", tag = "", sort = { key: "d", down: true };
   const said = h("p", { class: "hx-quiet", role: "status" }), table = h("div", {}), detail = h("section", { class: "hx-detail", "aria-live": "polite" });
-  const kinds = [["", "all"], ["popularity", "popularity"], ["niche", "niche"], ["silent", "silent"], ["unsure", "unsure"]];
+  const kinds = [["", "all"], ["popularity", "popularity"], ["niche", "niche"], ["silent", "silent"], ["unsure", "unsure"], ...(pushed ? [["pushes the other way", "pushes the other way"]] : []),
+    ...[...new Set(neurons.tags.flat())].sort().map((name) => [name, name])];
   const tab = h("div", {},
     h("div", { class: "hx-bar" }, searcher("Search by title, number or tag", (text) => { wanted = plainly(text.trim()); show(); }), chooser("Tag", kinds, tag, (name) => { tag = name; show(); })),
     said, h("div", { class: "hx-split" }, table, detail));
@@ -73,7 +77,9 @@ export function neuronsTab(data) {
         listed("It raises", neurons.raises, neurons.raised, "+.3f", i), listed("It lowers", neurons.lowers, neurons.lowered, "+.3f", i)),
       i < turns ? turning : h("p", { class: "hx-quiet" }, `The ${turns} neurons with the largest |d| can be turned here.`),
       neurons.users[i].length ? h("p", {}, "Users here who drive it: ", neurons.users[i].map((user) => button(data.users.ids[user], () => pick({ tab: "lists", user }), { class: "hx-plain" })).flatMap((one, j) => (j ? [", ", one] : [one])))
-        : h("p", { class: "hx-quiet" }, "It fires for none of the users here."));
+        : h("p", { class: "hx-quiet" }, "It fires for none of the users here."),
+      h("p", {}, "Nearest neurons, with the cosines of their directions: ", neurons.neighbors[i].flatMap((near, j) => [j ? ", " : "",
+        places.has(near) ? button(String(near), () => pick({ neuron: places.get(near) }), { class: "hx-plain" }) : String(near), ` (${written(neurons.likeness[i * neurons.neighbors[i].length + j], ".2f")})`])));
   };
 
   const show = (changes) => {
