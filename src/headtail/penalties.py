@@ -1,8 +1,8 @@
 """Penalties on the factors of a model: small frozen callables, usable in any loop.
 
-Each takes queries (B, d) and items (I, d) and returns a scalar tensor of at least 0, its ``weight``, at least 0, times
-what it is about. Arguments out of range, and factors that do not fit together or are of another number of items, are an
-:class:`~headtail.exceptions.InvalidInputError`.
+Each takes queries (B, d) and items (I, d) and returns a scalar tensor of at least 0: its ``weight``, a number of at
+least 0, times what it is about. Arguments out of range, and factors that do not fit together or are of another number
+of items, are an :class:`~headtail.exceptions.InvalidInputError`.
 """
 
 from collections.abc import Callable
@@ -38,8 +38,6 @@ class Penalty(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Weighted:
-    """What has a weight of at least 0."""
-
     weight: float
 
     def __post_init__(self) -> None:
@@ -83,7 +81,6 @@ class ReSN(_Weighted):
     Parameters
     ----------
     weight : float
-        Strength, at least 0.
     form : {"linear", "sigmoid"}, default "linear"
         Which scores are penalized.
     distributed : bool, default False
@@ -121,7 +118,7 @@ class ReSN(_Weighted):
     def _parts(self, queries: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``||S u||^2`` and the number of users."""
         queries, items = _pair(queries, items)
-        share = all_sum if self.distributed else _own
+        share: Callable[[Tensor], Tensor] = all_sum if self.distributed else lambda values: values
         with no_autocast(items.device):
             if self.form == "linear":
                 own: Tensor = _AlongPopularity.apply(queries, items, share(queries.sum(dim=0)))  # type: ignore[no-untyped-call]
@@ -150,10 +147,6 @@ def _pair(queries: Any, items: Any) -> tuple[Tensor, Tensor]:
     as_pair(queries, items)
     queries, items = full(as_tensor("queries", queries), as_tensor("items", items))
     return queries, items
-
-
-def _own(values: Tensor) -> Tensor:
-    return values
 
 
 def _unit(direction: Tensor, noise: Tensor | float = 0.0) -> Tensor:
@@ -262,11 +255,6 @@ class LogDet(_Weighted):
     Source: Zhang et al., Mitigating the popularity bias of graph collaborative filtering: a dimensional collapse
     perspective, NeurIPS 2023.
 
-    Parameters
-    ----------
-    weight : float
-        Strength, at least 0.
-
     Examples
     --------
     >>> import torch
@@ -311,7 +299,6 @@ class ScoreCorrelation(_Weighted):
     Parameters
     ----------
     weight : float
-        Strength, at least 0.
     popularity : array of shape (I,)
         Training interactions of each item, such as ``train.popularity``; not the same for all.
 
@@ -361,7 +348,7 @@ class ScoreGap(_Weighted):
     Parameters
     ----------
     weight : float
-        Strength, at least 0; its unit is the loss per squared score.
+        In loss per squared score.
     groups : PopularityGroups
         Groups of items by popularity; the first counts as head, the last as tail.
 

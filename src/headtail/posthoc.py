@@ -1,8 +1,11 @@
 """Corrections of a trained recommender through its two factors, without training it again.
 
-Each takes queries and items and returns :class:`~headtail.typing.Vectors` whose product is the corrected scores, so
-that any vector index serves them. The correction lives in the items (one more coordinate, or changed vectors): queries
-made later need only a 1 appended where a coordinate was added.
+Each takes the factors, queries (n, d), a row for each user, and items (m, d), as arrays or tensors or as one pair, and
+returns :class:`~headtail.typing.Vectors` of their kind, type and device whose product is the corrected scores, so that
+any vector index serves them. The correction lives in the items (one more coordinate, or changed vectors): queries made
+later need only a 1 appended where a coordinate was added. Shapes that do not match, numbers out of range and values
+that are not finite are an :class:`~headtail.exceptions.InvalidInputError`, and so are scores that are the same for all
+items where a strength is in units of their spread.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,19 +32,13 @@ def add_bias(queries: Any, items: Any = None, bias: Any = None) -> Vectors:
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-        The factors.
     bias : array of shape (m,)
         What to add to the score of each item, for every user.
 
     Returns
     -------
     Vectors
-        Shapes (n, d + 1) and (m, d + 1), of the kind, type and device of the input.
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match or the bias is not finite.
+        Of shapes (n, d + 1) and (m, d + 1).
 
     Examples
     --------
@@ -51,8 +48,7 @@ def add_bias(queries: Any, items: Any = None, bias: Any = None) -> Vectors:
     array([[2.],
            [3.]])
     """
-    pair = _factors.as_pair(queries, items)
-    queries, items = pair
+    queries, items = pair = _factors.as_pair(queries, items)
     values = _factors.numbers(bias)
     if values.shape != (items.shape[0],) or values.dtype.kind not in "fiub":
         raise InvalidInputError(f"bias has shape {values.shape}; give one number for each of the {len(items)} items.")
@@ -99,7 +95,6 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-        The factors; a row of the queries is a user.
     popularity : array of shape (m,), or Interactions
         Training interactions per item, or the interactions themselves, joined by the ids of the vectors.
     strength : float
@@ -109,13 +104,7 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
     Returns
     -------
     Vectors
-        With one more coordinate, of the kind, type and device of the input.
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match, popularity is negative, all zero or not finite, or all items score the same for
-        every user.
+        With one more coordinate.
 
     Examples
     --------
@@ -141,19 +130,13 @@ def normalize(queries: Any, items: Any, *, strength: float = 1.0) -> Vectors:
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d)
-        The factors; the queries stay as they are.
     strength : float, default 1
         From 0, which changes nothing, to 1.
 
     Returns
     -------
     Vectors
-        Of the kind, type and device of the input. A vector of length 0 stays as it is.
-
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match, or the strength is out of range.
+        The queries as they were; an item vector of length 0 stays as it is, too.
 
     References
     ----------
@@ -193,7 +176,6 @@ def shrink(
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-        The factors.
     strength : float
         At most 1: 0 changes nothing, 1 removes the directions, below 0 strengthens them.
     directions : int or sequence of int, optional
@@ -204,13 +186,12 @@ def shrink(
     Returns
     -------
     Vectors
-        The queries as they were, and items of the same shape, kind, type and device.
+        The queries as they were, and items of the same shape.
 
     Raises
     ------
     InvalidInputError
-        If the strength is above 1, a direction does not exist or is given twice, both directions and popularity are
-        given, or the factors do not match or hold values that are not finite.
+        If a direction does not exist or is given twice, or both directions and popularity are given.
 
     References
     ----------
@@ -224,8 +205,7 @@ def shrink(
     array([[1.5, 0. ],
            [0. , 1. ]])
     """
-    pair = _factors.as_pair(queries, items)
-    queries, items = pair
+    queries, items = pair = _factors.as_pair(queries, items)
     strength = number("strength", strength, high=1)
     if popularity is None:
         svd = _factors.factor_svd(queries, items)
@@ -236,19 +216,12 @@ def shrink(
         raise InvalidInputError(f"directions={directions!r} and popularity are both given; choose one of them.")
     popularity = popularity_of(popularity, pair)
     unit = popularity / np.linalg.norm(popularity)
-    _, along = _factors.gram("items", items, unit)
-    lowered = strength * along
-
-    def remove(rows: slice, block: Any) -> Any:
-        return block - _like(np.outer(unit[rows], lowered), block)
-
-    return pair._replace(items=_rewrite(items, remove))
+    lowered = strength * _factors.gram("items", items, unit)[1]
+    return pair._replace(items=_rewrite(items, lambda rows, block: block - _like(np.outer(unit[rows], lowered), block)))
 
 
 def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:
-    if directions is None:
-        return [0]
-    chosen = list(directions) if isinstance(directions, Iterable) else [directions]
+    chosen = list(directions) if isinstance(directions, Iterable) else [0 if directions is None else directions]
     if not chosen:
         raise InvalidInputError("directions is empty; give at least one, or None for the strongest.")
     for k in chosen:
@@ -313,7 +286,6 @@ def tilt(
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-        The factors; a row of the queries is a user.
     strength : float
         At least 0; 0 changes nothing. Useful values lie between 0.02 and 1; choose on validation.
     k : int
@@ -339,7 +311,7 @@ def tilt(
     Returns
     -------
     Vectors
-        With one more coordinate, of the kind, type and device of the input; ``items[:, -1]`` is the bias, of mean 0.
+        With one more coordinate; ``items[:, -1]`` is the bias, of mean 0.
 
     Warns
     -----
@@ -349,8 +321,7 @@ def tilt(
     Raises
     ------
     InvalidInputError
-        If a shape does not match, a number is out of range, all items score the same for every user, or "popularity"
-        has neither `popularity` nor `seen`.
+        If "popularity" has neither `popularity` nor `seen`.
 
     Notes
     -----
@@ -368,8 +339,7 @@ def tilt(
     >>> history[0].gini > history[-1].gini, tilted.items.shape
     (True, (50, 9))
     """
-    pair = _factors.as_pair(queries, items)
-    queries, items = pair
+    queries, items = pair = _factors.as_pair(queries, items)
     (n, _), m = queries.shape, items.shape[0]
     goal = Goal(strength, welfare, aversion, rounds, callback)
     k, users, matrix = integer("k", k, low=1, high=m), sampled(n, sample, rng), matrix_of(seen, pair)
@@ -390,11 +360,9 @@ def tilt(
 
 def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float]:
     """Return the sampled queries over the spread of their scores, and all items, in float32; and the spread."""
-    if not _factors.is_tensor(queries):
-        sampled = queries[users]
-    else:
-        sampled = queries[queries.new_tensor(users, dtype=None).long()] if len(users) < len(queries) else queries
-    chosen = _factors.to_numpy(sampled).astype(np.float64)
+    if len(users) < len(queries):
+        queries = queries[queries.new_tensor(users, dtype=None).long() if _factors.is_tensor(queries) else users]
+    chosen = _factors.to_numpy(queries).astype(np.float64)
     finite("queries", chosen, "Look for a diverged training run.")
     with np.errstate(over="ignore", invalid="ignore"):
         spread = _spread(chosen.T @ chosen / len(chosen), items)

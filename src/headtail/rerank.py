@@ -1,8 +1,10 @@
 """Corrections of finished lists: longer lists in, shorter and re-ordered ones out.
 
 Each takes :class:`~headtail.data.Recommendations` with scores and longer than `k`, and returns the k items of each user
-that are best after the correction. They know nothing of the recommender, so that they serve where only a table is at
-hand; where its vectors are, :mod:`headtail.posthoc` corrects over the whole catalogue.
+that are best after the correction, with the scores that they are ordered by. They know nothing of the recommender, so
+that they serve where only a table is at hand; where its vectors are, :mod:`headtail.posthoc` corrects over the whole
+catalogue. Lists without scores or shorter than `k`, or all of one score where a strength is in units of their spread,
+and numbers that do not fit the catalogue are an :class:`~headtail.exceptions.InvalidInputError`.
 """
 
 from collections.abc import Callable
@@ -30,23 +32,16 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     Parameters
     ----------
     recs : Recommendations
-        With scores, and longer than `k`.
     bias : array of shape (n_items,)
         What to add to the score of each item, for every user.
     k : int
-        Length of the new lists.
     order : float, default 1
         From 0 to 1; choose on validation.
 
     Returns
     -------
     Recommendations
-        With the scores that they are ordered by. Items of equal score stay in their order.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no scores, `k` exceeds the length of the lists, or the bias does not fit the catalogue.
+        Items of equal score stay in their order.
 
     Examples
     --------
@@ -79,18 +74,12 @@ def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: flo
     Parameters
     ----------
     recs : Recommendations
-        With scores, and longer than `k`.
     popularity : array of shape (n_items,)
         Training interactions of each item.
     strength : float
         0 only shortens the lists. `spread` is the standard deviation of the scores within a list (root mean square over
         lists), so that the same strength means the same for scores of any scale.
     k : int
-        Length of the new lists.
-
-    Returns
-    -------
-    Recommendations
 
     Examples
     --------
@@ -114,15 +103,9 @@ def tilt(recs: Recommendations, *, strength: float, k: int, **options: Any) -> R
     Parameters
     ----------
     recs : Recommendations
-        With scores, and longer than `k`.
     strength : float
         At least 0; 0 only shortens the lists.
     k : int
-        Length of the new lists.
-
-    Returns
-    -------
-    Recommendations
 
     Examples
     --------
@@ -156,7 +139,6 @@ def tilt_bias(
     Parameters
     ----------
     recs : Recommendations
-        With scores, and longer than `k`.
     strength, k, welfare, aversion, popularity, sample, rounds, rng, callback
         As for :func:`headtail.tilt`, with the spread of the scores within a list.
 

@@ -13,7 +13,7 @@ from headtail._checks import checked, generator, integer, number
 from headtail._tensors import without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
-from headtail.models.lookup import rows_of
+from headtail.models.lookup import config_of, rows_of
 from headtail.models.normal_equations import Equations, Side
 from headtail.penalties import Penalty, ReSN
 from headtail.typing import RNG, Array, Vectors
@@ -47,9 +47,8 @@ class ALS(nn.Module):
     Parameters
     ----------
     n_users, n_items : int
-        Sizes of the catalogue, at least 1.
     embedding_dim : int, default 64
-        Dimension d of the vectors, at least 1.
+        Dimension d of the vectors.
     unobserved_weight : float, optional
         Weight of the squared score of every pair beside that of an observed pair, above 0. By default training takes
         ten times the density of the training interactions, at most 1. The first thing to tune, with `weight_decay`:
@@ -67,11 +66,6 @@ class ALS(nn.Module):
     config : dict
         The arguments that make this model again, with its class's name under ``"model"``; after training with the
         weights that it took.
-
-    Raises
-    ------
-    InvalidInputError
-        If a size is not a whole number of at least 1, or a weight is out of range.
 
     References
     ----------
@@ -116,15 +110,9 @@ class ALS(nn.Module):
             for name, value in (("unobserved_weight", unobserved_weight), ("weight_decay", weight_decay))
         )
         self.steps = integer("steps", steps, low=1)
-        self.config: dict[str, object] = {
-            "model": "ALS",
-            "n_users": self.n_users,
-            "n_items": self.n_items,
-            "embedding_dim": self.embedding_dim,
-            "unobserved_weight": self.unobserved_weight,
-            "weight_decay": self.weight_decay,
-            "steps": self.steps,
-        }
+        self.config = config_of(
+            self, "n_users", "n_items", "embedding_dim", "unobserved_weight", "weight_decay", "steps"
+        )
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
         items = torch.randn(self.n_items, self.embedding_dim, generator=source) * (0.1 / self.embedding_dim**0.5)
         # No gradient ever flows here: solve() below does all.

@@ -13,7 +13,7 @@ from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bpr
 from headtail.models.graph import Graph
-from headtail.models.lookup import rows_of
+from headtail.models.lookup import config_of, rows_of
 from headtail.typing import RNG, Vectors
 
 
@@ -34,21 +34,15 @@ class LightGCN(nn.Module):
     train : Interactions, frame or sparse matrix
         Training interactions, the edges of the graph; never those of validation or test.
     embedding_dim : int, default 64
-        Dimension d of the vectors, at least 1.
+        Dimension d of the vectors.
     n_layers : int, default 3
-        Number of propagations, at least 1.
+        Number of propagations.
     rng : seed or generator, default 0
-        Source of the start vectors.
-
-    Attributes
-    ----------
-    config : dict
-        Sizes and settings, with the class's name under ``"model"``.
 
     Raises
     ------
     InvalidInputError
-        If `train` is empty, or a size is not a whole number of at least 1.
+        If `train` is empty.
 
     References
     ----------
@@ -64,17 +58,10 @@ class LightGCN(nn.Module):
     (torch.Size([2, 4]), torch.Size([20, 4]))
     """
 
-    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {
-            "loss": bpr,
-            "n_negatives": 1,
-            "lr": 1e-2,
-            "weight_decay": 1e-6,
-            "batch_size": 8192,
-            "epochs": 200,
-            "eval_every": 10,
-        }
-    )
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType({
+        "loss": bpr, "n_negatives": 1, "lr": 1e-2, "weight_decay": 1e-6, "batch_size": 8192,
+        "epochs": 200, "eval_every": 10,
+    })  # fmt: skip
     needs_order: ClassVar[bool] = False
 
     @checked
@@ -86,13 +73,8 @@ class LightGCN(nn.Module):
         self.n_users, self.n_items = train.n_users, train.n_items
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
         self.n_layers = integer("n_layers", n_layers, low=1)
-        self.config: dict[str, object] = {
-            "model": type(self).__name__,
-            "n_users": self.n_users,
-            "n_items": self.n_items,
-            "n_interactions": len(train),
-            "embedding_dim": self.embedding_dim,
-            "n_layers": self.n_layers,
+        self.config = config_of(self, "n_users", "n_items", "embedding_dim", "n_layers") | {
+            "n_interactions": len(train)
         }
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
         self.users = nn.Parameter(torch.randn(self.n_users, self.embedding_dim, generator=source) * 0.1)
@@ -117,8 +99,18 @@ class LightGCN(nn.Module):
 
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
-        layers = [(self.users, self.items)]
+        queries, items = mean_of(self._layers())
+        return Vectors(self.query(rows_of(queries, users)), self.item(items))
+
+    def _layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Return the vectors of users and items at the start and after each propagation."""
+        layers: list[tuple[Tensor, Tensor]] = [(self.users, self.items)]
         for _ in range(self.n_layers):
             layers.append(self.graph(*layers[-1]))
-        queries, items = (torch.stack(tables).mean(dim=0) for tables in zip(*layers, strict=True))
-        return Vectors(self.query(rows_of(queries, users)), self.item(items))
+        return layers
+
+
+def mean_of(layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return the mean vectors of users and of items over the layers."""
+    users, items = (torch.stack(tables).mean(dim=0) for tables in zip(*layers, strict=True))
+    return users, items

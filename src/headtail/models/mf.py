@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from headtail._checks import checked, generator, integer
 from headtail.data import Interactions
 from headtail.losses import mse
-from headtail.models.lookup import rows_of
+from headtail.models.lookup import config_of, rows_of
 from headtail.typing import RNG, Vectors
 
 
@@ -24,21 +24,9 @@ class MF(nn.Module):
     Parameters
     ----------
     n_users, n_items : int
-        Sizes of the catalogue, at least 1.
     embedding_dim : int, default 64
-        Dimension d of the vectors, at least 1.
+        Dimension d of the vectors.
     rng : seed or generator, default 0
-        Source of the initial vectors.
-
-    Attributes
-    ----------
-    config : dict
-        The arguments that make this model again, with its class's name under ``"model"``.
-
-    Raises
-    ------
-    InvalidInputError
-        If a size is not a whole number of at least 1.
 
     Examples
     --------
@@ -50,17 +38,10 @@ class MF(nn.Module):
     """
 
     # The squared loss makes the scores follow the data, popularity included.
-    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {
-            "loss": mse,
-            "n_negatives": 4,
-            "lr": 5e-3,
-            "weight_decay": 1e-5,
-            "batch_size": 8192,
-            "epochs": 60,
-            "eval_every": 2,
-        }
-    )
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType({
+        "loss": mse, "n_negatives": 4, "lr": 5e-3, "weight_decay": 1e-5, "batch_size": 8192,
+        "epochs": 60, "eval_every": 2,
+    })  # fmt: skip
     needs_order: ClassVar[bool] = False
 
     @checked
@@ -69,12 +50,7 @@ class MF(nn.Module):
         self.n_users = integer("n_users", n_users, low=1)
         self.n_items = integer("n_items", n_items, low=1)
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
-        self.config: dict[str, object] = {
-            "model": "MF",
-            "n_users": self.n_users,
-            "n_items": self.n_items,
-            "embedding_dim": self.embedding_dim,
-        }
+        self.config = config_of(self, "n_users", "n_items", "embedding_dim")
         self.users = nn.Parameter(torch.empty(self.n_users, self.embedding_dim))
         self.items = nn.Parameter(torch.empty(self.n_items, self.embedding_dim))
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))

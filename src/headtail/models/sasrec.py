@@ -57,16 +57,13 @@ class SASRec(nn.Module):
 
     Attributes
     ----------
-    config : dict
-        The arguments that make this model again, with its class's name under ``"model"``.
     query : torch.nn.Identity
         Passes the queries (B, d), or states (B, L, d), just before they are returned; a place for hooks.
 
     Raises
     ------
     InvalidInputError
-        If a size is not a whole number of at least 1, `embedding_dim` is not a multiple of `n_heads`, or the dropout is
-        out of range.
+        If `embedding_dim` is not a multiple of `n_heads`, or a sequence does not fit.
 
     References
     ----------
@@ -81,17 +78,10 @@ class SASRec(nn.Module):
     (torch.Size([2, 8]), torch.Size([6, 8]))
     """
 
-    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {
-            "loss": sampled_softmax,
-            "n_negatives": "all",
-            "lr": 1e-3,
-            "weight_decay": 0.0,
-            "batch_size": 4096,
-            "epochs": 100,
-            "eval_every": 1,
-        }
-    )
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType({
+        "loss": sampled_softmax, "n_negatives": "all", "lr": 1e-3, "weight_decay": 0.0, "batch_size": 4096,
+        "epochs": 100, "eval_every": 1,
+    })  # fmt: skip
     needs_order: ClassVar[bool] = True
 
     @checked

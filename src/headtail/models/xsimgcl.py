@@ -11,8 +11,8 @@ from torch.nn.functional import normalize
 from headtail._checks import checked, integer, number
 from headtail._products import loss_over_products, softmax_terms
 from headtail.data import Interactions
-from headtail.models.lightgcn import LightGCN
-from headtail.models.lookup import rows_of
+from headtail.models.lightgcn import LightGCN, mean_of
+from headtail.models.lookup import config_of, rows_of
 from headtail.typing import RNG, Vectors
 
 
@@ -34,12 +34,8 @@ class XSimGCL(LightGCN):
 
     Parameters
     ----------
-    train : Interactions, frame or sparse matrix
-        Training interactions, the edges of the graph; never those of validation or test.
-    embedding_dim : int, default 64
-        Dimension d of the vectors, at least 1.
-    n_layers : int, default 2
-        Number of propagations, at least 1.
+    train, embedding_dim, n_layers
+        See :class:`LightGCN`; `n_layers` is 2 by default.
     eps : float, default 0.1
         Length of the noise, at least 0.
     contrast_layer : int, default 2
@@ -51,16 +47,6 @@ class XSimGCL(LightGCN):
         MovieTweetings, by far.
     rng : seed or generator, default 0
         Source of the start vectors. The noise follows torch's random state, which :func:`headtail.fit` seeds.
-
-    Attributes
-    ----------
-    config : dict
-        Sizes and settings, with the class's name under ``"model"``.
-
-    Raises
-    ------
-    InvalidInputError
-        If `train` is empty, or an argument is out of range.
 
     References
     ----------
@@ -101,22 +87,12 @@ class XSimGCL(LightGCN):
         self.contrast_layer = integer("contrast_layer", contrast_layer, low=1, high=self.n_layers)
         self.temperature = number("temperature", temperature, low=0, low_open=True)
         self.contrast_weight = number("contrast_weight", contrast_weight, low=0)
-        self.config |= {
-            "eps": self.eps,
-            "contrast_layer": self.contrast_layer,
-            "temperature": self.temperature,
-            "contrast_weight": self.contrast_weight,
-        }
-
-    def forward(self, users: Tensor) -> Vectors:
-        """Return the vectors of the users (B,) as (B, d) and of all items as (I, d); noisy in training."""
-        queries, items = _mean(self._layers())
-        return Vectors(self.query(rows_of(queries, users)), self.item(items))
+        self.config |= config_of(self, "eps", "contrast_layer", "temperature", "contrast_weight")
 
     def forward_with_loss(self, users: Tensor, positives: Tensor) -> tuple[Vectors, Tensor]:
         """Return what :meth:`forward` does, and the contrastive loss of users (B,) and of their positives (P,)."""
         layers = self._layers()
-        final, contrast = _mean(layers), layers[self.contrast_layer - 1]
+        final, contrast = mean_of(layers), layers[self.contrast_layer - 1]
         loss = final[0].new_zeros(())
         for z, y, codes in zip(final, contrast, (users, positives), strict=True):
             codes = codes.unique()  # type: ignore[no-untyped-call]
@@ -124,7 +100,7 @@ class XSimGCL(LightGCN):
         return Vectors(self.query(rows_of(final[0], users)), self.item(final[1])), self.contrast_weight * loss
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the vectors of users and items after each propagation."""
+        """Return the vectors of users and items after each propagation, noisy in training."""
         layers: list[tuple[Tensor, Tensor]] = []
         users: Tensor = self.users
         items: Tensor = self.items
@@ -142,8 +118,3 @@ class XSimGCL(LightGCN):
         own = torch.arange(len(final), device=final.device)
         unit = normalize(final, dim=1) / self.temperature
         return loss_over_products(softmax_terms, unit, normalize(other, dim=1), own)
-
-
-def _mean(layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    users, items = (torch.stack(tables).mean(dim=0) for tables in zip(*layers, strict=True))
-    return users, items

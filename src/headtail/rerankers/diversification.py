@@ -31,28 +31,11 @@ def xquad(
 
     Parameters
     ----------
-    recs : Recommendations
-        With scores, and longer than `k`. The scores count as they are scaled to 0 to 1 within each list.
-    known : Interactions
-        What the users did so far. The list of a user without history is only shortened.
+    recs, known, k, groups
+        See :mod:`headtail.rerankers`.
     strength : float
         From 0, which only shortens the lists, to 1, at which scores count within a class alone.
-    k : int
-        Length of the new lists.
     variant : {"smooth", "binary"}, default "smooth"
-    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
-        The last group is the tail.
-
-    Returns
-    -------
-    Recommendations
-        In the order of the choice; as scores, k for the first item of a list, k - 1 for the second and so on.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no scores, `k` exceeds the length of the lists, or lists and interactions are of different users or
-        items.
 
     References
     ----------

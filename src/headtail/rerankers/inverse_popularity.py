@@ -19,24 +19,15 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
 
     Parameters
     ----------
-    recs : Recommendations
-        With scores, and longer than `k`: the items that may move up. The authors of PopSteer take 250.
-    popularity : array of shape (n_items,)
-        Training interactions of each item.
+    recs, popularity, k
+        See :mod:`headtail.rerankers`.
     strength : float
         At least 0; 0 only shortens the lists. Usual values lie between 0.01 and 1.
-    k : int
-        Length of the new lists.
 
     Returns
     -------
     Recommendations
         With the new scores. Items of equal score stay in their order.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no scores, `k` exceeds the length of the lists, or popularity does not fit the catalogue.
 
     References
     ----------

@@ -42,16 +42,12 @@ def p_mmf(
 
     Parameters
     ----------
-    recs : Recommendations
-        With scores, and longer than `k`. The scores count as they are scaled to 0 to 1 within each list.
-    popularity : array of shape (n_items,)
-        Training interactions of each item.
+    recs, popularity, k
+        See :mod:`headtail.rerankers`.
     strength : float
         At least 0; 0 only shortens the lists.
-    k : int
-        Length of the new lists.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
-        The providers of the items. Each must have interactions.
+        The providers of the items, each with interactions.
     window : int, default 256
         Users of a window, at most: T.
     lr : float, default 0.1
@@ -66,12 +62,6 @@ def p_mmf(
     -------
     Recommendations
         With their scores as they were.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no scores, `k` exceeds the length of the lists, a number is out of range, a group has no
-        interactions, or popularity does not fit the catalogue.
 
     References
     ----------

@@ -30,29 +30,12 @@ def fa_ir(
 
     Parameters
     ----------
-    recs : Recommendations
-        With scores, and longer than `k`.
-    popularity : array of shape (n_items,)
-        Training interactions of each item.
+    recs, popularity, k, groups
+        See :mod:`headtail.rerankers`.
     strength : float
         Share of tail items that the lottery draws, 0 to 1; 0 only shortens the lists.
-    k : int
-        Length of the new lists.
     significance : float, default 0.1
         How unlikely for that lottery a whole list may be, above 0 and below 1.
-    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
-        The last group is the tail.
-
-    Returns
-    -------
-    Recommendations
-        In the order of the choice; as scores, k for the first item of a list, k - 1 for the second and so on.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no scores, `k` exceeds the length of the lists, a number is out of range, or popularity does not
-        fit the catalogue.
 
     References
     ----------

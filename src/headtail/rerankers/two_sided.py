@@ -32,30 +32,15 @@ def pct(
 
     Parameters
     ----------
-    recs : Recommendations
-        With scores, and longer than `k`.
+    recs, k, groups
+        See :mod:`headtail.rerankers`.
     known : Interactions
-        What the users did so far. The target of a user without history is `strength` itself.
+        The target of a user without history is `strength` itself.
     strength : float
         Share of the exposure for the tail, above 0 up to 1. 0 only shortens the lists. A share below that of the
         histories takes exposure from the tail.
-    k : int
-        Length of the new lists.
     relevance : float, default 0.5
         Weight of the place in the long list, 0 to 1.
-    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
-        The last group is the tail.
-
-    Returns
-    -------
-    Recommendations
-        In the order of the choice; as scores, k for the first item of a list, k - 1 for the second and so on.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no scores, `k` exceeds the length of the lists, a number is out of range, or lists and interactions
-        are of different users or items.
 
     References
     ----------
