@@ -84,25 +84,14 @@ def random_items(
 
     Parameters
     ----------
-    train : Interactions or frame
-        Gives the catalogue, items without interactions included, and says what a user has seen.
-    k : int, optional
-        Length of the lists, by default 20 or the size of the catalogue; a user with fewer items left gets fewer.
-    users : sequence of user ids, optional
-        Whom to serve; all users without it.
-    exclude_seen : bool, default True
-        Leave out what the user met in `train`.
+    train, k, users, exclude_seen
+        See :func:`most_popular`; items without interactions are drawn as well.
     rng : seed or generator, default 0
 
     Returns
     -------
     Recommendations
         Without scores.
-
-    Raises
-    ------
-    InvalidInputError
-        If k is not at least 1 or a user does not exist.
 
     Examples
     --------

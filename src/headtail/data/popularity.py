@@ -96,13 +96,9 @@ class PopularityGroups:
         >>> PopularityGroups.by_mass([60, 1, 20, 10, 9]).names
         ('head', 'mid', 'tail')
         """
-        popularity, cuts = checked_counts(popularity), _cuts(cuts)
-        order = _most_popular_first(popularity)
-        mass = popularity[order] / popularity.sum()
-        n_head = _fewest(mass, cuts[0])
-        n_tail = len(mass) - n_head if len(cuts) == 1 else min(len(mass) - n_head, _fewest(mass[::-1], 1 - cuts[1]))
+        popularity = checked_counts(popularity)
         what = "the most popular items, as few as hold at least {:.4g}% of the training interactions"
-        return cls._from_sizes(popularity, order, n_head, n_tail, cuts, what)
+        return cls._cut(popularity, popularity / popularity.sum(), cuts, what)
 
     @classmethod
     @checked
@@ -113,29 +109,16 @@ class PopularityGroups:
         items; the mid lies between. One cut gives a head and a tail alone: ``cuts=(0.2,)`` sets the most popular fifth
         of the catalogue against the other four fifths.
 
-        Parameters
-        ----------
-        popularity : array of shape (n_items,)
-            Training interactions of each item.
-        cuts : tuple of one or two floats in (0, 1), default (0.2, 0.8)
-            Shares of the items, counted from the most popular one.
-
-        Raises
-        ------
-        InvalidInputError
-            If the popularity is empty, negative, not finite or zero throughout, or the cuts do not increase in (0, 1).
+        The parameters are those of :meth:`by_mass`, the cuts shares of the items.
 
         Examples
         --------
         >>> PopularityGroups.by_rank([60, 1, 20, 10, 9]).sizes
         {'head': 1, 'mid': 3, 'tail': 1}
         """
-        popularity, cuts = checked_counts(popularity), _cuts(cuts)
-        order = _most_popular_first(popularity)
-        each = np.full(len(order), 1 / len(order))
-        n_head = _fewest(each, cuts[0])
-        n_tail = len(each) - n_head if len(cuts) == 1 else min(len(each) - n_head, _fewest(each, 1 - cuts[1]))
-        return cls._from_sizes(popularity, order, n_head, n_tail, cuts, "the most popular {:.4g}% of the items")
+        popularity = checked_counts(popularity)
+        each = np.full(len(popularity), 1 / len(popularity))
+        return cls._cut(popularity, each, cuts, "the most popular {:.4g}% of the items")
 
     @classmethod
     @checked
@@ -189,9 +172,13 @@ class PopularityGroups:
         return cls(tuple(f"q{i + 1}" for i in range(n)), codes, said, popularity)
 
     @classmethod
-    def _from_sizes(
-        cls, popularity: Array, order: Array, n_head: int, n_tail: int, cuts: tuple[float, ...], head: str
-    ) -> Self:
+    def _cut(cls, popularity: Array, mass: Floats, cuts: tuple[float, ...], head: str) -> Self:
+        """Cut the items, the most popular first, where as few as hold a share of the mass begin and end."""
+        cuts, order = _cuts(cuts), _most_popular_first(popularity)
+        n_head = _fewest(mass[order], cuts[0])
+        n_tail = len(order) - n_head
+        if len(cuts) == 2:
+            n_tail = min(n_tail, _fewest(mass[order[::-1]], 1 - cuts[1]))
         names = ("head", "tail") if len(cuts) == 1 else ("head", "mid", "tail")
         codes = np.ones(len(order), dtype=np.int8)
         codes[order[:n_head]] = 0

@@ -29,11 +29,6 @@ def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
         Whose the rows and columns of its matrix were. Without them the vectors have no ids, see
         :class:`headtail.Vectors`.
 
-    Raises
-    ------
-    InvalidInputError
-        If the model has no factors, or not as many as there are ids.
-
     Examples
     --------
     >>> from types import SimpleNamespace
@@ -49,11 +44,6 @@ def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
 @checked
 def corrected(model: Any, vectors: Vectors) -> Any:
     """Return a copy of a model with other vectors, which recommends by them; the rows must be those of the model.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model has no factors, or others in number.
 
     Examples
     --------

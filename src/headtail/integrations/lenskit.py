@@ -20,13 +20,7 @@ _SCORER = "a trained scorer that has embeddings (ImplicitMFScorer, BiasedMFScore
 
 @checked
 def interactions(dataset: Any) -> Interactions:
-    """Return the interactions of a data set; repeated pairs are summed.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no data set.
-    """
+    """Return the interactions of a data set; repeated pairs are summed."""
     table = ask(dataset, "interaction_table", _DATASET)(format="pandas", original_ids=True)
     return Interactions.from_frame(table, duplicates="sum", what="dataset")
 
@@ -40,11 +34,6 @@ def vectors(scorer: Any, name: str = "scorer") -> Vectors:
     scorer : component or pipeline
     name : str, default "scorer"
         Of the component, where a pipeline is given.
-
-    Raises
-    ------
-    InvalidInputError
-        If the scorer has no embeddings of users and items.
 
     Notes
     -----

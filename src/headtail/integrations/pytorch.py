@@ -118,11 +118,6 @@ def as_model(vectors: Any, items: Any = None) -> nn.Module:
     items : matrix, optional
         The items, where the first are the queries alone.
 
-    Raises
-    ------
-    InvalidInputError
-        If these are no pair of matrices.
-
     Examples
     --------
     >>> model = as_model((torch.eye(3), torch.ones(5, 3)))

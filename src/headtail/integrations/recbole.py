@@ -87,13 +87,7 @@ def _weights(path: Path, content: Any) -> "dict[str, torch.Tensor]":
 
 @checked
 def interactions(dataset: Any) -> Interactions:
-    """Return the interactions of a data set with its tokens as ids, without the padding.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no data set.
-    """
+    """Return the interactions of a data set with its tokens as ids, without the padding."""
     matrix = ask(dataset, "inter_matrix", _DATASET)(form="csr")
     users, items = _tokens(dataset)
     return Interactions.from_matrix(matrix[1:, 1:], user_ids=users, item_ids=items, what="dataset")

@@ -16,25 +16,13 @@ _DATASET, _MODEL = "a rectools Dataset", "a fitted model of RecTools that has ve
 
 @checked
 def interactions(dataset: Any) -> Interactions:
-    """Return the interactions of a data set, weights as ratings; repeated pairs are summed.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no data set.
-    """
+    """Return the interactions of a data set, weights as ratings; repeated pairs are summed."""
     return Interactions.from_frame(ask(dataset, "get_raw_interactions", _DATASET)(), duplicates="sum", what="dataset")
 
 
 @checked
 def vectors(model: Any, dataset: Any) -> Vectors:
-    """Return the vectors of a model that was fitted to a data set, with its users and items.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model has no vectors, or it is no data set.
-    """
+    """Return the vectors of a model that was fitted to a data set, with its users and items."""
     ids = [ask(ask(dataset, f"{side}_id_map", _DATASET), "external_ids", _DATASET) for side in ("user", "item")]
     if not hasattr(model, "get_vectors"):
         return Vectors(*(matrix_of(model, name, _MODEL) for name in ("user_factors", "item_factors")), *ids)
