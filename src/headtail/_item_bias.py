@@ -30,10 +30,10 @@ class ItemBias:
 
     def __init__(self, subject: Subject, bias: Array, seed: int) -> None:
         self.subject, self.bias, self._seed = subject, bias, seed
-        train, wanted = subject.split.train, subject.split.validation
+        train, relevant = subject.split.train, subject.split.validation
         self._of_train, self.order = self._shown(train), 1.0
-        if wanted is not None:
-            found = [gains(self._ordered(self._of_train, order), wanted).sum() for order in ORDERS]
+        if relevant is not None:
+            found = [gains(self._ordered(self._of_train, order), relevant).sum() for order in ORDERS]
             self.order = ORDERS[int(np.argmax(found))]
 
     def vectors(self, known: Interactions) -> Vectors:

@@ -134,7 +134,7 @@ def load_relevance(file: str | os.PathLike[str]) -> Relevance:
 def calibrate(
     recs: Recommendations,
     known: Interactions,
-    wanted: Interactions,
+    relevant: Interactions,
     *,
     k: int,
     users: Array | None = None,
@@ -148,12 +148,12 @@ def calibrate(
         Long lists with scores, without what is known; some hundred candidates a user.
     known : Interactions
         What the recommender learned from.
-    wanted : Interactions
+    relevant : Interactions
         What the users did afterwards, such as a validation part.
     k : int
         Length of the lists that users see.
     users : int array, optional
-        Codes of the users to learn from; all that have something in `wanted`, without it.
+        Codes of the users to learn from; all that have something in `relevant`, without it.
     by_item : bool, default True
         Learn from the items' popularity and exposure as well. Without it a list keeps its order, and probabilities only
         say what its scores mean.
@@ -172,15 +172,15 @@ def calibrate(
     Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
     relevance as the currency of exposure: derived for headtail.
     """
-    check_parts(recs, known=known, wanted=wanted)
+    check_parts(recs, known=known, relevant=relevant)
     items = features_of(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
     scale = spread(recs)
-    learning = wanted.activity[recs.users] > 0
+    learning = relevant.activity[recs.users] > 0
     if users is not None:
         learning &= np.isin(recs.users, users)
     chosen = _rows(recs, np.flatnonzero(learning))
     rows, columns = np.nonzero(chosen.items >= 0)
-    hits = wanted.contains(chosen.users[rows], chosen.items[rows, columns])
+    hits = relevant.contains(chosen.users[rows], chosen.items[rows, columns])
     if hits.sum() < 5 or hits.all():
         raise InvalidInputError(
             f"{hits.sum():,} of {len(hits):,} candidates of {len(chosen):,} users are wanted. A calibration needs five "
@@ -199,7 +199,7 @@ def calibrate(
 def cross_fitted(
     recs: Recommendations,
     known: Interactions,
-    wanted: Interactions,
+    relevant: Interactions,
     *,
     k: int,
     folds: int = 2,
@@ -212,7 +212,7 @@ def cross_fitted(
 
     Parameters
     ----------
-    recs, known, wanted, k, by_item
+    recs, known, relevant, k, by_item
         As for :func:`calibrate`.
     folds : int, default 2
         Parts of the users.
@@ -233,15 +233,15 @@ def cross_fitted(
     >>> cross_fitted(recs, split.train, split.validation, k=5).shape
     (300, 40)
     """
-    check_parts(recs, known=known, wanted=wanted)
+    check_parts(recs, known=known, relevant=relevant)
     order = generator(rng).permutation(len(recs))
-    order = order[np.argsort(wanted.activity[recs.users[order]] == 0, kind="stable")]  # who teaches is in every fold
+    order = order[np.argsort(relevant.activity[recs.users[order]] == 0, kind="stable")]  # who teaches is in every fold
     part = np.empty(len(recs), dtype=np.int64)
     part[order] = np.arange(len(recs)) % integer("folds", folds, low=2)
     found = np.zeros(recs.items.shape, dtype=np.float32)
     for fold in range(folds):
         inside = np.flatnonzero(part == fold)
-        fitted = calibrate(recs, known, wanted, k=k, users=recs.users[part != fold], by_item=by_item)
+        fitted = calibrate(recs, known, relevant, k=k, users=recs.users[part != fold], by_item=by_item)
         found[inside] = fitted(_rows(recs, inside), known)
     return found
 

@@ -274,21 +274,21 @@ class Subject:
 
     @_kept
     def _cross_fitted(self, seed: int) -> tuple[bool, Any]:
-        train, wanted, recs = self.split.train, self.split.validation, self.candidates(seed, self.split.train)
-        if wanted is None:
+        train, relevant, recs = self.split.train, self.split.validation, self.candidates(seed, self.split.train)
+        if relevant is None:
             raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
-        found = cross_fitted(recs, train, wanted, k=self.k, rng=seed)
-        gained = gains(best(recs, found, self.k), wanted) - gains(recs.head(self.k), wanted)
-        gained = gained[wanted.activity[recs.users] > 0]
+        found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
+        gained = gains(best(recs, found, self.k), relevant) - gains(recs.head(self.k), relevant)
+        gained = gained[relevant.activity[recs.users] > 0]
         if gained.mean() > gained.std() / len(gained) ** 0.5:
             return True, found
-        return False, cross_fitted(recs, train, wanted, k=self.k, by_item=False, rng=seed)
+        return False, cross_fitted(recs, train, relevant, k=self.k, by_item=False, rng=seed)
 
     @_kept
     def _relevance(self, seed: int, by_item: bool) -> Any:
-        train, wanted = self.split.train, self.split.validation
-        assert wanted is not None
-        return calibrate(self.candidates(seed, train), train, wanted, k=self.k, by_item=by_item)
+        train, relevant = self.split.train, self.split.validation
+        assert relevant is not None
+        return calibrate(self.candidates(seed, train), train, relevant, k=self.k, by_item=by_item)
 
     # -- lists -----------------------------------------------------------------------------------------------------
 

@@ -274,7 +274,7 @@ def tensors():
 
 
 def calibrated():
-    return allocation.calibrate(recs=lists(), known=split().train, wanted=split().test, k=3)
+    return allocation.calibrate(recs=lists(), known=split().train, relevant=split().test, k=3)
 
 
 def saved(save, thing):
@@ -499,11 +499,11 @@ VERBS = {
         gamma=0.5, max_user_loss=0.1),
     "allocation.allocation_bias": lambda: of(recs=lists(), relevance=relevance(), strength=0.5, k=3, welfare="alpha",
         aversion=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
-    "allocation.calibrate": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3,
+    "allocation.calibrate": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3,
         users=np.arange(40), by_item=True),
     "allocation.save_relevance": lambda: of(relevance=calibrated(), file="relevance.json"),
     "allocation.load_relevance": lambda: of(file=allocation.save_relevance(calibrated(), "saved.json")),
-    "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, wanted=split().test, k=3, folds=3,
+    "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3, folds=3,
         by_item=False, rng=0),
     "rerankers.ipr": lambda: of(recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
     "rerankers.fa_ir": lambda: of(**popular_lists(), significance=0.1),

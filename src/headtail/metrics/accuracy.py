@@ -16,7 +16,7 @@ from headtail.metrics.topk import TopK, discounts
 _accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs="targets")
 
 
-def _wanted(
+def _relevant(
     top: TopK, metric: str, group: str | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the row and rank of every test item that was found, and the number of test items of each user."""
@@ -28,9 +28,9 @@ def _wanted(
     return rows[inside], ranks[inside], top.group_targets[:, top.groups.names.index(group)]
 
 
-def _judged(values: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
+def _judged(values: NDArray[np.float64], relevant: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the values, NaN for users that want nothing."""
-    values[wanted == 0] = np.nan
+    values[relevant == 0] = np.nan
     return values
 
 
@@ -57,11 +57,11 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002; the ideal is cut at k, as in
     ranx, implicit and the ReSN protocol.
     """
-    rows, ranks, wanted = _wanted(top, "ndcg", group)
+    rows, ranks, relevant = _relevant(top, "ndcg", group)
     worth = discounts(top.k)
     gained = np.bincount(rows, weights=worth[ranks], minlength=len(top))
     best = np.append(np.nan, np.cumsum(worth))  # by the number of test items
-    return np.asarray(gained / best.take(wanted, mode="clip"))
+    return np.asarray(gained / best.take(relevant, mode="clip"))
 
 
 @_accuracy(title="Share of the wanted items found", headline=True)
@@ -71,8 +71,8 @@ def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
     Formula: |L_u and test_u| / |test_u|. Range 0 to 1, higher is better. Options and result as for :func:`ndcg`.
     """
-    rows, _, wanted = _wanted(top, "recall", group)
-    return _judged(np.bincount(rows, minlength=len(top)) / np.maximum(wanted, 1), wanted)
+    rows, _, relevant = _relevant(top, "recall", group)
+    return _judged(np.bincount(rows, minlength=len(top)) / np.maximum(relevant, 1), relevant)
 
 
 @_accuracy(title="Users with a wanted item", format=".1%")
@@ -82,8 +82,8 @@ def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
     Options and result as for :func:`ndcg`.
     """
-    rows, _, wanted = _wanted(top, "hit_rate", group)
-    return _judged((np.bincount(rows, minlength=len(top)) > 0).astype(np.float64), wanted)
+    rows, _, relevant = _relevant(top, "hit_rate", group)
+    return _judged((np.bincount(rows, minlength=len(top)) > 0).astype(np.float64), relevant)
 
 
 @_accuracy(title="How high the first wanted item stands", fewest=200)
@@ -93,10 +93,10 @@ def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
     Formula: mean_u 1 / rank of the first hit. Range 0 to 1, higher is better. Options and result as for :func:`ndcg`.
     """
-    rows, ranks, wanted = _wanted(top, "mrr", group)
+    rows, ranks, relevant = _relevant(top, "mrr", group)
     reciprocal = np.zeros(len(top))
     np.maximum.at(reciprocal, rows, 1 / (ranks + 1))
-    return _judged(reciprocal, wanted)
+    return _judged(reciprocal, relevant)
 
 
 @_accuracy(title="Share of the places with a wanted item")
@@ -107,5 +107,5 @@ def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     Formula: |L_u and test_u| / k. Range 0 to 1, higher is better. A list shorter than k is judged as if it had k.
     Options and result as for :func:`ndcg`.
     """
-    rows, _, wanted = _wanted(top, "precision", group)
-    return _judged(np.bincount(rows, minlength=len(top)) / top.k, wanted)
+    rows, _, relevant = _relevant(top, "precision", group)
+    return _judged(np.bincount(rows, minlength=len(top)) / top.k, relevant)

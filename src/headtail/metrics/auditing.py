@@ -20,7 +20,7 @@ from headtail.metrics.attributes import read_attributes
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.facts import Metrics, definition, facts_of, named
-from headtail.metrics.lists import Doubts, count_overlap, fingerprints, judge, read_lists, widen, with_times
+from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judge, read_lists, widen, with_times
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Profiles, TopK
@@ -116,7 +116,7 @@ def audit(
     >>> result["arp@1"], round(result["gini@1"], 3)
     (1.0, 0.444)
     """
-    doubts = Doubts(strict=strict)
+    noted = InputNotes(strict=strict)
     wanted = (10, 20) if k is None else k if isinstance(k, Iterable) and not isinstance(k, str) else (k,)
     cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
     if not cutoffs:
@@ -126,14 +126,14 @@ def audit(
     generator(rng)
     given = None if metrics is None else named(metrics)
     interactions, known = read_pairs(train, "train", repeats=True, times=as_of_event)  # count_overlap refuses repeats
-    doubts.notes += rating_notes(interactions, known, "train")
+    noted.notes += rating_notes(interactions, known, "train")
     if test is not None:
         test, known = read_pairs(test, "test", times=as_of_event)
-        doubts.notes += rating_notes(test, known, "test")
-    interactions = widen(interactions, catalogue, test, doubts)
+        noted.notes += rating_notes(test, known, "test")
+    interactions = widen(interactions, catalogue, test, noted)
 
     def read_and_judge() -> tuple[TopK, Array, list[int]]:
-        lists, longest = read_lists(recs, interactions, cutoffs[-1], doubts)
+        lists, longest = read_lists(recs, interactions, cutoffs[-1], noted)
         if longest < cutoffs[-1] and k is not None:
             raise InvalidInputError(
                 f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less."
@@ -141,21 +141,21 @@ def audit(
         reached = [c for c in cutoffs if c <= longest] or [longest]
         vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
         profiles = Profiles(interactions, as_groups(groups, interactions.popularity))
-        top, user_ids = judge(lists, profiles, test, vectors, doubts)
+        top, user_ids = judge(lists, profiles, test, vectors, noted)
         return (with_times(top, test, user_ids) if as_of_event else top), user_ids, reached
 
     # The other thread reads no frames: some engines are not thread-safe.
     (full, user_ids, cutoffs), overlap = both(read_and_judge, lambda: count_overlap(interactions, test))
     if overlap:
-        doubts.raise_or_note(
+        noted.raise_or_note(
             f"{overlap:,} of {len(full.target_items):,} test interactions are in the training interactions too.",
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
-    attributes = [] if items is None else read_attributes(items, interactions, doubts.notes)
+    attributes = [] if items is None else read_attributes(items, interactions, noted.notes)
     chosen = given or metrics_of(full.groups.names if full.has_targets else None, full.extras)
     chosen = chosen | {attribute.metric: attribute.unevenness for attribute in attributes}
-    segments = [] if users is None else _segments(users, user_ids, doubts)
+    segments = [] if users is None else _segments(users, user_ids, noted)
 
     measurements: list[Measurement] = []
     user_values: dict[str, Floats] = {}
@@ -178,7 +178,7 @@ def audit(
         definitions={name: definition(metric) for name, metric in chosen.items()},
         facts={name: facts_of(metric) for name, metric in chosen.items()},
         measures=dict(chosen),
-        notes=(*doubts.notes, *collapse_notes(full)),
+        notes=(*noted.notes, *collapse_notes(full)),
         lists=full.at(cutoffs[-1]),
         user_ids=user_ids,
         user_values=user_values,
@@ -191,7 +191,7 @@ def audit(
     )  # fmt: skip
 
 
-def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[str, NDArray[np.intp]]]:
+def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tuple[str, NDArray[np.intp]]]:
     """Return a label and the rows of each group of users."""
     names = _frames.column_names(users, "users")
     key = resolve_columns(names, ["user_id"], what="users")["user_id"]
@@ -206,7 +206,7 @@ def _segments(users: IntoFrame, user_ids: Array, doubts: Doubts) -> list[tuple[s
         raise InvalidInputError("users has a user more than once. Keep one row a user.")
     place = _frames.lookup(user_ids, _frames.to_ids(table["user_id"]), "users user_id")
     if missing := int((place < 0).sum()):
-        doubts.notes.append(f"{missing:,} users with recommendations are not in users; they are in no user group.")
+        noted.notes.append(f"{missing:,} users with recommendations are not in users; they are in no user group.")
     segments = []
     for name in columns:
         labels, codes = _frames.encode(_frames.labels(table[name], "users"))

@@ -19,7 +19,7 @@ from headtail.typing import Array, Codes, Floats, IntoFrame
 
 
 @dataclass
-class Doubts:
+class InputNotes:
     """What cannot be right for most users: refused when strict, else kept and noted for the reader of the report."""
 
     strict: bool
@@ -39,7 +39,9 @@ class Lists(NamedTuple):
     items: Codes
 
 
-def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
+def read_lists(
+    recs: "Recommendations | IntoFrame", train: Interactions, k: int, noted: InputNotes
+) -> tuple[Lists, int]:
     """Read the first `k` recommendations of every user as codes of `train`'s catalogue.
 
     Returns
@@ -55,9 +57,9 @@ def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int,
         catalogue, or a score is not a finite number.
     """
     if isinstance(recs, Recommendations):
-        lists, longest = _lists_from_array(recs, train, k, doubts)
+        lists, longest = _lists_from_array(recs, train, k, noted)
     else:
-        lists, longest = _lists_from_frame(recs, train, k, doubts)
+        lists, longest = _lists_from_frame(recs, train, k, noted)
     ordered = np.sort(lists.items, axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
     if twice.any():
@@ -70,14 +72,14 @@ def read_lists(recs: "Recommendations | IntoFrame", train: Interactions, k: int,
     return lists, longest
 
 
-def _lists_from_array(recs: Recommendations, train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
+def _lists_from_array(recs: Recommendations, train: Interactions, k: int, noted: InputNotes) -> tuple[Lists, int]:
     """Leave out users whose list is empty, as a table does; those of the test come back with an empty list."""
     lengths = lengths_of(recs.items)
     listed = lengths > 0
     if not listed.any():
         raise InvalidInputError("recs has no recommendations: all lists are empty.")
     if not listed.all():
-        doubts.notes.append(f"{(~listed).sum():,} users of recs have an empty list; only those of the test count.")
+        noted.notes.append(f"{(~listed).sum():,} users of recs have an empty list; only those of the test count.")
     items = _coded(recs, train)[:, :k]
     return Lists(recs.user_ids[recs.users[listed]], items if listed.all() else items[listed]), int(lengths.max())
 
@@ -91,9 +93,9 @@ def _coded(recs: Recommendations, train: Interactions) -> Codes:
     return np.where(recs.items >= 0, codes[recs.items], np.int32(-1))
 
 
-def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, doubts: Doubts) -> tuple[Lists, int]:
+def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, noted: InputNotes) -> tuple[Lists, int]:
     columns, notes = ranking_columns(_frames.column_names(recs, "recs"), "recs")
-    doubts.notes += notes
+    noted.notes += notes
     table = _frames.to_table(recs, required=("user_id", "item_id"), optional=list(columns), given=columns, what="recs")
     scores = None
     if "score" in columns and ("rank" not in columns or table["score"].dtype.is_numeric()):
@@ -106,7 +108,7 @@ def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, doubts: Doub
     if "rank" in columns:
         ranks = _checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids)
         if scores is not None and (disagreeing := _disagreements(scores, rows, ranks)):
-            doubts.notes.append(
+            noted.notes.append(
                 f"{columns['rank']!r} ranks the recommendations of recs; {columns['score']!r} would rank those of "
                 f"{disagreeing:,} users otherwise."
             )
@@ -176,7 +178,7 @@ def _refuse_unknown(ids: Array) -> None:
 
 
 def widen(
-    train: Interactions, catalogue: Iterable[Any] | None, test: Interactions | None, doubts: Doubts
+    train: Interactions, catalogue: Iterable[Any] | None, test: Interactions | None, noted: InputNotes
 ) -> Interactions:
     """Return the training interactions with the items of the catalogue and of the test added to theirs.
 
@@ -193,7 +195,7 @@ def widen(
             f"{shown(train.item_ids)}. Check that both use the same ids."
         )
     if new.any():
-        doubts.notes.append(
+        noted.notes.append(
             f"{new.sum():,} items of the test ({test.popularity[new].sum():,} of its {len(test):,} interactions) are "
             f"not in training. They belong to the catalogue and count as wanted."
         )
@@ -206,7 +208,7 @@ def judge(
     profiles: Profiles,
     test: Interactions | None,
     item_vectors: Floats | None,
-    doubts: Doubts,
+    noted: InputNotes,
 ) -> tuple[TopK, Array]:
     """Join lists with training and test into a :class:`TopK`, and return the user id of each of its rows too.
 
@@ -220,7 +222,7 @@ def judge(
         target_items = _items_of(test, train)
         unlisted = test.user_ids[(test.activity > 0) & (_frames.lookup(test.user_ids, row_ids, "test user_id") < 0)]
         if len(unlisted):
-            doubts.notes.append(f"{len(unlisted):,} test users have no recommendations; they count with an empty list.")
+            noted.notes.append(f"{len(unlisted):,} test users have no recommendations; they count with an empty list.")
             row_ids = np.concatenate([row_ids, unlisted])
             items = np.vstack([items, np.full((len(unlisted), items.shape[1]), -1, dtype=np.int32)])
         target_rows = _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users]
@@ -228,20 +230,20 @@ def judge(
     cold = int(((users < 0) | (train.activity[users] == 0)).sum())
     if cold:
         example = shown(row_ids[(users < 0) | (train.activity[users] == 0)][:1])
-        doubts.raise_or_note(
+        noted.raise_or_note(
             f"recs or test have {cold:,} users without training history, for example {example}.",
             "Give the training interactions that the recommender was trained on, or leave those users out.",
             "they are left out of popularity_lift and upd, and kept in all other metrics",
         )
         users = np.where(train.activity[users] == 0, np.int32(-1), users)
     order = order_by(target_rows)
-    rows, wanted = target_rows[order].astype(np.int64), target_items[order]
+    rows, relevant = target_rows[order].astype(np.int64), target_items[order]
     starts = np.append(0, np.cumsum(np.bincount(rows, minlength=len(row_ids))))
     short = int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum())
     if short:
-        doubts.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
-    ranks = find_ranks(items, rows, wanted)
-    return TopK(items, users, profiles, starts, wanted, ranks, item_vectors, test is not None), row_ids
+        noted.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
+    ranks = find_ranks(items, rows, relevant)
+    return TopK(items, users, profiles, starts, relevant, ranks, item_vectors, test is not None), row_ids
 
 
 def with_times(top: TopK, test: Interactions | None, row_ids: Array) -> TopK:

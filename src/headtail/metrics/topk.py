@@ -301,18 +301,18 @@ def lengths_of(items: Codes) -> NDArray[np.int64]:
     return lengths
 
 
-def find_ranks(items: Codes, rows: NDArray[np.int64], wanted: Codes) -> NDArray[np.int64]:
-    """Return the position of each wanted item in the list of its row, k where it is not there.
+def find_ranks(items: Codes, rows: NDArray[np.int64], relevant: Codes) -> NDArray[np.int64]:
+    """Return the position of each relevant item in the list of its row, k where it is not there.
 
     Parameters
     ----------
     items : int32 array of shape (U, k)
-    rows, wanted : int arrays of shape (n,)
+    rows, relevant : int arrays of shape (n,)
     """
     k = items.shape[1]
-    ranks = np.full(len(wanted), k, dtype=np.int64)
-    for start in range(0, len(wanted), BLOCK):
+    ranks = np.full(len(relevant), k, dtype=np.int64)
+    for start in range(0, len(relevant), BLOCK):
         part = slice(start, start + BLOCK)
-        places = np.flatnonzero(items.take(rows[part], axis=0) == wanted[part, None])
+        places = np.flatnonzero(items.take(rows[part], axis=0) == relevant[part, None])
         ranks[start + places // k] = places % k
     return ranks

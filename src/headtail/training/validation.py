@@ -40,16 +40,16 @@ class Validation:
         self.metric, self.k = metric, min(k, train.n_items)
         self.users = np.flatnonzero(held_out.activity).astype(np.int32)
         self.profiles = Profiles(train, PopularityGroups.by_mass(train.popularity))
-        wanted = held_out.matrix[self.users]
-        self.starts, self.wanted = wanted.indptr.astype(np.int64), wanted.indices.astype(np.int32)
+        relevant = held_out.matrix[self.users]
+        self.starts, self.relevant = relevant.indptr.astype(np.int64), relevant.indices.astype(np.int32)
         self.rows = np.repeat(np.arange(len(self.users)), np.diff(self.starts))
 
     def __call__(self, model: nn.Module) -> float:
         """Return the metric, as its mean over users who have held-out items if it has a value for each."""
         train = self.profiles.train
         lists = recommend(model, train, codes=self.users, k=self.k).items
-        ranks = find_ranks(lists, self.rows, self.wanted)
-        top = TopK(lists, self.users, self.profiles, self.starts, self.wanted, ranks)
+        ranks = find_ranks(lists, self.rows, self.relevant)
+        top = TopK(lists, self.users, self.profiles, self.starts, self.relevant, ranks)
         found = numbers(self.metric(top))
         if found.dtype.kind not in "biuf" or not np.isfinite(found).any():
             raise InvalidInputError(
