@@ -22,7 +22,7 @@ from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.exposure import pop_reo, pop_rsp
 from headtail.metrics.facts import Metrics, definition, facts_of, named
-from headtail.metrics.lists import Doubts
+from headtail.metrics.lists import InputNotes
 from headtail.metrics.measuring import measurement_of
 from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.topk import Profiles, TopK
@@ -88,7 +88,7 @@ def audit(
     cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
     if not cutoffs:
         raise InvalidInputError("k names no cut-off. Give at least one, such as k=10.")
-    doubts = Doubts(strict=strict)
+    noted = InputNotes(strict=strict)
     lists, known = lazy_table(recs, (*_PAIR, "rank"), "recs"), lazy_table(train, _PAIR, "train")
     tables = {"recs": lists, "train": known} | ({} if test is None else {"test": lazy_table(test, _PAIR, "test")})
     of_one_engine(**tables)
@@ -97,12 +97,12 @@ def audit(
     if strict:
         _refuse_repeats(tables)
     else:
-        doubts.notes.append(
+        noted.notes.append(
             "Each pair of user and item was taken to be there once, and in training or in the test: strict=False does "
             "not look."
         )
 
-    catalogued, targets = _catalogue(tables, catalogue, doubts)
+    catalogued, targets = _catalogue(tables, catalogue, noted)
     profiles = Profiles(catalogued, as_groups(groups, catalogued.popularity))
     slots, n_listed, longest = _slots(lists, catalogued, cutoffs)
     if longest < cutoffs[-1] and k is not None:
@@ -123,7 +123,7 @@ def audit(
         targets=targets,
     )
     parts = {f"{name}@{c}": measures.part(name, one, top) for c, top in tops.items() for name, one in chosen.items()}
-    found, n_users = _summed(parts, sums, doubts)
+    found, n_users = _summed(parts, sums, noted)
     measurements = [_measurement(part, found[key], n_users) for key, part in parts.items()]
     top = tops[reached[-1]]
     over, under = most_unequal(top)
@@ -136,7 +136,7 @@ def audit(
         groups=profiles.groups,
         definitions={name: definition(one) for name, one in chosen.items()},
         facts={name: facts_of(one) for name, one in chosen.items()},
-        notes=(*doubts.notes, *collapse_notes(_totals(profiles, top.k, top.slots, lists_of_all))),
+        notes=(*noted.notes, *collapse_notes(_totals(profiles, top.k, top.slots, lists_of_all))),
         n_users=n_users,
         item_ids=catalogued.item_ids,
         popularity=top.popularity,
@@ -145,7 +145,7 @@ def audit(
 
 
 def _catalogue(
-    tables: Mapping[str, Any], catalogue: Iterable[Any] | None, doubts: Doubts
+    tables: Mapping[str, Any], catalogue: Iterable[Any] | None, noted: InputNotes
 ) -> tuple[Interactions, Array | None]:
     """Return the catalogue with the popularity of its items, and the test interactions of each."""
     counts = {what: count_items(tables[what], what) for what in ("train", "test") if what in tables}
@@ -165,7 +165,7 @@ def _catalogue(
                 f"that both use the same ids."
             )
         if new.any():
-            doubts.notes.append(
+            noted.notes.append(
                 f"{new.sum():,} items of the test ({counts['test'].filter(new)['n'].sum():,.0f} of its "
                 f"{counts['test']['n'].sum():,.0f} interactions) are not in training. They belong to the catalogue and "
                 f"count as wanted."
@@ -239,7 +239,7 @@ def _refuse_repeats(tables: Mapping[str, Any]) -> None:
             )
 
 
-def _summed(parts: dict[str, Part], sums: UserSums, doubts: Doubts) -> tuple[dict[str, Any], int]:
+def _summed(parts: dict[str, Part], sums: UserSums, noted: InputNotes) -> tuple[dict[str, Any], int]:
     """Run the query over users, once more where the first showed that the centers were far off."""
     ones = np.ones(len(sums.item_ids))
     listed = nw.col("n") > 0
@@ -254,7 +254,7 @@ def _summed(parts: dict[str, Part], sums: UserSums, doubts: Doubts) -> tuple[dic
     counts = {f"{name} count": nw.when(c).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for name, c in asked.items()}
     row = collect(power_sums(parts, sums.table(), counts)).row(0, named=True)
     found = {key: moments_of(key, part, row) for key, part in parts.items()}
-    _judge({name: int(row[f"{name} count"] or 0) for name in asked}, sums.k, doubts)
+    _judge({name: int(row[f"{name} count"] or 0) for name in asked}, sums.k, noted)
     far = {
         key: replace(part, centers=found[key][1])
         for key, part in parts.items()
@@ -266,7 +266,7 @@ def _summed(parts: dict[str, Part], sums: UserSums, doubts: Doubts) -> tuple[dic
     return {key: moments for key, (moments, _) in found.items()}, int(row["users count"])
 
 
-def _judge(n: Mapping[str, int], k: int, doubts: Doubts) -> None:
+def _judge(n: Mapping[str, int], k: int, noted: InputNotes) -> None:
     """Refuse what cannot be right, and note what a reader should know."""
     if n["nobody"]:
         raise InvalidInputError("recs, train or test have missing values in user_id. Drop or fill those rows first.")
@@ -276,15 +276,15 @@ def _judge(n: Mapping[str, int], k: int, doubts: Doubts) -> None:
             f"gaps or repeats, such as by row_number() over each user."
         )
     if n["unlisted"]:
-        doubts.notes.append(f"{n['unlisted']:,} test users have no recommendations; they count with an empty list.")
+        noted.notes.append(f"{n['unlisted']:,} test users have no recommendations; they count with an empty list.")
     if n["cold"]:
-        doubts.raise_or_note(
+        noted.raise_or_note(
             f"recs or test have {n['cold']:,} users without training history.",
             "Give the training interactions that the recommender was trained on, or leave those users out.",
             "they are left out of popularity_lift and upd, and kept in all other metrics",
         )
     if n["short"]:
-        doubts.notes.append(f"{n['short']:,} users have fewer than {k} recommendations.")
+        noted.notes.append(f"{n['short']:,} users have fewer than {k} recommendations.")
 
 
 def _measurement(part: Part, moments: Moments, n_users: int) -> Measurement:
