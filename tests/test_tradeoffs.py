@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from headtail import PopularityGroups, baselines, penalize_popularity, shrink, split_ratio
-from headtail._stats import holm, hypervolume, mean_influence, pareto_front
+from headtail._stats import holm, hypervolume, mean_influence, mean_interval, pareto_front
 from headtail.datasets import power_law
 from headtail.dials import REFERENCES, Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError, UnreadableFileError
@@ -115,6 +115,14 @@ def test_hypervolume_counts_the_unit_squares_that_some_point_dominates(points, l
     assert hypervolume(gain, cost, (least, most)) == pytest.approx(expected)
 
 
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8))
+def test_mean_interval_is_students(values):
+    mean, low, high = mean_interval(np.array(values))
+    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    assert (mean, low, high) == pytest.approx((np.mean(values), np.mean(values) - half, np.mean(values) + half))
+    assert np.isnan(mean_interval(np.array(values[:1]))[1:]).all()
+
+
 def test_equal_levels_are_read_off_the_straight_lines_of_the_own_front():
     beaten = Frontier((*POINTS, point("dial", 0.3, 0.40, 0.75)), "ndcg@20", "gini@20")
     for frontier in (FRONTIER, beaten):
@@ -169,8 +177,7 @@ def test_intervals_are_over_seeds_and_differences_are_taken_seed_by_seed():
     frontier = Frontier(seeds_of("one", shifts) + seeds_of("two", shifts, slope=0.5), "ndcg@20", "gini@20")
     at = np.array([0.5 + shift - 0.02 * (1 + shift) for shift in shifts])
     found = frontier.accuracy_at("one", 0.8)
-    half = t.ppf(0.975, 2) * np.std(at, ddof=1) / np.sqrt(3)
-    assert (found.value, found.low, found.high) == pytest.approx((at.mean(), at.mean() - half, at.mean() + half))
+    assert (found.value, found.low, found.high) == pytest.approx(mean_interval(at))
     assert (found.over, found.n_seeds) == ("seeds", 3)
     # The seeds shift both methods alike, so that the difference is far clearer than either.
     gap = frontier.accuracy_at("one", 0.8, against="two")
