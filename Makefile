@@ -34,8 +34,8 @@ test-oldest:
 		safetensors duckdb pandas pyarrow pytest pytest-xdist hypothesis
 	$(VENV)-oldest/bin/python -m pytest $(WORKERS) tests
 
-# The explorer in a real Chromium: the one that CHROMIUM names, that of the system, or playwright's own.
-test-browser: $(READY)
+# The explorer, the reports and the site in a real Chromium: the one that CHROMIUM names, that of the system, or playwright's own.
+test-browser: docs
 	$(BIN)/python -m pip install --quiet playwright axe-playwright-python
 	$(BIN)/python -m pytest -rs tests/browser
 

@@ -149,6 +149,26 @@ def escape(app: Any, what: str, name: str, one: Any, options: Any, lines: list[s
             lines[i] = "``".join(part if j % 2 else part.replace("|", "\\|") for j, part in enumerate(parts))
 
 
+ACCESSIBLE = {  # what the theme leaves out for keyboards and screen readers
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    'role="heading"><span class="caption-text">': 'role="heading" aria-level="2"><span class="caption-text">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Site">',
+    '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+}
+
+
+def accessible(app: Any, error: Exception | None) -> None:
+    """Put into the pages what :data:`ACCESSIBLE` says."""
+    for page in Path(app.outdir).rglob("*.html") if error is None else ():
+        text = made = page.read_text(encoding="utf-8")
+        for ours, theirs in ACCESSIBLE.items():
+            made = made.replace(ours, theirs)
+        if made != text:
+            page.write_text(made, encoding="utf-8")
+
+
 def setup(app: Any) -> None:
-    """Connect what is done to docstrings before numpydoc reads them."""
+    """Connect what is done to docstrings before numpydoc reads them, and to pages once they are made."""
     app.connect("autodoc-process-docstring", escape, priority=100)
+    app.connect("build-finished", accessible)

@@ -4,6 +4,7 @@ import base64
 import os
 import shutil
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from headtail.subjects import Subject  # noqa: E402
 from headtail.tradeoffs import sweep  # noqa: E402
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(1)> & "' \u2028 \u202e \0"""
+SITE = Path(__file__).parents[2] / "docs" / "_build"  # by `make docs`
+PAGES = ("index", "journeys", "explain", "which-dial", "generated/metrics", "generated/dials", "generated/headtail.sae")
 TABS = ("lists", "tradeoff", "items", "neurons", "spectrum")
 VIEWS = [(width, scheme) for width in (1400, 420) for scheme in ("light", "dark")]
 
@@ -37,8 +40,11 @@ def explored(tmp_path_factory):
     small = {"expansion": 4, "n_active": 4, "batch_size": 128, "epochs": 3}
     subject = Subject(model, split, k=10, autoencoder=small)
     found = correct(subject, split, dials=["log penalty", "PopSteer"], refine=0, extend=0, progress=False)
-    data = found.explore()
-    return data.to_html(tmp_path_factory.mktemp("explorer") / "page.html"), data.data
+    data, folder = found.explore(), tmp_path_factory.mktemp("explorer")
+    found.to_html(folder / "report.html")
+    found.comparison.audits["corrected"].to_html(folder / "audit.html")
+    subject.neurons(0).to_html(folder / "neurons.html")
+    return data.to_html(folder / "page.html"), data.data
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,23 @@ def test_every_tab_fits_and_has_no_findings_of_axe(opened, width, scheme):
         assert page.locator("[role=tabpanel]:visible").count() == 1
         found = axe.Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_reports_and_the_site_fit_and_have_no_findings_of_axe(browser, explored, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    reports = [explored[0].with_name(f"{name}.html") for name in ("report", "audit", "neurons")]
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page, found = context.new_page(), {}
+    for path in [*reports, *(SITE / f"{name}.html" for name in PAGES if SITE.is_dir())]:
+        page.goto(f"file://{path}")
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        fits = page.evaluate("document.documentElement.scrollWidth") <= width
+        broken = axe.Axe().run(page).response["violations"]
+        found[path.name] = [] if fits else ["wider than the window"]
+        found[path.name] += [(one["id"], [node["html"] for node in one["nodes"]]) for one in broken]
+    context.close()
+    assert {name: said for name, said in found.items() if said} == {}
 
 
 @pytest.mark.parametrize("width", [1400, 420])
