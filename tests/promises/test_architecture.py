@@ -1,6 +1,7 @@
 """A metric, a dial, a model and a data set of one's own: one file and, to have it by name everywhere, one row each."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,3 +90,8 @@ def test_one_of_each_is_taken_as_it_is_from_python():
     assert "most_shown" in audit.to_markdown()
     found = ht.correct(model, split, k=5, dials=[Dial("forget the mean", forget, (0, 0.2, 0.4), end=1.0)], max_loss=0.5)
     assert "forget the mean" in found.frontier.methods
+
+
+def test_a_module_can_be_read_at_once():
+    lengths = {path: len(path.read_text().splitlines()) for path in Path(ht.__file__).parent.rglob("*.py")}
+    assert not [path for path, length in lengths.items() if length > 400]

@@ -60,8 +60,8 @@ def probe(
     from headtail._files import atomic_folder
     from headtail.data import read_table, write_table
     from headtail.sae import TopKSAE, contrast, find_concepts, find_neurons, fit_sae, states
-    from headtail.sae.concepts import read_tags
     from headtail.sae.neuron_storage import write_neurons
+    from headtail.sae.tags import read_tags
     from headtail.training import load_model
     from headtail.training.checkpoints import kept
 

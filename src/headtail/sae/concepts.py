@@ -10,13 +10,12 @@ from scipy.stats import rankdata
 from torch import nn
 
 from headtail._checks import checked, generator, integer, nearest, number, shown
-from headtail._frames import is_frame, to_table
-from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
 from headtail.sae.steering import Steering
+from headtail.sae.tags import read_tags
 from headtail.typing import RNG, Array, Floats, IntoFrame
 
 _AT_ONCE = 256  # neurons whose numbers are ranked at a time
@@ -275,63 +274,6 @@ def find_concepts(
         dropped=found.dropped,
         _has=found.has,
     )
-
-
-@dataclass(frozen=True)
-class TaggedItems:
-    """Which items (I, T) have the tags with enough of them, the codes of those with any tag, and the other tags."""
-
-    names: tuple[str, ...]
-    has: Array
-    tagged: Array
-    dropped: tuple[str, ...]
-
-
-def read_tags(tags: Any, interactions: Interactions, *, min_items: int = 10) -> TaggedItems:
-    """Return which items have which tags; raise if most have none, or no tag has enough."""
-    codes = {item: code for code, item in enumerate(interactions.item_ids.tolist())}
-    pairs = [(codes[item], tag.strip()) for item, tag in _pairs(tags) if item in codes and tag.strip()]
-    names = sorted({tag for _, tag in pairs})
-    places = {name: place for place, name in enumerate(names)}
-    has = np.zeros((interactions.n_items, len(names)), dtype=bool)
-    for code, tag in pairs:
-        has[code, places[tag]] = True
-    known = np.flatnonzero(interactions.popularity)
-    tagged = known[has[known].any(axis=1)]
-    if 2 * len(tagged) < len(known):
-        raise InvalidInputError(
-            f"only {len(tagged):,} of the {len(known):,} items with interactions have a tag, too few to say which "
-            f"neuron speaks for what. Give tags for most of them."
-        )
-    counts = has[tagged].sum(axis=0)
-    enough = np.minimum(counts, len(tagged) - counts) >= integer("min_items", min_items, low=1)
-    if not enough.any():
-        raise InvalidInputError(
-            f"none of the {len(names)} tags has {min_items} items, and as many without it. Lower min_items, or give "
-            f"coarser tags."
-        )
-    order = [t for t in np.argsort(-counts, kind="stable") if enough[t]]
-    dropped = tuple(names[t] for t in np.flatnonzero(~enough))
-    return TaggedItems(tuple(names[t] for t in order), has[:, order], tagged, dropped)
-
-
-def _pairs(tags: Any) -> list[tuple[Any, str]]:
-    """Return pairs of an item id and a tag."""
-    if isinstance(tags, Mapping):
-        several = {i: given.split("|") if isinstance(given, str) else given for i, given in tags.items()}
-        return [(item, str(tag)) for item, given in several.items() for tag in given]
-    if not is_frame(tags):
-        raise InvalidInputError(f"tags is a {type(tags).__name__}; give a frame or a mapping from item ids to tags.")
-    import polars as pl
-
-    table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
-    if "genres" not in table.columns:
-        raise MissingColumnError("tags has no column of tags; there should be one of the name 'genres' or 'tags'.")
-    column = pl.col("genres")
-    if not isinstance(table["genres"].dtype, (pl.List, pl.Array)):
-        column = column.cast(pl.String).str.split("|")
-    table = table.select("item_id", column.alias("tag")).explode("tag").drop_nulls()
-    return list(zip(table["item_id"].to_list(), map(str, table["tag"].to_list()), strict=True))
 
 
 def _space(neurons: Neurons) -> tuple[Floats, Floats]:
