@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def spark():
     if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
         pytest.skip("Spark needs Java, and there is none on this machine")
     sql = pytest.importorskip("pyspark.sql")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers know what this process knows
     session = (
         sql.SparkSession.builder.master("local[1]")
         .appName("headtail-tests")
