@@ -1,5 +1,7 @@
 """Results in a real notebook: one output each, of a size that a notebook can keep."""
 
+import re
+
 import pytest
 
 from headtail.reports import Chart, Report, Section, _html
@@ -42,6 +44,7 @@ def test_each_result_is_one_output():
         assert set(output.data) == {"text/html", "text/plain"}
         assert len(output.data["text/html"].encode()) <= _html.NOTEBOOK
         assert output.data["text/plain"].startswith("<")
+        assert not re.search(r"\drem\b", output.data["text/html"])  # the root's size is the notebook's own
 
 
 def test_what_is_too_long_for_a_notebook_is_named(monkeypatch):

@@ -114,7 +114,10 @@ class _View:
             within = [{"kind": "definitions", "entries": entries}]
             blocks.append(self._section(Section("Definitions", [], folded=True), 2) | {"blocks": within})
         lede = Markup(_prose.to_html(self.report.lede)) if self.report.lede else ""
-        return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(_file("report.css"))}
+        css = _file("report.css")
+        if self.notebook:  # whose root may have any size: Jupyter's classic pages have 10 px
+            css = re.sub(r"([\d.]+)rem\b", lambda size: f"{15 * float(size[1]):g}px", css)
+        return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(css)}
 
     def _id(self, title: str) -> str:
         plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
