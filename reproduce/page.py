@@ -210,6 +210,10 @@ def neurons_page() -> Report:
     own = list(read("popsteer", [f"{name}-some-dials" for name in neurons.CELLS]))
     if own:
         blocks.append(Section("Without an autoencoder", [_cheap(own, loss) for loss in neurons.LOSSES]))
+    for cell in read("popsteer", [f"{name}-seeds-1-some-dials" for name in neurons.CELLS]):
+        tables = [_exchange(cell, loss, how) for how in ("chosen", "along") for loss in neurons.LOSSES]
+        title = f"Without an autoencoder: {_short(cell.name)}, one seed"
+        blocks.append(Section(title, [Text("The intervals are paired, over users."), *tables]))
     missing += [f"ablations of {name}" for name in ablations.CELLS if name not in {cell.name for cell in taken_apart}]
     blocks += _sections(found, STEERED_SHOWN)
     blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
