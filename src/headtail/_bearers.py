@@ -7,6 +7,7 @@ import numpy as np
 
 from headtail._stats import mean_interval
 from headtail.data import Interactions
+from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison
 from headtail.reports import Column, Table
 from headtail.typing import Floats
@@ -20,12 +21,12 @@ _THIRDS: Mapping[str, tuple[str, str, str]] = {
 def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table:
     """Return the changes from the first audit to the second for thirds of the users, with 95% intervals.
 
-    The thirds are by the number of a user's training interactions and by the mean popularity of their items.
+    The thirds are by the number of a user's training interactions and by the mean log popularity of their items.
     """
     before, after = comparison.audits.values()
     codes = train.user_codes(before.user_ids)
     activity = train.activity.astype(np.float64)
-    taste = np.bincount(train.users, train.popularity[train.items], train.n_users) / np.maximum(activity, 1)
+    taste = tastes_of(train.matrix, train.popularity)
     metrics = [name for name in (accuracy, f"arp@{accuracy.partition('@')[2]}") if name in before.user_values]
     rows: list[dict[str, Any]] = []
     for by, values in (("activity", activity), ("taste", taste)):
@@ -41,8 +42,8 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
         for metric in metrics
     ]
     caption = (
-        "Thirds of the users by the number of their training interactions and by the mean popularity of those items; "
-        "changes of means, user by user, as shares of the mean before."
+        "Thirds of the users by the number of their training interactions and by the mean log popularity of those "
+        "items; changes of means, user by user, as shares of the mean before."
     )
     return Table(columns, rows, title="Who bears it", caption=caption)
 
