@@ -212,9 +212,10 @@ def shares(
         From 0 to 1, and per unit of the score.
     """
     n = scores.shape[1]
-    places = _near(scores, k, width)
+    places, reached = _near(scores, k, width)
     rows, values = places // n, scores.ravel()[places]
-    inside, below = _last_places(values, rows, k, len(scores))
+    first = values >= reached[rows]
+    inside, below = _last_places(values[first], rows[first], k, len(scores))
     with np.errstate(invalid="ignore"):
         end = np.where(below > -np.inf, (inside + below) / 2, np.maximum(inside - 2 * width, np.float32(-1e30)))
     end = end.astype(np.float32)
@@ -228,8 +229,8 @@ def shares(
     return places, part * unit, near * unit / (2 * width)
 
 
-def _near(scores: NDArray[np.float32], k: int, width: float) -> NDArray[np.intp]:
-    """Return the positions of the first k + 1 scores of each row, and of all that are up to `width` lower, at least.
+def _near(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the positions of the scores up to `width` below what k + 1 of each row reach, and what they reach.
 
     Of groups of items only the highest score is looked at first: at least k + 1 items reach what the highest of k + 1
     groups do, and few others.
@@ -241,7 +242,7 @@ def _near(scores: NDArray[np.float32], k: int, width: float) -> NDArray[np.intp]
     reached = np.partition(highest, at, axis=1)[:, at] if at >= 0 else np.full(n_rows, -np.inf, dtype=np.float32)
     with np.errstate(over="ignore"):
         least = np.maximum(reached - np.float32(width), np.finfo(np.float32).min)
-    return np.flatnonzero(scores >= least[:, None])
+    return np.flatnonzero(scores >= least[:, None]), reached
 
 
 def _last_places(
