@@ -8,7 +8,7 @@ import narwhals as nw
 import numpy as np
 
 from headtail import _frames
-from headtail._checks import checked, integer, shown
+from headtail._checks import checked, integer
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.engines.measures import Measures, function_of, is_sum, refuse_others
@@ -22,7 +22,7 @@ from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.exposure import pop_reo, pop_rsp
 from headtail.metrics.facts import Metrics, definition, facts_of, named
-from headtail.metrics.lists import InputNotes
+from headtail.metrics.lists import InputNotes, refuse_unknown, widen
 from headtail.metrics.measuring import measurement_of
 from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.topk import Profiles, TopK
@@ -152,41 +152,25 @@ def _catalogue(
     for what, table in counts.items():
         if table.is_empty():
             raise InvalidInputError(f"{what} has no rows. Check the filter or the table it came from.")
+    parts = {what: _counted(table) for what, table in counts.items()}
+    items = widen(parts["train"], catalogue, parts.get("test"), noted)
+    targets = _on(items, counts["test"], "n", "test").astype(np.int64) if "test" in counts else None
+    return items, targets
+
+
+def _counted(table: Any) -> Interactions:
+    """Return interactions of nobody whose items are as popular as a table of items says."""
     nobody = np.empty(0, dtype=np.int32)
-    ids = _frames.to_ids(counts["train"]["item_id"])
-    items = Interactions(np.empty(0, dtype=np.int64), ids, nobody, nobody)
-    items = items if catalogue is None else items.with_items(catalogue)
-    if "test" in counts:
-        wanted = _frames.to_ids(counts["test"]["item_id"])
-        new = _frames.lookup(wanted, items.item_ids, "test item_id") < 0
-        if new.all():
-            raise InvalidInputError(
-                f"test has no item in common with training; it holds {shown(wanted)} and training {shown(ids)}. Check "
-                f"that both use the same ids."
-            )
-        if new.any():
-            noted.notes.append(
-                f"{new.sum():,} items of the test ({counts['test'].filter(new)['n'].sum():,.0f} of its "
-                f"{counts['test']['n'].sum():,.0f} interactions) are not in training. They belong to the catalogue and "
-                f"count as wanted."
-            )
-            items = items.with_items(wanted[new])
-    of_items = {what: _on(items, table, "n", what).astype(np.int64) for what, table in counts.items()}
-    items.__dict__["popularity"] = of_items["train"]
-    return items, of_items.get("test")
+    items = Interactions(np.empty(0, dtype=np.int64), _frames.to_ids(table["item_id"]), nobody, nobody)
+    items.__dict__["popularity"] = table["n"].to_numpy().astype(np.int64)
+    return items
 
 
 def _on(items: Interactions, table: Any, column: str, what: str) -> Array:
     """Return a column of a table of items in the order of the catalogue, 0 where an item has no row."""
     values = np.zeros(items.n_items)
     codes = _frames.lookup(table["item_id"], items.item_ids, f"{what} item_id")
-    if (codes < 0).any():
-        unknown = _frames.to_ids(table["item_id"].filter(codes < 0))
-        raise InvalidInputError(
-            f"{what} has {len(unknown)} items that are not in the catalogue, for example {shown(unknown)}. The "
-            f"catalogue is the items of the training interactions; give catalogue=... with all item ids if more can be "
-            f"recommended."
-        )
+    refuse_unknown(_frames.to_ids(table["item_id"].filter(codes < 0)), what)
     values[codes] = table[column].to_numpy()
     return values
 

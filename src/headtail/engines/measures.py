@@ -188,7 +188,7 @@ class Measures:
 
     def part(self, name: str, metric: Metric, top: TopK) -> Part:
         """Return a metric at one cut-off, whose item counts `top` holds, as a value by user."""
-        function, options = (metric.func, metric.keywords) if isinstance(metric, partial) else (metric, {})
+        function, options = function_of(metric), metric.keywords if isinstance(metric, partial) else {}
         make = partial(Part, name, metric, top.k)
         if function in _MEANS:
             value, center = _MEANS[function](top, self.sums, **options)

@@ -3,19 +3,17 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from headtail._checks import checked, nearest
 from headtail.data import PopularityGroups
-from headtail.exceptions import MissingColumnError
 from headtail.metrics.charts import concentration_chart, frequency_chart, groups_text, notes_block
 from headtail.metrics.facts import Facts
 from headtail.metrics.pages import items_table
-from headtail.metrics.results import ItemExposure, Measurement
-from headtail.reports import Block, Column, Report, Result, Section, Table, Text
+from headtail.metrics.results import ItemExposure, Measured
+from headtail.reports import Block, Column, Report, Section, Table, Text
 from headtail.typing import Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EngineAudit(Result):
+class EngineAudit(Measured):
     """What recommendations in an engine do with popularity; made by :func:`headtail.engines.audit`.
 
     Attributes
@@ -44,7 +42,6 @@ class EngineAudit(Result):
         Lists that each item is in, at the largest cut-off.
     """
 
-    measurements: tuple[Measurement, ...]
     group_shares: tuple[dict[str, Any], ...]
     over_exposed: tuple[ItemExposure, ...]
     under_exposed: tuple[ItemExposure, ...]
@@ -56,24 +53,6 @@ class EngineAudit(Result):
     item_ids: Array
     popularity: Array
     slots: Array
-
-    def __getitem__(self, name: str) -> float:
-        """Return the value of a metric such as ``"gini@10"``."""
-        return self.measurement(name).value
-
-    @checked
-    def measurement(self, name: str) -> Measurement:
-        """Return one metric with its interval.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such metric.
-        """
-        found = {m.name: m for m in self.measurements}
-        if name not in found:
-            raise MissingColumnError(f"The audit has no {name!r}. {nearest(name, found)}")
-        return found[name]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but what is as long as the items as JSON-able values."""

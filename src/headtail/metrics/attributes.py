@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +18,9 @@ from headtail.metrics.facts import better
 from headtail.metrics.steps import where_enough_decide
 from headtail.metrics.topk import Metric, TopK
 from headtail.typing import Array, IntoFrame
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MISSING = "missing"
 
@@ -93,6 +96,15 @@ def metric_name(attribute: str) -> str:
     return f"gini_of_{plain(attribute)}"
 
 
+def one_a_row(table: "pl.DataFrame", name: str) -> "pl.DataFrame":
+    """Return a table with a row for each of the values of a column: in lists, or as text with "|" between them."""
+    import polars as pl
+
+    if table[name].dtype == pl.String:
+        table = table.with_columns(pl.col(name).str.split("|"))
+    return table.explode(name) if isinstance(table[name].dtype, (pl.List, pl.Array)) else table
+
+
 def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> list[Attribute]:
     """Read the attributes of the items of a catalogue: all columns but that of the ids.
 
@@ -117,11 +129,7 @@ def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> 
     everything = pl.DataFrame({"item_id": np.arange(train.n_items, dtype=np.int32)})
     found = []
     for name in columns:
-        column = table.select("item_id", value=name)
-        if column["value"].dtype == pl.String:
-            column = column.with_columns(pl.col("value").str.split("|"))
-        if isinstance(column["value"].dtype, (pl.List, pl.Array)):
-            column = column.explode("value")
+        column = one_a_row(table.select("item_id", value=name), "value")
         column = column.with_columns(value=_frames.labels(column["value"], "items").str.strip_chars()).unique()
         several = (column["value"] == MISSING) & column["item_id"].is_duplicated()
         column = everything.join(column.filter(~several), on="item_id", how="left").fill_null(MISSING)

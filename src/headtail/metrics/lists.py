@@ -89,7 +89,7 @@ def _coded(recs: Recommendations, train: Interactions) -> Codes:
         return recs.items
     codes = _frames.lookup(recs.item_ids, train.item_ids, "recs item_id")
     used = np.unique(recs.items[recs.items >= 0])
-    _refuse_unknown(recs.item_ids[used[codes[used] < 0]])
+    refuse_unknown(recs.item_ids[used[codes[used] < 0]])
     return np.where(recs.items >= 0, codes[recs.items], np.int32(-1))
 
 
@@ -104,7 +104,7 @@ def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, noted: Input
     row_ids, rows = _frames.encode(table["user_id"])
     codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
     if codes.min() < 0:
-        _refuse_unknown(_frames.to_ids(table["item_id"].filter(codes < 0).unique().sort()))
+        refuse_unknown(_frames.to_ids(table["item_id"].filter(codes < 0).unique().sort()))
     if "rank" in columns:
         ranks = _checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids)
         if scores is not None and (disagreeing := _disagreements(scores, rows, ranks)):
@@ -169,11 +169,12 @@ def _disagreements(scores: Array, rows: Codes, ranks: NDArray[np.int64]) -> int:
     return len(np.unique(whose[1:][(ordered[1:] > ordered[:-1]) & (whose[1:] == whose[:-1])]))
 
 
-def _refuse_unknown(ids: Array) -> None:
+def refuse_unknown(ids: Array, what: str = "recs") -> None:
+    """Raise if there are ids of items that are not in the catalogue."""
     if len(ids):
         raise InvalidInputError(
-            f"recs has {len(ids)} items that are not in the catalogue, for example {shown(ids)}. The catalogue is the "
-            f"items of the training interactions; give catalogue=... with all item ids if more can be recommended."
+            f"{what} has {len(ids)} items that are not in the catalogue, for example {shown(ids)}. The catalogue is "
+            f"the items of the training interactions; give catalogue=... with all item ids if more can be recommended."
         )
 
 
@@ -196,8 +197,8 @@ def widen(
         )
     if new.any():
         noted.notes.append(
-            f"{new.sum():,} items of the test ({test.popularity[new].sum():,} of its {len(test):,} interactions) are "
-            f"not in training. They belong to the catalogue and count as wanted."
+            f"{new.sum():,} items of the test ({test.popularity[new].sum():,} of its {test.popularity.sum():,} "
+            f"interactions) are not in training. They belong to the catalogue and count as wanted."
         )
         train = train.with_items(test.item_ids[new])
     return train

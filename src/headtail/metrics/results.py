@@ -75,7 +75,37 @@ class ItemExposure:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Audit(Result):
+class Measured(Result):
+    """What every audit holds: its measurements, by name."""
+
+    measurements: tuple[Measurement, ...]
+
+    def __getitem__(self, name: str) -> float:
+        """Return the value of a metric such as ``"gini@10"`` over all users."""
+        return self.measurement(name).value
+
+    @checked
+    def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:
+        """Return one metric with its interval.
+
+        Raises
+        ------
+        MissingColumnError
+            If there is no such metric or user group.
+        """
+        if (name, users) in self._by_name:
+            return self._by_name[name, users]
+        known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)
+        wanted = name if users == ALL_USERS else f"{name} of {users}"
+        raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Measurement]:
+        return {(m.name, m.users): m for m in self.measurements}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(Measured):
     """What recommendations do with popularity; made by :func:`audit`.
 
     Attributes
@@ -116,7 +146,6 @@ class Audit(Result):
         How it was made: the arguments that are no tables; from the command line the command and its files too.
     """
 
-    measurements: tuple[Measurement, ...]
     group_shares: tuple[dict[str, Any], ...]
     attribute_shares: tuple[dict[str, Any], ...]
     curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -133,29 +162,6 @@ class Audit(Result):
     user_influences: dict[str, Floats]
     judged_by: dict[str, str]
     provenance: dict[str, Any]
-
-    def __getitem__(self, name: str) -> float:
-        """Return the value of a metric such as ``"gini@10"`` over all users."""
-        return self.measurement(name).value
-
-    @checked
-    def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:
-        """Return one metric with its interval.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such metric or user group.
-        """
-        if (name, users) in self._by_name:
-            return self._by_name[name, users]
-        known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)
-        wanted = name if users == ALL_USERS else f"{name} of {users}"
-        raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
-
-    @cached_property
-    def _by_name(self) -> dict[tuple[str, str], Measurement]:
-        return {(m.name, m.users): m for m in self.measurements}
 
     @checked
     def influence(self, name: str) -> NDArray[np.float64]:

@@ -62,19 +62,22 @@ def effects_of(
     gain, lost, least = _push(source, x if of_users else items, index, torch.from_numpy(size).to(sae.encoder))
     directions = sae.decoder[torch.from_numpy(index).to(x.device)]
     rows, neurons = gain.nonzero(as_tuple=True)
-    change = gain[rows, neurons, None] * directions[neurons] - lost[rows, neurons, None] * sae.decoder[least[rows]]
+
+    def change(of: Tensor, j: Tensor) -> Tensor:
+        return gain[of, j, None] * directions[j] - lost[of, j, None] * sae.decoder[least[of]]
+
     if of_users:
         step = max(1, _SCORES // len(items))
         with progress_bar("effects", len(rows), show=progress) as advance:
-            for u, j, delta in zip(*(torch.split(part, step) for part in (rows, neurons, change)), strict=True):
-                count(((x[u] + delta) @ items.T).masked_fill_(seen[u], -torch.inf), u, j)
+            for u, j in zip(torch.split(rows, step), torch.split(neurons, step), strict=True):
+                count(((x[u] + change(u, j)) @ items.T).masked_fill_(seen[u], -torch.inf), u, j)
                 advance(len(u), "")
     else:
         everyone = torch.arange(len(x), device=x.device)
         with progress_bar("effects", len(index), show=progress) as advance:
             for j in torch.unique(neurons):
-                mine = neurons == j
-                scores = plain.index_add(1, rows[mine], x @ change[mine].T)
+                mine = rows[neurons == j]
+                scores = plain.index_add(1, mine, x @ change(mine, j.expand(len(mine))).T)
                 count(scores, everyone, j.expand(len(x)))
                 advance(1, "")
     return (changes / len(sample)).double().numpy(), (moved / len(sample)).double().numpy()

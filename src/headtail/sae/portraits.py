@@ -74,8 +74,9 @@ class Portraits(Result):
             Column("tags", "Tags"),
             *(Column(name, name.capitalize()) for name in ("hears", "raises", "lowers")),
         ]
-        kept = [c for c in columns if c.key in ("neuron", "cohens_d") or any(row[c.key] for row in self._rows())]
-        return Report("Neurons: what they listen to and what they do", [Table(kept, self._rows())])
+        rows = self._rows()
+        kept = [c for c in columns if c.key in ("neuron", "cohens_d") or any(row[c.key] for row in rows)]
+        return Report("Neurons: what they listen to and what they do", [Table(kept, rows)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return a mapping a neuron: its figures, and items, users and neighbors by id, with titles and strengths."""
@@ -147,11 +148,11 @@ def portraits(
     of_items = contrast.item_codes is not None
     n, k = len(neurons), neurons.k
     active = _activations(source)[:, neurons.index]
+    known = np.flatnonzero(source.interactions.popularity)
     columns: dict[str, list[Array]] = {}
     for start in range(0, n, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         for (items, strengths), (values, sign) in _numbers(neurons, active, part):
-            known = np.flatnonzero(source.interactions.popularity)
             best = known[np.argsort(-sign * values[:, known], axis=1, kind="stable")[:, :n_items]]
             columns.setdefault(items, []).append(best)
             columns.setdefault(strengths, []).append(np.take_along_axis(values, best, axis=1))

@@ -10,6 +10,7 @@ from headtail._checks import integer
 from headtail._frames import is_frame, to_table
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.metrics.attributes import one_a_row
 from headtail.typing import Array
 
 
@@ -63,8 +64,7 @@ def _pairs(tags: Any) -> list[tuple[Any, str]]:
     table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
     if "genres" not in table.columns:
         raise MissingColumnError("tags has no column of tags; there should be one of the name 'genres' or 'tags'.")
-    column = pl.col("genres")
     if not isinstance(table["genres"].dtype, (pl.List, pl.Array)):
-        column = column.cast(pl.String).str.split("|")
-    table = table.select("item_id", column.alias("tag")).explode("tag").drop_nulls()
-    return list(zip(table["item_id"].to_list(), map(str, table["tag"].to_list()), strict=True))
+        table = table.with_columns(pl.col("genres").cast(pl.String))
+    table = one_a_row(table.select("item_id", "genres"), "genres").drop_nulls()
+    return list(zip(table["item_id"].to_list(), map(str, table["genres"].to_list()), strict=True))
