@@ -115,10 +115,7 @@ class Concepts(Result):
             Column("items", "Items", format=",d"),
             Column("neuron", "Neuron", format="d", note="That of the largest AUC over all items, popularity apart."),
             Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it answers to popular tastes as well."),
-            *(
-                Column(f"{key}_auc", f"AUC, {name}", format=".2f", note=f"{_AUC} {_HELD_OUT}", better="higher")
-                for key, name in aucs
-            ),
+            *(Column(f"{key}_auc", f"AUC, {name}", format=".2f", note=f"{_AUC} {_HELD_OUT}") for key, name in aucs),
         ]
         notes = f"{self.without:,} items without tags are left out." if self.without else ""
         if self.dropped:

@@ -76,6 +76,7 @@ class Portraits(Result):
         ]
         rows = self._rows()
         kept = [c for c in columns if c.key in ("neuron", "cohens_d") or any(row[c.key] for row in rows)]
+        kept = [c for c in kept if c.key != "effect" or not np.isnan(self.neurons.effect).all()]
         return Report("Neurons: what they listen to and what they do", [Table(kept, rows)])
 
     def to_dict(self) -> dict[str, Any]:
