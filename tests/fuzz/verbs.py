@@ -417,7 +417,7 @@ VERBS = {
         groups=ht.PopularityGroups.by_mass, catalogue=[1, 2, 3], strict=False),
     "engines.recommend": lambda: of(users=pl.LazyFrame({"user_id": [1, 2], "vector": [[1.0, 2.0]] * 2,
         "seen": [[3], []]}), items=np.eye(4, 2), item_ids=[3, 4, 5, 6], k=2),
-    "engines.EngineAudit.measurement": lambda: of(engine_audit(), name="gini@3"),
+    "engines.EngineAudit.measurement": lambda: of(engine_audit(), name="gini@3", users="all"),
     "compare": lambda: of(audits={"a": audit(), "b": audit()}, baseline="a"),
     "metrics.gate": lambda: of(audit=audit(), fail_if=["gini@3 rises", "arp@3 falls by 1%"], baseline=audit()),
     "describe": lambda: of(interactions=split().train, n_items=3),
