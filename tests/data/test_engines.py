@@ -66,10 +66,6 @@ def test_engine(engine):
     check(ENGINES[engine])
 
 
-def test_spark(spark):
-    check(lambda columns: spark.createDataFrame(list(zip(*columns.values(), strict=True)), list(columns)))
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_dates(engine):
     times = np.array(["2020-01-01T12:00:00", "2020-01-01T12:00:01"], dtype="datetime64[us]")

@@ -59,16 +59,6 @@ def test_every_metric_and_interval_is_that_of_the_tables_in_memory(engine, table
     check(LAZY[engine], tables)
 
 
-def test_spark(spark, tables):
-    """A mean over users and a number of counts: Spark takes seconds for each query, however small."""
-    make = partial(spark.createDataFrame, schema="user_id long, item_id long, rank long")
-    lists, *pairs = tables
-    lists = make(lists.select("user_id", "item_id", "rank").rows())
-    pairs = [spark.createDataFrame(table.rows(), table.columns) for table in pairs]
-    options = {"metrics": [ndcg, gini], "k": 12, "strict": False}
-    same(engines.audit(lists, *pairs, **options), ht.audit(*tables, **options))
-
-
 def test_options(tables):
     metrics = {
         "few": partial(coverage, at_least=3), "bits": partial(entropy, base=2, normalize=True), "found": precision,

@@ -56,15 +56,6 @@ def test_a_tilt_from_a_sample_of_users_is_applied_to_all(engine, world):
     assert collected(parts)["item_id"].value_counts()["count"].max() < before["item_id"].value_counts()["count"].max()
 
 
-@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
-def test_spark(spark, world):
-    known, vectors, users = world
-    table = spark.createDataFrame(users.rows(), users.columns).repartition(3)
-    rows = engines.recommend(table, vectors.items, vectors.item_ids, k=5).collect()
-    lists = pl.DataFrame([row.asDict() for row in rows])
-    check(lists.sort("user_id", "rank"), known, vectors)
-
-
 def test_without_histories_everything_may_be_shown():
     users = pl.LazyFrame({"userId": ["ann"], "vector": [[2.0]]})
     assert engines.recommend(users, np.array([[1.0], [3.0]]), [8, 9], k=2).collect().rows() == [

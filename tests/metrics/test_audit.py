@@ -51,15 +51,6 @@ def test_engines_give_equal_audits(engine, ids):
     assert len(values(found)) > 20
 
 
-def test_spark_gives_an_equal_audit(spark):
-    train, test, recs = random_world(3)
-    tables = [recs_frame(recs), frame(train), frame(test)]
-    expected = audit(*tables, k=6, strict=False, catalogue=range(40), n_bootstrap=0)
-    frames = [spark.createDataFrame(t.to_dicts()) for t in tables]
-    found = audit(*frames, k=6, strict=False, catalogue=range(40), n_bootstrap=0)
-    assert values(found) == pytest.approx(values(expected), nan_ok=True)
-
-
 def test_recommendations_object_equals_its_frame():
     train, test, recs = random_world(1)
     interactions = Interactions.from_frame(frame(train)).with_items(np.arange(40))
