@@ -1,4 +1,4 @@
-"""ReSN with several processes: each holds some of the users, and the penalty is that of all users together.
+"""Training with ReSN by several processes: each takes a share of the users, and all together train as one would.
 
     torchrun --nproc_per_node 2 examples/resn_torchrun.py
 
@@ -10,14 +10,12 @@ import os
 
 import torch
 import torch.distributed as dist
-from torch.nn.functional import softplus
-from torch.nn.parallel import DistributedDataParallel
 
 import headtail as ht
 
 
 def main() -> None:
-    """Train BPR-MF with ReSN, and check the penalty against that of one process."""
+    """Train MF with ReSN, and check the penalty against that of one process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
@@ -27,24 +25,8 @@ def main() -> None:
 
     split = ht.split_ratio(ht.datasets.movietweetings(), validation=None, rng=0)
     train = split.train
-    model = ht.MF(train.n_users, train.n_items, 32, rng=0)  # the same in every process
-    parallel = DistributedDataParallel(model) if world > 1 else model
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=1e-5)
-    resn = ht.ReSN(3e-4, distributed=True)
-
-    mine = torch.from_numpy(train.users % world == rank)  # this process has every world-th user
-    users, items = (torch.from_numpy(codes).long()[mine] for codes in (train.users, train.items))
-    n_batches = len(train) // (4096 * world)  # as many in every process, for they meet in each
-    random = torch.Generator().manual_seed(rank)
-    for _ in range(options.epochs):
-        for batch in torch.randperm(len(users), generator=random).chunk(n_batches):
-            queries, vectors = parallel(users[batch])  # (B, d), (I, d)
-            others = torch.randint(train.n_items, (len(batch),), generator=random)
-            gap = (queries * (vectors[others] - vectors[items[batch]])).sum(dim=1)  # (B,)
-            loss = softplus(gap).mean() + resn(queries, vectors)
-            optimizer.zero_grad()
-            loss.backward()  # averages gradients over the processes
-            optimizer.step()
+    model, resn = ht.MF.for_data(train, embedding_dim=32, rng=0), ht.ReSN(3e-4, distributed=True)
+    ht.fit(model, train, penalties=[resn], epochs=options.epochs, distributed=True, progress=False)
 
     with torch.no_grad():
         queries, vectors = model(torch.arange(train.n_users))  # the same in every process

@@ -1,13 +1,15 @@
-"""ReSN under two processes equals ReSN under one."""
+"""ReSN and training under two processes equal those under one."""
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
 
+import headtail as ht
 from headtail._distributed import all_sum, world_size
-from headtail.models import MF
-from headtail.penalties import ReSN
+from headtail.exceptions import InvalidInputError
+from headtail.models import MF, LightGCN, SASRec, XSimGCL
+from headtail.penalties import LogDet, ReSN
 
 FORMS = ("linear", "sigmoid")
 SHARES = (7, 4)  # users of each process: not the same number
@@ -24,6 +26,40 @@ def gradients(net, users, form, distributed):
     return value.detach(), [p.grad.clone() for p in net.parameters()]
 
 
+TRAIN = ht.datasets.power_law(60, 25, n_interactions=241, rng=0).interactions
+KINDS = {
+    "mf": lambda rng: MF.for_data(TRAIN, embedding_dim=4, rng=rng),
+    "lightgcn": lambda rng: LightGCN.for_data(TRAIN, embedding_dim=4, n_layers=2, rng=rng),
+    "sasrec": lambda rng: SASRec.for_data(TRAIN, max_length=4, embedding_dim=4, n_layers=1, dropout=0.0, rng=rng),
+}
+
+
+def fitted(kind, distributed=True, epochs=3, model_rng=0, **options):
+    """Return the loss and the penalty of each epoch, and the weights; the last batch of an epoch has one pair."""
+    net = KINDS[kind](model_rng).double()
+    options = {"batch_size": 20, "epochs": epochs, "rng": 0, "lr": 0.05, "eval_every": 1, "progress": False} | options
+    penalties = [ReSN(1e-2, distributed=distributed)]
+    history = ht.fit(net, TRAIN, penalties=penalties, distributed=distributed, **options)
+    return [[row["loss"], row["ReSN"]] for row in history.rows], dict(net.state_dict())
+
+
+def said(model, **options):
+    with pytest.raises(InvalidInputError) as error:
+        ht.fit(model, TRAIN, epochs=1, progress=False, **({"distributed": True} | options))
+    return str(error.value)
+
+
+def training(rank, place):
+    found = {kind: fitted(kind) for kind in KINDS}
+    for epochs in (1, 3):
+        found["resumed"] = fitted("mf", checkpoint=place / "run", epochs=epochs)
+    found["other weights"] = fitted("mf", rng=None, model_rng=rank)
+    found["refused"] = [
+        said(XSimGCL.for_data(TRAIN, embedding_dim=4, rng=0)), said(KINDS["mf"](0), penalties=[LogDet(0.1)]),
+    ]  # fmt: skip
+    return found
+
+
 def work(rank, place):
     dist.init_process_group("gloo", init_method=f"file://{place}/meet", rank=rank, world_size=2)
     users = torch.arange(sum(SHARES)).split(SHARES)[rank]
@@ -34,6 +70,7 @@ def work(rank, place):
     total = all_sum(numbers)
     (total * torch.tensor([1.0, 10.0 + rank])).sum().backward()
     found["sum"] = total.detach(), numbers.grad
+    found["training"] = training(rank, place)
     torch.save(found, f"{place}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -80,3 +117,33 @@ def test_without_a_process_group_the_switch_changes_nothing(form):
         gradients(model(), users, form, True)[1], gradients(model(), users, form, False)[1], strict=True
     ):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_of_two_processes_equals_that_of_one(found, kind):
+    figures, weights = fitted(kind, distributed=False)
+    assert all(row[1] > 0 for row in figures)
+    for process in found:
+        ours, of_process = process["training"][kind]
+        torch.testing.assert_close(ours, figures, rtol=1e-9, atol=1e-12)
+        for name, value in weights.items():
+            torch.testing.assert_close(of_process[name], value, rtol=1e-9, atol=1e-12)
+
+
+def test_a_resumed_run_is_one_that_never_stopped(found):
+    for process in found:
+        whole, resumed = process["training"]["mf"], process["training"]["resumed"]
+        assert whole[0] == resumed[0]
+        assert all(torch.equal(value, resumed[1][name]) for name, value in whole[1].items())
+
+
+def test_the_first_process_gives_random_state_and_weights(found):
+    first, second = (process["training"]["other weights"][1] for process in found)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_what_is_no_sum_over_processes_is_refused(found):
+    for process in found:
+        own, penalty = process["training"]["refused"]
+        assert "XSimGCL has a loss of its own" in own
+        assert "LogDet" in penalty and "distributed=True" in penalty

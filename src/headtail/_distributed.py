@@ -1,7 +1,9 @@
-"""Sums over the processes of a distributed run, with gradients."""
+"""What the processes of a distributed run exchange."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd import Function
@@ -11,6 +13,29 @@ from torch.autograd.function import once_differentiable
 def world_size() -> int:
     """Return the number of processes of the default group; 1 where there is none."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def of_first(value: Any) -> Any:
+    """Return the value that the first process has; every process must call it."""
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors by their means over all processes, in one exchange; every process must call it."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+        start += tensor.numel()
 
 
 def all_sum(values: Tensor) -> Tensor:

@@ -532,7 +532,7 @@ VERBS = {
         item_weights=np.ones(split().train.n_items), item_values=None, penalties=[ht.ReSN(1e-3)], penalty_every=1,
         validation=split().validation, metric=metrics.ndcg, k=3, epochs=1, batch_size=64, lr=1e-3,
         weight_decay=0.0, patience=1, eval_every=1, checkpoint=None, resume=True, device="cpu", rng=0,
-        progress=False, callbacks=[]),
+        progress=False, callbacks=[], distributed=False),
     "training.inputs": lambda: of(model=sasrec(),
         interactions=split().train, users=None, codes=np.array([1, 2]), batch_size=3),
     "save_model": lambda: of(model=mf(), folder="model"),

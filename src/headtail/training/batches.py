@@ -33,6 +33,13 @@ class Batch(NamedTuple):
     rows: NDArray[np.int64]
     candidates: NDArray[np.int64]
 
+    def share(self, part: int, n_parts: int) -> "Batch":
+        """Return one of so many parts of the inputs, at most as many as there are, with the targets of these inputs."""
+        first, end = (len(self.inputs) * p // n_parts for p in (part, part + 1))
+        places = self.inputs[0].size  # that each input has a query for
+        own = slice(*np.searchsorted(self.rows, (first * places, end * places)))
+        return Batch(self.inputs[first:end], self.rows[own] - first * places, self.candidates[own])
+
 
 class Batches(Protocol):
     """Training interactions as batches."""

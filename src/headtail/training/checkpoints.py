@@ -155,12 +155,13 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
 
 
 @contextlib.contextmanager
-def opened(checkpoint: str | os.PathLike[str] | None) -> Iterator[Path | None]:
+def opened(checkpoint: str | os.PathLike[str] | None, *, writes: bool = True) -> Iterator[Path | None]:
     """Yield the folder of a run, which no other process may write meanwhile; Ctrl-C tells what is kept there."""
     folder = None if checkpoint is None else Path(checkpoint)
-    with contextlib.nullcontext() if folder is None else _files.writing(folder), kept(folder):
-        if folder is not None:
-            for leftover in folder.glob(".epoch-*.tmp"):  # of a run that was killed
+    written = folder if writes else None
+    with contextlib.nullcontext() if written is None else _files.writing(written), kept(folder):
+        if written is not None:
+            for leftover in written.glob(".epoch-*.tmp"):  # of a run that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
         yield folder
 

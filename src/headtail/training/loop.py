@@ -11,10 +11,12 @@ import headtail._torch  # noqa: F401 - first, for its error
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import nn
 
 from headtail._checks import checked, generator, integer, list_length
+from headtail._distributed import of_first, world_size
 from headtail._factors import numbers
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
@@ -63,6 +65,7 @@ def fit(
     rng: RNG = 0,
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
+    distributed: bool = False,
 ) -> History:
     """Train a model in place.
 
@@ -149,6 +152,13 @@ def fit(
     callbacks : sequence of callables, optional
         Each is called as ``callback(model, row)`` after every epoch with the row of the history; what it adds to the
         row is kept there and in checkpoints.
+    distributed : bool, default False
+        Train with all processes of torch's default process group, which ``torchrun`` starts: every process calls `fit`
+        with the same arguments, takes its share of the users of each batch, and averages the gradients with the others,
+        so that training is that of one process, to rounding. Each holds the whole model and `train`; the first gives
+        the weights to begin with and writes `checkpoint`, which all must be able to read. The loss must be a mean over
+        the positives, and penalties take the users of all processes, as ``ReSN(weight, distributed=True)`` does.
+        Without a group, there is one process.
 
     Returns
     -------
@@ -188,10 +198,12 @@ def fit(
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if hasattr(model, "solve"):
-        _check_solved(model, given | ({} if item_values is None else {"item_values": None}), penalty_every)
+        further = {"item_values": item_values, "distributed": distributed or None}
+        foreign = given | {name: value for name, value in further.items() if value is not None}
+        _check_solved(model, foreign, penalty_every)
     how = {**usual(model), **given}
     epochs, eval_every = (integer(name, how.pop(name), low=1) for name in ("epochs", "eval_every"))
-    how["penalty_every"] = integer("penalty_every", penalty_every, low=1)
+    how |= {"penalty_every": integer("penalty_every", penalty_every, low=1), "distributed": distributed}
     watch, watched = _watched(model, train, validation, metric, k, patience)
     weights, values = (
         None if given is None else _of_items(name, given, train.n_items)
@@ -214,11 +226,27 @@ def fit(
             **method.settings,
             "rng": _describe_rng(rng),
         }
+        if distributed and world_size() > 1:
+            _agree(model, settings, random)
         return run(
             model, method.epoch, title="training", epochs=epochs, size=method.size, settings=settings, random=random,
             device=device, seed=int(random.integers(2**63)), optimizer=method.optimizer, watch=watch,
             eval_every=eval_every, checkpoint=checkpoint, resume=resume, progress=progress, callbacks=callbacks,
+            distributed=distributed,
         )  # fmt: skip
+
+
+def _agree(model: nn.Module, settings: Mapping[str, Any], random: np.random.Generator) -> None:
+    """Give every process the weights and the random state of the first, if it has the same settings."""
+    theirs, random.bit_generator.state = of_first((settings, random.bit_generator.state))
+    if differing := [name for name in settings if settings[name] != theirs.get(name)]:
+        name = differing[0]
+        raise InvalidInputError(
+            f"{name} is {settings[name]!r} in this process and {theirs.get(name)!r} in the first. Give every process "
+            f"the same model, interactions and arguments."
+        )
+    for weights in model.parameters():
+        dist.broadcast(weights.data, 0)
 
 
 def _watched(

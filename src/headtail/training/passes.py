@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from headtail import _distributed
 from headtail._checks import integer, number
 from headtail._tensors import no_autocast
 from headtail.data import Interactions
@@ -75,6 +76,7 @@ class Stepping:
         batch_size: int,
         lr: float,
         weight_decay: float,
+        distributed: bool = False,
     ) -> None:
         self.model, self.n_items, self.device, self.random = model, train.n_items, device, random
         self.loss, self.penalties, self.penalty_every = loss, penalties, penalty_every
@@ -83,6 +85,9 @@ class Stepping:
         self.n_drawn = 0 if n_negatives == "all" else integer("n_negatives", n_negatives, low=1)
         weight_decay = number("weight_decay", weight_decay, low=0)
         _check(model)
+        self.n_processes = _distributed.world_size() if distributed else 1
+        if self.n_processes > 1:
+            _check_distributed(model, penalties)
         for name, given, keyword, such in (
             ("item_weights", item_weights, "weight", "bpr, bce, mse or sampled_softmax"),
             ("item_values", item_values, "values", "deconfounded or pr_entmax"),
@@ -117,6 +122,7 @@ class Stepping:
         return steps(batches, self._step, self.model, self.names, self._cause, number, advance)
 
     def _step(self, i: int, batch: Batch) -> tuple[list[Tensor], int]:
+        whole, batch, share = len(batch.rows), *self._own(batch)
         inputs, rows, candidates = (torch.from_numpy(codes).to(self.device) for codes in batch)
         # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items
         queries, serving, items, auxiliary = _encode(self.model, inputs, rows, candidates[:, 0])
@@ -134,11 +140,21 @@ class Stepping:
                 penalizing = [self.often * penalty(serving, items) for penalty in self.penalties]
             else:
                 penalizing = [fitting.new_zeros(()) for _ in self.penalties]
-            terms = [fitting, *penalizing, *auxiliary]
+            terms = [fitting if share == 1 else fitting * share, *penalizing, *auxiliary]
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(torch.stack(terms).sum())
+            if self.n_processes > 1:
+                terms = [term.detach() for term in terms]
+                _distributed.average([*terms, *(p.grad for p in self.model.parameters() if p.grad is not None)])
             self.optimizer.step()
-        return terms, len(rows)
+        return terms, whole
+
+    def _own(self, batch: Batch) -> tuple[Batch, float]:
+        """Return what this process takes of a batch, and its share of the targets, 1 on average over processes."""
+        if len(batch.inputs) < self.n_processes:  # each takes it all
+            return batch, 1
+        own = batch.share(_distributed.rank(), self.n_processes)
+        return own, self.n_processes * len(own.rows) / len(batch.rows)
 
     def _cause(self, part: str) -> str:
         if part not in ("loss", "a weight"):
@@ -173,6 +189,19 @@ def _check(model: nn.Module) -> None:
     if not any(p.requires_grad for p in model.parameters()):
         raise InvalidInputError(
             f"{type(model).__name__} has no weights that gradients train, and no solve(train, ...) instead of them."
+        )
+
+
+def _check_distributed(model: nn.Module, penalties: Sequence[Penalty]) -> None:
+    if hasattr(model, "forward_with_loss"):
+        raise InvalidInputError(
+            f"{type(model).__name__} has a loss of its own over all users of a batch, which is no sum over processes. "
+            f"Train it with distributed=False."
+        )
+    if alone := [describe(penalty) for penalty in penalties if not getattr(penalty, "distributed", False)]:
+        raise InvalidInputError(
+            f"penalties has {alone[0]}, which sees the users of its own process alone. Give one that takes those of "
+            f"all, such as ReSN(weight, distributed=True), or leave it out."
         )
 
 

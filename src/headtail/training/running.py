@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headtail import _distributed
 from headtail._progress import progress_bar
 from headtail._tensors import release_memory
 from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
@@ -57,6 +58,7 @@ def run(
     resume: bool = True,
     progress: bool | None = None,
     callbacks: Sequence[Callback] = (),
+    distributed: bool = False,
 ) -> History:
     """Run epochs from the start or from a checkpoint, and leave the model with the weights of the best.
 
@@ -80,11 +82,12 @@ def run(
         Of torch's random state inside; the caller's is given back at the end.
     watch, eval_every
         What is measured after every so many epochs, and the last; with the same period, checkpoints are written.
-    checkpoint, resume, progress, callbacks
+    checkpoint, resume, progress, callbacks, distributed
         As for :func:`headtail.fit`.
     """
     run, buffers = checkpoints.Run(), {} if buffers is None else buffers
-    with checkpoints.opened(checkpoint) as folder, _own_random_state(seed, device):
+    n_processes, process = (_distributed.world_size(), _distributed.rank()) if distributed else (1, 0)
+    with checkpoints.opened(checkpoint, writes=process == 0) as folder, _own_random_state(seed, device):
         if folder is not None and resume and (saved := checkpoints.saved_epochs(folder)):
             run, tensors = checkpoints.restore_epoch(saved[-1], settings, model, optimizer, random, device)
             _restore_random_state(tensors, device)
@@ -96,9 +99,12 @@ def run(
                     f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
                 )
         patience = None if watch is None else watch.patience
-        with progress_bar(title, epochs * size, done=run.epoch * size, show=progress) as advance:
+        show = False if process else progress
+        with progress_bar(title, epochs * size, done=run.epoch * size, show=show) as advance:
             while run.epoch < epochs and (patience is None or run.stale < patience):
                 number, started = run.epoch + 1, time.perf_counter()
+                if n_processes > 1:  # each has its own dropout, and a resumed run the same
+                    torch.manual_seed(seed + number * n_processes + process)
                 state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
                 try:
                     row: dict[str, Any] = {"epoch": number, **epoch(number, partial(advance, state=state))}
@@ -118,7 +124,7 @@ def run(
                     callback(model, row)
                 run.epoch = number
                 run.rows.append(row)
-                if folder is not None and last:
+                if folder is not None and last and process == 0:
                     checkpoints.save_epoch(
                         folder,
                         model,
@@ -127,6 +133,8 @@ def run(
                         {**_random_state(device), **buffers},
                         {**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
                     )
+                if n_processes > 1:
+                    _distributed.of_first(None)  # none goes on, or returns, before the checkpoint is there
     if run.best is not None:
         model.load_state_dict(run.best)
     model.eval()
