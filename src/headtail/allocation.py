@@ -307,9 +307,9 @@ def allocation_bias(
     rows = sampled(len(recs), sample, rng)
     relevance = probabilities(recs, relevance)
     items, values, n_items = recs.items[rows], values_of(relevance[rows], k, gamma), len(recs.item_ids)
-
-    count = counter(items, values, n_items, k)
-    return goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
+    unit = float(_shown(values, k).mean())
+    count = counter(items, values / unit, n_items, k)
+    return unit * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 
 @checked
@@ -380,12 +380,15 @@ def allocate(
 
 
 def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
-    """Return what an item in a user's list is worth, in units of the mean of what is shown without any price."""
+    """Return what an item in a user's list is worth, whoever else there is."""
     gamma = number("gamma", gamma, low=0, high=1)
-    shown = -np.partition(-relevance, k - 1, axis=1)[:, :k].mean(axis=1, keepdims=True)
-    values = relevance / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)
-    unit = (shown / np.maximum(shown, np.float32(1e-9)) ** np.float32(gamma)).mean()
-    return np.asarray(values / unit, dtype=np.float32)
+    shown = np.maximum(_shown(relevance, k), np.float32(1e-9))
+    return np.asarray(relevance / shown ** np.float32(gamma), dtype=np.float32)
+
+
+def _shown(values: Array, k: int) -> Array:
+    """Return the mean of each row's k highest, shape (U, 1)."""
+    return np.asarray(-np.partition(-values, k - 1, axis=1)[:, :k].mean(axis=1, keepdims=True))
 
 
 def _rows(recs: Recommendations, rows: Array) -> Recommendations:

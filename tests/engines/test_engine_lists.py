@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import headtail as ht
-from headtail import engines
+from headtail import allocation, engines
 from headtail.exceptions import InvalidInputError
 
 DATABASE = duckdb.connect()
@@ -56,6 +56,52 @@ def test_a_tilt_from_a_sample_of_users_is_applied_to_all(engine, world):
     assert collected(parts)["item_id"].value_counts()["count"].max() < before["item_id"].value_counts()["count"].max()
 
 
+def allocating(world):
+    """Return a correction whose calibration and prices come from some of the users, and what it makes of all."""
+    known, vectors, _ = world
+    long, some = ht.recommend(vectors, known, k=30), known.user_ids[::3]
+    sample = ht.recommend(vectors, known, users=some, k=30)
+    wanted = pl.DataFrame({"user_id": some, "item_id": sample.item_ids[sample.items[:, 2]]})
+    relevance = allocation.calibrate(sample, known, ht.Interactions.of(wanted, like=known), k=5)
+    prices = allocation.allocation_bias(sample, relevance(sample, known), strength=0.2, k=5)
+
+    def correct(recs, known):
+        return allocation.allocate(recs, relevance(recs, known), prices, k=5)
+
+    return correct, correct(long, known).to_polars().sort("user_id", "rank")
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_an_allocation_by_prices_of_some_users_is_that_of_one_machine(engine, world):
+    _, vectors, users = world
+    correct, expected = allocating(world)
+    lists = engines.recommend(LAZY[engine](users), vectors.items, vectors.item_ids, k=30, correct=correct)
+    assert same_lists(collected(lists), expected)
+    plain = engines.recommend(LAZY[engine](users), vectors.items, vectors.item_ids, k=5)
+    assert not same_lists(collected(plain), expected)
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_long_lists_are_reranked_where_they_lie(engine, world):
+    known, vectors, users = world
+    groups = ht.PopularityGroups.by_mass(known.popularity)
+    long = ht.recommend(vectors, known, k=20)
+    bias = ht.rerank.tilt_bias(long, strength=0.3, k=5, sample=500)
+    lists = long.to_polars().group_by("user_id", maintain_order=True).agg("item_id", "score")
+    lists = LAZY[engine](lists.join(users.select("user_id", "seen"), on="user_id"))
+    for correct in (
+        lambda recs, known: ht.rerank.add_bias(recs, bias, k=5),
+        lambda recs, known: ht.rerankers.calibrated_popularity(recs, known, strength=0.5, k=5, groups=groups),
+    ):
+        expected = correct(long, known).to_polars().sort("user_id", "rank")
+        assert same_lists(collected(engines.rerank(lists, correct, known.item_ids)), expected)
+
+
+def same_lists(ours, theirs):
+    columns = ("user_id", "item_id", "rank")
+    return ours.select(columns).rows() == theirs.select(columns).rows()
+
+
 def test_without_histories_everything_may_be_shown():
     users = pl.LazyFrame({"userId": ["ann"], "vector": [[2.0]]})
     assert engines.recommend(users, np.array([[1.0], [3.0]]), [8, 9], k=2).collect().rows() == [
@@ -77,3 +123,15 @@ def test_what_cannot_be_right_is_refused(change, message):
     right = {"users": pl.LazyFrame({"user_id": [1], "vector": [[1.0]]}), "items": np.ones((2, 1)), "item_ids": [1, 2]}
     with pytest.raises((InvalidInputError, pl.exceptions.ComputeError), match=message):
         engines.recommend(**({"k": 1} | right | change)).collect()
+
+
+def test_a_wrong_correction_or_list_is_refused():
+    lists = pl.LazyFrame({"user_id": [1], "item_id": [[1, 2]], "score": [[2.0, 1.0]]})
+    for ids, message, correct in (
+        ([1], "does not have|do not have", lambda recs, known: recs),
+        ([1, 2], "correct returned a dict", lambda recs, known: {}),
+    ):
+        with pytest.raises((InvalidInputError, pl.exceptions.ComputeError), match=message):
+            engines.rerank(lists, correct, ids).collect()
+    with pytest.raises(InvalidInputError, match="Give each user a list"):
+        engines.rerank(lists.explode("item_id", "score"), lambda recs, known: recs, [1, 2])

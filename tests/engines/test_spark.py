@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import headtail as ht
-from headtail import engines
+from headtail import allocation, engines
 from headtail.metrics import gini, ndcg
 
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
@@ -65,15 +65,24 @@ def test_an_audit_in_spark_is_that_in_memory(spark, split):
     assert ours.over_exposed == theirs.over_exposed
 
 
-def test_lists_of_two_partitions_are_those_of_one_machine(spark, split):
+def test_an_allocation_in_two_partitions_is_that_of_one_machine(spark, split):
     world, parts = split
     vectors = ht.Vectors(world.queries, world.items, parts.train.user_ids, parts.train.item_ids)
     users = pl.DataFrame({"user_id": vectors.user_ids, "vector": world.queries.tolist()}).join(
         parts.train.to_polars().group_by("user_id").agg(seen="item_id"), on="user_id", how="left"
     )
-    rows = engines.recommend(placed(spark, users).repartition(2), vectors.items, vectors.item_ids, k=5).collect()
-    ours = pl.DataFrame([row.asDict() for row in rows]).sort("user_id", "rank")
-    theirs = ht.recommend(vectors, parts.train, k=5).to_polars().sort("user_id", "rank")
+    long = ht.recommend(vectors, parts.train, k=12)
+    relevance = allocation.calibrate(long, parts.train, parts.test, k=5)
+    prices = allocation.allocation_bias(long, relevance(long, parts.train), strength=0.2, k=5, sample=30)
+
+    def correct(recs, known):
+        return allocation.allocate(recs, relevance(recs, known), prices, k=5)
+
+    there = engines.recommend(
+        placed(spark, users).repartition(2), vectors.items, vectors.item_ids, k=12, correct=correct
+    )
+    ours = pl.DataFrame([row.asDict() for row in there.collect()]).sort("user_id", "rank")
+    theirs = correct(long, parts.train).to_polars().sort("user_id", "rank")
     assert ours.select("user_id", "item_id", "rank").rows() == theirs.select("user_id", "item_id", "rank").rows()
 
 

@@ -11,7 +11,7 @@ They are apart because they return less: of an audit only what is as long as the
 """
 
 from headtail.engines.auditing import audit
-from headtail.engines.listing import recommend
+from headtail.engines.listing import recommend, rerank
 from headtail.engines.results import EngineAudit
 
-__all__ = ["EngineAudit", "audit", "recommend"]
+__all__ = ["EngineAudit", "audit", "recommend", "rerank"]
