@@ -154,7 +154,7 @@ class Steered(Subject):
             save_model(self.source.train(self.split.train, seed, **watched), folder)
         return load_model(folder)
 
-    def autoencoder(self, seed: int, layer: str = "query", *, rng: int | None = None) -> TopKSAE:
+    def sae(self, seed: int, layer: str = "query", *, rng: int | None = None) -> TopKSAE:
         """Return the autoencoder of a backbone's layer; `rng` is its own seed, that of the backbone without it."""
         name = "autoencoder" if layer == "query" else f"autoencoder-{layer}"
         folder = self.work(seed) / (name if rng is None else f"{name}-rng-{rng}")
@@ -171,7 +171,7 @@ class Steered(Subject):
 
     def _taken_apart(self, seed: int = 0, layer: str = "query") -> Neurons:
         found = contrast(self.plain(seed), self.split.train, layer, rng=seed)
-        return find_neurons(self.autoencoder(seed, layer), found, self.split.train, k=K, rng=seed)
+        return find_neurons(self.sae(seed, layer), found, self.split.train, k=K, rng=seed)
 
 
 def _recipe(backbone: str, settings: Settings) -> Recipe:
@@ -204,7 +204,7 @@ def run(
         "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder), "items": ITEMS},
         "autoencoders": [described(subject, seed) for seed in seeds] if whole else [],
         "stability": stability(
-            [subject.autoencoder(seeds[0]), subject.autoencoder(seeds[0], rng=1000)],
+            [subject.sae(seeds[0]), subject.sae(seeds[0], rng=1000)],
             subject.vectors(seeds[0], split.known).queries,
         )
         if whole

@@ -151,8 +151,9 @@ def test_saved_and_loaded_it_recommends_the_same(trained, train, name, loss, tmp
     np.testing.assert_array_equal(recommend(loaded, train, k=5).items, recommend(model, train, k=5).items)
 
 
+# XSimGCL draws its noise where it lies: another on each device.
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", BY_GRADIENT)
+@pytest.mark.parametrize("name", [name for name in BY_GRADIENT if name != "xsimgcl"])
 def test_cuda_trains_like_the_cpu(train, name):
     models = [build(name, train), build(name, train)]
     for model, device in zip(models, ("cpu", "cuda"), strict=True):

@@ -3,10 +3,13 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from headtail import split_ratio
+from headtail.datasets import power_law
 from headtail.dials import DIALS
 
 ROOT = Path(__file__).parents[2]
@@ -45,3 +48,20 @@ def test_an_unknown_cell_is_refused(script):
     command = [sys.executable, str(ROOT / "reproduce" / script), "als/nowhere/common"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "there is no cell 'als/nowhere/common'" in done.stderr
+
+
+def test_a_cell_of_neurons_turns_every_dial(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import cells
+    import neurons
+
+    world = power_law(80, 40, n_interactions=560, rng=0).interactions
+    monkeypatch.setattr(cells, "load", lambda *_: split_ratio(world, validation=0.1, rng=0))
+    monkeypatch.setattr(cells, "EXTENSIONS", 0)
+    small = {"expansion": 2, "k": 4, "epochs": 1}
+    monkeypatch.setitem(neurons.SETTINGS, "lightgcn/lastfm", neurons.Settings({"epochs": 1}, small))
+    monkeypatch.setattr(neurons, "ITEMS", small)
+    monkeypatch.setattr(neurons, "TURNED", tuple(replace(each, grid=each.grid[:2]) for each in neurons.TURNED))
+    found = neurons.run("lightgcn/lastfm/common", tmp_path, tmp_path, (0,), neurons.TURNED)
+    assert {point["method"] for point in found["frontier"]["points"]} == {each.name for each in neurons.TURNED}
+    assert found["stability"] is not None and len(found["autoencoders"]) == 1
