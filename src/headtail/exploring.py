@@ -326,11 +326,14 @@ class _Gathering:
         if neurons is None:
             return None
         contrast = neurons.source.contrast
-        if neurons.source.interactions is None or contrast.items is None or contrast.users is None:
+        unknown = neurons.source.interactions is None or contrast.items is None or contrast.users is None
+        if unknown or not (neurons.firing_rate > 0).any():
             return None
         from headtail.sae.portraits import portraits
 
         table = neurons.select(top=N_NEURONS)
+        if np.isnan(table.effect).any():
+            table = table.with_effects(progress=False)
         found = portraits(table, users=self.witness.codes, n_items=N_ITEMS)
         place_of = {user: place for place, user in enumerate(self.witness.codes.tolist())}
         figures = {"d": table.cohens_d, "low": table.low, "high": table.high, "rate": table.firing_rate}

@@ -1,5 +1,7 @@
 """Neurons of item vectors, rules that look at each vector, and steering each user to the own taste."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -203,7 +205,8 @@ def test_neurons_that_never_fire_are_left_alone():
 
 def test_neurons_by_what_they_do():
     chosen = WITH_EFFECTS.select(by="effect")
-    assert WITH_EFFECTS.agrees.sum() == len(chosen) < len(WITH_EFFECTS) and not NEURONS.agrees.any()
+    fires = WITH_EFFECTS.firing_rate > 0
+    assert ((WITH_EFFECTS.way > 0) & fires).sum() == len(chosen) < fires.sum() and np.isnan(NEURONS.way).all()
     weights = steering_weights(chosen, alpha_popular=0.5, alpha_niche=0.5, by="effect")
     largest = np.where(chosen.effect > 0, chosen.effect.max(initial=0), -chosen.effect.min(initial=0))
     np.testing.assert_allclose(weights, -0.5 * chosen.effect / largest * chosen.std)
@@ -214,9 +217,13 @@ def test_neurons_by_what_they_do():
 
 
 def test_cards_say_where_listening_and_pushing_differ():
-    for neuron, agrees in zip(WITH_EFFECTS.index, WITH_EFFECTS.agrees, strict=True):
-        assert ("is not what the neuron listens to" in str(WITH_EFFECTS.card(int(neuron)))) is not bool(agrees)
-        assert "is not what the neuron listens to" not in str(NEURONS.card(int(neuron)))
+    still = replace(WITH_EFFECTS, effect=np.where(WITH_EFFECTS.index == 3, 0.0, WITH_EFFECTS.effect))
+    said = {1: set(), -1: {"is not what the neuron listens to"}, 0: {"leaves the popularity of all lists as it is"}}
+    for neuron, way in zip(still.index, still.way, strict=True):
+        card = str(still.card(int(neuron)))
+        assert {text for texts in said.values() for text in texts if text in card} == said[way]
+        assert "was not measured" not in card and "was not measured" in str(NEURONS.card(int(neuron)))
+    assert set(still.way) == {1, -1, 0}
     assert "Push the other way" in str(WITH_EFFECTS.report()) and "Push the other way" not in str(NEURONS.report())
 
 

@@ -21,11 +21,12 @@ ITEMS[:, :3] += 0.01 * RNG.normal(size=(80, 3))
 TAGS = {item: [name for name, has in TAGGED.items() if has[i]] or ["none"] for i, item in enumerate(TRAIN.item_ids)}
 
 
-def found(tags=TAGS, **changes):
+def found(tags=TAGS, *, silent=(), **changes):
     sae = TopKSAE(4, k=2, n_neurons=8, rng=0)
     with torch.no_grad():
         sae.decoder.copy_(torch.cat([torch.eye(4), -torch.eye(4)]))
         sae.encoder.copy_(sae.decoder)
+        sae.encoder_bias[list(silent)] = -100.0
     queries = torch.from_numpy(np.random.default_rng(1).normal(size=(120, 4))).float()
     items = torch.from_numpy(ITEMS).float()
     sides = Contrast(queries[:60] + 1, queries[60:], queries, np.arange(120, dtype=np.int32), items)
@@ -51,6 +52,8 @@ def test_the_neuron_of_a_planted_tag_is_found_and_measured_on_other_items():
     assert concepts.n_items.tolist() == sorted(concepts.n_items.tolist(), reverse=True)
     assert concepts.tags_of(0)[0] == "war" and "war" not in concepts.tags_of(4, min_auc=0.6)
     assert np.array_equal(concepts.items("war"), TAGGED["war"])
+    without = found(silent=[0])
+    assert without.best[war] != 0 and without.best_auc[war] < 0.75 and without.auc[war, 0] == 0.5
 
 
 def test_popularity_is_told_apart_from_taste():

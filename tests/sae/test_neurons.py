@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -112,9 +114,13 @@ def test_effects_equal_lists_made_again_with_one_neuron_pushed():
 
 
 def test_selection():
-    d = NEURONS.cohens_d
-    assert NEURONS.select(min_d=0.5).index.tolist() == [j for j in np.argsort(-abs(d)) if abs(d[j]) >= 0.5]
-    assert NEURONS.select(top=3).index.tolist() == np.argsort(-abs(d))[:3].tolist()
+    d, order = NEURONS.cohens_d, [j for j in np.argsort(-abs(NEURONS.cohens_d)) if NEURONS.firing_rate[j]]
+    assert NEURONS.select(min_d=0.5).index.tolist() == [j for j in order if abs(d[j]) >= 0.5]
+    assert NEURONS.select(top=3).index.tolist() == order[:3]
+    silent = replace(NEURONS, firing_rate=np.where(NEURONS.index == order[0], 0.0, NEURONS.firing_rate))
+    assert silent.select(top=3).index.tolist() == order[1:4]
+    assert f"Neuron {order[0]} (" not in silent.to_html() and "It fires for no real user" not in silent.to_html()
+    assert "None of 24 neurons fires" in str(replace(NEURONS, firing_rate=0 * d).report())
     assert (NEURONS.select(sign="niche").cohens_d < 0).all()
     assert len(NEURONS.select(min_rate=0.05)) == (NEURONS.firing_rate >= 0.05).sum()
     measured = NEURONS.with_effects()
@@ -123,7 +129,7 @@ def test_selection():
     assert (np.diff(np.abs(causal.effect)) <= 0).all()
     nested = NEURONS.select(top=5).select(sign="popular")
     assert set(nested.index) <= set(NEURONS.select(top=5).index)
-    with pytest.raises(InvalidInputError, match=r"none of 24 neurons is left with min_d=50"):
+    with pytest.raises(InvalidInputError, match=r"\(\d+ fire\) is left with min_d=50"):
         NEURONS.select(min_d=50)
     with pytest.raises(InvalidInputError, match=r"call with_effects\(\) first"):
         NEURONS.select(by="effect")

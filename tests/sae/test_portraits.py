@@ -78,14 +78,16 @@ def test_portraits_are_shown_and_written(tmp_path):
     assert [item["by"] for item in first["raises"]] == pytest.approx(PORTRAITS.raised[0].tolist())
     assert first["example"]["user"] == TRAIN.user_ids[PORTRAITS.drivers[0, 0]]
     page = PORTRAITS.to_html()
-    assert "the other way" in page or MEASURED.agrees.all()
+    assert set(MEASURED.way) == {1, -1} and "the other way" in page
+    ways = {1: "as it listens", -1: "the other way"}
+    assert [row["pushes"] for row in told["neurons"]] == [ways[way] for way in MEASURED.way]
     tags = np.array(["war|love", *[""] * 6], dtype=object)
     tagged = type(MEASURED)(**{**vars(MEASURED), "tags": tags})
     again = load_neurons(save_neurons(tagged, tmp_path / "neurons"), TRAIN)
     assert again.tags.tolist() == tags.tolist()
     card = again.card(int(again.index[0]))
     assert "war, love" in card.title and "Nearest neurons" in str(card)
-    assert "war|love" in again.portraits().to_html()
+    assert "war, love" in again.portraits().to_html()
 
 
 def test_item_neurons_have_portraits_without_users():

@@ -10,7 +10,7 @@ from headtail._checks import shown
 from headtail.data import Interactions
 from headtail.exceptions import MissingColumnError
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
-from headtail.sae.portraits import PRIOR, Portraits, portraits
+from headtail.sae.portraits import PRIOR, WAYS, Portraits, portraits
 from headtail.sae.table import NeuronTable
 from headtail.typing import Array, Floats
 
@@ -23,35 +23,35 @@ _EFFECT = (
     "Mean change of log popularity of the recommendations when this neuron's pre-activation rises by one standard "
     "deviation; 0.1 means items about 10% more popular."
 )
-_OTHER_WAY = (
-    "What a push does to the popularity of lists is not what the neuron listens to: it is no lever on popularity, "
-    "and is not steered when neurons are chosen by their effect."
-)
+_NO_LEVER = "it is no lever on popularity, and is not steered when neurons are chosen by their effect."
+_WARNINGS = {
+    -1: f"What a push does to the popularity of lists is not what the neuron listens to: {_NO_LEVER}",
+    0: f"A push leaves the popularity of all lists as it is: {_NO_LEVER}",
+}
+_UNMEASURED = "What a push does to the popularity of lists was not measured (with_effects)."
 _CHANGED = "Share of the recommendations that the same push replaces."
 
 
 def page(neurons: NeuronTable, cards: int) -> Report:
     """Return the overview of a table of neurons, and the cards of the strongest of both signs."""
-    strongest = [int(i) for sign in (1, -1) for i in _strongest(neurons, sign)[:cards]]
-    blocks: list[Block] = [_figures(neurons), *_overview(neurons), _table(neurons)]
+    title, silent = "Neurons between popular and niche tastes", int((neurons.firing_rate == 0).sum())
+    if silent == len(neurons):
+        return Report(title, [], f"**None of {len(neurons):,} neurons fires for a real user.**")
+    fire = neurons.select()
+    strongest = [int(i) for sign in (1, -1) for i in fire.index[fire.cohens_d * sign > 0][:cards]]
+    blocks: list[Block] = [_figures(fire, silent), *_overview(fire), _table(fire)]
     if strongest:
-        blocks.append(Section("Neuron cards", [card(neurons, i) for i in strongest]))
-    surely = [int(found.sum()) for found in (neurons.low > 0, neurons.high < 0)]
+        blocks.append(Section("Neuron cards", [card(fire, i) for i in strongest]))
+    surely = [int(found.sum()) for found in (fire.low > 0, fire.high < 0)]
     lede = (
-        f"**{surely[0]:,} of {len(neurons):,} neurons answer to popular tastes and {surely[1]:,} to niche ones** by "
-        f"more than chance (95%, bootstrap over users). Steering holds the first down and pushes the others up; the "
-        f"model itself stays as it is."
+        f"**Of {len(fire):,} neurons that fire, {surely[0]:,} answer to popular tastes and {surely[1]:,} to niche "
+        f"ones** by more than chance (95%, bootstrap over users). Steering holds the first down and pushes the others "
+        f"up; the model itself stays as it is."
     )
-    return Report("Neurons between popular and niche tastes", blocks, lede)
+    return Report(title, blocks, lede)
 
 
-def _strongest(neurons: NeuronTable, sign: int) -> Array:
-    places = np.flatnonzero(neurons.cohens_d * sign > 0)
-    ordered: Array = neurons.index[places[np.argsort(-np.abs(neurons.cohens_d[places]), kind="stable")]]
-    return ordered
-
-
-def _figures(neurons: NeuronTable) -> Figures:
+def _figures(neurons: NeuronTable, silent: int) -> Figures:
     d = neurons.cohens_d
     figures = [
         Figure("Popularity neurons", int((d > 0).sum()), format=",d", note="Neurons with Cohen's d above 0."),
@@ -62,19 +62,16 @@ def _figures(neurons: NeuronTable) -> Figures:
             note="Share of neurons whose interval of d leaves out 0.",
         ),
         Figure("Firing rate, median", float(np.median(neurons.firing_rate)), format=".2%", note=_RATE),
-        Figure("Never fire", int((neurons.firing_rate == 0).sum()), format=",d", note="For any real user."),
+        Figure("Never fire", silent, format=",d", note="For any real user; they are left out of this page."),
     ]  # fmt: skip
-    if (known := ~np.isnan(neurons.effect) & (neurons.firing_rate > 0)).any():
-        share = float((~neurons.agrees[known]).mean())
-        figures.append(
-            Figure("Push the other way", share, format=".1%", note=f"Share of those that fire. {_OTHER_WAY}")
-        )
+    if (known := ~np.isnan(neurons.way)).any():
+        share = float((neurons.way[known] < 0).mean())
+        figures.append(Figure("Push the other way", share, format=".1%", note=_WARNINGS[-1]))
     return Figures(figures)
 
 
 def _overview(neurons: NeuronTable) -> list[Block]:
-    known = np.flatnonzero(~np.isnan(neurons.cohens_d))
-    some = _drawn(known[np.argsort(-np.abs(neurons.cohens_d[known]), kind="stable")])
+    some = _drawn(np.arange(len(neurons)))
     kinds = np.where(neurons.cohens_d > 0, "popularity", "niche")
     points = [
         {"d": float(neurons.cohens_d[i]), "rate": float(neurons.firing_rate[i]), "kind": str(kinds[i])} for i in some
@@ -83,10 +80,10 @@ def _overview(neurons: NeuronTable) -> list[Block]:
         Chart(
             "scatter", points, x="d", y="rate", color="kind", title="Neurons by Cohen's d and firing rate",
             x_label="Cohen's d (right: popular tastes)", y_label="firing rate", y_format=".0%",
-            caption="" if len(some) == len(known) else f"The strongest {_POINTS // 2} neurons, and some of the others.",
+            caption="" if len(some) == len(neurons) else f"The strongest {_POINTS // 2} and some of the others.",
         ),
         Chart(
-            "line", _histogram({"neurons": neurons.cohens_d[known]}, share=False), x="x", y="y",
+            "line", _histogram({"neurons": neurons.cohens_d}, share=False), x="x", y="y",
             title="How many neurons have which d", x_label="Cohen's d", y_label="neurons",
         ),
     ]  # fmt: skip
@@ -112,9 +109,9 @@ def _drawn(ordered: Array) -> Array:
 
 
 def _table(neurons: NeuronTable) -> Table:
-    wanted = [set(_strongest(neurons, sign)[:10].tolist()) for sign in (1, -1)]
-    rows = [row for row in neurons.rows() if row["neuron"] in wanted[0] | wanted[1]]
-    rows.sort(key=lambda row: -row["cohens_d"])
+    rows = [r | {"pushes": WAYS.get(way, "")} for r, way in zip(neurons.rows(), neurons.way, strict=True)]
+    sides = [[row for row in rows if row["cohens_d"] * sign > 0][:10] for sign in (1, -1)]
+    rows = sides[0] + sides[1][::-1]
     columns = [
         Column("neuron", "Neuron", format="d"),
         Column("cohens_d", "Cohen's d", format=".2f", note=_D, low="low", high="high"),
@@ -125,10 +122,12 @@ def _table(neurons: NeuronTable) -> Table:
             note="Of users' pre-activations with the mean log popularity of what is recommended to them.",
         ),
         Column("effect", "Effect", format="+.4f", note=_EFFECT),
+        Column("pushes", "Pushes", note=_WARNINGS[-1]),
         Column("changed", "Changed", format=".2%", note=_CHANGED),
     ]  # fmt: skip
-    if np.isnan(neurons.effect).all():
-        columns = columns[:-2]
+    unknown = [name for name in ("correlation", "effect") if np.isnan(getattr(neurons, name)).all()]
+    unknown += ["pushes", "changed"] * ("effect" in unknown)
+    columns = [column for column in columns if column.key not in unknown]
     return Table(columns, rows, title="The strongest popularity and niche neurons")
 
 
@@ -143,9 +142,11 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
     figures = [
         Figure("Cohen's d", d, neurons.low[place], neurons.high[place], format=".2f", note=_D),
         Figure("Firing rate", neurons.firing_rate[place], format=".2%", note=_RATE),
-        Figure("Correlation", neurons.correlation[place], format=".2f"),
-        Figure("Effect", neurons.effect[place], format="+.4f", note=_EFFECT),
     ]
+    if not np.isnan(neurons.correlation[place]):
+        figures.append(Figure("Correlation", neurons.correlation[place], format=".2f"))
+    if not np.isnan(neurons.effect[place]):
+        figures.append(Figure("Effect", neurons.effect[place], format="+.4f", note=_EFFECT))
     contrast = source.contrast
     popular, niche, everyone = (
         ("popular tastes", "niche tastes", "real users")
@@ -167,8 +168,9 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
             x_label="pre-activation", y_label="share", y_format=".0%",
         ),
     ]  # fmt: skip
-    if not (np.isnan(neurons.effect[place]) or neurons.agrees[place]):
-        blocks.insert(1, Text(_OTHER_WAY))
+    way = neurons.way[place]
+    if said := _UNMEASURED if np.isnan(way) else _WARNINGS.get(int(way)):
+        blocks.insert(1, Text(said))
     if source.interactions is not None:
         blocks += _portrait(portraits(neurons._at(places)), source.interactions)
     if source.interactions is not None and contrast.items is not None:
@@ -207,7 +209,7 @@ def _portrait(found: Portraits, interactions: Interactions) -> list[Block]:
         rows = [
             {"item": str(titles[i]), "popularity": int(popularity[i]), "mean": value}
             for i, value in _pairs(found.hears, found.heard)
-            if value > 0 or not of_items
+            if i >= 0
         ]
         columns = [
             Column("item", "Item"),

@@ -43,7 +43,7 @@ class Concepts(Result):
         Items with the tag, of those with interactions.
     auc : float array of shape (T, n)
         How well each neuron tells items with the tag from others, popularity apart: 1 if it raises all of them most, 0
-        if it lowers them most, .5 is chance.
+        if it lowers them most, .5 is chance, and what a neuron has that never fires.
     best : int array of shape (T,)
         The neuron of the largest AUC, by its number in the autoencoder.
     best_auc, dimension_auc, probe_auc : float arrays of shape (T,)
@@ -134,7 +134,7 @@ class Concepts(Result):
         )  # fmt: skip
 
     def _popularity(self) -> Table:
-        d = np.where(self.neurons.firing_rate > 0, self.neurons.cohens_d, -np.inf)
+        d = np.where(self.neurons.firing_rate > 0, np.nan_to_num(self.neurons.cohens_d), 0.0)
         rows = [
             {
                 "neuron": int(self.neurons.index[i]),
@@ -145,7 +145,7 @@ class Concepts(Result):
                 "best": self.tags[int(np.argmax(self.auc[:, i]))],
                 "auc": float(self.auc[:, i].max()),
             }
-            for i in np.argsort(-np.nan_to_num(d, nan=-np.inf), kind="stable")[:_SHOWN]
+            for i in np.argsort(-d, kind="stable")[:_SHOWN]
             if d[i] > 0
         ]
         columns = [
@@ -253,6 +253,8 @@ def find_concepts(
         for side, half in enumerate(halves):
             chosen[side, :, part] = aucs(values[half], labels[half])
         explained[:, part] = [_explained(x @ encoder[part].T, basis) for basis in bases]
+    silent = neurons.firing_rate == 0
+    auc[:, silent] = chosen[:, :, silent] = 0.5
     raw = np.stack([aucs(dense[half], labels[half]) for half in halves])
     probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
     return Concepts(
@@ -376,7 +378,7 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
             "these are neurons of item vectors: pushed for all items they favor none. Find the concepts in an "
             "autoencoder of the queries."
         )
-    auc = np.where(neurons.firing_rate > 0, concepts.auc[concepts._place(tag)], 0.0)
+    auc = concepts.auc[concepts._place(tag)]
     places = np.argsort(-auc, kind="stable")[: integer("top", top, low=1)]
     places = places[auc[places] > 0.5]
     if not len(places):

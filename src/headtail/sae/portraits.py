@@ -20,6 +20,7 @@ from headtail.typing import Array, Codes, Floats
 PRIOR = 5.0  # users that an item's mean activation is drawn to the overall mean by
 _AT_ONCE = 64  # neurons whose numbers are held for every item
 _NAMED = 3  # items named in a row of the page
+WAYS = {1: "as it listens", -1: "the other way", 0: "nowhere"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,7 +36,8 @@ class Portraits(Result):
         The n neurons, with Cohen's d, firing rate, effect and tags.
     hears, heard : int and float arrays
         What a neuron listens to: the items whose users drive it most, with their mean activation, drawn to that of all
-        users by five of them. Of an autoencoder of item vectors the items themselves, with their activation.
+        users by five of them. Of an autoencoder of item vectors the items themselves, with their activation. -1 and 0
+        where it is silent.
     raises, raised, lowers, lowered : int and float arrays
         What it does: the items that one unit of it adds most to the scores of, and takes most from.
     drivers, driven : int and float arrays
@@ -70,7 +72,7 @@ class Portraits(Result):
             Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it listens to popular tastes, below to niche."),
             Column("firing_rate", "Fires", format=".1%"),
             Column("effect", "Effect", format="+.4f", note="Of a push, on the log popularity of recommendations."),
-            Column("way", "Pushes", note="Whether a push moves lists to where the neuron listens, or the other way."),
+            Column("pushes", "Pushes", note="Where a push moves lists: to where the neuron listens, or the other way."),
             Column("tags", "Tags"),
             *(Column(name, name.capitalize()) for name in ("hears", "raises", "lowers")),
         ]
@@ -95,7 +97,8 @@ class Portraits(Result):
             ]
             if strengths is None:
                 return named
-            return [row | {"by": float(by)} for row, by in zip(named, strengths[place], strict=True)]
+            by = strengths[place][codes[place] >= 0]
+            return [row | {"by": float(each)} for row, each in zip(named, by, strict=True)]
 
         drivers = [
             {"user": known.user_ids[u], "activation": float(by)}
@@ -105,7 +108,7 @@ class Portraits(Result):
         example = {"before": items(self.before), "after": items(self.after)}
         return {
             **figures,
-            "agrees": bool(self.neurons.agrees[place]),
+            "pushes": WAYS.get(self.neurons.way[place], ""),
             "hears": items(self.hears, self.heard),
             "raises": items(self.raises, self.raised),
             "lowers": items(self.lowers, self.lowered),
@@ -124,14 +127,13 @@ class Portraits(Result):
 
     def _rows(self) -> list[dict[str, Any]]:
         titles = self._interactions.item_labels
-        measured = ~np.isnan(self.neurons.effect)
-        ways = np.where(measured, np.where(self.neurons.agrees, "as it listens", "the other way"), "")
         return [
             {
-                **{name: row[name] for name in ("neuron", "cohens_d", "firing_rate", "effect", "tags")},
-                "way": str(ways[place]),
+                **{name: row[name] for name in ("neuron", "cohens_d", "firing_rate", "effect")},
+                "pushes": WAYS.get(self.neurons.way[place], ""),
+                "tags": row["tags"].replace("|", ", "),
                 **{
-                    name: "; ".join(str(titles[i]) for i in getattr(self, name)[place][:_NAMED])
+                    name: "; ".join(str(titles[i]) for i in getattr(self, name)[place][:_NAMED] if i >= 0)
                     for name in ("hears", "raises", "lowers")
                 },
             }
@@ -155,8 +157,9 @@ def portraits(
         part = slice(start, start + _AT_ONCE)
         for (items, strengths), (values, sign) in _numbers(neurons, active, part):
             best = known[np.argsort(-sign * values[:, known], axis=1, kind="stable")[:, :n_items]]
-            columns.setdefault(items, []).append(best)
-            columns.setdefault(strengths, []).append(np.take_along_axis(values, best, axis=1))
+            by = np.take_along_axis(values, best, axis=1)
+            columns.setdefault(items, []).append(np.where((by > 0) | (items != "hears"), best, -1))
+            columns.setdefault(strengths, []).append(by)
     found = {name: np.concatenate(parts) for name, parts in columns.items()}
     missing = [name for name in ("hears", "raises", "lowers") if name not in found]
     found |= {name: np.empty((n, 0), dtype=np.int64) for name in missing}

@@ -16,8 +16,6 @@ from headtail.typing import Floats
 
 Variant = Literal["v2", "v1", "gated", "damp"]
 _VARIANTS = ("v2", "v1", "gated", "damp")
-_FIRES = np.finfo(np.float64).tiny  # the least firing rate above 0
-
 _ROWS = 256  # vectors of a block whose pre-activations stay in a CPU's cache
 
 
@@ -211,7 +209,7 @@ def neuron_edit(
             f"the neurons are of an autoencoder with {neurons.n_neurons} and this one has {sae.n_neurons}; find them "
             f"again in this one."
         )
-    chosen = neurons.select(min_d=min_d, top=top, by=by, min_rate=_FIRES)
+    chosen = neurons.select(min_d=min_d, top=top, by=by)
     weights = steering_weights(chosen, alpha_popular=alpha_popular, alpha_niche=alpha_niche, variant=variant, by=by)
     places = torch.from_numpy(chosen.index)
     full = torch.zeros(sae.n_neurons, dtype=torch.float32)

@@ -61,9 +61,9 @@ class NeuronTable:
         return len(self.index)
 
     @property
-    def agrees(self) -> NDArray[np.bool_]:
-        """Whether a push moves lists to where the neuron listens; False also where the effect was not measured."""
-        return np.asarray(self.effect * np.sign(self.cohens_d) > 0)
+    def way(self) -> Floats:
+        """Where a push moves lists: 1 to where the neuron listens, -1 the other way, 0 nowhere; NaN if not measured."""
+        return np.asarray(np.sign(self.effect) * np.sign(self.cohens_d))
 
     @checked
     def select(
@@ -73,9 +73,9 @@ class NeuronTable:
         top: int | None = None,
         by: Literal["cohens_d", "effect"] = "cohens_d",
         sign: Literal["both", "popular", "niche"] = "both",
-        min_rate: float | None = None,
+        min_rate: float = 0.0,
     ) -> Self:
-        """Return the part of the table that meets all conditions, the strongest neuron first.
+        """Return the neurons that fire and meet all conditions, the strongest first.
 
         Parameters
         ----------
@@ -85,10 +85,10 @@ class NeuronTable:
             At most so many.
         by : {"cohens_d", "effect"}, default "cohens_d"
             What strength is: ``|d|``, or the measured effect of a push, of those neurons whose effect has the sign of
-            their d (:attr:`agrees`).
+            their d.
         sign : {"both", "popular", "niche"}, default "both"
-        min_rate : float, optional
-            Neurons that fire for at least this share of the real users.
+        min_rate : float, default 0
+            Neurons that fire for at least this share of the real users; none that never fires.
 
         Raises
         ------
@@ -97,25 +97,25 @@ class NeuronTable:
         """
         choice("by", by, ("cohens_d", "effect"))
         choice("sign", sign, ("both", "popular", "niche"))
-        keep = ~np.isnan(self.cohens_d)
+        fires = self.firing_rate > 0
+        keep = fires & ~np.isnan(self.cohens_d) & (self.firing_rate >= number("min_rate", min_rate, low=0, high=1))
         if min_d is not None:
             keep &= np.abs(self.cohens_d) >= number("min_d", min_d, low=0)
         if sign != "both":
             keep &= (self.cohens_d > 0) == (sign == "popular")
-        if min_rate is not None:
-            keep &= self.firing_rate >= number("min_rate", min_rate, low=0, high=1)
         strength = np.abs(self.cohens_d)
         if by == "effect":
             if np.isnan(self.effect).all():
                 raise InvalidInputError("by='effect' needs measured effects; call with_effects() first.")
             strength = np.abs(self.effect)
-            keep &= self.agrees
+            keep &= self.way > 0
         places = np.flatnonzero(keep)
         places = places[np.argsort(-strength[places], kind="stable")][: None if top is None else integer("top", top)]
         if not len(places):
             raise InvalidInputError(
-                f"none of {len(self)} neurons is left with min_d={min_d}, top={top}, sign={sign!r}, "
-                f"min_rate={min_rate}; the largest |d| is {np.nanmax(np.abs(self.cohens_d), initial=0):.3g}."
+                f"none of {len(self)} neurons ({int(fires.sum())} fire) is left with min_d={min_d}, top={top}, "
+                f"sign={sign!r}, min_rate={min_rate}; the largest |d| is "
+                f"{np.nanmax(np.abs(self.cohens_d), initial=0):.3g}."
             )
         return self._at(places)
 

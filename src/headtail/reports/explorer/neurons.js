@@ -7,17 +7,16 @@ const SHOWN = 100;
 
 export function neuronsTab(data) {
   const { neurons } = data, n = neurons.index.length, width = neurons.hears.shape[1];
-  const pushed = neurons.effect.some((value) => !Number.isNaN(value));
   const row = (matrix, i) => Array.from(matrix.subarray(i * width, (i + 1) * width)).map((item, j) => [item, i * width + j]).filter(([item]) => item < data.items.ids.length);
-  const otherWay = (i) => neurons.rate[i] && neurons.effect[i] * neurons.d[i] < 0;
-  const tags = (i) => [neurons.d[i] > 0 ? "popularity" : "niche", ...(neurons.rate[i] ? [] : ["silent"]), ...(Math.sign(neurons.low[i]) !== Math.sign(neurons.high[i]) ? ["unsure"] : []),
+  const otherWay = (i) => neurons.effect[i] * neurons.d[i] < 0;
+  const tags = (i) => [neurons.d[i] > 0 ? "popularity" : "niche", ...(Math.sign(neurons.low[i]) !== Math.sign(neurons.high[i]) ? ["unsure"] : []),
     ...(otherWay(i) ? ["pushes the other way"] : []), ...neurons.tags[i]];
   const texts = Array.from({ length: n }, (_, i) => plainly([`neuron ${neurons.index[i]}`, ...tags(i), ...[neurons.hears, neurons.raises, neurons.lowers]
     .flatMap((matrix) => row(matrix, i).map(([item]) => data.items.titles[item]))].join("\n")));
   const places = new Map(neurons.index.map((neuron, i) => [neuron, i]));
   let wanted = "", tag = "", sort = { key: "d", down: true };
   const said = h("p", { class: "hx-quiet", role: "status" }), table = h("div", {}), detail = h("section", { class: "hx-detail", "aria-live": "polite" });
-  const kinds = [["", "all"], ["popularity", "popularity"], ["niche", "niche"], ["silent", "silent"], ["unsure", "unsure"], ...(pushed ? [["pushes the other way", "pushes the other way"]] : []),
+  const kinds = [["", "all"], ["popularity", "popularity"], ["niche", "niche"], ["unsure", "unsure"], ["pushes the other way", "pushes the other way"],
     ...[...new Set(neurons.tags.flat())].sort().map((name) => [name, name])];
   const tab = h("div", {},
     h("div", { class: "hx-bar" }, searcher("Search by title, number or tag", (text) => { wanted = plainly(text.trim()); show(); }), chooser("Tag", kinds, tag, (name) => { tag = name; show(); })),
@@ -68,7 +67,7 @@ export function neuronsTab(data) {
       return;
     }
     const figures = [["Cohen's d", neurons.d[i], ".2f"], ["fires for", neurons.rate[i], ".2%"], ["correlation", neurons.correlation[i], ".2f"],
-      ...(pushed ? [["effect of a push", neurons.effect[i], "+.4f"]] : [])];
+      ["effect of a push", neurons.effect[i], "+.4f"]];
     const [turns] = neurons.turned.shape;
     if (i < turns) turn();
     replaced(detail, h("h2", {}, `Neuron ${neurons.index[i]} (${tags(i).join(", ")})`),
@@ -86,12 +85,12 @@ export function neuronsTab(data) {
     const value = sort.key === "neuron" ? (i) => neurons.index[i] : (i) => (Number.isNaN(neurons[sort.key][i]) ? -Infinity : neurons[sort.key][i]);
     const found = Array.from({ length: n }, (_, i) => i).filter((i) => (!wanted || texts[i].includes(wanted)) && (!tag || tags(i).includes(tag)));
     found.sort((a, b) => (value(a) - value(b)) * (sort.down ? -1 : 1) || a - b);
-    said.textContent = `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}, of ${neurons.n}. With d above 0 a neuron answers to popular tastes, below 0 to niche ones.`;
-    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires", number: true }, ...(pushed ? [{ key: "effect", label: "Effect", number: true }] : []), { label: "Listens to" }];
+    said.textContent = `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}, of the ${n} strongest that fire (the autoencoder has ${neurons.n}). With d above 0 a neuron answers to popular tastes, below 0 to niche ones.`;
+    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires", number: true }, { key: "effect", label: "Effect", number: true }, { label: "Listens to" }];
     replaced(table, sortable(columns, sort, (to) => { sort = to; show(); }, found.slice(0, SHOWN).map((i) => h("tr", { class: i === state.neuron && "hx-picked" },
       h("td", { class: "ht-number" }, button(String(neurons.index[i]), () => pick({ neuron: i }), { class: "hx-plain", "data-key": `neuron ${i}`, "aria-pressed": String(i === state.neuron) })),
-      h("td", { class: "ht-number" }, written(neurons.d[i], ".2f")), h("td", { class: "ht-number" }, written(neurons.rate[i], ".1%")),
-      pushed && h("td", { class: "ht-number" }, written(neurons.effect[i], "+.4f")),
+      h("td", { class: "ht-number" }, written(neurons.d[i], ".2f")), h("td", { class: "ht-number" }, written(neurons.rate[i], ".2%")),
+      h("td", { class: "ht-number" }, written(neurons.effect[i], "+.4f")),
       h("td", {}, row(neurons.hears, i).slice(0, 1).map(([item]) => titled(data, item))))), "Neurons"));
     showDetail();
     if (changes?.includes("neuron")) detail.scrollIntoView({ block: "nearest" });
