@@ -59,6 +59,11 @@ def test_every_metric_and_interval_is_that_of_the_tables_in_memory(engine, table
     check(LAZY[engine], tables)
 
 
+def test_users_in_parts_give_the_sums_of_all(tables, monkeypatch):
+    monkeypatch.setattr("headtail.engines.sums.USERS", 150)
+    check(LAZY["polars"], tables)
+
+
 def test_options(tables):
     metrics = {
         "few": partial(coverage, at_least=3), "bits": partial(entropy, base=2, normalize=True), "found": precision,

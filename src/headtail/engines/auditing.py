@@ -11,7 +11,7 @@ from headtail import _frames
 from headtail._checks import checked, integer
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
-from headtail.engines.measures import Measures, function_of, is_sum, refuse_others
+from headtail.engines.measures import Measures, by_group, function_of, is_sum, refuse_others
 from headtail.engines.moments import Moments, Part, lost, moments_of, power_sums
 from headtail.engines.results import EngineAudit
 from headtail.engines.sums import UserSums
@@ -114,7 +114,7 @@ def audit(
     chosen = whole if metrics is None else named(metrics)
 
     uses = {function_of(one) for one in chosen.values()}
-    sums = UserSums(catalogued.item_ids, reached[-1], **tables)
+    sums = UserSums(catalogued.item_ids, by_group(next(iter(tops.values()))), reached[-1], **tables)
     measures = Measures(
         sums,
         heard=_heard(tables, catalogued) if pop_rsp in uses else catalogued.popularity,
@@ -123,7 +123,7 @@ def audit(
         targets=targets,
     )
     parts = {f"{name}@{c}": measures.part(name, one, top) for c, top in tops.items() for name, one in chosen.items()}
-    found, n_users = _summed(parts, sums, noted)
+    found, n_users = _summed(parts, sums, n_listed, noted)
     measurements = [_measurement(part, found[key], n_users) for key, part in parts.items()]
     top = tops[reached[-1]]
     over, under = most_unequal(top)
@@ -223,7 +223,15 @@ def _refuse_repeats(tables: Mapping[str, Any]) -> None:
             )
 
 
-def _summed(parts: dict[str, Part], sums: UserSums, noted: InputNotes) -> tuple[dict[str, Any], int]:
+def _run(parts: Mapping[str, Part], sums: UserSums, n_users: float, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sums over all users."""
+    import polars as pl
+
+    rows = [collect(power_sums(parts, table, counts)) for table in sums.tables(n_users)]
+    return pl.concat(rows).sum().row(0, named=True)
+
+
+def _summed(parts: dict[str, Part], sums: UserSums, n_users: float, noted: InputNotes) -> tuple[dict[str, Any], int]:
     """Run the query over users, once more where the first showed that the centers were far off."""
     ones = np.ones(len(sums.item_ids))
     listed = nw.col("n") > 0
@@ -236,16 +244,16 @@ def _summed(parts: dict[str, Part], sums: UserSums, noted: InputNotes) -> tuple[
         "cold": sums.history(ones) == 0,
     }
     counts = {f"{name} count": nw.when(c).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for name, c in asked.items()}
-    row = collect(power_sums(parts, sums.table(), counts)).row(0, named=True)
+    row = _run(parts, sums, n_users, counts)
     found = {key: moments_of(key, part, row) for key, part in parts.items()}
-    _judge({name: int(row[f"{name} count"] or 0) for name in asked}, sums.k, noted)
+    _judge({name: int(row[f"{name} count"]) for name in asked}, sums.k, noted)
     far = {
         key: replace(part, centers=found[key][1])
         for key, part in parts.items()
         if lost(found[key][0], part, found[key][1])
     }
     if far:
-        row = collect(power_sums(far, sums.table(), counts)).row(0, named=True)
+        row = _run(far, sums, n_users, counts)
         found |= {key: moments_of(key, part, row) for key, part in far.items()}
     return {key: moments for key, (moments, _) in found.items()}, int(row["users count"])
 

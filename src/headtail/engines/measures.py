@@ -33,7 +33,8 @@ def _sum(values: Any) -> Any:
     return reduce(lambda a, b: a + b, values)
 
 
-def _by_group(top: TopK) -> list[Array]:
+def by_group(top: TopK) -> list[Array]:
+    """Return which items are in each popularity group."""
     return [top.groups.codes == code for code in range(len(top.groups.names))]
 
 
@@ -51,18 +52,18 @@ def _arp(top: TopK, sums: UserSums, *, normalize: str | None = None) -> tuple[An
 
 
 def _aplt(top: TopK, sums: UserSums) -> tuple[Any, float]:
-    n, tail = sums.list(_ones(top), top.k), _by_group(top)[-1]
+    n, tail = sums.list(_ones(top), top.k), by_group(top)[-1]
     return _where(n > 0, sums.list(tail, top.k) / n), _per_slot(top, tail)
 
 
 def _aclt(top: TopK, sums: UserSums) -> tuple[Any, float]:
-    tail = _by_group(top)[-1]
+    tail = by_group(top)[-1]
     return _where(sums.list(_ones(top), top.k) > 0, sums.list(tail, top.k)), _per_slot(top, tail) * top.k
 
 
 def _upd(top: TopK, sums: UserSums) -> tuple[Any, float]:
-    own = [sums.history(mask) for mask in _by_group(top)]
-    given = [sums.list(mask, top.k) for mask in _by_group(top)]
+    own = [sums.history(mask) for mask in by_group(top)]
+    given = [sums.list(mask, top.k) for mask in by_group(top)]
     n_own, n_given = _sum(own), _sum(given)
 
     def divergence(p: Any, middle: Any) -> Any:
@@ -213,7 +214,7 @@ class Measures:
         return make((_where(known, given / n), _where(known, own / n_own)), centers, None, Moments.interval)
 
     def _uneven(self, make: Callable[..., Part], top: TopK, found: bool) -> Part:
-        masks, of_groups = _by_group(top), top.groups.sum
+        masks, of_groups = by_group(top), top.groups.sum
         if found:
             of_all = of_groups(self.hits[top.k]), of_groups(self.targets)
             parts = [self.sums.hits(mask, top.k) for mask in masks]

@@ -1,14 +1,19 @@
 """What a query sums up for each user: over the list, the history, the wanted items, and those that were found."""
 
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 
 from headtail._frames import from_ids
-from headtail.engines.tables import placed_beside
+from headtail.engines.tables import part_of_users, placed_beside
 from headtail.typing import Array
 
+USERS = 6_000_000  # whose sums Polars holds at a time, some 30 numbers each
 RANKS = 50  # a float counts as many powers of two exactly
 
 
@@ -19,43 +24,47 @@ class UserSums:
     ----------
     item_ids : array of shape (I,)
         The catalogue.
+    groups : sequence of masks of shape (I,)
+        Of items, each item in one: sums over all items need no column of their own beside those over each.
     k : int
         The longest list that counts.
     recs, train : lazy tables
     test : lazy table, optional
     """
 
-    def __init__(self, item_ids: Array, k: int, recs: Any, train: Any, test: Any = None) -> None:
-        self.item_ids, self.k = item_ids, k
+    def __init__(
+        self, item_ids: Array, groups: Sequence[Array], k: int, recs: Any, train: Any, test: Any = None
+    ) -> None:
+        self.item_ids, self.groups, self.k = item_ids, groups, k
         self._tables = {"list": recs, "history": train, "wanted": test, "hit": None}
         if test is not None:
             self._tables["hit"] = test.join(recs.filter(nw.col("rank") <= k), on=["user_id", "item_id"], how="inner")
         self._values: list[Array] = []
-        self._sums: dict[str, dict[str, Any]] = {name: {} for name in self._tables}
+        self._sums: dict[str, dict[tuple[str, int, int | None], Any]] = {name: {} for name in self._tables}
 
     def list(self, values: Array, k: int) -> Any:
         """Return the sum of item values over the first k places of a user's list."""
-        return self._asked("list", f"v{self._column(values)}", k)
+        return self._asked("list", values, k)
 
     def history(self, values: Array) -> Any:
         """Return the sum of item values over a user's training interactions."""
-        return self._asked("history", f"v{self._column(values)}")
+        return self._asked("history", values)
 
     def wanted(self, values: Array) -> Any:
         """Return the sum of item values over a user's test interactions."""
-        return self._asked("wanted", f"v{self._column(values)}")
+        return self._asked("wanted", values)
 
     def hits(self, values: Array, k: int) -> Any:
         """Return the sum of item values over the test items in the first k places."""
-        return self._asked("hit", f"v{self._column(values)}", k)
+        return self._asked("hit", values, k)
 
     def gain(self, values: Array, k: int) -> Any:
         """Return the same, each place at rank r counting 1 / log2(r + 1)."""
-        return self._asked("hit", f"v{self._column(values)}", k, "gain")
+        return self._asked("hit", values, k, "gain")
 
     def first(self, values: Array, k: int) -> Any:
         """Return 1 / rank of the first such test item whose value is not 0; 0 where there is none."""
-        return self._asked("hit", f"v{self._column(values)}", k, "first")
+        return self._asked("hit", values, k, "first")
 
     def _column(self, values: Array) -> int:
         """Return the place of a column of item values, which is stored once."""
@@ -66,17 +75,28 @@ class UserSums:
         self._values.append(values)
         return len(self._values) - 1
 
-    def _asked(self, table: str, column: str, k: int | None = None, form: str = "sum") -> Any:
-        value = nw.col(column)
+    def _asked(self, table: str, values: Array, k: int | None = None, form: str = "sum") -> Any:
+        column = self._column(values)
+        value = nw.col(f"v{column}")
         if form == "gain":
             value = value / (nw.col("rank") + 1).log(2)
         elif form == "first":
             value = value / nw.col("rank")
         if k is not None and k < self.k:
             value = nw.when(nw.col("rank") <= k).then(value).otherwise(nw.lit(0.0))
-        name = f"{table}_{form}_{column}_{k}"
-        self._sums[table][name] = value.alias(name)
+        name = _name(table, form, column, k)
+        self._sums[table][form, column, k] = value.alias(name)
         return nw.col(name)
+
+    def _totals(self) -> dict[str, Any]:
+        """Return the sums over all items to which those over groups add up, as the sums of these."""
+        everything, *groups = map(self._column, (np.ones(len(self.item_ids)), *self.groups))
+        return {
+            _name(table, form, everything, k): reduce(add, (nw.col(_name(table, form, group, k)) for group in groups))
+            for table, sums in self._sums.items()
+            for form, column, k in sums
+            if column == everything and form != "first" and all((form, group, k) in sums for group in groups)
+        }
 
     @property
     def has_test(self) -> bool:
@@ -93,33 +113,45 @@ class UserSums:
             wrong = wrong | (nw.col(f"filled_{start}") != nw.lit(2.0) ** places - 1)
         return wrong
 
-    def table(self) -> Any:
-        """Return a row for each user who has a list or wants something, with all sums that were asked for.
+    def tables(self, n_users: float) -> Iterator[Any]:
+        """Yield tables with a row for each user who has a list or wants something, with all sums that were asked for.
 
-        Beside them `n` and `high`, the number of items of the whole list and its last rank.
+        Beside them `n` and `high`, the number of items of the whole list and its last rank. Where the engine holds all
+        groups in memory, there are as many tables as keep that from growing with the users.
         """
+        n_parts = math.ceil(n_users / USERS) if self._tables["list"].implementation == nw.Implementation.POLARS else 1
+        for part in range(max(1, n_parts)):
+            yield self._table({
+                name: table if n_parts <= 1 or table is None else part_of_users(table, part, n_parts)
+                for name, table in self._tables.items()
+            })  # fmt: skip
+
+    def _table(self, tables: Mapping[str, Any]) -> Any:
         import polars as pl
 
         wants = self.wanted(np.ones(len(self.item_ids))) > 0 if self.has_test else nw.lit(False)
+        totals = self._totals()
         ids = from_ids(self.item_ids, np.arange(len(self.item_ids), dtype=np.int32))
         values = {f"v{n}": column for n, column in enumerate(self._values)}
         items = placed_beside(self._tables["list"], pl.DataFrame({"item_id": ids} | values))
         parts = []
-        for name, table in self._tables.items():
-            if table is None or (not (sums := self._sums[name]) and name != "list"):
+        for what, table in tables.items():
+            sums = {_name(what, *key): (*key, value) for key, value in self._sums[what].items()}
+            sums = {name: found for name, found in sums.items() if name not in totals}
+            if table is None or (not sums and what != "list"):
                 continue
-            columns = [column for column in values if any(f"_{column}_" in key for key in sums)]
+            columns = list(dict.fromkeys(f"v{column}" for _, column, *_ in sums.values()))
             rows = table.join(items.select("item_id", *columns), on="item_id", how="left") if columns else table
-            if name == "list":
+            asked = [value.alias(name) for name, (*_, value) in sums.items()]
+            highest = [name for name, (form, *_) in sums.items() if form == "first"]
+            if what == "list":
                 inside = nw.col("rank") <= self.k
-                kept = [nw.when(inside).then(value).otherwise(nw.lit(0.0)).alias(key) for key, value in sums.items()]
-                rows = rows.select(
-                    "user_id", *kept, *_filled(self.k), n=nw.lit(1.0), high=nw.col("rank").cast(nw.Float64)
-                )
-                total = [nw.col(c).max() if c == "high" else nw.col(c).sum() for c in rows.collect_schema().names()[1:]]
-            else:
-                rows = rows.select("user_id", *sums.values())
-                total = [nw.col(c).max() if "_first_" in c else nw.col(c).sum() for c in sums]
+                asked = [nw.when(inside).then(v).otherwise(nw.lit(0.0)).alias(n) for n, (*_, v) in sums.items()]
+                asked += [*_filled(self.k), nw.lit(1.0).alias("n"), nw.col("rank").cast(nw.Float64).alias("high")]
+                highest = ["high"]
+            rows = rows.select("user_id", *asked)
+            names = rows.collect_schema().names()[1:]
+            total = [nw.col(name).max() if name in highest else nw.col(name).sum() for name in names]
             parts.append(rows.group_by("user_id").agg(*total))
         names = list(dict.fromkeys(name for part in parts for name in part.collect_schema().names()))
         whole = []
@@ -127,7 +159,11 @@ class UserSums:
             there = part.collect_schema().names()
             whole.append(part.select(*[nw.col(c) if c in there else nw.lit(0.0).alias(c) for c in names]))
         users = nw.concat(whole, how="vertical").group_by("user_id").agg(nw.col(*names[1:]).sum())
-        return users.filter((nw.col("n") > 0) | wants)
+        return users.select(nw.all(), **totals).filter((nw.col("n") > 0) | wants)
+
+
+def _name(table: str, form: str, column: int, k: int | None) -> str:
+    return f"{table}_{form}_{column}_{k}"
 
 
 def _filled(k: int) -> list[Any]:

@@ -89,6 +89,13 @@ def count_items(table: Any, what: str, **sums: Any) -> "pl.DataFrame":
     return found.with_columns(id_column(found["item_id"], "item_id", what)).sort("item_id")
 
 
+def part_of_users(table: Any, part: int, n_parts: int) -> Any:
+    """Return the rows of a Polars table that one of so many parts of the users has."""
+    import polars as pl
+
+    return nw.from_native(table.to_native().filter(pl.col("user_id").hash() % n_parts == part))
+
+
 def placed_beside(table: Any, columns: "pl.DataFrame") -> Any:
     """Return a small table of the driver as one of the engine of another, to be joined with it."""
     native = table.to_native()
