@@ -423,6 +423,38 @@ def test_correct_a_model_vectors_and_lists(corrections, tmp_path, capsys, monkey
         assert start["gini@10"] == pytest.approx(ginis[1], rel=1e-3)
 
 
+def test_vectors_from_elsewhere_are_probed_and_steered(corrections, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(corrections)
+    pair = "--queries queries.npy --items items.npy --user-ids users.npy --item-ids items.txt --train train.parquet"
+    probe, better = tmp_path / "probe", tmp_path / "better"
+    assert main(["probe", *pair.split(), "-o", str(probe), "--expansion", "2", "--k", "4", "--epochs", "2"]) == 0
+    parts = ["--validation", "validation.parquet", "--test", "test.parquet", "--dial", "PopSteer", "-k", "10"]
+    how = [*pair.split(), *parts, "--strength", "0.5", "--probe", str(probe), "-o", str(better)]
+    assert main(["correct", *how]) == 0
+    assert {p.name for p in better.iterdir()} == WRITTEN | {
+        "queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"
+    }  # fmt: skip
+    users, items = (pl.read_parquet(better / f"{role}_ids.parquet")[f"{role}_id"] for role in ("user", "item"))
+    before, after = np.load("queries.npy"), np.load(better / "queries.npy")
+    old = np.argsort(np.load("users.npy"))[np.searchsorted(np.sort(np.load("users.npy")), users)]
+    assert not np.allclose(before[old], after, atol=1e-3), "the queries are steered"
+    lists = pl.read_parquet(better / "recommendations.parquet").sort("user_id", "rank")
+    scores = dict(zip(items.to_list(), (after @ np.load(better / "items.npy").T).T, strict=True))
+    place = {user: row for row, user in enumerate(users.to_list())}
+    theirs = [scores[item][place[user]] for user, item in lists.select("user_id", "item_id").iter_rows()]
+    np.testing.assert_allclose(theirs, lists["score"], rtol=1e-4, atol=1e-5)
+    np.save(tmp_path / "other.npy", np.load("items.npy")[::-1])
+    capsys.readouterr()
+    for arguments, message in (
+        (["probe", *pair.split()[:-2], "-o", str(probe)], "--train goes with --queries and --items, and is needed"),
+        (["probe", "model", *pair.split()[-2:], "-o", str(probe)], "A model's folder has its own"),
+        (["probe", "model", *pair.split(), "-o", str(probe)], "Give either the folder of a model, or both"),
+        (["correct", *[word.replace("items.npy", str(tmp_path / "other.npy")) for word in how]], "another model"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_explore_what_correct_wrote(corrections, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(corrections)
     parts = ["--train", "train.parquet", "--validation", "validation.parquet", "--test", "test.parquet"]
@@ -470,7 +502,7 @@ def test_without_a_test_file_everything_known_is_left_out_of_the_lists(correctio
         ("nan.csv PARTS", "lists has 1 missing values in 'score'"),
         ("lists.parquet PARTS -k 60", "The longest list has 60 items and k=60, so that no other item can move up"),
         ("lists.parquet PARTS --probe model", "--probe holds the neurons of a model"),
-        ("lists.parquet PARTS --user-ids users.npy", "user_ids and item_ids name the rows of a pair"),
+        ("lists.parquet PARTS --user-ids users.npy", "--user-ids and --item-ids name the rows of --queries"),
         ("lists.parquet PARTS --dial shrink", "'shrink' works on vectors, and this is a subject of lists"),
         ("lists.parquet PARTS --dial tild", "There is no dial 'tild'"),
         ("lists.parquet --train train.parquet --validation strange.csv", "Nothing is left of validation"),

@@ -29,8 +29,10 @@ def better(source, *data, **options):
     return correct(source, *data, **{"k": K, "progress": False, "max_loss": 0.1, "dials": ["log penalty"]} | options)
 
 
-def test_chosen_on_validation_within_the_loss_allowed(split, factors):
-    found = better(factors, split, dials=["log penalty", "shrink"])
+def test_chosen_on_validation_within_the_loss_allowed(split, factors, capsys):
+    found = better(factors, split, dials=["log penalty", "shrink"], progress=True)
+    shown = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("correct ━") for line in shown) == 1, "one bar for all dials"
     frontier = found.frontier
     plain = frontier.reference
     for name in frontier.methods:

@@ -422,6 +422,15 @@ def test_bad_input(world):
         FRONTIER.choose("dial", max_loss=2)
 
 
+def test_a_sweep_moves_the_bar_of_another_by_all_that_it_might_do(world):
+    split, factors = world
+    moves = []
+    dial, subject = Dial.of("m", lambda *_: factors), Subject(None, split, k=5)
+    sweep(dial, subject, [0.0, 1.0], extend=2, refine=1, progress=lambda steps, state: moves.append((steps, state)))
+    assert sum(steps for steps, _ in moves) == 5, "what was not needed is made up for at the end"
+    assert moves[0][0] == 1 and moves[0][1].startswith("m 0, ndcg@5 ")
+
+
 def test_a_folder_of_something_else_is_refused(world, tmp_path):
     split, factors = world
     dial, subject = Dial.of("m", lambda *_: factors), Subject(None, split, k=5)

@@ -3,16 +3,33 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from headtail._printable import printable
 
+Show: TypeAlias = bool | Callable[[int, str], None] | None
+"""Whether a bar is shown, or what moves the one that is there; None where standard error is a terminal."""
+
 
 @contextmanager
-def progress_bar(title: str, total: int, *, done: int = 0, show: bool | None = None) -> Iterator[Callable[..., None]]:
-    """Yield ``advance(steps, state)``, which moves a bar, or does nothing.
+def progress_bar(title: str, total: int, *, done: int = 0, show: Show = None) -> Iterator[Callable[..., None]]:
+    """Yield ``advance(steps, state)``, which moves a bar, the one that `show` moves, or does nothing.
 
-    Without `show` there is a bar where standard error is a terminal.
+    Where fewer than `total` steps were taken the rest is made up for at the end.
     """
+    if callable(show):
+        left, move = total, show
+
+        def advance(steps: int, state: str) -> None:
+            nonlocal left
+            left -= steps
+            move(steps, f"{title} {state}")
+
+        try:
+            yield advance
+        finally:
+            move(left, title)
+        return
     if not (sys.stderr.isatty() if show is None else show):
         yield lambda steps, state: None
         return
@@ -21,6 +38,7 @@ def progress_bar(title: str, total: int, *, done: int = 0, show: bool | None = N
 
     texts = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[state]"))
     columns = (next(texts), BarColumn(), next(texts), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    whole_run = 24 * 3600.0  # the forecast goes by all that was done, not by the last seconds
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=whole_run) as bar:
         task = bar.add_task(printable(title), total=total, completed=done, state="")
         yield lambda steps, state: bar.update(task, advance=steps, state=printable(state))

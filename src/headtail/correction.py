@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, overload
 
 from headtail._bearers import bearers
-from headtail._checks import checked, number
+from headtail._checks import checked, integer, number
 from headtail._item_bias import ItemBias
+from headtail._progress import progress_bar
 from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -88,10 +89,8 @@ class Correction(Result):
             raise NotAvailableError(
                 f"{self._named} corrects lists, not vectors; take .lists, or .made for other interactions."
             )
-        known = self.subject.split.known
-        if isinstance(self.made, ItemBias):
-            return self.made.vectors(known)
-        return self.subject.vectors_of(self.made, known)
+        made, known = self.made, self.subject.split.known
+        return made.vectors(known) if isinstance(made, ItemBias) else self.subject.vectors_of(made, known)
 
     @property
     def has_vectors(self) -> bool:
@@ -292,7 +291,7 @@ def correct(
     rng : seed or generator, default 0
         Divides users where there is no test.
     progress : bool, optional
-        Show progress bars.
+        Show a progress bar of all dials; without it, only where standard error is a terminal.
     **options
         More arguments of :func:`headtail.tradeoffs.sweep`, such as `unfairness` and `metrics`.
 
@@ -321,6 +320,7 @@ def correct(
     (True, (120, 10))
     """
     max_loss = number("max_loss", max_loss, low=0, high=1)
+    refine, extend = integer("refine", refine), integer("extend", extend)
     if not len(seeds):
         raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
     subject = source
@@ -329,24 +329,24 @@ def correct(
     chosen = _dials(dials, subject)
     if strength is not None:
         chosen, refine, extend = [_put(chosen, dials, strength)], 0, 0
-    split, seed, notes = subject.split, seeds[0], list[str]()
+    split, seed, witness, notes = subject.split, seeds[0], Witness(subject, seed=seeds[0]), list[str]()
     subject.check_hits(seed)
-    lists = {PLAIN: subject.recommend(subject.plain(seed), split.known)}
     plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
-    witness = Witness(subject, seed=seed)
     tried = {plain: sweep(witness.watching(plain), subject, seeds=seeds, progress=False, **options)}
-    turned: dict[str, Any] = {"seeds": seeds, "refine": refine, "extend": extend, "progress": progress}
-    for each in chosen:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            try:
-                tried[each] = sweep(witness.watching(each), subject, max_loss=max_loss, **turned, **options)
-            except InvalidInputError as error:
-                if dials is not None:
-                    raise
-                notes.append(f"{each.name} was left out. {error}")
-        if warned := list(dict.fromkeys(str(warning.message) for warning in caught)):
-            notes.append(f"{each.name}: {warned[-1]}" + f" {len(warned)} settings are like this." * (len(warned) > 1))
+    turned: dict[str, Any] = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss}
+    n_settings = len(seeds) * sum(len(each.grid) + extend + refine for each in chosen)
+    with progress_bar("correct", n_settings, show=progress) as advance:
+        for each in chosen:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                try:
+                    tried[each] = sweep(witness.watching(each), subject, progress=advance, **turned, **options)
+                except InvalidInputError as error:
+                    if dials is not None:
+                        raise
+                    notes.append(f"{each.name} was left out. {error}")
+            if told := list(dict.fromkeys(str(warning.message) for warning in caught)):
+                notes.append(f"{each.name}: {told[-1]}" + f" {len(told)} settings are like this." * (len(told) > 1))
     if len(tried) == 1:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(list(tried.values())[1:], start=tried[plain])
@@ -357,11 +357,11 @@ def correct(
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     if isinstance(made, ItemBias):
         notes.append(made.note)
-    lists[CORRECTED] = subject.recommend(made, split.known)
+    before, after = (subject.recommend(one, split.known) for one in (subject.plain(seed), made))
+    lists = {PLAIN: before, CORRECTED: after}
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
-    compared = compare(audits)
     return Correction(
-        subject, best, stands, made, frontier, compared, lists[CORRECTED], max_loss, seed, tuple(notes), witness,
+        subject, best, stands, made, frontier, compare(audits), after, max_loss, seed, tuple(notes), witness,
         given=strength is not None,
     )  # fmt: skip
 

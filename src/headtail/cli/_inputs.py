@@ -1,13 +1,54 @@
 """How verbs read the files that a user names."""
 
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from cyclopts import Parameter
 
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 if TYPE_CHECKING:
     from headtail.data import Interactions
+    from headtail.typing import Vectors
+
+_File: TypeAlias = Path | None
+_IDS = (
+    "Ids of the rows of --queries: .npy, .txt (one a line) or a table; without it the user ids of --train, ascending."
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Pair:
+    """Vectors from anywhere in place of a model; parameters that every verb that takes them shares."""
+
+    queries: Annotated[_File, Parameter(help="In place of a model: a .npy file of user vectors, one row a user.")] = (
+        None
+    )
+    items: Annotated[_File, Parameter(help="A .npy file of item vectors, one row an item.")] = None
+    user_ids: Annotated[_File, Parameter(help=_IDS)] = None
+    item_ids: Annotated[_File, Parameter(help="Ids of the rows of --items, likewise.")] = None
+
+    def read(self, source: Path | None, kind: str = "either the folder of a model") -> "Vectors | None":
+        """Return the vectors, or None where a source of another kind is given; raise unless it is one of the two."""
+        from headtail.typing import Vectors
+
+        if (self.queries is None) != (self.items is None) or (source is None) == (self.queries is None):
+            raise InvalidInputError(f"Give {kind}, or both --queries and --items.")
+        if self.queries is None or self.items is None:
+            if self.user_ids is not None or self.item_ids is not None:
+                raise InvalidInputError(
+                    "--user-ids and --item-ids name the rows of --queries and --items. Leave them out."
+                )
+            return None
+        named = {"user_id": self.user_ids, "item_id": self.item_ids}
+        of_rows = {f"{role}s": ids(file, role) for role, file in named.items() if file is not None}
+        return Vectors(array(self.queries), array(self.items), **of_rows)
+
+
+NO_PAIR: Any = Pair()
 
 
 def read(file: Path, *, k_core: int | None, **options: Any) -> "Interactions":

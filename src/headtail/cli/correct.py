@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from headtail.cli._app import Device, Json, Length, app
 from headtail.cli._folders import EXPLORED, INTERACTIONS, interactions_of, load, read_known, replaced, write_known
-from headtail.cli._inputs import array, ids
+from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
@@ -16,6 +16,7 @@ from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 if TYPE_CHECKING:
     from headtail.correction import Correction
     from headtail.data import Interactions, Split
+    from headtail.subjects import Subject
 
 _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
@@ -28,10 +29,7 @@ def correct(
     train: Path | None = None,
     validation: Path | None = None,
     test: Path | None = None,
-    queries: Path | None = None,
-    items: Path | None = None,
-    user_ids: Path | None = None,
-    item_ids: Path | None = None,
+    pair: Pair = NO_PAIR,
     dial: Annotated[list[str] | None, Parameter(negative="")] = None,
     strength: float | None = None,
     max_loss: float = 0.02,
@@ -58,14 +56,6 @@ def correct(
         What users did later, to choose on.
     test
         What users did after that, to report on; it is not left out of the new lists.
-    queries
-        In place of SOURCE: a .npy file of user vectors, one row a user.
-    items
-        A .npy file of item vectors, one row an item.
-    user_ids
-        Ids of the rows of --queries: .npy, .txt (one a line) or a table; without it the user ids of --train, ascending.
-    item_ids
-        Ids of the rows of --items, likewise.
     dial
         Correction to try, as `headtail dials` names it; may be repeated. All that need no training without it.
     strength
@@ -73,7 +63,7 @@ def correct(
     max_loss
         Share of the NDCG on validation that may be lost for more even exposure.
     probe
-        Folder that `headtail probe` wrote for this model, for the dials that steer neurons.
+        Folder that `headtail probe` wrote for this model, or these vectors, for the dials that steer neurons.
     output
         Folder for the report, the recommendations, and the corrected vectors or the steered model.
     seed
@@ -82,24 +72,28 @@ def correct(
     from contextlib import nullcontext
 
     from headtail.correction import correct as _correct
+    from headtail.dials import as_dial
+    from headtail.joining import subject_of
     from headtail.subjects import Subject
 
     with nullcontext() if output is None else replaced(output, _WRITTEN):
-        parts = (train, validation, test)
-        if source is not None and source.is_dir() and queries is None:
+        parts, vectors = (train, validation, test), pair.read(source, "the folder of a model, a file of lists")
+        given: tuple[Any, ...]
+        if source is not None and source.is_dir():
             model, split = load(source, device), _split_of(source, *parts, seed, tables)
             neurons = None if probe is None else _neurons(probe, model, read_known(source)[0])
-            given: tuple[Any, ...] = (Subject(model, split, k=k, neurons=neurons), split)
-            options: dict[str, Any] = {}
-        elif probe is not None:
-            raise InvalidInputError("--probe holds the neurons of a model. Give the folder of that model as SOURCE.")
+            given = Subject(model, split, k=k, neurons=neurons), split
+        elif vectors is None and probe is not None:
+            raise InvalidInputError(
+                "--probe holds the neurons of a model, or of vectors. Give its folder as SOURCE, or them."
+            )
         else:
-            given = (_recommender(source, queries, items, tables), *_read_parts(*parts, tables))
-            named = {"user_id": user_ids, "item_id": item_ids}
-            options = {f"{role}s": ids(file, role) for role, file in named.items() if file is not None}
-        found = _correct(
-            *given, dials=dial, strength=strength, max_loss=max_loss, k=k, seeds=(seed,), rng=seed, **options
-        )
+            data = _read_parts(*parts, tables)
+            given = tables.lists(source) if source is not None else vectors, *data
+            steers = probe is not None or any(as_dial(one).works_on == "model" for one in dial or ())
+            if vectors is not None and steers:
+                given = _steerable(subject_of(vectors, *data, k, None, None, seed), probe, k)
+        found = _correct(*given, dials=dial, strength=strength, max_loss=max_loss, k=k, seeds=(seed,), rng=seed)
         if output is not None:
             _write(found, output, reported=test is not None)
     show(found if json else found.summary(), None, json)
@@ -108,23 +102,24 @@ def correct(
         say(f"To move the dials yourself: headtail explore {shlex.quote(str(output))}")
 
 
-def _recommender(source: Path | None, queries: Path | None, items: Path | None, tables: Tables) -> Any:
-    """Return a pair of vectors or a table of lists."""
-    if queries is not None and items is not None and source is None:
-        return array(queries), array(items)
-    if source is None or queries is not None or items is not None:
-        raise InvalidInputError("Give the folder of a model, a file of lists, or both --queries and --items.")
-    return tables.lists(source)
+def _steerable(subject: "Subject", probe: Path | None, k: int | None) -> "tuple[Subject, Split]":
+    """Return vectors as a model, whose queries can be steered."""
+    from headtail.integrations.pytorch import as_model
+    from headtail.subjects import Subject
+
+    model, split = as_model(subject.source), subject.split
+    return Subject(model, split, k=k, neurons=None if probe is None else _neurons(probe, model, split.train)), split
 
 
 def _read_parts(
     train: Path | None, validation: Path | None, test: Path | None, tables: Tables
-) -> "list[Interactions | None]":
+) -> "tuple[Interactions, Interactions, Interactions | None]":
     if train is None or validation is None:
         raise InvalidInputError(
             "Give what the recommender learned from as --train, and what users did later as --validation."
         )
-    return [None if file is None else tables.interactions(file) for file in (train, validation, test)]
+    reported = None if test is None else tables.interactions(test)
+    return tables.interactions(train), tables.interactions(validation), reported
 
 
 def _split_of(
@@ -197,4 +192,5 @@ def _steered(made: Any) -> bool:
         return False
     from headtail.sae import Direction, Steering
 
-    return isinstance(made.edit, (Steering, Direction)) and (not hasattr(made.model, "edit") or _steered(made.model))
+    within = _steered(made.model) if hasattr(made.model, "edit") else hasattr(made.model, "config")
+    return within and isinstance(made.edit, (Steering, Direction))

@@ -2,13 +2,19 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, app
 from headtail.cli._folders import checkpoint_of, read_known, replaced
+from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
+from headtail.cli._tables import PLAIN, Tables
+from headtail.exceptions import InvalidInputError
+
+if TYPE_CHECKING:
+    from headtail.data import Interactions
 
 _PROBE = {"autoencoder", "neurons.json", "neurons.safetensors", "neurons.parquet", "report.html", "portraits.json"}
 _PROBE |= {"tags.html"}
@@ -17,8 +23,10 @@ _TOLD = 200  # strongest neurons whose portraits are written
 
 @app.command
 def probe(
-    model: Model,
+    model: Model | None = None,
     *,
+    pair: Pair = NO_PAIR,
+    train: Path | None = None,
     output: Folder,
     layer: Literal["query", "item"] = "query",
     tags: Annotated[Path | None, Parameter(help="File with an item column and one of tags or genres.")] = None,
@@ -30,13 +38,16 @@ def probe(
     device: Device = None,
     seed: int = 0,
     json: Json = False,
+    tables: Tables = PLAIN,
 ) -> None:
-    """Train a sparse autoencoder of a model's vectors and find the neurons that carry popularity.
+    """Train a sparse autoencoder of the vectors of a model, or of any, and find the neurons that carry popularity.
 
     An interrupted run resumes when the same command is given again.
 
     Parameters
     ----------
+    train
+        What the recommender learned from, where vectors are given in place of a model.
     output
         Folder for the autoencoder, its neurons (neurons.parquet), the report on them (report.html), and what the
         strongest listen to and do (portraits.json).
@@ -62,12 +73,11 @@ def probe(
     from headtail.sae import TopKSAE, contrast, find_concepts, find_neurons, fit_sae, states
     from headtail.sae.neuron_storage import write_neurons
     from headtail.sae.tags import read_tags
-    from headtail.training import load_model
     from headtail.training.checkpoints import kept
 
     checkpoint, tagged = checkpoint_of(output), None if tags is None else read_table(tags)
     with replaced(output, _PROBE), kept(checkpoint):
-        trained, (fitted, _) = load_model(model, device=device), read_known(model)
+        trained, fitted = _read(model, pair, train, device, tables)
         if tagged is not None:
             read_tags(tagged, fitted)  # before long work
         learned = states(trained, fitted, layer)
@@ -91,3 +101,25 @@ def probe(
         if concepts is not None:
             show(concepts, None, json)
         say(f"Autoencoder, neurons and report written to {output}")
+
+
+def _read(
+    folder: Path | None, pair: Pair, train: Path | None, device: str | None, tables: Tables
+) -> "tuple[Any, Interactions]":
+    """Return a model and what it was trained on: of a folder, or of vectors from anywhere."""
+    vectors = pair.read(folder)
+    if (vectors is None) != (train is None):
+        raise InvalidInputError(
+            "--train goes with --queries and --items, and is needed there. A model's folder has its own."
+        )
+    if folder is not None:
+        from headtail.training import load_model
+
+        return load_model(folder, device=device), read_known(folder)[0]
+    from headtail.data.rows import in_order_of, widened, with_ids
+    from headtail.integrations.pytorch import as_model
+
+    assert vectors is not None and train is not None
+    vectors = with_ids(vectors)
+    known = widened(tables.interactions(train), vectors)
+    return as_model(in_order_of(vectors, known)).to(device or "cpu"), known

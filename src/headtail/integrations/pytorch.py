@@ -101,15 +101,15 @@ class _Factors(nn.Module):
         self.n_users, self.n_items = len(queries), len(items)
         self.users = nn.Embedding.from_pretrained(queries)  # type: ignore[no-untyped-call]
         self.items = nn.Parameter(items, requires_grad=False)
-        self.query = nn.Identity()
+        self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
 
     def forward(self, users: Tensor) -> Vectors:
-        return Vectors(self.query(self.users(users)), self.items)
+        return Vectors(self.query(self.users(users)), self.item(self.items))
 
 
 @checked
 def as_model(vectors: Any, items: Any = None) -> nn.Module:
-    """Return a model of these vectors, whose ``query`` layer autoencoders read and steer.
+    """Return a model of these vectors, whose ``query`` and ``item`` layers autoencoders read and steer.
 
     Parameters
     ----------

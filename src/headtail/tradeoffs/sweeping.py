@@ -13,7 +13,7 @@ import numpy as np
 from headtail import dials
 from headtail._checks import checked, integer, nearest, number, shown
 from headtail._files import atomic_file, to_path
-from headtail._progress import progress_bar
+from headtail._progress import Show, progress_bar
 from headtail._sealed import FORMAT, check_settings, identity_of, read_json, write_json
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
@@ -49,7 +49,7 @@ def sweep(
     n_bootstrap: int = 200,
     folder: str | os.PathLike[str] | None = None,
     identity: str | None = None,
-    progress: bool | None = None,
+    progress: Show = None,
 ) -> Frontier:
     """Measure a recommender at every setting of a dial, on validation and on test.
 
@@ -88,8 +88,9 @@ def sweep(
     identity : str, optional
         Says what a dial of your own is, and must be the same when a sweep resumes. Without it the first and the last
         point in the folder are made and measured again, and must come out the same.
-    progress : bool, optional
-        Show a progress bar; without it, only where standard error is a terminal.
+    progress : bool or callable, optional
+        Show a progress bar; without it, only where standard error is a terminal. A callable gets the steps and what
+        they came to, such as to move a bar that is shown already.
 
     Raises
     ------
@@ -136,16 +137,18 @@ def sweep(
     if folder is not None:
         meter = replace(meter, folder=_open(to_path(folder), meter.plan(identity)))
     check = identity is None and not dials.is_built_in(dial)
-    frontier = meter.measure(settings, progress, check=check)
-    for _ in range(integer("extend", extend)):
-        if (further := dial.beyond(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))) is None:
-            break
-        frontier += meter.measure([further], progress)
-    for _ in range(integer("refine", refine)):
-        between = _between(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))
-        if between is None:
-            break
-        frontier += meter.measure([between], progress)
+    total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
+    with progress_bar(dial.name, total, show=progress) as advance:
+        frontier = meter.measure(settings, advance, check=check)
+        for _ in range(extend):
+            if (further := dial.beyond(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))) is None:
+                break
+            frontier += meter.measure([further], advance)
+        for _ in range(refine):
+            between = _between(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))
+            if between is None:
+                break
+            frontier += meter.measure([between], advance)
     if len(frontier.settings(dial.name)) > len(settings):
         by_strength = sorted(frontier.points, key=lambda point: (meter.seeds.index(point.seed), abs(point.setting)))
         frontier = replace(frontier, points=tuple(by_strength))
@@ -208,7 +211,7 @@ class _Meter:
     n_bootstrap: int
     folder: Path | None = None
 
-    def measure(self, settings: list[float], progress: bool | None, *, check: bool = False) -> Frontier:
+    def measure(self, settings: list[float], advance: Callable[..., None], *, check: bool = False) -> Frontier:
         """Return the settings measured for each seed; with `check`, the outer points of the folder are made again."""
         tasks = [(seed, setting, self._file(seed, setting)) for seed in self.seeds for setting in settings]
         there = [file for _, _, file in tasks if file is not None and file.exists()]
@@ -216,20 +219,19 @@ class _Meter:
         points: list[Point] = []
         influences: dict[tuple[str, float, int, Part], dict[str, Floats]] = {}
         seconds: dict[tuple[str, float, int], tuple[float, float]] = {}
-        with progress_bar(self.dial.name, len(tasks), show=progress) as advance:
-            for seed, setting, file in tasks:
-                if file is None or file not in there:
-                    point, influence, taken = self._point(setting, seed)
-                    seconds[self.dial.name, setting, seed] = taken
-                    if file is not None:
-                        _save(file, point, influence)
-                else:
-                    point, influence = _load(file)
-                    if file in again:
-                        _check_same(point, self._point(setting, seed)[0], file)
-                influences |= {(self.dial.name, setting, seed, part): found for part, found in influence.items()}
-                points.append(point)
-                advance(1, f"{setting:g}, {self.accuracy} {point.validation[self.accuracy]:.4f}")
+        for seed, setting, file in tasks:
+            if file is None or file not in there:
+                point, influence, taken = self._point(setting, seed)
+                seconds[self.dial.name, setting, seed] = taken
+                if file is not None:
+                    _save(file, point, influence)
+            else:
+                point, influence = _load(file)
+                if file in again:
+                    _check_same(point, self._point(setting, seed)[0], file)
+            influences |= {(self.dial.name, setting, seed, part): found for part, found in influence.items()}
+            points.append(point)
+            advance(1, f"{setting:g}, {self.accuracy} {point.validation[self.accuracy]:.4f}")
         facts = {name: facts_of(metric) for name, metric in self.metrics.items()}
         return Frontier(tuple(points), self.accuracy, self.unfairness, influences, facts, seconds)
 
