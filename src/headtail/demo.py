@@ -276,8 +276,10 @@ def _verdict(study: Study) -> str:
 
 def _before_after(metric: str, before: Audit, after: Audit) -> Figure:
     m, spec = after.measurement(f"{metric}@{K}"), after.facts[metric].format
-    label = f"{title_of(after, metric)}, was {before[m.name]:{spec}}"
-    return Figure(label, m.value, m.low, m.high, format=spec, note=defined(after, metric), code=m.name)
+    return Figure(
+        title_of(after, metric), m.value, m.low, m.high, format=spec, note=defined(after, metric), code=m.name,
+        before=before[m.name],
+    )  # fmt: skip
 
 
 def _explained(spectra: dict[str, Spectrum]) -> Section:

@@ -92,6 +92,10 @@ def test_the_result_shows_itself(tables):
     assert found.to_dict()["n_users"] == found.n_users == 400
     assert found.slots.sum() == 5 * 399
     assert len(found.item_ids) == len(found.popularity) == len(found.slots)
+    verdict = ht.audit(*tables, strict=False, k=5).report().lede
+    assert found.report().lede == verdict.split("\n\n- The lists are no more accurate")[0]
+    bare = engines.audit(*map(LAZY["polars"], tables), strict=False, k=5, metrics=[ht.metrics.gini]).report().lede
+    assert bare.startswith("**") and "Half of all recommended places go to" in bare and "People are" not in bare
 
 
 def wrong(tables, message, change, **options):

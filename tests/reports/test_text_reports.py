@@ -5,6 +5,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from headtail.exceptions import InvalidInputError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Table, Text
 
 
@@ -40,6 +41,22 @@ def test_bars_have_the_length_of_their_values():
     full, half, none, missing = (line.count("█") for line in lines)
     assert full == 2 * half or abs(full - 2 * half) <= 1
     assert none == missing == 0 and lines[2].split() == ["c", "0.0"] and lines[3].split() == ["d", "–"]
+
+
+def test_what_was_before_and_points_read_well_everywhere():
+    tile = Figure("Gini", 0.765, 0.761, 0.7701, format=".4f", code="gini@20", before=0.9897)
+    rows = [{"change": 0.10274, "low": 0.0981, "high": 0.1066}, {"change": -0.00001, "low": None, "high": None}]
+    shares = Table([Column("change", low="low", high="high", format="+.2p")], rows)
+    report = Report("r", [Figures([tile]), shares])
+    text, html = report.to_text(80), report.to_html()
+    assert "Gini gini@20   0.7650   0.7610 to 0.7701, was 0.9897" in text
+    assert "| Gini (gini@20) | 0.7650 | 0.7610 to 0.7701, was 0.9897 |" in report.to_markdown()
+    assert "Gini & 0.7650 (0.7610 to 0.7701, was 0.9897)" in report.to_latex()
+    assert '<div class="ht-interval">0.7610 to 0.7701</div><div class="ht-interval">was 0.9897</div>' in html
+    for written in (text, html, report.to_markdown(), report.to_latex()):
+        assert "+10.27 points" in written and "+9.81 to +10.66 points" in written and "0.00 points" in written
+    with pytest.raises(InvalidInputError, match="is not a format for numbers"):
+        Chart("line", [{"x": 1, "y": 1}], "x", "y", y_format=".1p")
 
 
 def test_negative_bars_end_where_positive_ones_start():

@@ -19,7 +19,7 @@ from headtail.engines.tables import collect, count_items, lazy_table, of_one_eng
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.auditing import group_shares, most_unequal
 from headtail.metrics.built_in import metrics_of
-from headtail.metrics.collapse import collapse_notes
+from headtail.metrics.collapse import few_items
 from headtail.metrics.exposure import pop_reo, pop_rsp
 from headtail.metrics.facts import Metrics, definition, facts_of, named
 from headtail.metrics.lists import InputNotes, refuse_unknown, widen
@@ -127,7 +127,6 @@ def audit(
     measurements = [_measurement(part, found[key], n_users) for key, part in parts.items()]
     top = tops[reached[-1]]
     over, under = most_unequal(top)
-    lists_of_all = np.broadcast_to(np.int32(-1), (n_users, top.k))
     return EngineAudit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
@@ -136,7 +135,7 @@ def audit(
         groups=profiles.groups,
         definitions={name: definition(one) for name, one in chosen.items()},
         facts={name: facts_of(one) for name, one in chosen.items()},
-        notes=(*noted.notes, *collapse_notes(_totals(profiles, top.k, top.slots, lists_of_all))),
+        notes=(*noted.notes, *few_items(top.slots, n_users)),
         n_users=n_users,
         item_ids=catalogued.item_ids,
         popularity=top.popularity,
@@ -186,10 +185,9 @@ def _slots(lists: Any, items: Interactions, cutoffs: Sequence[int]) -> tuple[dic
     return slots, float(table["at 1"].sum()), int(table["longest"].max())  # type: ignore[arg-type]
 
 
-def _totals(profiles: Profiles, k: int, slots: Array, lists: Array | None = None) -> TopK:
+def _totals(profiles: Profiles, k: int, slots: Array) -> TopK:
     """Return what metrics of counts read: the slots of items, of lists that are not at hand."""
-    items = np.empty((0, k), dtype=np.int32) if lists is None else lists
-    none = np.zeros(len(items) + 1, dtype=np.int64)
+    items, none = np.empty((0, k), dtype=np.int32), np.zeros(1, dtype=np.int64)
     top = TopK(items, items[:, 0], profiles, none, items[:0, 0], none[:0], has_targets=False)
     top.__dict__["slots"] = slots
     return top

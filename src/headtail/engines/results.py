@@ -1,13 +1,16 @@
 """What an audit in an engine returns."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from headtail.data import PopularityGroups
 from headtail.metrics.charts import concentration_chart, frequency_chart, groups_text, notes_block
+from headtail.metrics.collapse import few_items
 from headtail.metrics.facts import Facts
 from headtail.metrics.pages import items_table
 from headtail.metrics.results import ItemExposure, Measured
+from headtail.metrics.verdicts import of_exposure
 from headtail.reports import Block, Column, Report, Section, Table, Text
 from headtail.typing import Array
 
@@ -72,7 +75,7 @@ class EngineAudit(Measured):
         return [asdict(m) for m in self.measurements]
 
     def report(self) -> Report:
-        """Return the audit as a page: all metrics, who gets the places, items, and notes."""
+        """Return the audit as a page: the verdict, all metrics, who gets the places, items, and notes."""
         columns = [
             Column("title", "Metric", notes="note"),
             Column("name", "In code"),
@@ -92,4 +95,9 @@ class EngineAudit(Measured):
         tables = [items_table(self.over_exposed, "Over-exposed"), items_table(self.under_exposed, "Under-exposed")]
         blocks: list[Block] = [Table(columns, rows, title="All metrics"), Section("Who gets the places", places)]
         blocks += [Section("Items", [table for table in tables if table.rows]), *notes_block(self.notes)]
-        return Report(f"Popularity audit of {self.n_users:,} users", blocks)
+        k = max(m.k for m in self.measurements)
+        lifts = ((m.value, m.low, m.high) for m in self.measurements if (m.metric, m.k) == ("popularity_lift", k))
+        lift = next(lifts, (math.nan, None, None))
+        doubts = few_items(self.slots, self.n_users)
+        verdict = of_exposure(self.slots, self.popularity, self.groups, lift, doubts)
+        return Report(f"Popularity audit of {self.n_users:,} users", blocks, verdict)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from headtail.metrics.accuracy import ndcg
 from headtail.metrics.topk import TopK
+from headtail.typing import Array
 
 _FEW = 0.05  # of the items that lists of this number and length could show
 _SAMPLE = 1000  # lists at most that are compared with the most popular items
@@ -14,14 +15,7 @@ _SAMPLE = 1000  # lists at most that are compared with the most popular items
 
 def collapse_notes(top: TopK) -> list[str]:
     """Return what an audit has to say of lists that have collapsed: nothing of most."""
-    notes = []
-    slots = top.slots
-    shown, reachable = np.count_nonzero(slots), min(len(slots), int(slots.sum()))
-    if shown < _FEW * reachable:
-        notes.append(
-            f"The lists have collapsed to few items: all {len(top):,} of them hold {shown:,} of {len(slots):,} items. "
-            f"Look at how the recommender was trained or tuned before reading anything else of them."
-        )
+    notes = few_items(top.slots, len(top))
     if top.has_targets:
         rows = np.flatnonzero(np.diff(top.target_starts))
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
@@ -34,6 +28,17 @@ def collapse_notes(top: TopK) -> list[str]:
                 f"{found:.4f}, theirs {simple:.4f} ({len(some):,} users with a test)."
             )
     return notes
+
+
+def few_items(slots: Array, n_lists: int) -> list[str]:
+    """Return what there is to say of lists that hold few items, by the lists that each item is in, shape (I,)."""
+    shown, reachable = np.count_nonzero(slots), min(len(slots), int(slots.sum()))
+    if shown >= _FEW * reachable:
+        return []
+    return [
+        f"The lists have collapsed to few items: all {n_lists:,} of them hold {shown:,} of {len(slots):,} items. "
+        f"Look at how the recommender was trained or tuned before reading anything else of them."
+    ]
 
 
 def _most_popular_ranks(top: TopK) -> NDArray[np.int64]:

@@ -191,8 +191,8 @@ def _by_metric(
 
 
 def _signed(spec: str) -> str:
-    """Return the format of differences of a metric; those of shares are small."""
-    return "+.4f" if spec.endswith("%") else f"+{spec.lstrip('+,')}"
+    """Return the format of differences of a metric; those of shares are small, and in percentage points."""
+    return "+.2p" if spec.endswith("%") else f"+{spec.lstrip('+,')}"
 
 
 def _measured(audit: "Audit", k: int) -> dict[str, tuple[float, float | None, float | None]]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headtail._stats import gini
+from headtail.data import PopularityGroups
 from headtail.metrics.collapse import collapse_notes
-from headtail.metrics.exposure import head_share
 from headtail.metrics.popularity import popularity_lift
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports._markdown import plain
+from headtail.typing import Array
 
 if TYPE_CHECKING:
     from headtail.metrics.comparison import Comparison
@@ -19,38 +20,61 @@ if TYPE_CHECKING:
 
 def of_audit(audit: "Audit") -> str:
     """Say how few items get half of the places, how popular they are for those who see them, and what to doubt."""
-    top, k, doubts = audit.lists, audit.cutoffs[-1], collapse_notes(audit.lists)
-    slots, popularity = top.slots, top.popularity
+    top, lift = audit.lists, f"popularity_lift@{audit.cutoffs[-1]}"
+    ends: tuple[float | None, float | None] = None, None
+    if "popularity_lift" in audit.facts:
+        measured = audit.measurement(lift)
+        ends = measured.low, measured.high
+    return of_exposure(top.slots, top.popularity, top.groups, (popularity_lift(top), *ends), collapse_notes(top))
+
+
+def of_exposure(
+    slots: Array,
+    popularity: Array,
+    groups: PopularityGroups,
+    lifted: tuple[float, float | None, float | None],
+    doubts: list[str],
+) -> str:
+    """Say the same of lists by what items get in them.
+
+    Parameters
+    ----------
+    slots, popularity : int arrays of shape (I,)
+        Lists that each item is in, and its training interactions.
+    groups : PopularityGroups
+    lifted : value, low and high
+        The popularity lift with its interval; NaN where it was not measured.
+    doubts : list of str
+        What is said first of what to doubt.
+    """
     order = np.argsort(-slots, kind="stable")
     n = int(np.searchsorted(np.cumsum(slots[order]), slots.sum() / 2)) + 1
     held = popularity[order[:n]].sum() / max(1, popularity.sum())
-    ends: tuple[float | None, float | None] = None, None
-    if "popularity_lift" in audit.facts:
-        measured = audit.measurement(f"popularity_lift@{k}")
-        ends = measured.low, measured.high
-    lift = popularity_lift(top)
+    lift, *ends = lifted
     sign = 0.0 if _holds_zero(*ends) else float(np.sign(lift))
-    head, own = head_share(top), float(top.groups.shares(popularity)[0])
+    head, own = (float(groups.shares(counts)[0]) for counts in (slots, popularity))
     opening = "**The signs are mixed.**"
-    if sign > 0 and head > own:
+    known = np.isfinite(lift)
+    if (sign > 0 or not known) and head > own:
         opening = "**Popular items are shown more than they are chosen.**"
-    elif sign <= 0 and head <= own:
+    elif (sign <= 0 or not known) and head <= own:
         opening = "**Popular items are not shown more than they are chosen.**"
     said = [
         f"{opening} Half of all recommended places go to {n:,} of {len(slots):,} items; those hold {held:.0%} of what "
         f"people chose."
     ]
-    if np.isfinite(lift):
+    if known:
         said.append(f"People are shown items {_times(lift, sign)} their own.")
     if never := int((slots == 0).sum()):
         said.append(f"{never:,} items ({never / len(slots):.0%}) are shown to nobody.")
     uneven, before = gini(slots), gini(popularity)
     if uneven > before and head < own:
-        doubts.append(
+        doubts = [
+            *doubts,
             f"Measures disagree: exposure is more uneven than what people chose (Gini {uneven:.3f}, training "
             f"{before:.3f}), and yet the head gets less of it ({head:.1%}, training {own:.1%}). The places go to few "
-            f"items, but not to the most popular ones."
-        )
+            f"items, but not to the most popular ones.",
+        ]
     return _with(said, doubts)
 
 

@@ -14,7 +14,7 @@ from headtail.reports._data import data_table
 from headtail.reports._drawing import NARROW, WIDE, draw
 from headtail.reports._grid import Cell, grid, is_missing
 from headtail.reports._series import styles_of
-from headtail.reports._values import is_number, minus, show, show_interval
+from headtail.reports._values import is_number, minus, show
 from headtail.reports.blocks import (
     Block,
     Chart,
@@ -160,7 +160,7 @@ class _View:
             "label": figure.label,
             "value": minus(show(figure.value, figure.format)) if is_number(figure.value) else show(figure.value),
             "words": isinstance(figure.value, str),
-            "interval": minus(show_interval(figure.low, figure.high, figure.format)),
+            "beside": [minus(text) for text in figure.beside],
             "code": figure.code,
             "note": figure.note,
             "href": self._href(figure.label, figure.note),

@@ -3,7 +3,7 @@
 from headtail._printable import printable
 from headtail.reports import _prose
 from headtail.reports._grid import Cell, grid
-from headtail.reports._values import show, show_interval
+from headtail.reports._values import show
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Text, definitions
 
 _SPECIAL = {
@@ -68,8 +68,7 @@ def _block(block: Block, level: int) -> list[str]:
         return []
     if isinstance(block, Figures):
         rows = [
-            [Cell(figure.label), Cell(show(figure.value, figure.format),
-                                      show_interval(figure.low, figure.high, figure.format))]
+            [Cell(figure.label), Cell(show(figure.value, figure.format), ", ".join(figure.beside))]
             for figure in block.figures
         ]  # fmt: skip
         return [_rows(["Figure", "Value"], [False, True], rows)]

@@ -6,7 +6,7 @@ from headtail._checks import checked
 from headtail._printable import printable
 from headtail.reports._data import data_table
 from headtail.reports._grid import Cell, grid
-from headtail.reports._values import show, show_interval
+from headtail.reports._values import show
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
 DATA_ROWS = 25
@@ -50,11 +50,12 @@ def _block(block: Block, level: int) -> list[str]:
     if isinstance(block, Figures):
         rows = [
             [Cell(_coded(figure.label, figure.code)), Cell(show(figure.value, figure.format)),
-             Cell(show_interval(figure.low, figure.high, figure.format))]
+             Cell(", ".join(figure.beside))]
             for figure in block.figures
         ]  # fmt: skip
         some = any(row[2].text for row in rows)
-        return [_rows(["Figure", "Value", "Interval"][: 2 + some], [False, True, True], rows)]
+        named = "Interval, and before" if any(figure.before is not None for figure in block.figures) else "Interval"
+        return [_rows(["Figure", "Value", named][: 2 + some], [False, True, True], rows)]
     title = f"**{plain(block.title)}**" if block.title else ""
     if isinstance(block, Table):
         return [title, _prose(block.caption), _table(block)]

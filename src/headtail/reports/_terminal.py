@@ -10,7 +10,7 @@ from headtail.reports import _prose
 from headtail.reports._grid import Grid, grid, is_missing
 from headtail.reports._series import Style, styles_of
 from headtail.reports._terminal_charts import chart_lines
-from headtail.reports._values import show, show_interval
+from headtail.reports._values import show
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
 if TYPE_CHECKING:
@@ -181,10 +181,9 @@ def _figures(block: Figures) -> "RenderableType":
     table.add_column(justify="right")
     table.add_column()
     for figure in block.figures:
-        ends = show_interval(figure.low, figure.high, figure.format)
         value = RichText(show(figure.value, figure.format), style="bold")
         label = RichText(figure.label).append(f" {figure.code}" if figure.code else "", style="dim")
-        table.add_row(label, value, RichText(ends, style="dim"))
+        table.add_row(label, value, RichText(", ".join(figure.beside), style="dim"))
     return table
 
 

@@ -61,12 +61,12 @@ def clean_rows(rows: Iterable[Mapping[str, Any]], keys: Iterable[str | None], wh
     )
 
 
-def check_format(spec: str | None, what: str) -> None:
-    """Raise if `spec` is not a Python format specification for numbers."""
+def check_format(spec: str | None, what: str, *, points: bool = True) -> None:
+    """Raise if `spec` is not a Python format specification for numbers, or for points, see :func:`show`."""
     if spec is None:
         return
     try:
-        format(1, spec)
+        format(1, spec[:-1] + "f" if points and isinstance(spec, str) and spec.endswith("p") else spec)
     except (ValueError, TypeError):
         raise InvalidInputError(
             f"{what}: format={spec!r} is not a format for numbers. Give one such as '.3f', '.1%' or ',d'."
@@ -86,7 +86,8 @@ def finite(value: Value) -> float | None:
 def show(value: Value, spec: str | None = None) -> str:
     """Write `value` as text; what is missing becomes an en dash.
 
-    Without `spec`, whole numbers get thousands separators and other numbers four significant digits.
+    A `spec` that ends with "p", such as "+.1p", is of differences of shares, in percentage points. Without one, whole
+    numbers get thousands separators and other numbers four significant digits.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
@@ -98,11 +99,15 @@ def show(value: Value, spec: str | None = None) -> str:
         return "∞" if value > 0 else "-∞"
     if spec is None:
         spec = ",d" if isinstance(value, int) else ".4g"
+    points = " points" * spec.endswith("p")
+    if points:
+        value, spec = 100 * value, spec[:-1] + "f"
     if spec.endswith("d") and isinstance(value, float):
         spec = spec[:-1] + (".0f" if value.is_integer() else "g")
     text = format(value, spec)
     # A rounded "-0.00" says that there is a sign where none is known.
-    return text.lstrip("-") if text.startswith("-") and not any(c in "123456789" for c in text) else text
+    nought = text.startswith("-") and not any(c in "123456789" for c in text)
+    return (text.lstrip("-") if nought else text) + points
 
 
 def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
@@ -127,7 +132,7 @@ def show_interval(low: Value, high: Value, spec: str | None = None) -> str:
     """Write an interval, or nothing where both ends are missing."""
     if low is None and high is None:
         return ""
-    return f"{show(low, spec)} to {show(high, spec)}"
+    return f"{show(low, spec)} to {show(high, spec)}".replace(" points to", " to")
 
 
 def best_rows(values: Sequence[Value], better: str | None) -> set[int]:

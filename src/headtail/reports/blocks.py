@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from headtail._checks import checked, choice, number
 from headtail.exceptions import InvalidInputError
-from headtail.reports._values import Value, check_format, clean, clean_rows, finite
+from headtail.reports._values import Value, check_format, clean, clean_rows, finite, show, show_interval
 
 SCHEMA = "headtail/report"
 SCHEMA_VERSION = 1
@@ -59,11 +59,13 @@ class Figure:
     low, high : number, optional
         Ends of the confidence interval.
     format : str
-        Python format specification.
+        Python format specification; one that ends with "p", such as "+.1p", is of differences of shares, in points.
     note : str
         The definition; shown on hover and listed at the end of the report.
     code : str
         The name in code, such as ``gini@20``; shown small.
+    before : number, str or None
+        What the value was before a change.
     """
 
     label: str
@@ -73,14 +75,21 @@ class Figure:
     format: str | None = ".3f"
     note: str = ""
     code: str = ""
+    before: Value = None
 
     def __post_init__(self) -> None:
         _text("Figure.label", self.label)
         _text("Figure.code", self.code)
         _text("Figure.note", self.note)
         check_format(self.format, f"Figure {self.label!r}")
-        for name in ("value", "low", "high"):
+        for name in ("value", "low", "high", "before"):
             _set(self, **{name: clean(getattr(self, name), f"Figure {self.label!r}: {name}")})
+
+    @property
+    def beside(self) -> list[str]:
+        """The interval and what was before, in words; what is not there is left out."""
+        was = "" if self.before is None else f"was {show(self.before, self.format)}"
+        return [text for text in (show_interval(self.low, self.high, self.format), was) if text]
 
 
 @checked
@@ -259,8 +268,8 @@ class Chart:
         _set(self, y_label=self.y if self.y_label is None else self.y_label)
         _text("Chart.x_label", self.x_label)
         _text("Chart.y_label", self.y_label)
-        check_format(self.x_format, what)
-        check_format(self.y_format, what)
+        check_format(self.x_format, what, points=False)
+        check_format(self.y_format, what, points=False)
         if self.reference is not None and self.reference != "diagonal":
             _set(self, reference=number("reference", self.reference))
             if self.y_scale == "log" and self.reference < _LEAST:

@@ -19,6 +19,7 @@ from headtail.sae.tags import read_tags
 from headtail.typing import RNG, Array, Floats, IntoFrame
 
 _AT_ONCE = 256  # neurons whose numbers are ranked at a time
+_CLEAR = 0.7  # the AUC from which a neuron speaks for a tag
 _SHOWN = 15  # neurons of the table of popularity and tags
 _TURNED = 16  # neurons that steering by a tag pushes, at most
 _AUC = "Chance that an item with the tag has the larger number of two items, one with and one without it; .5 is chance."
@@ -79,7 +80,7 @@ class Concepts(Result):
         return np.asarray(self._has[:, self._place(tag)])
 
     @checked
-    def tags_of(self, neuron: int, *, min_auc: float = 0.7) -> list[str]:
+    def tags_of(self, neuron: int, *, min_auc: float = _CLEAR) -> list[str]:
         """Return the tags that a neuron speaks for with at least this AUC, the clearest first."""
         place = np.flatnonzero(self.neurons.index == integer("neuron", neuron))
         if not len(place):
@@ -89,7 +90,7 @@ class Concepts(Result):
         return [self.tags[t] for t in order if auc[t] >= number("min_auc", min_auc, low=0, high=1)]
 
     @checked
-    def tagged(self, *, min_auc: float = 0.7) -> Neurons:
+    def tagged(self, *, min_auc: float = _CLEAR) -> Neurons:
         """Return the neurons with the tags that each speaks for with at least this AUC, for cards and explorers."""
         tags = ["|".join(self.tags_of(int(i), min_auc=min_auc)) for i in self.neurons.index]
         return replace(self.neurons, tags=np.array(tags, dtype=object))
@@ -120,18 +121,34 @@ class Concepts(Result):
         notes = f"{self.without:,} items without tags are left out." if self.without else ""
         if self.dropped:
             notes += f" Too few items: {', '.join(self.dropped)}."
-        return Report(
-            "Neurons and tags",
-            [
-                Figures(figures),
-                Table(columns, rows, title="Which neuron speaks for which tag", caption=notes.strip()),
-                Chart(
-                    "bar", bars, x="tag", y="auc", color="by", y_format=".2f", y_label="AUC", x_label="",
-                    title="Neurons, raw dimensions and a dense probe", caption=_HELD_OUT,
-                ),
-                self._popularity(),
-            ],
+        chart = Chart(
+            "bar", bars, x="tag", y="auc", color="by", y_format=".2f", y_label="AUC", x_label="",
+            title="Neurons, raw dimensions and a dense probe", caption=_HELD_OUT,
         )  # fmt: skip
+        table = Table(columns, rows, title="Which neuron speaks for which tag", caption=notes.strip())
+        return Report("Neurons and tags", [Figures(figures), table, chart, self._popularity()], self.verdict)
+
+    @property
+    def verdict(self) -> str:
+        """How well single neurons tell tags, beside what they are compared with, and what those of popularity are."""
+        clear, best = int((self.best_auc >= _CLEAR).sum()), float(np.median(self.best_auc))
+        others = [float(np.median(values)) for values in (self.dimension_auc, self.probe_auc)]
+        more = "**Single neurons tell tags apart better than the raw dimensions do.**"
+        if best <= others[0]:
+            more = "**Single neurons tell tags apart no better than the raw dimensions do.**"
+        said = [
+            f"{more} At the median of {len(self.tags):,} tags the best neuron reaches an AUC of {best:.2f} on items "
+            f"that it was not chosen on, the best dimension {others[0]:.2f} and a dense probe {others[1]:.2f}; chance "
+            f"is 0.50. {clear:,} tags have a neuron of {_CLEAR:g} or more."
+        ]
+        rows = self._popularity().rows
+        if rows:
+            own, added = (float(np.median([row[key] for row in rows])) for key in ("popularity", "only"))
+            said.append(
+                f"Of the {len(rows)} strongest popularity neurons, popularity alone explains {own:.0%} of what they do "
+                f"to items (median), and tags explain {max(added, 0):.0%} more."
+            )
+        return " ".join(said)
 
     def _popularity(self) -> Table:
         d = np.where(self.neurons.firing_rate > 0, np.nan_to_num(self.neurons.cohens_d), 0.0)
@@ -151,12 +168,7 @@ class Concepts(Result):
         columns = [
             Column("neuron", "Neuron", format="d"),
             Column("d", "Cohen's d", format=".2f"),
-            Column(
-                "popularity",
-                "Popularity",
-                format=".1%",
-                note="Share of its variance: by log popularity alone.",
-            ),
+            Column("popularity", "Popularity", format=".1%", note="Share of its variance: by log popularity alone."),
             Column("tags", "Tags", format=".1%", note="By all tags alone (adjusted for their number)."),
             Column("only", "Tags only", format=".1%", note="What the tags add to popularity."),
             Column("best", "Clearest tag"),
@@ -173,14 +185,10 @@ class Concepts(Result):
     def _rows(self) -> list[dict[str, Any]]:
         d = dict(zip(self.neurons.index.tolist(), self.neurons.cohens_d.tolist(), strict=True))
         columns = {
-            "tag": self.tags,
-            "items": self.n_items.tolist(),
-            "neuron": self.best.tolist(),
-            "cohens_d": [d[i] for i in self.best.tolist()],
-            "neuron_auc": self.best_auc.tolist(),
-            "dimension_auc": self.dimension_auc.tolist(),
-            "probe_auc": self.probe_auc.tolist(),
-        }
+            "tag": self.tags, "items": self.n_items.tolist(), "neuron": self.best.tolist(),
+            "cohens_d": [d[i] for i in self.best.tolist()], "neuron_auc": self.best_auc.tolist(),
+            "dimension_auc": self.dimension_auc.tolist(), "probe_auc": self.probe_auc.tolist(),
+        }  # fmt: skip
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
