@@ -10,6 +10,7 @@ import pytest
 import headtail as ht
 from headtail import rerank, serving
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.serving import checking
 
 IDS = ["a", "b", "c", "d"]
 TRAIN = pl.DataFrame({"user_id": [0, 1, 2, 2, 3, 3, 3], "item_id": ["a", "a", "a", "b", "b", "c", "d"]})
@@ -137,9 +138,12 @@ def test_what_is_served_against_a_naive_count(world):
     assert again.to_dict() == found.to_dict()
 
 
-def test_more_candidates_keep_more(world):
+def test_more_candidates_keep_more(world, monkeypatch):
     plain, tilted, known = world
+    asked, lists_of = [], checking.lists_of
+    monkeypatch.setattr(checking, "lists_of", lambda index, of, n: asked.append(n) or lists_of(index, of, n))
     found = serving.fewest_candidates(exact(plain), plain, known, tilted, k=5, keep=0.8)
+    assert len(asked) == len(set(asked)), "nothing is asked twice"
     below = serving.check(exact(plain), plain, known, k=5, bias=tilted, n_candidates=found.n_candidates - 1)
     assert below.gain_kept[0] < 0.8 <= found.gain_kept[0]
 

@@ -212,16 +212,23 @@ def check(
 
 @checked
 def fewest_candidates(
-    index: Any, vectors: Any, train: Any, bias: Any, *, k: int = 20, keep: float = 0.95,
-    **options: Any,
-) -> ServingCheck:  # fmt: skip
+    index: Any,
+    vectors: Any,
+    train: Any,
+    bias: Any,
+    *,
+    k: int = 20,
+    keep: float = 0.95,
+    test: Any = None,
+    groups: Any = PopularityGroups.by_mass,
+) -> ServingCheck:
     """Find the smallest number of candidates of which a bias keeps enough of its gain in Gini.
 
     Twice as many are tried until it does, then numbers in between: more candidates are taken to keep no less.
 
     Parameters
     ----------
-    index, vectors, train, bias, k, **options
+    index, vectors, train, bias, k, test, groups
         As for :func:`check`; the index holds the vectors before the correction.
     keep : float, default 0.95
         The share of the gain, above 0 and at most 1.
@@ -251,27 +258,31 @@ def fewest_candidates(
     """
     keep, of = number("keep", keep, low=0, high=1, low_open=True), joined(vectors, train)
     table, most = _table(bias, of), len(of.item_ids)
-    start, goal = _gini(_best(of, k)), _gini(_best(of, k, table))
+    plain, exact = _best(of, integer("k", k, low=1)), _best(of, k, table)
+    start, goal = _gini(plain), _gini(exact)
     if goal >= start:
         raise InvalidInputError(f"The bias has no gain to keep: it changes Gini@{k} from {start:.4f} to {goal:.4f}.")
 
-    def kept(n: int) -> float:
+    def asked(n: int) -> tuple[float, dict[str, Recommendations]]:
         candidates = lists_of(index, of, n)
-        served = rerank.add_bias(candidates, table.bias, k=k)
-        return (_gini(candidates.head(k)) - _gini(served)) / (start - goal)
+        first, served = candidates.head(k), rerank.add_bias(candidates, table.bias, k=k, order=table.order)
+        lists = {PLAIN: plain, PLAIN_SERVED: first, EXACT: exact, SERVED: served}
+        return (_gini(first) - _gini(served)) / (start - goal), lists
 
-    low, high = k - 1, k
-    while (found := kept(high)) < keep:
+    low, high, (kept, lists) = k - 1, k, asked(k)
+    while kept < keep:
         if high == most:
             raise InvalidInputError(
-                f"With all {most:,} items as candidates {found:.1%} of the gain is kept, below keep={keep:g}. Build or "
+                f"With all {most:,} items as candidates {kept:.1%} of the gain is kept, below keep={keep:g}. Build or "
                 f"search the index more exactly (ef, nprobe), or lower keep."
             )
         low, high = high, min(2 * high, most)
+        kept, lists = asked(high)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if kept(middle) >= keep else (middle, high)
-    return check(index, vectors, train, k=k, bias=bias, n_candidates=high, **options)
+        kept, between = asked(middle)
+        low, high, lists = (low, middle, between) if kept >= keep else (middle, high, lists)
+    return _checked(lists, of.known, k, high, test, groups)
 
 
 def _best(of: Joined, k: int, table: BiasTable | None = None) -> Recommendations:
