@@ -122,6 +122,21 @@ class Windows:
         return Batch(inputs, np.flatnonzero(valid), self._negatives.after(self._items[places], users, rng))
 
 
+class Distinct:
+    """Numbers the distinct codes of an array, codes being below `n`."""
+
+    def __init__(self, n: int) -> None:
+        self._places = np.empty(n, dtype=np.int64)
+
+    def __call__(self, codes: Array) -> tuple[Array, Array]:
+        """Return the distinct codes, and of each code its place among them; unlike ``np.unique`` without sorting."""
+        flat, places = codes.ravel(), np.arange(codes.size)
+        self._places[flat] = places
+        owners = self._places[flat]  # the same place for equal codes
+        chosen = owners == places
+        return flat[chosen], (np.cumsum(chosen) - 1)[owners].reshape(codes.shape)
+
+
 class Negatives:
     """Draws items that a user has not met in training.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from headtail import _distributed
 from headtail._checks import integer, number
@@ -18,9 +19,12 @@ from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss
 from headtail.models.lookup import rows_of
 from headtail.penalties import Penalty
-from headtail.training.batches import Batch, Batches, Pairs, Windows
+from headtail.training.adam import Adam
+from headtail.training.batches import Batch, Batches, Distinct, Pairs, Windows
 from headtail.training.running import Advance, steps
 from headtail.training.scores import catalogue_loss, pair_scores
+
+_LARGE = 2  # times the rows that a batch takes, a table is large: only those rows are read and moved
 
 FIT = "make the model with the sizes of train"
 
@@ -107,9 +111,12 @@ class Stepping:
             for given in (item_weights, item_values)
         )
         self.names = [*_part_names(penalties), *(["auxiliary"] if hasattr(model, "forward_with_loss") else [])]
-        self.optimizer = torch.optim.Adam(
-            model.parameters(), lr=lr, weight_decay=weight_decay, fused=device.type in ("cpu", "cuda")
-        )
+        self.tables = self._large()
+        self.distinct = Distinct(train.n_items)
+        self.optimizer = Adam(
+            model.parameters(), [model.get_parameter(name) for name in self.tables if name], lr=lr,
+            weight_decay=weight_decay, fused=device.type in ("cpu", "cuda"),
+        )  # fmt: skip
         self.settings = {
             "loss": describe(loss), "n_negatives": n_negatives, "penalty_every": penalty_every,
             "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay,
@@ -119,28 +126,32 @@ class Stepping:
         """Take a step for every batch; return the mean loss and penalties."""
         self.model.train()
         batches = self.batches.epoch(self.batch_size, self.random)
-        return steps(batches, self._step, self.model, self.names, self._cause, number, advance)
+        row = steps(batches, self._step, self.model, self.names, self._cause, number, advance)
+        self.optimizer.refresh()
+        return row
 
     def _step(self, i: int, batch: Batch) -> tuple[list[Tensor], int]:
+        penalizing = bool(self.penalties) and i % self.penalty_every == 0
         whole, batch, share = len(batch.rows), *self._own(batch)
-        inputs, rows, candidates = (torch.from_numpy(codes).to(self.device) for codes in batch)
-        # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items
-        queries, serving, items, auxiliary = _encode(self.model, inputs, rows, candidates[:, 0])
-        if len(items) != self.n_items:
+        held, taken = self._rows(batch, all_items=penalizing)
+        inputs, rows, candidates = (torch.from_numpy(codes).to(self.device) for codes in held)
+        # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items or those of the batch
+        queries, serving, items, auxiliary = _encode(self.model, taken, inputs, rows, candidates[:, 0])
+        if held.candidates is batch.candidates and len(items) != self.n_items:
             raise InvalidInputError(f"the model has vectors of {len(items)} items and train {self.n_items}; {FIT}.")
         with no_autocast(self.device):
             if self.n_drawn:
                 scores = pair_scores(queries, items, candidates)  # (B, 1 + n)
-                told = {} if self.weight_of is None else {"weight": self.weight_of[candidates[:, 0]]}
-                told |= {} if self.value_of is None else {"values": self.value_of[candidates]}
+                told = {} if self.weight_of is None else {"weight": self.weight_of[batch.candidates[:, 0]]}
+                told |= {} if self.value_of is None else {"values": self.value_of[batch.candidates]}
                 fitting = self.loss(scores[:, 0], scores[:, 1:], **told)
             else:
                 fitting = catalogue_loss(self.loss, queries, items, candidates[:, 0])
-            if i % self.penalty_every == 0:
-                penalizing = [self.often * penalty(serving, items) for penalty in self.penalties]
+            if penalizing:
+                penalties = [self.often * penalty(serving, items) for penalty in self.penalties]
             else:
-                penalizing = [fitting.new_zeros(()) for _ in self.penalties]
-            terms = [fitting if share == 1 else fitting * share, *penalizing, *auxiliary]
+                penalties = [fitting.new_zeros(()) for _ in self.penalties]
+            terms = [fitting if share == 1 else fitting * share, *penalties, *auxiliary]
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(torch.stack(terms).sum())
             if self.n_processes > 1:
@@ -156,6 +167,32 @@ class Stepping:
         own = batch.share(_distributed.rank(), self.n_processes)
         return own, self.n_processes * len(own.rows) / len(batch.rows)
 
+    def _large(self) -> tuple[str | None, str | None]:
+        """Return the names of the tables of users and of items, each if it is large beside what a batch takes of it."""
+        if not self.n_drawn or self.n_processes > 1:  # processes exchange gradients of whole tables
+            return None, None
+        users, items = getattr(self.model, "tables", (None, None))
+
+        def if_large(name: str | None, taken: int) -> str | None:
+            return name if name and len(self.model.get_parameter(name)) > _LARGE * taken else None
+
+        return if_large(users, self.batch_size), if_large(items, self.batch_size * (1 + self.n_drawn))
+
+    def _rows(self, batch: Batch, *, all_items: bool) -> tuple[Batch, dict[str, Tensor]]:
+        """Return a batch with the rows that it takes of large tables, by name; its codes then are places among them."""
+        users, items = self.tables
+        taken = {}
+        if users:
+            taken[users] = self.optimizer.rows(self.model.get_parameter(users), batch.inputs)
+            batch = batch._replace(inputs=np.arange(len(batch.inputs)))
+        if items and all_items:
+            self.optimizer.refresh(self.model.get_parameter(items))
+        elif items:
+            codes, candidates = self.distinct(batch.candidates)
+            taken[items] = self.optimizer.rows(self.model.get_parameter(items), codes)
+            batch = batch._replace(candidates=candidates)
+        return batch, taken
+
     def _cause(self, part: str) -> str:
         if part not in ("loss", "a weight"):
             return f"the weight of {part} is too large beside lr={self.lr:g}: lower either"
@@ -166,7 +203,7 @@ class Stepping:
 
 
 def _encode(
-    model: nn.Module, inputs: Tensor, rows: Tensor, positives: Tensor
+    model: nn.Module, taken: dict[str, Tensor], inputs: Tensor, rows: Tensor, positives: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Return the queries of the targets, those that users are served by, all items, and the model's own loss if any."""
     module: Any = model
@@ -176,7 +213,7 @@ def _encode(
     if hasattr(model, "forward_with_loss"):
         (queries, items), *auxiliary = module.forward_with_loss(inputs, positives)
     else:
-        (queries, items), auxiliary = model(inputs), []
+        (queries, items), auxiliary = functional_call(model, taken, (inputs,)), []
     return rows_of(queries, rows), queries, items, auxiliary
 
 

@@ -176,24 +176,25 @@ def steps(
         parts.append(torch.stack(terms).detach())
         sizes.append(size)
         if len(parts) % _CHECK_EVERY == 0:
-            _check_finite(parts, model, names, cause, epoch)
+            _check_finite(parts, names, cause, epoch)
             release_memory()
         advance(size)
-    _check_finite(parts, model, names, cause, epoch)
+    _check_finite(parts, names, cause, epoch)
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        raise _diverged(epoch, len(parts), "a weight", cause)
     means = np.average(torch.stack(parts).double().cpu().numpy(), axis=0, weights=sizes)
     return dict(zip(names, means.tolist(), strict=True))
 
 
-def _check_finite(
-    parts: list[Tensor], model: nn.Module, names: Sequence[str], cause: Callable[[str], str], epoch: int
-) -> None:
-    """Raise with the first batch of which a part is not finite, or if a weight is not."""
-    fine = torch.isfinite(torch.stack(parts))  # (batches, parts)
-    if bool(fine.all()) and all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-        return
-    bad = (~fine).nonzero()
-    batch, what = (int(bad[0, 0]) + 1, names[int(bad[0, 1])]) if len(bad) else (len(parts), "a weight")
-    raise TrainingDivergedError(f"Epoch {epoch}, batch {batch}: {what} is not finite. Likely cause: {cause(what)}.")
+def _check_finite(parts: list[Tensor], names: Sequence[str], cause: Callable[[str], str], epoch: int) -> None:
+    """Raise with the first batch of which a part is not finite."""
+    bad = (~torch.isfinite(torch.stack(parts))).nonzero()  # (batches, parts)
+    if len(bad):
+        raise _diverged(epoch, int(bad[0, 0]) + 1, names[int(bad[0, 1])], cause)
+
+
+def _diverged(epoch: int, batch: int, what: str, cause: Callable[[str], str]) -> TrainingDivergedError:
+    return TrainingDivergedError(f"Epoch {epoch}, batch {batch}: {what} is not finite. Likely cause: {cause(what)}.")
 
 
 @contextmanager

@@ -1,0 +1,152 @@
+"""Adam for tables of which a batch touches few rows."""
+
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+from headtail._products import row_blocks
+from headtail.typing import Array
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Adam(torch.optim.Adam):
+    """Adam whose step may touch a few rows of a table; the others are brought up to date when they are asked for.
+
+    Adam moves the rows without a gradient, too, by what is left of their momentum and by weight decay, which is why a
+    step costs as much as the tables are large. Here a row that was last moved at step s makes up for the steps up to t
+    at once, before anything reads it. With a_j the bias correction of step j, n = t - s and g = weight_decay * w::
+
+        v_t = beta2^n v + (1 - beta2^n) g^2,    m_t = beta1^n m + (1 - beta1^n) g
+        w_t = w - lr * sum_j a_j ( beta1^(j-s) m + (1 - beta1^(j-s)) g ) / sqrt(v_j),    j = s+1 .. t
+
+    The sums have closed forms where v_j only decays, so that without weight decay the weights are Adam's, but for
+    rounding and epsilon (1e-8), which is taken once for all of the steps. With weight decay v_j is taken to decay to
+    v_t, and w shrinks as ``exp(-lr * ...)``: rows that are hardly ever touched go to 0 smoothly, where Adam
+    makes them swing about it by steps of `lr`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    tables : iterable of Parameter
+        Those of `parameters`, (N, d), of which rows may be taken.
+    **settings
+        As for :class:`torch.optim.Adam`.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], tables: Iterable[nn.Parameter] = (), **settings: Any
+    ) -> None:
+        super().__init__(parameters, **settings)
+        self._tables = tuple(tables)
+        self._taken: list[tuple[nn.Parameter, Array, Tensor, Tensor, Tensor]] = []
+        for table in self._tables:
+            moments = {name: torch.zeros_like(table, requires_grad=False) for name in _MOMENTS}
+            self.state[table] = {"step": torch.zeros((), device=table.device), **moments}
+        self._begin(0)
+
+    def _begin(self, now: int) -> None:
+        """Take all rows to be up to date."""
+        self._now, self._past = now, _Past(self.defaults, 0)
+        self._moved = {table: np.full(len(table), now) for table in self._tables}  # the step that each row is at
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Go on from the state of an optimizer whose rows were all up to date."""
+        super().load_state_dict(state_dict)
+        self._begin(int(self.state[self._tables[0]]["step"].item()) if self._tables else 0)
+
+    @torch.no_grad()
+    def rows(self, table: nn.Parameter, codes: Array) -> Tensor:
+        """Return these rows (B, d) of a table, none twice, for the next step to move by their gradient."""
+        at = torch.from_numpy(codes).to(table.device)
+        values, *moments = (t.index_select(0, at) for t in (table, *self._moments(table)))
+        self._catch_up(values, *moments, self._moved[table][codes])
+        self._taken.append((table, codes, values.requires_grad_(), *moments))
+        return values
+
+    @torch.no_grad()
+    def refresh(self, *tables: nn.Parameter) -> None:
+        """Bring all rows of these tables, or of all, up to date, for whatever reads them whole."""
+        for table in tables or self._tables:
+            self._catch_up(table, *self._moments(table), self._moved[table])
+            self._moved[table][:] = self._now
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """Take a step: whole parameters that have a gradient, and the rows that were taken for it."""
+        super().step(closure)
+        self._now += 1
+        (group,) = self.param_groups
+        beta1, beta2 = group["betas"]
+        whole = {*self._tables}
+        for table, codes, values, *moments in self._taken:
+            whole.discard(table)
+            adam(
+                [values], [values.grad], [moments[0]], [moments[1]], [], [self.state[table]["step"]],
+                foreach=False, fused=bool(group["fused"]), amsgrad=False, beta1=beta1, beta2=beta2, lr=group["lr"],
+                weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
+            )  # fmt: skip
+            at = torch.from_numpy(codes).to(table.device)
+            for target, rows in zip((table, *self._moments(table)), (values, *moments), strict=True):
+                target.index_copy_(0, at, rows.detach())
+            self._moved[table][codes] = self._now
+        for table in whole:
+            self._moved[table][:] = self._now
+        self._taken.clear()
+
+    def _moments(self, table: nn.Parameter) -> tuple[Tensor, Tensor]:
+        state = self.state[table]
+        return state["exp_avg"], state["exp_avg_sq"]
+
+    def _catch_up(self, values: Tensor, mean: Tensor, square: Tensor, moved: Array) -> None:
+        """Make up in place for the steps from those in `moved` (B,) to the present."""
+        if not len(moved) or moved.min() == self._now:
+            return
+        if self._now > self._past.end:
+            self._past = _Past(self.defaults, 2 * self._now)
+        factors = torch.from_numpy(self._past.factors(moved, self._now)).to(values.device, values.dtype)  # (6, B)
+        for part, w in row_blocks(values):
+            m, v = mean[part], square[part]
+            keep, by_mean, by_decay, keep_mean, to_mean, to_square = (f[:, None] for f in factors[:, part])
+            v.mul_(keep).addcmul_(w.square(), to_square)
+            size = v.sqrt().add_(self._past.eps)
+            w.addcdiv_(m * by_mean, size, value=-1).mul_(torch.div(by_decay, size, out=size).neg_().exp_())
+            m.mul_(keep_mean).addcmul_(w, to_mean)
+
+
+class _Past:
+    """What steps without a gradient do to a row, for steps up to `end`."""
+
+    def __init__(self, settings: Mapping[str, Any], end: int) -> None:
+        (beta1, beta2), self.lr, self.decay = settings["betas"], settings["lr"], settings["weight_decay"]
+        self.end, self.eps = end, settings["eps"]
+        steps = np.arange(end + 512.0)  # beta1^512 is 0
+        self.kept_mean, self.kept, self.root = beta1**steps, beta2**steps, beta2 ** (steps / 2)
+        bias = np.sqrt(1 - self.kept[1:]) / (1 - self.kept_mean[1:])  # a_1, a_2 ...
+        ratio = beta1 / np.sqrt(beta2)
+        # From step t: sum_j>t ratio^(j-t) a_j; up to step t: sum_j<=t beta2^((t-j)/2) a_j.
+        self.after = _running(bias[::-1], ratio)[::-1] * ratio
+        self.before = np.concatenate([[0.0], _running(bias, np.sqrt(beta2))])
+
+    def factors(self, moved: Array, now: int) -> NDArray[np.float64]:
+        """Return six numbers a row, (6, B), for steps from `moved` (B,) to `now`."""
+        missed = now - moved
+        kept_mean, root = self.kept_mean[missed], self.root[missed]
+        by_mean = self.lr * (root * self.after[moved] - kept_mean * self.after[now])
+        by_decay = self.decay * (self.lr * (self.before[now] - root * self.before[moved]) - by_mean)
+        kept = self.kept[missed]
+        first = moved == 0  # v is 0 then, and grows by weight decay alone
+        by_decay[first] = (self.decay * self.lr * missed * np.sqrt(1 - kept))[first]
+        to_mean, to_square = self.decay * (1 - kept_mean), self.decay**2 * (1 - kept)
+        return np.stack([kept, by_mean, by_decay, kept_mean, to_mean, to_square])
+
+
+def _running(values: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Return the sums of `values` in which each earlier one counts `factor` times the next."""
+    return np.array(list(accumulate(values.tolist(), lambda total, value: factor * total + value)))
