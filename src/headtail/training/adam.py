@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -65,9 +65,10 @@ class Adam(torch.optim.Adam):
     def rows(self, table: nn.Parameter, codes: Array) -> Tensor:
         """Return these rows (B, d) of a table, none twice, for the next step to move by their gradient."""
         at = torch.from_numpy(codes).to(table.device)
-        values, *moments = (t.index_select(0, at) for t in (table, *self._moments(table)))
-        self._catch_up(values, *moments, self._moved[table][codes])
-        self._taken.append((table, codes, values.requires_grad_(), *moments))
+        mean, square = (moment.index_select(0, at) for moment in self._moments(table))
+        values = table.detach().index_select(0, at)
+        self._catch_up(values, mean, square, self._moved[table][codes])
+        self._taken.append((table, codes, values.requires_grad_(), mean, square))
         return values
 
     @torch.no_grad()
@@ -78,22 +79,22 @@ class Adam(torch.optim.Adam):
             self._moved[table][:] = self._now
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Take a step: whole parameters that have a gradient, and the rows that were taken for it."""
-        super().step(closure)
+        super().step()
         self._now += 1
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
         whole = {*self._tables}
-        for table, codes, values, *moments in self._taken:
+        for table, codes, values, mean, square in self._taken:
             whole.discard(table)
             adam(
-                [values], [values.grad], [moments[0]], [moments[1]], [], [self.state[table]["step"]],
+                [values], [cast(Tensor, values.grad)], [mean], [square], [], [self.state[table]["step"]],
                 foreach=False, fused=bool(group["fused"]), amsgrad=False, beta1=beta1, beta2=beta2, lr=group["lr"],
                 weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
             )  # fmt: skip
             at = torch.from_numpy(codes).to(table.device)
-            for target, rows in zip((table, *self._moments(table)), (values, *moments), strict=True):
+            for target, rows in zip((table, *self._moments(table)), (values, mean, square), strict=True):
                 target.index_copy_(0, at, rows.detach())
             self._moved[table][codes] = self._now
         for table in whole:
