@@ -77,6 +77,16 @@ def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
     assert worse.verdict.endswith("That is more than the 10.0% that could be lost on validation.")
 
 
+def test_a_metric_that_was_0_has_no_change_in_percent(split, factors):
+    found = better(factors, split)
+    before, after = found.comparison.audits.values()
+    measured = [replace(m, value=0.0) if m.name == "ndcg@5" else m for m in before.measurements]
+    audits = {"as it is": replace(before, measurements=tuple(measured)), "corrected": after}
+    other = [row for row in found.comparison.differences if row["metric"] != "ndcg@5"]
+    none = replace(found, comparison=replace(found.comparison, audits=audits, differences=tuple(other)))
+    assert f"**accuracy goes from 0.0000 to {after['ndcg@5']:.4f}** (`ndcg@5`)" in none.to_markdown()
+
+
 def test_lists_and_vectors_come_to_the_same(split, factors):
     long = ht.recommend(factors, split.train, k=80)
     from_lists = better(long.to_polars().sample(fraction=1.0, shuffle=True, seed=0), split)

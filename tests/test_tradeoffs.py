@@ -78,6 +78,10 @@ def test_choose_by_gain():
     assert (frontier.choose("a"), frontier.choose("a", criterion="gain")) == (2, 1)
     with pytest.raises(InvalidInputError, match="criterion"):
         frontier.choose("a", criterion="best")
+    nothing_found = Frontier((point("a", 0, 0.0, 1.0), point("a", 1, 0.1, 0.9)), "ndcg@20", "gini@20")
+    assert nothing_found.choose("a") == 1 and "goes from 0.0000 to 0.1000" in nothing_found.to_markdown()
+    with pytest.raises(InvalidInputError, match=r"ndcg@20 of 'a' at its first setting, 0, is 0\.0 on validation"):
+        nothing_found.choose("a", criterion="gain")
 
 
 def test_choice_looks_at_validation_alone():

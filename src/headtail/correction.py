@@ -1,5 +1,6 @@
 """The best correction of a recommender: every dial that fits is turned, one setting is chosen on validation."""
 
+import math
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -113,12 +114,11 @@ class Correction(Result):
             )
         metrics = (self.frontier.unfairness, self.frontier.accuracy)
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
-        changes = [self._change(metric) for metric in metrics]
+        changes = {metric: self._change(metric) for metric in metrics}
         even, accurate = (
-            said_change(self.frontier, metric, [found[metric] for found in audits], change)
-            for metric, change in zip(metrics, changes, strict=True)
+            said_change(self.frontier, m, [found[m] for found in audits], change) for m, change in changes.items()
         )
-        beyond, high = "", changes[1].high
+        beyond, high = "", changes[self.frontier.accuracy].high
         if high is not None and high < -self.max_loss and not self.given:
             beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
         why = "was given, not chosen on validation"
@@ -130,11 +130,11 @@ class Correction(Result):
         return f"**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
 
     def _change(self, metric: str) -> Estimate:
-        """Return the change of a metric on test with its paired 95% interval, as shares of what it was."""
+        """Return the change of a metric on test with its paired 95% interval, as shares of what it was; NaN of 0."""
         before, after = (self.comparison.audits[name][metric] for name in (PLAIN, CORRECTED))
         row = next((row for row in self.comparison.differences if row["metric"] == metric), {})
-        low, high = (None if row.get(end) is None else row[end] / before for end in ("low", "high"))
-        return Estimate(after / before - 1, low, high, over="users", n_seeds=1)
+        low, high = (None if row.get(end) is None else row[end] / (before or math.nan) for end in ("low", "high"))
+        return Estimate(after / (before or math.nan) - 1, low, high, over="users", n_seeds=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, the trade-off and the audits as JSON-able values."""
@@ -198,7 +198,7 @@ class Correction(Result):
             row: dict[str, Any] = {"dial": method, "strength": setting}
             for metric in (frontier.accuracy, frontier.unfairness):
                 row[metric] = frontier.mean(method, setting, metric)
-                row[f"{metric} change"] = row[metric] / rows[0][metric] - 1 if rows else 0.0
+                row[f"{metric} change"] = row[metric] / (rows[0][metric] or math.nan) - 1 if rows else 0.0
             rows.append(row)
         columns = [Column("dial", "Dial"), Column("strength", "Strength", format="g")]
         for metric in (frontier.accuracy, frontier.unfairness):

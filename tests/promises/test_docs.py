@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize("page", [path.name for path in sorted(DOCS.glob("*.md")) if "```python" in path.read_text()])
-def test_blocks_of_a_page_run_as_one_session(page, tmp_path, monkeypatch):
+def test_blocks_of_a_page_run_as_one_session(page, few_tweets, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     namespace = {}

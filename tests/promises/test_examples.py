@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -13,10 +14,16 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(*command):
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(few_tweets, monkeypatch, capsys):
+    """Return a function that runs an example as from a shell, on little data, and returns what it prints."""
+
+    def run(example, *arguments):
+        monkeypatch.setattr(sys, "argv", [str(example), *map(str, arguments)])
+        runpy.run_path(str(example), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
 def test_every_example_is_run_here():
@@ -25,7 +32,7 @@ def test_every_example_is_run_here():
         assert f'"{example.name}"' in code, f"{example.name} has no test"
 
 
-def test_resn_in_your_own_loop():
+def test_resn_in_your_own_loop(run):
     example = EXAMPLES / "resn_in_your_own_loop.py"
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 80
     output = run(example, "--epochs", 2)
@@ -39,7 +46,7 @@ def alphas(output):
     return [float(row[0]) for row in rows], [float(row[2 if len(row) == 4 else 1]) for row in rows]
 
 
-def test_steer_gru4rec():
+def test_steer_gru4rec(run):
     example = EXAMPLES / "steer_gru4rec.py"
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 80
     dial, accuracy = alphas(run(example, "--epochs", 2))
@@ -47,7 +54,7 @@ def test_steer_gru4rec():
     assert len(set(accuracy)) == 4
 
 
-def test_steer_implicit_factors(tmp_path):
+def test_steer_implicit_factors(run, tmp_path):
     output = run(EXAMPLES / "steer_implicit_factors.py", "--epochs", 3, "--out", tmp_path / "factors.npz")
     assert "these factors are by" in output
     assert len(set(alphas(output)[1])) == 4
@@ -55,7 +62,7 @@ def test_steer_implicit_factors(tmp_path):
     assert factors["users"].shape[1] == factors["items"].shape[1] == 64
 
 
-def test_steer_recbole_sasrec():
+def test_steer_recbole_sasrec(run):
     output = run(EXAMPLES / "steer_recbole_sasrec.py", "--epochs", 2)
     assert "this shows the way, not a result" in output
     assert alphas(output)[0] == [0.0, 0.5, 1.0]
@@ -103,16 +110,18 @@ def test_resn_torchrun():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_addr", "127.0.0.1")
-    output = run(*launcher, "--master_port", port, EXAMPLES / "resn_torchrun.py", "--epochs", 2)
+    command = f"-m torch.distributed.run --nproc_per_node 2 --master_addr 127.0.0.1 --master_port {port}".split()
+    command += [str(EXAMPLES / "resn_torchrun.py"), "--epochs", "1"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     world, whole, own = re.search(
-        r"(\d) processes: ReSN of all users (\S+), from each process's own (\S+)", output
+        r"(\d) processes: ReSN of all users (\S+), from each process's own (\S+)", done.stdout
     ).groups()
     assert world == "2"
     assert float(own) == pytest.approx(float(whole), rel=1e-4)
 
 
-def test_two_effects(tmp_path):
+def test_two_effects(run, tmp_path):
     example = EXAMPLES / "two_effects.py"
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 60
     output = run(example, "--output", tmp_path, "--epochs", 2, "--dims", 1, 8)
@@ -123,7 +132,7 @@ def test_two_effects(tmp_path):
     assert float(shares[0][1]) > float(shares[1][1])  # the fewer dimensions, the more of the head
 
 
-def test_from_what_you_hold(tmp_path):
+def test_from_what_you_hold(run, tmp_path):
     output = run(EXAMPLES / "from_what_you_hold.py", "--output", tmp_path)
     assert output.count("was chosen") == 3
     assert len(list(tmp_path.glob("*.html"))) == len(list(tmp_path.glob("*.parquet"))) == 3

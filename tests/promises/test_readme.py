@@ -29,7 +29,7 @@ def test_python_blocks(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", ["docs/command-line.md"])
-def test_command_lines(page, tmp_path, monkeypatch, capsys):
+def test_command_lines(page, few_tweets, tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]

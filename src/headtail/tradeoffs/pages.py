@@ -55,6 +55,8 @@ def verdict(frontier: Curves, max_loss: float) -> str:
 def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: Estimate) -> str:
     """Say in words how a metric changes, with its values before and after; the change is a share of the first."""
     low, high, spec = change.low, change.high, _format(frontier, metric)
+    if np.isnan(change.value):  # nothing is a share of 0
+        return f"**{noun(frontier, metric)} goes from {sides[0]:{spec}} to {sides[1]:{spec}}** (`{metric}`)"
     noise = low is not None and high is not None and low <= 0 <= high
     turn = "stays within noise" if noise else f"{'rises' if change.value > 0 else 'falls'} by {abs(change.value):.1%}"
     ends = "" if low is None else f"; 95% interval {low:+.1%} to {high:+.1%}"

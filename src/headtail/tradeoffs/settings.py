@@ -169,7 +169,7 @@ class Settings:
             *([(self.unfairness, unfairness[first])] if criterion == "gain" else []),
         )
         for name, value in judged:
-            if not np.isfinite(value):
+            if not np.isfinite(value) or (criterion == "gain" and not value):  # a gain is a share of it
                 raise InvalidInputError(
                     f"{name} of {method!r} at its first setting, {first!r}, is {value} on validation, so that no "
                     f"change from it can be judged. Begin the grid with a setting that can be measured."
