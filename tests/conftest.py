@@ -12,7 +12,8 @@ from hypothesis import settings
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure; other examples are drawn in every run, and `make fuzz` draws many.
+settings.register_profile("patient", deadline=None, max_examples=40)
 settings.load_profile("patient")
 
 

@@ -305,7 +305,7 @@ def test_probe_and_correct_by_its_neurons(tmp_path, capsys, kind, dial):
     times = np.random.default_rng(0).permutation(len(world))
     train, model, probe, better = (tmp_path / name for name in ("train.parquet", "model", "probe", "better"))
     write_table(world.to_polars().with_columns(timestamp=times), train)
-    options = ["--model", kind, "--epochs", "30", "--embedding-dim", "8", "--k", "5", "--batch-size", "32"]
+    options = ["--model", kind, "--epochs", "10", "--embedding-dim", "8", "--k", "5", "--batch-size", "64"]
     options += ["--max-length", "10"] if kind == "sasrec" else []
     assert main(["train", str(train), "-o", str(model), *options]) == 0
     sizes = ["--expansion", "4", "--k", "4", "--epochs", "5"]

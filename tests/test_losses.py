@@ -223,7 +223,7 @@ def test_inverse_propensity_falls_with_popularity_within_its_bounds(popularity, 
 def test_wrong_weights_are_refused():
     with pytest.raises(InvalidInputError, match=r"weight has shape \(2,\) and positive \(3,\)"):
         bpr(torch.zeros(3), torch.zeros(3, 1), weight=torch.ones(2))
-    with pytest.raises(InvalidInputError, match="popularity is 0 for all items"):
+    with pytest.raises(InvalidInputError, match="popularity is 0 for every item"):
         inverse_propensity([0, 0])
     with pytest.raises(InvalidInputError, match="clip=0 is out of range"):
         inverse_propensity([1, 2], clip=0)

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import importlib
 import inspect
 import logging
 import math
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from headtail.exceptions import HeadtailError, InvalidCallError, InvalidInputError
+from headtail.exceptions import HeadtailError, InvalidCallError, InvalidInputError, NotAvailableError
 from headtail.typing import RNG, Array, Codes
 
 LENGTH = 20  # of lists, where none is given
@@ -130,6 +131,16 @@ def generator(rng: RNG) -> np.random.Generator:
             f"rng={rng!r} is neither a seed nor a numpy Generator; give an int of at least 0, such as rng=0."
         )
     return np.random.default_rng(rng)
+
+
+def pandas() -> Any:
+    """Return pandas, which headtail itself never needs."""
+    try:
+        return importlib.import_module("pandas")
+    except ImportError:
+        raise NotAvailableError(
+            "to_pandas() needs pandas, which is not installed. Install it (pip install pandas) or use to_polars()."
+        ) from None
 
 
 _KINDS: dict[Any, tuple[type, ...]] = {

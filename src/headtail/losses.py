@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, elu, softplus
 
 from headtail._checks import choice, number
+from headtail._factors import as_popularity
 from headtail._tensors import as_floats
-from headtail.data.popularity import checked_counts
 from headtail.exceptions import InvalidInputError
 
 
@@ -317,7 +317,7 @@ def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1
     >>> inverse_propensity([100, 25, 25], clip=0.01)  # the rarer items' interactions count twice as much
     array([0.75, 1.5 , 1.5 ])
     """
-    counts = checked_counts(popularity).astype(np.float64)
+    counts = as_popularity(popularity)
     power, clip = number("power", power, low=0, high=1), number("clip", clip, low=0, high=1, low_open=True)
     weights = 1 / np.maximum((counts / counts.max()) ** power, clip)
     return np.asarray(weights * counts.sum() / (counts @ weights))

@@ -169,12 +169,12 @@ class TestAllRules:
     @pytest.mark.parametrize(
         ("popularity", "message"),
         [
-            ([], "at least one"),
+            ([], "0 for every item"),
             ([[1, 2]], r"shape \(1, 2\)"),
-            ([0, 0], "0 for all items"),
-            ([3, -1], r"negative \(-1\) at 1"),
+            ([0, 0], "0 for every item"),
+            ([3, -1], r"is -1\.0 at item 1; counts cannot be negative"),
             ([1.0, float("nan")], "not finite"),
-            (["a"], "is of type"),
+            (["a"], "give one number for each"),
         ],
     )
     def test_bad_popularity(self, rule, popularity, message):

@@ -12,7 +12,7 @@ _COMMON["phases"] = [phase for phase in Phase if phase is not Phase.explain]
 
 
 settings.register_profile("fuzz", max_examples=LONG or 100, **_COMMON)
-settings.register_profile("fuzz, in short", max_examples=5, derandomize=True, database=None, **_COMMON)
+settings.register_profile("fuzz, in short", max_examples=3, derandomize=True, database=None, **_COMMON)
 
 
 def pytest_collection_modifyitems(items):

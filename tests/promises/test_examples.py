@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import runpy
 import socket
 import subprocess
 import sys
@@ -12,18 +11,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def run(few_tweets, monkeypatch, capsys):
-    """Return a function that runs an example as from a shell, on little data, and returns what it prints."""
-
-    def run(example, *arguments):
-        monkeypatch.setattr(sys, "argv", [str(example), *map(str, arguments)])
-        runpy.run_path(str(example), run_name="__main__")
-        return capsys.readouterr().out
-
-    return run
+pytestmark = pytest.mark.usefixtures("few_tweets")
 
 
 def test_every_example_is_run_here():

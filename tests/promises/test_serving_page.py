@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from headtail import serving
@@ -12,7 +10,7 @@ from headtail import serving
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_figures_of_the_page_are_made_from_its_record(tmp_path):
+def test_the_figures_of_the_page_are_made_from_its_record(run, tmp_path):
     for name in ("benchmarks/serving.py", "benchmarks/records/serving.json", "docs/serving.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -21,7 +19,7 @@ def test_the_figures_of_the_page_are_made_from_its_record(tmp_path):
         page.read_text(encoding="utf-8").replace("MovieTweetings | FAISS", "spoilt").replace("of the gain;", "spoilt")
     )
     page.write_text(text, encoding="utf-8")
-    subprocess.run([sys.executable, str(tmp_path / "benchmarks" / "serving.py"), "--page"], check=True, timeout=300)
+    run(tmp_path / "benchmarks" / "serving.py", "--page")
     assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 
 

@@ -1,12 +1,9 @@
-import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_page_of_speed_is_that_of_its_record(tmp_path):
+def test_page_of_speed_is_that_of_its_record(run, tmp_path):
     page = tmp_path / "speed.md"
-    command = [sys.executable, str(ROOT / "benchmarks" / "speed.py"), "--page", str(page)]
-    subprocess.run(command, check=True)
+    run(ROOT / "benchmarks" / "speed.py", "--page", page)
     assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")

@@ -150,7 +150,7 @@ def test_report_and_cards():
 def test_cards_without_items_or_titles():
     plain = find_neurons(SAE, Contrast(FOUND.popular, FOUND.niche, FOUND.real))
     assert np.isnan(plain.correlation).all()
-    assert "Direct effect on scores" not in plain.to_html()
+    assert "Direct effect on scores" not in plain.to_markdown()
     with pytest.raises(InvalidInputError, match="has no item vectors"):
         plain.with_effects()
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail._checks import checked, finite, integer, nearest, number
-from headtail._factors import numbers
+from headtail._factors import as_popularity, numbers
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.typing import Array, Floats
 
@@ -96,7 +96,7 @@ class PopularityGroups:
         >>> PopularityGroups.by_mass([60, 1, 20, 10, 9]).names
         ('head', 'mid', 'tail')
         """
-        popularity = checked_counts(popularity)
+        popularity = as_popularity(popularity)
         what = "the most popular items, as few as hold at least {:.4g}% of the training interactions"
         return cls._cut(popularity, popularity / popularity.sum(), cuts, what)
 
@@ -116,7 +116,7 @@ class PopularityGroups:
         >>> PopularityGroups.by_rank([60, 1, 20, 10, 9]).sizes
         {'head': 1, 'mid': 3, 'tail': 1}
         """
-        popularity = checked_counts(popularity)
+        popularity = as_popularity(popularity)
         each = np.full(len(popularity), 1 / len(popularity))
         return cls._cut(popularity, each, cuts, "the most popular {:.4g}% of the items")
 
@@ -151,7 +151,7 @@ class PopularityGroups:
         >>> PopularityGroups.equal_mass([4, 4, 1, 2, 1], n=3).sizes
         {'q1': 1, 'q2': 1, 'q3': 3}
         """
-        popularity, n = checked_counts(popularity), integer("n", n, low=2, high=127)
+        popularity, n = as_popularity(popularity), integer("n", n, low=2, high=127)
         order = _most_popular_first(popularity)
         codes = np.zeros(len(order), dtype=np.int8)
         rest = popularity[order] / popularity.sum()
@@ -246,26 +246,6 @@ def as_groups(groups: Grouping, popularity: Array) -> PopularityGroups:
             f"popularity of the same training interactions."
         )
     return found
-
-
-def checked_counts(given: Any) -> Array:
-    """Return the popularity of items as numbers at least 0, not all of them 0."""
-    popularity = numbers(given)
-    if popularity.ndim != 1 or not len(popularity):
-        raise InvalidInputError(f"popularity has shape {popularity.shape}; give one count for each item, at least one.")
-    if popularity.dtype.kind not in "iuf":
-        raise InvalidInputError(
-            f"popularity is of type {popularity.dtype}; give the number of interactions of each item."
-        )
-    finite("popularity", popularity)
-    if popularity.min() < 0:
-        raise InvalidInputError(f"popularity is negative ({popularity.min()}) at {popularity.argmin()}; give counts.")
-    popularity = popularity if popularity.dtype.kind in "iu" else popularity.astype(np.float64)
-    if popularity.max() > 2**53:
-        raise InvalidInputError(f"popularity reaches {popularity.max():g}; give counts, which are at most 2**53.")
-    if not popularity.any():
-        raise InvalidInputError("popularity is 0 for all items; give the counts of the training interactions.")
-    return popularity
 
 
 def tastes_of(histories: sp.csr_array, popularity: Array) -> Floats:

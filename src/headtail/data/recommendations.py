@@ -9,13 +9,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import checked, finite, list_length, shown
+from headtail._checks import checked, finite, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
 from headtail._factors import as_matrix, numbers, stored, to_numpy
 from headtail._top import highest
 from headtail.data.interactions import Interactions
 from headtail.data.rows import check_scores, rows_of
-from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
 if TYPE_CHECKING:
@@ -301,15 +301,7 @@ class Recommendations:
         return cls(ids[0], ids[1], _all(ids[0]), items, best)
 
     def _each_once(self, what: str) -> Self:
-        """Raise if a list holds an item twice."""
-        ordered = np.sort(self.items, axis=1)
-        twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-        if twice.any():
-            row, column = np.argwhere(twice)[0]
-            raise InvalidInputError(
-                f"{what} has item {shown(self.item_ids[[ordered[row, column]]])} more than once for user "
-                f"{shown(self.user_ids[self.users[[row]]])}. Keep each item once a user."
-            )
+        refuse_repeats(self.items, self.item_ids, self.user_ids[self.users], what)
         return self
 
     @property
@@ -370,20 +362,24 @@ class Recommendations:
 
     def to_pandas(self) -> Any:
         """Return a pandas frame with one row for each recommended item (pandas must be installed)."""
-        import importlib
-
-        try:
-            pandas = importlib.import_module("pandas")  # by name: this package itself must never need it
-        except ImportError:
-            raise NotAvailableError(
-                "to_pandas() needs pandas, which is not installed. Install it (pip install pandas) or use to_polars()."
-            ) from None
-        return pandas.DataFrame(self.to_polars().to_dict(as_series=False))  # without PyArrow
+        return pandas().DataFrame(self.to_polars().to_dict(as_series=False))  # without PyArrow
 
 
 def _all(ids: Array) -> Codes:
     """Return the codes of all ids."""
     return np.arange(len(ids), dtype=np.int32)
+
+
+def refuse_repeats(items: Codes, item_ids: Array, row_ids: Array, what: str) -> None:
+    """Raise if a list holds an item twice."""
+    ordered = np.sort(items, axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if twice.any():
+        row, column = np.argwhere(twice)[0]
+        raise InvalidInputError(
+            f"{what} has item {shown(item_ids[[ordered[row, column]]])} more than once for user "
+            f"{shown(row_ids[[row]])}, and {twice.sum()} such repeats in all. Keep each item once a user."
+        )
 
 
 def check_same_ids(recs: Recommendations, known: Interactions) -> None:

@@ -8,7 +8,7 @@ import narwhals as nw
 import numpy as np
 
 from headtail import _frames
-from headtail._checks import checked, integer
+from headtail._checks import checked
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.engines.measures import Measures, by_group, function_of, is_sum, refuse_others
@@ -17,7 +17,7 @@ from headtail.engines.results import EngineAudit
 from headtail.engines.sums import UserSums
 from headtail.engines.tables import collect, count_items, lazy_table, of_one_engine
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.auditing import group_shares, most_unequal
+from headtail.metrics.auditing import cutoffs_of, group_shares, most_unequal
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import few_items
 from headtail.metrics.exposure import pop_reo, pop_rsp
@@ -84,10 +84,7 @@ def audit(
     >>> result["arp@1"], round(result["gini@1"], 3)
     (1.0, 0.444)
     """
-    wanted = (10, 20) if k is None else k if isinstance(k, Iterable) and not isinstance(k, str) else (k,)
-    cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
-    if not cutoffs:
-        raise InvalidInputError("k names no cut-off. Give at least one, such as k=10.")
+    cutoffs = cutoffs_of(k)
     noted = InputNotes(strict=strict)
     lists, known = lazy_table(recs, (*_PAIR, "rank"), "recs"), lazy_table(train, _PAIR, "train")
     tables = {"recs": lists, "train": known} | ({} if test is None else {"test": lazy_table(test, _PAIR, "test")})

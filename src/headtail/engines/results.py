@@ -4,12 +4,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from headtail.data import PopularityGroups
 from headtail.metrics.charts import concentration_chart, frequency_chart, groups_text, notes_block
 from headtail.metrics.collapse import few_items
-from headtail.metrics.facts import Facts
 from headtail.metrics.pages import items_table
-from headtail.metrics.results import ItemExposure, Measured
+from headtail.metrics.results import Measured
 from headtail.metrics.verdicts import of_exposure
 from headtail.reports import Block, Column, Report, Section, Table, Text
 from headtail.typing import Array
@@ -21,20 +19,8 @@ class EngineAudit(Measured):
 
     Attributes
     ----------
-    measurements : tuple of Measurement
-        All metrics and cut-offs.
-    group_shares : tuple of dict
-        For each popularity group its share of items, of training interactions, and of the slots at each cut-off.
-    over_exposed, under_exposed : tuple of ItemExposure
-        Items whose share of the slots is furthest above and below their share of the training interactions.
-    groups : PopularityGroups
-        What head, mid and tail mean here.
-    definitions : dict of str to str
-        What each metric means.
-    facts : dict of str to Facts
-        What each metric says of itself.
-    notes : tuple of str
-        What a reader should know about the input.
+    measurements, group_shares, over_exposed, under_exposed, groups, definitions, facts, notes
+        As of :class:`headtail.metrics.Audit`; over all users.
     n_users : int
         The users audited.
     item_ids : array of shape (I,)
@@ -45,13 +31,6 @@ class EngineAudit(Measured):
         Lists that each item is in, at the largest cut-off.
     """
 
-    group_shares: tuple[dict[str, Any], ...]
-    over_exposed: tuple[ItemExposure, ...]
-    under_exposed: tuple[ItemExposure, ...]
-    groups: PopularityGroups
-    definitions: dict[str, str]
-    facts: dict[str, Facts]
-    notes: tuple[str, ...]
     n_users: int
     item_ids: Array
     popularity: Array
@@ -70,9 +49,6 @@ class EngineAudit(Measured):
             "definitions": self.definitions,
             "notes": list(self.notes),
         }
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [asdict(m) for m in self.measurements]
 
     def report(self) -> Report:
         """Return the audit as a page: the verdict, all metrics, who gets the places, items, and notes."""

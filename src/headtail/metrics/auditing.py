@@ -117,10 +117,7 @@ def audit(
     (1.0, 0.444)
     """
     noted = InputNotes(strict=strict)
-    wanted = (10, 20) if k is None else k if isinstance(k, Iterable) and not isinstance(k, str) else (k,)
-    cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
-    if not cutoffs:
-        raise InvalidInputError("k names no cut-off. Give at least one, such as k=10.")
+    cutoffs = cutoffs_of(k)
     if integer("n_bootstrap", n_bootstrap) == 1:
         raise InvalidInputError("n_bootstrap=1 has no spread; give at least 2, or 0 for no intervals.")
     generator(rng)
@@ -189,6 +186,15 @@ def audit(
             "rng": "a generator" if isinstance(rng, np.random.Generator) else rng,
         },
     )  # fmt: skip
+
+
+def cutoffs_of(k: int | Sequence[int] | None) -> list[int]:
+    """Return the cut-offs, ascending; 10 and 20 where none are given."""
+    wanted = (10, 20) if k is None else k if isinstance(k, Iterable) and not isinstance(k, str) else (k,)
+    cutoffs = sorted({integer("k", cutoff, low=1) for cutoff in wanted})
+    if not cutoffs:
+        raise InvalidInputError("k names no cut-off. Give at least one, such as k=10.")
+    return cutoffs
 
 
 def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tuple[str, NDArray[np.intp]]]:

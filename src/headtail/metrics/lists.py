@@ -13,6 +13,7 @@ from headtail._columns import ranking_columns
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import order_by, pair_keys
 from headtail.data.interactions import without_duplicates
+from headtail.data.recommendations import refuse_repeats
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
 from headtail.typing import Array, Codes, Floats, IntoFrame
@@ -60,15 +61,7 @@ def read_lists(
         lists, longest = _lists_from_array(recs, train, k, noted)
     else:
         lists, longest = _lists_from_frame(recs, train, k, noted)
-    ordered = np.sort(lists.items, axis=1)
-    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-    if twice.any():
-        row, column = np.argwhere(twice)[0]
-        raise InvalidInputError(
-            f"recs has item {shown([train.item_ids[ordered[row, column]]])} more than once for user "
-            f"{shown([lists.row_ids[row]])}, "
-            f"and {twice.sum()} such repeats in all. Keep each item once a user."
-        )
+    refuse_repeats(lists.items, train.item_ids, lists.row_ids, "recs")
     return lists, longest
 
 

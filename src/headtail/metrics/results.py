@@ -76,9 +76,16 @@ class ItemExposure:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Measured(Result):
-    """What every audit holds: its measurements, by name."""
+    """What every audit holds; :class:`Audit` says what each is."""
 
     measurements: tuple[Measurement, ...]
+    group_shares: tuple[dict[str, Any], ...]
+    over_exposed: tuple[ItemExposure, ...]
+    under_exposed: tuple[ItemExposure, ...]
+    groups: PopularityGroups
+    definitions: dict[str, str]
+    facts: dict[str, Facts]
+    notes: tuple[str, ...]
 
     def __getitem__(self, name: str) -> float:
         """Return the value of a metric such as ``"gini@10"`` over all users."""
@@ -103,6 +110,9 @@ class Measured(Result):
     def _by_name(self) -> dict[tuple[str, str], Measurement]:
         return {(m.name, m.users): m for m in self.measurements}
 
+    def _rows(self) -> list[dict[str, Any]]:
+        return [asdict(m) for m in self.measurements]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit(Measured):
@@ -114,11 +124,6 @@ class Audit(Measured):
         All metrics, cut-offs and user groups.
     group_shares : tuple of dict
         For each popularity group its share of items, of training interactions, and of the slots at each cut-off.
-    attribute_shares : tuple of dict
-        For each value of each attribute of the items its share of items, of training interactions, and of the slots.
-    curves : dict of str to (x, y)
-        Lorenz curves of the training interactions ("training") and of the exposure at the largest cut-off
-        ("recommendations"): share of the total held by the share x of items that have least.
     over_exposed, under_exposed : tuple of ItemExposure
         Items whose share of the slots is furthest above and below their share of the training interactions.
     groups : PopularityGroups
@@ -127,10 +132,15 @@ class Audit(Measured):
         What each metric means.
     facts : dict of str to Facts
         What each metric says of itself: direction, range, how it is written, whether it is a headline.
-    measures : dict of str to function
-        What was measured: functions of a :class:`TopK`.
     notes : tuple of str
         What a reader should know about the input.
+    attribute_shares : tuple of dict
+        For each value of each attribute of the items its share of items, of training interactions, and of the slots.
+    curves : dict of str to (x, y)
+        Lorenz curves of the training interactions ("training") and of the exposure at the largest cut-off
+        ("recommendations"): share of the total held by the share x of items that have least.
+    measures : dict of str to function
+        What was measured: functions of a :class:`TopK`.
     lists : TopK
         The lists at the largest cut-off, and what they were judged by.
     user_ids : array of shape (U,)
@@ -146,16 +156,9 @@ class Audit(Measured):
         How it was made: the arguments that are no tables; from the command line the command and its files too.
     """
 
-    group_shares: tuple[dict[str, Any], ...]
     attribute_shares: tuple[dict[str, Any], ...]
     curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
-    over_exposed: tuple[ItemExposure, ...]
-    under_exposed: tuple[ItemExposure, ...]
-    groups: PopularityGroups
-    definitions: dict[str, str]
-    facts: dict[str, Facts]
     measures: dict[str, Metric]
-    notes: tuple[str, ...]
     lists: TopK
     user_ids: Array
     user_values: dict[str, Floats]
@@ -227,7 +230,7 @@ class Audit(Measured):
         """
         return {
             "kind": "audit",
-            "measurements": [asdict(m) for m in self.measurements],
+            "measurements": self._rows(),
             "groups": {"description": self.groups.description, "items": self.groups.sizes},
             "group_shares": list(self.group_shares),
             "attribute_shares": list(self.attribute_shares),
@@ -252,9 +255,6 @@ class Audit(Measured):
         digest = hashlib.sha256(np.ascontiguousarray(self.lists.items).tobytes())
         digest.update("\n".join(map(str, self.user_ids.tolist())).encode("utf-8", "backslashreplace"))
         return f"{self.lists.items.shape[0]:,} of up to {self.lists.k} items, sha256 {digest.hexdigest()}"
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [asdict(m) for m in self.measurements]
 
     def report(self) -> Report:
         """Return the audit as a page."""

@@ -1,6 +1,5 @@
 """What headtail shows to a user: the mixin of all results, and the document that each of them lays itself out as."""
 
-import importlib
 import json
 import os
 from abc import ABC, abstractmethod
@@ -8,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from headtail._checks import checked
+from headtail._checks import checked, pandas
 from headtail._files import check_writable, write_text
 from headtail._printable import printable
-from headtail.exceptions import NotAvailableError
 from headtail.reports import _drawing, _html, _latex, _markdown, _terminal
 from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart, Document, Figures, walk
@@ -160,14 +158,7 @@ class Result(ABC):
         NotAvailableError
             If pandas is not installed.
         """
-        try:
-            # By name: this package itself must never need pandas.
-            pandas = importlib.import_module("pandas")
-        except ImportError:
-            raise NotAvailableError(
-                "to_pandas() needs pandas, which is not installed. Install it (pip install pandas) or use to_polars()."
-            ) from None
-        return pandas.DataFrame(self._rows())
+        return pandas().DataFrame(self._rows())
 
 
 class Report(Document, Result):
