@@ -4,6 +4,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -364,8 +365,22 @@ class TestColumnsOfAnyKind:
 
     def test_types_that_polars_does_not_know(self):
         wide = pa.table({"user_id": pa.array([Decimal(1)], pa.decimal256(50, 2))})
-        with pytest.raises(InvalidInputError, match=r"the table cannot be read: .* Cast user_id to numbers or text"):
+        with pytest.raises(InvalidInputError, match=r"the table cannot be read: .* cast user_id to numbers or text"):
             _frames.to_table(wide, required=("user_id",))
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            lambda t: t.lazy().with_columns(x=pl.col("nowhere")),
+            lambda t: t.lazy().with_columns(pl.col("item_id").cast(pl.String).str.to_integer(base=2)),
+            lambda t: duckdb.sql("SELECT user_id, ('x' || item_id)::int AS item_id FROM t"),
+        ],
+        ids=["column", "values", "duckdb"],
+    )
+    def test_a_query_that_fails(self, query):
+        frame = query(pl.DataFrame({"user_id": [1], "item_id": [3]}))
+        with pytest.raises(InvalidInputError, match=r"the table cannot be read: .*\. Mend the query"):
+            _frames.to_table(frame, required=("user_id", "item_id"))
 
     def test_labels_of_groups(self):
         ages = pd.cut([25, 45, float("nan")], [0, 30, 60])

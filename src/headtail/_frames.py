@@ -45,7 +45,7 @@ def to_table(
         If a required column is not there.
     """
     native = _native(frame, what)
-    columns = resolve_columns(native.collect_schema().names(), required, optional, given, what)
+    columns = resolve_columns(_names(native, what), required, optional, given, what)
     table = _exploded(_collect(native, columns, what), columns, what)
     if table.is_empty():
         raise InvalidInputError(f"{what} has no rows. Check the filter or the file it came from.")
@@ -74,7 +74,14 @@ def _exploded(table: "pl.DataFrame", columns: Mapping[str, Any], what: str) -> "
 
 def column_names(frame: Any, what: str = "the table") -> list[Any]:
     """Return the column names of a frame of any engine."""
-    return list(_native(frame, what).collect_schema().names())
+    return _names(_native(frame, what), what)
+
+
+def _names(native: Any, what: str) -> list[Any]:
+    try:
+        return list(native.collect_schema().names())
+    except Exception as error:
+        raise _failed(what, error, "Mend the query.") from error
 
 
 def is_frame(values: Any) -> bool:
@@ -230,6 +237,11 @@ def _refuse_missing(values: "pl.Series", column: Any, role: str, what: str) -> N
             )
 
 
+def _failed(what: str, error: BaseException, cure: str) -> InvalidInputError:
+    """Return what an engine says of a query of its own."""
+    return InvalidInputError(f"{what} cannot be read: {str(error).split(chr(10))[0]}. {cure}")
+
+
 def _mixed(what: str, column: Any, values: list[Any]) -> InvalidInputError:
     kinds = sorted({type(v).__name__ for v in values if not is_missing(v)})
     are = "of mixed type" if len(kinds) > 1 else "that cannot be read"
@@ -247,11 +259,12 @@ def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> "pl.DataFrame
             if isinstance(frame, nw.LazyFrame):
                 return narrowed.collect("polars").to_native()  # type: ignore[no-any-return]
             return narrowed.to_polars()  # type: ignore[no-any-return]
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # types that Polars does not know
-            raise InvalidInputError(
-                f"{what} cannot be read: {str(error).splitlines()[0]}. Cast {', '.join(map(str, columns.values()))} to "
-                f"numbers or text."
-            ) from None
+        except (
+            Exception,
+            pl.exceptions.PanicException,
+        ) as error:  # types that Polars does not know, a query that fails
+            cast = f"cast {', '.join(map(str, columns.values()))} to numbers or text."
+            raise _failed(what, error, f"Mend the query, or {cast}") from error
     # By way of numpy, so that pandas users need no pyarrow; by position, as names may be of any type.
     names = frame.columns
     series = []
@@ -280,14 +293,7 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
         listed = values.astype(values.dtype.newbyteorder("="))
     try:
         return pl.Series(role, listed)
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-        AttributeError,
-        pl.exceptions.PolarsError,
-        pl.exceptions.PanicException,
-    ):
+    except (Exception, pl.exceptions.PanicException):  # each kind of value has errors of its own
         raise _mixed(what, column, values.tolist()) from None
 
 

@@ -177,6 +177,9 @@ def test_what_is_known_is_left_out_by_its_ids_and_an_order_without_ids_is_checke
         Recommendations.from_scores(right[:, 1:], 5, known=world.interactions)
     with pytest.raises(InvalidInputError, match="holds infinity"):
         Recommendations.from_scores(np.array([[np.inf, 1.0]]))
+    for nothing in (np.full((1, 2), np.nan), sp.csr_array((1, 2))):
+        with pytest.raises(InvalidInputError, match="scores leaves nothing to recommend"):
+            Recommendations.from_scores(nothing)
 
 
 def test_pandas_frames_of_arrays():

@@ -257,7 +257,7 @@ class Recommendations:
         Raises
         ------
         InvalidInputError
-            If the shapes do not match or no score is a number.
+            If the shapes do not match, or nothing is left to recommend.
 
         Examples
         --------
@@ -298,6 +298,10 @@ class Recommendations:
             values, columns = highest(block, items.shape[1])
             items[rows] = np.where(values > -np.inf, columns, -1)
             best[rows] = np.where(values > -np.inf, values, np.nan)
+        if not (items >= 0).any():
+            raise InvalidInputError(
+                f"{what} leaves nothing to recommend: every score is NaN or minus infinity, or of an item that is known."
+            )
         return cls(ids[0], ids[1], _all(ids[0]), items, best)
 
     def _each_once(self, what: str) -> Self:
