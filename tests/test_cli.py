@@ -1,5 +1,6 @@
 """The command line, run in this process; files in, files and exit status out."""
 
+import io
 import json
 import subprocess
 import sys
@@ -228,6 +229,15 @@ def test_a_reader_that_goes_away_is_no_verdict(files):
         complaint = run.stderr.read()
         run.stderr.close()
         assert (run.wait(), complaint) == (141, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_reader_that_has_not_all_letters_gets_the_others(files, monkeypatch, encoding):
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3", "--n-bootstrap", "0"]
+    assert main(inputs) == 0
+    assert b"Popularity audit of 20 users" in pipe.buffer.getvalue()
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202edlrow\u2066 \u200bzero\x9b31m\u2028next [red]line[/]"

@@ -262,7 +262,7 @@ def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> "pl.DataFrame
         except (
             Exception,
             pl.exceptions.PanicException,
-        ) as error:  # types that Polars does not know, a query that fails
+        ) as error:  # unknown types, a query that fails
             cast = f"cast {', '.join(map(str, columns.values()))} to numbers or text."
             raise _failed(what, error, f"Mend the query, or {cast}") from error
     # By way of numpy, so that pandas users need no pyarrow; by position, as names may be of any type.

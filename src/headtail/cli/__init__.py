@@ -5,6 +5,7 @@ condition could not be judged, 70 for an error that nobody expected, 130 after C
 went away.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ __all__ = ["_read_known", "app", "main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what an encoding lacks, such as that of a pipe on Windows, is a "?"
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()

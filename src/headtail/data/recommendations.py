@@ -300,7 +300,7 @@ class Recommendations:
             best[rows] = np.where(values > -np.inf, values, np.nan)
         if not (items >= 0).any():
             raise InvalidInputError(
-                f"{what} leaves nothing to recommend: every score is NaN or minus infinity, or of an item that is known."
+                f"{what} leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known."
             )
         return cls(ids[0], ids[1], _all(ids[0]), items, best)
 
