@@ -25,6 +25,9 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         monkeypatch.syspath_prepend(script.parent)
         runpy.run_path(str(script), run_name="__main__")
+        for name, module in list(sys.modules.items()):  # of the same folder, which may be a copy
+            if str(getattr(module, "__file__", "")).startswith(str(script.parent)):
+                del sys.modules[name]
         return capsys.readouterr().out
 
     return run

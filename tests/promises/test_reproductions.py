@@ -1,12 +1,7 @@
 """The pages on the reproductions hold what the records hold."""
 
 import shutil
-<<<<<<< HEAD
-import subprocess
-import sys
 from dataclasses import replace
-=======
->>>>>>> cde0736 (The tests take less: pages and examples run on a fourth of the bundled data and in one process, fewer examples are drawn; audits share what they hold and how they read cut-offs)
 from pathlib import Path
 
 import pytest
@@ -47,11 +42,10 @@ def test_the_work_of_every_dial_has_a_folder_that_any_system_can_make(monkeypatc
 
 
 @pytest.mark.parametrize("script", ["spectral.py", "neurons.py"])
-<<<<<<< HEAD
-def test_an_unknown_cell_is_refused(script):
-    command = [sys.executable, str(ROOT / "reproduce" / script), "als/nowhere/common"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2 and "there is no cell 'als/nowhere/common'" in done.stderr
+def test_an_unknown_cell_is_refused(run, script, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(ROOT / "reproduce" / script, "als/nowhere/common")
+    assert "there is no cell 'als/nowhere/common'" in capsys.readouterr().err
 
 
 def test_a_cell_of_neurons_turns_every_dial(monkeypatch, tmp_path):
@@ -69,9 +63,3 @@ def test_a_cell_of_neurons_turns_every_dial(monkeypatch, tmp_path):
     found = neurons.run("lightgcn/lastfm/common", tmp_path, tmp_path, (0,), neurons.TURNED)
     assert {point["method"] for point in found["frontier"]["points"]} == {each.name for each in neurons.TURNED}
     assert found["stability"] is not None and len(found["autoencoders"]) == 1
-=======
-def test_an_unknown_cell_is_refused(run, script, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        run(ROOT / "reproduce" / script, "als/nowhere/common")
-    assert "there is no cell 'als/nowhere/common'" in capsys.readouterr().err
->>>>>>> cde0736 (The tests take less: pages and examples run on a fourth of the bundled data and in one process, fewer examples are drawn; audits share what they hold and how they read cut-offs)
