@@ -45,7 +45,7 @@ def to_table(
         If a required column is not there.
     """
     native = _native(frame, what)
-    columns = resolve_columns(_names(native, what), required, optional, given, what)
+    columns = resolve_columns(column_names(native, what), required, optional, given, what)
     table = _exploded(_collect(native, columns, what), columns, what)
     if table.is_empty():
         raise InvalidInputError(f"{what} has no rows. Check the filter or the file it came from.")
@@ -74,10 +74,7 @@ def _exploded(table: "pl.DataFrame", columns: Mapping[str, Any], what: str) -> "
 
 def column_names(frame: Any, what: str = "the table") -> list[Any]:
     """Return the column names of a frame of any engine."""
-    return _names(_native(frame, what), what)
-
-
-def _names(native: Any, what: str) -> list[Any]:
+    native = _native(frame, what)
     try:
         return list(native.collect_schema().names())
     except Exception as error:
