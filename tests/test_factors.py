@@ -48,6 +48,7 @@ WRONG = {
     "ragged": lambda m: [[1.0], [1.0, 2.0]],
     "masked": lambda m: np.ma.masked_array(m, m == m.flat[0]),
     "sparse": lambda m: sp.coo_array(m),
+    "without data": lambda m: torch.empty(m.shape, device="meta"),
 }
 
 

@@ -33,6 +33,8 @@ def to_numpy(values: Any) -> Array:
     """Return values of any kind as a numpy array; tensors leave their device, bfloat16 becomes float32."""
     if not is_tensor(values):
         return np.asarray(values)
+    if getattr(values, "is_meta", False):
+        raise InvalidInputError("a tensor of the device meta holds no numbers. Load or initialize the weights first.")
     values = values.detach().cpu()
     try:
         return np.asarray(values.numpy())
@@ -59,7 +61,8 @@ def as_matrix(name: str, values: Any) -> Any:
     kind = type(values).__name__
     if is_tensor(values):
         values = values.detach()
-        real = not values.is_complex() and not values.is_sparse
+        kind += " without data (of the device meta)" * values.is_meta
+        real = not (values.is_complex() or values.is_sparse or values.is_meta)
     else:
         values = numbers(values)
         real = values.dtype.kind in "fiub"
