@@ -29,8 +29,8 @@ def to_path(path: Any) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:
-        os.lstat(path)
         os.fspath(path).encode()  # the libraries below open no names but those in UTF-8
+        os.lstat(path)
     except (OSError, ValueError) as error:  # a ValueError tells of NUL and of lone surrogates
         if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]} ..."
