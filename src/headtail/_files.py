@@ -26,7 +26,7 @@ _ABOUT_FILES = {
 
 def to_path(path: Any) -> Path:
     """Return a path under which there could be a file; raise if no file can have such a name."""
-    if not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:
         os.fspath(path).encode()  # the libraries below open no names but those in UTF-8
