@@ -1,5 +1,6 @@
 """A sparse autoencoder whose every input is a sum of at most k of its neurons' directions."""
 
+from collections.abc import Iterator
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG
 
 _GROUP = 16  # neurons that share a maximum in the search for the k largest
-_ROWS = 256  # inputs of a block whose pre-activations stay in a CPU's cache until the k largest are found
+ROWS = 256  # inputs of a block whose pre-activations stay in a CPU's cache until the k largest are found
 
 
 class Code(NamedTuple):
@@ -204,13 +205,21 @@ def _answers(x: Tensor, encoder: Tensor, encoder_bias: Tensor) -> Tensor:
         return linear(x.to(encoder.dtype), encoder, encoder_bias)
 
 
+def answers_in_blocks(x: Tensor, encoder: Tensor, encoder_bias: Tensor, rows: int = ROWS) -> Iterator[Tensor]:
+    """Yield the same for blocks of x (B, d), each in the memory of the one before; without gradients."""
+    memory = encoder.new_empty(min(rows, len(x)), len(encoder))
+    for part in torch.split(x, rows):
+        with no_autocast(encoder.device):
+            torch.addmm(encoder_bias, part.to(encoder.dtype), encoder.T, out=memory[: len(part)])
+        yield memory[: len(part)]
+
+
 def _encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, k: int, shift: Tensor | None = None) -> Code:
     """Encode inputs (B, d) in blocks; `shift` is of shape (N,) or (B, N)."""
-    rows = max(1, len(x)) if x.is_cuda else _ROWS
+    rows = max(1, len(x)) if x.is_cuda else ROWS
     shifts = repeat(shift) if shift is None or shift.ndim == 1 else torch.split(shift, rows)
     found = []
-    for part, added in zip(torch.split(x, rows), shifts, strict=False):
-        pre = _answers(part, encoder, encoder_bias)
+    for pre, added in zip(answers_in_blocks(x, encoder, encoder_bias, rows), shifts, strict=False):
         found.append(top(pre if added is None else pre.add_(added), k))
     values, neurons = (torch.cat(of_parts) for of_parts in zip(*found, strict=True))
     return Code(values.relu_(), neurons)

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from headtail._checks import checked, choice, number
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
-from headtail.sae.autoencoder import Code, TopKSAE
+from headtail.sae.autoencoder import ROWS, Code, TopKSAE, answers_in_blocks
 from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
 from headtail.typing import Floats
 
 Variant = Literal["v2", "v1", "gated", "damp"]
 _VARIANTS = ("v2", "v1", "gated", "damp")
-_ROWS = 256  # vectors of a block whose pre-activations stay in a CPU's cache
 
 
 class Steering(nn.Module):
@@ -102,20 +101,18 @@ class Steering(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the edited vectors, (..., d) as given."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.is_cuda:
-            return self._edited(x).to(x.dtype)
-        blocks = [self._edited(rows).to(x.dtype) for rows in torch.split(x.reshape(-1, self.d_in), _ROWS)]
+            return self._edited(x, self.sae.pre_activations(x)).to(x.dtype)
+        rows = x.reshape(-1, self.d_in)
+        answers = answers_in_blocks(rows - self.sae.bias, self.sae.encoder, self.sae.encoder_bias)
+        blocks = [self._edited(*both).to(x.dtype) for both in zip(torch.split(rows, ROWS), answers, strict=True)]
         return torch.cat(blocks).reshape(x.shape)
 
-    def _edited(self, x: Tensor) -> Tensor:
-        pre = self.sae.pre_activations(x)  # (..., N), shared by both codes
-        before = self.sae.select(pre)
-        if self.shift is None:
-            after = before
-        elif self.gate is None:
-            after = self.sae.select(pre + self.shift)
-        else:
-            inside = (pre > self.gate[0]) & (pre < self.gate[1])
-            after = self.sae.select(pre + self.shift * inside)
+    def _edited(self, x: Tensor, pre: Tensor) -> Tensor:
+        """Return the edited vectors (..., d) of pre-activations (..., N), which are used up."""
+        before = after = self.sae.select(pre)
+        if self.shift is not None:
+            inside = 1 if self.gate is None else (pre > self.gate[0]) & (pre < self.gate[1])
+            after = self.sae.select(pre.add_(self.shift * inside))
         if self.scale is not None:
             after = Code(after.values * self.scale[after.neurons], after.neurons)
         plain = self.sae.decode(before)
