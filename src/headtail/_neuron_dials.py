@@ -89,18 +89,18 @@ def _neurons(subject: Subject, seed: int, options: dict[str, Any]) -> Any:
 
 def random_neurons(subject: Subject, strength: float, seed: int) -> Any:
     """Push random neurons as hard."""
-    from headtail.sae import steer_random
+    from headtail.sae import Steered
+    from headtail.sae.controls import random_push
 
-    neurons = subject.neurons(seed)
-    return steer_random(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
+    return Steered(subject.plain(seed), random_push(subject.neurons(seed), strength, rng=seed))
 
 
 def noise(subject: Subject, strength: float, seed: int) -> Any:
     """Disturb the pre-activations."""
-    from headtail.sae import steer_noise
+    from headtail.sae import Steered
+    from headtail.sae.controls import Noise
 
-    neurons = subject.neurons(seed)
-    return steer_noise(subject.plain(seed), neurons.source.sae, neurons, strength, rng=seed)
+    return Steered(subject.plain(seed), Noise(subject.neurons(seed), strength, rng=seed))
 
 
 def direction(mode: Any) -> Make:

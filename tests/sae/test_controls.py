@@ -8,14 +8,14 @@ from headtail.models import MF
 from headtail.sae import (
     Contrast,
     Direction,
+    Steered,
     TopKSAE,
     contrast,
     find_neurons,
     steer,
     steer_direction,
-    steer_noise,
-    steer_random,
 )
+from headtail.sae.controls import Noise, random_push
 
 TRAIN = power_law(200, 60, n_interactions=1500, rng=0).interactions
 MODEL = MF(200, 60, 6, rng=0)
@@ -27,20 +27,20 @@ USERS = torch.arange(200)
 
 def test_random_neurons_are_pushed_as_hard():
     chosen = steer(MODEL, SAE, NEURONS.select(top=5)).edit.shift
-    dealt = steer_random(MODEL, SAE, NEURONS.select(top=5), 1.0, rng=1).edit.shift
+    dealt = random_push(NEURONS.select(top=5), 1.0, rng=1).shift
     assert sorted(dealt.tolist()) == pytest.approx(sorted(chosen.tolist()))
     assert not torch.equal(dealt, chosen)
-    assert torch.equal(dealt, steer_random(MODEL, SAE, NEURONS.select(top=5), 1.0, rng=1).edit.shift)
+    assert torch.equal(dealt, random_push(NEURONS.select(top=5), 1.0, rng=1).shift)
 
 
 def test_noise_repeats_itself_and_is_as_large_as_said():
-    noisy = steer_noise(MODEL, SAE, NEURONS, 0.5, rng=0)
+    noisy = Steered(MODEL, Noise(NEURONS, 0.5, rng=0))
     first = noisy(USERS).queries
     assert torch.equal(first, noisy(USERS).queries)
     assert not torch.equal(first, MODEL(USERS).queries)
-    assert not torch.equal(first, steer_noise(MODEL, SAE, NEURONS, 0.5, rng=1)(USERS).queries)
+    assert not torch.equal(first, Noise(NEURONS, 0.5, rng=1)(MODEL(USERS).queries))
     np.testing.assert_allclose(noisy.edit.scale.numpy(), 0.5 * NEURONS.std, rtol=1e-5)
-    assert torch.equal(steer_noise(MODEL, SAE, NEURONS, 0.0)(USERS).queries, MODEL(USERS).queries)
+    assert torch.equal(Noise(NEURONS, 0.0)(MODEL(USERS).queries), MODEL(USERS).queries)
     state = torch.get_rng_state()
     noisy(USERS)
     assert torch.equal(state, torch.get_rng_state())
@@ -81,6 +81,6 @@ def test_bad_input():
     with pytest.raises(InvalidInputError, match="amount=nan"):
         steer_direction(MODEL, FOUND, float("nan"))
     with pytest.raises(InvalidInputError, match="alpha=-1"):
-        steer_noise(MODEL, SAE, NEURONS, -1)
-    with pytest.raises(InvalidInputError, match="alpha=inf"):
-        steer_random(MODEL, SAE, NEURONS, float("inf"))
+        Noise(NEURONS, -1)
+    with pytest.raises(InvalidInputError, match="alpha_popular=inf"):
+        random_push(NEURONS, float("inf"))

@@ -167,13 +167,14 @@ def test_a_card_shows_the_items_that_a_neuron_raises_most():
 
 
 def test_personal_strength_is_a_regression_on_the_vector():
-    strength = personal_strength(FOUND, TRAIN, k=5, ridge=0)
+    strength = personal_strength(FOUND, TRAIN, k=5)
     lists = recommend(MODEL, TRAIN, users=TRAIN.user_ids[FOUND.users], k=5).items
     levels = np.log1p(TRAIN.popularity)
     taste = [levels[TRAIN.items[TRAIN.users == u]].mean() for u in FOUND.users]
     excess = levels[lists].mean(axis=1) - taste
-    x = np.column_stack([FOUND.real.double().numpy(), np.ones(len(excess))])
-    fitted = x @ np.linalg.lstsq(x, excess, rcond=None)[0]
+    x = FOUND.real.double().numpy() - FOUND.real.double().numpy().mean(axis=0)
+    ridge = 1e-3 * np.trace(x.T @ x) / 6 * np.eye(6)
+    fitted = excess.mean() + x @ np.linalg.solve(x.T @ x + ridge, x.T @ excess)
     expected = np.maximum(fitted, 0) / np.maximum(fitted, 0).mean()
     np.testing.assert_allclose(strength(FOUND.real)[:, 0].numpy(), expected, atol=1e-4)
     assert strength.r_squared == pytest.approx(1 - ((excess - fitted) ** 2).sum() / excess.var() / len(excess))

@@ -30,9 +30,8 @@ from headtail.sae import (
     states,
     steer,
     steer_direction,
-    steer_noise,
-    steer_random,
 )
+from headtail.sae.controls import Noise, random_push
 from headtail.training import vectors
 from headtail.typing import Vectors
 
@@ -387,8 +386,8 @@ def test_all_of_it_where_float64_is_the_default(double_by_default):
     neurons = find_neurons(sae, found, train).with_effects(n_users=20)
     for steered in (
         steer(model, sae, neurons, per_user=Excess(torch.ones(8), 1.0)),
-        steer_random(model, sae, neurons, 1.0),
-        steer_noise(model, sae, neurons, 1.0),
+        Steered(model, random_push(neurons, 1.0)),
+        Steered(model, Noise(neurons, 1.0)),
         steer_direction(model, found, 1.0),
     ):
         assert vectors(steered).queries.dtype == torch.float64

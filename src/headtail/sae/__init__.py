@@ -5,11 +5,11 @@ import headtail._torch  # noqa: F401 - first, for its error
 from headtail.sae.autoencoder import Code, TopKSAE
 from headtail.sae.concepts import Concepts, find_concepts, steer_tag
 from headtail.sae.contrasts import Contrast, contrast, contrast_items, states
-from headtail.sae.controls import Direction, Noise, steer_direction, steer_noise, steer_random
+from headtail.sae.controls import Direction, steer_direction
 from headtail.sae.hooks import activations, attach
 from headtail.sae.neuron_storage import load_neurons, save_neurons
 from headtail.sae.neurons import Neurons, find_neurons
-from headtail.sae.quality import Fidelity, SAEQuality, fidelity, sae_quality, stability
+from headtail.sae.quality import Fidelity, SAEQuality, sae_quality, stability
 from headtail.sae.steered import Steered
 from headtail.sae.steered_storage import load_steered, save_steered
 from headtail.sae.steering import Steering, neuron_edit, steer, steering_weights
@@ -26,7 +26,6 @@ __all__ = [
     "Excess",
     "Fidelity",
     "Neurons",
-    "Noise",
     "SAEQuality",
     "Steered",
     "Steering",
@@ -36,7 +35,6 @@ __all__ = [
     "contrast",
     "contrast_items",
     "extreme_users",
-    "fidelity",
     "find_concepts",
     "find_neurons",
     "fit_sae",
@@ -55,8 +53,6 @@ __all__ = [
     "states",
     "steer",
     "steer_direction",
-    "steer_noise",
-    "steer_random",
     "steer_tag",
     "steering_weights",
     "synthetic_users",

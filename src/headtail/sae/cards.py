@@ -154,7 +154,7 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
         else ("popular items", "niche items", "all items")
     )
     pre = {
-        name: np.concatenate([source.sae.pre_activations(x)[:, neuron].cpu().numpy() for _, x in source.blocks(side)])
+        name: np.concatenate([source.sae.pre_activations(x)[:, neuron].cpu().numpy() for x in source.blocks(side)])
         for name, side in (
             (popular, contrast.popular),
             (niche, contrast.niche),

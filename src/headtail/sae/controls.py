@@ -1,6 +1,6 @@
 """What steering through neurons has to beat: edits of the same vectors that know less, or need no autoencoder."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from headtail._checks import checked, choice, generator, number
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
-from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.contrasts import Contrast
 from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
@@ -17,72 +16,28 @@ from headtail.sae.steering import Steering, steering_weights
 from headtail.typing import RNG
 
 
-@checked
-def steer_random(
-    model: nn.Module, sae: TopKSAE, neurons: Neurons, alpha: float, *, rng: RNG = 0, layer: str = "query", **edit: Any
-) -> Steered:
-    """Return a model of which random neurons are pushed as hard as :func:`~headtail.sae.steer` pushes the chosen ones.
-
-    The pushes of the variant "v2" are dealt out to neurons drawn without replacement.
-
-    Parameters
-    ----------
-    model, sae, neurons, layer
-        As for :func:`~headtail.sae.steer`.
-    alpha : float
-        Both alphas.
-    rng : seed or generator, default 0
-        Draws the neurons.
-    **edit
-        More arguments of :class:`~headtail.sae.Steering`.
-
-    Examples
-    --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import contrast, find_neurons
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model, sae = MF(200, 50, 4, rng=0), TopKSAE(d_in=4, expansion=4, k=3, rng=0)
-    >>> neurons = find_neurons(sae, contrast(model, train), train)
-    >>> steer_random(model, sae, neurons, 1.0).n_users
-    200
-    """
-    alpha = number("alpha", alpha)
+def random_push(neurons: Neurons, alpha: float, *, rng: RNG = 0) -> Steering:
+    """Return an edit that deals the pushes of the variant "v2" out to neurons drawn without replacement."""
+    sae = neurons.source.sae
     weights = steering_weights(neurons.select(), alpha_popular=alpha, alpha_niche=alpha)
     shift = torch.zeros(sae.n_neurons, dtype=torch.float32)
     places = generator(rng).permutation(sae.n_neurons)[: len(weights)]
     shift[torch.from_numpy(places)] = torch.from_numpy(weights).float()
-    return Steered(model, Steering(sae, shift, **edit), layer)
+    return Steering(sae, shift)
 
 
 class Noise(nn.Module):
-    """Normal noise on the pre-activations of an autoencoder, the error passed through.
-
-    Drawn anew from the same seed at every call: the i-th vector of a batch always meets the same noise.
-
-    Parameters
-    ----------
-    sae : TopKSAE
-    scale : Tensor of shape (N,)
-        Standard deviation of the noise of each neuron.
-    seed : int, default 0
-
-    Examples
-    --------
-    >>> sae, x = TopKSAE(d_in=4, expansion=2, k=3, rng=0), torch.ones(5, 4)
-    >>> torch.equal(Noise(sae, torch.zeros(8))(x), x)
-    True
-    """
+    """Normal noise of `alpha` standard deviations on each pre-activation; the i-th vector always meets the same."""
 
     scale: Tensor
 
-    @checked
-    def __init__(self, sae: TopKSAE, scale: Tensor, seed: int = 0) -> None:
+    def __init__(self, neurons: Neurons, alpha: float, *, rng: RNG = 0) -> None:
         super().__init__()
-        self.sae, self.d_in, self.seed = sae, sae.d_in, seed
-        if as_floats("scale", scale).shape != (sae.n_neurons,) or not torch.isfinite(scale).all():
-            raise InvalidInputError(f"scale has shape {tuple(scale.shape)}; give one finite number for each neuron.")
-        self.register_buffer("scale", scale.detach().to(sae.encoder))
+        self.sae, self.seed = neurons.source.sae, int(generator(rng).integers(2**31))
+        self.d_in = self.sae.d_in
+        scale = torch.zeros(self.sae.n_neurons, dtype=torch.float32)
+        scale[torch.from_numpy(neurons.index)] = torch.from_numpy(number("alpha", alpha, low=0) * neurons.std).float()
+        self.register_buffer("scale", scale.to(self.sae.encoder))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the disturbed vectors, (..., d) as given."""
@@ -91,37 +46,6 @@ class Noise(nn.Module):
         noise = torch.randn(pre.shape, generator=source, device=x.device, dtype=pre.dtype)
         disturbed = self.sae.select(pre + self.scale * noise)
         return x + (self.sae.decode(disturbed) - self.sae.decode(self.sae.select(pre)))
-
-
-@checked
-def steer_noise(
-    model: nn.Module, sae: TopKSAE, neurons: Neurons, alpha: float, *, rng: RNG = 0, layer: str = "query"
-) -> Steered:
-    """Return a model with normal noise on the pre-activations: `alpha` standard deviations of each neuron.
-
-    Parameters
-    ----------
-    model, sae, neurons, layer
-        As for :func:`~headtail.sae.steer`.
-    alpha : float
-        At least 0.
-    rng : seed or generator, default 0
-
-    Examples
-    --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import contrast, find_neurons
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model, sae = MF(200, 50, 4, rng=0), TopKSAE(d_in=4, expansion=4, k=3, rng=0)
-    >>> noisy = steer_noise(model, sae, find_neurons(sae, contrast(model, train), train), 0.0)
-    >>> torch.equal(noisy(torch.arange(200)).queries, model(torch.arange(200)).queries)
-    True
-    """
-    alpha = number("alpha", alpha, low=0)
-    scale = torch.zeros(sae.n_neurons, dtype=torch.float32)
-    scale[torch.from_numpy(neurons.index)] = torch.from_numpy(alpha * neurons.std).float()
-    return Steered(model, Noise(sae, scale, int(generator(rng).integers(2**31))), layer)
 
 
 class Direction(nn.Module):

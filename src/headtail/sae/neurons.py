@@ -290,7 +290,7 @@ def _firing(source: Source) -> tuple[Floats, Floats]:
     """Return the share of real users for whom each neuron is active, and its mean activation there."""
     n = source.sae.n_neurons
     counts, sums = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
-    for _, x in source.blocks(source.contrast.real):
+    for x in source.blocks(source.contrast.real):
         values, neurons = (part.flatten().cpu() for part in source.sae.encode(x))
         counts.index_add_(0, neurons, (values > 0).double())
         sums.index_add_(0, neurons, values.double())

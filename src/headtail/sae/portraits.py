@@ -207,7 +207,7 @@ def _numbers(
 def _activations(source: Source) -> sp.csc_array:
     """Return the activation of every neuron for each real user, or item, sparse (U, N)."""
     blocks = []
-    for _, x in source.blocks(source.contrast.real):
+    for x in source.blocks(source.contrast.real):
         values, active = (part.cpu().numpy() for part in source.sae.encode(x))
         rows = np.repeat(np.arange(len(x)), values.shape[1])
         blocks.append(sp.csr_array((values.ravel(), (rows, active.ravel())), (len(x), source.sae.n_neurons)))

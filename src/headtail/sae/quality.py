@@ -22,8 +22,8 @@ from headtail.typing import Array, ArrayLike2D, Vectors
 
 
 @dataclass(frozen=True)
-class Fidelity(Result):
-    """What recommendations keep when queries are replaced by their reconstructions; made by :func:`fidelity`.
+class Fidelity:
+    """What recommendations keep when queries are replaced by their reconstructions; part of :class:`SAEQuality`.
 
     Attributes
     ----------
@@ -61,17 +61,6 @@ class Fidelity(Result):
             Figure("NDCG lost", self.lost, self.low, self.high, format=".2%", note="Relative, with its 95% interval."),
             Figure(f"Same items in the top {k}", self.overlap, format=".1%", note="Mean over the test's users."),
         ]
-
-    def report(self) -> Report:
-        """Return the figures as a page."""
-        return Report("Recommendation fidelity of an autoencoder", [Figures(self.figures())])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all figures by name."""
-        return dict(vars(self))
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [self.to_dict()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +124,7 @@ class SAEQuality(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures by name, `density` as a list."""
-        fidelity = None if self.fidelity is None else self.fidelity.to_dict()
+        fidelity = None if self.fidelity is None else dict(vars(self.fidelity))
         return {**vars(self), "density": self.density.tolist(), "fidelity": fidelity}
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -162,8 +151,16 @@ def sae_quality(
         The autoencoder.
     activations : array or tensor of shape (n, d)
         Vectors that it was not trained on, ideally.
-    vectors, train, test, k
-        As in :func:`fidelity`, for recommendation fidelity; without them that is left out.
+    vectors : Vectors or (Q, V), optional
+        For recommendation fidelity: queries with one row for each user of `train` and items with one row for each item,
+        such as :func:`headtail.training.vectors` returns. Their lists are compared with those of the queries'
+        reconstructions, the error dropped.
+    train : Interactions, optional
+        What is known of the users; these items are not recommended.
+    test : Interactions, optional
+        What the users did later. Only its users count.
+    k : int, optional
+        Length of the lists; by default 20, or the size of the catalogue.
     others : sequence of TopKSAE
         Autoencoders trained from other seeds, for :func:`stability`.
 
@@ -174,8 +171,8 @@ def sae_quality(
     Raises
     ------
     InvalidInputError
-        If the vectors have another width than the autoencoder, are not finite or all the same, or only some of
-        `vectors`, `train` and `test` are given.
+        If the vectors have another width than the autoencoder, are not finite or all the same, only some of `vectors`,
+        `train` and `test` are given, or the original queries rank no test item in the top k.
 
     Examples
     --------
@@ -212,8 +209,6 @@ def sae_quality(
     )
 
 
-@checked
-@torch.no_grad()
 def fidelity(
     sae: TopKSAE,
     vectors: "Vectors | tuple[ArrayLike2D, ArrayLike2D]",
@@ -222,43 +217,7 @@ def fidelity(
     *,
     k: int | None = None,
 ) -> Fidelity:
-    """Compare recommendations of queries with those of their reconstructions, the error dropped.
-
-    Parameters
-    ----------
-    sae : TopKSAE
-        Autoencoder of the queries.
-    vectors : Vectors or (Q, V)
-        Queries with one row for each user of `train` and items with one row for each item, such as
-        :func:`headtail.training.vectors` returns.
-    train : Interactions
-        What is known of the users; these items are not recommended.
-    test : Interactions
-        What the users did later. Only its users count.
-    k : int, optional
-        Length of the lists; by default 20, or the size of the catalogue.
-
-    Returns
-    -------
-    Fidelity
-
-    Raises
-    ------
-    InvalidInputError
-        If the sizes do not fit, or the original queries rank no test item in the top k, so that there is nothing to
-        lose.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> pairs = Interactions.from_frame(pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": ["a", "b", "c", "d"]}))
-    >>> train, test = pairs.subset([True, False, True, False]), pairs.subset([False, True, False, True])
-    >>> sae = TopKSAE(d_in=3, expansion=2, k=1, rng=0)
-    >>> queries, items = sae.decoder[:2], torch.eye(4, 3)  # each query is one neuron's direction
-    >>> found = fidelity(sae, (queries, items), train, test, k=3)
-    >>> round(found.lost, 3), found.overlap
-    (0.0, 1.0)
-    """
+    """Compare recommendations of queries with those of their reconstructions, the error dropped."""
     k = list_length(k, train.n_items)
     if not isinstance(vectors, tuple) or len(vectors) != 2:
         raise InvalidInputError(f"vectors is a {type(vectors).__name__}; give the pair (Q, V).")

@@ -28,10 +28,9 @@ class Source:
     contrast: Contrast
     interactions: Interactions | None
 
-    def blocks(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def blocks(self, x: Tensor) -> Iterator[Tensor]:
         """Yield blocks of rows of vectors, as the autoencoder takes them."""
-        for start in range(0, len(x), _ROWS):
-            yield slice(start, start + _ROWS), x[start : start + _ROWS].to(self.sae.encoder)
+        return (block.to(self.sae.encoder) for block in torch.split(x, _ROWS))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,6 +18,7 @@ from headtail.sae.steered import Steered
 from headtail.sae.steering import neuron_edit
 from headtail.sae.table import list_popularity
 
+_RIDGE = 1e-3  # of the regression, relative to the mean variance of the vectors
 _UNIT = 0.5  # of the push whose slope is measured
 
 
@@ -78,7 +79,6 @@ def personal_strength(
     interactions: Interactions,
     *,
     k: int | None = None,
-    ridge: float = 1e-3,
     both_ways: bool = False,
     bound: float = 3.0,
     prior: float = 0.0,
@@ -96,8 +96,6 @@ def personal_strength(
         Training interactions.
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
-    ridge : float, default 1e-3
-        Penalty of the regression, relative to the mean variance of the vectors.
     both_ways : bool, default False
         Steer who gets rarer items than the own ones towards popular ones; without it they are left alone.
     bound : float, default 3
@@ -131,12 +129,12 @@ def personal_strength(
     >>> round(float(strength(found.real).mean()), 4)
     1.0
     """
-    excess, mean = _excess(contrast, interactions, k, ridge, prior, bound if both_ways else None)
+    excess, mean = _excess(contrast, interactions, k, prior, bound if both_ways else None)
     return _times(excess, 1 / mean)
 
 
 def _excess(
-    contrast: Contrast, interactions: Interactions, k: int | None, ridge: float, prior: float, bound: float | None
+    contrast: Contrast, interactions: Interactions, k: int | None, prior: float, bound: float | None
 ) -> tuple[Excess, float]:
     """Return the excess in log popularity, both ways if there is a bound, and its mean size."""
     recommended, users = list_popularity(contrast, interactions, k), contrast.recommendable()[1]
@@ -150,7 +148,7 @@ def _excess(
     x = contrast.real.double().numpy()
     centered = x - x.mean(axis=0)
     gram = centered.T @ centered
-    penalty = number("ridge", ridge, low=0) * np.trace(gram) / len(gram)
+    penalty = _RIDGE * np.trace(gram) / len(gram)
     weight = np.linalg.lstsq(gram + penalty * np.eye(len(gram)), centered.T @ (excess - excess.mean()), rcond=None)[0]
     fitted = centered @ weight + excess.mean()
     mean = float((np.maximum(fitted, 0) if bound is None else np.abs(fitted)).mean())
@@ -239,7 +237,7 @@ def spree(
     torch.Size([3, 4])
     """
     strength = number("strength", strength)
-    excess, _ = _excess(contrast, interactions, k, 1e-3, prior, bound)
+    excess, _ = _excess(contrast, interactions, k, prior, bound)
     direction, spread = popularity_direction(contrast)
 
     def push(per_user: nn.Module | None) -> nn.Module:
