@@ -9,7 +9,7 @@ from headtail.sae.controls import Direction, steer_direction
 from headtail.sae.hooks import activations, attach
 from headtail.sae.neuron_storage import load_neurons, save_neurons
 from headtail.sae.neurons import Neurons, find_neurons
-from headtail.sae.quality import Fidelity, SAEQuality, sae_quality, stability
+from headtail.sae.quality import SAEQuality, sae_quality, stability
 from headtail.sae.steered import Steered
 from headtail.sae.steered_storage import load_steered, save_steered
 from headtail.sae.steering import Steering, neuron_edit, steer, steering_weights
@@ -24,7 +24,6 @@ __all__ = [
     "Contrast",
     "Direction",
     "Excess",
-    "Fidelity",
     "Neurons",
     "SAEQuality",
     "Steered",
