@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 
 import headtail as ht
+from headtail._candidate_features import rows_of
 from headtail._gains import gains
 from headtail._logistic import logistic
 from headtail.allocation import (
@@ -203,7 +204,7 @@ def test_without_the_items_a_list_keeps_its_order(world, tmp_path):
 def test_what_is_known_of_items_counts_where_validation_says_so(world, effect):
     """Of what was wanted by score alone, fits by the items are noise; of what popularity decides as well, they help."""
     recs, seen, _, _ = world
-    hits = np.random.default_rng(2).random(recs.items.shape) < expit(
+    hits = np.random.default_rng(3).random(recs.items.shape) < expit(
         -6 + 1.5 * recs.scores + effect * (np.log1p(seen.popularity)[recs.items] - 4)
     )
     rows, columns = np.nonzero(hits)
@@ -215,6 +216,10 @@ def test_what_is_known_of_items_counts_where_validation_says_so(world, effect):
     found, unseen = subject.calibrated(0, seen), subject.candidates(0, seen)
     assert (np.diff(found, axis=1) <= 0).all() == (effect == 0)
     np.testing.assert_array_equal(found, cross_fitted(unseen, seen, wanted, k=10, by_item=effect > 0))
+    (note,) = subject.decisions()
+    assert note.startswith(
+        f"Calibrated relevance {'counts' if effect else 'leaves'} the items' popularity and exposure"
+    )
 
 
 def test_gains_are_the_ndcg_of_each_user(world):
@@ -259,3 +264,34 @@ def test_an_item_without_interactions_is_placed_by_its_score(world):
     prices = allocation_bias(recs, found, strength=0.4, k=5)
     before, after = ((allocate(recs, found, b, k=5).items == 59).sum() for b in (0 * prices, prices))
     assert after > before
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("strength", [0.025, 0.1, 0.4])
+def test_prices_settle_where_all_want_the_same_few_and_hardly_anything_else(gamma, strength):
+    """Few of many items are shown at first, and the rest of every list is worth next to nothing."""
+    rng, n_users, n_items, width = np.random.default_rng(0), 1500, 400, 100
+    appeal = -1.5 * np.log1p(np.arange(n_items)) + rng.normal(scale=0.5, size=(n_users, n_items))
+    items = np.argsort(-appeal, axis=1)[:, :width].astype(np.int32)
+    relevance = (0.05 * np.arange(1, width + 1) ** -0.9 * rng.gamma(1.0, size=(n_users, 1))).astype(np.float32)
+    history = []
+    prices = allocation_bias(lists(items), relevance, strength=strength, k=10, gamma=gamma, callback=history.append)
+    assert history[-1].residual < 0.03
+    shown = allocate(lists(items), relevance, prices, k=10, gamma=gamma)
+    assert ht.metrics.gini(_top(shown)) < history[0].gini
+
+
+def test_a_sample_of_users_serves_all_of_them_block_by_block(world):
+    recs, seen, wanted, _ = world
+    fitted = calibrate(recs, seen, wanted, k=5, sample=1000, rng=1)
+    whole = calibrate(recs, seen, wanted, k=5)
+    few = np.sort(np.random.default_rng(1).choice(np.flatnonzero(wanted.activity > 0), 1000, replace=False))
+    np.testing.assert_array_equal(fitted.weights, calibrate(recs, seen, wanted, k=5, users=few).weights)
+    relevance = fitted(recs, seen)
+    assert np.corrcoef(np.log(relevance).ravel(), np.log(whole(recs, seen)).ravel())[0, 1] > 0.95
+    prices = allocation_bias(recs, relevance, strength=0.2, k=5, sample=1000)
+    together = allocate(recs, relevance, prices, k=5)
+    for rows in (slice(0, 7), slice(2000, 3000)):
+        block = rows_of(recs, rows)
+        alone = allocate(block, fitted(block, seen), prices, k=5)
+        np.testing.assert_array_equal(alone.items, together.items[rows])

@@ -1,6 +1,7 @@
 """What is known of a candidate when its relevance is learned or told."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ def features(
     rank = np.log1p(np.arange(recs.k, dtype=np.float32))
     for start in range(0, len(recs), _ROWS):
         rows = slice(start, start + _ROWS)
-        codes = recs.items[rows]
-        scores = np.where(codes >= 0, scores_of(recs, 1)[rows] / scale, np.nan).astype(np.float32)
+        some = rows_of(recs, rows)
+        codes = some.items
+        scores = np.where(codes >= 0, scores_of(some, 1) / scale, np.nan).astype(np.float32)
         last = np.minimum((codes >= 0).sum(axis=1) - 1, k - 1).clip(0)[:, None]
         deviation = np.nanstd(scores, axis=1, keepdims=True)
         top = scores[:, :1]
@@ -46,6 +48,12 @@ def features(
         found = np.concatenate([np.stack(columns, axis=2), table[codes]], axis=2)
         found[codes < 0] = 0
         yield rows, found
+
+
+def rows_of(recs: Recommendations, rows: Array | slice) -> Recommendations:
+    """Return the lists of some users."""
+    scores = None if recs.scores is None else recs.scores[rows]
+    return replace(recs, users=recs.users[rows], items=recs.items[rows], scores=scores)
 
 
 def features_of(recs: Recommendations, known: Interactions, k: int) -> Matrix:

@@ -1,16 +1,18 @@
 """The bias of the items at which the exposure of the lists that it leads to calls for that very bias.
 
-Lists answer to a bias in jumps: a user either sees an item or not. So while the bias is sought, an item close to the
-end of a list counts in part (:func:`shares`). How many lists an item is close to entering says how its exposure will
-answer, which makes for Newton steps; Anderson mixing of the last ones accounts for what the items take from each other.
+It is where a convex function of the bias, the lists' best totals together less what the welfare holds against it, is
+least. Lists answer to a bias in jumps: a user either sees an item or not. So while the bias is sought, an item close to
+the end of a list counts in part (:func:`shares`), which makes the function all but smooth. How the items take slots
+from each other there gives Newton's step for all of them together, and a step that leads uphill at its end is cut.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail._checks import choice, generator, integer, number
@@ -21,14 +23,25 @@ from headtail.typing import RNG, Array
 
 Welfare = Literal["entropy", "alpha", "popularity"]
 
-_SETTLED, _UNSETTLED = 0.03, 0.1  # residuals at which the rounds stop, and above which a warning is given
-_WIDTH = 0.1  # within which an item counts in part, in units of the strength
+_SETTLED, _UNSETTLED = 0.02, 0.03  # residuals at which the rounds stop, and above which a warning is given
+_ASTRAY = 1 / 3  # of the slots
+_WIDTH = 0.05  # within which an item counts in part, in units of the strength
 _WIDER = 8, 4, 2  # times that, in the first rounds
+_AHEAD = 0.3  # of the slope of a step that may be left behind its end
+_GRADIENTS = 100  # of one step
 _ROWS = 4096  # lists that are counted at a time
-_MEMORY, _PATIENCE = 5, 6  # steps that are mixed, and rounds without a smaller residual
 
-Count = Callable[[Matrix, float], tuple[Matrix, Matrix]]
-"""From a bias and a width to the slots of each item and how fast these grow with its bias, in units of the spread."""
+
+class Response(NamedTuple):
+    """How lists answer to a bias: the slots of each item, (I,), and how these change with a change of the bias."""
+
+    slots: Matrix
+    growth: Matrix  # of an item's slots with its own bias
+    change: Callable[[Matrix], Matrix]  # of the slots of all items, by a change of the bias
+
+
+Count = Callable[[Matrix, float], Response]
+"""From a bias and a width, in units of the spread, to the response of the lists."""
 
 
 @dataclass(frozen=True)
@@ -104,40 +117,48 @@ class Goal:
 
         References
         ----------
-        Anderson, Iterative procedures for nonlinear integral equations, JACM 1965 (mixing).
+        Nocedal and Wright, Numerical Optimization, 2006, chapter 7 (Newton's method with conjugate gradients).
         """
         if self.strength == 0:
             return np.zeros(n_items)
         floor = max(0.03, n_items / n_slots)
         earned = self._earned(popularity, n_items, floor)
         width = _WIDTH * self.strength * (floor ** (-self.aversion / 2) if self.welfare == "alpha" else 1.0)
-        bias, mixing, damping = np.zeros(n_items), _Mixing(), 1.0
-        best, since = (np.inf, bias, bias), 0
+        bias, start, step = np.zeros((3, n_items))
+        best: tuple[float, Matrix, Matrix] = np.inf, bias, bias
+        slope, length, narrowing = 0.0, 1.0, iter((*_WIDER, 1))
+        wider = next(narrowing)
         for i in range(self.rounds):
-            slots, growth = count(self.strength * bias, width * (_WIDER[i] if i < len(_WIDER) else 1))
-            mean = slots.mean()
-            exposure = slots / mean + floor
+            answer = count(self.strength * bias, wider * width)
+            mean = answer.slots.mean()
+            exposure = answer.slots / mean + floor
             called = self._called(exposure) + earned
-            called -= called.mean()
-            gap, size = called - bias, float(np.linalg.norm(called))
-            residual = float(np.linalg.norm(gap)) / size if size > 0 else 0.0
-            self._tell(i, slots, residual)
-            step = gap / (1 + self._slope(exposure) * self.strength * growth / mean)
-            if i >= len(_WIDER) or size == 0:
-                if residual < best[0]:
-                    best, since = (residual, bias, step), i
-                if best[0] < _SETTLED:
-                    break
-                if residual > 2 * best[0] or i - since == _PATIENCE:  # astray: on from the best in smaller steps
-                    mixing, damping, since = _Mixing(), damping / 2, i
-                    _, bias, step = best
-            bias = mixing.next(bias, damping * step)
-            bias -= bias.mean()
-        residual, bias, _ = best
-        if self.callback is not None:
-            self._tell(i + 1, count(self.strength * bias, 1e-6 * width)[0], residual)
-        self._warn(i + 1, residual)
-        return self.strength * bias
+            gap, size = called - bias, float(np.linalg.norm(called - called.mean()))
+            residual = float(np.linalg.norm(gap - gap.mean())) / size if size > 0 else 0.0
+            self._tell(i, answer.slots, residual)
+            wanted, curvature = self._exposure(bias - earned)
+            gradient = exposure - wanted
+            ahead = float(gradient @ step)
+            if ahead > _AHEAD * abs(slope):  # too far: back to where the slope along the step is about 0
+                length *= max(slope / (slope - ahead), 0.1)
+                bias = start + length * step
+                continue
+            if (wider == 1 or size == 0) and residual < best[0]:
+                best = residual, bias, answer.slots
+            if size == 0 or best[0] < _SETTLED:
+                break
+            wider, scale = next(narrowing, 1), self.strength / mean
+            step = _solved(answer.change, -gradient, scale, answer.growth, curvature)
+            if self.welfare == "alpha":  # no bias is called for below -1 / aversion
+                step = np.maximum(step, -(1 / self.aversion + bias) / 2)
+            start, slope, length = bias, float(gradient @ step), min(1.0, 2 * length)
+            bias = start + length * step
+        residual, bias, meant = best
+        bias = bias - bias.mean()
+        lists = count(self.strength * bias, 1e-6 * width).slots
+        self._tell(i + 1, lists, residual)
+        self._warn(i + 1, residual, float(np.abs(lists - meant).sum()) / 2 / n_slots)
+        return np.asarray(self.strength * bias)
 
     def _tell(self, i: int, slots: Matrix, residual: float) -> None:
         if self.callback is not None:
@@ -148,9 +169,13 @@ class Goal:
             return np.asarray((relative**-self.aversion - 1) / self.aversion)
         return -np.log(relative)
 
-    def _slope(self, relative: Matrix) -> Matrix:
-        """Return how fast the bias that is called for falls with exposure."""
-        return relative ** -(self.aversion + 1 if self.welfare == "alpha" else 1)
+    def _exposure(self, bias: Matrix) -> tuple[Matrix, Matrix]:
+        """Return the exposure that calls for a bias, and how fast it falls with it."""
+        if self.welfare == "alpha":
+            base = 1 + self.aversion * bias
+            return base ** (-1 / self.aversion), base ** (-1 / self.aversion - 1)
+        exposure = np.exp(-bias)
+        return exposure, exposure
 
     def _earned(self, popularity: Any, n_items: int, floor: float) -> Matrix | float:
         """Return the log of the exposure that popularity earns, relative to the mean."""
@@ -163,30 +188,70 @@ class Goal:
         values = as_popularity(popularity, n_items)
         return np.asarray(np.log(values / values.mean() + floor))
 
-    def _warn(self, rounds: int, residual: float) -> None:
+    def _warn(self, rounds: int, residual: float, astray: float) -> None:
+        why = ""
         if residual > _UNSETTLED:
-            warnings.warn(
-                f"strength={self.strength:g}: the bias has not settled after {rounds} rounds (residual "
-                f"{residual:.2f}). Give more rounds, or a lower strength if they do not help.",
-                UserWarning,
-                stacklevel=5,
+            why = (
+                f"the bias has not settled after {rounds} rounds (residual {residual:.2f}). Give more rounds, or a "
+                f"lower strength if they do not help."
             )
+        elif astray > _ASTRAY:
+            why = (
+                f"{astray:.0%} of the slots are with other items than the bias is meant for: users are so alike that "
+                f"their lists change at once. Give a lower strength."
+            )
+        if why:
+            warnings.warn(f"strength={self.strength:g}: {why}", UserWarning, stacklevel=5)
 
 
-class _Mixing:
-    """Anderson mixing: of the last steps, the combination is gone that would have left least to go."""
+def _solved(change: Callable[[Matrix], Matrix], wanted: Matrix, scale: float, growth: Matrix, own: Matrix) -> Matrix:
+    """Return about the x of which ``scale * change(x) + own * x`` is `wanted`, by conjugate gradients."""
+    x, left, diagonal = np.zeros_like(wanted), wanted, scale * growth + own
+    search = left / diagonal
+    first = size = float(left @ search)
+    for _ in range(_GRADIENTS):
+        if size <= 1e-4 * first:
+            break
+        image = scale * change(search) + own * search
+        length = size / float(search @ image)
+        x, left = x + length * search, left - length * image
+        before, size = size, float(left @ (left / diagonal))
+        search = left / diagonal + size / before * search
+    return x
 
-    def __init__(self) -> None:
-        self._places: list[Matrix] = []
-        self._steps: list[Matrix] = []
 
-    def next(self, place: Matrix, step: Matrix) -> Matrix:
-        self._places, self._steps = [*self._places[-_MEMORY:], place], [*self._steps[-_MEMORY:], step]
-        if len(self._steps) == 1:
-            return place + step
-        steps, moves = np.diff(self._steps, axis=0).T, np.diff(self._places, axis=0).T
-        weights = np.linalg.lstsq(steps, step, rcond=1e-3)[0]
-        return np.asarray(place + step - (moves + steps) @ weights)
+def respond(blocks: Iterable[tuple[NDArray[np.float32], Array | None]], n_items: int, k: int, width: float) -> Response:
+    """Return the response of lists to the bias that is in their scores.
+
+    Parameters
+    ----------
+    blocks : iterable of pairs
+        Of users' scores, (B, m), and the items that they are of, (B, m); of all items in order without these.
+    n_items : int
+    k : int
+        Length of the lists.
+    width : float
+        As for :func:`shares`.
+    """
+    slots, ends, items = np.zeros(n_items), [np.zeros(1, dtype=np.int64)], list[Array]()
+    for scores, codes in blocks:
+        places, part, growth = shares(scores, k, width)
+        near = growth > 0
+        of = places % scores.shape[1] if codes is None else codes.ravel()[places]
+        slots += np.bincount(of, part, n_items)
+        ends.append(np.bincount(places[near] // scores.shape[1], minlength=len(scores)))
+        items.append(of[near].astype(np.int32))
+    near = np.concatenate(items)
+    counts = np.concatenate(ends)
+    crowd = np.maximum(counts[1:], 1)[:, None]
+    close = sp.csr_array((np.ones(len(near)), near, np.cumsum(counts)), shape=(len(crowd), n_items))
+    many = np.bincount(near, minlength=n_items)
+    growth = np.asarray(many - close.T @ (1 / crowd[:, 0])) / (2 * width)
+
+    def change(of_bias: Matrix) -> Matrix:
+        return np.asarray(many * of_bias - close.T @ ((close @ of_bias) / crowd[:, 0])) / (2 * width)
+
+    return Response(slots, growth, change)
 
 
 def shares(
@@ -263,17 +328,11 @@ def sampled(n: int, sample: int, rng: RNG) -> NDArray[np.int64]:
 
 
 def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:
-    """Return what counts the slots that each item has in the first k of long lists under a bias."""
+    """Return what tells how the first k of long lists answer to a bias."""
 
-    def count(bias: Matrix, width: float) -> tuple[Matrix, Matrix]:
-        slots, growth = np.zeros((2, n_items))
-        added = bias.astype(np.float32)
+    def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], Array]]:
         for start in range(0, len(items), _ROWS):
             codes = items[start : start + _ROWS]
-            total = np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + added[codes])
-            places, part, grows = shares(total, k, width)
-            slots += np.bincount(codes.ravel()[places], part, n_items)
-            growth += np.bincount(codes.ravel()[places], grows, n_items)
-        return slots, growth
+            yield np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + bias[codes]), codes
 
-    return count
+    return lambda bias, width: respond(blocks(bias.astype(np.float32)), n_items, k, width)

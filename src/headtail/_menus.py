@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headtail._exposure import Goal
+from headtail._exposure import Goal, Response
 from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.topk import discounts
@@ -14,7 +14,7 @@ from headtail.subjects import Subject
 from headtail.typing import Array, Codes, Floats
 
 _ROWS = 1024  # users whose relevance is spread over the catalogue at a time
-_ROUNDS = 30
+_ROUNDS = 60
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,21 @@ def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matri
     pairs, pair = np.unique(places, return_inverse=True)
     item = pairs % (n_items + 1)
 
-    def count(bias: Matrix, width: float) -> tuple[Matrix, Matrix]:
-        """Count lists that are worth about the same in part, and how fast the slots of an item grow with its bias."""
+    def count(bias: Matrix, width: float) -> Response:
+        """Count lists that are worth about the same in part."""
         total = (values + np.append(bias, 0.0)[items].sum(axis=2) / k) * (k / width)
         part = np.exp(total - total.max(axis=1, keepdims=True))
         part /= part.sum(axis=1, keepdims=True)
         shown = np.bincount(pair.ravel(), np.repeat(part.ravel(), k), len(pairs))
         growth = np.maximum(shown * (1 - shown), 0) / width
-        of_items = [np.bincount(item, each, n_items + 1)[:n_items].astype(np.float64) for each in (shown, growth)]
-        return of_items[0], of_items[1]
+
+        def change(of_bias: Matrix) -> Matrix:
+            gained = np.append(of_bias, 0.0)[items].sum(axis=2)
+            gained = part * (gained - (part * gained).sum(axis=1, keepdims=True)) / width
+            return np.asarray(np.bincount(ended.ravel(), np.repeat(gained.ravel(), k), n_items + 1)[:n_items], float)
+
+        slots, of_own = (np.bincount(item, each, n_items + 1)[:n_items] for each in (shown, growth))
+        return Response(slots.astype(np.float64), of_own.astype(np.float64), change)
 
     goal = Goal(strength, "alpha", 0.5, _ROUNDS, None)
     settled = goal.settle(count, n_slots=n_users * k, n_items=n_items, popularity=None)

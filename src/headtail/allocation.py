@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from headtail._candidate_features import check_parts, features, features_of, probabilities
+from headtail._candidate_features import check_parts, features, features_of, probabilities, rows_of
 from headtail._checks import checked, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
 from headtail._factors import Matrix, numbers
@@ -139,6 +139,8 @@ def calibrate(
     k: int,
     users: Array | None = None,
     by_item: bool = True,
+    sample: int = 20_000,
+    rng: RNG = 0,
 ) -> Relevance:
     """Fit the probability that a candidate is among what its user did next.
 
@@ -157,6 +159,9 @@ def calibrate(
     by_item : bool, default True
         Learn from the items' popularity and exposure as well. Without it a list keeps its order, and probabilities only
         say what its scores mean.
+    sample : int, default 20,000
+        Users, drawn without replacement, to learn from.
+    rng : seed or generator, default 0
 
     Returns
     -------
@@ -178,7 +183,8 @@ def calibrate(
     learning = relevant.activity[recs.users] > 0
     if users is not None:
         learning &= np.isin(recs.users, users)
-    chosen = _rows(recs, np.flatnonzero(learning))
+    learners = np.flatnonzero(learning)
+    chosen = rows_of(recs, learners[sampled(len(learners), sample, rng)])
     rows, columns = np.nonzero(chosen.items >= 0)
     hits = relevant.contains(chosen.users[rows], chosen.items[rows, columns])
     if hits.sum() < 5 or hits.all():
@@ -242,7 +248,7 @@ def cross_fitted(
     for fold in range(folds):
         inside = np.flatnonzero(part == fold)
         fitted = calibrate(recs, known, relevant, k=k, users=recs.users[part != fold], by_item=by_item)
-        found[inside] = fitted(_rows(recs, inside), known)
+        found[inside] = fitted(rows_of(recs, inside), known)
     return found
 
 
@@ -258,7 +264,7 @@ def allocation_bias(
     gamma: float = 0.5,
     popularity: Any = None,
     sample: int = 20_000,
-    rounds: int = 30,
+    rounds: int = 60,
     rng: RNG = 0,
     callback: Callable[[TiltRound], None] | None = None,
 ) -> Matrix:
@@ -280,7 +286,8 @@ def allocation_bias(
         From 0 to 1: a user's probabilities count as ``p / (mean p of the user's best k) ** gamma``. With 0 a slot is
         taken where it costs the fewest hits; with 1 every user gives up the same share of the own hits.
     sample : int, default 20,000
-        Users, drawn without replacement, whose lists are counted.
+        Users, drawn without replacement, whose lists are counted. Their prices serve all users, whose lists may be
+        made and allocated block by block.
     rng : seed or generator, default 0
 
     Returns
@@ -358,7 +365,7 @@ def allocate(
     judged = replace(recs, scores=relevance)
 
     def shown(rows: Array, share: Array) -> tuple[Recommendations, Matrix]:
-        some = _rows(judged, rows)
+        some = rows_of(judged, rows)
         chosen = best(some, values[rows] + share[:, None] * prices[rows], k, keep=some.scores)
         lists = best(chosen, scores_of(chosen, k), k)
         return lists, np.asarray(np.nan_to_num(scores_of(lists, k)) @ discounts(k))
@@ -389,8 +396,3 @@ def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
 def _shown(values: Array, k: int) -> Array:
     """Return the mean of each row's k highest, shape (U, 1)."""
     return np.asarray(-np.partition(-values, k - 1, axis=1)[:, :k].mean(axis=1, keepdims=True))
-
-
-def _rows(recs: Recommendations, rows: Array) -> Recommendations:
-    scores = None if recs.scores is None else recs.scores[rows]
-    return replace(recs, users=recs.users[rows], items=recs.items[rows], scores=scores)

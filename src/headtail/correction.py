@@ -355,8 +355,7 @@ def correct(
         best, stands = chosen[0], float(strength)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
-    if isinstance(made, ItemBias):
-        notes.append(made.note)
+    notes += subject.decisions(seed) + ([made.note] if isinstance(made, ItemBias) else [])
     before, after = (subject.recommend(one, split.known) for one in (subject.plain(seed), made))
     lists = {PLAIN: before, CORRECTED: after}
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}

@@ -130,7 +130,7 @@ def tilt_bias(
     aversion: float = 0.5,
     popularity: Any = None,
     sample: int = 4000,
-    rounds: int = 30,
+    rounds: int = 60,
     rng: RNG = 0,
     callback: Callable[[TiltRound], None] | None = None,
 ) -> NDArray[np.float64]:

@@ -267,22 +267,30 @@ class Subject:
         settings can be chosen on the same validation part. There it is judged, too, whether what is known of the items
         counts: if the order that it leads to gains less than a standard error, the recommender's own order stays.
         """
-        by_item, of_train = self._cross_fitted(seed)
+        by_item, of_train, _ = self._cross_fitted(seed)
         if known.fingerprint == self.split.train.fingerprint:
             return of_train
         return self._relevance(seed, by_item)(self.candidates(seed, known), known)
 
     @_kept
-    def _cross_fitted(self, seed: int) -> tuple[bool, Any]:
+    def _cross_fitted(self, seed: int) -> tuple[bool, Any, str]:
         train, relevant, recs = self.split.train, self.split.validation, self.candidates(seed, self.split.train)
         if relevant is None:
             raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
         found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
         gained = gains(best(recs, found, self.k), relevant) - gains(recs.head(self.k), relevant)
         gained = gained[relevant.activity[recs.users] > 0]
-        if gained.mean() > gained.std() / len(gained) ** 0.5:
-            return True, found
-        return False, cross_fitted(recs, train, relevant, k=self.k, by_item=False, rng=seed)
+        error = gained.std() / len(gained) ** 0.5
+        told = f"on validation their order changes NDCG by {gained.mean():+.4f}, with a standard error of {error:.4f}"
+        if gained.mean() > error:
+            return True, found, f"Calibrated relevance counts the items' popularity and exposure: {told}."
+        plain = cross_fitted(recs, train, relevant, k=self.k, by_item=False, rng=seed)
+        return False, plain, f"Calibrated relevance leaves the items' popularity and exposure out: {told}."
+
+    def decisions(self, seed: int = 0) -> list[str]:
+        """Return what validation decided on the way to the corrections made so far, for a correction's notes."""
+        kept = self._cache.get(("_cross_fitted", seed))
+        return [] if kept is None else [kept[2]]
 
     @_kept
     def _relevance(self, seed: int, by_item: bool) -> Any:

@@ -503,7 +503,7 @@ VERBS = {
     "allocation.allocation_bias": lambda: of(recs=lists(), relevance=relevance(), strength=0.5, k=3, welfare="alpha",
         aversion=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
     "allocation.calibrate": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3,
-        users=np.arange(40), by_item=True),
+        users=np.arange(40), by_item=True, sample=30, rng=0),
     "allocation.save_relevance": lambda: of(relevance=calibrated(), file="relevance.json"),
     "allocation.load_relevance": lambda: of(file=allocation.save_relevance(calibrated(), "saved.json")),
     "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3, folds=3,
