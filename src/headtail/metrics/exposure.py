@@ -280,16 +280,10 @@ def tail_exposure(top: TopK) -> float:
     return _share(top, top.profiles.rare)
 
 
-def _chances(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the slots of each group in each list, and the items of each group that it could have held."""
-    sizes = np.bincount(top.groups.codes, minlength=len(top.groups.names))
-    return top.group_slots, np.where(top.lengths[:, None] > 0, sizes - top.histories, 0)
-
-
 def _rsp_influence(top: TopK) -> NDArray[np.float64]:
     if (top.groups.sum(top.slots) < FEW_SLOTS).any():  # the spread of so few is not seen in them
         return np.full(len(top), np.nan)
-    return where_enough_decide(_unevenness_influence(*_chances(top)))
+    return where_enough_decide(_unevenness_influence(top.group_slots, top.chances))
 
 
 @better("lower", title="Uneven chances to be shown", low=0, influence=_rsp_influence, family="exposure")
@@ -304,7 +298,7 @@ def pop_rsp(top: TopK) -> float:
     ----------
     Zhu, Wang and Caverlee, "Measuring and mitigating item under-recommendation bias", SIGIR 2020.
     """
-    return _unevenness(*_chances(top))
+    return _unevenness(top.group_slots, top.chances)
 
 
 def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -239,16 +239,14 @@ def pce(top: TopK) -> NDArray[np.float64]:
 
 
 def _calibration_error(own: Standings, users: Codes, items: Codes, lengths: Array) -> NDArray[np.float64]:
-    counts, width = own.starts[users + 1] - own.starts[users], len(own.levels)
+    counts = own.starts[users + 1] - own.starts[users]
     row = np.repeat(np.arange(len(users)), counts)
     places = np.arange(len(row)) + np.repeat(own.starts[users] - np.cumsum(counts) + counts, counts)
-    level = np.sort(np.append(own.levels, np.int32(width))[items], axis=1)  # -1, where a list has ended, comes last
-    slots = (4 * (level + width * np.arange(len(users))[:, None]) + 1)[level < width]
-    # Two marks a level of a history, before and after the slots of that level: those before either count half.
-    known = 4 * (own.level[places] + width * row)[:, None] + [0, 2]
-    order = np.sort(np.concatenate([known.ravel(), slots]), kind="stable")  # merges the two, which are sorted
-    marks = np.flatnonzero(order & 1 == 0)
-    marks -= np.arange(len(marks))  # the slots before each
-    below = (marks[::2] + marks[1::2]) / 2 - (np.cumsum(lengths) - lengths)[row]
-    error = own.weight[places] * np.abs(below / lengths[row] - own.below[places])
+    level = own.level[places].astype(np.int32)
+    twice = np.zeros(len(row), dtype=np.int32)  # the slots below each level of a history, and half of those at it
+    for shown in np.append(own.levels, np.int32(len(own.levels)))[items.T]:  # -1, where a list has ended, is above all
+        slot = shown.take(row)
+        twice += slot < level
+        twice += slot <= level
+    error = own.weight[places] * np.abs(twice / (2 * lengths[row]) - own.below[places])
     return np.asarray(np.bincount(row, weights=error, minlength=len(users)), dtype=np.float64)

@@ -1,6 +1,5 @@
 """What a metric sees: the top-k lists of all users, the training interactions and, where given, the test."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -166,27 +165,17 @@ class TopK:
         """Length of each list, shape (U,)."""
         return lengths_of(self.items)
 
-    def _membership(self) -> Iterator[tuple[slice, sp.csr_array]]:
-        """Yield rows, and the matrix with ones where an item is in their lists."""
-        if len(self) <= BLOCK:
-            yield slice(0, BLOCK), self._lists
-            return
-        for start in range(0, len(self), BLOCK):
-            rows = slice(start, start + BLOCK)
-            yield rows, _membership_of(self.items[rows], self.lengths[rows], len(self.popularity))
-
     @cached_property
-    def _lists(self) -> sp.csr_array:
-        """The matrix of few lists, which many sums go over."""
-        return _membership_of(self.items, self.lengths, len(self.popularity))
+    def _lists(self) -> list[sp.csr_array]:
+        """Matrices with ones where an item is in a list, (b, I), of so many lists at a time as stay in a cache."""
+        ones = np.ones(min(len(self), BLOCK) * self.k)
+        parts = [slice(start, start + BLOCK) for start in range(0, max(len(self), 1), BLOCK)]
+        return [_membership_of(self.items[part], self.lengths[part], len(self.popularity), ones) for part in parts]
 
     @cached_property
     def slots(self) -> NDArray[np.int64]:
         """Lists that each item is in, shape (I,): its exposure."""
-        counts = np.zeros(len(self.popularity))
-        for _, lists in self._membership():
-            counts += lists.sum(axis=0)
-        return counts.astype(np.int64)
+        return np.sum([lists.sum(axis=0) for lists in self._lists], axis=0).astype(np.int64)
 
     @cached_property
     def attention(self) -> NDArray[np.float64]:
@@ -204,8 +193,8 @@ class TopK:
     @cached_property
     def group_slots(self) -> NDArray[np.int64]:
         """Slots of each list that items of each popularity group take, shape (U, n_groups)."""
-        counts = [self.sum(self.groups.codes == code) for code in range(len(self.groups.names))]
-        return np.stack(counts).astype(np.int64).T
+        of_group = self.groups.codes[:, None] == np.arange(len(self.groups.names))  # (I, n_groups)
+        return self.sum(of_group).astype(np.int64)
 
     @cached_property
     def histories(self) -> NDArray[np.int64]:
@@ -213,6 +202,12 @@ class TopK:
         counts = self.profiles.group_counts.T.take(self.users, axis=1)
         counts[:, self.users < 0] = 0
         return counts.T
+
+    @cached_property
+    def chances(self) -> NDArray[np.int64]:
+        """Items of each popularity group that each list could have held, shape (U, n_groups); 0 for an empty list."""
+        sizes = np.bincount(self.groups.codes, minlength=len(self.groups.names))
+        return np.where(self.lengths[:, None] > 0, sizes - self.histories, 0)
 
     @cached_property
     def target_rows(self) -> NDArray[np.int64]:
@@ -240,11 +235,9 @@ class TopK:
         return self.sum(values) / np.where(self.lengths > 0, self.lengths, np.nan)
 
     def sum(self, values: Array) -> NDArray[np.float64]:
-        """Sum of item values, shape (I,), over each list: shape (U,)."""
-        values, sums = np.asarray(values, dtype=np.float64), np.empty(len(self))
-        for rows, lists in self._membership():
-            sums[rows] = lists @ values
-        return sums
+        """Sum of item values, shape (I,) or (I, n), over each list: shape (U,) or (U, n)."""
+        values = np.asarray(values, dtype=np.float64)
+        return np.concatenate([lists @ values for lists in self._lists])
 
     def at(self, k: int) -> "TopK":
         """Return the same lists cut at a smaller k."""
@@ -284,12 +277,12 @@ def discounts(k: int) -> NDArray[np.float64]:
     return np.asarray(1 / np.log2(np.arange(k) + 2))
 
 
-def _membership_of(items: Codes, lengths: Array, n_items: int) -> sp.csr_array:
+def _membership_of(items: Codes, lengths: Array, n_items: int, ones: Floats) -> sp.csr_array:
     """Return the matrix with ones where an item is in a list, shape (U, I)."""
     lists = sp.csr_array((len(lengths), n_items))
     lists.indptr = np.append(0, np.cumsum(lengths)).astype(np.int32)
     lists.indices = items.ravel() if lists.indptr[-1] == items.size else items[items >= 0]
-    lists.data = np.ones(lists.indptr[-1])
+    lists.data = ones[: lists.indptr[-1]]
     return lists
 
 

@@ -43,7 +43,7 @@ class MF(nn.Module):
         "epochs": 60, "eval_every": 2,
     })  # fmt: skip
     needs_order: ClassVar[bool] = False
-    tables: ClassVar[tuple[str, str]] = ("users", "items")  # forward takes rows of one, and returns the other
+    row_tables: ClassVar[tuple[str, str]] = ("users", "items")  # forward takes rows of one, and returns the other
 
     @checked
     def __init__(self, n_users: int, n_items: int, embedding_dim: int = 64, *, rng: RNG = 0) -> None:

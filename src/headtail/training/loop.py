@@ -91,8 +91,8 @@ def fit(
         * of users: ``forward(users)`` takes codes (B,) and returns :class:`~headtail.typing.Vectors`. With a loss of
           its own it has ``forward_with_loss(users, positives)`` as well, which is called instead in training, with the
           items of the batch's pairs, and returns the vectors and a scalar; the scalar is added to the loss. If forward
-          takes rows of one table and returns another as it is, an attribute ``tables`` may name the two; where they are
-          large beside a batch, its rows alone are then read and moved (:class:`headtail.training.adam.Adam`).
+          takes rows of one table and returns another as it is, an attribute ``row_tables`` may name the two; where they
+          are large beside a batch, its rows alone are then read and moved (:class:`headtail.training.adam.Adam`).
         * sequential: it has an attribute ``max_length``, ``forward(sequences)`` takes sequences (B, L) and returns
           Vectors, and ``states(sequences)`` returns Vectors with a state for each place, (B, L, d), as
           :meth:`headtail.models.SASRec.states` does.
