@@ -40,6 +40,7 @@ from headtail.data import Recommendations
 from headtail.datasets import power_law
 
 RECORD = Path(__file__).parent / "records" / "speed.json"
+EPOCHS = 5  # as many as iterations that implicit is given, so that what comes before the first counts alike
 FIVE = [metrics.ndcg, metrics.recall, metrics.arp, metrics.coverage, metrics.gini]
 RECTOOLS = (
     IMPLICIT
@@ -80,13 +81,15 @@ def seconds(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def peer(args: argparse.Namespace, library: str, script: str, world: ht.Split, **arrays: np.ndarray) -> Seconds:
-    """Return what runs a script of `peers.py` in the environment of a library, once."""
+def peer(
+    args: argparse.Namespace, library: str, script: str, world: ht.Split, times: int = 1, **arrays: np.ndarray
+) -> Seconds:
+    """Return what runs a script of `peers.py` in the environment of a library, once; it counts so many `times`."""
     given = {"dim": 64, "batch": 8192, "epochs": 1, "repeat": 1, "threads": args.threads, "clock": "process_time"}
 
     def run() -> dict[str, float]:
         found = run_peer(args.peer[library], script, world.train, world.test, given, **arrays)
-        return {f"{library} {name}": value for name, value in found.items()}
+        return {f"{library} {name}": times * value for name, value in found.items()}
 
     return run
 
@@ -172,9 +175,19 @@ def of_vectors(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Ca
         {"scipy svds, 10 values": lambda: svds(spectra.operator(queries, items), k=10, rng=0)},
     )
     pair = queries, items
-    copy = {"a copy of both factors": lambda: (queries.copy(), items.copy())}
-    yield Case("penalize_popularity", size, lambda: ht.penalize_popularity(*pair, popularity, strength=0.1), copy)
-    yield Case("shrink", size, lambda: ht.shrink(*pair, strength=0.5), copy)
+    wider = lambda table: np.column_stack([table, np.ones(len(table), table.dtype)])  # noqa: E731
+    yield Case(
+        "penalize_popularity",
+        size,
+        lambda: ht.penalize_popularity(*pair, popularity, strength=0.1),
+        {"a copy of both, one column wider": lambda: [wider(table) for table in pair]},
+    )
+    yield Case(
+        "shrink",
+        size,
+        lambda: ht.shrink(*pair, strength=0.5),
+        {"a copy of both": lambda: [table.copy() for table in pair]},
+    )
     few, rounds = items[: n(20_000)] + np.float32(0.2), []  # a tilt of as many rounds as it takes
 
     def products() -> None:
@@ -194,20 +207,20 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
     world = ht.Split(*read(args.data))
     train, test = world.train, world.test
     model = ht.MF(train.n_users, train.n_items, 64, rng=0)
-    size = f"{len(train):,} pairs, 64 dimensions, batches of 8,192"
-    epoch = partial(ht.fit, model, train, loss=ht.losses.bpr, n_negatives=1, epochs=1, rng=0, progress=False)
+    size = f"{len(train):,} pairs, 1 negative, 64 dimensions, batches of 8,192"
+    bpr = partial(ht.fit, model, train, loss=ht.losses.bpr, n_negatives=1, epochs=EPOCHS, rng=0, progress=False)
     yield Case(
-        "fit, MF with BPR, an epoch",
+        f"fit, MF with BPR, {EPOCHS} epochs",
         size,
-        epoch,
-        peers={name: peer(args, name, train_mf.PEERS[name], world) for name in train_mf.PEERS},
+        bpr,
+        peers={name: peer(args, name, script, world, times=EPOCHS) for name, script in train_mf.PEERS.items()},
     )
-    resn = partial(epoch, penalties=[ht.ReSN(1e-4)])
+    resn = partial(bpr, penalties=[ht.ReSN(1e-4)])
     yield Case(
-        "fit, MF with BPR and ReSN, an epoch",
+        f"fit, MF with BPR and ReSN, {EPOCHS} epochs",
         size,
         resn,
-        {"without ReSN": epoch, "with ReSN in every 10th batch": partial(resn, penalty_every=10)},
+        {"without ReSN": bpr, "with ReSN in every 10th batch": partial(resn, penalty_every=10)},
     )
     queries, items = ht.vectors(model)
 
@@ -270,12 +283,16 @@ def line(row: dict[str, Any]) -> str:
     """Return a row as one of a Markdown table."""
     ours = row["seconds"]["headtail"]
     others = [
-        f"{name} {other['median']:.3g} s: {times(other['median'] / ours['median'])}"
+        f"{name} {figures(other)}: {times(other['median'] / ours['median'])}"
         for name, other in row["seconds"].items()
         if name != "headtail"
     ]
-    mine = f"{ours['median']:.3g} s ({ours['min']:.3g} to {ours['max']:.3g})"
-    return f"| {row['work']} | {row['size']} | {mine} | {'; '.join(others) or '-'} |"
+    return f"| {row['work']} | {row['size']} | {figures(ours)} | {'; '.join(others) or '-'} |"
+
+
+def figures(seconds: dict[str, float]) -> str:
+    """Return the median, and in brackets the least and most."""
+    return f"{seconds['median']:.3g} s ({seconds['min']:.3g} to {seconds['max']:.3g})"
 
 
 def times(ratio: float) -> str:

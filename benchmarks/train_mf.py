@@ -4,12 +4,16 @@ All on the same pairs, dimensions and number of threads; RecBole at its own batc
 a time, as it does. Every ratio comes from one run. How to set up the peers: benchmarks/peers.py. From the root:
 
     python benchmarks/train_mf.py --peer recbole=.venv-recbole/bin/python --peer implicit=.venv-implicit/bin/python
+    python benchmarks/train_mf.py --pairs 2e5 2e6 2e7    # as the data and the tables grow, in CPU seconds
 """
 
 import argparse
 import os
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from peers import IMPLICIT, RECBOLE, read, run_peer
 
@@ -40,6 +44,33 @@ def seconds_an_epoch(train: Interactions, dim: int, epochs: int, device: str, **
     return min(row["seconds"] for row in rows)
 
 
+def world(n_pairs: int) -> Interactions:
+    """Return pairs of users with 10 each, among a hundredth as many items, the popular ones drawn more often."""
+    rng = np.random.default_rng(0)
+    n_users, n_items = n_pairs // 10, n_pairs // 100
+    items = np.minimum((n_items * rng.random(n_pairs) ** 2).astype(np.int64), n_items - 1)
+    keys = np.unique(np.repeat(np.arange(n_users), 10)[:n_pairs] * n_items + items)
+    users, items = (keys // n_items).astype(np.int32), (keys % n_items).astype(np.int32)
+    return Interactions(np.arange(n_users), np.arange(n_items), users, items)
+
+
+def growth(sizes: list[float], **settings: Any) -> None:
+    """Print pairs a second of a second epoch for data of these sizes, and the slope of its CPU time over them."""
+    found = []
+    for size in sizes:
+        train, ends = world(int(size)), []
+        model = MF(train.n_users, train.n_items, 64, rng=0)
+        stamp = lambda *_, ends=ends: ends.append(time.process_time())  # noqa: E731
+        fit(
+            model, train, loss=losses.bpr, n_negatives=1, epochs=2, rng=0, progress=False, callbacks=[stamp], **settings
+        )
+        found.append((len(train), ends[1] - ends[0]))
+        users, items = f"{train.n_users:,} users", f"{train.n_items:,} items"
+        print(f"{len(train):12,} pairs, {users}, {items}: {len(train) / found[-1][1] / 1e6:.3f} M pairs/s", flush=True)
+    if len(sizes) > 1:
+        print(f"slope {np.polyfit(*np.log(found).T, 1)[0]:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"one of {', '.join(PEERS)}")
@@ -49,11 +80,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--bpr-only", action="store_true")
+    parser.add_argument("--pairs", type=float, nargs="+", help="only BPR, on random data of these sizes")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    train, test = read(args.data)
     load = os.getloadavg()[0]
+    if args.pairs:
+        print(f"MF with BPR, d = 64, batch {args.batch_size}, {args.threads} threads, load {load:.1f}")
+        growth(args.pairs, batch_size=args.batch_size)
+        return
+    train, test = read(args.data)
     print(f"{train}, d = {args.dim}, batch {args.batch_size}, {args.threads} threads, {args.device}, load {load:.1f}")
 
     cases = {

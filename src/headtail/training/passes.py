@@ -24,7 +24,7 @@ from headtail.training.batches import Batch, Batches, Distinct, Pairs, Windows
 from headtail.training.running import Advance, steps
 from headtail.training.scores import catalogue_loss, pair_scores
 
-_LARGE = 2  # times the rows that a batch takes, a table is large: only those rows are read and moved
+_LARGE = 4  # times the rows that a batch takes, a table is large: only those rows are read and moved
 
 FIT = "make the model with the sizes of train"
 
