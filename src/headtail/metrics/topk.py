@@ -175,7 +175,7 @@ class TopK:
     @cached_property
     def slots(self) -> NDArray[np.int64]:
         """Lists that each item is in, shape (I,): its exposure."""
-        return np.sum([lists.sum(axis=0) for lists in self._lists], axis=0).astype(np.int64)
+        return np.asarray(sum(lists.sum(axis=0) for lists in self._lists), dtype=np.int64)
 
     @cached_property
     def attention(self) -> NDArray[np.float64]:
