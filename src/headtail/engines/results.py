@@ -4,12 +4,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from headtail.metrics.charts import concentration_chart, frequency_chart, groups_text, notes_block
+from headtail.metrics.charts import notes_block
 from headtail.metrics.collapse import few_items
-from headtail.metrics.pages import items_table
+from headtail.metrics.pages import all_metrics, headline_figures, who_gets_the_places
 from headtail.metrics.results import Measured
 from headtail.metrics.verdicts import of_exposure
-from headtail.reports import Block, Column, Report, Section, Table, Text
+from headtail.reports import Report
 from headtail.typing import Array
 
 
@@ -51,27 +51,10 @@ class EngineAudit(Measured):
         }
 
     def report(self) -> Report:
-        """Return the audit as a page: the verdict, all metrics, who gets the places, items, and notes."""
-        columns = [
-            Column("title", "Metric", notes="note"),
-            Column("name", "In code"),
-            Column("value", "Value", formats="format", low="low", high="high"),
-        ]
-        rows = [
-            asdict(m)
-            | {"title": self.facts[m.metric].title or m.metric, "name": m.name, "format": self.facts[m.metric].format}
-            | {"note": self.definitions[m.metric]}
-            for m in self.measurements
-        ]
-        places: list[Block] = [
-            Text(groups_text(self.groups)),
-            concentration_chart({"training": self.popularity, "recommendations": self.slots}),
-            frequency_chart(self.popularity, {"recommendations": self.slots}),
-        ]
-        tables = [items_table(self.over_exposed, "Over-exposed"), items_table(self.under_exposed, "Under-exposed")]
-        blocks: list[Block] = [Table(columns, rows, title="All metrics"), Section("Who gets the places", places)]
-        blocks += [Section("Items", [table for table in tables if table.rows]), *notes_block(self.notes)]
-        k = max(m.k for m in self.measurements)
+        """Return the audit as a page: the verdict, who gets the places, items, all metrics, and notes."""
+        places = who_gets_the_places(self, self.popularity, self.slots)
+        blocks = [*headline_figures(self), *places, all_metrics(self), *notes_block(self.notes)]
+        k = self.cutoffs[-1]
         lifts = ((m.value, m.low, m.high) for m in self.measurements if (m.metric, m.k) == ("popularity_lift", k))
         lift = next(lifts, (math.nan, None, None))
         doubts = few_items(self.slots, self.n_users)

@@ -21,10 +21,11 @@ from headtail.metrics.charts import (
 from headtail.metrics.facts import Better
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.typing import Array
 
 if TYPE_CHECKING:
     from headtail.metrics.comparison import Comparison
-    from headtail.metrics.results import Audit, ItemExposure, Measurement
+    from headtail.metrics.results import Audit, ItemExposure, Measured, Measurement
 
 FAMILIES = {
     "accuracy": "Accuracy: is what people wanted found?",
@@ -48,34 +49,18 @@ CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "tail_
 def audit_page(audit: "Audit") -> Report:
     """Return the report of one audit: the verdict, the scale, who gets the places, items, and all metrics."""
     k, top = audit.cutoffs[-1], audit.lists
-    figures = [
-        Figure(title_of(audit, name), m.value, m.low, m.high, format=audit.facts[name].format, code=m.name,
-               note=defined(audit, name))
-        for name in audit.headlines
-        for m in [audit.measurement(f"{name}@{k}")]
-    ]  # fmt: skip
-    blocks: list[Block] = [Figures(figures)] if figures else []
+    blocks = headline_figures(audit)
     if audit.headlines:
         scale = {"these lists": {m: audit[f"{m}@{k}"] for m in audit.headlines}} | audit.references
         blocks.append(_by_metric(audit, audit.headlines, scale, title="On one scale", caption=BESIDE))
-    blocks.append(Section("Who gets the places", [
-        exposure_chart(_bars(audit, {f"top-{c} lists": f"recommendations@{c}" for c in audit.cutoffs}),
-                       "Share of the items, of the training interactions, and of the recommended places."),
-        Text(groups_text(audit.groups)),
-        concentration_chart({"training": top.popularity, "recommendations": top.slots}),
-        frequency_chart(top.popularity, {"recommendations": top.slots}),
-    ]))  # fmt: skip
     chart = items_chart(top)
-    items = [] if chart is None else [chart]
-    tables = [items_table(audit.over_exposed, f"Over-exposed in the top {k}"),
-              items_table(audit.under_exposed, f"Under-exposed in the top {k}")]  # fmt: skip
-    blocks.append(Section("Items", [*items, *(table for table in tables if table.rows)]))
+    blocks += who_gets_the_places(audit, top.popularity, top.slots, [] if chart is None else [chart])
     if audit.attribute_shares:
         blocks.append(Section("By what items are", _attribute_tables(audit)))
     segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != "all"))
     if segments:
         blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))
-    blocks.append(Section("All metrics", _metrics_tables(audit), folded=True))
+    blocks.append(all_metrics(audit))
     blocks.append(_how(audit))
     blocks += notes_block(audit.notes)
     return Report(f"Popularity audit of {len(audit.user_ids):,} users", blocks, verdicts.of_audit(audit))
@@ -111,12 +96,42 @@ def comparison_page(comparison: "Comparison") -> Report:
     return Report(f"{len(audits)} recommenders compared", blocks, verdicts.of_comparison(comparison))
 
 
-def title_of(audit: "Audit", metric: str) -> str:
+def headline_figures(audit: "Measured") -> list[Block]:
+    """Return the metrics that come first as a strip of figures, where there are any."""
+    measured = [(name, audit.measurement(f"{name}@{audit.cutoffs[-1]}")) for name in audit.headlines]
+    figures = [
+        Figure(title_of(audit, name), m.value, m.low, m.high, format=audit.facts[name].format, code=m.name,
+               note=defined(audit, name))
+        for name, m in measured
+    ]  # fmt: skip
+    return [Figures(figures)] if figures else []
+
+
+def who_gets_the_places(
+    audit: "Measured", popularity: Array, slots: Array, charts: Sequence[Chart] = ()
+) -> list[Block]:
+    """Return how places spread over the items, and the items that get too many and too few of them."""
+    k = audit.cutoffs[-1]
+    tables = [items_table(audit.over_exposed, f"Over-exposed in the top {k}"),
+              items_table(audit.under_exposed, f"Under-exposed in the top {k}")]  # fmt: skip
+    return [
+        Section("Who gets the places", [
+            exposure_chart(_bars(audit, {f"top-{c} lists": f"recommendations@{c}" for c in audit.cutoffs}),
+                           "Share of the items, of the training interactions, and of the recommended places."),
+            Text(groups_text(audit.groups)),
+            concentration_chart({"training": popularity, "recommendations": slots}),
+            frequency_chart(popularity, {"recommendations": slots}),
+        ]),
+        Section("Items", [*charts, *(table for table in tables if table.rows)]),
+    ]  # fmt: skip
+
+
+def title_of(audit: "Measured", metric: str) -> str:
     """Return what a metric is in plain words, or its name where it says none."""
     return audit.facts[metric].title or metric
 
 
-def defined(audit: "Audit", metric: str) -> str:
+def defined(audit: "Measured", metric: str) -> str:
     """Return the definition of a metric, under its name."""
     return f"`{metric}`: {audit.definitions[metric]}"
 
@@ -151,7 +166,7 @@ def _cells(measurements: "Iterable[Measurement]") -> dict[str, Any]:
     return row
 
 
-def _bars(audit: "Audit", lists: dict[str, str]) -> dict[str, dict[str, float]]:
+def _bars(audit: "Measured", lists: dict[str, str]) -> dict[str, dict[str, float]]:
     keys = {"catalogue": "items", "training": "training"} | lists
     return {label: {row["group"]: row[key] for row in audit.group_shares} for label, key in keys.items()}
 
@@ -166,7 +181,12 @@ def _scale(audit: "Audit", rows: Sequence[dict[str, Any]], shown: Sequence[str],
 
 
 def _by_metric(
-    audit: "Audit", metrics: Iterable[str], columns: Mapping[str, Mapping[str, Any]], *, change: str = "", **texts: Any
+    audit: "Measured",
+    metrics: Iterable[str],
+    columns: Mapping[str, Mapping[str, Any]],
+    *,
+    change: str = "",
+    **texts: Any,
 ) -> Table:
     """Return a row a metric and a column for each of some mappings from metric to a value, or a value with its ends."""
     shown = [
@@ -195,19 +215,23 @@ def _signed(spec: str) -> str:
     return "+.2p" if spec.endswith("%") else f"+{spec.lstrip('+,')}"
 
 
-def _measured(audit: "Audit", k: int) -> dict[str, tuple[float, float | None, float | None]]:
+def _measured(audit: "Measured", k: int) -> dict[str, tuple[float, float | None, float | None]]:
     """Return the value and the interval of each metric over all users."""
     found = ((name, audit.measurement(f"{name}@{k}")) for name in audit.facts)
     return {name: (m.value, m.low, m.high) for name, m in found}
 
 
-def _metrics_tables(audit: "Audit") -> list[Block]:
+def all_metrics(audit: "Measured") -> Section:
+    """Return all metrics with their intervals, a table for each family."""
     columns = {f"@{k}": _measured(audit, k) for k in audit.cutoffs}
     by_family = {
         title: [name for name, facts in audit.facts.items() if facts.family == family]
         for family, title in FAMILIES.items()
     }
-    return [_by_metric(audit, names, columns, title=title) for title, names in by_family.items() if names]
+    tables: list[Block] = [
+        _by_metric(audit, names, columns, title=title) for title, names in by_family.items() if names
+    ]
+    return Section("All metrics", tables, folded=True)
 
 
 def _attribute_tables(audit: "Audit") -> list[Block]:

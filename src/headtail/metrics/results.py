@@ -106,6 +106,16 @@ class Measured(Result):
         wanted = name if users == ALL_USERS else f"{name} of {users}"
         raise MissingColumnError(f"The audit has no {wanted!r}. {nearest(wanted, known)}")
 
+    @property
+    def headlines(self) -> list[str]:
+        """Metrics that pages show first."""
+        return [name for name, facts in self.facts.items() if facts.headline]
+
+    @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """Cut-offs, ascending."""
+        return tuple(sorted({m.k for m in self.measurements}))
+
     @cached_property
     def _by_name(self) -> dict[tuple[str, str], Measurement]:
         return {(m.name, m.users): m for m in self.measurements}
@@ -189,16 +199,6 @@ class Audit(Measured):
     def directions(self) -> dict[str, Better]:
         """Which direction of each metric is better, where one is."""
         return {name: facts.better for name, facts in self.facts.items() if facts.better}
-
-    @property
-    def headlines(self) -> list[str]:
-        """Metrics that pages show first."""
-        return [name for name, facts in self.facts.items() if facts.headline]
-
-    @property
-    def cutoffs(self) -> tuple[int, ...]:
-        """Cut-offs, ascending."""
-        return tuple(sorted({m.k for m in self.measurements}))
 
     @checked
     def metrics(self, *, at: str = "@") -> dict[str, float]:

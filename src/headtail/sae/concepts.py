@@ -139,13 +139,14 @@ class Concepts(Result):
         said = [
             f"{more} At the median of {len(self.tags):,} tags the best neuron reaches an AUC of {best:.2f} on items "
             f"that it was not chosen on, the best dimension {others[0]:.2f} and a dense probe {others[1]:.2f}; chance "
-            f"is 0.50. {clear:,} tags have a neuron of {_CLEAR:g} or more."
+            f"is 0.50. {clear or 'No'} tag{'s have' if clear > 1 else ' has'} a "
+            f"neuron of {_CLEAR:g} or more."
         ]
         rows = self._popularity().rows
         if rows:
             own, added = (float(np.median([row[key] for row in rows])) for key in ("popularity", "only"))
             said.append(
-                f"Of the {len(rows)} strongest popularity neurons, popularity alone explains {own:.0%} of what they do "
+                f"Of the {len(rows)} strongest popularity neurons, popularity alone explains {max(own, 0):.0%} of what they do "
                 f"to items (median), and tags explain {max(added, 0):.0%} more."
             )
         return " ".join(said)
