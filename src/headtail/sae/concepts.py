@@ -146,8 +146,8 @@ class Concepts(Result):
         if rows:
             own, added = (float(np.median([row[key] for row in rows])) for key in ("popularity", "only"))
             said.append(
-                f"Of the {len(rows)} strongest popularity neurons, popularity alone explains {max(own, 0):.0%} of what they "
-                f"do to items (median), and tags explain {max(added, 0):.0%} more."
+                f"Of the {len(rows)} strongest popularity neurons, popularity alone explains {max(own, 0):.0%} of what "
+                f"they do to items (median), and tags explain {max(added, 0):.0%} more."
             )
         return " ".join(said)
 
