@@ -557,7 +557,7 @@ VERBS = {
     # autoencoders
     "sae.TopKSAE": lambda: of(d_in=4, expansion=2, k=2, n_neurons=None, rng=0),
     "sae.fit_sae": lambda: of(sae=sae.TopKSAE(4, 2, 2, rng=0), activations=np.ones((40, 4)) + np.eye(40, 4),
-        validation=0.1, aux_weight=0.5, epochs=1, batch_size=16, lr=1e-3, patience=1, dead_after=10,
+        start="data", validation=0.1, aux_weight=0.5, epochs=1, batch_size=16, lr=1e-3, patience=1, dead_after=10,
         checkpoint=None, resume=True, device="cpu", rng=0, progress=False),
     "sae.activations": lambda: of(model=mf(), batches=[torch.tensor([0, 1])], layer="query", position="last",
         output=0, path=None, progress=False),

@@ -13,7 +13,7 @@ import torch
 
 from headtail._sealed import write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
-from headtail.sae import TopKSAE, fit_sae
+from headtail.sae import TopKSAE, fit_sae, stability
 from headtail.sae.rows import _in_windows
 from headtail.sae.training import _losses
 
@@ -133,6 +133,24 @@ def test_dead_neurons_learn_what_the_others_leave_over():
         return history.rows[-1]["auxiliary"] / history.rows[-1]["loss"]
 
     assert auxiliary(0.5) < auxiliary(1e-9) - 0.1  # the share of the residual that they leave unexplained
+
+
+def test_a_start_from_the_data_has_its_directions_and_its_size_and_is_found_again():
+    ways = (DATA - DATA.mean(axis=0)) / np.linalg.norm(DATA - DATA.mean(axis=0), axis=1, keepdims=True)
+    begun, _ = run(start="data", validation=0, epochs=1, lr=1e-9)
+    cosines = begun.decoder.detach().numpy() @ ways.T
+    assert (cosines.max(axis=1) > 0.9999).all() and len(set(cosines.argmax(axis=1))) == 32
+    with torch.no_grad():
+        vectors = torch.as_tensor(DATA)
+        x, rebuilt = (each - vectors.mean(dim=0) for each in (vectors, begun(vectors)))
+    assert float((x * rebuilt).sum() / rebuilt.square().sum()) == pytest.approx(1, rel=1e-3)
+    agreement = {
+        start: stability([run(autoencoder(seed), start=start, rng=seed)[0] for seed in (0, 1)], DATA)
+        for start in ("given", "data")
+    }
+    assert agreement["data"] > agreement["given"] + 0.05
+    few, _ = run(autoencoder(), data=DATA[:9], start="data", validation=0, epochs=1, lr=1e-9)
+    torch.testing.assert_close(few.decoder[9:], autoencoder().decoder[9:], atol=1e-4, rtol=0)
 
 
 def test_it_stops_early_and_keeps_the_best():
@@ -284,6 +302,7 @@ def broken(value):
         ({"data": DATA[:1]}, "hold 1 rows"),
         ({"validation": 0.9}, "validation=0.9 is out of range"),
         ({"lr": 0}, "lr=0 is out of range"),
+        ({"start": "zero"}, "start='zero' is not known"),
         ({"aux_weight": -1}, "aux_weight=-1 is out of range"),
         ({"dead_after": 0}, "dead_after=0 is out of range"),
         ({"patience": 0}, "patience=0 is out of range"),

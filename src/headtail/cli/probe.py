@@ -58,7 +58,7 @@ def probe(
     expansion
         Neurons for each dimension of the vectors.
     k
-        Neurons that are active at a time. The fewer, the more of them another start would find again.
+        Neurons that are active at a time. The fewer, the more of them another seed would find again.
     epochs
         At most; training stops when the held-out part is not explained better.
     batch_size
@@ -66,7 +66,7 @@ def probe(
     lr
         Learning rate of Adam.
     seed
-        Seed of training and of the synthetic users, not of where the neurons start.
+        Seed of training and of the synthetic users.
     """
     from headtail._files import atomic_folder
     from headtail.data import read_table, write_table
@@ -81,10 +81,9 @@ def probe(
         if tagged is not None:
             read_tags(tagged, fitted)  # before long work
         learned = states(trained, fitted, layer)
-        sae = TopKSAE(learned.shape[1], expansion, k)  # always from the same start, so that neurons are found again
-        fit_sae(
-            sae, learned, epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint, device=device, rng=seed
-        )
+        sae = TopKSAE(learned.shape[1], expansion, k, rng=seed)
+        options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "checkpoint": checkpoint, "device": device}
+        fit_sae(sae, learned, start="data", rng=seed, **options)
         neurons = find_neurons(sae, contrast(trained, fitted, layer, rng=seed), fitted, rng=seed).with_effects(rng=seed)
         concepts = None if tagged is None else find_concepts(neurons, tagged, rng=seed)
         neurons = neurons if concepts is None else concepts.tagged()

@@ -2,11 +2,13 @@
 
 import copy
 import os
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, generator, integer, number
+from headtail._checks import checked, choice, generator, integer, number
 from headtail._tensors import as_device, learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
 from headtail.sae.rows import Rows, digest
@@ -14,12 +16,15 @@ from headtail.training.history import History
 from headtail.training.running import Advance, Watch, run, steps
 from headtail.typing import RNG, ArrayLike2D
 
+_SOME = 4096  # rows, at least, by which a start from the data is scaled
+
 
 @checked
 def fit_sae(
     sae: TopKSAE,
     activations: ArrayLike2D,
     *,
+    start: Literal["given", "data"] = "given",
     validation: "ArrayLike2D | float" = 0.05,
     aux_weight: float = 0.5,
     epochs: int = 50,
@@ -55,6 +60,10 @@ def fit_sae(
     activations : array or tensor of shape (n, d)
         Vectors of the model in evaluation mode. A memory-mapped array (``np.load(path, mmap_mode="r")``) is read
         batch by batch and shuffled within windows of 262,144 rows.
+    start : {"given", "data"}, default "given"
+        Where training starts: from the weights as they are, or, "data", with the directions of rows drawn at random as
+        decoder and, scaled so that reconstructions are as large as rows, as encoder. Other seeds then find more of the
+        same directions.
     validation : array of shape (m, d), or float in [0, 0.5], default 0.05
         Vectors to watch FVU on for early stopping, or the share of the rows to hold out for that, at random and at most
         131,072 of them; 0 for none.
@@ -103,7 +112,8 @@ def fit_sae(
 
     References
     ----------
-    Gao et al., "Scaling and evaluating sparse autoencoders", 2024, sections 2.3 to 2.4 and appendix A.2.
+    Gao et al., "Scaling and evaluating sparse autoencoders", 2024, sections 2.3 to 2.4 and appendix A.2. Directions of
+    the data as a start: after Fel et al., "Archetypal SAE", ICML 2025, whose decoder rows stay combinations of them.
 
     Examples
     --------
@@ -118,6 +128,7 @@ def fit_sae(
     """
     aux_weight = number("aux_weight", aux_weight, low=0)
     lr = number("lr", lr, low=0, low_open=True)
+    choice("start", start, ("given", "data"))
     epochs = integer("epochs", epochs, low=1)
     batch_size = integer("batch_size", batch_size, low=1)
     if patience is not None:
@@ -129,6 +140,7 @@ def fit_sae(
         **{f"model.{name}": value for name, value in sae.config.items()},
         "weights": digest(*(p.detach().cpu().float().numpy() for p in sae.parameters())),
         "activations": data.fingerprint,
+        "start": start,
         "aux_weight": aux_weight,
         "batch_size": batch_size,
         "lr": lr,
@@ -144,6 +156,8 @@ def fit_sae(
             if learner.bias.any():  # trained before
                 learner.bias.sub_(data.mean.to(device)).div_(data.scale)
             learner.encoder_bias.div_(data.scale)
+            if start == "data":
+                _start_at(learner, next(data.batches(max(_SOME, sae.n_neurons), random, device)))
         silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
         optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
 
@@ -186,6 +200,18 @@ def fit_sae(
         sae.load_state_dict(learner.state_dict())
         sae.eval()
         return history
+
+
+def _start_at(sae: TopKSAE, x: Tensor) -> None:
+    """Turn neurons, as many as there are different rows (B, d), to the directions of these."""
+    _, places = np.unique(x.cpu().numpy(), axis=0, return_index=True)
+    different = x[torch.from_numpy(np.sort(places)).to(x.device)]
+    rows = nn.functional.normalize(different[different.any(dim=1)][: sae.n_neurons], dim=1)
+    sae.decoder[: len(rows)] = sae.encoder[: len(rows)] = rows
+    sae.encoder_bias.zero_()
+    sae.bias.zero_()
+    rebuilt = sae(x)  # too large: neurons of like directions all speak for a row
+    sae.encoder.mul_((x * rebuilt).sum() / rebuilt.square().sum())
 
 
 def _losses(sae: TopKSAE, x: Tensor, silent: Tensor, dead_after: int) -> tuple[Tensor, Tensor]:
