@@ -82,8 +82,10 @@ def probe(
             read_tags(tagged, fitted)  # before long work
         learned = states(trained, fitted, layer)
         sae = TopKSAE(learned.shape[1], expansion, k, rng=seed)
-        options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "checkpoint": checkpoint, "device": device}
-        fit_sae(sae, learned, start="data", rng=seed, **options)
+        fit_sae(
+            sae, learned, start="data", epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint,
+            device=device, rng=seed,
+        )  # fmt: skip
         neurons = find_neurons(sae, contrast(trained, fitted, layer, rng=seed), fitted, rng=seed).with_effects(rng=seed)
         concepts = None if tagged is None else find_concepts(neurons, tagged, rng=seed)
         neurons = neurons if concepts is None else concepts.tagged()
