@@ -91,6 +91,9 @@ def test_the_logistic_fit_is_at_its_optimum():
     design = np.column_stack([np.ones(5000), x])
     gradient = design.T @ (y - expit(design @ weights)) - np.array([0, 1, 1, 1]) * weights
     np.testing.assert_allclose(gradient, 0, atol=0.01)
+    signed = logistic(x, y, np.array([-1, -1, 0]))
+    assert signed[1] == 0
+    np.testing.assert_allclose(np.delete(signed, 1), logistic(np.ascontiguousarray(x[:, 1:]), y))
     separated = logistic(x[:, :1], x[:, 0] > 0)  # the ridge keeps what separates completely finite
     assert np.isfinite(separated).all()
 
@@ -195,7 +198,7 @@ def test_without_the_items_a_list_keeps_its_order(world, tmp_path):
     fitted = calibrate(recs, seen, wanted, k=10, by_item=False)
     found = load_relevance(save_relevance(fitted, tmp_path / "relevance.json"))(recs, seen)
     np.testing.assert_array_equal(found, fitted(recs, seen))
-    assert (np.diff(found, axis=1) <= 0).all()
+    assert (np.diff(found, axis=1) < 0).all()  # nowhere level, or prices would decide the order there
     assert found.mean() == pytest.approx(truth.mean(), rel=0.02)
     assert allocate(recs, found, np.zeros(60), k=10).items.tolist() == recs.items[:, :10].tolist()
 

@@ -14,6 +14,7 @@ from headtail.rerank import scores_of, spread, tilt_bias
 from headtail.typing import Array
 
 _ROWS = 4096  # users whose features are held at a time
+ALONG = np.array([1, 1, 1, -1, -1, 0])  # the sign of each feature that is not of items, where it follows a list's order
 _TILTS: tuple[dict[str, Any], ...] = (
     {"strength": 0.1, "welfare": "alpha"},
     {"strength": 0.4, "welfare": "alpha"},

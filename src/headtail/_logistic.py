@@ -13,8 +13,24 @@ _RIDGE = 1.0  # in hits: what one hit more or less says of a feature
 _BLOCK = 1 << 17
 
 
-def logistic(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
-    """Return the weights of a logistic regression, the constant first, with a small ridge."""
+def logistic(features: NDArray[np.float32], hits: NDArray[np.bool_], signs: Array | None = None) -> Matrix:
+    """Return the weights of a logistic regression, the constant first, with a small ridge.
+
+    A feature whose weight would not have its sign is left out, with the weight 0; of the sign 0 any weight will do.
+    """
+    if signs is None:
+        return _fitted(features, hits)
+    used = np.ones(len(signs), dtype=bool)
+    while True:
+        weights = np.zeros(1 + len(signs))
+        weights[np.append(True, used)] = _fitted(np.ascontiguousarray(features[:, used]), hits)
+        against = -weights[1:] * signs
+        if against.max() <= 0:
+            return weights
+        used[against.argmax()] = False
+
+
+def _fitted(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
     from scipy.optimize import minimize
 
     n, width = features.shape

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from headtail._candidate_features import check_parts, features, features_of, probabilities, rows_of
+from headtail._candidate_features import ALONG, check_parts, features, features_of, probabilities, rows_of
 from headtail._checks import checked, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
 from headtail._factors import Matrix, numbers
@@ -82,7 +82,7 @@ class Relevance:
             x = (np.clip(block, self.low, self.high) - self.center) / self.scale
             found[rows] = expit(self.weights[0] + x @ self.weights[1:])
         found[recs.items < 0] = 0
-        return found if self.items.shape[1] else np.minimum.accumulate(found, axis=1)
+        return found
 
 
 @checked
@@ -197,7 +197,8 @@ def calibrate(
     center, deviation = table.mean(axis=0, dtype=np.float64), table.std(axis=0, dtype=np.float64)
     low, high = table.min(axis=0), table.max(axis=0)
     deviation = np.where(deviation > 1e-9, deviation, 1.0)
-    weights = logistic((table - center.astype(np.float32)) / deviation.astype(np.float32), hits)
+    table = (table - center.astype(np.float32)) / deviation.astype(np.float32)
+    weights = logistic(table, hits, None if by_item else ALONG)
     return Relevance(weights, center, deviation, low, high, items, k, scale)
 
 
