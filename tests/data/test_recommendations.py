@@ -25,6 +25,8 @@ def test_table():
         ({"users": [0], "items": [[0], [1]]}, r"items has shape \(2, 1\); give \(1, k\)"),
         ({"users": [0], "items": [0]}, r"items has shape \(1,\)"),
         ({"users": [0], "items": [[0, 1]], "scores": [[1.0]]}, r"scores has shape \(1, 1\) and items \(1, 2\)"),
+        ({"users": [0], "items": [[0, 1]], "scores": [[1.0, np.nan]]}, "scores holds NaN or infinity beside an item"),
+        ({"users": [0], "items": [[0, 1]], "scores": [[np.inf, 1.0]]}, "scores holds NaN or infinity beside an item"),
         ({"users": [0], "items": [[0, 3]]}, "items holds codes from 0 to 3; there are 3 ids, so give -1 to 2"),
         ({"users": [2], "items": [[0, 1]]}, "users holds codes from 2 to 2; there are 2 ids, so give 0 to 1"),
         ({"users": [0, 1], "items": [[0, 1], [-1, 1]]}, r"gap inside the list of row 1"),

@@ -113,6 +113,8 @@ def wrong(tables, message, change, **options):
     (lambda r, a, b: (r.with_columns(pl.col("item_id").cast(pl.String)), a, b), "Int64 in recs|String in recs"),
     (lambda r, a, b: (r.with_columns(pl.col("rank").cast(pl.Float64)), a, b), "Float64 in 'rank'"),
     (lambda r, a, b: (r.filter(False), a, b), "recs has no rows"),
+    (lambda r, a, b: (r.with_columns(rank=pl.lit(None, pl.Int64)), a, b), "recs has no rank in any row"),
+    (lambda r, a, b: (r.with_columns(pl.col("nowhere")), a, b), "recs cannot be read: .*nowhere"),
     (lambda r, a, b: (r.collect(), a, b), "DataFrame, not a lazy table"),
     (lambda r, a, b: (LAZY["duckdb"](r.collect()), a, b), "Read both in one engine"),
 ])  # fmt: skip

@@ -26,8 +26,8 @@ def head_share(items: Codes, groups: PopularityGroups) -> float:
     return float((groups.codes[items[items >= 0]] == 0).mean())
 
 
-def own_shares(train: Interactions, groups: PopularityGroups) -> Floats:
+def own_shares(profiles: Profiles) -> Floats:
     """Return the share of each group in each user's own history, shape (n_users, n_groups); NaN without history."""
-    counts = Profiles(train, groups).group_counts
+    counts = profiles.group_counts
     with np.errstate(invalid="ignore"):
         return np.asarray(counts / counts.sum(axis=1, keepdims=True))

@@ -12,6 +12,7 @@ from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
+from headtail.metrics import Profiles
 from headtail.reports import Chart, Column, Report, Result, Table, Text
 from headtail.spectral import spectrum, top_item_bound
 from headtail.training import recommend
@@ -187,7 +188,7 @@ def by_dimension(
             advance(1, f"dimension {dimension}, head {rows[-1]['head_share']:.1%}")
     return AmplificationByDimension(
         rows=tuple(rows),
-        own_head_share=float(np.nanmean(own_shares(interactions, found)[:, 0])),
+        own_head_share=float(np.nanmean(own_shares(Profiles(interactions, found))[:, 0])),
         data_head_share=float(found.shares(interactions.popularity)[0]),
         k=k,
         description=found.description,
@@ -197,13 +198,10 @@ def by_dimension(
 def _measure(made: Any, interactions: Interactions, groups: PopularityGroups, k: int) -> dict[str, Any]:
     popularity = interactions.popularity
     decomposed = spectrum(*made, popularity=popularity)
-    sigma, alignment = decomposed.sigma, decomposed.alignment
     lists = recommend(made, interactions, k=k)
     first = recommend(made, interactions, k=1, exclude_seen=False)
     return {
-        "energy": float(decomposed.energy[0]),
-        "ratio": float(sigma[0] / sigma[1]) if decomposed.rank > 1 else None,
-        "cosine": float(alignment[0]) if alignment is not None and decomposed.rank else None,
+        **decomposed.first,
         "head_share": head_share(lists.items, groups),
         "top_item_share": float((first.items[:, 0] == popularity.argmax()).mean()),
         "top_item_bound": top_item_bound(decomposed),

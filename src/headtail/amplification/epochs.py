@@ -11,6 +11,7 @@ from headtail.amplification._shares import factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
+from headtail.metrics import Profiles
 from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
 from headtail.spectral import spectrum
 from headtail.training import History, recommend
@@ -80,7 +81,7 @@ class SpectrumRecorder:
         active = np.flatnonzero(train.activity)
         chosen = generator(rng).choice(active, min(integer("sample", sample, low=1), len(active)), replace=False)
         self._codes = np.sort(chosen)
-        self._own = float(own_shares(train, self.groups)[chosen, 0].mean())
+        self._own = float(own_shares(Profiles(train, self.groups))[chosen, 0].mean())
 
     def __call__(self, model: nn.Module, row: dict[str, Any]) -> None:
         """Add ``row["spectrum"]``, if it is the turn of this epoch."""
@@ -92,8 +93,8 @@ class SpectrumRecorder:
         lists = recommend(made, self.train, codes=self._codes, k=self.k)
         row["spectrum"] = {
             "sigma": found.sigma[: self.n_sigma].tolist(),
-            "energy": float(found.energy[0]),
-            "cosine": float(found.alignment[0]) if found.alignment is not None and found.rank else None,
+            "energy": found.first["energy"],
+            "cosine": found.first["cosine"],
             "head_share": head_share(lists.items, self.groups),
             "own_head_share": self._own,
             "k": self.k,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked, list_length
 from headtail._stats import Z95, standard_error
+from headtail.amplification._shares import own_shares
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
@@ -205,9 +206,7 @@ def _share(top: TopK, *, group: str) -> NDArray[np.float64]:
 
 
 def _own_share(top: TopK, *, group: str) -> NDArray[np.float64]:
-    counts = top.profiles.group_counts[top.users]
-    with np.errstate(invalid="ignore"):
-        return np.asarray(counts[:, top.groups.names.index(group)] / counts.sum(axis=1))
+    return own_shares(top.profiles)[top.users, top.groups.names.index(group)]
 
 
 def _own_popularity(top: TopK) -> NDArray[np.float64]:

@@ -68,6 +68,8 @@ class Recommendations:
             raise InvalidInputError(f"items has shape {self.items.shape}; give ({len(self.users)}, k), one row a user.")
         if self.scores is not None and self.scores.shape != self.items.shape:
             raise InvalidInputError(f"scores has shape {self.scores.shape} and items {self.items.shape}.")
+        if self.scores is not None and not np.isfinite(self.scores[self.items >= 0]).all():
+            raise InvalidInputError("scores holds NaN or infinity beside an item; give a finite score, or -1 as item.")
         for name, codes, ids in (("users", self.users, self.user_ids), ("items", self.items, self.item_ids)):
             low = 0 if name == "users" else -1
             if codes.size and (codes.min() < low or codes.max() >= len(ids)):

@@ -231,7 +231,7 @@ def check_scores(matrix: Any, interactions: Interactions) -> None:
 
 def popularity_of(popularity: Any, vectors: Vectors) -> Matrix:
     """Return the interactions of each row of the items: as counted already, or counted in interactions of any form."""
-    if not _has_pairs(popularity):
+    if not (isinstance(popularity, Interactions) or sp.issparse(popularity) or _frames.is_frame(popularity)):
         return as_popularity(popularity, len(vectors.items))
     counts = Interactions.of(popularity, what="popularity")
     return as_popularity(_of_rows(counts, vectors, "popularity").popularity, len(vectors.items))
@@ -242,10 +242,6 @@ def matrix_of(seen: Any, vectors: Vectors) -> sp.csr_array | None:
     if seen is None:
         return None
     return _of_rows(Interactions.of(seen, what="seen"), vectors, "seen").matrix
-
-
-def _has_pairs(given: Any) -> bool:
-    return isinstance(given, Interactions) or sp.issparse(given) or _frames.is_frame(given)
 
 
 def _of_rows(interactions: Interactions, vectors: Vectors, what: str) -> Interactions:

@@ -178,8 +178,11 @@ def _slots(lists: Any, items: Interactions, cutoffs: Sequence[int]) -> tuple[dic
     table = count_items(lists, "recs", **within, longest=rank)
     if table.is_empty():
         raise InvalidInputError("recs has no rows. Check the filter or the table it came from.")
+    longest: Any = table["longest"].max()
+    if longest is None:
+        raise InvalidInputError("recs has no rank in any row. Number each user's items from 1.")
     slots = {c: _on(items, table, f"at {c}", "recs").astype(np.int64) for c in cutoffs}
-    return slots, float(table["at 1"].sum()), int(table["longest"].max())  # type: ignore[arg-type]
+    return slots, float(table["at 1"].sum()), int(longest)
 
 
 def _totals(profiles: Profiles, k: int, slots: Array) -> TopK:

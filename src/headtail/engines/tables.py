@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from headtail._columns import resolve_columns
-from headtail._frames import id_column
+from headtail._frames import column_names, id_column
 from headtail.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def lazy_frame(frame: Any, what: str) -> Any:
             f"{what} is a {type(frame).__name__}, not a lazy table. Give a Polars LazyFrame, a DuckDB relation or a "
             f"PySpark DataFrame; tables in memory go to headtail.audit, and a Polars frame becomes lazy by .lazy()."
         )
+    column_names(native, what)  # where the query fails, it says so
     return native
 
 

@@ -76,6 +76,15 @@ class Spectrum(Result):
         """Share of every direction in the sum of squares of all scores, float array of shape (r,), 0 to 1."""
         return self.sigma**2 / self.total_energy if self.total_energy > 0 else np.zeros_like(self.sigma)
 
+    @property
+    def first(self) -> dict[str, float | None]:
+        """Of the first direction its `energy`, its `cosine` with popularity, and its `ratio` to the second."""
+        return {
+            "energy": float(self.energy[0]),
+            "cosine": float(self.alignment[0]) if self.alignment is not None and self.rank else None,
+            "ratio": float(self.sigma[0] / self.sigma[1]) if self.rank > 1 else None,
+        }
+
     @checked
     def left(self, k: int) -> Matrix:
         """Return the left singular vector of direction `k` (0 is the first): float64, shape (n,), one a user."""

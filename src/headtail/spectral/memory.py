@@ -40,9 +40,7 @@ class MemoryEffect(Result):
         return [
             {
                 "matrix": name,
-                "cosine": float(found.alignment[0]) if found.alignment is not None and found.rank else None,
-                "energy": float(found.energy[0]),
-                "ratio": float(found.sigma[0] / found.sigma[1]) if found.rank > 1 else None,
+                **found.first,
                 "exponent": None if found.power_law is None else found.power_law.exponent,
                 "bound": str(found.bound),
                 "bound_power_law": "not applicable" if found.power_law is None else str(found.bound_power_law),
