@@ -46,7 +46,7 @@ def test_bound_equals_the_inequality_checked_pair_by_pair(seed, d):
     assert found == pytest.approx(naive_bound(queries, items, popularity))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 30),
