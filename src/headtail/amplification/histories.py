@@ -206,7 +206,7 @@ def _share(top: TopK, *, group: str) -> NDArray[np.float64]:
 
 
 def _own_share(top: TopK, *, group: str) -> NDArray[np.float64]:
-    return own_shares(top.profiles)[top.users, top.groups.names.index(group)]
+    return np.asarray(own_shares(top.profiles)[top.users, top.groups.names.index(group)])
 
 
 def _own_popularity(top: TopK) -> NDArray[np.float64]:
