@@ -22,7 +22,7 @@ from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import few_items
 from headtail.metrics.exposure import pop_reo, pop_rsp
 from headtail.metrics.facts import Metrics, definition, facts_of, named
-from headtail.metrics.lists import InputNotes, refuse_unknown, widen
+from headtail.metrics.lists import InputNotes, refuse_unknown, widen, within
 from headtail.metrics.measuring import measurement_of
 from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.topk import Profiles, TopK
@@ -92,7 +92,7 @@ def audit(
     if metrics is not None:
         refuse_others(named(metrics))
     if strict:
-        _refuse_repeats(tables)
+        _refuse_repeats(tables, noted)
     else:
         noted.notes.append(
             "Each pair of user and item was taken to be there once, and in training or in the test: strict=False does "
@@ -102,9 +102,7 @@ def audit(
     catalogued, targets = _catalogue(tables, catalogue, noted)
     profiles = Profiles(catalogued, as_groups(groups, catalogued.popularity))
     slots, n_listed, longest = _slots(lists, catalogued, cutoffs)
-    if longest < cutoffs[-1] and k is not None:
-        raise InvalidInputError(f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less.")
-    reached = [c for c in cutoffs if c <= longest] or [longest]
+    reached = within(longest, cutoffs, asked=k is not None)
     tops = {c: _totals(profiles, c, slots[c if c in slots else cutoffs[0]]) for c in reached}
     names = profiles.groups.names if test is not None else None
     whole = {name: one for name, one in metrics_of(names).items() if is_sum(one)}
@@ -206,7 +204,7 @@ def _hits(tables: Mapping[str, Any], items: Interactions, k: int) -> Array:
     return _on(items, count_items(found, "test"), "n", "test")
 
 
-def _refuse_repeats(tables: Mapping[str, Any]) -> None:
+def _refuse_repeats(tables: Mapping[str, Any], noted: InputNotes) -> None:
     for what, table in tables.items():
         repeated = table.group_by(*_PAIR).agg(nw.len().alias("n")).filter(nw.col("n") > 1)
         n = collect(repeated.select((nw.col("n") - 1).sum().alias("n")))["n"][0]
@@ -215,10 +213,7 @@ def _refuse_repeats(tables: Mapping[str, Any]) -> None:
     if "test" in tables:
         overlap = tables["test"].join(tables["train"], on=[*_PAIR], how="semi")
         if n := collect(overlap.select(nw.len().alias("n")))["n"][0]:
-            raise InvalidInputError(
-                f"{n:,} test interactions are in the training interactions too. Remove them from one of the two, or "
-                f"check that the right tables were given. Or give strict=False, which keeps them."
-            )
+            noted.of_overlap(f"{n:,}")
 
 
 def _run(parts: Mapping[str, Part], sums: UserSums, n_users: float, counts: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,16 +260,7 @@ def _judge(n: Mapping[str, int], k: int, noted: InputNotes) -> None:
             f"recs has ranks that are not 1, 2, 3 ... for {n['gaps']:,} users. Number each user's items from 1 without "
             f"gaps or repeats, such as by row_number() over each user."
         )
-    if n["unlisted"]:
-        noted.notes.append(f"{n['unlisted']:,} test users have no recommendations; they count with an empty list.")
-    if n["cold"]:
-        noted.raise_or_note(
-            f"recs or test have {n['cold']:,} users without training history.",
-            "Give the training interactions that the recommender was trained on, or leave those users out.",
-            "they are left out of popularity_lift and upd, and kept in all other metrics",
-        )
-    if n["short"]:
-        noted.notes.append(f"{n['short']:,} users have fewer than {k} recommendations.")
+    noted.of_users(unlisted=n["unlisted"], cold=n["cold"], short=n["short"], k=k)
 
 
 def _measurement(part: Part, moments: Moments, n_users: int) -> Measurement:

@@ -20,7 +20,16 @@ from headtail.metrics.attributes import read_attributes
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.facts import Metrics, definition, facts_of, named
-from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judge, read_lists, widen, with_times
+from headtail.metrics.lists import (
+    InputNotes,
+    count_overlap,
+    fingerprints,
+    judge,
+    read_lists,
+    widen,
+    with_times,
+    within,
+)
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Profiles, TopK
@@ -131,11 +140,7 @@ def audit(
 
     def read_and_judge() -> tuple[TopK, Array, list[int]]:
         lists, longest = read_lists(recs, interactions, cutoffs[-1], noted)
-        if longest < cutoffs[-1] and k is not None:
-            raise InvalidInputError(
-                f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less."
-            )
-        reached = [c for c in cutoffs if c <= longest] or [longest]
+        reached = within(longest, cutoffs, asked=k is not None)
         vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
         profiles = Profiles(interactions, as_groups(groups, interactions.popularity))
         top, user_ids = judge(lists, profiles, test, vectors, noted)
@@ -144,11 +149,7 @@ def audit(
     # The other thread reads no frames: some engines are not thread-safe.
     (full, user_ids, cutoffs), overlap = both(read_and_judge, lambda: count_overlap(interactions, test))
     if overlap:
-        noted.raise_or_note(
-            f"{overlap:,} of {len(full.target_items):,} test interactions are in the training interactions too.",
-            "Remove them from one of the two, or check that the right files were given.",
-            "they count as wanted items, which no recommender that leaves out seen items can find",
-        )
+        noted.of_overlap(f"{overlap:,} of {len(full.target_items):,}")
     attributes = [] if items is None else read_attributes(items, interactions, noted.notes)
     chosen = given or metrics_of(full.groups.names if full.has_targets else None, full.extras)
     chosen = chosen | {attribute.metric: attribute.unevenness for attribute in attributes}

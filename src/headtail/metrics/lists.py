@@ -1,6 +1,6 @@
 """From recommendations and tests in any form to the arrays that metrics read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -31,6 +31,34 @@ class InputNotes:
         if self.strict:
             raise InvalidInputError(f"{finding} {cure} Or give strict=False: {consequence}.")
         self.notes.append(f"{finding} {consequence[0].upper()}{consequence[1:]}.")
+
+    def of_users(self, *, unlisted: int, cold: int, short: int, k: int, example: str = "") -> None:
+        """Tell how many users have no list, no history, or fewer than k recommendations."""
+        if unlisted:
+            self.notes.append(f"{unlisted:,} test users have no recommendations; they count with an empty list.")
+        if cold:
+            self.raise_or_note(
+                f"recs or test have {cold:,} users without training history{example}.",
+                "Give the training interactions that the recommender was trained on, or leave those users out.",
+                "they are left out of popularity_lift and upd, and kept in all other metrics",
+            )
+        if short:
+            self.notes.append(f"{short:,} users have fewer than {k} recommendations.")
+
+    def of_overlap(self, n: str) -> None:
+        """Tell how many test interactions are in training."""
+        self.raise_or_note(
+            f"{n} test interactions are in the training interactions too.",
+            "Remove them from one of the two, or check that the right files were given.",
+            "they count as wanted items, which no recommender that leaves out seen items can find",
+        )
+
+
+def within(longest: int, cutoffs: Sequence[int], *, asked: bool) -> list[int]:
+    """Return the cut-offs that the longest list reaches, or its length; one asked for must not be above it."""
+    if longest < cutoffs[-1] and asked:
+        raise InvalidInputError(f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less.")
+    return [c for c in cutoffs if c <= longest] or [longest]
 
 
 class Lists(NamedTuple):
@@ -212,30 +240,27 @@ def judge(
     row_ids, items = lists
     target_items = np.empty(0, dtype=np.int32)
     target_rows = np.empty(0, dtype=np.int32)
+    unlisted = train.user_ids[:0]
     if test is not None:
         target_items = _items_of(test, train)
         unlisted = test.user_ids[(test.activity > 0) & (_frames.lookup(test.user_ids, row_ids, "test user_id") < 0)]
         if len(unlisted):
-            noted.notes.append(f"{len(unlisted):,} test users have no recommendations; they count with an empty list.")
             row_ids = np.concatenate([row_ids, unlisted])
             items = np.vstack([items, np.full((len(unlisted), items.shape[1]), -1, dtype=np.int32)])
         target_rows = _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users]
     users = _frames.lookup(row_ids, train.user_ids, "recs user_id")
-    cold = int(((users < 0) | (train.activity[users] == 0)).sum())
-    if cold:
-        example = shown(row_ids[(users < 0) | (train.activity[users] == 0)][:1])
-        noted.raise_or_note(
-            f"recs or test have {cold:,} users without training history, for example {example}.",
-            "Give the training interactions that the recommender was trained on, or leave those users out.",
-            "they are left out of popularity_lift and upd, and kept in all other metrics",
-        )
-        users = np.where(train.activity[users] == 0, np.int32(-1), users)
+    cold = (users < 0) | (train.activity[users] == 0)
+    noted.of_users(
+        unlisted=len(unlisted),
+        cold=int(cold.sum()),
+        short=int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum()),
+        k=items.shape[1],
+        example=f", for example {shown(row_ids[cold][:1])}",
+    )
+    users = np.where(cold, np.int32(-1), users)
     order = order_by(target_rows)
     rows, relevant = target_rows[order].astype(np.int64), target_items[order]
     starts = np.append(0, np.cumsum(np.bincount(rows, minlength=len(row_ids))))
-    short = int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum())
-    if short:
-        noted.notes.append(f"{short:,} users have fewer than {items.shape[1]} recommendations.")
     ranks = find_ranks(items, rows, relevant)
     return TopK(items, users, profiles, starts, relevant, ranks, item_vectors, test is not None), row_ids
 
