@@ -129,10 +129,10 @@ def minus(text: str) -> str:
 
 
 def show_interval(low: Value, high: Value, spec: str | None = None) -> str:
-    """Write an interval, or nothing where both ends are missing."""
+    """Write an interval, or nothing where both ends are missing; its unit stands at the value."""
     if low is None and high is None:
         return ""
-    return f"{show(low, spec)} to {show(high, spec)}".replace(" points to", " to")
+    return f"{show(low, spec)} to {show(high, spec)}".replace(" points", "")
 
 
 def best_rows(values: Sequence[Value], better: str | None) -> set[int]:
