@@ -330,6 +330,10 @@ def said(record: dict[str, Any]) -> list[str]:
     drop = max(one, key=lambda row: row["ndcg, corrected, exact"] - row["ndcg, corrected, served"])
     shown = [f"{drop[f'ndcg, corrected, {name}']:.3f}"[1:] for name in ("exact", "served")]
     failed = [row["data"] for row in record["rows"] if "failed" in row and row["index"].startswith("FAISS HNSW")]
+    unreached = (
+        "- FAISS HNSW, as it is by default, does not reach some items, whatever it is asked for: on "
+        f"{' and '.join(failed)} no number of candidates keeps {KEEP:.0%}, which `fewest_candidates` says."
+    )
     paragraphs = [
         f"ALS of 64 dimensions on {' and '.join(sets)}, lists of {record['k']} for {record['users']:,} users; `tilt "
         f"(alpha-fair)` at {TILT:g} and `allocation` at {ALLOCATION:g}. Recall is of the exact corrected lists. The "
@@ -346,8 +350,7 @@ def said(record: dict[str, Any]) -> list[str]:
         f"{shown[0]} to {shown[1]} at worst. Gini falls far there, but by errors: what exceeds 100% is no gain.",
         f"- **More candidates of the corrected vectors, re-sorted**, raise the tail's recall to "
         f"{between('recall, tail', found('coordinate, best of more', *good))} on hnswlib and pgvector.",
-        *(f"- FAISS HNSW, as it is by default, does not reach some items, whatever it is asked for: on {data} no "
-          f"number of candidates keeps {KEEP:.0%}, which `fewest_candidates` says." for data in failed),
+        *([unreached] if failed else []),
         f"- **The allocation** of {LONG} candidates keeps {least('kept', found('candidates', *good))} and more on "
         f"hnswlib and pgvector, and {between('kept', found('candidates', 'FAISS'))} on FAISS at these settings.",
     ]  # fmt: skip
