@@ -7,6 +7,7 @@ import pytest
 from headtail.metrics import audit, compare, ndcg
 
 TRAIN = pl.DataFrame({"user_id": [*range(8), *range(8), 0, 1], "item_id": ["a"] * 8 + ["b", "c"] * 4 + ["d", "e"]})
+COLUMNS = {"schema": ["user_id", "item_id"], "orient": "row"}
 
 
 def lists(**items):
@@ -91,3 +92,20 @@ def test_several_name_the_most_accurate_and_the_most_even():
         for name, recs in (("a", POPULAR), ("b", RARE), ("c", RARE))
     }
     assert "Of 3 recommenders **a** is the most accurate" in compare(only).report().lede
+
+
+def test_fewer_wanted_items_are_told_though_ndcg_does_not_fall():
+    def of_users(rows):
+        return pl.DataFrame([(user, item) for user in range(300) for item in rows(user)], **COLUMNS)
+
+    def told(order):
+        ranked = [(user, item, rank) for user in range(300) for rank, item in enumerate(order(user), 1)]
+        recs = pl.DataFrame(ranked, schema=["user_id", "item_id", "rank"], orient="row")
+        return audit(recs, train, wanted, k=4, strict=False)
+
+    train, wanted = of_users(lambda user: "abcdxywvz"[user % 4 :: 3]), of_users(lambda _: "xy")
+    late = told(lambda user: "zwxy" if user % 9 else "zwvy")
+    early = told(lambda user: "xzwv" if user % 7 else "zxwv")
+    assert early["ndcg@4"] > late["ndcg@4"] and early["recall@4"] < late["recall@4"]
+    said = compare({"late": late, "early": early}).report().to_markdown()
+    assert "NDCG does not fall beyond noise, but fewer wanted items are found" in said

@@ -155,7 +155,7 @@ def _beside(comparison: "Comparison", changes: dict[str, dict[str, dict[str, Any
 
 
 def _disagreements(name: str, changes: dict[str, dict[str, Any]], named: bool) -> list[str]:
-    """Say where one measure of bias gets better and another one worse."""
+    """Say where one measure of bias, or of accuracy, gets worse while another one does not."""
     of = f" for {plain(name)}" if named else ""
     found = []
     even = changes.get("gini")
@@ -171,11 +171,21 @@ def _disagreements(name: str, changes: dict[str, dict[str, Any]], named: bool) -
                 f"Measures disagree{of}: inequality of exposure {turns[0]} (Gini {even['before']:.3f} to "
                 f"{even['after']:.3f}) while {what} {turns[1]} ({other['before']:{spec}} to {other['after']:{spec}})."
             )
+    first, all_found = (changes.get(metric) for metric in ("ndcg", "recall"))
+    if first and all_found and not _falls(first) and _falls(all_found):
+        found.append(
+            f"Measures disagree{of}: NDCG does not fall beyond noise, but fewer wanted items are found (recall "
+            f"{all_found['before']:.4f} to {all_found['after']:.4f})."
+        )
     if even and _noise(even):
         found.append(f"The change of Gini{of} is within noise.")
     if even and even["low"] is None and even["difference"]:
         found.append(f"The change of Gini{of} has no interval, so that how much of it is noise is not known.")
     return found
+
+
+def _falls(change: dict[str, Any]) -> bool:
+    return bool(change["significant"]) and change["difference"] < 0
 
 
 def _noise(change: dict[str, Any]) -> bool:

@@ -1,15 +1,16 @@
-"""Keep the figures of `headtail demo` as a record, and put the record's table into the README and the page of figures.
+"""Put the tables of the README and of the page of figures in their places, from the records.
 
-    headtail demo --output headtail-demo
-    python reproduce/demo_table.py headtail-demo
-
-Without a folder the tables are made from the record as it is.
+headtail demo --output headtail-demo
+python reproduce/tables.py headtail-demo    # keeps the figures of the demo as a record
+python reproduce/tables.py                  # from the records as they are
 """
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from page import sasrec_table
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "reproduce" / "records" / "demo.json"
@@ -58,3 +59,4 @@ if __name__ == "__main__":
         RECORD.write_text(json.dumps(record_of(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
     for page in PAGES:
         put(table(json.loads(RECORD.read_text(encoding="utf-8"))), page)
+    put(sasrec_table(), ROOT / "README.md")
