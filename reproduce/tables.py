@@ -58,5 +58,5 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         RECORD.write_text(json.dumps(record_of(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
     for page in PAGES:
-        put(table(json.loads(RECORD.read_text(encoding="utf-8"))), page)
-    put(sasrec_table(), ROOT / "README.md")
+        for lines in (table(json.loads(RECORD.read_text(encoding="utf-8"))), sasrec_table()):
+            put(lines, page)
