@@ -117,6 +117,11 @@ def test_settings_that_were_not_seen_are_made(subject, swept):
         Witness(subject).explore(frontier)
 
 
+def test_a_verdict_is_text(swept):
+    with pytest.raises(InvalidInputError, match="verdict=b'better' is no text"):
+        swept[0].explore(swept[1], verdict=b"better")
+
+
 def test_ends_of_the_spectrum(subject, swept):
     data = swept[0].explore(swept[1]).data
     found = ht.spectrum(*subject.source, popularity=subject.split.train.popularity)

@@ -161,6 +161,8 @@ class Witness:
                 f"None of the methods {shown(frontier.methods, 50)} is a dial that was watched. Sweep what "
                 f"watching(dial) returns."
             )
+        if not isinstance(verdict, str):
+            raise InvalidInputError(f"verdict={verdict!r} is no text. Give a sentence, or leave it out.")
         return Explorer(_Gathering(self, frontier, max_loss, integer("n_items", n_items, low=1)).data(chosen, verdict))
 
 

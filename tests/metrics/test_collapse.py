@@ -55,3 +55,10 @@ def test_users_without_a_history_are_offered_the_most_popular_of_all():
     (found,) = audit(recs, train, test, k=1, n_bootstrap=0, strict=False).notes[-1:]
     # User 9 would get a, a hit; user 1 has met a and b, and would get c, as in the lists.
     assert "ndcg@1 is 0.5000, theirs 1.0000 (2 users with a test)" in found
+
+
+def test_of_a_test_without_interactions_nothing_is_said_of_accuracy():
+    split = split_ratio(power_law(80, 40, n_interactions=500, rng=0).interactions, rng=0)
+    nothing = split.test.subset(np.zeros(len(split.test), dtype=bool))
+    found = audit(baselines.most_popular(split.train, k=5), split.train, nothing, k=5, strict=False)
+    assert np.isnan(found["ndcg@5"]) and not np.isnan(found["gini@5"])

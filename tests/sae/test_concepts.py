@@ -129,6 +129,8 @@ def test_steering_pushes_the_neurons_of_the_tag_by_how_well_they_tell_it():
 def test_what_cannot_be_said_is_refused():
     with pytest.raises(InvalidInputError, match=r"only \d+ of the \d+ items with interactions have a tag"):
         found(dict(list(TAGS.items())[:30]))
+    with pytest.raises(InvalidInputError, match=r"tags of .* is None; give a list of tags"):
+        found(dict.fromkeys(TAGS))
     with pytest.raises(InvalidInputError, match="none of the 4 tags has 60 items"):
         found(min_items=60)
     with pytest.raises(MissingColumnError, match="no column of tags"):

@@ -16,8 +16,8 @@ _SAMPLE = 1000  # lists at most that are compared with the most popular items
 def collapse_notes(top: TopK) -> list[str]:
     """Return what an audit has to say of lists that have collapsed: nothing of most."""
     notes = few_items(top.slots, len(top))
-    if top.has_targets:
-        rows = np.flatnonzero(np.diff(top.target_starts))
+    rows = np.flatnonzero(np.diff(top.target_starts))
+    if len(rows):
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
         found, simple = (
             float(ndcg(lists).mean()) for lists in (some, replace(some, target_ranks=_most_popular_ranks(some)))

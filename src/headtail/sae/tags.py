@@ -1,6 +1,6 @@
 """Tags of items, such as genres, as people hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,12 @@ def read_tags(tags: Any, interactions: Interactions, *, min_items: int = 10) -> 
 def _pairs(tags: Any) -> list[tuple[Any, str]]:
     """Return pairs of an item id and a tag."""
     if isinstance(tags, Mapping):
-        several = {i: given.split("|") if isinstance(given, str) else given for i, given in tags.items()}
+        several = {item: given.split("|") if isinstance(given, str) else given for item, given in tags.items()}
+        for item, given in several.items():
+            if not isinstance(given, Iterable):
+                raise InvalidInputError(
+                    f"tags of {item!r} is {given!r}; give a list of tags, empty where there are none."
+                )
         return [(item, str(tag)) for item, given in several.items() for tag in given]
     if not is_frame(tags):
         raise InvalidInputError(f"tags is a {type(tags).__name__}; give a frame or a mapping from item ids to tags.")
