@@ -460,3 +460,12 @@ def test_tilt_refuses():
     queries[3, 0] = np.nan
     with pytest.raises(InvalidInputError, match="queries holds 1 values that are not finite"):
         tilt(queries, items, strength=0.1, k=10)
+
+
+def test_vectors_that_are_not_finite_are_not_normalized():
+    queries, items = np.ones((3, 2)), np.ones((4, 2))
+    for place in (queries, items):
+        place[0, 0], before = np.nan, place[0, 0]
+        with pytest.raises(InvalidInputError, match="not finite"):
+            posthoc.normalize(queries, items)
+        place[0, 0] = before

@@ -13,6 +13,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of, spread, tilt_bias
 from headtail.typing import Array
 
+_MOST = 1e29  # of a probability on any scale, so that what is made of it fits single precision
 _ROWS = 4096  # users whose features are held at a time
 ALONG = np.array([1, 1, 1, -1, -1, 0])  # the sign of each feature that is not of items, where it follows a list's order
 _TILTS: tuple[dict[str, Any], ...] = (
@@ -79,7 +80,7 @@ def check_parts(recs: Recommendations, **parts: Interactions) -> None:
 def probabilities(recs: Recommendations, relevance: Any) -> Array:
     """Return the probability of every candidate, if there is one for each."""
     values = numbers(relevance)
-    if values.shape != recs.items.shape or values.dtype.kind != "f" or not ((values >= 0) & (values < np.inf)).all():
+    if values.shape != recs.items.shape or values.dtype.kind != "f" or not ((values >= 0) & (values < _MOST)).all():
         raise InvalidInputError(
             f"relevance has shape {values.shape} and type {values.dtype}; give one of at least 0 for each "
             f"candidate: {recs.items.shape}. calibrate makes them."

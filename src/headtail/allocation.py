@@ -180,6 +180,7 @@ def calibrate(
     check_parts(recs, known=known, relevant=relevant)
     items = features_of(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
     scale = spread(recs)
+    k = min(integer("k", k, low=1), recs.k)
     learning = relevant.activity[recs.users] > 0
     if users is not None:
         learning &= np.isin(recs.users, users)

@@ -62,9 +62,9 @@ def _candidates(positive: Tensor, negative: Tensor, weight: Tensor | None = None
 
 def _checked_values(scores: Tensor, values: Tensor, name: str = "values") -> Tensor:
     """Return a value for each of the candidates, (B, 1 + n)."""
-    if not isinstance(values, Tensor) or values.shape != scores.shape or values.is_sparse:
+    if not isinstance(values, Tensor) or values.shape != scores.shape or values.is_sparse or values.is_complex():
         raise InvalidInputError(
-            f"{name} has shape {tuple(getattr(values, 'shape', ()))}; give a tensor of one for each of the "
+            f"{name} has shape {tuple(getattr(values, 'shape', ()))}; give a tensor of one real number for each of the "
             f"{tuple(scores.shape)} candidates, the positives first."
         )
     return values

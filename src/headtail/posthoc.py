@@ -149,7 +149,7 @@ def normalize(queries: Any, items: Any, *, strength: float = 1.0) -> Vectors:
     array([[0.6, 0.8],
            [0. , 1. ]])
     """
-    queries, items = _factors.as_pair(queries, items)
+    queries, items = (_finite(part) for part in _factors.as_pair(queries, items))
     strength = number("strength", strength, low=0, high=1)
     out = _empty_like(items, items.shape)
     out[:] = items

@@ -214,7 +214,9 @@ class Curves(Settings):
         self, read: Callable[[tuple[str, ...], int], Reading], method: Methods, against: Methods | None
     ) -> Estimate:
         """Join what is read of each seed, less what is read of other methods in the same seed."""
-        family, others = ((names,) if isinstance(names, str) else tuple(names or ()) for names in (method, against))
+        family, others = (
+            (names,) if isinstance(names, str) else tuple(() if names is None else names) for names in (method, against)
+        )
         seeds = [self.seeds(name) for name in (*family, *others)]
         shared = [seed for seed in seeds[0] if all(seed in each for each in seeds)]
         if not shared:
