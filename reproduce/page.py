@@ -205,8 +205,9 @@ def neurons_page() -> Report:
     """Return the page on PopSteer."""
     found = list(read("popsteer", neurons.CELLS))
     missing = [name for name in neurons.CELLS if name not in {cell.name for cell in found}]
-    own = {cell.name.split("/")[1]: cell for cell in read("popsteer", [f"{name}-some-dials" for name in neurons.CELLS])}
-    said = {name: "NDCG {} and Gini {}".format(*_changes(own[name].frontier, ALONE[0])) for name in SASREC}
+    alone = list(read("popsteer", [f"{name}-some-dials" for name in neurons.CELLS]))
+    reached = {name: _changes(cell.frontier, ALONE[0]) for name, cell in _by_set("-some-dials").items()}
+    said = {name: "NDCG {} and Gini {}".format(*changes) for name, changes in reached.items()}
     blocks: list[Block] = [Section("In short", [Text(FOUND.format_map(said))]), Text(DIALS)]
     if found:
         tables = [_cheap(found, 0.01), _cheap(found, 0.05), *(_equal(found, "Every", *level) for level in STEERED)]
@@ -216,8 +217,7 @@ def neurons_page() -> Report:
     if taken_apart:
         blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in taken_apart)]))
     blocks += [_today(cell) for cell in read("popsteer", [f"{name}-seeds-1" for name in neurons.CELLS])]
-    alone = [_cheap(list(own.values()), loss) for loss in neurons.LOSSES]
-    blocks.append(Section("Without an autoencoder", alone))
+    blocks.append(Section("Without an autoencoder", [_cheap(alone, loss) for loss in neurons.LOSSES]))
     missing += [f"ablations of {name}" for name in ablations.CELLS if name not in {cell.name for cell in taken_apart}]
     blocks += _sections(found, STEERED_SHOWN)
     blocks.append(Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing.")]))
@@ -641,22 +641,22 @@ def _changes(frontier: Frontier, method: str) -> list[str]:
     return [f"{each.value:+.1%} ({100 * each.low:+.1f} to {100 * each.high:+.1f})" for each in found]
 
 
+def _by_set(end: str = "") -> dict[str, Cell]:
+    """Return the cells of SASRec whose records end so, by the name of the set."""
+    return {
+        cell.name.split("/")[1]: cell
+        for cell in read("popsteer", [f"sasrec/{name}/leave-last{end}" for name in SASREC])
+    }
+
+
 def sasrec_table() -> list[str]:
     """Return the README's lines on the neuron papers' own backbone: what each method changes for .5% of NDCG@10."""
-    steered, alone = (
-        {
-            cell.name.split("/")[1]: cell.frontier
-            for cell in read("popsteer", [f"sasrec/{n}/leave-last{end}" for n in SASREC])
-        }
-        for end in ("", "-some-dials")
-    )
-    titles = [f"{title}: NDCG | Gini" for name, title in SASREC.items()]
+    records = {**dict.fromkeys(ALONE, _by_set("-some-dials")), "PopSteer": _by_set()}
+    titles = [f"{title}: NDCG | Gini" for title in SASREC.values()]
     lines = [f"| | {' | '.join(titles)} |", "|---|" + "---:|" * (2 * len(SASREC))]
-    for method in (*ALONE, "PopSteer"):
-        row = [method]
-        for name in SASREC:
-            row += _changes((alone if method in ALONE else steered)[name], method)
-        lines.append(f"| {' | '.join(row)} |")
+    for method, cells_of in records.items():
+        row = [text for name in SASREC for text in _changes(cells_of[name].frontier, method)]
+        lines.append(f"| {' | '.join([method, *row])} |")
     return lines
 
 

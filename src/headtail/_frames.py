@@ -256,10 +256,7 @@ def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> "pl.DataFrame
             if isinstance(frame, nw.LazyFrame):
                 return narrowed.collect("polars").to_native()  # type: ignore[no-any-return]
             return narrowed.to_polars()  # type: ignore[no-any-return]
-        except (
-            Exception,
-            pl.exceptions.PanicException,
-        ) as error:  # unknown types, a query that fails
+        except (Exception, pl.exceptions.PanicException) as error:  # unknown types, a query that fails
             cast = f"cast {', '.join(map(str, columns.values()))} to numbers or text."
             raise _failed(what, error, f"Mend the query, or {cast}") from error
     # By way of numpy, so that pandas users need no pyarrow; by position, as names may be of any type.

@@ -302,7 +302,7 @@ def tilt(
         Users, drawn without replacement, whose lists are counted. About 1,000 suffice for some thousands of items; the
         more items, the more users.
     rounds : int, default 60
-        Rounds at most; it stops when the residual (see :class:`TiltRound`) is below 0.03.
+        Rounds at most; it stops when the residual (see :class:`TiltRound`) is below 0.02.
     rng : seed or generator, default 0
         Draws the sample.
     callback : callable, optional
