@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -622,3 +623,17 @@ def test_a_data_set_of_a_folder(tmp_path, capsys):
     for wrong, message in {"movielens": "as movielens:FOLDER", "movietweetings:x": "leave out 'x'"}.items():
         assert main(["data", wrong]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "several", "objects"])
+def test_what_is_no_array_of_vectors_is_refused(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with Path("queries.npy").open("wb") as file:
+        if kind == "text":
+            file.write(b"user_id,item_id\n")
+        elif kind == "several":
+            np.savez(file, np.eye(2), np.eye(3))
+        elif kind == "objects":
+            np.save(file, np.array([{}], dtype=object), allow_pickle=True)
+    assert main(["spectrum", "--queries", "queries.npy", "--items", "queries.npy"]) == 2
+    assert "Cannot read queries.npy as a .npy array" in " ".join(capsys.readouterr().err.split())

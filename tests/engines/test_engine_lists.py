@@ -133,5 +133,7 @@ def test_a_wrong_correction_or_list_is_refused():
     ):
         with pytest.raises((InvalidInputError, pl.exceptions.ComputeError), match=message):
             engines.rerank(lists, correct, ids).collect()
+    with pytest.raises(InvalidInputError, match="correct=5 is not a function"):
+        engines.rerank(lists, 5, [1, 2])
     with pytest.raises(InvalidInputError, match="Give each user a list"):
         engines.rerank(lists.explode("item_id", "score"), lambda recs, known: recs, [1, 2])

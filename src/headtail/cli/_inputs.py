@@ -95,6 +95,9 @@ def array(path: Path) -> Any:
     import numpy as np
 
     try:
-        return np.load(str(path), mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        found = np.load(str(path), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
+    if not isinstance(found, np.ndarray):
+        raise UnreadableFileError(f"Cannot read {path} as a .npy array: it holds several. Save one with numpy.save.")
+    return found

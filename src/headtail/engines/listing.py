@@ -121,6 +121,8 @@ def rerank(lists: "IntoFrame", correct: Correct, item_ids: Iterable[Any]) -> Any
 
 def _by_batch(frame: "IntoFrame", what: str, needed: tuple[str, ...], lists: "_Lists") -> Any:
     """Return the query that makes the lists of every batch of a table with a row a user."""
+    if lists.correct is not None and not callable(lists.correct):
+        raise InvalidInputError(f"correct={lists.correct!r} is not a function. Give one.")
     table = lazy_frame(frame, what)
     schema = table.collect_schema()
     columns = resolve_columns(schema.names(), ("user_id", *needed), ("seen",), what=what)
