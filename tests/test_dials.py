@@ -52,9 +52,9 @@ def concentration(subject, made, metric="gini"):
 
 
 def aim(subject, name, made):
-    """What a dial lowers: Gini, the distance from the users' mixes, or how little the worst group gets."""
+    """What a dial lowers: Gini, popularity, the distance from the users' mixes, or how little the worst group gets."""
     if name != "P-MMF":
-        return concentration(subject, made, "upd" if name == "calibrated popularity" else "gini")
+        return concentration(subject, made, {"calibrated popularity": "upd", "PPD": "arp"}.get(name, "gini"))
     popularity = subject.split.train.popularity
     groups = ht.PopularityGroups.by_mass(popularity)
     slots = np.bincount(subject.recommend(made, subject.split.train).items.ravel(), minlength=len(popularity))
@@ -268,3 +268,55 @@ def test_the_order_of_a_bias_is_validations(split, name):
     assert values[made.order] == max(values.values()) > min(values.values())
     for known in (split.train, split.known):
         np.testing.assert_array_equal(made(known).items, accuracy(made.order, known, split.test)[0].items)
+
+
+def test_macr_is_trained_once_and_served_with_any_c(split):
+    subject = Subject(Recipe(ht.models.MF, {"embedding_dim": 4}, {"epochs": 30, "batch_size": 256}), split, k=K)
+    weak, strong = (dial("MACR").at(subject, c) for c in (0.0, 4.0))
+    assert (weak.c, strong.c) == (0.0, 4.0) and weak.model is strong.model
+    assert concentration(subject, strong, "arp") < concentration(subject, weak, "arp")
+    with pytest.raises(InvalidInputError, match="A SASRec is not a model that learns of users"):
+        dial("MACR").at(Subject(Recipe(ht.models.SASRec, {"embedding_dim": 4}), split, k=K), 1.0)
+
+
+def test_sprint_trains_sasrec_with_its_penalty(split):
+    ordered_split = replace(split, train=ordered(split.train))
+    sizes = {"embedding_dim": 4, "max_length": 8}
+    subject = Subject(Recipe(ht.models.SASRec, sizes, {"epochs": 1}), ordered_split, k=K)
+    model = dial("SPRINT").at(subject, 2.5)
+    assert (model.attention_weight, model.max_length) == (2.5, 8)
+    with pytest.raises(InvalidInputError, match="SPRINT is a penalty within SASRec, and this is MF"):
+        dial("SPRINT").at(Subject(Recipe(ht.MF, {"embedding_dim": 4}), split, k=K), 1.0)
+
+
+def test_ppd_equals_a_naive_one(split, factors):
+    train, strength = split.train, 0.7
+    q, v = (table / np.linalg.norm(table, axis=1, keepdims=True) for table in factors[:2])
+    met = [(u, i) for u, row in enumerate(train.matrix.toarray()) for i in np.flatnonzero(row)]
+
+    def scaled(values):
+        low, high = min(values.values()), max(values.values())
+        return {key: (value - low) / (high - low) for key, value in values.items()}
+
+    p = scaled({i: np.mean([q[u] @ v[i] for u in range(200)]) for i in range(80)})
+    r = {}
+    for u, i in met:
+        alike = [1 / (1 + np.exp(-v[i] @ v[j])) - p[i] * p[j] for w, j in met if w == u]
+        r[u, i] = np.mean(alike)
+    r = scaled(r)
+    b = scaled({(u, i): p[i] - r[u, i] for u, i in met})
+
+    def less(vector, others):  # of (weight, unit vector)
+        popular = sum(w * e for w, e in others) / sum(w for w, _ in others)
+        wanted = sum((1 - w) * e for w, e in others) / sum(1 - w for w, _ in others)
+        direction = popular - 0.5 * wanted
+        direction /= np.linalg.norm(direction)
+        return vector - strength * (vector @ direction) * direction
+
+    made = dial("PPD").at(Subject(factors, split, k=K), strength)
+    for u in (0, 7, 150):
+        others = [(b[u, i], v[i]) for w, i in met if w == u]
+        np.testing.assert_allclose(made.queries[u], less(factors[0][u], others), rtol=1e-9)
+    for i in (0, 3, 60):
+        others = [(b[u, i], q[u]) for u, j in met if j == i]
+        np.testing.assert_allclose(made.items[i], less(factors[1][i], others), rtol=1e-9)

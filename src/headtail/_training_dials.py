@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 
 FINE_TUNING = 0.25  # of the epochs of the plain model, from there
@@ -61,6 +62,34 @@ def pr_entmax(subject: Subject, strength: float, seed: int) -> Any:
 
     prior = strength * np.log(_shares(subject) + 1e-6)
     return subject.train(seed, loss=losses.pr_entmax, n_negatives=_DRAWN, item_values=prior)
+
+
+def macr(subject: Subject, strength: float, seed: int) -> Any:
+    """Return the model trained with MACR, once for all strengths, and served with this c."""
+    return subject.kept(("MACR", seed), lambda: _macr(subject, seed)).at(strength)
+
+
+def _macr(subject: Subject, seed: int) -> Any:
+    from headtail.losses import bce
+    from headtail.models import MACR
+
+    model = MACR(_untrained(subject, seed), rng=seed)
+    return subject.train(seed, start=model, loss=bce, n_negatives=1)
+
+
+def sprint(subject: Subject, strength: float, seed: int) -> Any:
+    """Return SASRec trained with SPRINT."""
+    from headtail.models import SPRINT, SASRec
+
+    if subject.source.model is not SASRec:
+        raise InvalidInputError(f"SPRINT is a penalty within SASRec, and this is {subject.source.model.__name__}.")
+    return subject.train(seed, start=_untrained(subject, seed, SPRINT, attention_weight=strength))
+
+
+def _untrained(subject: Subject, seed: int, kind: Any = None, **more: Any) -> Any:
+    """Return the model as it is before training, or one of another kind of the same sizes."""
+    source = subject.source
+    return (kind or source.model).for_data(subject.split.train, rng=seed, **source.sizes, **more)
 
 
 def _shares(subject: Subject) -> Any:

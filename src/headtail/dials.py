@@ -21,6 +21,7 @@ from headtail import baselines, posthoc, rerank, rerankers
 from headtail._checks import checked, finite, nearest, number
 from headtail._item_bias import item_bias, log_penalty, tilt
 from headtail._menus import Menu
+from headtail._popularity_direction import without_popularity
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -216,26 +217,26 @@ def _plain(name: str) -> str:
 # -- of vectors -------------------------------------------------------------------------------------------------------
 
 
-def _of_vectors(correct: Callable[[Vectors, float], Vectors]) -> Make:
+def _of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Make:
     """Return what makes a correction of vectors, made anew of what is known where queries follow from that."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         if not subject.sequential:
-            return correct(subject.vectors(seed), strength)
+            return correct(subject.vectors(seed), subject.split.train, strength)
 
         def lists(known: Interactions) -> Recommendations:
-            return subject.recommend(correct(subject.vectors(seed, known), strength), known)
+            return subject.recommend(correct(subject.vectors(seed, known), known, strength), known)
 
         return lists
 
     return make
 
 
-def _shrink(vectors: Vectors, strength: float) -> Vectors:
+def _shrink(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
     return posthoc.shrink(*vectors, strength=strength)
 
 
-def _normalize(vectors: Vectors, strength: float) -> Vectors:
+def _normalize(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
     return posthoc.normalize(*vectors, strength=strength)
 
 
@@ -306,6 +307,7 @@ _OWN: tuple[Dial, ...] = (
     Dial("PCT", reranking.by_history(rerankers.pct), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
     Dial("P-MMF", reranking.by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
     Dial("TTEN", _of_vectors(_normalize), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
+    Dial("PPD", _of_vectors(without_popularity), (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
     Dial("shrink", _of_vectors(_shrink), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
     Dial("PopSteer", steering.by_users(), _ALPHAS, "model"),
     Dial("PopSteer, error dropped", steering.by_users(keep_error=False), _ALPHAS, "model", off_at_zero=False),
@@ -336,6 +338,8 @@ _OWN: tuple[Dial, ...] = (
     Dial("IPS", training.ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training", end=1.0),
     Dial("PD", training.deconfounded, (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25), "training"),
     Dial("PR-Entmax", training.pr_entmax, (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2), "training", off_at_zero=False),
+    Dial("MACR", training.macr, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0), "training", off_at_zero=False),
+    Dial("SPRINT", training.sprint, (0.0, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0), "training"),
 )
 
 DIALS: tuple[Dial, ...] = (*_OWN, *(each.menu() for each in _OWN if each.name in ("PopSteer", "PopSteer, damped")))

@@ -74,8 +74,8 @@ def trained(train):
 
 def test_every_model_is_here():
     assert SIZES.keys() == MODELS.keys()
-    classes = {made for made in vars(models).values() if isinstance(made, type)}
-    assert set(MODELS.values()) == classes
+    classes = {made for name in models.__all__ if isinstance(made := getattr(models, name), type)}
+    assert classes - set(MODELS.values()) == {models.MACR, models.SPRINT}  # trainings of one of the others
     assert [name for name, made in MODELS.items() if made.needs_order] == ["sasrec"]
 
 

@@ -45,7 +45,8 @@ def test_contrastive_loss_and_its_gradient_equal_the_naive_formula(contrast_laye
     settings = {"eps": 0, "contrast_layer": contrast_layer, "temperature": 0.3, "contrast_weight": 0.7}
     model = XSimGCL(TRAIN, 4, rng=0, **settings).double()
     users, positives = torch.tensor([1, 4, 9]), torch.tensor([3, 0, 3, 7, 0])
-    found, loss = model.forward_with_loss(users, positives)
+    candidates = torch.stack([positives, positives.flip(0)], dim=1)
+    found, loss = model.forward_with_loss(users, torch.arange(5) % 3, candidates)
     layers = propagated(model)
     final = [sum(tables) / 2 for tables in zip(*layers, strict=True)]
     contrast = layers[contrast_layer - 1]

@@ -5,14 +5,20 @@ what is out of range is an :class:`~headtail.exceptions.InvalidInputError`. ``co
 again, with its class's name under ``"model"``; hooks find queries and items at ``query`` and ``item``.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import headtail._torch  # noqa: F401 - first, for its error
 
 from torch import nn
 
+from headtail.exceptions import InvalidInputError
 from headtail.models.als import ALS
 from headtail.models.lightgcn import LightGCN
+from headtail.models.macr import MACR
 from headtail.models.mf import MF
 from headtail.models.sasrec import SASRec
+from headtail.models.sprint import SPRINT
 from headtail.models.xsimgcl import XSimGCL
 
 MODELS: dict[str, type[nn.Module]] = {
@@ -25,4 +31,21 @@ Each has ``for_data(train, rng=..., **sizes)``, which makes one of the right sha
 of interactions.
 """
 
-__all__ = ["ALS", "MF", "MODELS", "LightGCN", "SASRec", "XSimGCL"]
+CLASSES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (*MODELS.values(), MACR, SPRINT)}
+"""Every model by the name of its class, those that change how another one is trained included."""
+
+
+def from_config(config: Mapping[str, Any]) -> nn.Module:
+    """Return a model of the right shapes, of what ``model.config`` holds."""
+    name = config.get("model")
+    if name not in CLASSES:
+        raise InvalidInputError(f"{name!r} is not a model of this version of headtail ({', '.join(CLASSES)}).")
+    build = getattr(CLASSES[name], "from_config", CLASSES[name])
+    try:
+        model: nn.Module = build(**{key: value for key, value in config.items() if key != "model"})
+    except (TypeError, InvalidInputError) as error:
+        raise InvalidInputError(f"There are arguments that {name} does not take: {error}") from None
+    return model
+
+
+__all__ = ["ALS", "MACR", "MF", "MODELS", "SPRINT", "LightGCN", "SASRec", "XSimGCL"]

@@ -187,15 +187,25 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, allowed: Tensor, last_only: bool = False) -> Tensor:
         """Return states (B, L, d), or (B, 1, d) of the last position alone."""
-        normed = self.norm_attention(x)
-        keys, values = self.of_key_value(normed).chunk(2, dim=2)
+        queries, keys, values = self._projected(x, last_only)
         if last_only:
-            x, normed, allowed = x[:, -1:], normed[:, -1:], allowed[:, :, -1:]
-        queries, keys, values = map(self._heads, (self.of_query(normed), keys, values))
+            x, allowed = x[:, -1:], allowed[:, :, -1:]
         attended = scaled_dot_product_attention(queries, keys, values, attn_mask=allowed)  # (B, H, L, d / H)
         x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
         added: Tensor = self.dropout(self.outer(gelu(self.inner(self.norm_inner(x)))))
         return x + added
+
+    def attention(self, x: Tensor, allowed: Tensor) -> Tensor:
+        """Return how much each position attends to each other, (B, H, L, L), of states (B, L, d)."""
+        queries, keys, _ = self._projected(x)
+        scores: Tensor = queries @ keys.mT / keys.shape[3] ** 0.5
+        return scores.masked_fill(~allowed, -torch.inf).softmax(dim=3)
+
+    def _projected(self, x: Tensor, last_only: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        normed = self.norm_attention(x)
+        keys, values = self.of_key_value(normed).chunk(2, dim=2)
+        queries = self.of_query(normed[:, -1:] if last_only else normed)
+        return self._heads(queries), self._heads(keys), self._heads(values)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)

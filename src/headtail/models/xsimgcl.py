@@ -89,12 +89,12 @@ class XSimGCL(LightGCN):
         self.contrast_weight = number("contrast_weight", contrast_weight, low=0)
         self.config |= config_of(self, "eps", "contrast_layer", "temperature", "contrast_weight")
 
-    def forward_with_loss(self, users: Tensor, positives: Tensor) -> tuple[Vectors, Tensor]:
-        """Return what :meth:`forward` does, and the contrastive loss of users (B,) and of their positives (P,)."""
+    def forward_with_loss(self, users: Tensor, rows: Tensor, candidates: Tensor) -> tuple[Vectors, Tensor]:
+        """Return what :meth:`forward` does, and the contrastive loss of users (B,) and of the first candidates."""
         layers = self._layers()
         final, contrast = mean_of(layers), layers[self.contrast_layer - 1]
         loss = final[0].new_zeros(())
-        for z, y, codes in zip(final, contrast, (users, positives), strict=True):
+        for z, y, codes in zip(final, contrast, (users, candidates[:, 0]), strict=True):
             codes = codes.unique()  # type: ignore[no-untyped-call]
             loss = loss + self._contrast(rows_of(z, codes), rows_of(y, codes))
         return Vectors(self.query(rows_of(final[0], users)), self.item(final[1])), self.contrast_weight * loss

@@ -20,13 +20,8 @@ from headtail import _files
 from headtail._checks import checked
 from headtail._sealed import FORMAT, check_settings, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
-from headtail.models import MODELS
+from headtail.models import CLASSES, from_config
 from headtail.training.encoding import device_of
-
-
-def _classes() -> dict[str, Any]:
-    """Return the classes that a saved model may name."""
-    return {model.__name__: model for model in MODELS.values()}
 
 
 @checked
@@ -62,9 +57,9 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     {'model': 'MF', 'n_users': 4, 'n_items': 6, 'embedding_dim': 2}
     """
     name = type(model).__name__
-    if _classes().get(name) is not type(model):
+    if CLASSES.get(name) is not type(model):
         raise InvalidInputError(
-            f"{name} is not a model of headtail ({', '.join(_classes())}), so load_model could not make it again. "
+            f"{name} is not a model of headtail ({', '.join(CLASSES)}), so load_model could not make it again. "
             f"Save its state_dict with safetensors.torch.save_file instead."
         )
     with _files.atomic_folder(folder) as temporary:
@@ -110,19 +105,10 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
     config = read_json(folder / "model.json").get("config")
     if not isinstance(config, dict) or "model" not in config:
         raise UnreadableFileError(f"{folder / 'model.json'} does not say which model it is. Save the model again.")
-    name = config["model"]
-    if name not in _classes():
-        raise CheckpointMismatchError(
-            f"{folder} holds a {name!r}, which is not a model of this version of headtail ({', '.join(_classes())})."
-        )
     try:
-        kind = _classes()[name]
-        build = getattr(kind, "from_config", kind)
-        model: nn.Module = build(**{key: value for key, value in config.items() if key != "model"})
-    except (TypeError, InvalidInputError) as error:
-        raise CheckpointMismatchError(
-            f"{folder / 'model.json'} has arguments that {name} does not take: {error}"
-        ) from None
+        model = from_config(config)
+    except InvalidInputError as error:
+        raise CheckpointMismatchError(f"{folder / 'model.json'} fits no model. {error}") from None
     load_weights(model, read_tensors(folder / "model.safetensors"), folder)
     model.eval()
     return model if device is None else model.to(device_of(model, device))

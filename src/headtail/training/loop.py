@@ -88,17 +88,20 @@ def fit(
         Changed in place: at the end it holds the weights of the best epoch by `validation`, without it those of the
         last. One of three kinds:
 
-        * of users: ``forward(users)`` takes codes (B,) and returns :class:`~headtail.typing.Vectors`. With a loss of
-          its own it has ``forward_with_loss(users, positives)`` as well, which is called instead in training, with the
-          items of the batch's pairs, and returns the vectors and a scalar; the scalar is added to the loss. If forward
-          takes rows of one table and returns another as it is, an attribute ``row_tables`` may name the two; where they
-          are large beside a batch, its rows alone are then read and moved (:class:`headtail.training.adam.Adam`).
+        * of users: ``forward(users)`` takes codes (B,) and returns :class:`~headtail.typing.Vectors`. If it takes rows
+          of one table and returns another as it is, an attribute ``row_tables`` may name the two; where they are large
+          beside a batch, its rows alone are then read and moved (:class:`headtail.training.adam.Adam`).
         * sequential: it has an attribute ``max_length``, ``forward(sequences)`` takes sequences (B, L) and returns
           Vectors, and ``states(sequences)`` returns Vectors with a state for each place, (B, L, d), as
           :meth:`headtail.models.SASRec.states` does.
         * solved for: ``solve(train, penalties=..., item_weights=...)`` returns a function that improves all weights
           once and returns the ``loss`` that is left, as :meth:`headtail.models.ALS.solve` does. It has neither loss nor
           batches of its own choice, and only the penalties that it knows.
+
+        One of the first two kinds may have a loss of its own, in ``forward_with_loss(inputs, rows, candidates)``. It is
+        called in training in place of ``forward`` or ``states``, and returns the same vectors and a scalar that is
+        added to the loss. `rows` (B,) tells whose query each pair of the batch has, places among the queries (or among
+        all states), and `candidates` (B, 1 + n) are its items, the positive first.
     train : Interactions, frame or sparse matrix
         Training interactions; every one counts as a positive. For a sequential model, with times or an order.
     loss : callable, optional [:func:`~headtail.losses.bpr`]

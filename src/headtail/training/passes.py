@@ -136,7 +136,7 @@ class Stepping:
         held, taken = self._rows(batch, all_items=penalizing)
         inputs, rows, candidates = (torch.from_numpy(codes).to(self.device) for codes in held)
         # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items or those of the batch
-        queries, serving, items, auxiliary = _encode(self.model, taken, inputs, rows, candidates[:, 0])
+        queries, serving, items, auxiliary = _encode(self.model, taken, inputs, rows, candidates)
         if held.candidates is batch.candidates and len(items) != self.n_items:
             raise InvalidInputError(f"the model has vectors of {len(items)} items and train {self.n_items}; {FIT}.")
         with no_autocast(self.device):
@@ -203,17 +203,19 @@ class Stepping:
 
 
 def _encode(
-    model: nn.Module, taken: dict[str, Tensor], inputs: Tensor, rows: Tensor, positives: Tensor
+    model: nn.Module, taken: dict[str, Tensor], inputs: Tensor, rows: Tensor, candidates: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Return the queries of the targets, those that users are served by, all items, and the model's own loss if any."""
     module: Any = model
-    if hasattr(model, "max_length"):
-        states, items = module.states(inputs)  # (S, L, d)
-        return rows_of(states.flatten(0, 1), rows), states[:, -1], items, []
+    sequential, auxiliary = hasattr(model, "max_length"), []
     if hasattr(model, "forward_with_loss"):
-        (queries, items), *auxiliary = module.forward_with_loss(inputs, positives)
+        (queries, items), *auxiliary = module.forward_with_loss(inputs, rows, candidates)
+    elif sequential:
+        queries, items = module.states(inputs)  # (S, L, d)
     else:
-        (queries, items), auxiliary = functional_call(model, taken, (inputs,)), []
+        queries, items = functional_call(model, taken, (inputs,))
+    if sequential:
+        return rows_of(queries.flatten(0, 1), rows), queries[:, -1], items, auxiliary
     return rows_of(queries, rows), queries, items, auxiliary
 
 
