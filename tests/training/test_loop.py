@@ -564,7 +564,7 @@ def test_a_strangers_model_is_not_saved(tmp_path):
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"config": {"model": "Evil"}}, CheckpointMismatchError, "holds a 'Evil', which is not a model"),
+        ({"config": {"model": "Evil"}}, CheckpointMismatchError, "'Evil' is not a model of this version"),
         ({"config": {"model": "MF", "size": 3}}, CheckpointMismatchError, "arguments that MF does not"),
         (
             {"config": {"model": "MF", "n_users": 9, "n_items": 24, "embedding_dim": 4}},

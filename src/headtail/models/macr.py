@@ -34,10 +34,10 @@ class MACR(nn.Module):
     model : torch.nn.Module
         Of users, such as :class:`MF` or :class:`LightGCN`; it becomes a part of this one.
     c : float, default 0
-        In units of the scores of the model within. The authors look between 20 and 40; it is best chosen on validation.
+        In units of the scores of the model within. The authors' runs take 30 to 40; it is best chosen on validation.
     alpha, beta : float, default 0.1 and 1e-3
-        Weights of the losses of items and of users, at least 0. The authors' alpha is 1e-3 to 1e-2, for runs of
-        thousands of epochs; in the usual 60 of :class:`MF` on MovieTweetings the m_i of 1e-3 do not tell popularity
+        Weights of the losses of items and of users, at least 0. The authors' alpha is 1e-3 to 1e-2, for up to
+        2,000 epochs; in the usual 60 of :class:`MF` on MovieTweetings the m_i of 1e-3 do not tell popularity
         (correlation with its logarithm -.27), those of 0.1 do (.79).
     rng : seed or generator, default 0
         Source of the initial w and w'.
@@ -49,8 +49,8 @@ class MACR(nn.Module):
 
     References
     ----------
-    Wei et al., Model-agnostic counterfactual reasoning for eliminating popularity bias in recommender system, KDD 2021,
-    equations 2 to 7; linear gates, and `alpha` and `beta`, as in the authors' code.
+    Wei et al., Model-agnostic counterfactual reasoning for eliminating popularity bias in recommender system, KDD 2021;
+    the scores, linear gates, losses and inference of its public code.
 
     Examples
     --------
