@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from headtail._stats import degrees_of_freedom, mean_influence
 from headtail.data import Interactions, PopularityGroups
 from headtail.metrics import Profiles, TopK, group_share
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.facts import facts_of
-from headtail.metrics.measuring import measure, measurement_of
+from headtail.metrics.measuring import measure, measurements_of
 from headtail.metrics.topk import find_ranks
+from headtail.metrics.user_groups import UserGroups
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,10 @@ def trials(world: World, metrics, n_trials: int, n_groups: int, rng: np.random.G
         if values.ndim:
             found[name] = []
             for _ in range(5 * n_trials):
-                sample = values[drawn()]
-                known = sample[~np.isnan(sample)]
-                influence = mean_influence(known)
-                error, df = float(np.linalg.norm(influence)), degrees_of_freedom(influence, len(sample))
-                value = float(known.mean()) if len(known) else np.nan
-                of = name, facts_of(metric), world.k, "all", value, len(known), error, df
-                found[name].append(measurement_of(*of, per_user=True))
+                sample = UserGroups(everyone, drawn(), np.array([world.n_users]))
+                value, influence, n = sample.mean(values[sample.rows])
+                figures = value, n, *sample.error(influence)
+                found[name] += measurements_of(name, facts_of(metric), world.k, ["all"], figures, per_user=True)
     others = {name: metric for name, metric in metrics.items() if name not in found}
     anew = {name for name, metric in others.items() if facts_of(metric).influence is None}
     found |= {name: [] for name in others}

@@ -1,5 +1,7 @@
 """Statistics on plain arrays."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,23 +110,24 @@ def degrees_of_freedom(influence: Floats, n: int | None = None) -> float:
     do. Units that are left out have none.
     """
     squares = influence * influence
-    return satterthwaite(float(squares.sum()), float(squares @ squares), n or len(influence))
+    return float(satterthwaite(squares.sum(), squares @ squares, n or len(influence)))
 
 
-def satterthwaite(total: float, fourth: float, n: int) -> float:
-    """Return :func:`degrees_of_freedom` from the sums of the squares and of the fourth powers of n influences."""
-    if n < 2 or not total > 0:  # nor if one is NaN
-        return float("nan")
-    # The variance of the estimated variance, in shares of its square, is (kurtosis - 1) / n.
-    spread = fourth / total**2 - 1 / n
-    return min(n - 1.0, 2 / spread) if spread > 0 else n - 1.0
+def satterthwaite(total: Array | float, fourth: Array | float, n: Array | int) -> NDArray[np.float64]:
+    """Return :func:`degrees_of_freedom` from sums of the squares and of the fourth powers of n influences."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # The variance of the estimated variance, in shares of its square, is (kurtosis - 1) / n.
+        spread = np.asarray(fourth / np.square(total) - 1 / np.asarray(n, dtype=np.float64))
+        df = np.where(spread > 0, np.minimum(n - 1.0, 2 / spread), n - 1.0)
+    return np.where((np.asarray(n) > 1) & (np.asarray(total) > 0), df, np.nan)[()]  # nor if one is NaN
 
 
-def student(df: float) -> float:
-    """Quantile of a two-sided 95% interval by Student's t; NaN below one degree of freedom."""
+def student(df: Array | float) -> Any:
+    """Quantile of a two-sided 95% interval by Student's t, one for each number; NaN below one degree of freedom."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, 0.975)) if df >= 1 else float("nan")
+    enough = np.asarray(df) >= 1
+    return np.where(enough, stdtrit(np.where(enough, df, 1.0), 0.975), np.nan)[()]
 
 
 def two_sided(t: float, df: float) -> float:
@@ -147,22 +150,24 @@ def holm(p: Floats) -> NDArray[np.float64]:
     return adjusted
 
 
-def plain_interval(value: float, error: float, quantile: float, low: float = -np.inf) -> tuple[float, float]:
-    """Value plus and minus `quantile` errors, cut where the range begins; NaN where the error is 0 but for rounding."""
+def plain_interval(value: Any, error: Any, quantile: Any, low: float = -np.inf) -> tuple[Any, Any]:
+    """Value plus and minus `quantile` errors, cut where the range begins; NaN where the error is 0 but for rounding.
+
+    Of numbers, or of arrays of one shape.
+    """
     margin = quantile * error
-    if not margin > _ROUNDING * abs(value):
-        return float("nan"), float("nan")
-    return max(value - margin, low), value + margin
+    margin = np.where(margin > _ROUNDING * np.abs(value), margin, np.nan)[()]
+    return np.maximum(value - margin, low), value + margin
 
 
 def score_interval(
-    value: float, error: float, quantile: float, low: float = -np.inf, high: float = np.inf, n: float = 0
-) -> tuple[float, float]:
+    value: Any, error: Any, quantile: Any, low: float = -np.inf, high: float = np.inf, n: Any = 0
+) -> tuple[Any, Any]:
     """Interval of a figure whose variance falls to 0 where its range ends, as that of a share does.
 
     Those true values t are in it that are no more than `quantile` standard errors away, where the standard error at t
     is `error` scaled as sqrt(t - low), times sqrt(high - t) if there is such an end. For a share of n draws this is
-    Wilson's interval; without ends of the range it is value +- quantile * error.
+    Wilson's interval; without ends of the range it is value +- quantile * error. Of numbers, or of arrays of one shape.
 
     Returns
     -------
@@ -170,22 +175,24 @@ def score_interval(
         At an end of a range that has two, the interval of a share of `n` draws of which none or all are hits, such as
         0 to about 4 / n. NaN where the error is 0, but for rounding, elsewhere.
     """
-    spread = error > _ROUNDING * abs(value)
     if not np.isfinite(low):
-        return (value - quantile * error, value + quantile * error) if spread else (float("nan"), float("nan"))
-    width = high - low if np.isfinite(high) else 1.0
+        return plain_interval(value, error, quantile)
+    closed = np.isfinite(high)
+    width = high - low if closed else 1.0
     p = (value - low) / width
-    square = (quantile * error / width) ** 2
-    if p in (0, 1) and np.isfinite(high) and n:
-        reach = width * quantile**2 / (n + quantile**2)
-        return (low, low + reach) if p == 0 else (high - reach, high)
-    if not (spread and quantile > 0 and p > 0 and (p < 1 or not np.isfinite(high))):
-        return float("nan"), float("nan")
+    inside = (error > _ROUNDING * np.abs(value)) & (quantile > 0) & (p > 0) & ((p < 1) | (not closed))
+    safe = np.where(inside, p, 0.5)
     # (t - p)^2 = c t (1 - t), or c t without a highest value.
-    c = square / (p * (1 - p)) if np.isfinite(high) else square / p
-    curve = c if np.isfinite(high) else 0.0
-    middle, root = (p + c / 2) / (1 + curve), np.sqrt(c * c / 4 + c * p - curve * p * p) / (1 + curve)
-    return low + width * float(middle - root), low + width * float(middle + root)
+    c = (quantile * error / width) ** 2 / (safe * (1 - safe) if closed else safe)
+    curve = c if closed else 0.0
+    middle, root = (safe + c / 2) / (1 + curve), np.sqrt(c * c / 4 + c * safe - curve * safe * safe) / (1 + curve)
+    ends = [low + width * np.where(inside, end, np.nan) for end in (middle - root, middle + root)]
+    if closed:
+        reach = width * quantile**2 / (n + quantile**2)
+        none, all_of_them = (p == 0) & (np.asarray(n) > 0), (p == 1) & (np.asarray(n) > 0)
+        ends[0] = np.where(none, low, np.where(all_of_them, high - reach, ends[0]))
+        ends[1] = np.where(none, low + reach, np.where(all_of_them, high, ends[1]))
+    return ends[0][()], ends[1][()]
 
 
 def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:

@@ -186,7 +186,7 @@ def test_intervals_have_the_spread_of_new_samples_of_users():
 
 
 def test_intervals_are_the_same_every_time_and_can_be_left_out():
-    first, second = (audit(RECS, TRAIN, TEST, k=2).to_dict() for _ in range(2))
+    first, second = (audit(RECS, TRAIN, TEST, k=2).to_json() for _ in range(2))
     assert first == second
     assert all(m.low is None for m in audit(RECS, TRAIN, k=2, n_bootstrap=0).measurements)
 

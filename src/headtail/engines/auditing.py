@@ -23,7 +23,7 @@ from headtail.metrics.collapse import few_items
 from headtail.metrics.exposure import pop_reo, pop_rsp
 from headtail.metrics.facts import Metrics, definition, facts_of, named
 from headtail.metrics.lists import InputNotes, refuse_unknown, widen, within
-from headtail.metrics.measuring import measurement_of
+from headtail.metrics.measuring import measurements_of
 from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.topk import Profiles, TopK
 from headtail.typing import Array, IntoFrame
@@ -267,5 +267,6 @@ def _measurement(part: Part, moments: Moments, n_users: int) -> Measurement:
     is_mean, figure = part.figure is None and len(part.values) == 1, part.figure
     value, n = (moments.mean if figure is None else figure), (moments.n if is_mean else n_users)
     error, df = part.finish(moments, n_users)
-    facts = facts_of(part.metric)
-    return measurement_of(part.name, facts, part.k, ALL_USERS, value, n, error, df, per_user=is_mean)
+    figures = np.array(value)[None], np.array(n)[None], np.array(error)[None], np.array(df)[None]
+    (found,) = measurements_of(part.name, facts_of(part.metric), part.k, [ALL_USERS], figures, per_user=is_mean)
+    return found

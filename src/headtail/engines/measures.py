@@ -14,8 +14,9 @@ from headtail.engines.sums import UserSums
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import accuracy, exposure, popularity
 from headtail.metrics.facts import facts_of
-from headtail.metrics.steps import StepsInfluence, decided_by_enough
+from headtail.metrics.steps import StepsInfluence
 from headtail.metrics.topk import Metric, TopK, discounts
+from headtail.metrics.user_groups import UserGroups, decided_by_enough
 from headtail.typing import Array
 
 _no_interval = (math.nan, math.nan)
@@ -137,14 +138,14 @@ def _if_enough(moments: Moments, n_users: int) -> tuple[float, float]:
 
 def _of_steps(top: TopK, sums: UserSums, steps: Any) -> tuple[Any, float, Any]:
     """Return what the figure falls by without each user, its mean, and how its interval comes of it."""
-    weights, n = steps.by_item(top.slots), sums.list(_ones(top), top.k)
-    falls = sums.list(weights, top.k) - n * steps.per_slot
+    weights, n, per_slot = steps.by_cell, sums.list(_ones(top), top.k), float(np.squeeze(steps.per_slot))
+    falls = sums.list(weights, top.k) - n * per_slot
 
     def finish(moments: Moments, n_users: int) -> tuple[float, float]:
         error, df = _if_enough(moments, n_users)
-        return error * math.sqrt(steps.of_single(top.slots, error**2)), df
+        return error * math.sqrt(steps.of_single(np.array([error**2]))[0]), df
 
-    return falls, (_per_slot(top, weights) - steps.per_slot) * top.k, finish
+    return falls, (_per_slot(top, weights) - per_slot) * top.k, finish
 
 
 def _of_share(top: TopK, sums: UserSums, mask: Array) -> Any:
@@ -201,7 +202,7 @@ class Measures:
             return make((_of_share(top, self.sums, _SHARES[function](top, **options)),), (0.0,), figure, _jackknife)
         influence = facts_of(metric).influence
         if isinstance(influence, StepsInfluence):
-            value, center, finish = _of_steps(top, self.sums, influence.steps(top, **options))
+            value, center, finish = _of_steps(top, self.sums, influence.steps(UserGroups.of_all(top), **options))
             return make((value,), (center,), figure, finish)
         return self._uneven(make, top, function is exposure.pop_reo)
 

@@ -30,14 +30,14 @@ class Moments:
         if self.n < 2:
             return math.nan, math.nan
         error = math.sqrt(max(self.second, 0.0) / (self.n * (self.n - 1.0)))
-        return error, satterthwaite(self.second, self.fourth, n_users)
+        return error, float(satterthwaite(self.second, self.fourth, n_users))
 
     def jackknife(self, n_users: int) -> tuple[float, float]:
         """Return the same where the value is that of a figure without the user, or rises and falls with it."""
         if n_users < 2 or self.n < n_users:
             return math.nan, math.nan
         error = math.sqrt(max(self.second, 0.0) * (n_users - 1) / n_users)
-        return error, satterthwaite(self.second, self.fourth, n_users)
+        return error, float(satterthwaite(self.second, self.fourth, n_users))
 
 
 @dataclass(frozen=True)

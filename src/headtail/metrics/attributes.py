@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._columns import plain, resolve_columns
-from headtail._stats import gini, jackknife_influence
+from headtail._stats import gini
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
-from headtail.metrics.steps import where_enough_decide
 from headtail.metrics.topk import Metric, TopK
+from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array, IntoFrame
 
 if TYPE_CHECKING:
@@ -67,16 +67,24 @@ class Attribute:
     def unevenness(self) -> Metric:
         """The metric of how unevenly exposure spreads over the values."""
 
-        def influence(top: TopK) -> NDArray[np.float64]:
-            exposure = self.of(top.slots)
-            n, total = len(exposure), exposure.sum()
-            if not total:
-                return np.full(len(top), np.nan)
-            ordered = np.sort(exposure)
-            below, upto = np.searchsorted(ordered, exposure), np.searchsorted(ordered, exposure, side="right")
-            # What the figure rises by for a slot of each value, to first order; ties count in the middle.
-            slope = ((below + upto - n) / n - gini(exposure)) / total
-            return where_enough_decide(jackknife_influence(-top.sum(np.asarray(self.weights @ slope))))
+        def by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            cells, g = groups.cells, np.arange(len(groups.sizes))
+            shown = np.flatnonzero(cells.slots)
+            group, picked = cells.group[shown], self.weights[cells.items[shown]]
+            of_group = sp.csr_array((cells.slots[shown], (group, np.arange(len(shown)))), shape=(len(g), len(shown)))
+            exposure = np.asarray((of_group @ picked).todense(), dtype=np.float64)  # (G, V)
+            n, total = exposure.shape[1], exposure.sum(axis=1)
+            apart = exposure + (g * (exposure.max(initial=0.0) + 1))[:, None]
+            ordered = np.sort(apart, axis=None)
+            places = np.searchsorted(ordered, apart) + np.searchsorted(ordered, apart, side="right")
+            with np.errstate(invalid="ignore", divide="ignore"):  # NaN without slots
+                value = np.sort(exposure, axis=1) @ (2.0 * np.arange(n) + 1 - n) / (n * total)
+                # What the figure rises by for a slot of each value, to first order; ties count in the middle.
+                slope = ((places - (2 * g[:, None] + 1) * n) / n - value[:, None]) / total[:, None]
+            picked.data *= slope[np.repeat(group, np.diff(picked.indptr)), picked.indices]
+            by_cell = np.zeros(len(cells.slots))
+            by_cell[shown] = picked.sum(axis=1)
+            return value, groups.where_enough_decide(groups.jackknife(-groups.over_lists(by_cell)))
 
         def uneven(top: TopK) -> float:
             return gini(self.of(top.slots))
@@ -88,7 +96,7 @@ class Attribute:
         )
         uneven.__name__ = self.metric
         title = f"Inequality of exposure between values of {self.name}"
-        return better("lower", title=title, low=0, high=1, influence=influence, family="exposure")(uneven)
+        return better("lower", title=title, low=0, high=1, influence=ByGroup(by_group), family="exposure")(uneven)
 
 
 def metric_name(attribute: str) -> str:

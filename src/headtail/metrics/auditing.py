@@ -218,7 +218,9 @@ def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tupl
     for name in columns:
         labels, codes = _frames.encode(_frames.labels(table[name], "users"))
         mine = np.where(place >= 0, codes[place], -1)
-        segments += [(f"{name}={label}", np.flatnonzero(mine == code)) for code, label in enumerate(labels)]
+        order = np.argsort(mine, kind="stable")
+        rows = np.split(order, np.searchsorted(mine[order], np.arange(len(labels))))[1:]
+        segments += [(f"{name}={label}", found) for label, found in zip(labels, rows, strict=True)]
     return [(label, rows) for label, rows in segments if len(rows)]
 
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from headtail._checks import checked, number
 from headtail._stats import entropy as _entropy
 from headtail._stats import gini as _gini
-from headtail._stats import jackknife_influence
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
-from headtail.metrics.steps import Steps, StepsInfluence, where_enough_decide
+from headtail.metrics.steps import Steps, StepsInfluence
 from headtail.metrics.topk import BLOCK, TopK, discounts
+from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array
 
 FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
@@ -21,25 +21,26 @@ FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups
 _as_share = partial(better, low=0, high=1, family="exposure", format=".1%")
 
 
-def _gini_steps(top: TopK, *, catalogue: str = "all") -> Steps:
-    counted = _counted(top, catalogue)
-    slots = top.slots[counted]
-    n, total = len(slots), slots.sum()
-    if not total:
-        return Steps(np.zeros(1), math.nan)
-    below = np.append(0, np.cumsum(np.bincount(slots, minlength=top.slots.max() + 1)))[
-        :-1
-    ]  # items with fewer than each number of slots
-    value = _gini(slots)
-    steps = (2 * below + 1 - n) / (n * total)
-    if catalogue == "recommended":  # the items that lose their only slot are counted no more
-        steps[1] -= (1 - value) / n
-    return Steps(steps, value / total, counted)
+def _gini_steps(groups: UserGroups, *, catalogue: str = "all") -> Steps:
+    levels, counted = groups.levels, _counted(groups.top, catalogue)
+    items = levels.items(counted)
+    if catalogue == "recommended":
+        items = np.where(levels.slots > 0, items, 0)
+    n, total = levels.sum(items), levels.sum(items * levels.slots)
+    below = np.cumsum(items) - items  # items with fewer than each number of slots
+    below -= below[levels.starts][levels.group]
+    of, whole = n[levels.group], (n * total)[levels.group]
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN without slots
+        value = levels.sum(items * levels.slots * (2 * below + items - of)) / (n * total)
+        steps = (2 * below + 1 - of) / whole
+        if catalogue == "recommended":  # the items that lose their only slot are counted no more
+            steps -= np.where(levels.slots == 1, ((1 - value) / n)[levels.group], 0.0)
+        return Steps(value, steps, levels, counted, items, value / total)
 
 
 def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
     if catalogue == "all":
-        return np.ones(len(top.slots), dtype=bool)
+        return np.ones(len(top.popularity), dtype=bool)
     if catalogue == "train":
         return top.popularity > 0
     if catalogue == "recommended":
@@ -72,33 +73,46 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
     return _gini(top.slots[_counted(top, catalogue)])
 
 
-def _gini_by_rank_influence(top: TopK) -> NDArray[np.float64]:
-    exposure, worth = top.attention, discounts(top.k)
-    n, total = len(exposure), exposure.sum()
-    order = np.argsort(exposure)
-    ordered = exposure[order]
-    below = np.append(0.0, np.cumsum(ordered))
+def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    cells, n = groups.cells, len(groups.top.popularity)
+    shown = np.flatnonzero(cells.slots)
+    shown = shown[np.lexsort((groups.attention[shown], cells.group[shown]))]
+    exposure, group = np.append(groups.attention[shown], 0.0), cells.group[shown]
+    at = np.full(len(cells.slots) + 1, len(shown))  # the last, where a list has ended
+    at[shown] = np.arange(len(shown))
+    items = np.bincount(group, minlength=len(groups.sizes))  # that lists of each group hold
+    first, unseen = np.cumsum(items) - items, n - items
+    below = np.append(0.0, np.cumsum(exposure[:-1]))
+    total = below[first + items] - below[first]
+    apart = exposure.max() + 2.0  # between the groups, one after another
+    keys = exposure[:-1] + group * apart
 
-    def away(x: Array) -> Array:  # from all items, together; quick because x ascends
-        count = np.searchsorted(ordered, x)
-        return np.asarray(x * (2 * count - n) + total - 2 * below[count])
+    def away(x: Array, group: Array) -> Array:  # from all items, together; quick because x ascends
+        place = np.searchsorted(keys, x + group * apart)
+        count = place - first[group] + np.where(x > 0, unseen[group], 0)
+        return np.asarray(x * (2 * count - n) + total[group] - 2 * (below[place] - below[first[group]]))
 
-    shown = order[n - np.count_nonzero(top.slots) :]
-    now, change = away(exposure[shown]), np.zeros(len(top))
+    places = np.arange(len(shown)) + (unseen - first)[group]
+    sums = np.bincount(group, (2 * places + 1 - n) * exposure[:-1], minlength=len(items))
+    worth, lengths = discounts(groups.top.k), groups.top.lengths[groups.rows]
+    change, alone = np.zeros(len(lengths)), np.zeros(len(exposure))
     for rank, less in enumerate(worth):
-        alone = np.zeros(n + 1)  # the last, where a list has ended, stays 0
-        alone[shown] = away(exposure[shown] - less) - now
-        change += alone[top.items[:, rank]]
+        here = at[cells.place[:, rank]]
+        some = np.flatnonzero(np.bincount(here, minlength=len(exposure))[:-1])
+        alone[some] = away(exposure[some] - less, group[some]) - away(exposure[some], group[some])
+        change += alone[here]
     # Each alone is judged by where the others of its list were; what stays where it was adds nothing here.
-    for start in range(0, len(top), BLOCK):
-        items = top.items[start : start + BLOCK]
-        before = exposure[items]
-        after = before - np.where(items >= 0, worth, 0)
+    for start in range(0, len(change), BLOCK):
+        part = slice(start, start + BLOCK)
+        before = exposure[at[cells.place[part]]]
+        after = before - np.where(np.arange(len(worth)) < lengths[part, None], worth, 0)
         both = np.concatenate([before, after], axis=1)
-        change[start : start + BLOCK] += 2 * _apart(before) + 2 * _apart(after) - _apart(both)
-    kept = total - np.append(0.0, np.cumsum(worth))[top.lengths]
+        change[part] += 2 * _apart(before) + 2 * _apart(after) - _apart(both)
+    kept = groups.each(total) - np.append(0.0, np.cumsum(worth))[lengths]
+    kept[lengths == groups.each(groups.sum(lengths))] = np.nan  # without its only list nothing is left
     with np.errstate(invalid="ignore", divide="ignore"):
-        return where_enough_decide(jackknife_influence((_gini(exposure) * n * total + change) / (n * kept)))
+        without = (groups.each(sums) + change) / (n * kept)
+        return sums / (n * total), groups.where_enough_decide(groups.jackknife(without))
 
 
 def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,7 +122,7 @@ def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @better(
-    "lower", title="Inequality of exposure, high ranks first", low=0, high=1, influence=_gini_by_rank_influence,
+    "lower", title="Inequality of exposure, high ranks first", low=0, high=1, influence=ByGroup(_gini_by_rank_by_group),
     family="exposure", headline=True,
 )  # fmt: skip
 @checked
@@ -128,10 +142,14 @@ def gini_by_rank(top: TopK) -> float:
     return _gini(top.attention)
 
 
-def _coverage_steps(top: TopK, *, at_least: int = 1) -> Steps:
-    n = len(top.slots)
-    missing = (top.slots < at_least).sum()
-    return Steps((np.arange(top.slots.max() + 1) == at_least) / n, most=missing / n**2)
+def _coverage_steps(groups: UserGroups, *, at_least: int = 1, of_tail: bool = False) -> Steps:
+    levels, counted = groups.levels, _tail(groups.top) if of_tail else _counted(groups.top, "all")
+    items, n = levels.items(counted), int(counted.sum())
+    there = levels.sum(items * (levels.slots >= at_least))
+    with np.errstate(invalid="ignore"):
+        figure = there / np.float64(n)
+    steps = (levels.slots == at_least) / max(n, 1)
+    return Steps(figure, steps, levels, counted, items, most=(n - there) / max(n, 1) ** 2)
 
 
 @_as_share("higher", title="Items shown to anybody", influence=StepsInfluence(_coverage_steps), headline=True)
@@ -152,30 +170,37 @@ def coverage(top: TopK, *, at_least: int = 1) -> float:
     return float((top.slots >= at_least).mean())
 
 
-def _tail_coverage_steps(top: TopK) -> Steps:
-    tail = top.groups.mask(top.groups.names[-1])
-    n = max(tail.sum(), 1)
-    missing = (top.slots[tail] == 0).sum()
-    return Steps((np.arange(top.slots.max() + 1) == 1) / n, counted=tail, most=missing / n**2)
+def _tail(top: TopK) -> NDArray[np.bool_]:
+    return top.groups.mask(top.groups.names[-1])
 
 
-@_as_share("higher", title="Tail items shown to anybody", influence=StepsInfluence(_tail_coverage_steps))
+@_as_share(
+    "higher", title="Tail items shown to anybody", influence=StepsInfluence(partial(_coverage_steps, of_tail=True))
+)
 def tail_coverage(top: TopK) -> float:
     """Share of the tail's items that are recommended to at least one user. Range 0 to 1, higher is broader.
 
     The tail is the last of the popularity groups. PopSteer (RecSys 2025) calls it deep long-tail coverage.
     """
-    tail = top.groups.mask(top.groups.names[-1])
+    tail = _tail(top)
     return float((top.slots[tail] > 0).mean()) if tail.any() else math.nan
 
 
-def _entropy_steps(top: TopK, *, base: float = math.e, normalize: bool = False) -> Steps:
-    e = np.arange(top.slots.max() + 1, dtype=np.float64)
-    terms = e * np.log(np.maximum(e, 1))
-    total = top.slots.sum()
-    scale = total * math.log(len(top.slots) if normalize else base)
-    per_slot = -(1 + terms[top.slots].sum() / total) / scale
-    return Steps(-np.diff(terms, prepend=0.0) / scale, per_slot)
+def _entropy_steps(groups: UserGroups, *, base: float = math.e, normalize: bool = False) -> Steps:
+    levels, counted = groups.levels, _counted(groups.top, "all")
+    items, e = levels.items(counted), levels.slots.astype(np.float64)
+    total = levels.sum(items * e)
+    scale = math.log(len(counted) if normalize else base)
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN without slots
+        share = np.where(e > 0, e / total[levels.group], 1.0)
+        figure = np.where(total > 0, 0.0 - levels.sum(items * share * np.log(share)) / scale, np.nan)
+        steps = (_e_log_e(e - 1) - _e_log_e(e)) / (scale * total)[levels.group]
+        held = levels.sum(items * _e_log_e(e)) / total
+        return Steps(figure, steps, levels, counted, items, -(1 + held) / (scale * total))
+
+
+def _e_log_e(e: NDArray[np.float64]) -> NDArray[np.float64]:
+    return e * np.log(np.maximum(e, 1))
 
 
 @better(
@@ -206,24 +231,22 @@ def _share(top: TopK, mask: Array) -> float:
     return float(top.slots[mask].sum() / taken) if taken else math.nan
 
 
-def _share_influence(taken: Array, given: Array) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):  # without its only list nothing is left
-        return jackknife_influence((taken.sum() - taken) / (given.sum() - given))
-
-
 def _attention(top: TopK, group: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the attention that each list gives to a group, and to all items."""
     worth, there = discounts(top.k), top.items >= 0
     return (top.groups.mask(group)[top.items] & there) @ worth, there @ worth
 
 
-def _group_share_influence(top: TopK, *, group: str, by_rank: bool = False) -> NDArray[np.float64]:
+def _group_share_by_group(
+    groups: UserGroups, *, group: str, by_rank: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    top = groups.top
     if by_rank:
-        return _share_influence(*_attention(top, group))
-    return _share_influence(top.group_slots[:, top.groups.names.index(group)], top.lengths)
+        return groups.of_sums(np.divide, *_attention(top, group))
+    return groups.of_sums(np.divide, top.group_slots[:, top.groups.names.index(group)], top.lengths)
 
 
-@better(None, low=0, high=1, influence=_group_share_influence, format=".1%")
+@better(None, low=0, high=1, influence=ByGroup(_group_share_by_group), format=".1%")
 @checked
 def group_share(top: TopK, *, group: str, by_rank: bool = False) -> float:
     """Share of all slots that go to items of one popularity group. Range 0 to 1.
@@ -245,7 +268,7 @@ def group_share(top: TopK, *, group: str, by_rank: bool = False) -> float:
     "lower",
     title="Places for the head",
     headline=True,
-    influence=lambda top: _group_share_influence(top, group=top.groups.names[0]),
+    influence=ByGroup(lambda groups: _group_share_by_group(groups, group=groups.top.groups.names[0])),
 )
 def head_share(top: TopK) -> float:
     """Share of all slots that go to the head, the most popular group of items. Range 0 to 1, lower favors it less."""
@@ -255,7 +278,7 @@ def head_share(top: TopK) -> float:
 @_as_share(
     "higher",
     title="Places for the tail",
-    influence=lambda top: _group_share_influence(top, group=top.groups.names[-1]),
+    influence=ByGroup(lambda groups: _group_share_by_group(groups, group=groups.top.groups.names[-1])),
     headline=True,
 )
 def tail_share(top: TopK) -> float:
@@ -265,7 +288,7 @@ def tail_share(top: TopK) -> float:
 
 @_as_share(
     "higher", title="Places for the rarest 80% of items",
-    influence=lambda top: _share_influence(top.sum(top.profiles.rare), top.lengths),
+    influence=ByGroup(lambda g: g.of_sums(np.divide, g.top.sum(g.top.profiles.rare), g.top.lengths)),
 )  # fmt: skip
 def tail_exposure(top: TopK) -> float:
     """Share of all slots that go to the least popular 80% of the items, by rank. Range 0 to 1, higher favors them more.
@@ -280,13 +303,14 @@ def tail_exposure(top: TopK) -> float:
     return _share(top, top.profiles.rare)
 
 
-def _rsp_influence(top: TopK) -> NDArray[np.float64]:
-    if (top.groups.sum(top.slots) < FEW_SLOTS).any():  # the spread of so few is not seen in them
-        return np.full(len(top), np.nan)
-    return where_enough_decide(_unevenness_influence(top.group_slots, top.chances))
+def _rsp_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    value, influence = groups.of_sums(variation, groups.top.group_slots, groups.top.chances)
+    enough = np.min(groups.sum(groups.top.group_slots[groups.rows]), axis=1) >= FEW_SLOTS
+    # The spread of fewer is not seen in them.
+    return value, groups.where_enough_decide(np.where(groups.each(np.asarray(enough)), influence, np.nan))
 
 
-@better("lower", title="Uneven chances to be shown", low=0, influence=_rsp_influence, family="exposure")
+@better("lower", title="Uneven chances to be shown", low=0, influence=ByGroup(_rsp_by_group), family="exposure")
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.
 
@@ -309,8 +333,8 @@ def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 @better(
     "lower", title="Uneven chances to be found", low=0,
-    influence=lambda top: _unevenness_influence(*_found(top)), family="exposure", needs="targets",
-    fewest=200,
+    influence=ByGroup(lambda groups: groups.of_sums(variation, *_found(groups.top))), family="exposure",
+    needs="targets", fewest=200,
 )  # fmt: skip
 def pop_reo(top: TopK) -> float:
     """Unevenness over popularity groups of the chance of a wanted item to be recommended: 0 if it is the same in all.
@@ -328,10 +352,6 @@ def pop_reo(top: TopK) -> float:
 def _unevenness(parts: Array, wholes: Array) -> float:
     """Return the coefficient of variation over groups of parts / wholes, both given by user and group."""
     return float(variation(parts.sum(axis=0), wholes.sum(axis=0)))
-
-
-def _unevenness_influence(parts: Array, wholes: Array) -> NDArray[np.float64]:
-    return jackknife_influence(variation(parts.sum(axis=0) - parts, wholes.sum(axis=0) - wholes))
 
 
 def variation(parts: Array, wholes: Array) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Values of metrics with their intervals over users."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,6 @@ from headtail._factors import numbers
 from headtail._stats import (
     degrees_of_freedom,
     jackknife_influence,
-    mean_influence,
     plain_interval,
     score_interval,
     student,
@@ -19,10 +18,15 @@ from headtail._stats import (
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import Facts, facts_of
 from headtail.metrics.results import ALL_USERS, Measurement
+from headtail.metrics.steps import StepsInfluence
 from headtail.metrics.topk import Metric, TopK
-from headtail.typing import RNG, Floats
+from headtail.metrics.user_groups import ByGroup, UserGroups
+from headtail.typing import RNG, Array, Floats
 
 MOST_GROUPS = 25  # more of them give no truer intervals (benchmarks/interval_coverage.py)
+_SLOTS = 1 << 21  # of the groups of users that are measured at a time
+
+Figures = tuple[Array, Array, Array, Array]  # of groups: a metric, its users, its error, and that one's degrees
 
 
 def measure(
@@ -32,58 +36,36 @@ def measure(
     values = {name: _evaluate(top, name, metric) for name, metric in metrics.items()}
     facts = {name: facts_of(metric) for name, metric in metrics.items()}
     mine = {name: found for name, found in values.items() if found.ndim}
-    others = {name: metric for name, metric in metrics.items() if name not in mine}
-    groups = [(ALL_USERS, np.arange(len(top))), *segments]
-    means = {name: [_mean(found), *_means(found, [rows for _, rows in segments])] for name, found in mine.items()}
     influences: dict[str, Floats] = {}
     measurements = []
-    for g, (label, rows) in enumerate(groups):
-        some = top if label == ALL_USERS or not others else top.take(rows)
+    for labels, groups in [([ALL_USERS], UserGroups.of_all(top)), *_blocks(top, segments)]:
+        found = []
         for name, metric in metrics.items():
-            error, df, n = np.nan, np.nan, float(len(rows))
-            if name in mine:  # what a user's own list gives is the same in every group
-                value, error, df, n = means[name][g]
+            if name in mine:
+                value, influence, n = groups.mean(mine[name][groups.rows])
+                figures: Figures = value, n, *groups.error(influence)
+            elif groups.are_all and not n_groups:
+                figures = values[name][None], groups.sizes, *np.full((2, 1), np.nan)
             else:
-                value = float(values[name] if some is top else _evaluate(some, name, metric))
-                if n_groups:
-                    influence, df = _influence(some, metric, facts[name], n_groups, rng)
-                    error = float(np.linalg.norm(influence))
-                    if some is top:
-                        influences[name] = influence.astype(np.float32)
-            error, df = (error, df) if n_groups else (np.nan, np.nan)
-            measurements.append(
-                measurement_of(name, facts[name], top.k, label, value, int(n), error, df, per_user=name in mine)
-            )
+                value, influence, error, df = _of_one_number(groups, name, metric, n_groups, rng)
+                figures = values[name][None] if groups.are_all else value, groups.sizes, error, df
+                if groups.are_all:
+                    influences[name] = influence.astype(np.float32)
+            if not n_groups:
+                figures = *figures[:2], *np.full((2, len(labels)), np.nan)
+            found.append(measurements_of(name, facts[name], top.k, labels, figures, per_user=name in mine))
+        measurements += [measured for of_group in zip(*found, strict=True) for measured in of_group]
     return measurements, mine, influences
 
 
-def _mean(values: Floats) -> tuple[float, ...]:
-    """Return the mean of the values that are not NaN, its error, its degrees of freedom, and how many they are."""
-    unknown = np.isnan(values)
-    known = values[~unknown] if unknown.any() else values
-    influence = mean_influence(known)
-    mean = float(known.mean()) if known.size else np.nan
-    return mean, float(np.linalg.norm(influence)), degrees_of_freedom(influence, len(values)), len(known)
-
-
-def _means(values: Floats, groups: Sequence[NDArray[np.intp]]) -> list[tuple[float, ...]]:
-    """Return what :func:`_mean` does of the values of each group, for thousands of groups at once."""
-    if not groups:
-        return []
-    sizes = np.array([len(rows) for rows in groups])
-    starts, of = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(sizes)), sizes)
-    found = values[np.concatenate(groups)]
-    known = ~np.isnan(found)
-    n = np.add.reduceat(known.astype(np.float64), starts)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.add.reduceat(np.where(known, found, 0.0), starts) / n
-        squares = np.where(known, found - mean[of], 0.0) ** 2
-        total, fourth = np.add.reduceat(squares, starts), np.add.reduceat(squares * squares, starts)
-        error = np.sqrt(total / (n * (n - 1)))
-        spread = fourth / total**2 - 1 / sizes
-        df = np.where(spread > 0, np.minimum(sizes - 1.0, 2 / spread), sizes - 1.0)
-    df[~((total > 0) & (n > 1))] = np.nan
-    return list(zip(*(figures.tolist() for figures in (mean, error, df, n)), strict=True))
+def _blocks(top: TopK, segments: Sequence[tuple[str, NDArray[np.intp]]]) -> Iterator[tuple[Sequence[str], UserGroups]]:
+    """Yield the names of groups of users and their lists, of so many groups at a time as bound what they take."""
+    sizes = np.array([len(rows) for _, rows in segments], dtype=np.int64)
+    block = np.cumsum(sizes) * top.k // _SLOTS
+    for some in np.split(np.arange(len(segments)), np.flatnonzero(np.diff(block)) + 1):
+        if len(some):
+            labels, rows = zip(*(segments[g] for g in some.tolist()), strict=True)
+            yield labels, UserGroups(top, np.concatenate(rows), sizes[some])
 
 
 def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
@@ -100,13 +82,25 @@ def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
     return found
 
 
-def _influence(top: TopK, metric: Metric, facts: Facts, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
-    """Return what each user adds to the error of a metric that is one number, and that error's degrees of freedom."""
-    if facts.influence is None:
-        return _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
+def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int, rng: RNG) -> tuple[Array, ...]:
+    """Return such a metric of each group of users, what lists add to its error, that error, its degrees of freedom."""
     bound = metric if isinstance(metric, partial) else partial(metric)
-    influence = np.asarray(facts.influence(top, *bound.args, **bound.keywords), dtype=np.float64)
-    return influence, degrees_of_freedom(influence, len(top))
+    told = facts_of(metric).influence
+    if isinstance(told, (ByGroup, StepsInfluence)):
+        figure, influence = told.by_group(groups, *bound.args, **bound.keywords)
+        return figure, influence, *groups.error(influence)
+    found = []
+    for top in groups.apart:
+        value = np.nan if groups.are_all else float(_evaluate(top, name, metric))
+        influence, df = np.empty(0), np.nan
+        if told is not None and n_groups:
+            influence = np.asarray(told(top, *bound.args, **bound.keywords), dtype=np.float64)
+            df = degrees_of_freedom(influence, len(top))
+        elif n_groups:
+            influence, df = _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
+        found.append((value, float(np.linalg.norm(influence)), df, influence))
+    values, errors, dfs, influences = zip(*found, strict=True)
+    return np.array(values), np.concatenate(influences), np.array(errors), np.array(dfs)
 
 
 def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
@@ -119,17 +113,19 @@ def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tu
     return (jackknife_influence(np.array(without)) / np.sqrt(np.bincount(group)))[group], n_groups - 1.0
 
 
-def measurement_of(
-    name: str, facts: Facts, k: int, label: str, value: float, n: int, error: float, df: float, *, per_user: bool
-) -> Measurement:
-    """Return a mean over `n` users that have a value, or the one number that is there, with its interval."""
+def measurements_of(
+    name: str, facts: Facts, k: int, labels: Sequence[str], figures: Figures, *, per_user: bool
+) -> list[Measurement]:
+    """Return means over users that have a value, or the one number of each group that is there, with intervals."""
+    value, n, error, df = figures
     ends = facts.low, facts.high
     if per_user:
         # Without an upper end a few users may decide, as where all others have one and the same list.
-        low, high = score_interval(value, error, student(n - 1 if np.isfinite(facts.high) else df), *ends, n=n)
+        low, high = score_interval(value, error, student(n - 1.0 if np.isfinite(facts.high) else df), *ends, n=n)
     elif np.isfinite(facts.high):
         low, high = score_interval(value, error, student(df), *ends)
     else:
         low, high = plain_interval(value, error, student(df), facts.low)
-    shown = n >= facts.fewest and np.isfinite(low) and np.isfinite(high)
-    return Measurement(name, k, label, value, low if shown else None, high if shown else None, n)
+    shown = (n >= facts.fewest) & np.isfinite(low) & np.isfinite(high)
+    rows = zip(labels, value.tolist(), low.tolist(), high.tolist(), n.tolist(), shown.tolist(), strict=True)
+    return [Measurement(name, k, u, v, lo if s else None, hi if s else None, m) for u, v, lo, hi, m, s in rows]

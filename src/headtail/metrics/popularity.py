@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked
-from headtail._stats import jensen_shannon, mean_influence
+from headtail._stats import jensen_shannon
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import topk
 from headtail.metrics.facts import better
 from headtail.metrics.topk import Standings, TopK
+from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array, Codes
 
 
@@ -91,26 +92,34 @@ def aclt(top: TopK) -> NDArray[np.float64]:
     return np.where(top.lengths > 0, top.group_slots[:, -1], np.nan)
 
 
-def _taste(top: TopK) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-    """Return which users have history and a list, and the mean popularity of both for them."""
-    known = (top.users >= 0) & (top.lengths > 0)
-    return known, top.profiles.mean_popularity[top.users[known]], top.mean_popularity[known]
+def _taste(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean popularity of each user's history and of the list, NaN without one or the other."""
+    own = np.append(top.profiles.mean_popularity, np.nan)[top.users]  # -1, a user that training lacks, picks the last
+    return _both(own, top.mean_popularity)
 
 
-def _lift_influence(
-    n: int, known: NDArray[np.bool_], own: NDArray[np.float64], recommended: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    influence = np.zeros(n)
-    if own.sum() > 0:
-        influence[known] = mean_influence((recommended - recommended.mean() / own.mean() * own) / own.mean())
-    return influence
+def _both(own: Array, shown: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    unknown = np.isnan(own) | np.isnan(shown)
+    return np.where(unknown, np.nan, own), np.where(unknown, np.nan, shown)
+
+
+def _lift(own: Array, shown: Array) -> float:
+    total = np.nansum(own)
+    return float(np.nansum(shown) / total - 1) if total > 0 else float("nan")
+
+
+def _lift_by_group(groups: UserGroups, own: Array, shown: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    own, shown = own[groups.rows], shown[groups.rows]
+    (mean, _, _), (mean_shown, _, _) = groups.mean(own), groups.mean(shown)
+    ratio = mean_shown / mean
+    return ratio - 1, groups.mean((shown - groups.each(ratio) * own) / groups.each(mean))[1]
 
 
 @better(
     "lower",
     title="More popular than own taste by",
     low=-1,
-    influence=lambda top: _lift_influence(len(top), *_taste(top)),
+    influence=ByGroup(lambda groups: _lift_by_group(groups, *_taste(groups.top))),
     family="popularity",
     format="+.1%",
     headline=True,
@@ -126,8 +135,7 @@ def popularity_lift(top: TopK) -> float:
     Abdollahpouri et al., "The connection between popularity bias, calibration, and fairness in recommendation",
     RecSys 2020.
     """
-    _, own, recommended = _taste(top)
-    return float(recommended.sum() / own.sum() - 1) if len(own) else float("nan")
+    return _lift(*_taste(top))
 
 
 def _then(top: TopK, rows: Array, items: Codes) -> NDArray[np.float64]:
@@ -163,16 +171,14 @@ def arp_then(top: TopK) -> NDArray[np.float64]:
     return _shown_then(top)
 
 
-def _then_and_chosen(top: TopK) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-    """Return which users have a list and an event, and the mean popularity then of what they chose and are shown."""
-    shown, chosen = _shown_then(top), _then(top, top.target_rows, top.target_items)
-    known = np.isfinite(shown) & np.isfinite(chosen)
-    return known, chosen[known], shown[known]
+def _chosen_and_shown(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean popularity then of what each user chose and is shown, NaN without one or the other."""
+    return _both(_then(top, top.target_rows, top.target_items), _shown_then(top))
 
 
 @better(
     "lower", title="More popular then than what was chosen by", low=-1, family="popularity", format="+.1%",
-    influence=lambda top: _lift_influence(len(top), *_then_and_chosen(top)), needs="times",
+    influence=ByGroup(lambda groups: _lift_by_group(groups, *_chosen_and_shown(groups.top))), needs="times",
 )  # fmt: skip
 def popularity_lift_then(top: TopK) -> float:
     """How much more popular the lists are than what the users then chose, both as of each user's event.
@@ -181,8 +187,7 @@ def popularity_lift_then(top: TopK) -> float:
     and test items, as in :func:`arp_then`. Above -1; above 0 the lists are more popular than the choices. Users without
     a list or a test are left out.
     """
-    _, chosen, shown = _then_and_chosen(top)
-    return float(shown.sum() / chosen.sum() - 1) if chosen.sum() > 0 else float("nan")
+    return _lift(*_chosen_and_shown(top))
 
 
 @better("lower", title="Distance from own taste", low=0, high=1, family="popularity", headline=True)

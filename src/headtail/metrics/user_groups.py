@@ -1,0 +1,223 @@
+"""Groups of users side by side: sums, influences and counts of items of all of them at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._stats import satterthwaite
+from headtail.metrics.topk import TopK, discounts
+from headtail.typing import Array
+
+_FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
+
+
+@dataclass(frozen=True, eq=False)
+class UserGroups:
+    """The lists of G groups of users, one group after another: n in all, for a list may be in several.
+
+    Attributes
+    ----------
+    top : TopK
+        All lists.
+    rows : int array of shape (n,), or slice
+        Row of each list in `top`.
+    sizes : int array of shape (G,)
+        Lists of each group, at least one.
+    """
+
+    top: TopK
+    rows: NDArray[np.intp] | slice
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of_all(cls, top: TopK) -> "UserGroups":
+        """Return all lists as the one group."""
+        return cls(top, slice(None), np.array([len(top)]))
+
+    @property
+    def are_all(self) -> bool:
+        """Whether all lists are here as the one group."""
+        return isinstance(self.rows, slice)
+
+    @cached_property
+    def apart(self) -> list[TopK]:
+        """The lists of each group."""
+        if isinstance(self.rows, slice):
+            return [self.top]
+        return [self.top.take(rows) for rows in np.split(self.rows, np.cumsum(self.sizes)[:-1])]
+
+    @cached_property
+    def of(self) -> NDArray[np.int64]:
+        """Group of each list, shape (n,)."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    def sum(self, values: Array) -> Array:
+        """Sum values of lists, shape (n,) or (n, m), by group: shape (G,) or (G, m)."""
+        if len(self.sizes) == 1:
+            return np.asarray(values.sum(axis=0, keepdims=True))
+        return np.asarray(np.add.reduceat(values, np.cumsum(self.sizes) - self.sizes, axis=0))
+
+    def each(self, values: Array) -> Array:
+        """Return for each list what its group has; of one group as it is, which NumPy repeats as needed."""
+        return values if len(self.sizes) == 1 else values[self.of]
+
+    def mean(self, values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """Return the mean of values of lists that are not NaN by group, its influences, and the number of values."""
+        known = ~np.isnan(values)
+        n = self.sum(known)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = self.sum(np.where(known, values, 0.0)) / n
+            scale = np.where(n > 1, np.sqrt(n * (n - 1.0)), np.nan)
+            return mean, np.where(known, (values - self.each(mean)) / self.each(scale), 0.0), n
+
+    def jackknife(self, without: Array) -> NDArray[np.float64]:
+        """What each list adds to the error of its group's figure, from the figure without the list, shape (n,)."""
+        with np.errstate(invalid="ignore"):  # an infinite figure owes what nobody can say
+            scale = np.where(self.sizes > 1, np.sqrt((self.sizes - 1.0) / self.sizes), np.nan)
+            return np.asarray((self.each(self.sum(without) / self.sizes) - without) * self.each(scale))
+
+    def of_sums(self, figure: Callable[..., Array], *parts: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return a figure of sums of all lists' `parts` by group, and its influences."""
+        mine = [part[self.rows] for part in parts]
+        sums = [self.sum(part) for part in mine]
+        with np.errstate(invalid="ignore", divide="ignore"):  # without its only list nothing is left
+            without = figure(*(self.each(total) - part for total, part in zip(sums, mine, strict=True)))
+            return figure(*sums), self.jackknife(without)
+
+    def error(self, influence: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the standard error that influences make by group, and its degrees of freedom, shape (G,) each."""
+        squares = influence * influence
+        total = self.sum(squares)
+        return np.sqrt(total), satterthwaite(total, self.sum(squares * squares), self.sizes)
+
+    def where_enough_decide(self, influence: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the influences, NaN in groups where too few users decide on the metric."""
+        enough = decided_by_enough(self.error(influence)[1], self.sizes)
+        return np.where(self.each(enough), influence, np.nan)
+
+    @cached_property
+    def cells(self) -> "Cells":
+        """The items of each group's lists."""
+        n_items = len(self.top.popularity)
+        if isinstance(self.rows, slice):
+            return Cells(np.zeros(n_items, np.int64), np.arange(n_items), self.top.slots, self.top.items)
+        items = self.top.items[self.rows]
+        keys = items + self.of[:, None] * (n_items + 1)
+        keys[items < 0] += n_items + 1
+        found, place, slots = np.unique(keys, return_inverse=True, return_counts=True)
+        items = found % (n_items + 1)
+        return Cells(found // (n_items + 1), items, np.where(items < n_items, slots, 0), place.reshape(keys.shape))
+
+    @cached_property
+    def attention(self) -> NDArray[np.float64]:
+        """Exposure by rank of the items of each group's lists, shape (C,)."""
+        if isinstance(self.rows, slice):
+            return self.top.attention
+        columns = zip(self.cells.place.T, discounts(self.top.k), strict=True)
+        return np.asarray(sum(worth * np.bincount(cell, minlength=len(self.cells.slots)) for cell, worth in columns))
+
+    @cached_property
+    def levels(self) -> "Levels":
+        """How many lists items of each group can be in."""
+        cells = self.cells
+        most = np.zeros(len(self.sizes), np.int64)
+        np.maximum.at(most, cells.group, cells.slots)
+        starts = np.cumsum(most + 1) - most - 1
+        group = np.repeat(np.arange(len(most)), most + 1)
+        return Levels(cells, starts, group, np.arange(len(group)) - starts[group], len(self.top.popularity))
+
+    def over_lists(self, values: Array) -> NDArray[np.float64]:
+        """Sum values of cells over each list, shape (n,)."""
+        if isinstance(self.rows, slice):
+            return self.top.sum(values)
+        return np.asarray(values[self.cells.place].sum(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The pairs of a group of users and an item that its lists hold; of all users as the one group, all items.
+
+    Attributes
+    ----------
+    group, items : int arrays of shape (C,)
+        Both ascending; item I fills the end of lists that are shorter than k.
+    slots : int array of shape (C,)
+        Lists of the group that hold the item.
+    place : int array of shape (n, k)
+        Which cell each place of a list is; -1, too, where a list has ended.
+    """
+
+    group: NDArray[np.int64]
+    items: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    place: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Each number of lists that an item of a group can be in, from 0 to that of the item that most hold.
+
+    Attributes
+    ----------
+    cells : Cells
+    starts : int array of shape (G,)
+        Where each group begins.
+    group, slots : int arrays of shape (L,)
+    n_items : int
+        The catalogue.
+    """
+
+    cells: Cells
+    starts: NDArray[np.int64]
+    group: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    n_items: int
+
+    def items(self, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return how many of some items, a mask of shape (I,), are at each level, shape (L,)."""
+        there = self.cells.slots > 0
+        there[there] = counted[self.cells.items[there]]
+        items = np.bincount(self.of_cells[there], minlength=len(self.group))
+        items[self.starts] = int(counted.sum()) - self.sum(items)
+        return items
+
+    def sum(self, values: Array) -> Array:
+        """Sum values of levels by group, shape (G,)."""
+        return np.asarray(np.add.reduceat(values, self.starts))
+
+    @cached_property
+    def of_cells(self) -> NDArray[np.int64]:
+        """Level of each cell, shape (C,)."""
+        return np.asarray(self.starts[self.cells.group] + self.cells.slots)
+
+    def first(self, values: Array, n: int) -> NDArray[np.float64]:
+        """Return the values of the first n levels of each group, shape (G, n), 0 where there are fewer."""
+        places = self.starts[:, None] + np.arange(n)
+        inside = places < np.append(self.starts[1:], len(values))[:, None]
+        return np.where(inside, values[np.minimum(places, len(values) - 1)], 0.0)
+
+
+@dataclass(frozen=True)
+class ByGroup:
+    """The influences on a metric that is one number, of all groups of users at once.
+
+    Attributes
+    ----------
+    by_group : function of UserGroups
+        Returns the metric of each group, shape (G,), and what each list adds to its error, shape (n,).
+    """
+
+    by_group: Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+    def __call__(self, top: TopK, **options: Any) -> NDArray[np.float64]:
+        """Return the influences over all users, shape (U,)."""
+        return self.by_group(UserGroups.of_all(top), **options)[1]
+
+
+def decided_by_enough(df: Any, n: Any) -> Any:
+    """Whether influences of so many degrees of freedom show that enough of n users decide on a metric."""
+    return ~(df < np.minimum(_FEWEST, (n - 1) / 4))
