@@ -172,11 +172,12 @@ def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> S
 
 def _explorer(study: Study) -> Explorer:
     """Return the page on which the dials of a study are moved."""
-    strength = study.chosen["ReSN"]
+    best = _best(study)
+    changed = _verdict(study).partition("\n\n")[2].partition("\n\n")[0].replace("**", "")
     return study.witness.explore(
-        study.frontier, chosen=("ReSN", strength), max_loss=MAX_LOSS,
-        verdict=f"Matrix factorization on MovieTweetings, common test. The page begins where validation puts ReSN, at "
-        f"{strength:g}; move any dial, and see whose lists change and how.",
+        study.frontier, chosen=(best, study.chosen[best]), max_loss=MAX_LOSS,
+        verdict=f"{changed} That is {best} at {study.chosen[best]:g}, as validation puts it; move any dial, and see "
+        f"whose lists change and how.",
     )  # fmt: skip
 
 

@@ -73,8 +73,10 @@ def test_before_and_after():
         {name: audit(recs, train, test, k=1, strict=False) for name, recs in {"one": one, "some": some}.items()}
     )
     lede = found.report().lede
-    assert lede.startswith("**some** instead of **one** makes exposure")
-    assert "Accuracy falls (NDCG 1.0000 to 0.5000, -50.0%; " in lede
+    assert lede.startswith(
+        "**some** instead of **one** makes exposure **more even**: half of the places go to 1 item, before 1 (Gini "
+    )
+    assert "Accuracy falls (NDCG 1.0000 to 0.5000, -50.0%, 95% interval " in lede
     page = found.to_markdown()
     assert "↓ -0.5000" in page and "| most popular |" in page
     same = compare(

@@ -45,7 +45,7 @@ def test_what_others_wrote_stays_data(page):
     assert [tag for tag, _ in parts.tags].count("script") == 2
     assert not [tag for tag, _ in parts.tags if tag in ("img", "link", "iframe", "object")]
     data = json.loads(parts.inner["script", "application/json"])
-    assert data == {"verdict": HOSTILE, "items": {"titles": [HOSTILE]}, "value": None}
+    assert data == {"verdict": HOSTILE, "items": {"titles": [HOSTILE]}, "value": None, "looks": []}
     assert "\u2028" not in page and "alert(1)</" not in page
     page.encode("utf-8")
 

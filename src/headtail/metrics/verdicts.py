@@ -47,8 +47,7 @@ def of_exposure(
     doubts : list of str
         What is said first of what to doubt.
     """
-    order = np.argsort(-slots, kind="stable")
-    n = int(np.searchsorted(np.cumsum(slots[order]), slots.sum() / 2)) + 1
+    order, n = np.argsort(-slots, kind="stable"), _half(slots)
     held = popularity[order[:n]].sum() / max(1, popularity.sum())
     lift, *ends = lifted
     sign = 0.0 if _holds_zero(*ends) else float(np.sign(lift))
@@ -78,13 +77,18 @@ def of_exposure(
     return _with(said, doubts)
 
 
+def _half(slots: Array) -> int:
+    """Return how many items, at least, get half of the places."""
+    return int(np.searchsorted(np.cumsum(np.sort(slots)[::-1]), slots.sum() / 2)) + 1
+
+
 def of_comparison(comparison: "Comparison") -> str:
     """Say what changes from the baseline, what that costs, and where measures disagree or a change is within noise."""
     others = [name for name in comparison.audits if name not in (comparison.baseline, MOST_POPULAR, RANDOM)]
     changes = {name: _changes(comparison, name) for name in others}
     doubts = [doubt for name in others for doubt in _disagreements(name, changes[name], len(others) > 1)]
     if len(others) == 1:
-        return _with(_one_change(others[0], comparison.baseline, changes[others[0]]), doubts)
+        return _with(_one_change(comparison, others[0], changes[others[0]]), doubts)
     return _with(_many(comparison, changes), doubts)
 
 
@@ -99,24 +103,27 @@ def _changes(comparison: "Comparison", name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _one_change(name: str, baseline: str, changes: dict[str, dict[str, Any]]) -> list[str]:
-    """Say what one recommender changes: evenness, the head's places, accuracy, and what one buys of the other."""
+def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str, Any]]) -> list[str]:
+    """Say what one recommender changes: evenness, the head's places, accuracy, and what one costs of the other."""
     said = []
     even, accuracy, head = (changes.get(metric) for metric in ("gini", "ndcg", "head_share"))
     if even:
         turn = "about as even" if _noise(even) else "more even" if even["difference"] < 0 else "less even"
+        lists = (comparison.audits[one].lists.at(comparison.k) for one in (comparison.baseline, name))
+        few, many = (_half(top.slots) for top in lists)
         said.append(
-            f"**{plain(name)}** instead of **{plain(baseline)}** makes exposure **{turn}** (Gini {_from_to(even)})."
+            f"**{plain(name)}** instead of **{plain(comparison.baseline)}** makes exposure **{turn}**: half of the places "
+            f"go to {many:,} item{'s' * (many != 1)}, before {few:,} (Gini {_from_to(even)})."
         )
     if head:
-        said.append(f"The most popular items get {head['after']:.1%} of the places, from {head['before']:.1%}.")
+        said.append(f"The most popular items get {head['after']:.1%} of the places, before {head['before']:.1%}.")
     if accuracy:
         turn = "stays within noise" if _noise(accuracy) else "rises" if accuracy["difference"] > 0 else "falls"
         said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}).")
     if even and accuracy and not _noise(even) and even["difference"] < 0:
         if not _noise(accuracy) and accuracy["difference"] < 0:
             gain, cost = (-change["difference"] / change["before"] for change in (even, accuracy))
-            said.append(f"Each percent of accuracy buys {gain / cost:.1f}% of evenness.")
+            said.append(f"For each percent of accuracy that is lost, exposure gets {gain / cost:.1f}% more even.")
         else:
             said.append("That costs no accuracy that could be measured.")
     return said
@@ -206,7 +213,7 @@ def _from_to(change: dict[str, Any]) -> str:
     if change["low"] is None:
         return text
     low, high = sorted((change["low"] / before, change["high"] / before))
-    return f"{text}; {low:+.1%} to {high:+.1%}"
+    return f"{text}, 95% interval {low:+.1%} to {high:+.1%}"
 
 
 def _times(lift: float, sign: float) -> str:

@@ -14,10 +14,10 @@ KEPT = {"head": "head", "mid": "mid", "tail": "tail"} | dict.fromkeys(
 PREFERRED = {  # of what most pages show, so that it looks the same in all of them
     name: f"c{i}"
     for i, names in enumerate((
-        ("as it is", "mf", "plain", "recommendations", "popular tastes"), ("resn", "niche tastes"),
-        ("log penalty", "shrink"), ("corrected", "tilt (alpha-fair)"), ("tilt (entropy)",), ("allocation",),
+        ("as it is", "mf", "plain", "recommendations", "popular tastes", "popularity"), ("resn", "niche tastes", "niche"),
+        ("log penalty",), ("corrected", "tilt (alpha-fair)"), ("tilt (entropy)",), ("allocation",),
         ("popsteer",), ("ipr", "resn, fine-tuned"),
-        ("tilt (popularity)",), ("most popular", "random"),
+        ("shrink", "tilt (popularity)"), ("most popular", "random"),
     ), 1) for name in names
 }  # fmt: skip
 MARKERS = {  # of each color, the last that of neutral ones; what Vega has no name for as a path from -1 to 1

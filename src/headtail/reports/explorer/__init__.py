@@ -17,7 +17,9 @@ from headtail._checks import checked
 from headtail._files import atomic_file, check_writable, to_path, write_text
 from headtail._sealed import FORMAT, read_json, write_json
 from headtail.reports._html import _environment, _file, _version
+from headtail.reports._series import styles_of
 from headtail.reports._values import jsonable
+from headtail.reports.blocks import Chart
 from headtail.typing import Array
 
 # In the order in which one builds on another; see `_joined`.
@@ -104,9 +106,12 @@ def packed(values: Array) -> dict[str, Any]:
 def _page(data: Mapping[str, Any]) -> str:
     from markupsafe import Markup
 
+    names = [str(dial["name"]) for dial in data.get("dials", ())]
+    styles = styles_of([Chart("line", [{"x": 0, "name": name} for name in names], x="x", y="x", color="name")])
+    looks = [{"color": styles[name].css, "marker": styles[name].marker} for name in names]
     css, script = _file("report.css") + _file("explorer/explorer.css"), _joined()
     view = {
-        "data": Markup(_in_script(data)),
+        "data": Markup(_in_script({**data, "looks": looks})),
         "css": Markup(css),
         "script": Markup(script),
         "policy": f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(css)}; base-uri 'none'; "

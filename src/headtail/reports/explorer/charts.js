@@ -1,16 +1,16 @@
 // Charts as SVG, drawn anew at every change; colors are those of the reports.
 import { s, written } from "./dom.js";
 
-const MARKERS = ["M5,0A5,5,0,1,1,-5,0A5,5,0,1,1,5,0Z", "M-4.5,-4.5H4.5V4.5H-4.5Z", "M0,-5.5L5.5,4.5H-5.5Z",
-  "M0,-6L6,0L0,6L-6,0Z", "M0,5.5L5.5,-4.5H-5.5Z", "M-5.5,-2H-2V-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5Z"];
-
-/** How a series is told apart: ten colors, and a marker. */
-export const look = (index) => ({ color: `var(--ht-c${(index % 10) + 1})`, marker: MARKERS[index % MARKERS.length] });
+const MARKERS = { circle: "M5,0A5,5,0,1,1,-5,0A5,5,0,1,1,5,0Z", square: "M-4.5,-4.5H4.5V4.5H-4.5Z",
+  "triangle-up": "M0,-5.5L5.5,4.5H-5.5Z", diamond: "M0,-6L6,0L0,6L-6,0Z", "triangle-down": "M0,5.5L5.5,-4.5H-5.5Z",
+  cross: "M-5.5,-2H-2V-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5Z", "triangle-left": "M-5.5,0L4.5,-5.5V5.5Z",
+  star: "M0,-6L1.7,-2.4L5.7,-1.9L2.9,.9L3.5,4.9L0,3L-3.5,4.9L-2.9,.9L-5.7,-1.9L-1.7,-2.4Z",
+  x: "M-5,-2.8L-2.8,-5L0,-2.2L2.8,-5L5,-2.8L2.2,0L5,2.8L2.8,5L0,2.2L-2.8,5L-5,2.8L-2.2,0Z", bar: "M-5.5,-2.2H5.5V2.2H-5.5Z",
+  "triangle-right": "M5.5,0L-4.5,-5.5V5.5Z" };
 
 /** The marker of a series, for a legend. */
-export function swatch(index) {
-  const { color, marker } = look(index);
-  return s("svg", { class: "hx-swatch", viewBox: "-6 -6 12 12", "aria-hidden": "true" }, s("path", { d: marker, fill: color }));
+export function swatch({ color, marker }) {
+  return s("svg", { class: "hx-swatch", viewBox: "-6 -6 12 12", "aria-hidden": "true" }, s("path", { d: MARKERS[marker], fill: color }));
 }
 
 /** Round numbers between two ends. */
@@ -32,7 +32,7 @@ function ends(values) {
 
 /** Points of several series with lines through them.
  *
- * Each series is { name, index, points: [{ x, y, low, high, mark, key, label }] }; `act` is called with the key of a
+ * Each series is { name, look, points: [{ x, y, low, high, mark, key, label }] }; `act` is called with the key of a
  * point. Returns the element.
  */
 export function scatter(series, { xLabel, yLabel, xFormat, yFormat, width, current, act, tell, title }) {
@@ -42,18 +42,18 @@ export function scatter(series, { xLabel, yLabel, xFormat, yFormat, width, curre
   const [x0, x1] = ends(points.map(({ x }) => x)), [y0, y1] = ends(points.map(({ y }) => y));
   const px = (x) => left + ((x - x0) / (x1 - x0)) * (width - left - right);
   const py = (y) => height - bottom - ((y - y0) / (y1 - y0)) * (height - top - bottom);
+  const upright = ticks(y0, y1, 5), across = ticks(x0, x1, width < 500 ? 4 : 8);
   const grid = [
-    ...ticks(y0, y1, 5).flatMap((y) => [
+    ...upright.flatMap((y) => [
       s("line", { class: "hx-grid", x1: left, x2: width - right, y1: py(y), y2: py(y) }),
-      s("text", { class: "hx-tick", x: left - 8, y: py(y), dy: "0.32em", "text-anchor": "end" }, tickText(y, yFormat))]),
-    ...ticks(x0, x1, width < 500 ? 4 : 8).map((x) =>
-      s("text", { class: "hx-tick", x: px(x), y: height - bottom + 18, "text-anchor": "middle" }, tickText(x, xFormat))),
+      s("text", { class: "hx-tick", x: left - 8, y: py(y), dy: "0.32em", "text-anchor": "end" }, tickText(y, yFormat, upright))]),
+    ...across.map((x) =>
+      s("text", { class: "hx-tick", x: px(x), y: height - bottom + 18, "text-anchor": "middle" }, tickText(x, xFormat, across))),
     s("line", { class: "hx-axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }),
     s("text", { class: "hx-title", x: 0, y: 14 }, yLabel),
     s("text", { class: "hx-title", x: width - right, y: height - 8, "text-anchor": "end" }, xLabel),
   ];
-  const drawn = series.map(({ index, points: own }) => {
-    const { color, marker } = look(index);
+  const drawn = series.map(({ look: { color, marker }, points: own }) => {
     const known = own.filter(({ x, y }) => x !== null && y !== null);
     const at = known.find(({ key }) => key === current);
     return [
@@ -65,13 +65,18 @@ export function scatter(series, { xLabel, yLabel, xFormat, yFormat, width, curre
       s("circle", { class: "hx-target", r: 13 }),
       point.mark && s("circle", { class: "hx-chosen", r: 9, stroke: color }),
       point.key === current && s("circle", { class: "hx-current", r: 12 }),
-      s("path", { d: marker, fill: color }))),
+      s("path", { d: MARKERS[marker], fill: color }))),
     ];
   });
   return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "hx-chart", role: "img", "aria-label": title }, grid, drawn);
 }
 
-const tickText = (value, format) => written(value, format.endsWith("%") ? ".4g%" : ".6g");
+/** A tick, with as many digits as the finest of its axis has. */
+function tickText(value, format, all) {
+  const share = format.endsWith("%") ? "%" : "";
+  const digits = Math.max(...all.map((one) => (String(Number((one * (share ? 100 : 1)).toPrecision(6))).split(".")[1] ?? "").length));
+  return written(value, `,.${digits}f${share}`);
+}
 
 /** Upright bars that can be picked: bars are { value, label, second }. */
 export function bars(values, { width, height = 170, current, act, label, color, ids }) {

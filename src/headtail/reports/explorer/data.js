@@ -32,7 +32,7 @@ export async function load(text) {
   data.wanted = parts(data.users.wanted).map((items) => new Set(items));
   data.settings.forEach((setting, index) => { setting.index = index; });
   data.dials.forEach((dial, index) => {
-    dial.index = index;
+    dial.look = data.looks[index];
     dial.settings = data.settings.filter((setting) => setting.dial === dial.name);
     dial.settings.forEach((setting) => { setting.alone = dial.settings.length === 1; });
     dial.chosen = dial.settings.find((setting) => setting.chosen) ?? dial.settings[0];

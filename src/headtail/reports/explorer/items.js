@@ -1,6 +1,6 @@
 // All items: how often each is shown as it is and now, and what every dial does to one of them.
 import { button, chooser, count, h, plainly, plural, replaced, searcher, sortable, written } from "./dom.js";
-import { look, spark } from "./charts.js";
+import { spark } from "./charts.js";
 import { named, titled } from "./lists.js";
 import { pick, state } from "./state.js";
 
@@ -15,7 +15,8 @@ export function itemsTab(data) {
   const tab = h("div", {},
     h("div", { class: "hx-bar" }, searcher("Search items", (text) => { wanted = plainly(text.trim()); again(); }),
       chooser("Group", groups, group, (name) => { group = name; again(); })),
-    said, h("div", { class: "hx-split" }, h("div", {}, table, more), detail));
+    said, h("p", { class: "hx-quiet" }, "Popularity is how many people chose an item in training: ", data.items.groups.map((name) => h("span", { class: `hx-chip hx-${name}` }, `${name} `))),
+    h("div", { class: "hx-split" }, h("div", {}, table, more), detail));
 
   const values = {
     popularity: (item) => data.items.popularity[item],
@@ -24,12 +25,7 @@ export function itemsTab(data) {
     change: (item) => values.now(item) - values.before(item),
   };
 
-  const showDetail = () => {
-    const item = state.item;
-    if (item === null) {
-      replaced(detail, h("p", { class: "hx-quiet" }, "Pick an item to see what every dial does to it."));
-      return;
-    }
+  const showDetail = (item) => {
     const dials = data.turned.map((dial) => ({ dial, shown: dial.settings.map((setting) => data.shown(setting.row, item)) }));
     const top = Math.max(...dials.flatMap(({ shown }) => shown), 1);
     replaced(detail, h("h2", {}, titled(data, item)),
@@ -40,7 +36,7 @@ export function itemsTab(data) {
         h("tbody", {}, dials.map(({ dial, shown }) => {
           const place = dial.settings.indexOf(dial.chosen);
           return h("tr", {}, h("td", {}, button(dial.name, () => pick({ setting: dial.chosen.index }), { class: "hx-plain", "data-key": `dial ${dial.name}` })),
-            h("td", {}, spark(shown, place, top, look(dial.index).color, `${dial.name}: ${shown.join(", ")} lists`)),
+            h("td", {}, spark(shown, place, top, dial.look.color, `${dial.name}: ${shown.join(", ")} lists`)),
             h("td", { class: "ht-number" }, count(shown[place])));
         }))));
   };
@@ -56,17 +52,18 @@ export function itemsTab(data) {
       const [x, y] = [keys.get(a), keys.get(b)];
       return (x < y ? -1 : x > y ? 1 : 0) * (sort.down ? -1 : 1) || a - b;
     });
+    const picked = state.item ?? found[0] ?? 0;
     const left = data.n_items - data.items.ids.length;
     said.textContent = `${plural(found.length, "item")}${left && !wanted && !group ? `; ${count(left)} that are seldom shown are left out of this page` : ""}. Lists of all ${count(data.n_users)} users, ${data.k} items each.`;
     const columns = [{ key: "title", label: "Item" }, { key: "popularity", label: "Popularity", number: true }, { key: "before", label: "As it is", number: true },
       { key: "now", label: "Now", number: true }, { key: "change", label: "Change", number: true }];
-    replaced(table, sortable(columns, sort, (to) => { sort = to; again(); }, found.slice(0, most).map((item) => h("tr", { class: item === state.item && "hx-picked" },
-      h("td", {}, button(titled(data, item), () => pick({ item }), { class: "hx-plain", "data-key": `item ${item}`, "aria-pressed": String(item === state.item) })),
+    replaced(table, sortable(columns, sort, (to) => { sort = to; again(); }, found.slice(0, most).map((item) => h("tr", { class: item === picked && "hx-picked" },
+      h("td", {}, button(titled(data, item), () => pick({ item }), { class: "hx-plain", "data-key": `item ${item}`, "aria-pressed": String(item === picked) })),
       h("td", { class: "ht-number" }, count(values.popularity(item)), " ", h("span", { class: `hx-dot hx-${data.items.groups[data.items.group[item]]}`, title: data.items.groups[data.items.group[item]] })),
       h("td", { class: "ht-number" }, count(values.before(item))), h("td", { class: "ht-number" }, count(values.now(item))),
       h("td", { class: "ht-number" }, written(values.change(item), "+,d")))), "Items and the lists that they are in"));
     replaced(more, found.length > most ? button(`Show ${count(Math.min(200, found.length - most))} more`, () => { most += 200; show(); }, { "data-key": "more" }) : "");
-    showDetail();
+    showDetail(picked);
     if (changes?.includes("item")) detail.scrollIntoView({ block: "nearest" });
   };
   return { tab, show };

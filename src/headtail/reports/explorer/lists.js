@@ -27,7 +27,7 @@ export function dialPanel(data) {
     const share = marks / (dial.settings.length - 1);  // the thumb, 16 pixels wide, stays inside its track
     if (mark) mark.style.left = `calc(${8 - 16 * share}px + ${100 * share}%)`;
     const row = h("div", { class: "hx-dial" },
-      h("div", { class: "hx-dial-name" }, swatch(dial.index), h("span", {}, dial.name), output),
+      h("div", { class: "hx-dial-name" }, swatch(dial.look), h("span", {}, dial.name), output),
       h("div", { class: "hx-slide" }, input, mark));
     return { dial, row, input, output };
   });

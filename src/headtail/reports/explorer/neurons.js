@@ -1,5 +1,5 @@
 // The neurons of an autoencoder: what each listens to, and what it does.
-import { button, chooser, field, h, plainly, plural, replaced, searcher, sortable, written } from "./dom.js";
+import { button, chooser, count, field, h, plainly, plural, replaced, searcher, sortable, written } from "./dom.js";
 import { placed, titled, userChooser } from "./lists.js";
 import { pick, state } from "./state.js";
 
@@ -14,7 +14,7 @@ export function neuronsTab(data) {
   const texts = Array.from({ length: n }, (_, i) => plainly([`neuron ${neurons.index[i]}`, ...tags(i), ...[neurons.hears, neurons.raises, neurons.lowers]
     .flatMap((matrix) => row(matrix, i).map(([item]) => data.items.titles[item]))].join("\n")));
   const places = new Map(neurons.index.map((neuron, i) => [neuron, i]));
-  let wanted = "", tag = "", sort = { key: "d", down: true };
+  let wanted = "", tag = "", sort = { key: "d", down: true }, picked = 0;
   const said = h("p", { class: "hx-quiet", role: "status" }), table = h("div", {}), detail = h("section", { class: "hx-detail", "aria-live": "polite" });
   const kinds = [["", "all"], ["popularity", "popularity"], ["niche", "niche"], ["unsure", "unsure"], ["pushes the other way", "pushes the other way"],
     ...[...new Set(neurons.tags.flat())].sort().map((name) => [name, name])];
@@ -39,7 +39,7 @@ export function neuronsTab(data) {
     tally, h("div", { class: "hx-halves" }, h("section", {}, enteredTitle, entered), h("section", {}, goneTitle, gone)));
 
   const turn = () => {
-    const i = state.neuron, strength = strengths[push.value], user = state.user;
+    const i = picked, strength = strengths[push.value], user = state.user;
     const before = data.list(off, user), after = turnedList(i, strength, user);
     users.select.value = user;
     inked.value = written(strength, "+.2g");
@@ -60,12 +60,7 @@ export function neuronsTab(data) {
   const listed = (title, matrix, values, format, i) => h("section", {}, h("h3", {}, title), h("ol", { class: "hx-list" },
     row(matrix, i).map(([item, place]) => h("li", {}, h("span", { class: "hx-what" }, titled(data, item)), h("span", { class: "hx-quiet" }, written(values[place], format))))));
 
-  const showDetail = () => {
-    const i = state.neuron;
-    if (i === null || i >= n) {
-      replaced(detail, h("p", { class: "hx-quiet" }, "Pick a neuron to see what it listens to and what it does."));
-      return;
-    }
+  const showDetail = (i) => {
     const figures = [["Cohen's d", neurons.d[i], ".2f"], ["fires for", neurons.rate[i], ".2%"], ["correlation", neurons.correlation[i], ".2f"],
       ["effect of a push", neurons.effect[i], "+.4f"]];
     const [turns] = neurons.turned.shape;
@@ -85,14 +80,15 @@ export function neuronsTab(data) {
     const value = sort.key === "neuron" ? (i) => neurons.index[i] : (i) => (Number.isNaN(neurons[sort.key][i]) ? -Infinity : neurons[sort.key][i]);
     const found = Array.from({ length: n }, (_, i) => i).filter((i) => (!wanted || texts[i].includes(wanted)) && (!tag || tags(i).includes(tag)));
     found.sort((a, b) => (value(a) - value(b)) * (sort.down ? -1 : 1) || a - b);
-    said.textContent = `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}, of the ${n} strongest that fire (the autoencoder has ${neurons.n}). With d above 0 a neuron answers to popular tastes, below 0 to niche ones.`;
-    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires", number: true }, { key: "effect", label: "Effect", number: true }, { label: "Listens to" }];
-    replaced(table, sortable(columns, sort, (to) => { sort = to; show(); }, found.slice(0, SHOWN).map((i) => h("tr", { class: i === state.neuron && "hx-picked" },
-      h("td", { class: "ht-number" }, button(String(neurons.index[i]), () => pick({ neuron: i }), { class: "hx-plain", "data-key": `neuron ${i}`, "aria-pressed": String(i === state.neuron) })),
+    said.textContent = `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}. The autoencoder has ${count(neurons.n)}; here are the strongest that fire. With d above 0 a neuron answers to popular tastes, below 0 to niche ones. Effect is what a push does to the popularity of the lists: +0.1 is 10% more.`;
+    picked = state.neuron ?? found[0] ?? 0;
+    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires for", number: true }, { key: "effect", label: "Effect", number: true }, { label: "Listens to" }];
+    replaced(table, sortable(columns, sort, (to) => { sort = to; show(); }, found.slice(0, SHOWN).map((i) => h("tr", { class: i === picked && "hx-picked" },
+      h("td", { class: "ht-number" }, button(String(neurons.index[i]), () => pick({ neuron: i }), { class: "hx-plain", "data-key": `neuron ${i}`, "aria-pressed": String(i === picked) })),
       h("td", { class: "ht-number" }, written(neurons.d[i], ".2f")), h("td", { class: "ht-number" }, written(neurons.rate[i], ".2%")),
       h("td", { class: "ht-number" }, written(neurons.effect[i], "+.4f")),
       h("td", {}, row(neurons.hears, i).slice(0, 1).map(([item]) => titled(data, item))))), "Neurons"));
-    showDetail();
+    showDetail(picked);
     if (changes?.includes("neuron")) detail.scrollIntoView({ block: "nearest" });
   };
   return { tab, show };

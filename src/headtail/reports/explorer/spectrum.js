@@ -7,6 +7,7 @@ import { pick, state } from "./state.js";
 export function spectrumTab(data) {
   const { spectrum } = data, n = spectrum.sigma.length, [, , width] = spectrum.ends.shape;
   const ids = spectrum.sigma.map((_, i) => String(i + 1));
+  const digits = Math.max(0, 3 - Math.floor(Math.log10(spectrum.sigma[0] || 1)));
   const charts = h("div", { class: "hx-columns" }), detail = h("section", { class: "hx-detail", "aria-live": "polite" }), table = h("div", {});
   const tab = h("div", {},
     h("p", { class: "hx-quiet" }, `The scores are a sum of ${spectrum.rank} directions; the first ${n} are here, of the recommender as it is. Energy is a direction's share of all squared scores. `,
@@ -28,7 +29,7 @@ export function spectrumTab(data) {
     const columns = [{ label: "Direction", number: true }, { label: "Singular value", number: true }, { label: "Energy", number: true }, ...(spectrum.alignment ? [{ label: "Alignment", number: true }] : [])];
     replaced(table, sortable(columns, {}, null, ids.map((id, i) => h("tr", { class: i === k && "hx-picked" },
       h("td", { class: "ht-number" }, button(id, () => pick({ direction: i }), { class: "hx-plain", "data-key": `direction ${id}`, "aria-pressed": String(i === k) })),
-      h("td", { class: "ht-number" }, written(spectrum.sigma[i], ".4g")), h("td", { class: "ht-number" }, written(spectrum.energy[i], ".1%")),
+      h("td", { class: "ht-number" }, written(spectrum.sigma[i], `,.${digits}f`)), h("td", { class: "ht-number" }, written(spectrum.energy[i], ".1%")),
       spectrum.alignment && h("td", { class: "ht-number" }, written(spectrum.alignment[i], ".3f")))), "Directions"));
     replaced(detail, h("h2", {}, `Direction ${k + 1}`), h("div", { class: "hx-halves" }, end("One end", k, 0), end("The other end", k, 1)));
     if (changes?.includes("direction")) detail.scrollIntoView({ block: "nearest" });

@@ -59,7 +59,7 @@ export function tradeoffTab(data) {
   };
 
   const draw = () => {
-    const series = data.dials.filter(({ name }) => !hidden.has(name)).map((dial) => ({ name: dial.name, index: dial.index,
+    const series = data.dials.filter(({ name }) => !hidden.has(name)).map((dial) => ({ name: dial.name, look: dial.look,
       points: dial.settings.map((setting) => {
         const [y, low, high] = setting.values[axes.y];
         return { x: setting.values[axes.x][0], y, low, high, mark: setting.chosen, key: setting.index };
@@ -72,7 +72,7 @@ export function tradeoffTab(data) {
   };
 
   const drawLegend = () => replaced(legend, ...data.dials.map((dial) => {
-    return button([swatch(dial.index), dial.name], () => {
+    return button([swatch(dial.look), dial.name], () => {
       if (!hidden.delete(dial.name) && hidden.size < data.dials.length - 1) hidden.add(dial.name);
       drawLegend();
       draw();
