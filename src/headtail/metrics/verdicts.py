@@ -112,8 +112,8 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
         lists = (comparison.audits[one].lists.at(comparison.k) for one in (comparison.baseline, name))
         few, many = (_half(top.slots) for top in lists)
         said.append(
-            f"**{plain(name)}** instead of **{plain(comparison.baseline)}** makes exposure **{turn}**: half of the places "
-            f"go to {many:,} item{'s' * (many != 1)}, before {few:,} (Gini {_from_to(even)})."
+            f"**{plain(name)}** instead of **{plain(comparison.baseline)}** makes exposure **{turn}**: half of "
+            f"the places go to {many:,} item{'s' * (many != 1)}, before {few:,} (Gini {_from_to(even)})."
         )
     if head:
         said.append(f"The most popular items get {head['after']:.1%} of the places, before {head['before']:.1%}.")

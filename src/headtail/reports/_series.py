@@ -14,8 +14,8 @@ KEPT = {"head": "head", "mid": "mid", "tail": "tail"} | dict.fromkeys(
 PREFERRED = {  # of what most pages show, so that it looks the same in all of them
     name: f"c{i}"
     for i, names in enumerate((
-        ("as it is", "mf", "plain", "recommendations", "popular tastes", "popularity"), ("resn", "niche tastes", "niche"),
-        ("log penalty",), ("corrected", "tilt (alpha-fair)"), ("tilt (entropy)",), ("allocation",),
+        ("as it is", "mf", "plain", "recommendations", "popular tastes", "popularity"),
+        ("resn", "niche tastes", "niche"), ("log penalty",), ("corrected", "tilt (alpha-fair)"), ("tilt (entropy)",), ("allocation",),
         ("popsteer",), ("ipr", "resn, fine-tuned"),
         ("shrink", "tilt (popularity)"), ("most popular", "random"),
     ), 1) for name in names
