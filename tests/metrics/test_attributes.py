@@ -32,7 +32,7 @@ def test_shares_by_hand():
     assert found["z"]["training"] == pytest.approx(trained["d"] / len(TRAIN))
     held = np.sort([found[v]["recommendations@2"] for v in "xyz"])
     assert result["gini_of_genre@2"] == pytest.approx(2 / 3 * (held[2] - held[0]))  # half the mean difference over mean
-    assert "y" in result.to_markdown() and "By what items are" in result.to_markdown()
+    assert "y" in result.to_markdown() and "By attributes of the items" in result.to_markdown()
 
 
 @pytest.mark.parametrize(

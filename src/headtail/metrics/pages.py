@@ -56,7 +56,7 @@ def audit_page(audit: "Audit") -> Report:
     chart = items_chart(top)
     blocks += who_gets_the_places(audit, top.popularity, top.slots, [] if chart is None else [chart])
     if audit.attribute_shares:
-        blocks.append(Section("By what items are", _attribute_tables(audit)))
+        blocks.append(Section("By attributes of the items", _attribute_tables(audit)))
     segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != "all"))
     if segments:
         blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))

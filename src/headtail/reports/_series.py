@@ -15,8 +15,8 @@ PREFERRED = {  # of what most pages show, so that it looks the same in all of th
     name: f"c{i}"
     for i, names in enumerate((
         ("as it is", "mf", "plain", "recommendations", "popular tastes", "popularity"),
-        ("resn", "niche tastes", "niche"), ("log penalty",), ("corrected", "tilt (alpha-fair)"), ("tilt (entropy)",), ("allocation",),
-        ("popsteer",), ("ipr", "resn, fine-tuned"),
+        ("resn", "niche tastes", "niche"), ("log penalty",), ("corrected", "tilt (alpha-fair)"),
+        ("tilt (entropy)",), ("allocation",), ("popsteer",), ("ipr", "resn, fine-tuned"),
         ("shrink", "tilt (popularity)"), ("most popular", "random"),
     ), 1) for name in names
 }  # fmt: skip
