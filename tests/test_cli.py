@@ -119,7 +119,7 @@ def test_exposure_by_what_items_are_and_popularity_then(files, capsys):
     for wrong, message in [
         ([*inputs, *known], "--items and --by go together"),
         ([*inputs, *known, "--by", "kin"], "Did you mean 'kind'?"),
-        ([*inputs, "--as-of-event"], "as_of_event=True needs the times"),
+        ([*inputs, "--as-of-event"], "--as-of-event needs the times"),
         ([*inputs, "--fail-if", "gini_of_kind@3 > 0"], "this audit has no 'gini_of_kind@3'"),
     ]:
         assert main(wrong) == 2
@@ -511,7 +511,7 @@ def test_without_a_test_file_everything_known_is_left_out_of_the_lists(correctio
         ("empty.csv PARTS", "empty"),
         ("train.parquet PARTS", "The lists have no scores"),
         ("nan.csv PARTS", "lists has 1 missing values in 'score'"),
-        ("lists.parquet PARTS -k 60", "The longest list has 60 items and k=60, so that no other item can move up"),
+        ("lists.parquet PARTS -k 60", "The longest list has 60 items and --k 60, so that no other item can move up"),
         ("lists.parquet PARTS --probe model", "--probe holds the neurons of a model"),
         ("lists.parquet PARTS --user-ids users.npy", "--user-ids and --item-ids name the rows of --queries"),
         ("lists.parquet PARTS --dial shrink", "'shrink' works on vectors, and this is a subject of lists"),
@@ -586,7 +586,7 @@ def test_spectrum_of_arrays(tmp_path, capsys):
         (["audit"], "Give two files: the recommendations"),
         (["audit", "missing.csv", "train.csv"], "There is no file"),
         (["nonsense"], "Unknown command"),
-        (["data", "train.csv", "--k-core", "1000"], "k_core=1000 leaves no interactions"),
+        (["data", "train.csv", "--k-core", "1000"], "--k-core 1000 leaves no interactions"),
         (["data", "train.csv", "--output", "report.pdf"], "the ending is not one of .html, .md, .tex, .json"),
         (["audit", "empty.csv", "train.csv"], "empty"),
         (["audit", "truncated.parquet", "train.csv"], "truncated.parquet"),

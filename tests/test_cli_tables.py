@@ -1,6 +1,7 @@
 """Tables as users have them: names of columns, no header, repeated rows, ratings; and what `doctor` says of them."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,8 @@ import pytest
 
 import headtail as ht
 from headtail import data
-from headtail.cli import main
+from headtail.cli import app, main
+from headtail.cli._words import as_typed
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_without_a_header_and_repeated_rows_summed(tmp_path, monkeypatch, capsys
     assert main(["data", "plays.csv", "--to", "out.csv", *flags]) == 0
     assert data.read_table("out.csv").rows() == [(7, 1, 5.0), (8, 1, 9.0), (8, 2, 1.0)]
     assert main(["data", "plays.csv", "--columns", "user,item"]) == 2
-    assert "names=['user', 'item'] are 2" in capsys.readouterr().err
+    assert "--columns user,item holds 2 names" in capsys.readouterr().err
     assert main(["data", "out.csv", "--columns", "user_id,item_id,rating"]) == 0  # it has names of its own
 
 
@@ -92,3 +94,68 @@ def test_doctor(content, flags, status, said, tmp_path, monkeypatch, capsys):
     out = " ".join(capsys.readouterr().out.split())
     for text in said:
         assert text in out
+
+
+ODD = "odd.csv: interactions has no column 'user_id'"
+PAIR = ["--queries", "q.npy", "--items", "v.npy"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["audit", "odd.csv", "train.csv"], "odd.csv has no column 'user_id', nor one"),
+        (["audit", "odd.csv", "train.csv"], "Name it, for example --user person."),
+        (["audit", "odd.csv", "train.csv", "--user", "persn"], "odd.csv has no column 'persn'. Did you mean 'person'?"),
+        (["audit", "recs.csv", "odd.csv", "--user", "person"], "Name it, for example --item person."),
+        (["audit", "recs.csv", "twice.csv"], "--duplicates first, 'last'"),
+        (["audit", "recs.csv", "train.csv", "-k", "9"], "--k 9 is above the longest list"),
+        (["audit", "recs.csv", "train.csv", "--min-rating", "9"], "--min-rating 9 leaves no interactions"),
+        (["audit", "strange.csv", "train.csv"], "give --catalogue FILE with all item ids"),
+        (["audit", "cold.csv", "train.csv"], "Or give --no-strict: they are left out"),
+        (["audit", "recs.csv", "bare.csv"], "or give --columns VALUE, one for each column"),
+        (["audit", "recs.csv", "bare.csv", "--columns", "a"], "--columns a holds 1 names, but the first line"),
+        (["audit", "recs.csv", "train.csv", "--as-of-event"], "--as-of-event needs the times"),
+        (["correct", *PAIR, "--train", "odd.csv", "--validation", "recs.csv"], "example --user person"),
+        (["correct", *PAIR, "--train", "train.csv", "--validation", "recs.csv"], "row is: --user-ids FILE"),
+        (["data", "odd.csv"], f"{ODD}, nor one of"),
+        (["data", "train.csv", "--split", "time", "--to", "parts"], "--timestamp when, or use --split leave-last or"),
+        (["doctor", "odd.csv", "--item", "ting"], "name them by --user and --item"),
+        (["doctor", "bare.csv"], "or give --columns VALUE"),
+        (["explore", "none"], "none holds no explorer.json. Give a folder that"),
+        (["probe", *PAIR, "--train", "odd.csv", "-o", "p"], "for example --user person."),
+        (["recommend", "odd.csv", "-o", "lists.csv"], "Take it from a copy"),
+        (["spectrum", *PAIR, "--train", "odd.csv"], "for example --user person."),
+        (["train", "odd.csv", "-o", "m"], "for example --user person."),
+        (["train", "train.csv", "-o", "m", "--model", "sasrec"], "Name the column, as in --timestamp when."),
+        (["train", "train.csv", "-o", "m", "--validation", "1.5"], "--validation 1.5 is out of range"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_words_that_can_be_typed(line, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [(u, i, 1 + (u + i) % 5) for u in range(6) for i in range(6) if (u + i) % 3]
+    texts = [f"{u},{i},{r}" for u, i, r in rows]
+    lists = [f"{u},{i},{rank}" for u in range(6) for rank, i in enumerate([i for i in range(6) if not (u + i) % 3], 1)]
+    files = {
+        "odd.csv": ["person,thing,stars", *texts], "train.csv": ["user_id,item_id,rating", *texts], "bare.csv": texts,
+        "twice.csv": ["user_id,item_id,rating", *texts, texts[0]], "recs.csv": ["user_id,item_id,rank", *lists],
+        "strange.csv": ["user_id,item_id", "1,99"], "cold.csv": ["user_id,item_id", "99,1"],
+    }  # fmt: skip
+    for name, content in files.items():
+        (tmp_path / name).write_text("\n".join(content))
+    np.save("q.npy", np.eye(5))
+    np.save("v.npy", np.eye(5))
+    assert main(line) == (0 if line[:2] == ["doctor", "odd.csv"] else 2)
+    out, err = capsys.readouterr()
+    assert said in " ".join((out + err).split())
+    assert not re.search(r"\w=['\"\w.\[]", out + err)
+
+
+@pytest.mark.parametrize("verb", [name for name in app if not name.startswith("-")])
+def test_every_flag_is_named_as_it_is_typed(verb):
+    for argument in app[verb].assemble_argument_collection():
+        flag = argument.names[0]
+        name = flag.removeprefix("--").replace("-", "_")
+        if name != "*":
+            assert as_typed(f"No. Give {name}=3, or f({name}=...).", [verb]).startswith(f"No. Give {flag} 3, or")
+            assert flag in as_typed(f"Ids are wrong: Table.read(rows, {name}=...).", [verb]).split("wrong: ")[1]
+    assert as_typed("nothing=1 of it; x[a=b], --k=3", [verb]) == "nothing=1 of it; x[a=b], --k=3"

@@ -379,7 +379,7 @@ def _put(chosen: Sequence[Dial], dials: Any, strength: float) -> Dial:
     """Return the one dial that was named, with no other setting than the one given."""
     if number("strength", strength) == 0 or dials is None or len(chosen) > 1:
         raise InvalidInputError(
-            f"strength={strength!r} is where one dial is to stand, other than 0. Name that dial alone in dials."
+            f"strength={strength!r} is where one dial is to stand, other than 0. Give that dial alone: dials=[...]."
         )
     return replace(chosen[0], grid=(0.0, float(strength)))
 

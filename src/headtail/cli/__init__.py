@@ -16,6 +16,7 @@ from headtail.cli import audit, correct, data, demo, dials, doctor, explore, pro
 from headtail.cli._app import app
 from headtail.cli._folders import read_known as _read_known
 from headtail.cli._output import complain, say
+from headtail.cli._words import as_typed, warnings_as_typed
 from headtail.exceptions import HeadtailError
 
 __all__ = ["_read_known", "app", "main"]
@@ -26,10 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # what an encoding lacks, such as that of a pipe on Windows, is a "?"
         sys.stdout.reconfigure(errors="replace")
     try:
-        status = app(arguments, exit_on_error=False, print_error=False)
+        with warnings_as_typed(arguments):
+            status = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except (CycloptsError, HeadtailError) as error:
-        complain("error", f"{error}" if isinstance(error, CycloptsError) else f"{type(error).__name__}: {error}")
+    except CycloptsError as error:
+        complain("error", f"{error}")
+        return 2
+    except HeadtailError as error:
+        complain("error", as_typed(f"{type(error).__name__}: {error}", arguments))
         return 2
     except KeyboardInterrupt as stop:
         complain("stopped", " ".join(getattr(stop, "__notes__", ["Nothing was written."])))

@@ -1,5 +1,7 @@
 """How the tables of a user are laid out, and what of them counts: parameters that every verb that reads one shares."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -8,7 +10,7 @@ from cyclopts import Parameter
 
 from headtail.cli._inputs import read
 from headtail.cli._output import say
-from headtail.exceptions import MissingColumnError
+from headtail.exceptions import HeadtailError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,20 +44,23 @@ class Tables:
         """Read interactions from a file, or a data set by its name."""
         roles = {role: getattr(self, role) for role in ("user", "item", "rating", "timestamp", "order")}
         options = roles | {"titles": titles, "min_rating": self.min_rating, "duplicates": self.duplicates}
-        return read(file, k_core=k_core, names=self._names(file), **options)
+        with naming(file):
+            return read(file, k_core=k_core, names=self._names(file), **options)
 
     def lists(self, file: Path) -> "pl.DataFrame":
         """Read recommendations, their columns renamed to what they are."""
-        from headtail._checks import nearest
+        from headtail._columns import resolve_columns
         from headtail.data import read_table
 
         table = read_table(file, names=self._names(file))
-        if self.score is not None and self.score not in table.columns:
-            raise MissingColumnError(f"{file} has no column {self.score!r}. {nearest(self.score, table.columns)}")
-        named = {"user_id": self.user, "item_id": self.item, "score": self.score}
-        named = {role: name for role, name in named.items() if name in table.columns and name != role}
-        table = table.drop([role for role in named if role in table.columns])
-        return table.rename({name: role for role, name in named.items() if name is not None})
+        given: dict[str, Any] = {"user_id": self.user, "item_id": self.item}
+        # These name columns of all tables; where this one has the usual names in their place, those are meant.
+        usual = resolve_columns(table.columns, (), given, what=str(file))
+        given = {role: None if name not in table.columns and role in usual else name for role, name in given.items()}
+        given |= {} if self.score is None else {"score": self.score}
+        named = resolve_columns(table.columns, given, given=given, what=str(file))
+        named = {role: name for role, name in named.items() if role != name}
+        return table.drop([role for role in named if role in table.columns]).rename({v: k for k, v in named.items()})
 
     def _names(self, file: Path) -> list[str] | None:
         """Return the names of the columns of a file, if it is a text without a first line of names."""
@@ -79,6 +84,17 @@ class Tables:
                 f"Positives: all {len(ratings):,} rows, whatever their rating ({ratings.min():g} to "
                 f"{ratings.max():g}); --min-rating keeps those from a value on."
             )
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Say of which file an error speaks."""
+    try:
+        yield
+    except HeadtailError as error:
+        if str(file) not in str(error):
+            error.args = (f"{file}: {error}",)
+        raise
 
 
 PLAIN: Any = Tables()

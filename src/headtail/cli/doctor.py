@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from headtail.cli._app import app
 from headtail.cli._output import console, say
 from headtail.cli._tables import PLAIN, Tables
+from headtail.cli._words import as_typed
 from headtail.exceptions import HeadtailError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     try:
         table = read_table(file, names=tables._names(file))
     except NoNamesError as error:
-        say(str(error))
+        say(as_typed(str(error), ["doctor"]))
         say(f"Pass: a name for each column, such as: headtail doctor {file} --columns user,item,rating")
         return 2
     found = _roles(table, tables, odd)
@@ -54,7 +55,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         except HeadtailError as error:
             odd.append(f"It cannot be read: {error}")
     for line in odd:
-        say(f"- {line}")
+        say(f"- {as_typed(line, ['doctor'])}")
     if not odd:
         say("Nothing is odd.")
     say(f"Pass: headtail data {shlex.quote(str(file))} {' '.join(dict.fromkeys(flags))}".rstrip())

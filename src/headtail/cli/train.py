@@ -89,7 +89,7 @@ def train(
     from headtail.training import fit
     from headtail.training.checkpoints import write_model
 
-    kind: Any = MODELS[choice("--model", model.lower(), MODELS)]
+    kind: Any = MODELS[choice("model", model.lower(), MODELS)]
     sizes = {"embedding_dim": embedding_dim, "max_length": max_length}
     sizes = {name: size for name, size in sizes.items() if size is not None}
     if foreign := sizes.keys() - signature(kind).parameters.keys():
@@ -136,9 +136,10 @@ def train(
 def _hold_out(
     interactions: "Interactions", share: float, seed: int, *, last: bool
 ) -> "tuple[Interactions, Interactions | None]":
+    from headtail._checks import number
     from headtail.data import split_leave_last, split_ratio
 
-    if share == 0:
+    if number("validation", share, low=0, high=1, high_open=True) == 0:
         return interactions, None
     if last:
         split = split_leave_last(interactions, validation=False)

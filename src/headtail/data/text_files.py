@@ -147,7 +147,7 @@ def _given_names(path: Path, given: Sequence[str], found: list[str]) -> list[str
     names = [str(name) for name in given]
     if len(names) != len(found):
         raise InvalidInputError(
-            f"names={names} are {len(names)}, but the first line of {path} has {len(found)} fields. Name each of them."
+            f"names={names} holds {len(names)} names, but the first line of {path} has {len(found)} fields. Name each."
         )
     if set(names) & set(found):
         raise InvalidInputError(f"The first line of {path} holds the names of the columns. Leave out names=.")
@@ -192,7 +192,7 @@ def _mixed_ends(path: Path) -> UnreadableFileError:
 def _no_names(path: Path, fields: list[str]) -> NoNamesError:
     return NoNamesError(
         f"The first line of {path} holds data ({', '.join(fields[:4])}), not the names of the columns. Add a first "
-        f"line such as user_id,item_id, or give names=[...] (on the command line --columns), one for each column."
+        f"line such as user_id,item_id, or give names=[...], one for each column."
     )
 
 

@@ -1,0 +1,67 @@
+"""What headtail says in the words of the command line: ``--item user_id`` where Python has ``item='user_id'``."""
+
+import logging
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from headtail.cli._app import app
+from headtail.cli._output import say
+
+_VALUE = r"'[^']*'|\"[^\"]*\"|\.\.\.|\[[^\]]*\]|\([^)]*\)|[-+]?\w+(?:[.+-]\w+)*"
+_KEYWORD = re.compile(rf"(?<![\w.-])(\w+)=({_VALUE}|)")
+_CALL = re.compile(r"[A-Z]\w*(?:\.\w+)?\(([^()]*)\)")
+_BARE = re.compile(r"\b([Ll]ower|[Rr]aise) ([a-z_]+)\b")
+_OTHERWISE = {"names": "columns", "rng": "seed", "dials": "dial"}  # flags that are named otherwise than the keyword
+
+
+def as_typed(text: str, arguments: Sequence[str] | None) -> str:
+    """Return a message with the keywords of Python that are flags of the verb that was called as one types them."""
+    flags = _flags_of(arguments)
+
+    def flag(found: "re.Match[str]") -> str:
+        name, value = _OTHERWISE.get(found[1], found[1]), found[2]
+        if name not in flags:
+            return found[0]
+        typed = "--" + name.replace("_", "-")
+        if flags[name] is bool and value in ("True", "False"):
+            return typed if value == "True" else f"--no-{typed[2:]}"
+        given = ",".join(re.findall(r"[\w.+-]*\w", value))
+        if not given:
+            return f"{typed} {'FILE' if 'Path' in str(flags[name]) else 'VALUE'}"
+        return f"{typed} {given if value[0] in '[(' else shlex.quote(value.strip(chr(39) + chr(34)))}"
+
+    def call(found: "re.Match[str]") -> str:
+        inside = [flag(keyword) for keyword in _KEYWORD.finditer(found[1])]
+        return " ".join(inside) if inside and all(word.startswith("--") for word in inside) else found[0]
+
+    text = _KEYWORD.sub(flag, _CALL.sub(call, text))
+    text = _BARE.sub(lambda m: f"{m[1]} --{m[2].replace('_', '-')}" if m[2] in flags else m[0], text)
+    if "split" in flags:
+        return re.sub(r"\bsplit_(\w+)", lambda m: f"--split {m[1].replace('_', '-')}", text)
+    return re.sub(r",? or use split_\w+(?: or split_\w+)*", "", text)
+
+
+def _flags_of(arguments: Sequence[str] | None) -> dict[str, Any]:
+    """Return the type of each flag of the verb that was called, by the keyword of its parameter."""
+    verbs = app.parse_commands(arguments)[0]
+    there = app[verbs[0]].assemble_argument_collection() if verbs else ()
+    return {argument.names[0].removeprefix("--").replace("-", "_"): argument.hint for argument in there}
+
+
+@contextmanager
+def warnings_as_typed(arguments: Sequence[str] | None) -> Iterator[None]:
+    """Print what headtail warns of on standard error."""
+
+    class Spoken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(as_typed(record.getMessage(), arguments), stderr=True)
+
+    logger, spoken = logging.getLogger("headtail"), Spoken(logging.WARNING)
+    logger.addHandler(spoken)
+    try:
+        yield
+    finally:
+        logger.removeHandler(spoken)
