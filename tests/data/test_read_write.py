@@ -283,7 +283,7 @@ class TestReadTable:
         path = tmp_path / "x.csv"
         path.write_text('1,"a, b"\n2,c\n')
         assert read_table(path, names=["n", "t"]).rows() == [(1, "a, b"), (2, "c")]
-        with pytest.raises(InvalidInputError, match=r"are 1, but the first line of .* has 2 fields"):
+        with pytest.raises(InvalidInputError, match=r"holds 1 names, but the first line of .* has 2 fields"):
             read_table(path, names=["n"])
         with pytest.raises(InvalidInputError, match="the column 'n' more than once"):
             read_table(path, names=["n", "n"])
