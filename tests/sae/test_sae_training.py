@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from headtail._sealed import write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.sae import TopKSAE, fit_sae, stability
 from headtail.sae.rows import _in_windows
-from headtail.sae.training import _losses
+from headtail.sae.training import _losses, _step
 
 
 def world(n=600, d=6, directions=12, seed=0):
@@ -363,3 +364,30 @@ def test_it_trains_whatever_the_caller_has_switched_on_or_off(off):
         sae = autoencoder()
     with pytest.raises(InvalidInputError, match=r"TopKSAE was made under torch.inference_mode\(\)"):
         run(sae)
+
+
+def test_the_number_of_threads_changes_nothing_and_is_given_back(monkeypatch):
+    """All threads are quicker, then one is, as the clock has it."""
+    used = []
+
+    def step(*arguments):
+        used.append(torch.get_num_threads())
+        _step(*arguments)
+
+    monkeypatch.setattr("headtail.sae.training._step", step)
+    vectors = np.random.default_rng(0).normal(size=(3000, 16)).astype(np.float32)
+    given, found = torch.get_num_threads(), []
+    try:
+        for quicker, ticks in ((2, (0, 1, 0, 9)), (1, (0, 9, 0, 1))):
+            torch.set_num_threads(2)
+            ticking = iter(3 * ticks)
+            monkeypatch.setattr(time, "perf_counter", lambda ticking=ticking: next(ticking, 0))
+            sae = TopKSAE(16, 32, 8, rng=0)
+            history = fit_sae(sae, vectors, epochs=2, batch_size=1000, dead_after=1000, rng=0, progress=False)
+            assert torch.get_num_threads() == 2 and set(used) == {quicker}
+            used.clear()
+            found.append((history.rows, sae.state_dict()))
+    finally:
+        torch.set_num_threads(given)
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(value, found[1][1][name]) for name, value in found[0][1].items())

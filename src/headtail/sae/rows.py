@@ -75,8 +75,8 @@ class Rows:
         with torch.no_grad():
             for part in torch.split(self.held_out, _READ_ROWS):
                 x = part.to(device)
-                error += float((sae(x) - x).double().square().sum())
-                variance += float(x.double().square().sum())
+                error += float((sae(x) - x).double().square().sum(dim=1).sum())
+                variance += float(x.double().square().sum(dim=1).sum())
         return error / variance
 
 

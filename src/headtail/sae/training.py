@@ -2,6 +2,9 @@
 
 import copy
 import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import numpy as np
@@ -17,6 +20,7 @@ from headtail.training.running import Advance, Watch, run, steps
 from headtail.typing import RNG, ArrayLike2D
 
 _SOME = 4096  # rows, at least, by which a start from the data is scaled
+_TIMED = 1024  # rows that are encoded to find out how many threads to use
 
 
 @checked
@@ -176,30 +180,42 @@ def fit_sae(
         def cause(_: str) -> str:
             return f"lr={lr:g} is too high (try {lr / 10:g})"
 
-        history = run(
-            learner,
-            epoch,
-            title="autoencoder",
-            epochs=epochs,
-            size=len(data.rows),
-            settings=settings,
-            random=random,
-            device=device,
-            optimizer=optimizer,
-            buffers={"silent": silent},
-            watch=Watch("fvu", lambda: data.held_out_fvu(learner, device), "lower", patience)
-            if len(data.held_out)
-            else None,
-            checkpoint=checkpoint,
-            resume=resume,
-            progress=progress,
-        )
+        watch = Watch("fvu", lambda: data.held_out_fvu(learner, device), "lower", patience)
+        some = torch.randn(min(batch_size, _TIMED), sae.d_in, generator=torch.Generator().manual_seed(0))
+        with _quickest_threads(lambda: learner(some)) if device.type == "cpu" else nullcontext():
+            history = run(
+                learner, epoch, title="autoencoder", epochs=epochs, size=len(data.rows), settings=settings,
+                random=random, device=device, optimizer=optimizer, buffers={"silent": silent},
+                watch=watch if len(data.held_out) else None, checkpoint=checkpoint, resume=resume, progress=progress,
+            )  # fmt: skip
         with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
             learner.encoder_bias.mul_(data.scale)
             learner.bias.mul_(data.scale).add_(data.mean.to(device))
         sae.load_state_dict(learner.state_dict())
         sae.eval()
         return history
+
+
+@contextmanager
+def _quickest_threads(action: Callable[[], object]) -> Iterator[None]:
+    """Compute with all of torch's threads or with one, whichever is quicker at `action` now.
+
+    Threads wait for each other at the end of every operation, so that where other programs keep the cores busy several
+    are a fraction as fast as one. What is computed does not depend on it.
+    """
+    given = torch.get_num_threads()
+    seconds = dict.fromkeys((given, 1), float("inf"))
+    try:
+        for threads in 3 * (given, 1) if given > 1 else ():
+            torch.set_num_threads(threads)
+            started = time.perf_counter()
+            with torch.no_grad():
+                action()
+            seconds[threads] = min(seconds[threads], time.perf_counter() - started)
+        torch.set_num_threads(min(seconds, key=seconds.__getitem__))
+        yield
+    finally:
+        torch.set_num_threads(given)
 
 
 def _start_at(sae: TopKSAE, x: Tensor) -> None:
@@ -218,7 +234,7 @@ def _losses(sae: TopKSAE, x: Tensor, silent: Tensor, dead_after: int) -> tuple[T
     """Return FVU and auxiliary loss of a batch (B, d) of data with mean 0 and mean squared length d."""
     code = encode_sparsely(x - sae.bias, sae.encoder, sae.encoder_bias, sae.k)
     residual = x - sae.decode(code)
-    fvu = residual.square().sum() / x.numel()
+    fvu = residual.square().sum(dim=1).sum() / x.numel()  # row by row: the same bits with any number of threads
 
     dead = (silent >= dead_after).nonzero()[:, 0]
     auxiliary = fvu.new_zeros(())
@@ -227,7 +243,7 @@ def _losses(sae: TopKSAE, x: Tensor, silent: Tensor, dead_after: int) -> tuple[T
         encoder, encoder_bias = sae.encoder.index_select(0, dead), sae.encoder_bias.index_select(0, dead)
         spare = encode_sparsely((x - sae.bias).detach(), encoder, encoder_bias, min(most, len(dead)))
         explained = decode_sparsely(spare, sae.decoder.index_select(0, dead))
-        auxiliary = (residual.detach() - explained).square().sum() / x.numel() * min(len(dead) / most, 1.0)
+        auxiliary = (residual.detach() - explained).square().sum(dim=1).sum() / x.numel() * min(len(dead) / most, 1.0)
 
     fired = torch.zeros_like(silent).index_add_(0, code.neurons.flatten(), (code.values > 0).flatten().long())
     silent.add_(len(x)).masked_fill_(fired > 0, 0)
