@@ -204,14 +204,14 @@ def _quickest_threads(action: Callable[[], object]) -> Iterator[None]:
     are a fraction as fast as one. What is computed does not depend on it.
     """
     given = torch.get_num_threads()
-    seconds = dict.fromkeys((given, 1), float("inf"))
+    seconds = dict.fromkeys((given, 1), 0.0)
     try:
         for threads in 3 * (given, 1) if given > 1 else ():
             torch.set_num_threads(threads)
             started = time.perf_counter()
             with torch.no_grad():
                 action()
-            seconds[threads] = min(seconds[threads], time.perf_counter() - started)
+            seconds[threads] += time.perf_counter() - started  # the sum: what several lose, they lose now and then
         torch.set_num_threads(min(seconds, key=seconds.__getitem__))
         yield
     finally:
