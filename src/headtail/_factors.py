@@ -20,7 +20,7 @@ Matrix = NDArray[np.float64]
 
 _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
 _BLOCK_ELEMENTS_CUDA = 2**25
-_TILE = 32  # columns
+_TILE = 64  # columns
 _MOST = 2**53  # the highest count that float64 tells from the next
 
 

@@ -23,6 +23,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Vectors
 
 _BLOCK_SCORES = 2**21  # scores in memory at a time
+_USERS = 2**16  # at most, whose scores give the unit of a strength
 
 
 @checked
@@ -89,8 +90,8 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
     """Lower the score of popular items: ``score - strength * spread * log(1 + popularity)``.
 
     The simplest correction, and a strong one: it belongs on every trade-off curve. `spread` is the standard deviation
-    of a user's scores over all items (root mean square over users), as in :func:`tilt`, so that the same strength means
-    the same for scores of any scale.
+    of a user's scores over all items (root mean square over users; beyond 65,536, over so many, evenly spaced), as in
+    :func:`tilt`, so that the same strength means the same for scores of any scale.
 
     Parameters
     ----------
@@ -117,7 +118,8 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
     pair = _factors.as_pair(queries, items)
     strength = number("strength", strength)
     popularity = popularity_of(popularity, pair)
-    spread = _spread(_factors.gram("queries", pair.queries)[0] / len(pair.queries), pair.items)
+    some = pair.queries[:: -(-len(pair.queries) // _USERS)]
+    spread = _spread(_factors.gram("queries", some)[0] / len(some), pair.items)
     return add_bias(pair, bias=-strength * spread * np.log1p(popularity))
 
 
