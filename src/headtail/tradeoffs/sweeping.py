@@ -266,8 +266,8 @@ class _Meter:
         return (
             point,
             {
-                "test": {name: self._by_user(on_test, name) for name in of_test},
-                "validation": {name: self._by_user(on_validation, name) for name in of_validation},
+                "test": self._by_user(on_test, of_test),
+                "validation": self._by_user(on_validation, of_validation),
             },
             seconds,
         )
@@ -277,11 +277,13 @@ class _Meter:
         options: dict[str, Any] = {"k": self.subject.k, "metrics": self.metrics, "groups": self.groups}
         return audit(lists, train, wanted, strict=False, n_bootstrap=n_bootstrap, **options)
 
-    def _by_user(self, audited: Audit, name: str) -> Floats:
+    def _by_user(self, audited: Audit, names: Iterable[str]) -> dict[str, Floats]:
         train = self.subject.split.train
-        values = np.zeros(train.n_users, dtype=np.float32)
-        values[train.user_codes(audited.user_ids)] = audited.influence(name)
-        return values
+        codes = train.user_codes(audited.user_ids)
+        found = {name: np.zeros(train.n_users, dtype=np.float32) for name in names}
+        for name, values in found.items():
+            values[codes] = audited.influence(name)
+        return found
 
     def plan(self, identity: str | None) -> dict[str, Any]:
         """Return what must be the same for points of a folder to be of this sweep."""
