@@ -84,6 +84,8 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("listener,track\n1,2\n1,3\n", [], 0, ["Nothing is odd", "1 users, 2 items"]),
         ("a,b\n1,2\n1,3\n", [], 0, ["name them by --user and --item", "--user NAME --item NAME"]),
         ("a,b\n1,2\n1,3\n", ["--user", "a", "--item", "b"], 0, ["Read as: Interactions", "--user a --item b"]),
+        ("user,item\n1, 2\n1, 3\n", [], 0, ["2 values of 'item' begin or end with blanks"]),
+        ("user,item,rating\n1,2,nan\n1,3,4\n", [], 0, ["cannot be read: rating holds 1 values that are not finite"]),
         ("a,b\n1,2\n1,3\n", ["--user", "c"], 0, ["has no column 'c'"]),
     ],
 )  # fmt: skip
@@ -94,6 +96,7 @@ def test_doctor(content, flags, status, said, tmp_path, monkeypatch, capsys):
     out = " ".join(capsys.readouterr().out.split())
     for text in said:
         assert text in out
+    assert ("Pass:" in out) != ("cannot be read" in out)
 
 
 ODD = "odd.csv: interactions has no column 'user_id'"
