@@ -186,10 +186,23 @@ def test_unknown_names_and_sources(split, factors):
     lists = ht.recommend(factors, split.train, k=10)
     with pytest.raises(InvalidInputError, match="longest list has 10 items and k=20"):
         Subject(lists, split, k=20)
-    from dataclasses import replace
 
-    with pytest.raises(InvalidInputError, match="no scores"):
-        Subject(replace(lists, scores=None), split, k=5)
+
+def test_lists_with_ranks_alone_are_corrected_by_their_places(split, factors):
+    lists = ht.recommend(factors, split.train, k=40)
+    ranked, scored = (Subject(each, split, k=5) for each in (replace(lists, scores=None), lists))
+    assert scored.decisions() == [] and "no scores" in ranked.decisions()[0]
+    for name in ("FA*IR", "PCT"):  # they ask for the order alone
+        ours, theirs = (dial(name).at(each, 0.6, 0)(split.train).items for each in (ranked, scored))
+        np.testing.assert_array_equal(ours, theirs)
+        assert (ours != lists.items[:, :5]).any()
+    worth = replace(lists, scores=np.broadcast_to(1 / np.log2(np.arange(40) + 2), lists.items.shape))
+    for name in ("xQuAD", "IPR", "tilt (entropy)"):
+        ours, theirs = (dial(name).at(each, 0.4, 0) for each in (ranked, Subject(worth, split, k=5)))
+        ours, theirs = (each.recommend(made, split.train).items for each, made in ((ranked, ours), (scored, theirs)))
+        np.testing.assert_array_equal(ours, theirs)
+    found = ht.correct(replace(lists, scores=None), split, dials=["FA*IR", "xQuAD"], k=5, progress=False)
+    assert any("no scores" in note for note in found.notes)
 
 
 def test_only_a_recipe_is_trained_again(subjects):

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -17,6 +17,7 @@ from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import in_order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.metrics.topk import discounts
 from headtail.rerank import best
 from headtail.typing import Vectors
 
@@ -25,6 +26,7 @@ Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
 
 FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists", "data")
 
+_BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -101,7 +103,7 @@ class Subject:
     source : Recipe, torch.nn.Module, Vectors, (Q, V), Recommendations or None
         From the most to the least that a correction can work on: how to train the model, the trained model, its two
         factors (joined with the split by their ids; without, a row for each of its users and items), or lists longer
-        than `k` with scores. None is for dials that make recommenders by themselves.
+        than `k`, by their ranks where they have no scores. None is for dials that make recommenders by themselves.
     split : Split
         With a validation part.
     k : int, optional
@@ -117,7 +119,7 @@ class Subject:
     Raises
     ------
     InvalidInputError
-        If the source is of no such kind, has no scores, or does not fit the split.
+        If the source is of no such kind, or does not fit the split.
 
     Examples
     --------
@@ -151,6 +153,8 @@ class Subject:
         self._neurons, self._cache = neurons, dict[Any, Any]()
         if isinstance(source, Recommendations):
             _check_lists(source, self.k)
+            self.source = _scored(source)
+        self._by_rank = self.source is not source
 
     @property
     def fingerprint(self) -> str:
@@ -290,7 +294,7 @@ class Subject:
     def decisions(self, seed: int = 0) -> list[str]:
         """Return what validation decided on the way to the corrections made so far, for a correction's notes."""
         kept = self._cache.get(("_cross_fitted", seed))
-        return [] if kept is None else [kept[2]]
+        return [_BY_RANK] * self._by_rank + ([] if kept is None else [kept[2]])
 
     @_kept
     def _relevance(self, seed: int, by_item: bool) -> Any:
@@ -344,7 +348,7 @@ def _form(source: Any) -> Form:
         return "data"
     raise InvalidInputError(
         f"A {type(source).__name__} cannot be corrected. Give a Recipe, a torch.nn.Module, a pair of factors (Q, V), "
-        f"or Recommendations with scores."
+        f"or Recommendations."
     )
 
 
@@ -367,9 +371,14 @@ def _fingerprint(source: Any) -> str:
     return f"{type(source).__name__}, sha256 {digest.hexdigest()[:16]}"
 
 
+def _scored(lists: Recommendations) -> Recommendations:
+    """Return lists with scores; those that have ranks alone count a place as metrics do."""
+    if lists.scores is not None:
+        return lists
+    return replace(lists, scores=np.where(lists.items >= 0, discounts(lists.k), np.nan))
+
+
 def _check_lists(lists: Recommendations, k: int) -> None:
-    if lists.scores is None:
-        raise InvalidInputError("The lists have no scores, by which they are re-ranked. Give a score for every item.")
     if lists.k <= k:
         raise InvalidInputError(
             f"The longest list has {lists.k} items and k={k}, so that no other item can move up. Give longer lists, "
