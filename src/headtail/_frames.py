@@ -338,9 +338,10 @@ def lookup(ids: "pl.Series | Array", known: Array, what: str = "ids") -> Codes:
             positions = np.full(high - low + 1, -1, dtype=np.int32)
             positions[known - low] = np.arange(len(known), dtype=np.int32)
             values = ids.to_numpy().astype(np.int64, copy=False)
+            if not len(values) or (values.min() >= low and values.max() <= high):
+                return np.asarray(positions.take(values - low))
             inside = (values >= low) & (values <= high)
-            codes: Codes = positions[np.where(inside, values - low, 0)]
-            return codes if inside.all() else np.where(inside, codes, np.int32(-1))
+            return np.where(inside, positions[np.where(inside, values - low, 0)], np.int32(-1))
         ids, vocabulary = ids.cast(pl.Int64), vocabulary.cast(pl.Int64)
     code = pl.Series("code", np.arange(len(known), dtype=np.int32))
     left, right = pl.DataFrame({"id": ids}), pl.DataFrame({"id": vocabulary, "code": code})

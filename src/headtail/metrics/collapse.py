@@ -46,10 +46,10 @@ def _most_popular_ranks(top: TopK) -> NDArray[np.int64]:
     train = top.profiles.train
     place = np.empty(train.n_items, dtype=np.int64)
     place[np.argsort(-train.popularity, kind="stable")] = np.arange(train.n_items)
-    judged = np.zeros(train.n_users, dtype=bool)
-    judged[top.users[top.users >= 0]] = True
-    mine = judged[train.users]
-    met = np.sort(train.users[mine].astype(np.int64) * train.n_items + place[train.items[mine]])
+    judged = np.unique(top.users[top.users >= 0])
+    counts, ends = train.activity[judged], np.cumsum(train.activity)[judged]
+    pairs = train.sorted_pairs[np.arange(counts.sum()) + np.repeat(ends - np.cumsum(counts), counts)]
+    met = np.sort((pairs >> 32) * train.n_items + place[pairs & 0xFFFFFFFF])
     ranks, users = place[top.target_items], top.users[top.target_rows].astype(np.int64)
     starts = users * train.n_items  # of a user without a history, -1, before all
     return ranks - (np.searchsorted(met, starts + ranks) - np.searchsorted(met, starts))

@@ -95,11 +95,11 @@ def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDA
     places = np.arange(len(shown)) + (unseen - first)[group]
     sums = np.bincount(group, (2 * places + 1 - n) * exposure[:-1], minlength=len(items))
     worth, lengths = discounts(groups.top.k), groups.top.lengths[groups.rows]
-    change, alone = np.zeros(len(lengths)), np.zeros(len(exposure))
+    change, alone, present = np.zeros(len(lengths)), np.zeros(len(exposure)), away(exposure[:-1], group)
     for rank, less in enumerate(worth):
         here = at[cells.place[:, rank]]
         some = np.flatnonzero(np.bincount(here, minlength=len(exposure))[:-1])
-        alone[some] = away(exposure[some] - less, group[some]) - away(exposure[some], group[some])
+        alone[some] = away(exposure[some] - less, group[some]) - present[some]
         change += alone[here]
     # Each alone is judged by where the others of its list were; what stays where it was adds nothing here.
     for start in range(0, len(change), BLOCK):

@@ -302,10 +302,11 @@ def count_overlap(train: Interactions, test: Interactions | None) -> int:
     if test is None:
         return 0
     users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]
-    pairs = np.sort(pair_keys(users, _items_of(test, train)))  # sorted needles make the search cache-friendly
+    pairs = np.sort(pair_keys(users, _items_of(test, train)))
     pairs = pairs[np.searchsorted(pairs, 0) :]  # users that training does not know have no code
-    place = np.minimum(np.searchsorted(train.sorted_pairs, pairs), len(train) - 1)
-    return int((train.sorted_pairs[place] == pairs).sum())
+    pairs = np.concatenate([train.sorted_pairs, pairs])
+    pairs.sort(kind="stable")  # which merges two ascending parts
+    return int(np.count_nonzero(pairs[1:] == pairs[:-1]))
 
 
 def _items_of(test: Interactions, train: Interactions) -> Codes:
