@@ -34,10 +34,9 @@ def without_popularity(
         alike = 1 / (1 + np.exp(-of_items[own] @ of_items[own].T))
         r[start:end] = (alike - likeness * np.outer(p[own], p[own])).mean(axis=1)
     due = sp.csr_array((_scaled(p[rows.indices] - _scaled(r)), rows.indices, rows.indptr), shape=rows.shape)
-    return vectors._replace(
-        queries=_less(queries, _direction(due, of_items, preference), strength),
-        items=_less(items, _direction(due.T.tocsr(), of_users, preference), strength),
-    )
+    sides = (queries, _direction(due, of_items, preference)), (items, _direction(due.T.tocsr(), of_users, preference))
+    queries, items = (x - strength * (x * along).sum(axis=1, keepdims=True) * along for x, along in sides)
+    return vectors._replace(queries=queries, items=items)
 
 
 def _direction(due: sp.csr_array, units: Matrix, preference: float) -> Matrix:
@@ -48,11 +47,6 @@ def _direction(due: sp.csr_array, units: Matrix, preference: float) -> Matrix:
         some &= total > 0
         means.append(weights @ units / np.where(total > 0, total, 1)[:, None])
     return _unit((means[0] - preference * means[1]) * some[:, None])
-
-
-def _less(vectors: Matrix, directions: Matrix, share: float) -> Matrix:
-    along: Matrix = (vectors * directions).sum(axis=1, keepdims=True)
-    return vectors - share * along * directions
 
 
 def _unit(vectors: Matrix) -> Matrix:

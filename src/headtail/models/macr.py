@@ -18,34 +18,28 @@ class MACR(nn.Module):
     """A model of users whose scores are gated by how popular the item is and how active the user, for training.
 
     With q and v the vectors of the model within, and w and w' learned, ``m_i = w . v_i`` and ``n_u = w' . q_u`` tell
-    popular items and active users; the score is::
-
-        (q_u . v_i - c) * sigmoid(m_i) * sigmoid(n_u)
-
-    In training c is 0, and the gates explain what holds for an item whoever the user is: to the loss of the scores,
-    :func:`headtail.losses.bce` as published, are added `alpha` times that of the m_i alone and `beta` times that of
-    the n_u alone, of the same positives and negatives. A c above 0, given afterwards by :meth:`at`, takes that away:
-    the higher, the more an item is held down that is liked by all. The scores are inner products of vectors with one
-    more coordinate, ``(sigmoid(n_u) q_u, -c sigmoid(n_u))`` and ``(sigmoid(m_i) v_i, sigmoid(m_i))``, which any index
-    serves.
+    popular items and active users; the score is ``(q_u . v_i - c) * sigmoid(m_i) * sigmoid(n_u)``. In training c is 0,
+    and to the loss of the scores, :func:`headtail.losses.bce` as published, are added `alpha` times that of the m_i
+    alone and `beta` times that of the n_u alone, of the same positives and negatives. A c above 0, given afterwards by
+    :meth:`at`, holds an item down the more, the more the gates say that all like it. Queries are
+    ``sigmoid(n_u) (q_u, -c)`` and items ``sigmoid(m_i) (v_i, 1)``, vectors that any index serves.
 
     Parameters
     ----------
     model : torch.nn.Module
         Of users, such as :class:`MF` or :class:`LightGCN`; it becomes a part of this one.
     c : float, default 0
-        In units of the scores of the model within. The authors' runs take 30 to 40; it is best chosen on validation.
+        In units of the scores of the model within; choose on validation. The authors' runs take 30 to 40.
     alpha, beta : float, default 0.1 and 1e-3
-        Weights of the losses of items and of users, at least 0. The authors' alpha is 1e-3 to 1e-2, for up to
-        2,000 epochs; in the usual 60 of :class:`MF` on MovieTweetings the m_i of 1e-3 do not tell popularity
-        (correlation with its logarithm -.27), those of 0.1 do (.79).
+        At least 0. The authors' alpha is 1e-3 to 1e-2, for up to 2,000 epochs; in the usual 60 of :class:`MF` on
+        MovieTweetings the m_i of 1e-3 do not tell popularity (correlation with its logarithm -.27), of 0.1 they do
+        (.79).
     rng : seed or generator, default 0
-        Source of the initial w and w'.
 
     Raises
     ------
     InvalidInputError
-        If the model is sequential or solved for in closed form, or a number is out of range.
+        If the model is sequential or solved for in closed form.
 
     References
     ----------
@@ -70,8 +64,8 @@ class MACR(nn.Module):
         super().__init__()
         if hasattr(model, "max_length") or hasattr(model, "solve") or not hasattr(model, "embedding_dim"):
             raise InvalidInputError(
-                f"A {type(model).__name__} is not a model that learns of users by their codes from drawn negatives, as "
-                f"MACR does. Give MF, LightGCN or XSimGCL."
+                f"A {type(model).__name__} is not a model that learns of users from drawn negatives, as MACR does. "
+                f"Give MF, LightGCN or XSimGCL."
             )
         self.model = within = cast(Any, model)
         self.c, self.alpha, self.beta = number("c", c), number("alpha", alpha, low=0), number("beta", beta, low=0)

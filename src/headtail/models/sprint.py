@@ -14,24 +14,20 @@ from headtail.typing import RNG, Vectors
 class SPRINT(SASRec):
     """SASRec with a penalty on what lets few items, the popular ones, have all the say in a deep transformer.
 
-    The spectral norm of the scores is at most the product of those of all attention matrices and weights, so that in
-    each block are penalized::
+    The scores' spectral norm is at most the product of those of all attention matrices and weights. In each block::
 
         attention_weight * log( log sum over columns of exp(column sum) ) + inner_weight * ( log ||W_1|| + log ||W_2|| )
 
-    The columns are those of the attention matrices of all sequences and heads: how much a place is looked at in all,
-    the places without an item left out. The inner term, a soft maximum, bounds the largest spectral norm among these
-    matrices, whose rows sum up to 1. ``||W||`` is the spectral norm of a feed-forward layer's weights, exact here,
-    where the authors take a power step. :func:`headtail.fit` adds the sum over the blocks to the loss by itself and
-    reports it as ``auxiliary``.
+    The columns are those of the attention matrices of all sequences and heads, without places that hold no item; the
+    soft maximum of their sums bounds the matrices' spectral norms, as rows sum up to 1. ``||W||`` is that of a
+    feed-forward layer, exact here, where the authors take a power step. :func:`headtail.fit` adds the sum over the
+    blocks to the loss and reports it as ``auxiliary``.
 
     Parameters
     ----------
     n_items : int
-    attention_weight : float, default 2.5
-        At least 0. The authors look between 2.5 and 10, with a loss by few negatives.
-    inner_weight : float, default 1e-3
-        At least 0. The authors look between 1e-4 and 0.1.
+    attention_weight, inner_weight : float, default 2.5 and 1e-3
+        At least 0. The authors look between 2.5 and 10, and between 1e-4 and 0.1.
     rng : seed or generator, default 0
     **sizes
         As of :class:`SASRec`.

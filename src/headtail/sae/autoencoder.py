@@ -140,6 +140,12 @@ class TopKSAE(nn.Module):
         return self.decode(self.encode(x))
 
 
+def fired(code: Code, n_neurons: int) -> Tensor:
+    """Return for how many inputs each neuron is active, (N,)."""
+    counts = torch.zeros(n_neurons, dtype=torch.int64, device=code.values.device)
+    return counts.index_add_(0, code.neurons.flatten(), (code.values > 0).flatten().long())
+
+
 def top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest of values (..., N), in no order, and where they are; both (..., k).
 

@@ -392,7 +392,5 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
     places = places[auc[places] > 0.5]
     if not len(places):
         raise InvalidInputError(f"no neuron that fires speaks for {tag!r}.")
-    shift = torch.zeros(neurons.n_neurons, dtype=torch.float32)
     push = strength * (2 * auc[places] - 1) * neurons.std[places]
-    shift[torch.from_numpy(neurons.index[places])] = torch.from_numpy(push).float()
-    return Steered(model, Steering(neurons.source.sae, shift))
+    return Steered(model, Steering(neurons.source.sae, neurons._at(places)._among_all(push)))

@@ -1,5 +1,6 @@
 """What steering through neurons has to beat: edits of the same vectors that know less, or need no autoencoder."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -19,11 +20,10 @@ from headtail.typing import RNG
 def random_push(neurons: Neurons, alpha: float, *, rng: RNG = 0) -> Steering:
     """Return an edit that deals the pushes of the variant "v2" out to neurons drawn without replacement."""
     sae = neurons.source.sae
-    weights = steering_weights(neurons.select(), alpha_popular=alpha, alpha_niche=alpha)
-    shift = torch.zeros(sae.n_neurons, dtype=torch.float32)
-    places = generator(rng).permutation(sae.n_neurons)[: len(weights)]
-    shift[torch.from_numpy(places)] = torch.from_numpy(weights).float()
-    return Steering(sae, shift)
+    chosen = neurons.select()
+    weights = steering_weights(chosen, alpha_popular=alpha, alpha_niche=alpha)
+    drawn = replace(chosen, index=generator(rng).permutation(sae.n_neurons)[: len(weights)])
+    return Steering(sae, drawn._among_all(weights))
 
 
 class Noise(nn.Module):
@@ -35,8 +35,7 @@ class Noise(nn.Module):
         super().__init__()
         self.sae, self.seed = neurons.source.sae, int(generator(rng).integers(2**31))
         self.d_in = self.sae.d_in
-        scale = torch.zeros(self.sae.n_neurons, dtype=torch.float32)
-        scale[torch.from_numpy(neurons.index)] = torch.from_numpy(number("alpha", alpha, low=0) * neurons.std).float()
+        scale = neurons._among_all(number("alpha", alpha, low=0) * neurons.std)
         self.register_buffer("scale", scale.to(self.sae.encoder))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from headtail._stats import Z95
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Report, Result, Section
-from headtail.sae.autoencoder import TopKSAE
+from headtail.sae.autoencoder import TopKSAE, fired
 from headtail.sae.cards import card, page
 from headtail.sae.contrasts import Contrast
 from headtail.sae.effects import effects_of
@@ -289,11 +289,11 @@ def _cohens_d(popular: _Moments, niche: _Moments, encoder: Floats) -> Floats:
 def _firing(source: Source) -> tuple[Floats, Floats]:
     """Return the share of real users for whom each neuron is active, and its mean activation there."""
     n = source.sae.n_neurons
-    counts, sums = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    counts, sums = torch.zeros(2, n, dtype=torch.float64)
     for x in source.blocks(source.contrast.real):
-        values, neurons = (part.flatten().cpu() for part in source.sae.encode(x))
-        counts.index_add_(0, neurons, (values > 0).double())
-        sums.index_add_(0, neurons, values.double())
+        code = source.sae.encode(x)
+        counts += fired(code, n).cpu()
+        sums.index_add_(0, code.neurons.flatten().cpu(), code.values.flatten().double().cpu())
     return (counts / len(source.contrast.real)).numpy(), (sums / counts.clamp_min(1)).numpy()
 
 

@@ -15,7 +15,7 @@ from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import audit, ndcg
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Table
-from headtail.sae.autoencoder import TopKSAE
+from headtail.sae.autoencoder import TopKSAE, fired
 from headtail.sae.rows import blocks, check_vectors
 from headtail.training.ranking import recommend
 from headtail.typing import Array, ArrayLike2D, Vectors
@@ -186,13 +186,13 @@ def sae_quality(
     everything = np.arange(n_rows)
     mean = sum(block.double().sum(dim=0) for block in blocks(activations, everything, "activations")) / n_rows
     error = variance = 0.0
-    fired = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)
+    active = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)
     for block in blocks(activations, everything, "activations"):
         x = block.to(device)
         code = sae.encode(x)
         error += float((sae.decode(code) - x).double().square().sum())
         variance += float((block.double() - mean).square().sum())
-        fired.index_add_(0, code.neurons.flatten(), (code.values > 0).flatten().long())
+        active += fired(code, sae.n_neurons)
     if not variance:
         raise InvalidInputError(f"all {n_rows} activations are the same vector. Check the layer they were taken from.")
     given = (vectors, train, test)
@@ -201,9 +201,9 @@ def sae_quality(
     return SAEQuality(
         n_rows=n_rows,
         fvu=error / variance,
-        dead=float((fired == 0).double().mean()),
-        mean_active=float(fired.sum()) / n_rows,
-        density=(fired.double() / n_rows).cpu().numpy(),
+        dead=float((active == 0).double().mean()),
+        mean_active=float(active.sum()) / n_rows,
+        density=(active.double() / n_rows).cpu().numpy(),
         fidelity=None if vectors is None or train is None or test is None else fidelity(sae, vectors, train, test, k=k),
         stability=stability([sae, *others], activations) if len(others) else None,
     )
@@ -304,8 +304,6 @@ def stability(saes: Sequence[TopKSAE], activations: "ArrayLike2D | None" = None)
 def _fired(sae: TopKSAE, activations: ArrayLike2D) -> Tensor:
     """Return for how many vectors each neuron is active, (N,)."""
     check_vectors("activations", activations, sae.d_in)
-    counts = torch.zeros(sae.n_neurons, dtype=torch.float64)
-    for block in blocks(activations, np.arange(len(activations)), "activations"):
-        values, neurons = sae.encode(block.to(sae.bias.device))
-        counts.index_add_(0, neurons.flatten().cpu(), (values > 0).flatten().double().cpu())
-    return counts
+    found = blocks(activations, np.arange(len(activations)), "activations")
+    counts = (fired(sae.encode(block.to(sae.bias.device)), sae.n_neurons) for block in found)
+    return torch.stack(list(counts)).sum(dim=0).double().cpu()

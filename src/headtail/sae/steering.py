@@ -208,9 +208,7 @@ def neuron_edit(
         )
     chosen = neurons.select(min_d=min_d, top=top, by=by)
     weights = steering_weights(chosen, alpha_popular=alpha_popular, alpha_niche=alpha_niche, variant=variant, by=by)
-    places = torch.from_numpy(chosen.index)
-    full = torch.zeros(sae.n_neurons, dtype=torch.float32)
-    full[places] = torch.from_numpy(weights).float()
+    full = chosen._among_all(weights)
     if variant == "damp":
         return Steering(sae, scale=(1 + full).clamp_min(0), per_user=per_user, keep_error=keep_error)
     gate = None
@@ -219,7 +217,7 @@ def neuron_edit(
         low = np.where(popular, chosen.mean_niche + 2 * chosen.std_niche, -np.inf)
         high = np.where(popular, np.inf, chosen.mean_popular - 2 * chosen.std_popular)
         gate = torch.tensor([[-np.inf], [np.inf]], dtype=torch.float32).repeat(1, sae.n_neurons)
-        gate[:, places] = torch.from_numpy(np.stack([low, high])).float()
+        gate[:, torch.from_numpy(chosen.index)] = torch.from_numpy(np.stack([low, high])).float()
     return Steering(sae, full, gate=gate, per_user=per_user, keep_error=keep_error)
 
 

@@ -118,6 +118,12 @@ class NeuronTable:
             )
         return self._at(places)
 
+    def _among_all(self, values: Floats) -> Tensor:
+        """Return numbers of these neurons, (n,), as those of all of the autoencoder's, (N,), 0 for the others."""
+        full = torch.zeros(self.n_neurons, dtype=torch.float32)
+        full[torch.from_numpy(self.index)] = torch.from_numpy(values).float()
+        return full
+
     def _at(self, places: NDArray[np.int64]) -> Self:
         columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         kept: dict[str, Any] = {name: v[places] for name, v in columns.items() if isinstance(v, np.ndarray)}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from headtail._checks import checked, choice, generator, integer, number
 from headtail._tensors import as_device, learning, no_autocast
-from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely
+from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely, fired
 from headtail.sae.rows import Rows, digest
 from headtail.training.history import History
 from headtail.training.running import Advance, Watch, run, steps
@@ -245,8 +245,7 @@ def _losses(sae: TopKSAE, x: Tensor, silent: Tensor, dead_after: int) -> tuple[T
         explained = decode_sparsely(spare, sae.decoder.index_select(0, dead))
         auxiliary = (residual.detach() - explained).square().sum(dim=1).sum() / x.numel() * min(len(dead) / most, 1.0)
 
-    fired = torch.zeros_like(silent).index_add_(0, code.neurons.flatten(), (code.values > 0).flatten().long())
-    silent.add_(len(x)).masked_fill_(fired > 0, 0)
+    silent.add_(len(x)).masked_fill_(fired(code, sae.n_neurons) > 0, 0)
     return fvu, auxiliary
 
 
