@@ -14,6 +14,7 @@ import pytest
 import torch
 from test_metrics import RECS, TEST, TRAIN, frame, random_world, recs_frame
 
+from headtail import engines
 from headtail.baselines import most_popular
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.exceptions import InvalidInputError, MissingColumnError
@@ -189,6 +190,26 @@ def test_intervals_are_the_same_every_time_and_can_be_left_out():
     first, second = (audit(RECS, TRAIN, TEST, k=2).to_json() for _ in range(2))
     assert first == second
     assert all(m.low is None for m in audit(RECS, TRAIN, k=2, n_bootstrap=0).measurements)
+
+
+@pytest.mark.parametrize("form", ["frame", "array", "engine"])
+def test_recommended_items_without_interactions_are_refused_or_noted(form):
+    recs, options = with_row(RECS, 3, "x", 2), {"k": 2, "strict": False}
+    train, test, measured = TRAIN, TEST, audit
+    if form == "array":
+        recs = Recommendations.from_frame(recs)
+    if form == "engine":
+        recs, train, test, measured = recs.lazy(), TRAIN.lazy(), TEST.lazy(), engines.audit
+    with pytest.raises(InvalidInputError, match=r"not in the catalogue, for example 'x'.* Or give strict=False: they"):
+        measured(recs, train, test, k=2)
+    found = measured(recs, train, test, **options)
+    assert any(
+        "for example 'x'" in note and "They count as items without interactions." in note for note in found.notes
+    )
+    expected = measured(recs, train, test, catalogue=[*"abcd", "x"], **options)
+    assert {m.name: m.value for m in found.measurements} == pytest.approx(
+        {m.name: m.value for m in expected.measurements}, nan_ok=True
+    )
 
 
 def bad(**changes):

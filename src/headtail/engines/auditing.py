@@ -22,7 +22,7 @@ from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import few_items
 from headtail.metrics.exposure import pop_reo, pop_rsp
 from headtail.metrics.facts import Metrics, definition, facts_of, named
-from headtail.metrics.lists import InputNotes, refuse_unknown, widen, within
+from headtail.metrics.lists import InputNotes, widen, with_cold, within
 from headtail.metrics.measuring import measurements_of
 from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.topk import Profiles, TopK
@@ -63,8 +63,9 @@ def audit(
     groups, catalogue
         As for :func:`headtail.audit`.
     strict : bool, default True
-        Refuse users without training history, repeated pairs of user and item, and test interactions that are in
-        training too. False keeps such users and notes it, and saves the queries that look for such pairs.
+        Refuse users without training history, recommended items that are not in the catalogue, repeated pairs of user
+        and item, and test interactions that are in training too. False keeps such users and items and notes it, and
+        saves the queries that look for such pairs.
 
     Returns
     -------
@@ -99,9 +100,11 @@ def audit(
             "not look."
         )
 
-    catalogued, targets = _catalogue(tables, catalogue, noted)
+    shown_items = _count_slots(lists, cutoffs)
+    catalogued, targets = _catalogue(tables, catalogue, shown_items, noted)
     profiles = Profiles(catalogued, as_groups(groups, catalogued.popularity))
-    slots, n_listed, longest = _slots(lists, catalogued, cutoffs)
+    slots = {c: _on(catalogued, shown_items, f"at {c}", "recs").astype(np.int64) for c in cutoffs}
+    n_listed, longest = float(shown_items["at 1"].sum()), int(shown_items["longest"].max())
     reached = within(longest, cutoffs, asked=k is not None)
     tops = {c: _totals(profiles, c, slots[c if c in slots else cutoffs[0]]) for c in reached}
     names = profiles.groups.names if test is not None else None
@@ -139,7 +142,7 @@ def audit(
 
 
 def _catalogue(
-    tables: Mapping[str, Any], catalogue: Iterable[Any] | None, noted: InputNotes
+    tables: Mapping[str, Any], catalogue: Iterable[Any] | None, shown_items: Any, noted: InputNotes
 ) -> tuple[Interactions, Array | None]:
     """Return the catalogue with the popularity of its items, and the test interactions of each."""
     counts = {what: count_items(tables[what], what) for what in ("train", "test") if what in tables}
@@ -148,6 +151,7 @@ def _catalogue(
             raise InvalidInputError(f"{what} has no rows. Check the filter or the table it came from.")
     parts = {what: _counted(table) for what, table in counts.items()}
     items = widen(parts["train"], catalogue, parts.get("test"), noted)
+    items = with_cold(items, _frames.to_ids(shown_items["item_id"]), noted)
     targets = _on(items, counts["test"], "n", "test").astype(np.int64) if "test" in counts else None
     return items, targets
 
@@ -164,23 +168,20 @@ def _on(items: Interactions, table: Any, column: str, what: str) -> Array:
     """Return a column of a table of items in the order of the catalogue, 0 where an item has no row."""
     values = np.zeros(items.n_items)
     codes = _frames.lookup(table["item_id"], items.item_ids, f"{what} item_id")
-    refuse_unknown(_frames.to_ids(table["item_id"].filter(codes < 0)), what)
     values[codes] = table[column].to_numpy()
     return values
 
 
-def _slots(lists: Any, items: Interactions, cutoffs: Sequence[int]) -> tuple[dict[int, Array], float, int]:
-    """Return the slots of each item by cut-off, the number of lists, and the length of the longest."""
+def _count_slots(lists: Any, cutoffs: Sequence[int]) -> Any:
+    """Return the slots of each item that is recommended, by cut-off, and its last rank."""
     rank = nw.col("rank")
     within = {f"at {c}": nw.when(rank <= c).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for c in {1, *cutoffs}}
     table = count_items(lists, "recs", **within, longest=rank)
     if table.is_empty():
         raise InvalidInputError("recs has no rows. Check the filter or the table it came from.")
-    longest: Any = table["longest"].max()
-    if longest is None:
+    if table["longest"].max() is None:
         raise InvalidInputError("recs has no rank in any row. Number each user's items from 1.")
-    slots = {c: _on(items, table, f"at {c}", "recs").astype(np.int64) for c in cutoffs}
-    return slots, float(table["at 1"].sum()), int(longest)
+    return table
 
 
 def _totals(profiles: Profiles, k: int, slots: Array) -> TopK:

@@ -87,8 +87,8 @@ def audit(
         Measure popularity as of each user's first test interaction too (``arp_then``, ``popularity_lift_then``): only
         training interactions before it count. Needs times in `train` and `test`.
     strict : bool, default True
-        Refuse users without training history and test interactions that are in training too. False keeps them, and
-        notes it.
+        Refuse users without training history, recommended items that are not in the catalogue, and test interactions
+        that are in training too. False keeps them, and notes it.
     n_bootstrap : int, default 200
         0 leaves out all intervals. Else how often a metric of yours may be evaluated for its interval, if it is one
         number and does not say what it owes to each user (see :func:`headtail.metrics.better`); 25 times at most.
@@ -139,10 +139,10 @@ def audit(
     interactions = widen(interactions, catalogue, test, noted)
 
     def read_and_judge() -> tuple[TopK, Array, list[int]]:
-        lists, longest = read_lists(recs, interactions, cutoffs[-1], noted)
+        lists, longest, known = read_lists(recs, interactions, cutoffs[-1], noted)
         reached = within(longest, cutoffs, asked=k is not None)
-        vectors = None if item_vectors is None else _vectors(item_vectors, interactions)
-        profiles = Profiles(interactions, as_groups(groups, interactions.popularity))
+        vectors = None if item_vectors is None else _vectors(item_vectors, known)
+        profiles = Profiles(known, as_groups(groups, known.popularity))
         top, user_ids = judge(lists, profiles, test, vectors, noted)
         return (with_times(top, test, user_ids) if as_of_event else top), user_ids, reached
 
@@ -150,7 +150,7 @@ def audit(
     (full, user_ids, cutoffs), overlap = both(read_and_judge, lambda: count_overlap(interactions, test))
     if overlap:
         noted.of_overlap(f"{overlap:,} of {len(full.target_items):,}")
-    attributes = [] if items is None else read_attributes(items, interactions, noted.notes)
+    attributes = [] if items is None else read_attributes(items, full.profiles.train, noted.notes)
     chosen = given or metrics_of(full.groups.names if full.has_targets else None, full.extras)
     chosen = chosen | {attribute.metric: attribute.unevenness for attribute in attributes}
     segments = [] if users is None else _segments(users, user_ids, noted)
@@ -169,7 +169,7 @@ def audit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
         attribute_shares=tuple(row for attribute in attributes for row in attribute.shares(tops)),
-        curves={"training": lorenz(interactions.popularity), "recommendations": lorenz(top.slots)},
+        curves={"training": lorenz(top.popularity), "recommendations": lorenz(top.slots)},
         over_exposed=over,
         under_exposed=under,
         groups=full.groups,

@@ -70,7 +70,7 @@ class Lists(NamedTuple):
 
 def read_lists(
     recs: "Recommendations | IntoFrame", train: Interactions, k: int, noted: InputNotes
-) -> tuple[Lists, int]:
+) -> tuple[Lists, int, Interactions]:
     """Read the first `k` recommendations of every user as codes of `train`'s catalogue.
 
     Returns
@@ -78,6 +78,8 @@ def read_lists(
     lists : Lists
     longest : int
         Length of the longest list before the cut.
+    train : Interactions
+        With the items that it lacked, where these may be.
 
     Raises
     ------
@@ -86,14 +88,16 @@ def read_lists(
         catalogue, or a score is not a finite number.
     """
     if isinstance(recs, Recommendations):
-        lists, longest = _lists_from_array(recs, train, k, noted)
+        lists, longest, train = _lists_from_array(recs, train, k, noted)
     else:
-        lists, longest = _lists_from_frame(recs, train, k, noted)
+        lists, longest, train = _lists_from_frame(recs, train, k, noted)
     refuse_repeats(lists.items, train.item_ids, lists.row_ids, "recs")
-    return lists, longest
+    return lists, longest, train
 
 
-def _lists_from_array(recs: Recommendations, train: Interactions, k: int, noted: InputNotes) -> tuple[Lists, int]:
+def _lists_from_array(
+    recs: Recommendations, train: Interactions, k: int, noted: InputNotes
+) -> tuple[Lists, int, Interactions]:
     """Leave out users whose list is empty, as a table does; those of the test come back with an empty list."""
     lengths = lengths_of(recs.items)
     listed = lengths > 0
@@ -101,20 +105,22 @@ def _lists_from_array(recs: Recommendations, train: Interactions, k: int, noted:
         raise InvalidInputError("recs has no recommendations: all lists are empty.")
     if not listed.all():
         noted.notes.append(f"{(~listed).sum():,} users of recs have an empty list; only those of the test count.")
-    items = _coded(recs, train)[:, :k]
-    return Lists(recs.user_ids[recs.users[listed]], items if listed.all() else items[listed]), int(lengths.max())
+    items, train = _coded(recs, train, noted)
+    items = (items if listed.all() else items[listed])[:, :k]
+    return Lists(recs.user_ids[recs.users[listed]], items), int(lengths.max()), train
 
 
-def _coded(recs: Recommendations, train: Interactions) -> Codes:
+def _coded(recs: Recommendations, train: Interactions, noted: InputNotes) -> tuple[Codes, Interactions]:
     if recs.item_ids is train.item_ids:
-        return recs.items
+        return recs.items, train
+    train = with_cold(train, recs.item_ids[np.unique(recs.items[recs.items >= 0])], noted)
     codes = _frames.lookup(recs.item_ids, train.item_ids, "recs item_id")
-    used = np.unique(recs.items[recs.items >= 0])
-    refuse_unknown(recs.item_ids[used[codes[used] < 0]])
-    return np.where(recs.items >= 0, codes[recs.items], np.int32(-1))
+    return np.where(recs.items >= 0, codes[recs.items], np.int32(-1)), train
 
 
-def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, noted: InputNotes) -> tuple[Lists, int]:
+def _lists_from_frame(
+    recs: IntoFrame, train: Interactions, k: int, noted: InputNotes
+) -> tuple[Lists, int, Interactions]:
     columns, notes = ranking_columns(_frames.column_names(recs, "recs"), "recs")
     noted.notes += notes
     table = _frames.to_table(recs, required=("user_id", "item_id"), optional=list(columns), given=columns, what="recs")
@@ -125,7 +131,8 @@ def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, noted: Input
     row_ids, rows = _frames.encode(table["user_id"])
     codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
     if codes.min() < 0:
-        refuse_unknown(_frames.to_ids(table["item_id"].filter(codes < 0).unique().sort()))
+        train = with_cold(train, _frames.to_ids(table["item_id"].unique().sort()), noted)
+        codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
     if "rank" in columns:
         ranks = _checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids)
         if scores is not None and (disagreeing := _disagreements(scores, rows, ranks)):
@@ -141,7 +148,7 @@ def _lists_from_frame(recs: IntoFrame, train: Interactions, k: int, noted: Input
         rows, codes, ranks = rows[kept], codes[kept], ranks[kept]
     items = np.full((len(row_ids), min(k, longest)), -1, dtype=np.int32)
     items[rows, ranks - 1] = codes
-    return Lists(row_ids, items), longest
+    return Lists(row_ids, items), longest, train
 
 
 def _checked_ranks(given: Array, rows: Codes, row_ids: Array) -> NDArray[np.int64]:
@@ -190,13 +197,20 @@ def _disagreements(scores: Array, rows: Codes, ranks: NDArray[np.int64]) -> int:
     return len(np.unique(whose[1:][(ordered[1:] > ordered[:-1]) & (whose[1:] == whose[:-1])]))
 
 
-def refuse_unknown(ids: Array, what: str = "recs") -> None:
-    """Raise if there are ids of items that are not in the catalogue."""
-    if len(ids):
-        raise InvalidInputError(
-            f"{what} has {len(ids)} items that are not in the catalogue, for example {shown(ids)}. The catalogue is "
-            f"the items of the training interactions; give catalogue=... with all item ids if more can be recommended."
-        )
+def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interactions:
+    """Return the training interactions with the items of lists that they lack, if there may be such."""
+    new = ids[_frames.lookup(ids, train.item_ids, "recs item_id") < 0]
+    if not len(new):
+        return train
+    finding = f"recs has {len(new):,} items that are not in the catalogue, for example {shown(new)}."
+    cure = (
+        "The catalogue is the items of the training interactions; give catalogue=... with all item ids if more can be "
+        "recommended."
+    )
+    if len(new) == len(ids):
+        raise InvalidInputError(f"{finding} {cure}")
+    noted.raise_or_note(finding, cure, "they count as items without interactions")
+    return train.with_items(new)
 
 
 def widen(
