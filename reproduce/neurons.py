@@ -86,7 +86,7 @@ def _shift(subject: Subject, strength: float, seed: int) -> Callable[[Interactio
 SHIFT = Dial("tilt (popularity), as a shift", _shift, (0.0, 0.05, 0.1, 0.2, 0.4, 0.8))
 STEERED = (*(each for each in DIALS if each.works_on == "model"), *CONTROLS)
 RIVALS = (
-    "allocation", "allocation, most hits", "tilt (alpha-fair), by relevance", "tilt (alpha-fair)", "tilt (popularity)",
+    "allocation", "allocation, most hits", "tilt (alpha-fair)", "tilt (popularity)",
     "log penalty", "shrink", "IPR", "FA*IR", "PCT", "P-MMF", "calibrated popularity",
 )  # fmt: skip
 TURNED = (*STEERED, *map(dial, RIVALS), SHIFT)

@@ -34,10 +34,10 @@ EVENER = (("gini@20", "Gini", 0.05), ("head_share@20", "share of the head", 0.2)
 ALLOCATED = (0.05, 0.1, 0.2)  # how far Gini is below the plain model's where allocation is compared
 FAMILY = (  # of headtail, one family of which validation chooses
     "allocation", "allocation, nobody loses 10%", "allocation, equal shares", "allocation, most hits",
-    "tilt (alpha-fair), by relevance", "tilt (alpha-fair)", "tilt (entropy)", "tilt (popularity)",
+    "tilt (alpha-fair)", "tilt (entropy)", "tilt (popularity)",
 )  # fmt: skip
 RIVALS = (
-    "allocation, equal shares", "allocation, most hits", "tilt (alpha-fair), by relevance", "tilt (alpha-fair)",
+    "allocation, equal shares", "allocation, most hits", "tilt (alpha-fair)",
     "tilt (entropy)", "log penalty", "IPR", "ReSN",
 )  # fmt: skip
 

@@ -119,8 +119,8 @@ def test_prices_reach_the_optimum_of_the_welfare():
     relevance = rng.uniform(0.5, 1, size=(n_users, n_items)).astype(np.float32)
     relevance[:, 0] += 0.5
     recs = lists(np.tile(np.arange(n_items), (n_users, 1)))
-    value = values_of(relevance, 1, 0.0)
-    value /= value.max(axis=1).mean()  # the unit of the strength
+    value = values_of(relevance, 0.0)
+    value /= np.sqrt(value.var(axis=1).mean())  # the unit of the strength
 
     def worth(choice, strength):
         slots = np.bincount(choice, minlength=n_items)
@@ -153,10 +153,20 @@ def _top(recs):
     return Slots()
 
 
-def test_with_gamma_1_every_user_has_the_same_to_give():
-    relevance = np.array([[0.4, 0.2, 0.1], [0.04, 0.02, 0.01]], dtype=np.float32)
-    np.testing.assert_allclose(*values_of(relevance, 2, 1.0), rtol=1e-6)
-    assert values_of(relevance, 2, 0.0)[1, 0] < 0.2 * values_of(relevance, 2, 0.0)[0, 0]
+def test_what_a_probability_is_worth_rises_ever_less_with_gamma():
+    p = np.array([[0.04, 0.16]])
+    assert values_of(p, 0.0)[0] == pytest.approx([0.04, 0.16])
+    assert values_of(p, 0.5)[0] == pytest.approx([0.4, 0.8])
+    assert values_of(p, 1.0)[0] == pytest.approx(np.log([0.04, 0.16]))
+    assert np.isfinite(values_of(np.zeros((1, 2)), 1.0)).all()
+
+
+def test_with_gamma_1_a_users_confidence_does_not_count():
+    recs, prices = lists([[0, 1, 2], [0, 1, 2]]), np.array([-2.0, 0.0, 0.5])
+    relevance = np.array([[0.4, 0.1, 0.05], [0.04, 0.01, 0.005]], dtype=np.float32)
+    one, other = allocate(recs, relevance, prices, k=2, gamma=1).items.tolist()
+    assert one == other == [1, 2]
+    assert allocate(recs, relevance, 0.1 * prices, k=1, gamma=0).items.tolist() == [[0], [2]]
 
 
 def test_what_cannot_be_learned_is_refused(world):

@@ -63,7 +63,7 @@ class Menu:
             lists = [subject.recommend(each, known) for each in made]
             plain = self.settings.index(0)
             items = np.stack([each.items for each in lists], axis=1)
-            candidates, relevance = subject.candidates(seed, known), subject.calibrated(seed, known)
+            candidates, relevance = subject.reachable(seed, known), subject.calibrated(seed, known)
             return lists[plain], items, worth(items, candidates.items, relevance, plain, len(candidates.item_ids))
 
         found: tuple[Recommendations, Codes, Floats] = subject.kept((self, "dishes", seed, known.fingerprint), make)

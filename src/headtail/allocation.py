@@ -29,6 +29,7 @@ from headtail.metrics.topk import discounts
 from headtail.rerank import best, scores_of, spread
 from headtail.typing import RNG, Array
 
+_LEAST = 1e-9  # probability
 _HALVINGS = 8  # of the share of the prices that a user is shown
 
 
@@ -279,14 +280,15 @@ def allocation_bias(
     relevance : float array of shape (U, R)
         Probability of each candidate.
     strength : float
-        At least 0. In units of the mean value of the items that are shown without any price.
+        At least 0. In units of the spread of a list's values, as for :func:`headtail.tilt`.
     k : int
         Length of the lists that users see.
     welfare, aversion, popularity, rounds, callback
         As for :func:`headtail.tilt`.
     gamma : float, default 0.5
-        From 0 to 1: a user's probabilities count as ``p / (mean p of the user's best k) ** gamma``. With 0 a slot is
-        taken where it costs the fewest hits; with 1 every user gives up the same share of the own hits.
+        From 0 to 1: a probability is worth ``p ** (1 - gamma) / (1 - gamma)``, with 1 its logarithm. With 0 a slot is
+        taken where it costs the fewest hits; with 1 where it costs the smallest share of the item's own chance,
+        whatever the user's confidence.
     sample : int, default 20,000
         Users, drawn without replacement, whose lists are counted. Their prices serve all users, whose lists may be
         made and allocated block by block.
@@ -315,9 +317,10 @@ def allocation_bias(
     k = integer("k", k, low=1, high=recs.k)
     rows = sampled(len(recs), sample, rng)
     relevance = probabilities(recs, relevance)
-    items, values, n_items = recs.items[rows], values_of(relevance[rows], k, gamma), len(recs.item_ids)
-    unit = float(_shown(values, k).mean())
-    count = counter(items, values / unit, n_items, k)
+    some = rows_of(recs, rows)
+    items, values, n_items = some.items, values_of(relevance[rows], gamma), len(recs.item_ids)
+    unit = spread(replace(some, scores=values))
+    count = counter(items, values / np.float32(unit), n_items, k)
     return unit * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 
@@ -363,7 +366,7 @@ def allocate(
         raise InvalidInputError(
             f"bias has shape {prices.shape}; give a finite price for each of {len(recs.item_ids)} items."
         )
-    values, prices = values_of(relevance, k, gamma), prices.astype(np.float32)[recs.items]
+    values, prices = values_of(relevance, gamma), prices.astype(np.float32)[recs.items]
     judged = replace(recs, scores=relevance)
 
     def shown(rows: Array, share: Array) -> tuple[Recommendations, Matrix]:
@@ -388,13 +391,8 @@ def allocate(
     return shown(np.arange(len(recs)), share)[0]
 
 
-def values_of(relevance: Array, k: int, gamma: float) -> NDArray[np.float32]:
+def values_of(relevance: Array, gamma: float) -> NDArray[np.float32]:
     """Return what an item in a user's list is worth, whoever else there is."""
     gamma = number("gamma", gamma, low=0, high=1)
-    shown = np.maximum(_shown(relevance, k), np.float32(1e-9))
-    return np.asarray(relevance / shown ** np.float32(gamma), dtype=np.float32)
-
-
-def _shown(values: Array, k: int) -> Array:
-    """Return the mean of each row's k highest, shape (U, 1)."""
-    return np.asarray(-np.partition(-values, k - 1, axis=1)[:, :k].mean(axis=1, keepdims=True))
+    relevance = np.maximum(relevance, _LEAST).astype(np.float32)
+    return np.asarray(np.log(relevance) if gamma == 1 else relevance ** np.float32(1 - gamma) / np.float32(1 - gamma))

@@ -56,7 +56,7 @@ GRIDS = {
     "shrink": (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
     "tilt (entropy)": _TILTS,
     "tilt (alpha-fair)": _TILTS,
-    "allocation": (0.0, 0.025, 0.05, 0.1, 0.2),
+    "allocation": _TILTS,
     "PopSteer": (0.0, 0.25, 0.5, 1.0, 2.0),
 }
 """The dials that are shown, coarser than usual, so that all of it takes some two minutes."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from headtail._candidates import Reach
 from headtail._checks import checked, integer, list_length
 from headtail._factors import as_pair, to_numpy
 from headtail._gains import gains
@@ -223,6 +224,14 @@ class Subject:
         return _recommend(self.plain(seed), known, self.n_candidates)
 
     @_kept
+    def reachable(self, seed: int, known: Interactions) -> Recommendations:
+        """Return the candidates of calibrated relevance, as many; of vectors those of a ``Reach``."""
+        if not self.has("vectors"):
+            return self.candidates(seed, known)
+        reach = self.kept(("reach", seed), lambda: Reach.of(self.vectors(seed), self.split, self.k, seed))
+        return reach.candidates(self.vectors(seed, known), known, max(self.k, -(-self.n_candidates // 2)))
+
+    @_kept
     def contrast(self, seed: int = 0) -> Any:
         """Return the vectors of users of opposite tastes, see :func:`headtail.sae.contrast`."""
         from headtail.sae import contrast
@@ -265,7 +274,7 @@ class Subject:
 
     @_kept
     def calibrated(self, seed: int, known: Interactions) -> Any:
-        """Return the probability that each of the :meth:`candidates` is wanted, as the validation part shows it.
+        """Return the probability that each :meth:`reachable` candidate is wanted, as the validation part shows it.
 
         Where no more than the training part is known, each user's probabilities come from a fit on other users, so that
         settings can be chosen on the same validation part. There it is judged, too, whether what is known of the items
@@ -274,11 +283,11 @@ class Subject:
         by_item, of_train, _ = self._cross_fitted(seed)
         if known.fingerprint == self.split.train.fingerprint:
             return of_train
-        return self._relevance(seed, by_item)(self.candidates(seed, known), known)
+        return self._relevance(seed, by_item)(self.reachable(seed, known), known)
 
     @_kept
     def _cross_fitted(self, seed: int) -> tuple[bool, Any, str]:
-        train, relevant, recs = self.split.train, self.split.validation, self.candidates(seed, self.split.train)
+        train, relevant, recs = self.split.train, self.split.validation, self.reachable(seed, self.split.train)
         if relevant is None:
             raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
         found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
@@ -300,7 +309,7 @@ class Subject:
     def _relevance(self, seed: int, by_item: bool) -> Any:
         train, relevant = self.split.train, self.split.validation
         assert relevant is not None
-        return calibrate(self.candidates(seed, train), train, relevant, k=self.k, by_item=by_item)
+        return calibrate(self.reachable(seed, train), train, relevant, k=self.k, by_item=by_item)
 
     # -- lists -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,69 @@
+"""Candidates of calibrated relevance: what the scores name, and what a strong correction would bring in."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from headtail._gains import gains
+from headtail.data import Interactions, Recommendations, Split
+from headtail.posthoc import add_bias, shrink, tilt
+from headtail.rerank import scores_of
+from headtail.typing import Array, Vectors
+
+_SHRUNK = 0.2, 0.4, 0.6, 0.8
+_TILTED = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """Where prices may take a recommender of vectors.
+
+    Attributes
+    ----------
+    shrunk : float
+        How far :func:`headtail.shrink` makes lists more accurate on validation, 0 if by no standard error: it does
+        where popularity earns nothing there.
+    bias : float array of shape (n_items,)
+        Of a strong tilt. Of the highest scores alone many items are nobody's candidates, so that no price makes
+        exposure even.
+    """
+
+    shrunk: float
+    bias: Array
+
+    @classmethod
+    def of(cls, vectors: Vectors, split: Split, k: int, seed: int) -> Self:
+        """Return what the validation part says of vectors, and the tilt of lists of k."""
+        train, wanted = split.train, split.validation
+        if wanted is None:
+            return cls(0.0, np.zeros(train.n_items))
+        made = {0.0: vectors, **{strength: shrink(*vectors, strength=strength) for strength in _SHRUNK}}
+        found = {strength: gains(_recommend(each, train, k), wanted) for strength, each in made.items()}
+        shrunk = max(found, key=lambda strength: float(found[strength].sum()))
+        gained = found[shrunk] - found[0.0]
+        if gained.mean() <= gained.std() / len(gained) ** 0.5:
+            shrunk = 0.0
+        tilted = tilt(*made[shrunk], seen=train, strength=_TILTED, k=k, rng=seed)
+        return cls(shrunk, np.asarray(tilted.items[:, -1]))
+
+    def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
+        """Return long lists: of each user the n of the highest scores, and the n that the tilt puts first."""
+        if self.shrunk:
+            vectors = shrink(*vectors, strength=self.shrunk)
+        high, low = _recommend(vectors, known, n), _recommend(add_bias(*vectors, self.bias), known, n)
+        items = np.concatenate([high.items, low.items], axis=1)
+        scores = np.concatenate([scores_of(high, n), scores_of(low, n) - self.bias[low.items]], axis=1)
+        by_item = np.argsort(items, axis=1, kind="stable")
+        items, scores = (np.take_along_axis(values, by_item, axis=1) for values in (items, scores))
+        items[:, 1:][items[:, 1:] == items[:, :-1]] = -1
+        by_score = np.argsort(np.where(items >= 0, -scores, np.inf), axis=1, kind="stable")
+        longest = int((items >= 0).sum(axis=1).max())
+        items, scores = (np.take_along_axis(values, by_score[:, :longest], axis=1) for values in (items, scores))
+        return replace(high, items=items, scores=np.where(items >= 0, scores, np.nan))
+
+
+def _recommend(vectors: Vectors, known: Interactions, k: int) -> Recommendations:
+    from headtail.training import recommend
+
+    return recommend(vectors, known, k=k)
