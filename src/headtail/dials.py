@@ -18,11 +18,11 @@ from headtail import _neuron_dials as steering
 from headtail import _reranking_dials as reranking
 from headtail import _training_dials as training
 from headtail import baselines, posthoc, rerankers
+from headtail._allocation_dials import allocation
 from headtail._checks import checked, finite, nearest, number
 from headtail._item_bias import item_bias, log_penalty, tilt
 from headtail._menus import Menu
 from headtail._popularity_direction import without_popularity
-from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Form, Subject
@@ -240,30 +240,6 @@ def _normalize(vectors: Vectors, known: Interactions, strength: float) -> Vector
     return posthoc.normalize(*vectors, strength=strength)
 
 
-# -- by calibrated relevance ------------------------------------------------------------------------------------------
-
-
-def _allocation(gamma: float, max_user_loss: float = 1.0) -> Make:
-    """Return what gives the slots to the items at the least loss of expected relevance."""
-
-    def make(subject: Subject, strength: float, seed: int) -> Any:
-        train, k = subject.split.train, subject.k
-        relevance = subject.calibrated(seed, train)
-        candidates = subject.reachable(seed, train)
-        prices = subject.kept(
-            ("prices", gamma, strength, seed),
-            lambda: allocation_bias(candidates, relevance, strength=strength, k=k, gamma=gamma, rng=seed),
-        )
-
-        def lists(known: Interactions) -> Recommendations:
-            recs, relevance = subject.reachable(seed, known), subject.calibrated(seed, known)
-            return allocate(recs, relevance, prices, k=k, gamma=gamma, max_user_loss=max_user_loss)
-
-        return lists
-
-    return make
-
-
 _WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 _PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)  # of a menu
@@ -272,10 +248,10 @@ _PARTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
 _OWN: tuple[Dial, ...] = (
-    Dial("allocation", _allocation(0.5), _SHARES, "lists"),
-    Dial("allocation, nobody loses 10%", _allocation(0.5, max_user_loss=0.1), _SHARES, "lists"),
-    Dial("allocation, equal shares", _allocation(1.0), _SHARES, "lists"),
-    Dial("allocation, most hits", _allocation(0.0), _SHARES, "lists"),
+    Dial("allocation", allocation(), _SHARES, "lists"),
+    Dial("allocation, nobody loses 10%", allocation(max_user_loss=0.1), _SHARES, "lists"),
+    Dial("allocation, equal shares", allocation(1.0), _SHARES, "lists"),
+    Dial("allocation, most hits", allocation(0.0), _SHARES, "lists"),
     Dial("tilt (alpha-fair)", item_bias(tilt("alpha")), _SHARES, "lists"),
     Dial("tilt (entropy)", item_bias(tilt("entropy")), _SHARES, "lists"),
     Dial("tilt (popularity)", item_bias(tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),

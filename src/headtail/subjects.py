@@ -228,8 +228,10 @@ class Subject:
         """Return the candidates of calibrated relevance, as many; of vectors those of a ``Reach``."""
         if not self.has("vectors"):
             return self.candidates(seed, known)
-        reach = self.kept(("reach", seed), lambda: Reach.of(self.vectors(seed), self.split, self.k, seed))
-        return reach.candidates(self.vectors(seed, known), known, max(self.k, -(-self.n_candidates // 2)))
+        reach: Reach = self.kept(("reach", seed), lambda: Reach.of(self.vectors(seed), self.split, self.k, seed))
+        all_items = self.n_candidates == self.split.train.n_items
+        half = self.n_candidates if all_items else max(self.k, self.n_candidates // 2)
+        return reach.candidates(self.vectors(seed, known), known, half)
 
     @_kept
     def contrast(self, seed: int = 0) -> Any:
