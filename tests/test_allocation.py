@@ -8,6 +8,7 @@ import headtail as ht
 from headtail._candidate_features import rows_of
 from headtail._gains import gains
 from headtail._logistic import logistic
+from headtail._stats import gini
 from headtail.allocation import (
     allocate,
     allocation_bias,
@@ -142,15 +143,12 @@ def test_more_strength_spreads_exposure_further(world, gamma):
     for strength in (0.0, 0.1, 0.4):
         prices = allocation_bias(recs, truth.astype(np.float32), strength=strength, k=5, gamma=gamma)
         shown = allocate(recs, truth.astype(np.float32), prices, k=5, gamma=gamma)
-        ginis.append(ht.metrics.gini(_top(shown)))
+        ginis.append(_gini(shown))
     assert ginis[0] > ginis[1] > ginis[2]
 
 
-def _top(recs):
-    class Slots:
-        slots = np.bincount(recs.items[recs.items >= 0], minlength=len(recs.item_ids))
-
-    return Slots()
+def _gini(recs):
+    return gini(np.bincount(recs.items[recs.items >= 0], minlength=len(recs.item_ids)))
 
 
 def test_what_a_probability_is_worth_rises_ever_less_with_gamma():
@@ -291,7 +289,7 @@ def test_prices_settle_where_all_want_the_same_few_and_hardly_anything_else(gamm
     prices = allocation_bias(lists(items), relevance, strength=strength, k=10, gamma=gamma, callback=history.append)
     assert history[-1].residual < 0.03
     shown = allocate(lists(items), relevance, prices, k=10, gamma=gamma)
-    assert ht.metrics.gini(_top(shown)) < history[0].gini
+    assert _gini(shown) < history[0].gini
 
 
 def test_a_sample_of_users_serves_all_of_them_block_by_block(world):

@@ -7,6 +7,7 @@ import numpy as np
 
 from headtail._gains import gains
 from headtail.data import Interactions, Recommendations, Split
+from headtail.metrics.topk import discounts
 from headtail.posthoc import add_bias, shrink, tilt
 from headtail.rerank import scores_of
 from headtail.typing import Array, Vectors
@@ -27,17 +28,20 @@ class Reach:
     bias : float array of shape (n_items,)
         Of a strong tilt. Of the highest scores alone many items are nobody's candidates, so that no price makes
         exposure even.
+    k : int
+        Length of the lists that users see.
     """
 
     shrunk: float
     bias: Array
+    k: int
 
     @classmethod
     def of(cls, vectors: Vectors, split: Split, k: int, seed: int) -> Self:
         """Return what the validation part says of vectors, and the tilt of lists of k."""
         train, wanted = split.train, split.validation
         if wanted is None:
-            return cls(0.0, np.zeros(train.n_items))
+            return cls(0.0, np.zeros(train.n_items), k)
         made = {0.0: vectors, **{strength: shrink(*vectors, strength=strength) for strength in _SHRUNK}}
         found = {strength: gains(_recommend(each, train, k), wanted) for strength, each in made.items()}
         shrunk = max(found, key=lambda strength: float(found[strength].sum()))
@@ -45,12 +49,13 @@ class Reach:
         if gained.mean() <= gained.std() / len(gained) ** 0.5:
             shrunk = 0.0
         tilted = tilt(*made[shrunk], seen=train, strength=_TILTED, k=k, rng=seed)
-        return cls(shrunk, np.asarray(tilted.items[:, -1]))
+        return cls(shrunk, np.asarray(tilted.items[:, -1]), k)
 
     def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
-        """Return long lists: of each user the n of the highest scores, and the n that the tilt puts first."""
+        """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
         if self.shrunk:
             vectors = shrink(*vectors, strength=self.shrunk)
+        n = n if n == known.n_items else max(self.k, n // 2)
         high, low = _recommend(vectors, known, n), _recommend(add_bias(*vectors, self.bias), known, n)
         items = np.concatenate([high.items, low.items], axis=1)
         scores = np.concatenate([scores_of(high, n), scores_of(low, n) - self.bias[low.items]], axis=1)
@@ -61,6 +66,13 @@ class Reach:
         longest = int((items >= 0).sum(axis=1).max())
         items, scores = (np.take_along_axis(values, by_score[:, :longest], axis=1) for values in (items, scores))
         return replace(high, items=items, scores=np.where(items >= 0, scores, np.nan))
+
+
+def scored(lists: Recommendations) -> Recommendations:
+    """Return lists with scores; those that have ranks alone count a place as metrics do."""
+    if lists.scores is not None:
+        return lists
+    return replace(lists, scores=np.where(lists.items >= 0, discounts(lists.k), np.nan))
 
 
 def _recommend(vectors: Vectors, known: Interactions, k: int) -> Recommendations:

@@ -3,13 +3,13 @@
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from headtail._candidates import Reach
+from headtail._candidates import Reach, scored
 from headtail._checks import checked, integer, list_length
 from headtail._factors import as_pair, to_numpy
 from headtail._gains import gains
@@ -18,7 +18,6 @@ from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import in_order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.metrics.topk import discounts
 from headtail.rerank import best
 from headtail.typing import Vectors
 
@@ -154,7 +153,7 @@ class Subject:
         self._neurons, self._cache = neurons, dict[Any, Any]()
         if isinstance(source, Recommendations):
             _check_lists(source, self.k)
-            self.source = _scored(source)
+            self.source = scored(source)
         self._by_rank = self.source is not source
 
     @property
@@ -228,10 +227,11 @@ class Subject:
         """Return the candidates of calibrated relevance, as many; of vectors those of a ``Reach``."""
         if not self.has("vectors"):
             return self.candidates(seed, known)
-        reach: Reach = self.kept(("reach", seed), lambda: Reach.of(self.vectors(seed), self.split, self.k, seed))
-        all_items = self.n_candidates == self.split.train.n_items
-        half = self.n_candidates if all_items else max(self.k, self.n_candidates // 2)
-        return reach.candidates(self.vectors(seed, known), known, half)
+        return self._reach(seed).candidates(self.vectors(seed, known), known, self.n_candidates)
+
+    @_kept
+    def _reach(self, seed: int) -> Reach:
+        return Reach.of(self.vectors(seed), self.split, self.k, seed)
 
     @_kept
     def contrast(self, seed: int = 0) -> Any:
@@ -380,13 +380,6 @@ def _fingerprint(source: Any) -> str:
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype} ".encode() + np.ascontiguousarray(array).tobytes())
     return f"{type(source).__name__}, sha256 {digest.hexdigest()[:16]}"
-
-
-def _scored(lists: Recommendations) -> Recommendations:
-    """Return lists with scores; those that have ranks alone count a place as metrics do."""
-    if lists.scores is not None:
-        return lists
-    return replace(lists, scores=np.where(lists.items >= 0, discounts(lists.k), np.nan))
 
 
 def _check_lists(lists: Recommendations, k: int) -> None:
