@@ -129,12 +129,12 @@ class Distinct:
         self._places = np.empty(n, dtype=np.int64)
 
     def __call__(self, codes: Array) -> tuple[Array, Array]:
-        """Return the distinct codes, and of each code its place among them; unlike ``np.unique`` without sorting."""
+        """Return the distinct codes, ascending, and of each code its place among them; ``np.unique`` sorts all."""
         flat, places = codes.ravel(), np.arange(codes.size)
         self._places[flat] = places
-        owners = self._places[flat]  # the same place for equal codes
-        chosen = owners == places
-        return flat[chosen], (np.cumsum(chosen) - 1)[owners].reshape(codes.shape)
+        distinct = np.sort(flat[self._places[flat] == places])  # one of the places of equal codes
+        self._places[distinct] = places[: len(distinct)]
+        return distinct, self._places[codes]
 
 
 class Negatives:
