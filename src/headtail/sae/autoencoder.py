@@ -269,9 +269,11 @@ class _Decode(torch.autograd.Function):
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
         values, neurons, decoder = ctx.saved_tensors
         of_values = of_decoder = None
-        if ctx.needs_input_grad[0]:  # one neuron of each input at a time, so that nothing is larger than (B, d)
-            columns = [torch.linalg.vecdot(slopes, decoder.index_select(0, codes)) for codes in neurons.unbind(dim=1)]
-            of_values = torch.stack(columns, dim=1)
+        if ctx.needs_input_grad[0]:  # one neuron of each input at a time, in one buffer: fresh memory costs far more
+            buffer, of_values = torch.empty_like(slopes), torch.empty_like(values)
+            for codes, of_codes in zip(neurons.unbind(dim=1), of_values.unbind(dim=1), strict=True):
+                torch.index_select(decoder, 0, codes, out=buffer)
+                torch.sum(buffer.mul_(slopes), dim=1, out=of_codes)
         if ctx.needs_input_grad[2]:
             of_decoder = _gather_rows(values, neurons, slopes, len(decoder))
         return of_values, None, of_decoder
