@@ -93,6 +93,7 @@ def test_a_page_shows_the_largest_of_many_groups():
     users = pl.DataFrame({"user_id": np.arange(130), "of": np.append(np.arange(110), np.full(20, 109))})
     result = audit(recs, known, k=5, users=users, metrics=[gini, arp])
     text = result.to_markdown()
-    assert "The 100 largest of 110 groups" in text and text.count("| of=") == 100
+    assert "The 20 largest of 110 groups" in text and "User groups 21 to 100 by size" in text
+    assert text.count("| of=") == 100
     assert text.index("| of=109 | 21 |") < text.index("| of=1 | 1 |")
     assert len({m["users"] for m in result.to_dict()["measurements"]}) == 111

@@ -34,7 +34,7 @@ FAMILIES = {
     "diversity": "Diversity",
     None: "Metrics of your own",
 }
-_VALUES, _SEGMENTS = 20, 100  # values of an attribute and user groups, in a table
+_VALUES, _SEGMENTS = 20, 100  # values of an attribute and user groups in a table, and user groups with those folded
 _EQUAL_PARTS = """Share of the items, of the training interactions, and of the recommended places; an item of several
 values counts in equal parts for each."""
 _SAMPLE = 1000  # people at most among whom that one is picked
@@ -59,7 +59,7 @@ def audit_page(audit: "Audit") -> Report:
         blocks.append(Section("By attributes of the items", _attribute_tables(audit)))
     segments = list(dict.fromkeys(m.users for m in audit.measurements if m.users != "all"))
     if segments:
-        blocks.append(Section("By user group", [_segments_table(audit, segments, k)]))
+        blocks += _by_user_group(audit, segments, k)
     blocks.append(all_metrics(audit))
     blocks.append(_how(audit))
     blocks += notes_block(audit.notes)
@@ -245,7 +245,8 @@ def _attribute_tables(audit: "Audit") -> list[Block]:
     return tables
 
 
-def _segments_table(audit: "Audit", segments: Sequence[str], k: int) -> Table:
+def _by_user_group(audit: "Audit", segments: Sequence[str], k: int) -> list[Block]:
+    """Return a row for each group of users; of many the largest, most of them folded."""
     shown = audit.headlines or list(audit.facts)
     columns = [Column("users", "Users"), Column("n", "Number", format=",d")]
     columns += [metric_column(audit, m, k) for m in shown]
@@ -253,10 +254,14 @@ def _segments_table(audit: "Audit", segments: Sequence[str], k: int) -> Table:
     for segment in segments:
         found = [audit.measurement(f"{m}@{k}", segment) for m in shown]
         rows.append({"users": segment, "n": max(f.n_users for f in found)} | _cells(found))
-    if len(rows) <= _SEGMENTS:
-        return Table(columns, rows)
+    if len(rows) <= _VALUES:
+        return [Section("By user group", [Table(columns, rows)])]
     rows = sorted(rows, key=lambda row: -row["n"])[:_SEGMENTS]
-    return Table(columns, rows, caption=f"The {_SEGMENTS} largest of {len(segments):,} groups; the JSON has all.")
+    caption = f"The {_VALUES} largest of {len(segments):,} groups; further ones stand below, and the JSON has all."
+    return [
+        Section("By user group", [Table(columns, rows[:_VALUES], caption=caption)]),
+        Section(f"User groups {_VALUES + 1} to {len(rows)} by size", [Table(columns, rows[_VALUES:])], folded=True),
+    ]
 
 
 def _how(audit: "Audit") -> Section:
