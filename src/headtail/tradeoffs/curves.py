@@ -32,9 +32,9 @@ class Curves(Settings):
     ) -> Estimate:
         """Return the accuracy that a method reaches where exposure is at most so uneven.
 
-        Each seed has its own curve on the test: straight lines through those of its settings that no other setting of
-        the method beats on validation. Points between two settings are attainable: serve a random part of the users
-        with either.
+        Each seed has its own curve on the test: straight lines through the settings that no other setting of the method
+        beats on validation, as means over its seeds. Points between two settings are attainable: serve a random part of
+        the users with either.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Curves(Settings):
     ) -> Estimate:
         """Return how much of the plane of the two metrics a method's settings dominate on test; more is better.
 
-        Counted are the settings that no other setting of the method beats on validation.
+        Counted are the settings that no other setting of the method beats on validation, as means over its seeds.
 
         Both metrics are divided by those of :attr:`reference` in the same seed, so that the figure has no unit. With
         the default it is the share of the reference's accuracy that the method keeps, on average over all levels of
@@ -156,10 +156,17 @@ class Curves(Settings):
         return self._compared(read, method, against)
 
     def _best(self, names: tuple[str, ...], seed: int, part: Part) -> list[Point]:
-        """Return the points of one seed that no other of these methods beats in that part."""
+        """Return the points of one seed whose settings no other of these methods beats, as means over seeds."""
         points = [point for point in self.points if point.method in names and point.seed == seed]
-        gain, cost = (np.array([metric_of(p, name, part) for p in points]) for name in (self.accuracy, self.unfairness))
+        gain, cost = (
+            np.array([self._averaged(point, name, part) for point in points])
+            for name in (self.accuracy, self.unfairness)
+        )
         return [point for point, is_on in zip(points, on_front(gain, cost), strict=True) if is_on]
+
+    def _averaged(self, point: Point, metric: str, part: Part) -> float:
+        same = (self._index.get((point.method, point.setting, seed)) for seed in self.seeds(point.method))
+        return float(np.mean([metric_of(each, metric, part) for each in same if each is not None]))
 
     def _unit(self, metric: str, seed: int) -> Reading:
         """Return a metric of the reference in one seed, or over all of its seeds where it lacks that one."""

@@ -1,0 +1,78 @@
+"""Candidates of calibrated relevance, and which worth of a probability validation chooses."""
+
+import numpy as np
+import pytest
+
+import headtail as ht
+from headtail import Interactions, Vectors
+from headtail._allocation_dials import allocation
+from headtail._candidates import Reach
+from headtail._gains import gains
+from headtail._stats import gini
+from headtail.subjects import Subject
+
+N_USERS, N_ITEMS, K = 300, 80, 5
+
+
+@pytest.fixture(scope="module")
+def split():
+    world = ht.datasets.power_law(N_USERS, N_ITEMS, n_interactions=2800, rng=0)
+    return ht.split_ratio(world.interactions, rng=0)
+
+
+@pytest.fixture(scope="module")
+def vectors(split):
+    rng = np.random.default_rng(0)
+    queries = np.column_stack([rng.normal(size=(N_USERS, 4)), np.ones(N_USERS)])
+    items = np.column_stack([rng.normal(size=(N_ITEMS, 4)), 2 * np.log1p(split.train.popularity)])
+    return Vectors(queries, items)
+
+
+def test_candidates_are_of_the_highest_scores_and_of_what_a_tilt_brings_in(split, vectors):
+    bias = np.linspace(0, 20, N_ITEMS)
+    recs = Reach(0.0, bias, K).candidates(vectors, split.train, 20)
+    scores = vectors.queries @ vectors.items.T
+    for user in range(0, N_USERS, 37):
+        unseen = ~split.train.contains(np.full(N_ITEMS, user), np.arange(N_ITEMS))
+        first, tilted = (
+            set(np.argsort(-np.where(unseen, each, -np.inf))[:10]) for each in (scores[user], scores[user] + bias)
+        )
+        shown = recs.items[user][recs.items[user] >= 0]
+        assert sorted(shown) == sorted(first | tilted)
+        np.testing.assert_allclose(recs.scores[user, : len(shown)], np.sort(scores[user, shown])[::-1], rtol=1e-5)
+        assert np.isnan(recs.scores[user, len(shown) :]).all()
+    everything = Reach(0.0, bias, K).candidates(vectors, split.train, N_ITEMS)
+    np.testing.assert_array_equal((everything.items >= 0).sum(axis=1), N_ITEMS - split.train.activity)
+    assert (Reach(0.0, bias, K).candidates(vectors, split.train, K).items >= 0).sum(axis=1).min() >= K
+
+
+@pytest.mark.parametrize("niche", [False, True])
+def test_the_first_singular_value_is_shrunk_where_validation_gains_by_it(split, vectors, niche):
+    """What was wanted next follows the scores, or the scores without what popularity adds to them."""
+    scores = vectors.queries[:, :4] @ vectors.items[:, :4].T if niche else vectors.queries @ vectors.items.T
+    rows, columns = np.nonzero(scores >= np.sort(scores, axis=1)[:, [-30]])
+    new = ~split.train.contains(rows, columns)
+    wanted = Interactions(split.train.user_ids, split.train.item_ids, rows[new], columns[new])
+    one = np.arange(len(wanted)) == 0
+    reach = Reach.of(vectors, ht.Split(split.train, wanted.subset(one), wanted.subset(~one)), K, 0)
+    assert (reach.shrunk > 0) == niche
+
+
+@pytest.mark.filterwarnings("ignore:strength=:UserWarning")  # in a world this small prices hardly settle
+def test_a_probability_is_worth_what_is_more_accurate_at_equal_evenness(split, vectors):
+    subject = Subject(vectors, split, k=K, n_candidates=60)
+    curves = {}
+    for gamma in (0.0, 1.0):
+        shown = [subject.plain(0), *(allocation(gamma)(subject, strength, 0) for strength in (0.1, 0.2, 0.4))]
+        lists = [subject.recommend(made, split.train) for made in shown]
+        points = [
+            (gini(np.bincount(recs.items.ravel(), minlength=N_ITEMS)), gains(recs, split.validation).mean())
+            for recs in lists
+        ]
+        curves[gamma] = np.array(sorted(points)).T
+    level = max(x[0] for x, _ in curves.values())
+    best = max(curves, key=lambda gamma: np.interp(level, *curves[gamma]))
+    found, other = (subject.recommend(allocation(gamma)(subject, 0.3, 0), split.known) for gamma in (best, 1 - best))
+    chosen = subject.recommend(allocation()(subject, 0.3, 0), split.known)
+    np.testing.assert_array_equal(chosen.items, found.items)
+    assert (chosen.items != other.items).any()
