@@ -309,7 +309,7 @@ def allocation_bias(
     ...     user_ids=np.arange(2), item_ids=np.arange(2), users=np.arange(2), items=np.array([[0, 1], [0, 1]]),
     ... )
     >>> relevance = np.array([[0.9, 0.2], [0.9, 0.8]])
-    >>> prices = allocation_bias(recs, relevance, strength=0.6, k=1)
+    >>> prices = allocation_bias(recs, relevance, strength=1, k=1)
     >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
     [[0], [1]]
     """
