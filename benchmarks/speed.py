@@ -35,9 +35,11 @@ from peers import IMPLICIT, read, run_peer
 from scipy.sparse.linalg import svds
 
 import headtail as ht
-from headtail import Interactions, metrics
+from headtail import Interactions, _factors, metrics
 from headtail.data import Recommendations
 from headtail.datasets import power_law
+from headtail.subjects import Subject
+from headtail.tradeoffs import sweep
 
 RECORD = Path(__file__).parent / "records" / "speed.json"
 EPOCHS = 5  # as many as iterations that implicit is given, so that what comes before the first counts alike
@@ -186,7 +188,10 @@ def of_vectors(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Ca
         "shrink",
         size,
         lambda: ht.shrink(*pair, strength=0.5),
-        {"a copy of both": lambda: [table.copy() for table in pair]},
+        {
+            "a copy of both": lambda: [table.copy() for table in pair],
+            "what it decomposes, each with itself in float64": lambda: [_factors.gram("", table) for table in pair],
+        },
     )
     few, rounds = items[: n(20_000)] + np.float32(0.2), []  # a tilt of as many rounds as it takes
 
@@ -228,6 +233,14 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
         for part in queries.split(1024):
             (part @ items.T).topk(20)
 
+    split = world.with_validation(0.1)
+    pair, grid = (np.asarray(queries), np.asarray(items)), [0.0, 0.1, 0.2, 0.3, 0.4]
+    yield Case(
+        "sweep of five strengths of the log penalty, validation and test",
+        f"{train.n_users:,} users, {train.n_items:,} items, top 20",
+        lambda: sweep("log penalty", Subject(pair, split, k=20), grid, progress=False),
+        {"its ten recommends alone": lambda: [ht.recommend(pair, part) for part in (split.train, split.known) * 5]},
+    )
     arrays = {"queries": np.asarray(queries, dtype=np.float32), "items": np.asarray(items, dtype=np.float32)}
     yield Case(
         "recommend and audit, NDCG and recall",

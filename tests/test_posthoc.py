@@ -73,6 +73,14 @@ def test_penalty_means_the_same_at_any_scale():
     np.testing.assert_allclose(large.queries @ large.items.T, 1e6 * (small.queries @ small.items.T), rtol=1e-9)
 
 
+def test_penalty_of_many_users_takes_its_unit_from_some_evenly_spaced(monkeypatch):
+    queries, items = factors()
+    monkeypatch.setattr(posthoc, "_USERS", 15)  # so that every third of 40 counts
+    found = penalize_popularity(queries, items, np.arange(30), strength=0.3)
+    unit = np.sqrt((queries[::3] @ items.T).var(axis=1).mean())
+    np.testing.assert_allclose(found.items[:, -1], -0.3 * unit * np.log1p(np.arange(30)))
+
+
 def test_penalty_refuses_scores_without_an_order():
     with pytest.raises(InvalidInputError, match="all items score the same for every user"):
         penalize_popularity(np.ones((3, 1)), np.ones((4, 1)), np.arange(4), strength=0.3)

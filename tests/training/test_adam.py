@@ -11,7 +11,7 @@ from headtail.losses import bpr
 from headtail.models import MF
 from headtail.penalties import ReSN
 from headtail.training import fit, passes
-from headtail.training.adam import Adam
+from headtail.training.adam import Adam, _put
 from headtail.training.batches import Distinct
 
 SHAPE, STEPS = (60, 3), 120
@@ -97,7 +97,15 @@ def test_distinct_codes_and_places_put_an_array_together_again():
     for part in (codes, codes[:7]):
         chosen, places = distinct(part)
         np.testing.assert_array_equal(chosen[places], part)
-        np.testing.assert_array_equal(np.sort(chosen), np.unique(part))
+        np.testing.assert_array_equal(chosen, np.unique(part))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_rows_of_a_table_are_put_as_torch_puts_them(dtype):
+    table, codes, rows = START.to(dtype), np.array([1, 7, 50]), torch.full((3, 3), 0.3, dtype=dtype)
+    expected = table.clone().index_copy_(0, torch.from_numpy(codes), rows)
+    _put(table, codes, rows)
+    torch.testing.assert_close(table, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("penalty_every", [None, 1, 4])
