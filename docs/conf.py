@@ -1,5 +1,6 @@
 """The documentation site: `make docs` builds it; dictionaries and the reference are made from the code itself."""
 
+import re
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 html_theme = "furo"
 html_title = "headtail"
+html_static_path, html_css_files = ["site.css"], ["site.css"]
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
@@ -39,6 +41,20 @@ ABOUT = {
     "IPR": "re-ranks long lists by inverse popularity",
     "shrink": "takes a part of the first singular direction, which is popularity, out of the vectors",
     "PopSteer": "turns down the neurons of popular tastes and up those of niche ones",
+    "PopSteer, error dropped": "PopSteer without the part of the vectors that the autoencoder misses",
+    "PopSteer v1, error dropped": "the same with the weights of the first paper",
+    "PopSteer, gated": "PopSteer as its authors' code has it: neurons move only for users in whom they are outliers",
+    "PopSteer, damped": "turns down neurons of popular tastes in proportion to how active they are",
+    "PopSteer, by effect": "PopSteer, of neurons by what a push does rather than by whom they answer to",
+    "PopSteer, damped by effect": "both: in proportion to activity, of neurons by what a push does",
+    "PopSteer, by user": "PopSteer, as much as each user's list is more popular than the user's own items",
+    "PopSteer, damped by user": "both: in proportion to activity, and user by user",
+    "PopSteer, items": "PopSteer on the vectors of items",
+    "PopSteer, items gated": "the same, where items are outliers",
+    "PopSteer, items damped": "the same, in proportion to activity",
+    "PopSteer, users and items": "PopSteer on both vectors",
+    "PopSteer, menu": "PopSteer at the strength that suits each user, at prices that even out exposure",
+    "PopSteer, damped, menu": "the same of PopSteer, damped",
     "ReSN": "penalizes the first singular direction while training",
     "LogDet": "penalizes collapsed dimensions while training",
     "Zerosum": "trains with a loss on sums of scores",
@@ -54,19 +70,44 @@ ABOUT = {
     "FA*IR": "re-ranks with a least number of tail items among the first of every list",
     "PCT": "re-ranks towards a mix of popularity for all users together",
     "P-MMF": "re-ranks so that the group of items that is worst off gets the most",
-    "SPREE": "steers each user towards the popularity of the user's own choices",
+    "SPREE": "steers each user towards the popularity of the user's own choices, along one direction",
+    "SPREE, neurons": "the same, through neurons",
+    "SPREE, damped neurons": "the same, in proportion to how active the neurons are",
+    "allocation, nobody loses 10%": "allocation, where no user may lose a tenth of the expected relevance",
+    "allocation, equal shares": "allocation in which every user gives up the same share of the expected hits",
+    "allocation, most hits": "allocation in which places change where that costs the fewest hits",
+    "tilt (alpha-fair), by relevance": "chooses by the tilt, and orders by relevance alone",
+    "tilt (popularity)": "takes out the exposure beyond what an item's popularity earns",
+    "ReSN, fine-tuned": "the same, in training a finished model further",
+    "random neurons": "PopSteer on neurons drawn at random",
+    "reversed": "PopSteer turned the other way",
+    "noise": "random shifts of the vectors, as large as PopSteer's",
+    "dense shift": "one shift between the means of popular and niche tastes, without an autoencoder",
+    "dense projection": "takes that direction out of the vectors",
+    "most popular": "the most popular items that a user has not met",
+    "random": "items at random",
 }
 
 
 def about(name: str) -> str:
-    """Return what a dial does, by the first words of its name."""
-    return next((said for start, said in ABOUT.items() if name.startswith(start)), "")
+    """Return what a dial does, by its name or the longest start of it that is known."""
+    return ABOUT.get(max((start for start in ABOUT if name.startswith(start)), key=len, default=""), "")
+
+
+def strengths(dial: Any) -> str:
+    """Return the grid of a dial."""
+    return ", ".join(f"{s:g}" for s in dial.grid)
 
 
 def table(headings: list[str], rows: list[list[Any]]) -> list[str]:
     """Return a table in Markdown."""
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
     return [f"| {' | '.join(row)} |" for row in (headings, ["---"] * len(headings), *cells)]
+
+
+def plain(said: str) -> str:
+    """Return a definition without roles of Sphinx and without the range, which has a column of its own."""
+    return re.sub(r" Range [-0-9]+ to [^.]*\.$", "", re.sub(r":\w+:(?=`)", "", said))
 
 
 def metric_page() -> str:
@@ -84,7 +125,7 @@ def metric_page() -> str:
             if facts.family == family:
                 end = "∞" if facts.high == float("inf") else f"{facts.high:g}"
                 rows.append(
-                    [facts.title, f"`{name}`", facts.better or "", f"{facts.low:g} to {end}", definition(metric)]
+                    [facts.title, f"`{name}`", facts.better or "", f"{facts.low:g} to {end}", plain(definition(metric))]
                 )
         if rows:
             lines += ["", f"## {title}", "", *table(["What it is", "In code", "Better", "Range", "Definition"], rows)]
@@ -94,10 +135,10 @@ def metric_page() -> str:
 def dial_page() -> str:
     """Return the dictionary of dials."""
     needs = {
-        "lists": "Long lists with scores are enough; vectors and models have them too",
-        "vectors": "Vectors of users and items",
-        "model": "A trained PyTorch model and an autoencoder of its vectors",
-        "training": "A recipe that can be trained again",
+        "lists": "For long lists with scores, and so for vectors and models too",
+        "vectors": "For vectors of users and items",
+        "model": "For a trained model with an autoencoder",
+        "training": "For a recipe that can be trained again",
     }
     lines = [
         "# Dials", "",
@@ -105,11 +146,11 @@ def dial_page() -> str:
         "[Which dial when](../which-dial.md) helps to choose.",
     ]  # fmt: skip
     for form, title in needs.items():
-        rows = [[f"`{d.name}`", about(d.name), " ".join(f"{s:g}" for s in d.grid)] for d in DIALS if d.works_on == form]
+        rows = [[f"`{d.name}`", about(d.name), strengths(d)] for d in DIALS if d.works_on == form]
         if rows:
             lines += ["", f"## {title}", "", *table(["Dial", "What it does", "Strengths that are tried"], rows)]
-    rest = [[f"`{d.name}`", " ".join(f"{s:g}" for s in d.grid)] for d in (*CONTROLS, *REFERENCES)]
-    lines += ["", "## What dials are compared with", "", *table(["Name", "Strengths"], rest)]
+    rest = [[f"`{d.name}`", about(d.name), strengths(d)] for d in (*CONTROLS, *REFERENCES)]
+    lines += ["", "## What dials are compared with", "", *table(["Name", "What it does", "Strengths"], rest)]
     return "\n".join(lines) + "\n"
 
 
@@ -137,7 +178,8 @@ def reference_page(path: str) -> str:
 GENERATED.mkdir(exist_ok=True)
 rooms = [f"headtail.{room}".rstrip(".") for room in ROOMS]
 pages = {"metrics": metric_page(), "dials": dial_page()} | {room: reference_page(room) for room in rooms}
-index = ["# Reference", "", "Everything public, room by room.", "", "```{toctree}", *rooms, "```"]
+index = ["# Reference", "", "Everything public, room by room.", "", "```{toctree}", ":hidden:", *rooms, "```", ""]
+index += [f"- [{room}]({room}.md): {(import_module(room).__doc__ or '').strip().partition(chr(10))[0]}" for room in rooms]
 for made, text in (pages | {"reference": "\n".join(index) + "\n"}).items():
     page = GENERATED / f"{made}.md"
     if not page.exists() or page.read_text(encoding="utf-8") != text:
@@ -153,6 +195,7 @@ def escape(app: Any, what: str, name: str, one: Any, options: Any, lines: list[s
 
 
 ACCESSIBLE = {  # what the theme leaves out for keyboards and screen readers
+    "<p><img ": '<p class="picture" tabindex="0"><img ',
     "<pre>": '<pre tabindex="0">',
     '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
     'role="heading"><span class="caption-text">': 'role="heading" aria-level="2"><span class="caption-text">',
@@ -171,7 +214,13 @@ def accessible(app: Any, error: Exception | None) -> None:
             page.write_text(made, encoding="utf-8")
 
 
+def skip(app: Any, what: str, name: str, one: Any, skipped: bool, options: Any) -> bool | None:
+    """Leave out the fields of named tuples, which stand among the attributes already."""
+    return True if (getattr(one, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app: Any) -> None:
     """Connect what is done to docstrings before numpydoc reads them, and to pages once they are made."""
     app.connect("autodoc-process-docstring", escape, priority=100)
+    app.connect("autodoc-skip-member", skip)
     app.connect("build-finished", accessible)

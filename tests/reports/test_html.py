@@ -112,8 +112,8 @@ def test_numbers_of_a_table():
         {"m": "c", "v": None},
     ]
     html = Report("r", [Table(columns, rows)]).to_html()
-    assert '<td class="ht-number ht-best"><b>−0.50</b><span class="ht-interval">−0.75 to 0.25</span></td>' in html
-    assert '<td class="ht-number">0.50<span class="ht-interval">0.00 to 1.00</span></td>' in html
+    assert '<td class="ht-number ht-best"><b>−0.50</b><div class="ht-interval">−0.75 to 0.25</div></td>' in html
+    assert '<td class="ht-number">0.50<div class="ht-interval">0.00 to 1.00</div></td>' in html
     assert '<td class="ht-number ht-missing">–</td>' in html
     assert (
         '<th scope="col" class="ht-number"><a class="ht-term" href="#definition-1" title="What V is.">V</a></th>'
