@@ -179,7 +179,9 @@ GENERATED.mkdir(exist_ok=True)
 rooms = [f"headtail.{room}".rstrip(".") for room in ROOMS]
 pages = {"metrics": metric_page(), "dials": dial_page()} | {room: reference_page(room) for room in rooms}
 index = ["# Reference", "", "Everything public, room by room.", "", "```{toctree}", ":hidden:", *rooms, "```", ""]
-index += [f"- [{room}]({room}.md): {(import_module(room).__doc__ or '').strip().partition(chr(10))[0]}" for room in rooms]
+index += [
+    f"- [{room}]({room}.md): {(import_module(room).__doc__ or '').strip().partition(chr(10))[0]}" for room in rooms
+]
 for made, text in (pages | {"reference": "\n".join(index) + "\n"}).items():
     page = GENERATED / f"{made}.md"
     if not page.exists() or page.read_text(encoding="utf-8") != text:

@@ -650,7 +650,7 @@ def _by_set(end: str = "") -> dict[str, Cell]:
 
 
 def sasrec_table() -> list[str]:
-    """Return the README's lines on the neuron papers' own backbone: what each method changes for .5% of NDCG@10."""
+    """Return the lines on the neuron papers' own backbone: what each method changes for .5% of NDCG@10."""
     records = {**dict.fromkeys(ALONE, _by_set("-some-dials")), "PopSteer": _by_set()}
     titles = [f"{title}: NDCG | Gini" for title in SASREC.values()]
     lines = [f"| | {' | '.join(titles)} |", "|---|" + "---:|" * (2 * len(SASREC))]

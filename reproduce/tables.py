@@ -1,4 +1,4 @@
-"""Put the tables of the README and of the page of figures in their places, from the records.
+"""Put the table of the README and those of the page of figures in their places, from the records.
 
 headtail demo --output headtail-demo
 python reproduce/tables.py headtail-demo    # keeps the figures of the demo as a record
@@ -59,4 +59,5 @@ if __name__ == "__main__":
         RECORD.write_text(json.dumps(record_of(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
     for page in PAGES:
         for lines in (table(json.loads(RECORD.read_text(encoding="utf-8"))), sasrec_table()):
-            put(lines, page)
+            if lines[0] in page.read_text(encoding="utf-8"):
+                put(lines, page)
