@@ -1,5 +1,9 @@
 """Lists made batch by batch where the users' vectors lie are those of one machine."""
 
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
 import duckdb
 import numpy as np
 import polars as pl
@@ -100,6 +104,28 @@ def test_long_lists_are_reranked_where_they_lie(engine, world):
 def same_lists(ours, theirs):
     columns = ("user_id", "item_id", "rank")
     return ours.select(columns).rows() == theirs.select(columns).rows()
+
+
+def biased(recs, known, bias):
+    return ht.rerank.add_bias(recs, bias, k=5)
+
+
+def executor(users, vectors, bias):
+    """Return the lists of some users, long ones and those after a correction, as a process of its own makes them."""
+    long = engines.recommend(users.lazy(), vectors.items, vectors.item_ids, k=30).collect()
+    lists = long.group_by("user_id", maintain_order=True).agg("item_id", "score").lazy()
+    return long, engines.rerank(lists, partial(biased, bias=bias), vectors.item_ids).collect()
+
+
+def test_two_processes_make_the_lists_of_one(world):
+    known, vectors, users = world
+    bias = -0.1 * np.log1p(known.popularity)
+    parts = [users.filter(pl.col("user_id") % 2 == part) for part in range(2)]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(executor, parts, [vectors] * 2, [bias] * 2))
+    long = ht.recommend(vectors, known, k=30)
+    for here, there in zip((long, biased(long, known, bias)), zip(*found, strict=True), strict=True):
+        assert same_lists(collected(pl.concat(there).lazy()), here.to_polars().sort("user_id", "rank"))
 
 
 def test_without_histories_everything_may_be_shown():
