@@ -23,7 +23,7 @@ def split():
 @pytest.fixture(scope="module")
 def vectors(split):
     rng = np.random.default_rng(0)
-    queries = np.column_stack([rng.normal(size=(N_USERS, 4)), np.ones(N_USERS)])
+    queries = np.column_stack([rng.normal(size=(N_USERS, 4)), rng.uniform(-2, 2, N_USERS)])
     items = np.column_stack([rng.normal(size=(N_ITEMS, 4)), 2 * np.log1p(split.train.popularity)])
     return Vectors(queries, items)
 
@@ -54,7 +54,7 @@ def test_the_first_singular_value_is_shrunk_where_validation_gains_by_it(split, 
     new = ~split.train.contains(rows, columns)
     wanted = Interactions(split.train.user_ids, split.train.item_ids, rows[new], columns[new])
     one = np.arange(len(wanted)) == 0
-    reach = Reach.of(vectors, ht.Split(split.train, wanted.subset(one), wanted.subset(~one)), K, 0)
+    reach = Reach.of(vectors, ht.Split(split.train, wanted.subset(one), wanted.subset(~one)), K, 60, 0)
     assert (reach.shrunk > 0) == niche
 
 

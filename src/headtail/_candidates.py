@@ -6,13 +6,14 @@ from typing import Self
 import numpy as np
 
 from headtail._gains import gains
+from headtail.allocation import cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.metrics.topk import discounts
 from headtail.posthoc import add_bias, shrink, tilt
-from headtail.rerank import scores_of
+from headtail.rerank import best, scores_of
 from headtail.typing import Array, Vectors
 
-_SHRUNK = 0.2, 0.4, 0.6, 0.8
+_SHRUNK = 0.4
 _TILTED = 0.8
 
 
@@ -23,8 +24,8 @@ class Reach:
     Attributes
     ----------
     shrunk : float
-        How far :func:`headtail.shrink` makes lists more accurate on validation, 0 if by no standard error: it does
-        where popularity earns nothing there.
+        Strength of :func:`headtail.shrink`: above 0 where lists become more accurate on validation by more than a
+        standard error, by score and by calibrated relevance as well. They do where popularity earns nothing.
     bias : float array of shape (n_items,)
         Of a strong tilt. Of the highest scores alone many items are nobody's candidates, so that no price makes
         exposure even.
@@ -37,19 +38,21 @@ class Reach:
     k: int
 
     @classmethod
-    def of(cls, vectors: Vectors, split: Split, k: int, seed: int) -> Self:
-        """Return what the validation part says of vectors, and the tilt of lists of k."""
+    def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int) -> Self:
+        """Return what the validation part says of vectors, and the tilt of lists of k; n is of :meth:`candidates`."""
         train, wanted = split.train, split.validation
+        plain = cls(0.0, _tilted(vectors, train, k, seed), k)
         if wanted is None:
-            return cls(0.0, np.zeros(train.n_items), k)
-        made = {0.0: vectors, **{strength: shrink(*vectors, strength=strength) for strength in _SHRUNK}}
-        found = {strength: gains(_recommend(each, train, k), wanted) for strength, each in made.items()}
-        shrunk = max(found, key=lambda strength: float(found[strength].sum()))
-        gained = found[shrunk] - found[0.0]
-        if gained.mean() <= gained.std() / len(gained) ** 0.5:
-            shrunk = 0.0
-        tilted = tilt(*made[shrunk], seen=train, strength=_TILTED, k=k, rng=seed)
-        return cls(shrunk, np.asarray(tilted.items[:, -1]), k)
+            return plain
+        fewer = shrink(*vectors, strength=_SHRUNK)
+        if not _surely_better(_recommend(fewer, train, k), _recommend(vectors, train, k), wanted):
+            return plain
+        shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
+        judged, other = (
+            best(recs, cross_fitted(recs, train, wanted, k=k, rng=seed), k)
+            for recs in (shrunk.candidates(vectors, train, n), plain.candidates(vectors, train, n))
+        )
+        return shrunk if _surely_better(judged, other, wanted) else plain
 
     def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
         """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
@@ -66,6 +69,15 @@ class Reach:
         longest = int((items >= 0).sum(axis=1).max())
         items, scores = (np.take_along_axis(values, by_score[:, :longest], axis=1) for values in (items, scores))
         return replace(high, items=items, scores=np.where(items >= 0, scores, np.nan))
+
+
+def _tilted(vectors: Vectors, train: Interactions, k: int, seed: int) -> Array:
+    return np.asarray(tilt(*vectors, seen=train, strength=_TILTED, k=k, rng=seed).items[:, -1])
+
+
+def _surely_better(lists: Recommendations, others: Recommendations, wanted: Interactions) -> bool:
+    gained = (gains(lists, wanted) - gains(others, wanted))[wanted.activity[lists.users] > 0]
+    return bool(gained.mean() > gained.std() / len(gained) ** 0.5)
 
 
 def scored(lists: Recommendations) -> Recommendations:

@@ -231,7 +231,7 @@ class Subject:
 
     @_kept
     def _reach(self, seed: int) -> Reach:
-        return Reach.of(self.vectors(seed), self.split, self.k, seed)
+        return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed)
 
     @_kept
     def contrast(self, seed: int = 0) -> Any:
