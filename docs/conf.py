@@ -106,8 +106,8 @@ def table(headings: list[str], rows: list[list[Any]]) -> list[str]:
 
 
 def plain(said: str) -> str:
-    """Return a definition without roles of Sphinx and without the range, which has a column of its own."""
-    return re.sub(r" Range [-0-9]+ to [^.]*\.$", "", re.sub(r":\w+:(?=`)", "", said))
+    """Return a definition without the range, which has a column of its own."""
+    return re.sub(r" Range [-0-9]+ to [^.]*\.$", "", said)
 
 
 def metric_page() -> str:

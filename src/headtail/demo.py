@@ -211,7 +211,7 @@ def _brief(study: Study, title: str) -> Table:
 
 
 MEMORY_EFFECT = """Every score matrix is a sum of directions. In the training interactions the strongest one is close to
-the popularity of the items, and a trained model keeps it (the *memory effect*, Lin et al., WSDM 2025). ReSN penalises
+the popularity of the items, and a trained model keeps it (the *memory effect*, Lin et al., WSDM 2025). ReSN penalizes
 the weight of that direction during training."""
 NEURONS = f"""A sparse autoencoder takes MF's vectors of the users apart into neurons, of which
 {AUTOENCODER["n_active"]} speak for each user. Some answer to users who like popular films, others to users who do not.

@@ -1,6 +1,7 @@
 """What a metric says of itself: direction, range, how it is written, what it needs and what it owes to each user."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -132,4 +133,4 @@ def definition(metric: Any) -> str:
         options = ", ".join(f"{name}={value}" for name, value in metric.keywords.items())
         return f"{definition(metric.func)} Here with {options}."
     paragraphs = (metric.__doc__ or "A metric of your own.").strip().split("\n\n")
-    return " ".join(paragraphs[0].split())
+    return re.sub(r":\w+:(?=`)", "", " ".join(paragraphs[0].split()))  # without the roles of Sphinx
