@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 import headtail as ht
-from headtail._factors import to_numpy
+from headtail._factors import as_matrix, to_numpy
 from headtail.exceptions import InvalidInputError
 
 RNG = np.random.default_rng(0)
@@ -87,3 +87,16 @@ def test_counts_that_float64_cannot_tell_apart_are_refused():
 def test_directions_that_are_none_are_refused(directions, message):
     with pytest.raises(InvalidInputError, match=message):
         ht.shrink(QUERIES, ITEMS, strength=0.5, directions=directions)
+
+
+def test_tensors_of_every_kind_are_read_or_refused():
+    values = torch.tensor([[1.0, -2.0], [0.5, 4.0]])
+    lazily = torch.complex(values, -values).conj().imag  # a view that negates when it is read
+    assert lazily.is_neg()
+    assert np.array_equal(to_numpy(lazily), values.numpy())
+    eight = as_matrix("queries", values.to(torch.float8_e4m3fn))
+    assert torch.equal(eight, values)
+    nested = torch.nested.nested_tensor([values], layout=torch.jagged)
+    for odd in (nested, torch.quantize_per_tensor(values, 0.1, 0, torch.qint8)):
+        with pytest.raises(InvalidInputError, match="give a dense matrix"):
+            as_matrix("queries", odd)

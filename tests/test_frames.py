@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtail import _columns, _frames, _times
+from headtail import Interactions, _columns, _frames, _times
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError
 
 
@@ -444,3 +444,12 @@ print(interactions.to_polars().rows()[0], interactions.item_titles.tolist())
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "('ann', 3, 1.0, 1577836800) ['one', '3']", done.stderr
+
+
+def test_whole_seconds_of_pandas_and_small_integers_are_times():
+    for unit in ("s", "ms", "us", "ns"):
+        when = pd.Series(np.array(["2020-01-02", "2020-01-01"], dtype=f"datetime64[{unit}]"))
+        frame = pd.DataFrame({"user_id": [0, 0], "item_id": [0, 1], "timestamp": when})
+        assert Interactions.from_frame(frame).timestamps.tolist() == [1577923200, 1577836800], unit
+    frame["timestamp"] = np.array([127, -128], dtype=np.int8)
+    assert Interactions.from_frame(frame).histories.tolist() == [1, 0]

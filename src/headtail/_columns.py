@@ -35,6 +35,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "genres": ("genre", "category", "categories", "tags", "tag"),
     "group": ("segment", "cohort", "gender"),
 }  # fmt: skip
+KNOWN = {name for role, aliases in ALIASES.items() for name in (role, *aliases)}
 
 
 def plain(name: Any) -> str:
@@ -90,9 +91,9 @@ def resolve_columns(
         which pandas allows, are found where they are given.
     """
     names = list(names)
-    doubled = [n for n in names if names.count(n) > 1]
-    if doubled:
-        raise InvalidInputError(f"{what} has the column {doubled[0]!r} more than once. Rename or drop one of them.")
+    if len(set(names)) < len(names):
+        doubled = next(n for n in names if names.count(n) > 1)
+        raise InvalidInputError(f"{what} has the column {doubled!r} more than once. Rename or drop one of them.")
     named = {role: name for role, name in (given or {}).items() if name is not None}
     twice = [name for name in named.values() if list(named.values()).count(name) > 1]
     if twice:
@@ -115,6 +116,8 @@ def resolve_columns(
             cure = f"Rename one to {role!r}"
             if role in (given or {}):
                 cure = f"Name it, for example {role.removesuffix('_id')}={(names or ['name'])[0]!r}"
+            if names and not any(plain(name) in KNOWN for name in names):
+                cure = f"If these are data, the table has no header: name its columns where it is read. {cure}"
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
                 f"{nearest(role, names)} {cure}."

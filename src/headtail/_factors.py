@@ -35,11 +35,10 @@ def to_numpy(values: Any) -> Array:
         return np.asarray(values)
     if getattr(values, "is_meta", False):
         raise InvalidInputError("a tensor of the device meta holds no numbers. Load or initialize the weights first.")
-    values = values.detach().cpu()
     try:
-        return np.asarray(values.numpy())
+        return np.asarray(values.numpy(force=True))
     except TypeError:  # numpy has no bfloat16
-        return np.asarray(values.float().numpy())
+        return np.asarray(values.float().numpy(force=True))
 
 
 def numbers(values: Any) -> Array:
@@ -49,7 +48,7 @@ def numbers(values: Any) -> Array:
     """
     try:
         array = np.asarray(None if np.ma.is_masked(values) else to_numpy(values))
-    except (TypeError, ValueError, NotImplementedError):  # rows of different lengths, tensors that hold nothing
+    except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that hold nothing
         array = np.asarray(None)
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64)
@@ -59,8 +58,10 @@ def numbers(values: Any) -> Array:
 def as_matrix(name: str, values: Any) -> Any:
     """Return a dense matrix of real numbers: tensors detached, anything else as a numpy array."""
     kind = type(values).__name__
-    if is_tensor(values):
+    if is_tensor(values) and not (values.is_nested or values.is_quantized):
         values = values.detach()
+        if values.is_floating_point() and values.element_size() == 1:  # nothing computes with 8 bits
+            values = values.float()
         kind += " without data (of the device meta)" * values.is_meta
         real = not (values.is_complex() or values.is_sparse or values.is_meta)
     else:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 # What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
-MISSING = ("", "NULL", "null", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "NaN", "nan", "NaT")
+MISSING = (
+    "", "NULL", "null", "Null", "(null)", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "none", "NONE", "NaN",
+    "nan", "NaT",
+)  # fmt: skip
 _IDS = ("user_id", "item_id")
 
 
@@ -225,7 +228,7 @@ def _refuse_missing(values: "pl.Series", column: Any, role: str, what: str) -> N
             f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill those rows first."
         )
     if role in _IDS and isinstance(values.dtype, pl.String):
-        short = values.filter(values.str.len_bytes() <= max(map(len, MISSING)))
+        short = values.filter(values.str.len_bytes() <= 16)  # few, so that the next step costs little
         short = short.filter(short.str.strip_chars().is_in(MISSING))
         if len(short):
             raise InvalidInputError(
@@ -285,6 +288,8 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
         listed = values.astype(np.float64)
     elif not values.dtype.isnative:
         listed = values.astype(values.dtype.newbyteorder("="))
+    elif values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] not in ("ns", "us", "ms"):
+        listed = values.astype("datetime64[ms]")  # polars knows no whole seconds
     try:
         return pl.Series(role, listed)
     except (Exception, pl.exceptions.PanicException):  # each kind of value has errors of its own

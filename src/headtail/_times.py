@@ -49,9 +49,11 @@ def _numeric_dates(times: "pl.Series") -> "pl.Series | None":
     """Return the dates that numbers such as 20200705 write; None unless all of them do, between 1900 and 2100."""
     import polars as pl
 
-    if not times.dtype.is_numeric() or not times.is_between(19_000_101, 21_001_231).all():
+    if not times.dtype.is_numeric():
         return None
     whole = times.cast(pl.Int64, strict=False)
+    if not whole.is_between(19_000_101, 21_001_231).all():
+        return None
     dates = whole.cast(pl.String).str.to_date("%Y%m%d", strict=False)
     return None if dates.null_count() or (whole != times).any() else dates
 

@@ -187,3 +187,19 @@ def test_pandas_frames_of_arrays():
     table = pd.DataFrame({"user": [1, 2], "items": [np.array([5, 6]), np.array([7, 8])]})
     found = Recommendations.from_frame(table.rename(columns={"items": "item"}))
     assert found.to_polars()["item_id"].to_list() == [5, 6, 7, 8]
+
+
+def test_doors_that_need_no_times_read_none():
+    rng = np.random.default_rng(0)
+    ids = {"user_id": [0, 1, 2], "item_id": [0, 1, 2]}
+    frame = pl.DataFrame({**ids, "timestamp": [1, None, 3], "rating": ["a", "b", "c"]})
+    factors = rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
+    assert ht.recommend(factors, frame, k=1).items.shape == (3, 1)
+    ht.tilt(*factors, strength=0.1, k=1, seen=frame)
+    ht.spectrum(*factors, popularity=frame)
+    ht.Recommendations.from_scores(factors[0] @ factors[1].T, k=1, known=frame)
+
+
+def test_what_stands_in_one_place_of_a_matrix_of_small_integers_adds_up():
+    doubled = sp.coo_array((np.array([100, 100, 100], dtype=np.int8), ([0, 0, 0], [0, 0, 0])), shape=(1, 1))
+    assert Interactions.from_matrix(doubled).ratings.tolist() == [300]

@@ -3,6 +3,7 @@ import csv
 import gzip
 import io
 import logging
+import time
 
 import polars as pl
 import pytest
@@ -431,3 +432,30 @@ class TestWrite:
         (tmp_path / "file").write_text("")
         with pytest.raises(UnreadableFileError, match="is not a folder"):
             write_interactions(whole, tmp_path / "file" / "x.csv")
+
+
+def test_a_word_among_numbers_is_noted(tmp_path, caplog):
+    path = tmp_path / "gaps.csv"
+    path.write_text("user_id,item_id\n1,10\n2,11\n-,11\n")
+    assert read_table(path)["user_id"].to_list() == ["1", "2", "-"]
+    assert "column 'user_id' holds '-' among numbers" in caplog.text
+    for marker in ("none", "Null", " NULL ", "(null)"):
+        path.write_text(f"user_id,item_id\n1,10\n{marker},11\n")
+        with pytest.raises(InvalidInputError, match="1 missing values"):
+            read_interactions(path)
+
+
+def test_a_first_line_of_words_may_be_data(tmp_path):
+    path = tmp_path / "likes.csv"
+    path.write_text("alice,matrix\nbob,inception\n")
+    with pytest.raises(MissingColumnError, match="If these are data, the table has no header"):
+        read_interactions(path)
+
+
+def test_a_header_of_many_names_is_read_at_once(tmp_path):
+    path = tmp_path / "wide.csv"
+    names = ["user_id", "item_id", *(f"c{i}" for i in range(20_000))]
+    path.write_text(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n")
+    start = time.perf_counter()
+    assert len(read_interactions(path)) == 1
+    assert time.perf_counter() - start < 10  # looking for each among all took a minute

@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 
 from headtail.data import Recommendations
@@ -35,3 +36,20 @@ def test_table():
 def test_bad_input(parts, message):
     with pytest.raises(InvalidInputError, match=message):
         Recommendations(**IDS, **{name: np.array(values) for name, values in parts.items()})
+
+
+def test_scores_of_any_type_put_the_highest_first():
+    for scores in ([0, 255], [0, 2**64 - 1]):  # of which minus the lowest is the lowest again
+        kind = np.uint8 if scores[1] == 255 else np.uint64
+        lists = Recommendations.from_arrays(np.array([[5, 7]]), np.array([scores], dtype=kind))
+        assert lists.to_polars()["item_id"].to_list() == [7, 5], kind
+    lists = Recommendations.from_arrays(np.array([[5, 7]]), np.array([[-128, 127]], dtype=np.int8))
+    assert lists.to_polars()["item_id"].to_list() == [7, 5]
+    near = {"user_id": [1, 1], "item_id": [5, 7], "score": [2**53, 2**53 + 1]}  # one number in float64
+    assert Recommendations.from_frame(pl.DataFrame(near)).to_polars()["item_id"].to_list() == [7, 5]
+
+
+@pytest.mark.parametrize("ranks", [[1, 1], [1, 3], [0, 1], [1.5, 1]])
+def test_ranks_are_refused_as_in_an_audit(ranks):
+    with pytest.raises(InvalidInputError, match=r"lists has ranks that"):
+        Recommendations.from_frame(pl.DataFrame({"user_id": [4, 4], "item_id": [5, 7], "rank": ranks}))

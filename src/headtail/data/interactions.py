@@ -180,7 +180,7 @@ class Interactions(Coded):
         [('ann', 70, 1.0), ('bob', 70, 5.0), ('bob', 80, 2.0)]
         """
         try:
-            table = sp.coo_array(sp.csr_array(matrix))  # adds up what stands in one place
+            table = sp.coo_array(matrix)
         except (TypeError, ValueError):
             raise InvalidInputError(
                 f"{what} is a {type(matrix).__name__}; give a matrix of numbers, one row a user and one column an item."
@@ -190,7 +190,8 @@ class Interactions(Coded):
             raise InvalidInputError(
                 f"{what} is a matrix of shape {table.shape} and type {values.dtype}; give real numbers, (users, items)."
             )
-        values = values.astype(np.float64)
+        table = sp.coo_array(sp.csr_array(table.astype(np.float64)))  # adds up what stands in one place
+        values = table.data
         finite(what, values)
         if (values < 0).any():
             raise InvalidInputError(f"{what} holds {values.min():g}; a value of a matrix counts interactions.")

@@ -13,7 +13,8 @@ from headtail._checks import checked, finite, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
 from headtail._factors import as_matrix, numbers, stored, to_numpy
 from headtail._top import highest
-from headtail.data.interactions import Interactions
+from headtail.data.interactions import Interactions, read_pairs
+from headtail.data.ranking import checked_ranks, falling, ranks_by
 from headtail.data.rows import check_scores, rows_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
@@ -102,7 +103,8 @@ class Recommendations:
         Raises
         ------
         InvalidInputError
-            If a user or an item is not in the interactions, an item stands twice in a list, or a score is not finite.
+            If a user or an item is not in the interactions, an item stands twice in a list, a score is not finite, or
+            ranks are not 1, 2, 3 ... for each user.
         MissingColumnError
             If there is no user or item.
 
@@ -124,7 +126,7 @@ class Recommendations:
         table = _frames.to_table(frame, required=("user_id", "item_id", *given), given=given, what=what)
         values = None
         if given:
-            values = _frames.numbers(table[by], found[by], what).astype(np.float64)
+            values = _frames.numbers(table[by], found[by], what)
             finite(f"{what} {by}", values, f"Leave out items that have no {by}.")
         ids, codes = {}, {}
         for kind in ("user_id", "item_id"):
@@ -139,17 +141,17 @@ class Recommendations:
                     f"{what} has {len(unknown):,} {kind}s that the interactions do not have, for example "
                     f"{shown(unknown)}. Leave them out, or give interactions with all of them."
                 )
-        first = np.zeros(len(table)) if values is None else -values if by == "score" else values
-        order = np.lexsort((first, codes["user_id"]))
-        users, items = codes["user_id"][order], codes["item_id"][order]
-        listed, rows, lengths = np.unique(users, return_inverse=True, return_counts=True)
-        columns = np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        table_of = np.full((len(listed), lengths.max(initial=0)), -1, dtype=np.int32)
-        table_of[rows, columns] = items
+        listed, rows = np.unique(codes["user_id"], return_inverse=True)
+        if by == "rank" and values is not None:
+            ranks, values = checked_ranks(values, rows, ids["user_id"][listed], what), None
+        else:
+            ranks = ranks_by(values, rows)
+        table_of = np.full((len(listed), ranks.max(initial=0)), -1, dtype=np.int32)
+        table_of[rows, ranks - 1] = codes["item_id"]
         scored = None
-        if by == "score" and values is not None:
+        if values is not None:
             scored = np.full(table_of.shape, np.nan)
-            scored[rows, columns] = values[order]
+            scored[rows, ranks - 1] = values
         return cls(ids["user_id"], ids["item_id"], listed, table_of, scored)._each_once(what)
 
     @classmethod
@@ -222,7 +224,7 @@ class Recommendations:
                 logger.warning(
                     "%s: %d places inside a list have no item or no score; what follows moved up", what, lost
                 )
-            order = np.argsort(np.where(filled, -values, np.inf), axis=1, kind="stable")
+            order = np.lexsort((falling(values), ~filled), axis=1)
             places, values = np.where(filled, places, -1), np.where(filled, values, np.nan)
             places, values = (np.take_along_axis(each, order, axis=1) for each in (places, values))
         return cls(users, known, _all(users), places.astype(np.int32), values)._each_once(what)
@@ -272,7 +274,7 @@ class Recommendations:
         matrix = sp.csr_array(scores) if sparse else as_matrix(what, scores)
         n_users, n_items = matrix.shape
         k = list_length(k, n_items)
-        seen = None if known is None else Interactions.of(known, what="known")
+        seen = None if known is None else read_pairs(known, "known")[0]
         ids = []
         for role, given, size in zip(("user_id", "item_id"), (user_ids, item_ids), matrix.shape, strict=True):
             own = given if given is not None or seen is None else getattr(seen, f"{role}s")

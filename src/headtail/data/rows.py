@@ -11,7 +11,7 @@ from headtail import _frames
 from headtail._checks import shown
 from headtail._columns import logger
 from headtail._factors import Matrix, as_popularity, to_numpy
-from headtail.data.interactions import Interactions
+from headtail.data.interactions import Interactions, read_pairs
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Vectors
 
@@ -233,7 +233,7 @@ def popularity_of(popularity: Any, vectors: Vectors) -> Matrix:
     """Return the interactions of each row of the items: as counted already, or counted in interactions of any form."""
     if not (isinstance(popularity, Interactions) or sp.issparse(popularity) or _frames.is_frame(popularity)):
         return as_popularity(popularity, len(vectors.items))
-    counts = Interactions.of(popularity, what="popularity")
+    counts, _ = read_pairs(popularity, "popularity")
     return as_popularity(_of_rows(counts, vectors, "popularity").popularity, len(vectors.items))
 
 
@@ -241,7 +241,7 @@ def matrix_of(seen: Any, vectors: Vectors) -> sp.csr_array | None:
     """Return which items the users of the rows have met, a sparse matrix of ones of shape (B, I)."""
     if seen is None:
         return None
-    return _of_rows(Interactions.of(seen, what="seen"), vectors, "seen").matrix
+    return _of_rows(read_pairs(seen, "seen")[0], vectors, "seen").matrix
 
 
 def _of_rows(interactions: Interactions, vectors: Vectors, what: str) -> Interactions:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from headtail import _frames
-from headtail._columns import ALIASES
+from headtail._columns import KNOWN, logger, plain
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _WIDE = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-_KNOWN = {name for role, aliases in ALIASES.items() for name in (role, *aliases)}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _PIECE = 1 << 20  # bytes
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
@@ -182,7 +181,7 @@ def _check_lines(path: Path, text: list["pl.Series"], names: list[str], from_fil
 
 
 def _any_known(names: list[str]) -> bool:
-    return any(name.lower().replace("-", "_").replace(" ", "_") in _KNOWN for name in names)
+    return any(plain(name) in KNOWN for name in names)
 
 
 def _mixed_ends(path: Path) -> UnreadableFileError:
@@ -283,6 +282,8 @@ def _typed(column: "pl.Series", distinct: "pl.Series", kind: str, path: Path) ->
         whole = column.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == column.null_count() else number
     numbers = _numbers(distinct)
+    if numbers.dtype == pl.String and not kind:
+        _note_word(distinct)
     if numbers.dtype == pl.String or (kind == "token" and numbers.dtype == pl.Float64):
         return column
     if distinct is column:
@@ -290,9 +291,19 @@ def _typed(column: "pl.Series", distinct: "pl.Series", kind: str, path: Path) ->
     return (_with_gaps(column) if numbers.null_count() > distinct.null_count() else column).cast(numbers.dtype)
 
 
+def _note_word(column: "pl.Series") -> None:
+    """Log that a column is text because of a single word among its numbers, which may stand where there is no value."""
+    import polars as pl
+
+    some = column.head(_SAMPLE).drop_nulls()
+    words = some.filter(some.cast(pl.Float64, strict=False).is_null())
+    if 0 < 2 * len(words) <= len(some) and words.n_unique() == 1:
+        logger.warning("column %r holds %r among numbers, and is read as text", column.name, words[0])
+
+
 def _with_gaps(column: "pl.Series") -> "pl.Series":
     """Return a column of text without the values that only say that there is none."""
-    return column.set(column.is_in(_frames.MISSING), None)
+    return column.set(column.str.strip_chars().is_in(_frames.MISSING), None)
 
 
 def _numbers(column: "pl.Series") -> "pl.Series":

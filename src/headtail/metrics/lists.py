@@ -13,6 +13,7 @@ from headtail._columns import ranking_columns
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import order_by, pair_keys
 from headtail.data.interactions import without_duplicates
+from headtail.data.ranking import checked_ranks, ranks_by
 from headtail.data.recommendations import refuse_repeats
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
@@ -134,14 +135,14 @@ def _lists_from_frame(
         train = with_cold(train, _frames.to_ids(table["item_id"].unique().sort()), noted)
         codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
     if "rank" in columns:
-        ranks = _checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids)
+        ranks = checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids, "recs")
         if scores is not None and (disagreeing := _disagreements(scores, rows, ranks)):
             noted.notes.append(
                 f"{columns['rank']!r} ranks the recommendations of recs; {columns['score']!r} would rank those of "
                 f"{disagreeing:,} users otherwise."
             )
     else:
-        ranks = _ranks(rows, scores)
+        ranks = ranks_by(scores, rows)
     longest = int(ranks.max())
     if longest > k:
         kept = ranks <= k
@@ -149,43 +150,6 @@ def _lists_from_frame(
     items = np.full((len(row_ids), min(k, longest)), -1, dtype=np.int32)
     items[rows, ranks - 1] = codes
     return Lists(row_ids, items), longest, train
-
-
-def _checked_ranks(given: Array, rows: Codes, row_ids: Array) -> NDArray[np.int64]:
-    """Return ranks as whole numbers if they are 1, 2, 3 ... for every user, however far down."""
-    if not (given == np.floor(given)).all():
-        raise InvalidInputError("recs has ranks that are not whole numbers. Number each user's items 1, 2, 3 ...")
-    if given.min() != 1:
-        raise InvalidInputError(
-            f"recs has ranks that start at {given.min():g}. Ranks start at 1 for the first item of a list."
-        )
-    counts = np.bincount(rows)
-    starts = np.cumsum(counts) - counts
-    # As many cells as rows: every cell is hit only if no rank is doubled or beyond the end.
-    inside = given <= counts[rows]
-    hit = np.zeros(len(rows), dtype=bool)
-    hit[starts[rows[inside]] + given[inside].astype(np.int64) - 1] = True
-    if not hit.all():
-        wrong = np.unique(np.repeat(np.arange(len(counts)), counts)[~hit])
-        raise InvalidInputError(
-            f"recs has ranks that are not 1, 2, 3 ... for {len(wrong)} users; user {shown(row_ids[wrong[:1]])} has "
-            f"{shown(np.sort(given[rows == wrong[0]]))}. Number each user's items from 1 without gaps or repeats, or "
-            f"drop the rank column to rank by score."
-        )
-    return given.astype(np.int64)
-
-
-def _ranks(rows: Codes, scores: Array | None) -> NDArray[np.int64]:
-    """Return the rank of each recommendation, 1 first: by score, highest first and ties by row, else by row."""
-    order = np.arange(len(rows))
-    if scores is not None:  # ~x turns the order of whole numbers around where -x would overflow
-        order = np.argsort(~scores if scores.dtype.kind in "iu" else -scores, kind="stable")
-    order = order[order_by(rows[order])]
-    counts = np.bincount(rows)
-    starts = np.cumsum(counts) - counts
-    ranks = np.empty(len(rows), dtype=np.int64)
-    ranks[order] = np.arange(len(rows)) - starts[rows[order]] + 1
-    return ranks
 
 
 def _disagreements(scores: Array, rows: Codes, ranks: NDArray[np.int64]) -> int:

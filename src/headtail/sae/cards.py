@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from headtail._checks import shown
+from headtail._factors import to_numpy
 from headtail.data import Interactions
 from headtail.exceptions import MissingColumnError
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
@@ -154,7 +155,7 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
         else ("popular items", "niche items", "all items")
     )
     pre = {
-        name: np.concatenate([source.sae.pre_activations(x)[:, neuron].cpu().numpy() for x in source.blocks(side)])
+        name: np.concatenate([to_numpy(source.sae.pre_activations(x)[:, neuron]) for x in source.blocks(side)])
         for name, side in (
             (popular, contrast.popular),
             (niche, contrast.niche),

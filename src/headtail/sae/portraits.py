@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from headtail._factors import to_numpy
 from headtail._tensors import without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -208,7 +209,7 @@ def _activations(source: Source) -> sp.csc_array:
     """Return the activation of every neuron for each real user, or item, sparse (U, N)."""
     blocks = []
     for x in source.blocks(source.contrast.real):
-        values, active = (part.cpu().numpy() for part in source.sae.encode(x))
+        values, active = map(to_numpy, source.sae.encode(x))
         rows = np.repeat(np.arange(len(x)), values.shape[1])
         blocks.append(sp.csr_array((values.ravel(), (rows, active.ravel())), (len(x), source.sae.n_neurons)))
     return sp.csc_array(sp.vstack(blocks))

@@ -10,6 +10,7 @@ from headtail._checks import checked, integer, shown
 from headtail._columns import logger
 from headtail._factors import as_pair, numbers, to_numpy
 from headtail.data import Interactions, Recommendations
+from headtail.data.interactions import read_pairs
 from headtail.data.rows import check_sizes, in_order_of, narrowed, widened, with_ids
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
@@ -32,7 +33,7 @@ class Joined(NamedTuple):
 
 def joined(vectors: Any, train: Any) -> Joined:
     """Join vectors with what their users know, as :func:`headtail.recommend` does."""
-    known = Interactions.of(train, what="train")
+    known, _ = read_pairs(train, "train")
     pair = with_ids(as_pair(vectors), like=known)
     check_sizes(pair, known)
     known, gone = narrowed(known, pair, users=False)

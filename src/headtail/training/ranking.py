@@ -11,6 +11,7 @@ from headtail._columns import logger
 from headtail._factors import as_pair, is_tensor, to_numpy
 from headtail._top import highest
 from headtail.data import Interactions, Recommendations
+from headtail.data.interactions import read_pairs
 from headtail.data.rows import check_order, in_order_of, narrowed, widened, with_ids
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, ArrayLike2D, Codes, Floats, Recommender, Vectors
@@ -87,8 +88,10 @@ def recommend(
     >>> recommend((np.eye(2), np.eye(2)), frame, k=2).to_polars().rows()
     [('ann', 'y', 1, 0.0), ('bob', 'x', 1, 0.0)]
     """
-    interactions = Interactions.of(interactions)
-    if not callable(model):
+    if callable(model):
+        interactions = Interactions.of(interactions)
+    else:  # vectors need no times
+        interactions, _ = read_pairs(interactions, "interactions")
         model = with_ids(as_pair(model), like=interactions)
         interactions, gone = narrowed(interactions, model, users=False)
         if gone:

@@ -1,0 +1,53 @@
+"""The ranks of lists: as given, or by score."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtail._checks import shown
+from headtail.data.coded import order_by
+from headtail.exceptions import InvalidInputError
+from headtail.typing import Array
+
+
+def checked_ranks(given: Array, rows: NDArray[np.signedinteger[Any]], row_ids: Array, what: str) -> NDArray[np.int64]:
+    """Return ranks as whole numbers if they are 1, 2, 3 ... for every user, however far down."""
+    if not (given == np.floor(given)).all():
+        raise InvalidInputError(f"{what} has ranks that are not whole numbers. Number each user's items 1, 2, 3 ...")
+    if given.min() != 1:
+        raise InvalidInputError(
+            f"{what} has ranks that start at {given.min():g}. Ranks start at 1 for the first item of a list."
+        )
+    counts = np.bincount(rows)
+    starts = np.cumsum(counts) - counts
+    # As many cells as rows: every cell is hit only if no rank is doubled or beyond the end.
+    inside = given <= counts[rows]
+    hit = np.zeros(len(rows), dtype=bool)
+    hit[starts[rows[inside]] + given[inside].astype(np.int64) - 1] = True
+    if not hit.all():
+        wrong = np.unique(np.repeat(np.arange(len(counts)), counts)[~hit])
+        raise InvalidInputError(
+            f"{what} has ranks that are not 1, 2, 3 ... for {len(wrong)} users; user {shown(row_ids[wrong[:1]])} has "
+            f"{shown(np.sort(given[rows == wrong[0]]))}. Number each user's items from 1 without gaps or repeats, or "
+            f"drop the rank column to rank by score."
+        )
+    return given.astype(np.int64)
+
+
+def falling(scores: Array) -> Array:
+    """Return numbers that fall where the scores rise: ``~x`` of whole numbers, of which ``-x`` may overflow."""
+    return np.asarray(~scores if scores.dtype.kind in "iu" else -scores)
+
+
+def ranks_by(scores: Array | None, rows: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
+    """Return the rank of each recommendation, 1 first: by score, highest first and ties by row, else by row."""
+    order = np.arange(len(rows))
+    if scores is not None:
+        order = np.argsort(falling(scores), kind="stable")
+    order = order[order_by(rows[order])]
+    counts = np.bincount(rows)
+    starts = np.cumsum(counts) - counts
+    ranks = np.empty(len(rows), dtype=np.int64)
+    ranks[order] = np.arange(len(rows)) - starts[rows[order]] + 1
+    return ranks
