@@ -117,7 +117,7 @@ def resolve_columns(
             if role in (given or {}):
                 cure = f"Name it, for example {role.removesuffix('_id')}={(names or ['name'])[0]!r}"
             if names and not any(plain(name) in KNOWN for name in names):
-                cure = f"If these are data, the table has no header: name its columns where it is read. {cure}"
+                cure += ". If these are data, the table has no header: name its columns where it is read"
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
                 f"{nearest(role, names)} {cure}."
