@@ -462,7 +462,7 @@ def _allocation(found: Sequence[Cell]) -> Table:
     columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     return Table(
         columns, [dict.fromkeys(column.key for column in columns) | row for row in rows],
-        title="Allocation (gamma .5): change of NDCG@20 where Gini is as far below, and how far ahead it is",
+        title="Allocation: change of NDCG@20 where Gini is as far below, and how far ahead it is",
         caption="Along each method's own curve, its settings picked on validation: the change with allocation, then "
         "the difference from the change with each other one, seed by seed; empty where one does not get so far.",
     )  # fmt: skip
