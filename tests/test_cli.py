@@ -192,6 +192,7 @@ def test_a_gate_compares_with_an_earlier_audit(files, capsys):
     captured = capsys.readouterr()
     assert "failed ndcg@1 rises by 10% (0" in captured.err and json.loads(captured.out)["kind"] == "audit"
     assert main([*better, "--baseline", str(files / "before.json"), "--fail-if", "ndcg@1 falls"]) == 0
+    assert "not met ndcg@1 falls (0" in capsys.readouterr().err
     for wrong, message in [
         ([*inputs, "--fail-if", "arp@3 rises"], "Give the baseline"),
         ([*gated, "--fail-if", "arp@3 > 9"], "--baseline is there for conditions of a change"),

@@ -25,11 +25,11 @@ def say(text: str, *, stderr: bool = False) -> None:
     console(stderr=stderr).print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def complain(what: str, text: str) -> None:
-    """Print what went wrong on standard error."""
+def complain(what: str, text: str, *, style: str = "bold red") -> None:
+    """Print on standard error what went wrong, or what was judged."""
     from rich.text import Text
 
-    console(stderr=True).print(Text(what, style="bold red"), Text(printable(text)), soft_wrap=True)
+    console(stderr=True).print(Text(what, style=style), Text(printable(text)), soft_wrap=True)
 
 
 def check_output(output: Path | None) -> None:

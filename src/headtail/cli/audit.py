@@ -101,8 +101,8 @@ def audit(
     show(result, output, json)
     judged = metrics.gate(result, fail_if or [], baseline=earlier)
     for judgement in judged:
-        if judgement.met:
-            complain("failed", judgement.text)
+        told = ("failed", "bold red") if judgement.met else ("not met", "green")
+        complain(told[0], judgement.text, style=told[1])
     return int(any(judgement.met for judgement in judged))
 
 
