@@ -149,10 +149,10 @@ neurons, -9.1%), and the calibration error of popularity by 7.3%, beside 11.5% b
 
 **Where an item-side dial is better.** For exposure, wherever items can be touched: a constant shift of queries is an
 item bias confined to the span of the item vectors. Steering is the dial where items cannot be touched, where each user
-is to be met, or where what is done has to be said in words. The improvement that is claimed for steering can be had
-on its own backbone and data by allocation, chosen on validation for .5% of NDCG@10, with three seeds: on ML-1M
+is to be met, or where what is done has to be said in words. Most of the improvement that is claimed for steering can be
+had on its own backbone and data by allocation, chosen on validation for .5% of NDCG@10, with three seeds: on ML-1M
 allocation for the most hits has {ml-1m}; on Amazon Beauty {amazon-beauty}; on MovieTweetings {movietweetings}, where
-little can be had without a loss, and the alpha-fair tilt is level (below, without an autoencoder).
+little can be had without a loss (below, without an autoencoder).
 
 **What was claimed** is 12.6 to 28.3% less Gini for under .5% of NDCG. **What was found** of the published rule, chosen
 on validation for at most 1% of NDCG@10 and measured with three seeds: see the first table below, 2.3% less at best."""
