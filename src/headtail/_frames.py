@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 # What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
-MISSING = (
-    "", "NULL", "null", "Null", "(null)", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "none", "NONE", "NaN",
-    "nan", "NaT",
-)  # fmt: skip
+MISSING = {"", "NULL", "null", "Null", "(null)", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "none", "NONE"}
+MISSING |= {"NaN", "nan", "NaT"}
 _IDS = ("user_id", "item_id")
 
 
@@ -224,9 +222,7 @@ def _refuse_missing(values: "pl.Series", column: Any, role: str, what: str) -> N
     if values.dtype.is_float():
         missing += int(values.is_nan().sum())
     if missing:
-        raise InvalidInputError(
-            f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill those rows first."
-        )
+        raise InvalidInputError(f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill them first.")
     if role in _IDS and isinstance(values.dtype, pl.String):
         short = values.filter(values.str.len_bytes() <= 16)  # few, so that the next step costs little
         short = short.filter(short.str.strip_chars().is_in(MISSING))

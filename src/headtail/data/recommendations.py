@@ -148,9 +148,8 @@ class Recommendations:
             ranks = ranks_by(values, rows)
         table_of = np.full((len(listed), ranks.max(initial=0)), -1, dtype=np.int32)
         table_of[rows, ranks - 1] = codes["item_id"]
-        scored = None
-        if values is not None:
-            scored = np.full(table_of.shape, np.nan)
+        scored = None if values is None else np.full(table_of.shape, np.nan)
+        if scored is not None:
             scored[rows, ranks - 1] = values
         return cls(ids["user_id"], ids["item_id"], listed, table_of, scored)._each_once(what)
 

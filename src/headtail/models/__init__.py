@@ -31,16 +31,18 @@ Each has ``for_data(train, rng=..., **sizes)``, which makes one of the right sha
 of interactions.
 """
 
-CLASSES: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (*MODELS.values(), MACR, SPRINT)}
-"""Every model by the name of its class, those that change how another one is trained included."""
+
+def classes() -> dict[str, type[nn.Module]]:
+    """Return every model by the name of its class, those that change how another one is trained included."""
+    return {kind.__name__: kind for kind in (*MODELS.values(), MACR, SPRINT)}
 
 
 def from_config(config: Mapping[str, Any]) -> nn.Module:
     """Return a model of the right shapes, of what ``model.config`` holds."""
-    name = config.get("model")
-    if name not in CLASSES:
-        raise InvalidInputError(f"{name!r} is not a model of this version of headtail ({', '.join(CLASSES)}).")
-    build = getattr(CLASSES[name], "from_config", CLASSES[name])
+    name, known = config.get("model"), classes()
+    if name not in known:
+        raise InvalidInputError(f"{name!r} is not a model of this version of headtail ({', '.join(known)}).")
+    build = getattr(known[name], "from_config", known[name])
     try:
         model: nn.Module = build(**{key: value for key, value in config.items() if key != "model"})
     except (TypeError, InvalidInputError) as error:

@@ -20,7 +20,7 @@ from headtail import _files
 from headtail._checks import checked
 from headtail._sealed import FORMAT, check_settings, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
-from headtail.models import CLASSES, from_config
+from headtail.models import classes, from_config
 from headtail.training.encoding import device_of
 
 
@@ -57,9 +57,9 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     {'model': 'MF', 'n_users': 4, 'n_items': 6, 'embedding_dim': 2}
     """
     name = type(model).__name__
-    if CLASSES.get(name) is not type(model):
+    if classes().get(name) is not type(model):
         raise InvalidInputError(
-            f"{name} is not a model of headtail ({', '.join(CLASSES)}), so load_model could not make it again. "
+            f"{name} is not a model of headtail ({', '.join(classes())}), so load_model could not make it again. "
             f"Save its state_dict with safetensors.torch.save_file instead."
         )
     with _files.atomic_folder(folder) as temporary:
