@@ -6,6 +6,7 @@ import torch
 
 import headtail as ht
 from headtail import rerank
+from headtail._popularity_direction import without_popularity
 from headtail.dials import CONTROLS, DIALS, Dial, dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.sae import neuron_edit
@@ -333,3 +334,10 @@ def test_ppd_equals_a_naive_one(split, factors):
     for i in (0, 3, 60):
         others = [(b[u, i], q[u]) for u, j in met if j == i]
         np.testing.assert_allclose(made.items[i], less(factors[1][i], others), rtol=1e-9)
+
+
+def test_ppd_where_a_user_did_nothing():
+    train = ht.Interactions.from_matrix(np.array([[1, 1], [0, 0], [0, 1]]))
+    queries = np.random.default_rng(0).normal(size=(3, 2))
+    vectors = ht.Vectors(queries, np.array([[1.0, 0.5], [0.2, 1.0]]))
+    assert np.array_equal(without_popularity(vectors, train, 1.0).queries[1], queries[1])

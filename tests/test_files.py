@@ -4,7 +4,7 @@ import os
 import polars as pl
 import pytest
 
-from headtail._files import atomic_file, atomic_folder, check_writable, to_path, write_text
+from headtail._files import atomic_file, atomic_folder, check_writable, to_path, write_text, writing
 from headtail.data import write_table
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
@@ -184,3 +184,12 @@ def test_a_pipe_or_a_device_is_never_replaced(tmp_path):
         with pytest.raises(UnreadableFileError, match=r"it is a device or a pipe"):
             write()
     assert (tmp_path / "pipe.csv").is_fifo()
+
+
+def test_folders_that_no_lock_or_no_work_can_stand_beside(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, reason in (("x" * 255, "File name too long"), ("loop", "Too many levels of symbolic links")):
+        with pytest.raises(UnreadableFileError, match=reason), writing(tmp_path / name):
+            pass
+    with pytest.raises(UnreadableFileError, match="no name of its own"), atomic_folder(tmp_path / "new" / ".."):
+        pass

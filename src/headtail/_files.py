@@ -30,7 +30,7 @@ def to_path(path: Any) -> Path:
         raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:
         os.fspath(path).encode()  # the libraries below open no names but those in UTF-8
-        os.lstat(path)
+        Path(path).stat()
     except (OSError, ValueError) as error:  # a ValueError tells of NUL and of lone surrogates
         if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]} ..."
@@ -79,7 +79,7 @@ def _related(one: Path, other: Path) -> bool:
 
 
 def _hidden(path: Path) -> Path:
-    if not path.name:
+    if path.name in ("", ".."):
         raise UnreadableFileError(
             f"Cannot write {path}: that is no name of its own. Give the path of a new file or folder."
         )
@@ -195,7 +195,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
         return
     file = path.with_name(f".{path.name}.lock")
-    with _clear_errors(path):
+    with _clear_errors(path, file):
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = _locked(file, path)
     try:

@@ -29,10 +29,10 @@ def without_popularity(
     p = _scaled(of_items @ of_users.mean(axis=0))
     r = np.empty(len(train))
     rows = train.matrix.tocsr()
-    for start, end in zip(rows.indptr, rows.indptr[1:], strict=False):
-        own = rows.indices[start:end]
+    for user in np.flatnonzero(train.activity):
+        own = rows.indices[(here := slice(*rows.indptr[user : user + 2]))]
         alike = 1 / (1 + np.exp(-of_items[own] @ of_items[own].T))
-        r[start:end] = (alike - likeness * np.outer(p[own], p[own])).mean(axis=1)
+        r[here] = (alike - likeness * np.outer(p[own], p[own])).mean(axis=1)
     due = sp.csr_array((_scaled(p[rows.indices] - _scaled(r)), rows.indices, rows.indptr), shape=rows.shape)
     sides = (queries, _direction(due, of_items, preference)), (items, _direction(due.T.tocsr(), of_users, preference))
     queries, items = (x - strength * (x * along).sum(axis=1, keepdims=True) * along for x, along in sides)

@@ -339,6 +339,7 @@ def test_compare_pairs_users():
         n: audit(r, train, catalogue=range(20), metrics=[arp, coverage]) for n, r in {"a": base, "b": better}.items()
     }
     result = compare(audits)
+    assert json.loads(json.dumps(result.to_dict()["differences"])) == list(result.differences)
     assert [row["metric"] for row in result.differences] == ["arp@1", "coverage@1"]
     for row in result.differences:
         assert row["difference"] == pytest.approx(audits["b"][row["metric"]] - audits["a"][row["metric"]])

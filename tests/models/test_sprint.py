@@ -65,3 +65,9 @@ def test_saved_with_its_weights(tmp_path):
     model = build(attention_weight=1.0, inner_weight=0.1)
     again = load_model(save_model(model, tmp_path / "sprint"))
     assert (again.attention_weight, again.inner_weight, again.dropout.p) == (1.0, 0.1, 0.0)
+
+
+def test_weights_of_half_precision_have_a_penalty():
+    model = build(inner_weight=0.1)
+    full = model.forward_with_loss(HISTORIES)[1].item()
+    assert model.bfloat16().forward_with_loss(HISTORIES)[1].item() == pytest.approx(full, rel=0.02)

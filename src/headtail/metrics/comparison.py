@@ -159,6 +159,6 @@ def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
         shown = not np.isnan(low)
         rows.append({
             "metric": name, "difference": float(difference), "low": low if shown else None,
-            "high": high if shown else None, "n_users": n_users, "significant": low > 0 or high < 0,
+            "high": high if shown else None, "n_users": n_users, "significant": bool(low > 0 or high < 0),
         })  # fmt: skip
     return rows

@@ -63,7 +63,8 @@ class SPRINT(SASRec):
         for block in self.blocks:
             looked_at = torch.where(real, block.attention(x, allowed), 0).sum(dim=2)  # (B, H, L)
             most = looked_at.masked_fill(~real[..., 0], -torch.inf).flatten().logsumexp(dim=0)
-            norms = torch.stack([torch.linalg.matrix_norm(layer.weight, 2) for layer in (block.inner, block.outer)])
+            weights = torch.stack([block.inner.weight, block.outer.weight.mT])
+            norms = torch.linalg.matrix_norm(weights.to(torch.promote_types(weights.dtype, torch.float32)), 2)
             loss = loss + self.attention_weight * most.log() + self.inner_weight * norms.log().sum()
             x = block(x, allowed)
         return Vectors(self.query(self.norm(x)), self.item(self.items)), loss
