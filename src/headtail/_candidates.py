@@ -1,11 +1,11 @@
 """Candidates of calibrated relevance: what the scores name, and what a strong correction would bring in."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from headtail._gains import gains
+from headtail._gains import gained
 from headtail.allocation import cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.metrics.topk import discounts
@@ -45,7 +45,7 @@ class Reach:
         if wanted is None:
             return plain
         fewer = shrink(*vectors, strength=_SHRUNK)
-        if not _surely_better(_recommend(fewer, train, k), _recommend(vectors, train, k), wanted):
+        if not _surely_better(long_lists(fewer, train, k), long_lists(vectors, train, k), wanted):
             return plain
         shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
         judged, other = (
@@ -59,7 +59,7 @@ class Reach:
         if self.shrunk:
             vectors = shrink(*vectors, strength=self.shrunk)
         n = n if n == known.n_items else max(self.k, n // 2)
-        high, low = _recommend(vectors, known, n), _recommend(add_bias(*vectors, self.bias), known, n)
+        high, low = long_lists(vectors, known, n), long_lists(add_bias(*vectors, self.bias), known, n)
         items = np.concatenate([high.items, low.items], axis=1)
         scores = np.concatenate([scores_of(high, n), scores_of(low, n) - self.bias[low.items]], axis=1)
         by_item = np.argsort(items, axis=1, kind="stable")
@@ -76,8 +76,8 @@ def _tilted(vectors: Vectors, train: Interactions, k: int, seed: int) -> Array:
 
 
 def _surely_better(lists: Recommendations, others: Recommendations, wanted: Interactions) -> bool:
-    gained = (gains(lists, wanted) - gains(others, wanted))[wanted.activity[lists.users] > 0]
-    return bool(gained.mean() > gained.std() / len(gained) ** 0.5)
+    mean, error = gained(lists, others, wanted)
+    return mean > error
 
 
 def scored(lists: Recommendations) -> Recommendations:
@@ -87,7 +87,8 @@ def scored(lists: Recommendations) -> Recommendations:
     return replace(lists, scores=np.where(lists.items >= 0, discounts(lists.k), np.nan))
 
 
-def _recommend(vectors: Vectors, known: Interactions, k: int) -> Recommendations:
+def long_lists(made: Any, known: Interactions, k: int) -> Recommendations:
+    """Return the k items of the highest scores that are not known, of what :func:`headtail.recommend` takes."""
     from headtail.training import recommend
 
-    return recommend(vectors, known, k=k)
+    return recommend(made, known, k=k)

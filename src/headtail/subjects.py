@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from headtail._candidates import Reach, scored
+from headtail._candidates import Reach, long_lists, scored
 from headtail._checks import checked, integer, list_length
 from headtail._factors import as_pair, to_numpy
-from headtail._gains import gains
+from headtail._gains import gained, gains
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.data import Interactions, Recommendations, Split
@@ -220,7 +220,7 @@ class Subject:
         """Return long lists with scores, without the items that are known."""
         if isinstance(self.source, Recommendations):
             return self.source.without(known)
-        return _recommend(self.plain(seed), known, self.n_candidates)
+        return long_lists(self.plain(seed), known, self.n_candidates)
 
     @_kept
     def reachable(self, seed: int, known: Interactions) -> Recommendations:
@@ -293,11 +293,9 @@ class Subject:
         if relevant is None:
             raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
         found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
-        gained = gains(best(recs, found, self.k), relevant) - gains(recs.head(self.k), relevant)
-        gained = gained[relevant.activity[recs.users] > 0]
-        error = gained.std() / len(gained) ** 0.5
-        told = f"on validation their order changes NDCG by {gained.mean():+.4f}, with a standard error of {error:.4f}"
-        if gained.mean() > error:
+        mean, error = gained(best(recs, found, self.k), recs.head(self.k), relevant)
+        told = f"on validation their order changes NDCG by {mean:+.4f}, with a standard error of {error:.4f}"
+        if mean > error:
             return True, found, f"Calibrated relevance counts the items' popularity and exposure: {told}."
         plain = cross_fitted(recs, train, relevant, k=self.k, by_item=False, rng=seed)
         return False, plain, f"Calibrated relevance leaves the items' popularity and exposure out: {told}."
@@ -388,9 +386,3 @@ def _check_lists(lists: Recommendations, k: int) -> None:
             f"The longest list has {lists.k} items and k={k}, so that no other item can move up. Give longer lists, "
             f"such as {10 * k} a user, or lower k."
         )
-
-
-def _recommend(made: Any, known: Interactions, k: int) -> Recommendations:
-    from headtail.training import recommend
-
-    return recommend(made, known, k=k)
