@@ -21,6 +21,7 @@ from headtail.tradeoffs import Frontier, sweep
 RECORDS = Path(__file__).parent / "records"
 MAX_LOSS = 0.05  # of the accuracy on validation, for the settings that are chosen
 EXTENSIONS = 6  # of a grid at most
+REFINEMENTS = 3  # of a grid at most
 
 
 def load(data: Path, name: str, protocol: str) -> Split:
@@ -72,19 +73,16 @@ def main(
     cells: Sequence[str],
     run: Callable[..., dict[str, Any]],
     description: str | None,
-    seeds: Sequence[int] = (),
     dials: Sequence[Dial] = (),
 ) -> None:
     """Run the cells that the command line names, each into a record of its own.
 
-    With `seeds` and `dials`, fewer of them can be asked for: `run` gets those, and the record says so in its name.
+    With `dials`, some of them can be asked for: `run` gets those, and the record says so in its name.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", nargs="*", metavar="cell", help=f"without one, all that have no record: {list(cells)}")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for what a stopped cell goes on from")
-    if seeds:
-        parser.add_argument("--seeds", type=int, default=len(seeds), help=f"how many of the seeds {tuple(seeds)}")
     if dials:
         parser.add_argument(
             "--dials",
@@ -95,12 +93,9 @@ def main(
             help="sweep these alone; the work is kept for the whole cell",
         )
     args = parser.parse_args()
-    chosen = seeds[: args.seeds] if seeds else ()
-    some = f"-seeds-{len(chosen)}" if len(chosen) < len(seeds) else ""
-    asked = [chosen] if seeds else []
+    some, asked = "", []
     if dials and args.dials:
-        some += "-some-dials"
-        asked.append([each for each in dials if each.name in args.dials])
+        some, asked = "-some-dials", [[each for each in dials if each.name in args.dials]]
     for cell in args.cells or cells:
         if cell not in cells:
             parser.error(f"there is no cell {cell!r}; choose from {', '.join(cells)}")
@@ -116,10 +111,20 @@ def main(
         print(f"{cell}: {seconds} s, {file}")
 
 
-def turned(dials: Iterable[Dial], subject: Subject, work: Path, **options: Any) -> Frontier:
-    """Sweep dials, each in a folder of its own and beyond its grid for as long as its last setting is chosen."""
-    options = {"extend": EXTENSIONS, "max_loss": MAX_LOSS, **options}
-    parts = [sweep(dial, subject, folder=work / file_name(dial.name), identity=dial.name, **options) for dial in dials]
+def turned(
+    dials: Iterable[Dial], subject: Subject, work: Path, *, finely: float | None = None, **options: Any
+) -> Frontier:
+    """Sweep dials, each in a folder of its own and beyond its grid for as long as its last setting is chosen.
+
+    With `finely`, a loss, settings are then tried between the one that is chosen for that loss and the next stronger.
+    """
+    parts = []
+    for dial in dials:
+        kept: dict[str, Any] = {"folder": work / file_name(dial.name), "identity": dial.name, **options}
+        part = sweep(dial, subject, extend=EXTENSIONS, max_loss=MAX_LOSS, **kept)
+        if finely is not None:
+            part = sweep(dial, subject, part.settings(dial.name), refine=REFINEMENTS, max_loss=finely, **kept)
+        parts.append(part)
     return sum(parts[1:], start=parts[0])
 
 
