@@ -71,3 +71,15 @@ def test_weights_of_half_precision_have_a_penalty():
     model = build(inner_weight=0.1)
     full = model.forward_with_loss(HISTORIES)[1].item()
     assert model.bfloat16().forward_with_loss(HISTORIES)[1].item() == pytest.approx(full, rel=0.02)
+
+
+@pytest.mark.parametrize("inner_weight", [0.1, 0.0])
+def test_neither_histories_of_filling_nor_weights_of_zero_make_it_infinite(inner_weight):
+    model = build(inner_weight=inner_weight)
+    with torch.no_grad():
+        for block in model.blocks:
+            block.inner.weight.zero_()
+    penalty = model.forward_with_loss(torch.full((2, 3), -1))[1]
+    penalty.backward()
+    assert torch.isfinite(penalty)
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)

@@ -65,6 +65,7 @@ class SPRINT(SASRec):
             most = looked_at.masked_fill(~real[..., 0], -torch.inf).flatten().logsumexp(dim=0)
             weights = torch.stack([block.inner.weight, block.outer.weight.mT])
             norms = torch.linalg.matrix_norm(weights.to(torch.promote_types(weights.dtype, torch.float32)), 2)
+            norms = norms.clamp_min(torch.finfo(norms.dtype).tiny)  # of weights that are all 0, too
             loss = loss + self.attention_weight * most.log() + self.inner_weight * norms.log().sum()
             x = block(x, allowed)
         return Vectors(self.query(self.norm(x)), self.item(self.items)), loss
