@@ -626,6 +626,19 @@ def test_a_data_set_of_a_folder(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "audit NAME y", "correct NAME --train y --validation y", "data NAME", "doctor NAME", "explore NAME",
+        "probe NAME --train y --output out", "spectrum NAME", "train NAME --output out",
+    ],
+)  # fmt: skip
+def test_a_name_that_no_file_can_have_is_told(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.replace("NAME", "y" * 300).split()) == 2
+    assert "File name too long" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["empty", "text", "several", "objects"])
 def test_what_is_no_array_of_vectors_is_refused(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

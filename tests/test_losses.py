@@ -197,6 +197,10 @@ def test_values_must_be_those_of_the_candidates(loss):
         loss(torch.zeros(3), torch.zeros(2, 1), values=torch.ones(3, 2))
     with pytest.raises(InvalidInputError, match=r"log_q has shape \(\)"):
         sampled_softmax(torch.zeros(3), torch.zeros(3, 1), log_q=0.5)
+    flags = torch.tensor([[False, True]])
+    assert sampled_softmax(torch.zeros(1), torch.zeros(1, 1), log_q=flags) == sampled_softmax(
+        torch.zeros(1), torch.zeros(1, 1), log_q=flags.float()
+    )
 
 
 def test_inverse_propensity_by_hand():

@@ -49,6 +49,8 @@ def test_a_family_takes_of_each_method_what_validation_holds_best():
         values = [FRONTIER.accuracy_at(names, level).value for names in ("dial", "other", both)]
         assert not values[2] < np.nanmax([*values[:2], 0.0])
     assert FRONTIER.hypervolume(both).value >= FRONTIER.hypervolume("dial").value
+    with pytest.raises(InvalidInputError, match=r"method=\[\] names none. There are: 'dial'"):
+        FRONTIER.hypervolume([])
 
 
 def test_choose_the_fairest_that_loses_little():

@@ -18,7 +18,7 @@ except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
 # What a system says about a file, as against a connection or a library's own use of OSError.
-_ABOUT_FILES = {
+ABOUT_FILES = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG,
     errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE,
 }  # fmt: skip
@@ -68,7 +68,7 @@ def _clear_errors(*paths: Path) -> Iterator[None]:
         number = getattr(error, "errno", None) or (told and int(told[2]))
         named = getattr(error, "filename", None)
         ours = named is None or any(_related(Path(os.fsdecode(named)), path) for path in paths)
-        if number not in _ABOUT_FILES or not ours:
+        if number not in ABOUT_FILES or not ours:
             raise
         reason = getattr(error, "strerror", None) or (told and told[1].strip())
         raise UnreadableFileError(f"Cannot write {paths[0]}: {reason}. Give another path or make room.") from error

@@ -67,7 +67,7 @@ def _checked_values(scores: Tensor, values: Tensor, name: str = "values") -> Ten
             f"{name} has shape {tuple(getattr(values, 'shape', ()))}; give a tensor of one real number for each of the "
             f"{tuple(scores.shape)} candidates, the positives first."
         )
-    return values
+    return values.to(scores)
 
 
 def _weighted(terms: Tensor, weight: Tensor | None) -> Tensor:

@@ -90,7 +90,7 @@ def foreign_arguments(message, taken):
             continue
         known = inspect.signature(operator.attrgetter(function)(headtail)).parameters
         strange |= {name for name in re.findall(r"(\w+)=", inside) if name not in known}
-    outside = re.sub(r"[A-Z]\w+(?:\.\w+)?\([^()]*", "", cure)
+    outside = re.sub(r"\w+(?:\.\w+)?\([^()]*", "", cure)  # the calls above, and values as Python writes them
     return strange | {name for name in re.findall(r"(?<![\w.'\"])([a-z]\w*)=", outside) if name not in taken}
 
 
@@ -254,7 +254,8 @@ def tables(draw):
         st.lists(st.tuples(st.sampled_from(users), st.sampled_from(items)), min_size=1, max_size=12, unique=True)
     )
     columns = {"user_id": [u for u, _ in pairs], "item_id": [i for _, i in pairs]}
-    for name, values in (("rating", st.floats(-5, 5, width=32)), ("timestamp", st.integers(0, 2**31))):
+    times = st.integers(0, 2**31).filter(lambda t: not 10**7 <= t < 10**8)  # eight digits may be a date
+    for name, values in (("rating", st.floats(-5, 5, width=32)), ("timestamp", times)):
         if draw(st.booleans()):
             columns[name] = draw(st.lists(values, min_size=len(pairs), max_size=len(pairs)))
     return pl.DataFrame(columns)

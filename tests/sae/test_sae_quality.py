@@ -117,7 +117,7 @@ def test_stability_by_hand():
 
 def test_what_cannot_be_measured_is_refused():
     train, test = parts()
-    with pytest.raises(InvalidInputError, match="activations have width 2 and the autoencoder takes d_in=3"):
+    with pytest.raises(InvalidInputError, match="activations have width 2, the autoencoder has 3"):
         sae_quality(TopKSAE(3, rng=0, expansion=2, k=1), X)
     with pytest.raises(InvalidInputError, match="not finite, first in row 1"):
         sae_quality(axes(), np.array([[1.0, 1.0], [np.nan, 0.0]]))

@@ -296,7 +296,7 @@ def broken(value):
         ({"data": broken(np.inf), "validation": 0.5}, "not finite, first in row 17"),
         ({"validation": broken(np.nan)}, "validation hold values that are not finite, first in row 17"),
         ({"data": np.full((50, 6), 3.3, np.float32)}, "all 48 activations are the same vector"),
-        ({"data": DATA[:, :5]}, "activations have width 5 and the autoencoder takes d_in=6"),
+        ({"data": DATA[:, :5]}, "activations have width 5, the autoencoder has 6"),
         ({"validation": DATA[:, :5]}, "validation have width 5"),
         ({"data": DATA[0]}, r"shape \(n, d\); this is a ndarray of shape \(6,\)"),
         ({"data": DATA.tolist()}, "this is a list"),

@@ -27,9 +27,9 @@ def test_inverse_propensity_takes_slots_from_the_head():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": zerosum, "item_weights": np.ones(30)}, "takes weight="),
+        ({"loss": zerosum, "item_weights": np.ones(30)}, "argument .weight."),
         ({"item_weights": np.ones(3)}, "item_weights has shape"),
-        ({"item_values": np.ones(30)}, "takes values="),
+        ({"item_values": np.ones(30)}, "argument .values."),
         ({"loss": pr_entmax, "item_values": np.ones(3)}, "item_values has shape"),
         ({"loss": pr_entmax, "item_values": np.full(30, np.nan)}, "item_values is nan at item 0; give finite numbers"),
         ({"loss": pr_entmax, "item_values": np.ones(30), "n_negatives": "all"}, "n_negatives='all' cannot be"),

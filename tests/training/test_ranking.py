@@ -137,6 +137,7 @@ def test_vectors_in_blocks():
         ({"codes": [0, 6]}, "codes holds 6; there are 6 users, so give 0 to 5"),
         ({"users": ["u0"]}, "MF does not know the ids of users; give interactions="),
         ({"users": ["u0"], "codes": [0], "interactions": world()[0]}, "users and codes are both given"),
+        ({"interactions": world(n_users=7)[0]}, "the model has n_users=6 and the interactions 7"),
         ({"users": [0], "interactions": world()[0]}, "users: ids are Int64 here and String in the interactions"),
     ],
 )

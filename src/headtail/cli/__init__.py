@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
+from headtail._files import ABOUT_FILES
 from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
 from headtail.cli._app import app
 from headtail.cli._folders import read_known as _read_known
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None and error.errno in ABOUT_FILES:
+            complain("error", f"{error.filename}: {error.strerror}. Give another path.")
+            return 2
         complain("internal error", f"{type(error).__name__}: {error}")
         if os.environ.get("HEADTAIL_TRACEBACK"):
             import traceback

@@ -283,7 +283,7 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
     if layer != "query":
         raise InvalidInputError(f"layer={layer!r} is not known; give 'query' or 'item', or take the activations.")
     if not hasattr(model, "max_length"):
-        return torch.as_tensor(vectors(model, codes=users).queries)
+        return torch.as_tensor(vectors(model, interactions=interactions, codes=users).queries)
     vectors_at: Any = model.states
     device, was_training = device_of(model, None), model.training
     model.eval()

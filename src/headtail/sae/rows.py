@@ -94,8 +94,8 @@ def check_vectors(name: str, vectors: Any, width: int) -> None:
         )
     if vectors.shape[1] != width:
         raise InvalidInputError(
-            f"{name} have width {vectors.shape[1]} and the autoencoder takes d_in={width}; make one with "
-            f"d_in={vectors.shape[1]}."
+            f"{name} have width {vectors.shape[1]}, the autoencoder has {width}; make one by "
+            f"TopKSAE(d_in={vectors.shape[1]})."
         )
     if len(vectors) < 2:
         raise InvalidInputError(f"{name} hold {len(vectors)} rows; give at least two.")

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from headtail._checks import checked, number
+from headtail._checks import checked, nearest, number
 from headtail._stats import hypervolume
 from headtail.exceptions import InvalidInputError
 from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, metric_of, summary
@@ -224,6 +224,8 @@ class Curves(Settings):
         family, others = (
             (names,) if isinstance(names, str) else tuple(() if names is None else names) for names in (method, against)
         )
+        if not family:
+            raise InvalidInputError(f"method={method!r} names none. {nearest('', self.methods)}")
         seeds = [self.seeds(name) for name in (*family, *others)]
         shared = [seed for seed in seeds[0] if all(seed in each for each in seeds)]
         if not shared:

@@ -79,6 +79,7 @@ def inputs(
     """
     batch_size = integer("batch_size", batch_size, low=1)
     interactions = Interactions.of(interactions)
+    check_sizes(model, interactions, "the interactions", "give those that it was trained on")
     found = interactions.user_codes(users, codes=codes)
     max_length: Any = getattr(model, "max_length", None)
     for start in range(0, len(found), batch_size):

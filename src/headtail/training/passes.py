@@ -99,7 +99,7 @@ class Stepping:
             if given is not None and (n_negatives == "all" or keyword not in inspect.signature(loss).parameters):
                 raise InvalidInputError(
                     f"{name} with loss {describe(loss)} and n_negatives={n_negatives!r} cannot be: give a number of "
-                    f"negatives and a loss that takes {keyword}=, such as headtail.losses.{such}."
+                    f"negatives and a loss with an argument {keyword!r}, such as headtail.losses.{such}."
                 )
         length = getattr(model, "max_length", None)
         self.batches: Batches = Pairs(train, self.n_drawn) if length is None else Windows(train, self.n_drawn, length)

@@ -150,10 +150,8 @@ def lists_of(made: Any, known: Interactions, k: int) -> Recommendations:
 def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Any, Any]:
     """Return the queries of the users asked for and the vectors of all items, checked, as arrays where on the CPU."""
     if callable(model):
-        from headtail.training.encoding import check_sizes, vectors
+        from headtail.training.encoding import vectors
 
-        cure = "recommend with the interactions that the model was trained on"
-        check_sizes(model, interactions, "the interactions", cure)
         queries, items = as_pair(vectors(model, codes=codes, interactions=interactions, device=device))
         if len(items) != interactions.n_items:
             raise InvalidInputError(
