@@ -630,7 +630,7 @@ def test_a_data_set_of_a_folder(tmp_path, capsys):
     "words",
     [
         "audit NAME y", "correct NAME --train y --validation y", "data NAME", "doctor NAME", "explore NAME",
-        "probe NAME --train y --output out", "spectrum NAME", "train NAME --output out",
+        "probe NAME --output out", "spectrum NAME", "train NAME --output out",
     ],
 )  # fmt: skip
 def test_a_name_that_no_file_can_have_is_told(words, tmp_path, monkeypatch, capsys):
