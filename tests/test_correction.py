@@ -6,9 +6,10 @@ import pytest
 
 import headtail as ht
 from headtail.correction import correct
-from headtail.dials import Dial
+from headtail.dials import Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.reports import Section
+from headtail.subjects import Subject
 
 K = 5
 
@@ -95,6 +96,18 @@ def test_lists_and_vectors_come_to_the_same(split, factors):
     assert ginis[0] == pytest.approx(ginis[1], abs=0.02)
     with pytest.raises(NotAvailableError, match="corrects lists, not vectors"):
         from_lists.vectors  # noqa: B018
+
+
+def test_the_order_of_a_models_own_vectors_is_never_in_doubt(split, caplog):
+    random = np.random.default_rng(0)
+    untrained = ht.Vectors(random.normal(size=(split.train.n_users, 4)), random.normal(size=(split.train.n_items, 4)))
+    subject = Subject(tuple(untrained), split, k=5)
+    assert "do not seem to be in the order" in caplog.text  # rows in no order at all, of which it is said once
+    caplog.clear()
+    for name in ("shrink", "TTEN", "PPD", "log penalty", "tilt (entropy)", "allocation"):
+        as_dial(name).at(subject, 0.2, 0)
+    correct(subject, split, dials=["shrink", "tilt (entropy)"], max_loss=0.5)
+    assert "order of the interactions" not in caplog.text
 
 
 def test_rows_of_vectors_are_found_by_their_ids(split, factors):

@@ -44,7 +44,7 @@ class Reach:
         plain = cls(0.0, _tilted(vectors, train, k, seed), k)
         if wanted is None:
             return plain
-        fewer = shrink(*vectors, strength=_SHRUNK)
+        fewer = shrink(vectors, strength=_SHRUNK)
         if not _surely_better(long_lists(fewer, train, k), long_lists(vectors, train, k), wanted):
             return plain
         shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
@@ -57,9 +57,9 @@ class Reach:
     def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
         """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
         if self.shrunk:
-            vectors = shrink(*vectors, strength=self.shrunk)
+            vectors = shrink(vectors, strength=self.shrunk)
         n = n if n == known.n_items else max(self.k, n // 2)
-        high, low = long_lists(vectors, known, n), long_lists(add_bias(*vectors, self.bias), known, n)
+        high, low = long_lists(vectors, known, n), long_lists(add_bias(vectors, bias=self.bias), known, n)
         items = np.concatenate([high.items, low.items], axis=1)
         scores = np.concatenate([scores_of(high, n), scores_of(low, n) - self.bias[low.items]], axis=1)
         by_item = np.argsort(items, axis=1, kind="stable")
@@ -72,7 +72,7 @@ class Reach:
 
 
 def _tilted(vectors: Vectors, train: Interactions, k: int, seed: int) -> Array:
-    return np.asarray(tilt(*vectors, seen=train, strength=_TILTED, k=k, rng=seed).items[:, -1])
+    return np.asarray(tilt(vectors, seen=train, strength=_TILTED, k=k, rng=seed).items[:, -1])
 
 
 def _surely_better(lists: Recommendations, others: Recommendations, wanted: Interactions) -> bool:

@@ -79,7 +79,7 @@ def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
     popularity = subject.split.train.popularity
     if subject.has("vectors"):
         vectors = subject.vectors(seed)
-        return np.asarray(posthoc.penalize_popularity(*vectors, popularity, strength=strength).items[:, -1])
+        return np.asarray(posthoc.penalize_popularity(vectors, popularity=popularity, strength=strength).items[:, -1])
     spread = rerank.spread(subject.candidates(seed, subject.split.train))
     return np.asarray(-strength * spread * np.log1p(popularity))
 
@@ -92,7 +92,7 @@ def tilt(welfare: Any) -> Bias:
         options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
         options["popularity"] = train.popularity
         if subject.has("vectors"):
-            return np.asarray(posthoc.tilt(*subject.vectors(seed), seen=train, **options).items[:, -1])
+            return np.asarray(posthoc.tilt(subject.vectors(seed), seen=train, **options).items[:, -1])
         return rerank.tilt_bias(subject.candidates(seed, train), **options)
 
     return bias

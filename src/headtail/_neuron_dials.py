@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from headtail.subjects import Subject
-from headtail.typing import Vectors
 
 Make = Callable[[Subject, float, int], Any]
 
@@ -33,10 +32,10 @@ def by_items(**options: Any) -> Make:
 
         from headtail.sae import neuron_edit
 
-        neurons, (queries, items) = subject.neurons(seed, "item"), subject.vectors(seed)
+        neurons, vectors = subject.neurons(seed, "item"), subject.vectors(seed)
         edit = neuron_edit(neurons.source.sae, neurons, alpha_popular=strength, alpha_niche=strength, **options)
         with torch.no_grad():
-            return Vectors(queries, edit(torch.from_numpy(items)).numpy())
+            return vectors._replace(items=edit(torch.from_numpy(vectors.items)).numpy())
 
     return make
 

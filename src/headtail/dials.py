@@ -233,11 +233,11 @@ def _of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> M
 
 
 def _shrink(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
-    return posthoc.shrink(*vectors, strength=strength)
+    return posthoc.shrink(vectors, strength=strength)
 
 
 def _normalize(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
-    return posthoc.normalize(*vectors, strength=strength)
+    return posthoc.normalize(vectors, strength=strength)
 
 
 _WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)

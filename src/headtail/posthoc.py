@@ -124,14 +124,14 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
 
 
 @checked
-def normalize(queries: Any, items: Any, *, strength: float = 1.0) -> Vectors:
+def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vectors:
     """Divide each item's vector by its length, or a power of it: the longer a vector, the more popular its item.
 
     A score becomes ``score / length ** strength``; with 1 items are ranked by their cosine with the query.
 
     Parameters
     ----------
-    queries, items : array or tensor of shape (n, d) and (m, d)
+    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
     strength : float, default 1
         From 0, which changes nothing, to 1.
 
@@ -151,13 +151,14 @@ def normalize(queries: Any, items: Any, *, strength: float = 1.0) -> Vectors:
     array([[0.6, 0.8],
            [0. , 1. ]])
     """
-    queries, items = (_finite(part) for part in _factors.as_pair(queries, items))
+    pair = _factors.as_pair(queries, items)
+    items = _finite(pair.items)
     strength = number("strength", strength, low=0, high=1)
     out = _empty_like(items, items.shape)
     out[:] = items
     lengths = (out**2).sum(1) ** 0.5  # of an array or a tensor
     lengths[lengths == 0] = 1
-    return Vectors(queries, _finite(out / lengths[:, None] ** strength))
+    return pair._replace(queries=_finite(pair.queries), items=_finite(out / lengths[:, None] ** strength))
 
 
 @checked
