@@ -8,7 +8,8 @@ import pytest
 
 from headtail import split_ratio
 from headtail.datasets import power_law
-from headtail.dials import DIALS
+from headtail.dials import DIALS, dial
+from headtail.subjects import Subject
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,10 +58,29 @@ def test_a_cell_of_neurons_turns_every_dial(monkeypatch, tmp_path):
     world = power_law(80, 40, n_interactions=560, rng=0).interactions
     monkeypatch.setattr(cells, "load", lambda *_: split_ratio(world, validation=0.1, rng=0))
     monkeypatch.setattr(cells, "EXTENSIONS", 0)
+    monkeypatch.setattr(cells, "REFINEMENTS", 0)
+    monkeypatch.setattr(neurons, "SEEDS", (0,))
     small = {"expansion": 2, "k": 4, "epochs": 1}
     monkeypatch.setitem(neurons.SETTINGS, "lightgcn/lastfm", neurons.Settings({"epochs": 1}, small))
     monkeypatch.setattr(neurons, "ITEMS", small)
     monkeypatch.setattr(neurons, "TURNED", tuple(replace(each, grid=each.grid[:2]) for each in neurons.TURNED))
-    found = neurons.run("lightgcn/lastfm/common", tmp_path, tmp_path, (0,), neurons.TURNED)
+    found = neurons.run("lightgcn/lastfm/common", tmp_path, tmp_path, neurons.TURNED)
     assert {point["method"] for point in found["frontier"]["points"]} == {each.name for each in neurons.TURNED}
     assert found["stability"] is not None and len(found["autoencoders"]) == 1
+
+
+def test_settings_are_tried_finely_above_the_one_that_is_chosen_for_little(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import cells
+
+    split = split_ratio(power_law(300, 60, n_interactions=1800, rng=0).interactions, validation=0.2, rng=0)
+    known = split.train.matrix.toarray().astype(float)
+    subject = Subject((known, known.T @ known), split, k=5)
+    coarse, fine = (
+        cells.turned([dial("log penalty")], subject, tmp_path / name, finely=loss, n_bootstrap=0)
+        for name, loss in (("coarse", None), ("fine", 0.005))
+    )
+    added = sorted(set(fine.settings("log penalty")) - set(coarse.settings("log penalty")))
+    chosen = coarse.choose("log penalty", 0.005)
+    following = next(setting for setting in coarse.settings("log penalty") if setting > chosen)
+    assert len(added) == cells.REFINEMENTS and all(chosen < setting < following for setting in added)
