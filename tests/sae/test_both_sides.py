@@ -28,8 +28,8 @@ from headtail.sae import (
     states,
     steer,
     steer_direction,
-    steering_weights,
 )
+from headtail.sae.steering import steering_weights
 from headtail.training import recommend, vectors
 
 ITEMS = MODEL.items.detach()

@@ -32,14 +32,13 @@ def test_by_hand():
     assert found.density.tolist() == [0.25, 0.25, 0.5, 0]
     assert (found.dead, found.mean_active, found.n_rows) == (0.25, 1.0, 4)
     assert sae_quality(axes(k=2), X).mean_active == pytest.approx(5 / 4)  # (3, 1) has two, the others one
-    assert found.fidelity is None and found.stability is None
+    assert found.fidelity is None
 
 
 def test_it_is_a_result():
-    found = sae_quality(axes(), X, others=[axes()])
+    found = sae_quality(axes(), X)
     assert found.to_polars()["density"].to_list() == [0.25, 0.25, 0.5, 0]
-    assert found.stability == pytest.approx(1)
-    assert "FVU" in repr(found) and "Stability" in found.to_html()
+    assert "FVU" in repr(found) and "Dead neurons" in found.to_html()
     assert sum(row["neurons"] for row in found._histogram()) == 4
     assert found.to_dict()["fidelity"] is None
 

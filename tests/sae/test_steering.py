@@ -20,8 +20,8 @@ from headtail.sae import (
     personal_strength,
     save_steered,
     steer,
-    steering_weights,
 )
+from headtail.sae.steering import steering_weights
 from headtail.training import recommend, save_model, vectors
 
 TRAIN = power_law(200, 60, n_interactions=1500, rng=0).interactions

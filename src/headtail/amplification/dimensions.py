@@ -96,7 +96,7 @@ class AmplificationByDimension(Result):
             Column("dimension", "Dimension", format="d"),
             Column("energy", "Energy of sigma 1", format=".1%", note="Share in the sum of all squared scores."),
             Column("ratio", "sigma 1 / sigma 2", format=".2f"),
-            Column("cosine", "cos(q1, popularity)", format=".3f"),
+            Column("cosine", "Cosine with popularity", format=".3f"),
             Column(
                 "head_share", f"Head, top {self.k}", format=".1%",
                 note=f"Share of the slots. The head holds {self.own_head_share:.1%} of a user's own history and "

@@ -198,7 +198,7 @@ class AmplificationInTraining(Result):
             Column("sigma_1", "sigma 1", format=".4g"),
             Column("sigma_2", "sigma 2", format=".4g"),
             Column("energy", "Energy of sigma 1", format=".1%", note="Share in the sum of all squared scores."),
-            Column("cosine", "cos(q1, popularity)", format=".3f"),
+            Column("cosine", "Cosine with popularity", format=".3f"),
             Column("head_share", f"Head, top {self.k}", format=".1%", note="Share of the sampled users' slots."),
             *([] if self.metric is None else [Column(self.metric, f"Validation {self.metric}", format=".4f")]),
         ]

@@ -12,7 +12,7 @@ from headtail.sae.neurons import Neurons, find_neurons
 from headtail.sae.quality import SAEQuality, sae_quality, stability
 from headtail.sae.steered import Steered
 from headtail.sae.steered_storage import load_steered, save_steered
-from headtail.sae.steering import Steering, neuron_edit, steer, steering_weights
+from headtail.sae.steering import Steering, neuron_edit, steer
 from headtail.sae.storage import load_sae, save_sae
 from headtail.sae.synthetic import extreme_users, item_sets, synthetic_users
 from headtail.sae.taste import Excess, personal_strength, spree
@@ -53,6 +53,5 @@ __all__ = [
     "steer",
     "steer_direction",
     "steer_tag",
-    "steering_weights",
     "synthetic_users",
 ]

@@ -28,18 +28,16 @@ def effects_of(
     """
     contrast, interactions = source.contrast, source.interactions
     of_users = contrast.item_codes is None
-    if not of_users and (contrast.queries is None or contrast.users is None):
+    if contrast.item_codes is None:
+        items, users = contrast.recommendable()
+        queries, columns = contrast.real, np.arange(len(items), dtype=np.int32)
+    elif contrast.queries is None or contrast.users is None:
         raise InvalidInputError(
             "effects are measured by recommendations, and this contrast of items has no queries of users. Give them to "
             "contrast_items, or make it of a model."
         )
-    if contrast.item_codes is None:
-        items, users = contrast.recommendable()
-        queries, columns = contrast.real, np.arange(len(items), dtype=np.int32)
     else:
-        assert contrast.queries is not None and contrast.users is not None
-        items, users = contrast.real, contrast.users
-        queries, columns = contrast.queries, contrast.item_codes
+        items, users, queries, columns = contrast.real, contrast.users, contrast.queries, contrast.item_codes
     if interactions is None:
         raise InvalidInputError("measuring effects needs the interactions; give them to find_neurons.")
     n_users, sae = integer("n_users", n_users, low=1), source.sae

@@ -153,18 +153,18 @@ def portraits(
     n, k = len(neurons), neurons.k
     active = _activations(source)[:, neurons.index]
     known = np.flatnonzero(source.interactions.popularity)
-    columns: dict[str, list[Array]] = {}
-    for start in range(0, n, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        for (items, strengths), (values, sign) in _numbers(neurons, active, part):
+    found: dict[str, Array] = {}
+    for part in np.split(np.arange(n), range(_AT_ONCE, n, _AT_ONCE)):
+        for name, values in _numbers(neurons, active, part):
+            sign = -1 if name == "lowers" else 1
             best = known[np.argsort(-sign * values[:, known], axis=1, kind="stable")[:, :n_items]]
             by = np.take_along_axis(values, best, axis=1)
-            columns.setdefault(items, []).append(np.where((by > 0) | (items != "hears"), best, -1))
-            columns.setdefault(strengths, []).append(by)
-    found = {name: np.concatenate(parts) for name, parts in columns.items()}
-    missing = [name for name in ("hears", "raises", "lowers") if name not in found]
-    found |= {name: np.empty((n, 0), dtype=np.int64) for name in missing}
-    found |= {strength: np.empty((n, 0)) for name, strength in _STRENGTHS.items() if name in missing}
+            shown = {name: np.where((by > 0) | (name != "hears"), best, -1), _STRENGTHS[name]: by}
+            for key, rows in shown.items():
+                found.setdefault(key, np.empty((n, rows.shape[1]), rows.dtype))[part] = rows
+    for name, strength in _STRENGTHS.items():
+        found.setdefault(name, np.empty((n, 0), dtype=np.int64))
+        found.setdefault(strength, np.empty((n, 0)))
     drivers: Array = np.full((n, 0), -1)
     driven: Floats = np.empty((n, 0))
     if not of_items and contrast.users is not None:
@@ -182,26 +182,23 @@ def portraits(
 _STRENGTHS = {"hears": "heard", "raises": "raised", "lowers": "lowered"}
 
 
-def _numbers(
-    neurons: NeuronTable, active: sp.csc_array, part: slice
-) -> Iterator[tuple[tuple[str, str], tuple[Floats, int]]]:
-    """Yield the numbers (m, I) of some neurons for each item, by what they mean; the largest, or least, are shown."""
+def _numbers(neurons: NeuronTable, active: sp.csc_array, part: Array) -> Iterator[tuple[str, Floats]]:
+    """Yield the numbers (m, I) of some neurons for each item, by what is shown by them."""
     source, contrast = neurons.source, neurons.source.contrast
     assert source.interactions is not None
     if contrast.item_codes is not None:
         values = np.zeros((active[:, part].shape[1], source.interactions.n_items))
         values[:, contrast.item_codes] = active[:, part].toarray().T
-        yield ("hears", "heard"), (values, 1)
+        yield "hears", values
         return
     if contrast.users is not None:
         matrix, mean = source.interactions.matrix[contrast.users], np.asarray(active[:, part].mean(axis=0)).ravel()
         sums, met = (matrix.T @ active[:, part]).toarray(), matrix.sum(axis=0)
-        yield ("hears", "heard"), (((sums + PRIOR * mean) / (met[:, None] + PRIOR)).T, 1)
+        yield "hears", ((sums + PRIOR * mean) / (met[:, None] + PRIOR)).T
     if contrast.items is not None:
         decoder = source.sae.decoder.detach()[torch.from_numpy(neurons.index[part])]
         added = (decoder @ contrast.items.to(decoder).T).cpu().double().numpy()
-        yield ("raises", "raised"), (added, 1)
-        yield ("lowers", "lowered"), (added, -1)
+        yield from (("raises", added), ("lowers", added))
 
 
 @torch.no_grad()

@@ -81,8 +81,6 @@ class SAEQuality(Result):
         For each neuron the share of vectors that it was active for.
     fidelity : Fidelity, optional
         What recommendations keep.
-    stability : float, optional
-        See :func:`stability`; of the neurons as they fire for these vectors.
     """
 
     n_rows: int
@@ -91,7 +89,6 @@ class SAEQuality(Result):
     mean_active: float
     density: Array
     fidelity: Fidelity | None = None
-    stability: float | None = None
 
     def report(self) -> Report:
         """Return the figures, and how often neurons are active."""
@@ -100,11 +97,6 @@ class SAEQuality(Result):
             Figure("Dead neurons", self.dead, format=".1%", note="Active for none of the vectors."),
             Figure("Mean active", self.mean_active, format=".1f", note="Active neurons of a vector."),
         ]
-        if self.stability is not None:
-            note = (
-                "Mean cosine of a decoder row and its nearest in an autoencoder of another seed, by how often it fires."
-            )
-            figures.append(Figure("Stability", self.stability, note=note))
         parts: list[Block] = [Figures(figures)]
         if self.fidelity is not None:
             parts.append(Figures(self.fidelity.figures()))
@@ -141,7 +133,6 @@ def sae_quality(
     train: Interactions | None = None,
     test: Interactions | None = None,
     k: int | None = None,
-    others: Sequence[TopKSAE] = (),
 ) -> SAEQuality:
     """Measure an autoencoder on vectors of a model.
 
@@ -161,8 +152,6 @@ def sae_quality(
         What the users did later. Only its users count.
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
-    others : sequence of TopKSAE
-        Autoencoders trained from other seeds, for :func:`stability`.
 
     Returns
     -------
@@ -205,7 +194,6 @@ def sae_quality(
         mean_active=float(active.sum()) / n_rows,
         density=(active.double() / n_rows).cpu().numpy(),
         fidelity=None if vectors is None or train is None or test is None else fidelity(sae, vectors, train, test, k=k),
-        stability=stability([sae, *others], activations) if len(others) else None,
     )
 
 

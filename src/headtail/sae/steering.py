@@ -269,7 +269,6 @@ def steer(
     return Steered(model, neuron_edit(sae, neurons, **options), layer, output=output)
 
 
-@checked
 def steering_weights(
     neurons: Neurons,
     *,
@@ -278,19 +277,9 @@ def steering_weights(
     variant: Variant = "v2",
     by: Literal["cohens_d", "effect"] = "cohens_d",
 ) -> Floats:
-    """Return what a variant adds to the pre-activation (with "damp": relative to the activation) of each neuron.
+    """Return what a variant adds to the pre-activation (with "damp": relative to the activation) of each neuron, (n,).
 
-    Parameters
-    ----------
-    neurons : Neurons
-        Those to steer.
-    alpha_popular, alpha_niche, variant, by
-        As for :func:`neuron_edit`.
-
-    Returns
-    -------
-    float array of shape (n,)
-        In the order of the table; at most 0 for popular and at least 0 for niche neurons where the alphas are positive.
+    At most 0 for popular and at least 0 for niche neurons where the alphas are positive.
     """
     choice("variant", variant, _VARIANTS)
     alphas = number("alpha_popular", alpha_popular), number("alpha_niche", alpha_niche)

@@ -44,14 +44,14 @@ class MemoryBound:
     ----------
     value : float or None
         The bound, 0 to 1, or None where there is none.
-    status : {"holds", "vacuous", "not applicable"}
-        "vacuous" when the theorem says nothing, because a root is negative; the measured cosine can be high all the
-        same. "not applicable" when sigma_1 cannot belong to a matrix of zeros and ones with this popularity: its square
-        must lie between the largest popularity and the number of interactions.
+    status : {"holds", "says nothing", "not applicable"}
+        The theorem says nothing where a root is negative; the measured cosine can be high all the same. It is not
+        applicable where sigma_1 cannot belong to a matrix of zeros and ones with this popularity: its square must lie
+        between the largest popularity and the number of interactions.
     """
 
     value: float | None
-    status: Literal["holds", "vacuous", "not applicable"]
+    status: Literal["holds", "says nothing", "not applicable"]
 
     def __str__(self) -> str:
         return self.status if self.value is None else f"{self.value:.3f}"
@@ -105,7 +105,7 @@ def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     """Bound from below the cosine of q_1 with popularity, for a matrix of zeros and ones, whatever its popularity.
 
     ``sigma_1**2 / ||r|| * sqrt(1 - (sum(r) - max(r)) / sigma_1**2)``, r the interactions per item. It speaks of the
-    data matrix, not of a model's scores; on real data it is usually vacuous, where the cosine is high all the same.
+    data matrix, not of a model's scores; on real data it usually says nothing, where the cosine is high all the same.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     >>> memory_bound(10.1, [100, 3, 1])
     MemoryBound(value=0.9994..., status='holds')
     >>> memory_bound(10.1, [100, 50, 40, 30])
-    MemoryBound(value=None, status='vacuous')
+    MemoryBound(value=None, status='says nothing')
     """
     sigma_1 = number("sigma_1", sigma_1, low=0)
     r = _factors.as_popularity(popularity)
@@ -155,7 +155,7 @@ def memory_bound_power_law(exponent: float, *, sigma_1: float | None = None, r_m
     Examples
     --------
     >>> [str(memory_bound_power_law(a)) for a in (1.5, 2, 3)]
-    ['vacuous', '0.573', '0.886']
+    ['says nothing', '0.573', '0.886']
     """
     from scipy.special import zeta
 
@@ -167,7 +167,7 @@ def memory_bound_power_law(exponent: float, *, sigma_1: float | None = None, r_m
         sigma_1 = number("sigma_1", sigma_1, low=0, low_open=True)
         ratio = sigma_1**2 / number("r_max", r_max, low=0, low_open=True)
     if a <= 1:
-        return MemoryBound(None, "vacuous")
+        return MemoryBound(None, "says nothing")
     if not 1 - 1e-9 <= ratio <= zeta(a) + 1e-9:
         return MemoryBound(None, "not applicable")
     return _bound(ratio / math.sqrt(zeta(2 * a)), 1 - (float(zeta(a)) - 1) / ratio)
@@ -180,5 +180,5 @@ def on_scale(sigma_1: float, r_max: float, r_sum: float) -> bool:
 
 def _bound(factor: float, root: float) -> MemoryBound:
     if root < 0:
-        return MemoryBound(None, "vacuous")
+        return MemoryBound(None, "says nothing")
     return MemoryBound(min(float(factor * math.sqrt(root)), 1.0), "holds")

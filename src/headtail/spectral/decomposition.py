@@ -379,7 +379,7 @@ def _bounds_text(found: Spectrum) -> str:
         "for an exact power law with the fitted exponent": found.bound_power_law,
     }
     meaning = {
-        "vacuous": "vacuous: the theorem says nothing here, and the measured cosine stands on its own",
+        "says nothing": "the theorem says nothing here, and the measured cosine stands on its own",
         "not applicable": "not applicable: these scores are not on the scale of a matrix of zeros and ones",
     }
     lines = [

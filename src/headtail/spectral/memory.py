@@ -16,8 +16,8 @@ _ABOUT = """The scores of a recommender are a sum of directions. In training int
 popularity of the items, and a model that learns from them keeps it: the *memory effect* (Lin et al., WSDM 2025). The
 cosine tells how closely the first direction follows popularity, its energy how much of the scores it makes up.
 
-The lower bound is a theorem on matrices of zeros and ones with this popularity. *Vacuous* means that it allows any
-cosine, *not applicable* that the scores are on another scale; the measured cosine stands in either case."""
+The lower bound is a theorem on matrices of zeros and ones with this popularity. Where it *says nothing*
+it allows any cosine; it is *not applicable* to scores on another scale. The measured cosine stands in either case."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,7 +68,7 @@ class MemoryEffect(Result):
         columns = [
             Column("matrix", "Matrix"),
             Column(
-                "cosine", "cos(q1, popularity)", format=".3f",
+                "cosine", "Cosine with popularity", format=".3f",
                 note="Cosine of the first right singular vector with the popularity of the items, 0 to 1.",
             ),
             Column(

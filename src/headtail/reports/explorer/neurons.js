@@ -13,6 +13,7 @@ export function neuronsTab(data) {
     ...(otherWay(i) ? ["pushes the other way"] : []), ...neurons.tags[i]];
   const texts = Array.from({ length: n }, (_, i) => plainly([`neuron ${neurons.index[i]}`, ...tags(i), ...[neurons.hears, neurons.raises, neurons.lowers]
     .flatMap((matrix) => row(matrix, i).map(([item]) => data.items.titles[item]))].join("\n")));
+  const tagged = neurons.tags.some((some) => some.length);
   const places = new Map(neurons.index.map((neuron, i) => [neuron, i]));
   let wanted = "", tag = "", sort = { key: "d", down: true }, picked = 0;
   const said = h("p", { class: "hx-quiet", role: "status" }), table = h("div", {}), detail = h("section", { class: "hx-detail", "aria-live": "polite" });
@@ -82,11 +83,12 @@ export function neuronsTab(data) {
     found.sort((a, b) => (value(a) - value(b)) * (sort.down ? -1 : 1) || a - b);
     said.textContent = `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}. The autoencoder has ${count(neurons.n)}; here are the strongest that fire. With d above 0 a neuron answers to popular tastes, below 0 to niche ones. Effect is what a push does to the popularity of the lists: +0.1 is 10% more.`;
     picked = state.neuron ?? found[0] ?? 0;
-    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires for", number: true }, { key: "effect", label: "Effect", number: true }, { label: "Listens to" }];
+    const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires for", number: true }, { key: "effect", label: "Effect", number: true }, ...(tagged ? [{ label: "Tags" }] : []), { label: "Listens to" }];
     replaced(table, sortable(columns, sort, (to) => { sort = to; show(); }, found.slice(0, SHOWN).map((i) => h("tr", { class: i === picked && "hx-picked" },
       h("td", { class: "ht-number" }, button(String(neurons.index[i]), () => pick({ neuron: i }), { class: "hx-plain", "data-key": `neuron ${i}`, "aria-pressed": String(i === picked) })),
       h("td", { class: "ht-number" }, written(neurons.d[i], ".2f")), h("td", { class: "ht-number" }, written(neurons.rate[i], ".2%")),
       h("td", { class: "ht-number" }, written(neurons.effect[i], "+.4f")),
+      tagged && h("td", {}, neurons.tags[i].join(", ")),
       h("td", {}, row(neurons.hears, i).slice(0, 1).map(([item]) => titled(data, item))))), "Neurons"));
     showDetail(picked);
     if (changes?.includes("neuron")) detail.scrollIntoView({ block: "nearest" });
