@@ -86,9 +86,11 @@ def integer(name: str, value: Any, *, low: int = 0, high: int = _MOST) -> int:
 
 
 def list_length(k: int | None, n_items: int) -> int:
-    """Return the length of lists: `k` if it is at least 1; without it 20, or, with a note in the log, all items."""
+    """Return the length of lists: `k` if there are as many items; without it 20, or, with a note in the log, all."""
     if k is not None:
-        return integer("k", k, low=1)
+        if integer("k", k, low=1) > n_items:
+            raise InvalidInputError(f"k={k} exceeds the catalogue of {n_items} items; lower k.")
+        return int(k)
     if n_items < LENGTH:
         logging.getLogger("headtail").warning("lists have %d items, not %d: there are no more", n_items, LENGTH)
     return min(LENGTH, n_items)

@@ -39,7 +39,7 @@ def most_popular(
     Raises
     ------
     InvalidInputError
-        If k is not at least 1 or a user does not exist.
+        If k is not from 1 to the number of items, or a user does not exist.
 
     Examples
     --------

@@ -146,7 +146,7 @@ class Subject:
         if isinstance(source, tuple) and len(source) == 2:
             source = in_order_of(with_ids(as_pair(source), like=split.train), split.train)
         self.source, self.split = source, split
-        self.k = integer("k", list_length(k, split.train.n_items), high=split.train.n_items)
+        self.k = list_length(k, split.train.n_items)
         self.n_candidates = min(integer("n_candidates", n_candidates, low=self.k), split.train.n_items)
         self.autoencoder = dict(AUTOENCODER if autoencoder is None else autoencoder)
         self.form = _form(source)

@@ -178,7 +178,7 @@ def by_dimension(
     dimensions = sorted(integer("dims", dimension, low=1) for dimension in dims)
     if not dimensions or len(set(dimensions)) < len(dimensions):
         raise InvalidInputError(f"dims={dimensions} is empty or repeats a dimension; give each once, such as (8, 64).")
-    k = integer("k", list_length(k, interactions.n_items), high=interactions.n_items)
+    k = list_length(k, interactions.n_items)
     found = as_groups(groups, interactions.popularity)
     rows = []
     with progress_bar("dimensions", len(dimensions), show=progress) as advance:

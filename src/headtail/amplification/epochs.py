@@ -76,7 +76,7 @@ class SpectrumRecorder:
         self.train = train
         self.every = integer("every", every, low=1)
         self.n_sigma = integer("n_sigma", n_sigma, low=1)
-        self.k = integer("k", list_length(k, train.n_items), high=train.n_items)
+        self.k = list_length(k, train.n_items)
         self.groups = as_groups(groups, train.popularity)
         active = np.flatnonzero(train.activity)
         chosen = generator(rng).choice(active, min(integer("sample", sample, low=1), len(active)), replace=False)

@@ -282,7 +282,7 @@ class Recommendations:
             if user_ids is None and item_ids is None:
                 check_scores(matrix, seen)
             left_out = rows_of(seen, *ids, what="known").matrix
-        items = np.full((n_users, min(k, n_items)), -1, dtype=np.int32)
+        items = np.full((n_users, k), -1, dtype=np.int32)
         best = np.full(items.shape, np.nan, dtype=np.float64)
         step = max(1, _BLOCK // n_items)
         for start in range(0, n_users, step):
@@ -298,7 +298,7 @@ class Recommendations:
             block[np.isnan(block)] = -np.inf
             if seen is not None:
                 block[stored(left_out[rows])] = -np.inf
-            values, columns = highest(block, items.shape[1])
+            values, columns = highest(block, k)
             items[rows] = np.where(values > -np.inf, columns, -1)
             best[rows] = np.where(values > -np.inf, values, np.nan)
         if not (items >= 0).any():

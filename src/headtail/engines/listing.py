@@ -8,7 +8,7 @@ import narwhals as nw
 import numpy as np
 
 from headtail import _frames
-from headtail._checks import checked, finite, integer
+from headtail._checks import checked, finite, list_length
 from headtail._columns import resolve_columns
 from headtail._factors import numbers
 from headtail.data import Interactions, Recommendations
@@ -72,9 +72,7 @@ def recommend(
             f"items has shape {matrix.shape} and type {matrix.dtype}; give a vector for each of the {len(ids)} ids."
         )
     finite("items", matrix)
-    if integer("k", k, low=1) > len(ids):
-        raise InvalidInputError(f"k={k} exceeds the catalogue of {len(ids)} items; lower k.")
-    found = _Best(matrix.astype(np.float64 if matrix.dtype.kind != "f" else matrix.dtype), k)
+    found = _Best(matrix.astype(np.float64 if matrix.dtype.kind != "f" else matrix.dtype), list_length(k, len(ids)))
     return _by_batch(users, "users", ("vector",), _Lists(found, ids, correct))
 
 

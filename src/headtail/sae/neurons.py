@@ -1,5 +1,6 @@
 """Neurons of an autoencoder: which of them answer to popular and to niche tastes, and what they do to scores."""
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import LENGTH, checked, generator, integer, list_length, number
+from headtail._checks import checked, generator, integer, list_length, number
 from headtail._stats import Z95
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -198,7 +199,7 @@ def find_neurons(
         )
     if (n_bootstrap := integer("n_bootstrap", n_bootstrap)) == 1:
         raise InvalidInputError("n_bootstrap=1 gives no interval; give some hundred resamples, or 0 for none.")
-    k = list_length(k, LENGTH if interactions is None else interactions.n_items)
+    k = list_length(k, sys.maxsize if interactions is None else interactions.n_items)
     source = Source(sae, contrast, interactions)
     random = generator(rng)
     encoder = sae.encoder.detach().cpu().double().numpy()

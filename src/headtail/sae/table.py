@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headtail._checks import checked, choice, integer, list_length, number
+from headtail._checks import checked, choice, integer, number
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
@@ -147,7 +147,7 @@ def list_popularity(contrast: Contrast, interactions: Interactions, k: int | Non
     queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
     queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
     vectors = Vectors(queries, items, interactions.user_ids, interactions.item_ids)
-    lists = recommend(vectors, interactions, codes=users, k=min(list_length(k, len(items)), len(items))).items
+    lists = recommend(vectors, interactions, codes=users, k=k).items
     levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
     mean: Floats = levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1)
     return mean

@@ -100,8 +100,6 @@ def recommend(
         if users is None and codes is None and model.user_ids is not None:
             users = model.user_ids if len(model.user_ids) < interactions.n_users else None
     k = list_length(k, interactions.n_items)
-    if k > interactions.n_items:
-        raise InvalidInputError(f"k={k} exceeds the catalogue of {interactions.n_items} items; lower k.")
     found = interactions.user_codes(users, codes=codes)
     if len(np.unique(found)) < len(found):
         raise InvalidInputError("codes names a user more than once; give each user once.")
