@@ -108,6 +108,6 @@ def direction(mode: Any) -> Make:
     def make(subject: Subject, strength: float, seed: int) -> Any:
         from headtail.sae import steer_direction
 
-        return steer_direction(subject.plain(seed), subject.contrast(seed), strength, mode)
+        return steer_direction(subject.plain(seed), subject.contrast(seed), strength=strength, mode=mode)
 
     return make

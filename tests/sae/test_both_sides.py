@@ -183,7 +183,7 @@ def test_a_gated_model_is_saved_whole(tmp_path):
 def test_what_steers_is_saved(tmp_path, kind):
     steered = {
         "spree": lambda: spree(MODEL, FOUND, TRAIN, 0.7),
-        "direction": lambda: steer_direction(MODEL, FOUND, 0.4, "project"),
+        "direction": lambda: steer_direction(MODEL, FOUND, strength=0.4, mode="project"),
         "both sides": lambda: steer(steer(MODEL, SAE, NEURONS), SAE, OF_ITEMS, layer="model.item"),
     }[kind]().eval()
     again = load_steered(save_steered(steered, tmp_path / "steered"))

@@ -135,7 +135,7 @@ EDITS = {
         TopKSAE(8, expansion=4, k=4, rng=0), torch.linspace(-2, 2, 32), per_user=Excess(torch.ones(8), 1.0)
     ),
     "autoencoder": lambda: TopKSAE(8, expansion=4, k=4, rng=0),
-    "direction": lambda: Direction(torch.ones(8), 0.5, "project"),
+    "direction": lambda: Direction(torch.ones(8), strength=0.5, mode="project"),
 }
 
 
@@ -388,6 +388,6 @@ def test_all_of_it_where_float64_is_the_default(double_by_default):
         steer(model, sae, neurons, per_user=Excess(torch.ones(8), 1.0)),
         Steered(model, random_push(neurons, 1.0)),
         Steered(model, Noise(neurons, 1.0)),
-        steer_direction(model, found, 1.0),
+        steer_direction(model, found, strength=1.0),
     ):
         assert vectors(steered).queries.dtype == torch.float64

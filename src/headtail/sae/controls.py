@@ -48,7 +48,7 @@ class Noise(nn.Module):
 
 
 class Direction(nn.Module):
-    """An edit along one direction c of length 1: ``x - amount c`` ("shift") or ``x - amount (x . c - level) c``.
+    """An edit along one direction c of length 1: ``x - strength c`` ("shift") or ``x - strength (x . c - level) c``.
 
     With `per_user`, each vector gets that much of it.
 
@@ -56,10 +56,10 @@ class Direction(nn.Module):
     ----------
     direction : Tensor of shape (d,)
         Brought to length 1.
-    amount : float
+    strength : float
     mode : {"shift", "project"}, default "shift"
     level : float, default 0
-        Where along c "project" leaves a vector alone; with amount 1 all vectors come to lie there.
+        Where along c "project" leaves a vector alone; with strength 1 all vectors come to lie there.
     per_user : torch.nn.Module, optional
         From vectors (..., d) to (..., 1), such as :class:`~headtail.sae.Excess`.
 
@@ -70,20 +70,20 @@ class Direction(nn.Module):
 
     Examples
     --------
-    >>> Direction(torch.tensor([2.0, 0.0]), 0.5, mode="project")(torch.tensor([[4.0, 1.0]]))
+    >>> Direction(torch.tensor([2.0, 0.0]), strength=0.5, mode="project")(torch.tensor([[4.0, 1.0]]))
     tensor([[2., 1.]])
     """
 
     direction: Tensor
-    amount: Tensor
+    strength: Tensor
 
     @checked
     def __init__(
         self,
         direction: Tensor,
-        amount: float,
-        mode: Literal["shift", "project"] = "shift",
         *,
+        strength: float,
+        mode: Literal["shift", "project"] = "shift",
         level: float = 0.0,
         per_user: nn.Module | None = None,
     ) -> None:
@@ -96,25 +96,25 @@ class Direction(nn.Module):
         self.mode, self.level, self.d_in = choice("mode", mode, ("shift", "project")), level, len(direction)
         self.per_user = per_user
         self.register_buffer("direction", direction / length)
-        self.register_buffer("amount", direction.new_tensor(number("amount", amount)))
+        self.register_buffer("strength", direction.new_tensor(number("strength", strength)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the edited vectors, (..., d) as given."""
-        amount = self.amount
+        strength = self.strength
         if self.mode == "project":
-            amount = amount * ((x @ self.direction)[..., None] - self.level)
+            strength = strength * ((x @ self.direction)[..., None] - self.level)
         if self.per_user is not None:
-            amount = self.per_user(x) * amount
-        return x - amount * self.direction
+            strength = self.per_user(x) * strength
+        return x - strength * self.direction
 
 
 @checked
 def steer_direction(
     model: nn.Module,
     contrast: Contrast,
-    amount: float,
-    mode: Literal["shift", "project"] = "shift",
     *,
+    strength: float,
+    mode: Literal["shift", "project"] = "shift",
     layer: str = "query",
 ) -> Steered:
     """Return a model steered against one dense direction of popularity, without any autoencoder.
@@ -127,7 +127,7 @@ def steer_direction(
         Any; it is not changed.
     contrast : Contrast
         Of the layer's vectors.
-    amount : float
+    strength : float
         0 changes nothing. With "shift", in standard deviations of the real users along c: the same for everybody. With
         "project", the share of each vector's way along c to where users of niche tastes lie on average; with 1 all come
         to lie there.
@@ -145,14 +145,14 @@ def steer_direction(
     >>> from headtail.sae import contrast
     >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> model = MF(200, 50, 4, rng=0)
-    >>> steer_direction(model, contrast(model, train), 0.5)(torch.arange(3)).queries.shape
+    >>> steer_direction(model, contrast(model, train), strength=0.5)(torch.arange(3)).queries.shape
     torch.Size([3, 4])
     """
-    amount = number("amount", amount)
+    strength = number("strength", strength)
     direction, spread = popularity_direction(contrast)
     # Projected to 0, users whose vectors point away from c would be pushed towards popular items.
     level = float(contrast.niche.mean(dim=0) @ direction)
-    edit = Direction(direction, amount * spread if mode == "shift" else amount, mode, level=level)
+    edit = Direction(direction, strength=strength * spread if mode == "shift" else strength, mode=mode, level=level)
     return Steered(model, edit, layer)
 
 

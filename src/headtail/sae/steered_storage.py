@@ -112,8 +112,8 @@ def load_steered(folder: str | os.PathLike[str]) -> Steered:
             per_user = Excess(tensors["per_user.weight"], float(tensors["per_user.bias"]), low=low, high=high)
         edit: Steering | Direction
         if "mode" in settings:
-            amount, mode = float(tensors["amount"]), settings["mode"]
-            edit = Direction(tensors["direction"], amount, mode, level=settings["level"], per_user=per_user)
+            options = {"strength": float(tensors["strength"]), "mode": settings["mode"], "level": settings["level"]}
+            edit = Direction(tensors["direction"], per_user=per_user, **options)
         else:
             parts = {name: tensors.get(name) for name in ("shift", "scale", "gate")}
             sae, keep_error = load_sae(folder / "sae"), settings["keep_error"]

@@ -242,7 +242,7 @@ def spree(
 
     def push(per_user: nn.Module | None) -> nn.Module:
         if neurons is None:
-            return Direction(direction, _UNIT * spread, per_user=per_user)
+            return Direction(direction, strength=_UNIT * spread, per_user=per_user)
         alphas = {"alpha_popular": _UNIT, "alpha_niche": _UNIT}
         return neuron_edit(neurons.source.sae, neurons, per_user=per_user, **(alphas | options))
 
