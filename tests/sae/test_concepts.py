@@ -56,6 +56,16 @@ def test_the_neuron_of_a_planted_tag_is_found_and_measured_on_other_items():
     assert without.best[war] != 0 and without.best_auc[war] < 0.75 and without.auc[war, 0] == 0.5
 
 
+def test_a_tag_of_few_items_is_not_given_to_a_neuron_by_chance():
+    largest = []
+    for seed in range(8):
+        few = set(np.random.default_rng(seed).choice(len(TRAIN.item_ids), 10, replace=False).tolist())
+        concepts = found({item: ["few" if i in few else "many"] for i, item in enumerate(TRAIN.item_ids)})
+        assert not any(concepts.tagged(min_auc=0.6).tags)
+        largest.append(concepts.auc.max())
+    assert max(largest) > 0.65  # though some reach that
+
+
 def test_popularity_is_told_apart_from_taste():
     order = np.argsort(-TRAIN.popularity, kind="stable")
     popular = {item: ["hit" if i in order[:30] else "rare"] for i, item in enumerate(TRAIN.item_ids)}

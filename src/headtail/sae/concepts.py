@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 from torch import nn
 
 from headtail._checks import checked, generator, integer, nearest, number, shown
@@ -45,6 +45,9 @@ class Concepts(Result):
     auc : float array of shape (T, n)
         How well each neuron tells items with the tag from others, popularity apart: 1 if it raises all of them most, 0
         if it lowers them most, .5 is chance, and what a neuron has that never fires.
+    chance : float array of shape (T,)
+        The AUC that none of the T n pairs of a tag and a neuron reaches by chance (95%, Bonferroni): near .5 for tags
+        of many items, high for those of few.
     best : int array of shape (T,)
         The neuron of the largest AUC, by its number in the autoencoder.
     best_auc, dimension_auc, probe_auc : float arrays of shape (T,)
@@ -63,6 +66,7 @@ class Concepts(Result):
     tags: tuple[str, ...]
     n_items: Array
     auc: Floats
+    chance: Floats
     best: Array
     best_auc: Floats
     dimension_auc: Floats
@@ -81,17 +85,17 @@ class Concepts(Result):
 
     @checked
     def tags_of(self, neuron: int, *, min_auc: float = _CLEAR) -> list[str]:
-        """Return the tags that a neuron speaks for with at least this AUC, the clearest first."""
+        """Return the tags that a neuron speaks for with at least this AUC, and beyond chance, the clearest first."""
         place = np.flatnonzero(self.neurons.index == integer("neuron", neuron))
         if not len(place):
             raise MissingColumnError(f"neuron {neuron!r} is not among these; there are {shown(self.neurons.index)}.")
         auc = self.auc[:, place[0]]
-        order = np.argsort(-auc, kind="stable")
-        return [self.tags[t] for t in order if auc[t] >= number("min_auc", min_auc, low=0, high=1)]
+        least = np.maximum(self.chance, number("min_auc", min_auc, low=0, high=1))
+        return [self.tags[t] for t in np.argsort(-auc, kind="stable") if auc[t] >= least[t]]
 
     @checked
     def tagged(self, *, min_auc: float = _CLEAR) -> Neurons:
-        """Return the neurons with the tags that each speaks for with at least this AUC, for cards and explorers."""
+        """Return the neurons with the tags of each, see :meth:`tags_of`, for cards and explorers."""
         tags = ["|".join(self.tags_of(int(i), min_auc=min_auc)) for i in self.neurons.index]
         return replace(self.neurons, tags=np.array(tags, dtype=object))
 
@@ -103,20 +107,17 @@ class Concepts(Result):
     def report(self) -> Report:
         """Return the tags with their neurons, and the popularity neurons with what of them is a tag."""
         rows = self._rows()
-        aucs = [("neuron", "best neuron"), ("dimension", "best dimension"), ("probe", "dense probe")]
-        bars = [{"tag": r["tag"], "auc": r[f"{key}_auc"], "by": name} for r in rows for key, name in aucs]
-        figures = [
-            Figure(f"{name.capitalize()}, median", float(np.median(values)), format=".2f", note=f"{_AUC} {_HELD_OUT}")
-            for (_, name), values in zip(
-                aucs, (self.best_auc, self.dimension_auc, self.probe_auc), strict=True
-            )
-        ]  # fmt: skip
+        aucs = {"neuron": "best neuron", "dimension": "best dimension", "probe": "dense probe"}
+        note = f"{_AUC} {_HELD_OUT}"
+        bars = [{"tag": r["tag"], "auc": r[f"{key}_auc"], "by": name} for r in rows for key, name in aucs.items()]
+        medians = {name: float(np.median([row[f"{key}_auc"] for row in rows])) for key, name in aucs.items()}
+        figures = [Figure(f"{n.capitalize()}, median", v, format=".2f", note=note) for n, v in medians.items()]
         columns = [
             Column("tag", "Tag"),
             Column("items", "Items", format=",d"),
             Column("neuron", "Neuron", format="d", note="That of the largest AUC over all items, popularity apart."),
             Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it answers to popular tastes as well."),
-            *(Column(f"{key}_auc", f"AUC, {name}", format=".2f", note=f"{_AUC} {_HELD_OUT}") for key, name in aucs),
+            *(Column(f"{key}_auc", f"AUC, {name}", format=".2f", note=note) for key, name in aucs.items()),
         ]
         notes = f"{self.without:,} items without tags are left out." if self.without else ""
         if self.dropped:
@@ -133,14 +134,12 @@ class Concepts(Result):
         """How well single neurons tell tags, beside what they are compared with, and what those of popularity are."""
         clear, best = int((self.best_auc >= _CLEAR).sum()), float(np.median(self.best_auc))
         others = [float(np.median(values)) for values in (self.dimension_auc, self.probe_auc)]
-        more = "**Single neurons tell tags apart better than the raw dimensions do.**"
-        if best <= others[0]:
-            more = "**Single neurons tell tags apart no better than the raw dimensions do.**"
+        how = "better" if best > others[0] else "no better"
         said = [
-            f"{more} At the median of {len(self.tags):,} tags the best neuron reaches an AUC of {best:.2f} on items "
-            f"that it was not chosen on, the best dimension {others[0]:.2f} and a dense probe {others[1]:.2f}; chance "
-            f"is 0.50. {clear or 'No'} tag{'s have' if clear > 1 else ' has'} a "
-            f"neuron of {_CLEAR:g} or more."
+            f"**Single neurons tell tags apart {how} than the raw dimensions do.** At the median of {len(self.tags):,} "
+            f"tags the best neuron reaches an AUC of {best:.2f} on items that it was not chosen on, the best dimension "
+            f"{others[0]:.2f} and a dense probe {others[1]:.2f}; chance is 0.50. {clear or 'No'} "
+            f"tag{'s have' if clear > 1 else ' has'} a neuron of {_CLEAR:g} or more."
         ]
         rows = self._popularity().rows
         if rows:
@@ -265,12 +264,15 @@ def find_concepts(
     silent = neurons.firing_rate == 0
     auc[:, silent] = chosen[:, :, silent] = 0.5
     raw = np.stack([aucs(dense[half], labels[half]) for half in halves])
+    n_items, pairs = labels.sum(axis=0), auc.size
+    spread = np.sqrt((len(tagged) + 1) / (12 * n_items * (len(tagged) - n_items)))  # of an AUC by chance
     probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
     return Concepts(
         neurons=neurons,
         tags=found.names,
-        n_items=labels.sum(axis=0),
+        n_items=n_items,
         auc=auc,
+        chance=np.minimum(0.5 - norm.ppf(0.05 / pairs) * spread, 1.0),
         best=neurons.index[auc.argmax(axis=1)],
         best_auc=_crossed(chosen),
         dimension_auc=_crossed(raw),
