@@ -94,7 +94,7 @@ def test_zero_scores_have_no_direction(train):
         ([8, 8], 5, r"dims=\[8, 8\] is empty or repeats"),
         ([0], 5, "dims=0 is out of range"),
         ([2.5], 5, "dims=2.5 is not a whole number"),
-        ([8], 61, "k=61 is out of range"),
+        ([8], 61, "k=61 exceeds the catalogue of 60"),
     ],
 )
 def test_by_dimension_refuses(train, dims, k, message):

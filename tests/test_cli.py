@@ -204,6 +204,9 @@ def test_a_gate_compares_with_an_earlier_audit(files, capsys):
 
 
 def test_an_unexpected_error_is_no_verdict(files, capsys, monkeypatch):
+    def panic(*_, **__):
+        raise pl.exceptions.PanicException("out of bounds")
+
     def broken(*_, **__):
         raise RuntimeError("a fault\x1b[2J [red]of ours[/]")
 
@@ -218,6 +221,8 @@ def test_an_unexpected_error_is_no_verdict(files, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "Traceback" in shown
     assert "\x1b" not in shown
+    monkeypatch.setattr("headtail.metrics.audit", panic)
+    assert main(inputs) == 70
 
 
 def test_a_reader_that_goes_away_is_no_verdict(files):
@@ -591,6 +596,11 @@ def test_spectrum_of_arrays(tmp_path, capsys):
         (["data", "train.csv", "--output", "report.pdf"], "the ending is not one of .html, .md, .tex, .json"),
         (["audit", "empty.csv", "train.csv"], "empty"),
         (["audit", "truncated.parquet", "train.csv"], "truncated.parquet"),
+        (["audit", "recs.tsv", "train.csv", "-k", "2.5"], 'unable to convert "2.5" into int'),
+        (["train", "train.csv", "-o", "m", "--seed", "0.5"], "Invalid value for --seed: '0.5' is not a whole number"),
+        (["train", "train.csv", "-o", "m", "--resn", "-1"], "--resn -1.0 is out of range"),
+        (["train", "train.csv", "-o", "/"], "Cannot write /: it is the root of all"),
+        (["probe", "m", "-o", "/"], "Cannot write /: it is the root of all"),
         (["spectrum", "train.csv"], "train.csv"),
         (["recommend", "no-model", "-o", "recs.csv"], "no-model"),
     ],

@@ -43,6 +43,8 @@ def to_path(path: Any) -> Path:
 def check_writable(path: str | os.PathLike[str]) -> Path:
     """Return `path` if a file or folder could be made there; raise before long work, not after it."""
     path = to_path(path)
+    if not path.absolute().name:
+        raise UnreadableFileError(f"Cannot write {path}: it is the root of all. Give a path in it.")
     with _clear_errors(path):
         parent = next((p for p in path.absolute().parents if p.exists()), path)
         writable = os.access(parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))

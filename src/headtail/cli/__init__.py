@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:
+    except BaseException as error:  # a panic of Polars is no Exception, and would end with the status 1
         if isinstance(error, OSError) and error.filename is not None and error.errno in ABOUT_FILES:
             complain("error", f"{error.filename}: {error.strerror}. Give another path.")
             return 2

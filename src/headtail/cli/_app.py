@@ -1,7 +1,7 @@
 """The application, and the parameters that several verbs share."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -17,7 +17,17 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=Number(gte=1))]
+
+def _whole(kind: Any, tokens: Any) -> int:
+    """Read a whole number; cyclopts itself would round 1.5."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is not a whole number.") from None
+
+
+Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
+AtLeastOne: TypeAlias = Annotated[Whole, Parameter(validator=Number(gte=1))]
 _LENGTH = "Length of the lists; 20 if not given, or as many as there are items."
 Length: TypeAlias = Annotated[AtLeastOne | None, Parameter(alias="-k", help=_LENGTH)]
 _FILE = "Interactions: CSV, TSV, Parquet or RecBole .inter, with the usual column names; or a data set: "
@@ -26,7 +36,7 @@ File: TypeAlias = Annotated[Path, Parameter(help=_FILE)]
 Model: TypeAlias = Annotated[Path, Parameter(help="Folder of a model, of `headtail train` or `headtail correct`.")]
 Titles: TypeAlias = Annotated[Path | None, Parameter(help="File with an item and a title column.")]
 KCore: TypeAlias = Annotated[
-    int | None, Parameter(help="Keep users and items with at least this many interactions; 0 keeps all.")
+    Whole | None, Parameter(help="Keep users and items with at least this many interactions; 0 keeps all.")
 ]
 Device: TypeAlias = Annotated[str | None, Parameter(help="Where to compute, such as cuda.")]
 Folder: TypeAlias = Annotated[Path, Parameter(alias="-o")]

@@ -31,7 +31,9 @@ def replaced(output: Path, names: set[str]) -> Iterator[None]:
 
 def checkpoint_of(output: Path) -> Path:
     """Return where a run that leads to `output` keeps its state."""
-    output = output.resolve()
+    from headtail._files import check_writable
+
+    output = check_writable(output).resolve()
     return output.with_name(f"{output.name}.checkpoint")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import CycloptsError, Parameter
 
-from headtail.cli._app import AtLeastOne, Json, Output, Titles, app
+from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app
 from headtail.cli._evidence import command_of, differences, fingerprints
 from headtail.cli._inputs import ids
 from headtail.cli._output import check_output, complain, say, show
@@ -35,7 +35,7 @@ def audit(
     groups: Literal["mass", "rank", "equal-mass"] = "mass",
     as_of_event: Annotated[bool, Parameter(negative="")] = False,
     strict: bool = True,
-    n_bootstrap: int = 200,
+    n_bootstrap: Whole = 200,
     fail_if: Annotated[list[str] | None, Parameter(negative="")] = None,
     baseline: Path | None = None,
     again: Path | None = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from headtail.cli._app import Device, Json, Length, app
+from headtail.cli._app import Device, Json, Length, Whole, app
 from headtail.cli._folders import EXPLORED, INTERACTIONS, interactions_of, load, read_known, replaced, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
@@ -37,7 +37,7 @@ def correct(
     probe: Path | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     device: Device = None,
-    seed: int = 0,
+    seed: Whole = 0,
     json: Json = False,
     tables: Tables = PLAIN,
 ) -> None:

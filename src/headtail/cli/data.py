@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headtail.cli._app import File, Json, KCore, Output, Titles, app
+from headtail.cli._app import File, Json, KCore, Output, Titles, Whole, app
 from headtail.cli._folders import replaced
 from headtail.cli._output import check_output, say, show
 from headtail.cli._tables import PLAIN, Tables
@@ -20,7 +20,7 @@ def data(
     titles: Titles = None,
     k_core: KCore = None,
     split: Literal["ratio", "leave-last", "time", "debiased"] | None = None,
-    seed: int = 0,
+    seed: Whole = 0,
     to: Path | None = None,
     output: Output = None,
     json: Json = False,

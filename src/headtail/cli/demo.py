@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from headtail.cli._app import Folder, app
+from headtail.cli._app import Folder, Whole, app
 from headtail.cli._output import console
 
 
 @app.command
-def demo(*, output: Folder = Path("headtail-demo"), seed: int = 0) -> None:
+def demo(*, output: Folder = Path("headtail-demo"), seed: Whole = 0) -> None:
     """Measure, explain and correct the popularity bias of a recommender on real data, and write a report.
 
     Parameters

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, app
+from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, Whole, app
 from headtail.cli._folders import checkpoint_of, read_known, replaced
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
@@ -36,7 +36,7 @@ def probe(
     batch_size: AtLeastOne = 1024,
     lr: float = 1e-3,
     device: Device = None,
-    seed: int = 0,
+    seed: Whole = 0,
     json: Json = False,
     tables: Tables = PLAIN,
 ) -> None:

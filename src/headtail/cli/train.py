@@ -4,7 +4,7 @@ import shutil
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
-from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, app
+from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, Whole, app
 from headtail.cli._folders import INTERACTIONS, checkpoint_of, replaced, write_known
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
@@ -32,11 +32,11 @@ def train(
     weight_decay: float | None = None,
     validation: float = 0.1,
     k: AtLeastOne | None = None,
-    patience: int = 5,
+    patience: Whole = 5,
     titles: Titles = None,
     k_core: KCore = None,
     device: Device = None,
-    seed: int = 0,
+    seed: Whole = 0,
     json: Json = False,
     tables: Tables = PLAIN,
 ) -> None:
@@ -82,7 +82,7 @@ def train(
         Seed of the validation split and of training.
     """
     from headtail import losses
-    from headtail._checks import choice
+    from headtail._checks import choice, number
     from headtail._files import atomic_folder
     from headtail.models import MODELS
     from headtail.penalties import ReSN
@@ -108,7 +108,7 @@ def train(
             fitted,
             loss=None if loss is None else getattr(losses, loss.replace("-", "_")),
             n_negatives=negatives,
-            penalties=[ReSN(resn, form=resn_form)] if resn else [],
+            penalties=[ReSN(number("resn", resn, low=0), form=resn_form)] if resn else [],
             validation=held_out,
             k=k,
             epochs=epochs,
