@@ -5,6 +5,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 import headtail
 from headtail.dials import CONTROLS, DIALS, REFERENCES
 from headtail.metrics.built_in import BUILT_IN
@@ -27,6 +29,7 @@ html_static_path, html_css_files = ["site.css"], ["site.css"]
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
+LONG = 15  # rows of a table
 GENERATED = Path(__file__).parent / "generated"
 ROOMS = ("", "metrics", "data", "datasets", "baselines", "spectral", "amplification", "sae", "losses", "penalties",
          "posthoc", "rerank", "rerankers", "dials", "tradeoffs", "models", "training", "serving", "engines",
@@ -216,6 +219,22 @@ def accessible(app: Any, error: Exception | None) -> None:
             page.write_text(made, encoding="utf-8")
 
 
+def readable(app: Any, page: nodes.document, name: str) -> None:
+    """Put intervals of tables below their values, and fold the long tables of a reproduction but the first."""
+    for entry in page.findall(nodes.entry):
+        found = re.fullmatch(r"([^ ]+) \(([^()]+ to [^()]+)\)", entry.astext())
+        if found:
+            below = nodes.inline("", found[2], classes=["interval"])
+            entry.children[:] = [nodes.paragraph("", "", nodes.Text(found[1]), below)]
+    tables = list(page.findall(nodes.table)) if name.startswith("reproduction") else []
+    for table in tables[1:]:
+        n = len(list(table.findall(nodes.row))) - 1
+        if n > LONG:
+            place = table.parent.index(table)
+            table.parent.insert(place + 1, nodes.raw("", "</details>", format="html"))
+            table.parent.insert(place, nodes.raw("", f"<details><summary>All {n} rows</summary>", format="html"))
+
+
 def skip(app: Any, what: str, name: str, one: Any, skipped: bool, options: Any) -> bool | None:
     """Leave out the fields of named tuples, which stand among the attributes already."""
     return True if (getattr(one, "__doc__", None) or "").startswith("Alias for field number") else None
@@ -225,4 +244,5 @@ def setup(app: Any) -> None:
     """Connect what is done to docstrings before numpydoc reads them, and to pages once they are made."""
     app.connect("autodoc-process-docstring", escape, priority=100)
     app.connect("autodoc-skip-member", skip)
+    app.connect("doctree-resolved", readable)
     app.connect("build-finished", accessible)

@@ -515,22 +515,22 @@ def _allocation(found: Sequence[Cell]) -> Table:
 
 def _equal(found: Sequence[Cell], protocol: str, metric: str, what: str, share: float) -> Table:
     """Return what each method loses of the plain accuracy where exposure is as much more even."""
-    rows: list[dict[str, Any]] = []
+    changes: dict[str, dict[str, float]] = {}
     least: list[tuple[str, bool]] = []
     for cell in found:
         frontier = replace(cell.frontier, unfairness=metric)
-        changes = {method: frontier.accuracy_at(method, -share, relative=True).value for method in frontier.methods}
-        reached = {method: change for method, change in changes.items() if not math.isnan(change)}
-        rows.append({"cell": _short(cell.name), **{method: reached.get(method) for method in changes}})
+        reached = {method: frontier.accuracy_at(method, -share, relative=True).value for method in frontier.methods}
+        reached = {method: change for method, change in reached.items() if not math.isnan(change)}
+        changes[_short(cell.name)] = reached
         if reached:
             best = max(reached, key=lambda method: reached[method])
             least.append((best, _ahead(frontier, best, set(reached) - {best}, -share)))
     longest = max((cell.frontier.methods for cell in found), key=len)
-    methods = [name for name in longest if any(row.get(name) is not None for row in rows)]
+    rows = [{"method": method} | {cell: reached.get(method) for cell, reached in changes.items()} for method in longest]
     accuracy = found[0].frontier.accuracy.upper()
     return Table(
-        [Column("cell", "Cell"), *(Column(name, name, format="+.1%") for name in methods)],
-        [dict.fromkeys(methods) | row for row in rows],
+        [Column("method", "Method"), *(Column(cell, format="+.1%", better="higher") for cell in changes)],
+        [row for row in rows if any(row[cell] is not None for cell in changes)],
         title=f"{protocol} test: change of {accuracy} where the {what} is {share:.0%} below the plain one",
         caption=f"Along each method's own curve of {what} and {accuracy}, its settings picked on "
         "validation; empty where none is so even. "
