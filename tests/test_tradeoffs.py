@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from headtail import PopularityGroups, baselines, penalize_popularity, shrink, split_ratio
+from headtail._files import writing
 from headtail._stats import holm, hypervolume, mean_influence, mean_interval, pareto_front
 from headtail.datasets import power_law
 from headtail.dials import REFERENCES, Dial
@@ -449,6 +450,9 @@ def test_a_folder_of_something_else_is_refused(world, tmp_path):
         sweep(dial, subject, metrics={"ndcg": lambda _: 0.5, "gini": gini}, **options)
     with pytest.raises(CheckpointMismatchError, match="identity"):
         sweep(dial, subject, identity="another", **options)
+    both = tmp_path / "both"
+    with writing(both / "sweep.json"), pytest.raises(UnreadableFileError, match="is writing it"):
+        sweep(dial, subject, folder=both)
 
 
 def test_arrays_beside_the_points_survive_a_resumed_sweep(world, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from headtail import dials
 from headtail._checks import checked, integer, nearest, number, shown
-from headtail._files import atomic_file, to_path
+from headtail._files import atomic_file, to_path, writing
 from headtail._progress import Show, progress_bar
 from headtail._sealed import FORMAT, check_settings, identity_of, read_json, write_json
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
@@ -325,10 +325,11 @@ def _save(file: Path, point: Point, owed: Mapping[Part, Mapping[str, Floats]]) -
 def _open(folder: Path, plan: dict[str, Any]) -> Path:
     """Return the folder if it holds this very sweep, or none yet."""
     file = folder / "sweep.json"
-    if file.exists():
-        check_settings(read_json(file), plan, folder)
-    else:
-        _write(plan, file)
+    if not file.exists():
+        with writing(file):  # of two sweeps that start at once, one says what the folder is for
+            if not file.exists():
+                _write(plan, file)
+    check_settings(read_json(file), plan, folder)
     return folder
 
 
