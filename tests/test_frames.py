@@ -391,6 +391,9 @@ class TestColumnsOfAnyKind:
         )  # fmt: skip
         assert _frames.labels(table["age"], "users").to_list() == ["(0.0, 30.0]", "(30.0, 60.0]", "missing"]
         assert _frames.labels(pl.Series("g", [1.5, float("nan"), None]), "users").to_list() == ["1.5", *["missing"] * 2]
+        assert _frames.labels(pl.Series("g", [0.0, -0.0]), "users").to_list() == ["0.0", "0.0"]
+        waits = pl.Series("g", [timedelta(days=1), None])
+        assert _frames.labels(waits, "users").to_list() == ["1 day, 0:00:00", "missing"]
         for several in ([["a"], ["b", "c"]], [{"a": 1}, {"a": 2}]):
             with pytest.raises(InvalidInputError, match="a user is in one group of each column"):
                 _frames.labels(pl.Series("genres", several), "users")

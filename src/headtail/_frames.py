@@ -359,13 +359,7 @@ def from_ids(ids: Array, codes: Codes) -> "pl.Series":
 
 
 def labels(values: "pl.Series", what: str) -> "pl.Series":
-    """Return the name of each row's group as text, "missing" where there is none.
-
-    Raises
-    ------
-    InvalidInputError
-        If a row holds several values.
-    """
+    """Return the name of each row's group as text, "missing" where there is none; raise if a row holds several."""
     import polars as pl
 
     if values.dtype.is_nested():
@@ -373,21 +367,17 @@ def labels(values: "pl.Series", what: str) -> "pl.Series":
             f"{what} has {values.dtype} in {values.name!r}; a user is in one group of each column. Give one value a "
             f"row, or leave the column out."
         )
-    if isinstance(values.dtype, (pl.Object, pl.Binary)):  # such as the intervals that pandas.cut makes
+    if isinstance(values.dtype, (pl.Object, pl.Binary, pl.Duration)):  # such as the intervals that pandas.cut makes
         text = pl.Series(values.name, [None if value is None else str(value) for value in values.to_list()], pl.String)
+    elif values.dtype.is_float():
+        text = values.fill_nan(None).cast(pl.String).replace("-0.0", "0.0")
     else:
-        text = (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String)
+        text = values.cast(pl.String)
     return text.fill_null("missing")
 
 
 def numbers(values: "pl.Series", column: Any, what: str) -> Array:
-    """Return a column of real numbers as numpy, decimals and very wide integers as float64.
-
-    Raises
-    ------
-    InvalidInputError
-        If it holds anything else: text, dates, truth values.
-    """
+    """Return a column of real numbers as numpy, decimals and very wide integers as float64; raise if it is no such."""
     import polars as pl
 
     if not values.dtype.is_numeric():

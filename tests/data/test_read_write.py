@@ -279,6 +279,13 @@ class TestReadTable:
         with pytest.raises(InvalidInputError, match=r"first line .* holds data \(1 10 5\)"):
             self.read(tmp_path, "1 10 5\n1 20 4\n", "x.txt")
 
+    def test_blanks_around_names_are_around_values_too(self, tmp_path):
+        path = tmp_path / "clicks.csv"
+        path.write_text("user, item, rating ,note\n1, 007, 4.5 , a\n2, b, 3 ,b\n")
+        assert read_table(path).rows() == [(1, "007", 4.5, " a"), (2, "b", 3.0, "b")]
+        path.write_text('user, item\n1, 2\n3,\n"5", 6\n')
+        assert read_table(path).rows() == [(1, 2), (3, None), (5, 6)]
+
     def test_given_names(self, tmp_path):
         path = tmp_path / "x.csv"
         path.write_text('1,"a, b"\n2,c\n')

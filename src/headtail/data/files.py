@@ -194,6 +194,7 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.Dat
     ``.csv`` and ``.txt`` may be separated by comma, semicolon, tab or bar, whichever the first line holds most;
     ``.tsv`` is separated by tabs. These and RecBole's ``.inter``, ``.item`` and ``.user`` may be compressed (``.gz``).
     Text is UTF-8, or UTF-16 if its first bytes say so; its first line names the columns, and blank lines are left out.
+    Blanks around a name, as in ``user, item``, are taken off its values too.
 
     A column of a text file becomes numbers only if nothing is lost: whole numbers if every value is written as such a
     number of 64 bits is, so that ``007`` or ``+5`` leaves the column text; else decimals, unless a value looks like an

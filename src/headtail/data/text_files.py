@@ -87,6 +87,9 @@ def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
     if table.width != len(names):
         raise UnreadableFileError(f"Cannot read {path}: its lines have {table.width} fields, but {len(names)} names.")
     table.columns = names
+    if given is None:  # "user, item": blanks around a name are around its values too
+        padded = [name for name, field in zip(names, found, strict=True) if field != field.strip()]
+        table = table.with_columns(table[name].str.strip_chars() for name in padded if table[name].dtype == pl.String)
     values = {column.name: _distinct(column) for column in table}
     mixed = not quotes and _holds(text, b"\r")
     _check_lines(path, [column for column in values.values() if column.dtype == pl.String], names, given is None, mixed)
