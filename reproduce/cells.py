@@ -16,7 +16,7 @@ import torch
 from headtail import Interactions, Split, datasets, split_debiased, split_leave_last, split_ratio
 from headtail.dials import Dial
 from headtail.subjects import Subject
-from headtail.tradeoffs import Frontier, sweep
+from headtail.tradeoffs import Estimate, Frontier, sweep
 
 RECORDS = Path(__file__).parent / "records"
 MAX_LOSS = 0.05  # of the accuracy on validation, for the settings that are chosen
@@ -154,6 +154,8 @@ def write(file: Path, values: Any) -> None:
 
 
 def _rounded(values: Any) -> Any:
+    if isinstance(values, Estimate):
+        values = asdict(values)
     if isinstance(values, dict):
         return {name: _rounded(value) for name, value in values.items()}
     if isinstance(values, list | tuple):

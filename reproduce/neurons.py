@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cells
+import comparisons
 import numpy as np
 import torch
 
@@ -50,9 +51,13 @@ from headtail.sae import (
 )
 from headtail.sae import Steered as SteeredModel
 from headtail.subjects import Recipe, Subject
+from headtail.tradeoffs import Frontier
 
 K, SEEDS = 10, (0, 1, 2)
 LOSSES = (0.005, 0.01)  # of NDCG; settings are tried finely for the first
+CHANGED = ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10", "pce@10")  # by what is chosen for those
+EXCHANGED = ("gini@10", "arp@10", "pce@10")  # for so much
+LEVELS = (("gini@10", 0.02), ("gini@10", 0.05), ("arp@10", 0.1))  # below the plain model's, as shares
 CANDIDATES = 250  # of the re-ranker
 
 CELLS = [
@@ -205,7 +210,14 @@ def run(cell: str, data: Path, work: Path, dials: Sequence[Dial] = TURNED) -> di
         if whole
         else None,
         "frontier": cells.compact(frontier),
+        "compared": compared(frontier),
     }
+
+
+def compared(frontier: Frontier) -> dict[str, Any]:
+    """Return what the page compares."""
+    changed, exchanged = ([name for name in names if name in frontier.points[0].test] for names in (CHANGED, EXCHANGED))
+    return comparisons.compared(frontier, LEVELS, (*LOSSES, cells.MAX_LOSS), changed, exchanged)
 
 
 def described(subject: Subject, seed: int) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import ablations
 import cells
+import comparisons
 import neurons
 import numpy as np
 import spectral
@@ -32,16 +33,7 @@ DRAWN = (
     "dense shift", "IPR",
 )  # fmt: skip
 DRAWN_ABOVE = 0.8  # of the plain accuracy
-EVENER = (("gini@20", "Gini", 0.05), ("head_share@20", "share of the head", 0.2))  # how far below the plain model's
-ALLOCATED = (0.05, 0.1, 0.2)  # how far Gini is below the plain model's where allocation is compared
-FAMILY = (  # of headtail, one family of which validation chooses
-    "allocation", "allocation, nobody loses 10%", "allocation, equal shares", "allocation, most hits",
-    "tilt (alpha-fair)", "tilt (entropy)", "tilt (popularity)",
-)  # fmt: skip
-RIVALS = (
-    "allocation, equal shares", "allocation, most hits", "tilt (alpha-fair)",
-    "tilt (entropy)", "log penalty", "IPR", "ReSN",
-)  # fmt: skip
+ALLOCATION = ("allocation", *comparisons.RIVALS)
 
 CHEAP = ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10", "pce@10")
 EXCHANGED = {"gini@10": "Gini", "arp@10": "mean popularity", "pce@10": "calibration error"}  # for NDCG@10
@@ -49,7 +41,7 @@ SASREC = {"ml-1m": "MovieLens-1M", "amazon-beauty": "Amazon Beauty", "movietweet
 STEERINGS = tuple(each.name for each in neurons.STEERED if each not in CONTROLS)
 MEETING = tuple(name for name in STEERINGS if "SPREE" in name or "by user" in name or "menu" in name)
 ALONE = ("allocation, most hits", "allocation", "tilt (alpha-fair)", "IPR")  # without an autoencoder
-STEERED = (("gini@10", "Gini", 0.02), ("gini@10", "Gini", 0.05), ("arp@10", "mean popularity", 0.1))
+LEVELS = {"gini@20": "Gini", "head_share@20": "share of the head", "gini@10": "Gini", "arp@10": "mean popularity"}
 SHOWN = (
     ("ndcg@20", ".4f"), ("recall@20", ".4f"), ("gini@20", ".4f"), ("coverage@20", ".1%"), ("head_share@20", ".1%"),
     ("tail_exposure@20", ".1%"),
@@ -60,15 +52,22 @@ STEERED_SHOWN = (
     ("arp@10", ",.0f"), ("ilad@10", ".4f"), ("ndcg_head@10", ".4f"), ("ndcg_mid@10", ".4f"), ("ndcg_tail@10", ".4f"),
 )  # fmt: skip
 
+OVER = Column("over", "Intervals over")
+
 LAST = """A setting that is the last of its dial's sweep is marked (last): a stronger one may be better. Sweeps go on
 beyond their grid for as long as that happens; records made before they did are marked so more often."""
+
+INTERVALS = """Intervals are of 95%, and tables say what each is over. *Users and seeds*: how far other users and
+another training could be off, together. *Seeds*, of older records: how far another training could be off with the same
+users (Student's t over the seeds, which is wide for three)."""
 
 SPECTRAL = f"""Does ReSN give better accuracy at the same evenness of exposure, and the reverse, and how does it stand
 beside simple corrections? Each cell below is a backbone on a data set under a protocol. The backbone was tuned on the
 validation part without any correction; every method's dial was then swept with {len(spectral.SEEDS)} seeds. *Chosen*
 is, on the validation part, the setting of the lowest Gini among those that lose at most {MAX_LOSS:.0%} of NDCG@20. All
-figures are of the test part, means over the seeds with 95% intervals over the seeds (Student's t, of one split: how far
-another training may be off, not how far other users may).
+figures are of the test part, means over the seeds.
+
+{INTERVALS}
 
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
 `python reproduce/spectral.py CELL`, with the cell's name as it stands in its headline."""
@@ -93,8 +92,9 @@ than elsewhere, and XSimGCL at most {spectral.BACKBONES["xsimgcl"].large["epochs
 NEURONS = f"""What does steering through a sparse autoencoder buy, beside corrections that need none? In each cell a
 backbone was trained, then an autoencoder on its frozen states, and every dial was swept with {len(neurons.SEEDS)} seeds
 (each trains both anew). Settings are chosen on the validation part; all figures are of the test part, means over the
-seeds with 95% intervals over the seeds (Student's t, of one split: how far another training may be off, not how far
-other users may).
+seeds.
+
+{INTERVALS}
 
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
 `python reproduce/neurons.py CELL`, with the cell's name as it stands in its headline."""
@@ -168,6 +168,7 @@ class Cell:
     stem: str
     record: dict[str, Any]
     frontier: Frontier
+    compare: Callable[[Frontier], dict[str, Any]]
 
     @property
     def plain(self) -> tuple[str, Any]:
@@ -175,16 +176,46 @@ class Cell:
         method = self.frontier.methods[0]
         return method, self.frontier.settings(method)[0]
 
+    @cached_property
+    def _compared(self) -> Mapping[str, Any]:
+        """What the record compares, or what its points alone tell of that."""
+        found: Mapping[str, Any] = self.record.get("compared") or self.compare(self.frontier)
+        return found
+
+    @property
+    def plain_figures(self) -> Mapping[str, Any]:
+        """The accuracy and the unfairness without a correction, with their intervals."""
+        found: Mapping[str, Any] = self._compared["plain"]
+        return found
+
+    def level(self, metric: str, share: float) -> dict[str, Any]:
+        """Return what is compared where a metric is so far below the plain model's."""
+        rows = self._compared["levels"]
+        found: dict[str, Any] = next(row for row in rows if (row["metric"], row["share"]) == (metric, share))
+        return found
+
+    def chosen(self, loss: float | None) -> list[dict[str, Any]]:
+        """Return each method's setting that was chosen for a loss, with its figures."""
+        return [row for row in self._compared["losses"] if row["loss"] == loss]
+
+
+COMPARED = {"resn": spectral.compared, "popsteer": neurons.compared, "ablation": neurons.compared}
+
+
+def _estimates(values: dict[str, Any]) -> Any:
+    return Estimate(**values) if "n_seeds" in values else values
+
 
 def read(study: str, names: Sequence[str]) -> Iterator[Cell]:
     """Yield the cells that have a record."""
     for name in names:
         file = cells.record(study, name)
         if file.exists():
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = json.loads(file.read_text(encoding="utf-8"), object_hook=_estimates)
             found = record["frontier"]
             points = tuple(Point(**point) for point in found["points"])
-            yield Cell(name, file.stem, record, Frontier(points, found["accuracy"], found["unfairness"]))
+            frontier = Frontier(points, found["accuracy"], found["unfairness"])
+            yield Cell(name, file.stem, record, frontier, COMPARED[study])
 
 
 def spectral_page() -> Report:
@@ -209,7 +240,7 @@ def neurons_page() -> Report:
     blocks: list[Block] = [Section("In short", [Text(_found(found, of_today))]), Text(DIALS)]
     if found:
         tables = [_cheap(found, loss) for loss in neurons.LOSSES]
-        tables += [_equal(found, "Every", *level) for level in STEERED]
+        tables += [_equal(found, "Every", *level) for level in neurons.LEVELS]
         blocks.append(Section("What it comes to", tables))
         blocks += map(_today, of_today)
         blocks.append(Section("The autoencoders", [_autoencoders(found)]))
@@ -228,24 +259,23 @@ def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
     """Return what the setting chosen for little loss changes on the test, method by method."""
     rows: list[dict[str, Any]] = []
     for cell in found:
-        frontier = cell.frontier
-        for method in frontier.methods:
-            setting = frontier.choose(method, max_loss)
+        for chosen in cell.chosen(max_loss):
+            method, setting = chosen["method"], chosen["setting"]
             row: dict[str, Any] = {
                 "cell": _short(cell.name),
                 "method": method,
-                "setting": _dial(frontier, method, setting),
+                "setting": _dial(cell.frontier, method, setting),
+                "over": chosen["changes"]["ndcg@10"].over,
             }
-            for name in CHEAP:
-                there = name in frontier.points[0].test
-                row |= (
-                    _with_ends(name, frontier.estimate(method, setting, name, relative=True)) if there else {name: None}
-                )
+            row |= dict.fromkeys(CHEAP)
+            for name, change in chosen["changes"].items():
+                row |= _with_ends(name, change)
             rows.append(row)
     columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
     for name in CHEAP:
         ends = {"low": f"{name} low", "high": f"{name} high"} if name in ("ndcg@10", "gini@10") else {}
         columns.append(Column(name, name, format="+.1%", **ends))
+    columns.append(OVER)
     return Table(
         columns, rows, title=f"Chosen on validation for at most {100 * max_loss:g}% of NDCG@10: changes on the test",
         caption="Against the method's own first setting, seed by seed; for dials that drop the error that is the "
@@ -262,10 +292,9 @@ def _today(cell: Cell) -> Section:
 def _exchange(cell: Cell, loss: float) -> Table:
     """Return what each method reaches along its curve on test where so much accuracy is lost."""
     rows = []
-    for method in cell.frontier.methods:
-        row: dict[str, Any] = {"method": method}
-        for name in EXCHANGED:
-            found = replace(cell.frontier, unfairness=name).unfairness_at(method, -loss, relative=True)
+    for chosen in cell.chosen(loss):
+        row: dict[str, Any] = {"method": chosen["method"]}
+        for name, found in chosen["along"].items():
             row |= _with_ends(name, found) | {name: None if math.isnan(found.value) else found.value}
         rows.append(row)
     rows.sort(key=lambda row: math.inf if row["gini@10"] is None else row["gini@10"])
@@ -410,7 +439,7 @@ def _ablations(cell: Cell) -> Table:
     for measured in cell.record["autoencoders"]:
         row = {key: measured[key] for key in ("variant", "k", "neurons", "fvu", "firing", "large_d")}
         row["lost"] = measured["fidelity"]["lost"]
-        for metric, _, share in STEERED:
+        for metric, share in neurons.LEVELS:
             frontier = replace(cell.frontier, unfairness=metric)
             change = frontier.accuracy_at(measured["variant"], -share, relative=True).value
             row[f"{metric} {share}"] = None if math.isnan(change) else change
@@ -424,8 +453,8 @@ def _ablations(cell: Cell) -> Table:
         Column("large_d", "|d| > .8", format=".0%"),
         Column("lost", "NDCG lost, error dropped", format=".1%"),
         *(
-            Column(f"{metric} {share}", f"NDCG@10 at {what} -{share:.0%}", format="+.1%")
-            for metric, what, share in STEERED
+            Column(f"{metric} {share}", f"NDCG@10 at {LEVELS[metric]} -{share:.0%}", format="+.1%")
+            for metric, share in neurons.LEVELS
         ),
     ]
     return Table(columns, rows, title=cell.name, caption="Empty where no setting of the dial gets so far.")
@@ -439,7 +468,7 @@ def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
         of_protocol = [cell for cell in found if cell.name.endswith(protocol)]
         if not of_protocol:
             continue
-        for level in EVENER:
+        for level in (("gini@20", spectral.EVENER[0]), spectral.HEAD):
             yield _equal(of_protocol, protocol.capitalize(), *level)
         yield _chosen_of_all(of_protocol, protocol)
 
@@ -448,24 +477,19 @@ def _family(found: Sequence[Cell]) -> Table:
     """Return how far the family of allocation and tilts is ahead of the best other method at equal evenness."""
     rows: list[dict[str, Any]] = []
     for cell in found:
-        frontier = cell.frontier
-        family = [method for method in frontier.methods if method in FAMILY]
-        others = [method for method in frontier.methods if method not in FAMILY]
-        seen = replace(frontier, points=tuple(replace(p, test=p.validation, intervals={}) for p in frontier.points))
-        for share in ALLOCATED:
-            at = partial(frontier.accuracy_at, family, -share, relative=True)
-            reached = {
-                other: seen.accuracy_at(other, -share, relative=True).value
-                for other in others
-                if not math.isnan(frontier.accuracy_at(other, -share, relative=True).value)
-            }
+        seen = tuple(replace(point, test=point.validation, intervals={}) for point in cell.frontier.points)
+        seen_at = replace(cell.frontier, points=seen).accuracy_at
+        for share in spectral.EVENER:
+            level = cell.level("gini@20", share)
+            reached = {other: seen_at(other, -share, relative=True).value for other in level["ahead"]}
             reached = {other: change for other, change in reached.items() if not math.isnan(change)}
             best = max(reached, key=lambda other: reached[other], default=None)
-            row = {"cell": cell.name, "gini": -share, "best": best or "none gets there", **_with_ends("family", at())}
-            row |= dict.fromkeys(("ahead", "ahead low", "ahead high", "p"))
+            row = {"cell": cell.name, "gini": -share, "best": best or "none gets there"}
+            row |= _with_ends("family", level["family"])
+            row |= dict.fromkeys(("ahead", "ahead low", "ahead high", "p", "over"))
             if best is not None:
-                ahead = at(against=best)
-                row |= {**_with_ends("ahead", ahead), "p": ahead.p}
+                ahead = level["ahead"][best]
+                row |= {**_with_ends("ahead", ahead), "p": ahead.p, "over": ahead.over}
             rows.append(row)
     adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
     for row, p in zip(rows, adjusted, strict=True):
@@ -480,13 +504,13 @@ def _family(found: Sequence[Cell]) -> Table:
         Column("best", "Best other"),
         Column("ahead", "Ahead of it by", format="+.1%", low="ahead low", high="ahead high"),
         Column("p", "p (Holm)", format=".3f"),
+        OVER,
     ]
     return Table(
         columns, rows, title="Allocation and tilts as one family: change of NDCG@20 where Gini is as far below",
         caption="Of the family, validation chooses the settings of the curve, and so between its members; so it "
         f"does the best other, of those that get so far on the test. Ahead beyond doubt in {clear} of {len(rows)} rows "
-        f"({sure} after Holm's correction for all rows), behind beyond doubt in {behind}; the 95% intervals are over "
-        f"seeds or users.",
+        f"({sure} after Holm's correction for all rows), behind beyond doubt in {behind}.",
     )  # fmt: skip
 
 
@@ -494,64 +518,53 @@ def _allocation(found: Sequence[Cell]) -> Table:
     """Return what allocation loses where exposure is as much more even, and how far it is ahead of others there."""
     rows: list[dict[str, Any]] = []
     for cell in found:
-        for share in ALLOCATED:
-            at = partial(cell.frontier.accuracy_at, "allocation", -share, relative=True)
-            row: dict[str, Any] = {"cell": cell.name, "gini": -share, **_with_ends("allocation", at())}
-            for rival in set(RIVALS) & set(cell.frontier.methods):
-                row |= _with_ends(rival, at(against=rival))
+        for share in spectral.EVENER:
+            level = cell.level("gini@20", share)
+            row: dict[str, Any] = {"cell": cell.name, "gini": -share}
+            for name, estimate in level["allocation"].items():
+                row |= {"over": estimate.over, **_with_ends(name, estimate)}
+            if "allocation" in level["changes"]:
+                row |= _with_ends("allocation", level["changes"]["allocation"])
             rows.append({name: None if value != value else value for name, value in row.items()})
     columns = [Column("cell", "Cell"), Column("gini", "Gini", format="+.0%")]
-    columns += [
-        Column(name, name, format="+.1%", low=f"{name} low", high=f"{name} high") for name in ("allocation", *RIVALS)
-    ]
-    columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
+    columns += [Column(name, name, format="+.1%", low=f"{name} low", high=f"{name} high") for name in ALLOCATION]
+    columns = [column for column in [*columns, OVER] if any(row.get(column.key) is not None for row in rows)]
     return Table(
         columns, [dict.fromkeys(column.key for column in columns) | row for row in rows],
         title="Allocation: change of NDCG@20 where Gini is as far below, and how far ahead it is",
         caption="Along each method's own curve, its settings picked on validation: the change with allocation, then "
-        "the difference from the change with each other one, seed by seed; empty where one does not get so far.",
+        "the difference from the change with each other one; empty where one does not get so far.",
     )  # fmt: skip
 
 
-def _equal(found: Sequence[Cell], protocol: str, metric: str, what: str, share: float) -> Table:
+def _equal(found: Sequence[Cell], protocol: str, metric: str, share: float) -> Table:
     """Return what each method loses of the plain accuracy where exposure is as much more even."""
-    changes: dict[str, dict[str, float]] = {}
-    least: list[tuple[str, bool]] = []
-    for cell in found:
-        frontier = replace(cell.frontier, unfairness=metric)
-        reached = {method: frontier.accuracy_at(method, -share, relative=True).value for method in frontier.methods}
-        reached = {method: change for method, change in reached.items() if not math.isnan(change)}
-        changes[_short(cell.name)] = reached
-        if reached:
-            best = max(reached, key=lambda method: reached[method])
-            least.append((best, _ahead(frontier, best, set(reached) - {best}, -share)))
+    levels = [cell.level(metric, share) for cell in found]
+    changes = {_short(cell.name): level["changes"] for cell, level in zip(found, levels, strict=True)}
     longest = max((cell.frontier.methods for cell in found), key=len)
-    rows = [{"method": method} | {cell: reached.get(method) for cell, reached in changes.items()} for method in longest]
+    rows: list[dict[str, Any]] = [
+        {"method": method} | {cell: each[method].value if method in each else None for cell, each in changes.items()}
+        for method in longest
+    ]
     accuracy = found[0].frontier.accuracy.upper()
     return Table(
         [Column("method", "Method"), *(Column(cell, format="+.1%", better="higher") for cell in changes)],
         [row for row in rows if any(row[cell] is not None for cell in changes)],
-        title=f"{protocol} test: change of {accuracy} where the {what} is {share:.0%} below the plain one",
-        caption=f"Along each method's own curve of {what} and {accuracy}, its settings picked on "
-        "validation; empty where none is so even. "
-        + _wins(least),
+        title=f"{protocol} test: change of {accuracy} where the {LEVELS[metric]} is {share:.0%} below the plain one",
+        caption=f"Along each method's own curve of {LEVELS[metric]} and {accuracy}, its settings picked on "
+        f"validation; empty where none is so even. {_wins(levels)}",
     )  # fmt: skip
 
 
-def _ahead(frontier: Frontier, method: str, others: set[str], at: float) -> bool:
-    """Whether a method is more accurate than each other one, by the interval of their difference seed by seed."""
-    differences = [frontier.accuracy_at(method, at, relative=True, against=other) for other in others]
-    return all(difference.low is not None and difference.low > 0 for difference in differences)
-
-
-def _wins(least: Sequence[tuple[str, bool]]) -> str:
+def _wins(levels: Sequence[Mapping[str, Any]]) -> str:
     """Say which method loses least, in how many cells, and in how many of these beyond doubt."""
-    clear = Counter(method for method, ahead in least if ahead)
-    counted = Counter(method for method, _ in least).most_common()
+    least = [level for level in levels if level["least"] is not None]
+    clear = Counter(level["least"] for level in least if level["surely"])
+    counted = Counter(level["least"] for level in least).most_common()
     shown = ", ".join(f"{method} in {n} ({clear[method]})" for method, n in counted)
     return (
         f"Loses least: {shown}; in brackets, the cells where the 95% interval of its difference from every other "
-        f"method, seed by seed, is above 0."
+        f"method is above 0."
     )
 
 
@@ -561,13 +574,10 @@ def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
     for cell in found:
         frontier = cell.frontier
         row: dict[str, Any] = {"cell": _short(cell.name), "plain": frontier.mean(*cell.plain, frontier.accuracy)}
-        accurate = max(
-            frontier.settings("ReSN"), key=lambda s: frontier.mean("ReSN", s, frontier.accuracy, "validation")
-        )
-        for key, setting in (("even", frontier.choose("ReSN", MAX_LOSS)), ("accurate", accurate)):
-            row[key] = _dial(frontier, "ReSN", setting)
-            for name in (frontier.accuracy, frontier.unfairness, "head_share@20"):
-                change = frontier.estimate("ReSN", setting, name, relative=True)
+        for key, loss in (("even", MAX_LOSS), ("accurate", None)):
+            chosen = next(each for each in cell.chosen(loss) if each["method"] == "ReSN")
+            row |= {key: _dial(frontier, "ReSN", chosen["setting"]), "over": chosen["changes"]["ndcg@20"].over}
+            for name, change in chosen["changes"].items():
                 row |= _with_ends(f"{key} {name}", change)
         rows.append(row)
     columns = [Column("cell", "Cell"), Column("plain", "plain NDCG@20", format=".4f")]
@@ -576,10 +586,11 @@ def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
         for name, shown in (("ndcg@20", "NDCG"), ("gini@20", "Gini"), ("head_share@20", "head")):
             column = f"{key} {name}"
             columns.append(Column(column, shown, format="+.1%", low=f"{column} low", high=f"{column} high"))
+    columns.append(OVER)
     return Table(
         columns, rows, title=f"{protocol.capitalize()} test: ReSN at two weights chosen on validation",
         caption=f"The evenest weight that loses at most {MAX_LOSS:.0%} of NDCG@20 there, and the weight of the highest "
-        "NDCG@20 there; changes on the test against weight 0, seed by seed.",
+        "NDCG@20 there; changes on the test against weight 0.",
     )  # fmt: skip
 
 
@@ -638,19 +649,23 @@ def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
     """Return the test's figures of the settings that were chosen."""
     frontier = cell.frontier
     fifths = [name for name in frontier.points[0].test if name.startswith("fifth_")]
-    pairs = [("plain", *cell.plain)]
-    pairs += [(method, method, frontier.choose(method, MAX_LOSS)) for method in frontier.methods]
+    plain = dict(zip(("method", "setting"), cell.plain, strict=True)) | {"figures": cell.plain_figures}
     rows = []
-    for label, method, setting in pairs:
-        row: dict[str, Any] = {"method": label, "setting": "" if label == "plain" else _dial(frontier, method, setting)}
-        for name, _ in shown:
-            row |= _with_ends(name, frontier.estimate(method, setting, name))
+    for chosen in [plain, *cell.chosen(MAX_LOSS)]:
+        method, setting = chosen["method"], chosen["setting"]
+        row: dict[str, Any] = {"method": method, "setting": _dial(frontier, method, setting)}
+        if chosen is plain:
+            row = {"method": "plain", "setting": ""}
+        row |= {name: frontier.mean(method, setting, name) for name, _ in shown}
+        for name, figure in chosen["figures"].items():
+            row |= {**_with_ends(name, figure), "over": figure.over}
         row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
         rows.append(row)
     columns = [Column("method", "Method"), Column("setting", "Chosen")]
     for name, spec in shown:
-        ends = {"low": f"{name} low", "high": f"{name} high"} if name.startswith(("ndcg@", "gini@")) else {}
+        ends = {"low": f"{name} low", "high": f"{name} high"} if name in plain["figures"] else {}
         columns.append(Column(name, name, format=spec, **ends))
+    columns.append(OVER)
     if not fifths:
         return Table(columns, rows)
     caption = "Fifths: exposure of five groups of items with equal training interactions, the most popular first."
@@ -679,18 +694,18 @@ def _short(name: str) -> str:
     return " ".join(name.split("/")[:2])
 
 
-def _changes(frontier: Frontier, method: str) -> list[str]:
+def _changes(cell: Cell, method: str) -> list[str]:
     """Return what the setting chosen for the least loss changes on the test, of NDCG and of Gini."""
-    setting = frontier.choose(method, neurons.LOSSES[0])
-    found = [frontier.estimate(method, setting, name, relative=True) for name in ("ndcg@10", "gini@10")]
+    changes = next(row for row in cell.chosen(neurons.LOSSES[0]) if row["method"] == method)["changes"]
+    found = [changes[name] for name in ("ndcg@10", "gini@10")]
     return [f"{each.value:+.1%} ({100 * each.low:+.1f} to {100 * each.high:+.1f})" for each in found]
 
 
-def _swept(name: str, method: str) -> Frontier:
-    """Return the sweeps of SASRec on a set that hold a method, the newest if there are several."""
+def _swept(name: str, method: str) -> Cell:
+    """Return the record of SASRec on a set that holds a method, the newest if there are several."""
     cell = f"sasrec/{name}/leave-last"
     found = read("popsteer", [f"{cell}-some-dials", cell])
-    return next(each.frontier for each in found if method in each.frontier.methods)
+    return next(each for each in found if method in each.frontier.methods)
 
 
 def sasrec_table() -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cells
+import comparisons
 
 from headtail import MF, Interactions, PopularityGroups, Split, audit, fit, losses, recommend
 from headtail.dials import DIALS, REFERENCES, Dial, dial
@@ -23,9 +24,12 @@ from headtail.losses import inverse_propensity
 from headtail.metrics import Metric, arp, coverage, gini, head_share, ndcg, recall, tail_exposure, tail_share
 from headtail.models import ALS, LightGCN, XSimGCL
 from headtail.subjects import Recipe, Subject
+from headtail.tradeoffs import Frontier
 
 K, DIM, SEEDS = 20, 64, (0, 1, 2)
 RESAMPLES = 200  # of the users, for intervals where there are no seeds
+EVENER = (0.05, 0.1, 0.2)  # how far Gini is below the plain model's where methods are compared
+HEAD = ("head_share@20", 0.2)  # and the share of the head
 
 SETS = ("ml-1m", "lastfm", "movietweetings")
 PROTOCOLS = ("common", "debiased")
@@ -162,6 +166,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         parts.append(cells.turned([dial], of, work, seeds=SEEDS, **options))
     popular, _ = REFERENCES
     parts.append(cells.turned([popular], subject, work, n_bootstrap=RESAMPLES, **options))
+    frontier = sum(parts[1:], start=parts[0])
     return {
         "split": split.description,
         "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
@@ -170,8 +175,16 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
         "tuning": tuning,
         "settings": settings,
         "own": {method: {"tuning": rows, "settings": _best(rows)} for method, rows in tunings.items()},
-        "frontier": cells.compact(sum(parts[1:], start=parts[0])),
+        "frontier": cells.compact(frontier),
+        "compared": compared(frontier),
     }
+
+
+def compared(frontier: Frontier) -> dict[str, Any]:
+    """Return what the page compares."""
+    levels = [*((frontier.unfairness, share) for share in EVENER), HEAD]
+    losses = (cells.MAX_LOSS, None)
+    return comparisons.compared(frontier, levels, losses, (frontier.accuracy, frontier.unfairness, HEAD[0]))
 
 
 def _best(tuning: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

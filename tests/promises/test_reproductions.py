@@ -2,14 +2,17 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headtail import split_ratio
 from headtail.datasets import power_law
 from headtail.dials import DIALS, dial
 from headtail.subjects import Subject
+from headtail.tradeoffs import Frontier, Point
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +69,8 @@ def test_a_cell_of_neurons_turns_every_dial(monkeypatch, tmp_path):
     monkeypatch.setattr(neurons, "TURNED", tuple(replace(each, grid=each.grid[:2]) for each in neurons.TURNED))
     found = neurons.run("lightgcn/lastfm/common", tmp_path, tmp_path, neurons.TURNED)
     assert {point["method"] for point in found["frontier"]["points"]} == {each.name for each in neurons.TURNED}
+    changed = [change for row in found["compared"]["losses"] for change in row["changes"].values()]
+    assert {change.over for change in changed} == {"users", None}
     assert found["stability"] is not None and len(found["autoencoders"]) == 1
 
 
@@ -84,3 +89,35 @@ def test_settings_are_tried_finely_above_the_one_that_is_chosen_for_little(monke
     chosen = coarse.choose("log penalty", 0.005)
     following = next(setting for setting in coarse.settings("log penalty") if setting > chosen)
     assert len(added) == cells.REFINEMENTS and all(chosen < setting < following for setting in added)
+
+
+def test_intervals_of_a_record_are_over_users_where_their_parts_were_at_hand(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import comparisons
+
+    rng = np.random.default_rng(0)
+    points, influences = [], {}
+    for method, loss in (("allocation", 0.01), ("tilt (entropy)", 0.02), ("IPR", 0.04)):
+        for seed in range(3):
+            for setting in (0.0, 1.0):
+                noise = rng.normal(scale=1e-3)
+                measured = {"ndcg@20": 0.3 - loss * setting + noise, "gini@20": 0.9 - 0.1 * setting}
+                points.append(Point(method, setting, seed, measured, measured, {}))
+                parts = {name: rng.normal(scale=1e-3, size=50) for name in measured}
+                influences[method, setting, seed, "test"] = parts
+    bare = Frontier(tuple(points), "ndcg@20", "gini@20")
+    ask = partial(comparisons.compared, levels=[("gini@20", 0.1)], losses=(0.05, None), metrics=["ndcg@20"])
+    whole = replace(bare, influences=influences)
+    (level,), losses = (ask(whole)[part] for part in ("levels", "losses"))
+    family = ["allocation", "tilt (entropy)"]
+    assert level["ahead"] == {"IPR": whole.accuracy_at(family, -0.1, relative=True, against="IPR")}
+    assert level["ahead"]["IPR"].over == "users and seeds" and level["least"] == "allocation"
+    assert list(level["allocation"]) == ["tilt (entropy)", "IPR"]
+    assert [(row["method"], row["setting"]) for row in losses[:3]] == [
+        ("allocation", 1.0),
+        ("tilt (entropy)", 0.0),
+        ("IPR", 0.0),
+    ]
+    assert losses[0]["changes"]["ndcg@20"].over == "users and seeds"
+    (level,) = ask(bare)["levels"]
+    assert level["ahead"]["IPR"].over == "seeds"

@@ -9,7 +9,7 @@ import numpy as np
 from headtail._checks import checked, nearest, number
 from headtail._stats import hypervolume
 from headtail.exceptions import InvalidInputError
-from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, metric_of, summary
+from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, summary
 from headtail.tradeoffs.settings import Settings, on_front
 
 Methods: TypeAlias = str | Sequence[str]
@@ -157,16 +157,12 @@ class Curves(Settings):
 
     def _best(self, names: tuple[str, ...], seed: int, part: Part) -> list[Point]:
         """Return the points of one seed whose settings no other of these methods beats, as means over seeds."""
-        points = [point for point in self.points if point.method in names and point.seed == seed]
+        points = [point for name in names for point in self._points_of(name) if point.seed == seed]
         gain, cost = (
-            np.array([self._averaged(point, name, part) for point in points])
+            np.array([self.mean(point.method, point.setting, name, part) for point in points])
             for name in (self.accuracy, self.unfairness)
         )
         return [point for point, is_on in zip(points, on_front(gain, cost), strict=True) if is_on]
-
-    def _averaged(self, point: Point, metric: str, part: Part) -> float:
-        same = (self._index.get((point.method, point.setting, seed)) for seed in self.seeds(point.method))
-        return float(np.mean([metric_of(each, metric, part) for each in same if each is not None]))
 
     def _unit(self, metric: str, seed: int) -> Reading:
         """Return a metric of the reference in one seed, or over all of its seeds where it lacks that one."""

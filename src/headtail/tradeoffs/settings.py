@@ -49,10 +49,17 @@ class Settings:
     def _index(self) -> dict[tuple[str, Setting, int], Point]:
         return {(point.method, point.setting, point.seed): point for point in self.points}
 
+    @cached_property
+    def _by_method(self) -> dict[str, list[Point]]:
+        found: dict[str, list[Point]] = {}
+        for point in self.points:
+            found.setdefault(point.method, []).append(point)
+        return found
+
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the methods, in order."""
-        return tuple(dict.fromkeys(point.method for point in self.points))
+        return tuple(self._by_method)
 
     @property
     def reference(self) -> tuple[str, Setting]:
@@ -72,21 +79,29 @@ class Settings:
     @checked
     def settings(self, method: str) -> tuple[Setting, ...]:
         """Return the settings of a method, in the order of its grid."""
-        found = tuple(dict.fromkeys(point.setting for point in self.points if point.method == method))
-        if not found:
-            raise MissingColumnError(f"There is no method {method!r}. {nearest(method, self.methods)}")
-        return found
+        return tuple(dict.fromkeys(point.setting for point in self._points_of(method)))
 
     @checked
     def seeds(self, method: str) -> tuple[int, ...]:
         """Return the seeds of a method, in order."""
-        self.settings(method)
-        return tuple(dict.fromkeys(point.seed for point in self.points if point.method == method))
+        return tuple(dict.fromkeys(point.seed for point in self._points_of(method)))
+
+    def _points_of(self, method: str) -> list[Point]:
+        if method not in self._by_method:
+            raise MissingColumnError(f"There is no method {method!r}. {nearest(method, self.methods)}")
+        return self._by_method[method]
 
     @checked
     def mean(self, method: str, setting: Setting, metric: str, part: Part = "test") -> float:
         """Return a metric of one setting, as a mean over seeds."""
-        return self.estimate(method, setting, metric, part=part).value
+        key = (method, setting, metric, part)
+        if key not in self._means:
+            self._means[key] = self.estimate(method, setting, metric, part=part).value
+        return self._means[key]
+
+    @cached_property
+    def _means(self) -> dict[tuple[str, Setting, str, Part], float]:
+        return {}
 
     @checked
     def estimate(

@@ -1,0 +1,93 @@
+"""What the pages compare, worked out where a cell runs: records do not keep each user's part in errors.
+
+Every figure is an estimate with its interval and what that is over: users and seeds together where both are at hand,
+seeds alone where a page works it out anew from the points of a record that was made without.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from headtail.tradeoffs import Frontier
+
+FAMILY = (  # of headtail, one family of which validation chooses
+    "allocation", "allocation, nobody loses 10%", "allocation, equal shares", "allocation, most hits",
+    "tilt (alpha-fair)", "tilt (entropy)", "tilt (popularity)",
+)  # fmt: skip
+RIVALS = (  # of allocation alone
+    "allocation, equal shares", "allocation, most hits", "tilt (alpha-fair)",
+    "tilt (entropy)", "log penalty", "IPR", "ReSN",
+)  # fmt: skip
+
+
+def compared(
+    frontier: Frontier,
+    levels: Sequence[tuple[str, float]],
+    losses: Sequence[float | None],
+    metrics: Sequence[str],
+    along: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return what a page compares: the plain model's figures, all methods at levels of unfairness, and at losses."""
+    return {
+        "plain": _figures(frontier, *frontier.reference),
+        "levels": [*_at_levels(frontier, levels)],
+        "losses": [*_at_losses(frontier, losses, metrics, along)],
+    }
+
+
+def _at_levels(frontier: Frontier, levels: Sequence[tuple[str, float]]) -> Iterator[dict[str, Any]]:
+    """Yield how the accuracy changes where metrics of unfairness lie so far below the plain model's, as shares.
+
+    A row holds the change with each method that gets there, which of them loses least and whether it surely does; the
+    change with the family, and how far that is ahead of each method outside; and how far allocation is ahead of rivals.
+    """
+    family = [method for method in frontier.methods if method in FAMILY]
+    for metric, share in levels:
+        at = partial(replace(frontier, unfairness=metric).accuracy_at, unfairness=-share, relative=True)
+        changes = {method: at(method) for method in frontier.methods}
+        reached = {method: change for method, change in changes.items() if not math.isnan(change.value)}
+        least = max(reached, key=lambda method: reached[method].value, default=None)
+        row: dict[str, Any] = {"metric": metric, "share": share, "least": least, "changes": reached}
+        if least is not None:
+            ahead = [at(least, against=method) for method in reached if method != least]
+            row["surely"] = all(each.low is not None and each.low > 0 for each in ahead)
+        if family:
+            row["family"] = at(family)
+            row["ahead"] = {method: at(family, against=method) for method in reached if method not in FAMILY}
+        rivals = [method for method in RIVALS if method in reached and "allocation" in reached]
+        row["allocation"] = {method: at("allocation", against=method) for method in rivals}
+        yield row
+
+
+def _at_losses(
+    frontier: Frontier, losses: Sequence[float | None], metrics: Sequence[str], along: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield each method's setting that validation chooses for a loss of accuracy, or for the most of it where None.
+
+    A row holds the figures of accuracy and unfairness on the test, the changes of `metrics` from the method's first
+    setting, and the least that the metrics `along` come to on the method's whole curve where so much is lost there.
+    """
+    curves = {name: replace(frontier, unfairness=name) for name in along}
+    for loss in losses:
+        for method in frontier.methods:
+            setting = _most_accurate(frontier, method) if loss is None else frontier.choose(method, loss)
+            row = {"method": method, "loss": loss, "setting": setting, "figures": _figures(frontier, method, setting)}
+            row["changes"] = {name: frontier.estimate(method, setting, name, relative=True) for name in metrics}
+            if loss is not None:
+                row["along"] = {
+                    name: curve.unfairness_at(method, -loss, relative=True) for name, curve in curves.items()
+                }
+            yield row
+
+
+def _figures(frontier: Frontier, method: str, setting: float) -> dict[str, Any]:
+    names = (frontier.accuracy, frontier.unfairness)
+    return {name: frontier.estimate(method, setting, name) for name in names}
+
+
+def _most_accurate(frontier: Frontier, method: str) -> float:
+    return max(
+        frontier.settings(method), key=lambda setting: frontier.mean(method, setting, frontier.accuracy, "validation")
+    )
