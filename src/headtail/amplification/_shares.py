@@ -1,5 +1,7 @@
-"""The head's share of lists, of the data and of users' own histories."""
+"""What the results have in common: the head's share of lists and histories, rows of figures, and their curves."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,34 @@ from headtail._factors import as_pair
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
+from headtail.reports import Chart, Result
 from headtail.training import vectors
 from headtail.typing import Codes, Floats, Vectors
+
+
+@dataclass(frozen=True, repr=False)
+class Rows(Result):
+    """Figures row by row, beside what is the same for all of them."""
+
+    rows: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain values."""
+        return dict(vars(self)) | {"rows": list(self.rows)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return list(self.rows)
+
+
+def curves(rows: Sequence[dict[str, Any]], x: str, series: dict[str, str], **options: Any) -> Chart:
+    """Return a line for each of some figures, by its label, where there is one."""
+    points = [
+        {"x": row[x], "value": row[key], "of": label}
+        for key, label in series.items()
+        for row in rows
+        if row[key] is not None
+    ]
+    return Chart("line", points, x="x", y="value", color="of", **options)
 
 
 def factors_of(made: Any, train: Interactions) -> Vectors:

@@ -1,6 +1,6 @@
 """Amplification by dimension: the same model trained at several embedding dimensions."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from headtail._checks import checked, integer, list_length
 from headtail._progress import progress_bar
-from headtail.amplification._shares import factors_of, head_share, own_shares
+from headtail.amplification._shares import Rows, curves, factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
-from headtail.reports import Chart, Column, Report, Result, Table, Text
+from headtail.reports import Chart, Column, Report, Table, Text
 from headtail.spectral import spectrum, top_item_bound
 from headtail.training import recommend
 
@@ -23,7 +23,7 @@ recommended slots go to the head than users' own histories hold of it."""
 
 
 @dataclass(frozen=True, repr=False)
-class AmplificationByDimension(Result):
+class AmplificationByDimension(Rows):
     """What the embedding dimension does to popularity; made by :func:`by_dimension`.
 
     Attributes
@@ -43,18 +43,10 @@ class AmplificationByDimension(Result):
         What the head is.
     """
 
-    rows: tuple[dict[str, Any], ...]
     own_head_share: float
     data_head_share: float
     k: int
     description: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all figures as plain values."""
-        return dict(vars(self)) | {"rows": list(self.rows)}
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return list(self.rows)
 
     def report(self) -> Report:
         """Return the figures as a document: three charts and a table."""
@@ -68,25 +60,26 @@ class AmplificationByDimension(Result):
 
     def charts(self) -> list[Chart]:
         """Return the pictures: the first direction, the head's exposure, and the most popular item in first place."""
-        exposure = [row | {"history": self.own_head_share} for row in self.rows]
+        rows = [row | {"history": self.own_head_share} for row in self.rows]
+        options: dict[str, Any] = {"x_scale": "log", "x_label": "embedding dimension", "y_format": ".0%"}
         return [
-            _chart(
-                self.rows, {"energy": "energy of sigma 1", "cosine": "cosine with popularity"},
+            curves(
+                rows, "dimension", {"energy": "energy of sigma 1", "cosine": "cosine with popularity"},
                 title="The first direction", y_label="share, cosine",
                 caption="Energy: the first direction's share in the sum of all squared scores. Cosine: how closely it "
-                "follows popularity.",
+                "follows popularity.", **options,
             ),
-            _chart(
-                exposure, {"head_share": f"top-{self.k} lists", "history": "history"},
+            curves(
+                rows, "dimension", {"head_share": f"top-{self.k} lists", "history": "history"},
                 title="Exposure of the head", y_label="share of the head", reference=self.data_head_share,
                 caption="*History* is the head's share in a user's own training items, mean over users; the dashed "
-                "line is its share of all training interactions.",
+                "line is its share of all training interactions.", **options,
             ),
-            _chart(
-                self.rows, {"top_item_share": "measured", "top_item_bound": "lower bound"},
+            curves(
+                rows, "dimension", {"top_item_share": "measured", "top_item_bound": "lower bound"},
                 title="Users whose highest score is the most popular item's", y_label="share of users",
                 caption="Seen items are not left out here. The bound follows from the singular values and vectors "
-                "alone, for the worst item; at 0 it says nothing.",
+                "alone, for the worst item; at 0 it says nothing.", **options,
             ),
         ]  # fmt: skip
 
@@ -106,16 +99,6 @@ class AmplificationByDimension(Result):
             Column("top_item_bound", "Lower bound", format=".1%", note="What the spectrum alone makes certain."),
         ]  # fmt: skip
         return Table(columns, self.rows, title="By dimension")
-
-
-def _chart(rows: Sequence[dict[str, Any]], series: dict[str, str], **options: Any) -> Chart:
-    points = [
-        {"dimension": row["dimension"], "value": row[key], "of": label} for key, label in series.items() for row in rows
-    ]
-    return Chart(
-        "line", points, x="dimension", y="value", color="of", x_scale="log", x_label="embedding dimension",
-        y_format=".0%", **options,
-    )  # fmt: skip
 
 
 @checked

@@ -7,12 +7,12 @@ import numpy as np
 from torch import nn
 
 from headtail._checks import checked, generator, integer, list_length
-from headtail.amplification._shares import factors_of, head_share, own_shares
+from headtail.amplification._shares import Rows, curves, factors_of, head_share, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
-from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
+from headtail.reports import Block, Chart, Column, Report, Table, Text
 from headtail.spectral import spectrum
 from headtail.training import History, recommend
 from headtail.typing import RNG
@@ -102,7 +102,7 @@ class SpectrumRecorder:
 
 
 @dataclass(frozen=True, repr=False)
-class AmplificationInTraining(Result):
+class AmplificationInTraining(Rows):
     """How popularity is learned before everything else; made by :func:`in_training`.
 
     Attributes
@@ -119,17 +119,9 @@ class AmplificationInTraining(Result):
         Name of the validation metric.
     """
 
-    rows: tuple[dict[str, Any], ...]
     own_head_share: float
     k: int
     metric: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all figures as plain values."""
-        return dict(vars(self)) | {"rows": list(self.rows)}
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return list(self.rows)
 
     def report(self) -> Report:
         """Return the course of training as a document: charts and one row a recorded epoch."""
@@ -145,46 +137,34 @@ class AmplificationInTraining(Result):
 
     def charts(self) -> list[Chart]:
         """Return the pictures: singular values, the first direction, exposure, and the validation metric if any."""
-        sigma = [
-            {"x": row["epoch"], "value": value, "of": f"sigma {i + 1}"}
-            for i in range(len(self.rows[0]["sigma"]))
+        names = [f"sigma {i + 1}" for i in range(len(self.rows[0]["sigma"]))]
+        rows = [
+            row
+            | {"history": self.own_head_share}
+            | {name: value if value > 0 else None for name, value in zip(names, row["sigma"], strict=True)}
             for row in self.rows
-            if (value := row["sigma"][i]) > 0
-        ]
-        first = [
-            {"x": row["epoch"], "value": row[key], "of": label}
-            for key, label in (("energy", "energy of sigma 1"), ("cosine", "cosine with popularity"))
-            for row in self.rows
-        ]
-        exposure = [
-            {"x": row["epoch"], "value": value, "of": label}
-            for row in self.rows
-            for label, value in ((f"top-{self.k} lists", row["head_share"]), ("history", self.own_head_share))
         ]
         charts = [
-            self._chart(sigma, "Singular values", "singular value", "On a log scale.", y_scale="log"),
-            self._chart(
-                first, "The first direction", "share, cosine",
-                "Energy: the first direction's share in the sum of all squared scores. Cosine: how closely it follows "
-                "popularity.", y_format=".0%",
+            curves(
+                rows, "epoch", {name: name for name in names}, x_label="epoch", y_scale="log",
+                title="Singular values", y_label="singular value", caption="On a log scale.",
             ),
-            self._chart(
-                exposure, "Exposure of the head", "share of the head",
-                "*History* is the head's share in the same users' own training items.", y_format=".0%",
+            curves(
+                rows, "epoch", {"energy": "energy of sigma 1", "cosine": "cosine with popularity"}, x_label="epoch",
+                title="The first direction", y_label="share, cosine", y_format=".0%",
+                caption="Energy: the first direction's share in the sum of all squared scores. Cosine: how closely it "
+                "follows popularity.",
+            ),
+            curves(
+                rows, "epoch", {"head_share": f"top-{self.k} lists", "history": "history"}, x_label="epoch",
+                title="Exposure of the head", y_label="share of the head", y_format=".0%",
+                caption="*History* is the head's share in the same users' own training items.",
             ),
         ]  # fmt: skip
-        if self.metric is not None:
-            accuracy = [{"x": row["epoch"], "value": row[self.metric], "of": self.metric} for row in self.rows]
-            accuracy = [row for row in accuracy if row["value"] is not None]
-            if accuracy:
-                charts.append(self._chart(accuracy, f"Validation {self.metric}", self.metric, ""))
+        if self.metric is not None and any(row[self.metric] is not None for row in rows):
+            about = {"title": f"Validation {self.metric}", "y_label": self.metric, "x_label": "epoch"}
+            charts.append(curves(rows, "epoch", {self.metric: self.metric}, **about))
         return charts
-
-    def _chart(self, rows: list[dict[str, Any]], title: str, y_label: str, caption: str, **options: Any) -> Chart:
-        return Chart(
-            "line", rows, x="x", y="value", color="of", x_label="epoch", y_label=y_label, title=title,
-            caption=caption, **options,
-        )  # fmt: skip
 
     def table(self) -> Table:
         """Return the figures, one row a recorded epoch."""
