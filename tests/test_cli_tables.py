@@ -57,6 +57,37 @@ def test_without_a_header_and_repeated_rows_summed(tmp_path, monkeypatch, capsys
     assert main(["data", "out.csv", "--columns", "user_id,item_id,rating"]) == 0  # it has names of its own
 
 
+def test_files_beside_have_the_named_columns_or_the_usual_ones(world, capsys):
+    lists = ht.baselines.most_popular(world.train.compact(), k=5).to_polars()
+    lists.rename({"user_id": "who"}).write_csv("recs.csv")
+    users, items = (pl.Series(ids.tolist()) for ids in (world.train.user_ids, world.train.item_ids))
+    pl.DataFrame({"who": users, "half": [i % 2 for i in range(len(users))]}).write_csv("users.csv")
+    titles = [f"The {i}" for i in items]
+    pl.DataFrame({"what": items, "kind": [i % 3 for i in range(len(items))], "title": titles}).write_csv("items.csv")
+    given = ["--catalogue", "items.csv", "--titles", "items.csv", "--items", "items.csv", "--by", "kind", "--json"]
+    names = ["--user", "who", "--item", "what"]
+    assert main(["audit", "recs.csv", "train.csv", "-k", "5", "--users", "users.csv", *given, *names]) == 0
+    out, err = capsys.readouterr()
+    assert err == "recs.csv has no column 'what'; 'item_id' is read in its place.\n"
+    found = json.loads(out)
+    assert {m["users"] for m in found["measurements"]} == {"all", "half=0", "half=1"}
+    assert {row["attribute"] for row in found["attribute_shares"]} == {"kind"}
+    assert found["over_exposed"][0]["title"].startswith("The ")
+
+
+def test_text_files_of_several_widths_without_a_header(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recs.csv").write_text("1,b,.5\n2,a,.5\n")
+    (tmp_path / "train.csv").write_text("1,a,3,1700000000\n2,b,4,1700000001\n")
+    columns = ["--columns", "user,item,rating,timestamp", "--columns", "user,item,score"]
+    assert main(["audit", "recs.csv", "train.csv", "-k", "1", *columns, "--output", "audit.json"]) == 0
+    assert json.loads((tmp_path / "audit.json").read_text())["provenance"]["command"][4:] == [
+        f"--columns={names}" for names in columns[1::2]
+    ]
+    assert main(["audit", "--again", "audit.json"]) == 0
+    assert "equal byte for byte" in capsys.readouterr().out
+
+
 def test_vectors_are_joined_by_id_files(world, capsys):
     model = ht.models.ALS(world.train.n_users, world.train.n_items, 8, rng=0)
     ht.fit(model, world.train, progress=False)
@@ -82,7 +113,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,rating"]),
         ("1,10,5\n1,12,3\n", ["--columns", "user,item,rating"], 0, ["2 interactions", "--columns user,item,rating"]),
         ("listener,track\n1,2\n1,3\n", [], 0, ["Nothing is odd", "1 users, 2 items"]),
-        ("a,b\n1,2\n1,3\n", [], 0, ["name them by --user and --item", "--user NAME --item NAME"]),
+        ("a,b\n1,2\n1,3\n", [], 0, ["usual name of items. Name it by --item.", "--user NAME --item NAME"]),
         ("a,b\n1,2\n1,3\n", ["--user", "a", "--item", "b"], 0, ["Read as: Interactions", "--user a --item b"]),
         ("user,item\n1, 2\n1, 3\n", [], 0, ["2 values of 'item' begin or end with blanks"]),
         ("user,item,rating\n1,2,nan\n1,3,4\n", [], 0, ["cannot be read: rating holds 1 values that are not finite"]),
@@ -99,7 +130,7 @@ def test_doctor(content, flags, status, said, tmp_path, monkeypatch, capsys):
     assert ("Pass:" in out) != ("cannot be read" in out)
 
 
-ODD = "odd.csv: interactions has no column 'user_id'"
+ODD = "error MissingColumnError: odd.csv has no column 'user_id'"
 PAIR = ["--queries", "q.npy", "--items", "v.npy"]
 
 
@@ -109,7 +140,15 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
         (["audit", "odd.csv", "train.csv"], "odd.csv has no column 'user_id', nor one"),
         (["audit", "odd.csv", "train.csv"], "Name it, for example --user person."),
         (["audit", "odd.csv", "train.csv", "--user", "persn"], "odd.csv has no column 'persn'. Did you mean 'person'?"),
-        (["audit", "recs.csv", "odd.csv", "--user", "person"], "Name it, for example --item person."),
+        (["audit", "recs.csv", "odd.csv", "--user", "person"], "Name it, for example --item thing."),
+        (["audit", "recs.csv", "train.csv", "--users", "odd.csv"], "odd.csv has no column 'user_id', nor one"),
+        (["audit", "recs.csv", "train.csv", "--users", "odd.csv"], "Name it, for example --user person."),
+        (["audit", "recs.csv", "train.csv", "--items", "odd.csv", "--by", "stars"], "example --item person."),
+        (["audit", "recs.csv", "train.csv", "--catalogue", "odd.csv"], "for example --item person."),
+        (["data", "train.csv", "--titles", "odd.csv"], "error MissingColumnError: odd.csv has no column 'item_id'"),
+        (["spectrum", *PAIR, "--item-ids", "odd.csv"], "for example --item person."),
+        (["probe", "none", "--tags", "odd.csv", "-o", "p"], "for example --item person."),
+        (["data", "words.csv"], "If these are data, the table has no header: name its columns by --columns."),
         (["audit", "recs.csv", "twice.csv"], "--duplicates first, 'last'"),
         (["audit", "recs.csv", "train.csv", "-k", "9"], "--k 9 is above the longest list"),
         (["audit", "recs.csv", "train.csv", "--min-rating", "9"], "--min-rating 9 leaves no interactions"),
@@ -121,8 +160,9 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
         (["correct", *PAIR, "--train", "odd.csv", "--validation", "recs.csv"], "example --user person"),
         (["correct", *PAIR, "--train", "train.csv", "--validation", "recs.csv"], "row is: --user-ids FILE"),
         (["data", "odd.csv"], f"{ODD}, nor one of"),
+        (["data", "train.csv", "--user", "user_di"], "train.csv has no column 'user_di'. Did you mean 'user_id'?"),
         (["data", "train.csv", "--split", "time", "--to", "parts"], "--timestamp when, or use --split leave-last or"),
-        (["doctor", "odd.csv", "--item", "ting"], "name them by --user and --item"),
+        (["doctor", "odd.csv", "--item", "ting"], "No column has a usual name of users. Name it by --user."),
         (["doctor", "bare.csv"], "or give --columns VALUE"),
         (["explore", "none"], "none holds no explorer.json. Give a folder that"),
         (["probe", *PAIR, "--train", "odd.csv", "-o", "p"], "for example --user person."),
@@ -141,6 +181,7 @@ def test_what_is_wrong_is_said_in_words_that_can_be_typed(line, said, tmp_path, 
     files = {
         "odd.csv": ["person,thing,stars", *texts], "train.csv": ["user_id,item_id,rating", *texts], "bare.csv": texts,
         "twice.csv": ["user_id,item_id,rating", *texts, texts[0]], "recs.csv": ["user_id,item_id,rank", *lists],
+        "words.csv": ["a,b", "c,d"],
         "strange.csv": ["user_id,item_id", "1,99"], "cold.csv": ["user_id,item_id", "99,1"],
     }  # fmt: skip
     for name, content in files.items():

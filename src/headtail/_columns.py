@@ -115,7 +115,8 @@ def resolve_columns(
         elif role in required:
             cure = f"Rename one to {role!r}"
             if role in (given or {}):
-                cure = f"Name it, for example {role.removesuffix('_id')}={(names or ['name'])[0]!r}"
+                free = [name for name in names if name not in taken and plain(name) not in KNOWN]
+                cure = f"Name it, for example {role.removesuffix('_id')}={(free or names or ['name'])[0]!r}"
             if names and not any(plain(name) in KNOWN for name in names):
                 cure += ". If these are data, the table has no header: name its columns where it is read"
             raise MissingColumnError(

@@ -57,6 +57,16 @@ def one_more_popular(audited):
     return ht.Recommendations(KNOWN.user_ids, KNOWN.item_ids, audited.lists.users, items)
 
 
+def test_the_page_says_what_the_gate_decided():
+    audited = drawn(range(200), 0)
+    stopped = audited.to_markdown(judged=gate(audited, ["arp@5 > 1", "gini@5 > 1"]))
+    passed = audited.to_markdown(judged=gate(audited, ["gini@5 > 1"]))
+    value = f"(it is {audited['gini@5']:.6g})"
+    assert "**The gate stops:** arp@5 > 1 (it is" in stopped and value not in stopped
+    assert f"**The gate lets it pass;** not met: gini@5 > 1 {value}." in passed
+    assert "The gate" not in audited.to_markdown()
+
+
 def test_parts_of_users_keep_the_standard_error():
     whole = drawn(range(1500), 3)
     for name, parts in whole.user_parts.items():

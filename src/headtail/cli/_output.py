@@ -42,11 +42,11 @@ def check_output(output: Path | None) -> None:
         check_writable(output)
 
 
-def show(result: "Result", output: Path | None, json: bool) -> None:
-    """Write the result to a file, if one is named, and print it."""
+def show(result: "Result", output: Path | None, json: bool, **options: Any) -> None:
+    """Write the result to a file, if one is named, and print it; the options are of its report."""
     if output is not None:
-        getattr(result, _WRITERS[output.suffix])(output)
+        getattr(result, _WRITERS[output.suffix])(output, **({} if output.suffix == ".json" else options))
     if json:
         sys.stdout.write(result.to_json())
     else:
-        console().print(result)
+        console().print(result.report(**options))

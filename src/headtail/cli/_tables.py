@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from headtail.cli._inputs import read
+from headtail.cli._inputs import array
 from headtail.cli._output import say
-from headtail.exceptions import HeadtailError
+from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from headtail.data import Interactions
 
 _Name: TypeAlias = str | None
+_COLUMNS = "Names for text files without a header, such as user,item,rating; repeat it for files of other widths."
+_IDS = ("user_id", "item_id")
+_ROLES = (*_IDS, "rating", "timestamp", "order")
 
 
 @Parameter(name="*")
@@ -33,7 +38,7 @@ class Tables:
         None
     )
     score: Annotated[_Name, Parameter(help="Column of the scores of recommendations.")] = None
-    columns: Annotated[_Name, Parameter(help="Names for text files without a header, such as user,item,rating.")] = None
+    columns: Annotated[list[str] | None, Parameter(negative="", help=_COLUMNS)] = None
     duplicates: Annotated[
         Literal["error", "first", "last", "mean", "sum"],
         Parameter(help="What to do with several rows of one (user, item) pair; sums and means are of ratings."),
@@ -41,36 +46,88 @@ class Tables:
     min_rating: Annotated[float | None, Parameter(help="Keep interactions with at least this rating.")] = None
 
     def interactions(self, file: Path, *, k_core: int | None = 0, titles: Path | None = None) -> "Interactions":
-        """Read interactions from a file, or a data set by its name."""
-        roles = {role: getattr(self, role) for role in ("user", "item", "rating", "timestamp", "order")}
-        options = roles | {"titles": titles, "min_rating": self.min_rating, "duplicates": self.duplicates}
+        """Read interactions from a file, or a data set by its name; `k_core` of None is what is usual there."""
+        from headtail.data import Interactions
+        from headtail.data.files import titles_beside
+
+        titled = None if titles is None else self.table(titles, "item_id")
         with naming(file):
-            return read(file, k_core=k_core, names=self._names(file), **options)
+            made = self._data_set(file, k_core)
+            if made is not None:
+                return made if titled is None else made.with_titles(titled)
+            table = self.read(file)
+            return Interactions.from_frame(
+                table,
+                **{role.removesuffix("_id"): name for role, name in self._named(table, file, *_ROLES).items()},
+                titles=titles_beside(file) if titled is None else titled,
+                min_rating=self.min_rating,
+                k_core=k_core or 0,
+                duplicates=self.duplicates,
+                what=str(file),
+            )
 
-    def lists(self, file: Path) -> "pl.DataFrame":
-        """Read recommendations, their columns renamed to what they are."""
+    def _data_set(self, file: Path, k_core: int | None) -> "Interactions | None":
+        """Return a data set by its name, where there is no file of that name."""
+        from headtail.datasets import DATASETS
+
+        name, _, folder = str(file).partition(":")
+        if name not in DATASETS or file.exists():
+            return None
+        if bool(folder) != ("folder" in signature(DATASETS[name]).parameters):
+            cure = f"leave out {folder!r}" if folder else f"say where it is, as {name}:FOLDER"
+            raise InvalidInputError(f"{file} cannot be read: {cure}.")
+        given = {"k_core": k_core, "min_rating": self.min_rating}
+        options = {option: value for option, value in given.items() if value is not None}
+        return DATASETS[name](*[folder] * bool(folder), **options)
+
+    def table(self, file: Path, *roles: str) -> "pl.DataFrame":
+        """Read a table, its columns of these roles renamed to what they are."""
         from headtail._columns import resolve_columns
-        from headtail.data import read_table
 
-        table = read_table(file, names=self._names(file))
-        given: dict[str, Any] = {"user_id": self.user, "item_id": self.item}
-        # These name columns of all tables; where this one has the usual names in their place, those are meant.
-        usual = resolve_columns(table.columns, (), given, what=str(file))
-        given = {role: None if name not in table.columns and role in usual else name for role, name in given.items()}
-        given |= {} if self.score is None else {"score": self.score}
+        table = self.read(file)
+        given = self._named(table, file, *roles)
         named = resolve_columns(table.columns, given, given=given, what=str(file))
         named = {role: name for role, name in named.items() if role != name}
         return table.drop([role for role in named if role in table.columns]).rename({v: k for k, v in named.items()})
 
-    def _names(self, file: Path) -> list[str] | None:
-        """Return the names of the columns of a file, if it is a text without a first line of names."""
-        from headtail.data.files import names_in
+    def lists(self, file: Path) -> "pl.DataFrame":
+        """Read recommendations."""
+        return self.table(file, "user_id", "item_id", *["score"] * (self.score is not None))
+
+    def ids(self, file: Path, role: str) -> list[Any]:
+        """Return the ids of a .npy array, of the lines of a .txt, or of a table with a column of them."""
+        if file.suffix == ".npy":
+            return list(array(file).tolist())
+        if file.suffix == ".txt":
+            return _lines(file)
+        table = self.read(file)
+        return list((table.to_series() if table.width == 1 else self.table(file, role)[role]).to_list())
+
+    def read(self, file: Path) -> "pl.DataFrame":
+        """Read a table, with names for its columns if it is a text without a first line of names."""
+        from headtail.data import read_table
+        from headtail.data.files import names_for
         from headtail.data.text_files import TEXT, form_of
 
         if self.columns is None or form_of(file) not in TEXT or not file.exists():
-            return None
-        names = [name.strip() for name in self.columns.split(",")]
-        return None if names_in(file, names) else names
+            return read_table(file)
+        choices = [[name.strip() for name in names.split(",")] for names in self.columns]
+        return read_table(file, names=names_for(file, choices))
+
+    def _named(self, table: "pl.DataFrame", file: Path, *roles: str) -> dict[str, Any]:
+        """Return the column that was named for each role; none where this table has a usual name of ids in its place.
+
+        The same flags name the columns of all tables of a command, which may not be alike.
+        """
+        from headtail._columns import logger, resolve_columns
+
+        given = {role: getattr(self, role.removesuffix("_id")) for role in roles}
+        usual = resolve_columns(table.columns, (), [role for role in roles if role in _IDS], what=str(file))
+        for role, name in usual.items():
+            if given[role] not in (None, *table.columns) and not get_close_matches(given[role], table.columns):
+                logger.warning("%s has no column %r; %r is read in its place.", file, given[role], name)
+                given[role] = None
+        return given
 
     def say_positives(self, interactions: "Interactions") -> None:
         """Print which rows count as positive."""
@@ -84,6 +141,15 @@ class Tables:
                 f"Positives: all {len(ratings):,} rows, whatever their rating ({ratings.min():g} to "
                 f"{ratings.max():g}); --min-rating keeps those from a value on."
             )
+
+
+def _lines(file: Path) -> list[Any]:
+    """Return the lines of a text: whole numbers, if all of them are."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise UnreadableFileError(f"Cannot read {file} as text: {error}") from None
+    return [int(line) for line in lines] if all(line.isdecimal() for line in lines) else list(lines)
 
 
 @contextmanager

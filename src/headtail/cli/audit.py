@@ -11,10 +11,9 @@ from cyclopts import CycloptsError, Parameter
 
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app
 from headtail.cli._evidence import command_of, differences, fingerprints
-from headtail.cli._inputs import ids
 from headtail.cli._output import check_output, complain, say, show
 from headtail.cli._tables import PLAIN, Tables
-from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
+from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, UnreadableFileError
 
 if TYPE_CHECKING:
     from headtail.metrics import Audit
@@ -98,8 +97,12 @@ def audit(
     _check_conditions(fail_if or [], k, [*names, *map(metric_name, by or ())], baseline, n_bootstrap)
     earlier = None if baseline is None else read_baseline(baseline)
     result = _measured(given)
-    show(result, output, json)
-    judged = metrics.gate(result, fail_if or [], baseline=earlier)
+    try:
+        judged = metrics.gate(result, fail_if or [], baseline=earlier)
+    except HeadtailError:
+        show(result, output, json)
+        raise
+    show(result, output, json, judged=judged)
     for judgement in judged:
         told = ("failed", "bold red") if judgement.met else ("not met", "green")
         complain(told[0], judgement.text, style=told[1])
@@ -126,7 +129,6 @@ def _groupings() -> dict[str, Any]:
 def _measured(given: dict[str, Any]) -> "Audit":
     """Return the audit of the arguments of the verb, with the command and fingerprints of its files."""
     from headtail import metrics
-    from headtail.data import read_table
 
     tables: Tables = given["tables"]
     test, users, catalogue = given["test"], given["users"], given["catalogue"]
@@ -135,11 +137,11 @@ def _measured(given: dict[str, Any]) -> "Audit":
         tables.interactions(given["train"], titles=given["titles"]),
         None if test is None else tables.interactions(test),
         k=given["k"],
-        users=None if users is None else read_table(users),
-        items=_attributes(given["items"], given["by"]),
+        users=None if users is None else tables.table(users, "user_id"),
+        items=_attributes(given["items"], given["by"], tables),
         as_of_event=given["as_of_event"],
         groups=_groupings()[given["groups"]],
-        catalogue=None if catalogue is None else ids(catalogue, "item_id"),
+        catalogue=None if catalogue is None else tables.ids(catalogue, "item_id"),
         strict=given["strict"],
         n_bootstrap=given["n_bootstrap"],
     )
@@ -172,21 +174,19 @@ def _repeat(report: Path) -> int:
     return 1
 
 
-def _attributes(items: Path | None, by: list[str] | None) -> Any:
+def _attributes(items: Path | None, by: list[str] | None, tables: Tables) -> Any:
     """Return the ids and the named columns of a table of items."""
     from headtail._checks import nearest
-    from headtail._columns import resolve_columns
-    from headtail.data import read_table
 
     if items is None and by is None:
         return None
     if items is None or by is None:
         raise InvalidInputError("--items and --by go together: a table of items, and which columns of it to show.")
-    table = read_table(items)
+    table = tables.table(items, "item_id")
     for name in by:
         if name not in table.columns:
             raise MissingColumnError(f"{items} has no column {name!r}. {nearest(name, table.columns)}")
-    return table.select(resolve_columns(table.columns, ["item_id"], what=str(items))["item_id"], *by)
+    return table.select("item_id", *by)
 
 
 def _check_conditions(

@@ -77,7 +77,7 @@ def correct(
     from headtail.subjects import Subject
 
     with nullcontext() if output is None else replaced(output, _WRITTEN):
-        parts, vectors = (train, validation, test), pair.read(source, "the folder of a model, a file of lists")
+        parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
         given: tuple[Any, ...]
         if source is not None and source.is_dir():
             model, split = load(source, device), _split_of(source, *parts, seed, tables)

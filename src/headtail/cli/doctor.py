@@ -25,25 +25,24 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     file
         Interactions or recommendations: CSV, TSV, Parquet or RecBole .inter.
     """
-    from headtail.data import Interactions, read_table
+    from headtail.data import Interactions
     from headtail.data.text_files import NoNamesError
 
     flags, odd = list[str](), list[str]()
     try:
-        table = read_table(file, names=tables._names(file))
+        table = tables.read(file)
     except NoNamesError as error:
         say(as_typed(str(error), ["doctor"]))
         say(f"Pass: a name for each column, such as: headtail doctor {file} --columns user,item,rating")
         return 2
     found = _roles(table, tables, odd)
     _show(file, table, found)
-    if not {"user_id", "item_id"} <= found.keys():
-        odd.append("There is no column of users or none of items under a usual name: name them by --user and --item.")
-        flags += [
-            f"{flag} NAME" for role, flag in _ROLES.items() if role in ("user_id", "item_id") and role not in found
-        ]
-    else:
-        flags += [f"--columns {tables.columns}"] * (tables.columns is not None)
+    lacking = [role for role in ("user_id", "item_id") if role not in found]
+    for role in lacking:
+        odd.append(f"No column has a usual name of {role.removesuffix('_id')}s. Name it by {_ROLES[role]}.")
+        flags.append(f"{_ROLES[role]} NAME")
+    if not lacking:
+        flags += [f"--columns {names}" for names in tables.columns or ()]
         flags += [f"{_ROLES[role]} {shlex.quote(str(getattr(tables, role.removesuffix('_id'))))}" for role in _ROLES
                   if getattr(tables, role.removesuffix("_id")) is not None]  # fmt: skip
         _look(table, found, odd, flags)

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from headtail.cli._app import Titles, app
 from headtail.cli._folders import EXPLORED
 from headtail.cli._output import say
+from headtail.cli._tables import Tables
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 
@@ -16,12 +17,15 @@ def explore(
     result: Annotated[Path, Parameter(help="Folder that `headtail correct --output` or `headtail demo` wrote.")],
     *,
     titles: Titles = None,
+    item: str | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
 ) -> None:
     """Make a page on which every dial that was tried can be moved, and the lists of users change with it.
 
     Parameters
     ----------
+    item
+        Column of the items in the file of titles, where it has no usual name.
     output
         Where to write the page; explorer.html in RESULT without it.
     """
@@ -36,16 +40,16 @@ def explore(
         )
     found = Explorer.read(result / EXPLORED)
     if titles is not None:
-        found = Explorer({**found.data, "items": _titled(found.data["items"], titles)})
+        found = Explorer({**found.data, "items": _titled(found.data["items"], titles, item)})
     say(f"Open {found.to_html(page)} in a browser.")
 
 
-def _titled(items: dict[str, Any], file: Path) -> dict[str, Any]:
+def _titled(items: dict[str, Any], file: Path, item: str | None) -> dict[str, Any]:
     """Return the items with the titles of a file; one that is not in it keeps what it has."""
     from headtail._frames import first_titles, to_table
-    from headtail.data import read_table
 
-    table = first_titles(to_table(read_table(file), required=("item_id", "title"), what=str(file)))
+    table = Tables(item=item).table(file, "item_id")
+    table = first_titles(to_table(table, required=("item_id", "title"), what=str(file)))
     known = dict(zip(map(str, table["item_id"].to_list()), map(str, table["title"].to_list()), strict=True))
     if not known.keys() & set(items["ids"]):
         raise InvalidInputError(

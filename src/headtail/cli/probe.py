@@ -69,13 +69,13 @@ def probe(
         Seed of training and of the synthetic users.
     """
     from headtail._files import atomic_folder
-    from headtail.data import read_table, write_table
+    from headtail.data import write_table
     from headtail.sae import TopKSAE, contrast, find_concepts, find_neurons, fit_sae, states
     from headtail.sae.neuron_storage import write_neurons
     from headtail.sae.tags import read_tags
     from headtail.training.checkpoints import kept
 
-    checkpoint, tagged = checkpoint_of(output), None if tags is None else read_table(tags)
+    checkpoint, tagged = checkpoint_of(output), None if tags is None else tables.table(tags, "item_id")
     with replaced(output, _PROBE), kept(checkpoint):
         trained, fitted = _read(model, pair, train, device, tables)
         if tagged is not None:
@@ -108,7 +108,7 @@ def _read(
     folder: Path | None, pair: Pair, train: Path | None, device: str | None, tables: Tables
 ) -> "tuple[Any, Interactions]":
     """Return a model and what it was trained on: of a folder, or of vectors from anywhere."""
-    vectors = pair.read(folder)
+    vectors = pair.read(folder, tables)
     if (vectors is None) != (train is None):
         raise InvalidInputError(
             "--train goes with --queries and --items, and is needed there. A model's folder has its own."

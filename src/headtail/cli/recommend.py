@@ -4,8 +4,8 @@ from pathlib import Path
 
 from headtail.cli._app import Device, Folder, Length, Model, app
 from headtail.cli._folders import interactions_of, load
-from headtail.cli._inputs import ids
 from headtail.cli._output import say
+from headtail.cli._tables import Tables
 
 
 @app.command
@@ -15,6 +15,7 @@ def recommend(
     output: Folder,
     k: Length = None,
     users: Path | None = None,
+    user: str | None = None,
     exclude_seen: bool = True,
     device: Device = None,
 ) -> None:
@@ -26,6 +27,8 @@ def recommend(
         File for the recommendations (.parquet, .csv): user_id, item_id, rank, score.
     users
         File with the ids of the users to serve; all without it.
+    user
+        Column of the users in that file, where it has no usual name.
     exclude_seen
         Leave out what a user has interacted with.
     """
@@ -35,7 +38,7 @@ def recommend(
 
     check_writable(output)
     interactions = read_interactions(interactions_of(model))
-    wanted = None if users is None else ids(users, "user_id")
+    wanted = None if users is None else Tables(user=user).ids(users, "user_id")
     lists = _recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     write_table(lists.to_polars(), output)
     say(f"{len(lists):,} lists of {lists.k} written to {output}")

@@ -31,7 +31,7 @@ def spectrum(
     from headtail.spectral import spectrum as _spectrum
 
     check_output(output)
-    factors: Any = pair.read(model)
+    factors: Any = pair.read(model, tables)
     popularity: Any = None if train is None else tables.interactions(train)
     if model is not None:
         from headtail.training import vectors

@@ -86,7 +86,7 @@ def read_interactions(
     if isinstance(titles, (str, os.PathLike)):
         titles = read_table(titles)
     elif titles is None and form_of(Path(path)) == ".inter":
-        titles = _titles_beside(Path(path))
+        titles = titles_beside(Path(path))
     return Interactions.from_frame(
         table,
         user=user,
@@ -242,12 +242,13 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.Dat
         return pl.read_parquet(path, glob=False)
 
 
-def names_in(path: Path, names: Sequence[str]) -> bool:
-    """Return whether the first line of a text file holds as many names of columns, any of these among them."""
+def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:
+    """Return which names the columns of a text file need: those of its width; none where its first line has names."""
     with readable(path):
         _check_exists(path)
         found = first_fields(path)
-    return len(found) == len(names) and not set(found).isdisjoint(names)
+    names = next((names for names in choices if len(names) == len(found)), choices[0])
+    return None if len(found) == len(names) and not set(found).isdisjoint(names) else names
 
 
 @contextlib.contextmanager
@@ -296,7 +297,7 @@ def _check_exists(path: Path) -> None:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
 
 
-def _titles_beside(path: Path) -> "pl.DataFrame | None":
+def titles_beside(path: Path) -> "pl.DataFrame | None":
     """Return the titles of a RecBole data set, from the `.item` file beside its `.inter` file."""
     stem = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     beside = next((p for p in (stem.with_suffix(".item"), stem.with_suffix(".item.gz")) if p.exists()), None)

@@ -4,10 +4,11 @@ import base64
 import hashlib
 import platform
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,12 @@ from headtail.metrics.facts import Better, Facts
 from headtail.metrics.pages import audit_page
 from headtail.metrics.references import references
 from headtail.metrics.topk import Metric, TopK
+from headtail.metrics.verdicts import of_gate
 from headtail.reports import Report, Result
 from headtail.typing import Array, Floats
+
+if TYPE_CHECKING:
+    from headtail.metrics.gating import Judgement
 
 ALL_USERS = "all"
 PARTS = 64  # of the users, in a report; so many that their spread is known to a tenth
@@ -256,9 +261,10 @@ class Audit(Measured):
         digest.update("\n".join(map(str, self.user_ids.tolist())).encode("utf-8", "backslashreplace"))
         return f"{self.lists.items.shape[0]:,} of up to {self.lists.k} items, sha256 {digest.hexdigest()}"
 
-    def report(self) -> Report:
-        """Return the audit as a page."""
-        return audit_page(self)
+    def report(self, judged: "Sequence[Judgement]" = ()) -> Report:
+        """Return the audit as a page, with what a :func:`gate` decided, if that is given."""
+        page = audit_page(self)
+        return Report(page.title, page.blocks, f"{page.lede} {of_gate(judged)}") if judged else page
 
     @cached_property
     def references(self) -> dict[str, dict[str, float]]:

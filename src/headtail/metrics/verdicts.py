@@ -1,6 +1,6 @@
 """What an audit and a comparison come to, in sentences made from their numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from headtail.typing import Array
 
 if TYPE_CHECKING:
     from headtail.metrics.comparison import Comparison
+    from headtail.metrics.gating import Judgement
     from headtail.metrics.results import Audit
 
 
@@ -26,6 +27,13 @@ def of_audit(audit: "Audit") -> str:
         measured = audit.measurement(lift)
         ends = measured.low, measured.high
     return of_exposure(top.slots, top.popularity, top.groups, (popularity_lift(top), *ends), collapse_notes(top))
+
+
+def of_gate(judged: Sequence["Judgement"]) -> str:
+    """Say whether a gate stops, and on what."""
+    met = [judgement for judgement in judged if judgement.met]
+    told = plain("; ".join(judgement.text for judgement in met or judged))
+    return f"**The gate stops:** {told}." if met else f"**The gate lets it pass;** not met: {told}."
 
 
 def of_exposure(
