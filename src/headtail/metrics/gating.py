@@ -7,7 +7,6 @@ import operator
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from headtail._checks import checked, nearest
 from headtail._files import to_path
 from headtail._stats import degrees_of_freedom, holm, two_sided
 from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
-from headtail.metrics.results import PARTS, Audit
+from headtail.metrics.results import PARTS, Audit, Judgement
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _FORM = re.compile(
@@ -42,35 +41,6 @@ class Condition(NamedTuple):
     def trend(self) -> bool:
         """Whether it speaks of a change."""
         return self.sign not in _SIGNS
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What became of one condition; made by :func:`gate`.
-
-    Attributes
-    ----------
-    condition : str
-        As it was given.
-    met : bool
-        Whether it holds.
-    value : float
-        The metric now.
-    baseline : float or None
-        The metric of the baseline, for conditions of a change; for those of counts as of equally many users.
-    p : float or None
-        Chance of such a change, or a larger one, where there is none beyond the amount: one-sided, and corrected for
-        the number of such conditions.
-    text : str
-        All of it in a sentence.
-    """
-
-    condition: str
-    met: bool
-    value: float
-    baseline: float | None
-    p: float | None
-    text: str
 
 
 class Baseline(NamedTuple):

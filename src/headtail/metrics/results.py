@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from headtail.metrics.topk import Metric, TopK
 from headtail.metrics.verdicts import of_gate
 from headtail.reports import Report, Result
 from headtail.typing import Array, Floats
-
-if TYPE_CHECKING:
-    from headtail.metrics.gating import Judgement
 
 ALL_USERS = "all"
 PARTS = 64  # of the users, in a report; so many that their spread is known to a tenth
@@ -64,6 +61,35 @@ class Measurement:
     def name(self) -> str:
         """Name with the cut-off, such as ``ndcg@10``."""
         return f"{self.metric}@{self.k}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of one condition; made by :func:`gate`.
+
+    Attributes
+    ----------
+    condition : str
+        As it was given.
+    met : bool
+        Whether it holds.
+    value : float
+        The metric now.
+    baseline : float or None
+        The metric of the baseline, for conditions of a change; for those of counts as of equally many users.
+    p : float or None
+        Chance of such a change, or a larger one, where there is none beyond the amount: one-sided, and corrected for
+        the number of such conditions.
+    text : str
+        All of it in a sentence.
+    """
+
+    condition: str
+    met: bool
+    value: float
+    baseline: float | None
+    p: float | None
+    text: str
 
 
 @dataclass(frozen=True)
@@ -261,7 +287,8 @@ class Audit(Measured):
         digest.update("\n".join(map(str, self.user_ids.tolist())).encode("utf-8", "backslashreplace"))
         return f"{self.lists.items.shape[0]:,} of up to {self.lists.k} items, sha256 {digest.hexdigest()}"
 
-    def report(self, judged: "Sequence[Judgement]" = ()) -> Report:
+    @checked
+    def report(self, judged: Sequence[Judgement] = ()) -> Report:
         """Return the audit as a page, with what a :func:`gate` decided, if that is given."""
         page = audit_page(self)
         return Report(page.title, page.blocks, f"{page.lede} {of_gate(judged)}") if judged else page

@@ -15,8 +15,7 @@ from headtail.typing import Array
 
 if TYPE_CHECKING:
     from headtail.metrics.comparison import Comparison
-    from headtail.metrics.gating import Judgement
-    from headtail.metrics.results import Audit
+    from headtail.metrics.results import Audit, Judgement
 
 
 def of_audit(audit: "Audit") -> str:
