@@ -110,6 +110,9 @@ def test_normalized_items_have_lengths_of_a_power_less(kind):
     np.testing.assert_allclose(np.linalg.norm(posthoc.normalize(queries, items).items, axis=1), np.sign(lengths))
     np.testing.assert_array_equal(posthoc.normalize(queries, items, strength=0).items, items)
     assert posthoc.normalize(queries, np.eye(6, dtype=int)).items.dtype == np.float64
+    for wide, dtype in ((300.0, np.float16), (1e30, np.float32), (1e-30, np.float32)):  # whose squares are no number
+        scaled = posthoc.normalize(queries, kind(np.full((3, 6), wide, dtype))).items
+        np.testing.assert_allclose(np.asarray(scaled, dtype=float), 6**-0.5, rtol=1e-3)
     named = Vectors(queries, items, item_ids=list(range(len(items)))[::-1])
     assert posthoc.normalize(named).item_ids == named.item_ids
     with pytest.raises(InvalidInputError, match="strength=2 is out of range"):

@@ -259,7 +259,8 @@ def test_data_spectrum_takes_interactions():
     frame = pl.DataFrame({"user": [0, 0, 1, 1, 2], "item": [0, 1, 0, 2, 0]})
     interactions = Interactions.from_frame(frame)
     found = data_spectrum(interactions, k=2)
-    np.testing.assert_allclose(found.sigma, data_spectrum(interactions.matrix, k=2).sigma)
+    for same in (interactions.matrix, frame):
+        np.testing.assert_allclose(found.sigma, data_spectrum(same, k=2).sigma)
     np.testing.assert_array_equal(found.popularity, [3, 1, 1])
 
 

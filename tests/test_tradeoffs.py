@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -459,6 +460,7 @@ def test_arrays_beside_the_points_survive_a_resumed_sweep(world, tmp_path):
     split, factors = world
     subject, options = Subject(factors, split, k=5), {"grid": [0.0, 1.0], "folder": tmp_path}
     first, again = (sweep("log penalty", subject, **options) for _ in range(2))
+    again = pickle.loads(pickle.dumps(again))  # as from another process
     for name in ("ndcg@5", "gini@5"):
         found = again.estimate("log penalty", 1.0, name, relative=True)
         assert found.low is not None

@@ -152,13 +152,14 @@ def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vect
            [0. , 1. ]])
     """
     pair = _factors.as_pair(queries, items)
-    items = _finite(pair.items)
     strength = number("strength", strength, low=0, high=1)
-    out = _empty_like(items, items.shape)
-    out[:] = items
-    lengths = (out**2).sum(1) ** 0.5  # of an array or a tensor
-    lengths[lengths == 0] = 1
-    return pair._replace(queries=_finite(pair.queries), items=_finite(out / lengths[:, None] ** strength))
+
+    def divided(rows: slice, block: Any) -> Any:
+        lengths = (block**2).sum(1) ** 0.5  # of an array or a tensor
+        lengths[lengths == 0] = 1
+        return block / lengths[:, None] ** strength
+
+    return pair._replace(queries=_finite(pair.queries), items=_rewrite(pair.items, divided))
 
 
 @checked

@@ -49,6 +49,12 @@ def test_scores_of_any_type_put_the_highest_first():
     assert Recommendations.from_frame(pl.DataFrame(near)).to_polars()["item_id"].to_list() == [7, 5]
 
 
+@pytest.mark.parametrize("k", [0, -1, 1.5])
+def test_the_first_of_a_list_are_one_at_least(k):
+    with pytest.raises(InvalidInputError, match="k="):
+        Recommendations.from_arrays(np.array([[5, 7]])).head(k)
+
+
 @pytest.mark.parametrize("ranks", [[1, 1], [1, 3], [0, 1], [1.5, 1]])
 def test_ranks_are_refused_as_in_an_audit(ranks):
     with pytest.raises(InvalidInputError, match=r"lists has ranks that"):

@@ -1,6 +1,7 @@
 """The audit: every engine, every kind of bad input, intervals, user groups, and metrics of one's own."""
 
 import json
+import pickle
 import re
 from datetime import date
 from functools import partial
@@ -16,7 +17,7 @@ from test_metrics import RECS, TEST, TRAIN, frame, random_world, recs_frame
 
 from headtail import engines
 from headtail.baselines import most_popular
-from headtail.data import Interactions, PopularityGroups, Recommendations
+from headtail.data import Interactions, PopularityGroups, Recommendations, split_time
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics import arp, audit, better, compare, coverage, describe, gini, ndcg
 
@@ -302,6 +303,14 @@ def test_what_is_not_strict_is_noted():
     assert result["popularity_lift@2"] == bad()["popularity_lift@2"]
 
 
+def test_users_that_a_split_leaves_without_history_are_noted():
+    times = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "b"], "timestamp": range(5)})
+    split = split_time(times, test=0.2, validation=None)
+    result = audit(most_popular(split.train, 1), split.train, split.test, k=1, n_bootstrap=0)
+    assert any(note.startswith("1 users have no training interactions; they are left out of") for note in result.notes)
+    assert result.measurement("upd@1").n_users == 2 < result.measurement("arp@1").n_users == 3
+
+
 def test_report_in_every_form(tmp_path):
     titles = {"a": "Amélie <b>", "b": "B & C", "c": "C", "d": "D"}
     train = Interactions.from_frame(TRAIN, titles=titles)
@@ -358,6 +367,14 @@ def test_compare_bad_input():
         compare({"one": one, "two": two}, baseline="tow")
     with pytest.raises(InvalidInputError, match="nothing to compare"):
         compare({})
+    with pytest.raises(InvalidInputError, match="audits has the name 1, which is not text"):
+        compare({1: one})
+
+
+def test_an_audit_from_another_process_is_compared():
+    one, two = (audit(lists, TRAIN, TEST, k=1, n_bootstrap=20) for lists in (RECS, RECS.reverse()))
+    sent = pickle.loads(pickle.dumps(two))
+    assert compare({"one": one, "two": sent}).to_json() == compare({"one": one, "two": two}).to_json()
 
 
 def test_arrow_strings_and_categories():

@@ -67,8 +67,8 @@ def audit(
     as_of_event
         Measure popularity as of each user's first test interaction too; needs times.
     strict
-        Refuse users without training history, recommended items that training lacks, and test interactions that are in
-        training; otherwise note them.
+        Refuse users and recommended items that training lacks, and test interactions that are in training; otherwise
+        note them.
     n_bootstrap
         Resamples for the intervals; 0 for none.
     fail_if

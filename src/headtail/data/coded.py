@@ -48,6 +48,15 @@ def order_by(values: Array) -> NDArray[np.int64]:
     return np.argsort(values, kind="stable")
 
 
+def check_codes(name: str, codes: Codes, ids: Array, low: int = 0) -> None:
+    """Raise if there is a code below `low`, or one that is the place of no id."""
+    if codes.size and (codes.min() < low or codes.max() >= len(ids)):
+        raise InvalidInputError(
+            f"{name} holds codes from {codes.min()} to {codes.max()}; there are {len(ids)} ids, so give {low} to "
+            f"{len(ids) - 1}, or use from_frame for external ids."
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Coded:
     """The columns of :class:`~headtail.Interactions`, their sizes, views and parts."""
@@ -69,12 +78,8 @@ class Coded:
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise InvalidInputError(f"{name} has {len(values)} entries and users has {n}; they must match.")
-        for name, codes, ids in (("users", self.users, self.user_ids), ("items", self.items, self.item_ids)):
-            if n and (codes.min() < 0 or codes.max() >= len(ids)):
-                raise InvalidInputError(
-                    f"{name} holds codes from {codes.min()} to {codes.max()}; there are {len(ids)} ids, so give 0 to "
-                    f"{len(ids) - 1}, or use Interactions.from_frame for external ids."
-                )
+        check_codes("users", self.users, self.user_ids)
+        check_codes("items", self.items, self.item_ids)
         if self.item_titles is not None and len(self.item_titles) != len(self.item_ids):
             raise InvalidInputError(f"item_titles has {len(self.item_titles)} entries for {len(self.item_ids)} items.")
 

@@ -9,10 +9,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import checked, finite, list_length, pandas, shown
+from headtail._checks import checked, finite, integer, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
 from headtail._factors import as_matrix, numbers, stored, to_numpy
 from headtail._top import highest
+from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.data.ranking import checked_ranks, falling, ranks_by
 from headtail.data.rows import check_scores, rows_of
@@ -71,13 +72,8 @@ class Recommendations:
             raise InvalidInputError(f"scores has shape {self.scores.shape} and items {self.items.shape}.")
         if self.scores is not None and not np.isfinite(self.scores[self.items >= 0]).all():
             raise InvalidInputError("scores holds NaN or infinity beside an item; give a finite score, or -1 as item.")
-        for name, codes, ids in (("users", self.users, self.user_ids), ("items", self.items, self.item_ids)):
-            low = 0 if name == "users" else -1
-            if codes.size and (codes.min() < low or codes.max() >= len(ids)):
-                raise InvalidInputError(
-                    f"{name} holds codes from {codes.min()} to {codes.max()}; there are {len(ids)} ids, so give {low} "
-                    f"to {len(ids) - 1}."
-                )
+        check_codes("users", self.users, self.user_ids)
+        check_codes("items", self.items, self.item_ids, low=-1)
         gaps = ((self.items[:, :-1] < 0) & (self.items[:, 1:] >= 0)).any(axis=1)
         if gaps.any():
             raise InvalidInputError(
@@ -322,6 +318,7 @@ class Recommendations:
     @checked
     def head(self, k: int) -> Self:
         """Return the first k of each list."""
+        k = integer("k", k, low=1)
         scores = None if self.scores is None else self.scores[:, :k]
         return replace(self, items=np.ascontiguousarray(self.items[:, :k]), scores=scores)
 

@@ -21,7 +21,7 @@ from headtail.metrics.auditing import cutoffs_of, group_shares, most_unequal
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import few_items
 from headtail.metrics.exposure import pop_reo, pop_rsp
-from headtail.metrics.facts import Metrics, definition, facts_of, named
+from headtail.metrics.facts import Metrics, definition, facts_of, kept_facts, named
 from headtail.metrics.lists import InputNotes, widen, with_cold, within
 from headtail.metrics.measuring import measurements_of
 from headtail.metrics.results import ALL_USERS, Measurement
@@ -132,7 +132,7 @@ def audit(
         under_exposed=under,
         groups=profiles.groups,
         definitions={name: definition(one) for name, one in chosen.items()},
-        facts={name: facts_of(one) for name, one in chosen.items()},
+        facts=kept_facts(chosen),
         notes=(*noted.notes, *few_items(top.slots, n_users)),
         n_users=n_users,
         item_ids=catalogued.item_ids,

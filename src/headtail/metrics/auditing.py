@@ -19,7 +19,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.attributes import read_attributes
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
-from headtail.metrics.facts import Metrics, definition, facts_of, named
+from headtail.metrics.facts import Metrics, definition, kept_facts, named
 from headtail.metrics.lists import (
     InputNotes,
     count_overlap,
@@ -87,8 +87,8 @@ def audit(
         Measure popularity as of each user's first test interaction too (``arp_then``, ``popularity_lift_then``): only
         training interactions before it count. Needs times in `train` and `test`.
     strict : bool, default True
-        Refuse users without training history, recommended items that are not in the catalogue, and test interactions
-        that are in training too. False keeps them, and notes it.
+        Refuse users and recommended items that `train` does not know, and test interactions that are in training too.
+        False keeps them, and notes it.
     n_bootstrap : int, default 200
         0 leaves out all intervals. Else how often a metric of yours may be evaluated for its interval, if it is one
         number and does not say what it owes to each user (see :func:`headtail.metrics.better`); 25 times at most.
@@ -174,7 +174,7 @@ def audit(
         under_exposed=under,
         groups=full.groups,
         definitions={name: definition(metric) for name, metric in chosen.items()},
-        facts={name: facts_of(metric) for name, metric in chosen.items()},
+        facts=kept_facts(chosen),
         measures=dict(chosen),
         notes=(*noted.notes, *collapse_notes(full)),
         lists=full.at(cutoffs[-1]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import checked, nearest
+from headtail._checks import checked, nearest, shown
 from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, student
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.pages import comparison_page
@@ -89,6 +89,8 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
     """
     if not isinstance(audits, Mapping) or not all(isinstance(audit, Audit) for audit in audits.values()):
         raise InvalidInputError("audits is no mapping from names to audits. Give for example {'mf': audit(...), ...}.")
+    if unnamed := [name for name in audits if not isinstance(name, str)]:
+        raise InvalidInputError(f"audits has the name {shown(unnamed)}, which is not text. Give one such as 'mf'.")
     if not audits:
         raise InvalidInputError("There is nothing to compare. Give at least one audit.")
     baseline = next(iter(audits)) if baseline is None else baseline

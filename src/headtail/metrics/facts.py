@@ -49,6 +49,11 @@ def facts_of(metric: Metric) -> Facts:
     return Facts(**{f.name: getattr(metric, f.name) for f in fields(Facts) if hasattr(metric, f.name)})
 
 
+def kept_facts(metrics: Mapping[str, Metric]) -> dict[str, Facts]:
+    """Return what a result keeps of what its metrics say: all but the influence, so that it can be pickled."""
+    return {name: replace(facts_of(metric), influence=None) for name, metric in metrics.items()}
+
+
 @checked
 def better(
     direction: Better | None,

@@ -33,16 +33,22 @@ class InputNotes:
             raise InvalidInputError(f"{finding} {cure} Or give strict=False: {consequence}.")
         self.notes.append(f"{finding} {consequence[0].upper()}{consequence[1:]}.")
 
-    def of_users(self, *, unlisted: int, cold: int, short: int, k: int, example: str = "") -> None:
-        """Tell how many users have no list, no history, or fewer than k recommendations."""
+    def of_users(self, *, unlisted: int, cold: int, short: int, k: int, idle: int = 0, example: str = "") -> None:
+        """Tell how many users have no list, no history, or fewer than k recommendations.
+
+        Users whose ids training does not know may be others; `idle` ones, as a split leaves them, it knows.
+        """
+        apart = "they are left out of popularity_lift and upd, and kept in all other metrics"
         if unlisted:
             self.notes.append(f"{unlisted:,} test users have no recommendations; they count with an empty list.")
         if cold:
             self.raise_or_note(
                 f"recs or test have {cold:,} users without training history{example}.",
                 "Give the training interactions that the recommender was trained on, or leave those users out.",
-                "they are left out of popularity_lift and upd, and kept in all other metrics",
+                apart,
             )
+        if idle:
+            self.notes.append(f"{idle:,} users have no training interactions; {apart}.")
         if short:
             self.notes.append(f"{short:,} users have fewer than {k} recommendations.")
 
@@ -227,15 +233,16 @@ def judge(
             items = np.vstack([items, np.full((len(unlisted), items.shape[1]), -1, dtype=np.int32)])
         target_rows = _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users]
     users = _frames.lookup(row_ids, train.user_ids, "recs user_id")
-    cold = (users < 0) | (train.activity[users] == 0)
+    cold, idle = users < 0, (users >= 0) & (train.activity[users] == 0)
     noted.of_users(
         unlisted=len(unlisted),
         cold=int(cold.sum()),
+        idle=int(idle.sum()),
         short=int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum()),
         k=items.shape[1],
         example=f", for example {shown(row_ids[cold][:1])}",
     )
-    users = np.where(cold, np.int32(-1), users)
+    users = np.where(idle, np.int32(-1), users)
     order = order_by(target_rows)
     rows, relevant = target_rows[order].astype(np.int64), target_items[order]
     starts = np.append(0, np.cumsum(np.bincount(rows, minlength=len(row_ids))))

@@ -230,7 +230,7 @@ def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum
 
     Parameters
     ----------
-    data : Interactions or sparse matrix of shape (n, m)
+    data : Interactions, frame, or sparse matrix of shape (n, m)
         Training interactions, one where a user met an item.
     k : int, default 10
         Number of directions, at most min(n, m).
@@ -272,12 +272,9 @@ def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum
 
 
 def _as_sparse(data: Any) -> sp.csr_array:
-    matrix = data.matrix if isinstance(data, Interactions) else data
-    if not sp.issparse(matrix) or matrix.ndim != 2:
-        raise InvalidInputError(
-            f"data is a {type(data).__name__}; give Interactions or a sparse matrix (users, items)."
-        )
-    matrix = _factors.as_canonical(matrix, np.float64)
+    if sp.issparse(data) and data.ndim != 2:
+        raise InvalidInputError(f"data has shape {data.shape}; give a sparse matrix (users, items).")
+    matrix = _factors.as_canonical(data if sp.issparse(data) else Interactions.of(data, what="data").matrix, np.float64)
     finite("data", matrix.data, "Use ones for interactions.")
     if not matrix.nnz:
         raise InvalidInputError(f"data has no interactions (shape {matrix.shape}), so it has no spectrum.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from headtail._checks import checked, choice, nearest, number, shown
 from headtail._stats import pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.built_in import BUILT_IN
-from headtail.metrics.facts import Facts, facts_of
+from headtail.metrics.facts import Facts, kept_facts
 from headtail.tradeoffs.points import (
     NO_ENDS,
     Criterion,
@@ -30,10 +30,6 @@ from headtail.tradeoffs.points import (
 from headtail.typing import Array
 
 
-def _facts_of_built_in() -> dict[str, Facts]:
-    return {name: facts_of(metric) for name, metric in BUILT_IN.items()}
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Settings:
     """The measured settings of each method; what a :class:`~headtail.tradeoffs.Frontier` says of one of them."""
@@ -42,7 +38,7 @@ class Settings:
     accuracy: str
     unfairness: str
     influences: Influences = field(default_factory=dict)
-    facts: Mapping[str, Facts] = field(default_factory=_facts_of_built_in)
+    facts: Mapping[str, Facts] = field(default_factory=partial(kept_facts, BUILT_IN))
     seconds: Seconds = field(default_factory=dict)
 
     @cached_property

@@ -21,7 +21,7 @@ from headtail.dials import Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.metrics import Audit, Metric, audit
 from headtail.metrics.built_in import HEADLINES
-from headtail.metrics.facts import Metrics, facts_of, named
+from headtail.metrics.facts import Metrics, facts_of, kept_facts, named
 from headtail.subjects import Subject
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Part, Point
@@ -232,7 +232,7 @@ class _Meter:
             influences |= {(self.dial.name, setting, seed, part): found for part, found in influence.items()}
             points.append(point)
             advance(1, f"{setting:g}, {self.accuracy} {point.validation[self.accuracy]:.4f}")
-        facts = {name: facts_of(metric) for name, metric in self.metrics.items()}
+        facts = kept_facts(self.metrics)
         return Frontier(tuple(points), self.accuracy, self.unfairness, influences, facts, seconds)
 
     def _file(self, seed: int, setting: float) -> Path | None:
