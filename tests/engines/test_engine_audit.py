@@ -130,4 +130,5 @@ def test_strict_looks_for_pairs(tables):
 
 def test_metrics_that_compare_items_of_a_list_are_named(tables):
     wrong(tables, "'gini_by_rank', 'mine'", lambda *t: t, metrics={"gini_by_rank": gini_by_rank, "mine": len})
+    wrong(tables, "ndcg needs test interactions", lambda r, a, b: (r, a), metrics=[ndcg], strict=False)
     wrong(tables, "k=30 is above the longest list", lambda *t: t, k=30, strict=False)

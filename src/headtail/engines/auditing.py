@@ -92,6 +92,9 @@ def audit(
     of_one_engine(**tables)
     if metrics is not None:
         refuse_others(named(metrics))
+        for name, one in named(metrics).items():
+            if test is None and facts_of(one).needs == "targets":
+                raise InvalidInputError(f"{name} needs test interactions. Give test=..., or leave the metric out.")
     if strict:
         _refuse_repeats(tables, noted)
     else:
