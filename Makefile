@@ -64,12 +64,11 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every verb beside its floors and peers, in turn and on THREADS threads: a record and its page, docs/speed.md. No kernel is
-# forced on either side. PEERS names peers that live elsewhere: --peer implicit=PYTHON --peer recbole=PYTHON ...
+# Every verb beside its floors and peers, in turn and on THREADS threads: a record and its page, docs/speed.md. PEERS names
+# peers that live elsewhere: --peer implicit=PYTHON --peer recbole=PYTHON ...
 THREADS ?= 1
 bench: $(READY)
-	env -u OPENBLAS_CORETYPE OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) POLARS_MAX_THREADS=$(THREADS) \
-		$(BIN)/python benchmarks/speed.py --threads $(THREADS) $(PEERS)
+	$(BIN)/python benchmarks/speed.py --threads $(THREADS) $(PEERS)
 	$(BIN)/python benchmarks/speed.py --page docs/speed.md
 
 format: $(READY)

@@ -50,25 +50,47 @@ def best_of(repeats: int, run: Callable[[], object]) -> float:
     return min(times)
 
 
+def environment(threads: int) -> dict[str, str]:
+    """Return the variables of this process with this number of threads, and without a kernel forced on OpenBLAS."""
+    own = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    return own | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), str(threads))
+
+
+def version_of(library: str, python: str) -> str:
+    """Return the version of a peer in its environment; without it nothing runs."""
+    script = f"import {library}; from importlib.metadata import version; print(version({library!r}))"
+    return run_python(python, [script])
+
+
+def run_python(python: str, arguments: list[str], threads: int = 1, **more: Any) -> str:
+    """Run a script with the Python of another environment; return the last line that it prints.
+
+    A relative path of that Python is one from where this runs. OpenBLAS gets one thread in it, as implicit asks for.
+    """
+    python = os.path.abspath(shutil.which(python) or python)  # noqa: PTH100 - a link stays the one of its environment
+    own = environment(threads) | {"OPENBLAS_NUM_THREADS": "1"}
+    if not os.access(python, os.X_OK):
+        raise SystemExit(f"There is no Python to run at {python}. How to set up the peers: benchmarks/peers.py.")
+    call = [python, "-W", "ignore", "-c", *arguments]
+    done = subprocess.run(call, env=own, capture_output=True, text=True, check=False, **more)
+    if done.returncode:
+        raise SystemExit(f"{python} failed:\n{done.stderr[-3000:]}")
+    return done.stdout.strip().splitlines()[-1]
+
+
 def run_peer(
     python: str, script: str, train: Interactions, test: Interactions, given: dict[str, Any], **arrays: Any
 ) -> dict[str, float]:
     """Run a script with the Python of another environment; return what it prints as JSON in its last line.
 
     It finds both parts as matrices, and the arrays, in the folder of its first argument; the second is `given` as JSON.
-    OpenBLAS gets one thread in it, as implicit asks for. A relative path of that Python is one from where this runs.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name, part in (("train", train), ("test", test)):
             sp.save_npz(f"{folder}/{name}.npz", sp.csr_matrix(part.matrix, dtype=np.float32))
         np.savez(f"{folder}/arrays.npz", **arrays)
-        own = {**os.environ, "OMP_NUM_THREADS": str(given["threads"]), "OPENBLAS_NUM_THREADS": "1"}
-        python = os.path.abspath(shutil.which(python) or python)  # noqa: PTH100 - a link stays the one of its environment
-        call = [python, "-W", "ignore", "-c", script, folder, json.dumps(given)]
-        done = subprocess.run(call, env=own, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{python} failed:\n{done.stderr[-3000:]}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+        last = run_python(python, [script, folder, json.dumps(given)], given["threads"], cwd=folder)
+    found: dict[str, float] = json.loads(last)
     return found
 
 

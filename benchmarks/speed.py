@@ -5,8 +5,8 @@
     python benchmarks/speed.py --page docs/speed.md        # the page of the record that stands, nothing timed
 
 Times are CPU seconds of all threads: other programs on the machine change them least, and with one thread, the default,
-they are those of a quiet clock. A peer runs in an environment of its own (how to set up: peers.py). With `--scale 0.1`
-there are a tenth of the users.
+they are those of a quiet clock. A peer runs in an environment of its own (how to set up: peers.py), with as many
+threads. No kernel of OpenBLAS is forced on either side. With `--scale 0.1` there are a tenth of the users.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ import recommend as ranking
 import spectrum as spectra
 import torch
 import train_mf
-from peers import IMPLICIT, read, run_peer
+from peers import IMPLICIT, environment, read, run_peer, version_of
 from scipy.sparse.linalg import svds
 
 import headtail as ht
@@ -211,8 +212,8 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
     """Yield training and ranking of MovieLens-1M, or of a world of its size."""
     world = ht.Split(*read(args.data))
     train, test = world.train, world.test
-    model = ht.MF(train.n_users, train.n_items, 64, rng=0)
-    size = f"{len(train):,} pairs, 1 negative, 64 dimensions, batches of 8,192"
+    model, name = ht.MF(train.n_users, train.n_items, 64, rng=0), args.data.name if args.data.exists() else "made up"
+    size = f"{len(train):,} pairs ({name}), 1 negative, 64 dimensions, batches of 8,192"
     bpr = partial(ht.fit, model, train, loss=ht.losses.bpr, n_negatives=1, epochs=EPOCHS, rng=0, progress=False)
     yield Case(
         f"fit, MF with BPR, {EPOCHS} epochs",
@@ -255,11 +256,12 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
 
 def measured(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     """Run a case and what is beside it in turn, and return a row of the record."""
-    found: dict[str, list[float]] = {"headtail": []}
+    found: dict[str, list[float]] = {}
+    sides = [("headtail", case.ours), *case.beside.items()]
     case.ours()  # to warm up
-    for _ in range(args.rounds):
-        found["headtail"].append(seconds(case.ours))
-        for name, run in case.beside.items():
+    for turn in range(args.rounds):
+        first = turn % len(sides)  # by turns: who comes first pays for memory that the system has to clear
+        for name, run in sides[first:] + sides[:first]:
             found.setdefault(name, []).append(seconds(run))
         for library, run_theirs in case.peers.items():
             for name, value in run_theirs().items() if library in args.peer else ():
@@ -288,7 +290,7 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
         "scale": args.scale,
         "rounds": args.rounds,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "peers": sorted(args.peer),
+        "peers": {name: version_of(name, python) for name, python in sorted(args.peer.items())},
     }
 
 
@@ -315,7 +317,7 @@ def times(ratio: float) -> str:
 
 def page(record: dict[str, Any]) -> str:
     """Return the page of documentation that shows a record."""
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in (record["versions"] | record["peers"]).items())
     return (
         "# Speed\n\n"
         "Made by `make bench`, which writes `benchmarks/records/speed.json` and this page of it.\n\n"
@@ -331,7 +333,10 @@ def page(record: dict[str, Any]) -> str:
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="see above")
+    names = {"rectools", *train_mf.PEERS, *ranking.PEERS}
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"see above; {', '.join(sorted(names))}"
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ml-1m"))
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes but those of training")
     parser.add_argument("--rounds", type=int, default=5)
@@ -342,7 +347,11 @@ def main() -> None:
     if args.page:
         args.page.write_text(page(json.loads(RECORD.read_text(encoding="utf-8"))), encoding="utf-8")
         return
-    args.peer = dict(given.split("=", 1) for given in args.peer)
+    args.peer = dict(given.partition("=")[::2] for given in args.peer)
+    if unknown := args.peer.keys() - names:
+        parser.error(f"there is no peer {min(unknown)!r}; give one of {', '.join(sorted(names))}")
+    if (wanted := environment(args.threads)) != os.environ:  # libraries read it as they are loaded
+        os.execve(sys.executable, [sys.executable, *sys.argv], wanted)
     torch.set_num_threads(args.threads)
     record = machine(args)
     record["rows"] = [measured(case, args) for case in cases(args) if args.only in case.work]

@@ -97,17 +97,19 @@ def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDA
     worth, lengths = discounts(groups.top.k), groups.top.lengths[groups.rows]
     change, alone, present = np.zeros(len(lengths)), np.zeros(len(exposure)), away(exposure[:-1], group)
     for rank, less in enumerate(worth):
-        here = at[cells.place[:, rank]]
-        some = np.flatnonzero(np.bincount(here, minlength=len(exposure))[:-1])
+        here, held = at[cells.place[:, rank]], np.zeros(len(exposure), dtype=bool)
+        held[here] = True
+        some = np.flatnonzero(held[:-1])
         alone[some] = away(exposure[some] - less, group[some]) - present[some]
         change += alone[here]
     # Each alone is judged by where the others of its list were; what stays where it was adds nothing here.
+    of_cells = np.append(np.where(cells.slots > 0, groups.attention, 0.0), 0.0)
     for start in range(0, len(change), BLOCK):
         part = slice(start, start + BLOCK)
-        before = exposure[at[cells.place[part]]]
-        after = before - np.where(np.arange(len(worth)) < lengths[part, None], worth, 0)
+        before = of_cells[cells.place[part]]
+        after = np.maximum(before - worth, 0.0)  # 0, as before, where a list has ended
         both = np.concatenate([before, after], axis=1)
-        change[part] += 2 * _apart(before) + 2 * _apart(after) - _apart(both)
+        change[part] += 2 * _apart(before) + 2 * _apart(after) - _apart(both)  # which sorts them
     kept = groups.each(total) - np.append(0.0, np.cumsum(worth))[lengths]
     kept[lengths == groups.each(groups.sum(lengths))] = np.nan  # without its only list nothing is left
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -116,9 +118,10 @@ def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDA
 
 
 def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the differences between the numbers of each row, each pair's once, summed up."""
+    """Return the differences between the numbers of each row, each pair's once, summed up; the rows are sorted."""
     k = values.shape[1]
-    return np.asarray(np.sort(values, axis=1) @ (2.0 * np.arange(k) + 1 - k))
+    values.sort(axis=1)
+    return np.asarray(values @ (2.0 * np.arange(k) + 1 - k))
 
 
 @better(
