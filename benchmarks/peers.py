@@ -1,4 +1,4 @@
-"""What the benchmarks share: interactions, timing, and peers in processes of their own.
+"""What the benchmarks share: interactions, and peers in processes of their own.
 
 RecBole 1.2.1 needs an older numpy and setuptools, and does not run on current torch and scipy as installed: what it
 calls and no longer finds is put back before it is imported. None of that is on a timed path.
@@ -14,8 +14,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +36,6 @@ def read(folder: Path) -> tuple[Interactions, Interactions]:
     interactions = Interactions.from_frame(frame)
     in_train = (frame["resn_split"] == "train").to_numpy()
     return interactions.subset(in_train), interactions.subset(~in_train)
-
-
-def best_of(repeats: int, run: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of several runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -150,3 +138,27 @@ def epoch_seconds(model, batch_size, epochs, **more):
     return best(lambda: trainer._train_epoch(batches, next(epoch)), epochs)
 """
 )
+
+# Full ranking of all users, top 20; what implicit has then judges it too.
+RANKING = {
+    "implicit": IMPLICIT
+    + """
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.evaluation import ranking_metrics_at_k
+model = AlternatingLeastSquares(factors=given["dim"], num_threads=given["threads"])
+model.user_factors, model.item_factors = arrays["queries"], arrays["items"]
+train, test, users = train.tocsr(), test.tocsr(), np.arange(train.shape[0])
+lists = best(lambda: model.recommend(users, train, N=20, filter_already_liked_items=True))
+more = dict(K=20, show_progress=False, num_threads=given["threads"])
+both = best(lambda: ranking_metrics_at_k(model, train, test, **more))
+print(json.dumps({"recommend": lists, "ranking_metrics_at_k": both}))
+""",
+    "recbole": RECBOLE
+    + """
+found = {}
+for name, size in (("default batch", 4096), ("one batch", 10**9)):
+    trainer, _, evaluation = trainer_of("BPR", eval_batch_size=size)
+    found[f"evaluate, {name}"] = best(lambda: trainer.evaluate(evaluation, load_best_model=False), 2)
+print(json.dumps(found))
+""",
+}

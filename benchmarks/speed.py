@@ -28,12 +28,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import recommend as ranking
-import spectrum as spectra
 import torch
 import train_mf
-from peers import IMPLICIT, environment, read, run_peer, version_of
-from scipy.sparse.linalg import svds
+from peers import IMPLICIT, RANKING, environment, read, run_peer, version_of
+from scipy.sparse.linalg import LinearOperator, svds
 
 import headtail as ht
 from headtail import Interactions, _factors, metrics
@@ -111,6 +109,27 @@ def fresh(part: Interactions) -> Interactions:
     return Interactions(part.user_ids, part.item_ids, part.users, part.items)
 
 
+def factors(n: int, m: int, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return random factors in float32 with a decaying spectrum, and a popularity."""
+    rng = np.random.default_rng(0)
+    decay = (np.arange(1, d + 1) ** -0.5).astype(np.float32)
+    queries = rng.standard_normal((n, d), dtype=np.float32) * decay
+    items = rng.standard_normal((m, d), dtype=np.float32) * decay
+    return queries, items, np.ceil(1e5 / np.arange(1, m + 1))
+
+
+def operator(queries: np.ndarray, items: np.ndarray) -> LinearOperator:
+    """Return the score matrix as an operator that never forms it."""
+    return LinearOperator(
+        shape=(len(queries), len(items)),
+        matvec=lambda x: queries @ (items.T @ x),
+        rmatvec=lambda x: items @ (queries.T @ x),
+        matmat=lambda x: queries @ (items.T @ x),
+        rmatmat=lambda x: items @ (queries.T @ x),
+        dtype=queries.dtype,
+    )
+
+
 def cases(args: argparse.Namespace) -> Iterator[Case]:
     """Yield all cases, each with its data, which are free again when the next one comes."""
 
@@ -169,13 +188,13 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
 
 def of_vectors(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Case]:
     """Yield what takes two factors."""
-    queries, items, popularity = spectra.factors(n(1_000_000), n(200_000), 64)
+    queries, items, popularity = factors(n(1_000_000), n(200_000), 64)
     size = f"{len(queries):,} users, {len(items):,} items, 64 dimensions"
     yield Case(
         "spectrum",
         size,
         lambda: ht.spectrum(queries, items),
-        {"scipy svds, 10 values": lambda: svds(spectra.operator(queries, items), k=10, rng=0)},
+        {"scipy svds, 10 values": lambda: svds(operator(queries, items), k=10, rng=0)},
     )
     pair = queries, items
     wider = lambda table: np.column_stack([table, np.ones(len(table), table.dtype)])  # noqa: E731
@@ -250,7 +269,7 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
             ht.recommend((queries, items), train, k=20), train, test, k=20, metrics=FIVE[:2], n_bootstrap=0
         ),
         {"product and top-k alone": bound},
-        {name: peer(args, name, ranking.PEERS[name], world, **arrays) for name in ranking.PEERS},
+        {name: peer(args, name, RANKING[name], world, **arrays) for name in RANKING},
     )
 
 
@@ -333,7 +352,7 @@ def page(record: dict[str, Any]) -> str:
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = {"rectools", *train_mf.PEERS, *ranking.PEERS}
+    names = {"rectools", *train_mf.PEERS, *RANKING}
     parser.add_argument(
         "--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"see above; {', '.join(sorted(names))}"
     )

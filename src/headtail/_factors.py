@@ -115,14 +115,6 @@ def as_popularity(popularity: Any, n_items: int | None = None) -> Matrix:
     return values
 
 
-def as_canonical(matrix: Any, dtype: Any = None) -> sp.csr_array:
-    """Return a copy of a sparse matrix in which each entry stands once, doubled ones summed, and none is zero."""
-    copied = sp.csr_array(matrix, dtype=dtype, copy=True)
-    copied.sum_duplicates()
-    copied.eliminate_zeros()
-    return copied
-
-
 def blocks(matrix: Any) -> Iterator[tuple[slice, Any]]:
     """Yield blocks of rows in float64: numpy arrays, or tensors on the device where a CUDA matrix lies."""
     cuda = bool(getattr(matrix, "is_cuda", False))

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +17,8 @@ from headtail.typing import Array, Codes, IntoFrame
 
 if TYPE_CHECKING:
     import polars as pl
+
+C = TypeVar("C", bound="Coded")
 
 
 def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
@@ -283,15 +285,7 @@ class Coded:
 
     def compact(self) -> Self:
         """Forget users and items that have no interactions, and renumber the others."""
-        keep_users, keep_items = self.activity > 0, self.popularity > 0
-        return replace(
-            self,
-            user_ids=self.user_ids[keep_users],
-            item_ids=self.item_ids[keep_items],
-            users=(np.cumsum(keep_users, dtype=np.int32) - np.int32(1))[self.users],
-            items=(np.cumsum(keep_items, dtype=np.int32) - np.int32(1))[self.items],
-            item_titles=None if self.item_titles is None else self.item_titles[keep_items],
-        )
+        return between(self, self.activity > 0, self.popularity > 0)
 
     @checked
     def with_items(self, item_ids: "Iterable[Any] | IntoFrame") -> Self:
@@ -333,3 +327,17 @@ class Coded:
         }
         known = {"rating": self.ratings, "timestamp": self.timestamps, "order": self.order}
         return pl.DataFrame(columns | {name: values for name, values in known.items() if values is not None})
+
+
+def between(whole: C, users: NDArray[np.bool_], items: NDArray[np.bool_]) -> C:
+    """Return the interactions of some users with some items, two masks; others are forgotten, and these renumbered."""
+    inside = users[whole.users] & items[whole.items]
+    part = whole if inside.all() else whole.subset(inside)
+    return replace(
+        part,
+        user_ids=whole.user_ids[users],
+        item_ids=whole.item_ids[items],
+        users=(np.cumsum(users, dtype=np.int32) - np.int32(1))[part.users],
+        items=(np.cumsum(items, dtype=np.int32) - np.int32(1))[part.items],
+        item_titles=None if whole.item_titles is None else whole.item_titles[items],
+    )

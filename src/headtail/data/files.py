@@ -138,9 +138,7 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     'user_id:token\titem_id:token\n1\ta\n2\tb\n'
     """
     path = to_path(path)
-    ending = path.suffix.lower()
-    if ending not in _WRITABLE:
-        raise UnreadableFileError(f"Cannot write {path}: the ending {ending!r} is not one of {', '.join(_WRITABLE)}.")
+    ending = _ending(path, _WRITABLE)
     table = interactions.to_polars()
     titles = interactions.item_titles
     if ending == ".inter":
@@ -165,9 +163,7 @@ def write_table(table: "pl.DataFrame", path: PathLike) -> Path:
     import polars as pl
 
     path = to_path(path)
-    ending = path.suffix.lower()
-    if ending not in _WRITABLE or ending == ".inter":
-        raise UnreadableFileError(f"Cannot write {path}: the ending {ending!r} is not one of .csv, .tsv, .parquet.")
+    ending = _ending(path, _WRITABLE[1:])
     nested = [name for name, dtype in table.schema.items() if dtype == pl.Object or dtype.is_nested()]
     if nested and ending != ".parquet":
         raise InvalidInputError(f"{path.name} cannot hold the lists or objects of {nested[0]!r}. Write .parquet.")
@@ -185,6 +181,13 @@ def write_table(table: "pl.DataFrame", path: PathLike) -> Path:
                 quote_style="non_numeric" if quoted else "necessary",
             )
     return path
+
+
+def _ending(path: Path, known: Sequence[str]) -> str:
+    ending = path.suffix.lower()
+    if ending not in known:
+        raise UnreadableFileError(f"Cannot write {path}: the ending {ending!r} is not one of {', '.join(known)}.")
+    return ending
 
 
 @checked

@@ -11,6 +11,7 @@ from headtail import _frames
 from headtail._checks import shown
 from headtail._columns import logger
 from headtail._factors import Matrix, as_popularity, to_numpy
+from headtail.data.coded import between
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Vectors
@@ -60,25 +61,14 @@ def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True
                 said.append(f"{(~has[name]).sum():,} of {len(ids):,} {name}, such as {shown(ids[~has[name]], 3)},")
     if not said:
         return interactions, ""
-    inside = has["users"][interactions.users] & has["items"][interactions.items]
-    if 2 * inside.sum() <= len(inside):
+    part = between(interactions, has["users"], has["items"])
+    gone = len(interactions) - len(part)
+    if 2 * len(part) <= len(interactions):
         raise InvalidInputError(
-            f"{' and '.join(said)} have no vector, and {(~inside).sum():,} of {len(inside):,} interactions are theirs. "
+            f"{' and '.join(said)} have no vector, and {gone:,} of {len(interactions):,} interactions are theirs. "
             f"Check that the ids of the vectors are those of the interactions."
         )
-    part = interactions.subset(inside)
-    places = {name: np.cumsum(mask, dtype=np.int32) - np.int32(1) for name, mask in has.items()}
-    titles = interactions.item_titles
-    part = replace(
-        part,
-        user_ids=interactions.user_ids[has["users"]],
-        item_ids=interactions.item_ids[has["items"]],
-        users=places["users"][part.users],
-        items=places["items"][part.items],
-        item_titles=None if titles is None else titles[has["items"]],
-    )
-    gone = f"{' and '.join(said)} have no vector; they and {(~inside).sum():,} interactions of theirs were left out."
-    return part, gone
+    return part, f"{' and '.join(said)} have no vector; they and {gone:,} interactions of theirs were left out."
 
 
 def in_order_of(vectors: Vectors, interactions: Interactions, codes: Codes | None = None) -> Vectors:

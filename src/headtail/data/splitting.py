@@ -49,7 +49,9 @@ def split_ratio(
     in_test, in_validation = drawn_shares(interactions, [test, validation], rng)
     said = f"At random, {test:.4g} of each user's interactions in the test"
     said += f" and {validation:.4g} in the validation" if validation else ""
-    return _split(interactions, in_test, in_validation, f"{said}, rounded; at least one in training.")
+    return _split(
+        interactions, in_test, in_validation if validation else None, f"{said}, rounded; at least one in training."
+    )
 
 
 @checked
@@ -87,7 +89,7 @@ def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bo
         )
     from_last = interactions.activity[interactions.users] - 1 - place
     in_test = (from_last == 0) & (place > 0)
-    in_validation = (from_last == 1) & (place > 0) & validation
+    in_validation = (from_last == 1) & (place > 0) if validation else None
     said = "Each user's last interaction in the test"
     said += " and the one before it in the validation" if validation else ""
     return _split(interactions, in_test, in_validation, f"{said}; ties in time by the order of the rows.")
@@ -139,7 +141,7 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
         return ordered[min(len(ordered) - 1, int(np.ceil(len(ordered) * (1 - share) - 1e-9)))]
 
     in_test = times >= cut(test)
-    in_validation = ~in_test & (times >= cut(test + validation)) & (validation > 0)
+    in_validation = ~in_test & (times >= cut(test + validation)) if validation else None
     said = f"By time, the last {test:.4g} of all interactions in the test"
     said += f" and {validation:.4g} before them in the validation" if validation else ""
     return _split(interactions, in_test, in_validation, f"{said}; all of one moment in the later part.")
@@ -236,8 +238,8 @@ def _shares(test: float, validation: float | None) -> tuple[float, float]:
     return test, validation
 
 
-def _split(interactions: Interactions, in_test: Array, in_validation: Array, said: str) -> Split:
-    """Make the parts that two masks tell."""
-    train = interactions.subset(~(in_test | in_validation))
-    validation = interactions.subset(in_validation) if "validation" in said else None
-    return made_split(train, interactions.subset(in_test), validation, said)
+def _split(interactions: Interactions, in_test: Array, in_validation: Array | None, said: str) -> Split:
+    """Make the parts that two masks tell; without the second there is no validation."""
+    held_out = in_test if in_validation is None else in_test | in_validation
+    validation = None if in_validation is None else interactions.subset(in_validation)
+    return made_split(interactions.subset(~held_out), interactions.subset(in_test), validation, said)

@@ -76,7 +76,7 @@ def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
 
     text = _open_text(path)
     atomic = form_of(path) in ATOMIC
-    quotes = not atomic and _has_quotes(text)
+    quotes = not atomic and _holds(text, b'"')
     found = _fields(text, quotes)
     typed = [name.strip().partition(":")[::2] if atomic else (name.strip(), "") for name in found]
     names = [name for name, _ in typed] if given is None else _given_names(path, given, found)
@@ -101,11 +101,7 @@ def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
 def first_fields(path: Path) -> list[str]:
     """Return the fields of the first line of a text file, be they names or data."""
     text = _open_text(path)
-    return _fields(text, form_of(path) not in ATOMIC and _has_quotes(text))
-
-
-def _has_quotes(text: _Text) -> bool:
-    return _holds(text, b'"')
+    return _fields(text, form_of(path) not in ATOMIC and _holds(text, b'"'))
 
 
 def _holds(text: _Text, byte: bytes) -> bool:

@@ -80,19 +80,8 @@ def read_lists(
 ) -> tuple[Lists, int, Interactions]:
     """Read the first `k` recommendations of every user as codes of `train`'s catalogue.
 
-    Returns
-    -------
-    lists : Lists
-    longest : int
-        Length of the longest list before the cut.
-    train : Interactions
-        With the items that it lacked, where these may be.
-
-    Raises
-    ------
-    InvalidInputError
-        If ranks are not 1, 2, 3 ..., an item stands twice in a list, an item is not in the
-        catalogue, or a score is not a finite number.
+    Beside the lists it returns the length of the longest before the cut, and `train` with the items that it lacked,
+    where these may be.
     """
     if isinstance(recs, Recommendations):
         lists, longest, train = _lists_from_array(recs, train, k, noted)

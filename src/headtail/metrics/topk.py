@@ -295,13 +295,7 @@ def lengths_of(items: Codes) -> NDArray[np.int64]:
 
 
 def find_ranks(items: Codes, rows: NDArray[np.int64], relevant: Codes) -> NDArray[np.int64]:
-    """Return the position of each relevant item in the list of its row, k where it is not there.
-
-    Parameters
-    ----------
-    items : int32 array of shape (U, k)
-    rows, relevant : int arrays of shape (n,)
-    """
+    """Return the position of each relevant item, shape (n,), in the list of its row, k where it is not there."""
     k = items.shape[1]
     ranks = np.full(len(relevant), k, dtype=np.int64)
     for start in range(0, len(relevant), BLOCK):

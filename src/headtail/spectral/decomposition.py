@@ -274,7 +274,10 @@ def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum
 def _as_sparse(data: Any) -> sp.csr_array:
     if sp.issparse(data) and data.ndim != 2:
         raise InvalidInputError(f"data has shape {data.shape}; give a sparse matrix (users, items).")
-    matrix = _factors.as_canonical(data if sp.issparse(data) else Interactions.of(data, what="data").matrix, np.float64)
+    found = data if sp.issparse(data) else Interactions.of(data, what="data").matrix
+    matrix = sp.csr_array(found, dtype=np.float64, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
     finite("data", matrix.data, "Use ones for interactions.")
     if not matrix.nnz:
         raise InvalidInputError(f"data has no interactions (shape {matrix.shape}), so it has no spectrum.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from headtail._checks import checked, integer, list_length
 from headtail._columns import logger
-from headtail._factors import as_pair, is_tensor, to_numpy
+from headtail._factors import as_pair, is_tensor, stored, to_numpy
 from headtail._top import highest
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
@@ -209,12 +209,8 @@ def _best(queries: Floats, codes: Codes, *, items: Floats, seen: Any, k: int, n_
 
 def _seen_places(interactions: Interactions, codes: Codes, low: int, high: int) -> tuple[Array, Array]:
     """Return the positions of seen items within a block of scores (users `codes`, items from `low` to `high`)."""
-    matrix = interactions.matrix
-    starts, counts = matrix.indptr[codes], interactions.activity[codes]
-    rows = np.repeat(np.arange(len(codes)), counts)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    columns = matrix.indices[np.repeat(starts, counts) + within].astype(np.int64)
+    rows, columns = stored(interactions.matrix[codes])
     if low > 0 or high < interactions.n_items:
         inside = (columns >= low) & (columns < high)
         rows, columns = rows[inside], columns[inside]
-    return rows, columns - low
+    return rows, columns.astype(np.int64) - low

@@ -64,15 +64,11 @@ def run(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        What is trained.
     epoch : callable
         ``epoch(number, advance)`` goes through the data once and returns the figures of the history's row; it calls
         `advance` with the share of `size` that is done since.
-    title : str
-        Of the progress bar and of log lines.
-    epochs, size : int
-        Passes at most, and steps of the progress bar for each.
+    title, size
+        Of the progress bar, and of log lines; its steps for each epoch.
     settings : dict
         What must be the same for a run to resume.
     random, optimizer, buffers, device
@@ -82,7 +78,7 @@ def run(
         Of torch's random state inside; the caller's is given back at the end.
     watch, eval_every
         What is measured after every so many epochs, and the last; with the same period, checkpoints are written.
-    checkpoint, resume, progress, callbacks, distributed
+    epochs, checkpoint, resume, progress, callbacks, distributed
         As for :func:`headtail.fit`.
     """
     run, buffers = checkpoints.Run(), {} if buffers is None else buffers

@@ -59,25 +59,10 @@ class _PairScores(torch.autograd.Function):
 
 
 def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss of targets (B,) against all other items, without ever holding their scores (B, I).
+    """Return the loss of the target of each query against all other items, without ever holding their scores (B, I).
 
     The loss must be a mean over targets, each with its own scores; so it can be taken block by block, and its gradient
     at once with it. That of :func:`headtail.losses.sampled_softmax` is then the full softmax, which has a faster way.
-
-    Parameters
-    ----------
-    loss : callable
-        ``loss(positive (b,), negative (b, I - 1)) -> scalar``.
-    queries : tensor of shape (B, d)
-        One for each target.
-    items : tensor of shape (I, d)
-        Vectors of all items.
-    targets : int64 tensor of shape (B,)
-        Rows of `items`.
-
-    Returns
-    -------
-    tensor of shape ()
     """
     temperature = _softmax_temperature(loss)
     if temperature is not None:
