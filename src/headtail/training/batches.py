@@ -1,7 +1,7 @@
 """Batches of targets with sampled negatives, drawn with numpy so that every device sees the same ones."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +39,6 @@ class Batch(NamedTuple):
         places = self.inputs[0].size  # that each input has a query for
         own = slice(*np.searchsorted(self.rows, (first * places, end * places)))
         return Batch(self.inputs[first:end], self.rows[own] - first * places, self.candidates[own])
-
-
-class Batches(Protocol):
-    """Training interactions as batches."""
-
-    def __len__(self) -> int:
-        """Return the targets of an epoch."""
-        ...
-
-    def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield every target once, in random batches."""
-        ...
 
 
 class Pairs:

@@ -20,7 +20,7 @@ from headtail.losses import Loss
 from headtail.models.lookup import rows_of
 from headtail.penalties import Penalty
 from headtail.training.adam import Adam
-from headtail.training.batches import Batch, Batches, Distinct, Pairs, Windows
+from headtail.training.batches import Batch, Distinct, Pairs, Windows
 from headtail.training.running import Advance, steps
 from headtail.training.scores import catalogue_loss, pair_scores
 
@@ -102,7 +102,8 @@ class Stepping:
                     f"negatives and a loss with an argument {keyword!r}, such as headtail.losses.{such}."
                 )
         length = getattr(model, "max_length", None)
-        self.batches: Batches = Pairs(train, self.n_drawn) if length is None else Windows(train, self.n_drawn, length)
+        drawn = train, self.n_drawn
+        self.batches: Pairs | Windows = Pairs(*drawn) if length is None else Windows(*drawn, length)
         self.size = len(self.batches)
         n_batches = -(-self.size // self.batch_size)
         self.often = n_batches / -(-n_batches // penalty_every)  # so that the penalties weigh as much over an epoch

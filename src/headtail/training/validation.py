@@ -17,16 +17,10 @@ class Validation:
     Raises
     ------
     InvalidInputError
-        If the validation part is empty, has other users or items than train, or shares pairs with it; or if less of the
-        metric is better.
+        If the validation part is empty or shares pairs with train, or if less of the metric is better.
     """
 
     def __init__(self, train: Interactions, held_out: Interactions, metric: Metric, k: int) -> None:
-        if (held_out.n_users, held_out.n_items) != (train.n_users, train.n_items):
-            raise InvalidInputError(
-                f"validation has {held_out.n_users} users and {held_out.n_items} items, train {train.n_users} and "
-                f"{train.n_items}; take both from one split, so that a code means the same in each."
-            )
         if not len(held_out):
             raise InvalidInputError("validation holds no interactions; leave it out, or make a larger one.")
         shared = int(train.contains(held_out.users, held_out.items).sum())
