@@ -28,7 +28,7 @@ def run():
     more = dict(num_threads=given["threads"], random_state=0)
     model = BayesianPersonalizedRanking(factors=given["dim"], iterations=5, **more)
     model.fit(train, show_progress=False)
-print(json.dumps({"BPR": best(run, 3) / 5}))
+print(json.dumps({"BPR": best(run) / 5}))
 """,
     "recbole": RECBOLE
     + """

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from headtail import _files
 from headtail._checks import checked
 from headtail._sealed import FORMAT, check_settings, read_json, write_json
-from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.models import classes, from_config
 from headtail.training.encoding import device_of
 
@@ -142,14 +142,18 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
 
 @contextlib.contextmanager
 def opened(checkpoint: str | os.PathLike[str] | None, *, writes: bool = True) -> Iterator[Path | None]:
-    """Yield the folder of a run, which no other process may write meanwhile; Ctrl-C tells what is kept there."""
+    """Yield the folder of a run, which no other process may write meanwhile; what stops it tells what is kept there."""
     folder = None if checkpoint is None else Path(checkpoint)
     written = folder if writes else None
     with contextlib.nullcontext() if written is None else _files.writing(written), kept(folder):
         if written is not None:
             for leftover in written.glob(".epoch-*.tmp"):  # of a run that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
-        yield folder
+        try:
+            yield folder
+        except TrainingDivergedError as error:
+            kept_there = "" if folder is None else f" The last checkpoint in {folder} is kept."
+            raise TrainingDivergedError(f"{error}{kept_there}") from None
 
 
 @contextlib.contextmanager

@@ -102,14 +102,7 @@ def run(
                 if n_processes > 1:  # each has its own dropout, and a resumed run the same
                     torch.manual_seed(seed + number * n_processes + process)
                 state = f"epoch {run.epoch}  loss {run.rows[-1]['loss']:.4f}" if run.rows else ""
-                try:
-                    row: dict[str, Any] = {"epoch": number, **epoch(number, partial(advance, state=state))}
-                except TrainingDivergedError as error:
-                    raise (
-                        error
-                        if folder is None
-                        else TrainingDivergedError(f"{error} The last checkpoint in {folder} is kept.")
-                    ) from None
+                row: dict[str, Any] = {"epoch": number, **epoch(number, partial(advance, state=state))}
                 row["seconds"] = time.perf_counter() - started
                 last = number == epochs or number % eval_every == 0
                 if watch is not None:
