@@ -12,6 +12,7 @@ from headtail._columns import resolve_columns
 from headtail._factors import numbers, to_numpy
 from headtail._stats import lorenz
 from headtail._threads import both
+from headtail._top import highest
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.data.popularity import Grouping, as_groups
@@ -262,8 +263,7 @@ def most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tupl
     train = top.profiles.train
     popularity = train.popularity / max(1, train.popularity.sum())
     exposure = top.slots / max(1, top.slots.sum())
-    difference = exposure - popularity
-    order = np.argsort(-difference, kind="stable")
+    difference, n = exposure - popularity, min(n, len(popularity))
 
     def describe(code: int) -> ItemExposure:
         return ItemExposure(
@@ -276,6 +276,6 @@ def most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tupl
             exposure_share=float(exposure[code]),
         )
 
-    over = tuple(describe(c) for c in order[:n] if difference[c] > 0)
-    under = tuple(describe(c) for c in order[::-1][:n] if difference[c] < 0)
-    return over, under
+    # Of equal ones the first above, the last below.
+    above, below = highest(difference[None], n)[1][0], len(difference) - 1 - highest(-difference[None, ::-1], n)[1][0]
+    return tuple(map(describe, above[difference[above] > 0])), tuple(map(describe, below[difference[below] < 0]))
