@@ -56,7 +56,7 @@ def _ips(clip: float) -> Dial:
 
 POSTHOC = [each for each in DIALS if each.works_on in ("vectors", "lists")]
 SOLVED = [dial("ReSN"), dial("IPS"), _ips(0.01), _ips(0.5), *POSTHOC]
-IN_TRAINING = [each for each in DIALS if each.works_on == "training" and each.name != "SPRINT"]  # which is of SASRec
+IN_TRAINING = [each for each in DIALS if each.works_on == "training" and each.model is None]
 TRAINED = [*IN_TRAINING, _ips(0.01), _ips(0.5), *POSTHOC]
 LARGE = 500_000  # training pairs
 

@@ -9,6 +9,7 @@ from headtail._allocation_dials import allocation
 from headtail._candidates import Reach
 from headtail._gains import gains
 from headtail._stats import gini
+from headtail.allocation import cross_fitted
 from headtail.subjects import Subject
 
 N_USERS, N_ITEMS, K = 300, 80, 5
@@ -54,8 +55,15 @@ def test_the_first_singular_value_is_shrunk_where_validation_gains_by_it(split, 
     new = ~split.train.contains(rows, columns)
     wanted = Interactions(split.train.user_ids, split.train.item_ids, rows[new], columns[new])
     one = np.arange(len(wanted)) == 0
-    reach = Reach.of(vectors, ht.Split(split.train, wanted.subset(one), wanted.subset(~one)), K, 60, 0)
+    divided = ht.Split(split.train, wanted.subset(one), wanted.subset(~one))
+    reach = Reach.of(vectors, divided, K, 60, 0)
     assert (reach.shrunk > 0) == niche
+    assert (reach.relevance is not None) or not niche
+    if reach.relevance is not None:  # calibrated on the way, it is what the subject would calibrate
+        recs = reach.candidates(vectors, split.train, 60)
+        anew = cross_fitted(recs, split.train, divided.validation, k=K, rng=0)
+        np.testing.assert_array_equal(anew, reach.relevance)
+        assert Subject(vectors, divided, k=K, n_candidates=60).calibrated(0, split.train).shape == anew.shape
 
 
 @pytest.mark.filterwarnings("ignore:strength=:UserWarning")  # in a world this small prices hardly settle

@@ -299,7 +299,7 @@ def test_sprint_trains_sasrec_with_its_penalty(split):
     subject = Subject(Recipe(ht.models.SASRec, sizes, {"epochs": 1}), ordered_split, k=K)
     model = dial("SPRINT").at(subject, 2.5)
     assert (model.attention_weight, model.max_length) == (2.5, 8)
-    with pytest.raises(InvalidInputError, match="SPRINT is a penalty within SASRec, and this is MF"):
+    with pytest.raises(NotAvailableError, match="training of SASRec, and this is a subject of training of MF"):
         dial("SPRINT").at(Subject(Recipe(ht.MF, {"embedding_dim": 4}), split, k=K), 1.0)
 
 

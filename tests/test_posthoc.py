@@ -388,6 +388,8 @@ def test_it_warns_where_strength_is_of_no_use():
     items = np.random.default_rng(0).standard_normal((50, 1))
     with pytest.warns(UserWarning, match=r"strength=0.5: the bias has not settled after 10 rounds"):
         tilt(np.ones((300, 1)), items, strength=0.5, k=5, rounds=10)
+    with pytest.warns(UserWarning, match=r"not settled after 2 rounds \(residual 1\.00\)"):
+        tilt(np.ones((300, 1)), items, strength=0.5, k=5, rounds=2)
     with pytest.warns(UserWarning, match=r"strength=2: \d\d% of the slots are with other items"):
         tilt(np.ones((300, 1)), items, strength=2, k=5)
     queries, items, _, seen = world()

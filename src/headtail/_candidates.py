@@ -31,11 +31,14 @@ class Reach:
         exposure even.
     k : int
         Length of the lists that users see.
+    relevance : Relevance, optional
+        Of the candidates where no more than the training part is known, if it was calibrated to choose `shrunk`.
     """
 
     shrunk: float
     bias: Array
     k: int
+    relevance: Any = None
 
     @classmethod
     def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int) -> Self:
@@ -48,11 +51,12 @@ class Reach:
         if not _surely_better(long_lists(fewer, train, k), long_lists(vectors, train, k), wanted):
             return plain
         shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
-        judged, other = (
-            best(recs, cross_fitted(recs, train, wanted, k=k, rng=seed), k)
-            for recs in (shrunk.candidates(vectors, train, n), plain.candidates(vectors, train, n))
-        )
-        return shrunk if _surely_better(judged, other, wanted) else plain
+        judged, lists = [], []
+        for reach in (shrunk, plain):
+            recs = reach.candidates(vectors, train, n)
+            judged.append(replace(reach, relevance=cross_fitted(recs, train, wanted, k=k, rng=seed)))
+            lists.append(best(recs, judged[-1].relevance, k))
+        return judged[0] if _surely_better(*lists, wanted) else judged[1]
 
     def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
         """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""

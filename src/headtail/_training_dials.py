@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 
 FINE_TUNING = 0.25  # of the epochs of the plain model, from there
@@ -79,10 +78,8 @@ def _macr(subject: Subject, seed: int) -> Any:
 
 def sprint(subject: Subject, strength: float, seed: int) -> Any:
     """Return SASRec trained with SPRINT."""
-    from headtail.models import SPRINT, SASRec
+    from headtail.models import SPRINT
 
-    if subject.source.model is not SASRec:
-        raise InvalidInputError(f"SPRINT is a penalty within SASRec, and this is {subject.source.model.__name__}.")
     return subject.train(seed, start=_untrained(subject, seed, SPRINT, attention_weight=strength))
 
 

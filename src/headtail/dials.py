@@ -52,6 +52,8 @@ class Dial:
         trained on without a penalty is not the one that it began as.
     end : float, optional
         The strongest setting, where the dial has a natural one, such as 1 for a share.
+    model : str, optional
+        Name of the one class of models that it trains, such as "SASRec"; without it, it fits any.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class Dial:
     works_on: Form = "vectors"
     off_at_zero: bool = True
     end: float | None = None
+    model: str | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.make):
@@ -105,7 +108,11 @@ class Dial:
             If the subject does not have what the dial works on.
         """
         if not self.fits(subject):
-            raise NotAvailableError(f"{self.name!r} works on {self.works_on}, and this is a subject of {subject.form}.")
+            wanted, there = (
+                form + f" of {model}" * bool(self.model)
+                for form, model in ((self.works_on, self.model), (subject.form, subject.trains))
+            )
+            raise NotAvailableError(f"{self.name!r} works on {wanted}, and this is a subject of {there}.")
         if number("strength", strength) == 0 and self.off_at_zero:
             return subject.plain(seed)
         return self.make(subject, strength, seed)
@@ -113,7 +120,7 @@ class Dial:
     @checked
     def fits(self, subject: Subject) -> bool:
         """Whether the subject has what the dial works on."""
-        return subject.has(self.works_on)
+        return subject.has(self.works_on) and self.model in (None, subject.trains)
 
     @checked
     def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
@@ -297,7 +304,7 @@ _OWN: tuple[Dial, ...] = (
     Dial("PD", training.deconfounded, (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25), "training"),
     Dial("PR-Entmax", training.pr_entmax, (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2), "training", off_at_zero=False),
     Dial("MACR", training.macr, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0), "training", off_at_zero=False),
-    Dial("SPRINT", training.sprint, (0.0, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0), "training"),
+    Dial("SPRINT", training.sprint, (0.0, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0), "training", model="SASRec"),
 )
 
 DIALS: tuple[Dial, ...] = (*_OWN, *(each.menu() for each in _OWN if each.name in ("PopSteer", "PopSteer, damped")))

@@ -170,6 +170,11 @@ class Subject:
         return FORMS.index(self.form) <= FORMS.index(form)
 
     @property
+    def trains(self) -> str | None:
+        """Name of the class of models that can be trained again with a correction, None where none can."""
+        return self.source.model.__name__ if isinstance(self.source, Recipe) else None
+
+    @property
     def sequential(self) -> bool:
         """Whether queries follow from what is known of a user, so that they are other ones for validation and test."""
         return self.has("model") and hasattr(self.plain(0), "max_length")
@@ -292,7 +297,9 @@ class Subject:
         train, relevant, recs = self.split.train, self.split.validation, self.reachable(seed, self.split.train)
         if relevant is None:
             raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
-        found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
+        found = self._reach(seed).relevance if self.has("vectors") else None
+        if found is None:
+            found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
         mean, error = gained(best(recs, found, self.k), recs.head(self.k), relevant)
         told = f"on validation their order changes NDCG by {mean:+.4f}, with a standard error of {error:.4f}"
         if mean > error:

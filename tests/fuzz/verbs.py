@@ -627,7 +627,8 @@ VERBS = {
     "joining.joined": lambda: of(train=split().train, validation=split().validation, test=split().test, users=None,
         items=None, rng=0),
     "dials.dial": lambda: of(name="log penalty"),
-    "dials.Dial": lambda: of(name="mine", make=shrunk, grid=(0.0, 0.5), works_on="vectors", off_at_zero=True, end=None),
+    "dials.Dial": lambda: of(
+        name="mine", make=shrunk, grid=(0.0, 0.5), works_on="vectors", off_at_zero=True, end=None, model=None),
     "dials.Dial.of": lambda: of(name="mine", make=shrunk, grid=(0.0, 0.5)),
     "dials.Dial.beyond": lambda: of(dials.dial("log penalty"), settings=[0.0, 0.1, 0.2], chosen=0.2),
     "dials.Dial.menu": lambda: of(dials.dial("shrink"), settings=[0.0, 0.5]),
