@@ -16,10 +16,19 @@ FAMILY = (  # of headtail, one family of which validation chooses
     "allocation", "allocation, nobody loses 10%", "allocation, equal shares", "allocation, most hits",
     "tilt (alpha-fair)", "tilt (entropy)", "tilt (popularity)",
 )  # fmt: skip
+FIRST = {  # dials that train, from which validation takes a model that allocation then works on
+    "ReSN, fine-tuned": ("ReSN, fine-tuned",),
+    "IPS": ("IPS", "IPS, clip 0.01", "IPS, clip 0.5"),
+}
 RIVALS = (  # of allocation alone
     "allocation, equal shares", "allocation, most hits", "tilt (alpha-fair)",
     "tilt (entropy)", "log penalty", "IPR", "ReSN",
 )  # fmt: skip
+
+
+def then_allocation(name: str) -> str:
+    """Return the name of allocation on a model that is trained with a correction of this name."""
+    return f"{name}, then allocation"
 
 
 def compared(
@@ -41,9 +50,12 @@ def _at_levels(frontier: Frontier, levels: Sequence[tuple[str, float]]) -> Itera
     """Yield how the accuracy changes where metrics of unfairness lie so far below the plain model's, as shares.
 
     A row holds the change with each method that gets there, which of them loses least and whether it surely does; the
-    change with the family, and how far that is ahead of each method outside; and how far allocation is ahead of rivals.
+    change with the family, and how far that is ahead of each method outside; how far allocation is ahead of rivals; and
+    of allocation after a correction in training, how far that is ahead of allocation alone and of the training alone.
     """
     family = [method for method in frontier.methods if method in FAMILY]
+    both = {name: then_allocation(name) for name in FIRST if then_allocation(name) in frontier.methods}
+    others = [method for method in frontier.methods if method not in (*FAMILY, *both.values())]
     for metric, share in levels:
         at = partial(replace(frontier, unfairness=metric).accuracy_at, unfairness=-share, relative=True)
         changes = {method: at(method) for method in frontier.methods}
@@ -55,9 +67,17 @@ def _at_levels(frontier: Frontier, levels: Sequence[tuple[str, float]]) -> Itera
             row["surely"] = all(each.low is not None and each.low > 0 for each in ahead)
         if family:
             row["family"] = at(family)
-            row["ahead"] = {method: at(family, against=method) for method in reached if method not in FAMILY}
+            row["ahead"] = {method: at(family, against=method) for method in others if method in reached}
         rivals = [method for method in RIVALS if method in reached and "allocation" in reached]
         row["allocation"] = {method: at("allocation", against=method) for method in rivals}
+        row["then"] = {
+            name: {
+                "alone": at(method),
+                "allocation": at(method, against="allocation"),
+                "training": at(method, against=[each for each in FIRST[name] if each in frontier.methods]),
+            }
+            for name, method in both.items()
+        }
         yield row
 
 

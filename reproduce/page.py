@@ -464,6 +464,7 @@ def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
     if allocated := [cell for cell in found if "allocation" in cell.frontier.methods]:
         yield _family(allocated)
         yield _allocation(allocated)
+        yield from _added(allocated)
     for protocol in ("common", "debiased", "uniform"):
         of_protocol = [cell for cell in found if cell.name.endswith(protocol)]
         if not of_protocol:
@@ -535,6 +536,33 @@ def _allocation(found: Sequence[Cell]) -> Table:
         caption="Along each method's own curve, its settings picked on validation: the change with allocation, then "
         "the difference from the change with each other one; empty where one does not get so far.",
     )  # fmt: skip
+
+
+def _added(found: Sequence[Cell]) -> Iterator[Table]:
+    """Return what allocation reaches on a model that was trained with a correction, where that was swept."""
+    rows: list[dict[str, Any]] = []
+    for cell in found:
+        for share in spectral.EVENER:
+            for name, reached in cell.level("gini@20", share).get("then", {}).items():
+                row: dict[str, Any] = {"cell": cell.name, "gini": -share, "first": name, "over": reached["alone"].over}
+                for key, estimate in reached.items():
+                    row |= _with_ends(key, estimate)
+                rows.append({key: None if value != value else value for key, value in row.items()})
+    columns = [
+        Column("cell", "Cell"),
+        Column("gini", "Gini", format="+.0%"),
+        Column("first", "Trained with"),
+        Column("alone", "Then allocation", format="+.1%", low="alone low", high="alone high"),
+        Column("allocation", "Ahead of allocation", format="+.1%", low="allocation low", high="allocation high"),
+        Column("training", "Ahead of the training", format="+.1%", low="training low", high="training high"),
+        OVER,
+    ]
+    if rows:
+        yield Table(
+            columns, rows, title="A correction in training, then allocation: change of NDCG@20 at as even an exposure",
+            caption="The model is that of the setting of the highest NDCG@20 on validation. Ahead of allocation on the "
+            "plain model, and of the correction in training without allocation.",
+        )  # fmt: skip
 
 
 def _equal(found: Sequence[Cell], protocol: str, metric: str, share: float) -> Table:

@@ -54,6 +54,22 @@ def _ips(clip: float) -> Dial:
     return replace(dial("IPS"), name=f"IPS, clip {clip:g}", make=make)
 
 
+def _then_allocation(name: str, inner: Sequence[Dial], swept: Frontier) -> Dial:
+    """Return allocation on the model that these dials train at the setting most accurate on validation.
+
+    Strength 0 is the plain model, as for all others.
+    """
+    settings = [(each, strength) for each in inner for strength in swept.settings(each.name)]
+    each, at = max(settings, key=lambda pair: swept.mean(pair[0].name, pair[1], swept.accuracy, "validation"))
+    outer = dial("allocation")
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        trained = subject.kept((name, seed), lambda: Subject(each.at(subject, at, seed), subject.split, k=subject.k))
+        return outer.at(trained, strength, seed)
+
+    return replace(outer, name=comparisons.then_allocation(name), make=make, works_on="training")
+
+
 POSTHOC = [each for each in DIALS if each.works_on in ("vectors", "lists")]
 SOLVED = [dial("ReSN"), dial("IPS"), _ips(0.01), _ips(0.5), *POSTHOC]
 IN_TRAINING = [each for each in DIALS if each.works_on == "training" and each.model is None]
@@ -164,6 +180,10 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
             of = Subject(own[each.name].recipe(split.train, _best(tunings[each.name])), split, k=K)
         dial = replace(each, grid=model.grid(each, of))
         parts.append(cells.turned([dial], of, work, seeds=SEEDS, **options))
+    for name, members in comparisons.FIRST.items():
+        if inner := [each for each in model.dials if each.name in members]:
+            both = _then_allocation(name, inner, sum(parts[1:], start=parts[0]))
+            parts.append(cells.turned([both], subject, work, seeds=SEEDS, **options))
     popular, _ = REFERENCES
     parts.append(cells.turned([popular], subject, work, n_bootstrap=RESAMPLES, **options))
     frontier = sum(parts[1:], start=parts[0])

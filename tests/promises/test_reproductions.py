@@ -97,7 +97,8 @@ def test_intervals_of_a_record_are_over_users_where_their_parts_were_at_hand(mon
 
     rng = np.random.default_rng(0)
     points, influences = [], {}
-    for method, loss in (("allocation", 0.01), ("tilt (entropy)", 0.02), ("IPR", 0.04)):
+    both = comparisons.then_allocation("IPS")
+    for method, loss in (("allocation", 0.01), ("tilt (entropy)", 0.02), ("IPR", 0.04), ("IPS", 0.05), (both, 0.0)):
         for seed in range(3):
             for setting in (0.0, 1.0):
                 noise = rng.normal(scale=1e-3)
@@ -110,8 +111,16 @@ def test_intervals_of_a_record_are_over_users_where_their_parts_were_at_hand(mon
     whole = replace(bare, influences=influences)
     (level,), losses = (ask(whole)[part] for part in ("levels", "losses"))
     family = ["allocation", "tilt (entropy)"]
-    assert level["ahead"] == {"IPR": whole.accuracy_at(family, -0.1, relative=True, against="IPR")}
-    assert level["ahead"]["IPR"].over == "users and seeds" and level["least"] == "allocation"
+    at = partial(whole.accuracy_at, unfairness=-0.1, relative=True)
+    assert level["ahead"] == {rival: at(family, against=rival) for rival in ("IPR", "IPS")}
+    assert level["ahead"]["IPR"].over == "users and seeds" and level["least"] == both
+    assert level["then"] == {
+        "IPS": {
+            "alone": at(both),
+            "allocation": at(both, against="allocation"),
+            "training": at(both, against="IPS"),
+        }
+    }
     assert list(level["allocation"]) == ["tilt (entropy)", "IPR"]
     assert [(row["method"], row["setting"]) for row in losses[:3]] == [
         ("allocation", 1.0),
