@@ -56,7 +56,7 @@ class Reach:
             recs = reach.candidates(vectors, train, n)
             judged.append(replace(reach, relevance=cross_fitted(recs, train, wanted, k=k, rng=seed)))
             lists.append(best(recs, judged[-1].relevance, k))
-        return judged[0] if _surely_better(*lists, wanted) else judged[1]
+        return judged[0] if _surely_better(lists[0], lists[1], wanted) else judged[1]
 
     def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
         """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
