@@ -94,6 +94,15 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
     return Vectors(queries, items, user_ids, item_ids)
 
 
+def per_item(name: str, given: Any, n_items: int) -> Array:
+    """Return one number for each item, if they are that, and finite."""
+    values = numbers(given)
+    if values.shape != (n_items,) or values.dtype.kind not in "fiub":
+        raise InvalidInputError(f"{name} has shape {values.shape}; give one number for each of the {n_items} items.")
+    finite(name, values, "Look at where it was computed.")
+    return values
+
+
 def as_popularity(popularity: Any, n_items: int | None = None) -> Matrix:
     """Return the interactions per item as float64, if they are one number an item, none negative and not all zero."""
     values = numbers(popularity)

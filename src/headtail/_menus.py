@@ -52,8 +52,7 @@ class Menu:
             _, items, values = self._dishes(subject, seed, subject.split.train)
             return prices(items, values, strength, subject.split.train.n_items)
 
-        found: Floats = subject.kept(("prices", self, strength, seed), make)
-        return found
+        return subject.kept(("prices", self, strength, seed), make)
 
     def _dishes(self, subject: Subject, seed: int, known: Interactions) -> tuple[Recommendations, Codes, Floats]:
         """Return the list at the setting 0, and for each user and setting the list and what it is worth."""
@@ -66,8 +65,7 @@ class Menu:
             candidates, relevance = subject.reachable(seed, known), subject.calibrated(seed, known)
             return lists[plain], items, worth(items, candidates.items, relevance, plain, len(candidates.item_ids))
 
-        found: tuple[Recommendations, Codes, Floats] = subject.kept((self, "dishes", seed, known.fingerprint), make)
-        return found
+        return subject.kept((self, "dishes", seed, known.fingerprint), make)
 
 
 def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items: int) -> Floats:

@@ -19,7 +19,7 @@ from scipy.special import expit
 from headtail._candidate_features import ALONG, check_parts, features, features_of, probabilities, rows_of
 from headtail._checks import checked, generator, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
-from headtail._factors import Matrix, numbers
+from headtail._factors import Matrix, per_item
 from headtail._files import atomic_file, to_path
 from headtail._logistic import logistic
 from headtail._sealed import FORMAT, read_json, write_json
@@ -360,12 +360,9 @@ def allocate(
     [[0, 2]]
     """
     k = integer("k", k, low=1, high=recs.k)
-    relevance, prices = probabilities(recs, relevance), numbers(bias)
-    prices = prices.astype(np.float64) if prices.dtype.kind in "fiu" else prices
-    if prices.shape != (len(recs.item_ids),) or prices.dtype.kind != "f" or not (np.abs(prices) < 1e30).all():
-        raise InvalidInputError(
-            f"bias has shape {prices.shape}; give a finite price for each of {len(recs.item_ids)} items."
-        )
+    relevance, prices = probabilities(recs, relevance), per_item("bias", bias, len(recs.item_ids))
+    if (largest := np.abs(prices.astype(np.float64)).max()) >= 1e30:
+        raise InvalidInputError(f"bias holds {largest:g}, which no relevance outweighs. Give the prices as computed.")
     values, prices = values_of(relevance, gamma), prices.astype(np.float32)[recs.items]
     judged = replace(recs, scores=relevance)
 

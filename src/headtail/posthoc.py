@@ -50,10 +50,7 @@ def add_bias(queries: Any, items: Any = None, bias: Any = None) -> Vectors:
            [3.]])
     """
     queries, items = pair = _factors.as_pair(queries, items)
-    values = _factors.numbers(bias)
-    if values.shape != (items.shape[0],) or values.dtype.kind not in "fiub":
-        raise InvalidInputError(f"bias has shape {values.shape}; give one number for each of the {len(items)} items.")
-    finite("bias", values, "Look at where it was computed.")
+    values = _factors.per_item("bias", bias, items.shape[0])
     return pair._replace(queries=_append(queries, np.ones(len(queries))), items=_append(items, values))
 
 

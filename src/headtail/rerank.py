@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked, finite, integer, number
+from headtail._checks import checked, integer, number
 from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
-from headtail._factors import as_popularity, numbers
+from headtail._factors import as_popularity, per_item
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array
@@ -54,12 +54,7 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     """
     scores = scores_of(recs, k)
     order = number("order", order, low=0, high=1)
-    values = numbers(bias)
-    if values.shape != (len(recs.item_ids),) or values.dtype.kind not in "fiub":
-        raise InvalidInputError(
-            f"bias has shape {values.shape}; give one number for each of the {len(recs.item_ids)} items."
-        )
-    finite("bias", values, "Look at where it was computed.")
+    values = per_item("bias", bias, len(recs.item_ids))
     added = values[recs.items]
     chosen = best(recs, scores + added, k)
     if order == 1:

@@ -27,6 +27,7 @@ Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
 FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists", "data")
 
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
+_Made = TypeVar("_Made")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -214,11 +215,12 @@ class Subject:
         train = self.split.train
         return Vectors(*map(to_numpy, made))._replace(user_ids=train.user_ids, item_ids=train.item_ids)
 
-    def kept(self, key: Any, make: Callable[[], Any]) -> Any:
+    def kept(self, key: Any, make: Callable[[], _Made]) -> _Made:
         """Return what `make` makes, once for a key that can be hashed."""
         if key not in self._cache:
             self._cache[key] = make()
-        return self._cache[key]
+        made: _Made = self._cache[key]
+        return made
 
     @_kept
     def candidates(self, seed: int, known: Interactions) -> Recommendations:

@@ -14,6 +14,8 @@ from headtail.tradeoffs.settings import Settings, on_front
 
 Methods: TypeAlias = str | Sequence[str]
 """A method, or several that are one family."""
+Read: TypeAlias = Callable[[tuple[str, ...], int], Reading]
+"""From the methods of a family and a seed to a figure."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,12 +66,8 @@ class Curves(Settings):
         InvalidInputError
             If the methods share no seed, or the level is not a number.
         """
-        at = number("unfairness", unfairness)
-        return self._compared(
-            lambda names, seed: self._along(names, seed, self.unfairness, self.accuracy, at, relative, part),
-            method,
-            against,
-        )
+        level = number("unfairness", unfairness)
+        return self._compared(self._along(self.unfairness, self.accuracy, level, relative, part), method, against)
 
     @checked
     def unfairness_at(
@@ -90,12 +88,8 @@ class Curves(Settings):
         accuracy : float
             Level of the metric of accuracy. The value is NaN if a seed does not come up to it.
         """
-        at = number("accuracy", accuracy)
-        return self._compared(
-            lambda names, seed: self._along(names, seed, self.accuracy, self.unfairness, at, relative, part),
-            method,
-            against,
-        )
+        level = number("accuracy", accuracy)
+        return self._compared(self._along(self.accuracy, self.unfairness, level, relative, part), method, against)
 
     @checked
     def hypervolume(
@@ -169,16 +163,18 @@ class Curves(Settings):
         point = self._index.get((*self.reference, seed))
         return Reading(self.mean(*self.reference, metric)) if point is None else self._reading(point, metric)
 
-    def _along(
-        self, names: tuple[str, ...], seed: int, given: str, wanted: str, at: float, relative: bool, part: Part
-    ) -> Reading:
-        """Read one metric off the curve of one seed where the other one is `at`."""
-        level = Reading(at)
-        if relative:
+    def _along(self, given: str, wanted: str, at: float, relative: bool, part: Part) -> Read:
+        """Return what reads one metric off the curve of one seed where the other one is `at`."""
+
+        def read(names: tuple[str, ...], seed: int) -> Reading:
+            best = self._best(names, seed, part)
+            if not relative:
+                return self._between(best, given, wanted, Reading(at))
             unit = self._unit(given, seed)
             level = combined((1 + at) * unit.value, [(1 + at, unit)])
-        found = self._between(self._best(names, seed, part), given, wanted, level)
-        return change(found, self._unit(wanted, seed)) if relative else found
+            return change(self._between(best, given, wanted, level), self._unit(wanted, seed))
+
+        return read
 
     def _between(self, points: list[Point], given: str, wanted: str, level: Reading) -> Reading:
         """Read one metric off the straight lines through points where the other one is at a level."""
@@ -213,9 +209,7 @@ class Curves(Settings):
             ],
         )
 
-    def _compared(
-        self, read: Callable[[tuple[str, ...], int], Reading], method: Methods, against: Methods | None
-    ) -> Estimate:
+    def _compared(self, read: Read, method: Methods, against: Methods | None) -> Estimate:
         """Join what is read of each seed, less what is read of other methods in the same seed."""
         family, others = (
             (names,) if isinstance(names, str) else tuple(() if names is None else names) for names in (method, against)

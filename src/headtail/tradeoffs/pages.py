@@ -47,14 +47,14 @@ def verdict(frontier: Curves, max_loss: float) -> str:
         for metric in (unfairness, accuracy)
     )
     return (
-        f"Of {len(chosen)} methods **{plain(best)}** at {_shown(chosen[best])} spreads exposure most evenly on "
+        f"Of {len(chosen)} methods **{plain(best)}** at {chosen[best]:g} spreads exposure most evenly on "
         f"validation for at most {max_loss:.1%} of accuracy. On the test {gain}, and {cost}."
     )
 
 
 def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: Estimate) -> str:
     """Say in words how a metric changes, with its values before and after; the change is a share of the first."""
-    low, high, spec = change.low, change.high, _format(frontier, metric)
+    low, high, spec = change.low, change.high, facts_for(frontier, metric).format
     if np.isnan(change.value):  # nothing is a share of 0
         return f"**{noun(frontier, metric)} goes from {sides[0]:{spec}} to {sides[1]:{spec}}** (`{metric}`)"
     noise = low is not None and high is not None and low <= 0 <= high
@@ -78,7 +78,7 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
         alone = len(frontier.settings(method)) == 1
         rows.append({
             "method": method,
-            "setting": None if alone else _shown(setting),
+            "setting": None if alone else f"{setting:g}",
             "x": frontier.mean(method, setting, frontier.unfairness),
             "y": accuracy.value,
             "low": accuracy.low,
@@ -104,7 +104,7 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
         alone = len(frontier.settings(method)) == 1  # then there is nothing to have changed from
         rows.append({
             "method": method,
-            "setting": _shown(setting),
+            "setting": f"{setting:g}",
             **_cell("accuracy", frontier.estimate(method, setting, accuracy)),
             **_cell("unfairness", frontier.estimate(method, setting, unfairness)),
             **_cell("gain", NOTHING if alone else frontier.estimate(method, setting, accuracy, relative=True)),
@@ -114,7 +114,7 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
     first, start = frontier.reference
     change = "Change from the method's first setting"
     volume = (
-        f"Share of the accuracy of {first} {_shown(start)} that the method keeps, on average over all levels of "
+        f"Share of the accuracy of {first} {start:g} that the method keeps, on average over all levels of "
         f"`{unfairness}` from 0 to its own; what is not reached counts 0."
     )
     columns = [
@@ -144,7 +144,7 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
     for method, setting in _pairs(frontier):
         row: dict[str, Any] = {
             "method": method,
-            "setting": _shown(setting),
+            "setting": f"{setting:g}",
             "front": " ".join(["chosen"] * (setting == chosen[method]) + ["front"] * ((method, setting) in front)),
         }
         for name in metrics:
@@ -201,7 +201,7 @@ def _equal_text(frontier: Curves) -> str:
     method, setting = frontier.reference
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
-        f"Changes from {method} {_shown(setting)} (`{frontier.accuracy}` {accuracy:.4f}, `{frontier.unfairness}` "
+        f"Changes from {method} {setting:g} (`{frontier.accuracy}` {accuracy:.4f}, `{frontier.unfairness}` "
         f"{unfairness:.4f}), seed by seed, read off straight lines through each method's settings that are best on "
         f"validation. A dash is a level that not every seed reaches."
     )
@@ -221,12 +221,8 @@ def _intervals(frontier: Curves) -> str:
         for method, setting in _pairs(frontier)
         for estimate in [frontier.estimate(method, setting, frontier.accuracy)]
     }
-    said = [f"over {n} seeds (Student's t)" for over, n in sorted(found, key=str) if over == "seeds"]
-    said += [f"over users and {n} seeds" for over, n in sorted(found, key=str) if over == "users and seeds"]
-    said += [
-        "over users, of one seed" if n == 1 else f"over users, of {n} seeds"
-        for over, n in sorted(found, key=str) if over == "users"
-    ]  # fmt: skip
+    words = {"seeds": "over {} (Student's t)", "users and seeds": "over users and {}", "users": "over users, of {}"}
+    said = [words[over].format("one seed" if n == 1 else f"{n} seeds") for over, n in sorted(found, key=str) if over]
     if not said:
         return "One seed, without intervals." if {n for _, n in found} == {1} else "Without intervals."
     return f"Intervals are 95% intervals {' or '.join(said)}."
@@ -247,11 +243,3 @@ def _column(key: str, label: str, spec: str, **texts: Any) -> Column:
 def _measure(frontier: Curves, key: str, metric: str, title: str = "") -> Column:
     facts = facts_for(frontier, metric)
     return _column(key, title or facts.title, facts.format, code=metric if title or facts.title != metric else "")
-
-
-def _format(frontier: Curves, metric: str) -> str:
-    return facts_for(frontier, metric).format
-
-
-def _shown(setting: Setting) -> str:
-    return f"{setting:g}" if isinstance(setting, float) else str(setting)

@@ -108,7 +108,7 @@ class Settings:
         Parameters
         ----------
         method : str
-        setting : number or str
+        setting : float
             One of the method's grid.
         metric : str
             With its cut-off, such as ``ndcg@20``.
@@ -216,9 +216,7 @@ class Settings:
         for method in self.methods:
             settings = self.settings(method)
             chosen = self.choose(method, max_loss)
-            numbers = [s for s in settings if not isinstance(s, str)]
-            ends = (min(numbers), max(numbers)) if len(numbers) == len(settings) else settings[-1:]
-            if len(settings) > 1 and chosen != settings[0] and chosen in ends:
+            if len(settings) > 1 and chosen != settings[0] and chosen in (min(settings), max(settings)):
                 found.append(
                     f"{method}: the choice, {chosen}, is the last of its grid. Unless that is the dial's natural end, "
                     f"extend the grid."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
     columns, rows = [Column("method", "Method")], [{"method": name} for name in others]
     for metric, level in given:
         label = f"{frontier.accuracy} at {metric} {-level:+.0%}"
-        _compare(label, "+.1%", rows, columns, _reader(replace(frontier, unfairness=metric), method, level))
+        at = partial(replace(frontier, unfairness=metric).accuracy_at, unfairness=-level, relative=True, against=method)
+        _compare(label, "+.1%", rows, columns, at)
     _compare("Hypervolume", "+.4f", rows, columns, lambda name: frontier.hypervolume(name, against=method))
     _seconds(frontier, rows, columns)
     first, start = frontier.reference
@@ -50,10 +52,6 @@ def _usual(frontier: Curves) -> list[tuple[str, float]]:
     head = f"head_share@{frontier.accuracy.partition('@')[2]}"
     known = head in frontier.points[0].test and head in frontier.points[0].validation and head != frontier.unfairness
     return [*((frontier.unfairness, level) for level in LEVELS), *([(head, HEAD)] * known)]
-
-
-def _reader(frontier: Curves, method: str, level: float) -> Callable[[str], Estimate]:
-    return lambda name: frontier.accuracy_at(name, -level, relative=True, against=method)
 
 
 def _compare(
