@@ -113,8 +113,8 @@ projection** along the difference of means of the same synthetic users, **IPR** 
 the best copy of its item biases that one shift of all queries can make: it shows what limits every constant shift.
 Histories are masked; ranking is over the whole catalogue. Measured are Gini of exposure, the mean popularity of what is
 recommended (ARP), the calibration error of popularity (PCE), lower is better in all, and the distance within lists
-(ILAD). A dial is swept beyond its grid while its last setting is chosen for 5% of NDCG@10, and then, in records of all
-dials of today, more finely above the setting that is chosen for .5%."""
+(ILAD). A dial is swept beyond its grid while its last setting is chosen for 5% of NDCG@10, and then more finely above
+the setting that is chosen for .5%, but where a cell says that it was not."""
 
 ANEW = """The record of all dials of this backbone is older than some of them; these dials were swept since, on
 backbones that were trained anew."""
@@ -658,7 +658,20 @@ def _before(cell: Cell) -> str:
         said += (
             " Its tilts had not all settled and did not order lists apart from the bias; dials of today are missing."
         )
+    turned = [
+        each for each in neurons.TURNED if cell.stem.startswith("popsteer") and each.name in cell.frontier.methods
+    ]
+    coarse = [each.name for each in turned if not _between(cell.frontier.settings(each.name), each.grid)]
+    if len(coarse) == len(turned) > 0:
+        said += " No dial was swept finely."
+    elif coarse:
+        said += f" Not swept finely, or at its last setting: {', '.join(coarse)}."
     return said
+
+
+def _between(settings: Sequence[Any], grid: Sequence[float]) -> list[float]:
+    """Return the settings that lie within a grid and are not of it."""
+    return [setting for setting in settings if setting not in grid and abs(setting) < abs(grid[-1])]
 
 
 def _picture(cell: Cell) -> Chart:
