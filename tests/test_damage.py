@@ -16,7 +16,8 @@ from headtail.exceptions import HeadtailError, UnreadableFileError
 
 torch = pytest.importorskip("torch")
 
-from headtail.cli import _read_known, main  # noqa: E402
+from headtail.cli import main  # noqa: E402
+from headtail.cli._folders import read_known  # noqa: E402
 from headtail.data import write_interactions  # noqa: E402
 from headtail.datasets import power_law  # noqa: E402
 from headtail.models import MF  # noqa: E402
@@ -172,7 +173,7 @@ def numbers(module):
 
 
 def known(folder):
-    return [part.fingerprint for part in _read_known(folder)], numbers(load_model(folder))
+    return [part.fingerprint for part in read_known(folder)], numbers(load_model(folder))
 
 
 def go_on(folder):

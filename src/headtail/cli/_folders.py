@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from headtail.exceptions import UnreadableFileError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from headtail.data import Interactions
 
 INTERACTIONS, EXPLORED = "interactions.parquet", "explorer.json"
@@ -50,22 +52,29 @@ def write_known(interactions: "Interactions", fitted: "Interactions", path: Path
         write_table(read_table(path).with_columns(named), path)
 
 
-def interactions_of(model: Path) -> Path:
-    """Return the file of what a model knows; raise if it is not the one that was written with the model."""
+def _known_table(model: Path) -> "pl.DataFrame":
+    """Read the file of what a model knows; raise if it is not the one that was written with the model."""
     from headtail._sealed import read_json
+    from headtail.data import read_table
 
     read_json(model / ("steering.json" if (model / "steering.json").exists() else "model.json"))
-    return model / INTERACTIONS
+    return read_table(model / INTERACTIONS)
+
+
+def known_to(model: Path) -> "Interactions":
+    """Return all that a model knows."""
+    from headtail.data import Interactions
+
+    return Interactions.from_frame(_known_table(model))
 
 
 def read_known(model: Path) -> "tuple[Interactions, Interactions | None]":
     """Return what a model was trained on, and what was held out."""
-    from headtail.data import Split, read_interactions, read_table
+    from headtail.data import Interactions, Split
 
-    known = interactions_of(model)
-    table = read_table(known)
+    table = _known_table(model)
     if "split" not in table.columns:
-        return read_interactions(known), None
+        return Interactions.from_frame(table), None
     split = Split.from_frame(table, "split", test="held out")
     return split.train, split.test
 

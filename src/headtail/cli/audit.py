@@ -93,7 +93,7 @@ def audit(
     if recs is None or train is None:
         raise InvalidInputError("Give two files: the recommendations, and the training interactions.")
     check_output(output)
-    names = metrics_of(_groupings()[groups]([5, 4, 3, 2, 1]).names if test else None, ["times"] if as_of_event else [])
+    names = metrics_of(_grouping(groups)([5, 4, 3, 2, 1]).names if test else None, ["times"] if as_of_event else [])
     _check_conditions(fail_if or [], k, [*names, *map(metric_name, by or ())], baseline, n_bootstrap)
     earlier = None if baseline is None else read_baseline(baseline)
     result = _measured(given)
@@ -116,14 +116,10 @@ def _usual() -> dict[str, Any]:
     return {name: parameter.default for name, parameter in inspect.signature(audit).parameters.items()}
 
 
-def _groupings() -> dict[str, Any]:
+def _grouping(name: str) -> Any:
     from headtail.data import PopularityGroups
 
-    return {
-        "mass": PopularityGroups.by_mass,
-        "rank": PopularityGroups.by_rank,
-        "equal-mass": PopularityGroups.equal_mass,
-    }
+    return getattr(PopularityGroups, {"mass": "by_mass", "rank": "by_rank", "equal-mass": "equal_mass"}[name])
 
 
 def _measured(given: dict[str, Any]) -> "Audit":
@@ -140,7 +136,7 @@ def _measured(given: dict[str, Any]) -> "Audit":
         users=None if users is None else tables.table(users, "user_id"),
         items=_attributes(given["items"], given["by"], tables),
         as_of_event=given["as_of_event"],
-        groups=_groupings()[given["groups"]],
+        groups=_grouping(given["groups"]),
         catalogue=None if catalogue is None else tables.ids(catalogue, "item_id"),
         strict=given["strict"],
         n_bootstrap=given["n_bootstrap"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from headtail.cli._app import Device, Json, Length, Whole, app
-from headtail.cli._folders import EXPLORED, INTERACTIONS, interactions_of, load, read_known, replaced, write_known
+from headtail.cli._folders import EXPLORED, INTERACTIONS, known_to, load, read_known, replaced, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
@@ -16,7 +16,6 @@ from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 if TYPE_CHECKING:
     from headtail.correction import Correction
     from headtail.data import Interactions, Split
-    from headtail.subjects import Subject
 
 _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
@@ -81,18 +80,25 @@ def correct(
         given: tuple[Any, ...]
         if source is not None and source.is_dir():
             model, split = load(source, device), _split_of(source, *parts, seed, tables)
-            neurons = None if probe is None else _neurons(probe, model, read_known(source)[0])
-            given = Subject(model, split, k=k, neurons=neurons), split
+            given = Subject(model, split, k=k, neurons=_neurons(probe, model, read_known(source)[0])), split
         elif vectors is None and probe is not None:
             raise InvalidInputError(
                 "--probe holds the neurons of a model, or of vectors. Give its folder as SOURCE, or them."
             )
         else:
-            data = _read_parts(*parts, tables)
+            if train is None or validation is None:
+                raise InvalidInputError(
+                    "Give what the recommender learned from as --train, and what users did later as --validation."
+                )
+            data: Any = [None if file is None else tables.interactions(file) for file in parts]
             given = tables.lists(source) if source is not None else vectors, *data
             steers = probe is not None or any(as_dial(one).works_on == "model" for one in dial or ())
             if vectors is not None and steers:
-                given = _steerable(subject_of(vectors, *data, k, None, None, seed), probe, k)
+                from headtail.integrations.pytorch import as_model
+
+                of = subject_of(vectors, *data, k, None, None, seed)
+                model = as_model(of.source)
+                given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
         found = _correct(*given, dials=dial, strength=strength, max_loss=max_loss, k=k, seeds=(seed,), rng=seed)
         if output is not None:
             _write(found, output, reported=test is not None)
@@ -102,38 +108,17 @@ def correct(
         say(f"To move the dials yourself: headtail explore {shlex.quote(str(output))}")
 
 
-def _steerable(subject: "Subject", probe: Path | None, k: int | None) -> "tuple[Subject, Split]":
-    """Return vectors as a model, whose queries can be steered."""
-    from headtail.integrations.pytorch import as_model
-    from headtail.subjects import Subject
-
-    model, split = as_model(subject.source), subject.split
-    return Subject(model, split, k=k, neurons=None if probe is None else _neurons(probe, model, split.train)), split
-
-
-def _read_parts(
-    train: Path | None, validation: Path | None, test: Path | None, tables: Tables
-) -> "tuple[Interactions, Interactions, Interactions | None]":
-    if train is None or validation is None:
-        raise InvalidInputError(
-            "Give what the recommender learned from as --train, and what users did later as --validation."
-        )
-    reported = None if test is None else tables.interactions(test)
-    return tables.interactions(train), tables.interactions(validation), reported
-
-
 def _split_of(
     model: Path, train: Path | None, validation: Path | None, test: Path | None, seed: int, tables: Tables
 ) -> "Split":
     """Return what a model learned from, and what was held out, or later files, to choose and to report on."""
-    from headtail.data import read_interactions
     from headtail.joining import joined
 
     if train is not None:
         raise InvalidInputError(f"--train {train}: {model} has what it was trained on. Leave the flag out.")
     fitted, later = read_known(model)
     if validation is not None:
-        fitted, later = read_interactions(interactions_of(model)), tables.interactions(validation)
+        fitted, later = known_to(model), tables.interactions(validation)
     if later is None:
         raise InvalidInputError(
             f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
@@ -142,8 +127,10 @@ def _split_of(
     return joined(fitted, later, None if test is None else tables.interactions(test), rng=seed)
 
 
-def _neurons(probe: Path, model: Any, fitted: "Interactions") -> Any:
-    """Read the neurons of a model; raise if they were found in another one."""
+def _neurons(probe: Path | None, model: Any, fitted: "Interactions") -> Any:
+    """Read the neurons of a model, if there is a probe; raise if they were found in another one."""
+    if probe is None:
+        return None
     from headtail.sae import load_neurons
     from headtail.training import vectors
 

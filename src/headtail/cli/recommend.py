@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from headtail.cli._app import Device, Folder, Length, Model, app
-from headtail.cli._folders import interactions_of, load
+from headtail.cli._folders import known_to, load
 from headtail.cli._output import say
 from headtail.cli._tables import Tables
 
@@ -33,11 +33,11 @@ def recommend(
         Leave out what a user has interacted with.
     """
     from headtail._files import check_writable
-    from headtail.data import read_interactions, write_table
+    from headtail.data import write_table
     from headtail.training import recommend as _recommend
 
     check_writable(output)
-    interactions = read_interactions(interactions_of(model))
+    interactions = known_to(model)
     wanted = None if users is None else Tables(user=user).ids(users, "user_id")
     lists = _recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     write_table(lists.to_polars(), output)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from headtail.cli._app import Json, Model, Output, app
-from headtail.cli._folders import interactions_of, load
+from headtail.cli._folders import known_to, load
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import check_output, show
 from headtail.cli._tables import PLAIN, Tables
@@ -27,7 +27,6 @@ def spectrum(
     train
         Training interactions, for the popularity of the items.
     """
-    from headtail.data import read_interactions
     from headtail.spectral import spectrum as _spectrum
 
     check_output(output)
@@ -36,7 +35,7 @@ def spectrum(
     if model is not None:
         from headtail.training import vectors
 
-        known = read_interactions(interactions_of(model))
+        known = known_to(model)
         factors = vectors(load(model), interactions=known)
         popularity = known if popularity is None else popularity
     show(_spectrum(factors, popularity=popularity), output, json)

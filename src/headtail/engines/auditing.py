@@ -15,7 +15,7 @@ from headtail.engines.measures import Measures, by_group, function_of, is_sum, r
 from headtail.engines.moments import Moments, Part, lost, moments_of, power_sums
 from headtail.engines.results import EngineAudit
 from headtail.engines.sums import UserSums
-from headtail.engines.tables import collect, count_items, lazy_table, of_one_engine
+from headtail.engines.tables import collect, count_items, either, lazy_table, of_one_engine
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.auditing import cutoffs_of, group_shares, most_unequal
 from headtail.metrics.built_in import metrics_of
@@ -178,7 +178,7 @@ def _on(items: Interactions, table: Any, column: str, what: str) -> Array:
 def _count_slots(lists: Any, cutoffs: Sequence[int]) -> Any:
     """Return the slots of each item that is recommended, by cut-off, and its last rank."""
     rank = nw.col("rank")
-    within = {f"at {c}": nw.when(rank <= c).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for c in {1, *cutoffs}}
+    within = {f"at {c}": either(rank <= c, 1.0) for c in {1, *cutoffs}}
     table = count_items(lists, "recs", **within, longest=rank)
     if table.is_empty():
         raise InvalidInputError("recs has no rows. Check the filter or the table it came from.")
@@ -240,7 +240,7 @@ def _summed(parts: dict[str, Part], sums: UserSums, n_users: float, noted: Input
         "nobody": nw.col("user_id").is_null(),
         "cold": sums.history(ones) == 0,
     }
-    counts = {f"{name} count": nw.when(c).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for name, c in asked.items()}
+    counts = {f"{name} count": either(condition, 1.0) for name, condition in asked.items()}
     row = _run(parts, sums, n_users, counts)
     found = {key: moments_of(key, part, row) for key, part in parts.items()}
     _judge({name: int(row[f"{name} count"]) for name in asked}, sums.k, noted)

@@ -11,6 +11,7 @@ import numpy as np
 from headtail._checks import shown
 from headtail.engines.moments import Moments, Part
 from headtail.engines.sums import UserSums
+from headtail.engines.tables import either
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import accuracy, exposure, popularity
 from headtail.metrics.facts import facts_of
@@ -46,15 +47,19 @@ def _per_slot(top: TopK, values: Array) -> float:
 # -- a value a user, of which the metric is the mean: expression and a number near the mean ---------------------------
 
 
+def _over_list(top: TopK, sums: UserSums, values: Array) -> tuple[Any, float]:
+    """Return the mean of item values over a list, of users who have one."""
+    n = sums.list(_ones(top), top.k)
+    return _where(n > 0, sums.list(values, top.k) / n), _per_slot(top, values)
+
+
 def _arp(top: TopK, sums: UserSums, *, normalize: str | None = None) -> tuple[Any, float]:
     scale = {None: 1, "max": top.popularity.max(), "total": top.popularity.sum()}[normalize]
-    n = sums.list(_ones(top), top.k)
-    return _where(n > 0, sums.list(top.popularity, top.k) / n / float(scale)), _per_slot(top, top.popularity) / scale
+    return _over_list(top, sums, top.popularity / scale)
 
 
 def _aplt(top: TopK, sums: UserSums) -> tuple[Any, float]:
-    n, tail = sums.list(_ones(top), top.k), by_group(top)[-1]
-    return _where(n > 0, sums.list(tail, top.k) / n), _per_slot(top, tail)
+    return _over_list(top, sums, by_group(top)[-1])
 
 
 def _aclt(top: TopK, sums: UserSums) -> tuple[Any, float]:
@@ -68,53 +73,36 @@ def _upd(top: TopK, sums: UserSums) -> tuple[Any, float]:
     n_own, n_given = _sum(own), _sum(given)
 
     def divergence(p: Any, middle: Any) -> Any:
-        return p * nw.when(p > 0).then(p / middle).otherwise(nw.lit(1.0)).log(2)
+        return p * either(p > 0, p / middle, 1.0).log(2)
 
     pairs = [(a / n_own, b / n_given) for a, b in zip(own, given, strict=True)]
-    left = _sum(divergence(p, (p + q) / 2) for p, q in pairs)
-    right = _sum(divergence(q, (p + q) / 2) for p, q in pairs)
-    return _where((n_own > 0) & (n_given > 0), (left + right) / 2), 0.0
+    both = _sum(divergence(p, (p + q) / 2) + divergence(q, (p + q) / 2) for p, q in pairs)
+    return _where((n_own > 0) & (n_given > 0), both / 2), 0.0
 
 
-def _judged(top: TopK, sums: UserSums, group: str | None) -> tuple[Array, Any]:
-    mask = _ones(top) if group is None else top.groups.mask(group)
-    return mask, sums.wanted(mask)
+def _of_wanted(value: Callable[[UserSums, Array, int, Any], Any]) -> Callable[..., tuple[Any, float]]:
+    """Return a metric of users who want something, all of it or that of one group of items, from its value."""
+
+    def of(top: TopK, sums: UserSums, *, group: str | None = None) -> tuple[Any, float]:
+        items = _ones(top) if group is None else top.groups.mask(group)
+        wanted = sums.wanted(items)
+        return _where(wanted > 0, value(sums, items, top.k, wanted)), 0.0
+
+    return of
 
 
-def _ndcg(top: TopK, sums: UserSums, *, group: str | None = None) -> tuple[Any, float]:
-    mask, wanted = _judged(top, sums, group)
-    best = _sum(
-        nw.when(wanted > r).then(nw.lit(worth)).otherwise(nw.lit(0.0))
-        for r, worth in enumerate(discounts(top.k).tolist())
-    )
-    return _where(wanted > 0, sums.gain(mask, top.k) / best), 0.0
-
-
-def _recall(top: TopK, sums: UserSums, *, group: str | None = None) -> tuple[Any, float]:
-    mask, wanted = _judged(top, sums, group)
-    return _where(wanted > 0, sums.hits(mask, top.k) / wanted), 0.0
-
-
-def _hit_rate(top: TopK, sums: UserSums, *, group: str | None = None) -> tuple[Any, float]:
-    mask, wanted = _judged(top, sums, group)
-    found = nw.when(sums.hits(mask, top.k) > 0).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
-    return _where(wanted > 0, found), 0.0
-
-
-def _mrr(top: TopK, sums: UserSums, *, group: str | None = None) -> tuple[Any, float]:
-    mask, wanted = _judged(top, sums, group)
-    return _where(wanted > 0, sums.first(mask, top.k)), 0.0
-
-
-def _precision(top: TopK, sums: UserSums, *, group: str | None = None) -> tuple[Any, float]:
-    mask, wanted = _judged(top, sums, group)
-    return _where(wanted > 0, sums.hits(mask, top.k) / float(top.k)), 0.0
+def _ndcg(sums: UserSums, items: Array, k: int, wanted: Any) -> Any:
+    best = _sum(either(wanted > r, worth) for r, worth in enumerate(discounts(k).tolist()))
+    return sums.gain(items, k) / best
 
 
 _MEANS: dict[Any, Callable[..., tuple[Any, float]]] = {
-    accuracy.ndcg: _ndcg, accuracy.recall: _recall, accuracy.hit_rate: _hit_rate, accuracy.mrr: _mrr,
-    accuracy.precision: _precision, popularity.arp: _arp, popularity.aplt: _aplt, popularity.aclt: _aclt,
-    popularity.upd: _upd,
+    accuracy.ndcg: _of_wanted(_ndcg),
+    accuracy.recall: _of_wanted(lambda sums, items, k, wanted: sums.hits(items, k) / wanted),
+    accuracy.hit_rate: _of_wanted(lambda sums, items, k, _: either(sums.hits(items, k) > 0, 1.0)),
+    accuracy.mrr: _of_wanted(lambda sums, items, k, _: sums.first(items, k)),
+    accuracy.precision: _of_wanted(lambda sums, items, k, _: sums.hits(items, k) / float(k)),
+    popularity.arp: _arp, popularity.aplt: _aplt, popularity.aclt: _aclt, popularity.upd: _upd,
 }  # fmt: skip
 _SHARES: dict[Any, Callable[..., Array]] = {
     exposure.group_share: lambda top, group, by_rank=False: top.groups.mask(group),
@@ -125,10 +113,6 @@ _SHARES: dict[Any, Callable[..., Array]] = {
 
 
 # -- one number of all users ------------------------------------------------------------------------------------------
-
-
-def _jackknife(moments: Moments, n_users: int) -> tuple[float, float]:
-    return moments.jackknife(n_users)
 
 
 def _if_enough(moments: Moments, n_users: int) -> tuple[float, float]:
@@ -160,11 +144,10 @@ def _of_unevenness(parts: list[Any], wholes: list[Any], of_all: tuple[Array, Arr
     rates, known = [], []
     for part, whole, part_of_all, whole_of_all in zip(parts, wholes, *map(np.ndarray.tolist, of_all), strict=True):
         left = nw.lit(whole_of_all) - whole
-        known.append(nw.when(left > 0).then(nw.lit(1.0)).otherwise(nw.lit(0.0)))
-        there = nw.when(left > 0).then(left).otherwise(nw.lit(1.0))
-        rates.append((nw.lit(part_of_all) - part) * known[-1] / there)
+        known.append(either(left > 0, 1.0))
+        rates.append((nw.lit(part_of_all) - part) * known[-1] / either(left > 0, left, 1.0))
     n = _sum(known)
-    mean = _sum(rates) / nw.when(n > 0).then(n).otherwise(nw.lit(1.0))
+    mean = _sum(rates) / either(n > 0, n, 1.0)
     spread = _sum(there * (rate - mean) ** 2 for rate, there in zip(rates, known, strict=True))
     return _where(mean > 0, (spread / n).sqrt() / mean)
 
@@ -199,7 +182,9 @@ class Measures:
             return self._lift(make, top)
         figure = float(metric(top)) if function not in (exposure.pop_rsp, exposure.pop_reo) else math.nan
         if function in _SHARES:
-            return make((_of_share(top, self.sums, _SHARES[function](top, **options)),), (0.0,), figure, _jackknife)
+            return make(
+                (_of_share(top, self.sums, _SHARES[function](top, **options)),), (0.0,), figure, Moments.jackknife
+            )
         influence = facts_of(metric).influence
         if isinstance(influence, StepsInfluence):
             value, center, finish = _of_steps(top, self.sums, influence.steps(UserGroups.of_all(top), **options))
@@ -220,14 +205,14 @@ class Measures:
             of_all = of_groups(self.hits[top.k]), of_groups(self.targets)
             parts = [self.sums.hits(mask, top.k) for mask in masks]
             wholes = [self.sums.wanted(mask) for mask in masks]
-            finish = _jackknife
+            finish = Moments.jackknife
         else:
             sizes = np.bincount(top.groups.codes, minlength=len(masks)).astype(np.float64)
             of_all = of_groups(top.slots), sizes * self.n_listed - of_groups(self.heard)
             parts = [self.sums.list(mask, top.k) for mask in masks]
             listed = self.sums.list(_ones(top), top.k) > 0
             wholes = [
-                nw.when(listed).then(nw.lit(size) - self.sums.history(mask)).otherwise(nw.lit(0.0))
+                either(listed, nw.lit(size) - self.sums.history(mask))
                 for size, mask in zip(sizes.tolist(), masks, strict=True)
             ]
             too_few = bool((of_groups(top.slots) < exposure.FEW_SLOTS).any())

@@ -1,7 +1,7 @@
 """What an audit in an engine returns."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from headtail.metrics.charts import notes_block
@@ -38,17 +38,7 @@ class EngineAudit(Measured):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but what is as long as the items as JSON-able values."""
-        return {
-            "kind": "engine audit",
-            "n_users": self.n_users,
-            "measurements": self._rows(),
-            "groups": {"description": self.groups.description, "items": self.groups.sizes},
-            "group_shares": list(self.group_shares),
-            "over_exposed": [asdict(i) for i in self.over_exposed],
-            "under_exposed": [asdict(i) for i in self.under_exposed],
-            "definitions": self.definitions,
-            "notes": list(self.notes),
-        }
+        return {"kind": "engine audit", "n_users": self.n_users} | super().to_dict()
 
     def report(self) -> Report:
         """Return the audit as a page: the verdict, who gets the places, items, all metrics, and notes."""

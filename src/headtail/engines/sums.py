@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 
 from headtail._frames import from_ids
-from headtail.engines.tables import part_of_users, placed_beside
+from headtail.engines.tables import either, part_of_users, placed_beside
 from headtail.typing import Array
 
 USERS = 6_000_000  # whose sums Polars holds at a time, some 30 numbers each
@@ -83,7 +83,7 @@ class UserSums:
         elif form == "first":
             value = value / nw.col("rank")
         if k is not None and k < self.k:
-            value = nw.when(nw.col("rank") <= k).then(value).otherwise(nw.lit(0.0))
+            value = either(nw.col("rank") <= k, value)
         name = _name(table, form, column, k)
         self._sums[table][form, column, k] = value.alias(name)
         return nw.col(name)
@@ -98,18 +98,13 @@ class UserSums:
             if column == everything and form != "first" and all((form, group, k) in sums for group in groups)
         }
 
-    @property
-    def has_test(self) -> bool:
-        """Whether there are wanted items."""
-        return self._tables["wanted"] is not None
-
     def gaps(self) -> Any:
         """Return whether the first k ranks of a user are other than 1, 2, 3 ... as far as the list reaches."""
         wrong = nw.lit(False)
         for start in range(0, self.k, RANKS):
             end = min(RANKS, self.k - start)
             n = nw.col("n") - start
-            places = nw.when(n < 0).then(nw.lit(0.0)).otherwise(nw.when(n > end).then(nw.lit(float(end))).otherwise(n))
+            places = either(n > 0, nw.when(n > end).then(nw.lit(float(end))).otherwise(n))
             wrong = wrong | (nw.col(f"filled_{start}") != nw.lit(2.0) ** places - 1)
         return wrong
 
@@ -129,7 +124,7 @@ class UserSums:
     def _table(self, tables: Mapping[str, Any]) -> Any:
         import polars as pl
 
-        wants = self.wanted(np.ones(len(self.item_ids))) > 0 if self.has_test else nw.lit(False)
+        wants = nw.lit(False) if tables["wanted"] is None else self.wanted(np.ones(len(self.item_ids))) > 0
         totals = self._totals()
         ids = from_ids(self.item_ids, np.arange(len(self.item_ids), dtype=np.int32))
         values = {f"v{n}": column for n, column in enumerate(self._values)}
@@ -146,7 +141,7 @@ class UserSums:
             highest = [name for name, (form, *_) in sums.items() if form == "first"]
             if what == "list":
                 inside = nw.col("rank") <= self.k
-                asked = [nw.when(inside).then(v).otherwise(nw.lit(0.0)).alias(n) for n, (*_, v) in sums.items()]
+                asked = [either(inside, value).alias(name) for name, (*_, value) in sums.items()]
                 asked += [*_filled(self.k), nw.lit(1.0).alias("n"), nw.col("rank").cast(nw.Float64).alias("high")]
                 highest = ["high"]
             rows = rows.select("user_id", *asked)
@@ -174,6 +169,6 @@ def _filled(k: int) -> list[Any]:
     rank, found = nw.col("rank"), []
     for start in range(0, k, RANKS):
         inside = (rank > start) & (rank <= min(start + RANKS, k))
-        power = nw.when(inside).then(rank - start - 1).otherwise(nw.lit(0)).cast(nw.Float64)
-        found.append(nw.when(inside).then(nw.lit(2.0) ** power).otherwise(nw.lit(0.0)).alias(f"filled_{start}"))
+        power = either(inside, (rank - start - 1).cast(nw.Float64))
+        found.append(either(inside, nw.lit(2.0) ** power).alias(f"filled_{start}"))
     return found

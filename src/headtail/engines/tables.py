@@ -69,6 +69,11 @@ def of_one_engine(**tables: Any) -> None:
                 raise InvalidInputError(f"{role} is {ours} in {first} and {theirs} in {what}. Cast one of them.")
 
 
+def either(condition: Any, value: Any, otherwise: float = 0.0) -> Any:
+    """Return a value where a condition holds, and a number elsewhere."""
+    return nw.when(condition).then(value).otherwise(nw.lit(otherwise))
+
+
 def collect(table: Any) -> "pl.DataFrame":
     """Run a query and return its result; Polars streams it, so that memory does not grow with the rows read."""
     options = {"engine": "streaming"} if table.implementation == nw.Implementation.POLARS else {}

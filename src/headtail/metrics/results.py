@@ -147,6 +147,18 @@ class Measured(Result):
         """Cut-offs, ascending."""
         return tuple(sorted({m.k for m in self.measurements}))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what every audit holds as JSON-able values."""
+        return {
+            "measurements": self._rows(),
+            "groups": {"description": self.groups.description, "items": self.groups.sizes},
+            "group_shares": list(self.group_shares),
+            "over_exposed": [asdict(i) for i in self.over_exposed],
+            "under_exposed": [asdict(i) for i in self.under_exposed],
+            "definitions": self.definitions,
+            "notes": list(self.notes),
+        }
+
     @cached_property
     def _by_name(self) -> dict[tuple[str, str], Measurement]:
         return {(m.name, m.users): m for m in self.measurements}
@@ -259,26 +271,22 @@ class Audit(Measured):
         What users add to the errors is there in 64 parts (:attr:`user_parts`): for each metric its little-endian
         float32 numbers in Base64.
         """
-        return {
-            "kind": "audit",
-            "measurements": self._rows(),
-            "groups": {"description": self.groups.description, "items": self.groups.sizes},
-            "group_shares": list(self.group_shares),
-            "attribute_shares": list(self.attribute_shares),
-            "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
-            "over_exposed": [asdict(i) for i in self.over_exposed],
-            "under_exposed": [asdict(i) for i in self.under_exposed],
-            "definitions": self.definitions,
-            "directions": self.directions,
-            "ranges": {name: [facts.low, facts.high] for name, facts in self.facts.items()},
-            "notes": list(self.notes),
-            "judged_by": self.judged_by,
-            "provenance": self.provenance | {"versions": _versions(), "lists": self._fingerprint},
-            "user_parts": {
-                name: base64.b64encode(parts.astype("<f4").tobytes()).decode()
-                for name, parts in self.user_parts.items()
-            },
-        }
+        return (
+            {"kind": "audit"}
+            | super().to_dict()
+            | {
+                "attribute_shares": list(self.attribute_shares),
+                "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
+                "directions": self.directions,
+                "ranges": {name: [facts.low, facts.high] for name, facts in self.facts.items()},
+                "judged_by": self.judged_by,
+                "provenance": self.provenance | {"versions": _versions(), "lists": self._fingerprint},
+                "user_parts": {
+                    name: base64.b64encode(parts.astype("<f4").tobytes()).decode()
+                    for name, parts in self.user_parts.items()
+                },
+            }
+        )
 
     @property
     def _fingerprint(self) -> str:
