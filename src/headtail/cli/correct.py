@@ -96,7 +96,7 @@ def correct(
             if vectors is not None and steers:
                 from headtail.integrations.pytorch import as_model
 
-                of = subject_of(vectors, *data, k, None, None, seed)
+                of = subject_of(vectors, data[0], data[1], data[2], k, None, None, seed)
                 model = as_model(of.source)
                 given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
         found = _correct(*given, dials=dial, strength=strength, max_loss=max_loss, k=k, seeds=(seed,), rng=seed)

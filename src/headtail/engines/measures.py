@@ -201,11 +201,11 @@ class Measures:
 
     def _uneven(self, make: Callable[..., Part], top: TopK, found: bool) -> Part:
         masks, of_groups = by_group(top), top.groups.sum
+        finish: Callable[..., tuple[float, float]] = Moments.jackknife
         if found:
             of_all = of_groups(self.hits[top.k]), of_groups(self.targets)
             parts = [self.sums.hits(mask, top.k) for mask in masks]
             wholes = [self.sums.wanted(mask) for mask in masks]
-            finish = Moments.jackknife
         else:
             sizes = np.bincount(top.groups.codes, minlength=len(masks)).astype(np.float64)
             of_all = of_groups(top.slots), sizes * self.n_listed - of_groups(self.heard)
