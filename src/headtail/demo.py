@@ -59,7 +59,7 @@ GRIDS = {
     "allocation": _TILTS,
     "PopSteer": (0.0, 0.25, 0.5, 1.0, 2.0),
 }
-"""The dials that are shown, coarser than usual, so that all of it takes some two minutes."""
+"""The dials that are shown, coarser than usual, so that all of it takes some minutes."""
 
 PLAIN = "MF"
 

@@ -41,8 +41,6 @@ _SAMPLE = 1000  # people at most among whom that one is picked
 BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
 CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
            "popularity_lift", "upd")  # fmt: skip
-
-
 CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "tail_share", "popularity_lift")
 
 

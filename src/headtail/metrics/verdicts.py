@@ -139,21 +139,22 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
 def _many(comparison: "Comparison", changes: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     """Say which of several recommenders is the most accurate, which the most even, and what that one costs."""
     measured = {name: audit for name, audit in comparison.audits.items() if name not in (MOST_POPULAR, RANDOM)}
-    suffix, said = f"@{comparison.k}", list[str]()
-    known = [all(metric in audit.facts for audit in measured.values()) for metric in ("ndcg", "gini")]
-    if not measured or len(measured) == 1:
-        return said
-    if known[0]:
-        best = max(measured, key=lambda name: measured[name][f"ndcg{suffix}"])
+    accuracy, evenness = (
+        {name: audit[f"{metric}@{comparison.k}"] for name, audit in measured.items() if metric in audit.facts}
+        for metric in ("ndcg", "gini")
+    )
+    said: list[str] = []
+    if len(accuracy) == len(measured) > 1:
+        best = max(accuracy, key=lambda name: accuracy[name])
         said.append(
-            f"Of {len(measured)} recommenders **{plain(best)}** is the most accurate (NDCG "
-            f"{measured[best][f'ndcg{suffix}']:.4f}{_beside(comparison, changes, best, 'ndcg')})."
+            f"Of {len(measured)} recommenders **{plain(best)}** is the most accurate (NDCG {accuracy[best]:.4f}"
+            f"{_beside(comparison, changes, best, 'ndcg')})."
         )
-    if known[1]:
-        even = min(measured, key=lambda name: measured[name][f"gini{suffix}"])
+    if len(evenness) == len(measured) > 1:
+        even = min(evenness, key=lambda name: evenness[name])
         cost = changes.get(even, {}).get("ndcg")
         said.append(
-            f"**{plain(even)}** spreads exposure most evenly (Gini {measured[even][f'gini{suffix}']:.3f}"
+            f"**{plain(even)}** spreads exposure most evenly (Gini {evenness[even]:.3f}"
             f"{_beside(comparison, changes, even, 'gini')})"
             + (f"; its NDCG changes by {cost['difference'] / cost['before']:+.1%}." if cost and cost["before"] else ".")
         )

@@ -1,6 +1,6 @@
 """The data of a chart as a table."""
 
-from headtail.reports._values import Row, Value
+from headtail.reports._values import Value
 from headtail.reports.blocks import Chart, Column, Table
 
 
@@ -32,19 +32,8 @@ def _spread(chart: Chart) -> Table | None:
 
 
 def _flat(chart: Chart) -> Table:
-    rows: list[Row] = []
-    for row in chart.rows:
-        cells = {"x": row[chart.x], "y": row[chart.y]}
-        for key, name in (("c", chart.color), ("t", chart.label), ("lo", chart.low), ("hi", chart.high)):
-            if name:
-                cells[key] = row[name]
-        if chart.chosen:
-            cells["chosen"] = "chosen" if row[chart.chosen] else ""
-        rows.append(cells)
-    columns = [Column("c", chart.color)] if chart.color else []
-    columns += [Column("t", chart.label)] if chart.label and chart.label != chart.color else []
-    columns.append(Column("x", chart.x_label or chart.x, chart.x_format))
-    low, high = ("lo", "hi") if chart.low else (None, None)
-    columns.append(Column("y", chart.y_label or chart.y, chart.y_format, low=low, high=high))
-    columns += [Column("chosen", "chosen")] if chart.chosen else []
-    return Table(columns, rows)
+    columns = {key: Column(key) for key in (chart.color, chart.label) if key}
+    columns[chart.x] = Column(chart.x, chart.x_label or chart.x, chart.x_format)
+    columns[chart.y] = Column(chart.y, chart.y_label or chart.y, chart.y_format, low=chart.low, high=chart.high)
+    columns |= {chart.chosen: Column(chart.chosen)} if chart.chosen else {}
+    return Table(list(columns.values()), chart.rows)

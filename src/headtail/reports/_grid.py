@@ -22,7 +22,6 @@ class Grid:
     """A table as text; `numeric` says which columns hold numbers, and so are aligned to the right."""
 
     headings: list[str]
-    notes: list[str]
     numeric: list[bool]
     rows: list[list[Cell]]
 
@@ -46,7 +45,7 @@ def grid(table: Table) -> Grid:
         columns.append(cells)
     rows = [list(cells) for cells in zip(*columns, strict=True)]
     headings = [c.code or c.label for c in table.columns]  # narrow; what the code means is defined at the end
-    return Grid(headings, [c.note for c in table.columns], numeric, rows)
+    return Grid(headings, numeric, rows)
 
 
 def _turn(column: Column, row: Row) -> tuple[str, str]:

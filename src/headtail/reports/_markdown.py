@@ -23,10 +23,6 @@ def to_markdown(report: Document) -> str:
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def _coded(label: str, code: str) -> str:
-    return f"{label} ({code})" if code else label
-
-
 @checked
 def plain(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line."""
@@ -49,7 +45,7 @@ def _block(block: Block, level: int) -> list[str]:
         return [f"{'#' * level} {plain(block.title)}", *inner]
     if isinstance(block, Figures):
         rows = [
-            [Cell(_coded(figure.label, figure.code)), Cell(show(figure.value, figure.format)),
+            [Cell(figure.label + f" ({figure.code})" * bool(figure.code)), Cell(show(figure.value, figure.format)),
              Cell(", ".join(figure.beside))]
             for figure in block.figures
         ]  # fmt: skip
