@@ -6,14 +6,14 @@ import { pick, state } from "./state.js";
 /** A setting in words: dials that are off leave the recommender as it is, and a method of one setting has its name. */
 export const named = (setting) => (setting.off ? "as it is" : setting.alone ? setting.dial : `${setting.dial} ${written(setting.strength, "g")}`);
 
-/** Write a change with its interval, and whether chance could have made it. */
+/** Write a change with its interval, and whether it is within noise. */
 export function changed(estimate) {
   const [value, low, high] = estimate;
   if (!value) return [];
   const text = written(value, "+.1%");
   if (low === null) return [text];
   const sure = low > 0 || high < 0;
-  return [text, h("span", { class: "hx-interval" }, ` (${written(low, "+.1%")} to ${written(high, "+.1%")})`), sure ? "" : ", within chance"];
+  return [text, h("span", { class: "hx-interval" }, ` (${written(low, "+.1%")} to ${written(high, "+.1%")})`), sure ? "" : ", within noise"];
 }
 
 /** The panel of dials: moving one turns the others off. */
