@@ -32,8 +32,8 @@ pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-con
 LONG = 15  # rows of a table
 GENERATED = Path(__file__).parent / "generated"
 ROOMS = ("", "metrics", "data", "datasets", "baselines", "spectral", "amplification", "sae", "losses", "penalties",
-         "posthoc", "rerank", "rerankers", "dials", "tradeoffs", "models", "training", "serving", "engines",
-         "reports",
+         "posthoc", "rerank", "rerankers", "allocation", "dials", "tradeoffs", "models", "training", "serving",
+         "engines", "reports",
          "integrations.implicit", "integrations.lenskit", "integrations.pytorch", "integrations.rectools",
          "integrations.recbole", "exceptions")  # fmt: skip
 

@@ -18,8 +18,8 @@ import numpy as np
 import spectral
 
 from headtail._stats import holm
-from headtail._training_dials import FINE_TUNING
 from headtail.dials import CONTROLS, DIALS
+from headtail.dials.training import FINE_TUNING
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text, chart_svg
 from headtail.tradeoffs import Estimate, Frontier, Point
 from headtail.tradeoffs.points import Reading, summary

@@ -5,9 +5,6 @@ import pytest
 from scipy.special import expit
 
 import headtail as ht
-from headtail._candidate_features import rows_of
-from headtail._gains import gains
-from headtail._logistic import logistic
 from headtail._stats import gini
 from headtail.allocation import (
     allocate,
@@ -16,10 +13,13 @@ from headtail.allocation import (
     cross_fitted,
     load_relevance,
     save_relevance,
-    values_of,
 )
+from headtail.allocation.allocating import values_of
+from headtail.allocation.features import rows_of
+from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
+from headtail.metrics.gains import gains
 from headtail.metrics.topk import discounts
 from headtail.subjects import Subject
 

@@ -5,11 +5,11 @@ import pytest
 
 import headtail as ht
 from headtail import Interactions, Vectors
-from headtail._allocation_dials import allocation
-from headtail._candidates import Reach
-from headtail._gains import gains
 from headtail._stats import gini
 from headtail.allocation import cross_fitted
+from headtail.allocation.candidates import Reach
+from headtail.dials.allocating import allocation
+from headtail.metrics.gains import gains
 from headtail.subjects import Subject
 
 N_USERS, N_ITEMS, K = 300, 80, 5

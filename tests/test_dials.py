@@ -6,8 +6,8 @@ import torch
 
 import headtail as ht
 from headtail import rerank
-from headtail._popularity_direction import without_popularity
 from headtail.dials import CONTROLS, DIALS, Dial, dial
+from headtail.dials.popularity_direction import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.sae import neuron_edit
 from headtail.subjects import Recipe, Subject

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import headtail as ht
-from headtail._menus import chosen, prices, worth
 from headtail._stats import entropy
 from headtail.dials import Dial, dial, is_built_in
+from headtail.dials.menus import chosen, prices, worth
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Subject
 

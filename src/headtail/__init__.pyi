@@ -1,4 +1,5 @@
 from . import (
+    allocation,
     amplification,
     baselines,
     data,
@@ -47,6 +48,7 @@ __all__ = [
     "Recommendations",
     "Split",
     "Vectors",
+    "allocation",
     "amplification",
     "audit",
     "baselines",

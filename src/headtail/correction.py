@@ -10,10 +10,10 @@ from typing import Any, overload
 
 from headtail._bearers import bearers
 from headtail._checks import checked, integer, number
-from headtail._item_bias import ItemBias
 from headtail._progress import progress_bar
 from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
+from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
 from headtail.joining import subject_of

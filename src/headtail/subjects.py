@@ -9,15 +9,15 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from headtail._candidates import Reach, long_lists, scored
 from headtail._checks import checked, integer, list_length
 from headtail._factors import as_pair, to_numpy
-from headtail._gains import gained, gains
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
+from headtail.allocation.candidates import Reach, long_lists, scored
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import in_order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.metrics.gains import gained, gains
 from headtail.rerank import best
 from headtail.typing import Vectors
 

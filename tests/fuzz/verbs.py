@@ -49,7 +49,6 @@ BY_OTHERS = (
     "subjects.Recipe.",
     "rerank.best",
     "rerank.scores_of",
-    "allocation.values_of",
     "joining.subject_of",
     "integrations.lenskit.item_lists",  # needs LensKit
 )

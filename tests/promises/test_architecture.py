@@ -63,7 +63,7 @@ def by_name(monkeypatch):
     monkeypatch.setitem(DATASETS, "tiny", tiny)
     monkeypatch.setitem(MODELS, "bilinear", Bilinear)
     mine = Dial("forget the mean", forget, (0, 0.2, 0.4), end=1.0)
-    monkeypatch.setattr(dials, "DIALS", (*dials.DIALS, mine))
+    monkeypatch.setattr(dials.built_in, "DIALS", (*dials.DIALS, mine))
     monkeypatch.setitem(built_in.BUILT_IN, "most_shown", most_shown)
 
 

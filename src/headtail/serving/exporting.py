@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from headtail import _frames, posthoc
 from headtail._checks import checked, choice, finite, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
-from headtail._item_bias import ItemBias
 from headtail.data.rows import with_ids
+from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.reports import Column, Report, Result, Table
 from headtail.typing import Array, Vectors

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from headtail._gains import gains
 from headtail._stats import gini
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
+from headtail.metrics.gains import gains
 from headtail.subjects import Subject
 
 _ENDS = 0.0, 1.0  # of gamma: hits, or shares of each item's own chance

@@ -5,9 +5,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from headtail._gains import gained
 from headtail.allocation import cross_fitted
 from headtail.data import Interactions, Recommendations, Split
+from headtail.metrics.gains import gained
 from headtail.metrics.topk import discounts
 from headtail.posthoc import add_bias, shrink, tilt
 from headtail.rerank import best, scores_of

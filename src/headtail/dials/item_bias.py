@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from headtail import posthoc, rerank
-from headtail._gains import gains
 from headtail.data import Interactions, Recommendations
+from headtail.metrics.gains import gains
 from headtail.subjects import Subject
 from headtail.typing import Array, Vectors
 

@@ -1,14 +1,7 @@
-"""Allocation: exposure is spread over the items where that costs the least expected relevance.
-
-A score says little about what a user loses with another item: the same difference means one thing at the top of one
-user's list and another at the end of another's. So scores are calibrated first, into the probability that an item is
-what the user wants (:func:`calibrate`). The slots of all lists are then given to the items as a welfare of their
-exposure asks, each where its probability makes it cheapest (:func:`allocation_bias`, :func:`allocate`).
-"""
+"""Calibrated relevance: the probability that an item is what its user wants, learned from the validation part."""
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from headtail._candidate_features import ALONG, check_parts, features, features_of, probabilities, rows_of
-from headtail._checks import checked, generator, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
-from headtail._factors import Matrix, per_item
+from headtail._checks import checked, generator, integer
+from headtail._exposure import sampled
+from headtail._factors import Matrix
 from headtail._files import atomic_file, to_path
-from headtail._logistic import logistic
 from headtail._sealed import FORMAT, read_json, write_json
+from headtail.allocation.features import ALONG, check_parts, features, features_of, rows_of
+from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
-from headtail.metrics.topk import discounts
-from headtail.rerank import best, scores_of, spread
+from headtail.rerank import spread
 from headtail.typing import RNG, Array
-
-_LEAST = 1e-9  # probability
-_HALVINGS = 8  # of the share of the prices that a user is shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,143 +242,3 @@ def cross_fitted(
         fitted = calibrate(recs, known, relevant, k=k, users=recs.users[part != fold], by_item=by_item)
         found[inside] = fitted(rows_of(recs, inside), known)
     return found
-
-
-@checked
-def allocation_bias(
-    recs: Recommendations,
-    relevance: Array,
-    *,
-    strength: float,
-    k: int,
-    welfare: Welfare = "alpha",
-    aversion: float = 0.5,
-    gamma: float = 0.5,
-    popularity: Any = None,
-    sample: int = 20_000,
-    rounds: int = 60,
-    rng: RNG = 0,
-    callback: Callable[[TiltRound], None] | None = None,
-) -> Matrix:
-    """Return the price of every item, shape (n_items,), at which its exposure is what the welfare asks for.
-
-    Parameters
-    ----------
-    recs : Recommendations
-        Long lists.
-    relevance : float array of shape (U, R)
-        Probability of each candidate.
-    strength : float
-        At least 0. In units of the spread of a list's values, as for :func:`headtail.tilt`.
-    k : int
-        Length of the lists that users see.
-    welfare, aversion, popularity, rounds, callback
-        As for :func:`headtail.tilt`.
-    gamma : float, default 0.5
-        From 0 to 1: a probability is worth ``p ** (1 - gamma) / (1 - gamma)``, with 1 its logarithm. With 0 a slot is
-        taken where it costs the fewest hits; with 1 where it costs the smallest share of the item's own chance,
-        whatever the user's confidence.
-    sample : int, default 20,000
-        Users, drawn without replacement, whose lists are counted. Their prices serve all users, whose lists may be
-        made and allocated block by block.
-    rng : seed or generator, default 0
-
-    Returns
-    -------
-    float array of shape (n_items,)
-
-    References
-    ----------
-    The dual of the most expected relevance for a given welfare of the items: Do et al., Two-sided fairness in rankings
-    via Lorenz dominance, NeurIPS 2021; Xu et al., P-MMF, WWW 2023.
-
-    Examples
-    --------
-    >>> recs = Recommendations(
-    ...     user_ids=np.arange(2), item_ids=np.arange(2), users=np.arange(2), items=np.array([[0, 1], [0, 1]]),
-    ... )
-    >>> relevance = np.array([[0.9, 0.2], [0.9, 0.8]])
-    >>> prices = allocation_bias(recs, relevance, strength=1, k=1)
-    >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
-    [[0], [1]]
-    """
-    goal = Goal(strength, welfare, aversion, rounds, callback)
-    k = integer("k", k, low=1, high=recs.k)
-    rows = sampled(len(recs), sample, rng)
-    relevance = probabilities(recs, relevance)
-    some = rows_of(recs, rows)
-    items, values, n_items = some.items, values_of(relevance[rows], gamma), len(recs.item_ids)
-    unit = spread(replace(some, scores=values))
-    count = counter(items, values / np.float32(unit), n_items, k)
-    return unit * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
-
-
-@checked
-def allocate(
-    recs: Recommendations, relevance: Array, bias: Array, *, k: int, gamma: float = 0.5, max_user_loss: float = 1.0
-) -> Recommendations:
-    """Return the k candidates of each user with the highest value and price, ordered by relevance.
-
-    Parameters
-    ----------
-    recs : Recommendations
-        Long lists.
-    relevance : float array of shape (U, R)
-        Probability of each candidate.
-    bias : float array of shape (n_items,)
-        Prices, from :func:`allocation_bias`.
-    k : int
-        Length of the new lists.
-    gamma : float, default 0.5
-        As it was for the prices.
-    max_user_loss : float, default 1
-        The share of the expected DCG that a user may lose, 0 to 1: who would lose more sees the items at lower prices,
-        the same share of all of them. Exposure is then less even than the prices are meant for.
-
-    Returns
-    -------
-    Recommendations
-        With the probabilities as scores.
-
-    Examples
-    --------
-    >>> recs = Recommendations(
-    ...     user_ids=np.arange(1), item_ids=np.arange(3), users=np.arange(1), items=np.array([[0, 1, 2]]),
-    ... )
-    >>> allocate(recs, np.array([[0.3, 0.2, 0.1]]), np.array([0.0, -9.0, 9.0]), k=2).items.tolist()
-    [[0, 2]]
-    """
-    k = integer("k", k, low=1, high=recs.k)
-    relevance, prices = probabilities(recs, relevance), per_item("bias", bias, len(recs.item_ids))
-    if (largest := np.abs(prices.astype(np.float64)).max()) >= 1e30:
-        raise InvalidInputError(f"bias holds {largest:g}, which no relevance outweighs. Give the prices as computed.")
-    values, prices = values_of(relevance, gamma), prices.astype(np.float32)[recs.items]
-    judged = replace(recs, scores=relevance)
-
-    def shown(rows: Array, share: Array) -> tuple[Recommendations, Matrix]:
-        some = rows_of(judged, rows)
-        chosen = best(some, values[rows] + share[:, None] * prices[rows], k, keep=some.scores)
-        lists = best(chosen, scores_of(chosen, k), k)
-        return lists, np.asarray(np.nan_to_num(scores_of(lists, k)) @ discounts(k))
-
-    share = np.ones(len(recs), dtype=np.float32)
-    lists, expected = shown(np.arange(len(recs)), share)
-    if number("max_user_loss", max_user_loss, low=0, high=1) == 1:
-        return lists
-    least = (1 - max_user_loss) * shown(np.arange(len(recs)), 0 * share)[1]
-    losing = np.flatnonzero(expected < least)
-    low, high = np.zeros((2, len(losing)), dtype=np.float32)
-    high += 1
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        kept = shown(losing, middle)[1] >= least[losing]
-        low, high = np.where(kept, middle, low), np.where(kept, high, middle)
-    share[losing] = low
-    return shown(np.arange(len(recs)), share)[0]
-
-
-def values_of(relevance: Array, gamma: float) -> NDArray[np.float32]:
-    """Return what an item in a user's list is worth, whoever else there is."""
-    gamma = number("gamma", gamma, low=0, high=1)
-    relevance = np.maximum(relevance, _LEAST).astype(np.float32)
-    return np.asarray(np.log(relevance) if gamma == 1 else relevance ** np.float32(1 - gamma) / np.float32(1 - gamma))

@@ -1,0 +1,166 @@
+"""The dials that headtail has, what they are compared with, and how one is found."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from headtail import baselines, rerankers
+from headtail._checks import checked, nearest
+from headtail.dials import reranking, steering, training, vectors
+from headtail.dials.allocating import allocation
+from headtail.dials.dial import Dial
+from headtail.dials.item_bias import item_bias, log_penalty, tilt
+from headtail.dials.popularity_direction import without_popularity
+from headtail.exceptions import InvalidInputError
+from headtail.subjects import Subject
+from headtail.typing import IntoFrame
+
+
+@checked
+def dial(name: str) -> Dial:
+    """Return a dial of :data:`DIALS` or :data:`CONTROLS`; case, spaces and punctuation of the name do not matter.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such dial; the message lists them.
+
+    Examples
+    --------
+    >>> dial("tilt-entropy").name
+    'tilt (entropy)'
+    """
+    known = {_plain(each.name): each for each in (*DIALS, *CONTROLS)}
+    if _plain(name) not in known:
+        names = [each.name for each in known.values()]
+        raise InvalidInputError(f"There is no dial {name!r}. {nearest(name, names)}")
+    return known[_plain(name)]
+
+
+@checked
+def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
+    """Return the dial that shows more items of a tag, by the neurons of the queries that speak for it.
+
+    Parameters
+    ----------
+    tag : str
+        Such as "Documentary".
+    tags : frame or mapping
+        The tags of all items, see :func:`headtail.sae.find_concepts`.
+
+    Examples
+    --------
+    >>> import headtail as ht
+    >>> split = ht.split_ratio(ht.datasets.power_law(200, 60, n_interactions=1600, rng=0).interactions, rng=0)
+    >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in split.train.item_ids.tolist()}
+    >>> more, model = more_of("even", tags), ht.MF(200, 60, 4, rng=0)
+    >>> subject = Subject(model, split, k=5, autoencoder={"expansion": 4, "n_active": 3, "epochs": 1})
+    >>> shares = [
+    ...     (split.train.item_ids[subject.recommend(more.at(subject, strength), split.known).items] % 2 == 0).mean()
+    ...     for strength in (0.0, 4.0)
+    ... ]
+    >>> bool(shares[1] > shares[0])
+    True
+    """
+    return Dial(f"more {tag}", steering.towards_tag(tag, tags), (0.0, 0.5, 1.0, 2.0, 4.0), "model")
+
+
+@checked
+def as_dial(given: str | Dial) -> Dial:
+    """Return a dial, by its name or as it is."""
+    return given if isinstance(given, Dial) else dial(given)
+
+
+@checked
+def is_built_in(given: Dial) -> bool:
+    """Whether the name of a dial says what it does, whatever its grid."""
+    return any((given.name, given.make) == (each.name, each.make) for each in (*DIALS, *CONTROLS, *REFERENCES))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+_WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+_SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+_TOWARDS_ONE = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 1.0)
+_PARTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+_ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+
+_OWN: tuple[Dial, ...] = (
+    Dial("allocation", allocation(), _SHARES, "lists"),
+    Dial("allocation, nobody loses 10%", allocation(max_user_loss=0.1), _SHARES, "lists"),
+    Dial("allocation, equal shares", allocation(1.0), _SHARES, "lists"),
+    Dial("allocation, most hits", allocation(0.0), _SHARES, "lists"),
+    Dial("tilt (alpha-fair)", item_bias(tilt("alpha")), _SHARES, "lists"),
+    Dial("tilt (entropy)", item_bias(tilt("entropy")), _SHARES, "lists"),
+    Dial("tilt (popularity)", item_bias(tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
+    Dial("log penalty", item_bias(log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
+    Dial("IPR", reranking.by_popularity(rerankers.ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
+    Dial(
+        "calibrated popularity", reranking.by_history(rerankers.calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0
+    ),
+    Dial("xQuAD", reranking.by_history(rerankers.xquad), _TOWARDS_ONE, "lists", end=1.0),
+    Dial("FA*IR", reranking.by_popularity(rerankers.fa_ir), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
+    Dial("PCT", reranking.by_history(rerankers.pct), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
+    Dial("P-MMF", reranking.by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
+    Dial("TTEN", vectors.of_vectors(vectors.normalized), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
+    Dial("PPD", vectors.of_vectors(without_popularity), (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
+    Dial("shrink", vectors.of_vectors(vectors.shrunk), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
+    Dial("PopSteer", steering.by_users(), _ALPHAS, "model"),
+    Dial("PopSteer, error dropped", steering.by_users(keep_error=False), _ALPHAS, "model", off_at_zero=False),
+    Dial(
+        "PopSteer v1, error dropped",
+        steering.by_users(variant="v1", keep_error=False),
+        _ALPHAS,
+        "model",
+        off_at_zero=False,
+    ),
+    Dial("PopSteer, gated", steering.by_users(variant="gated"), _ALPHAS, "model"),
+    Dial("PopSteer, damped", steering.by_users(variant="damp"), _ALPHAS, "model"),
+    Dial("PopSteer, by effect", steering.by_users(by="effect"), _ALPHAS, "model"),
+    Dial("PopSteer, damped by effect", steering.by_users(variant="damp", by="effect"), _ALPHAS, "model"),
+    Dial("PopSteer, by user", steering.by_users(per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer, damped by user", steering.by_users(variant="damp", per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer, items", steering.by_items(), _ALPHAS, "model"),
+    Dial("PopSteer, items gated", steering.by_items(variant="gated"), _ALPHAS, "model"),
+    Dial("PopSteer, items damped", steering.by_items(variant="damp"), _ALPHAS, "model"),
+    Dial("PopSteer, users and items", steering.by_both(), _ALPHAS, "model"),
+    Dial("SPREE", steering.to_taste(), _PARTS, "model"),
+    Dial("SPREE, neurons", steering.to_taste(neurons=True), _PARTS, "model"),
+    Dial("SPREE, damped neurons", steering.to_taste(neurons=True, variant="damp"), _PARTS, "model"),
+    Dial("ReSN", training.resn, _WEIGHTS, "training"),
+    Dial("ReSN, fine-tuned", training.resn_fine_tuned, _WEIGHTS, "training", off_at_zero=False),
+    Dial("LogDet", training.log_det, (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "training"),
+    Dial("Zerosum", training.zerosum, (0.0, 0.01, 0.03, 0.1, 0.3), "training", end=1.0),
+    Dial("IPS", training.ips, (0.0, 0.25, 0.5, 0.75, 1.0), "training", end=1.0),
+    Dial("PD", training.deconfounded, (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25), "training"),
+    Dial("PR-Entmax", training.pr_entmax, (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2), "training", off_at_zero=False),
+    Dial("MACR", training.macr, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0), "training", off_at_zero=False),
+    Dial("SPRINT", training.sprint, (0.0, 0.1, 0.25, 1.0, 2.5, 5.0, 10.0), "training", model="SASRec"),
+)
+
+DIALS: tuple[Dial, ...] = (*_OWN, *(each.menu() for each in _OWN if each.name in ("PopSteer", "PopSteer, damped")))
+
+CONTROLS: tuple[Dial, ...] = (
+    Dial("random neurons", steering.random_neurons, (0.0, 0.3, 0.75, 1.5), "model"),
+    Dial("reversed", steering.by_users(), (0.0, -0.3, -0.75, -1.5), "model"),
+    Dial("noise", steering.noise, (0.0, 0.3, 0.75, 1.5), "model"),
+    Dial("dense shift", steering.direction("shift"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6), "model"),
+    Dial(
+        "dense projection", steering.direction("project"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "model", end=1.0
+    ),
+)
+
+
+def _most_popular(subject: Subject, strength: float, seed: int) -> Any:
+    return lambda known: baselines.most_popular(known, subject.k)
+
+
+def _random_items(subject: Subject, strength: float, seed: int) -> Any:
+    return lambda known: baselines.random_items(known, subject.k, rng=seed)
+
+
+REFERENCES: tuple[Dial, ...] = (
+    Dial("most popular", _most_popular, (0.0,), "data", off_at_zero=False),
+    Dial("random", _random_items, (0.0,), "data", off_at_zero=False),
+)

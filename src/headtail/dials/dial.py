@@ -1,0 +1,141 @@
+"""The dial: a correction with its name, its strengths and what it makes of a recommender at each."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from headtail._checks import checked, finite, number
+from headtail.dials.menus import Menu
+from headtail.exceptions import InvalidInputError, NotAvailableError
+from headtail.subjects import Form, Subject
+
+_PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)  # of a menu
+
+Make = Callable[[Subject, float, int], Any]
+
+
+@checked
+@dataclass(frozen=True)
+class Dial:
+    """A correction that can be turned up from nothing.
+
+    Parameters
+    ----------
+    name : str
+        The same in tables, figures, files and on the command line.
+    make : callable
+        ``make(subject, strength, seed)`` returns the corrected recommender: a model, vectors, or a function from the
+        interactions to leave out to Recommendations.
+    grid : tuple of float
+        Strengths to measure, from 0 on; they may run below 0 where the dial turns both ways.
+    works_on : {"training", "model", "vectors", "lists", "data"}, default "vectors"
+        What it needs of a recommender; see :class:`~headtail.subjects.Subject`.
+    off_at_zero : bool, default True
+        Whether strength 0 is the plain recommender itself. Without it `make` is called for 0 as well: a model that is
+        trained on without a penalty is not the one that it began as.
+    end : float, optional
+        The strongest setting, where the dial has a natural one, such as 1 for a share.
+    model : str, optional
+        Name of the one class of models that it trains, such as "SASRec"; without it, it fits any.
+
+    Raises
+    ------
+    InvalidInputError
+        If `make` is no function, or the grid does not begin with 0, is not monotonic, or holds a number that is not
+        finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import headtail as ht
+    >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
+    >>> rng = np.random.default_rng(0)
+    >>> subject = Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)
+    >>> ht.dials.dial("shrink").at(subject, 0.1).items.shape
+    (100, 4)
+    """
+
+    name: str
+    make: Make
+    grid: tuple[float, ...]
+    works_on: Form = "vectors"
+    off_at_zero: bool = True
+    end: float | None = None
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.make):
+            raise InvalidInputError(f"make={self.make!r} of {self.name!r} is not a function. Give one.")
+        steps = np.diff(np.array(self.grid, dtype=np.float64))
+        finite(f"grid of {self.name!r}", np.array(self.grid, dtype=np.float64), "Give numbers.")
+        if not self.grid or self.grid[0] != 0 or not ((steps > 0).all() or (steps < 0).all()):
+            raise InvalidInputError(
+                f"The grid of {self.name!r} is {self.grid}; give 0 first, which is off, then ever stronger settings."
+            )
+
+    @classmethod
+    @checked
+    def of(cls, name: str, make: Callable[[float, int], Any], grid: Iterable[float] = (0.0,)) -> Self:
+        """Return a dial of a function that makes recommenders by itself, from a strength and a seed."""
+        if not callable(make):
+            raise InvalidInputError(f"make={make!r} of {name!r} is not a function. Give one.")
+        return cls(name, lambda _, strength, seed: make(strength, seed), tuple(grid), "data", off_at_zero=False)
+
+    @checked
+    def at(self, subject: Subject, strength: float, seed: int = 0) -> Any:
+        """Return the corrected recommender, as :meth:`Subject.recommend` takes it.
+
+        Raises
+        ------
+        NotAvailableError
+            If the subject does not have what the dial works on.
+        """
+        if not self.fits(subject):
+            wanted, there = (
+                form + f" of {model}" * bool(self.model)
+                for form, model in ((self.works_on, self.model), (subject.form, subject.trains))
+            )
+            raise NotAvailableError(f"{self.name!r} works on {wanted}, and this is a subject of {there}.")
+        if number("strength", strength) == 0 and self.off_at_zero:
+            return subject.plain(seed)
+        return self.make(subject, strength, seed)
+
+    @checked
+    def fits(self, subject: Subject) -> bool:
+        """Whether the subject has what the dial works on."""
+        return subject.has(self.works_on) and self.model in (None, subject.trains)
+
+    @checked
+    def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
+        """Return the strength to try next where the last of some settings is chosen, None where another one is.
+
+        It is as large a step, as a ratio, as the last one; none goes beyond the dial's end.
+        """
+        settings = [number("settings", setting) for setting in settings]
+        if len(settings) < 2 or chosen != settings[-1] or chosen == self.end:
+            return None
+        before, last = settings[-2:]
+        further = float(f"{last * (last / before if before else 2.0):.2g}")
+        return further if self.end is None else min(further, self.end)
+
+    @checked
+    def menu(self, settings: Iterable[float] | None = None) -> "Dial":
+        """Return the dial that gives each user one of this dial's settings; without `settings`, of its grid.
+
+        It is the one of the largest ``E[DCG_u] / E[DCG_u of the plain list] + sum of the items' prices``: relevance is
+        calibrated on the validation part, and the prices, whose strength is this dial's, are those that the exposure
+        which follows calls for, see :func:`headtail.allocation_bias`. The setting of each user:
+        ``menu.make.choices(subject, strength, seed, known)``.
+
+        Raises
+        ------
+        InvalidInputError
+            If 0 is not among the settings.
+        """
+        chosen = tuple(self.grid if settings is None else (number("settings", value) for value in settings))
+        if 0 not in chosen:
+            raise InvalidInputError(f"The menu of {self.name!r} is {chosen}, without 0. Add it, the list as it is.")
+        form: Form = "lists" if self.works_on == "data" else self.works_on
+        return Dial(f"{self.name}, menu", Menu(self.name, self.at, chosen), _PRICES, form)

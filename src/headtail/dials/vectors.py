@@ -1,0 +1,34 @@
+"""What the dials of vectors make: vectors again, or lists where a model's queries follow from what is known."""
+
+from collections.abc import Callable
+from typing import Any
+
+from headtail import posthoc
+from headtail.data import Interactions, Recommendations
+from headtail.subjects import Subject
+from headtail.typing import Vectors
+
+
+def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Callable[[Subject, float, int], Any]:
+    """Return what makes a correction of vectors, made anew of what is known where queries follow from that."""
+
+    def make(subject: Subject, strength: float, seed: int) -> Any:
+        if not subject.sequential:
+            return correct(subject.vectors(seed), subject.split.train, strength)
+
+        def lists(known: Interactions) -> Recommendations:
+            return subject.recommend(correct(subject.vectors(seed, known), known, strength), known)
+
+        return lists
+
+    return make
+
+
+def shrunk(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
+    """Return vectors with so much less of the first singular value."""
+    return posthoc.shrink(vectors, strength=strength)
+
+
+def normalized(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
+    """Return vectors whose items are so far on the way to length 1 (TTEN)."""
+    return posthoc.normalize(vectors, strength=strength)
