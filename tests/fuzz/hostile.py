@@ -90,7 +90,8 @@ def foreign_arguments(message, taken):
             continue
         known = inspect.signature(operator.attrgetter(function)(headtail)).parameters
         strange |= {name for name in re.findall(r"(\w+)=", inside) if name not in known}
-    outside = re.sub(r"\w+(?:\.\w+)?\([^()]*", "", cure)  # the calls above, and values as Python writes them
+    flat = re.sub(r"\([^()]*\)", "", cure)  # the calls above, and values as Python writes them
+    outside = re.sub(r"\w+(?:\.\w+)?\([^()]*", "", flat)
     return strange | {name for name in re.findall(r"(?<![\w.'\"])([a-z]\w*)=", outside) if name not in taken}
 
 
