@@ -92,7 +92,7 @@ def _at_losses(
     curves = {name: replace(frontier, unfairness=name) for name in along}
     for loss in losses:
         for method in frontier.methods:
-            setting = _most_accurate(frontier, method) if loss is None else frontier.choose(method, loss)
+            setting = most_accurate(frontier, [method])[1] if loss is None else frontier.choose(method, loss)
             row = {"method": method, "loss": loss, "setting": setting, "figures": _figures(frontier, method, setting)}
             row["changes"] = {name: frontier.estimate(method, setting, name, relative=True) for name in metrics}
             if loss is not None:
@@ -107,7 +107,7 @@ def _figures(frontier: Frontier, method: str, setting: float) -> dict[str, Any]:
     return {name: frontier.estimate(method, setting, name) for name in names}
 
 
-def _most_accurate(frontier: Frontier, method: str) -> float:
-    return max(
-        frontier.settings(method), key=lambda setting: frontier.mean(method, setting, frontier.accuracy, "validation")
-    )
+def most_accurate(frontier: Frontier, methods: Sequence[str]) -> tuple[str, float]:
+    """Return the method and its setting of the highest accuracy on validation."""
+    settings = [(method, setting) for method in methods for setting in frontier.settings(method)]
+    return max(settings, key=lambda pair: frontier.mean(*pair, frontier.accuracy, "validation"))

@@ -296,7 +296,7 @@ def _exchange(cell: Cell, loss: float) -> Table:
     for chosen in cell.chosen(loss):
         row: dict[str, Any] = {"method": chosen["method"]}
         for name, found in chosen["along"].items():
-            row |= _with_ends(name, found) | {name: None if math.isnan(found.value) else found.value}
+            row |= _with_ends(name, found)
         rows.append(row)
     rows.sort(key=lambda row: math.inf if row["gini@10"] is None else row["gini@10"])
     columns = [Column("method", "Method")]
@@ -527,7 +527,7 @@ def _allocation(found: Sequence[Cell]) -> Table:
                 row |= {"over": estimate.over, **_with_ends(name, estimate)}
             if "allocation" in level["changes"]:
                 row |= _with_ends("allocation", level["changes"]["allocation"])
-            rows.append({name: None if value != value else value for name, value in row.items()})
+            rows.append(row)
     columns = [Column("cell", "Cell"), Column("gini", "Gini", format="+.0%")]
     columns += [Column(name, name, format="+.1%", low=f"{name} low", high=f"{name} high") for name in ALLOCATION]
     columns = [column for column in [*columns, OVER] if any(row.get(column.key) is not None for row in rows)]
@@ -548,7 +548,7 @@ def _added(found: Sequence[Cell]) -> Iterator[Table]:
                 row: dict[str, Any] = {"cell": cell.name, "gini": -share, "first": name, "over": reached["alone"].over}
                 for key, estimate in reached.items():
                     row |= _with_ends(key, estimate)
-                rows.append({key: None if value != value else value for key, value in row.items()})
+                rows.append(row)
     columns = [
         Column("cell", "Cell"),
         Column("gini", "Gini", format="+.0%"),
@@ -729,7 +729,8 @@ def _plain(value: Any) -> str:
 
 
 def _with_ends(name: str, estimate: Estimate) -> dict[str, Any]:
-    return {name: estimate.value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+    value = None if math.isnan(estimate.value) else estimate.value
+    return {name: value, f"{name} low": estimate.low, f"{name} high": estimate.high}
 
 
 def _short(name: str) -> str:

@@ -59,8 +59,8 @@ def _then_allocation(name: str, inner: Sequence[Dial], swept: Frontier) -> Dial:
 
     Strength 0 is the plain model, as for all others.
     """
-    settings = [(each, strength) for each in inner for strength in swept.settings(each.name)]
-    each, at = max(settings, key=lambda pair: swept.mean(pair[0].name, pair[1], swept.accuracy, "validation"))
+    first, at = comparisons.most_accurate(swept, [each.name for each in inner])
+    each = next(each for each in inner if each.name == first)
     outer = dial("allocation")
 
     def make(subject: Subject, strength: float, seed: int) -> Any:

@@ -24,6 +24,9 @@ from headtail.typing import Vectors
 Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
 """What a correction needs of a recommender, from the most to the least; "data" is the split alone."""
 
+Make: TypeAlias = Callable[["Subject", float, int], Any]
+"""From a subject, a strength and a seed to the corrected recommender."""
+
 FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists", "data")
 
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."

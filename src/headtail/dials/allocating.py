@@ -1,6 +1,5 @@
 """Dials of allocation: the slots of all lists are given to the items by calibrated relevance and prices."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,13 @@ from headtail._stats import gini
 from headtail.allocation import allocate, allocation_bias
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.gains import gains
-from headtail.subjects import Subject
+from headtail.subjects import Make, Subject
 
 _ENDS = 0.0, 1.0  # of gamma: hits, or shares of each item's own chance
 _PROBES = 0.1, 0.2, 0.4  # strengths at which these are compared
 
 
-def allocation(gamma: float | None = None, max_user_loss: float = 1.0) -> Callable[[Subject, float, int], Any]:
+def allocation(gamma: float | None = None, max_user_loss: float = 1.0) -> Make:
     """Return what gives the slots to the items, as :class:`~headtail.dials.Dial` takes it.
 
     Without `gamma` it is the one of 0 and 1 that leads to the higher NDCG on validation where exposure is equally even.

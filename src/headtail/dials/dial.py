@@ -9,11 +9,9 @@ import numpy as np
 from headtail._checks import checked, finite, number
 from headtail.dials.menus import Menu
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.subjects import Form, Subject
+from headtail.subjects import Form, Make, Subject
 
 _PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)  # of a menu
-
-Make = Callable[[Subject, float, int], Any]
 
 
 @checked

@@ -1,6 +1,5 @@
 """A menu: each user gets the setting of a dial that is best for that user, at one price of exposure for all."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from headtail._exposure import Goal, Response
 from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.topk import discounts
-from headtail.subjects import Subject
+from headtail.subjects import Make, Subject
 from headtail.typing import Array, Codes, Floats
 
 _ROWS = 1024  # users whose relevance is spread over the catalogue at a time
@@ -22,7 +21,7 @@ class Menu:
     """What makes of a dial's settings one recommender of all: see :meth:`headtail.dials.Dial.menu`."""
 
     name: str
-    at: Callable[[Subject, float, int], Any]
+    at: Make
     settings: tuple[float, ...]
 
     def __call__(self, subject: Subject, strength: float, seed: int) -> Any:

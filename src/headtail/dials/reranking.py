@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from headtail.data import Interactions, PopularityGroups, Recommendations
-from headtail.subjects import Subject
+from headtail.subjects import Make, Subject
 
 Lists = Callable[[Interactions], Recommendations]
-Make = Callable[[Subject, float, int], Lists]
 
 
 def by_popularity(rerank: Callable[..., Recommendations]) -> Make:

@@ -1,11 +1,8 @@
 """What the dials make that steer through neurons, or along one direction; nothing is imported before one is turned."""
 
-from collections.abc import Callable
 from typing import Any
 
-from headtail.subjects import Subject
-
-Make = Callable[[Subject, float, int], Any]
+from headtail.subjects import Make, Subject
 
 
 def by_users(*, per_user: bool = False, **options: Any) -> Make:

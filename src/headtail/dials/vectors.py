@@ -5,11 +5,11 @@ from typing import Any
 
 from headtail import posthoc
 from headtail.data import Interactions, Recommendations
-from headtail.subjects import Subject
+from headtail.subjects import Make, Subject
 from headtail.typing import Vectors
 
 
-def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Callable[[Subject, float, int], Any]:
+def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Make:
     """Return what makes a correction of vectors, made anew of what is known where queries follow from that."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:

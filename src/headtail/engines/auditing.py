@@ -25,7 +25,7 @@ from headtail.metrics.facts import Metrics, definition, facts_of, kept_facts, na
 from headtail.metrics.lists import InputNotes, widen, with_cold, within
 from headtail.metrics.measuring import measurements_of
 from headtail.metrics.results import ALL_USERS, Measurement
-from headtail.metrics.topk import Profiles, TopK
+from headtail.metrics.topk import Profiles, TopK, without_test
 from headtail.typing import Array, IntoFrame
 
 _PAIR = ("user_id", "item_id")
@@ -94,7 +94,7 @@ def audit(
         refuse_others(named(metrics))
         for name, one in named(metrics).items():
             if test is None and facts_of(one).needs == "targets":
-                raise InvalidInputError(f"{name} needs test interactions. Give test=..., or leave the metric out.")
+                raise without_test(name)
     if strict:
         _refuse_repeats(tables, noted)
     else:

@@ -261,7 +261,12 @@ class TopK:
     def require_targets(self, metric: str) -> None:
         """Raise if no test was given."""
         if not self.has_targets:
-            raise InvalidInputError(f"{metric} needs test interactions. Give test=..., or leave the metric out.")
+            raise without_test(metric)
+
+
+def without_test(metric: str) -> InvalidInputError:
+    """Return the error of a metric that needs a test where none was given."""
+    return InvalidInputError(f"{metric} needs test interactions. Give test=..., or leave the metric out.")
 
 
 class Metric(Protocol):
