@@ -166,15 +166,22 @@ def checked(verb: F) -> F:
 
     Where an argument is of another type than it is annotated with, whatever Python or a library says about it further
     down becomes an error that names the argument, and a call that does not fit the function becomes one that lists what
-    it takes. What works is let alone, and so are the function's own errors.
+    it takes. What works is let alone, and so are the function's own errors. Only a flag is looked at first, for any
+    value would do for one: strict="no" is true.
     """
     if isinstance(verb, type):
         constructor: Any = vars(verb)["__init__"]
         setattr(verb, "__init__", checked(constructor))  # noqa: B010 - to mypy a method is no variable
         return verb
 
+    places = verb.__code__.co_varnames
+    flags = {name for name, kind in verb.__annotations__.items() if kind in (bool, "bool")}
+
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
+        for name, value in (*zip(places, args, strict=False), *kwargs.items()) if flags else ():
+            if name in flags and not isinstance(value, (bool, np.bool_)):
+                raise InvalidInputError(f"{name}={_brief(value)} is neither True nor False.")
         try:
             return verb(*args, **kwargs)
         except HeadtailError:
@@ -226,8 +233,9 @@ def _fits(value: Any, hint: Any) -> bool:
     kind = origin or hint
     if getattr(kind, "_is_protocol", False):
         return callable(value)
-    if isinstance(value, np.ndarray) and value.ndim != 1 and kind in (Iterable, Sequence):
-        return False
+    if isinstance(value, np.ndarray) and kind in (Iterable, Sequence):
+        if value.ndim != 1 or not (_fits(value.dtype.type(), inner[0]) if inner else True):
+            return False
     if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, bool) and kind in (int, float)):
         return False
     if kind in (Iterable, Sequence):

@@ -42,16 +42,16 @@ def to_numpy(values: Any) -> Array:
 
 
 def numbers(values: Any) -> Array:
-    """Return values of any kind as an array that NumPy computes with: native bytes, at most 64 bits, nothing masked.
+    """Return values of any kind as an array that NumPy computes with: native bytes, 32 or 64 bits if floating.
 
-    What cannot be one has the type object.
+    What cannot be one, or is masked, has the type object.
     """
     try:
         array = np.asarray(None if np.ma.is_masked(values) else to_numpy(values))
     except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that hold nothing
         array = np.asarray(None)
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        return array.astype(np.float64)
+    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        return array.astype(np.float32 if array.dtype.itemsize == 2 else np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

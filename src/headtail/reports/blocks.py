@@ -29,11 +29,6 @@ def _text(what: str, value: Any) -> None:
         raise InvalidInputError(f"{what}={value!r} holds half of a character: {error}. Decode it anew.") from None
 
 
-def _flag(what: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise InvalidInputError(f"{what}={value!r} is neither True nor False.")
-
-
 @checked
 @dataclass(frozen=True)
 class Text:
@@ -152,7 +147,6 @@ class Column:
     def __post_init__(self) -> None:
         for name in ("key", "label", "note", "code"):
             _text(f"Column.{name}", getattr(self, name))
-        _flag("Column.change", self.change)
         _set(self, label=self.label or self.key)
         check_format(self.format, f"Column {self.key!r}")
         if self.better is not None:
@@ -256,8 +250,6 @@ class Chart:
     def __post_init__(self) -> None:
         _text("Chart.title", self.title)
         _text("Chart.caption", self.caption)
-        for name in ("connect", "stacked"):
-            _flag(f"Chart.{name}", getattr(self, name))
         choice("kind", self.kind, ("line", "bar", "scatter"))
         choice("x_scale", self.x_scale, ("linear", "log"))
         choice("y_scale", self.y_scale, ("linear", "log"))
@@ -321,7 +313,6 @@ class Section:
 
     def __post_init__(self) -> None:
         _text("Section.title", self.title)
-        _flag("Section.folded", self.folded)
         _set(self, blocks=_all_of(_BLOCKS, self.blocks, f"Section {self.title!r}"))
 
 
