@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, finite, generator, integer, nearest, number
 from headtail.exceptions import InvalidCallError, InvalidInputError
+from headtail.reports import Text
 
 
 def test_nearest_names_the_likely_one_and_lists_all():
@@ -127,6 +128,27 @@ class TestChecked:
             applied(np.arange(2), 3)
         with pytest.raises(InvalidInputError, match="size=1 is out of range"):
             applied(["a"], 3)
+
+    @pytest.mark.parametrize("value", ["no", 0, 1 + 2j, None, np.array([])])
+    def test_a_flag_is_true_or_false(self, value):
+        @checked
+        def audit(recs: str, strict: bool = True, note: bool | None = None) -> bool:
+            return bool(strict)
+
+        assert [audit("a"), audit("a", False), audit("a", strict=np.bool_(True))] == [True, False, True]
+        for given, options in ((("a", value), {}), (("a",), {"strict": value})):
+            with pytest.raises(InvalidInputError, match="^strict=.* is neither True nor False"):
+                audit(*given, **options)
+        audit("a", note=None)
+
+    @pytest.mark.parametrize("values", [np.array([]), np.array([1.5])])
+    def test_an_array_of_numbers_is_no_list_of_objects(self, values):
+        @checked
+        def report(given: Sequence[Text] = ()) -> int:
+            return 1 if given and given[0].markdown else 0
+
+        with pytest.raises(InvalidInputError, match="given=.* is of type ndarray; give a list whose every value is Text"):
+            report(values)
 
     def test_constructors(self):
         @checked
