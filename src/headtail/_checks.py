@@ -233,9 +233,8 @@ def _fits(value: Any, hint: Any) -> bool:
     kind = origin or hint
     if getattr(kind, "_is_protocol", False):
         return callable(value)
-    if isinstance(value, np.ndarray) and kind in (Iterable, Sequence):
-        if value.ndim != 1 or not (_fits(value.dtype.type(), inner[0]) if inner else True):
-            return False
+    if isinstance(value, np.ndarray) and kind in (Iterable, Sequence) and not _is_list_of(value, inner):
+        return False
     if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, bool) and kind in (int, float)):
         return False
     if kind in (Iterable, Sequence):
@@ -252,6 +251,10 @@ def _fits(value: Any, hint: Any) -> bool:
     return not (inner and isinstance(value, (list, tuple, range, np.ndarray))) or all(
         _fits(one, inner[0]) for one in value
     )
+
+
+def _is_list_of(array: Array, inner: Sequence[Any]) -> bool:
+    return array.ndim == 1 and (not inner or array.dtype.kind == "O" or _fits(np.zeros((), array.dtype)[()], inner[0]))
 
 
 def _is_array(value: Any, kind: Any) -> bool:
