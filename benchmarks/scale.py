@@ -100,7 +100,7 @@ def ranking(n_users: int, n_items: int) -> Callable[[], object]:
 
 def tilting(n_users: int, n_items: int) -> Callable[[], object]:
     pair = factors(n_users, n_items)
-    return lambda: ht.tilt(*pair, strength=0.1, k=20, sample=n_users, rounds=5)
+    return lambda: ht.tilt(*pair, strength=0.1, k=20, n_users=n_users, rounds=5)
 
 
 def of_vectors(n: int, verb: Callable[..., object]) -> Callable[[], object]:
@@ -156,7 +156,7 @@ VERBS = {
     ),
     "allocation_bias": Verb(
         partial(of_lists, verb=lambda recs, p: allocation.allocation_bias(
-            recs, p, strength=0.2, k=20, sample=len(recs), rounds=5)),
+            recs, p, strength=0.2, k=20, n_users=len(recs), rounds=5)),
         "users", 50_000, 5e6, "lists",
     ),
     "rerankers.ipr": Verb(

@@ -213,18 +213,19 @@ def of_vectors(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Ca
             "what it decomposes, each with itself in float64": lambda: [_factors.gram("", table) for table in pair],
         },
     )
-    few, rounds = items[: n(20_000)] + np.float32(0.2), []  # a tilt of as many rounds as it takes
+    few, rounds = items[: n(20_000)] + np.float32(0.2), 10
 
     def products() -> None:
-        for _ in rounds:
+        for _ in range(rounds + 1):  # the lists are counted once more at the end
             for start in range(0, min(4000, len(queries)), 100):
                 queries[start : start + 100] @ few.T
 
-    def tilt() -> None:
-        rounds.clear()
-        ht.tilt(queries, few, strength=0.2, k=20, callback=rounds.append)
-
-    yield Case("tilt", f"4,000 users sampled, {len(few):,} items", tilt, {"its products alone": products})
+    yield Case(
+        f"tilt, {rounds} rounds",
+        f"4,000 users sampled, {len(few):,} items",
+        lambda: ht.tilt(queries, few, strength=0.2, k=20, rounds=rounds),
+        {"its products alone": products},
+    )
 
 
 def of_training(args: argparse.Namespace) -> Iterator[Case]:

@@ -138,7 +138,7 @@ def test_recorder_leaves_the_models_own_randomness_alone(train):
 
 
 def test_recorded_epochs_and_sample(train):
-    recorder = SpectrumRecorder(train, every=3, n_sigma=2, k=5, sample=7, rng=1)
+    recorder = SpectrumRecorder(train, every=3, n_sigma=2, k=5, n_users=7, rng=1)
     history = fit(MF(120, 60, 4, rng=0), train, epochs=7, rng=0, callbacks=[recorder])
     assert ["spectrum" in row for row in history.rows] == [True, False, True, False, False, True, False]
     assert all(len(row["sigma"]) == 2 for row in in_training(history).rows)
@@ -151,7 +151,7 @@ def test_killed_run_keeps_what_was_recorded(train, tmp_path):
     def run(folder, *, epochs, callbacks=()):
         model = MF(120, 60, 4, rng=0)
         settings = {"rng": 0, "eval_every": 2, "batch_size": 256, "checkpoint": folder}
-        callbacks = [SpectrumRecorder(train, k=5, sample=40), *callbacks]
+        callbacks = [SpectrumRecorder(train, k=5, n_users=40), *callbacks]
         return fit(model, train, epochs=epochs, callbacks=callbacks, **settings)
 
     def kill(model, row):

@@ -258,17 +258,17 @@ def _is_list_of(array: Array, inner: Sequence[Any]) -> bool:
 
 
 def _is_array(value: Any, kind: Any) -> bool:
-    wanted = "iu" if _is_kind(kind, np.integer) else "biuf" if _is_kind(kind, np.floating) else "biufmMUO"
+    kinds = "iu" if _is_kind(kind, np.integer) else "biuf" if _is_kind(kind, np.floating) else "biufmMUO"
     return (
         isinstance(value, np.ndarray)
         and not np.ma.isMaskedArray(value)
         and value.ndim > 0
-        and value.dtype.kind in wanted
+        and value.dtype.kind in kinds
     )
 
 
-def _is_kind(kind: Any, wanted: type) -> bool:
-    return isinstance(typing.get_origin(kind) or kind, type) and issubclass(typing.get_origin(kind) or kind, wanted)
+def _is_kind(kind: Any, parent: type) -> bool:
+    return isinstance(typing.get_origin(kind) or kind, type) and issubclass(typing.get_origin(kind) or kind, parent)
 
 
 def _described(hint: Any) -> str:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from headtail._checks import choice, generator, integer, number
 from headtail._factors import Matrix, as_popularity
-from headtail._stats import entropy, gini
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array
 
@@ -45,30 +44,6 @@ Count = Callable[[Matrix, float], Response]
 
 
 @dataclass(frozen=True)
-class TiltRound:
-    """One round of a tilt, for its `callback`.
-
-    Attributes
-    ----------
-    round : int
-        0 is the state before any bias.
-    gini : float
-        Inequality of the exposure of the items in the sampled lists under the bias that the round began with, 0 to 1;
-        items close to the end of a list count in part, but not after the last round.
-    entropy : float
-        Entropy of that exposure over its largest possible value, 0 to 1; 1 means equal exposure.
-    residual : float
-        Distance of the bias from the one that its own exposure calls for, over the size of the latter (both as root
-        mean square over items): 1 at round 0, 0 at the fixed point.
-    """
-
-    round: int
-    gini: float
-    entropy: float
-    residual: float
-
-
-@dataclass(frozen=True)
 class Goal:
     """What bias an exposure calls for, in units of the strength, and how the rounds come to it.
 
@@ -81,15 +56,12 @@ class Goal:
         Above 0, up to 2.
     rounds : int
         At most.
-    callback : callable, optional
-        Called with a :class:`TiltRound` before every round and once after the last.
     """
 
     strength: float
     welfare: Welfare
     aversion: float
     rounds: int
-    callback: Callable[[TiltRound], None] | None = None
 
     def __post_init__(self) -> None:
         number("strength", self.strength, low=0)
@@ -128,16 +100,15 @@ class Goal:
         best: tuple[float, Matrix, Matrix] = np.inf, bias, bias
         slope, length, narrowing = 0.0, 1.0, iter((*_WIDER, 1))
         wider = next(narrowing)
-        for i in range(self.rounds):
+        for _ in range(self.rounds):
             answer = count(self.strength * bias, wider * width)
             mean = answer.slots.mean()
             exposure = answer.slots / mean + floor
             called = self._called(exposure) + earned
             gap, size = called - bias, float(np.linalg.norm(called - called.mean()))
             residual = float(np.linalg.norm(gap - gap.mean())) / size if size > 0 else 0.0
-            self._tell(i, answer.slots, residual)
-            wanted, curvature = self._exposure(bias - earned)
-            gradient = exposure - wanted
+            due, curvature = self._exposure(bias - earned)
+            gradient = exposure - due
             ahead = float(gradient @ step)
             if ahead > _AHEAD * abs(slope):  # too far: back to where the slope along the step is about 0
                 length *= max(slope / (slope - ahead), 0.1)
@@ -157,13 +128,8 @@ class Goal:
         residual = residual if np.isfinite(residual) else 1.0  # of no bias, where no round came that far
         bias = bias - bias.mean()
         lists = count(self.strength * bias, 1e-6 * width).slots
-        self._tell(i + 1, lists, residual)
-        self._warn(i + 1, residual, float(np.abs(lists - meant).sum()) / 2 / n_slots)
+        self._warn(residual, float(np.abs(lists - meant).sum()) / 2 / n_slots)
         return np.asarray(self.strength * bias)
-
-    def _tell(self, i: int, slots: Matrix, residual: float) -> None:
-        if self.callback is not None:
-            self.callback(TiltRound(i, gini(slots), entropy(slots) / np.log(max(len(slots), 2)), residual))
 
     def _called(self, relative: Matrix) -> Matrix:
         if self.welfare == "alpha":
@@ -189,12 +155,12 @@ class Goal:
         values = as_popularity(popularity, n_items)
         return np.asarray(np.log(values / values.mean() + floor))
 
-    def _warn(self, rounds: int, residual: float, astray: float) -> None:
+    def _warn(self, residual: float, astray: float) -> None:
         why = ""
         if residual > _UNSETTLED:
             why = (
-                f"the bias has not settled after {rounds} rounds (residual {residual:.2f}). Give more rounds, or a "
-                f"lower strength if they do not help."
+                f"the bias has not settled after {self.rounds} rounds (residual {residual:.2f}). Give more rounds, "
+                f"or a lower strength if they do not help."
             )
         elif astray > _ASTRAY:
             why = (
@@ -205,9 +171,9 @@ class Goal:
             warnings.warn(f"strength={self.strength:g}: {why}", UserWarning, stacklevel=5)
 
 
-def _solved(change: Callable[[Matrix], Matrix], wanted: Matrix, scale: float, growth: Matrix, own: Matrix) -> Matrix:
-    """Return about the x of which ``scale * change(x) + own * x`` is `wanted`, by conjugate gradients."""
-    x, left, diagonal = np.zeros_like(wanted), wanted, scale * growth + own
+def _solved(change: Callable[[Matrix], Matrix], right: Matrix, scale: float, growth: Matrix, own: Matrix) -> Matrix:
+    """Return about the x for which ``scale * change(x) + own * x`` is `right`, by conjugate gradients."""
+    x, left, diagonal = np.zeros_like(right), right, scale * growth + own
     search = left / diagonal
     first = size = float(left @ search)
     for _ in range(_GRADIENTS):
@@ -322,9 +288,9 @@ def _last_places(
     return ordered[inside], ordered[below]
 
 
-def sampled(n: int, sample: int, rng: RNG) -> NDArray[np.int64]:
-    """Return the rows of a sample, drawn without replacement and ascending; all of them if it is as large."""
-    drawn, random = integer("sample", sample, low=1), generator(rng)
+def sampled(n: int, n_users: int, rng: RNG) -> NDArray[np.int64]:
+    """Return the rows of so many users of n, drawn without replacement and ascending; all where there are no more."""
+    drawn, random = integer("n_users", n_users, low=1), generator(rng)
     return np.sort(random.choice(n, drawn, replace=False)) if drawn < n else np.arange(n)
 
 

@@ -54,11 +54,11 @@ def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Te
 
 def softmax_terms(products: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sum of ``logsumexp(products_b) - products_b[target]`` and its slopes, in place of the products."""
-    wanted = products.gather(1, targets[:, None])
+    of_target = products.gather(1, targets[:, None])
     highest = products.amax(dim=1, keepdim=True)
     shares = products.sub_(highest).exp_()
     totals = shares.sum(dim=1, keepdim=True)
-    value = (totals.log() + (highest - wanted)).sum()
+    value = (totals.log() + (highest - of_target)).sum()
     slopes = shares.div_(totals)
     return value, slopes.scatter_add_(1, targets[:, None], slopes.new_full((len(slopes), 1), -1))
 

@@ -7,7 +7,6 @@ catalogue. Lists without scores or shorter than `k`, or all of one score where a
 and numbers that do not fit the catalogue are an :class:`~headtail.exceptions.InvalidInputError`.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
+from headtail._exposure import Goal, Welfare, counter, sampled
 from headtail._factors import as_popularity, per_item
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
@@ -124,17 +123,16 @@ def tilt_bias(
     welfare: Welfare = "alpha",
     aversion: float = 0.5,
     popularity: Any = None,
-    sample: int = 4000,
+    n_users: int = 4000,
     rounds: int = 60,
     rng: RNG = 0,
-    callback: Callable[[TiltRound], None] | None = None,
 ) -> NDArray[np.float64]:
     """Return what :func:`tilt` adds to the score of each item, shape (n_items,).
 
     Parameters
     ----------
     recs : Recommendations
-    strength, k, welfare, aversion, popularity, sample, rounds, rng, callback
+    strength, k, welfare, aversion, popularity, n_users, rounds, rng
         As for :func:`headtail.tilt`, with the spread of the scores within a list.
 
     Returns
@@ -152,8 +150,8 @@ def tilt_bias(
     >>> bool(bias[0] < 0 < bias[1])
     True
     """
-    goal = Goal(strength, welfare, aversion, rounds, callback)
-    scores, rows, n_items = scores_of(recs, k), sampled(len(recs), sample, rng), len(recs.item_ids)
+    goal = Goal(strength, welfare, aversion, rounds)
+    scores, rows, n_items = scores_of(recs, k), sampled(len(recs), n_users, rng), len(recs.item_ids)
     scale, items = spread(recs), recs.items[rows]
     count = counter(items, (scores[rows] / scale).astype(np.float32), n_items, k)
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)

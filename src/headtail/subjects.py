@@ -286,7 +286,7 @@ class Subject:
 
     @_kept
     def calibrated(self, seed: int, known: Interactions) -> Any:
-        """Return the probability that each :meth:`reachable` candidate is wanted, as the validation part shows it.
+        """Return the probability that each :meth:`reachable` candidate is relevant, as the validation part shows it.
 
         Where no more than the training part is known, each user's probabilities come from a fit on other users, so that
         settings can be chosen on the same validation part. There it is judged, too, whether what is known of the items
@@ -327,8 +327,8 @@ class Subject:
 
     def check_hits(self, seed: int = 0) -> None:
         """Raise if the recommender hits nothing of the validation part, so that there is no accuracy to lose."""
-        wanted = self.split.validation
-        if wanted is None or not gains(self.recommend(self.plain(seed), self.split.train), wanted).any():
+        relevant = self.split.validation
+        if relevant is None or not gains(self.recommend(self.plain(seed), self.split.train), relevant).any():
             raise InvalidInputError(
                 f"No interaction of validation is among the first {self.k} recommendations, so that there is no "
                 f"accuracy to keep. Check that the recommender's ids are those of the data, or raise k."

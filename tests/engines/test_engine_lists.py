@@ -90,7 +90,7 @@ def test_long_lists_are_reranked_where_they_lie(engine, world):
     known, vectors, users = world
     groups = ht.PopularityGroups.by_mass(known.popularity)
     long = ht.recommend(vectors, known, k=20)
-    bias = ht.rerank.tilt_bias(long, strength=0.3, k=5, sample=500)
+    bias = ht.rerank.tilt_bias(long, strength=0.3, k=5, n_users=500)
     lists = long.to_polars().group_by("user_id", maintain_order=True).agg("item_id", "score")
     lists = LAZY[engine](lists.join(users.select("user_id", "seen"), on="user_id"))
     for correct in (

@@ -73,7 +73,7 @@ def test_an_allocation_in_two_partitions_is_that_of_one_machine(spark, split):
     )
     long = ht.recommend(vectors, parts.train, k=12)
     relevance = allocation.calibrate(long, parts.train, parts.test, k=5)
-    prices = allocation.allocation_bias(long, relevance(long, parts.train), strength=0.2, k=5, sample=30)
+    prices = allocation.allocation_bias(long, relevance(long, parts.train), strength=0.2, k=5, n_users=30)
 
     def correct(recs, known):
         return allocation.allocate(recs, relevance(recs, known), prices, k=5)

@@ -36,7 +36,7 @@ from headtail.reports import Result
 MADE = {
     "Audit", "Code", "Contrast", "Estimate", "Measurement", "MemoryBound", "Point", "PowerLaw", "Profiles", "Protocol",
     "EngineAudit", "Facts", "Judgement",
-    "Relevance", "Shown", "TiltRound", "TopK", "World", "Excess",
+    "Relevance", "Shown", "TopK", "World", "Excess",
 }  # fmt: skip
 # Called by torch at every step of training, where nothing is checked twice.
 INNER = {"forward", "forward_with_loss", "states", "encode", "decode", "select", "pre_activations"}
@@ -487,7 +487,7 @@ VERBS = {
     "spectral.top_item_bound": lambda: of(found=spectrum()),
     "shrink": lambda: of(**factors(), strength=0.5, directions=1, popularity=None),
     "tilt": lambda: of(**factors(), strength=0.1, k=3, seen=split().train, welfare="alpha", aversion=0.5,
-        popularity=None, sample=20, rounds=3, rng=0, callback=None),
+        popularity=None, n_users=20, rounds=3, rng=0),
     "penalize_popularity": lambda: of(**factors(), popularity=split().train.popularity, strength=0.5),
     "posthoc.normalize": lambda: of(**factors(), strength=0.5),
     "posthoc.add_bias": lambda: of(**factors(), bias=np.zeros(split().train.n_items)),
@@ -497,13 +497,13 @@ VERBS = {
     "rerank.spread": lambda: of(recs=lists()),
     "rerank.tilt": lambda: of(recs=lists(), strength=0.1, k=3),
     "rerank.tilt_bias": lambda: of(recs=lists(), strength=0.1, k=3, welfare="alpha", aversion=0.5,
-        popularity=split().train.popularity, sample=20, rounds=20, rng=0, callback=None),
+        popularity=split().train.popularity, n_users=20, rounds=20, rng=0),
     "allocation.allocate": lambda: of(recs=lists(), relevance=relevance(), bias=np.zeros(split().train.n_items), k=3,
         gamma=0.5, max_user_loss=0.1),
     "allocation.allocation_bias": lambda: of(recs=lists(), relevance=relevance(), strength=0.5, k=3, welfare="alpha",
-        aversion=0.5, gamma=0.5, popularity=split().train.popularity, sample=20, rounds=3, rng=0, callback=None),
+        aversion=0.5, gamma=0.5, popularity=split().train.popularity, n_users=20, rounds=3, rng=0),
     "allocation.calibrate": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3,
-        users=np.arange(40), by_item=True, sample=30, rng=0),
+        codes=np.arange(40), by_item=True, n_users=30, rng=0),
     "allocation.save_relevance": lambda: of(relevance=calibrated(), file="relevance.json"),
     "allocation.load_relevance": lambda: of(file=allocation.save_relevance(calibrated(), "saved.json")),
     "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3, folds=3,
@@ -662,7 +662,7 @@ VERBS = {
     "tradeoffs.Frontier.report": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.chart": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.table": lambda: of(frontier(), max_loss=0.5),
-    "amplification.SpectrumRecorder": lambda: of(train=split().train, every=1, n_sigma=2, k=3, sample=5,
+    "amplification.SpectrumRecorder": lambda: of(train=split().train, every=1, n_sigma=2, k=3, n_users=5,
         groups=ht.PopularityGroups.by_mass, rng=0),
     "amplification.by_dimension": lambda: of(make=lambda d, seed: shrunk(0.0, seed), interactions=split().train,
         dims=(2, 3), k=3, groups=ht.PopularityGroups.by_mass, seed=0, progress=False),

@@ -1,6 +1,5 @@
 """Slots for the items at prices: each place where its probability makes it cheapest."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, integer, number
-from headtail._exposure import Goal, TiltRound, Welfare, counter, sampled
+from headtail._exposure import Goal, Welfare, counter, sampled
 from headtail._factors import Matrix, per_item
 from headtail.allocation.features import probabilities, rows_of
 from headtail.data import Recommendations
@@ -32,10 +31,9 @@ def allocation_bias(
     aversion: float = 0.5,
     gamma: float = 0.5,
     popularity: Any = None,
-    sample: int = 20_000,
+    n_users: int = 20_000,
     rounds: int = 60,
     rng: RNG = 0,
-    callback: Callable[[TiltRound], None] | None = None,
 ) -> Matrix:
     """Return the price of every item, shape (n_items,), at which its exposure is what the welfare asks for.
 
@@ -49,13 +47,13 @@ def allocation_bias(
         At least 0. In units of the spread of a list's values, as for :func:`headtail.tilt`.
     k : int
         Length of the lists that users see.
-    welfare, aversion, popularity, rounds, callback
+    welfare, aversion, popularity, rounds
         As for :func:`headtail.tilt`.
     gamma : float, default 0.5
         From 0 to 1: a probability is worth ``p ** (1 - gamma) / (1 - gamma)``, with 1 its logarithm. With 0 a slot is
         taken where it costs the fewest hits; with 1 where it costs the smallest share of the item's own chance,
         whatever the user's confidence.
-    sample : int, default 20,000
+    n_users : int, default 20,000
         Users, drawn without replacement, whose lists are counted. Their prices serve all users, whose lists may be
         made and allocated block by block.
     rng : seed or generator, default 0
@@ -79,9 +77,9 @@ def allocation_bias(
     >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
     [[0], [1]]
     """
-    goal = Goal(strength, welfare, aversion, rounds, callback)
+    goal = Goal(strength, welfare, aversion, rounds)
     k = integer("k", k, low=1, high=recs.k)
-    rows = sampled(len(recs), sample, rng)
+    rows = sampled(len(recs), n_users, rng)
     relevance = probabilities(recs, relevance)
     some = rows_of(recs, rows)
     items, values, n_items = some.items, values_of(relevance[rows], gamma), len(recs.item_ids)

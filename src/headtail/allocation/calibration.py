@@ -127,9 +127,9 @@ def calibrate(
     relevant: Interactions,
     *,
     k: int,
-    users: Array | None = None,
+    codes: Array | None = None,
     by_item: bool = True,
-    sample: int = 20_000,
+    n_users: int = 20_000,
     rng: RNG = 0,
 ) -> Relevance:
     """Fit the probability that a candidate is among what its user did next.
@@ -144,12 +144,12 @@ def calibrate(
         What the users did afterwards, such as a validation part.
     k : int
         Length of the lists that users see.
-    users : int array, optional
+    codes : int array, optional
         Codes of the users to learn from; all that have something in `relevant`, without it.
     by_item : bool, default True
         Learn from the items' popularity and exposure as well. Without it a list keeps its order, and probabilities only
         say what its scores mean.
-    sample : int, default 20,000
+    n_users : int, default 20,000
         Users, drawn without replacement, to learn from.
     rng : seed or generator, default 0
 
@@ -160,7 +160,7 @@ def calibrate(
     Raises
     ------
     InvalidInputError
-        If fewer than five of the candidates are wanted, or all are: there is nothing to learn from.
+        If fewer than five of the candidates are relevant, or all are: there is nothing to learn from.
 
     References
     ----------
@@ -172,16 +172,16 @@ def calibrate(
     scale = spread(recs)
     k = min(integer("k", k, low=1), recs.k)
     learning = relevant.activity[recs.users] > 0
-    if users is not None:
-        learning &= np.isin(recs.users, users)
+    if codes is not None:
+        learning &= np.isin(recs.users, codes)
     learners = np.flatnonzero(learning)
-    chosen = rows_of(recs, learners[sampled(len(learners), sample, rng)])
+    chosen = rows_of(recs, learners[sampled(len(learners), n_users, rng)])
     rows, columns = np.nonzero(chosen.items >= 0)
     hits = relevant.contains(chosen.users[rows], chosen.items[rows, columns])
     if hits.sum() < 5 or hits.all():
         raise InvalidInputError(
-            f"{hits.sum():,} of {len(hits):,} candidates of {len(chosen):,} users are wanted. A calibration needs five "
-            f"at least, and others that are not: give longer lists, a larger validation part, or use a tilt."
+            f"{hits.sum():,} of {len(hits):,} candidates of {len(chosen):,} users are relevant. A calibration needs "
+            f"at least five, and others that are not: give longer lists, a larger validation part, or use a tilt."
         )
     parts = [part[chosen.items[rows] >= 0] for rows, part in features(chosen, known, items, k, scale)]
     table = np.concatenate(parts)
@@ -239,6 +239,6 @@ def cross_fitted(
     found = np.zeros(recs.items.shape, dtype=np.float32)
     for fold in range(folds):
         inside = np.flatnonzero(part == fold)
-        fitted = calibrate(recs, known, relevant, k=k, users=recs.users[part != fold], by_item=by_item)
+        fitted = calibrate(recs, known, relevant, k=k, codes=recs.users[part != fold], by_item=by_item)
         found[inside] = fitted(rows_of(recs, inside), known)
     return found

@@ -43,20 +43,20 @@ class Reach:
     @classmethod
     def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int) -> Self:
         """Return what the validation part says of vectors, and the tilt of lists of k; n is of :meth:`candidates`."""
-        train, wanted = split.train, split.validation
+        train, relevant = split.train, split.validation
         plain = cls(0.0, _tilted(vectors, train, k, seed), k)
-        if wanted is None:
+        if relevant is None:
             return plain
         fewer = shrink(vectors, strength=_SHRUNK)
-        if not _surely_better(long_lists(fewer, train, k), long_lists(vectors, train, k), wanted):
+        if not _surely_better(long_lists(fewer, train, k), long_lists(vectors, train, k), relevant):
             return plain
         shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
         judged, lists = [], []
         for reach in (shrunk, plain):
             recs = reach.candidates(vectors, train, n)
-            judged.append(replace(reach, relevance=cross_fitted(recs, train, wanted, k=k, rng=seed)))
+            judged.append(replace(reach, relevance=cross_fitted(recs, train, relevant, k=k, rng=seed)))
             lists.append(best(recs, judged[-1].relevance, k))
-        return judged[0] if _surely_better(lists[0], lists[1], wanted) else judged[1]
+        return judged[0] if _surely_better(lists[0], lists[1], relevant) else judged[1]
 
     def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
         """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
@@ -79,8 +79,8 @@ def _tilted(vectors: Vectors, train: Interactions, k: int, seed: int) -> Array:
     return np.asarray(tilt(vectors, seen=train, strength=_TILTED, k=k, rng=seed).items[:, -1])
 
 
-def _surely_better(lists: Recommendations, others: Recommendations, wanted: Interactions) -> bool:
-    mean, error = gained(lists, others, wanted)
+def _surely_better(lists: Recommendations, others: Recommendations, relevant: Interactions) -> bool:
+    mean, error = gained(lists, others, relevant)
     return mean > error
 
 

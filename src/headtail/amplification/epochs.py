@@ -38,12 +38,12 @@ class SpectrumRecorder:
         Singular values recorded.
     k : int, optional
         Length of the lists whose exposure is measured; by default 20, or the size of the catalogue.
-    sample : int, default 500
+    n_users : int, default 500
         Users whose lists are made, drawn once from those with history; exposure is a mean over them.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What the head is: its first group.
     rng : seed or generator, default 0
-        Draws the sample.
+        Draws those users.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class SpectrumRecorder:
         every: int = 1,
         n_sigma: int = 6,
         k: int | None = None,
-        sample: int = 500,
+        n_users: int = 500,
         groups: Grouping = PopularityGroups.by_mass,
         rng: RNG = 0,
     ) -> None:
@@ -79,7 +79,7 @@ class SpectrumRecorder:
         self.k = list_length(k, train.n_items)
         self.groups = as_groups(groups, train.popularity)
         active = np.flatnonzero(train.activity)
-        chosen = generator(rng).choice(active, min(integer("sample", sample, low=1), len(active)), replace=False)
+        chosen = generator(rng).choice(active, min(integer("n_users", n_users, low=1), len(active)), replace=False)
         self._codes = np.sort(chosen)
         self._own = float(own_shares(Profiles(train, self.groups))[chosen, 0].mean())
 

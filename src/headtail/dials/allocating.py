@@ -47,14 +47,14 @@ def _allocated(
 
 def _better(subject: Subject, seed: int) -> float:
     """Return the end of gamma that is more accurate at the lowest Gini that both reach."""
-    train, wanted = subject.split.train, subject.split.validation
-    assert wanted is not None
+    train, relevant = subject.split.train, subject.split.validation
+    assert relevant is not None
     curves = []
     for gamma in _ENDS:
         shown = [_allocated(subject, strength, seed, gamma, train) for strength in (0.0, *_PROBES)]
         slots = [np.bincount(recs.items[recs.items >= 0], minlength=train.n_items) for recs in shown]
         points = sorted(
-            (gini(count), float(gains(recs, wanted).sum())) for count, recs in zip(slots, shown, strict=True)
+            (gini(count), float(gains(recs, relevant).sum())) for count, recs in zip(slots, shown, strict=True)
         )
         curves.append(np.array(points).T)
     level = max(x[0] for x, _ in curves)

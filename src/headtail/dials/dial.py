@@ -91,11 +91,11 @@ class Dial:
             If the subject does not have what the dial works on.
         """
         if not self.fits(subject):
-            wanted, there = (
+            needed, there = (
                 form + f" of {model}" * bool(self.model)
                 for form, model in ((self.works_on, self.model), (subject.form, subject.trains))
             )
-            raise NotAvailableError(f"{self.name!r} works on {wanted}, and this is a subject of {there}.")
+            raise NotAvailableError(f"{self.name!r} works on {needed}, and this is a subject of {there}.")
         if number("strength", strength) == 0 and self.off_at_zero:
             return subject.plain(seed)
         return self.make(subject, strength, seed)

@@ -78,7 +78,7 @@ def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items
         The lists of each user at each setting; -1 where one has ended.
     candidates : int array of shape (U, R)
     relevance : float array of shape (U, R)
-        Probability that each candidate is wanted.
+        Probability that each candidate is relevant.
     plain : int
         The setting that is no correction.
     n_items : int
@@ -132,6 +132,6 @@ def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matri
         slots, of_own = (np.bincount(item, each, n_items + 1)[:n_items] for each in (shown, growth))
         return Response(slots.astype(np.float64), of_own.astype(np.float64), change)
 
-    goal = Goal(strength, "alpha", 0.5, _ROUNDS, None)
+    goal = Goal(strength, "alpha", 0.5, _ROUNDS)
     settled = goal.settle(count, n_slots=n_users * k, n_items=n_items, popularity=None)
     return np.asarray(settled / k)

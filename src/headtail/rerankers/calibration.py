@@ -55,10 +55,9 @@ def calibrated_popularity(
     added = np.eye(n_groups)  # (G, G): one more item of each group
 
     def values(rows: slice, slot: int, queues: Queues, scores: Matrix) -> Matrix:
-        wanted = own[rows]
         mixes = (queues.taken[:, None, :] + added) / (slot + 1)  # (U, G, G)
-        apart = jensen_shannon(np.repeat(wanted, n_groups, axis=0), mixes.reshape(-1, n_groups))
-        known_taste = wanted.any(axis=1, keepdims=True)
-        return (1 - strength) * scores - np.where(known_taste, strength * apart.reshape(scores.shape), 0.0)
+        apart = jensen_shannon(np.repeat(own[rows], n_groups, axis=0), mixes.reshape(-1, n_groups))
+        has_history = own[rows].any(axis=1, keepdims=True)
+        return (1 - strength) * scores - np.where(has_history, strength * apart.reshape(scores.shape), 0.0)
 
     return greedily(recs, codes, n_groups, k, values)

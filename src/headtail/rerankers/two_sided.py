@@ -62,13 +62,13 @@ def pct(
     recs, own = best_first(recs, k), profiles(recs, known, tail, 2)
     if strength == 0:
         return recs.head(k)
-    wanted = np.full(len(recs), strength)
+    share = np.full(len(recs), strength)
     has_history = own.any(axis=1)
-    wanted[has_history] = targets(own[has_history, 1], strength)
+    share[has_history] = targets(own[has_history, 1], strength)
     weights = discounts(k)
     chosen = []
     for rows, queues in blocks(recs, tail, 2, k):
-        target = np.stack([1 - wanted[rows], wanted[rows]], axis=1) * weights.sum()
+        target = np.stack([1 - share[rows], share[rows]], axis=1) * weights.sum()
         chosen.append(_filled(queues, target, weights, relevance))
     return picked(recs, chosen, k)
 

@@ -163,23 +163,23 @@ class Curves(Settings):
         point = self._index.get((*self.reference, seed))
         return Reading(self.mean(*self.reference, metric)) if point is None else self._reading(point, metric)
 
-    def _along(self, given: str, wanted: str, at: float, relative: bool, part: Part) -> Read:
+    def _along(self, given: str, metric: str, at: float, relative: bool, part: Part) -> Read:
         """Return what reads one metric off the curve of one seed where the other one is `at`."""
 
         def read(names: tuple[str, ...], seed: int) -> Reading:
             best = self._best(names, seed, part)
             if not relative:
-                return self._between(best, given, wanted, Reading(at))
+                return self._between(best, given, metric, Reading(at))
             unit = self._unit(given, seed)
             level = combined((1 + at) * unit.value, [(1 + at, unit)])
-            return change(self._between(best, given, wanted, level), self._unit(wanted, seed))
+            return change(self._between(best, given, metric, level), self._unit(metric, seed))
 
         return read
 
-    def _between(self, points: list[Point], given: str, wanted: str, level: Reading) -> Reading:
+    def _between(self, points: list[Point], given: str, metric: str, level: Reading) -> Reading:
         """Read one metric off the straight lines through points where the other one is at a level."""
         points = sorted(points, key=lambda point: point.test[given])
-        x, y = ([self._reading(point, metric) for point in points] for metric in (given, wanted))
+        x, y = ([self._reading(point, name) for point in points] for name in (given, metric))
         places = [reading.value for reading in x]
         right = int(np.searchsorted(places, level.value))
         if right == 0 and len(points) > 1 and places[0] == level.value:

@@ -272,10 +272,10 @@ class _Meter:
             seconds,
         )
 
-    def _audit(self, lists: Recommendations, wanted: Interactions, *, n_bootstrap: int) -> Audit:
+    def _audit(self, lists: Recommendations, relevant: Interactions, *, n_bootstrap: int) -> Audit:
         train = self.subject.split.train
         options: dict[str, Any] = {"k": self.subject.k, "metrics": self.metrics, "groups": self.groups}
-        return audit(lists, train, wanted, strict=False, n_bootstrap=n_bootstrap, **options)
+        return audit(lists, train, relevant, strict=False, n_bootstrap=n_bootstrap, **options)
 
     def _by_user(self, audited: Audit, names: Iterable[str]) -> dict[str, Floats]:
         train = self.subject.split.train
