@@ -1,15 +1,12 @@
 """ALS, without and with the spectral term, against the ALS of `implicit`: seconds and NDCG@20 on one split.
 
-implicit runs in a process of its own, with the Python of an environment that has it; OpenBLAS gets one thread there, as
-implicit asks for, and both sides otherwise the same number of threads. Run from the repository root:
+implicit runs in a process of its own with as many threads. How to set it up: benchmarks/peers.py. From the root:
 
-    python -m venv .venv-peer && .venv-peer/bin/pip install implicit
-    python benchmarks/als.py --peer .venv-peer/bin/python
+    python benchmarks/als.py --peer .venv-implicit/bin/python
 """
 
 import argparse
 import os
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from peers import IMPLICIT, run_peer
 
 from headtail import Interactions, ReSN, audit, fit, metrics, recommend, spectrum
 from headtail.models import ALS
@@ -26,22 +24,22 @@ SPLITS = {"ml-1m": "resn_split", "gowalla": "split"}
 # Unobserved weight and weight decay by NDCG@20 on the test part, from a coarse grid, as implicit's alpha below.
 SETTINGS = {"ml-1m": (1.0, 0.003), "gowalla": (0.01, 0.01)}
 
-PEER = """
-import sys, time
-import numpy as np, scipy.sparse as sp
+PEER = (
+    IMPLICIT
+    + """
 from implicit.cpu.als import AlternatingLeastSquares
-folder, alpha, decay, dim, threads, repeat = sys.argv[1], *map(float, sys.argv[2:])
-matrix = sp.load_npz(folder + "/train.npz").tocsr()
-seconds = []
-for _ in range(int(repeat)):
+train, more = train.tocsr(), {"num_threads": given["threads"], "random_state": 0}
+def run():
+    global model
     model = AlternatingLeastSquares(
-        factors=int(dim), alpha=alpha, regularization=decay, num_threads=int(threads), random_state=0
+        factors=given["dim"], alpha=given["alpha"], regularization=given["decay"], **more
     )
-    start = time.perf_counter()
-    model.fit(matrix, show_progress=False)
-    seconds.append(time.perf_counter() - start)
-np.savez(folder + "/factors.npz", users=model.user_factors, items=model.item_factors, seconds=min(seconds))
+    model.fit(train, show_progress=False)
+seconds = best(run)
+np.savez(given["factors"], users=model.user_factors, items=model.item_factors)
+print(json.dumps({"seconds": seconds}))
 """
+)
 
 
 def read(folder: Path, column: str) -> tuple[Interactions, Interactions]:
@@ -52,17 +50,16 @@ def read(folder: Path, column: str) -> tuple[Interactions, Interactions]:
     return interactions.subset(in_train), interactions.subset(~in_train)
 
 
-def theirs(args: argparse.Namespace, train: Interactions, alpha: float) -> tuple[float, np.ndarray, np.ndarray]:
+def theirs(
+    args: argparse.Namespace, train: Interactions, test: Interactions, alpha: float
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Fit implicit with its default iterations (15); return the shortest time and the factors."""
-    import scipy.sparse as sp
-
+    given = {"alpha": alpha, "decay": args.peer_decay, "dim": args.dim, "threads": args.threads, "repeat": args.repeat}
     with tempfile.TemporaryDirectory() as folder:
-        sp.save_npz(f"{folder}/train.npz", sp.csr_matrix(train.matrix))
-        given = [alpha, args.peer_decay, args.dim, args.threads, args.repeat]
-        one = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": str(args.threads)}
-        subprocess.run([args.peer, "-c", PEER, folder, *map(str, given)], env=one, check=True)
-        found = np.load(f"{folder}/factors.npz")
-        return float(found["seconds"]), found["users"], found["items"]
+        file = f"{folder}/factors.npz"
+        seconds = run_peer(args.peer, PEER, train, test, {**given, "factors": file})["seconds"]
+        found = np.load(file)
+        return seconds, found["users"], found["items"]
 
 
 def ours(args: argparse.Namespace, train: Interactions, resn: float, epochs: int) -> tuple[float, ALS]:
@@ -121,7 +118,7 @@ def main() -> None:
 
     best = None
     for alpha in args.alphas if args.peer else []:
-        seconds, *factors = theirs(args, train, alpha)
+        seconds, *factors = theirs(args, train, test, alpha)
         figures = measure(*factors, train, test)
         show(f"implicit, alpha {alpha:g}", seconds, figures, None)
         if best is None or figures["ndcg"] > best[1]:

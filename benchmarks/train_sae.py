@@ -14,11 +14,11 @@ is stepped by hand. Ours is `fit_sae` as a user calls it. Then the time of one i
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 
 import torch
+from peers import run_python
 
 COMMON = """
 import sys, time, warnings
@@ -36,7 +36,7 @@ step(batches[0])
 start = time.perf_counter()
 for x in batches:
     step(x)
-print("samples/s", len(data) / (time.perf_counter() - start))
+print(len(data) / (time.perf_counter() - start))
 """
 
 PEERS = {
@@ -45,7 +45,7 @@ from headtail.sae import TopKSAE, fit_sae
 fit_sae(TopKSAE(d, k=K, n_neurons=N, rng=0), data[: 2 * B], batch_size=B, epochs=1, validation=0)
 start = time.perf_counter()
 fit_sae(TopKSAE(d, k=K, n_neurons=N, rng=0), data, batch_size=B, epochs=1, validation=0, dead_after=10_000_000, rng=0)
-print("samples/s", len(data) / (time.perf_counter() - start))
+print(len(data) / (time.perf_counter() - start))
 """,
     "sparsify": """
 from sparsify import SparseCoder, SparseCoderConfig
@@ -81,20 +81,14 @@ def trainer(samples):
 trainer(B).fit()
 start = time.perf_counter()
 trainer(len(data)).fit()
-print("samples/s", len(data) / (time.perf_counter() - start))
+print(len(data) / (time.perf_counter() - start))
 """,
 }
 
 
 def speed(name: str, python: str, sizes: list[int], threads: int) -> float:
     """Return samples a second of one library."""
-    given = [python, "-c", COMMON + PEERS[name], *map(str, [*sizes, threads])]
-    found = subprocess.run(
-        given, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True, text=True, check=False
-    )
-    if found.returncode:
-        raise SystemExit(f"{name} failed:\n{found.stderr[-2000:]}")
-    return float(found.stdout.split("samples/s")[1].split()[0])
+    return float(run_python(python, [COMMON + PEERS[name], *map(str, [*sizes, threads])], threads))
 
 
 def inference(d: int, n: int, k: int, threads: int, rows: int = 2048) -> None:

@@ -11,12 +11,12 @@ of fit() alone. Run from the repository root:
 
 import argparse
 import os
-import subprocess
 import tempfile
 import time
 
 import numpy as np
 import torch
+from peers import run_python
 
 from headtail import Interactions, fit, losses
 from headtail.models import SASRec
@@ -88,9 +88,7 @@ def theirs(args: argparse.Namespace, train: Interactions) -> float:
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         train.to_polars().rename({"timestamp": "datetime"}).write_csv(file.name)
         given = [args.length, args.dim, args.layers, args.heads, args.dropout, args.epochs, args.threads]
-        command = [args.peer, "-c", PEER, file.name, *map(str, given)]
-        one = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-        return float(subprocess.run(command, env=one, check=True, capture_output=True, text=True).stdout.split()[-1])
+        return float(run_python(args.peer, [PEER, file.name, *map(str, given)], args.threads))
 
 
 def main() -> None:

@@ -180,7 +180,7 @@ def test_recorder_with_validation_and_with_als(train):
 
 
 def test_recorder_refuses(train):
-    for name in ("every", "n_sigma", "k", "sample"):
+    for name in ("every", "n_sigma", "k", "n_users"):
         with pytest.raises(InvalidInputError, match=f"{name}=0 is out of range"):
             SpectrumRecorder(train, **{name: 0})
     with pytest.raises(InvalidInputError, match="holds no spectrum"):

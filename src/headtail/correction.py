@@ -295,10 +295,6 @@ def correct(
     **options
         More arguments of :func:`headtail.tradeoffs.sweep`, such as `unfairness` and `metrics`.
 
-    Returns
-    -------
-    Correction
-
     Raises
     ------
     InvalidInputError, MissingColumnError

@@ -153,10 +153,6 @@ def calibrate(
         Users, drawn without replacement, to learn from.
     rng : seed or generator, default 0
 
-    Returns
-    -------
-    Relevance
-
     Raises
     ------
     InvalidInputError

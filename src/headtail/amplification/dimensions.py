@@ -131,10 +131,6 @@ def by_dimension(
     progress : bool, optional
         Show a progress bar; without it, only where standard error is a terminal.
 
-    Returns
-    -------
-    AmplificationByDimension
-
     Raises
     ------
     InvalidInputError

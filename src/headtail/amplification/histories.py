@@ -137,10 +137,6 @@ def over_history(
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.equal_mass
         The popularity groups, the most popular first.
 
-    Returns
-    -------
-    AmplificationOverHistory
-
     Raises
     ------
     InvalidInputError

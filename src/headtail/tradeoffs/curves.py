@@ -120,10 +120,6 @@ class Curves(Settings):
         part : {"validation", "test"}, default "validation"
             Where the settings are picked.
 
-        Returns
-        -------
-        Estimate
-
         References
         ----------
         Zitzler and Thiele, Multiobjective optimization using evolutionary algorithms, PPSN 1998 (exact in two metrics).

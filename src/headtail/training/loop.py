@@ -165,10 +165,6 @@ def fit(
         the positives, and penalties take the users of all processes, as ``ReSN(weight, distributed=True)`` does.
         Without a group, there is one process.
 
-    Returns
-    -------
-    History
-
     Raises
     ------
     InvalidInputError
