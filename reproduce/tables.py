@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from page import sasrec_table
+from page_popsteer import sasrec_table
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "reproduce" / "records" / "demo.json"

@@ -1,6 +1,7 @@
 """Who interacted with what: the noun on which everything else stands."""
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -10,7 +11,6 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import logger, resolve_columns
-from headtail._threads import both
 from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys
 from headtail.exceptions import InvalidInputError
@@ -255,9 +255,10 @@ def _read(frame: Any, names: Mapping[str, str | None], duplicates: str, what: st
 
 def from_table(table: "pl.DataFrame") -> Interactions:
     """Return the interactions of a checked table whose columns are named by role, repeated pairs included."""
-    (user_ids, users), (item_ids, items) = both(
-        lambda: _frames.encode(table["user_id"]), lambda: _frames.encode(table["item_id"])
-    )
+    with ThreadPoolExecutor(1) as pool:
+        of_users = pool.submit(_frames.encode, table["user_id"])
+        item_ids, items = _frames.encode(table["item_id"])
+    user_ids, users = of_users.result()
     result = Interactions(
         user_ids=user_ids,
         item_ids=item_ids,

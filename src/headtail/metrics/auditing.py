@@ -1,6 +1,7 @@
 """The audit: what a table of recommendations does with popularity, in one call."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from headtail._checks import checked, finite, generator, integer
 from headtail._columns import resolve_columns
 from headtail._factors import numbers, to_numpy
 from headtail._stats import lorenz
-from headtail._threads import both
 from headtail._top import highest
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
@@ -147,9 +147,10 @@ def audit(
         top, user_ids = judge(lists, profiles, test, vectors, noted)
         return (with_times(top, test, user_ids) if as_of_event else top), user_ids, reached
 
-    # The other thread reads no frames: some engines are not thread-safe.
-    (full, user_ids, cutoffs), overlap = both(read_and_judge, lambda: count_overlap(interactions, test))
-    if overlap:
+    with ThreadPoolExecutor(1) as pool:  # which reads no frames: some engines are not thread-safe
+        counted = pool.submit(count_overlap, interactions, test)
+        full, user_ids, cutoffs = read_and_judge()
+    if overlap := counted.result():
         noted.of_overlap(f"{overlap:,} of {len(full.target_items):,}")
     attributes = [] if items is None else read_attributes(items, full.profiles.train, noted.notes)
     chosen = given or metrics_of(full.groups.names if full.has_targets else None, full.extras)

@@ -12,12 +12,11 @@ import headtail._torch  # noqa: F401 - first, for its error
 import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 from torch import nn
 
 from headtail._checks import checked, generator, integer, list_length
 from headtail._distributed import of_first, world_size
-from headtail._factors import numbers
+from headtail._factors import per_item
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -207,9 +206,13 @@ def fit(
     how |= {"penalty_every": integer("penalty_every", penalty_every, low=1), "distributed": distributed}
     watch, watched = _watched(model, train, validation, metric, k, patience)
     weights, values = (
-        None if given is None else _of_items(name, given, train.n_items)
+        None if given is None else per_item(name, given, train.n_items).astype(np.float64)
         for name, given in (("item_weights", item_weights), ("item_values", item_values))
     )
+    if weights is not None and weights.min() < 0:
+        raise InvalidInputError(
+            f"item_weights is {weights.min()} at item {weights.argmin()}; give weights of at least 0."
+        )
     random, device = generator(rng), device_of(model, device)
     with learning(model):
         model.to(device)
@@ -277,19 +280,6 @@ def _check_solved(model: nn.Module, given: Mapping[str, Any], penalty_every: int
             f"{type(model).__name__} is solved for in closed form, without {' and '.join(sorted(foreign))}; leave that "
             f"out. What there is to choose are arguments of {type(model).__name__}."
         )
-
-
-def _of_items(name: str, given: Array, n_items: int) -> NDArray[np.float64]:
-    """Return a finite number for each item; a weight must not be below 0."""
-    values: NDArray[np.float64] = numbers(given)
-    if values.shape != (n_items,) or values.dtype.kind not in "biuf":
-        raise InvalidInputError(f"{name} has shape {values.shape}; give one number for each of the {n_items} items.")
-    least = 0 if name == "item_weights" else -np.inf
-    if (bad := ~np.isfinite(values) | (values < least)).any():
-        first = int(bad.argmax())
-        cure = "give finite weights of at least 0" if name == "item_weights" else "give finite numbers"
-        raise InvalidInputError(f"{name} is {values[first]} at item {first}; {cure}.")
-    return values.astype(np.float64)
 
 
 def _describe_rng(rng: RNG) -> Any:

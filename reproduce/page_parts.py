@@ -1,0 +1,258 @@
+"""What the pages on the reproductions share: a record as a cell, and the tables and pictures of every cell."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cells
+import neurons
+import spectral
+
+from headtail.dials import CONTROLS, DIALS
+from headtail.reports import Chart, Column, Section, Table, Text, chart_svg
+from headtail.tradeoffs import Estimate, Frontier, Point
+
+ENDS = {each.name: each.end for each in (*DIALS, *CONTROLS)}
+DOCS = Path(__file__).parent.parent / "docs"
+DRAWN = (
+    "ReSN", "ReSN, fine-tuned", "Zerosum", "IPS", "log penalty", "tilt (entropy)",
+    "tilt (alpha-fair)", "allocation", "PopSteer", "PopSteer, by user",
+    "dense shift", "IPR",
+)  # fmt: skip
+DRAWN_ABOVE = 0.8  # of the plain accuracy
+LEVELS = {"gini@20": "Gini", "head_share@20": "share of the head", "gini@10": "Gini", "arp@10": "mean popularity"}
+OVER = Column("over", "Intervals over")
+
+INTERVALS = """Intervals are of 95%, and tables say what each is over. *Users and seeds*: how far other users and
+another training could be off, together. *Seeds*, of older records: how far another training could be off with the same
+users (Student's t over the seeds, which is wide for three)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A record and the frontier in it."""
+
+    name: str
+    stem: str
+    record: dict[str, Any]
+    frontier: Frontier
+    compare: Callable[[Frontier], dict[str, Any]]
+
+    @property
+    def plain(self) -> tuple[str, Any]:
+        """The method and setting that stand for no correction."""
+        method = self.frontier.methods[0]
+        return method, self.frontier.settings(method)[0]
+
+    @cached_property
+    def _compared(self) -> Mapping[str, Any]:
+        """What the record compares, or what its points alone tell of that."""
+        found: Mapping[str, Any] = self.record.get("compared") or self.compare(self.frontier)
+        return found
+
+    @property
+    def plain_figures(self) -> Mapping[str, Any]:
+        """The accuracy and the unfairness without a correction, with their intervals."""
+        found: Mapping[str, Any] = self._compared["plain"]
+        return found
+
+    def level(self, metric: str, share: float) -> dict[str, Any]:
+        """Return what is compared where a metric is so far below the plain model's."""
+        rows = self._compared["levels"]
+        found: dict[str, Any] = next(row for row in rows if (row["metric"], row["share"]) == (metric, share))
+        return found
+
+    def chosen(self, loss: float | None) -> list[dict[str, Any]]:
+        """Return each method's setting that was chosen for a loss, with its figures."""
+        return [row for row in self._compared["losses"] if row["loss"] == loss]
+
+    def drawn(self, methods: Sequence[str]) -> list[tuple[str, Any]]:
+        """Return the settings of these methods that lose little of the plain accuracy."""
+        frontier = self.frontier
+        least = DRAWN_ABOVE * frontier.mean(*self.plain, frontier.accuracy)
+        pairs = [(each, setting) for each in methods if each in frontier.methods for setting in frontier.settings(each)]
+        return [pair for pair in pairs if frontier.mean(*pair, frontier.accuracy) >= least]
+
+
+COMPARED = {"resn": spectral.compared, "popsteer": neurons.compared, "ablation": neurons.compared}
+
+
+def _estimates(values: dict[str, Any]) -> Any:
+    return Estimate(**values) if "n_seeds" in values else values
+
+
+def read(study: str, names: Sequence[str]) -> Iterator[Cell]:
+    """Yield the cells that have a record."""
+    for name in names:
+        file = cells.record(study, name)
+        if file.exists():
+            record = json.loads(file.read_text(encoding="utf-8"), object_hook=_estimates)
+            found = record["frontier"]
+            points = tuple(Point(**point) for point in found["points"])
+            frontier = Frontier(points, found["accuracy"], found["unfairness"])
+            yield Cell(name, file.stem, record, frontier, COMPARED[study])
+
+
+def not_run(found: Sequence[Cell], names: Sequence[str], further: Sequence[str] = ()) -> Section:
+    """Return which cells have no record."""
+    there = {cell.name for cell in found}
+    missing = [*(name for name in names if name not in there), *further]
+    return Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing: all cells are above.")])
+
+
+def with_interval(key: str, label: str) -> Column:
+    """Return a column of changes with their intervals, as :func:`with_ends` names them."""
+    return Column(key, label, format="+.1%", low=f"{key} low", high=f"{key} high")
+
+
+def with_ends(name: str, estimate: Estimate) -> dict[str, Any]:
+    """Return the cells of a figure and of its interval, empty where it is not a number."""
+    value = None if math.isnan(estimate.value) else estimate.value
+    return {name: value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+
+
+def figure_of(chart: Chart, title: str, name: str, beside: Sequence[Chart] = ()) -> Text:
+    """Draw a chart into the folder of figures, and return the line that shows it."""
+    figure = DOCS / "figures" / f"{name}.svg"
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    chart_svg(chart, figure, beside=beside)
+    return Text(f"![{title}](figures/{figure.name})")
+
+
+def equal(found: Sequence[Cell], protocol: str, metric: str, share: float) -> Table:
+    """Return what each method loses of the plain accuracy where exposure is as much more even."""
+    levels = [cell.level(metric, share) for cell in found]
+    changes = {short(cell.name): level["changes"] for cell, level in zip(found, levels, strict=True)}
+    longest = max((cell.frontier.methods for cell in found), key=len)
+    rows: list[dict[str, Any]] = [
+        {"method": method} | {cell: each[method].value if method in each else None for cell, each in changes.items()}
+        for method in longest
+    ]
+    accuracy = found[0].frontier.accuracy.upper()
+    return Table(
+        [Column("method", "Method"), *(Column(cell, format="+.1%", better="higher") for cell in changes)],
+        [row for row in rows if any(row[cell] is not None for cell in changes)],
+        title=f"{protocol} test: change of {accuracy} where the {LEVELS[metric]} is {share:.0%} below the plain one",
+        caption=f"Along each method's own curve of {LEVELS[metric]} and {accuracy}, its settings picked on "
+        f"validation; empty where none is so even. {_wins(levels)}",
+    )  # fmt: skip
+
+
+def _wins(levels: Sequence[Mapping[str, Any]]) -> str:
+    """Say which method loses least, in how many cells, and in how many of these beyond doubt."""
+    least = [level for level in levels if level["least"] is not None]
+    clear = Counter(level["least"] for level in least if level["surely"])
+    counted = Counter(level["least"] for level in least).most_common()
+    shown = ", ".join(f"{method} in {n} ({clear[method]})" for method, n in counted)
+    return (
+        f"Loses least: {shown}; in brackets, the cells where the 95% interval of its difference from every other "
+        f"method is above 0."
+    )
+
+
+def sections(found: Sequence[Cell], shown: Sequence[tuple[str, str]]) -> list[Section]:
+    """Return a section for each cell: its data, the picture of its curves, and what was chosen."""
+    pictures = [_picture(cell) for cell in found]
+    return [_section(cell, shown, picture, pictures) for cell, picture in zip(found, pictures, strict=True)]
+
+
+def _section(cell: Cell, shown: Sequence[tuple[str, str]], picture: Chart, beside: Sequence[Chart]) -> Section:
+    record = cell.record
+    settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())
+    sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
+    text = (
+        f"{record['users']:,} users, {record['items']:,} items; {sizes}. {record['split']}{_before(cell)} Settings of "
+        f"the backbone: {settings}."
+    )
+    link = figure_of(picture, f"Trade-off of {cell.name}", cell.stem, beside)
+    return Section(cell.name, [Text(text), link, _chosen(cell, shown)])
+
+
+def _before(cell: Cell) -> str:
+    """Say what was otherwise when a record was made, where that matters to its figures."""
+    said = ""
+    if cell.name.endswith("debiased") and "one, in training" not in cell.record["split"]:
+        said += (
+            " This split is that of the paper, under which all of an item's interactions may leave training; today's "
+            "keeps half of them there."
+        )
+    if cell.name.startswith("mf/") and "own" not in cell.record:
+        said += " Zerosum has the settings that were found for the squared loss, not for its own."
+    if "dense projection" in cell.frontier.methods and "project_to" not in cell.record:
+        said += " The dense projection goes to 0, not to where users of niche tastes lie, as today's does."
+    if "tilt (entropy)" in cell.frontier.methods and "PCT" not in cell.frontier.methods:
+        said += (
+            " Its tilts had not all settled and did not order lists apart from the bias; dials of today are missing."
+        )
+    turned = [
+        each for each in neurons.TURNED if cell.stem.startswith("popsteer") and each.name in cell.frontier.methods
+    ]
+    coarse = [each.name for each in turned if not _between(cell.frontier.settings(each.name), each.grid)]
+    if len(coarse) == len(turned) > 0:
+        said += " No dial was swept finely."
+    elif coarse:
+        said += f" Not swept finely, or at its last setting: {', '.join(coarse)}."
+    return said
+
+
+def _between(settings: Sequence[Any], grid: Sequence[float]) -> list[float]:
+    """Return the settings that lie within a grid and are not of it."""
+    return [setting for setting in settings if setting not in grid and abs(setting) < abs(grid[-1])]
+
+
+def _picture(cell: Cell) -> Chart:
+    """Return the curves of the main methods, where they lose little accuracy, without the intervals of the tables."""
+    kept = set(cell.drawn(DRAWN))
+    points = tuple(point for point in cell.frontier.points if (point.method, point.setting) in kept)
+    return replace(replace(cell.frontier, points=points).chart(cells.MAX_LOSS), low=None, high=None)
+
+
+def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
+    """Return the test's figures of the settings that were chosen."""
+    frontier = cell.frontier
+    fifths = [name for name in frontier.points[0].test if name.startswith("fifth_")]
+    plain = dict(zip(("method", "setting"), cell.plain, strict=True)) | {"figures": cell.plain_figures}
+    rows = []
+    for chosen in [plain, *cell.chosen(cells.MAX_LOSS)]:
+        method, setting = chosen["method"], chosen["setting"]
+        row: dict[str, Any] = {"method": method, "setting": setting_of(frontier, method, setting)}
+        if chosen is plain:
+            row = {"method": "plain", "setting": ""}
+        row |= {name: frontier.mean(method, setting, name) for name, _ in shown}
+        for name, figure in chosen["figures"].items():
+            row |= {**with_ends(name, figure), "over": figure.over}
+        row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
+        rows.append(row)
+    columns = [Column("method", "Method"), Column("setting", "Chosen")]
+    for name, spec in shown:
+        ends = {"low": f"{name} low", "high": f"{name} high"} if name in plain["figures"] else {}
+        columns.append(Column(name, name, format=spec, **ends))
+    columns.append(OVER)
+    if not fifths:
+        return Table(columns, rows)
+    caption = "Fifths: exposure of five groups of items with equal training interactions, the most popular first."
+    return Table([*columns, Column("fifths", "Fifths")], rows, caption=caption)
+
+
+def setting_of(frontier: Frontier, method: str, setting: Any) -> str:
+    """Return a chosen setting as text, marked where a stronger one might have been chosen."""
+    settings, end = frontier.settings(method), ENDS.get(method.partition(",")[0])
+    last = len(settings) > 1 and setting == settings[-1] == frontier.choose(method, cells.MAX_LOSS) != end
+    return f"{setting:g}" + (" (last)" if last else "")
+
+
+def _plain(value: Any) -> str:
+    """Return a setting, or several of them, as text."""
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items()) + ")"
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def short(name: str) -> str:
+    """Return the backbone and the data set of a cell."""
+    return " ".join(name.split("/")[:2])

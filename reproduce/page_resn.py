@@ -1,0 +1,207 @@
+"""The page on ReSN: how it stands beside its rivals."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import comparisons
+import numpy as np
+import spectral
+from cells import MAX_LOSS
+from page_parts import (
+    INTERVALS,
+    OVER,
+    Cell,
+    equal,
+    not_run,
+    read,
+    sections,
+    setting_of,
+    short,
+    with_ends,
+    with_interval,
+)
+
+from headtail._stats import holm
+from headtail.dials.training import FINE_TUNING
+from headtail.reports import Block, Column, Report, Section, Table, Text
+
+ALLOCATION = ("allocation", *comparisons.RIVALS)
+SHOWN = (
+    ("ndcg@20", ".4f"), ("recall@20", ".4f"), ("gini@20", ".4f"), ("coverage@20", ".1%"), ("head_share@20", ".1%"),
+    ("tail_exposure@20", ".1%"),
+)  # fmt: skip
+
+LAST = """A setting that is the last of its dial's sweep is marked (last): a stronger one may be better. Sweeps go on
+beyond their grid for as long as that happens; records made before they did are marked so more often."""
+
+SPECTRAL = f"""Does ReSN give better accuracy at the same evenness of exposure, and the reverse, and how does it stand
+beside simple corrections? Each cell below is a backbone on a data set under a protocol. The backbone was tuned on the
+validation part without any correction; every method's dial was then swept with {len(spectral.SEEDS)} seeds. *Chosen*
+is, on the validation part, the setting of the lowest Gini among those that lose at most {MAX_LOSS:.0%} of NDCG@20. All
+figures are of the test part, means over the seeds.
+
+{INTERVALS}
+
+Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
+`python reproduce/spectral.py CELL`, with the cell's name as it stands in its headline."""
+
+PROTOCOLS = f"""*Common*: a random part of each user's interactions is the test. *Debiased*: all items have about
+equally many test interactions, the rest of theirs went back to training (Lin et al., WSDM 2025). *Uniform*: the test
+items were shown to users at random. The methods: **ReSN**, the spectral-norm penalty (for ALS in closed form);
+*fine-tuned*, the plain model trained on with it for {FINE_TUNING:.0%} of its epochs (its setting 0 trains on
+without); **LogDet**, a penalty on collapsed dimensions; **Zerosum**, a loss on the sums of scores; **IPS**, positives
+weighted by inverse propensity, with propensities clipped at 0.1 or where its name says; and, without retraining,
+**shrink** (a part of sigma 1 taken out), **log penalty** (popularity's logarithm subtracted), **tilt** (entropy,
+alpha-fair, or towards what popularity earns; see `headtail.tilt`), **IPR** (re-ranking by inverse popularity) and
+**allocation** (slots given to items at the least loss of relevance, which is learned on the validation part; see
+`headtail.allocation`). Strength 0 is no correction; the weights of ReSN are those of its penalty, for ALS too.
+
+{LAST}
+
+Where there are {spectral.LARGE:,} training pairs or more, LightGCN and XSimGCL have larger batches and larger steps
+than elsewhere, and XSimGCL at most {spectral.BACKBONES["xsimgcl"].large["epochs"]} epochs."""
+
+
+def resn_page() -> Report:
+    """Return the page on ReSN."""
+    found = list(read("resn", spectral.CELLS))
+    blocks: list[Block] = [
+        Text(PROTOCOLS),
+        Section("What it comes to", list(_verdict(found))),
+        *sections(found, SHOWN),
+        not_run(found, spectral.CELLS),
+    ]
+    return Report("ReSN beside its rivals", blocks, SPECTRAL)
+
+
+def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
+    if allocated := [cell for cell in found if "allocation" in cell.frontier.methods]:
+        yield _family(allocated)
+        yield _allocation(allocated)
+        yield from _added(allocated)
+    for protocol in ("common", "debiased", "uniform"):
+        of_protocol = [cell for cell in found if cell.name.endswith(protocol)]
+        if not of_protocol:
+            continue
+        for level in (("gini@20", spectral.EVENER[0]), spectral.HEAD):
+            yield equal(of_protocol, protocol.capitalize(), *level)
+        yield _chosen_of_all(of_protocol, protocol)
+
+
+def _family(found: Sequence[Cell]) -> Table:
+    """Return how far the family of allocation and tilts is ahead of the best other method at equal evenness."""
+    rows: list[dict[str, Any]] = []
+    for cell in found:
+        seen = tuple(replace(point, test=point.validation, intervals={}) for point in cell.frontier.points)
+        seen_at = replace(cell.frontier, points=seen).accuracy_at
+        for share in spectral.EVENER:
+            level = cell.level("gini@20", share)
+            reached = {other: seen_at(other, -share, relative=True).value for other in level["ahead"]}
+            reached = {other: change for other, change in reached.items() if not math.isnan(change)}
+            best = max(reached, key=lambda other: reached[other], default=None)
+            row = {"cell": cell.name, "gini": -share, "best": best or "none gets there"}
+            row |= with_ends("family", level["family"])
+            row |= dict.fromkeys(("ahead", "ahead low", "ahead high", "p", "over"))
+            if best is not None:
+                ahead = level["ahead"][best]
+                row |= {**with_ends("ahead", ahead), "p": ahead.p, "over": ahead.over}
+            rows.append(row)
+    adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
+    for row, p in zip(rows, adjusted, strict=True):
+        row["p"] = None if math.isnan(p) else float(p)
+    sure = sum(row["p"] is not None and row["p"] < 0.05 and row["ahead"] > 0 for row in rows)
+    clear = sum(row["ahead low"] is not None and row["ahead low"] > 0 for row in rows)
+    behind = sum(row["ahead high"] is not None and row["ahead high"] < 0 for row in rows)
+    columns = [
+        Column("cell", "Cell"),
+        Column("gini", "Gini", format="+.0%"),
+        with_interval("family", "Allocation and tilts"),
+        Column("best", "Best other"),
+        with_interval("ahead", "Ahead of it by"),
+        Column("p", "p (Holm)", format=".3f"),
+        OVER,
+    ]
+    return Table(
+        columns, rows, title="Allocation and tilts as one family: change of NDCG@20 where Gini is as far below",
+        caption="Of the family, validation chooses the settings of the curve, and so between its members; so it "
+        f"does the best other, of those that get so far on the test. Ahead beyond doubt in {clear} of {len(rows)} rows "
+        f"({sure} after Holm's correction for all rows), behind beyond doubt in {behind}.",
+    )  # fmt: skip
+
+
+def _allocation(found: Sequence[Cell]) -> Table:
+    """Return what allocation loses where exposure is as much more even, and how far it is ahead of others there."""
+    rows: list[dict[str, Any]] = []
+    for cell in found:
+        for share in spectral.EVENER:
+            level = cell.level("gini@20", share)
+            row: dict[str, Any] = {"cell": cell.name, "gini": -share}
+            for name, estimate in level["allocation"].items():
+                row |= {"over": estimate.over, **with_ends(name, estimate)}
+            if "allocation" in level["changes"]:
+                row |= with_ends("allocation", level["changes"]["allocation"])
+            rows.append(row)
+    columns = [Column("cell", "Cell"), Column("gini", "Gini", format="+.0%")]
+    columns += [with_interval(name, name) for name in ALLOCATION]
+    columns = [column for column in [*columns, OVER] if any(row.get(column.key) is not None for row in rows)]
+    return Table(
+        columns, [dict.fromkeys(column.key for column in columns) | row for row in rows],
+        title="Allocation: change of NDCG@20 where Gini is as far below, and how far ahead it is",
+        caption="Along each method's own curve, its settings picked on validation: the change with allocation, then "
+        "the difference from the change with each other one; empty where one does not get so far.",
+    )  # fmt: skip
+
+
+def _added(found: Sequence[Cell]) -> Iterator[Table]:
+    """Return what allocation reaches on a model that was trained with a correction, where that was swept."""
+    rows: list[dict[str, Any]] = []
+    for cell in found:
+        for share in spectral.EVENER:
+            for name, reached in cell.level("gini@20", share).get("then", {}).items():
+                row: dict[str, Any] = {"cell": cell.name, "gini": -share, "first": name, "over": reached["alone"].over}
+                for key, estimate in reached.items():
+                    row |= with_ends(key, estimate)
+                rows.append(row)
+    columns = [
+        Column("cell", "Cell"),
+        Column("gini", "Gini", format="+.0%"),
+        Column("first", "Trained with"),
+        with_interval("alone", "Then allocation"),
+        with_interval("allocation", "Ahead of allocation"),
+        with_interval("training", "Ahead of the training"),
+        OVER,
+    ]
+    if rows:
+        yield Table(
+            columns, rows, title="A correction in training, then allocation: change of NDCG@20 at as even an exposure",
+            caption="The model is that of the setting of the highest NDCG@20 on validation. Ahead of allocation on the "
+            "plain model, and of the correction in training without allocation.",
+        )  # fmt: skip
+
+
+def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
+    """Return ReSN as chosen on validation: the fairest within the loss, and the most accurate."""
+    rows = []
+    for cell in found:
+        frontier = cell.frontier
+        row: dict[str, Any] = {"cell": short(cell.name), "plain": frontier.mean(*cell.plain, frontier.accuracy)}
+        for key, loss in (("even", MAX_LOSS), ("accurate", None)):
+            chosen = next(each for each in cell.chosen(loss) if each["method"] == "ReSN")
+            row |= {key: setting_of(frontier, "ReSN", chosen["setting"]), "over": chosen["changes"]["ndcg@20"].over}
+            for name, change in chosen["changes"].items():
+                row |= with_ends(f"{key} {name}", change)
+        rows.append(row)
+    columns = [Column("cell", "Cell"), Column("plain", "plain NDCG@20", format=".4f")]
+    for key, label in (("even", "evenest weight"), ("accurate", "most accurate weight")):
+        columns.append(Column(key, label))
+        for name, shown in (("ndcg@20", "NDCG"), ("gini@20", "Gini"), ("head_share@20", "head")):
+            column = f"{key} {name}"
+            columns.append(with_interval(column, shown))
+    columns.append(OVER)
+    return Table(
+        columns, rows, title=f"{protocol.capitalize()} test: ReSN at two weights chosen on validation",
+        caption=f"The evenest weight that loses at most {MAX_LOSS:.0%} of NDCG@20 there, and the weight of the highest "
+        "NDCG@20 there; changes on the test against weight 0.",
+    )  # fmt: skip
