@@ -47,6 +47,18 @@ def test_candidates_are_of_the_highest_scores_and_of_what_a_tilt_brings_in(split
     assert (Reach(0.0, bias, K).candidates(vectors, split.train, K).items >= 0).sum(axis=1).min() >= K
 
 
+def test_users_who_know_nearly_all_or_all_get_what_is_left(split, vectors):
+    """Their lists are as wide as all others, and they stop no calibration."""
+    left = np.tile(np.arange(N_ITEMS) < K - 2, (N_USERS, 1))
+    left[:3] = False
+    known = Interactions(split.train.user_ids, split.train.item_ids, *np.nonzero(~left))
+    found = Reach(0.0, np.zeros(N_ITEMS), K).candidates(vectors, known, N_ITEMS)
+    assert found.items.shape == (N_USERS, K)
+    np.testing.assert_array_equal((found.items >= 0).sum(axis=1), left.sum(axis=1))
+    shown = allocation()(Subject(vectors, split, k=K), 0.1, 0)(known)
+    np.testing.assert_array_equal((shown.items >= 0).sum(axis=1), left.sum(axis=1))
+
+
 @pytest.mark.parametrize("niche", [False, True])
 def test_the_first_singular_value_is_shrunk_where_validation_gains_by_it(split, vectors, niche):
     """What was wanted next follows the scores, or the scores without what popularity adds to them."""

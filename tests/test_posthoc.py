@@ -347,6 +347,13 @@ def test_users_who_have_seen_nearly_all():
     assert not found.growth.any() and not found.change(np.arange(120.0)).any()  # whatever their bias
 
 
+@pytest.mark.parametrize("welfare", ["entropy", "alpha", "popularity"])
+def test_where_all_have_seen_all_there_is_no_exposure_to_spread(welfare):
+    queries, items, _, _ = world(n=50)
+    with pytest.raises(InvalidInputError, match="no user has an item left to be shown"):
+        tilt(queries, items, strength=0.1, k=10, seen=sp.csr_array(np.ones((50, 120))), welfare=welfare)
+
+
 def test_ties_share_the_last_slots():
     # Item 0 is ahead of all, and items 1 to 4 share the second slot of each of the three users.
     slots = answer(np.ones((3, 1)), np.array([[2], [1], [1], [1], [1], [0]]), None, 2, 1e-6).slots

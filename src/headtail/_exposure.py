@@ -103,6 +103,11 @@ class Goal:
         for _ in range(self.rounds):
             answer = count(self.strength * bias, wider * width)
             mean = answer.slots.mean()
+            if mean == 0:
+                raise InvalidInputError(
+                    "no user has an item left to be shown: all know the whole catalogue, or their lists are empty. There "
+                    "is no exposure to spread."
+                )
             exposure = answer.slots / mean + floor
             called = self._called(exposure) + earned
             gap, size = called - bias, float(np.linalg.norm(called - called.mean()))

@@ -34,6 +34,7 @@ def features(
         some = rows_of(recs, rows)
         codes = some.items
         scores = np.where(codes >= 0, scores_of(some, 1) / scale, np.nan).astype(np.float32)
+        scores[codes[:, 0] < 0] = 0  # a list that holds nothing has no spread
         last = np.minimum((codes >= 0).sum(axis=1) - 1, k - 1).clip(0)[:, None]
         deviation = np.nanstd(scores, axis=1, keepdims=True)
         top = scores[:, :1]
