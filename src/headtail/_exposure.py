@@ -105,8 +105,8 @@ class Goal:
             mean = answer.slots.mean()
             if mean == 0:
                 raise InvalidInputError(
-                    "no user has an item left to be shown: all know the whole catalogue, or their lists are empty. There "
-                    "is no exposure to spread."
+                    "no user has an item left to be shown: all know the whole catalogue, or their lists are empty. "
+                    "There is no exposure to spread."
                 )
             exposure = answer.slots / mean + floor
             called = self._called(exposure) + earned

@@ -70,7 +70,7 @@ class Reach:
         items, scores = (np.take_along_axis(values, by_item, axis=1) for values in (items, scores))
         items[:, 1:][items[:, 1:] == items[:, :-1]] = -1
         by_score = np.argsort(np.where(items >= 0, -scores, np.inf), axis=1, kind="stable")
-        longest = max(self.k, int((items >= 0).sum(axis=1).max()))  # of users who know nearly all items it is less
+        longest = max(self.k, int((items >= 0).sum(axis=1).max()))  # all users may know nearly all items
         items, scores = (np.take_along_axis(values, by_score[:, :longest], axis=1) for values in (items, scores))
         return replace(high, items=items, scores=np.where(items >= 0, scores, np.nan))
 
