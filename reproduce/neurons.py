@@ -50,8 +50,9 @@ from headtail.sae import (
     states,
 )
 from headtail.sae import Steered as SteeredModel
-from headtail.subjects import Recipe, Subject
+from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier
+from headtail.training import Recipe
 
 K, SEEDS = 10, (0, 1, 2)
 LOSSES = (0.005, 0.01)  # of NDCG; settings are tried finely for the first

@@ -23,8 +23,9 @@ from headtail.dials import DIALS, REFERENCES, Dial, dial
 from headtail.losses import inverse_propensity
 from headtail.metrics import Metric, arp, coverage, gini, head_share, ndcg, recall, tail_exposure, tail_share
 from headtail.models import ALS, LightGCN, XSimGCL
-from headtail.subjects import Recipe, Subject
+from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier
+from headtail.training import Recipe
 
 K, DIM, SEEDS = 20, 64, (0, 1, 2)
 RESAMPLES = 200  # of the users, for intervals where there are no seeds

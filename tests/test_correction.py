@@ -195,3 +195,44 @@ def test_the_page_says_who_bears_the_change(split, factors):
     assert table.rows[0]["ndcg@5"] == pytest.approx(expected)
     assert table.rows[0]["ndcg@5 low"] <= expected <= table.rows[0]["ndcg@5 high"]
     assert all(row["arp@5"] < 0 for row in table.rows)  # everybody's lists are less popular
+
+
+@pytest.mark.parametrize("form", ["vectors", "lists", "model"])
+def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(split, factors, form):
+    model = ht.models.ALS(300, 80, 8, rng=0)
+    ht.fit(model, split.train)
+    of = {"vectors": factors, "lists": ht.recommend(factors, split.train, k=60), "model": model}[form]
+    dials = ["log penalty", "tilt (entropy)", "allocation", "PCT"] + ["shrink"] * (form != "lists")
+    found = better(of, split, dials=dials, n_users=120)
+    assert found.notes[0] == "Settings were tried on 120 of 300 users; the one chosen is for all."
+    assert [len(audit.user_ids) for audit in found.comparison.audits.values()] == [300, 300]
+    assert len(found.lists) == 300
+
+    sample = found.witness.subject
+    assert len(sample.codes) == 120
+    assert np.isin(found.witness.codes, sample.codes).all()
+    plain = ht.recommend(factors, split.train, codes=sample.codes, k=K)  # what a setting's figures are of
+    figures = ht.audit(plain, split.train, split.validation, k=K, strict=False)
+    for metric in ("ndcg@5", "gini@5"):
+        for method in found.frontier.methods:
+            value = found.frontier.mean(method, 0.0, metric, "validation")
+            assert value == pytest.approx(figures[metric]), (method, metric)
+    tried = {point.setting for point in found.frontier.points if point.method == found.dial.name}
+    assert found.strength in tried
+
+
+def test_a_sample_draws_users_of_the_held_out_parts_first_and_shares_what_is_of_all(split, factors):
+    train, (rows, items) = split.train, split.validation.matrix.nonzero()
+    held_out, nothing = (
+        ht.Interactions(train.user_ids, train.item_ids, rows[some].astype(np.int32), items[some].astype(np.int32))
+        for some in (rows < 30, rows < 0)
+    )
+    whole = Subject(factors, replace(split, validation=held_out, test=nothing), k=K)
+    sample = whole.sample(40, rng=1)
+    assert {*np.flatnonzero(held_out.activity)} <= {*sample.codes} and len(sample.codes) == 40
+    assert whole.sample(300) is whole and sample.vectors(0) is whole.vectors(0)
+    assert sample.fingerprint not in (whole.fingerprint, whole.sample(40, rng=2).fingerprint)
+    for lists in (sample.candidates(0, train), sample.reachable(0, train)):
+        np.testing.assert_array_equal(lists.users, sample.codes)
+    every = whole.candidates(0, train)
+    np.testing.assert_array_equal(sample.candidates(0, train).items, every.items[sample.codes])

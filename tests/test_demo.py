@@ -15,7 +15,7 @@ from headtail.datasets import power_law
 from headtail.exceptions import UnreadableFileError
 from headtail.models import MF
 from headtail.reports.explorer import Explorer
-from headtail.subjects import Recipe
+from headtail.training import Recipe
 
 
 @pytest.fixture

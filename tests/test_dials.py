@@ -10,7 +10,8 @@ from headtail.dials import CONTROLS, DIALS, Dial, dial
 from headtail.dials.popularity_direction import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.sae import neuron_edit
-from headtail.subjects import Recipe, Subject
+from headtail.subjects import Subject
+from headtail.training import Recipe
 
 K = 5
 CHEAP = [each for each in DIALS if each.works_on in ("vectors", "lists")]

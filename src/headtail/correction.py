@@ -185,10 +185,8 @@ class Correction(Result):
             Items to search, as in :meth:`Witness.explore <headtail.exploring.Witness.explore>`.
         """
         chosen = (PLAIN if self.dial is None else self.dial.name), self.strength
-        verdict = self.verdict.replace("**", "").replace("`", "")
-        return self.witness.explore(
-            self.frontier, chosen=chosen, verdict=verdict, max_loss=self.max_loss, n_items=n_items
-        )
+        said = self.verdict.replace("**", "").replace("`", "")
+        return self.witness.explore(self.frontier, chosen=chosen, verdict=said, max_loss=self.max_loss, n_items=n_items)
 
     def summary(self) -> Report:
         """Return what fits a terminal: the verdict, the best setting of each dial on test, and paired differences."""
@@ -254,6 +252,7 @@ def correct(
     user_ids: Any = None,
     item_ids: Any = None,
     seeds: Sequence[int] = (0,),
+    n_users: int = 20_000,
     refine: int = 2,
     extend: int = 3,
     rng: RNG = 0,
@@ -284,12 +283,15 @@ def correct(
         Whose the rows of Q and of V are. Without them the rows are those of the ids of the training part, ascending.
     seeds : sequence of int, default (0,)
         Of training and of samples.
+    n_users : int, default 20,000
+        Where there are more, settings are tried on so many of them, drawn at random from those who have something in
+        the held-out parts. The one that is chosen is made and reported for all.
     refine : int, default 2
         How often settings between the chosen one and its neighbors are tried as well.
     extend : int, default 3
         How often a grid at whose end the choice lies goes on.
     rng : seed or generator, default 0
-        Divides users where there is no test.
+        Divides users where there is no test, and draws those on whom settings are tried.
     progress : bool, optional
         Show a progress bar of all dials; without it, only where standard error is a terminal.
     **options
@@ -325,10 +327,14 @@ def correct(
     chosen = _dials(dials, subject)
     if strength is not None:
         chosen, refine, extend = [_put(chosen, dials, strength)], 0, 0
-    split, seed, witness, notes = subject.split, seeds[0], Witness(subject, seed=seeds[0]), list[str]()
-    subject.check_hits(seed)
+    split, seed, notes = subject.split, seeds[0], list[str]()
+    sample = subject.sample(integer("n_users", n_users, low=1), rng)
+    if sample is not subject:
+        notes.append(f"Settings were tried on {n_users:,} of {split.train.n_users:,} users; the one chosen is for all.")
+    witness = Witness(sample, seed=seed)
+    sample.check_hits(seed)
     plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
-    tried = {plain: sweep(witness.watching(plain), subject, seeds=seeds, progress=False, **options)}
+    tried = {plain: sweep(witness.watching(plain), sample, seeds=seeds, progress=False, **options)}
     turned: dict[str, Any] = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss}
     n_settings = len(seeds) * sum(len(each.grid) + extend + refine for each in chosen)
     with progress_bar("correct", n_settings, show=progress) as advance:
@@ -336,7 +342,7 @@ def correct(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
                 try:
-                    tried[each] = sweep(witness.watching(each), subject, progress=advance, **turned, **options)
+                    tried[each] = sweep(witness.watching(each), sample, progress=advance, **turned, **options)
                 except InvalidInputError as error:
                     if dials is not None:
                         raise
@@ -346,12 +352,11 @@ def correct(
     if len(tried) == 1:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(list(tried.values())[1:], start=tried[plain])
-    best, stands = _choice(frontier, [each for each in chosen if each in tried], max_loss)
-    if strength is not None:
-        best, stands = chosen[0], float(strength)
+    best, stands = _choice(frontier, [*tried][1:], max_loss) if strength is None else (chosen[0], float(strength))
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
-    notes += subject.decisions(seed) + ([made.note] if isinstance(made, ItemBias) else [])
+    notes += dict.fromkeys((*sample.decisions(seed), *subject.decisions(seed)))
+    notes += [made.note] if isinstance(made, ItemBias) else []
     before, after = (subject.recommend(one, split.known) for one in (subject.plain(seed), made))
     lists = {PLAIN: before, CORRECTED: after}
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}

@@ -31,9 +31,10 @@ from headtail.reports import Block, Column, Figure, Figures, Report, Section, Ta
 from headtail.reports.explorer import Explorer
 from headtail.sae import Neurons
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
-from headtail.subjects import Recipe, Subject
+from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier, sweep
 from headtail.training import recommend
+from headtail.training.recipes import Recipe
 from headtail.typing import Vectors
 
 if TYPE_CHECKING:

@@ -170,8 +170,11 @@ def _by_taste(subject: Subject, n_users: int, rng: RNG) -> list[Codes]:
     """Return users of each fifth of tastes, drawn of those with a history and, where there are any, a test."""
     split, random = subject.split, generator(rng)
     known = split.known
-    eligible = (known.activity > 0) & (split.test.activity > 0)
-    users = np.flatnonzero(eligible if eligible.any() else known.activity > 0)
+    served = known.activity > 0
+    if subject.codes is not None:
+        served &= np.isin(np.arange(known.n_users), subject.codes)
+    eligible = served & (split.test.activity > 0)
+    users = np.flatnonzero(eligible if eligible.any() else served)
     taste = tastes_of(known.matrix, split.train.popularity)[users]
     fifths = np.array_split(users[np.argsort(taste, kind="stable")], len(TASTES))
     sizes = [len(part) for part in np.array_split(np.arange(n_users), len(TASTES))]

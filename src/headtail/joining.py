@@ -9,7 +9,8 @@ from headtail._frames import lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import in_order_of, known_ids, narrowed, order_of, with_ids
 from headtail.exceptions import InvalidInputError
-from headtail.subjects import Recipe, Subject
+from headtail.subjects import Subject
+from headtail.training.recipes import Recipe
 from headtail.typing import RNG, Array, Vectors
 
 

@@ -3,23 +3,25 @@
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Literal, TypeAlias, TypeVar
+from zlib import crc32
 
 import numpy as np
 
-from headtail._checks import checked, integer, list_length
+from headtail._checks import checked, generator, integer, list_length
 from headtail._factors import as_pair, to_numpy
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, long_lists, scored
+from headtail.allocation.features import rows_of
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import in_order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics.gains import gained, gains
 from headtail.rerank import best
-from headtail.typing import Vectors
+from headtail.training.recipes import Recipe
+from headtail.typing import RNG, Codes, Vectors
 
 Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
 """What a correction needs of a recommender, from the most to the least; "data" is the split alone."""
@@ -35,66 +37,18 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _kept(method: _Method) -> _Method:
-    """Keep what a method of a subject returns, by its arguments."""
+    """Keep what a method of a subject returns, by its arguments; a sample of users has that of all, but for lists."""
 
     @wraps(method)
     def kept(self: "Subject", *key: Any) -> Any:
         named = (method.__name__, *(part.fingerprint if isinstance(part, Interactions) else part for part in key))
-        return self.kept(named, lambda: method(self, *key))
+        of = self if method.__name__ in _OF_LISTS else self._of
+        return of.kept(named, lambda: method(of, *key))
 
     return kept  # type: ignore[return-value]
 
 
-@checked
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is made and trained, so that it can be trained again with a correction.
-
-    Parameters
-    ----------
-    model : class
-        Of a model, with ``for_data(train, rng=..., **sizes)``, such as those of :data:`headtail.models.MODELS`.
-    sizes : mapping
-        What it is made with beside the data, such as ``embedding_dim``.
-    training : mapping
-        Arguments of :func:`headtail.fit` that differ from the model's usual ones.
-
-    Examples
-    --------
-    >>> from headtail.models import MF
-    >>> Recipe(MF, {"embedding_dim": 32}).epochs, Recipe(MF, training={"epochs": 20}).epochs
-    (60, 20)
-    """
-
-    model: Any
-    sizes: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs the plain model is trained."""
-        from headtail.training.loop import usual
-
-        return int({**usual(self.model), **self.training}["epochs"])
-
-    def train(self, train: Interactions, seed: int, *, start: Any = None, **changes: Any) -> Any:
-        """Return a trained model: a new one, or a copy of `start` trained on; `changes` are arguments of ``fit``.
-
-        Raises
-        ------
-        InvalidInputError
-            If a model is to be trained on that is solved for anew in every epoch.
-        """
-        from headtail.training import fit
-
-        if start is not None and hasattr(start, "solve"):
-            raise InvalidInputError(
-                f"{self.model.__name__} is solved for anew in every epoch, so that nothing is tuned by training it on. "
-                f"Train it with the correction from the start."
-            )
-        model = self.model.for_data(train, rng=seed, **self.sizes) if start is None else copy.deepcopy(start)
-        fit(model, train, rng=seed, progress=False, **{**self.training, **changes})
-        return model
+_OF_LISTS = {"candidates", "reachable", "_reach", "calibrated", "_cross_fitted", "_relevance"}
 
 
 class Subject:
@@ -155,16 +109,37 @@ class Subject:
         self.autoencoder = dict(AUTOENCODER if autoencoder is None else autoencoder)
         self.form = _form(source)
         self._neurons, self._cache = neurons, dict[Any, Any]()
+        self._of: Subject = self  # of a sample, the whole
+        self.codes: Codes | None = None  # of the users of a sample
         if isinstance(source, Recommendations):
             _check_lists(source, self.k)
             self.source = scored(source)
         self._by_rank = self.source is not source
+
+    def sample(self, n_users: int, rng: RNG = 0) -> "Subject":
+        """Return the recommender as so many of its users see it, drawn of those first who are in the held-out parts.
+
+        Models and vectors are those of all users; lists, and what is learned from them, are of the sample.
+        """
+        split = self.split
+        if n_users >= split.train.n_users:
+            return self
+        order = generator(rng).permutation(split.train.n_users)
+        held_out = sum(part.activity for part in (split.validation, split.test) if part is not None)
+        order = order[np.argsort(np.asarray(held_out)[order] == 0, kind="stable")]
+        some = copy.copy(self)
+        some.codes, some._cache = np.sort(order[:n_users]).astype(np.int32), {}
+        if isinstance(self.source, Recommendations):
+            some.source, some._of = some._narrowed(self.source), some
+        return some
 
     @property
     def fingerprint(self) -> str:
         """What tells this recommender, its split and its lists from others."""
         parts = [f"{name} {part.fingerprint}" for name, part in self.split.parts.items()]
         options = f"k={self.k}, {self.n_candidates} candidates, autoencoder ({identity_of(self.autoencoder)})"
+        if self.codes is not None:
+            options += f", {len(self.codes)} users {crc32(self.codes.tobytes()):08x}"
         if self._neurons is not None:
             options += f", neurons of {_fingerprint(self._neurons.source.sae)}"
         return "; ".join([f"{self.form} {_fingerprint(self.source)}", options, *parts])
@@ -230,18 +205,18 @@ class Subject:
         """Return long lists with scores, without the items that are known."""
         if isinstance(self.source, Recommendations):
             return self.source.without(known)
-        return long_lists(self.plain(seed), known, self.n_candidates)
+        return long_lists(self.plain(seed), known, self.n_candidates, self.codes)
 
     @_kept
     def reachable(self, seed: int, known: Interactions) -> Recommendations:
         """Return the candidates of calibrated relevance, as many; of vectors those of a ``Reach``."""
         if not self.has("vectors"):
             return self.candidates(seed, known)
-        return self._reach(seed).candidates(self.vectors(seed, known), known, self.n_candidates)
+        return self._reach(seed).candidates(self.vectors(seed, known), known, self.n_candidates, self.codes)
 
     @_kept
     def _reach(self, seed: int) -> Reach:
-        return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed)
+        return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed, self.codes)
 
     @_kept
     def contrast(self, seed: int = 0) -> Any:
@@ -282,7 +257,7 @@ class Subject:
 
     def found_neurons(self, seed: int = 0) -> Any | None:
         """Return the popularity neurons if they were given or found already, without looking for them."""
-        return self._neurons if self._neurons is not None else self._cache.get(("neurons", seed))
+        return self._neurons if self._neurons is not None else self._of._cache.get(("neurons", seed))
 
     @_kept
     def calibrated(self, seed: int, known: Interactions) -> Any:
@@ -350,7 +325,13 @@ class Subject:
         """
         from headtail.training.ranking import lists_of
 
-        return lists_of(made, known, self.k)
+        return self._narrowed(lists_of(made, known, self.k, self.codes))
+
+    def _narrowed(self, lists: Recommendations) -> Recommendations:
+        """Return the lists of the sample, if this is one."""
+        if self.codes is None or np.array_equal(lists.users, self.codes):
+            return lists
+        return rows_of(lists, np.isin(lists.users, self.codes))
 
 
 AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}

@@ -11,7 +11,7 @@ from headtail.metrics.gains import gained
 from headtail.metrics.topk import discounts
 from headtail.posthoc import add_bias, shrink, tilt
 from headtail.rerank import best, scores_of
-from headtail.typing import Array, Vectors
+from headtail.typing import Array, Codes, Vectors
 
 _SHRUNK = 0.4
 _TILTED = 0.8
@@ -41,29 +41,30 @@ class Reach:
     relevance: Any = None
 
     @classmethod
-    def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int) -> Self:
-        """Return what the validation part says of vectors, and the tilt of lists of k; n is of :meth:`candidates`."""
+    def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int, codes: Codes | None = None) -> Self:
+        """Return what the users' validation part says of vectors; n is of :meth:`candidates`."""
         train, relevant = split.train, split.validation
         plain = cls(0.0, _tilted(vectors, train, k, seed), k)
         if relevant is None:
             return plain
         fewer = shrink(vectors, strength=_SHRUNK)
-        if not _surely_better(long_lists(fewer, train, k), long_lists(vectors, train, k), relevant):
+        if not _surely_better(long_lists(fewer, train, k, codes), long_lists(vectors, train, k, codes), relevant):
             return plain
         shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
         judged, lists = [], []
         for reach in (shrunk, plain):
-            recs = reach.candidates(vectors, train, n)
+            recs = reach.candidates(vectors, train, n, codes)
             judged.append(replace(reach, relevance=cross_fitted(recs, train, relevant, k=k, rng=seed)))
             lists.append(best(recs, judged[-1].relevance, k))
         return judged[0] if _surely_better(lists[0], lists[1], relevant) else judged[1]
 
-    def candidates(self, vectors: Vectors, known: Interactions, n: int) -> Recommendations:
+    def candidates(self, vectors: Vectors, known: Interactions, n: int, codes: Codes | None = None) -> Recommendations:
         """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
         if self.shrunk:
             vectors = shrink(vectors, strength=self.shrunk)
         n = n if n == known.n_items else max(self.k, n // 2)
-        high, low = long_lists(vectors, known, n), long_lists(add_bias(vectors, bias=self.bias), known, n)
+        tilted = add_bias(vectors, bias=self.bias)
+        high, low = (long_lists(each, known, n, codes) for each in (vectors, tilted))
         items = np.concatenate([high.items, low.items], axis=1)
         scores = np.concatenate([scores_of(high, n), scores_of(low, n) - self.bias[low.items]], axis=1)
         by_item = np.argsort(items, axis=1, kind="stable")
@@ -91,8 +92,8 @@ def scored(lists: Recommendations) -> Recommendations:
     return replace(lists, scores=np.where(lists.items >= 0, discounts(lists.k), np.nan))
 
 
-def long_lists(made: Any, known: Interactions, k: int) -> Recommendations:
+def long_lists(made: Any, known: Interactions, k: int, codes: Codes | None = None) -> Recommendations:
     """Return the k items of the highest scores that are not known, of what :func:`headtail.recommend` takes."""
     from headtail.training import recommend
 
-    return recommend(made, known, k=k)
+    return recommend(made, known, codes=codes, k=k)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from headtail.cli._app import Device, Json, Length, Whole, app
+from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, app
 from headtail.cli._folders import EXPLORED, INTERACTIONS, known_to, load, read_known, replaced, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
@@ -32,6 +32,7 @@ def correct(
     dial: Annotated[list[str] | None, Parameter(negative="")] = None,
     strength: float | None = None,
     max_loss: float = 0.02,
+    n_users: AtLeastOne = 20_000,
     k: Length = None,
     probe: Path | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
@@ -61,6 +62,8 @@ def correct(
         Where the one dial of --dial is to stand, as found with `headtail explore`, in place of a choice.
     max_loss
         Share of the NDCG on validation that may be lost for more even exposure.
+    n_users
+        Where there are more, settings are tried on so many of them.
     probe
         Folder that `headtail probe` wrote for this model, or these vectors, for the dials that steer neurons.
     output
@@ -99,7 +102,9 @@ def correct(
                 of = subject_of(vectors, data[0], data[1], data[2], k, None, None, seed)
                 model = as_model(of.source)
                 given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
-        found = _correct(*given, dials=dial, strength=strength, max_loss=max_loss, k=k, seeds=(seed,), rng=seed)
+        found = _correct(
+            *given, dials=dial, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed
+        )
         if output is not None:
             _write(found, output, reported=test is not None)
     show(found if json else found.summary(), None, json)

@@ -125,22 +125,25 @@ def recommend(
     return Recommendations(interactions.user_ids, interactions.item_ids, found, best_items, best_scores)
 
 
-def lists_of(made: Any, known: Interactions, k: int) -> Recommendations:
+def lists_of(made: Any, known: Interactions, k: int, codes: Codes | None = None) -> Recommendations:
     """Return the lists of what :func:`recommend` takes, or of a function from the interactions to leave out to lists.
+
+    With `codes`, of these users alone, if lists are made here.
 
     A function of users, see :class:`~headtail.typing.Recommender`, looks no other than one of interactions: it is one
     if it does not take interactions, or makes vectors of them, and recommends.
     """
     if hasattr(made, "parameters"):
-        return recommend(made, known, k=k)
+        return recommend(made, known, codes=codes, k=k)
     if not callable(made):
-        return recommend(as_pair(made)._replace(user_ids=known.user_ids, item_ids=known.item_ids), known, k=k)
+        vectors = as_pair(made)._replace(user_ids=known.user_ids, item_ids=known.item_ids)
+        return recommend(vectors, known, codes=codes, k=k)
     try:
         lists: Recommendations = made(known)
-        return recommend(made, known, k=k) if isinstance(lists, tuple) else lists
+        return recommend(made, known, codes=codes, k=k) if isinstance(lists, tuple) else lists
     except Exception as error:
         try:
-            return recommend(made, known, k=k)
+            return recommend(made, known, codes=codes, k=k)
         except Exception:
             raise error from None
 
