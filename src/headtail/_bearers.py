@@ -13,8 +13,8 @@ from headtail.reports import Column, Table
 from headtail.typing import Floats
 
 _THIRDS: Mapping[str, tuple[str, str, str]] = {
-    "activity": ("least active third", "middle third", "most active third"),
-    "taste": ("rarest taste, a third", "middle third", "most popular taste, a third"),
+    "how much they chose": ("the least", "in between", "the most"),
+    "how popular that is": ("rarest tastes", "in between", "most popular tastes"),
 }
 
 
@@ -29,21 +29,24 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
     taste = tastes_of(train.matrix, train.popularity)
     metrics = [name for name in (accuracy, f"arp@{accuracy.partition('@')[2]}") if name in before.user_values]
     rows: list[dict[str, Any]] = []
-    for by, values in (("activity", activity), ("taste", taste)):
+    for (by, names), values in zip(_THIRDS.items(), (activity, taste), strict=True):
         order = np.argsort(values[codes], kind="stable")
-        for name, members in zip(_THIRDS[by], np.array_split(order, 3), strict=True):
+        for name, members in zip(names, np.array_split(order, 3), strict=True):
             row: dict[str, Any] = {"by": by, "group": name}
             for metric in metrics:
                 row |= _change(metric, before.user_values[metric][members], after.user_values[metric][members])
             rows.append(row)
-    columns = [Column("by", "By"), Column("group", "Users")]
+    columns = [Column("by", "Thirds of the users by"), Column("group", "Third")]
     columns += [
-        Column(metric, f"{metric}, change", format="+.1%", low=f"{metric} low", high=f"{metric} high")
+        Column(
+            metric, f"{before.facts[metric.partition('@')[0]].title}, change", format="+.1%", code=metric,
+            low=f"{metric} low", high=f"{metric} high",
+        )
         for metric in metrics
-    ]
+    ]  # fmt: skip
     caption = (
-        "Thirds of the users by the number of their training interactions and by the mean log popularity of those "
-        "items; changes of means, user by user, as shares of the mean before."
+        "Do some people pay more than others? How popular a taste is: the mean log popularity of what a user chose in "
+        "training. Changes are taken user by user, as shares of the third's mean before."
     )
     return Table(columns, rows, title="Who bears it", caption=caption)
 

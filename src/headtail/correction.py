@@ -17,13 +17,14 @@ from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
 from headtail.joining import subject_of
-from headtail.metrics import Comparison, audit, compare
-from headtail.reports import Column, Report, Result, Section, Table, Text
+from headtail.metrics import Comparison, audit, compare, verdicts
+from headtail.reports import Chart, Column, Report, Result, Section, Table, Text
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
 from headtail.tradeoffs.pages import said_change
+from headtail.tradeoffs.points import Reading, change, summary
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
 
@@ -129,12 +130,24 @@ class Correction(Result):
             )
         return f"**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
 
+    @property
+    def _opening(self) -> str:
+        """How biased the recommender is, the verdict, and what to doubt of either."""
+        biased, _, of_lists = verdicts.of_audit(self.comparison.audits[PLAIN]).partition("\n\n")
+        of_change = "" if self.dial is None else verdicts.of_comparison(self.comparison).partition("\n\n")[2]
+        doubts = "\n".join(part for part in (of_lists, of_change) if part)
+        return f"{biased}\n\n{self.verdict}\n\n{doubts}".strip()
+
     def _change(self, metric: str) -> Estimate:
-        """Return the change of a metric on test with its paired 95% interval, as shares of what it was; NaN of 0."""
-        before, after = (self.comparison.audits[name][metric] for name in (PLAIN, CORRECTED))
-        row = next((row for row in self.comparison.differences if row["metric"] == metric), {})
-        low, high = (None if row.get(end) is None else row[end] / (before or math.nan) for end in ("low", "high"))
-        return Estimate(after / (before or math.nan) - 1, low, high, over="users", n_seeds=1)
+        """Return the change of a metric on test with its paired 95% interval, as a share of what it was; NaN of 0."""
+        before, after = (
+            Reading(
+                audit[metric],
+                audit.influence(metric) if metric in (*audit.user_values, *audit.user_influences) else None,
+            )
+            for audit in self.comparison.audits.values()
+        )
+        return summary([change(after, before)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, the trade-off and the audits as JSON-able values."""
@@ -208,7 +221,7 @@ class Correction(Result):
         table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
         notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
         against = self._against([(frontier.unfairness, 0.1)])
-        return Report("The recommender, corrected", [table, *against, *notes], self.verdict)
+        return Report("The recommender, corrected", [table, *against, *notes], self._opening)
 
     def _against(self, levels: Sequence[tuple[str, float]] | None = None) -> list[Section]:
         """Return how the other dials do beside the one that was chosen, at levels of unfairness."""
@@ -217,24 +230,39 @@ class Correction(Result):
             return []
         return [Section("Beside the other dials", self.frontier.versus(self.dial.name, levels).blocks, folded=True)]
 
+    @property
+    def _trade_off(self) -> Chart:
+        """The curves, with the two points named that the verdict speaks of."""
+        names: dict[tuple[Any, Any], str] = {(PLAIN, None): PLAIN}
+        if self.dial is not None:
+            names[self.dial.name, f"{self.strength:g}"] = self._named
+        chart = self.frontier.chart(self.max_loss)
+        rows = [row | {"setting": names.get((row["method"], row["setting"]), row["setting"])} for row in chart.rows]
+        return replace(chart, rows=rows)
+
     def report(self) -> Report:
         """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
-        chart, *tried = self.frontier.report(self.max_loss).blocks
-        before = self.comparison.report()
-        who = bearers(self.comparison, self.subject.split.train, self.frontier.accuracy)
-        doubts = "" if self.dial is None else before.lede.partition("\n\n")[2]
+        _, *tried = self.frontier.report(self.max_loss).blocks
+        pair, title, who = self.comparison, "Before and after, on the test", list[Table]()
+        if self.dial is None:
+            pair, title = compare({PLAIN: pair.audits[PLAIN]}), "As it is, on the test"
+        else:
+            who = [bearers(pair, self.subject.split.train, self.frontier.accuracy)]
+        beside = [
+            block for block in pair.report().blocks if not isinstance(block, Chart)
+        ]  # two points of the trade-off
         how = "\n".join(f"- {line}" for line in (self.subject.split.description, *self.notes))
         return Report(
             "The recommender, corrected",
             [
-                chart,
-                Section("Before and after, on the test", list(before.blocks[1:])),  # the two are points of the chart
-                *[who] * (self.dial is not None),
+                self._trade_off,
+                Section(title, beside),
+                *who,
                 Section("What was tried", tried),
                 *self._against(),
                 Section("How it was chosen", [Text(how)], folded=True),
             ],
-            f"{self.verdict}\n\n{doubts}".strip(),
+            self._opening,
         )
 
 

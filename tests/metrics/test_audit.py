@@ -147,7 +147,7 @@ def test_a_metric_of_ones_own_states_the_same_facts_as_others():
     text = result.to_markdown()
     assert f"{result['share_of_first@2']:.1%}" in text and "0.2500" in text
     two = compare({"a": result, "b": result}).to_markdown()
-    assert r"share\_of\_first@2" in two and "plain@2" not in two
+    assert r"share\_of\_first" in two and "plain" not in two
     # With options set it is another metric, and no headline.
     by_name = audit(RECS, TRAIN, TEST, k=2, metrics={"ndcg": ndcg, "of_head": partial(ndcg, group="head")})
     assert by_name.headlines == ["ndcg"] and by_name.facts["of_head"].needs == "targets"
@@ -354,7 +354,8 @@ def test_compare_pairs_users():
         assert row["difference"] == pytest.approx(audits["b"][row["metric"]] - audits["a"][row["metric"]])
         assert row["significant"] == (row["low"] > 0 or row["high"] < 0)
     assert json.loads(result.to_json())["baseline"] == "a"
-    assert "What changes from" in result.to_markdown()
+    assert "Differences compare the same people with themselves." in result.to_markdown()
+    assert "What changes from" in compare(audits | {"c": audits["a"]}).to_markdown()
     assert set(result.to_polars()["recommender"]) == {"a", "b"}
 
 

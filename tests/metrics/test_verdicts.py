@@ -78,11 +78,14 @@ def test_before_and_after():
     )
     assert "Accuracy falls (NDCG 1.0000 to 0.5000, -50.0%, 95% interval " in lede
     page = found.to_markdown()
-    assert "↓ -0.5000" in page and "| most popular |" in page
+    assert "↓ -0.5000" in page and "| most popular |" in page and page.count("(ndcg, higher is better)") == 1
     same = compare(
         {"one": audit(one, train, test, k=1, strict=False), "again": audit(one, train, test, k=1, strict=False)}
     )
-    assert "stays within noise" in same.report().lede and "The change of Gini is within noise." in same.report().lede
+    assert "Accuracy stays the same (NDCG 1.0000 to 1.0000" in same.report().lede
+    assert "within noise" not in same.report().lede
+    alone = compare({"one": audit(one, train, test, k=1, strict=False)}).report()
+    assert alone.title == "one beside the references" and alone.lede.startswith("**Popular items are ")
 
 
 def test_several_name_the_most_accurate_and_the_most_even():

@@ -22,8 +22,8 @@ _NAMED = 4  # items named above and below the line
 
 def groups_text(groups: PopularityGroups) -> str:
     """Return what the groups are and their sizes in one paragraph."""
-    sizes = ", ".join(f"{name} {size:,} items" for name, size in groups.sizes.items())
-    return f"**Popularity groups.** {groups.description} Here: {sizes}."
+    sizes = ", ".join(f"{name} {size:,}" for name, size in groups.sizes.items())
+    return f"**Popularity groups.** {groups.description} Of the {len(groups.codes):,} items here: {sizes}."
 
 
 def notes_block(notes: Iterable[str]) -> list[Block]:
@@ -32,10 +32,10 @@ def notes_block(notes: Iterable[str]) -> list[Block]:
     return [Section("Notes on the input", [Text("\n".join(lines))])] if lines else []
 
 
-def share_of_top(counts: Array, share: float) -> float:
-    """Return the share of the total that the `share` of the items with most of it hold (at least one item)."""
-    n = max(1, round(share * len(counts)))
-    return float(np.sort(counts)[::-1][:n].sum() / max(1, counts.sum()))
+def top_percent(counts: Array) -> tuple[int, float]:
+    """Return how many items the top 1% are, at least one, and their share of the total."""
+    n = max(1, round(len(counts) / 100))
+    return n, float(np.sort(counts)[::-1][:n].sum() / max(1, counts.sum()))
 
 
 def concentration_chart(counts: Mapping[str, Array], title: str = "How much the most shown items get") -> Chart:
@@ -45,10 +45,13 @@ def concentration_chart(counts: Mapping[str, Array], title: str = "How much the 
         total = np.cumsum(np.sort(held)[::-1]) / max(1, held.sum())
         places = np.unique(np.geomspace(1, len(total), _STEPS).astype(int))
         rows += [{"items": n / len(total), "held": float(total[n - 1]), "of": name} for n in places.tolist()]
-    tops = ", ".join(f"{share_of_top(held, 0.01):.0%} of {name}" for name, held in counts.items())
+    tops = {name: top_percent(held) for name, held in counts.items()}
+    of = ", ".join(f"{share:.0%} of {name}" for name, (_, share) in tops.items())
+    n, n_items = next(iter(tops.values()))[0], len(next(iter(counts.values())))
     return Chart(
         "line", rows, x="items", y="held", color="of", x_scale="log", x_format=".2%", y_format=".0%", title=title,
-        caption=f"The top 1% of the items hold {tops}. The faster a curve rises, the fewer items share the total.",
+        caption=f"{of} go to the top {n:,} of {n_items:,} items ({n / n_items:.0%}). The faster a curve rises, the "
+        f"fewer items share the total.",
         x_label="share of the items, those with most first", y_label="share of the total",
     )  # fmt: skip
 

@@ -24,8 +24,8 @@ def collapse_notes(top: TopK) -> list[str]:
         )
         if found <= simple > 0:
             notes.append(
-                f"The lists are no more accurate than the most popular items that a user has not met: ndcg@{top.k} is "
-                f"{found:.4f}, theirs {simple:.4f} ({len(some):,} users with a test)."
+                f"The lists are no more accurate than the most popular items would be: ndcg@{top.k} is {found:.4f}, "
+                f"theirs {simple:.4f} (among {len(some):,} of the users, without what each of them knows)."
             )
     return notes
 

@@ -11,7 +11,7 @@ from headtail._stats import gini, lorenz
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.charts import concentration_chart, exposure_chart, groups_text, share_of_top
+from headtail.metrics.charts import concentration_chart, exposure_chart, groups_text, top_percent
 from headtail.reports import Column, Figure, Figures, Report, Result, Table, Text
 from headtail.typing import IntoFrame
 
@@ -80,6 +80,7 @@ class Description(Result):
     def report(self) -> Report:
         """Return the description as a page."""
         items, popularity = np.array(list(self.groups.sizes.values())), self.groups.popularity
+        n_top, held = top_percent(popularity)
         shares = {
             "items": dict(zip(self.groups.names, (items / items.sum()).tolist(), strict=True)),
             "interactions": dict(zip(self.groups.names, self.groups.shares(popularity).tolist(), strict=True)),
@@ -110,8 +111,8 @@ class Description(Result):
                 Table([Column("title", "Item"), Column("interactions", "Interactions", format=",d"),
                        Column("share", "Share", format=".2%")], self.most_popular, title="Most popular items"),
             ],
-            f"The most popular 1% of the items hold **{share_of_top(popularity, 0.01):.0%}** of the interactions; half "
-            f"of the items have {np.median(popularity):,.0f} or fewer each.",
+            f"**{held:.0%}** of the interactions are with the {n_top:,} most popular of {self.n_items:,} items "
+            f"({n_top / self.n_items:.0%}); half of the items have {np.median(popularity):,.0f} or fewer each.",
         )  # fmt: skip
 
 

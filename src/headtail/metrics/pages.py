@@ -39,6 +39,8 @@ _EQUAL_PARTS = """Share of the items, of the training interactions, and of the r
 values counts in equal parts for each."""
 _SAMPLE = 1000  # people at most among whom that one is picked
 BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
+_PAIRED = """Differences compare the same people with themselves. ≈ stands where the 95% interval holds 0, so that the
+difference may be noise."""
 CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
            "popularity_lift", "upd")  # fmt: skip
 CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "tail_share", "popularity_lift")
@@ -49,7 +51,7 @@ def audit_page(audit: "Audit") -> Report:
     k, top = audit.cutoffs[-1], audit.lists
     blocks = headline_figures(audit)
     if audit.headlines:
-        scale = {"these lists": {m: audit[f"{m}@{k}"] for m in audit.headlines}} | audit.references
+        scale = [("these lists", {m: audit[f"{m}@{k}"] for m in audit.headlines}), *audit.references.items()]
         blocks.append(_by_metric(audit, audit.headlines, scale, title="On one scale", caption=BESIDE))
     chart = items_chart(top)
     blocks += who_gets_the_places(audit, top.popularity, top.slots, [] if chart is None else [chart])
@@ -61,7 +63,8 @@ def audit_page(audit: "Audit") -> Report:
     blocks.append(all_metrics(audit))
     blocks.append(_how(audit))
     blocks += notes_block(audit.notes)
-    return Report(f"Popularity audit of {len(audit.user_ids):,} users", blocks, verdicts.of_audit(audit))
+    people = "one user" if len(audit.user_ids) == 1 else f"{len(audit.user_ids):,} users"
+    return Report(f"Popularity audit of {people}", blocks, verdicts.of_audit(audit))
 
 
 def comparison_page(comparison: "Comparison") -> Report:
@@ -70,9 +73,6 @@ def comparison_page(comparison: "Comparison") -> Report:
     first, base = next(iter(audits.values())), audits[comparison.baseline]
     shared = [m for m in first.definitions if all(m in audit.definitions for audit in audits.values())]
     shown = [metric for metric in first.headlines if metric in shared] or shared
-    rows = [
-        {"recommender": name} | _cells(audit.measurement(f"{m}@{k}") for m in shown) for name, audit in audits.items()
-    ]
     bars = {"training": _bars(first, {})["training"]} | {
         name: _bars(audit, {name: f"recommendations@{k}"})[name] for name, audit in audits.items()
     }
@@ -80,9 +80,11 @@ def comparison_page(comparison: "Comparison") -> Report:
     popularity = base.lists.popularity
     chart = _tradeoff(comparison) if {"ndcg", "gini"} <= set(shared) and len(audits) > 1 else None
     blocks: list[Block] = [] if chart is None else [chart]
-    blocks += [table for table in (_changes_table(comparison), _one_list(comparison)) if table]
+    several = len(audits) > 2
+    blocks += _changes(comparison) if several else [_side_by_side(comparison, shared, shown)]
+    blocks += [table for table in [_one_list(comparison)] if table]
+    blocks += [_scale(comparison, shown)] if several else []
     blocks += [
-        _scale(base, rows, shown, k),
         Section("Who gets the places", [
             exposure_chart(bars, "Share of the training interactions and of the recommended places."),
             Text(groups_text(first.groups)),
@@ -91,7 +93,10 @@ def comparison_page(comparison: "Comparison") -> Report:
         ]),
         *notes_block(comparison.notes),
     ]  # fmt: skip
-    return Report(f"{len(audits)} recommenders compared", blocks, verdicts.of_comparison(comparison))
+    title = (
+        f"{len(audits)} recommenders compared" if len(audits) > 1 else f"{comparison.baseline} beside the references"
+    )
+    return Report(title, blocks, verdicts.of_comparison(comparison))
 
 
 def headline_figures(audit: "Measured") -> list[Block]:
@@ -169,30 +174,36 @@ def _bars(audit: "Measured", lists: dict[str, str]) -> dict[str, dict[str, float
     return {label: {row["group"]: row[key] for row in audit.group_shares} for label, key in keys.items()}
 
 
-def _scale(audit: "Audit", rows: Sequence[dict[str, Any]], shown: Sequence[str], k: int) -> Table:
+def _scale(comparison: "Comparison", shown: Sequence[str]) -> Table:
     """Return a row a recommender, and below them the references, between which a value can be read."""
-    given = {row["recommender"] for row in rows}
-    beside = [{"recommender": name} | values for name, values in audit.references.items() if name not in given]
-    columns = [metric_column(audit, m, k) for m in shown]
-    return Table([Column("recommender", "Recommender"), *columns], [*rows, *beside], title=f"Side by side, top {k}",
-                 caption=BESIDE)  # fmt: skip
+    k, audits = comparison.k, comparison.audits
+    base = audits[comparison.baseline]
+    rows = [
+        {"recommender": name} | _cells(audit.measurement(f"{m}@{k}") for m in shown) for name, audit in audits.items()
+    ]
+    rows += [{"recommender": name} | values for name, values in base.references.items() if name not in audits]
+    columns = [Column("recommender", "Recommender"), *(metric_column(base, m, k) for m in shown)]
+    return Table(columns, rows, title=f"Side by side, top {k}", caption=BESIDE)
 
 
 def _by_metric(
     audit: "Measured",
     metrics: Iterable[str],
-    columns: Mapping[str, Mapping[str, Any]],
+    columns: Sequence[tuple[str, Mapping[str, Any]]],
     *,
-    change: str = "",
+    change: Mapping[str, Any] | None = None,
     **texts: Any,
 ) -> Table:
-    """Return a row a metric and a column for each of some mappings from metric to a value, or a value with its ends."""
+    """Return a row a metric and a column for each mapping from metric to a value, or a value with its ends.
+
+    The mapping `change` is of differences.
+    """
     shown = [
         Column("title", "Metric", notes="note", below="code"),
         *(
-            Column(name, name, formats=f"{name} format", low=f"{name} low", high=f"{name} high", change=name == change,
+            Column(f"{i}", name, formats=f"{i} format", low=f"{i} low", high=f"{i} high", change=values is change,
                    betters="better")
-            for name in columns
+            for i, (name, values) in enumerate(columns)
         ),
     ]  # fmt: skip
     rows = []
@@ -200,10 +211,10 @@ def _by_metric(
         facts = audit.facts[m]
         code = f"{m}, {facts.better} is better" if facts.better else m
         row = {"title": title_of(audit, m), "code": code, "note": defined(audit, m), "better": facts.better}
-        for name, values in columns.items():
+        for i, (_, values) in enumerate(columns):
             value, low, high = (*np.atleast_1d(values.get(m, np.nan)), None, None)[:3]
-            spec = _signed(facts.format) if name == change else facts.format
-            row |= {name: value, f"{name} low": low, f"{name} high": high, f"{name} format": spec}
+            spec = _signed(facts.format) if values is change else facts.format
+            row |= {f"{i}": value, f"{i} low": low, f"{i} high": high, f"{i} format": spec}
         rows.append(row)
     return Table(shown, rows, **texts)
 
@@ -221,7 +232,7 @@ def _measured(audit: "Measured", k: int) -> dict[str, tuple[float, float | None,
 
 def all_metrics(audit: "Measured") -> Section:
     """Return all metrics with their intervals, a table for each family."""
-    columns = {f"@{k}": _measured(audit, k) for k in audit.cutoffs}
+    columns = [(f"@{k}", _measured(audit, k)) for k in audit.cutoffs]
     by_family = {
         title: [name for name, facts in audit.facts.items() if facts.family == family]
         for family, title in FAMILIES.items()
@@ -326,36 +337,43 @@ def _one_list(comparison: "Comparison") -> Table | None:
     )  # fmt: skip
 
 
-def _changes_table(comparison: "Comparison") -> Table | None:
-    """Return how each recommender differs from the baseline, user by user; before and after where there are two."""
-    found = {(row["recommender"], row["metric"]): row for row in comparison.differences}
-    k, base = comparison.k, comparison.audits[comparison.baseline]
-    measured = [metric for metric in CHANGES if any(name == f"{metric}@{k}" for _, name in found)]
-    others = [name for name in comparison.audits if name != comparison.baseline]
-    if not measured or not others:
-        return None
-    texts = {
-        "title": f"What changes from “{comparison.baseline}”, person by person",
-        "caption": "The same people are compared with themselves. ≈ stands where the 95% interval holds 0, so that the "
-        "difference may be noise.",
-    }
+def _side_by_side(comparison: "Comparison", shared: Sequence[str], shown: Sequence[str]) -> Table:
+    """Return a row a metric: one or two recommenders, how they differ, and the references."""
+    k, audits = comparison.k, comparison.audits
+    base = audits[comparison.baseline]
+    columns: list[tuple[str, Any]] = [(name, _measured(audit, k)) for name, audit in audits.items()]
+    beside = [(name, found) for name, found in base.references.items() if name not in audits]
+    metrics, caption, change = list(shown), BESIDE, next(iter(_paired(comparison).values()), None)
+    if change is not None:
+        metrics = [m for m in CHANGES if m in shared] + [m for m in shown if m not in CHANGES]
+        columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {BESIDE}"
+    columns += beside
+    return _by_metric(base, metrics, columns, change=change, title=f"Side by side, top {k}", caption=caption)
 
-    def paired(recommender: str, metric: str) -> list[float | None]:
-        row = found.get((recommender, f"{metric}@{k}"), {})
-        return [row.get(key) for key in ("difference", "low", "high")]
 
-    if len(others) == 1:
-        differences = {metric: paired(others[0], metric) for metric in measured}
-        sides = {name: {m: audit[f"{m}@{k}"] for m in measured} for name, audit in comparison.audits.items()}
-        return _by_metric(base, measured, sides | {"difference": differences}, change="difference", **texts)
-    columns, rows = [Column("recommender", "Recommender")], []
+def _changes(comparison: "Comparison") -> list[Table]:
+    """Return how each of several recommenders differs from the baseline, user by user."""
+    k, base, found = comparison.k, comparison.audits[comparison.baseline], _paired(comparison)
+    measured = list(dict.fromkeys(metric for changes in found.values() for metric in CHANGES if metric in changes))
     measured = [m for m in measured if m in CHANGES_OF_MANY] or measured
+    if not measured:
+        return []
+    columns, rows = [Column("recommender", "Recommender")], []
     for m in measured:
         column = metric_column(base, m, k, better=base.facts[m].better)
         columns.append(replace(column, format=_signed(base.facts[m].format), change=True))
-    for name in others:
+    for name, changes in found.items():
         row: dict[str, Any] = {"recommender": name}
         for m in measured:
-            row |= dict(zip((m, f"{m} low", f"{m} high"), paired(name, m), strict=True))
+            row |= dict(zip((m, f"{m} low", f"{m} high"), changes.get(m, (None, None, None)), strict=True))
         rows.append(row)
-    return Table(columns, rows, **texts)
+    return [Table(columns, rows, title=f"What changes from “{comparison.baseline}”", caption=_PAIRED)]
+
+
+def _paired(comparison: "Comparison") -> dict[str, dict[str, tuple[float | None, ...]]]:
+    """Return the difference of each recommender to the baseline in each metric, with the ends of its interval."""
+    found: dict[str, dict[str, tuple[float | None, ...]]] = {}
+    for row in comparison.differences:
+        metric = row["metric"].rpartition("@")[0]
+        found.setdefault(row["recommender"], {})[metric] = row["difference"], row["low"], row["high"]
+    return found

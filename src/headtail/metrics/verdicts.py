@@ -72,7 +72,10 @@ def of_exposure(
     if known:
         said.append(f"People are shown items {_times(lift, sign)} their own.")
     if never := int((slots == 0).sum()):
-        said.append(f"{never:,} items ({never / len(slots):.0%}) are shown to nobody.")
+        one = never == 1
+        said.append(
+            f"{never:,} item{'' if one else 's'} ({never / len(slots):.0%}) {'is' if one else 'are'} shown to nobody."
+        )
     uneven, before = gini(slots), gini(popularity)
     if uneven > before and head < own:
         doubts = [
@@ -94,6 +97,8 @@ def of_comparison(comparison: "Comparison") -> str:
     others = [name for name in comparison.audits if name not in (comparison.baseline, MOST_POPULAR, RANDOM)]
     changes = {name: _changes(comparison, name) for name in others}
     doubts = [doubt for name in others for doubt in _disagreements(name, changes[name], len(others) > 1)]
+    if not others:  # but what stands beside any
+        return of_audit(comparison.audits[comparison.baseline])
     if len(others) == 1:
         return _with(_one_change(comparison, others[0], changes[others[0]]), doubts)
     return _with(_many(comparison, changes), doubts)
@@ -125,13 +130,15 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
     if head:
         said.append(f"The most popular items get {head['after']:.1%} of the places, before {head['before']:.1%}.")
     if accuracy:
-        turn = "stays within noise" if _noise(accuracy) else "rises" if accuracy["difference"] > 0 else "falls"
+        turn = "rises" if accuracy["difference"] > 0 else "falls"
+        if _noise(accuracy):
+            turn = "stays within noise" if accuracy["difference"] else "stays the same"
         said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}).")
     if even and accuracy and not _noise(even) and even["difference"] < 0:
         if not _noise(accuracy) and accuracy["difference"] < 0:
             gain, cost = (-change["difference"] / change["before"] for change in (even, accuracy))
             said.append(f"For each percent of accuracy that is lost, exposure gets {gain / cost:.1f}% more even.")
-        else:
+        elif _noise(accuracy):
             said.append("That costs no accuracy that could be measured.")
     return said
 
@@ -192,10 +199,11 @@ def _disagreements(name: str, changes: dict[str, dict[str, Any]], named: bool) -
             f"Measures disagree{of}: NDCG does not fall beyond noise, but fewer wanted items are found (recall "
             f"{all_found['before']:.4f} to {all_found['after']:.4f})."
         )
-    if even and _noise(even):
+    if even and _noise(even) and even["difference"]:
         found.append(f"The change of Gini{of} is within noise.")
-    if even and even["low"] is None and even["difference"]:
-        found.append(f"The change of Gini{of} has no interval, so that how much of it is noise is not known.")
+    for title, one in (("Gini", even), ("NDCG", first)):
+        if one and one["low"] is None and one["difference"]:
+            found.append(f"The change of {title}{of} has no interval, so that how much of it is noise is not known.")
     return found
 
 

@@ -171,8 +171,8 @@ def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool =
         key = {
             "title": None, "orient": "top", "direction": "horizontal", "offset": 36 if above else 12,
             "columns": max(1, int(frame.width / (widest + 40))), "columnPadding": 18, "rowPadding": 5,
-            "labelColor": TEXT, "labelFontSize": frame.size, "labelLimit": frame.width - 40, "symbolSize": 100,
-            "symbolOpacity": 1, "symbolStrokeWidth": 2.25, **options,
+            "labelColor": TEXT, "labelFontSize": frame.size, "labelLimit": frame.width - 40, "symbolLimit": 0,
+            "symbolSize": 100, "symbolOpacity": 1, "symbolStrokeWidth": 2.25, **options,
         }  # fmt: skip
     styles = looks.values()
     channels = {"color": [one.css for one in styles], "shape": [MARKERS[one.marker] for one in styles],
@@ -270,7 +270,8 @@ def _names(
         plot.take_path(path if chart.connect else [])
         for row in shown if chart.low else []:
             plot.take_path([at for key in (chart.low, chart.high) if (at := pixels(row, key))])
-        main = next((row for row in shown if chart.chosen and row[chart.chosen]), shown[-1] if shown else None)
+        main = next((row for row in shown if chart.chosen and row[chart.chosen]), None)
+        main = main or next((row for row in reversed(shown) if row[chart.label] is None), shown[-1] if shown else None)
         marks += [(name, row, row is main and len(looks) > 1) for row in shown]
     marks.sort(key=lambda mark: not mark[2])
     size = frame.size - 1
@@ -278,15 +279,15 @@ def _names(
         tried, texts = replace(plot), []
         for name, row, first in marks:
             bold = first and (named or bool(chart.chosen and row[chart.chosen]))
-            parts = [name] if named and first else []
-            parts += [str(row[chart.label])] if row[chart.label] is not None and chart.label != chart.color else []
+            said = "" if row[chart.label] is None or chart.label == chart.color else str(row[chart.label])
+            parts = [name] * (named and first and not said.startswith(name)) + [said] * bool(said)
             text, (x, y) = shorten(" ".join(parts), 0.55 * plot.width, size), pixels(row)
             # Settings that coincide, such as 0 of every method, are named once.
             near = (one["t"] for one in texts if math.hypot(one["px"] - x, one["py"] - y) < 40)
             if not text or (text in near and not bold):
                 continue
             needed = len(looks if bold else marks) <= NAMED
-            label = tried.put((x, y), text, size * (1.06 if bold else 1), needed=needed, far=named and first)
+            label = tried.put((x, y), text, size * (1.06 if bold else 1), needed=needed, far=first)
             if label and named and first and not label.free:
                 break
             color = looks[name].css if bold else MUTED if len(looks) > 1 else TEXT

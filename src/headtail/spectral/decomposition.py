@@ -288,13 +288,15 @@ def _page(found: Spectrum) -> Report:
     share, n = found.energy[0], len(found.sigma)
     lede = f"The strongest of {n} directions carries {share:.1%} of the energy"
     if found.alignment is not None and found.rank:
-        lede += f", and it follows popularity with a cosine of {found.alignment[0]:.3f}"
+        cosine = found.alignment[0]
         popular = float(np.nansum(found.energy * found.alignment**2))  # alignment: cosines of orthonormal directions
-        lede = (
-            f"**Popularity alone makes up {popular:.0%} of the scores.** {lede}: what that direction adds to an item's "
-            f"score is nearly the same order for everyone. `shrink` takes it out of finished vectors, `ReSN` holds it "
-            f"down in training"
-        )
+        follows = (
+            "orders items much as their popularity does ({}): `shrink` takes it out of finished vectors, `ReSN` holds "
+            "it down in training"
+            if cosine**2 > 0.5
+            else "has more to do with other things than with popularity ({})"
+        ).format(f"cosine {cosine:.3f}")
+        lede = f"**Popularity alone makes up {popular:.0%} of the scores.** {lede} and {follows}"
     return Report("Spectrum", _blocks(found), lede + ".")
 
 

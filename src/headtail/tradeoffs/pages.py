@@ -69,6 +69,11 @@ def noun(frontier: Curves, metric: str) -> str:
     return title if title == metric else title[:1].lower() + title[1:]
 
 
+def named(frontier: Curves, method: str, setting: Setting) -> str:
+    """Return what a setting is called in a sentence; the only one of a method goes by the name of that."""
+    return method if len(frontier.settings(method)) == 1 else f"{method} at {setting:g}"
+
+
 def curves(frontier: Curves, max_loss: float) -> Chart:
     """Return the curves of all methods on test; the chosen setting of each is marked."""
     chosen = {method: frontier.choose(method, max_loss) for method in frontier.methods}
@@ -111,11 +116,10 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
             **_cell("fairer", NOTHING if alone else frontier.estimate(method, setting, unfairness, relative=True)),
             **_cell("hypervolume", frontier.hypervolume(method)),
         })  # fmt: skip
-    first, start = frontier.reference
     change = "Change from the method's first setting"
     volume = (
-        f"Share of the accuracy of {first} {start:g} that the method keeps, on average over all levels of "
-        f"`{unfairness}` from 0 to its own; what is not reached counts 0."
+        f"Share of the accuracy of {named(frontier, *frontier.reference)} that the method keeps, on average over all "
+        f"levels of `{unfairness}` from 0 to its own; what is not reached counts 0."
     )
     columns = [
         Column("method", "Method"),
@@ -170,14 +174,17 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
 def _equal_tables(frontier: Curves) -> list[Table]:
     """Return the methods at equal fairness and at equal accuracy, as changes from the reference."""
     accuracy, unfairness = noun(frontier, frontier.accuracy), noun(frontier, frontier.unfairness)
+    turned = [method for method in frontier.methods if len(frontier.settings(method)) > 1]
+    if not turned:
+        return []
     return [
         _equal_table(
-            {m: {at: frontier.accuracy_at(m, -at, relative=True) for at in FAIRER} for m in frontier.methods},
+            {m: {at: frontier.accuracy_at(m, -at, relative=True) for at in FAIRER} for m in turned},
             f"Change of {accuracy} where {unfairness} is lower",
             better="higher",
         ),
         _equal_table(
-            {m: {at: frontier.unfairness_at(m, -at, relative=True) for at in LOSSES} for m in frontier.methods},
+            {m: {at: frontier.unfairness_at(m, -at, relative=True) for at in LOSSES} for m in turned},
             f"Change of {unfairness} where {accuracy} is lower",
             better="lower",
         ),
@@ -201,9 +208,9 @@ def _equal_text(frontier: Curves) -> str:
     method, setting = frontier.reference
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
-        f"Changes from {method} {setting:g} (`{frontier.accuracy}` {accuracy:.4f}, `{frontier.unfairness}` "
-        f"{unfairness:.4f}), seed by seed, read off straight lines through each method's settings that are best on "
-        f"validation. A dash is a level that not every seed reaches."
+        f"Changes from {named(frontier, method, setting)} (`{frontier.accuracy}` {accuracy:.4f}, "
+        f"`{frontier.unfairness}` {unfairness:.4f}), seed by seed, read off straight lines through each method's "
+        f"settings that are best on validation. A dash is a level that not every seed reaches."
     )
 
 

@@ -12,10 +12,12 @@ from headtail._stats import holm
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Column, Report, Table
 from headtail.tradeoffs.curves import Curves
+from headtail.tradeoffs.pages import named, noun
 from headtail.tradeoffs.points import Estimate
 
 LEVELS = (0.05, 0.1, 0.2)  # how far below the reference's unfairness accuracy is read off
 HEAD = 0.2  # and below its share of the head
+_DOUBT = 0.05
 
 
 def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float]] | None) -> Report:
@@ -26,20 +28,31 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
         raise InvalidInputError(f"There is no curve to compare that of {method!r} with. Sweep another dial as well.")
     given = _usual(frontier) if levels is None else [_level(pair) for pair in levels]
     columns, rows = [Column("method", "Method")], [{"method": name} for name in others]
+    told = []
     for metric, level in given:
-        label = f"{frontier.accuracy} at {metric} {-level:+.0%}"
         at = partial(replace(frontier, unfairness=metric).accuracy_at, unfairness=-level, relative=True, against=method)
-        _compare(label, "+.1%", rows, columns, at)
+        label = f"{frontier.accuracy} at {metric} {-level:+.0%}"
+        if _compare(label, "+.1%", rows, columns, at):
+            told.append(_said(f"{noun(frontier, metric)} is {level:.0%} lower (`{metric}`)", label, rows))
     _compare("Hypervolume", "+.4f", rows, columns, lambda name: frontier.hypervolume(name, against=method))
     _seconds(frontier, rows, columns)
-    first, start = frontier.reference
     caption = (
         f"Each method's figure less that of {method}, on the test, user by user and seed by seed. Accuracy is read off "
-        f"the settings that are best on validation, in shares of that of {first} {start:g}; a dash is a level that not "
-        f"every seed of both reaches. p is the chance of such a difference were there none (Student's t), after Holm's "
-        f"correction for all methods of a column."
+        f"the settings that are best on validation, in shares of that of {named(frontier, *frontier.reference)}; a "
+        f"dash is a level that not every seed of both reaches, and one that no method reaches is left out. p is the "
+        f"chance of such a difference were there none (Student's t), after Holm's correction for all methods of a "
+        f"column; below {_DOUBT:g} it is beyond doubt."
     )
-    return Report(f"{method} against the others", [Table(columns, rows, title=f"Less {method}", caption=caption)])
+    title = f"Difference from {method}"
+    return Report(f"{method} beside the others", [Table(columns, rows, title=title, caption=caption)], " ".join(told))
+
+
+def _said(where: str, label: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Say how many of the methods that come there are more and less accurate beyond doubt."""
+    known = [row for row in rows if np.isfinite(row[label])]
+    sure = [row[label] for row in known if row[f"{label} p"] < _DOUBT]
+    more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
+    return f"Where {where}, {more} of {len(known)} other methods keep more accuracy beyond doubt, and {less} less."
 
 
 def _level(pair: Any) -> tuple[str, float]:
@@ -56,14 +69,17 @@ def _usual(frontier: Curves) -> list[tuple[str, float]]:
 
 def _compare(
     label: str, spec: str, rows: list[dict[str, Any]], columns: list[Column], read: Callable[[str], Estimate]
-) -> None:
-    """Add a column of differences, and one of their chances."""
+) -> bool:
+    """Add a column of differences, and one of their chances, if there are any; return whether there are."""
     found = [read(row["method"]) for row in rows]
     adjusted = holm(np.array([np.nan if each.p is None else each.p for each in found]))
     low, high, p = (f"{label} {end}" for end in ("low", "high", "p"))
     for row, each, chance in zip(rows, found, adjusted, strict=True):
         row |= {label: each.value, low: each.low, high: each.high, p: float(chance)}
-    columns += [Column(label, label, format=spec, low=low, high=high), Column(p, "p", format=".3f")]
+    reached = any(np.isfinite(each.value) for each in found)
+    if reached:
+        columns += [Column(label, label, format=spec, low=low, high=high), Column(p, "p", format=".3f")]
+    return reached
 
 
 def _seconds(frontier: Curves, rows: list[dict[str, Any]], columns: list[Column]) -> None:
