@@ -1,6 +1,5 @@
 """The best correction of a recommender: every dial that fits is turned, one setting is chosen on validation."""
 
-import math
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -8,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
-from headtail._bearers import bearers
+from headtail import _correction_page
 from headtail._checks import checked, integer, number
+from headtail._correction_page import CORRECTED, PLAIN
 from headtail._progress import progress_bar
 from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
@@ -17,18 +17,15 @@ from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
 from headtail.joining import subject_of
-from headtail.metrics import Comparison, audit, compare, verdicts
-from headtail.reports import Chart, Column, Report, Result, Section, Table, Text
+from headtail.metrics import Comparison, audit, compare
+from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
 from headtail.tradeoffs.pages import said_change
 from headtail.tradeoffs.points import Reading, change, summary
-from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
-
-PLAIN, CORRECTED = "as it is", "corrected"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,14 +127,6 @@ class Correction(Result):
             )
         return f"**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
 
-    @property
-    def _opening(self) -> str:
-        """How biased the recommender is, the verdict, and what to doubt of either."""
-        biased, _, of_lists = verdicts.of_audit(self.comparison.audits[PLAIN]).partition("\n\n")
-        of_change = "" if self.dial is None else verdicts.of_comparison(self.comparison).partition("\n\n")[2]
-        doubts = "\n".join(part for part in (of_lists, of_change) if part)
-        return f"{biased}\n\n{self.verdict}\n\n{doubts}".strip()
-
     def _change(self, metric: str) -> Estimate:
         """Return the change of a metric on test with its paired 95% interval, as a share of what it was; NaN of 0."""
         before, after = (
@@ -198,72 +187,16 @@ class Correction(Result):
             Items to search, as in :meth:`Witness.explore <headtail.exploring.Witness.explore>`.
         """
         chosen = (PLAIN if self.dial is None else self.dial.name), self.strength
-        said = self.verdict.replace("**", "").replace("`", "")
+        said = _correction_page.opening(self).replace("\n\n", " ").replace("**", "").replace("`", "")
         return self.witness.explore(self.frontier, chosen=chosen, verdict=said, max_loss=self.max_loss, n_items=n_items)
 
     def summary(self) -> Report:
-        """Return what fits a terminal: the verdict, the best setting of each dial on test, and paired differences."""
-        frontier, rows = self.frontier, list[dict[str, Any]]()
-        for method in frontier.methods:
-            setting = frontier.choose(method, self.max_loss)
-            row: dict[str, Any] = {"dial": method, "strength": setting}
-            for metric in (frontier.accuracy, frontier.unfairness):
-                row[metric] = frontier.mean(method, setting, metric)
-                row[f"{metric} change"] = row[metric] / (rows[0][metric] or math.nan) - 1 if rows else 0.0
-            rows.append(row)
-        columns = [Column("dial", "Dial"), Column("strength", "Strength", format="g")]
-        for metric in (frontier.accuracy, frontier.unfairness):
-            facts = facts_for(frontier, metric)
-            columns += [
-                Column(metric, facts.title, format=facts.format, code=metric),
-                Column(f"{metric} change", "change", format="+.1%"),
-            ]
-        table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
-        notes = [Text("\n".join(f"- {note}" for note in self.notes))] * bool(self.notes)
-        against = self._against([(frontier.unfairness, 0.1)])
-        return Report("The recommender, corrected", [table, *against, *notes], self._opening)
-
-    def _against(self, levels: Sequence[tuple[str, float]] | None = None) -> list[Section]:
-        """Return how the other dials do beside the one that was chosen, at levels of unfairness."""
-        curves = [method for method in self.frontier.methods if len(self.frontier.settings(method)) > 1]
-        if self.dial is None or self.dial.name not in curves or len(curves) < 2:
-            return []
-        return [Section("Beside the other dials", self.frontier.versus(self.dial.name, levels).blocks, folded=True)]
-
-    @property
-    def _trade_off(self) -> Chart:
-        """The curves, with the two points named that the verdict speaks of."""
-        names: dict[tuple[Any, Any], str] = {(PLAIN, None): PLAIN}
-        if self.dial is not None:
-            names[self.dial.name, f"{self.strength:g}"] = self._named
-        chart = self.frontier.chart(self.max_loss)
-        rows = [row | {"setting": names.get((row["method"], row["setting"]), row["setting"])} for row in chart.rows]
-        return replace(chart, rows=rows)
+        """Return what fits a terminal: the verdict, the best setting of each dial on test, and the others beside it."""
+        return _correction_page.summary(self)
 
     def report(self) -> Report:
         """Return the correction as a page: the verdict, the trade-off, before and after, and what else was tried."""
-        _, *tried = self.frontier.report(self.max_loss).blocks
-        pair, title, who = self.comparison, "Before and after, on the test", list[Table]()
-        if self.dial is None:
-            pair, title = compare({PLAIN: pair.audits[PLAIN]}), "As it is, on the test"
-        else:
-            who = [bearers(pair, self.subject.split.train, self.frontier.accuracy)]
-        beside = [
-            block for block in pair.report().blocks if not isinstance(block, Chart)
-        ]  # two points of the trade-off
-        how = "\n".join(f"- {line}" for line in (self.subject.split.description, *self.notes))
-        return Report(
-            "The recommender, corrected",
-            [
-                self._trade_off,
-                Section(title, beside),
-                *who,
-                Section("What was tried", tried),
-                *self._against(),
-                Section("How it was chosen", [Text(how)], folded=True),
-            ],
-            self._opening,
-        )
+        return _correction_page.page(self)
 
 
 @checked

@@ -1,0 +1,151 @@
+"""How a correction is laid out: its opening, its page, what fits a terminal, and who bears it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headtail._stats import mean_interval
+from headtail.data import Interactions
+from headtail.data.popularity import tastes_of
+from headtail.metrics import Comparison, compare, verdicts
+from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
+from headtail.tradeoffs.settings import facts_for
+from headtail.typing import Floats
+
+if TYPE_CHECKING:
+    from headtail.correction import Correction
+
+PLAIN, CORRECTED = "as it is", "corrected"
+_TITLE = "The recommender, corrected"
+_THIRDS: Mapping[str, tuple[str, str, str]] = {
+    "how much they chose": ("the least", "in between", "the most"),
+    "how popular that is": ("rarest tastes", "in between", "most popular tastes"),
+}
+
+
+def opening(found: "Correction") -> str:
+    """Say how biased the recommender is, and what was done about it."""
+    return f"{_biased(found)[0]}\n\n{found.verdict}"
+
+
+def page(found: "Correction") -> Report:
+    """Return the verdict, the trade-off, before and after on the test, who bears it, and what else was tried."""
+    _, *tried = found.frontier.report(found.max_loss).blocks
+    pair, title, who = found.comparison, "Before and after, on the test", list[Table]()
+    if found.dial is None:
+        pair, title = compare({PLAIN: pair.audits[PLAIN]}), "As it is, on the test"
+    else:
+        who = [bearers(pair, found.subject.split.train, found.frontier.accuracy)]
+    # Its chart has but two points of the trade-off above.
+    beside = [block for block in pair.report().blocks if not isinstance(block, Chart)]
+    how = "\n".join(f"- {line}" for line in (found.subject.split.description, *found.notes))
+    blocks: list[Block] = [
+        _trade_off(found),
+        Section(title, beside),
+        *who,
+        Section("What was tried", tried),
+        *_against(found),
+        Section("How it was chosen", [Text(how)], folded=True),
+    ]
+    return Report(_TITLE, blocks, _with_doubts(found))
+
+
+def summary(found: "Correction") -> Report:
+    """Return what fits a terminal: the verdict, the best setting of each dial on test, and the others beside it."""
+    frontier, rows = found.frontier, list[dict[str, Any]]()
+    for method in frontier.methods:
+        setting = frontier.choose(method, found.max_loss)
+        row: dict[str, Any] = {"dial": method, "strength": setting}
+        for metric in (frontier.accuracy, frontier.unfairness):
+            row[metric] = frontier.mean(method, setting, metric)
+            row[f"{metric} change"] = row[metric] / (rows[0][metric] or math.nan) - 1 if rows else 0.0
+        rows.append(row)
+    columns = [Column("dial", "Dial"), Column("strength", "Strength", format="g")]
+    for metric in (frontier.accuracy, frontier.unfairness):
+        facts = facts_for(frontier, metric)
+        columns += [
+            Column(metric, facts.title, format=facts.format, code=metric),
+            Column(f"{metric} change", "change", format="+.1%"),
+        ]
+    table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
+    notes = [Text("\n".join(f"- {note}" for note in found.notes))] * bool(found.notes)
+    against = _against(found, [(frontier.unfairness, 0.1)])
+    return Report(_TITLE, [table, *against, *notes], _with_doubts(found))
+
+
+def _biased(found: "Correction") -> tuple[str, str]:
+    """Return how biased the recommender is as it is, and what to doubt of its lists."""
+    biased, _, doubts = verdicts.of_audit(found.comparison.audits[PLAIN]).partition("\n\n")
+    return biased, doubts
+
+
+def _with_doubts(found: "Correction") -> str:
+    of_change = "" if found.dial is None else verdicts.of_comparison(found.comparison).partition("\n\n")[2]
+    doubts = "\n".join(part for part in (_biased(found)[1], of_change) if part)
+    return f"{opening(found)}\n\n{doubts}".strip()
+
+
+def _trade_off(found: "Correction") -> Chart:
+    """Return the curves, with the two points named that the verdict speaks of."""
+    names: dict[tuple[Any, Any], str] = {(PLAIN, None): PLAIN}
+    if found.dial is not None:
+        names[found.dial.name, f"{found.strength:g}"] = f"{found.dial.name} at {found.strength:g}"
+    chart = found.frontier.chart(found.max_loss)
+    rows = [{**row, "setting": names.get((row["method"], row["setting"]), row["setting"])} for row in chart.rows]
+    return replace(chart, rows=rows)
+
+
+def _against(found: "Correction", levels: Sequence[tuple[str, float]] | None = None) -> list[Section]:
+    """Return how the other dials do beside the one that was chosen, at levels of unfairness."""
+    curves = [method for method in found.frontier.methods if len(found.frontier.settings(method)) > 1]
+    if found.dial is None or found.dial.name not in curves or len(curves) < 2:
+        return []
+    versus = found.frontier.versus(found.dial.name, levels)
+    return [
+        Section("Beside the other dials", [Text(versus.lede)] * bool(versus.lede) + list(versus.blocks), folded=True)
+    ]
+
+
+def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table:
+    """Return the changes from the first audit to the second for thirds of the users, with 95% intervals.
+
+    The thirds are by the number of a user's training interactions and by the mean log popularity of their items.
+    """
+    before, after = comparison.audits.values()
+    codes = train.user_codes(before.user_ids)
+    activity = train.activity.astype(np.float64)
+    taste = tastes_of(train.matrix, train.popularity)
+    metrics = [name for name in (accuracy, f"arp@{accuracy.partition('@')[2]}") if name in before.user_values]
+    rows: list[dict[str, Any]] = []
+    for (by, names), values in zip(_THIRDS.items(), (activity, taste), strict=True):
+        order = np.argsort(values[codes], kind="stable")
+        for name, members in zip(names, np.array_split(order, 3), strict=True):
+            row: dict[str, Any] = {"by": by, "group": name}
+            for metric in metrics:
+                row |= _change(metric, before.user_values[metric][members], after.user_values[metric][members])
+            rows.append(row)
+    columns = [Column("by", "Thirds of the users by"), Column("group", "Third")]
+    columns += [
+        Column(
+            metric, f"{before.facts[metric.partition('@')[0]].title}, change", format="+.1%", code=metric,
+            low=f"{metric} low", high=f"{metric} high",
+        )
+        for metric in metrics
+    ]  # fmt: skip
+    caption = (
+        "Do some people pay more than others? How popular a taste is: the mean log popularity of what a user chose in "
+        "training. Changes are taken user by user, as shares of the third's mean before."
+    )
+    return Table(columns, rows, title="Who bears it", caption=caption)
+
+
+def _change(metric: str, before: Floats, after: Floats) -> dict[str, Any]:
+    known = np.isfinite(before) & np.isfinite(after)
+    mean = float(before[known].mean()) if known.any() else 0.0
+    if known.sum() < 2 or not mean:
+        return {metric: None, f"{metric} low": None, f"{metric} high": None}
+    value, low, high = (end / mean for end in mean_interval(after[known] - before[known]))
+    return {metric: value, f"{metric} low": low, f"{metric} high": high}
