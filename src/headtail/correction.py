@@ -282,12 +282,10 @@ def correct(
     refine, extend = integer("refine", refine), integer("extend", extend)
     if not len(seeds):
         raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
-    subject = source
-    if not isinstance(source, Subject):
-        subject = subject_of(source, data, validation, test, k, user_ids, item_ids, rng)
-    chosen = _dials(dials, subject)
-    if strength is not None:
-        chosen, refine, extend = [_put(chosen, dials, strength)], 0, 0
+    parts = data, validation, test, k, user_ids, item_ids, rng
+    subject = source if isinstance(source, Subject) else subject_of(source, *parts)
+    chosen = _dials(dials, subject, strength)
+    refine, extend = (refine, extend) if strength is None else (0, 0)
     split, seed, notes = subject.split, seeds[0], list[str]()
     sample = subject.sample(integer("n_users", n_users, low=1), rng)
     if sample is not subject:
@@ -295,55 +293,61 @@ def correct(
     witness = Witness(sample, seed=seed)
     sample.check_hits(seed)
     plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
-    tried = {plain: sweep(witness.watching(plain), sample, seeds=seeds, progress=False, **options)}
-    turned: dict[str, Any] = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss}
-    n_settings = len(seeds) * sum(len(each.grid) + extend + refine for each in chosen)
-    with progress_bar("correct", n_settings, show=progress) as advance:
-        for each in chosen:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                try:
-                    tried[each] = sweep(witness.watching(each), sample, progress=advance, **turned, **options)
-                except InvalidInputError as error:
-                    if dials is not None:
-                        raise
-                    notes.append(f"{each.name} was left out. {error}")
-            if told := list(dict.fromkeys(str(warning.message) for warning in caught)):
-                notes.append(f"{each.name}: {told[-1]}" + f" {len(told)} settings are like this." * (len(told) > 1))
-    if len(tried) == 1:
+    turned = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss, **options}
+    frontier = sweep(witness.watching(plain), sample, seeds=seeds, progress=False, **options)
+    tried = _swept(chosen, witness, turned, notes, named=dials is not None, progress=progress)
+    if not tried:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
-    frontier = sum(list(tried.values())[1:], start=tried[plain])
-    best, stands = _choice(frontier, [*tried][1:], max_loss) if strength is None else (chosen[0], float(strength))
+    frontier = sum(tried, start=frontier)
+    fitting = [each for each in chosen if each.name in frontier.methods]
+    best, stands = _choice(frontier, fitting, max_loss) if strength is None else (chosen[0], float(strength))
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     notes += dict.fromkeys((*sample.decisions(seed), *subject.decisions(seed)))
     notes += [made.note] if isinstance(made, ItemBias) else []
-    before, after = (subject.recommend(one, split.known) for one in (subject.plain(seed), made))
-    lists = {PLAIN: before, CORRECTED: after}
+    both = {PLAIN: subject.plain(seed), CORRECTED: made}
+    lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
     return Correction(
-        subject, best, stands, made, frontier, compare(audits), after, max_loss, seed, tuple(notes), witness,
+        subject, best, stands, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes), witness,
         given=strength is not None,
     )  # fmt: skip
 
 
-def _dials(dials: Iterable[str | Dial] | None, subject: Subject) -> list[Dial]:
-    """Return the dials to try: those named, or all that fit and need no training of any kind."""
+def _swept(
+    dials: Sequence[Dial], witness: Witness, options: dict[str, Any], notes: list[str], *, named: bool, progress: Any
+) -> list[Frontier]:
+    """Return the frontier of each dial that can be tried, and add to the notes; one that was named must be tried."""
+    tried = []
+    n_settings = sum(len(each.grid) + options["extend"] + options["refine"] for each in dials)
+    with progress_bar("correct", len(options["seeds"]) * n_settings, show=progress) as advance:
+        for each in dials:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                try:
+                    tried.append(sweep(witness.watching(each), witness.subject, progress=advance, **options))
+                except InvalidInputError as error:
+                    if named:
+                        raise
+                    notes.append(f"{each.name} was left out. {error}")
+            if told := list(dict.fromkeys(str(warning.message) for warning in caught)):
+                notes.append(f"{each.name}: {told[-1]}" + f" {len(told)} settings are like this." * (len(told) > 1))
+    return tried
+
+
+def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float | None) -> list[Dial]:
+    """Return the dials to try: those named, one of them at a strength, or all that fit and need no training."""
     if dials is None:
-        return [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
-    chosen = [as_dial(each) for each in dials]
-    if not chosen:
+        chosen = [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
+    elif not (chosen := [as_dial(each) for each in dials]):
         raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
-    return chosen
-
-
-def _put(chosen: Sequence[Dial], dials: Any, strength: float) -> Dial:
-    """Return the one dial that was named, with no other setting than the one given."""
+    if strength is None:
+        return chosen
     if number("strength", strength) == 0 or dials is None or len(chosen) > 1:
         raise InvalidInputError(
             f"strength={strength!r} is where one dial is to stand, other than 0. Give that dial alone: dials=[...]."
         )
-    return replace(chosen[0], grid=(0.0, float(strength)))
+    return [replace(chosen[0], grid=(0.0, float(strength)))]
 
 
 def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:

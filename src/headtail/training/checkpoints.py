@@ -176,8 +176,27 @@ def kept(folder: Path | None) -> Iterator[None]:
 
 @dataclass
 class Run:
-    """All that changes from epoch to epoch, beside the weights and the optimizer."""
+    """A training run: what changes from epoch to epoch, and the settings that must be the same for it to resume.
 
+    Attributes
+    ----------
+    model, random, optimizer, buffers
+        What is trained, the generator, the optimizer, and further tensors that are updated in place.
+    device : torch.device
+        Where all of it lies.
+    settings : dict
+    epoch, rows
+        How many epochs were run, and their rows of the history.
+    best_value, best_epoch, stale, best
+        The best value of what is watched, its epoch, how many evaluations ago that was, and the weights of then.
+    """
+
+    model: nn.Module
+    random: np.random.Generator
+    device: torch.device
+    settings: dict[str, Any]
+    optimizer: torch.optim.Optimizer | None = None
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
     best_value: float | None = None
@@ -185,17 +204,65 @@ class Run:
     stale: int = 0
     best: dict[str, Tensor] | None = None
 
-    def judge(self, model: nn.Module, epoch: int, value: float, *, higher: bool) -> None:
+    def judge(self, epoch: int, value: float, *, higher: bool) -> None:
         """Keep the model's weights if `value` is better than all before."""
         if self.best_value is None or (value > self.best_value if higher else value < self.best_value):
-            self.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             self.best_value, self.best_epoch, self.stale = value, epoch, 0
         else:
             self.stale += 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what goes into JSON: everything but the best weights."""
-        return {name: getattr(self, name) for name in _STATE}
+    def save(self, folder: Path) -> None:
+        """Write the state after an epoch, then remove earlier ones; at every moment one whole state is there."""
+        earlier, target = saved_epochs(folder), folder / f"epoch-{self.epoch:05d}"
+        moments = {} if self.optimizer is None else self.optimizer.state_dict()["state"]
+        flat = {f"{index}.{name}": value for index, values in moments.items() for name, value in values.items()}
+        state = {name: getattr(self, name) for name in _STATE}
+        with _files.atomic_folder(target) as temporary:
+            write_model(self.model, temporary)
+            if self.best is not None:
+                write_tensors(self.best, temporary / "best.safetensors")
+            write_tensors({**flat, **_random_state(self.device), **self.buffers}, temporary / "optimizer.safetensors")
+            # The weights have their checksum in model.json.
+            others = [file for file in temporary.iterdir() if file.name != "model.safetensors"]
+            state |= {"rng": self.random.bit_generator.state, "settings": self.settings}
+            write_json({"format": FORMAT, **state}, temporary / "state.json", others)
+        for old in earlier:
+            if old != target:
+                shutil.rmtree(old)
+
+    def restore(self, folder: Path) -> None:
+        """Put what :meth:`save` wrote back, if it is of a run of the same settings."""
+        state = read_json(folder / "state.json")
+        read_json(folder / "model.json")
+        try:
+            check_settings(state["settings"], self.settings, folder)
+            for name in _STATE:
+                setattr(self, name, state[name])
+            rng_state = state["rng"]
+        except KeyError as error:
+            raise UnreadableFileError(
+                f"{folder / 'state.json'} lacks {error}. Delete the folder and train again."
+            ) from None
+        weights, tensors = (read_tensors(folder / f"{name}.safetensors") for name in ("model", "optimizer"))
+        if self.best_epoch is not None:
+            best = read_tensors(folder / "best.safetensors")
+            self.best = {name: value.to(self.device) for name, value in best.items()}
+        load_weights(self.model, weights, folder)
+        if self.optimizer is not None:
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                index, _, name = key.partition(".")
+                if index.isdecimal():
+                    moments.setdefault(int(index), {})[name] = value
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.random.bit_generator.state = rng_state
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        for name, tensor in self.buffers.items():
+            tensor.copy_(tensors[name])
 
 
 _STATE = ("epoch", "rows", "best_value", "best_epoch", "stale")
@@ -206,73 +273,11 @@ def saved_epochs(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*"))
 
 
-def save_epoch(
-    folder: Path,
-    model: nn.Module,
-    best: Mapping[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer | None,
-    kept: Mapping[str, Tensor],
-    state: Mapping[str, Any],
-) -> None:
-    """Write the state after an epoch, then remove earlier ones; at every moment one whole state is there."""
-    earlier = saved_epochs(folder)
-    target = folder / f"epoch-{state['epoch']:05d}"
-    with _files.atomic_folder(target) as temporary:
-        write_model(model, temporary)
-        if best is not None:
-            write_tensors(best, temporary / "best.safetensors")
-        moments = {
-            f"{index}.{name}": value
-            for index, values in ({} if optimizer is None else optimizer.state_dict()["state"]).items()
-            for name, value in values.items()
-        }
-        write_tensors({**moments, **kept}, temporary / "optimizer.safetensors")
-        # The weights have their checksum in model.json.
-        others = [file for file in temporary.iterdir() if file.name != "model.safetensors"]
-        write_json({"format": FORMAT, **state}, temporary / "state.json", others)
-    for old in earlier:
-        if old != target:
-            shutil.rmtree(old)
-
-
-def restore_epoch(
-    folder: Path,
-    settings: Mapping[str, Any],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    random: np.random.Generator,
-    device: torch.device,
-) -> tuple[Run, dict[str, Tensor]]:
-    """Put what :func:`save_epoch` wrote back; return the run, and the tensors saved beside the optimizer's."""
-    state = read_json(folder / "state.json")
-    read_json(folder / "model.json")
-    try:
-        check_settings(state["settings"], settings, folder)
-        run = Run(**{name: state[name] for name in _STATE})
-        rng_state = state["rng"]
-    except KeyError as error:
-        raise UnreadableFileError(
-            f"{folder / 'state.json'} lacks {error}. Delete the folder and train again."
-        ) from None
-    weights = read_tensors(folder / "model.safetensors")
-    tensors = read_tensors(folder / "optimizer.safetensors")
-    if run.best_epoch is not None:
-        run.best = {name: value.to(device) for name, value in read_tensors(folder / "best.safetensors").items()}
-    load_weights(model, weights, folder)
-    if optimizer is not None:
-        restore_optimizer(optimizer, tensors)
-    random.bit_generator.state = rng_state
-    return run, tensors
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put the moments that :func:`save_epoch` wrote back into a fresh optimizer of the same parameters."""
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, _, name = key.partition(".")
-        if index.isdecimal():
-            moments.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["random.cuda"] = torch.cuda.get_rng_state(device)
+    return states
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

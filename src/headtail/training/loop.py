@@ -205,25 +205,24 @@ def fit(
     epochs, eval_every = (integer(name, how.pop(name), low=1) for name in ("epochs", "eval_every"))
     how |= {"penalty_every": integer("penalty_every", penalty_every, low=1), "distributed": distributed}
     watch, watched = _watched(model, train, validation, metric, k, patience)
-    weights, values = (
-        None if given is None else per_item(name, given, train.n_items).astype(np.float64)
+    of_items = {
+        name: None if given is None else per_item(name, given, train.n_items).astype(np.float64)
         for name, given in (("item_weights", item_weights), ("item_values", item_values))
-    )
-    if weights is not None and weights.min() < 0:
+    }
+    if (weights := of_items["item_weights"]) is not None and weights.min() < 0:
         raise InvalidInputError(
             f"item_weights is {weights.min()} at item {weights.argmin()}; give weights of at least 0."
         )
     random, device = generator(rng), device_of(model, device)
     with learning(model):
         model.to(device)
-        kind = Solving if hasattr(model, "solve") else Stepping
-        method = kind(model, train, weights, penalties, device, random, item_values=values, **how)
+        kind: Any = Solving if hasattr(model, "solve") else Stepping
+        method = kind(model, train, penalties, device, random, **of_items, **how)
         settings = {
             **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
             "train": train.fingerprint,
             **watched,
-            "item_weights": None if weights is None else hashlib.sha256(weights.tobytes()).hexdigest()[:16],
-            **({} if values is None else {"item_values": hashlib.sha256(values.tobytes()).hexdigest()[:16]}),
+            **{name: None if values is None else _digest(values.tobytes()) for name, values in of_items.items()},
             "penalties": [describe(penalty) for penalty in penalties],
             "patience": patience,
             "eval_every": eval_every,
@@ -285,5 +284,9 @@ def _check_solved(model: nn.Module, given: Mapping[str, Any], penalty_every: int
 def _describe_rng(rng: RNG) -> Any:
     if isinstance(rng, np.random.Generator):
         state = json.dumps(rng.bit_generator.state, sort_keys=True, default=str)
-        return f"generator {hashlib.sha256(state.encode()).hexdigest()[:16]}"
+        return f"generator {_digest(state.encode())}"
     return None if rng is None else int(rng)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -39,10 +39,11 @@ class Solving:
         self,
         model: nn.Module,
         train: Interactions,
-        item_weights: NDArray[np.float64] | None,
         penalties: Sequence[Penalty],
         device: torch.device,
         random: np.random.Generator,
+        *,
+        item_weights: NDArray[np.float64] | None,
         **_: Any,
     ) -> None:
         self._solve = model.solve(train, penalties=penalties, item_weights=item_weights)  # type: ignore[operator]
@@ -68,11 +69,11 @@ class Stepping:
         self,
         model: nn.Module,
         train: Interactions,
-        item_weights: NDArray[np.float64] | None,
         penalties: Sequence[Penalty],
         device: torch.device,
         random: np.random.Generator,
         *,
+        item_weights: NDArray[np.float64] | None,
         item_values: NDArray[np.float64] | None,
         penalty_every: int,
         loss: Loss,
@@ -92,15 +93,10 @@ class Stepping:
         self.n_processes = _distributed.world_size() if distributed else 1
         if self.n_processes > 1:
             _check_distributed(model, penalties)
-        for name, given, keyword, such in (
-            ("item_weights", item_weights, "weight", "bpr, bce, mse or sampled_softmax"),
-            ("item_values", item_values, "values", "deconfounded or pr_entmax"),
-        ):
-            if given is not None and (n_negatives == "all" or keyword not in inspect.signature(loss).parameters):
-                raise InvalidInputError(
-                    f"{name} with loss {describe(loss)} and n_negatives={n_negatives!r} cannot be: give a number of "
-                    f"negatives and a loss with an argument {keyword!r}, such as headtail.losses.{such}."
-                )
+        if item_weights is not None:
+            _check_takes(loss, n_negatives, "item_weights", "weight", "bpr, bce, mse or sampled_softmax")
+        if item_values is not None:
+            _check_takes(loss, n_negatives, "item_values", "values", "deconfounded or pr_entmax")
         length = getattr(model, "max_length", None)
         drawn = train, self.n_drawn
         self.batches: Pairs | Windows = Pairs(*drawn) if length is None else Windows(*drawn, length)
@@ -229,6 +225,14 @@ def _check(model: nn.Module) -> None:
     if not any(p.requires_grad for p in model.parameters()):
         raise InvalidInputError(
             f"{type(model).__name__} has no weights that gradients train, and no solve(train, ...) instead of them."
+        )
+
+
+def _check_takes(loss: Loss, n_negatives: Any, name: str, keyword: str, such: str) -> None:
+    if n_negatives == "all" or keyword not in inspect.signature(loss).parameters:
+        raise InvalidInputError(
+            f"{name} with loss {describe(loss)} and n_negatives={n_negatives!r} cannot be: give a number of negatives "
+            f"and a loss with an argument {keyword!r}, such as headtail.losses.{such}."
         )
 
 

@@ -72,8 +72,7 @@ def run(
     settings : dict
         What must be the same for a run to resume.
     random, optimizer, buffers, device
-        What changes in training beside the model, so that it is saved and restored: the generator, the optimizer, and
-        tensors that are updated in place. `device` is where all of it lies.
+        As for :class:`~headtail.training.checkpoints.Run`.
     seed : int
         Of torch's random state inside; the caller's is given back at the end.
     watch, eval_every
@@ -81,14 +80,11 @@ def run(
     epochs, checkpoint, resume, progress, callbacks, distributed
         As for :func:`headtail.fit`.
     """
-    run, buffers = checkpoints.Run(), {} if buffers is None else buffers
+    run = checkpoints.Run(model, random, device, settings, optimizer, buffers or {})
     n_processes, process = (_distributed.world_size(), _distributed.rank()) if distributed else (1, 0)
     with checkpoints.opened(checkpoint, writes=process == 0) as folder, _own_random_state(seed, device):
         if folder is not None and resume and (saved := checkpoints.saved_epochs(folder)):
-            run, tensors = checkpoints.restore_epoch(saved[-1], settings, model, optimizer, random, device)
-            _restore_random_state(tensors, device)
-            for name, tensor in buffers.items():
-                tensor.copy_(tensors[name])
+            run.restore(saved[-1])
             logger.info("%s: resumed %s", title, saved[-1])
             if run.epoch > epochs:
                 raise CheckpointMismatchError(
@@ -108,20 +104,13 @@ def run(
                 if watch is not None:
                     row[watch.name] = watch.measure() if last else None
                     if last:
-                        run.judge(model, number, row[watch.name], higher=watch.better == "higher")
+                        run.judge(number, row[watch.name], higher=watch.better == "higher")
                 for callback in callbacks:
                     callback(model, row)
                 run.epoch = number
                 run.rows.append(row)
                 if folder is not None and last and process == 0:
-                    checkpoints.save_epoch(
-                        folder,
-                        model,
-                        run.best,
-                        optimizer,
-                        {**_random_state(device), **buffers},
-                        {**run.to_dict(), "rng": random.bit_generator.state, "settings": settings},
-                    )
+                    run.save(folder)
                 if n_processes > 1:
                     _distributed.of_first(None)  # none goes on, or returns, before the checkpoint is there
     if run.best is not None:
@@ -197,16 +186,3 @@ def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
-
-
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    states = {"random.cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["random.cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _restore_random_state(tensors: Mapping[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
