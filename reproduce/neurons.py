@@ -39,6 +39,7 @@ from headtail.metrics import (
 from headtail.models import LightGCN, SASRec
 from headtail.sae import (
     Neurons,
+    Steered as SteeredModel,
     TopKSAE,
     contrast,
     find_neurons,
@@ -49,7 +50,6 @@ from headtail.sae import (
     stability,
     states,
 )
-from headtail.sae import Steered as SteeredModel
 from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier
 from headtail.training import Recipe

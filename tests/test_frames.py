@@ -11,8 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headtail import Interactions, _columns, _frames, _times
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError

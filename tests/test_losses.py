@@ -6,8 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bce, bpr, deconfounded, inverse_propensity, mse, pr_entmax, sampled_softmax

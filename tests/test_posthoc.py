@@ -3,8 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from headtail import _factors, posthoc
 from headtail._exposure import Response, _solved, respond, shares

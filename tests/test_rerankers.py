@@ -5,8 +5,7 @@ from math import comb, log2, sqrt
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy.optimize import minimize
 
 from headtail.data import Interactions, PopularityGroups, Recommendations

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from headtail.exceptions import InvalidInputError
 from headtail.spectral import data_spectrum, memory_effect, spectrum, top_item_bound

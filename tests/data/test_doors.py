@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 import headtail as ht
 from headtail.data import Interactions, Recommendations, recommendations

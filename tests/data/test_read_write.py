@@ -6,8 +6,7 @@ import logging
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headtail.data import Interactions, read_interactions, read_table, text_files, write_interactions, write_table
 from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError

@@ -4,8 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headtail.data import Interactions, Split, split_debiased, split_leave_last, split_ratio, split_time
 from headtail.data.splits import draw_each, shuffled

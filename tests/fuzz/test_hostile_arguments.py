@@ -6,8 +6,7 @@ import hostile
 import numpy as np
 import pytest
 import verbs
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headtail import recommend
 from headtail._checks import LENGTH, list_length

@@ -4,8 +4,7 @@ import hostile
 import numpy as np
 import torch
 import verbs
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import headtail as ht
 from headtail import posthoc

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import verbs
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headtail import data
 from headtail.cli import app, main

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import hostile
 import polars as pl
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from headtail import Interactions, data, read_interactions
 from headtail.datasets import movielens

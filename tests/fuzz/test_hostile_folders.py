@@ -9,8 +9,7 @@ import hostile
 import pytest
 import torch
 import verbs
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import headtail as ht
 from headtail import sae, tradeoffs

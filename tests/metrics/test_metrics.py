@@ -7,8 +7,7 @@ import naive
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError

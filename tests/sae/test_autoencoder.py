@@ -6,8 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae import TopKSAE, load_sae, save_sae

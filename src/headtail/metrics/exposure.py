@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, number
-from headtail._stats import entropy as _entropy
-from headtail._stats import gini as _gini
+from headtail._stats import entropy as _entropy, gini as _gini
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.steps import Steps, StepsInfluence

@@ -12,8 +12,17 @@ from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.coded import pair_keys
 from headtail.data.recommendations import check_same_ids
 from headtail.exceptions import InvalidInputError
-from headtail.metrics import Comparison, audit, compare, coverage, gini_by_rank, head_share, ndcg, tail_share
-from headtail.metrics import gini as gini_of
+from headtail.metrics import (
+    Comparison,
+    audit,
+    compare,
+    coverage,
+    gini as gini_of,
+    gini_by_rank,
+    head_share,
+    ndcg,
+    tail_share,
+)
 from headtail.metrics.topk import Metric
 from headtail.reports import Column, Report, Result, Table
 from headtail.serving.exporting import BiasTable, item_bias

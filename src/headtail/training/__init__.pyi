@@ -1,8 +1,6 @@
-from .checkpoints import load_model, save_model
-from .encoding import inputs, vectors
-from .history import History
-from .loop import fit
-from .ranking import recommend
-from .recipes import Recipe
-
-__all__ = ["History", "Recipe", "fit", "inputs", "load_model", "recommend", "save_model", "vectors"]
+from .checkpoints import load_model as load_model, save_model as save_model
+from .encoding import inputs as inputs, vectors as vectors
+from .history import History as History
+from .loop import fit as fit
+from .ranking import recommend as recommend
+from .recipes import Recipe as Recipe
