@@ -1,9 +1,9 @@
-"""The bias of the items at which the exposure of the lists that it leads to calls for that very bias.
+"""The item bias that the exposure of the lists it leads to calls for: a fixed point.
 
-It is where a convex function of the bias, the lists' best totals together less what the welfare holds against it, is
-least. Lists answer to a bias in jumps: a user either sees an item or not. So while the bias is sought, an item close to
-the end of a list counts in part (:func:`shares`), which makes the function all but smooth. How the items take slots
-from each other there gives Newton's step for all of them together, and a step that leads uphill at its end is cut.
+It minimizes a convex function of the bias, the sum of the lists' best totals less a term of the welfare. Lists respond
+to a bias in jumps: a user either sees an item or does not. So during the search an item close to the end of a list
+counts in part (:func:`shares`), which makes the function nearly smooth. How items take slots from each other there
+gives Newton's step for all of them at once, and a step that leads uphill at its end is shortened.
 """
 
 import warnings
@@ -32,7 +32,7 @@ _ROWS = 4096  # lists that are counted at a time
 
 
 class Response(NamedTuple):
-    """How lists answer to a bias: the slots of each item, (I,), and how these change with a change of the bias."""
+    """How lists respond to a bias: the slots of each item, (I,), and how they change with the bias."""
 
     slots: Matrix
     growth: Matrix  # of an item's slots with its own bias
@@ -45,7 +45,7 @@ Count = Callable[[Matrix, float], Response]
 
 @dataclass(frozen=True)
 class Goal:
-    """What bias an exposure calls for, in units of the strength, and how the rounds come to it.
+    """The bias that an exposure calls for, in units of the strength, and the rounds that find it.
 
     Parameters
     ----------
@@ -229,10 +229,10 @@ def respond(blocks: Iterable[tuple[NDArray[np.float32], Array | None]], n_items:
 def shares(
     scores: NDArray[np.float32], k: int, width: float
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Return which items are within their user's first k in part at least, how far, and how fast that grows.
+    """Return which items are at least partly among their user's first k, how far, and how fast that grows.
 
-    Half-way between the scores at the places k and k + 1 an item is a half within them, `width` above it wholly. The
-    shares of a user sum to k at most. Scores of minus infinity are of what the user cannot have.
+    Half-way between the scores at places k and k + 1 an item counts a half, from `width` above that on in full. The
+    shares of a user sum to at most k. A score of minus infinity excludes an item.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def shares(
     Returns
     -------
     places : int array of shape (n,)
-        Positions in ``scores.ravel()``, in their order; the others are not within at all.
+        Positions in ``scores.ravel()``, ascending; all others count nothing.
     part, growth : float arrays of shape (n,)
         From 0 to 1, and per unit of the score.
     """
@@ -267,10 +267,10 @@ def shares(
 
 
 def _near(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the positions of the scores up to `width` below what k + 1 of each row reach, and what they reach.
+    """Return the positions of the scores up to `width` below what k + 1 of each row reach, and that level.
 
-    Of groups of items only the highest score is looked at first: at least k + 1 items reach what the highest of k + 1
-    groups do, and few others.
+    Only the highest score of each group of items is looked at first: at least k + 1 items reach what the highest of
+    k + 1 groups do, and few others.
     """
     n_rows, n = scores.shape
     size = max(1, min(32, n // (4 * (k + 1))))  # of a group
@@ -300,7 +300,7 @@ def sampled(n: int, n_users: int, rng: RNG) -> NDArray[np.int64]:
 
 
 def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:
-    """Return what tells how the first k of long lists answer to a bias."""
+    """Return a function from a bias to the response of the first k of long lists."""
 
     def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], Array]]:
         for start in range(0, len(items), _ROWS):

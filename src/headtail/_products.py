@@ -28,8 +28,8 @@ def row_blocks(table: Tensor) -> Iterator[tuple[slice, Tensor]]:
 def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
     """Return the mean over b of a loss of the products of query b with all items, of which one is its target.
 
-    It is taken block by block, and its gradient at once with it, while the products are in the cache: the plain way
-    moves the whole matrix through memory several times.
+    It is computed block by block together with its gradient, while the products are in the cache: the plain way moves
+    the whole matrix through memory several times.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Te
     queries : tensor of shape (B, d)
         One for each target.
     items : tensor of shape (I, d)
-        What a target is told from.
+        The candidates.
     targets : int64 tensor of shape (B,)
         Rows of `items`.
 

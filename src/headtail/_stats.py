@@ -70,7 +70,7 @@ def standard_error(values: Array) -> float:
 
 
 def mean_influence(values: Floats) -> NDArray[np.float64]:
-    """What each unit adds to the error of the mean of the values that are not NaN.
+    """Each unit's contribution to the error of the mean of the values that are not NaN.
 
     The root of the sum of squares is the standard error of the mean, and that of the differences of two such arrays
     over the same units is the paired standard error of the difference.
@@ -86,7 +86,7 @@ def mean_influence(values: Floats) -> NDArray[np.float64]:
 
 @checked
 def jackknife_influence(without: Floats) -> NDArray[np.float64]:
-    """What each of n units adds to the error of a statistic, from its values without each of them: the jackknife.
+    """Each of n units' contribution to the error of a statistic, from its values without each unit: the jackknife.
 
     The same as :func:`mean_influence` where the statistic is a mean.
 
@@ -99,7 +99,7 @@ def jackknife_influence(without: Floats) -> NDArray[np.float64]:
     n = len(without)
     if n < 2:
         return np.full(n, np.nan)
-    with np.errstate(invalid="ignore"):  # an infinite statistic owes what nobody can say
+    with np.errstate(invalid="ignore"):  # of an infinite statistic it is undefined
         return np.asarray((without.mean() - without) * np.sqrt((n - 1.0) / n))
 
 

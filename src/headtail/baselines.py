@@ -59,7 +59,7 @@ def most_popular(
         place = np.empty(train.n_items, dtype=np.int32)
         place[order] = np.arange(train.n_items, dtype=np.int32)
         rest, window = np.arange(len(codes)), 4 * k + 50
-        while len(rest):  # most users find k items among the first few; the others look further
+        while len(rest):  # most users find k items among the most popular few; the search widens for the rest
             window = min(window, train.n_items)
             short = [_first_unseen(train, codes, rows, place, order, window, found) for rows in _chunks(rest, window)]
             rest = np.concatenate(short) if window < train.n_items else rest[:0]
@@ -144,7 +144,7 @@ def _draw(sizes: NDArray[np.intp], k: int, random: np.random.Generator) -> NDArr
     The j-th draw picks one of the numbers that are left by its rank among them.
     """
     drawn = np.full((len(sizes), k), -1, dtype=np.int64)
-    # Numbers taken so far, ascending, less their position: as many as are at most the rank lie below the pick.
+    # The numbers taken, ascending, less their positions: those of at most the rank lie below the pick.
     taken = np.empty((len(sizes), 0), dtype=np.int64)
     for j in range(min(k, int(sizes.max(initial=0)))):
         left = sizes - j

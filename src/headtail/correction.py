@@ -1,4 +1,4 @@
-"""The best correction of a recommender: every dial that fits is turned, one setting is chosen on validation."""
+"""The best correction of a recommender: every dial that fits is swept, and one setting is chosen on validation."""
 
 import os
 import warnings
@@ -53,7 +53,7 @@ class Correction(Result):
     seed : int
         Of the corrected recommender.
     notes : tuple of str
-        What a reader should know: dials that could not be tried, and settings that are of no use.
+        What a reader should know: dials that could not be tried, and settings without effect.
     witness : Witness
         What users were shown at each setting, for :meth:`explore`.
     given : bool
@@ -250,7 +250,7 @@ def correct(
     refine : int, default 2
         How often settings between the chosen one and its neighbors are tried as well.
     extend : int, default 3
-        How often a grid at whose end the choice lies goes on.
+        How often a grid is extended while the choice lies at its end.
     rng : seed or generator, default 0
         Divides users where there is no test, and draws those on whom settings are tried.
     progress : bool, optional

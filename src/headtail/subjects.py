@@ -1,4 +1,4 @@
-"""What is corrected: a recommender in any of its forms, with the split that corrections are chosen and reported on."""
+"""The recommender to correct, in any of its forms, with the split on which corrections are chosen and reported."""
 
 import copy
 import hashlib
@@ -52,16 +52,16 @@ _OF_LISTS = {"candidates", "reachable", "_reach", "calibrated", "_cross_fitted",
 
 
 class Subject:
-    """A recommender that is to be corrected, and the data by which corrections are chosen.
+    """A recommender to correct, and the data by which corrections are chosen.
 
-    What is costly (the trained model, its vectors, candidates, neurons) is made when a dial first asks for it and kept.
+    What is costly (the trained model, its vectors, candidates, neurons) is made when a dial first needs it, and kept.
 
     Parameters
     ----------
     source : Recipe, torch.nn.Module, Vectors, (Q, V), Recommendations or None
-        From the most to the least that a correction can work on: how to train the model, the trained model, its two
-        factors (joined with the split by their ids; without, a row for each of its users and items), or lists longer
-        than `k`, by their ranks where they have no scores. None is for dials that make recommenders by themselves.
+        How to train the model; the trained model; its two factors, joined with the split by their ids or, without ids,
+        one row for each of its users and items; or lists longer than `k`, judged by rank where they have no scores.
+        None is for dials that make recommenders by themselves.
     split : Split
         With a validation part.
     k : int, optional
@@ -77,7 +77,7 @@ class Subject:
     Raises
     ------
     InvalidInputError
-        If the source is of no such kind, or does not fit the split.
+        If the source is none of these, or does not fit the split.
 
     Examples
     --------
@@ -155,7 +155,7 @@ class Subject:
 
     @property
     def sequential(self) -> bool:
-        """Whether queries follow from what is known of a user, so that they are other ones for validation and test."""
+        """Whether queries depend on a user's history, so that they differ between validation and test."""
         return self.has("model") and hasattr(self.plain(0), "max_length")
 
     # -- the recommender as it is ----------------------------------------------------------------------------------
@@ -263,9 +263,9 @@ class Subject:
     def calibrated(self, seed: int, known: Interactions) -> Any:
         """Return the probability that each :meth:`reachable` candidate is relevant, as the validation part shows it.
 
-        Where no more than the training part is known, each user's probabilities come from a fit on other users, so that
-        settings can be chosen on the same validation part. There it is judged, too, whether what is known of the items
-        counts: if the order that it leads to gains less than a standard error, the recommender's own order stays.
+        Where only the training part is known, each user's probabilities come from a fit on others, so that settings
+        can be chosen on the same validation part. It also decides whether the items' popularity and exposure count: if
+        the order that they lead to gains less than a standard error, the recommender's own order stays.
         """
         by_item, of_train, _ = self._cross_fitted(seed)
         if known.fingerprint == self.split.train.fingerprint:
@@ -288,7 +288,7 @@ class Subject:
         return False, plain, f"Calibrated relevance leaves the items' popularity and exposure out: {told}."
 
     def decisions(self, seed: int = 0) -> list[str]:
-        """Return what validation decided on the way to the corrections made so far, for a correction's notes."""
+        """Return what validation decided for the corrections made until now, for the notes of a result."""
         kept = self._cache.get(("_cross_fitted", seed))
         return [_BY_RANK] * self._by_rank + ([] if kept is None else [kept[2]])
 

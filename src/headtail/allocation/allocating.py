@@ -1,4 +1,4 @@
-"""Slots for the items at prices: each place where its probability makes it cheapest."""
+"""Slots for the items at prices: each where its probability makes it cheapest."""
 
 from dataclasses import replace
 from typing import Any

@@ -60,7 +60,7 @@ class Relevance:
         recs : Recommendations
             With scores, from the recommender that it was fitted on.
         known : Interactions
-            What the users did so far.
+            The users' histories.
         """
         if len(recs.item_ids) != len(self.items):
             raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""Candidates of calibrated relevance: what the scores name, and what a strong correction would bring in."""
+"""Candidates of calibrated relevance: the highest scores, and what a strong correction would bring in."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -42,7 +42,7 @@ class Reach:
 
     @classmethod
     def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int, codes: Codes | None = None) -> Self:
-        """Return what the users' validation part says of vectors; n is of :meth:`candidates`."""
+        """Return the shrinking that validation of these users chooses, and the tilt; n is of :meth:`candidates`."""
         train, relevant = split.train, split.validation
         plain = cls(0.0, _tilted(vectors, train, k, seed), k)
         if relevant is None:

@@ -1,4 +1,4 @@
-"""What is known of a candidate when its relevance is learned or told."""
+"""The features of a candidate from which its relevance is learned and predicted."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -60,7 +60,7 @@ def rows_of(recs: Recommendations, rows: Array | slice) -> Recommendations:
 
 
 def features_of(recs: Recommendations, known: Interactions, k: int) -> Matrix:
-    """Return what is known of each item: popularity, exposure in the lists as they are, and what tilts would add."""
+    """Return the features of each item: popularity, exposure in the lists as they are, and the biases of tilts."""
     popularity, scale = known.popularity, spread(recs)
     shown = recs.items[:, :k]
     exposure = np.bincount(shown[shown >= 0], minlength=len(recs.item_ids))

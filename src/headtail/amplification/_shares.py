@@ -1,4 +1,4 @@
-"""What the results have in common: the head's share of lists and histories, rows of figures, and their curves."""
+"""What the results share: the head's share of lists and histories, rows of figures, and their curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The dial: a correction with its name, its strengths and what it makes of a recommender at each."""
+"""The dial: a correction with a name, a grid of strengths, and what it makes of a recommender at each."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

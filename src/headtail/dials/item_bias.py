@@ -1,4 +1,4 @@
-"""Dials of one number an item: which items a list has is decided by score and bias, their order by a part of it."""
+"""Dials of one bias an item: score plus bias decides which items a list has, a share of the bias their order."""
 
 from collections.abc import Callable
 from typing import Any

@@ -19,7 +19,7 @@ def by_popularity(rerank: Callable[..., Recommendations]) -> Make:
 
 
 def by_history(rerank: Callable[..., Recommendations]) -> Make:
-    """Return what re-ranks by what each user did so far."""
+    """Return what re-ranks by each user's history."""
 
     def make(subject: Subject, strength: float, seed: int) -> Lists:
         options = {"k": subject.k, "groups": PopularityGroups.by_mass(subject.split.train.popularity)}

@@ -1,4 +1,4 @@
-"""What the dials of vectors make: vectors again, or lists where a model's queries follow from what is known."""
+"""What the dials of vectors make: vectors, or lists where a model's queries depend on a user's history."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from headtail.typing import Vectors
 
 
 def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Make:
-    """Return what makes a correction of vectors, made anew of what is known where queries follow from that."""
+    """Return what corrects vectors, anew for each history where queries depend on it."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         if not subject.sequential:
@@ -25,10 +25,10 @@ def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Ma
 
 
 def shrunk(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
-    """Return vectors with so much less of the first singular value."""
+    """Return vectors with less of the first singular value."""
     return posthoc.shrink(vectors, strength=strength)
 
 
 def normalized(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
-    """Return vectors whose items are so far on the way to length 1 (TTEN)."""
+    """Return vectors whose items are brought towards length 1 (TTEN)."""
     return posthoc.normalize(vectors, strength=strength)

@@ -141,7 +141,7 @@ class ALS(nn.Module):
     ) -> Callable[[], dict[str, float]]:
         """Return what solves for all users and then for all items, each time that it is called.
 
-        :func:`headtail.fit` calls it once an epoch. Solving again goes on from the vectors that the model holds: with
+        :func:`headtail.fit` calls it once an epoch. Solving again starts from the vectors that the model holds: with
         the same interactions, two trainings of 6 epochs are one of 12, also where the model was saved and loaded in
         between.
 

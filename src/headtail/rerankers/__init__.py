@@ -5,7 +5,7 @@ Each takes :class:`~headtail.data.Recommendations` with scores and longer than `
 weighed against something else, they are scaled to run from 0 to 1 within each list, so that a strength means the same
 for any recommender. What adds one number to the scores of each item is in :mod:`headtail.rerank`.
 
-What they share: `recs`, the long lists; `known` (Interactions), what the users did so far, without which a user's list
+What they share: `recs`, the long lists; `known` (Interactions), the users' histories, without which a user's list
 is only shortened, or `popularity` of shape (n_items,), the training interactions of each item; `k`, the length of the
 new lists; `groups`, PopularityGroups or a function from popularity to them, of which the last is the tail. A strength
 of 0 only shortens the lists. They return Recommendations; those of the greedy ones stand in the order of the choice,

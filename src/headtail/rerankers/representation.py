@@ -109,7 +109,7 @@ def _fewest(below: NDArray[np.float64], alpha: float) -> NDArray[np.int64]:
 
 def _passed(fewest: NDArray[np.int64], share: float) -> float:
     """Return the probability that the lottery has the fewest items everywhere."""
-    chances = np.zeros(len(fewest) + 1)  # of so many protected items so far, all tests passed
+    chances = np.zeros(len(fewest) + 1)  # of each number of protected items, all tests passed
     chances[0] = 1.0
     for least in fewest:
         chances[1:] = share * chances[:-1] + (1 - share) * chances[1:]

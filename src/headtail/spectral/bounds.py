@@ -1,4 +1,4 @@
-"""Power laws through popularity, and what theorems say of the first direction of a matrix of zeros and ones."""
+"""Power laws of popularity, and theorems on the first direction of a matrix of zeros and ones."""
 
 import math
 from dataclasses import dataclass

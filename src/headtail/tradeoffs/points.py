@@ -57,13 +57,13 @@ class Estimate:
     low, high : float or None
         Ends of the interval; None without one, as for what is the same in all seeds.
     over : {"users and seeds", "users", "seeds"} or None
-        What the interval speaks of. "users and seeds": how far other users and another training could be off, together.
-        "users": how far other users could be, of these trainings (there are fewer than three, or they are all the
-        same). "seeds": how far another training could be off with the same users, by Student's t over the seeds.
+        What varies in the interval. "users and seeds": both the users and the training. "users": the users alone, of
+        these trainings (fewer than three, or all the same). "seeds": the training alone, with the same users, by
+        Student's t over the seeds.
     n_seeds : int
         Seeds behind the value.
     p : float or None
-        Chance of a value so far from 0 were it 0 in truth, two-sided, by the same Student's t as the interval.
+        Two-sided p-value of the hypothesis that it is 0, by the same Student's t as the interval.
     """
 
     value: float

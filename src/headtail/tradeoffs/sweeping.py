@@ -1,4 +1,4 @@
-"""A dial is turned through its settings, and each of them is measured."""
+"""Every setting of a dial, measured on validation and on test."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,7 +70,7 @@ def sweep(
     seeds : sequence of int, default (0,)
         Every setting is made for each seed.
     extend : int, default 0
-        How often the grid goes on beyond its end while the last setting is the one that is chosen on validation.
+        How often the grid is extended while validation chooses its last setting.
     refine : int, default 0
         How often a setting between the chosen one and the next stronger one is measured as well.
     max_loss : float, default 0.05
@@ -300,7 +300,7 @@ class _Meter:
 
 
 def _check_same(saved: Point, measured: Point, file: Path) -> None:
-    """Refuse to go on where a point that is measured again comes out otherwise."""
+    """Refuse to resume where a point that is measured again comes out differently."""
     for part, there, now in (
         ("validation", saved.validation, measured.validation),
         ("test", saved.test, measured.test),

@@ -1,4 +1,4 @@
-"""Batches of targets with sampled negatives, drawn with numpy so that every device sees the same ones."""
+"""Batches of targets with sampled negatives, drawn with numpy so that every device sees the same."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

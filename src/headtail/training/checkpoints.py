@@ -142,7 +142,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
 
 @contextlib.contextmanager
 def opened(checkpoint: str | os.PathLike[str] | None, *, writes: bool = True) -> Iterator[Path | None]:
-    """Yield the folder of a run, which no other process may write meanwhile; what stops it tells what is kept there."""
+    """Yield the folder of a run, locked against other processes; an error inside says what is kept there."""
     folder = None if checkpoint is None else Path(checkpoint)
     written = folder if writes else None
     with contextlib.nullcontext() if written is None else _files.writing(written), kept(folder):
@@ -158,7 +158,7 @@ def opened(checkpoint: str | os.PathLike[str] | None, *, writes: bool = True) ->
 
 @contextlib.contextmanager
 def kept(folder: Path | None) -> Iterator[None]:
-    """Add to Ctrl-C, unless it says so already, what is kept of a run and how to go on."""
+    """Add to Ctrl-C, unless it says so already, what is kept of a run and how to resume."""
     try:
         yield
     except KeyboardInterrupt as stop:

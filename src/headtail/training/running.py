@@ -112,7 +112,7 @@ def run(
                 if folder is not None and last and process == 0:
                     run.save(folder)
                 if n_processes > 1:
-                    _distributed.of_first(None)  # none goes on, or returns, before the checkpoint is there
+                    _distributed.of_first(None)  # no process continues, or returns, before the checkpoint is there
     if run.best is not None:
         model.load_state_dict(run.best)
     model.eval()
