@@ -110,15 +110,14 @@ class Correction(Result):
                 f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of accuracy; "
                 f"the recommender stays as it is."
             )
-        metrics = (self.frontier.unfairness, self.frontier.accuracy)
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
-        changes = {metric: self._change(metric) for metric in metrics}
+        changes = {metric: self._change(metric) for metric in (self.frontier.unfairness, self.frontier.accuracy)}
         even, accurate = (
             said_change(self.frontier, m, [found[m] for found in audits], change) for m, change in changes.items()
         )
-        beyond, high = "", changes[self.frontier.accuracy].high
-        if high is not None and high < -self.max_loss and not self.given:
-            beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
+        high = changes[self.frontier.accuracy].high
+        beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
+        beyond *= high is not None and high < -self.max_loss and not self.given
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
@@ -279,13 +278,12 @@ def correct(
     (True, (120, 10))
     """
     max_loss = number("max_loss", max_loss, low=0, high=1)
-    refine, extend = integer("refine", refine), integer("extend", extend)
+    refine, extend = (integer(name, n) * (strength is None) for name, n in (("refine", refine), ("extend", extend)))
     if not len(seeds):
         raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
     parts = data, validation, test, k, user_ids, item_ids, rng
     subject = source if isinstance(source, Subject) else subject_of(source, *parts)
     chosen = _dials(dials, subject, strength)
-    refine, extend = (refine, extend) if strength is None else (0, 0)
     split, seed, notes = subject.split, seeds[0], list[str]()
     sample = subject.sample(integer("n_users", n_users, low=1), rng)
     if sample is not subject:
@@ -299,8 +297,7 @@ def correct(
     if not tried:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(tried, start=frontier)
-    fitting = [each for each in chosen if each.name in frontier.methods]
-    best, stands = _choice(frontier, fitting, max_loss) if strength is None else (chosen[0], float(strength))
+    best, stands = _choice(frontier, chosen, max_loss) if strength is None else (chosen[0], float(strength))
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     notes += dict.fromkeys((*sample.decisions(seed), *subject.decisions(seed)))
@@ -358,7 +355,7 @@ def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple
 
     best, strength, (least, accuracy) = None, 0.0, reached(*frontier.reference)
     for each in dials:
-        for setting in frontier.settings(each.name):
+        for setting in frontier.settings(each.name) if each.name in frontier.methods else ():
             unfairness, kept = reached(each.name, setting)
             if unfairness < least and kept >= (1 - max_loss) * accuracy:
                 best, strength, least = each, float(setting), unfairness

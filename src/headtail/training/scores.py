@@ -1,8 +1,8 @@
 """Scores of targets and their negatives, without the large tensors of the plain way.
 
 For sampled negatives that gathers the vectors of all candidates, (B, n, d), and the backward pass makes two more
-tensors of that size; for all items it forms the scores (B, I), and as much again for every step of the loss. On a CPU nearly
-all the time goes into moving that memory. Here nothing is larger than (B, d), except blocks that stay in the cache.
+tensors of that size; for all items it forms the scores (B, I), and as much again for every step of the loss. On a CPU
+nearly all the time goes into moving that memory. Here nothing is larger than (B, d), but blocks that stay in the cache.
 """
 
 from functools import partial
