@@ -94,26 +94,22 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
     return Vectors(queries, items, user_ids, item_ids)
 
 
-def per_item(name: str, given: Any, n_items: int) -> Array:
-    """Return one number for each item, if they are that, and finite."""
+def per_item(name: str, given: Any, n_items: int | None, cure: str = "Look at where it was computed.") -> Array:
+    """Return one number for each item, of any number of items without `n_items`, if they are that, and finite."""
     values = numbers(given)
+    n_items = values.size if n_items is None else n_items
     if values.shape != (n_items,) or values.dtype.kind not in "fiub":
-        raise InvalidInputError(f"{name} has shape {values.shape}; give one number for each of the {n_items} items.")
-    finite(name, values, "Look at where it was computed.")
+        raise InvalidInputError(
+            f"{name} has shape {values.shape} and type {values.dtype}; give one number for each of the {n_items} items."
+        )
+    finite(name, values, cure)
     return values
 
 
 def as_popularity(popularity: Any, n_items: int | None = None) -> Matrix:
     """Return the interactions per item as float64, if they are one number an item, none negative and not all zero."""
-    values = numbers(popularity)
-    n_items = values.size if n_items is None else n_items
-    if values.shape != (n_items,) or values.dtype.kind not in "fiub":
-        raise InvalidInputError(
-            f"popularity has shape {values.shape} and type {values.dtype}; give one number for each of the {n_items} "
-            f"items, such as interactions.popularity."
-        )
-    values = values.astype(np.float64)
-    finite("popularity", values, "Count the training interactions of each item, 0 where there are none.")
+    cure = "Count the training interactions of each item, 0 where there are none."
+    values = per_item("popularity", popularity, n_items, cure).astype(np.float64)
     if (values < 0).any():
         first = int(np.argmax(values < 0))
         raise InvalidInputError(f"popularity is {values[first]} at item {first}; counts cannot be negative.")

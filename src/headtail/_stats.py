@@ -37,17 +37,17 @@ def entropy(values: Array, base: float = np.e) -> float:
     return float(-(p * np.log(p)).sum() / np.log(base) + 0.0)
 
 
-def lorenz(values: Array, points: int = 201) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def lorenz(values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lorenz curve: share of the total (y) held by the share x of positions with the smallest values.
 
     Returns
     -------
-    x, y : float arrays of shape (points,)
+    x, y : float arrays of shape (201,)
         Both from 0 to 1.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     held = np.concatenate([[0.0], np.cumsum(ordered)]) / max(ordered.sum(), np.finfo(float).tiny)
-    x = np.linspace(0, 1, points)
+    x = np.linspace(0, 1, 201)
     return x, np.interp(x, np.linspace(0, 1, len(held)), held)
 
 

@@ -506,7 +506,7 @@ VERBS = {
         codes=np.arange(40), by_item=True, n_users=30, rng=0),
     "allocation.save_relevance": lambda: of(relevance=calibrated(), file="relevance.json"),
     "allocation.load_relevance": lambda: of(file=allocation.save_relevance(calibrated(), "saved.json")),
-    "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3, folds=3,
+    "allocation.cross_fitted": lambda: of(recs=lists(), known=split().train, relevant=split().test, k=3,
         by_item=False, rng=0),
     "rerankers.ipr": lambda: of(recs=lists(), popularity=split().train.popularity, strength=0.5, k=3),
     "rerankers.fa_ir": lambda: of(**popular_lists(), significance=0.1),

@@ -196,7 +196,6 @@ def cross_fitted(
     relevant: Interactions,
     *,
     k: int,
-    folds: int = 2,
     by_item: bool = True,
     rng: RNG = 0,
 ) -> NDArray[np.float32]:
@@ -208,10 +207,8 @@ def cross_fitted(
     ----------
     recs, known, relevant, k, by_item
         As for :func:`calibrate`.
-    folds : int, default 2
-        Parts of the users.
     rng : seed or generator, default 0
-        Draws the parts.
+        Draws the two halves of the users.
 
     Returns
     -------
@@ -229,11 +226,11 @@ def cross_fitted(
     """
     check_parts(recs, known=known, relevant=relevant)
     order = generator(rng).permutation(len(recs))
-    order = order[np.argsort(relevant.activity[recs.users[order]] == 0, kind="stable")]  # who teaches is in every fold
+    order = order[np.argsort(relevant.activity[recs.users[order]] == 0, kind="stable")]  # each half teaches
     part = np.empty(len(recs), dtype=np.int64)
-    part[order] = np.arange(len(recs)) % integer("folds", folds, low=2)
+    part[order] = np.arange(len(recs)) % 2
     found = np.zeros(recs.items.shape, dtype=np.float32)
-    for fold in range(folds):
+    for fold in (0, 1):
         inside = np.flatnonzero(part == fold)
         fitted = calibrate(recs, known, relevant, k=k, codes=recs.users[part != fold], by_item=by_item)
         found[inside] = fitted(rows_of(recs, inside), known)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked, list_length
 from headtail._stats import Z95, standard_error
-from headtail.amplification._shares import own_shares
+from headtail.amplification._shares import Rows, own_shares
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Metric, TopK, arp, audit, popularity_lift, upd
-from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
+from headtail.reports import Block, Chart, Column, Report, Table, Text
 from headtail.typing import IntoFrame
 
 _ABOUT = """Not everything popular in a list is the recommender's doing: people choose popular items themselves. A list
@@ -24,7 +24,7 @@ Abdollahpouri et al., RecSys 2020). What a recommender gives to popular items be
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AmplificationOverHistory(Result):
+class AmplificationOverHistory(Rows):
     """Exposure by popularity beside the users' own histories; made by :func:`over_history`.
 
     Attributes
@@ -44,7 +44,6 @@ class AmplificationOverHistory(Result):
         Users measured: those with history and a list of every recommender.
     """
 
-    rows: tuple[dict[str, Any], ...]
     summary: tuple[dict[str, Any], ...]
     groups: PopularityGroups
     k: int
@@ -52,16 +51,7 @@ class AmplificationOverHistory(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as plain values."""
-        return {
-            "rows": list(self.rows),
-            "summary": list(self.summary),
-            "groups": self.groups.description,
-            "k": self.k,
-            "n_users": self.n_users,
-        }
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return list(self.rows)
+        return super().to_dict() | {"summary": list(self.summary), "groups": self.groups.description}
 
     def report(self) -> Report:
         """Return the comparison as a document: the shares by popularity, a table, and what the groups are."""
