@@ -13,6 +13,7 @@ import headtail._torch  # noqa: F401 - first, for its error
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from headtail._factors import as_matrix
 from headtail.exceptions import InvalidInputError
@@ -62,6 +63,15 @@ def full(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return tensors in the type that holds all of theirs, of at least 32 bits."""
     common = reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
     return tuple(tensor.to(common) for tensor in tensors)
+
+
+def rows_of(table: Tensor, codes: Tensor) -> Tensor:
+    """Return the rows (B, d) of a table (N, d) whose codes (B,) are given.
+
+    Of torch's two look-ups ``index_select`` has the faster backward pass on a CPU, and ``embedding`` a deterministic
+    one on CUDA.
+    """
+    return embedding(codes, table) if table.is_cuda else table.index_select(0, codes)
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[Any]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from headtail import _products, losses
-from headtail.models.lookup import rows_of
+from headtail._tensors import rows_of
 from headtail.training.scores import catalogue_loss, pair_scores
 
 

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator, integer, number
-from headtail._tensors import without_autocast
+from headtail._tensors import rows_of, without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
-from headtail.models.lookup import config_of, rows_of
 from headtail.models.normal_equations import Equations, Side
 from headtail.penalties import Penalty, ReSN
 from headtail.typing import RNG, Array, Vectors
@@ -110,9 +109,10 @@ class ALS(nn.Module):
             for name, value in (("unobserved_weight", unobserved_weight), ("weight_decay", weight_decay))
         )
         self.steps = integer("steps", steps, low=1)
-        self.config = config_of(
-            self, "n_users", "n_items", "embedding_dim", "unobserved_weight", "weight_decay", "steps"
-        )
+        self.config = {
+            "model": "ALS", "n_users": self.n_users, "n_items": self.n_items, "embedding_dim": self.embedding_dim,
+            "unobserved_weight": self.unobserved_weight, "weight_decay": self.weight_decay, "steps": self.steps,
+        }  # fmt: skip
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
         items = torch.randn(self.n_items, self.embedding_dim, generator=source) * (0.1 / self.embedding_dim**0.5)
         # No gradient ever flows here: solve() below does all.

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator, integer
+from headtail._tensors import rows_of
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bpr
 from headtail.models.graph import Graph
-from headtail.models.lookup import config_of, rows_of
 from headtail.typing import RNG, Vectors
 
 
@@ -73,9 +73,10 @@ class LightGCN(nn.Module):
         self.n_users, self.n_items = train.n_users, train.n_items
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
         self.n_layers = integer("n_layers", n_layers, low=1)
-        self.config = config_of(self, "n_users", "n_items", "embedding_dim", "n_layers") | {
-            "n_interactions": len(train)
-        }
+        self.config = {
+            "model": type(self).__name__, "n_users": self.n_users, "n_items": self.n_items,
+            "embedding_dim": self.embedding_dim, "n_layers": self.n_layers, "n_interactions": len(train),
+        }  # fmt: skip
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
         self.users = nn.Parameter(torch.randn(self.n_users, self.embedding_dim, generator=source) * 0.1)
         self.items = nn.Parameter(torch.randn(self.n_items, self.embedding_dim, generator=source) * 0.1)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator, number
+from headtail._tensors import rows_of
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bce
-from headtail.models.lookup import config_of, rows_of
 from headtail.typing import RNG, Vectors
 
 
@@ -81,7 +81,7 @@ class MACR(nn.Module):
     @property
     def config(self) -> dict[str, object]:
         """Arguments that make it again, those of the model within under ``"of"``."""
-        return config_of(self, "c", "alpha", "beta") | {"of": self.model.config}
+        return {"model": "MACR", "c": self.c, "alpha": self.alpha, "beta": self.beta, "of": self.model.config}
 
     @classmethod
     @checked

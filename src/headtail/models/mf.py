@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator, integer
+from headtail._tensors import rows_of
 from headtail.data import Interactions
 from headtail.losses import mse
-from headtail.models.lookup import config_of, rows_of
 from headtail.typing import RNG, Vectors
 
 
@@ -51,7 +51,9 @@ class MF(nn.Module):
         self.n_users = integer("n_users", n_users, low=1)
         self.n_items = integer("n_items", n_items, low=1)
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
-        self.config = config_of(self, "n_users", "n_items", "embedding_dim")
+        self.config = {
+            "model": "MF", "n_users": self.n_users, "n_items": self.n_items, "embedding_dim": self.embedding_dim
+        }  # fmt: skip
         self.users = nn.Parameter(torch.empty(self.n_users, self.embedding_dim))
         self.items = nn.Parameter(torch.empty(self.n_items, self.embedding_dim))
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from headtail._checks import checked, generator, integer, number
+from headtail._tensors import rows_of
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import sampled_softmax
-from headtail.models.lookup import rows_of
 from headtail.typing import RNG, Vectors
 
 _SPREAD = 0.02  # standard deviation of the initial embeddings
@@ -109,7 +109,7 @@ class SASRec(nn.Module):
             )
         self.dropout = nn.Dropout(number("dropout", dropout, low=0, high=1, high_open=True))
         self.config: dict[str, object] = {
-            "model": "SASRec",
+            "model": type(self).__name__,
             "n_items": self.n_items,
             "max_length": self.max_length,
             "embedding_dim": self.embedding_dim,

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from headtail._checks import checked, number
-from headtail.models.lookup import config_of
 from headtail.models.sasrec import SASRec
 from headtail.typing import RNG, Vectors
 
@@ -52,7 +51,7 @@ class SPRINT(SASRec):
         super().__init__(n_items, rng=rng, **sizes)
         self.attention_weight = number("attention_weight", attention_weight, low=0)
         self.inner_weight = number("inner_weight", inner_weight, low=0)
-        self.config |= config_of(self, "attention_weight", "inner_weight")
+        self.config |= {"attention_weight": self.attention_weight, "inner_weight": self.inner_weight}
 
     def forward_with_loss(self, sequences: Tensor, *_: Tensor) -> tuple[Vectors, Tensor]:
         """Return the states (B, L, d) at all positions of sequences (B, L), the items (I, d), and the penalty."""

@@ -10,9 +10,9 @@ from torch.nn.functional import normalize
 
 from headtail._checks import checked, integer, number
 from headtail._products import loss_over_products, softmax_terms
+from headtail._tensors import rows_of
 from headtail.data import Interactions
 from headtail.models.lightgcn import LightGCN, mean_of
-from headtail.models.lookup import config_of, rows_of
 from headtail.typing import RNG, Vectors
 
 
@@ -87,7 +87,10 @@ class XSimGCL(LightGCN):
         self.contrast_layer = integer("contrast_layer", contrast_layer, low=1, high=self.n_layers)
         self.temperature = number("temperature", temperature, low=0, low_open=True)
         self.contrast_weight = number("contrast_weight", contrast_weight, low=0)
-        self.config |= config_of(self, "eps", "contrast_layer", "temperature", "contrast_weight")
+        self.config |= {
+            "eps": self.eps, "contrast_layer": self.contrast_layer, "temperature": self.temperature,
+            "contrast_weight": self.contrast_weight,
+        }  # fmt: skip
 
     def forward_with_loss(self, users: Tensor, rows: Tensor, candidates: Tensor) -> tuple[Vectors, Tensor]:
         """Return what :meth:`forward` does, and the contrastive loss of users (B,) and of the first candidates."""

@@ -13,11 +13,10 @@ from torch.func import functional_call
 
 from headtail import _distributed
 from headtail._checks import integer, number
-from headtail._tensors import no_autocast
+from headtail._tensors import no_autocast, rows_of
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss
-from headtail.models.lookup import rows_of
 from headtail.penalties import Penalty
 from headtail.training.adam import Adam
 from headtail.training.batches import Batch, Distinct, Pairs, Windows
