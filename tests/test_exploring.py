@@ -88,14 +88,14 @@ def test_users_are_drawn_of_every_fifth_of_tastes(subject, swept):
 
 def test_histories_are_the_latest_and_the_test_is_whole(subject, swept):
     data = swept[0].explore(swept[1]).data
-    items = {name: unpacked(data["users"][name]["items"]) for name in ("known", "wanted")}
+    items = {name: unpacked(data["users"][name]["items"]) for name in ("known", "relevant")}
     user, known, test = swept[0].codes[0], subject.split.known, subject.split.test
     own = np.flatnonzero(known.users == user)
     latest = known.items[own[np.argsort(-known.timestamps[own])]][:20]
     names = np.array([*map(int, data["items"]["ids"])])
-    counts = data["users"]["known"]["counts"][0], data["users"]["wanted"]["counts"][0]
+    counts = data["users"]["known"]["counts"][0], data["users"]["relevant"]["counts"][0]
     np.testing.assert_array_equal(names[items["known"][: counts[0]]], known.item_ids[latest])
-    assert set(names[items["wanted"][: counts[1]]]) == set(test.item_ids[test.items[test.users == user]])
+    assert set(names[items["relevant"][: counts[1]]]) == set(test.item_ids[test.items[test.users == user]])
     assert data["items"]["titles"][0] == f"title of {names[0]}"
 
 

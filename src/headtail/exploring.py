@@ -193,7 +193,7 @@ class _Gathering:
         self.exposure = np.stack([shown.exposure for shown in self.rows])  # (S, I)
         self.known = [self._history(user) for user in witness.codes]
         matrix = self.split.test.matrix
-        self.wanted = [matrix.indices[matrix.indptr[u] : matrix.indptr[u + 1]] for u in witness.codes]
+        self.relevant = [matrix.indices[matrix.indptr[u] : matrix.indptr[u + 1]] for u in witness.codes]
         self.spectrum, self.neurons = self._spectrum(), self._neurons()
         self.items = self._named(n_items)
         self.places = np.full(self.split.train.n_items, -1)
@@ -223,7 +223,7 @@ class _Gathering:
                 "tastes": [name for name, part in zip(TASTES, self.witness._sample, strict=True) for _ in part],
                 "n_known": self.split.known.activity[self.witness.codes].tolist(),
                 "known": self._ragged(self.known),
-                "wanted": self._ragged(self.wanted),
+                "relevant": self._ragged(self.relevant),
             },
             "items": {
                 "ids": [str(train.item_ids[i]) for i in self.items],
@@ -286,7 +286,7 @@ class _Gathering:
     def _named(self, n_items: int) -> Array:
         """Return the codes of the items that the page names, in the order of the catalogue."""
         needed = np.zeros(self.split.train.n_items, dtype=bool)
-        groups = [*(shown.lists for shown in self.rows), *self.known, *self.wanted]
+        groups = [*(shown.lists for shown in self.rows), *self.known, *self.relevant]
         groups += [part[name] for part, name in self._codes()]
         for codes in groups:
             needed[codes[codes >= 0]] = True

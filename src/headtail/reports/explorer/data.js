@@ -29,7 +29,7 @@ export async function load(text) {
   const n = data.items.ids.length;
   const [, users, k] = data.lists.shape;
   data.known = parts(data.users.known);
-  data.wanted = parts(data.users.wanted).map((items) => new Set(items));
+  data.relevant = parts(data.users.relevant).map((items) => new Set(items));
   data.settings.forEach((setting, index) => { setting.index = index; });
   data.dials.forEach((dial, index) => {
     dial.look = data.looks[index];

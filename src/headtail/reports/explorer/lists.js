@@ -137,15 +137,15 @@ export function listsTab(data) {
   const show = () => {
     const setting = data.settings[state.setting], user = state.user;
     const before = data.list(data.plain.row ?? 0, user), after = setting.row === null ? [] : data.list(setting.row, user);
-    const wanted = data.wanted[user], hits = (items) => items.filter((item) => wanted.has(item)).length;
+    const relevant = data.relevant[user], hits = (items) => items.filter((item) => relevant.has(item)).length;
     select.value = user;
     about.replaceChildren(`${data.users.tastes[user]}, `, plural(data.users.n_known[user], "known item"), ", ",
-      plural(wanted.size, "item"), " in the test: ", h("b", {}, `${hits(after)} in this list`), `, ${hits(before)} as it is`);
+      plural(relevant.size, "item"), " in the test: ", h("b", {}, `${hits(after)} in this list`), `, ${hits(before)} as it is`);
     const entered = after.filter((item) => !before.includes(item)), left = before.filter((item) => !after.includes(item));
     nowTitle.textContent = `The list, ${named(setting)}`;
     goneTitle.textContent = left.length ? `What left (${left.length})` : "Nothing left the list";
     live.textContent = `${named(setting)}: ${entered.length} entered, ${left.length} left, ${hits(after)} in the test.`;
-    const star = (item) => wanted.has(item) && h("span", { class: "hx-hit", title: "in the test" }, "★", unseen("in the test"));
+    const star = (item) => relevant.has(item) && h("span", { class: "hx-hit", title: "in the test" }, "★", unseen("in the test"));
     now.replaceChildren(...after.map((item, place) => {
       const [mark, words] = moved(before.indexOf(item), place);
       return h("li", { class: before.includes(item) ? "" : "hx-entered" }, h("span", { class: "hx-rank" }, place + 1),
