@@ -190,7 +190,7 @@ def test_a_calibration_is_saved_and_loaded(world, tmp_path):
         load_relevance(file)
     with pytest.raises(UnreadableFileError, match="does not exist"):
         load_relevance(tmp_path / "none.json")
-    with pytest.raises(InvalidInputError, match="relevance is a dict"):
+    with pytest.raises(InvalidInputError, match="is of type dict; give Relevance"):
         save_relevance({}, file)
 
 

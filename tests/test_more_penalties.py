@@ -240,5 +240,5 @@ def test_gradients_return_in_the_type_of_the_factors(name):
 
 
 def test_groups_are_groups():
-    with pytest.raises(InvalidInputError, match="groups is a function; give PopularityGroups"):
+    with pytest.raises(InvalidInputError, match="is of type function; give PopularityGroups"):
         ScoreGap(1.0, lambda popularity: GROUPS)

@@ -367,8 +367,6 @@ class ScoreGap(_Weighted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.groups, PopularityGroups):
-            raise InvalidInputError(f"groups is a {type(self.groups).__name__}; give PopularityGroups.")
         for name in (self.groups.names[0], self.groups.names[-1]):
             if not self.groups.mask(name).any():
                 raise InvalidInputError(f"group {name!r} holds no items ({self.groups!r}); choose other cuts.")

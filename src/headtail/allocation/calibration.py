@@ -92,8 +92,6 @@ def save_relevance(relevance: Relevance, file: str | os.PathLike[str]) -> Path:
     ...     load_relevance(save_relevance(made, f"{folder}/relevance.json")).k
     5
     """
-    if not isinstance(relevance, Relevance):
-        raise InvalidInputError(f"relevance is a {type(relevance).__name__}. Give what calibrate returned.")
     with atomic_file(to_path(file)) as temporary:
         write_json({"format": FORMAT, "kind": "relevance", **asdict(relevance)}, temporary)
     return Path(file)
