@@ -140,6 +140,13 @@ def compact(frontier: Frontier) -> dict[str, Any]:
     return {"accuracy": frontier.accuracy, "unfairness": frontier.unfairness, "points": points}
 
 
+def about(split: Split) -> dict[str, Any]:
+    """Return what a record says of the data."""
+    sizes = {part: len(interactions) for part, interactions in split.parts.items()}
+    train = split.train
+    return {"split": split.description, "sizes": sizes, "users": train.n_users, "items": train.n_items}
+
+
 def record(study: str, cell: str) -> Path:
     """Return the file that holds the figures of a cell."""
     return RECORDS / f"{study}-{cell.replace('/', '-')}.json"

@@ -195,21 +195,14 @@ def run(cell: str, data: Path, work: Path, dials: Sequence[Dial] = TURNED) -> di
     whole = dials is TURNED
     measured = metrics(subject.vectors(SEEDS[0]).items)
     frontier = cells.turned(dials, subject, work, finely=LOSSES[0], seeds=SEEDS, metrics=measured)
+    two = [subject.sae(SEEDS[0]), subject.sae(SEEDS[0], rng=1000)] if whole else []
     return {
-        "split": split.description,
+        **cells.about(split),
         "project_to": "niche",
-        "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
-        "users": split.train.n_users,
-        "items": split.train.n_items,
         "seeds": list(SEEDS),
         "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder), "items": ITEMS},
         "autoencoders": [described(subject, seed) for seed in SEEDS] if whole else [],
-        "stability": stability(
-            [subject.sae(SEEDS[0]), subject.sae(SEEDS[0], rng=1000)],
-            subject.vectors(SEEDS[0], split.known).queries,
-        )
-        if whole
-        else None,
+        "stability": stability(two, subject.vectors(SEEDS[0], split.known).queries) if whole else None,
         "frontier": cells.compact(frontier),
         "compared": compared(frontier),
     }

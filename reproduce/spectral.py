@@ -189,10 +189,7 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     parts.append(cells.turned([popular], subject, work, n_bootstrap=RESAMPLES, **options))
     frontier = sum(parts[1:], start=parts[0])
     return {
-        "split": split.description,
-        "sizes": {part: len(interactions) for part, interactions in split.parts.items()},
-        "users": split.train.n_users,
-        "items": split.train.n_items,
+        **cells.about(split),
         "tuning": tuning,
         "settings": settings,
         "own": {method: {"tuning": rows, "settings": _best(rows)} for method, rows in tunings.items()},
