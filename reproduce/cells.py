@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
@@ -120,17 +119,12 @@ def turned(
     """
     parts = []
     for dial in dials:
-        kept: dict[str, Any] = {"folder": work / file_name(dial.name), "identity": dial.name, **options}
+        kept: dict[str, Any] = {"folder": work, "identity": dial.name, **options}
         part = sweep(dial, subject, extend=EXTENSIONS, max_loss=MAX_LOSS, **kept)
         if finely is not None:
             part = sweep(dial, subject, part.settings(dial.name), refine=REFINEMENTS, max_loss=finely, **kept)
         parts.append(part)
     return sum(parts[1:], start=parts[0])
-
-
-def file_name(name: str) -> str:
-    """Return a name without the characters that file systems keep for themselves, such as the star of FA*IR."""
-    return re.sub(r'[<>:"/\\|?*]', "-", name)
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

@@ -430,6 +430,7 @@ def test_correct_a_model_vectors_and_lists(corrections, tmp_path, capsys, monkey
                  "-k", "10", "--n-bootstrap", "0", "--json"]) == 0  # fmt: skip
     measured = json.loads(capsys.readouterr().out)["measurements"]
     assert next(m["value"] for m in measured if m["metric"] == "gini") == pytest.approx(ginis[1], rel=1e-6)
+    assert not list(better.parent.glob("*.checkpoint")), "what was kept to resume from is gone with the result"
     if written:
         names = {"--queries": "queries.npy", "--items": "items.npy"}
         names |= {"--user-ids": "user_ids.parquet", "--item-ids": "item_ids.parquet"}

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from headtail.reports import Section
 from headtail.subjects import Subject
 
 K = 5
+AT = Dial.at
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +238,27 @@ def test_a_sample_draws_users_of_the_held_out_parts_first_and_shares_what_is_of_
         np.testing.assert_array_equal(lists.users, sample.codes)
     every = whole.candidates(0, train)
     np.testing.assert_array_equal(sample.candidates(0, train).items, every.items[sample.codes])
+
+
+def test_a_stopped_correction_goes_on_where_it_was(split, factors, tmp_path, monkeypatch):
+    options = {"dials": ["log penalty", "shrink", "FA*IR"], "extend": 0, "refine": 0}
+    whole, made = better(factors, split, **options), []
+    shrink = as_dial("shrink")
+
+    def stopped(subject, strength, seed):
+        made.append(strength)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return shrink.make(subject, strength, seed)
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        better(factors, split, **options | {"dials": ["log penalty", replace(shrink, make=stopped)]}, folder=tmp_path)
+    assert stop.value.__notes__ == [f"What was measured is kept in {tmp_path}; run the same again to go on."]
+    shutil.rmtree(tmp_path / "shrink")  # of a dial of one's own
+    asked = []
+    log_penalty = as_dial("log penalty")
+    monkeypatch.setattr(type(log_penalty), "at", lambda *given: asked.append(given[0].name) or AT(*given))
+    again = better(factors, split, **options, folder=tmp_path)
+    assert asked.count("log penalty") == (again.dial.name == "log penalty"), "all settings were there"
+    assert again.frontier.points == whole.frontier.points
+    assert {path.name for path in tmp_path.iterdir()} == {"as it is", "log penalty", "shrink", "FA-IR"}

@@ -255,7 +255,7 @@ def correct(
     progress : bool, optional
         Show a progress bar of all dials; without it, only where standard error is a terminal.
     **options
-        More arguments of :func:`headtail.tradeoffs.sweep`, such as `unfairness` and `metrics`.
+        More arguments of :func:`headtail.tradeoffs.sweep`, such as `metrics`, or `folder` to resume after a stop.
 
     Raises
     ------

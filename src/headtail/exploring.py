@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from inspect import unwrap
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,7 @@ class Witness:
         """Return the same dial, of which every list that is made for the test is kept."""
         self._dials[dial.name] = dial
 
+        @wraps(dial.make)
         def make(subject: Subject, strength: float, seed: int) -> Any:
             made = dial.make(subject, strength, seed)
 
@@ -250,7 +251,7 @@ class _Gathering:
             dial = self.witness._dials.get(method)
             best = frontier.choose(method, self.max_loss)
             strengths = frontier.settings(method)
-            own = dial is None or not is_built_in(replace(dial, make=unwrap(dial.make)))
+            own = dial is None or not is_built_in(dial)
             works_on = None if dial is None else dial.works_on
             dials.append({"name": method, "built_in": not own, "works_on": works_on})
             for strength in strengths:

@@ -10,7 +10,7 @@ import pytest
 
 from headtail import split_ratio
 from headtail.datasets import power_law
-from headtail.dials import DIALS, dial
+from headtail.dials import dial
 from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier, Point
 
@@ -34,16 +34,6 @@ def test_the_tables_of_the_readme_are_made_from_the_records(run, tmp_path):
     run(tmp_path / "reproduce" / "tables.py")
     for page in ("README.md", "docs/figures.md"):
         assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / page).read_text(encoding="utf-8")
-
-
-def test_the_work_of_every_dial_has_a_folder_that_any_system_can_make(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "reproduce")
-    from cells import file_name
-
-    names = [dial.name for dial in DIALS]
-    folders = {file_name(name) for name in names}
-    assert len(folders) == len(names) and "FA-IR" in folders
-    assert not set('<>:"/\\|?*').intersection("".join(folders))
 
 
 @pytest.mark.parametrize("script", ["spectral.py", "neurons.py"])

@@ -1,13 +1,23 @@
 """``headtail correct``."""
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, app
-from headtail.cli._folders import EXPLORED, INTERACTIONS, known_to, load, read_known, replaced, write_known
+from headtail.cli._folders import (
+    EXPLORED,
+    INTERACTIONS,
+    checkpoint_of,
+    known_to,
+    load,
+    read_known,
+    replaced,
+    write_known,
+)
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
@@ -44,7 +54,8 @@ def correct(
     """Correct a recommender: try corrections, choose one on validation, report it on test.
 
     A model is corrected by what `headtail train` held out, vectors and lists by --train and --validation. Without
-    --test, half of the users choose and the other half report.
+    --test, half of the users choose and the other half report. With --output, an interrupted run resumes when the same
+    command is given again.
 
     Parameters
     ----------
@@ -78,6 +89,7 @@ def correct(
     from headtail.joining import subject_of
     from headtail.subjects import Subject
 
+    kept: dict[str, Any] = {} if output is None else {"folder": checkpoint_of(output)}
     with nullcontext() if output is None else replaced(output, _WRITTEN):
         parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
         given: tuple[Any, ...]
@@ -103,10 +115,12 @@ def correct(
                 model = as_model(of.source)
                 given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
         found = _correct(
-            *given, dials=dial, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed
-        )
+            *given, dials=dial, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
+            **kept,
+        )  # fmt: skip
         if output is not None:
             _write(found, output, reported=test is not None)
+            shutil.rmtree(checkpoint_of(output), ignore_errors=True)  # the next run may be of other data
     show(found if json else found.summary(), None, json)
     if output is not None and not json:
         say(f"Report, recommendations and what makes them written to {output}")

@@ -1,6 +1,7 @@
 """The dials that headtail has, what they are compared with, and how one is found."""
 
 from collections.abc import Iterable, Mapping
+from inspect import unwrap
 from typing import Any
 
 from headtail import baselines, rerankers
@@ -73,7 +74,8 @@ def as_dial(given: str | Dial) -> Dial:
 @checked
 def is_built_in(given: Dial) -> bool:
     """Whether the name of a dial says what it does, whatever its grid."""
-    return any((given.name, given.make) == (each.name, each.make) for each in (*DIALS, *CONTROLS, *REFERENCES))
+    make = unwrap(given.make)
+    return any((given.name, make) == (each.name, unwrap(each.make)) for each in (*DIALS, *CONTROLS, *REFERENCES))
 
 
 def _plain(name: str) -> str:

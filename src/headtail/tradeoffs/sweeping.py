@@ -1,6 +1,7 @@
 """Every setting of a dial, measured on validation and on test."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -84,7 +85,8 @@ def sweep(
     n_bootstrap : int, default 200
         As for :func:`headtail.audit`; 0 leaves out all intervals over users.
     folder : path, optional
-        Where every point is kept as soon as it is measured, whatever the grid; what is there is not made again.
+        Where every point is kept as soon as it is measured, in a folder of the dial's name and whatever the grid; what
+        is there is not made again.
     identity : str, optional
         Says what a dial of your own is, and must be the same when a sweep resumes. Without it the first and the last
         point in the folder are made and measured again, and must come out the same.
@@ -135,7 +137,7 @@ def sweep(
     groups = as_groups(groups, popularity)
     meter = _Meter(dial, subject, seeds, measured, accuracy, unfairness, groups, n_bootstrap)
     if folder is not None:
-        meter = replace(meter, folder=_open(to_path(folder), meter.plan(identity)))
+        meter = replace(meter, folder=_open(to_path(folder) / file_name(dial.name), meter.plan(identity)))
     check = identity is None and not dials.is_built_in(dial)
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     with progress_bar(dial.name, total, show=progress) as advance:
@@ -221,7 +223,14 @@ class _Meter:
         seconds: dict[tuple[str, float, int], tuple[float, float]] = {}
         for seed, setting, file in tasks:
             if file is None or file not in there:
-                point, influence, taken = self._point(setting, seed)
+                try:
+                    point, influence, taken = self._point(setting, seed)
+                except KeyboardInterrupt as stop:
+                    if file is not None:
+                        stop.add_note(
+                            f"What was measured is kept in {file.parent.parent}; run the same again to go on."
+                        )
+                    raise
                 seconds[self.dial.name, setting, seed] = taken
                 if file is not None:
                     _save(file, point, influence)
@@ -297,6 +306,11 @@ class _Meter:
             "groups": self.groups.description,
             "n_bootstrap": self.n_bootstrap,
         }
+
+
+def file_name(name: str) -> str:
+    """Return a name without the characters that file systems keep for themselves, such as the star of FA*IR."""
+    return re.sub(r'[<>:"/\\|?*]', "-", name)
 
 
 def _check_same(saved: Point, measured: Point, file: Path) -> None:
