@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 import headtail as ht
-from headtail._bearers import bearers
+from headtail._correction_page import bearers
 
 ALLOCATION, TILT = "allocation", "tilt (alpha-fair)"
 
