@@ -115,9 +115,9 @@ class Correction(Result):
         even, accurate = (
             said_change(self.frontier, m, [found[m] for found in audits], change) for m, change in changes.items()
         )
-        high = changes[self.frontier.accuracy].high
-        beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
-        beyond *= high is not None and high < -self.max_loss and not self.given
+        beyond, high = "", changes[self.frontier.accuracy].high
+        if high is not None and high < -self.max_loss and not self.given:
+            beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
