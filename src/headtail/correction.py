@@ -18,6 +18,7 @@ from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
 from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare
+from headtail.metrics.collapse import collapse_notes
 from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
@@ -53,7 +54,8 @@ class Correction(Result):
     seed : int
         Of the corrected recommender.
     notes : tuple of str
-        What a reader should know: dials that could not be tried, and settings without effect.
+        What a reader should know: a recommender that has collapsed or is no better than the most popular items, dials
+        that could not be tried, and settings without effect.
     witness : Witness
         What users were shown at each setting, for :meth:`explore`.
     given : bool
@@ -305,6 +307,7 @@ def correct(
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
+    notes[:0] = [f"The recommender as it is: {note}" for note in collapse_notes(audits[PLAIN].lists)]
     return Correction(
         subject, best, stands, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes), witness,
         given=strength is not None,
