@@ -83,6 +83,9 @@ def test_penalty_of_many_users_takes_its_unit_from_some_evenly_spaced(monkeypatc
 def test_penalty_refuses_scores_without_an_order():
     with pytest.raises(InvalidInputError, match="all items score the same for every user"):
         penalize_popularity(np.ones((3, 1)), np.ones((4, 1)), np.arange(4), strength=0.3)
+    queries, items = factors()
+    with pytest.raises(InvalidInputError, match="too large to square in float64"):
+        penalize_popularity(1e100 * queries, 1e100 * items, np.arange(30), strength=0.3)
 
 
 def test_penalty_of_zero_keeps_scores():

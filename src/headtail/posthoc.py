@@ -373,11 +373,13 @@ def _spread(moment: Matrix, items: Any) -> float:
     """Return the standard deviation of a user's scores, root mean square over users; `moment` is the mean of q q'."""
     m = items.shape[0]
     square, total = _factors.gram("items", items, np.ones(m))
-    covariance = square / m - np.outer(total / m, total / m)
-    spread = float(np.sqrt(max(0.0, np.sum(moment * covariance))))
-    if not np.isfinite(spread):
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = square / m - np.outer(total / m, total / m)
+        spread = float(np.sqrt(np.maximum(np.sum(moment * covariance), 0.0)))
+        largest = np.sqrt(np.trace(moment) * np.trace(square) / m)
+    if not np.isfinite(spread + largest):
         raise InvalidInputError("queries or items hold values too large to square in float64. Scale them down.")
-    if spread <= 1e-12 * np.sqrt(np.trace(moment) * np.trace(square) / m):
+    if spread <= 1e-12 * largest:
         raise InvalidInputError("all items score the same for every user; there is no order to change.")
     return spread
 

@@ -176,6 +176,8 @@ def test_bad_arguments_are_refused(change, message):
         (np.full((6, 2), np.nan), np.ones((11, 2)), "NaN, infinite or too large"),
         (np.ones((6, 2)), np.full((11, 2), np.inf), "NaN, infinite or too large"),
         (np.full((6, 2), 1e30, np.float32), np.full((11, 2), 1e30, np.float32), "too large to score"),
+        (np.full((6, 2), 1e-25, np.float32), np.full((11, 2), 1e-25, np.float32), "vanish in float32"),
+        (np.full((6, 2), 1e-170), np.full((11, 2), 1e-170), "vanish in float64"),
     ],
 )
 def test_bad_factors_are_refused(queries, items, message):

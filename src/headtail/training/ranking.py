@@ -175,6 +175,11 @@ def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) 
         raise InvalidInputError(
             "queries or items hold values that are NaN, infinite or too large to score; check that training converged."
         )
+    if largest < 1e6 * np.finfo(largest.dtype).tiny and all(bool((m != 0).any()) for m in (queries, items)):
+        raise InvalidInputError(
+            f"queries or items hold values so small that their products vanish in {largest.dtype}, and the order of "
+            f"items with them. Scale the vectors up."
+        )
     return queries, items
 
 
