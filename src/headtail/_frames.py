@@ -5,19 +5,17 @@ the columns that are needed inside that engine, and only those are collected.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from headtail._checks import shown
 from headtail._columns import resolve_columns
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
-
-if TYPE_CHECKING:
-    import polars as pl
 
 # What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
 MISSING = {"", "NULL", "null", "Null", "(null)", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "none", "NONE"}
@@ -32,7 +30,7 @@ def to_table(
     optional: Iterable[str] = (),
     given: Mapping[str, Any] | None = None,
     what: str = "the table",
-) -> "pl.DataFrame":
+) -> pl.DataFrame:
     """Narrow any engine's frame to the columns of the given roles and collect it as a Polars frame.
 
     Ids come back as Int64 or String: integers of any width, whole floats and categories are converted.
@@ -56,10 +54,8 @@ def to_table(
     return table.with_columns([id_column(table[role], columns[role], what) for role in columns if role in _IDS])
 
 
-def _exploded(table: "pl.DataFrame", columns: Mapping[str, Any], what: str) -> "pl.DataFrame":
+def _exploded(table: pl.DataFrame, columns: Mapping[str, Any], what: str) -> pl.DataFrame:
     """Return a row for each item of a table whose rows hold lists of items."""
-    import polars as pl
-
     if "item_id" not in columns or not isinstance(table["item_id"].dtype, (pl.List, pl.Array)):
         return table
     nested = [role for role in columns if isinstance(table[role].dtype, (pl.List, pl.Array)) and role != "user_id"]
@@ -98,7 +94,7 @@ def _native(frame: Any, what: str) -> Any:
         raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None
 
 
-def read_ids(values: Any, role: str, what: str) -> "pl.Series":
+def read_ids(values: Any, role: str, what: str) -> pl.Series:
     """Return ids given as a frame with such a column, a series, an array or any other collection."""
     known: Any = nw.from_native(values, pass_through=True, allow_series=True)
     if isinstance(known, nw.Series):
@@ -139,10 +135,8 @@ def hashes(ids: Array) -> NDArray[np.uint64]:
     return from_ids(ids, np.arange(len(ids), dtype=np.int32)).hash().to_numpy()
 
 
-def first_titles(table: "pl.DataFrame") -> "pl.DataFrame":
+def first_titles(table: pl.DataFrame) -> pl.DataFrame:
     """Return one row an item, with the first of its titles that is one."""
-    import polars as pl
-
     title = table["title"]
     known = title.is_not_null()
     if title.dtype.is_float():
@@ -179,10 +173,8 @@ def is_missing(value: Any) -> bool:
         return True
 
 
-def id_column(ids: "pl.Series", column: Any, what: str) -> "pl.Series":
+def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
     """Return ids as Int64 or String, the two forms that the rest of the package knows."""
-    import polars as pl
-
     if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
         ids = ids.cast(pl.String)
     _refuse_missing(ids, column, ids.name, what)
@@ -215,9 +207,7 @@ def id_column(ids: "pl.Series", column: Any, what: str) -> "pl.Series":
     raise InvalidInputError(f"{what} has ids of type {ids.dtype} in {column!r}. Cast them to whole numbers or text.")
 
 
-def _refuse_missing(values: "pl.Series", column: Any, role: str, what: str) -> None:
-    import polars as pl
-
+def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> None:
     missing = values.null_count()
     if values.dtype.is_float():
         missing += int(values.is_nan().sum())
@@ -246,9 +236,7 @@ def _mixed(what: str, column: Any, values: list[Any]) -> InvalidInputError:
     )
 
 
-def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> "pl.DataFrame":
-    import polars as pl
-
+def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> pl.DataFrame:
     if not frame.implementation.is_pandas_like():
         narrowed = frame.select(*(nw.col(name).alias(role) for role, name in columns.items()))
         try:
@@ -271,9 +259,7 @@ def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> "pl.DataFrame
     return pl.DataFrame(series)
 
 
-def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what: str) -> "pl.Series":
-    import polars as pl
-
+def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what: str) -> pl.Series:
     listed: Any = values
     if gaps is not None:
         listed = [None if gap else value for value, gap in zip(values.tolist(), gaps.tolist(), strict=True)]
@@ -292,7 +278,7 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
         raise _mixed(what, column, values.tolist()) from None
 
 
-def encode(ids: "pl.Series") -> tuple[Array, Codes]:
+def encode(ids: pl.Series) -> tuple[Array, Codes]:
     """Number the distinct ids in ascending order.
 
     Returns
@@ -316,17 +302,15 @@ def encode(ids: "pl.Series") -> tuple[Array, Codes]:
     return distinct, lookup(ids, distinct)
 
 
-def to_ids(ids: "pl.Series") -> Array:
+def to_ids(ids: pl.Series) -> Array:
     """Return ids as numpy: int64 for whole numbers, object for strings."""
     if ids.dtype.is_integer():
         return ids.to_numpy().astype(np.int64)
     return np.array(ids.to_list(), dtype=object)
 
 
-def lookup(ids: "pl.Series | Array", known: Array, what: str = "ids") -> Codes:
+def lookup(ids: pl.Series | Array, known: Array, what: str = "ids") -> Codes:
     """Return the position of each id among the `known` ones, -1 where it is not one of them."""
-    import polars as pl
-
     ids = pl.Series("id", ids)
     vocabulary = pl.Series("id", known.tolist() if known.dtype == object else known)
     if ids.dtype.is_integer() != vocabulary.dtype.is_integer() and len(ids) and len(vocabulary):
@@ -350,18 +334,14 @@ def lookup(ids: "pl.Series | Array", known: Array, what: str = "ids") -> Codes:
     return joined["code"].fill_null(-1).to_numpy()
 
 
-def from_ids(ids: Array, codes: Codes) -> "pl.Series":
+def from_ids(ids: Array, codes: Codes) -> pl.Series:
     """Return the external ids of codes as a Polars column."""
-    import polars as pl
-
     vocabulary = pl.Series(ids.tolist(), dtype=pl.String) if ids.dtype == object else pl.Series(ids)
     return vocabulary.gather(codes)
 
 
-def labels(values: "pl.Series", what: str) -> "pl.Series":
+def labels(values: pl.Series, what: str) -> pl.Series:
     """Return the name of each row's group as text, "missing" where there is none; raise if a row holds several."""
-    import polars as pl
-
     if values.dtype.is_nested():
         raise InvalidInputError(
             f"{what} has {values.dtype} in {values.name!r}; a user is in one group of each column. Give one value a "
@@ -376,10 +356,8 @@ def labels(values: "pl.Series", what: str) -> "pl.Series":
     return text.fill_null("missing")
 
 
-def numbers(values: "pl.Series", column: Any, what: str) -> Array:
+def numbers(values: pl.Series, column: Any, what: str) -> Array:
     """Return a column of real numbers as numpy, decimals and very wide integers as float64; raise if it is no such."""
-    import polars as pl
-
     if not values.dtype.is_numeric():
         raise InvalidInputError(
             f"{what} has {values.dtype} in {column!r}, for example {shown(values[:1].to_list())}; it must be numbers. "

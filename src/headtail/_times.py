@@ -1,24 +1,21 @@
 """Times of any form as Unix seconds."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from headtail._checks import finite
 from headtail._columns import logger
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 
-if TYPE_CHECKING:
-    import polars as pl
 
-
-def seconds(times: "pl.Series", column: str = "timestamp") -> Array:
+def seconds(times: pl.Series, column: str = "timestamp") -> Array:
     """Return times as Unix seconds, int64 where whole: numbers stay as they are, dates and ISO 8601 text are converted.
 
     Times of day without a zone are read as UTC. Whole numbers that are all dates, such as 20200705, are read as these.
     Times finer than a microsecond come back as whole nanoseconds, for a float of seconds would lose their order.
     """
-    import polars as pl
-
     if times.null_count():
         raise InvalidInputError(
             f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column."
@@ -45,10 +42,8 @@ def seconds(times: "pl.Series", column: str = "timestamp") -> Array:
     return values
 
 
-def _numeric_dates(times: "pl.Series") -> "pl.Series | None":
+def _numeric_dates(times: pl.Series) -> pl.Series | None:
     """Return the dates that numbers such as 20200705 write; None unless all of them do, between 1900 and 2100."""
-    import polars as pl
-
     if not times.dtype.is_numeric():
         return None
     whole = times.cast(pl.Int64, strict=False)
@@ -58,9 +53,7 @@ def _numeric_dates(times: "pl.Series") -> "pl.Series | None":
     return None if dates.null_count() or (whole != times).any() else dates
 
 
-def _parse_times(times: "pl.Series", column: str) -> "pl.Series":
-    import polars as pl
-
+def _parse_times(times: pl.Series, column: str) -> pl.Series:
     # Year first only: whether 1/2/2020 is in January or in February nobody can know.
     wrong = ~times.str.contains(r"^\d{4}-\d{2}-\d{2}")
     if not wrong.any():

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -14,9 +15,6 @@ from headtail import _checks, _frames
 from headtail._checks import checked, integer, shown
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame
-
-if TYPE_CHECKING:
-    import polars as pl
 
 C = TypeVar("C", bound="Coded")
 
@@ -317,10 +315,8 @@ class Coded:
         new = np.unique(ids[_frames.lookup(ids, self.user_ids, "users") < 0])
         return replace(self, user_ids=np.concatenate([self.user_ids, new])) if len(new) else self
 
-    def to_polars(self) -> "pl.DataFrame":
+    def to_polars(self) -> pl.DataFrame:
         """Return a Polars frame with `user_id`, `item_id` and, where known, `rating`, `timestamp`, `order`."""
-        import polars as pl
-
         columns: dict[str, Any] = {
             "user_id": _frames.from_ids(self.user_ids, self.users),
             "item_id": _frames.from_ids(self.item_ids, self.items),

@@ -6,8 +6,10 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from zlib import error as zlib_error
+
+import polars as pl
 
 from headtail import _frames
 from headtail._checks import checked
@@ -17,9 +19,6 @@ from headtail.data.interactions import Duplicates, Interactions
 from headtail.data.text_files import ATOMIC, TEXT, first_fields, form_of, read_text
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 from headtail.typing import IntoFrame
-
-if TYPE_CHECKING:
-    import polars as pl
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -152,7 +151,7 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
 
 
 @checked
-def write_table(table: "pl.DataFrame", path: PathLike) -> Path:
+def write_table(table: pl.DataFrame, path: PathLike) -> Path:
     """Write a Polars frame to a file ``.csv``, ``.tsv`` or ``.parquet``, whole or not at all, and return its path.
 
     Raises
@@ -160,8 +159,6 @@ def write_table(table: "pl.DataFrame", path: PathLike) -> Path:
     UnreadableFileError
         If the ending is another one, or the file cannot be written.
     """
-    import polars as pl
-
     path = to_path(path)
     ending = _ending(path, _WRITABLE[1:])
     nested = [name for name, dtype in table.schema.items() if dtype == pl.Object or dtype.is_nested()]
@@ -191,7 +188,7 @@ def _ending(path: Path, known: Sequence[str]) -> str:
 
 
 @checked
-def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.DataFrame":
+def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.DataFrame:
     r"""Read a table from CSV, TSV, text, Parquet or a RecBole file.
 
     ``.csv`` and ``.txt`` may be separated by comma, semicolon, tab or bar, whichever the first line holds most;
@@ -233,8 +230,6 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> "pl.Dat
     ...     read_table(path).rows()
     [('007', 1, 4.5), ('008', 12, 3.0)]
     """
-    import polars as pl
-
     path = to_path(path)
     with readable(path):
         _check_exists(path)
@@ -257,8 +252,6 @@ def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:
 @contextlib.contextmanager
 def readable(path: Path, cure: str = "") -> Iterator[None]:
     """Turn what the system and the libraries below say about a file that cannot be read into our error."""
-    import polars as pl
-
     below = (OSError, EOFError, UnicodeError, zlib_error, csv.Error)
     try:
         yield
@@ -300,7 +293,7 @@ def _check_exists(path: Path) -> None:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
 
 
-def titles_beside(path: Path) -> "pl.DataFrame | None":
+def titles_beside(path: Path) -> pl.DataFrame | None:
     """Return the titles of a RecBole data set, from the `.item` file beside its `.inter` file."""
     stem = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     beside = next((p for p in (stem.with_suffix(".item"), stem.with_suffix(".item.gz")) if p.exists()), None)
@@ -311,9 +304,7 @@ def titles_beside(path: Path) -> "pl.DataFrame | None":
     return table.select(**columns) if "title" in columns else None
 
 
-def _item_table(interactions: Interactions) -> "pl.DataFrame":
-    import polars as pl
-
+def _item_table(interactions: Interactions) -> pl.DataFrame:
     titles = pl.Series(interactions.item_titles.tolist(), dtype=pl.String)  # type: ignore[union-attr]
     ids = interactions.item_ids
     return pl.DataFrame(
@@ -324,10 +315,8 @@ def _item_table(interactions: Interactions) -> "pl.DataFrame":
     )
 
 
-def _write_recbole(table: "pl.DataFrame", path: Path) -> None:
+def _write_recbole(table: pl.DataFrame, path: Path) -> None:
     """Write a RecBole file: tabs, typed names, no quotes."""
-    import polars as pl
-
     for column in table.select(pl.col(pl.String)):
         wrong = column.str.contains(r"[\t\r\n]")
         if wrong.any():

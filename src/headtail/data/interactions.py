@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 
 from headtail import _frames
@@ -15,9 +16,6 @@ from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import IntoFrame
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Duplicates = Literal["error", "first", "last", "mean", "sum"]
 _ROLES = ("user_id", "item_id", "rating", "timestamp", "order", "item_title")
@@ -253,7 +251,7 @@ def _read(frame: Any, names: Mapping[str, str | None], duplicates: str, what: st
     return without_duplicates(from_table(read_roles(frame, names, **needed, what=what)), duplicates, what)
 
 
-def from_table(table: "pl.DataFrame") -> Interactions:
+def from_table(table: pl.DataFrame) -> Interactions:
     """Return the interactions of a checked table whose columns are named by role, repeated pairs included."""
     with ThreadPoolExecutor(1) as pool:
         of_users = pool.submit(_frames.encode, table["user_id"])
@@ -367,7 +365,7 @@ def rating_notes(pairs: Interactions, known: Iterable[str], what: str) -> list[s
 
 def read_roles(
     frame: IntoFrame, names: Mapping[str, str | None], *, rating_needed: bool = False, what: str = "interactions"
-) -> "pl.DataFrame":
+) -> pl.DataFrame:
     """Collect the columns that make interactions, and any further ones that are named."""
     further = [role for role, name in names.items() if role not in _ROLES and name is not None]
     required = ["user_id", "item_id", *further, *(["rating"] if rating_needed else [])]
@@ -375,9 +373,7 @@ def read_roles(
     return _frames.to_table(frame, required=required, optional=optional, given=names, what=what)
 
 
-def _numeric(table: "pl.DataFrame", role: str) -> Any:
-    import polars as pl
-
+def _numeric(table: pl.DataFrame, role: str) -> Any:
     if role not in table.columns:
         return None
     column = table[role]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -21,8 +22,6 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from headtail.typing import IntoFrame
 
 _BLOCK = 2**22  # scores in memory at a time
@@ -358,10 +357,8 @@ class Recommendations:
             columns["score"] = self.scores[filled]
         return columns
 
-    def to_polars(self) -> "pl.DataFrame":
+    def to_polars(self) -> pl.DataFrame:
         """Return a Polars frame with one row for each recommended item."""
-        import polars as pl
-
         return pl.DataFrame(dict(self.to_dict()))
 
     def to_pandas(self) -> Any:

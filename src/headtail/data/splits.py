@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, generator, number
@@ -13,9 +14,6 @@ from headtail._columns import logger
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Codes, Floats, IntoFrame
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _VALIDATION_LABELS = ("validation", "valid", "val", "dev")
 
@@ -181,8 +179,6 @@ class Split:
         MissingColumnError
             If a column is not found.
         """
-        import polars as pl
-
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         table = read_roles(frame, names | {"part": column}, rating_needed=min_rating is not None)
         part = table["part"].cast(pl.String)
@@ -231,8 +227,6 @@ class Split:
         MissingColumnError
             If a column is not found.
         """
-        import polars as pl
-
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         frames = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
         tables = {n: read_roles(f, names, rating_needed=min_rating is not None, what=n) for n, f in frames.items()}
@@ -259,7 +253,7 @@ class Split:
     @classmethod
     def _from_table(
         cls,
-        table: "pl.DataFrame",
+        table: pl.DataFrame,
         masks: Mapping[str, NDArray[np.bool_]],
         titles: "IntoFrame | Mapping[Any, str] | None",
         min_rating: float | None,

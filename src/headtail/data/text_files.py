@@ -7,16 +7,14 @@ import mmap
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 
 from headtail import _frames
 from headtail._columns import KNOWN, logger, plain
 from headtail.exceptions import InvalidInputError, UnreadableFileError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 TEXT = (".csv", ".tsv", ".txt")
 ATOMIC = (".inter", ".item", ".user")
@@ -50,12 +48,8 @@ class _Text(NamedTuple):
     end: str  # what ends a line for polars: LF or CR
     separator: str
 
-    def read(
-        self, quote: str | None, names: bool, whole: Iterable[str] = (), rows: int | None = None
-    ) -> "pl.DataFrame":
+    def read(self, quote: str | None, names: bool, whole: Iterable[str] = (), rows: int | None = None) -> pl.DataFrame:
         """Return the table as text, but for the columns that are said to be whole numbers."""
-        import polars as pl
-
         return pl.read_csv(
             self.path if self.mapped else self.content[:],
             separator=self.separator,
@@ -70,10 +64,8 @@ class _Text(NamedTuple):
         ).rechunk()
 
 
-def read_text(path: Path, given: Sequence[str] | None) -> "pl.DataFrame":
+def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
     """Return the table of a text file, plain or RecBole's, with columns of numbers where that loses nothing."""
-    import polars as pl
-
     text = _open_text(path)
     atomic = form_of(path) in ATOMIC
     quotes = not atomic and _holds(text, b'"')
@@ -166,7 +158,7 @@ def _check_names(path: Path, names: list[str], from_file: bool) -> None:
         )
 
 
-def _check_lines(path: Path, text: list["pl.Series"], names: list[str], from_file: bool, mixed: bool) -> None:
+def _check_lines(path: Path, text: list[pl.Series], names: list[str], from_file: bool, mixed: bool) -> None:
     """Raise if names from the first line are among the values of their columns: it is data, or it comes twice."""
     if mixed and any(column.str.contains("\r", literal=True).any() for column in text):
         raise _mixed_ends(path)
@@ -194,13 +186,11 @@ def _no_names(path: Path, fields: list[str]) -> NoNamesError:
     )
 
 
-def _read_unquoted(text: _Text, names: bool) -> "pl.DataFrame":
+def _read_unquoted(text: _Text, names: bool) -> pl.DataFrame:
     """Read a text without quotes: columns that begin with whole numbers as such, if they prove to be written so.
 
     They are if the lengths of all fields, as they would be written again, add up to that of the file.
     """
-    import polars as pl
-
     sample = text.read(None, names, rows=100)
     whole = [column.name for column in sample if column.null_count() == 0 and _numbers(column).dtype == pl.Int64]
     if names and whole:
@@ -217,11 +207,11 @@ def _read_unquoted(text: _Text, names: bool) -> "pl.DataFrame":
     return text.read(None, names)
 
 
-def _bytes(column: "pl.Series") -> int:
+def _bytes(column: pl.Series) -> int:
     return int(column.str.len_bytes().sum())
 
 
-def _width(column: "pl.Series") -> int:
+def _width(column: pl.Series) -> int:
     """Return how many characters all whole numbers of a column take together."""
     values = column.drop_nulls().to_numpy()
     negative = int(np.count_nonzero(values < 0))
@@ -258,18 +248,14 @@ def _quote(text: _Text) -> str | None:
     return '"'
 
 
-def _distinct(column: "pl.Series") -> "pl.Series":
+def _distinct(column: pl.Series) -> pl.Series:
     """Return each value of a column once, if they seem to be few: what each of these is, each of the column's is."""
-    import polars as pl
-
     few = column.dtype == pl.String and len(column) > _SAMPLE and column.head(_SAMPLE).n_unique() <= _FEW
     return column.unique() if few else column
 
 
-def _typed(column: "pl.Series", distinct: "pl.Series", kind: str, path: Path) -> "pl.Series":
+def _typed(column: pl.Series, distinct: pl.Series, kind: str, path: Path) -> pl.Series:
     """Return a column as RecBole's type says, or as numbers if that loses nothing."""
-    import polars as pl
-
     if kind.endswith("_seq"):
         return column.cast(pl.String)
     if kind == "float":
@@ -290,25 +276,21 @@ def _typed(column: "pl.Series", distinct: "pl.Series", kind: str, path: Path) ->
     return (_with_gaps(column) if numbers.null_count() > distinct.null_count() else column).cast(numbers.dtype)
 
 
-def _note_word(column: "pl.Series") -> None:
+def _note_word(column: pl.Series) -> None:
     """Log that a column is text because of a single word among its numbers, which may stand where there is no value."""
-    import polars as pl
-
     some = column.head(_SAMPLE).drop_nulls()
     words = some.filter(some.cast(pl.Float64, strict=False).is_null())
     if 0 < 2 * len(words) <= len(some) and words.n_unique() == 1:
         logger.warning("column %r holds %r among numbers, and is read as text", column.name, words[0])
 
 
-def _with_gaps(column: "pl.Series") -> "pl.Series":
+def _with_gaps(column: pl.Series) -> pl.Series:
     """Return a column of text without the values that only say that there is none."""
     return column.set(column.str.strip_chars().is_in(_frames.MISSING), None)
 
 
-def _numbers(column: "pl.Series") -> "pl.Series":
+def _numbers(column: pl.Series) -> pl.Series:
     """Return a column of text as numbers if that loses nothing but ways to write that there is no value."""
-    import polars as pl
-
     if column.dtype != pl.String or _cast(_with_gaps(column.head(100)), pl.Float64) is None:
         return column
     whole = _cast(column, pl.Int64)
@@ -322,7 +304,7 @@ def _numbers(column: "pl.Series") -> "pl.Series":
     return column if numbers.dtype == pl.String else numbers
 
 
-def _cast(column: "pl.Series", kind: "type[pl.DataType]") -> "pl.Series | None":
+def _cast(column: pl.Series, kind: type[pl.DataType]) -> pl.Series | None:
     """Return a column as numbers if all its values are such."""
     numbers = column.cast(kind, strict=False)
     return numbers if numbers.null_count() == column.null_count() else None

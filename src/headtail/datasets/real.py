@@ -4,16 +4,15 @@ import os
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import polars as pl
 
 from headtail._checks import checked
 from headtail._files import to_path
 from headtail.data import Interactions
 from headtail.data.files import readable
 from headtail.exceptions import UnreadableFileError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @checked
@@ -45,8 +44,6 @@ def movietweetings(*, k_core: int = 5, min_rating: float | None = None) -> Inter
     >>> movietweetings()
     Interactions(4,333 users, 2,414 items, 68,055 interactions, density 0.65%)
     """
-    import polars as pl
-
     folder = resources.files("headtail.datasets")
     ratings, titles = (
         pl.read_parquet((folder / name).read_bytes())
@@ -124,10 +121,8 @@ def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: fl
     return Interactions.from_frame(ratings, titles=titles, k_core=k_core, min_rating=min_rating)
 
 
-def _fields(path: Path, separator: str, header: bool, names: list[str]) -> "pl.DataFrame":
+def _fields(path: Path, separator: str, header: bool, names: list[str]) -> pl.DataFrame:
     """Read the first fields of a MovieLens file under the given names."""
-    import polars as pl
-
     kinds = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64, "title": pl.String}
     if not path.is_file():
         raise UnreadableFileError(f"There is no file {path}. Unpack the release again.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import polars as pl
 
 from headtail import _frames
 from headtail._checks import checked
@@ -222,8 +223,6 @@ def _refuse_repeats(tables: Mapping[str, Any], noted: InputNotes) -> None:
 
 def _run(parts: Mapping[str, Part], sums: UserSums, n_users: float, counts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sums over all users."""
-    import polars as pl
-
     rows = [collect(power_sums(parts, table, counts)) for table in sums.tables(n_users)]
     return pl.concat(rows).sum().row(0, named=True)
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import numpy as np
+import polars as pl
 
 from headtail import _frames
 from headtail._checks import checked, finite, list_length
@@ -16,9 +17,6 @@ from headtail.engines.tables import SPARK, lazy_frame
 from headtail.exceptions import InvalidInputError
 from headtail.training.ranking import recommend as recommend_in_memory
 from headtail.typing import Array, Floats, IntoFrame, Vectors
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Correct = Callable[[Recommendations, Interactions], Recommendations]
 
@@ -142,8 +140,6 @@ def _by_batch(frame: "IntoFrame", what: str, needed: tuple[str, ...], lists: "_L
         return narrowed.map(lists.of_pandas, schema=wide).project(", ".join(["user_id", *rest]))
     if table.implementation in SPARK:
         return narrowed.mapInArrow(lists.of_arrow, ", ".join(f"{n} {_SQL[kind]}" for n, kind in kinds.items()))
-    import polars as pl
-
     types = {name: getattr(pl, kind) for name, kind in kinds.items()}
     return narrowed.map_batches(lists, schema=types, streamable=True)
 
@@ -152,13 +148,11 @@ def _by_batch(frame: "IntoFrame", what: str, needed: tuple[str, ...], lists: "_L
 class _Lists:
     """Makes the lists of a batch of users; sent to the workers of an engine."""
 
-    found: Callable[["pl.DataFrame", Interactions], Recommendations]
+    found: Callable[[pl.DataFrame, Interactions], Recommendations]
     item_ids: Array
     correct: Correct | None
 
-    def __call__(self, batch: "pl.DataFrame") -> "pl.DataFrame":
-        import polars as pl
-
+    def __call__(self, batch: pl.DataFrame) -> pl.DataFrame:
         users = batch["user_id"].cast(pl.Int64 if batch["user_id"].dtype.is_integer() else pl.String)
         batch = batch.with_columns(users)
         nothing = pl.DataFrame(
@@ -182,14 +176,11 @@ class _Lists:
 
     def of_pandas(self, batch: Any) -> Any:
         """Return the lists of a pandas frame as one, a row a user."""
-        import polars as pl
-
         columns = {name: list(batch[name]) if name != "user_id" else batch[name].to_numpy() for name in batch.columns}
         return self(pl.DataFrame(columns)).group_by("user_id", maintain_order=True).agg(pl.all()).to_pandas()
 
     def of_arrow(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Yield the lists of Arrow batches as such."""
-        import polars as pl
         import pyarrow as pa
 
         for batch in batches:
@@ -207,12 +198,10 @@ class _Best:
     items: Floats
     k: int
 
-    def __call__(self, batch: "pl.DataFrame", known: Interactions) -> Recommendations:
+    def __call__(self, batch: pl.DataFrame, known: Interactions) -> Recommendations:
         return recommend_in_memory(Vectors(self._queries(batch["vector"]), self.items), known, k=self.k)
 
-    def _queries(self, vectors: "pl.Series") -> Floats:
-        import polars as pl
-
+    def _queries(self, vectors: pl.Series) -> Floats:
         n, width = len(vectors), self.items.shape[1]
         lengths: Any = vectors.cast(pl.List(vectors.dtype.inner)).list.len()  # type: ignore[attr-defined]
         d = int(lengths[0] or 0)
@@ -225,6 +214,6 @@ class _Best:
         return queries if d == width else np.append(queries, np.ones((n, 1), queries.dtype), axis=1)
 
 
-def _given(batch: "pl.DataFrame", known: Interactions) -> Recommendations:
+def _given(batch: pl.DataFrame, known: Interactions) -> Recommendations:
     """Return the lists of a batch as they are."""
     return Recommendations.from_frame(batch.select("user_id", "item_id", "score"), known)

@@ -8,6 +8,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import polars as pl
 
 from headtail._frames import from_ids
 from headtail.engines.tables import either, part_of_users, placed_beside
@@ -122,8 +123,6 @@ class UserSums:
             })  # fmt: skip
 
     def _table(self, tables: Mapping[str, Any]) -> Any:
-        import polars as pl
-
         wants = nw.lit(False) if tables["wanted"] is None else self.wanted(np.ones(len(self.item_ids))) > 0
         totals = self._totals()
         ids = from_ids(self.item_ids, np.arange(len(self.item_ids), dtype=np.int32))

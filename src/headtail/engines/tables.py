@@ -1,16 +1,14 @@
 """Lazy tables of an engine: narrowed to what is asked for, counted there, and joined with what the driver knows."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
+import polars as pl
 
 from headtail._columns import resolve_columns
 from headtail._frames import column_names, id_column
 from headtail.exceptions import InvalidInputError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 SPARK = (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
 _ENGINES = (nw.Implementation.POLARS, nw.Implementation.DUCKDB, *SPARK)
@@ -74,7 +72,7 @@ def either(condition: Any, value: Any, otherwise: float = 0.0) -> Any:
     return nw.when(condition).then(value).otherwise(nw.lit(otherwise))
 
 
-def collect(table: Any) -> "pl.DataFrame":
+def collect(table: Any) -> pl.DataFrame:
     """Run a query and return its result; Polars streams it, so that memory does not grow with the rows read."""
     options = {"engine": "streaming"} if table.implementation == nw.Implementation.POLARS else {}
     try:
@@ -87,7 +85,7 @@ def collect(table: Any) -> "pl.DataFrame":
     return found
 
 
-def count_items(table: Any, what: str, **sums: Any) -> "pl.DataFrame":
+def count_items(table: Any, what: str, **sums: Any) -> pl.DataFrame:
     """Return the rows of each item as `n`, and sums over them, by item id, ids checked; of `longest` the maximum."""
     counts = {"n": nw.lit(1.0)} | sums
     total = [nw.col(name).max() if name == "longest" else nw.col(name).sum() for name in counts]
@@ -97,12 +95,10 @@ def count_items(table: Any, what: str, **sums: Any) -> "pl.DataFrame":
 
 def part_of_users(table: Any, part: int, n_parts: int) -> Any:
     """Return the rows of a Polars table that one of so many parts of the users has."""
-    import polars as pl
-
     return nw.from_native(table.to_native().filter(pl.col("user_id").hash() % n_parts == part))
 
 
-def placed_beside(table: Any, columns: "pl.DataFrame") -> Any:
+def placed_beside(table: Any, columns: pl.DataFrame) -> Any:
     """Return a small table of the driver as one of the engine of another, to be joined with it."""
     native = table.to_native()
     if table.implementation == nw.Implementation.DUCKDB:

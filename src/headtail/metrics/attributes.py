@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -18,9 +19,6 @@ from headtail.metrics.facts import better
 from headtail.metrics.topk import Metric, TopK
 from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array, IntoFrame
-
-if TYPE_CHECKING:
-    import polars as pl
 
 MISSING = "missing"
 
@@ -104,10 +102,8 @@ def metric_name(attribute: str) -> str:
     return f"gini_of_{plain(attribute)}"
 
 
-def one_a_row(table: "pl.DataFrame", name: str) -> "pl.DataFrame":
+def one_a_row(table: pl.DataFrame, name: str) -> pl.DataFrame:
     """Return a table with a row for each of the values of a column: in lists, or as text with "|" between them."""
-    import polars as pl
-
     if table[name].dtype == pl.String:
         table = table.with_columns(pl.col(name).str.split("|"))
     return table.explode(name) if isinstance(table[name].dtype, (pl.List, pl.Array)) else table
@@ -121,8 +117,6 @@ def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> 
     InvalidInputError
         If there is no column besides the ids, or two of one name.
     """
-    import polars as pl
-
     names = _frames.column_names(items, "items")
     key = resolve_columns(names, ["item_id"], what="items")["item_id"]
     columns = {str(name): name for name in names if name != key}

@@ -5,9 +5,11 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
 from importlib import metadata, resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from headtail.reports import _prose
 from headtail.reports._data import data_table
@@ -27,9 +29,6 @@ from headtail.reports.blocks import (
     definitions,
 )
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 View = dict[str, Any]
 
 DATA_ROWS = 200
@@ -37,12 +36,30 @@ NOTEBOOK = 300_000  # bytes that a report may take in a notebook, which keeps ev
 NOTEBOOK_ROWS = 25
 
 
+def source(name: str) -> str:
+    """Return the text of a file of this package."""
+    return resources.files("headtail.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def version() -> str:
+    """Return the version of headtail."""
+    try:
+        return metadata.version("headtail")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+TEMPLATES = Environment(
+    loader=FunctionLoader(source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
 def page(report: Document) -> str:
     """Return a page that stands alone."""
     view = _View(report, prefix="").whole()
     sections = [block for block in view["blocks"] if block["kind"] == "section"]
     toc = sections if len(sections) > 2 else []
-    return _environment().get_template("page.html.jinja").render(view, toc=toc, version=_version())
+    return TEMPLATES.get_template("page.html.jinja").render(view, toc=toc, version=version())
 
 
 def fragment(report: Document) -> str:
@@ -52,7 +69,7 @@ def fragment(report: Document) -> str:
     """
     digest = hashlib.sha256(json.dumps(report.to_dict()).encode()).hexdigest()[:8]
     view = _View(report, prefix=f"ht-{digest}-", notebook=True).whole()
-    template, left_out = _environment().get_template("notebook.html.jinja"), list[str]()
+    template, left_out = TEMPLATES.get_template("notebook.html.jinja"), list[str]()
     body = view["blocks"][: len(report.blocks)]
     ends = view["blocks"][len(body) :]
     while len((html := template.render(view, left_out=left_out)).encode()) > NOTEBOOK and body:
@@ -70,26 +87,6 @@ def _drop_last(blocks: list[View]) -> str:
     return str(dropped.get("title") or dropped["kind"])
 
 
-@lru_cache(maxsize=1)
-def _environment() -> "Environment":
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    return Environment(
-        loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def _file(name: str) -> str:
-    return resources.files("headtail.reports").joinpath(name).read_text(encoding="utf-8")
-
-
-def _version() -> str:
-    try:
-        return metadata.version("headtail")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
-
-
 class _View:
     """Builds the values that the templates lay out; keeps the ids that have been given away."""
 
@@ -103,8 +100,6 @@ class _View:
         self.regions: Counter[str] = Counter()
 
     def whole(self) -> View:
-        from markupsafe import Markup
-
         blocks = [self._block(block, level=2) for block in self.report.blocks]
         if self.terms:
             entries = [
@@ -114,7 +109,7 @@ class _View:
             within = [{"kind": "definitions", "entries": entries}]
             blocks.append(self._section(Section("Definitions", [], folded=True), 2) | {"blocks": within})
         lede = Markup(_prose.to_html(self.report.lede)) if self.report.lede else ""
-        css = _file("report.css")
+        css = source("report.css")
         if self.notebook:  # whose root may have any size: Jupyter's classic pages have 10 px
             css = re.sub(r"([\d.]+)rem\b", lambda size: f"{15 * float(size[1]):g}px", css)
         return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(css)}
@@ -135,8 +130,6 @@ class _View:
         return self._term_id(self.terms.index((term, note))) if note else ""
 
     def _block(self, block: Block, level: int) -> View:
-        from markupsafe import Markup
-
         if isinstance(block, Text):
             return {"kind": "text", "html": Markup(_prose.to_html(block.markdown))}
         if isinstance(block, Figures):
@@ -167,8 +160,6 @@ class _View:
         }
 
     def _heading(self, block: Table | Chart) -> View:
-        from markupsafe import Markup
-
         return {"title": block.title, "caption": Markup(_prose.to_inline_html(block.caption)) if block.caption else ""}
 
     def _table(self, table: Table, name: str = "") -> View:
@@ -193,8 +184,6 @@ class _View:
         return {"columns": columns, "rows": rows, "marked": marked, "label": label}
 
     def _chart(self, chart: Chart) -> View:
-        from markupsafe import Markup
-
         table, n = data_table(chart, NOTEBOOK_ROWS if self.notebook else DATA_ROWS)
         shown = len(table.rows)
         summary = f"Data: {n:,} row{'s' * (n != 1)}" if shown == n else f"Data: {shown:,} of {n:,} rows, evenly spaced"

@@ -3,7 +3,16 @@
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from markdown_it.token import Token
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
 
 from headtail._printable import printable
 from headtail.reports import _prose
@@ -13,11 +22,6 @@ from headtail.reports._terminal_charts import chart_lines
 from headtail.reports._values import show
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
-if TYPE_CHECKING:
-    from markdown_it.token import Token
-    from rich.console import RenderableType
-    from rich.text import Text as RichText
-
 BRIEF_ROWS = 20
 TONES = {"": "", "good": "green", "bad": "red", "noise": "dim"}
 FOLDED = 24  # cells that a column of text keeps, however little room there is
@@ -26,8 +30,6 @@ PROSE = ("markdown", "lede", "caption", "note")  # parsed first, since Markdown 
 
 def to_text(report: Document, width: int, *, brief: bool = False) -> str:
     """Return the report as plain text; a brief one has no prose, charts and definitions."""
-    from rich.console import Console
-
     out = io.StringIO()
     # Without the environment: the same report is the same text in any terminal, and in a notebook, which rich would
     # write to beside the text.
@@ -40,11 +42,8 @@ def to_text(report: Document, width: int, *, brief: bool = False) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
 
 
-def renderables(report: Document, width: int) -> "Iterator[RenderableType]":
+def renderables(report: Document, width: int) -> Iterator[RenderableType]:
     """Yield what rich prints for a report."""
-    from rich.padding import Padding
-    from rich.text import Text as RichText
-
     report = _safe(report)
     styles = styles_of(report.blocks)
     yield RichText(report.title, style="bold")
@@ -60,7 +59,7 @@ def renderables(report: Document, width: int) -> "Iterator[RenderableType]":
             yield Padding(_spans(_prose.inline_tokens(note), "dim"), (0, 0, 0, 2))
 
 
-def _brief(report: Document, width: int) -> "Iterator[RenderableType]":
+def _brief(report: Document, width: int) -> Iterator[RenderableType]:
     def shown(blocks: Iterable[Block]) -> list[Block]:
         kept: list[Block] = []
         for block in blocks:
@@ -91,16 +90,11 @@ def _safe(node: Any) -> Any:
     return node
 
 
-def _heading(title: str) -> "Iterator[RenderableType]":
-    from rich.rule import Rule
-    from rich.text import Text as RichText
-
+def _heading(title: str) -> Iterator[RenderableType]:
     yield Rule(RichText(title, style="bold"), align="left", style="dim", characters="─")
 
 
-def _block(block: Block, width: int, styles: dict[str, Style], limit: int | None = None) -> "Iterator[RenderableType]":
-    from rich.text import Text as RichText
-
+def _block(block: Block, width: int, styles: dict[str, Style], limit: int | None = None) -> Iterator[RenderableType]:
     if isinstance(block, Section):
         yield from _heading(block.title)
         for one in block.blocks:
@@ -122,10 +116,7 @@ def _block(block: Block, width: int, styles: dict[str, Style], limit: int | None
     yield ""
 
 
-def _paragraphs(markdown: str) -> "Iterator[RenderableType]":
-    from rich.padding import Padding
-    from rich.text import Text as RichText
-
+def _paragraphs(markdown: str) -> Iterator[RenderableType]:
     depth, bullets = 0, [""]
     first = True
     for token in _prose.tokens(markdown):
@@ -149,9 +140,7 @@ def _paragraphs(markdown: str) -> "Iterator[RenderableType]":
             first = False
 
 
-def _spans(tokens: "Iterable[Token]", style: str) -> "RichText":
-    from rich.text import Text as RichText
-
+def _spans(tokens: Iterable[Token], style: str) -> RichText:
     text, stack = RichText(style=style), [""]
     opened = {"strong_open": "bold", "em_open": "italic", "link_open": "underline"}
     target = ""
@@ -172,10 +161,7 @@ def _spans(tokens: "Iterable[Token]", style: str) -> "RichText":
     return text
 
 
-def _figures(block: Figures) -> "RenderableType":
-    from rich.table import Table as RichTable
-    from rich.text import Text as RichText
-
+def _figures(block: Figures) -> RenderableType:
     table = RichTable.grid(padding=(0, 3, 0, 0))
     table.add_column()
     table.add_column(justify="right")
@@ -187,9 +173,7 @@ def _figures(block: Figures) -> "RenderableType":
     return table
 
 
-def _table(table: Table, width: int, limit: int | None) -> "Iterator[RenderableType]":
-    from rich.text import Text as RichText
-
+def _table(table: Table, width: int, limit: int | None) -> Iterator[RenderableType]:
     n = len(table.rows)
     written = grid(Table(table.columns, table.rows[:limit])) if table.rows else grid(table)
     for i, columns in enumerate(_parts(written, width)):
@@ -201,8 +185,6 @@ def _table(table: Table, width: int, limit: int | None) -> "Iterator[RenderableT
 
 
 def _widths(written: Grid) -> list[int]:
-    from rich.cells import cell_len
-
     def cell_width(text: str, interval: str) -> int:
         return cell_len(text) + (cell_len(interval) + 1 if interval else 0)
 
@@ -226,11 +208,7 @@ def _parts(written: Grid, width: int) -> list[list[int]]:
     return parts
 
 
-def _rich_table(written: Grid, columns: list[int]) -> "RenderableType":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table as RichTable
-    from rich.text import Text as RichText
-
+def _rich_table(written: Grid, columns: list[int]) -> RenderableType:
     table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     widths = _widths(written)
     for i in columns:

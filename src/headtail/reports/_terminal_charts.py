@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import RenderableType
+from rich.text import Text as RichText
 
 from headtail.reports._canvas import Canvas
 from headtail.reports._scales import Scale, from_zero, tick_labels
 from headtail.reports._series import Style, kept_color, series_of
 from headtail.reports._values import Row, finite, show, show_interval, tell_apart
 from headtail.reports.blocks import Chart
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text as RichText
 
 COLORS = {
     "head": "#d2593c", "mid": "#d9a53a", "tail": "#2f9bab", "neutral": "default", "c1": "#6d80f5", "c2": "#d0679c",
@@ -25,10 +24,8 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 HEIGHT = 14
 
 
-def chart_lines(chart: Chart, width: int, styles: Mapping[str, Style]) -> "Iterator[RenderableType]":
+def chart_lines(chart: Chart, width: int, styles: Mapping[str, Style]) -> Iterator[RenderableType]:
     """Yield the lines of a chart that is at most `width` characters wide."""
-    from rich.text import Text as RichText
-
     if not chart.rows:
         yield RichText("(no data)", style="dim")
         return
@@ -43,22 +40,17 @@ def chart_lines(chart: Chart, width: int, styles: Mapping[str, Style]) -> "Itera
     yield from (_plot if chart.kind != "bar" else _stacked if chart.stacked else _bars)(chart, looks, width)
 
 
-def _name(text: str, width: int) -> "RichText":
+def _name(text: str, width: int) -> RichText:
     """Return the start of a line: `text` cut or padded to `width` cells (wide characters take two)."""
-    from rich.cells import cell_len, set_cell_size
-    from rich.text import Text as RichText
-
     text = text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
     return RichText(set_cell_size(text, width) + " ", no_wrap=True)
 
 
 def _names_width(names: list[str], width: int) -> int:
-    from rich.cells import cell_len
-
     return min(max(map(cell_len, names)), max(16, width * 2 // 5))
 
 
-def _bars(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[RichText]":
+def _bars(chart: Chart, looks: Mapping[str, Style], width: int) -> Iterator[RichText]:
     """Yield lying bars from 0; negative ones are drawn to the left of it."""
     # The series of a category stand together, whatever the order of the rows.
     names = [show(row[chart.x], chart.x_format) for row in chart.rows]
@@ -85,7 +77,7 @@ def _bars(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[Ric
         yield text.append(ends[i], style="dim")
 
 
-def _stacked(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[RichText]":
+def _stacked(chart: Chart, looks: Mapping[str, Style], width: int) -> Iterator[RichText]:
     categories: dict[str, list[Row]] = {}
     for row in chart.rows:
         categories.setdefault(show(row[chart.x], chart.x_format), []).append(row)
@@ -107,10 +99,8 @@ def _stacked(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[
         yield text
 
 
-def _plot(chart: Chart, looks: Mapping[str, Style], width: int) -> "Iterator[RichText]":
+def _plot(chart: Chart, looks: Mapping[str, Style], width: int) -> Iterator[RichText]:
     """Yield lines or points on a canvas with both axes."""
-    from rich.text import Text as RichText
-
     scatter = chart.kind == "scatter"
     across, heights = ([v for row in chart.rows if (v := finite(row[key])) is not None] for key in (chart.x, chart.y))
     zero = not scatter and chart.y_scale == "linear" and from_zero(heights)

@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+import polars as pl
+
 from headtail._checks import checked, pandas
 from headtail._files import check_writable, write_text
 from headtail._printable import printable
-from headtail.reports import _drawing, _html, _latex, _markdown, _terminal
+from headtail.reports import _drawing, _markdown
 from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart, Document, Figures, walk
 
 if TYPE_CHECKING:
-    import polars as pl
     from rich.console import Console, ConsoleOptions, RenderResult
 
 
@@ -73,9 +74,13 @@ class Result(ABC):
         return f"<{type(self).__name__}: {printable(report.title)}>\n{text}".rstrip()
 
     def _repr_html_(self) -> str:
+        from headtail.reports import _html
+
         return _html.fragment(self.report())
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from headtail.reports import _terminal
+
         yield from _terminal.renderables(self.report(), options.max_width)
 
     @overload
@@ -100,6 +105,8 @@ class Result(ABC):
         UnreadableFileError
             If `path` cannot be written; this is checked before the charts are drawn.
         """
+        from headtail.reports import _html
+
         return _deliver(path, lambda: _html.page(self.report(**options)))
 
     @overload
@@ -118,6 +125,8 @@ class Result(ABC):
     @checked
     def to_latex(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
         """Return prose and tables for a LaTeX document that uses booktabs, or write them; see :meth:`to_html`."""
+        from headtail.reports import _latex
+
         return _deliver(path, lambda: _latex.to_latex(self.report(**options)))
 
     @checked
@@ -133,6 +142,8 @@ class Result(ABC):
         **options
             What :meth:`report` takes.
         """
+        from headtail.reports import _terminal
+
         return _terminal.to_text(self.report(**options), width, brief=brief)
 
     @overload
@@ -144,10 +155,8 @@ class Result(ABC):
         """Return :meth:`to_dict` as JSON text, or write it and return the path; what is not finite becomes null."""
         return _deliver(path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, allow_nan=False) + "\n")
 
-    def to_polars(self) -> "pl.DataFrame":
+    def to_polars(self) -> pl.DataFrame:
         """Return the result as a Polars frame, one row a measured value."""
-        import polars as pl
-
         return pl.DataFrame(self._rows(), infer_schema_length=None)
 
     def to_pandas(self) -> Any:

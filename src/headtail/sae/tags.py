@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from headtail._checks import integer
 from headtail._frames import is_frame, to_table
@@ -64,8 +65,6 @@ def _pairs(tags: Any) -> list[tuple[Any, str]]:
         return [(item, str(tag)) for item, given in several.items() for tag in given]
     if not is_frame(tags):
         raise InvalidInputError(f"tags is a {type(tags).__name__}; give a frame or a mapping from item ids to tags.")
-    import polars as pl
-
     table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
     if "genres" not in table.columns:
         raise MissingColumnError("tags has no column of tags; there should be one of the name 'genres' or 'tags'.")

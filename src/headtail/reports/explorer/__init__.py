@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Self, overload
 
 import numpy as np
+from markupsafe import Markup
 
 from headtail._checks import checked
 from headtail._files import atomic_file, check_writable, to_path, write_text
 from headtail._sealed import FORMAT, read_json, write_json
-from headtail.reports._html import _environment, _file, _version
+from headtail.reports._html import TEMPLATES, source, version
 from headtail.reports._series import styles_of
 from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart
@@ -104,26 +105,24 @@ def packed(values: Array) -> dict[str, Any]:
 
 
 def _page(data: Mapping[str, Any]) -> str:
-    from markupsafe import Markup
-
     names = [str(dial["name"]) for dial in data.get("dials", ())]
     styles = styles_of([Chart("line", [{"x": 0, "name": name} for name in names], x="x", y="x", color="name")])
     looks = [{"color": styles[name].css, "marker": styles[name].marker} for name in names]
-    css, script = _file("report.css") + _file("explorer/explorer.css"), _joined()
+    css, script = source("report.css") + source("explorer/explorer.css"), _joined()
     view = {
         "data": Markup(_in_script({**data, "looks": looks})),
         "css": Markup(css),
         "script": Markup(script),
         "policy": f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(css)}; base-uri 'none'; "
         "form-action 'none'",
-        "version": _version(),
+        "version": version(),
     }
-    return _environment().get_template("explorer/page.html.jinja").render(view)
+    return TEMPLATES.get_template("explorer/page.html.jinja").render(view)
 
 
 def _joined() -> str:
     """Return our modules as one, which needs no server: what they import from each other stands there already."""
-    whole = "\n".join(_file(f"explorer/{name}.js") for name in MODULES)
+    whole = "\n".join(source(f"explorer/{name}.js") for name in MODULES)
     return re.sub(r"^import .*\n|^export ", "", whole, flags=re.M)
 
 
