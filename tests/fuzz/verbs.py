@@ -421,7 +421,7 @@ VERBS = {
     "engines.EngineAudit.measurement": lambda: of(engine_audit(), name="gini@3", users="all"),
     "compare": lambda: of(audits={"a": audit(), "b": audit()}, baseline="a"),
     "metrics.gate": lambda: of(audit=audit(), fail_if=["gini@3 rises", "arp@3 falls by 1%"], baseline=audit()),
-    "describe": lambda: of(interactions=split().train, n_items=3),
+    "describe": lambda: of(interactions=split().train),
     "metrics.Audit.measurement": lambda: of(audit(), name="gini@3", users="all"),
     "metrics.Audit.report": lambda: of(audit(), judged=metrics.gate(audit(), ["gini@3 > 0.5"])),
     "metrics.Audit.influence": lambda: of(audit(), name="gini@3"),
@@ -461,7 +461,7 @@ VERBS = {
     "integrations.recbole.read_weights": lambda: of(**checkpoint()),
     "integrations.pytorch.vectors": lambda: of(users=torch.nn.Linear(2, 3), items=torch.nn.Embedding(4, 3),
         user_inputs=torch.ones(5, 2), item_inputs=None, user_ids=range(5), item_ids=list("abcd"), batch_size=2),
-    "integrations.pytorch.as_model": lambda: of(vectors=np.eye(3), items=np.eye(4, 3)),
+    "integrations.pytorch.as_model": lambda: of(vectors=(np.eye(3), np.eye(4, 3))),
     # on their way to users
     "serving.retrieve": lambda: of(index=search, vectors=named_factors(), train=split().train, k=3),
     "serving.check": lambda: of(index=search, vectors=named_factors(), train=split().train, k=3, bias=None,

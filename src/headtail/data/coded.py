@@ -211,11 +211,6 @@ class Coded:
         int32 array of shape (U, L)
             Codes of items, the latest at the right end, filled with -1 at the left.
 
-        Raises
-        ------
-        InvalidInputError
-            If no time is known, `max_length` is not at least 1, or a user is not known.
-
         Examples
         --------
         >>> import polars as pl

@@ -15,7 +15,7 @@ from headtail import _frames
 from headtail._checks import checked
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, to_path
-from headtail.data.interactions import Duplicates, Interactions
+from headtail.data.interactions import Interactions
 from headtail.data.text_files import ATOMIC, TEXT, first_fields, form_of, read_text
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 from headtail.typing import IntoFrame
@@ -33,15 +33,8 @@ def read_interactions(
     path: PathLike,
     *,
     names: Sequence[str] | None = None,
-    user: str | None = None,
-    item: str | None = None,
-    rating: str | None = None,
-    timestamp: str | None = None,
-    order: str | None = None,
     titles: "PathLike | IntoFrame | Mapping[Any, str] | None" = None,
-    min_rating: float | None = None,
-    k_core: int = 0,
-    duplicates: Duplicates = "error",
+    **options: Any,
 ) -> Interactions:
     r"""Read interactions from a file.
 
@@ -51,16 +44,12 @@ def read_interactions(
         A file that :func:`read_table` can read.
     names : sequence of str, optional
         Names of the columns of a text file whose first line holds data, such as ``["user_id", "item_id", "rating"]``.
-    user, item, rating, timestamp, order, min_rating, k_core, duplicates
-        As in :meth:`Interactions.from_frame`.
     titles : path, frame or mapping, optional
         Title of each item: a file or frame with an item and a title column, or a mapping from item id to title.
         Without it, a RecBole ``.inter`` file takes the titles of the ``.item`` file of the same name, if there is one
         with a column of titles, and another file those of its column ``item_title``.
-
-    Returns
-    -------
-    Interactions
+    **options
+        What :meth:`Interactions.from_frame` takes: the names of columns, `min_rating`, `k_core`, `duplicates`.
 
     Raises
     ------
@@ -68,8 +57,6 @@ def read_interactions(
         If the file is missing, empty, damaged, or of an unknown form.
     InvalidInputError
         If its content cannot be right; see :meth:`Interactions.from_frame`.
-    MissingColumnError
-        If the user or item column is not found.
 
     Examples
     --------
@@ -86,18 +73,7 @@ def read_interactions(
         titles = read_table(titles)
     elif titles is None and form_of(Path(path)) == ".inter":
         titles = titles_beside(Path(path))
-    return Interactions.from_frame(
-        table,
-        user=user,
-        item=item,
-        rating=rating,
-        timestamp=timestamp,
-        order=order,
-        titles=titles,
-        min_rating=min_rating,
-        k_core=k_core,
-        duplicates=duplicates,
-    )
+    return Interactions.from_frame(table, titles=titles, **options)
 
 
 @checked
@@ -111,14 +87,8 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     Parameters
     ----------
     interactions : Interactions
-        What to write.
     path : path
-        Where to: a file ``.csv``, ``.tsv``, ``.parquet`` or ``.inter`` (RecBole).
-
-    Returns
-    -------
-    Path
-        The path of the file.
+        A file ``.csv``, ``.tsv``, ``.parquet`` or ``.inter`` (RecBole); returned.
 
     Raises
     ------
@@ -208,7 +178,6 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
     Parameters
     ----------
     path : path
-        The file.
     names : sequence of str, optional
         Names of the columns of a text file whose first line holds data.
 

@@ -101,8 +101,6 @@ class Interactions(Coded):
         ------
         InvalidInputError
             If the frame is empty, has missing or mixed ids, ratings that are not finite, or duplicate pairs.
-        MissingColumnError
-            If the user or item column is not found.
         """
         if min_rating is not None:
             min_rating = number("min_rating", min_rating)

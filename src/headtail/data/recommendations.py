@@ -100,8 +100,6 @@ class Recommendations:
         InvalidInputError
             If a user or an item is not in the interactions, an item stands twice in a list, a score is not finite, or
             ranks are not 1, 2, 3 ... for each user.
-        MissingColumnError
-            If there is no user or item.
 
         Examples
         --------
@@ -251,11 +249,6 @@ class Recommendations:
             What is left out: what the users know.
         what : str, default "scores"
             What errors call them.
-
-        Raises
-        ------
-        InvalidInputError
-            If the shapes do not match, or nothing is left to recommend.
 
         Examples
         --------

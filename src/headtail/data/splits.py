@@ -106,12 +106,6 @@ class Split:
         share : float in (0, 1), default 0.1
             Rounded half up to whole interactions of each user, at least one of which stays in training.
         rng : seed or generator, default 0
-            Random state.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is a validation part, the share is out of range, or a part would be empty.
 
         Examples
         --------
@@ -176,8 +170,6 @@ class Split:
         ------
         InvalidInputError
             If the column holds other names, a part is empty, or parts overlap.
-        MissingColumnError
-            If a column is not found.
         """
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         table = read_roles(frame, names | {"part": column}, rating_needed=min_rating is not None)
@@ -224,8 +216,6 @@ class Split:
         ------
         InvalidInputError
             If a part is empty, ids are of one type here and of another there, or parts overlap.
-        MissingColumnError
-            If a column is not found.
         """
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         frames = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})

@@ -23,18 +23,11 @@ def split_ratio(
     Parameters
     ----------
     interactions : Interactions or frame
-        What to split.
     test : float in (0, 1), default 0.2
         Share of each user's interactions that goes to the test.
     validation : float in [0, 1) or None, default 0.1
         Share that goes to the validation; None or 0 makes none.
     rng : seed or generator, default 0
-        Random state.
-
-    Raises
-    ------
-    InvalidInputError
-        If the shares are out of range, or a part would be empty.
 
     Examples
     --------
@@ -164,7 +157,6 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
         would take more, their numbers are lowered in proportion. "paper" has no such bound, so that an item with few
         interactions may lose all that it has in training, and no model can rank it then.
     rng : seed or generator, default 0
-        Random state.
 
     Returns
     -------

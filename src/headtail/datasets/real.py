@@ -31,10 +31,6 @@ def movietweetings(*, k_core: int = 5, min_rating: float | None = None) -> Inter
     min_rating : float, optional
         Keep interactions with at least this rating.
 
-    Returns
-    -------
-    Interactions
-
     References
     ----------
     Dooms, De Pessemier and Martens, MovieTweetings: a movie rating dataset collected from Twitter, CrowdRec 2013.

@@ -26,15 +26,11 @@ def checkerboard(n_users: int = 50, n_items: int = 50, *, validation: bool = Fal
     Parameters
     ----------
     n_users : int, default 50
-        Number of users, at least 2.
+        At least 2.
     n_items : int, default 50
         Number of items, even, at least 6.
     validation : bool, default False
         Whether to withhold the item two places after the diagonal as well, as validation.
-
-    Returns
-    -------
-    Split
 
     Examples
     --------
@@ -116,7 +112,6 @@ class World:
         shown : int, default 20
             Draws for each user; a repeated or known item is left out.
         rng : seed or generator, default 0
-            Random state.
 
         Returns
         -------
@@ -189,7 +184,6 @@ def power_law(
     offset : float in [-6, 6], default -2
         Logit of the average preference.
     rng : seed or generator, default 0
-        Random state.
 
     Returns
     -------

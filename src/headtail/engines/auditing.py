@@ -68,10 +68,6 @@ def audit(
         and item, and test interactions that are in training too. False keeps such users and items and notes it, and
         saves the queries that look for such pairs.
 
-    Returns
-    -------
-    EngineAudit
-
     Raises
     ------
     InvalidInputError, MissingColumnError

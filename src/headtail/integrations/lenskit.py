@@ -54,15 +54,7 @@ def vectors(scorer: Any, name: str = "scorer") -> Vectors:
 
 @checked
 def item_lists(lists: Recommendations) -> Any:
-    """Return lists as an ``ItemListCollection``, by user.
-
-    Raises
-    ------
-    InvalidInputError
-        If these are no lists.
-    NotAvailableError
-        If LensKit is not installed.
-    """
+    """Return lists as an ``ItemListCollection``, by user."""
     if not isinstance(lists, Recommendations):
         raise InvalidInputError(f"lists is a {type(lists).__name__}; give Recommendations.")
     try:

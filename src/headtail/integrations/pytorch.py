@@ -108,15 +108,13 @@ class _Factors(nn.Module):
 
 
 @checked
-def as_model(vectors: Any, items: Any = None) -> nn.Module:
+def as_model(vectors: Any) -> nn.Module:
     """Return a model of these vectors, whose ``query`` and ``item`` layers autoencoders read and steer.
 
     Parameters
     ----------
     vectors : Vectors or pair (Q, V)
         In the order of the codes of the interactions that the model is used with.
-    items : matrix, optional
-        The items, where the first are the queries alone.
 
     Examples
     --------
@@ -124,5 +122,5 @@ def as_model(vectors: Any, items: Any = None) -> nn.Module:
     >>> model(torch.tensor([0, 2])).queries.shape
     torch.Size([2, 3])
     """
-    pair = as_pair(vectors, items)
+    pair = as_pair(vectors)
     return _Factors(*(as_tensor(name, matrix).float().clone() for name, matrix in zip(pair._fields, pair, strict=True)))

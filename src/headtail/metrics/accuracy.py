@@ -48,10 +48,6 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     group : str, optional
         Count only test items of this popularity group.
 
-    Returns
-    -------
-    float array of shape (U,)
-
     References
     ----------
     Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002; the ideal is cut at k, as in

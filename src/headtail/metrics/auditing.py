@@ -96,10 +96,6 @@ def audit(
     rng : seed or generator, default 0
         Draws the groups of users that such a metric is evaluated without.
 
-    Returns
-    -------
-    Audit
-
     Raises
     ------
     InvalidInputError, MissingColumnError

@@ -74,8 +74,6 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
     ------
     InvalidInputError
         If there are no audits, they share no cut-off or no metric, or they were made with other data.
-    MissingColumnError
-        If the baseline is not one of them.
 
     Examples
     --------

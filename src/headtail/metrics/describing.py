@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked, integer
+from headtail._checks import checked
 from headtail._stats import gini, lorenz
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.interactions import rating_notes, read_pairs
@@ -14,6 +14,8 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.charts import concentration_chart, exposure_chart, groups_text, top_percent
 from headtail.reports import Column, Figure, Figures, Report, Result, Table, Text
 from headtail.typing import IntoFrame
+
+_LISTED = 10  # most popular items
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,25 +59,15 @@ class Description(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures as JSON-able values."""
-        return {
-            "kind": "description",
-            "n_users": self.n_users,
-            "n_items": self.n_items,
-            "n_interactions": self.n_interactions,
-            "density": self.density,
-            "gini": self.gini,
-            "activity": self.activity,
-            "popularity": self.popularity,
+        return {"kind": "description"} | vars(self) | {
             "groups": {"description": self.groups.description, "items": self.groups.sizes},
             "curve": {"x": self.curve[0].tolist(), "y": self.curve[1].tolist()},
-            "most_popular": list(self.most_popular),
-            "columns": list(self.columns),
-            "notes": list(self.notes),
-        }
+            "most_popular": list(self.most_popular), "columns": list(self.columns), "notes": list(self.notes),
+        }  # fmt: skip
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [{"figure": name, "value": float(getattr(self, name))} for name in
-                ("n_users", "n_items", "n_interactions", "density", "gini")]  # fmt: skip
+        figures = ("n_users", "n_items", "n_interactions", "density", "gini")
+        return [{"figure": name, "value": float(getattr(self, name))} for name in figures]
 
     def report(self) -> Report:
         """Return the description as a page."""
@@ -117,14 +109,12 @@ class Description(Result):
 
 
 @checked
-def describe(interactions: "Interactions | IntoFrame", *, n_items: int = 10) -> Description:
+def describe(interactions: "Interactions | IntoFrame") -> Description:
     """Describe interactions: size, density, how unequal popularity is, and the most popular items.
 
     Parameters
     ----------
     interactions : Interactions or frame
-    n_items : int, default 10
-        Most popular items to list.
 
     Examples
     --------
@@ -134,13 +124,12 @@ def describe(interactions: "Interactions | IntoFrame", *, n_items: int = 10) -> 
     >>> description.gini, description.most_popular[0]["interactions"]
     (0.25, 3)
     """
-    n_items = integer("n_items", n_items)
     interactions, columns = read_pairs(interactions, "interactions")
     notes = rating_notes(interactions, columns, "the interactions")
     if not len(interactions):
         raise InvalidInputError("interactions is empty; there is nothing to describe.")
     popularity = interactions.popularity
-    top = np.argsort(-popularity, kind="stable")[:n_items]
+    top = np.argsort(-popularity, kind="stable")[:_LISTED]
     titles = interactions.item_labels
 
     def spread(counts: NDArray[np.int64]) -> dict[str, float]:

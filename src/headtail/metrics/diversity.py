@@ -15,10 +15,6 @@ def ilad(top: TopK) -> NDArray[np.float64]:
     Formula: mean_{i != j in L_u} (1 - cos(v_i, v_j)). Range 0 to 2, higher is more diverse. NaN for lists of fewer than
     two items. The item vectors are those of the audit; compare only audits that use the same ones.
 
-    Returns
-    -------
-    float array of shape (U,)
-
     References
     ----------
     Zhang and Hurley, "Avoiding monotony", RecSys 2008.

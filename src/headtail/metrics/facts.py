@@ -26,7 +26,31 @@ F = TypeVar("F", bound=Callable[..., object])
 @checked
 @dataclass(frozen=True)
 class Facts:
-    """What a metric says of itself, by :func:`better` or by attributes of these names on a function."""
+    """What a metric says of itself, by :func:`better` or by attributes of these names on a function.
+
+    Attributes
+    ----------
+    better : {"higher", "lower", None}
+    title : str
+        What it is in plain words, which reports show above its name.
+    low, high : float
+        Ends of the metric's range, which intervals do not leave.
+    influence : function of a TopK, optional
+        For a metric that returns one number: takes what the metric takes and returns what each user adds to its error,
+        shape (U,), such that the root of the sum of squares is the standard error. It is ``jackknife_influence`` of
+        the metric's values without each single user, where these are at hand. From it come the metric's interval and
+        paired intervals of its differences. A metric without it is evaluated anew without some of the users.
+    family : {"accuracy", "exposure", "popularity", "diversity"}, optional
+        What it speaks of.
+    format : str, default ".4f"
+        How its values are written.
+    headline : bool, default False
+        Show it first on pages.
+    needs : {"targets", "vectors", "times"}, optional
+        What it cannot do without besides lists: a test, item vectors, or the time of each user's test.
+    fewest : int, default 0
+        Users that an interval takes at least, where fewer do not show how skewed the metric is.
+    """
 
     better: Better | None = None
     title: str = ""
@@ -55,43 +79,14 @@ def kept_facts(metrics: Mapping[str, Metric]) -> dict[str, Facts]:
 
 
 @checked
-def better(
-    direction: Better | None,
-    *,
-    title: str = "",
-    low: float = -math.inf,
-    high: float = math.inf,
-    influence: Influence | None = None,
-    family: Family | None = None,
-    format: str = ".4f",
-    headline: bool = False,
-    needs: Needs | None = None,
-    fewest: int = 0,
-) -> Callable[[F], F]:
+def better(direction: Better | None, **facts: Any) -> Callable[[F], F]:
     """Say of a metric which direction is better, what range it has, how it is shown, and how much it owes to each user.
 
     Parameters
     ----------
     direction : {"higher", "lower", None}
-    title : str, optional
-        What it is in plain words, which reports show above its name.
-    low, high : float, optional
-        Ends of the metric's range, which intervals do not leave.
-    influence : function of a TopK, optional
-        For a metric that returns one number: takes what the metric takes and returns what each user adds to its error,
-        shape (U,), such that the root of the sum of squares is the standard error. It is ``jackknife_influence`` of
-        the metric's values without each single user, where these are at hand. From it come the metric's interval and
-        paired intervals of its differences. A metric without it is evaluated anew without some of the users.
-    family : {"accuracy", "exposure", "popularity", "diversity"}, optional
-        What it speaks of.
-    format : str, default ".4f"
-        How its values are written.
-    headline : bool, default False
-        Show it first on pages.
-    needs : {"targets", "vectors", "times"}, optional
-        What it cannot do without besides lists: a test, item vectors, or the time of each user's test.
-    fewest : int, default 0
-        Users that an interval takes at least, where fewer do not show how skewed the metric is.
+    **facts
+        The others of :class:`Facts`.
 
     Examples
     --------
@@ -104,7 +99,7 @@ def better(
     >>> mean_length.better
     'higher'
     """
-    stated = Facts(direction, title, low, high, influence, family, format, headline, needs, fewest)
+    stated = Facts(direction, **facts)
 
     def mark(metric: F) -> F:
         for fact in fields(Facts):

@@ -76,8 +76,6 @@ def gate(
     ------
     InvalidInputError
         If a condition cannot be read or judged: its metric is NaN, or has no interval in one of the audits.
-    MissingColumnError
-        If one of the audits does not have its metric.
     UnreadableFileError
         If the file holds no audit.
 
@@ -103,13 +101,17 @@ def gate(
     >>> same.met, high.met
     (False, True)
     """
-    wanted = [parse(text, audit.metrics(), baseline=baseline is not None) for text in _texts(fail_if)]
+    if isinstance(fail_if, str) or not all(isinstance(text, str) for text in fail_if):
+        raise InvalidInputError(f'fail_if={fail_if!r} is no list of conditions. Give such as ["gini@10 rises"].')
+    wanted = [parse(text, audit.metrics(), baseline=baseline is not None) for text in fail_if]
     base = None if baseline is None else read_baseline(baseline)
     for condition in wanted:
         if condition.trend and base is not None:
             _refuse_other_metric(condition, audit, base)
     changes = [_change(c, audit, base) if c.trend and base is not None else None for c in wanted]
     p = iter(holm(np.array([np.nan if found is None else found[1] for found in changes])).tolist())
+    other = [what for what, said in audit.judged_by.items() if base and base.judged_by.get(what, said) != said]
+    apart = "".join(f"; other {what} in the baseline" for what in other)
     judged, undefined = list[Judgement](), list[str]()
     for condition, change, chance in zip(wanted, changes, p, strict=True):
         value = audit[condition.name]
@@ -120,21 +122,12 @@ def gate(
             met = bool(_SIGNS[condition.sign](value, condition.amount))
             judged.append(Judgement(condition.text, met, value, None, None, f"{condition.text} (it is {value:.6g})"))
             continue
-        apart = "; ".join(f"other {what} in the baseline" for what in _other_data(audit, base))
-        text = f"{condition.text} ({change[0]:.6g} in the baseline, {value:.6g} now, p = {chance:.2g}" + (
-            f"; {apart})" if apart else ")"
-        )
+        text = f"{condition.text} ({change[0]:.6g} in the baseline, {value:.6g} now, p = {chance:.2g}{apart})"
         judged.append(Judgement(condition.text, chance < _ALARM, value, change[0], chance, text))
     if undefined:
         met_too = "; ".join(judgement.text for judgement in judged if judgement.met)
         raise InvalidInputError(" ".join(undefined) + (f" Of the others these are met: {met_too}." if met_too else ""))
     return tuple(judged)
-
-
-def _texts(fail_if: Sequence[str]) -> Sequence[str]:
-    if isinstance(fail_if, str) or not all(isinstance(text, str) for text in fail_if):
-        raise InvalidInputError(f'fail_if={fail_if!r} is no list of conditions. Give such as ["gini@10 rises"].')
-    return fail_if
 
 
 def parse(text: str, names: Iterable[str], *, baseline: bool) -> Condition:
@@ -251,7 +244,3 @@ def _why(condition: Condition, audit: Audit, base: Baseline | None) -> str:
         f"{said} {name} has no interval in one of the two audits, or changes alike for all users, so that its change "
         f"cannot be told from chance. Audit more users, and with intervals (n_bootstrap above 0)."
     )
-
-
-def _other_data(audit: Audit, base: Baseline) -> list[str]:
-    return [what for what, said in audit.judged_by.items() if base.judged_by.get(what, said) != said]

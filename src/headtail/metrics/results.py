@@ -124,13 +124,7 @@ class Measured(Result):
 
     @checked
     def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:
-        """Return one metric with its interval.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such metric or user group.
-        """
+        """Return one metric with its interval."""
         if (name, users) in self._by_name:
             return self._by_name[name, users]
         known = dict.fromkeys(m.name if users == ALL_USERS else f"{m.name} of {m.users}" for m in self.measurements)

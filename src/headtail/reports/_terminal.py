@@ -16,7 +16,7 @@ from rich.text import Text as RichText
 
 from headtail._printable import printable
 from headtail.reports import _prose
-from headtail.reports._grid import Grid, grid, is_missing
+from headtail.reports._grid import Cell, Grid, grid, is_missing
 from headtail.reports._series import Style, styles_of
 from headtail.reports._terminal_charts import chart_lines
 from headtail.reports._values import show
@@ -176,10 +176,11 @@ def _figures(block: Figures) -> RenderableType:
 def _table(table: Table, width: int, limit: int | None) -> Iterator[RenderableType]:
     n = len(table.rows)
     written = grid(Table(table.columns, table.rows[:limit])) if table.rows else grid(table)
-    for i, columns in enumerate(_parts(written, width)):
+    widths = [w if right else min(w, FOLDED) for w, right in zip(_widths(written), written.numeric, strict=True)]
+    for i, columns in enumerate(_parts(widths, width)):
         if i:
             yield ""
-        yield _rich_table(written, columns)
+        yield _rich_table(written, widths, columns)
     if limit is not None and n > limit:
         yield RichText(f"... and {n - limit:,} more rows", style="dim")
 
@@ -194,42 +195,30 @@ def _widths(written: Grid) -> list[int]:
     ]
 
 
-def _parts(written: Grid, width: int) -> list[list[int]]:
+def _parts(widths: list[int], width: int) -> list[list[int]]:
     """Split the columns so that each part fits the width; every part starts with the first column."""
-    widths = _widths(written)
-    needs = [w if right else min(w, FOLDED) for w, right in zip(widths, written.numeric, strict=True)]
-    parts, used = [[0]], needs[0]
-    for i in range(1, len(needs)):
-        if used + needs[i] + 3 > width and len(parts[-1]) > 1:
+    parts, used = [[0]], widths[0]
+    for i in range(1, len(widths)):
+        if used + widths[i] + 3 > width and len(parts[-1]) > 1:
             parts.append([0])
-            used = needs[0]
+            used = widths[0]
         parts[-1].append(i)
-        used += needs[i] + 3
+        used += widths[i] + 3
     return parts
 
 
-def _rich_table(written: Grid, columns: list[int]) -> RenderableType:
+def _rich_table(written: Grid, widths: list[int], columns: list[int]) -> RenderableType:
     table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    widths = _widths(written)
     for i in columns:
         right = written.numeric[i]
-        least = widths[i] if right else min(widths[i], FOLDED)
-        table.add_column(
-            RichText(written.headings[i]),
-            justify="right" if right else "left",
-            no_wrap=right,
-            overflow="fold",
-            min_width=least,
-        )
+        heading, side = RichText(written.headings[i]), "right" if right else "left"
+        table.add_column(heading, justify=side, no_wrap=right, overflow="fold", min_width=widths[i])
     for row in written.rows:
-        cells = []
-        for i in columns:
-            cell = row[i]
-            text = RichText(
-                cell.text, style="dim" if is_missing(cell) else "bold green" if cell.best else TONES[cell.tone]
-            )
-            if cell.interval:
-                text.append(f" {cell.interval}", style="not bold dim")
-            cells.append(text)
-        table.add_row(*cells)
+        table.add_row(*(_cell(row[i]) for i in columns))
     return table
+
+
+def _cell(cell: Cell) -> RichText:
+    style = "dim" if is_missing(cell) else "bold green" if cell.best else TONES[cell.tone]
+    text = RichText(cell.text, style=style)
+    return text.append(f" {cell.interval}", style="not bold dim") if cell.interval else text

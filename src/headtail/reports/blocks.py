@@ -10,8 +10,6 @@ from headtail.reports._values import Value, check_format, clean, clean_rows, fin
 
 SCHEMA = "headtail/report"
 SCHEMA_VERSION = 1
-
-
 _LEAST = 1e-300  # what has a place on an axis of logarithms; its inverse is the largest for any axis
 
 
@@ -29,6 +27,13 @@ def _text(what: str, value: Any) -> None:
         raise InvalidInputError(f"{what}={value!r} holds half of a character: {error}. Decode it anew.") from None
 
 
+def _check_texts(node: Any) -> None:
+    """Raise if a field that is to be text is none."""
+    for one in fields(node):
+        if one.type is str:
+            _text(f"{type(node).__name__}.{one.name}", getattr(node, one.name))
+
+
 @checked
 @dataclass(frozen=True)
 class Text:
@@ -37,7 +42,7 @@ class Text:
     markdown: str
 
     def __post_init__(self) -> None:
-        _text("Text.markdown", self.markdown)
+        _check_texts(self)
 
 
 @checked
@@ -73,9 +78,7 @@ class Figure:
     before: Value = None
 
     def __post_init__(self) -> None:
-        _text("Figure.label", self.label)
-        _text("Figure.code", self.code)
-        _text("Figure.note", self.note)
+        _check_texts(self)
         check_format(self.format, f"Figure {self.label!r}")
         for name in ("value", "low", "high", "before"):
             _set(self, **{name: clean(getattr(self, name), f"Figure {self.label!r}: {name}")})
@@ -145,8 +148,7 @@ class Column:
     below: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("key", "label", "note", "code"):
-            _text(f"Column.{name}", getattr(self, name))
+        _check_texts(self)
         _set(self, label=self.label or self.key)
         check_format(self.format, f"Column {self.key!r}")
         if self.better is not None:
@@ -164,8 +166,7 @@ class Table:
     caption: str = ""
 
     def __post_init__(self) -> None:
-        _text("Table.title", self.title)
-        _text("Table.caption", self.caption)
+        _check_texts(self)
         columns = _all_of(Column, self.columns, "Table.columns")
         names = [column.key for column in columns]
         doubled = sorted({name for name in names if names.count(name) > 1})
@@ -222,8 +223,6 @@ class Chart:
     ------
     InvalidInputError
         If a value cannot be drawn: text where a number is due, or none above 0 on a log scale.
-    MissingColumnError
-        If no row has a value of that name.
     """
 
     kind: Literal["line", "bar", "scatter"]
@@ -248,20 +247,18 @@ class Chart:
     stacked: bool = False
 
     def __post_init__(self) -> None:
-        _text("Chart.title", self.title)
-        _text("Chart.caption", self.caption)
+        _check_texts(self)
         choice("kind", self.kind, ("line", "bar", "scatter"))
         choice("x_scale", self.x_scale, ("linear", "log"))
         choice("y_scale", self.y_scale, ("linear", "log"))
         what = f"Chart {self.title!r}"
         keys = (self.x, self.y, self.color, self.low, self.high, self.label, self.chosen)
         _set(self, rows=clean_rows(self.rows, keys, what))
-        _set(self, x_label=self.x if self.x_label is None else self.x_label)
-        _set(self, y_label=self.y if self.y_label is None else self.y_label)
-        _text("Chart.x_label", self.x_label)
-        _text("Chart.y_label", self.y_label)
-        check_format(self.x_format, what, points=False)
-        check_format(self.y_format, what, points=False)
+        for axis, name in (("x", self.x), ("y", self.y)):
+            label = getattr(self, f"{axis}_label")
+            _set(self, **{f"{axis}_label": name if label is None else label})
+            _text(f"Chart.{axis}_label", getattr(self, f"{axis}_label"))
+            check_format(getattr(self, f"{axis}_format"), what, points=False)
         if self.reference is not None and self.reference != "diagonal":
             _set(self, reference=number("reference", self.reference))
             if self.y_scale == "log" and self.reference < _LEAST:
@@ -312,7 +309,7 @@ class Section:
     folded: bool = False
 
     def __post_init__(self) -> None:
-        _text("Section.title", self.title)
+        _check_texts(self)
         _set(self, blocks=_all_of(_BLOCKS, self.blocks, f"Section {self.title!r}"))
 
 
@@ -344,8 +341,7 @@ class Document:
     lede: str = ""
 
     def __post_init__(self) -> None:
-        _text("Report.title", self.title)
-        _text("Report.lede", self.lede)
+        _check_texts(self)
         _set(self, blocks=_all_of(_BLOCKS, self.blocks, f"Report {self.title!r}"))
 
     def to_dict(self) -> dict[str, Any]:

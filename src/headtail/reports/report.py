@@ -160,13 +160,7 @@ class Result(ABC):
         return pl.DataFrame(self._rows(), infer_schema_length=None)
 
     def to_pandas(self) -> Any:
-        """Return the result as a pandas frame, one row a measured value.
-
-        Raises
-        ------
-        NotAvailableError
-            If pandas is not installed.
-        """
+        """Return the result as a pandas frame, one row a measured value."""
         return pandas().DataFrame(self._rows())
 
 

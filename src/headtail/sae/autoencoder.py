@@ -63,11 +63,6 @@ class TopKSAE(nn.Module):
     bias : Parameter of shape (d,)
         What is reconstructed when no neuron is active.
 
-    Raises
-    ------
-    InvalidInputError
-        If a size is not a positive whole number, or k exceeds N.
-
     References
     ----------
     Gao, Dupre la Tour, Tillman, Goh, Troll, Radford, Sutskever, Leike, Wu, "Scaling and evaluating sparse

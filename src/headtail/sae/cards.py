@@ -73,13 +73,15 @@ def _figures(neurons: NeuronTable, silent: int) -> Figures:
 
 def _overview(neurons: NeuronTable) -> list[Block]:
     some = _drawn(np.arange(len(neurons)))
-    kinds = np.where(neurons.cohens_d > 0, "popularity", "niche")
-    points = [
-        {"d": float(neurons.cohens_d[i]), "rate": float(neurons.firing_rate[i]), "kind": str(kinds[i])} for i in some
-    ]
+
+    def points(places: Array, key: str, values: Floats) -> list[dict[str, Any]]:
+        kinds = np.where(neurons.cohens_d > 0, "popularity", "niche")
+        return [{"d": float(neurons.cohens_d[i]), key: float(values[i]), "kind": str(kinds[i])} for i in places]
+
     blocks: list[Block] = [
         Chart(
-            "scatter", points, x="d", y="rate", color="kind", title="Neurons by Cohen's d and firing rate",
+            "scatter", points(some, "rate", neurons.firing_rate), x="d", y="rate", color="kind",
+            title="Neurons by Cohen's d and firing rate",
             x_label="Cohen's d (right: popular tastes)", y_label="firing rate", y_format=".0%",
             caption="" if len(some) == len(neurons) else f"The strongest {_POINTS // 2} and some of the others.",
         ),
@@ -90,13 +92,10 @@ def _overview(neurons: NeuronTable) -> list[Block]:
     ]  # fmt: skip
     measured = some[~np.isnan(neurons.effect[some])]
     if len(measured):
-        effects = [
-            {"d": float(neurons.cohens_d[i]), "effect": float(neurons.effect[i]), "kind": str(kinds[i])}
-            for i in measured
-        ]
         blocks.append(
             Chart(
-                "scatter", effects, x="d", y="effect", color="kind", title="What d says and what a push does",
+                "scatter", points(measured, "effect", neurons.effect), x="d", y="effect", color="kind",
+                title="What d says and what a push does",
                 x_label="Cohen's d", y_label="change of log popularity", reference=0.0, caption=_EFFECT,
             )
         )  # fmt: skip
@@ -154,13 +153,10 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
         if contrast.item_codes is None
         else ("popular items", "niche items", "all items")
     )
+    sides = ((popular, contrast.popular), (niche, contrast.niche), (everyone, contrast.real))
     pre = {
         name: np.concatenate([to_numpy(source.sae.pre_activations(x)[:, neuron]) for x in source.blocks(side)])
-        for name, side in (
-            (popular, contrast.popular),
-            (niche, contrast.niche),
-            (everyone, contrast.real),
-        )
+        for name, side in sides
     }
     blocks: list[Block] = [
         Figures(figures),
@@ -170,16 +166,14 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
         ),
     ]  # fmt: skip
     way = neurons.way[place]
-    if said := _UNMEASURED if np.isnan(way) else _WARNINGS.get(int(way)):
-        blocks.insert(1, Text(said))
+    if warning := _UNMEASURED if np.isnan(way) else _WARNINGS.get(int(way)):
+        blocks.insert(1, Text(warning))
     if source.interactions is not None:
         blocks += _portrait(portraits(neurons._at(places)), source.interactions)
     if source.interactions is not None and contrast.items is not None:
         blocks.append(_scatter(neurons, neuron, contrast.items))
-    kind = "popularity" if d > 0 else "niche"
-    return Section(
-        f"Neuron {neuron} ({', '.join([kind, *filter(None, [neurons.tags[place].replace('|', ', ')])])})", blocks
-    )
+    said = ["popularity" if d > 0 else "niche", *filter(None, neurons.tags[place].split("|"))]
+    return Section(f"Neuron {neuron} ({', '.join(said)})", blocks)
 
 
 def _histogram(groups: dict[str, Floats], *, share: bool = True) -> list[dict[str, Any]]:

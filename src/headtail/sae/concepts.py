@@ -210,16 +210,10 @@ def find_concepts(
     rng : seed or generator, default 0
         Parts the items in two halves, on one of which the best neuron is chosen and on the other measured.
 
-    Returns
-    -------
-    Concepts
-
     Raises
     ------
     InvalidInputError
         If most items have no tag, no tag has enough items, or items or interactions are not known.
-    MissingColumnError
-        If the frame has no column of tags.
 
     References
     ----------
@@ -368,8 +362,6 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
     ------
     InvalidInputError
         If the neurons are of item vectors, or none of them speaks for the tag.
-    MissingColumnError
-        If there is no such tag.
 
     Examples
     --------

@@ -124,11 +124,6 @@ def contrast(
     Contrast
         Real users are those with interactions. With the layer "query" it has the items' vectors too.
 
-    Raises
-    ------
-    MissingColumnError
-        If there is no such layer; the message names those that there are.
-
     Examples
     --------
     >>> from headtail.datasets import power_law
@@ -198,7 +193,6 @@ def contrast_items(
     queries : array or tensor of shape (U, d), optional
         The other half of the pair, a row for each user of the interactions, for the effects of pushes.
     rng : seed or generator, default 0
-        Draws them.
 
     Returns
     -------
@@ -262,11 +256,6 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
     -------
     Tensor of shape (n, d)
         On the model's device.
-
-    Raises
-    ------
-    MissingColumnError
-        If there is no such layer; the message names those that there are.
 
     Examples
     --------

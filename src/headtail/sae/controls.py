@@ -63,11 +63,6 @@ class Direction(nn.Module):
     per_user : torch.nn.Module, optional
         From vectors (..., d) to (..., 1), such as :class:`~headtail.sae.Excess`.
 
-    Raises
-    ------
-    InvalidInputError
-        If the direction is zero or not finite.
-
     Examples
     --------
     >>> Direction(torch.tensor([2.0, 0.0]), strength=0.5, mode="project")(torch.tensor([[4.0, 1.0]]))

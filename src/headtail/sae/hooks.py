@@ -65,8 +65,6 @@ def activations(
 
     Raises
     ------
-    MissingColumnError
-        If there is no such layer.
     InvalidInputError
         If the layer was not called or puts out something other than vectors, there is no batch, or a vector holds
         values that are not finite.
@@ -199,8 +197,6 @@ def attach(
 
     Raises
     ------
-    MissingColumnError
-        If there is no such layer.
     InvalidInputError
         When the model is called: if the layer puts out something other than vectors, or of another width. When the
         block ends: if the layer was never called, so that nothing was edited. At once: if the model is compiled, which

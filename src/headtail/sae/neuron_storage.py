@@ -80,7 +80,6 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     Parameters
     ----------
     folder : path
-        The folder.
     interactions : Interactions, optional
         Those that the neurons were found with, for what is worked out on demand: cards, effects and what is
         recommended to whom. Without them the table and steering by it are there, and the rest is refused.
@@ -92,8 +91,6 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
 
     Raises
     ------
-    UnreadableFileError
-        If a file is missing or not what it should be.
     CheckpointMismatchError
         If the interactions are others than those that the neurons were found with.
     """

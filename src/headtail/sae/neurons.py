@@ -77,14 +77,8 @@ class Neurons(NeuronTable, Result):
         n_users : int, default 256
             Size of the sample.
         rng : seed or generator, default 0
-            Draws it.
         progress : bool, optional
             Show a progress bar; without it, only where standard error is a terminal.
-
-        Raises
-        ------
-        InvalidInputError
-            If item vectors, users or interactions are not known.
         """
         effect, changed = effects_of(
             self.source, self.index, self.std, k=self.k, n_users=n_users, rng=rng, progress=progress
@@ -101,11 +95,6 @@ class Neurons(NeuronTable, Result):
             Items and users named of each neuron.
         push : float, default 2
             Standard deviations by which the neuron is pushed in the lists of the user who drives it most.
-
-        Raises
-        ------
-        InvalidInputError
-            If the interactions are not known.
         """
         n_items, n_users = integer("n_items", n_items, low=1), integer("n_users", n_users, low=1)
         return portraits(self, n_items=n_items, n_users=n_users, push=number("push", push))
@@ -164,7 +153,6 @@ def find_neurons(
     n_bootstrap : int, default 200
         Resamples; 0 leaves the intervals out.
     rng : seed or generator, default 0
-        Draws them.
 
     Returns
     -------

@@ -139,7 +139,6 @@ def sae_quality(
     Parameters
     ----------
     sae : TopKSAE
-        The autoencoder.
     activations : array or tensor of shape (n, d)
         Vectors that it was not trained on, ideally.
     vectors : Vectors or (Q, V), optional
@@ -152,10 +151,6 @@ def sae_quality(
         What the users did later. Only its users count.
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
-
-    Returns
-    -------
-    SAEQuality
 
     Raises
     ------

@@ -32,8 +32,6 @@ class Steered(nn.Module):
 
     Raises
     ------
-    MissingColumnError
-        If there is no such layer.
     InvalidInputError
         If the model cannot be copied; when it is called, if the layer is not, so that nothing is edited.
 

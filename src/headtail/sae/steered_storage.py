@@ -86,7 +86,6 @@ def load_steered(folder: str | os.PathLike[str]) -> Steered:
     Parameters
     ----------
     folder : path
-        The folder.
 
     Returns
     -------
@@ -95,8 +94,6 @@ def load_steered(folder: str | os.PathLike[str]) -> Steered:
 
     Raises
     ------
-    UnreadableFileError
-        If a file is missing or not what it should be.
     CheckpointMismatchError
         If the parts do not fit each other.
     """

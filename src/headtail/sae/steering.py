@@ -44,11 +44,6 @@ class Steering(nn.Module):
     keep_error : bool, default True
         Pass on what the autoencoder misses.
 
-    Raises
-    ------
-    InvalidInputError
-        If shift or scale is not one finite number for each neuron, or gate not two numbers.
-
     Examples
     --------
     >>> sae, x = TopKSAE(d_in=4, expansion=2, k=3, rng=0), torch.ones(5, 4)
@@ -246,13 +241,6 @@ def steer(
     Steered
         Of the same call as the model. With both alphas 0 it is the original exactly (without the error: the
         autoencoder's reconstruction).
-
-    Raises
-    ------
-    InvalidInputError
-        See :func:`neuron_edit`.
-    MissingColumnError
-        If there is no such layer; the message names those that there are.
 
     Examples
     --------

@@ -24,7 +24,6 @@ def save_sae(sae: TopKSAE, folder: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     sae : TopKSAE
-        The autoencoder.
     folder : path
         Written and returned as by :func:`headtail.save_model`.
 

@@ -87,11 +87,6 @@ def item_sets(interactions: Interactions, by: SetBy = "rank", *, share: float | 
     interactions, by, share
         As for :func:`synthetic_users`.
 
-    Raises
-    ------
-    InvalidInputError
-        If the sets would touch or be empty.
-
     Examples
     --------
     >>> from headtail.datasets import power_law

@@ -171,10 +171,6 @@ def check(
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What head, mid and tail mean.
 
-    Returns
-    -------
-    ServingCheck
-
     Raises
     ------
     InvalidInputError

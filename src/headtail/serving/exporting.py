@@ -40,13 +40,7 @@ class BiasTable(Result):
 
     @checked
     def of(self, item_ids: Any) -> NDArray[np.float64]:
-        """Return the bias of these items, in their order.
-
-        Raises
-        ------
-        InvalidInputError
-            If an item has none.
-        """
+        """Return the bias of these items, in their order."""
         ids = _frames.read_ids(item_ids, "item_id", "item_ids")
         places = _frames.lookup(ids, self.item_ids, "bias")
         if (places < 0).any():

@@ -71,13 +71,7 @@ class Explorer:
     @classmethod
     @checked
     def read(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what :meth:`to_json` wrote.
-
-        Raises
-        ------
-        UnreadableFileError
-            If it is not there, or damaged.
-        """
+        """Read what :meth:`to_json` wrote."""
         values = read_json(to_path(path))
         del values["format"]
         return cls(values)
