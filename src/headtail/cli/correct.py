@@ -178,7 +178,7 @@ def _write(found: "Correction", output: Path, *, reported: bool) -> None:
         found.explore().to_json(folder / EXPLORED)
         write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
         if _steered(made):
-            from headtail.sae.steered_storage import write_steered
+            from headtail.sae.storage import write_steered
 
             (folder / "model").mkdir()
             write_known(known, split.train, folder / "model" / INTERACTIONS)

@@ -71,7 +71,7 @@ def probe(
     from headtail._files import atomic_folder
     from headtail.data import write_table
     from headtail.sae import TopKSAE, contrast, find_concepts, find_neurons, fit_sae, states
-    from headtail.sae.neuron_storage import write_neurons
+    from headtail.sae.storage import write_neurons
     from headtail.sae.tags import read_tags
     from headtail.training.checkpoints import kept
 

@@ -227,13 +227,7 @@ Grouping = PopularityGroups | Callable[[NDArray[np.int64]], PopularityGroups]
 
 
 def as_groups(groups: Grouping, popularity: Array) -> PopularityGroups:
-    """Return the groups of a catalogue, given as they are or as a function of its popularity.
-
-    Raises
-    ------
-    InvalidInputError
-        If they are neither, or of another catalogue.
-    """
+    """Return the groups of a catalogue, given as they are or as a function of its popularity."""
     found = groups(popularity) if callable(groups) else groups
     if not isinstance(found, PopularityGroups):
         raise InvalidInputError(

@@ -46,10 +46,7 @@ def widened(interactions: Interactions, vectors: Vectors) -> Interactions:
 def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True) -> tuple[Interactions, str]:
     """Return the interactions of those items, and of those users if wanted, that have a vector, and what was left out.
 
-    Raises
-    ------
-    InvalidInputError
-        If half of the interactions would be left out, or more: these are hardly vectors of the same users and items.
+    Raise if that were half of the interactions or more: these are hardly vectors of the same users and items.
     """
     has = {"users": np.ones(interactions.n_users, dtype=bool), "items": np.ones(interactions.n_items, dtype=bool)}
     said = []
@@ -74,14 +71,7 @@ def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True
 def in_order_of(vectors: Vectors, interactions: Interactions, codes: Codes | None = None) -> Vectors:
     """Return the vectors of the users with these codes, all without them, and of all items, in the order of the codes.
 
-    Raises
-    ------
-    InvalidInputError
-        If an id has no row; without ids, if there are not as many rows as ids.
-
-    Notes
-    -----
-    Of rows without ids that do not seem to be in the order of the codes a warning is logged.
+    Raise if an id has no row. Rows without ids must be as many as ids; a warning is logged if their order seems wrong.
     """
     check_sizes(vectors, interactions)
     queries, items = vectors
@@ -125,18 +115,10 @@ def check_sizes(vectors: Vectors, interactions: Interactions) -> None:
 
 
 class Order(NamedTuple):
-    """How well the order of rows without ids fits the interactions.
+    """How well the order of rows without ids fits the interactions."""
 
-    Attributes
-    ----------
-    share : float
-        Share of interactions that score higher than the same item for another user; chance is 0.5.
-    n_pairs : int
-        Interactions that were drawn.
-    """
-
-    share: float
-    n_pairs: int
+    share: float  # of interactions that score higher than the same item for another user; chance is 0.5
+    n_pairs: int  # interactions that were drawn
 
     @property
     def fits(self) -> bool:
@@ -160,12 +142,8 @@ class Order(NamedTuple):
 def order_of(vectors: Vectors, interactions: Interactions, codes: Codes | None = None) -> Order | None:
     """Compare the scores of interactions with those of the same items for other users, who are exchanged at random.
 
-    An item's own part of a score (its bias, what is common to all users) is the same on both sides.
-
-    Returns
-    -------
-    Order or None
-        None if there are too few interactions, or users who all score alike, so that nothing can be told.
+    An item's own part of a score (its bias, what is common to all users) is the same on both sides. Return None where
+    there are too few interactions, or users who all score alike, so that nothing can be told.
     """
 
     def scores(users: Array, items: Array) -> Array:

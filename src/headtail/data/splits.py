@@ -273,13 +273,7 @@ class Split:
 
 
 def drawn_shares(interactions: Interactions, shares: Iterable[float], rng: RNG) -> list[NDArray[np.bool_]]:
-    """Draw shares of every user's interactions at random, rounded half up; one interaction at least is left.
-
-    Returns
-    -------
-    list of bool arrays of shape (n,)
-        Which interactions are in each share; none is in two.
-    """
+    """Draw shares of every user's interactions at random, rounded half up, as masks; one at least is in none."""
     activity = interactions.activity
     sizes: list[Array] = []
     for share in shares:
@@ -291,20 +285,9 @@ def drawn_shares(interactions: Interactions, shares: Iterable[float], rng: RNG) 
 
 
 def draw_each(codes: Codes, counts: Array, sizes: Sequence[Array], draw: np.random.Generator) -> NDArray[np.int8]:
-    """Draw at random, of the interactions of each code, as many as each of the sizes says.
+    """Draw at random, of the interactions of each code, as many as each of the sizes (n_codes,) says.
 
-    Parameters
-    ----------
-    codes : int array of shape (n,)
-    counts : int array of shape (n_codes,)
-        Interactions of each code.
-    sizes : int arrays of shape (n_codes,)
-        Together not above the counts.
-
-    Returns
-    -------
-    int8 array of shape (n,)
-        Position in `sizes` of what an interaction was drawn for, -1 for nothing.
+    Return for each interaction (n,) the position in `sizes` of what it was drawn for, -1 for nothing.
     """
     each = np.stack([*sizes, counts - sum(sizes)], axis=1)
     labels = np.tile(np.append(np.arange(len(sizes)), -1).astype(np.int8), len(counts))

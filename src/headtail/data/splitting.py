@@ -59,7 +59,6 @@ def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bo
     interactions : Interactions or frame
         What to split; needs a time.
     validation : bool, default True
-        Whether to make a validation part.
 
     Raises
     ------

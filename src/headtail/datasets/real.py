@@ -74,7 +74,6 @@ def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: fl
     Parameters
     ----------
     folder : path
-        The unpacked folder.
     k_core : int, default 0
         Keep, repeatedly, users and items with at least this many interactions; 0 keeps all.
     min_rating : float, optional

@@ -169,7 +169,6 @@ def power_law(
     Parameters
     ----------
     n_users, n_items : int
-        Size of the world.
     n_interactions : int, optional
         Number of interactions, but for rounding; by default as many as make the most popular item reach half of the
         users.

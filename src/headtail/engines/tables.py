@@ -27,15 +27,7 @@ def lazy_frame(frame: Any, what: str) -> Any:
 
 
 def lazy_table(frame: Any, required: Iterable[str], what: str) -> Any:
-    """Return a lazy table with the columns of the given roles, ids as 64-bit whole numbers or text.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no lazy table of a known engine, or a column is neither whole numbers nor, for ids, text.
-    MissingColumnError
-        If a column is not there.
-    """
+    """Return a lazy table with the columns of the given roles, ids as 64-bit whole numbers or text."""
     native = lazy_frame(frame, what)
     schema = native.collect_schema()
     columns = resolve_columns(schema.names(), required, what=what)

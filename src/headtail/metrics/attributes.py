@@ -110,13 +110,7 @@ def one_a_row(table: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> list[Attribute]:
-    """Read the attributes of the items of a catalogue: all columns but that of the ids.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no column besides the ids, or two of one name.
-    """
+    """Read the attributes of the items of a catalogue: all columns but that of the ids."""
     names = _frames.column_names(items, "items")
     key = resolve_columns(names, ["item_id"], what="items")["item_id"]
     columns = {str(name): name for name in names if name != key}

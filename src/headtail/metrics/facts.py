@@ -45,7 +45,6 @@ class Facts:
     format : str, default ".4f"
         How its values are written.
     headline : bool, default False
-        Show it first on pages.
     needs : {"targets", "vectors", "times"}, optional
         What it cannot do without besides lists: a test, item vectors, or the time of each user's test.
     fewest : int, default 0

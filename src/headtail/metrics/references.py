@@ -16,19 +16,9 @@ _OF_TRAINING = ("gini", "coverage", "entropy", "head_share", "tail_share")  # wh
 
 
 def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Return the built-in metrics of what users did, and of two lists of the same length for the same users.
+    """Return built-in metrics, by name, of what users did and of two lists of the same length for the same users.
 
-    Parameters
-    ----------
-    top : TopK
-        The lists to stand beside; users without a history are left out.
-    definitions : mapping from metric to str
-        What was measured; metrics that are not headtail's own are left out.
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        By reference and metric. The training interactions have no accuracy.
+    Users without a history, and metrics of other definitions, are left out; what users did has no accuracy.
     """
     base, train = top.take(np.flatnonzero(top.users >= 0)), top.profiles.train
     metrics = {name: BUILT_IN[name] for name in definitions if name in BUILT_IN}

@@ -38,7 +38,6 @@ class Measurement:
     metric : str
         Name without the cut-off.
     k : int
-        The cut-off.
     users : str
         "all", or a user group such as "gender=F".
     value : float
@@ -72,7 +71,6 @@ class Judgement:
     condition : str
         As it was given.
     met : bool
-        Whether it holds.
     value : float
         The metric now.
     baseline : float or None

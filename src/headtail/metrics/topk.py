@@ -120,7 +120,6 @@ class TopK:
     target_ranks : int array of shape (n,)
         Position of each test item in its user's list, 0 first; a position of k or more means that it is not there.
     item_vectors : float array of shape (I, d), optional
-        For distances between items.
     has_targets : bool, default True
         Whether a test was given. Some lists of an audit may have no test items all the same.
     times : float array of shape (U,), optional

@@ -42,17 +42,9 @@ def of_exposure(
     lifted: tuple[float, float | None, float | None],
     doubts: list[str],
 ) -> str:
-    """Say the same of lists by what items get in them.
+    """Say the same of lists by how many of them hold each item, (I,), and by its training interactions, (I,).
 
-    Parameters
-    ----------
-    slots, popularity : int arrays of shape (I,)
-        Lists that each item is in, and its training interactions.
-    groups : PopularityGroups
-    lifted : value, low and high
-        The popularity lift with its interval; NaN where it was not measured.
-    doubts : list of str
-        What is said first of what to doubt.
+    `lifted` is the popularity lift with its interval, NaN where it was not measured; `doubts` come first.
     """
     order, n = np.argsort(-slots, kind="stable"), _half(slots)
     held = popularity[order[:n]].sum() / max(1, popularity.sum())

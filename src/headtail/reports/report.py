@@ -170,9 +170,7 @@ class Report(Document, Result):
     Parameters
     ----------
     title : str
-        The headline.
     blocks : sequence of Text, Figures, Table, Chart and Section
-        The content, in order.
     lede : str
         One or two sentences that open it, in the Markdown subset of :class:`Text`.
 

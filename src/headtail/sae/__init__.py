@@ -7,13 +7,11 @@ from headtail.sae.concepts import Concepts, find_concepts, steer_tag
 from headtail.sae.contrasts import Contrast, contrast, contrast_items, states
 from headtail.sae.controls import Direction, steer_direction
 from headtail.sae.hooks import activations, attach
-from headtail.sae.neuron_storage import load_neurons, save_neurons
 from headtail.sae.neurons import Neurons, find_neurons
 from headtail.sae.quality import SAEQuality, sae_quality, stability
 from headtail.sae.steered import Steered
-from headtail.sae.steered_storage import load_steered, save_steered
 from headtail.sae.steering import Steering, neuron_edit, steer
-from headtail.sae.storage import load_sae, save_sae
+from headtail.sae.storage import load_neurons, load_sae, load_steered, save_neurons, save_sae, save_steered
 from headtail.sae.synthetic import extreme_users, item_sets, synthetic_users
 from headtail.sae.taste import Excess, personal_strength, spree
 from headtail.sae.training import fit_sae

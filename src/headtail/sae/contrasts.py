@@ -115,7 +115,6 @@ def contrast(
         The sets of items, see :func:`synthetic_users`; for a model of user ids `share` is that of users, by default
         0.1.
     batch_size : int, default 2048
-        Users in a block.
     rng : seed or generator, default 0
         Draws the synthetic histories.
 
@@ -250,7 +249,6 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
         What the model was trained on.
     layer : {"query", "item"}, default "query"
     batch_size : int, default 256
-        Histories in a block.
 
     Returns
     -------

@@ -58,7 +58,6 @@ class Neurons(NeuronTable, Result):
     tags : object array of shape (n,)
         Tags that the neuron speaks for, as text with "|" between them; empty until :meth:`Concepts.tagged`.
     n_neurons : int
-        Neurons of the autoencoder.
     k : int
         Length of the lists behind correlation and effect.
     source : Source

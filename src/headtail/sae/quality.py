@@ -28,7 +28,6 @@ class Fidelity:
     Attributes
     ----------
     k : int
-        Length of the lists.
     ndcg : float
         NDCG@k of the original queries.
     ndcg_reconstructed : float

@@ -31,7 +31,6 @@ class Steering(nn.Module):
     Parameters
     ----------
     sae : TopKSAE
-        Autoencoder of the vectors.
     shift : Tensor of shape (N,), optional
         Added to the pre-activations, before ReLU and TopK: changes which neurons speak. The same for every user.
     scale : Tensor of shape (N,), optional
@@ -149,7 +148,6 @@ def neuron_edit(
     Parameters
     ----------
     sae : TopKSAE
-        Autoencoder of the vectors.
     neurons : Neurons
         Found by :func:`~headtail.sae.find_neurons` in this autoencoder; only those in the table are steered.
     alpha_popular, alpha_niche : float, default 1

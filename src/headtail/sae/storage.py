@@ -1,15 +1,31 @@
-"""Autoencoders on disk, in the layout that EleutherAI's sparsify and its models on the Hugging Face Hub use."""
+"""Autoencoders, neurons and steered models on disk: a folder of safetensors and one sealed JSON each."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from headtail import _files
 from headtail._checks import checked
-from headtail._sealed import read_json, write_json
+from headtail._sealed import FORMAT, read_json, write_json
+from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.autoencoder import TopKSAE
-from headtail.training import checkpoints
+from headtail.sae.contrasts import Contrast
+from headtail.sae.controls import Direction
+from headtail.sae.neurons import Neurons
+from headtail.sae.steered import Steered
+from headtail.sae.steering import Steering
+from headtail.sae.table import Source
+from headtail.sae.taste import Excess
+from headtail.training import load_model, save_model
+from headtail.training.checkpoints import load_weights, read_tensors, write_tensors
 
+# Those of EleutherAI's sparsify and its models on the Hugging Face Hub.
 _KEYS = {"encoder": "encoder.weight", "encoder_bias": "encoder.bias", "decoder": "W_dec", "bias": "b_dec"}
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
@@ -47,9 +63,7 @@ def save_sae(sae: TopKSAE, folder: str | os.PathLike[str]) -> Path:
         "d_in": sae.d_in,
     }
     with _files.atomic_folder(folder) as temporary:
-        checkpoints.write_tensors(
-            {_KEYS[name]: value for name, value in sae.state_dict().items()}, temporary / "sae.safetensors"
-        )
+        write_tensors({_KEYS[name]: value for name, value in sae.state_dict().items()}, temporary / "sae.safetensors")
         write_json(config, temporary / "cfg.json", temporary.iterdir())
     return Path(folder)
 
@@ -100,7 +114,7 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
             f"{path} describes another kind of autoencoder ({', '.join(other)}); headtail has TopK ones of one vector."
         )
     names = {key: name for name, key in _KEYS.items()}
-    weights = checkpoints.read_tensors(folder / "sae.safetensors")
+    weights = read_tensors(folder / "sae.safetensors")
     shape = tuple(weights["encoder.weight"].shape) if "encoder.weight" in weights else None
     if shape != (n_neurons, d_in):  # before any memory is taken for sizes that may be far off
         raise CheckpointMismatchError(f"{path} has sizes {(n_neurons, d_in)}, and the encoder beside it {shape}.")
@@ -108,6 +122,201 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
         sae = TopKSAE(d_in, k=k, n_neurons=n_neurons, rng=0)
     except InvalidInputError as error:
         raise CheckpointMismatchError(f"{path} has sizes that cannot be: {error}") from None
-    checkpoints.load_weights(sae, {names.get(key, key): value.float() for key, value in weights.items()}, folder)
+    load_weights(sae, {names.get(key, key): value.float() for key, value in weights.items()}, folder)
     sae.eval()
     return sae
+
+
+@checked
+def save_neurons(neurons: Neurons, folder: str | os.PathLike[str]) -> Path:
+    """Write neurons as a folder, so that they can be shown and steered by another process.
+
+    It holds ``autoencoder/`` (see :func:`~headtail.sae.save_sae`), ``neurons.safetensors`` (the table and the vectors
+    of its contrast) and ``neurons.json``. The interactions are not written.
+
+    Parameters
+    ----------
+    neurons : Neurons
+        Made by :func:`~headtail.sae.find_neurons`, or a part of them.
+    folder : path
+        Written and returned as by :func:`headtail.save_model`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from headtail.datasets import power_law
+    >>> from headtail.models import MF
+    >>> from headtail.sae import TopKSAE, contrast, find_neurons
+    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> neurons = find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast(MF(200, 50, 4, rng=0), train), train)
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     again = load_neurons(save_neurons(neurons, f"{place}/neurons"), train)
+    >>> again.to_polars().equals(neurons.to_polars(), null_equal=True)
+    True
+    """
+    with _files.atomic_folder(folder) as temporary:
+        write_neurons(neurons, temporary)
+    return Path(folder)
+
+
+def write_neurons(neurons: Neurons, folder: Path) -> None:
+    """Write neurons into a folder that is there."""
+    source = neurons.source
+    table = {f.name: getattr(neurons, f.name) for f in fields(neurons)}
+    vectors = {f"contrast.{f.name}": getattr(source.contrast, f.name) for f in fields(source.contrast)}
+    tensors = {
+        name: torch.as_tensor(value).clone()
+        for name, value in (table | vectors).items()
+        if isinstance(value, (np.ndarray, torch.Tensor)) and name != "tags"
+    }
+    settings = {
+        "n_neurons": neurons.n_neurons,
+        "k": neurons.k,
+        "tags": neurons.tags.tolist(),
+        "interactions": None if source.interactions is None else source.interactions.fingerprint,
+    }
+    save_sae(source.sae, folder / "autoencoder")
+    write_tensors(tensors, folder / "neurons.safetensors")
+    write_json({"format": FORMAT, **settings}, folder / "neurons.json", folder.rglob("*"))
+
+
+@checked
+def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | None = None) -> Neurons:
+    """Read neurons that :func:`save_neurons` wrote.
+
+    Parameters
+    ----------
+    folder : path
+    interactions : Interactions, optional
+        Those that the neurons were found with, for what is worked out on demand: cards, effects and what is
+        recommended to whom. Without them the table and steering by it are there, and the rest is refused.
+
+    Returns
+    -------
+    Neurons
+        With the autoencoder on the CPU.
+
+    Raises
+    ------
+    CheckpointMismatchError
+        If the interactions are others than those that the neurons were found with.
+    """
+    folder = _files.to_path(folder)
+    settings = read_json(folder / "neurons.json")
+    known = settings["interactions"]
+    if interactions is not None and interactions.fingerprint != known:
+        raise CheckpointMismatchError(
+            f"{folder} was made with other interactions ({known or 'none'}) than these ({interactions.fingerprint})."
+        )
+    tensors = read_tensors(folder / "neurons.safetensors")
+    table = {name: value.numpy() for name, value in tensors.items() if not name.startswith("contrast.")}
+    prefix = "contrast."
+    vectors: dict[str, Any] = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+    codes = {name: vectors.pop(name).numpy() for name in ("users", "item_codes") if name in vectors}
+    contrast = Contrast(**(vectors | codes))
+    tags = np.array(settings["tags"], dtype=object)
+    source = Source(load_sae(folder / "autoencoder"), contrast, interactions)
+    return Neurons(**table, tags=tags, n_neurons=settings["n_neurons"], k=settings["k"], source=source)
+
+
+@checked
+def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
+    """Write a steered model of headtail as a folder.
+
+    It holds ``model/`` (see :func:`headtail.save_model`), ``sae/`` (see :func:`~headtail.sae.save_sae`; of neurons),
+    ``steering.safetensors`` (the edit) and ``steering.json`` (where it is made).
+
+    Parameters
+    ----------
+    steered : Steered
+        Made by :func:`~headtail.sae.steer`, :func:`~headtail.sae.spree` or :func:`~headtail.sae.steer_direction` of one
+        of :mod:`headtail.models`, or of such a steered model.
+    folder : path
+        Written and returned as by :func:`headtail.save_model`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is not one of headtail, or is edited by something of one's own.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from headtail.models import MF
+    >>> from headtail.sae import TopKSAE
+    >>> steered = Steered(MF(5, 6, 4, rng=0), Steering(TopKSAE(d_in=4, expansion=2, k=3, rng=0)))
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     load_steered(save_steered(steered, f"{place}/steered")).n_items
+    6
+    """
+    with _files.atomic_folder(folder) as temporary:
+        write_steered(steered, temporary)
+    return Path(folder)
+
+
+def write_steered(steered: Steered, folder: Path) -> None:
+    """Write a steered model into a folder that is there, with checksums of all that it holds by then."""
+    edit = steered.edit
+    if not isinstance(edit, (Steering, Direction)) or not isinstance(edit.per_user, (Excess, type(None))):
+        raise InvalidInputError(
+            f"the model is edited by a {type(edit).__name__} that could not be made again; only what steer(), spree() "
+            f"and steer_direction() make can be saved."
+        )
+    tensors: dict[str, Tensor] = dict(edit.named_buffers(recurse=False))
+    if edit.per_user is not None:
+        tensors |= {f"per_user.{name}": value for name, value in edit.per_user.named_buffers()}
+    settings: dict[str, Any] = {"layer": steered.layer, "output": steered.output}
+    if isinstance(edit, Steering):
+        settings["keep_error"] = edit.keep_error
+        save_sae(edit.sae, folder / "sae")
+    else:
+        settings |= {"mode": edit.mode, "level": edit.level}
+    if isinstance(steered.model, Steered):
+        save_steered(steered.model, folder / "model")
+    else:
+        save_model(steered.model, folder / "model")
+    write_tensors(tensors, folder / "steering.safetensors")
+    write_json({"format": FORMAT, **settings}, folder / "steering.json", folder.rglob("*"))
+
+
+@checked
+def load_steered(folder: str | os.PathLike[str]) -> Steered:
+    """Read a steered model that :func:`save_steered` wrote.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    Steered
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    CheckpointMismatchError
+        If the parts do not fit each other.
+    """
+    folder = _files.to_path(folder)
+    settings = read_json(folder / "steering.json")
+    tensors = read_tensors(folder / "steering.safetensors")
+    inner = folder / "model"
+    model = load_steered(inner) if (inner / "steering.json").exists() else load_model(inner)
+    try:
+        per_user = None
+        if "per_user.weight" in tensors:
+            low, high = tensors["per_user.bounds"].tolist()
+            per_user = Excess(tensors["per_user.weight"], float(tensors["per_user.bias"]), low=low, high=high)
+        edit: Steering | Direction
+        if "mode" in settings:
+            options = {"strength": float(tensors["strength"]), "mode": settings["mode"], "level": settings["level"]}
+            edit = Direction(tensors["direction"], per_user=per_user, **options)
+        else:
+            parts = {name: tensors.get(name) for name in ("shift", "scale", "gate")}
+            sae, keep_error = load_sae(folder / "sae"), settings["keep_error"]
+            edit = Steering(sae, **parts, per_user=per_user, keep_error=keep_error)
+        return Steered(model, edit, settings["layer"], output=settings["output"]).eval()
+    except KeyError as error:
+        raise UnreadableFileError(f"{folder} is not complete: {error}. Save the model again.") from None
+    except InvalidInputError as error:
+        raise CheckpointMismatchError(f"{folder} holds parts of different models: {error}") from None

@@ -72,11 +72,9 @@ def fit_sae(
         Vectors to watch FVU on for early stopping, or the share of the rows to hold out for that, at random and at most
         131,072 of them; 0 for none.
     aux_weight : float, default 0.5
-        Weight of the auxiliary loss.
     epochs : int, default 50
         Passes over the training rows, at most.
     batch_size : int, default 4096
-        Rows of a batch.
     lr : float, default 0.001
         Adam's learning rate.
     patience : int or None, default 5
@@ -111,8 +109,6 @@ def fit_sae(
         If the loss or a weight is not finite; the autoencoder and the checkpoint before stay as they are.
     CheckpointMismatchError
         If the checkpoint is of another autoencoder, other vectors or other settings.
-    UnreadableFileError
-        If the checkpoint cannot be read or written.
 
     References
     ----------

@@ -43,7 +43,6 @@ class ServingCheck(Result):
     Attributes
     ----------
     k : int
-        Length of the lists.
     n_candidates : int
         How many items the index was asked for, for each list.
     recall : float
@@ -155,7 +154,6 @@ def check(
     train : Interactions, frame or sparse matrix
         What users know, which is left out, and what popularity is counted of.
     k : int, default 20
-        Length of the lists.
     bias : BiasTable, or what :func:`item_bias` takes, optional
         Added to the exact scores of `n_candidates` items of the index, of which the best k are served: for an index of
         the vectors before a correction. Without it the index is to return the corrected lists by itself.
@@ -206,8 +204,7 @@ def check(
         lists = {EXACT: _best(of, k), SERVED: candidates.head(k)}
         if bias is not None:
             table = _table(bias, of)
-            lists = {PLAIN: lists[EXACT], PLAIN_SERVED: lists[SERVED], EXACT: _best(of, k, table),
-                     SERVED: rerank.add_bias(candidates, table.bias, k=k, order=table.order)}  # fmt: skip
+            lists = {PLAIN: lists[EXACT], EXACT: _best(of, k, table), **_biased(candidates, table, k)}
     if plain is not None:
         lists = {PLAIN: _exact(plain, known, k), **lists}
     if plain_index is not None:
@@ -263,16 +260,14 @@ def fewest_candidates(
     """
     keep, of = number("keep", keep, low=0, high=1, low_open=True), joined(vectors, train)
     table, most = _table(bias, of), len(of.item_ids)
-    plain, exact = _best(of, integer("k", k, low=1)), _best(of, k, table)
-    start, goal = _gini(plain), _gini(exact)
+    exact = {PLAIN: _best(of, integer("k", k, low=1)), EXACT: _best(of, k, table)}
+    start, goal = map(_gini, exact.values())
     if goal >= start:
         raise InvalidInputError(f"The bias has no gain to keep: it changes Gini@{k} from {start:.4f} to {goal:.4f}.")
 
     def asked(n: int) -> tuple[float, dict[str, Recommendations]]:
-        candidates = lists_of(index, of, n)
-        first, served = candidates.head(k), rerank.add_bias(candidates, table.bias, k=k, order=table.order)
-        lists = {PLAIN: plain, PLAIN_SERVED: first, EXACT: exact, SERVED: served}
-        return (_gini(first) - _gini(served)) / (start - goal), lists
+        served = _biased(lists_of(index, of, n), table, k)
+        return (_gini(served[PLAIN_SERVED]) - _gini(served[SERVED])) / (start - goal), exact | served
 
     low, high, (kept, lists) = k - 1, k, asked(k)
     while kept < keep:
@@ -297,6 +292,12 @@ def _best(of: Joined, k: int, table: BiasTable | None = None) -> Recommendations
         return recommend(vectors, of.known, codes=of.users, k=k)
     lists = recommend(posthoc.add_bias(vectors, bias=table.bias), of.known, codes=of.users, k=k)
     return rerank.add_bias(lists, (table.order - 1) * table.bias, k=k)
+
+
+def _biased(candidates: Recommendations, table: BiasTable, k: int) -> dict[str, Recommendations]:
+    """Return the lists that an index gives before and after a bias."""
+    served = rerank.add_bias(candidates, table.bias, k=k, order=table.order)
+    return {PLAIN_SERVED: candidates.head(k), SERVED: served}
 
 
 def _exact(source: Any, known: Interactions, k: int) -> Recommendations:
@@ -333,8 +334,9 @@ def _checked(
             raise InvalidInputError("The lists to compare are of different users. Give all for the same.")
     metrics = _METRICS if test is None else (*_METRICS, ndcg)
     audits = {
-        name: audit(each, known, test, k=k, metrics=metrics, groups=groups, strict=False)
-        for name, each in lists.items()
+        name: audit(lists[name], known, test, k=k, metrics=metrics, groups=groups, strict=False)
+        for name in (PLAIN, PLAIN_SERVED, EXACT, SERVED)
+        if name in lists
     }
     rows, columns = np.nonzero(exact.items >= 0)
     items, (others, places) = exact.items[rows, columns], np.nonzero(served.items >= 0)

@@ -76,11 +76,9 @@ class BiasTable(Result):
             OpenSearch (the ``rescore`` of a search; there scores are inner products plus 1 as long as those are
             positive), and SQL for Postgres with pgvector, the bias in a table of its own, :meth:`to_sql`.
         k : int, default 20
-            Length of the lists.
         n_candidates : int, default 200
             How many items the index is asked for; see :func:`fewest_candidates`.
         field : str, default "bias"
-            The name of the field.
 
         Returns
         -------

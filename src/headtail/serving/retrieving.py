@@ -70,7 +70,6 @@ def retrieve(index: Any, vectors: Any, train: Any, *, k: int = 20) -> Recommenda
     train : Interactions, frame or sparse matrix
         What users know.
     k : int, default 20
-        Length of the lists.
 
     Returns
     -------
