@@ -28,7 +28,7 @@ def _text(what: str, value: Any) -> None:
 
 
 def _check_texts(node: Any) -> None:
-    """Raise if a field that is to be text is none."""
+    """Raise if a field that is to be text holds something else."""
     for one in fields(node):
         if one.type is str:
             _text(f"{type(node).__name__}.{one.name}", getattr(node, one.name))
@@ -254,11 +254,12 @@ class Chart:
         what = f"Chart {self.title!r}"
         keys = (self.x, self.y, self.color, self.low, self.high, self.label, self.chosen)
         _set(self, rows=clean_rows(self.rows, keys, what))
-        for axis, name in (("x", self.x), ("y", self.y)):
-            label = getattr(self, f"{axis}_label")
-            _set(self, **{f"{axis}_label": name if label is None else label})
-            _text(f"Chart.{axis}_label", getattr(self, f"{axis}_label"))
-            check_format(getattr(self, f"{axis}_format"), what, points=False)
+        _set(self, x_label=self.x if self.x_label is None else self.x_label)
+        _set(self, y_label=self.y if self.y_label is None else self.y_label)
+        _text("Chart.x_label", self.x_label)
+        _text("Chart.y_label", self.y_label)
+        check_format(self.x_format, what, points=False)
+        check_format(self.y_format, what, points=False)
         if self.reference is not None and self.reference != "diagonal":
             _set(self, reference=number("reference", self.reference))
             if self.y_scale == "log" and self.reference < _LEAST:
