@@ -48,6 +48,14 @@ def order_by(values: Array) -> NDArray[np.int64]:
     return np.argsort(values, kind="stable")
 
 
+def places_within(groups: Array, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place of each row among those of its group, 0 first, where rows are taken in an order."""
+    order, counts = order[order_by(groups[order])], np.bincount(groups)
+    places = np.empty(len(groups), dtype=np.int64)
+    places[order] = np.arange(len(groups)) - (np.cumsum(counts) - counts)[groups[order]]
+    return places
+
+
 def check_codes(name: str, codes: Codes, ids: Array, low: int = 0) -> None:
     """Raise if there is a code below `low`, or one that is the place of no id."""
     if codes.size and (codes.min() < low or codes.max() >= len(ids)):
@@ -153,14 +161,7 @@ class Coded:
         By `order` where given, else by timestamp; ties keep the order of the rows.
         """
         times = self.order if self.order is not None else self.timestamps
-        if times is None:
-            return None
-        by_time = order_by(times)
-        by_time = by_time[order_by(self.users[by_time])]
-        starts = np.concatenate([[0], np.cumsum(self.activity)])[:-1]
-        ranks = np.empty(len(self), dtype=np.int64)
-        ranks[by_time] = np.arange(len(self)) - starts[self.users[by_time]]
-        return ranks
+        return None if times is None else places_within(self.users, order_by(times))
 
     @property
     def item_labels(self) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import shown
-from headtail.data.coded import order_by
+from headtail.data.coded import places_within
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 
@@ -42,12 +42,5 @@ def falling(scores: Array) -> Array:
 
 def ranks_by(scores: Array | None, rows: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
     """Return the rank of each recommendation, 1 first: by score, highest first and ties by row, else by row."""
-    order = np.arange(len(rows))
-    if scores is not None:
-        order = np.argsort(falling(scores), kind="stable")
-    order = order[order_by(rows[order])]
-    counts = np.bincount(rows)
-    starts = np.cumsum(counts) - counts
-    ranks = np.empty(len(rows), dtype=np.int64)
-    ranks[order] = np.arange(len(rows)) - starts[rows[order]] + 1
-    return ranks
+    order = np.arange(len(rows)) if scores is None else np.argsort(falling(scores), kind="stable")
+    return places_within(rows, order) + 1

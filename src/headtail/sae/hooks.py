@@ -120,15 +120,12 @@ def _blocks(
 
 
 def _call(model: nn.Module, batch: Any, device: torch.device) -> Any:
+    def placed(value: Any) -> Any:
+        return value.to(device) if isinstance(value, Tensor) else value
+
     if isinstance(batch, Mapping):
-        return model(**{name: _to(value, device) for name, value in batch.items()})
-    if isinstance(batch, (tuple, list)):
-        return model(*(_to(value, device) for value in batch))
-    return model(_to(batch, device))
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value
+        return model(**{name: placed(value) for name, value in batch.items()})
+    return model(*map(placed, batch if isinstance(batch, (tuple, list)) else (batch,)))
 
 
 def _positions(out: Tensor, batch: Any, position: Position, layer: str) -> Tensor:

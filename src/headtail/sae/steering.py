@@ -1,6 +1,6 @@
 """Steering: vectors pass an edited autoencoder on their way to the scores."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from headtail.sae.steered import Steered
 from headtail.typing import Floats
 
 Variant = Literal["v2", "v1", "gated", "damp"]
-_VARIANTS = ("v2", "v1", "gated", "damp")
 
 
 class Steering(nn.Module):
@@ -267,7 +266,7 @@ def steering_weights(
 
     At most 0 for popular and at least 0 for niche neurons where the alphas are positive.
     """
-    choice("variant", variant, _VARIANTS)
+    choice("variant", variant, get_args(Variant))
     alphas = number("alpha_popular", alpha_popular), number("alpha_niche", alpha_niche)
     size, popular = np.abs(getattr(neurons, choice("by", by, ("cohens_d", "effect")))), neurons.cohens_d > 0
     if variant == "v1":
