@@ -6,7 +6,7 @@ from headtail.baselines import most_popular
 from headtail.metrics.accuracy import ndcg
 from headtail.metrics.references import with_lists
 from headtail.metrics.topk import TopK
-from headtail.typing import Array
+from headtail.typing import Array, Codes
 
 _FEW = 0.05  # of the items that lists of this number and length could show
 _SAMPLE = 1000  # lists at most that are compared with the most popular items
@@ -15,17 +15,25 @@ _SAMPLE = 1000  # lists at most that are compared with the most popular items
 def collapse_notes(top: TopK) -> list[str]:
     """Return what an audit has to say of lists that have collapsed: nothing of most."""
     notes = few_items(top.slots, len(top))
-    train, rows = top.profiles.train, np.flatnonzero((top.users >= 0) & (np.diff(top.target_starts) > 0))
+    rows = np.flatnonzero(np.diff(top.target_starts))
     if len(rows):
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
-        popular = most_popular(train, top.k, users=train.user_ids[some.users])
-        found, simple = (float(ndcg(lists).mean()) for lists in (some, with_lists(some, popular)))
+        found, simple = (float(ndcg(lists).mean()) for lists in (some, with_lists(some, _most_popular(some))))
         if found <= simple > 0:
             notes.append(
                 f"The lists are no more accurate than the most popular items would be: ndcg@{top.k} is {found:.4f}, "
                 f"theirs {simple:.4f} (among {len(some):,} of the users, without what each of them knows)."
             )
     return notes
+
+
+def _most_popular(top: TopK) -> Codes:
+    """Return the most popular items that each user has not met, shape (U, k); of one without a history, of all."""
+    train, known = top.profiles.train, top.users >= 0
+    items = np.tile(most_popular(train, top.k, users=train.user_ids[:1], exclude_seen=False).items, (len(top), 1))
+    if known.any():
+        items[known] = most_popular(train, top.k, users=train.user_ids[top.users[known]]).items
+    return items
 
 
 def few_items(slots: Array, n_lists: int) -> list[str]:

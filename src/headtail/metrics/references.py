@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from headtail.baselines import most_popular, random_items
-from headtail.data import Recommendations
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition
 from headtail.metrics.topk import TopK, find_ranks
+from headtail.typing import Codes
 
 TRAINING, MOST_POPULAR, RANDOM = "training", "most popular", "random"
 _OF_TRAINING = ("gini", "coverage", "entropy", "head_share", "tail_share")  # what counts items, not lists
@@ -42,15 +42,15 @@ def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str,
         RANDOM: random_items(train, top.k, users=users, rng=0),
     }
     for name, recs in lists.items():
-        other = with_lists(base, recs)
+        other = with_lists(base, recs.items)
         values = {metric: np.asarray(measure(other), dtype=np.float64) for metric, measure in metrics.items()}
         found[name] = {metric: _mean(value) for metric, value in values.items()}
     return found
 
 
-def with_lists(top: TopK, recs: Recommendations) -> TopK:
-    """Return the same users, judged by the same, with other lists."""
-    return replace(top, items=recs.items, target_ranks=find_ranks(recs.items, top.target_rows, top.target_items))
+def with_lists(top: TopK, items: Codes) -> TopK:
+    """Return the same users, judged by the same, with other lists, shape (U, k)."""
+    return replace(top, items=items, target_ranks=find_ranks(items, top.target_rows, top.target_items))
 
 
 def _mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:

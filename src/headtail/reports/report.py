@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import polars as pl
-
 from headtail._checks import checked, pandas
 from headtail._files import check_writable, write_text
 from headtail._printable import printable
@@ -17,6 +15,7 @@ from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart, Document, Figures, walk
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console, ConsoleOptions, RenderResult
 
 
@@ -155,8 +154,10 @@ class Result(ABC):
         """Return :meth:`to_dict` as JSON text, or write it and return the path; what is not finite becomes null."""
         return _deliver(path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, allow_nan=False) + "\n")
 
-    def to_polars(self) -> pl.DataFrame:
+    def to_polars(self) -> "pl.DataFrame":
         """Return the result as a Polars frame, one row a measured value."""
+        import polars as pl
+
         return pl.DataFrame(self._rows(), infer_schema_length=None)
 
     def to_pandas(self) -> Any:
