@@ -17,7 +17,7 @@ from headtail._top import highest
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.data.ranking import checked_ranks, falling, ranks_by
-from headtail.data.rows import check_scores, rows_of
+from headtail.data.rows import check_order, rows_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
@@ -268,7 +268,7 @@ class Recommendations:
             ids.append(np.arange(size) if own is None else _frames.unique_ids(own, role, size))
         if seen is not None:
             if user_ids is None and item_ids is None:
-                check_scores(matrix, seen)
+                check_order(matrix, seen)
             left_out = rows_of(seen, *ids, what="known").matrix
         items = np.full((n_users, k), -1, dtype=np.int32)
         best = np.full(items.shape, np.nan, dtype=np.float64)

@@ -1,6 +1,5 @@
 """Whose the rows of vectors are: joined with interactions by their ids, or checked where there are none."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -117,6 +116,7 @@ def check_sizes(vectors: Vectors, interactions: Interactions) -> None:
 class Order(NamedTuple):
     """How well the order of rows without ids fits the interactions."""
 
+    what: str  # vectors or scores
     share: float  # of interactions that score higher than the same item for another user; chance is 0.5
     n_pairs: int  # interactions that were drawn
 
@@ -130,32 +130,30 @@ class Order(NamedTuple):
             f"an interaction scores higher than the same item for another user in {self.share:.0%} of "
             f"{self.n_pairs:,} draws (chance is 50%)"
         )
+        lacking = f"The {self.what} have no ids"
         if self.fits:
-            return f"The vectors have no ids; the order of their rows was checked against the interactions: {found}."
+            return f"{lacking}; the order of their rows was checked against the interactions: {found}."
         return (
-            f"The vectors have no ids, and their rows do not seem to be in the order of the interactions: {found}. "
+            f"{lacking}, and their rows do not seem to be in the order of the interactions: {found}. "
             f"Give Vectors(queries, items, user_ids=..., item_ids=...); without ids rows must be in ascending order of "
             f"the ids (of a matrix, in that of its rows and columns)."
         )
 
 
-def order_of(vectors: Vectors, interactions: Interactions, codes: Codes | None = None) -> Order | None:
+def order_of(source: Any, interactions: Interactions, codes: Codes | None = None) -> Order | None:
     """Compare the scores of interactions with those of the same items for other users, who are exchanged at random.
 
-    An item's own part of a score (its bias, what is common to all users) is the same on both sides. Return None where
-    there are too few interactions, or users who all score alike, so that nothing can be told.
+    The source is Vectors, or a matrix of scores (users, items). An item's own part of a score (its bias, what is common to all
+    users) is the same on both sides. Return None where there are too few interactions, or users who all score alike, so
+    that nothing can be told.
     """
 
     def scores(users: Array, items: Array) -> Array:
-        queries, wanted = to_numpy(vectors.queries[users]), to_numpy(vectors.items[items])
+        if not isinstance(source, Vectors):
+            return np.asarray(to_numpy(source[users, items]), dtype=np.float64).ravel()
+        queries, wanted = to_numpy(source.queries[users]), to_numpy(source.items[items])
         return np.asarray(np.einsum("ij,ij->i", queries.astype(np.float64), wanted.astype(np.float64)))
 
-    return _order(scores, interactions, codes)
-
-
-def _order(
-    scores: Callable[[Array, Array], Array], interactions: Interactions, codes: Codes | None = None
-) -> Order | None:
     rng = np.random.default_rng(0)
     users, items = interactions.users, interactions.items
     if codes is not None:
@@ -173,25 +171,15 @@ def _order(
         differ = np.isfinite(own - other) & (own != other)
     if np.mean(differ) < 0.5:
         return None
-    return Order(float(np.mean(own[differ] > other[differ])), int(differ.sum()))
+    what = "vectors" if isinstance(source, Vectors) else "scores"
+    return Order(what, float(np.mean(own[differ] > other[differ])), int(differ.sum()))
 
 
-def check_order(vectors: Vectors, interactions: Interactions, codes: Codes | None = None) -> None:
+def check_order(source: Any, interactions: Interactions, codes: Codes | None = None) -> None:
     """Log a warning if rows without ids do not seem to be in the order of the interactions."""
-    found = order_of(vectors, interactions, codes)
+    found = order_of(source, interactions, codes)
     if found is not None and not found.fits:
         logger.warning("%s", found)
-
-
-def check_scores(matrix: Any, interactions: Interactions) -> None:
-    """Log a warning if a matrix of scores does not seem to be in the order of the interactions."""
-
-    def scores(users: Array, items: Array) -> Array:
-        return np.asarray(to_numpy(matrix[users, items]), dtype=np.float64).ravel()
-
-    found = _order(scores, interactions)
-    if found is not None and not found.fits:
-        logger.warning("%s", str(found).replace("vectors have", "scores have"))
 
 
 # -- what interactions say of the rows of vectors ----------------------------------------------------------------------
