@@ -143,9 +143,9 @@ class Order(NamedTuple):
 def order_of(source: Any, interactions: Interactions, codes: Codes | None = None) -> Order | None:
     """Compare the scores of interactions with those of the same items for other users, who are exchanged at random.
 
-    The source is Vectors, or a matrix of scores (users, items). An item's own part of a score (its bias, what is common to all
-    users) is the same on both sides. Return None where there are too few interactions, or users who all score alike, so
-    that nothing can be told.
+    The source is Vectors, or a matrix of scores (users, items). An item's own part of a score (its bias, what is common
+    to all users) is the same on both sides. Return None where there are too few interactions, or users who all score
+    alike, so that nothing can be told.
     """
 
     def scores(users: Array, items: Array) -> Array:
