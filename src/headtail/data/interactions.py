@@ -158,7 +158,7 @@ class Interactions(Coded):
         matrix : SciPy sparse matrix, or array of shape (n_users, n_items)
             Above zero where a user met an item; values other than 1 are ratings, entries of one place are summed.
         user_ids, item_ids : sequences of ids, optional
-            Whose the rows and columns are; their numbers without.
+            Ids of the rows and columns; their numbers if not given.
         what : str, default "interactions"
             What to call the matrix in messages.
 

@@ -163,7 +163,7 @@ class Recommendations:
             of its type (as libraries fill short lists), there is no item; such places inside a list are counted in the
             log.
         user_ids : sequence of ids of length U, optional
-            Whose the rows are; their numbers without.
+            Ids of the rows; their numbers if not given.
         item_ids : sequence of ids, optional
             Ids of the items, where `items` holds places.
         what : str, default "lists"
@@ -243,7 +243,7 @@ class Recommendations:
         k : int, optional
             Length of the lists, by default 20 or the size of the catalogue; long ones, such as 200, can be re-ranked.
         user_ids, item_ids : sequences of ids, optional
-            Whose the rows and columns are. Without them those of `known`, whose order they must be in, or their
+            Ids of the rows and columns. If not given, those of `known`, whose order they must be in, or their
             numbers.
         known : Interactions, frame or sparse matrix, optional
             What is left out: what the users know.
@@ -316,7 +316,7 @@ class Recommendations:
 
     @checked
     def without(self, known: "Interactions") -> Self:
-        """Return the lists less the items that their users know; those behind move up.
+        """Return the lists without the items that their users know; those behind move up.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Whose the rows of vectors are: joined with interactions by their ids, or checked where there are none."""
+"""Rows of vectors and interactions: joined by their ids, or their order checked where there are none."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -65,6 +65,16 @@ def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True
             f"Check that the ids of the vectors are those of the interactions."
         )
     return part, f"{' and '.join(said)} have no vector; they and {gone:,} interactions of theirs were left out."
+
+
+def joined_with(vectors: Vectors, interactions: Interactions) -> tuple[Vectors, Interactions]:
+    """Return vectors with checked ids, and the interactions with what only they know, less items without a vector."""
+    vectors = with_ids(vectors, like=interactions)
+    check_sizes(vectors, interactions)
+    interactions, gone = narrowed(interactions, vectors, users=False)
+    if gone:
+        logger.warning("%s", gone)
+    return vectors, widened(interactions, vectors)
 
 
 def in_order_of(vectors: Vectors, interactions: Interactions, codes: Codes | None = None) -> Vectors:

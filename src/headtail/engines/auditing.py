@@ -47,8 +47,8 @@ def audit(
     """Measure popularity bias of recommendations where they lie: in DuckDB, Spark, or files that Polars scans.
 
     The figures and intervals of :func:`headtail.audit`, by queries of the engine that count items and sum up users;
-    what is collected is as long as the catalogue, whatever the number of rows. What is as long as the users stays
-    there, so that there are no values by user: two such audits have no paired differences.
+    what is collected is as long as the catalogue, whatever the number of rows. Per-user values stay there, so that two
+    such audits have no paired differences.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
     ----------
     model : implicit model with factors
     user_ids, item_ids : sequences of ids, optional
-        Whose the rows and columns of its matrix were. Without them the vectors have no ids, see
+        Ids of the rows and columns of its matrix. Without them the vectors have no ids, see
         :class:`headtail.Vectors`.
 
     Examples

@@ -39,7 +39,7 @@ def vectors(
     user_inputs, item_inputs : tensor, or tuple of tensors, optional
         What a tower is called with: one row for each user, or item.
     user_ids, item_ids : sequences of ids, optional
-        Whose the rows are.
+        Ids of the rows.
     batch_size : int, default 4096
 
     Raises

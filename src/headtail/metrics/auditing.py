@@ -110,7 +110,7 @@ def audit(
     without any hit among n users the upper end is near to 4 / n. Other metrics have the value plus and minus Student's
     quantile times a jackknife error over users. Metrics of counts of items have no interval where fewer than about 15
     users decide on them, nor has `pop_rsp` where a popularity group has fewer than 20 slots, nor `mrr` and `pop_reo`
-    with fewer than 200 users. How often intervals hold what they should is measured by
+    with fewer than 200 users. How often intervals cover the true value is measured by
     ``benchmarks/interval_coverage.py`` (docs/intervals.md).
 
     Examples

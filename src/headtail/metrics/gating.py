@@ -29,7 +29,7 @@ _MOST_USERS = 1.1  # times as many in the baseline: beyond, extrapolated counts 
 
 
 class Condition(NamedTuple):
-    """A condition taken apart: a `sign` and a limit, or ``rises`` or ``falls`` by more than an amount."""
+    """A parsed condition: a `sign` and a limit, or ``rises`` or ``falls`` by more than an amount."""
 
     text: str
     name: str
@@ -88,8 +88,8 @@ def gate(
     counts, such as Gini and coverage, change with the number of users alone: they are compared as of the baseline's
     number, by samples of the users of `audit`, or extrapolated where the baseline has up to a tenth more.
 
-    The test knows the chance in who the users are, and no other: a model trained anew from another seed differs from
-    itself by more. An amount above that leaves it out. ``benchmarks/false_alarms.py`` measures both.
+    The test accounts for chance in who the users are, and for nothing else: a model trained anew from another seed
+    differs from itself by more. An amount above that leaves it out. ``benchmarks/false_alarms.py`` measures both.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def gate(
 
 
 def parse(text: str, names: Iterable[str], *, baseline: bool) -> Condition:
-    """Take a condition apart, and refuse one of a metric that is not among `names`, or of a change from nothing."""
+    """Parse a condition, and refuse one of a metric that is not among `names`, or of a change from nothing."""
     match = _FORM.fullmatch(text)
     amount = float(match[4] or match[6] or 0) if match else math.nan
     if match is None or not math.isfinite(amount):

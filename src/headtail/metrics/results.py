@@ -64,7 +64,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of one condition; made by :func:`gate`.
+    """The outcome of one condition; made by :func:`gate`.
 
     Attributes
     ----------

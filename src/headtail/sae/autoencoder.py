@@ -35,7 +35,7 @@ class Code(NamedTuple):
 
 
 class TopKSAE(nn.Module):
-    """Sparse autoencoder with N neurons, of which the k most active speak for an input.
+    """Sparse autoencoder with N neurons, of which the k most active represent an input.
 
     ``pre = (x - bias) @ encoder.T + encoder_bias``, ``z`` keeps the k largest of ``relu(pre)``, and the
     reconstruction is ``z @ decoder + bias``. Nothing of shape (B, N) but the pre-activations is ever made: decoding and
@@ -106,11 +106,11 @@ class TopKSAE(nn.Module):
         return ", ".join(f"{name}={value}" for name, value in self.config.items() if name != "model")
 
     def pre_activations(self, x: Tensor) -> Tensor:
-        """Return how strongly each neuron answers to inputs (..., d), before ReLU and TopK; shape (..., N)."""
+        """Return how strongly each neuron responds to inputs (..., d), before ReLU and TopK; shape (..., N)."""
         return _answers(x - self.bias, self.encoder, self.encoder_bias)
 
     def select(self, pre: Tensor) -> Code:
-        """Return the k largest of pre-activations (..., N) after ReLU; which ones of equal values is left open."""
+        """Return the k largest of pre-activations (..., N) after ReLU; ties are broken arbitrarily."""
         values, neurons = top(pre, self.k)
         return Code(values.relu(), neurons)
 
@@ -162,8 +162,8 @@ def top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _largest(values: Tensor, k: int) -> Tensor:
     """Return where the k largest of values (..., n) are, in no order.
 
-    NumPy selects several times as fast as torch: it finds the k-th largest, and all that reach it are the ones. Where
-    equal values make more of them, or values are no numbers, it is left to torch.
+    NumPy selects several times as fast as torch: it finds the k-th largest, and what reaches it is selected. Where ties
+    make that more than k, or values are NaN, torch decides.
     """
     known = values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
     if known and not torch.compiler.is_compiling():

@@ -203,12 +203,12 @@ def find_concepts(
     neurons : Neurons
         Found with interactions, and for an autoencoder of queries with the items' vectors.
     tags : frame or mapping
-        A frame with a row an item (``item_id``, and ``genres`` parted by "|" or as lists) or a row for each tag of an
-        item; or from item ids to their tags.
+        A frame with one row per item (``item_id``, and ``genres`` separated by "|" or as lists) or one per tag of an
+        item; or a mapping from item ids to their tags.
     min_items : int, default 10
         Tags with fewer items, or that fewer items lack, are left out.
     rng : seed or generator, default 0
-        Parts the items in two halves, on one of which the best neuron is chosen and on the other measured.
+        Splits the items into two halves: the best neuron is chosen on one and measured on the other.
 
     Raises
     ------

@@ -36,8 +36,8 @@ class Contrast:
     users : int array of shape (U,), optional
         Codes of the real users, or of those of `queries`.
     items : Tensor of shape (I, d), optional
-        Vectors of the items, where scores are products of the layer's vectors with them. Whatever says something of
-        recommendations needs them, and `users`.
+        Vectors of the items, where scores are products of the layer's vectors with them. Anything about recommendations
+        needs them, and `users`.
     item_codes : int array of shape (U,), optional
         Codes of the items, where `real` are vectors of items.
     queries : Tensor of shape (U', d), optional
@@ -99,8 +99,8 @@ def contrast(
 ) -> Contrast:
     """Run a model over users of opposite tastes and over the real ones, and keep a layer's vectors.
 
-    A sequential model gets synthetic histories (:func:`synthetic_users`); a model of user ids, for which nobody can
-    be made up, the real users of the most and the least popular tastes, among users as active
+    A sequential model gets synthetic histories (:func:`synthetic_users`). A model of user ids, which cannot encode
+    made-up users, gets the real users of the most and the least popular tastes, compared among users as active
     (:func:`extreme_users`). The layer "item" has vectors of items: :func:`contrast_items` compares them.
 
     Parameters

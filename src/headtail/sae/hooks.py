@@ -48,13 +48,13 @@ def activations(
     layer : str, default "query"
         Path of a sub-module as in ``model.named_modules()``, such as ``"encoder.layers.1"``; ``""`` is the model.
     position : {"last", "all"} or callable, default "last"
-        Which vectors of an output (B, L, d): the last position of each sequence, or all of them, one under the other.
+        Which vectors of an output (B, L, d): the last position of each sequence, or all of them, stacked.
         A callable gets the output and the batch and returns the vectors (n, d), such as those that are no padding.
         An output (B, d) is taken whole.
     output : int or str, default 0
         Which one of a tuple or mapping, where the layer puts out several: a recurrent layer's states are 0.
     path : path, optional
-        Write the vectors to this ``.npy`` file while they come, and return it mapped into memory, for more than fit.
+        Write the vectors to this ``.npy`` file as they are made and return it memory-mapped, for more than fits.
     progress : bool, optional
         Show a progress bar on standard error; without it, only where that is a terminal.
 
@@ -145,7 +145,7 @@ def _positions(out: Tensor, batch: Any, position: Position, layer: str) -> Tenso
 
 
 def _write(blocks: Iterator[Tensor], path: Path) -> Array:
-    """Write blocks under one another as a .npy file whose header gets its length when all are there."""
+    """Write blocks to a .npy file, whose header gets the number of rows once all are there."""
     if path.suffix != ".npy":
         raise InvalidInputError(f"path={str(path)!r} does not end in .npy, the format that is written.")
     with _files.atomic_file(path) as temporary, temporary.open("wb") as file:

@@ -36,9 +36,9 @@ class Portraits(Result):
     neurons : NeuronTable
         The n neurons, with Cohen's d, firing rate, effect and tags.
     hears, heard : int and float arrays
-        What a neuron listens to: the items whose users drive it most, with their mean activation, drawn to that of all
-        users by five of them. Of an autoencoder of item vectors the items themselves, with their activation. -1 and 0
-        where it is silent.
+        What a neuron listens to: the items whose users drive it most, with their mean activation, shrunk towards that
+        of all users as if by five more users. Of an autoencoder of item vectors the items themselves, with their
+        activation. -1 and 0 where it is silent.
     raises, raised, lowers, lowered : int and float arrays
         What it does: the items that one unit of it adds most to the scores of, and takes most from.
     drivers, driven : int and float arrays

@@ -15,7 +15,7 @@ class Steered(nn.Module):
     """A model of which one layer's vectors pass through an edit; otherwise the same.
 
     Neither model nor edit is changed: this one has modules of its own over the same weights in memory. Attributes that
-    it has not (``n_users``, ``max_length`` ...) are the model's, so that :func:`headtail.recommend` and
+    it lacks (``n_users``, ``max_length`` ...) are looked up on the model, so that :func:`headtail.recommend` and
     :func:`headtail.vectors` take it in the model's place. ``torch.export`` and ``torch.compile`` take it too. A copy is
     a model of its own, and the attribute `edit` can be replaced by another module.
 

@@ -158,7 +158,7 @@ def neuron_edit(
     min_d : float, optional
         Steer only neurons with ``|d|`` of at least this.
     top : int, optional
-        Steer only so many neurons, the strongest.
+        Steer only this many neurons, the strongest.
     per_user : torch.nn.Module, optional
         How much of the edit a vector gets, see :class:`Steering`.
     keep_error : bool, default True

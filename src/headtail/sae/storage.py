@@ -237,7 +237,7 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InvalidInputError
-        If the model is not one of headtail, or is edited by something of one's own.
+        If the model is not one of headtail, or its edit is not.
 
     Examples
     --------

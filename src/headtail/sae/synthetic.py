@@ -44,7 +44,7 @@ def synthetic_users(
     share : float in (0, 0.5], optional
         Another share than the paper's.
     max_length : int, default 50
-        Histories are as long as the last so many interactions of each user.
+        A history is as long as that of its user, but at most this long.
     rng : seed or generator, default 0
 
     Returns

@@ -81,7 +81,7 @@ class NeuronTable:
         min_d : float, optional
             Neurons with ``|cohens_d|`` of at least this.
         top : int, optional
-            At most so many.
+            At most this many, the strongest.
         by : {"cohens_d", "effect"}, default "cohens_d"
             What strength is: ``|d|``, or the measured effect of a push, of those neurons whose effect has the sign of
             their d.

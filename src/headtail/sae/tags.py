@@ -1,4 +1,4 @@
-"""Tags of items, such as genres, as people hold them."""
+"""Tags of items, such as genres, in whatever form they come."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ class Excess(nn.Module):
     r_squared : float
         Share of the excess's variation between users that the vector tells, 0 to 1.
     low, high : float, default 0 and infinity
-        The bounds: with 0 the lower one, who gets rarer items than the own ones is left alone.
+        The bounds: with a lower one of 0, users whose recommendations are rarer than their own choices are left alone.
 
     Examples
     --------
@@ -97,11 +97,12 @@ def personal_strength(
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
     both_ways : bool, default False
-        Steer who gets rarer items than the own ones towards popular ones; without it they are left alone.
+        Also steer users whose recommendations are rarer than their own choices towards popular items; otherwise they
+        are left alone.
     bound : float, default 3
         With `both_ways`: no user is steered more than this many times as hard as the mean user.
     prior : float, default 0
-        An excess counts as if the user had chosen so many items more, as popular as the recommendations: a short
+        An excess counts as if the user had chosen this many more items, as popular as the recommendations: a short
         history says little, and is steered little, ``n / (n + prior)`` of the way.
 
     Returns

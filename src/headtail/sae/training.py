@@ -59,8 +59,8 @@ def fit_sae(
     ----------
     sae : TopKSAE
         Changed in place, when training has ended well: the weights are those of the best epoch by `validation`. A
-        bias that is all zero, as in a new one, starts from the mean of the activations; one that was trained before
-        goes on from its weights, which with a lower `lr` makes a schedule.
+        bias that is all zero, as in a new one, starts from the mean of the activations; one already trained
+        continues from its weights, which with a lower `lr` makes a schedule.
     activations : array or tensor of shape (n, d)
         Vectors of the model in evaluation mode. A memory-mapped array (``np.load(path, mmap_mode="r")``) is read
         batch by batch and shuffled within windows of 262,144 rows.
@@ -84,9 +84,9 @@ def fit_sae(
     checkpoint : path, optional
         Folder for a checkpoint after every epoch.
     resume : bool, default True
-        Go on from the checkpoint in that folder if there is one, else start over and replace it. On the same device and
-        with as many threads, the end result has the very bits of a run that was never stopped. All settings but
-        `epochs` must be the same.
+        Resume from the checkpoint in that folder if there is one, else start over and replace it. On the same device
+        and with as many threads the result is bit for bit that of an uninterrupted run. All settings but `epochs` must
+        be the same.
     device : str or torch.device, optional
         Where to train; the autoencoder is moved there. Without it, where the autoencoder is.
     rng : seed or generator, default 0

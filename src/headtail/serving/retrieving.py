@@ -7,11 +7,10 @@ import numpy as np
 
 from headtail import _frames
 from headtail._checks import checked, integer, shown
-from headtail._columns import logger
 from headtail._factors import as_pair, numbers, to_numpy
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
-from headtail.data.rows import check_sizes, in_order_of, narrowed, widened, with_ids
+from headtail.data.rows import in_order_of, joined_with
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
 
@@ -33,13 +32,7 @@ class Joined(NamedTuple):
 
 def joined(vectors: Any, train: Any) -> Joined:
     """Join vectors with what their users know, as :func:`headtail.recommend` does."""
-    known, _ = read_pairs(train, "train")
-    pair = with_ids(as_pair(vectors), like=known)
-    check_sizes(pair, known)
-    known, gone = narrowed(known, pair, users=False)
-    if gone:
-        logger.warning("%s", gone)
-    known = widened(known, pair)
+    pair, known = joined_with(as_pair(vectors), read_pairs(train, "train")[0])
     users = np.arange(known.n_users, dtype=np.int32)
     if pair.user_ids is not None:
         users = np.sort(_frames.lookup(pair.user_ids, known.user_ids, "vectors users"))
@@ -64,7 +57,7 @@ def retrieve(index: Any, vectors: Any, train: Any, *, k: int = 20) -> Recommenda
         Holds the items of `vectors`, in their order. A function takes queries, a float32 array of shape (B, d), and a
         number of items n, and returns for each query n items or fewer, best first: their ids where `vectors` has
         ``item_ids``, else the numbers of their rows; -1 or None where there is none. A pair of them and their scores
-        will do as well. FAISS and hnswlib return rows, or the ids that items were added with.
+        works as well. FAISS and hnswlib return rows, or the ids that items were added with.
     vectors : Vectors or (Q, V)
         The queries to ask, and the items that the index holds.
     train : Interactions, frame or sparse matrix

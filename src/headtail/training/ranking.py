@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headtail._checks import checked, integer, list_length
-from headtail._columns import logger
 from headtail._factors import as_pair, is_tensor, stored, to_numpy
 from headtail._top import highest
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
-from headtail.data.rows import check_order, in_order_of, narrowed, widened, with_ids
+from headtail.data.rows import check_order, in_order_of, joined_with
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, ArrayLike2D, Codes, Floats, Recommender, Vectors
 
@@ -91,12 +90,7 @@ def recommend(
     if callable(model):
         interactions = Interactions.of(interactions)
     else:  # vectors need no times
-        interactions, _ = read_pairs(interactions, "interactions")
-        model = with_ids(as_pair(model), like=interactions)
-        interactions, gone = narrowed(interactions, model, users=False)
-        if gone:
-            logger.warning("%s", gone)
-        interactions = widened(interactions, model)
+        model, interactions = joined_with(as_pair(model), read_pairs(interactions, "interactions")[0])
         if users is None and codes is None and model.user_ids is not None:
             users = model.user_ids if len(model.user_ids) < interactions.n_users else None
     k = list_length(k, interactions.n_items)
