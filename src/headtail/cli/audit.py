@@ -146,7 +146,7 @@ def _measured(given: dict[str, Any]) -> "Audit":
 
 
 def _repeat(report: Path) -> int:
-    """Run the command of a report anew and say what is different."""
+    """Run the command of a report again and say what is different."""
     try:
         text = report.read_bytes()
         old = loads(text)

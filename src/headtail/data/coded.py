@@ -201,7 +201,7 @@ class Coded:
         Parameters
         ----------
         users : sequence of user ids, optional
-            Whose; all users without it.
+            All users if not given.
         max_length : int, default 50
             Length L of the sequences, at least 1.
         codes : int array of shape (U,), optional

@@ -91,7 +91,7 @@ class Recommendations:
             rank, 1 the first; without either, the order of the rows. Or a row for each user, with a list of items and
             one of scores.
         interactions : Interactions, optional
-            Whose ids become the codes; without them those of the frame, ascending.
+            Their ids become the codes; if not given, those of the frame, ascending.
         what : str, default "lists"
             What errors call it.
 

@@ -86,7 +86,7 @@ def count_items(table: Any, what: str, **sums: Any) -> pl.DataFrame:
 
 
 def part_of_users(table: Any, part: int, n_parts: int) -> Any:
-    """Return the rows of a Polars table that one of so many parts of the users has."""
+    """Return the rows of one of `n_parts` parts of the users of a Polars table."""
     return nw.from_native(table.to_native().filter(pl.col("user_id").hash() % n_parts == part))
 
 

@@ -59,7 +59,7 @@ def measure(
 
 
 def _blocks(top: TopK, segments: Sequence[tuple[str, NDArray[np.intp]]]) -> Iterator[tuple[Sequence[str], UserGroups]]:
-    """Yield the names of groups of users and their lists, of so many groups at a time as bound what they take."""
+    """Yield the names of groups of users and their lists, in blocks that bound the memory they take."""
     sizes = np.array([len(rows) for _, rows in segments], dtype=np.int64)
     block = np.cumsum(sizes) * top.k // _SLOTS
     for some in np.split(np.arange(len(segments)), np.flatnonzero(np.diff(block)) + 1):
@@ -104,7 +104,7 @@ def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int,
 
 
 def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
-    """Evaluate a metric anew without each of some groups of users that are drawn at random."""
+    """Evaluate a metric again without each of some groups of users, drawn at random."""
     if n_groups < 2:
         return np.full(len(top), np.nan), np.nan
     group = generator(rng).permutation(len(top)) % n_groups

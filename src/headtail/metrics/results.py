@@ -26,7 +26,7 @@ from headtail.reports import Report, Result
 from headtail.typing import Array, Floats
 
 ALL_USERS = "all"
-PARTS = 64  # of the users, in a report; so many that their spread is known to a tenth
+PARTS = 64  # of the users, in a report; enough to know their spread to a tenth
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class TopK:
 
     @cached_property
     def _lists(self) -> list[sp.csr_array]:
-        """Matrices with ones where an item is in a list, (b, I), of so many lists at a time as stay in a cache."""
+        """Matrices with ones where an item is in a list, (b, I), for blocks of lists that stay in a cache."""
         ones = np.ones(min(len(self), BLOCK) * self.k)
         parts = [slice(start, start + BLOCK) for start in range(0, max(len(self), 1), BLOCK)]
         return [_membership_of(self.items[part], self.lengths[part], len(self.popularity), ones) for part in parts]

@@ -76,7 +76,7 @@ class UserGroups:
 
     def jackknife(self, without: Array) -> NDArray[np.float64]:
         """What each list adds to the error of its group's figure, from the figure without the list, shape (n,)."""
-        with np.errstate(invalid="ignore"):  # an infinite figure owes what nobody can say
+        with np.errstate(invalid="ignore"):  # infinite figures
             scale = np.where(self.sizes > 1, np.sqrt((self.sizes - 1.0) / self.sizes), np.nan)
             return np.asarray((self.each(self.sum(without) / self.sizes) - without) * self.each(scale))
 
@@ -219,5 +219,5 @@ class ByGroup:
 
 
 def decided_by_enough(df: Any, n: Any) -> Any:
-    """Whether influences of so many degrees of freedom show that enough of n users decide on a metric."""
+    """Whether influences with `df` degrees of freedom show that enough of n users decide on a metric."""
     return ~(df < np.minimum(_FEWEST, (n - 1) / 4))

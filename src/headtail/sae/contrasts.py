@@ -1,4 +1,4 @@
-"""Vectors of users of opposite tastes, or of popular and of niche items: what neurons are told apart by."""
+"""Vectors of users of opposite tastes, or of popular and of niche items: what tells popularity neurons from others."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

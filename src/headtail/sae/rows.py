@@ -15,7 +15,7 @@ from headtail.sae.autoencoder import TopKSAE
 from headtail.typing import Array, ArrayLike2D
 
 _READ_ROWS = 65_536  # rows read at a time where order does not matter
-_PIECE, _PIECES = 1024, 256  # a memory-mapped file is shuffled in windows of so many pieces of so many rows
+_PIECE, _PIECES = 1024, 256  # rows of a piece, and pieces of a window in which a memory-mapped file is shuffled
 _HELD_OUT_ROWS = 131_072  # held-out rows are kept in memory
 
 

@@ -121,7 +121,7 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
     """Return the codes of the users with the most and of those with the least popular tastes.
 
     A user's taste is the mean popularity of the items in the history. It falls with the length of the history, since
-    whoever interacts more gets further down the catalogue. Users are therefore compared with others as active: sorted
+    users who interact more reach further into the catalogue. Users are therefore compared with others as active: sorted
     by activity, they are cut into runs of about ten users of either group, and each run gives its own extremes.
 
     Parameters

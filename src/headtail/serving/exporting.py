@@ -150,7 +150,7 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
         last coordinate is one, as :func:`headtail.tilt` and :func:`headtail.penalize_popularity` return them; or the
         numbers themselves.
     item_ids : sequence of ids, optional
-        Whose the numbers or vectors are, where those do not say; the numbers of their rows without it.
+        Ids of the numbers or vectors, where those have none; row numbers if not given.
 
     Returns
     -------
