@@ -81,7 +81,7 @@ class Recommendations:
 
     @classmethod
     @checked
-    def from_frame(cls, frame: "IntoFrame", interactions: "Interactions | None" = None, *, what: str = "lists") -> Self:
+    def from_frame(cls, frame: "IntoFrame", interactions: "Interactions | None" = None) -> Self:
         """Read lists from a frame of any engine.
 
         Parameters
@@ -92,8 +92,6 @@ class Recommendations:
             one of scores.
         interactions : Interactions, optional
             Their ids become the codes; if not given, those of the frame, ascending.
-        what : str, default "lists"
-            What errors call it.
 
         Raises
         ------
@@ -111,32 +109,32 @@ class Recommendations:
         >>> Recommendations.from_frame(lists).to_polars().rows()
         [(2, 'b', 1), (2, 'a', 2), (5, 'a', 1)]
         """
-        found, notes = ranking_columns(_frames.column_names(frame, what), what)
+        found, notes = ranking_columns(_frames.column_names(frame, "lists"), "lists")
         for note in [] if "score" in found else notes:
             logger.warning("%s", note)
         by = "score" if "score" in found else "rank"
         given = {by: found[by]} if found else {}
-        table = _frames.to_table(frame, required=("user_id", "item_id", *given), given=given, what=what)
+        table = _frames.to_table(frame, required=("user_id", "item_id", *given), given=given, what="lists")
         values = None
         if given:
-            values = _frames.numbers(table[by], found[by], what)
-            finite(f"{what} {by}", values, f"Leave out items that have no {by}.")
+            values = _frames.numbers(table[by], found[by], "lists")
+            finite(f"lists {by}", values, f"Leave out items that have no {by}.")
         ids, codes = {}, {}
         for kind in ("user_id", "item_id"):
             if interactions is None:
                 ids[kind], codes[kind] = _frames.encode(table[kind])
                 continue
             ids[kind] = getattr(interactions, f"{kind}s")
-            codes[kind] = _frames.lookup(table[kind], ids[kind], f"{what} {kind}")
+            codes[kind] = _frames.lookup(table[kind], ids[kind], f"lists {kind}")
             if codes[kind].min(initial=0) < 0:
                 unknown = _frames.to_ids(table[kind].filter(codes[kind] < 0).unique().sort())
                 raise InvalidInputError(
-                    f"{what} has {len(unknown):,} {kind}s that the interactions do not have, for example "
+                    f"lists has {len(unknown):,} {kind}s that the interactions do not have, for example "
                     f"{shown(unknown)}. Leave them out, or give interactions with all of them."
                 )
         listed, rows = np.unique(codes["user_id"], return_inverse=True)
         if by == "rank" and values is not None:
-            ranks, values = checked_ranks(values, rows, ids["user_id"][listed], what), None
+            ranks, values = checked_ranks(values, rows, ids["user_id"][listed], "lists"), None
         else:
             ranks = ranks_by(values, rows)
         table_of = np.full((len(listed), ranks.max(initial=0)), -1, dtype=np.int32)
@@ -144,13 +142,11 @@ class Recommendations:
         scored = None if values is None else np.full(table_of.shape, np.nan)
         if scored is not None:
             scored[rows, ranks - 1] = values
-        return cls(ids["user_id"], ids["item_id"], listed, table_of, scored)._each_once(what)
+        return cls(ids["user_id"], ids["item_id"], listed, table_of, scored)._each_once()
 
     @classmethod
     @checked
-    def from_arrays(
-        cls, items: Any, scores: Any = None, *, user_ids: Any = None, item_ids: Any = None, what: str = "lists"
-    ) -> Self:
+    def from_arrays(cls, items: Any, scores: Any = None, *, user_ids: Any = None, item_ids: Any = None) -> Self:
         """Read lists from an array with a row for each user, such as other libraries return.
 
         Parameters
@@ -166,8 +162,6 @@ class Recommendations:
             Ids of the rows; their numbers if not given.
         item_ids : sequence of ids, optional
             Ids of the items, where `items` holds places.
-        what : str, default "lists"
-            What errors call them.
 
         Raises
         ------
@@ -184,19 +178,19 @@ class Recommendations:
         """
         table = numbers(items)
         if table.ndim != 2 or not table.size:
-            raise InvalidInputError(f"{what} has shape {table.shape}; give one row for each user, (users, k).")
+            raise InvalidInputError(f"lists has shape {table.shape}; give one row for each user, (users, k).")
         if item_ids is not None:
             known = _frames.unique_ids(item_ids, "item_id")
             places = table.astype(np.int64) if table.dtype.kind in "iub" else None
             if places is None or places.max() >= len(known) or places.min() < -1:
                 found = f"type {table.dtype}" if places is None else f"places from {places.min()} to {places.max()}"
                 raise InvalidInputError(
-                    f"{what} has {found}; with item_ids give whole numbers, places among the {len(known)} ids and -1 "
+                    f"lists has {found}; with item_ids give whole numbers, places among the {len(known)} ids and -1 "
                     f"where there is none. Leave out item_ids if these are the ids themselves."
                 )
         else:
             filled = ~np.array([_frames.is_missing(one) for one in table.ravel()], dtype=bool)
-            known, codes = _frames.encode(_frames.read_ids(table.ravel()[filled], "item_id", what))
+            known, codes = _frames.encode(_frames.read_ids(table.ravel()[filled], "item_id", "lists"))
             places = np.full(table.size, -1, dtype=np.int64)
             places[filled] = codes
             places = places.reshape(table.shape)
@@ -213,13 +207,11 @@ class Recommendations:
             filled, columns = scored & (places >= 0), np.arange(places.shape[1])
             inside = columns < np.where(filled, columns, -1).max(axis=1, keepdims=True)
             if lost := int((~filled & (inside | scored)).sum()):
-                logger.warning(
-                    "%s: %d places inside a list have no item or no score; what follows moved up", what, lost
-                )
+                logger.warning("lists: %d places inside a list have no item or no score; what follows moved up", lost)
             order = np.lexsort((falling(values), ~filled), axis=1)
             places, values = np.where(filled, places, -1), np.where(filled, values, np.nan)
             places, values = (np.take_along_axis(each, order, axis=1) for each in (places, values))
-        return cls(users, known, _all(users), places.astype(np.int32), values)._each_once(what)
+        return cls(users, known, _all(users), places.astype(np.int32), values)._each_once()
 
     @classmethod
     @checked
@@ -231,7 +223,6 @@ class Recommendations:
         user_ids: Any = None,
         item_ids: Any = None,
         known: "Interactions | None" = None,
-        what: str = "scores",
     ) -> Self:
         """Take the k best items of each user from a matrix of scores, block by block.
 
@@ -247,8 +238,6 @@ class Recommendations:
             numbers.
         known : Interactions, frame or sparse matrix, optional
             What is left out: what the users know.
-        what : str, default "scores"
-            What errors call them.
 
         Examples
         --------
@@ -258,7 +247,7 @@ class Recommendations:
         [('ann', 8, 1, 0.9), ('ann', 9, 2, 0.5), ('bob', 9, 1, 0.8), ('bob', 7, 2, 0.2)]
         """
         sparse = sp.issparse(scores)
-        matrix = sp.csr_array(scores) if sparse else as_matrix(what, scores)
+        matrix = sp.csr_array(scores) if sparse else as_matrix("scores", scores)
         n_users, n_items = matrix.shape
         k = list_length(k, n_items)
         seen = None if known is None else read_pairs(known, "known")[0]
@@ -282,7 +271,7 @@ class Recommendations:
             else:
                 block = np.array(to_numpy(matrix[rows]), dtype=np.float64)
             if np.isposinf(block).any():
-                raise InvalidInputError(f"{what} holds infinity in rows from {start}; give finite scores.")
+                raise InvalidInputError(f"scores holds infinity in rows from {start}; give finite scores.")
             block[np.isnan(block)] = -np.inf
             if seen is not None:
                 block[stored(left_out[rows])] = -np.inf
@@ -291,12 +280,12 @@ class Recommendations:
             best[rows] = np.where(values > -np.inf, values, np.nan)
         if not (items >= 0).any():
             raise InvalidInputError(
-                f"{what} leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known."
+                "scores leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known."
             )
         return cls(ids[0], ids[1], _all(ids[0]), items, best)
 
-    def _each_once(self, what: str) -> Self:
-        refuse_repeats(self.items, self.item_ids, self.user_ids[self.users], what)
+    def _each_once(self) -> Self:
+        refuse_repeats(self.items, self.item_ids, self.user_ids[self.users], "lists")
         return self
 
     @property
