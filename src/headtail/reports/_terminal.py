@@ -211,8 +211,10 @@ def _rich_table(written: Grid, widths: list[int], columns: list[int]) -> Rendera
     table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     for i in columns:
         right = written.numeric[i]
-        heading, side = RichText(written.headings[i]), "right" if right else "left"
-        table.add_column(heading, justify=side, no_wrap=right, overflow="fold", min_width=widths[i])
+        table.add_column(
+            RichText(written.headings[i]), justify="right" if right else "left", no_wrap=right, overflow="fold",
+            min_width=widths[i],
+        )  # fmt: skip
     for row in written.rows:
         table.add_row(*(_cell(row[i]) for i in columns))
     return table
