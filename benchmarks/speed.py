@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-import train_mf
+import train_users
 from peers import IMPLICIT, RANKING, environment, read, run_peer, version_of
 from scipy.sparse.linalg import LinearOperator, svds
 
@@ -239,7 +239,7 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
         f"fit, MF with BPR, {EPOCHS} epochs",
         size,
         bpr,
-        peers={name: peer(args, name, script, world, times=EPOCHS) for name, script in train_mf.PEERS.items()},
+        peers={name: peer(args, name, script, world, times=EPOCHS) for name, script in train_users.PEERS.items()},
     )
     resn = partial(bpr, penalties=[ht.ReSN(1e-4)])
     yield Case(
@@ -353,7 +353,7 @@ def page(record: dict[str, Any]) -> str:
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = {"rectools", *train_mf.PEERS, *RANKING}
+    names = {"rectools", *train_users.PEERS, *RANKING}
     parser.add_argument(
         "--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"see above; {', '.join(sorted(names))}"
     )

@@ -1,10 +1,12 @@
-"""MF training on MovieLens-1M: pairs a second, with and without ReSN, beside the BPR of RecBole and of implicit.
+"""Training of MF and LightGCN on MovieLens-1M: pairs a second, with and without ReSN, beside RecBole and implicit.
 
-All on the same pairs, dimensions and number of threads; RecBole at its own batch size and at ours, implicit one pair at
-a time, as it does. Every ratio comes from one run. How to set up the peers: benchmarks/peers.py. From the root:
+All on the same pairs, dimensions and number of threads. MF: RecBole at its own batch size and at ours, implicit one
+pair at a time, as it does. LightGCN: RecBole at our batch size. Every ratio comes from one run. How to set up the
+peers: benchmarks/peers.py. From the root:
 
-    python benchmarks/train_mf.py --peer recbole=.venv-recbole/bin/python --peer implicit=.venv-implicit/bin/python
-    python benchmarks/train_mf.py --pairs 2e5 2e6 2e7    # as the data and the tables grow, in CPU seconds
+    python benchmarks/train_users.py --peer recbole=.venv-recbole/bin/python --peer implicit=.venv-implicit/bin/python
+    python benchmarks/train_users.py --model lightgcn --peer recbole=.venv-recbole/bin/python
+    python benchmarks/train_users.py --pairs 2e5 2e6 2e7    # as the data and the tables grow, in CPU seconds
 """
 
 import argparse
@@ -18,6 +20,7 @@ import torch
 from peers import IMPLICIT, RECBOLE, read, run_peer
 
 from headtail import MF, Interactions, ReSN, fit, losses
+from headtail.models import LightGCN
 
 PEERS = {
     "implicit": IMPLICIT
@@ -32,16 +35,35 @@ print(json.dumps({"BPR": best(run) / 5}))
 """,
     "recbole": RECBOLE
     + """
-found = {f"BPR, batch {size}": epoch_seconds("BPR", size, given["epochs"]) for size in {2048, given["batch"]}}
-print(json.dumps(found))
+name, layers = ("LightGCN", {"n_layers": given["layers"]}) if "layers" in given else ("BPR", {})
+sizes = {given["batch"]} if layers else {2048, given["batch"]}
+print(json.dumps({f"{name}, batch {size}": epoch_seconds(name, size, given["epochs"], **layers) for size in sizes}))
 """,
 }
 
 
-def seconds_an_epoch(train: Interactions, dim: int, epochs: int, device: str, **settings: object) -> float:
-    model = MF(train.n_users, train.n_items, dim, rng=0)
-    rows = fit(model, train, epochs=epochs, rng=0, device=device, progress=False, **settings).rows  # type: ignore[arg-type]
-    return min(row["seconds"] for row in rows)
+BPR: dict[str, Any] = {"loss": losses.bpr, "n_negatives": 1}
+MSE: dict[str, Any] = {"loss": losses.mse, "n_negatives": 4}
+CASES: dict[str, dict[str, dict[str, Any]]] = {
+    "mf": {
+        "bpr, 1 negative": BPR,
+        "bpr, 1 negative, ReSN linear": BPR | {"penalties": [ReSN(1e-4)]},
+        "bpr, 1 negative, ReSN sigmoid": BPR | {"penalties": [ReSN(1e-4, "sigmoid")]},
+        "mse, 4 negatives": MSE,
+        "mse, 4 negatives, ReSN linear": MSE | {"penalties": [ReSN(1e-4)]},
+        "softmax, 8 negatives": {"loss": losses.sampled_softmax, "n_negatives": 8},
+    },
+    "lightgcn": {"bpr, 1 negative": BPR, "bpr, 1 negative, ReSN linear": BPR | {"penalties": [ReSN(1e-4)]}},
+}
+
+
+def seconds_an_epoch(args: argparse.Namespace, train: Interactions, settings: dict[str, Any]) -> float:
+    if args.model == "mf":
+        model: Any = MF(train.n_users, train.n_items, args.dim, rng=0)
+    else:
+        model = LightGCN(train, args.dim, args.layers, rng=0)
+    how = {"epochs": args.epochs, "batch_size": args.batch_size, "device": args.device, "rng": 0, "progress": False}
+    return min(row["seconds"] for row in fit(model, train, **how, **settings).rows)
 
 
 def world(n_pairs: int) -> Interactions:
@@ -61,9 +83,7 @@ def growth(sizes: list[float], **settings: Any) -> None:
         train, ends = world(int(size)), []
         model = MF(train.n_users, train.n_items, 64, rng=0)
         stamp = lambda *_, ends=ends: ends.append(time.process_time())  # noqa: E731
-        fit(
-            model, train, loss=losses.bpr, n_negatives=1, epochs=2, rng=0, progress=False, callbacks=[stamp], **settings
-        )
+        fit(model, train, epochs=2, rng=0, progress=False, callbacks=[stamp], **BPR, **settings)
         found.append((len(train), ends[1] - ends[0]))
         users, items = f"{train.n_users:,} users", f"{train.n_items:,} items"
         print(f"{len(train):12,} pairs, {users}, {items}: {len(train) / found[-1][1] / 1e6:.3f} M pairs/s", flush=True)
@@ -73,6 +93,8 @@ def growth(sizes: list[float], **settings: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=CASES, default="mf")
+    parser.add_argument("--layers", type=int, default=3, help="of LightGCN")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help=f"one of {', '.join(PEERS)}")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ml-1m"))
     parser.add_argument("--dim", type=int, default=64)
@@ -92,22 +114,15 @@ def main() -> None:
     train, test = read(args.data)
     print(f"{train}, d = {args.dim}, batch {args.batch_size}, {args.threads} threads, {args.device}, load {load:.1f}")
 
-    cases = {
-        "bpr, 1 negative": {},
-        "bpr, 1 negative, ReSN linear": {"penalties": [ReSN(1e-4)]},
-        "bpr, 1 negative, ReSN sigmoid": {"penalties": [ReSN(1e-4, "sigmoid")]},
-        "mse, 4 negatives": {"loss": losses.mse, "n_negatives": 4},
-        "mse, 4 negatives, ReSN linear": {"loss": losses.mse, "n_negatives": 4, "penalties": [ReSN(1e-4)]},
-        "softmax, 8 negatives": {"loss": losses.sampled_softmax, "n_negatives": 8},
-    }
     plain = bpr = 0.0
-    for name, settings in list(cases.items())[: 1 if args.bpr_only else None]:
-        seconds = seconds_an_epoch(train, args.dim, args.epochs, args.device, batch_size=args.batch_size, **settings)
+    for name, settings in list(CASES[args.model].items())[: 1 if args.bpr_only else None]:
+        seconds = seconds_an_epoch(args, train, settings)
         cost = f", {seconds / plain - 1:+.1%} over the same without" if "penalties" in settings else ""
         plain = plain if "penalties" in settings else seconds
         bpr = bpr or seconds
         print(f"{name:32s} {len(train) / seconds / 1e6:6.2f} M pairs/s{cost}", flush=True)
     given = {"dim": args.dim, "batch": args.batch_size, "epochs": args.epochs, "threads": args.threads}
+    given |= {"layers": args.layers} if args.model == "lightgcn" else {}
     for peer in args.peer:
         library, python = peer.split("=", 1)
         for name, seconds in run_peer(python, PEERS[library], train, test, given).items():
