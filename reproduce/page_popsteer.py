@@ -8,21 +8,7 @@ from typing import Any
 
 import ablations
 import neurons
-from page_parts import (
-    INTERVALS,
-    LEVELS,
-    OVER,
-    Cell,
-    equal,
-    figure_of,
-    not_run,
-    read,
-    sections,
-    setting_of,
-    short,
-    with_ends,
-    with_interval,
-)
+import page_parts as parts
 
 from headtail.dials import CONTROLS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
@@ -59,7 +45,7 @@ backbone was trained, then an autoencoder on its frozen states, and every dial w
 (each trains both anew). Settings are chosen on the validation part; all figures are of the test part, means over the
 seeds.
 
-{INTERVALS}
+{parts.INTERVALS}
 
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
 `python reproduce/neurons.py CELL`, with the cell's name as it stands in its headline."""
@@ -114,48 +100,48 @@ ABLATIONS = """One part of PopSteer is changed at a time, with one seed of the b
 
 def popsteer_page() -> Report:
     """Return the page on PopSteer."""
-    found = list(read("popsteer", neurons.CELLS))
-    anew = list(read("popsteer", [f"{name}-some-dials" for name in neurons.CELLS]))
+    found = list(parts.read("popsteer", neurons.CELLS))
+    anew = list(parts.read("popsteer", [f"{name}-some-dials" for name in neurons.CELLS]))
     of_today = [cell for cell in found if set(STEERINGS) <= set(cell.frontier.methods)]
     blocks: list[Block] = [Section("In short", [Text(_found(found, of_today))]), Text(METHODS)]
     if found:
         tables = [_cheap(found, loss) for loss in neurons.LOSSES]
-        tables += [equal(found, "Every", *level) for level in neurons.LEVELS]
+        tables += [parts.equal(found, "Every", *level) for level in neurons.LEVELS]
         blocks.append(Section("What it comes to", tables))
         blocks += map(_today, of_today)
         blocks.append(Section("The autoencoders", [_autoencoders(found)]))
-    ablated = list(read("ablation", ablations.CELLS))
+    ablated = list(parts.read("ablation", ablations.CELLS))
     if ablated:
         blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in ablated)]))
     if anew:
         blocks.append(Section("Some dials anew", [Text(ANEW), *(_cheap(anew, loss) for loss in neurons.LOSSES)]))
     there = {cell.name for cell in ablated}
     further = [f"ablations of {name}" for name in ablations.CELLS if name not in there]
-    blocks += [*sections(found, STEERED_SHOWN), not_run(found, neurons.CELLS, further)]
+    blocks += [*parts.sections(found, STEERED_SHOWN), parts.not_run(found, neurons.CELLS, further)]
     return Report("PopSteer beside its rivals", blocks, NEURONS)
 
 
-def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
+def _cheap(found: Sequence[parts.Cell], max_loss: float) -> Table:
     """Return what the setting chosen for little loss changes on the test, method by method."""
     rows: list[dict[str, Any]] = []
     for cell in found:
         for chosen in cell.chosen(max_loss):
             method, setting = chosen["method"], chosen["setting"]
             row: dict[str, Any] = {
-                "cell": short(cell.name),
+                "cell": parts.short(cell.name),
                 "method": method,
-                "setting": setting_of(cell.frontier, method, setting),
+                "setting": parts.setting_of(cell.frontier, method, setting),
                 "over": chosen["changes"]["ndcg@10"].over,
             }
             row |= dict.fromkeys(CHEAP)
             for name, change in chosen["changes"].items():
-                row |= with_ends(name, change)
+                row |= parts.with_ends(name, change)
             rows.append(row)
     columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
     for name in CHEAP:
         ends = {"low": f"{name} low", "high": f"{name} high"} if name in ("ndcg@10", "gini@10") else {}
         columns.append(Column(name, name, format="+.1%", **ends))
-    columns.append(OVER)
+    columns.append(parts.OVER)
     return Table(
         columns, rows, title=f"Chosen on validation for at most {100 * max_loss:g}% of NDCG@10: changes on the test",
         caption="Against the method's own first setting, seed by seed; for dials that drop the error that is the "
@@ -163,30 +149,30 @@ def _cheap(found: Sequence[Cell], max_loss: float) -> Table:
     )  # fmt: skip
 
 
-def _today(cell: Cell) -> Section:
+def _today(cell: parts.Cell) -> Section:
     """Return what every steering of today reaches on one backbone, beside the other dials."""
     tables = [_reached(cell), *(_exchange(cell, loss) for loss in neurons.LOSSES)]
-    return Section(f"Every steering: {short(cell.name)}", [*_curves(cell), *tables])
+    return Section(f"Every steering: {parts.short(cell.name)}", [*_curves(cell), *tables])
 
 
-def _exchange(cell: Cell, loss: float) -> Table:
+def _exchange(cell: parts.Cell, loss: float) -> Table:
     """Return what each method reaches along its curve on test where so much accuracy is lost."""
     rows = []
     for chosen in cell.chosen(loss):
         row: dict[str, Any] = {"method": chosen["method"]}
         for name, found in chosen["along"].items():
-            row |= with_ends(name, found)
+            row |= parts.with_ends(name, found)
         rows.append(row)
     rows.sort(key=lambda row: math.inf if row["gini@10"] is None else row["gini@10"])
     columns = [Column("method", "Method")]
-    columns += [with_interval(name, what) for name, what in EXCHANGED.items()]
+    columns += [parts.with_interval(name, what) for name, what in EXCHANGED.items()]
     return Table(
         columns, rows, title=f"Where NDCG@10 on the test is {100 * loss:g}% lower: changes along each method's curve",
         caption="Settings picked on validation; +0.0% where no setting but 0 is on it, empty where none keeps so much.",
     )  # fmt: skip
 
 
-def _found(cells_of_all: Sequence[Cell], of_today: Sequence[Cell]) -> str:
+def _found(cells_of_all: Sequence[parts.Cell], of_today: Sequence[parts.Cell]) -> str:
     """Return the page in short, its figures read from the records."""
     reached = {name: _changes(_swept(name, ALONE[0]), ALONE[0]) for name in SASREC}
     said = {name: "NDCG {} and Gini {}".format(*changes) for name, changes in reached.items()}
@@ -199,7 +185,7 @@ def _found(cells_of_all: Sequence[Cell], of_today: Sequence[Cell]) -> str:
     return FOUND.format_map(said)
 
 
-def _corrected(cell: Cell) -> str:
+def _corrected(cell: parts.Cell) -> str:
     """Return what the best steering lowers for 1% of the accuracy, and what the best of all dials does."""
     picked = {
         what: [_picked(cell.frontier, methods, measure, 0.01) for methods in (STEERINGS, cell.frontier.methods)]
@@ -241,7 +227,7 @@ def _picked(frontier: Frontier, methods: Sequence[str], measure: str, loss: floa
     return Picked(method, tuple(points[setting, seed] / points[first, seed] - 1 for seed in frontier.seeds(method)))
 
 
-def _reached(cell: Cell) -> Table:
+def _reached(cell: parts.Cell) -> Table:
     """Return, for each measure, the best of all dials, of the steerings, and of those that meet each user."""
     kinds = {"all": cell.frontier.methods, "steering": STEERINGS, "each": MEETING}
     rows = []
@@ -249,15 +235,15 @@ def _reached(cell: Cell) -> Table:
         row: dict[str, Any] = {"loss": f"{100 * loss:g}%", "measure": what}
         best = {kind: _picked(cell.frontier, methods, measure, loss) for kind, methods in kinds.items()}
         for kind, found in best.items():
-            row |= {f"{kind} name": found.method, **with_ends(kind, found.change)}
-        rows.append(row | with_ends("behind", best["steering"].less(best["all"])))
+            row |= {f"{kind} name": found.method, **parts.with_ends(kind, found.change)}
+        rows.append(row | parts.with_ends("behind", best["steering"].less(best["all"])))
     columns = [Column("loss", "NDCG@10 lost, at most"), Column("measure", "Lowered")]
     for kind, said in (("all", "Best of all"), ("steering", "Best steering"), ("each", "Best that meets each user")):
         columns += [
             Column(f"{kind} name", said),
-            with_interval(kind, "by"),
+            parts.with_interval(kind, "by"),
         ]
-    columns.append(with_interval("behind", "Steering less best"))
+    columns.append(parts.with_interval("behind", "Steering less best"))
     return Table(
         columns, rows, title="Who lowers what most, picked on validation: changes on the test",
         caption="Dial and setting are those of the lowest value of the measure itself on validation, for at most so "
@@ -265,7 +251,7 @@ def _reached(cell: Cell) -> Table:
     )  # fmt: skip
 
 
-def _curves(cell: Cell) -> Iterator[Text]:
+def _curves(cell: parts.Cell) -> Iterator[Text]:
     """Draw NDCG against each measure, by users, by items and by both, beside the main rivals."""
     mean = cell.frontier.mean
     for name, label in PICTURES:
@@ -275,17 +261,17 @@ def _curves(cell: Cell) -> Iterator[Text]:
         ]
         title = f"NDCG@10 and {label}"
         chart = Chart("line", rows, x="x", y="y", color="method", x_label=label, y_label="NDCG@10", title=title)
-        yield figure_of(chart, f"{title} of {cell.name}", f"{cell.stem}-{name.partition('@')[0]}")
+        yield parts.figure_of(chart, f"{title} of {cell.name}", f"{cell.stem}-{name.partition('@')[0]}")
 
 
-def _autoencoders(found: Sequence[Cell]) -> Table:
+def _autoencoders(found: Sequence[parts.Cell]) -> Table:
     """Return how good the autoencoders are."""
     rows = []
     for cell in found:
         for seed, measured in zip(neurons.SEEDS, cell.record["autoencoders"], strict=True):
             fidelity = {key: measured["fidelity"][key] for key in ("ndcg", "lost", "low", "high", "overlap")}
             shown = {key: measured[key] for key in ("neurons", "fvu", "firing", "large_d", "popular", "niche")}
-            row = {"cell": short(cell.name), "seed": seed, "stability": cell.record["stability"]}
+            row = {"cell": parts.short(cell.name), "seed": seed, "stability": cell.record["stability"]}
             rows.append(row | shown | fidelity)
     lost = "Share of NDCG@10 that is lost where the reconstruction takes the query's place, with its 95% interval."
     columns = [
@@ -305,7 +291,7 @@ def _autoencoders(found: Sequence[Cell]) -> Table:
     return Table(columns, rows)
 
 
-def _ablations(cell: Cell) -> Table:
+def _ablations(cell: parts.Cell) -> Table:
     """Return what each variant loses where exposure is as much more even, and how good its autoencoder is."""
     rows = []
     for measured in cell.record["autoencoders"]:
@@ -325,24 +311,24 @@ def _ablations(cell: Cell) -> Table:
         Column("large_d", "|d| > .8", format=".0%"),
         Column("lost", "NDCG lost, error dropped", format=".1%"),
         *(
-            Column(f"{metric} {share}", f"NDCG@10 at {LEVELS[metric]} -{share:.0%}", format="+.1%")
+            Column(f"{metric} {share}", f"NDCG@10 at {parts.LEVELS[metric]} -{share:.0%}", format="+.1%")
             for metric, share in neurons.LEVELS
         ),
     ]
     return Table(columns, rows, title=cell.name, caption="Empty where no setting of the dial gets so far.")
 
 
-def _changes(cell: Cell, method: str) -> list[str]:
+def _changes(cell: parts.Cell, method: str) -> list[str]:
     """Return what the setting chosen for the least loss changes on the test, of NDCG and of Gini."""
     changes = next(row for row in cell.chosen(neurons.LOSSES[0]) if row["method"] == method)["changes"]
     found = [changes[name] for name in ("ndcg@10", "gini@10")]
     return [f"{each.value:+.1%} ({100 * each.low:+.1f} to {100 * each.high:+.1f})" for each in found]
 
 
-def _swept(name: str, method: str) -> Cell:
+def _swept(name: str, method: str) -> parts.Cell:
     """Return the record of SASRec on a set that holds a method, the newest if there are several."""
     cell = f"sasrec/{name}/leave-last"
-    found = read("popsteer", [f"{cell}-some-dials", cell])
+    found = parts.read("popsteer", [f"{cell}-some-dials", cell])
     return next(each for each in found if method in each.frontier.methods)
 
 

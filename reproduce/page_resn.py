@@ -7,21 +7,9 @@ from typing import Any
 
 import comparisons
 import numpy as np
+import page_parts as parts
 import spectral
 from cells import MAX_LOSS
-from page_parts import (
-    INTERVALS,
-    OVER,
-    Cell,
-    equal,
-    not_run,
-    read,
-    sections,
-    setting_of,
-    short,
-    with_ends,
-    with_interval,
-)
 
 from headtail._stats import holm
 from headtail.dials.training import FINE_TUNING
@@ -42,7 +30,7 @@ validation part without any correction; every method's dial was then swept with 
 is, on the validation part, the setting of the lowest Gini among those that lose at most {MAX_LOSS:.0%} of NDCG@20. All
 figures are of the test part, means over the seeds.
 
-{INTERVALS}
+{parts.INTERVALS}
 
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
 `python reproduce/spectral.py CELL`, with the cell's name as it stands in its headline."""
@@ -66,17 +54,17 @@ than elsewhere, and XSimGCL at most {spectral.BACKBONES["xsimgcl"].large["epochs
 
 def resn_page() -> Report:
     """Return the page on ReSN."""
-    found = list(read("resn", spectral.CELLS))
+    found = list(parts.read("resn", spectral.CELLS))
     blocks: list[Block] = [
         Text(PROTOCOLS),
         Section("What it comes to", list(_verdict(found))),
-        *sections(found, SHOWN),
-        not_run(found, spectral.CELLS),
+        *parts.sections(found, SHOWN),
+        parts.not_run(found, spectral.CELLS),
     ]
     return Report("ReSN beside its rivals", blocks, SPECTRAL)
 
 
-def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
+def _verdict(found: Sequence[parts.Cell]) -> Iterator[Block]:
     if allocated := [cell for cell in found if "allocation" in cell.frontier.methods]:
         yield _family(allocated)
         yield _allocation(allocated)
@@ -86,11 +74,11 @@ def _verdict(found: Sequence[Cell]) -> Iterator[Block]:
         if not of_protocol:
             continue
         for level in (("gini@20", spectral.EVENER[0]), spectral.HEAD):
-            yield equal(of_protocol, protocol.capitalize(), *level)
+            yield parts.equal(of_protocol, protocol.capitalize(), *level)
         yield _chosen_of_all(of_protocol, protocol)
 
 
-def _family(found: Sequence[Cell]) -> Table:
+def _family(found: Sequence[parts.Cell]) -> Table:
     """Return how far the family of allocation and tilts is ahead of the best other method at equal evenness."""
     rows: list[dict[str, Any]] = []
     for cell in found:
@@ -102,11 +90,11 @@ def _family(found: Sequence[Cell]) -> Table:
             reached = {other: change for other, change in reached.items() if not math.isnan(change)}
             best = max(reached, key=lambda other: reached[other], default=None)
             row = {"cell": cell.name, "gini": -share, "best": best or "none gets there"}
-            row |= with_ends("family", level["family"])
+            row |= parts.with_ends("family", level["family"])
             row |= dict.fromkeys(("ahead", "ahead low", "ahead high", "p", "over"))
             if best is not None:
                 ahead = level["ahead"][best]
-                row |= {**with_ends("ahead", ahead), "p": ahead.p, "over": ahead.over}
+                row |= {**parts.with_ends("ahead", ahead), "p": ahead.p, "over": ahead.over}
             rows.append(row)
     adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
     for row, p in zip(rows, adjusted, strict=True):
@@ -117,11 +105,11 @@ def _family(found: Sequence[Cell]) -> Table:
     columns = [
         Column("cell", "Cell"),
         Column("gini", "Gini", format="+.0%"),
-        with_interval("family", "Allocation and tilts"),
+        parts.with_interval("family", "Allocation and tilts"),
         Column("best", "Best other"),
-        with_interval("ahead", "Ahead of it by"),
+        parts.with_interval("ahead", "Ahead of it by"),
         Column("p", "p (Holm)", format=".3f"),
-        OVER,
+        parts.OVER,
     ]
     return Table(
         columns, rows, title="Allocation and tilts as one family: change of NDCG@20 where Gini is as far below",
@@ -131,7 +119,7 @@ def _family(found: Sequence[Cell]) -> Table:
     )  # fmt: skip
 
 
-def _allocation(found: Sequence[Cell]) -> Table:
+def _allocation(found: Sequence[parts.Cell]) -> Table:
     """Return what allocation loses where exposure is as much more even, and how far it is ahead of others there."""
     rows: list[dict[str, Any]] = []
     for cell in found:
@@ -139,13 +127,13 @@ def _allocation(found: Sequence[Cell]) -> Table:
             level = cell.level("gini@20", share)
             row: dict[str, Any] = {"cell": cell.name, "gini": -share}
             for name, estimate in level["allocation"].items():
-                row |= {"over": estimate.over, **with_ends(name, estimate)}
+                row |= {"over": estimate.over, **parts.with_ends(name, estimate)}
             if "allocation" in level["changes"]:
-                row |= with_ends("allocation", level["changes"]["allocation"])
+                row |= parts.with_ends("allocation", level["changes"]["allocation"])
             rows.append(row)
     columns = [Column("cell", "Cell"), Column("gini", "Gini", format="+.0%")]
-    columns += [with_interval(name, name) for name in ALLOCATION]
-    columns = [column for column in [*columns, OVER] if any(row.get(column.key) is not None for row in rows)]
+    columns += [parts.with_interval(name, name) for name in ALLOCATION]
+    columns = [column for column in [*columns, parts.OVER] if any(row.get(column.key) is not None for row in rows)]
     return Table(
         columns, [dict.fromkeys(column.key for column in columns) | row for row in rows],
         title="Allocation: change of NDCG@20 where Gini is as far below, and how far ahead it is",
@@ -154,7 +142,7 @@ def _allocation(found: Sequence[Cell]) -> Table:
     )  # fmt: skip
 
 
-def _added(found: Sequence[Cell]) -> Iterator[Table]:
+def _added(found: Sequence[parts.Cell]) -> Iterator[Table]:
     """Return what allocation reaches on a model that was trained with a correction, where that was swept."""
     rows: list[dict[str, Any]] = []
     for cell in found:
@@ -162,16 +150,16 @@ def _added(found: Sequence[Cell]) -> Iterator[Table]:
             for name, reached in cell.level("gini@20", share).get("then", {}).items():
                 row: dict[str, Any] = {"cell": cell.name, "gini": -share, "first": name, "over": reached["alone"].over}
                 for key, estimate in reached.items():
-                    row |= with_ends(key, estimate)
+                    row |= parts.with_ends(key, estimate)
                 rows.append(row)
     columns = [
         Column("cell", "Cell"),
         Column("gini", "Gini", format="+.0%"),
         Column("first", "Trained with"),
-        with_interval("alone", "Then allocation"),
-        with_interval("allocation", "Ahead of allocation"),
-        with_interval("training", "Ahead of the training"),
-        OVER,
+        parts.with_interval("alone", "Then allocation"),
+        parts.with_interval("allocation", "Ahead of allocation"),
+        parts.with_interval("training", "Ahead of the training"),
+        parts.OVER,
     ]
     if rows:
         yield Table(
@@ -181,25 +169,28 @@ def _added(found: Sequence[Cell]) -> Iterator[Table]:
         )  # fmt: skip
 
 
-def _chosen_of_all(found: Sequence[Cell], protocol: str) -> Table:
+def _chosen_of_all(found: Sequence[parts.Cell], protocol: str) -> Table:
     """Return ReSN as chosen on validation: the fairest within the loss, and the most accurate."""
     rows = []
     for cell in found:
         frontier = cell.frontier
-        row: dict[str, Any] = {"cell": short(cell.name), "plain": frontier.mean(*cell.plain, frontier.accuracy)}
+        row: dict[str, Any] = {"cell": parts.short(cell.name), "plain": frontier.mean(*cell.plain, frontier.accuracy)}
         for key, loss in (("even", MAX_LOSS), ("accurate", None)):
             chosen = next(each for each in cell.chosen(loss) if each["method"] == "ReSN")
-            row |= {key: setting_of(frontier, "ReSN", chosen["setting"]), "over": chosen["changes"]["ndcg@20"].over}
+            row |= {
+                key: parts.setting_of(frontier, "ReSN", chosen["setting"]),
+                "over": chosen["changes"]["ndcg@20"].over,
+            }
             for name, change in chosen["changes"].items():
-                row |= with_ends(f"{key} {name}", change)
+                row |= parts.with_ends(f"{key} {name}", change)
         rows.append(row)
     columns = [Column("cell", "Cell"), Column("plain", "plain NDCG@20", format=".4f")]
     for key, label in (("even", "evenest weight"), ("accurate", "most accurate weight")):
         columns.append(Column(key, label))
         for name, shown in (("ndcg@20", "NDCG"), ("gini@20", "Gini"), ("head_share@20", "head")):
             column = f"{key} {name}"
-            columns.append(with_interval(column, shown))
-    columns.append(OVER)
+            columns.append(parts.with_interval(column, shown))
+    columns.append(parts.OVER)
     return Table(
         columns, rows, title=f"{protocol.capitalize()} test: ReSN at two weights chosen on validation",
         caption=f"The evenest weight that loses at most {MAX_LOSS:.0%} of NDCG@20 there, and the weight of the highest "
