@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 app = App(
     name="headtail",
     help="Measure, explain and correct popularity bias in recommender systems.",
-    help_epilogue="Exit status: 0 well, 1 a --fail-if was met, 2 wrong input, 70 an error of headtail, 130 Ctrl-C.",
+    help_epilogue="Exit status: 0 success, 1 a --fail-if was met, 2 wrong input, 70 an error of headtail, 130 Ctrl-C.",
     version_flags=["--version"],
     result_action="return_value",
     suppress_keyboard_interrupt=False,

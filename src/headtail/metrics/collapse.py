@@ -42,6 +42,6 @@ def few_items(slots: Array, n_lists: int) -> list[str]:
     if shown >= _FEW * reachable:
         return []
     return [
-        f"The lists have collapsed to few items: all {n_lists:,} of them hold {shown:,} of {len(slots):,} items. "
+        f"The lists may have collapsed to few items: all {n_lists:,} of them hold {shown:,} of {len(slots):,} items. "
         f"Look at how the recommender was trained or tuned before reading anything else of them."
     ]

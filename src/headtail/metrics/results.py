@@ -291,7 +291,7 @@ class Audit(Measured):
     def report(self, judged: Sequence[Judgement] = ()) -> Report:
         """Return the audit as a page, with what a :func:`gate` decided, if that is given."""
         page = audit_page(self)
-        return Report(page.title, page.blocks, f"{page.lede} {of_gate(judged)}") if judged else page
+        return Report(page.title, page.blocks, f"{of_gate(judged)}\n\n{page.lede}") if judged else page
 
     @cached_property
     def references(self) -> dict[str, dict[str, float]]:

@@ -51,7 +51,7 @@ def of_exposure(
     lift, *ends = lifted
     sign = 0.0 if _holds_zero(*ends) else float(np.sign(lift))
     head, own = (float(groups.shares(counts)[0]) for counts in (slots, popularity))
-    opening = "**The signs are mixed.**"
+    opening = "**Whether popular items are favored depends on the measure.**"
     known = np.isfinite(lift)
     if (sign > 0 or not known) and head > own:
         opening = "**Popular items are shown more than they are chosen.**"

@@ -134,8 +134,10 @@ def _paragraphs(markdown: str) -> Iterator[RenderableType]:
             lines = token.content.rstrip("\n").split("\n")
             yield Padding(RichText("\n".join(map(printable, lines))), (0, 0, 0, 4))
         elif token.type == "inline":
-            text = RichText(bullets[-1]) + _spans(token.children or [], "")
-            yield Padding(text, (0, 0, 0, 2 * depth)) if depth else text
+            text = _spans(token.children or [], "")
+            item = RichTable.grid()
+            item.add_row(bullets[-1], text)
+            yield Padding(item, (0, 0, 0, 2 * depth)) if depth else text
             bullets[-1] = " " * len(bullets[-1])
             first = False
 

@@ -303,11 +303,16 @@ def _page(found: Spectrum) -> Report:
 def _blocks(found: Spectrum) -> list[Block]:
     rows = found._rows()
     numbers = [
-        Figure("Energy of the first direction", float(found.energy[0]), format=".1%", note="of all squared scores"),
+        Figure(
+            "Energy of the first direction",
+            float(found.energy[0]),
+            format=".1%",
+            note="Its share of the sum of all squared scores.",
+        ),
         Figure("Singular values above zero", found.rank, format="d"),
     ]
     if found.alignment is not None and found.rank:
-        note = "cosine, 1 = the first direction is popularity itself"
+        note = "Cosine of its pattern over items with their popularity: 1 where the two are the same."
         numbers.insert(1, Figure("Popularity in the first direction", float(found.alignment[0]), note=note))
     about = (
         "The scores are a sum of directions. Each has a *singular value* (its strength), a pattern over users and a "
@@ -328,7 +333,7 @@ def _blocks(found: Spectrum) -> list[Block]:
     columns = [
         Column("direction", "Direction"),
         Column("sigma", "Singular value", format=".4g"),
-        Column("energy", "Energy", format=".1%", note="share in the sum of all squared scores"),
+        Column("energy", "Energy", format=".1%", note="Share of the sum of all squared scores."),
     ]
     if found.alignment is not None:
         blocks.append(
@@ -339,7 +344,7 @@ def _blocks(found: Spectrum) -> list[Block]:
             )
         )  # fmt: skip
         columns.append(
-            Column("alignment", "Alignment", format=".3f", note="cosine with popularity without its sign, 0 to 1")
+            Column("alignment", "Alignment", format=".3f", note="Cosine with popularity without its sign, 0 to 1.")
         )
     shown = rows[:10]
     blocks.append(Table(columns=columns, rows=shown, title=f"The first {len(shown)} of {len(rows)} directions"))

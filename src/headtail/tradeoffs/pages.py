@@ -13,6 +13,7 @@ from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 from headtail.tradeoffs.settings import facts_for
 
 FAIRER = (0.05, 0.1, 0.15, 0.2)  # how far below the reference's unfairness accuracy is read off
+_SMALL = 0.002  # changes below it are written with more digits
 LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfairness is read off
 
 
@@ -58,8 +59,10 @@ def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: E
     if np.isnan(change.value):  # nothing is a share of 0
         return f"**{noun(frontier, metric)} goes from {sides[0]:{spec}} to {sides[1]:{spec}}** (`{metric}`)"
     noise = low is not None and high is not None and low <= 0 <= high
-    turn = "stays within noise" if noise else f"{'rises' if change.value > 0 else 'falls'} by {abs(change.value):.1%}"
-    ends = "" if low is None else f"; 95% interval {low:+.1%} to {high:+.1%}"
+    digits = 1 if abs(change.value) >= _SMALL else 3
+    by = f"{'rises' if change.value > 0 else 'falls'} by {abs(change.value):.{digits}%}"
+    ends = "" if low is None else f"; 95% interval {low:+.{digits}%} to {high:+.{digits}%}"
+    turn = "stays within noise" if noise else by
     return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
 
 

@@ -34,7 +34,9 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
         label = f"{frontier.accuracy} at {metric} {-level:+.0%}"
         if _compare(label, "+.1%", rows, columns, at):
             told.append(_said(f"{noun(frontier, metric)} is {level:.0%} lower (`{metric}`)", label, rows))
-    _compare("Hypervolume", "+.4f", rows, columns, lambda name: frontier.hypervolume(name, against=method))
+    _compare(
+        "Accuracy kept over all levels", "+.4f", rows, columns, lambda name: frontier.hypervolume(name, against=method)
+    )
     _seconds(frontier, rows, columns)
     caption = (
         f"Each method's figure less that of {method}, on the test, user by user and seed by seed. Accuracy is read off "
