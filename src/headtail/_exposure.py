@@ -47,15 +47,7 @@ Count = Callable[[Matrix, float], Response]
 class Goal:
     """The bias that an exposure calls for, in units of the strength, and the rounds that find it.
 
-    Parameters
-    ----------
-    strength : float
-        At least 0.
-    welfare : {"entropy", "alpha", "popularity"}
-    aversion : float
-        Above 0, up to 2.
-    rounds : int
-        At most.
+    `strength` is at least 0, `aversion` above 0 and up to 2; at most so many `rounds` are taken.
     """
 
     strength: float
@@ -70,26 +62,10 @@ class Goal:
         integer("rounds", self.rounds, low=1)
 
     def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any) -> Matrix:
-        """Return the bias, shape (I,), in units of the scores' spread, of mean 0.
+        """Return the bias, (I,), in units of the scores' spread, of mean 0; warn if it has not settled.
 
-        Parameters
-        ----------
-        count : callable
-            See :data:`Count`.
-        n_slots : int
-            Slots that are counted, of all items together.
-        n_items : int
-        popularity : array of shape (I,) or None
-            For "popularity" only: what earns exposure.
-
-        Warns
-        -----
-        UserWarning
-            If the bias has not settled.
-
-        References
-        ----------
-        Nocedal and Wright, Numerical Optimization, 2006, chapter 7 (Newton's method with conjugate gradients).
+        `n_slots` are counted, of all items together; `popularity`, (I,), is what earns exposure, for "popularity" only.
+        Newton's method with conjugate gradients: Nocedal and Wright, Numerical Optimization, 2006, chapter 7.
         """
         if self.strength == 0:
             return np.zeros(n_items)
@@ -193,17 +169,9 @@ def _solved(change: Callable[[Matrix], Matrix], right: Matrix, scale: float, gro
 
 
 def respond(blocks: Iterable[tuple[NDArray[np.float32], Array | None]], n_items: int, k: int, width: float) -> Response:
-    """Return the response of lists to the bias that is in their scores.
+    """Return the response of lists of k to the bias that is in their scores; `width` is as for :func:`shares`.
 
-    Parameters
-    ----------
-    blocks : iterable of pairs
-        Of users' scores, (B, m), and the items that they are of, (B, m); of all items in order without these.
-    n_items : int
-    k : int
-        Length of the lists.
-    width : float
-        As for :func:`shares`.
+    A block holds users' scores, (B, m), and the items that they are of, (B, m), or None for all items in order.
     """
     slots, ends, items = np.zeros(n_items), [np.zeros(1, dtype=np.int64)], list[Array]()
     for scores, codes in blocks:
@@ -232,21 +200,9 @@ def shares(
     """Return which items are at least partly among their user's first k, how far, and how fast that grows.
 
     Half-way between the scores at places k and k + 1 an item counts a half, from `width` above that on in full. The
-    shares of a user sum to at most k. A score of minus infinity excludes an item.
-
-    Parameters
-    ----------
-    scores : float32 array of shape (B, m), in one piece
-    k : int
-    width : float
-        Above 0, in units of the scores.
-
-    Returns
-    -------
-    places : int array of shape (n,)
-        Positions in ``scores.ravel()``, ascending; all others count nothing.
-    part, growth : float arrays of shape (n,)
-        From 0 to 1, and per unit of the score.
+    shares of a user sum to at most k. A score of minus infinity excludes an item. The scores, (B, m), must be in one
+    piece. The three arrays (n,) are positions in ``scores.ravel()``, ascending, of all items that count; their shares,
+    0 to 1; and the growth of these per unit of the score.
     """
     n = scores.shape[1]
     places, reached = _near(scores, k, width)

@@ -139,10 +139,7 @@ def blocks(matrix: Any) -> Iterator[tuple[slice, Any]]:
 def gram(name: str, matrix: Any, weights: Matrix | None = None) -> tuple[Matrix, Matrix]:
     """Return ``matrix.T @ matrix`` (d, d) and ``matrix.T @ weights`` (d,), zero without weights, in one pass.
 
-    Raises
-    ------
-    InvalidInputError
-        If a value is NaN or infinite: the sums show it, and only then are the rows searched for it.
+    NaN and infinity raise: the sums show them, and only then are the rows searched.
     """
     total: Any = 0.0
     moment: Any = np.zeros(matrix.shape[1]) if weights is None else 0.0

@@ -26,25 +26,11 @@ def row_blocks(table: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean over b of a loss of the products of query b with all items, of which one is its target.
+    """Return the mean over b of a loss of the products of query b, (B, d), with all items, (I, d), one its target.
 
     It is computed block by block together with its gradient, while the products are in the cache: the plain way moves
-    the whole matrix through memory several times.
-
-    Parameters
-    ----------
-    terms : callable
-        From products (b, I), which it may overwrite, and targets (b,) to the sum of the losses and its slopes (b, I).
-    queries : tensor of shape (B, d)
-        One for each target.
-    items : tensor of shape (I, d)
-        The candidates.
-    targets : int64 tensor of shape (B,)
-        Rows of `items`.
-
-    Returns
-    -------
-    tensor of shape ()
+    the whole matrix through memory several times. `terms` takes products (b, I), which it may overwrite, and targets
+    (b,), rows of `items`, and returns the sum of the losses and its slopes (b, I).
     """
     queries, items = full(queries, items)
     with no_autocast(items.device):

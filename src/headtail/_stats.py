@@ -38,13 +38,7 @@ def entropy(values: Array, base: float = np.e) -> float:
 
 
 def lorenz(values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lorenz curve: share of the total (y) held by the share x of positions with the smallest values.
-
-    Returns
-    -------
-    x, y : float arrays of shape (201,)
-        Both from 0 to 1.
-    """
+    """Lorenz curve at 201 points: the share y of the total that the share x of positions with the least holds."""
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     held = np.concatenate([[0.0], np.cumsum(ordered)]) / max(ordered.sum(), np.finfo(float).tiny)
     x = np.linspace(0, 1, 201)
@@ -168,12 +162,8 @@ def score_interval(
     Those true values t are in it that are no more than `quantile` standard errors away, where the standard error at t
     is `error` scaled as sqrt(t - low), times sqrt(high - t) if there is such an end. For a share of n draws this is
     Wilson's interval; without ends of the range it is value +- quantile * error. Of numbers, or of arrays of one shape.
-
-    Returns
-    -------
-    low, high : float
-        At an end of a range that has two, the interval of a share of `n` draws of which none or all are hits, such as
-        0 to about 4 / n. NaN where the error is 0, but for rounding, elsewhere.
+    At an end of a range that has two it is that of `n` draws of which none or all are hits, such as 0 to about 4 / n;
+    elsewhere NaN where the error is 0, but for rounding.
     """
     if not np.isfinite(low):
         return plain_interval(value, error, quantile)
@@ -198,10 +188,7 @@ def score_interval(
 def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
     """Return which points no other beats: none has at least the gain for at most the cost, and one of the two better.
 
-    Parameters
-    ----------
-    gain, cost : float arrays of shape (n,)
-        Higher gain and lower cost are better. Equal points are all on the front or all off it.
+    Equal points are all on the front or all off it.
     """
     order = np.lexsort((-gain, cost))  # by cost, the highest gain of equal costs first
     front = np.zeros(len(gain), dtype=bool)
@@ -214,14 +201,10 @@ def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
 
 
 def hypervolume(gain: Array, cost: Array, reference: tuple[float, float]) -> float:
-    """Area that points of two criteria dominate, exactly: of all places between them and a reference point.
+    """Area that points of two criteria dominate, exactly: of all places between them and a reference (gain, cost).
 
-    Parameters
-    ----------
-    gain, cost : float arrays of shape (n,)
-        Higher gain and lower cost are better.
-    reference : (gain, cost)
-        The worst place that counts; a point that is not better in both adds nothing.
+    Higher gain and lower cost are better. The reference is the worst place that counts: a point that is not better in
+    both adds nothing.
     """
     inside = (gain > reference[0]) & (cost < reference[1])
     gain, cost = np.asarray(gain)[inside], np.asarray(cost)[inside]

@@ -25,13 +25,7 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linu
 
 
 def as_tensor(name: str, values: Any) -> Tensor:
-    """Return a dense matrix of real numbers as a tensor: itself with its gradient, or an array's memory if possible.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no such matrix.
-    """
+    """Return a dense matrix of real numbers as a tensor: itself with its gradient, or an array's memory if possible."""
     matrix = as_matrix(name, values)
     if isinstance(values, Tensor):
         return values
@@ -92,13 +86,7 @@ def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def learning(model: nn.Module) -> Iterator[None]:
-    """Record gradients inside, also where the caller has switched that off.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is no module, or its weights can never change.
-    """
+    """Record gradients inside, also where the caller has switched that off; raise if the weights can never change."""
     check_module(model)
     with torch.inference_mode(False), torch.enable_grad():
         yield

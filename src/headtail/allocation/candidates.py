@@ -21,18 +21,11 @@ _TILTED = 0.8
 class Reach:
     """Where prices may take a recommender of vectors.
 
-    Attributes
-    ----------
-    shrunk : float
-        Strength of :func:`headtail.shrink`: above 0 where lists become more accurate on validation by more than a
-        standard error, by score and by calibrated relevance as well. They do where popularity earns nothing.
-    bias : float array of shape (n_items,)
-        Of a strong tilt. Of the highest scores alone many items are nobody's candidates, so that no price makes
-        exposure even.
-    k : int
-        Length of the lists that users see.
-    relevance : Relevance, optional
-        Of the candidates where no more than the training part is known, if it was calibrated to choose `shrunk`.
+    `shrunk` is the strength of :func:`headtail.shrink`: above 0 where lists become more accurate on validation by more
+    than a standard error, by score and by calibrated relevance as well, as they do where popularity earns nothing.
+    `bias`, (n_items,), is that of a strong tilt: of the highest scores alone many items are nobody's candidates, so
+    that no price makes exposure even. `relevance` is that of the candidates where only the training part is known, if
+    it was calibrated to choose `shrunk`.
     """
 
     shrunk: float

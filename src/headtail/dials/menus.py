@@ -70,18 +70,9 @@ class Menu:
 def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items: int) -> Floats:
     """Return the expected DCG of each list over that of the user's plain one, (U, S).
 
-    An item that is no candidate counts as the least relevant of the user's candidates.
-
-    Parameters
-    ----------
-    items : int array of shape (U, S, k)
-        The lists of each user at each setting; -1 where one has ended.
-    candidates : int array of shape (U, R)
-    relevance : float array of shape (U, R)
-        Probability that each candidate is relevant.
-    plain : int
-        The setting that is no correction.
-    n_items : int
+    `items`, (U, S, k), are the lists of each user at each setting, -1 where one has ended; `plain` is the setting that
+    is no correction. `relevance`, (U, R), is the probability that each candidate is relevant; an item that is no
+    candidate counts as the least relevant of the user's candidates.
     """
     discount = discounts(items.shape[2])
     found = np.empty(items.shape[:2])

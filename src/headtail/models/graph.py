@@ -12,14 +12,9 @@ from headtail.data import Interactions
 
 
 class Graph(nn.Module):
-    """Training interactions as a bipartite graph with symmetric normalization.
+    """Training interactions as a bipartite graph with symmetric normalization; each is an edge of weight 1.
 
     The edges are buffers, so that they are saved with the model that holds them.
-
-    Parameters
-    ----------
-    train : Interactions
-        Training interactions; each is an edge of weight 1.
     """
 
     def __init__(self, train: Interactions) -> None:

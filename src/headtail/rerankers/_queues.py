@@ -23,22 +23,10 @@ Matrix = NDArray[np.float64]
 
 
 class Queues:
-    """The candidates of some lists, a queue for each group of items, best first.
+    """The candidates of some lists, a queue for each group of items, best first, to fill k slots.
 
-    Parameters
-    ----------
-    codes : int array of shape (U, R)
-        Group of each candidate, -1 where a list has ended.
-    n_groups : int
-    k : int
-        Slots to fill.
-
-    Attributes
-    ----------
-    taken : int array of shape (U, G)
-        Items taken of each group.
-    none : int
-        Stands for the column of a candidate where there is none: R.
+    `codes`, (U, R), is the group of each candidate, -1 where a list has ended. `taken`, (U, G), counts the items taken
+    of each group; `none`, which is R, is the column where there is no candidate.
     """
 
     def __init__(self, codes: Array, n_groups: int, k: int) -> None:
@@ -59,17 +47,9 @@ class Queues:
     def take(self, values: Matrix, where: NDArray[np.bool_] | None = None) -> tuple[Codes, Codes]:
         """Take the item of the group with the highest value from each list, of equal ones the one that stands first.
 
-        Parameters
-        ----------
-        values : float array of shape (U, G)
-            Of the first item of each group; -inf is taken only where nothing else is left.
-        where : bool array of shape (U,), optional
-            Lists to take from; all of them without it.
-
-        Returns
-        -------
-        columns, groups : int arrays of shape (U,)
-            Of the items that were taken; the column is :attr:`none` where nothing was.
+        `values`, (U, G), are those of the first item of each group; -inf is taken only where nothing else is left. Only
+        lists `where` that is true are taken from. Return the columns and groups, (U,), of the items; the column is
+        :attr:`none` where nothing was taken.
         """
         first = self.first
         left = first < self.none
@@ -87,17 +67,10 @@ class Queues:
 def greedily(
     recs: Recommendations, codes: Array, n_groups: int, k: int, values: Callable[[slice, int, Queues, Matrix], Matrix]
 ) -> Recommendations:
-    """Fill each list slot by slot with the item of the highest value.
+    """Fill each list, best first, slot by slot with the item of the highest value.
 
-    Parameters
-    ----------
-    recs : Recommendations
-        Best first.
-    codes : int array of shape (n_items,)
-        Group of each item.
-    n_groups, k : int
-    values : callable
-        From the rows, the slot, the queues and the scaled score of the first item of each group to the value of each.
+    `codes`, (n_items,), is the group of each item. ``values(rows, slot, queues, scores)`` returns the value of the
+    first item of each group, of which `scores` are scaled.
     """
     chosen = []
     for rows, queues in blocks(recs, codes, n_groups, k):

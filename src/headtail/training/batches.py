@@ -18,15 +18,10 @@ _POOL = 16  # batches whose sequences are sorted by length together
 class Batch(NamedTuple):
     """Items to predict, and what to predict them from; int64 arrays of codes.
 
-    Attributes
-    ----------
-    inputs : array of shape (D,) or (D, L)
-        What the model takes: the distinct users of the batch, ascending, or sequences filled with -1 at the left.
-    rows : array of shape (B,)
-        Position of each target's query among the queries that the model makes of `inputs`: one for each user, or one
-        for each place of the sequences, row after row.
-    candidates : array of shape (B, 1 + n)
-        Each target, then n items that its user has not met in training.
+    `inputs` is what the model takes: the distinct users of the batch, ascending, (D,), or sequences filled with -1 at
+    the left, (D, L). `rows` (B,) is the position of each target's query among those that the model makes of `inputs`:
+    one for each user, or one for each place of the sequences, row after row. `candidates` (B, 1 + n) holds each target,
+    then n items that its user has not met in training.
     """
 
     inputs: NDArray[np.int64]
@@ -126,13 +121,7 @@ class Distinct:
 
 
 class Negatives:
-    """Draws items that a user has not met in training.
-
-    Raises
-    ------
-    InvalidInputError
-        If n > 0 and a user has met every item and so has no negative.
-    """
+    """Draws n items that a user has not met in training; raises for a user who has met them all."""
 
     def __init__(self, train: Interactions, n: int) -> None:
         self.n = n

@@ -176,19 +176,10 @@ def kept(folder: Path | None) -> Iterator[None]:
 
 @dataclass
 class Run:
-    """A training run: what changes from epoch to epoch, and the settings that must be the same for it to resume.
+    """A training run: what changes from epoch to epoch, and the `settings` that must be the same for it to resume.
 
-    Attributes
-    ----------
-    model, random, optimizer, buffers
-        What is trained, the generator, the optimizer, and further tensors that are updated in place.
-    device : torch.device
-        Where all of it lies.
-    settings : dict
-    epoch, rows
-        How many epochs were run, and their rows of the history.
-    best_value, best_epoch, stale, best
-        The best value of what is watched, its epoch, how many evaluations ago that was, and the weights of then.
+    Beside the model these are the generator, the optimizer, and further tensors that are updated in place, `buffers`,
+    all on `device`. `best` are the weights of the best value of what is watched, `stale` evaluations ago.
     """
 
     model: nn.Module

@@ -62,23 +62,11 @@ def run(
 ) -> History:
     """Run epochs from the start or from a checkpoint, and leave the model with the weights of the best.
 
-    Parameters
-    ----------
-    epoch : callable
-        ``epoch(number, advance)`` goes through the data once and returns the figures of the history's row; it calls
-        `advance` with the share of `size` that is done since.
-    title, size
-        Of the progress bar, and of log lines; its steps for each epoch.
-    settings : dict
-        What must be the same for a run to resume.
-    random, optimizer, buffers, device
-        As for :class:`~headtail.training.checkpoints.Run`.
-    seed : int
-        Of torch's random state inside; the caller's is given back at the end.
-    watch, eval_every
-        What is measured after every so many epochs, and the last; with the same period, checkpoints are written.
-    epochs, checkpoint, resume, progress, callbacks, distributed
-        As for :func:`headtail.fit`.
+    ``epoch(number, advance)`` goes through the data once and returns the figures of the history's row; it calls
+    `advance` with the share of `size` that is done since. `settings` must be the same for a run to resume; `random`,
+    `optimizer`, `buffers` and `device` are those of a :class:`~headtail.training.checkpoints.Run`. `seed` is that of
+    torch's random state inside; the caller's is given back at the end. What is watched is measured after every
+    `eval_every` epochs and the last, and checkpoints are written then. The others are as for :func:`headtail.fit`.
     """
     run = checkpoints.Run(model, random, device, settings, optimizer, buffers or {})
     n_processes, process = (_distributed.world_size(), _distributed.rank()) if distributed else (1, 0)
@@ -137,15 +125,10 @@ def steps(
     epoch: int,
     advance: Advance,
 ) -> dict[str, float]:
-    """Take a step for every batch; return the mean of each part of the loss.
+    """Take a step for every batch and return the mean of each part of the loss; what is not finite raises.
 
     ``step(i, batch)`` returns the parts, scalars, and of how many targets they are means. ``cause(part)`` says what may
     have made a part infinite.
-
-    Raises
-    ------
-    TrainingDivergedError
-        If a part or a weight is not finite.
     """
     parts: list[Tensor] = []
     sizes: list[int] = []

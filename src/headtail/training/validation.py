@@ -14,10 +14,7 @@ from headtail.training.ranking import recommend
 class Validation:
     """Scores a model on held-out interactions by full ranking over the items that are not in a user's training part.
 
-    Raises
-    ------
-    InvalidInputError
-        If the validation part is empty or shares pairs with train, or if less of the metric is better.
+    There must be some, none of them in train, and more of the metric must be better.
     """
 
     def __init__(self, train: Interactions, held_out: Interactions, metric: Metric, k: int) -> None:
