@@ -225,6 +225,20 @@ def test_an_unexpected_error_is_no_verdict(files, capsys, monkeypatch):
     assert main(inputs) == 70
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError("Unable to allocate 3 GiB"), RuntimeError("can't allocate memory"), MemoryError()]
+)
+def test_out_of_memory_is_no_fault(files, capsys, monkeypatch, error):
+    def large(*_, **__):
+        raise error
+
+    monkeypatch.setattr("headtail.metrics.audit", large)
+    assert main(["audit", str(files / "recs.tsv"), str(files / "train.csv")]) == 2
+    shown = capsys.readouterr().err
+    assert f"out of memory {error}".strip() in shown
+    assert "Give less at a time" in shown
+
+
 def test_a_reader_that_goes_away_is_no_verdict(files):
     code = "import sys; from headtail.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3", "--n-bootstrap", "0"]
@@ -632,6 +646,8 @@ def test_a_data_set_of_a_folder(tmp_path, capsys):
     (tmp_path / "movies.dat").write_text("7::Sabrina (1995)::Comedy\n")
     assert main(["data", f"movielens:{tmp_path}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n_interactions"] == 2
+    assert main(["data", "movietweetings", "--user", "u", "--min-rating", "9", "--json"]) == 0
+    assert "columns of its own, so --user does not matter to it" in " ".join(capsys.readouterr().err.split())
     for wrong, message in {"movielens": "as movielens:FOLDER", "movietweetings:x": "leave out 'x'"}.items():
         assert main(["data", wrong]) == 2
         assert message in capsys.readouterr().err
@@ -641,13 +657,15 @@ def test_a_data_set_of_a_folder(tmp_path, capsys):
     "words",
     [
         "audit NAME y", "correct NAME --train y --validation y", "data NAME", "doctor NAME", "explore NAME",
-        "probe NAME --output out", "spectrum NAME", "train NAME --output out",
+        "probe NAME --output out", "spectrum NAME", "spectrum --queries NAME --items NAME", "train NAME --output out",
     ],
 )  # fmt: skip
 def test_a_name_that_no_file_can_have_is_told(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(words.replace("NAME", "y" * 300).split()) == 2
-    assert "File name too long" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert f"{'y' * 200} ...': File name too long. Give another path." in shown
+    assert "y" * 201 not in shown
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "several", "objects"])

@@ -20,14 +20,14 @@ ALIASES: dict[str, tuple[str, ...]] = {
                 "doc_id", "document_id", "product", "sku", "track", "trackid", "song", "songid", "movie", "book",
                 "bookid", "game", "article", "isbn", "video", "video_id", "content_id", "parent_asin", "recipe_id",
                 "sku_id", "product_code", "show_id", "episode_id", "podcast_id", "hotel_id", "restaurant_id", "job_id",
-                "post_id", "item_idx"),
+                "post_id", "item_idx", "venue_id", "poi_id", "recommendations"),
     "rating": ("weight", "score", "stars", "overall", "plays", "count", "value", "label", "relevance"),
     "timestamp": ("time", "datetime", "date", "unix_timestamp", "event_time", "ts"),
     "order": ("position", "step"),
     "rank": ("position", "place"),
     "score": ("prediction", "predictions", "predicted", "pred", "preds", "est", "estimate", "estimated_rating",
               "predicted_rating", "prediction_score", "predicted_score", "pred_score", "pred_rating", "scores",
-              "y_score", "y_pred", "y_hat", "yhat", "logit", "proba", "probability"),
+              "y_score", "y_pred", "y_hat", "similarity", "yhat", "logit", "proba", "probability"),
     "truth": ("rating", "relevance", "weight", "label", "r_ui", "y_true", "y", "target", "true_rating", "actual",
               "actual_rating", "ground_truth", "stars", "clicked", "click"),
     "title": ("item_title", "movie_title", "name", "artist", "artist_name"),
@@ -39,8 +39,8 @@ KNOWN = {name for role, aliases in ALIASES.items() for name in (role, *aliases)}
 
 
 def plain(name: Any) -> str:
-    """Return a name in lower case, with underscores between its words."""
-    return str(name).lower().replace("-", "_").replace(" ", "_")
+    """Return a name in lower case, with underscores between its words and not around them."""
+    return str(name).lower().replace("-", "_").replace(" ", "_").strip("_")
 
 
 def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], list[str]]:

@@ -33,11 +33,14 @@ def to_path(path: Any) -> Path:
         Path(path).stat()
     except (OSError, ValueError) as error:  # a ValueError tells of NUL and of lone surrogates
         if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]} ..."
-            raise UnreadableFileError(
-                f"{name!r} cannot be the path of a file: {getattr(error, 'strerror', error)}. Give another path."
-            ) from error
+            raise UnreadableFileError(f"No file can have this path: {about_path(path, error)}") from error
     return Path(path)
+
+
+def about_path(path: Any, error: Exception) -> str:
+    """Return what the system says about a path, however long."""
+    name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]} ..."
+    return f"{name!r}: {getattr(error, 'strerror', error)}. Give another path."
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:

@@ -18,8 +18,10 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
 # What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
-MISSING = {"", "NULL", "null", "Null", "(null)", r"\N", "<NA>", "NA", "N/A", "n/a", "#N/A", "None", "none", "NONE"}
-MISSING |= {"NaN", "nan", "NaT"}
+MISSING = {
+    "", "NULL", "null", "Null", "(null)", "(NULL)", "[NULL]", "<null>", "#NULL!", r"\N", "<NA>", "NA", "N/A", "n/a",
+    "#N/A", "None", "none", "NONE", "NaN", "nan", "NAN", "NaT",
+}  # fmt: skip
 _IDS = ("user_id", "item_id")
 
 
@@ -61,12 +63,16 @@ def _exploded(table: pl.DataFrame, columns: Mapping[str, Any], what: str) -> pl.
     nested = [role for role in columns if isinstance(table[role].dtype, (pl.List, pl.Array)) and role != "user_id"]
     try:
         rows = table.filter(pl.col("item_id").list.len() > 0 if table["item_id"].dtype == pl.List else pl.lit(True))
-        return rows.explode(nested)
+        rows = rows.explode(nested)
     except pl.exceptions.PolarsError as error:
         raise InvalidInputError(
             f"{what} has lists in {', '.join(repr(columns[role]) for role in nested)} that do not pair: "
             f"{str(error).splitlines()[0]}. Give each row lists of one length."
         ) from None
+    if isinstance(rows["item_id"].dtype, pl.Struct):  # such as Spark's ALS recommends: items with their ratings
+        name = resolve_columns(rows["item_id"].struct.fields, ["item_id"], what=what)["item_id"]
+        rows = rows.with_columns(pl.col("item_id").struct.field(name).alias("item_id"))
+    return rows
 
 
 def column_names(frame: Any, what: str = "the table") -> list[Any]:

@@ -25,7 +25,7 @@ def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
     """Read what :func:`write_json` wrote, or name the file that is damaged; a `foreign` one needs no format or seal."""
     try:
         values = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UnreadableFileError(f"{path} does not exist. Check the folder's path.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UnreadableFileError(f"{path} cannot be read as JSON ({error}); it may be truncated. {_CURE}") from None

@@ -109,6 +109,20 @@ def test_lists_from_arrays_as_implicit_and_others_return_them():
     assert Recommendations.from_arrays(text).to_polars().rows() == [(0, "x", 1), (0, "y", 2), (1, "z", 1)]
 
 
+def test_minus_one_is_no_item_whether_it_stands_for_a_place_or_an_id():
+    for more in ({}, {"item_ids": [0, 1]}, {"scores": [[0.9, 0.8], [0.7, 0.1]]}):
+        found = Recommendations.from_arrays([[1, 0], [0, -1]], **more)
+        assert found.to_polars().select("user_id", "item_id").rows() == [(0, 1), (0, 0), (1, 0)]
+
+
+def test_lists_of_items_with_their_ratings_as_spark_writes_them():
+    best = [[{"movieId": 7, "rating": 0.9}, {"movieId": 5, "rating": 0.8}], [{"movieId": 5, "rating": 0.7}]]
+    table = pl.DataFrame({"userId": [1, 2], "recommendations": best})
+    assert Recommendations.from_frame(table).to_polars().rows() == [(1, 7, 1), (1, 5, 2), (2, 5, 1)]
+    with pytest.raises(MissingColumnError, match="There are: 'a'"):
+        Recommendations.from_frame(pl.DataFrame({"user": [1], "item": [[{"a": 1}]]}))
+
+
 def test_a_place_inside_a_list_without_an_item_or_a_score_is_told(caplog):
     found = Recommendations.from_arrays([[5, 3, 7], [5, 3, None]], [[0.9, np.nan, 0.1], [0.2, 0.1, np.nan]])
     assert [row[1] for row in found.to_polars().rows()] == [5, 7, 5, 3]

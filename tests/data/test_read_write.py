@@ -1,3 +1,4 @@
+import bz2
 import codecs
 import csv
 import gzip
@@ -215,8 +216,13 @@ class TestReadTable:
             ("letters.csv", b'"' + b"a" * 200_000 + b'"', "field larger than field limit"),
             ("latin.csv", 'u,i\n1,"é"\n'.encode("latin-1"), "Save it as UTF-8"),
             ("names.csv", b'"a\nb",c\n1,2\n', "its lines have 2 fields, but 1 names"),
-            ("junk.csv.gz", gzip.compress(b"PK\3\4\xb8\xff"), "Save it as UTF-8"),
-            ("zipped.csv", gzip.compress(b"u,i\n1,2\n"), "Save it as UTF-8"),
+            ("junk.csv.gz", gzip.compress(b"\xb8\xff\n"), "Save it as UTF-8"),
+            ("zipped.csv", b"PK\3\4\x14\0", "an archive or a workbook; unpack it"),
+            ("table.csv", b"PAR1\x15\0", "not text but Parquet; give it that ending"),
+            ("table.csv.zst", b"x", "the ending '.zst' is not one of .*Unpack it"),
+            ("cut.jsonl", b'{"u": 1}\n{"u": 2', "Each line must be an object of JSON"),
+            ("python.json", b"{'u': 1}\n", "Each line must be an object of JSON"),
+            ("table.arrow", b"u,i\n1,2\n", "Cannot read .*table.arrow"),
             ("text.parquet", b"u,i\n1,2\n", "leave out columns of types that Polars does not know"),
             ("x.xlsx", b"PK", r"the ending '.xlsx' is not one of .csv"),
             ("x", b"u,i\n", "the ending '' is not one of"),
@@ -239,11 +245,39 @@ class TestReadTable:
         with pytest.raises(UnreadableFileError, match="Read it again from its source"):
             read_table(path)
 
-    def test_text_that_only_claims_to_be_gzip(self, tmp_path):
-        path = tmp_path / "table.csv.gz"
-        path.write_bytes(b"u,i\n1,2\n")
-        with pytest.raises(UnreadableFileError, match="Not a gzipped file"):
-            read_table(path)
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+    @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz", "table.csv.bz2"])
+    def test_compression_is_told_by_the_first_bytes(self, tmp_path, name, pack):
+        (tmp_path / name).write_bytes(pack(b"u,i\n1,2\n"))
+        assert read_table(tmp_path / name).rows() == [(1, 2)]
+
+    def test_movielens(self, tmp_path):
+        (tmp_path / "ratings.dat").write_text("1::1193::5::978300760\n2::661::3::978302109\n")
+        names = ["user_id", "item_id", "rating", "timestamp"]
+        assert read_table(tmp_path / "ratings.dat", names=names).rows()[1] == (2, 661, 3, 978302109)
+        (tmp_path / "u.data").write_text("196\t242\t3\t881250949\n")
+        assert read_table(tmp_path / "u.data", names=names).rows() == [(196, 242, 3, 881250949)]
+        (tmp_path / "artists.dat").write_text("userID\tartistID\tname\n2\t51\tA::B\n")
+        assert read_table(tmp_path / "artists.dat").rows() == [(2, 51, "A::B")]
+
+    @pytest.mark.parametrize("name", ["x.jsonl", "x.ndjson", "x.json", "x.json.gz"])
+    @pytest.mark.parametrize("layout", ["%s\n%s\n", "\ufeff%s\n\n%s", "[%s, %s]"])
+    def test_json(self, tmp_path, name, layout):
+        if name in ("x.jsonl", "x.ndjson") and layout.startswith("["):
+            layout = "%s\r\n%s"
+        text = layout % ('{"reviewerID": "A1", "asin": "007", "overall": 5.0}', '{"reviewerID": "A2", "asin": "7"}')
+        data = text.encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        assert read_table(tmp_path / name).rows() == [("A1", "007", 5.0), ("A2", "7", None)]
+
+    def test_arrow(self, tmp_path):
+        pl.DataFrame(ROWS).write_ipc(tmp_path / "x.feather")
+        assert read_table(tmp_path / "x.feather").equals(pl.DataFrame(ROWS))
+
+    def test_a_rating_that_is_no_number_is_shown(self, tmp_path):
+        (tmp_path / "x.csv").write_text("user;item;rating\n1;2;4,5\n")
+        with pytest.raises(InvalidInputError, match="String in 'rating', for example '4,5'; it must be numbers"):
+            read_interactions(tmp_path / "x.csv")
 
     def test_doubled_column(self, tmp_path):
         with pytest.raises(InvalidInputError, match="has the column 'u' more than once"):
@@ -309,7 +343,7 @@ class TestReadTable:
 
     @pytest.mark.parametrize("path", ["x" * 5000 + ".csv", "a\0.csv", "\ud800.csv"])
     def test_paths_that_cannot_be(self, path):
-        with pytest.raises(UnreadableFileError, match=r"cannot be the path of a file: .* Give another path"):
+        with pytest.raises(UnreadableFileError, match=r"No file can have this path: .* Give another path"):
             read_table(path)
         with pytest.raises(InvalidInputError, match="None is not a path"):
             read_table(None)

@@ -1,18 +1,19 @@
 """The command line: each verb is a public function in a file of its own, its flags are that function's parameters.
 
-Exit status: 0 when all went well, 1 when a condition of ``audit --fail-if`` was met, 2 when the input was wrong or a
-condition could not be judged, 70 for an error that nobody expected, 130 after Ctrl-C, 141 when the reader of the output
-went away.
+Exit status: 0 when all went well, 1 when a condition of ``audit --fail-if`` was met, 2 when the input was wrong or too
+large, or a condition could not be judged, 70 for an error that nobody expected, 130 after Ctrl-C, 141 when the reader
+of the output went away.
 """
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from headtail._files import ABOUT_FILES
+from headtail._files import ABOUT_FILES, about_path
 from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
 from headtail.cli._app import app
 from headtail.cli._output import complain, say
@@ -46,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except BaseException as error:  # a panic of Polars is no Exception, and would end with the status 1
         if isinstance(error, OSError) and error.filename is not None and error.errno in ABOUT_FILES:
-            complain("error", f"{error.filename}: {error.strerror}. Give another path.")
+            complain("error", about_path(error.filename, error))
+            return 2
+        if isinstance(error, MemoryError) or re.search("(allocate|out of) memory", f"{error}", re.IGNORECASE):
+            complain("out of memory", f"{error}. Give less at a time, or take a machine with more.".lstrip(". "))
             return 2
         complain("internal error", f"{type(error).__name__}: {error}")
         if os.environ.get("HEADTAIL_TRACEBACK"):

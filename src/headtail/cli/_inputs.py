@@ -56,8 +56,11 @@ def array(path: Path) -> Any:
     """Read a .npy file without loading it whole."""
     import numpy as np
 
+    from headtail._files import to_path
+
+    path = to_path(path)
     try:
-        found = np.load(str(path), mmap_mode="r", allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
     if not isinstance(found, np.ndarray):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -68,6 +68,7 @@ class Tables:
 
     def _data_set(self, file: Path, k_core: int | None) -> "Interactions | None":
         """Return a data set by its name, where there is no file of that name."""
+        from headtail._columns import logger
         from headtail.datasets import DATASETS
 
         name, _, folder = str(file).partition(":")
@@ -78,6 +79,9 @@ class Tables:
             raise InvalidInputError(f"{file} cannot be read: {cure}.")
         given = {"k_core": k_core, "min_rating": self.min_rating}
         options = {option: value for option, value in given.items() if value is not None}
+        of_files = [f"--{name}" for name, value in asdict(self).items() if value != getattr(PLAIN, name)]
+        if unused := ", ".join(flag for flag in of_files if flag not in ("--min_rating", "--score")):
+            logger.warning("%s is a data set with columns of its own, so %s does not matter to it.", file, unused)
         return DATASETS[name](*[folder] * bool(folder), **options)
 
     def table(self, file: Path, *roles: str) -> "pl.DataFrame":
@@ -158,7 +162,7 @@ def naming(file: Path) -> Iterator[None]:
     try:
         yield
     except HeadtailError as error:
-        if str(file) not in str(error):
+        if str(file)[:200] not in str(error):
             error.args = (f"{file}: {error}",)
         raise
 

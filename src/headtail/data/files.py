@@ -1,5 +1,6 @@
-"""Interactions from files and into files: CSV, TSV, Parquet and RecBole's atomic files."""
+"""Interactions from files and into files: text, Parquet, Arrow, JSON lines and RecBole's atomic files."""
 
+import codecs
 import contextlib
 import csv
 import difflib
@@ -16,14 +17,15 @@ from headtail._checks import checked
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, to_path
 from headtail.data.interactions import Interactions
-from headtail.data.text_files import ATOMIC, TEXT, first_fields, form_of, read_text
+from headtail.data.text_files import ATOMIC, TEXT, first_fields, form_of, read_text, unpacked
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 from headtail.typing import IntoFrame
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
 _PARQUET = (".parquet", ".pq")
-_READABLE = (*TEXT, *ATOMIC, *_PARQUET)
+_JSON, _ARROW = (".jsonl", ".ndjson", ".json"), (".arrow", ".feather", ".ipc")
+_READABLE = (*TEXT, *ATOMIC, *_PARQUET, *_JSON, *_ARROW)
 _WRITABLE = (".inter", ".csv", ".tsv", ".parquet")
 _RECBOLE_TYPES = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float", "order": "float"}
 
@@ -159,12 +161,13 @@ def _ending(path: Path, known: Sequence[str]) -> str:
 
 @checked
 def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.DataFrame:
-    r"""Read a table from CSV, TSV, text, Parquet or a RecBole file.
+    r"""Read a table from text, Parquet, Arrow, JSON or a RecBole file.
 
-    ``.csv`` and ``.txt`` may be separated by comma, semicolon, tab or bar, whichever the first line holds most;
-    ``.tsv`` is separated by tabs. These and RecBole's ``.inter``, ``.item`` and ``.user`` may be compressed (``.gz``).
-    Text is UTF-8, or UTF-16 if its first bytes say so; its first line names the columns, and blank lines are left out.
-    Blanks around a name, as in ``user, item``, are taken off its values too.
+    ``.csv``, ``.txt``, ``.dat`` and ``.data`` may be separated by comma, semicolon, tab or bar, whichever the first
+    line holds most, ``.dat`` also by ``::``; ``.tsv`` is separated by tabs. These, RecBole's ``.inter``, ``.item`` and
+    ``.user``, and JSON (an object a line, or a list of objects) may be compressed (``.gz``, ``.bz2``). Text is
+    UTF-8, or UTF-16 if its first bytes say so; its first line names the columns, and blank lines are left out. Blanks
+    around a name, as in ``user, item``, are taken off its values too.
 
     A column of a text file becomes numbers only if nothing is lost: whole numbers if every value is written as such a
     number of 64 bits is, so that ``007`` or ``+5`` leaves the column text; else decimals, unless a value looks like an
@@ -202,10 +205,17 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
     path = to_path(path)
     with readable(path):
         _check_exists(path)
-        if form_of(path) not in _PARQUET:
+        form = form_of(path)
+        if form in (*TEXT, *ATOMIC):
             return read_text(path, names)
         if names is not None:
             raise InvalidInputError(f"{path} has names of its own, so names= is of no use. Leave it out.")
+        if form in _JSON:
+            content = unpacked(path)[:].removeprefix(codecs.BOM_UTF8)
+            read = pl.read_json if content[:100].lstrip()[:1] == b"[" else pl.read_ndjson
+            return read(content, infer_schema_length=None)
+        if form in _ARROW:
+            return pl.read_ipc(path)
         return pl.read_parquet(path, glob=False)
 
 
@@ -234,11 +244,13 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
         elif "utf-8" in reason or isinstance(error, UnicodeError):
             cure = "Save it as UTF-8."
+        elif form_of(path) in _JSON:
+            cure = 'Each line must be an object of JSON, such as {"user_id": 1, "item_id": 2}.'
         elif "malformed" in reason or '"' in reason:
             cure = "Put a text that holds quotes in quotes as a whole, and double the quotes in it."
         elif form_of(path) in _PARQUET:
             cure = "Read it again from its source, or leave out columns of types that Polars does not know."
-        elif path.suffix == ".gz":
+        elif path.suffix in (".gz", ".bz2"):
             cure = "Read it again from its source."
         raise UnreadableFileError(f"Cannot read {path}: {reason}. {cure}".rstrip()) from error
 
@@ -256,7 +268,7 @@ def _check_exists(path: Path) -> None:
     if form_of(path) not in _READABLE:
         raise UnreadableFileError(
             f"Cannot read {path}: the ending {form_of(path)!r} is not one of {', '.join(_READABLE)} (text also with "
-            f".gz)."
+            f".gz or .bz2). Unpack it, or save it as one of these."
         )
     if not path.stat().st_size:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")

@@ -375,16 +375,13 @@ def _numeric(table: pl.DataFrame, role: str) -> Any:
     if role not in table.columns:
         return None
     column = table[role]
-    if not column.dtype.is_numeric():
-        raise InvalidInputError(
-            f"{role} is {column.dtype}, not a number. Cast the column, or rename it to leave it out."
-        )
+    values = _frames.numbers(column, role, "the table")
     if column.null_count():
         raise InvalidInputError(
             f"{role} has {column.null_count()} missing values. Drop or fill those rows, or drop the column."
         )
     if role == "rating":
-        values: Any = column.cast(pl.Float64).to_numpy()
+        values = values.astype(np.float64)
         finite(role, values)
         return values
     whole = column.cast(pl.Int64, strict=False)

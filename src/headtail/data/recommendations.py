@@ -153,7 +153,7 @@ class Recommendations:
         ----------
         items : array or tensor of shape (U, k)
             Items, best first: their ids, or, with `item_ids`, their places among those. What is missing at the end of a
-            list is -1 (of places), None or NaN.
+            list is -1, None or NaN.
         scores : array or tensor of shape (U, k), optional
             Higher is better; they order each list, ties as they stand. Where one is NaN, infinite, or the lowest number
             of its type (as libraries fill short lists), there is no item; such places inside a list are counted in the
@@ -178,7 +178,10 @@ class Recommendations:
         """
         table = numbers(items)
         if table.ndim != 2 or not table.size:
-            raise InvalidInputError(f"lists has shape {table.shape}; give one row for each user, (users, k).")
+            raise InvalidInputError(
+                f"lists has shape {table.shape}, read from a {type(items).__name__}; give one row for each user, "
+                f"(users, k), with -1 or None where short lists end."
+            )
         if item_ids is not None:
             known = _frames.unique_ids(item_ids, "item_id")
             places = table.astype(np.int64) if table.dtype.kind in "iub" else None
@@ -189,7 +192,7 @@ class Recommendations:
                     f"where there is none. Leave out item_ids if these are the ids themselves."
                 )
         else:
-            filled = ~np.array([_frames.is_missing(one) for one in table.ravel()], dtype=bool)
+            filled = ~np.array([_frames.is_missing(one) or one == -1 for one in table.ravel()], dtype=bool)
             known, codes = _frames.encode(_frames.read_ids(table.ravel()[filled], "item_id", "lists"))
             places = np.full(table.size, -1, dtype=np.int64)
             places[filled] = codes

@@ -1,5 +1,6 @@
 """Tables from text: separators, quotes, line ends, and columns that become numbers where that loses nothing."""
 
+import bz2
 import codecs
 import csv
 import gzip
@@ -16,12 +17,14 @@ from headtail import _frames
 from headtail._columns import KNOWN, logger, plain
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
-TEXT = (".csv", ".tsv", ".txt")
+TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 ATOMIC = (".inter", ".item", ".user")
 _WIDE = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
+_PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress}
+_OTHERS = {b"PAR1": "Parquet; give it that ending", b"PK\3\4": "an archive or a workbook; unpack it, or save it as CSV"}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _PIECE = 1 << 20  # bytes
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
@@ -34,7 +37,7 @@ class NoNamesError(InvalidInputError):
 
 def form_of(path: Path) -> str:
     """Return the ending that tells the form of a file, without that of compression."""
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2") else path).suffix.lower()
 
 
 class _Text(NamedTuple):
@@ -96,6 +99,14 @@ def first_fields(path: Path) -> list[str]:
     return _fields(text, form_of(path) not in ATOMIC and _holds(text, b'"'))
 
 
+def unpacked(path: Path) -> "bytes | mmap.mmap":
+    """Return the content of a file, decompressed where its first bytes say that it is compressed."""
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    unpack = next((unpack for mark, unpack in _PACKED.items() if content[: len(mark)] == mark), None)
+    return content if unpack is None else unpack(content)
+
+
 def _holds(text: _Text, byte: bytes) -> bool:
     """Whether a byte is in the text, by pieces: only in bytes is it looked for at the speed of memory."""
     return any(byte in text.content[start : start + _PIECE] for start in range(0, len(text.content), _PIECE))
@@ -107,14 +118,15 @@ def _fields(text: _Text, quotes: bool) -> list[str]:
 
 def _open_text(path: Path) -> _Text:
     """Look at the marks, the first line and the line ends of a text file."""
-    with path.open("rb") as file:
-        content: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    mapped = path.suffix.lower() != ".gz"
-    if not mapped:
-        content = gzip.decompress(content)
+    content = unpacked(path)
+    mapped = not isinstance(content, bytes)
+    if other := _OTHERS.get(content[:4]):
+        raise UnreadableFileError(f"Cannot read {path}: it is not text but {other}.")
     encoding = next((name for mark, name in _WIDE.items() if content[: len(mark)] == mark), None)
     if encoding is not None:
         mapped, content = False, content[:].decode(encoding).encode()
+    if form_of(path) == ".dat" and b"::" in content[:_PIECE] and content.find(b"\t") < 0:  # MovieLens
+        mapped, content = False, content[:].replace(b"::", b"\t")
     line = re.search(rb"[^\r\n]+", content)
     if line is None:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
@@ -137,7 +149,8 @@ def _given_names(path: Path, given: Sequence[str], found: list[str]) -> list[str
     names = [str(name) for name in given]
     if len(names) != len(found):
         raise InvalidInputError(
-            f"names={names} holds {len(names)} names, but the first line of {path} has {len(found)} fields. Name each."
+            f"names={names} holds {len(names)} names, but the first line of {path} has {len(found)} fields between "
+            f"commas, semicolons, tabs or bars. Name each."
         )
     if set(names) & set(found):
         raise InvalidInputError(f"The first line of {path} holds the names of the columns. Leave out names=.")
