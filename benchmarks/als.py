@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import torch
-from peers import IMPLICIT, run_peer
+from peers import IMPLICIT, read, run_peer
 
 from headtail import Interactions, ReSN, audit, fit, metrics, recommend, spectrum
 from headtail.models import ALS
@@ -40,14 +39,6 @@ np.savez(given["factors"], users=model.user_factors, items=model.item_factors)
 print(json.dumps({"seconds": seconds}))
 """
 )
-
-
-def read(folder: Path, column: str) -> tuple[Interactions, Interactions]:
-    """Return training and test part."""
-    frame = pl.read_parquet(folder / "interactions.parquet")
-    interactions = Interactions.from_frame(frame)
-    in_train = (frame[column] == "train").to_numpy()
-    return interactions.subset(in_train), interactions.subset(~in_train)
 
 
 def theirs(

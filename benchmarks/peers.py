@@ -25,7 +25,7 @@ from headtail import Interactions, split_ratio
 from headtail.datasets import power_law
 
 
-def read(folder: Path) -> tuple[Interactions, Interactions]:
+def read(folder: Path, column: str = "resn_split") -> tuple[Interactions, Interactions]:
     """Return training and test part of MovieLens-1M, or of a power-law world of its size where it is not there."""
     if not folder.exists():
         print(f"{folder} is not there: a power-law world of MovieLens-1M's size instead")
@@ -34,7 +34,7 @@ def read(folder: Path) -> tuple[Interactions, Interactions]:
         return split.train, split.test
     frame = pl.read_parquet(folder / "interactions.parquet")
     interactions = Interactions.from_frame(frame)
-    in_train = (frame["resn_split"] == "train").to_numpy()
+    in_train = (frame[column] == "train").to_numpy()
     return interactions.subset(in_train), interactions.subset(~in_train)
 
 

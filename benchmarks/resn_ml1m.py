@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import torch
+from peers import read
 from rich.console import Console
 from rich.table import Table
 
-from headtail import MF, Interactions, ReSN, Vectors, audit, fit, losses, metrics, recommend, spectrum, split_ratio
+from headtail import MF, ReSN, Vectors, audit, fit, losses, metrics, recommend, spectrum, split_ratio
 from headtail.training import vectors
 
 METRICS = {
@@ -34,16 +34,6 @@ LOSSES = {
     "softmax": (losses.sampled_softmax, 8),
 }
 WEIGHTS = {"linear": (0.0, 3e-5, 1e-4, 3e-4, 1e-3), "sigmoid": (0.0, 1e-4, 3e-4, 1e-3, 3e-3)}
-
-
-def read(folder: Path) -> tuple[Interactions, Interactions, Interactions, Interactions]:
-    """Return the part to learn from, the one to choose with, both together, and the test part."""
-    frame = pl.read_parquet(folder / "interactions.parquet")
-    interactions = Interactions.from_frame(frame)
-    in_train = (frame["resn_split"] == "train").to_numpy()
-    known, test = interactions.subset(in_train), interactions.subset(~in_train)
-    split = split_ratio(known, test=0.1, validation=None, rng=0)
-    return split.train, split.test, known, test
 
 
 def first_directions(factors: Vectors, form: str, popularity: np.ndarray) -> tuple[float, float, float]:
@@ -76,7 +66,9 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, default=5e-6)
     parser.add_argument("--device", default=None)
     args = parser.parse_args()
-    train, validation, known, test = read(args.data)
+    known, test = read(args.data)
+    split = split_ratio(known, test=0.1, validation=None, rng=0)
+    train, validation = split.train, split.test
     loss, n_negatives = LOSSES[args.loss]
 
     table = Table(title=f"MF {args.loss}, d = {args.dim}, ReSN {args.form}: ml-1m, resn_split, test part")
@@ -87,21 +79,11 @@ def main() -> None:
         model = MF(train.n_users, train.n_items, args.dim, rng=0)
         start = time.perf_counter()
         history = fit(
-            model,
-            train,
-            loss=loss,
-            n_negatives=n_negatives,
-            penalties=[ReSN(weight, args.form)] if weight else [],
-            penalty_every=args.penalty_every,
-            validation=validation,
-            eval_every=args.epochs,
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            lr=args.lr,
-            weight_decay=args.weight_decay,
-            device=args.device,
-            rng=0,
-        )
+            model, train, loss=loss, n_negatives=n_negatives, validation=validation, rng=0,
+            penalties=[ReSN(weight, args.form)] if weight else [], penalty_every=args.penalty_every,
+            epochs=args.epochs, eval_every=args.epochs, batch_size=args.batch_size, lr=args.lr,
+            weight_decay=args.weight_decay, device=args.device,
+        )  # fmt: skip
         seconds = time.perf_counter() - start
         factors = vectors(model)
         found = audit(recommend(factors, known, k=20), known, test, k=20, metrics=METRICS, n_bootstrap=0)

@@ -29,7 +29,6 @@ from headtail.metrics.verdicts import of_audit, of_comparison
 from headtail.models import MF
 from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.reports.explorer import Explorer
-from headtail.sae import Neurons
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier, sweep
@@ -77,17 +76,6 @@ class Study:
     corrected: Vectors
     seed: int
     witness: Witness
-
-    @property
-    def split(self) -> Split:
-        """The split of the subject."""
-        return self.subject.split
-
-    @property
-    def neurons(self) -> Neurons:
-        """The neurons of the plain model."""
-        found: Neurons = self.subject.neurons(self.seed)
-        return found
 
 
 def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) -> Path:
@@ -252,7 +240,7 @@ def _report(
             _explained(spectra),
             Section(
                 "Explained: the neurons that carry popularity",
-                [Text(NEURONS), *common.neurons.report(1).blocks],
+                [Text(NEURONS), *common.subject.neurons(common.seed).report(1).blocks],
                 folded=True,
             ),
             Section("Items most over- and under-exposed by plain MF", unequal, folded=True),
@@ -310,8 +298,8 @@ def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
         return ", ".join(said)
 
     lines = [
-        f"Common split: {common.split.description}",
-        f"Debiased split: {debiased.split.description}",
+        f"Common split: {common.subject.split.description}",
+        f"Debiased split: {debiased.subject.split.description}",
         f"Model: MF of {RECIPE.sizes['embedding_dim']} dimensions, squared loss with {TRAINING['n_negatives']} sampled "
         f"negatives, {TRAINING['epochs']} epochs; all of it chosen on the validation part without any correction.",
         f"Choice: of each method the setting with the lowest Gini on validation among those that lose at most "
