@@ -26,6 +26,13 @@ from headtail.typing import Array, Floats
 
 _SHOWN_RANKS = 150
 _SHOWN_DIRECTIONS = 20
+_ABOUT = (
+    "The scores are a sum of directions. Each has a *singular value* (its strength), a pattern over users and a "
+    "pattern over items. Its *energy* is its share in the sum of all squared scores. Its *alignment* is the cosine "
+    "between its pattern over items and the number of training interactions of each item: 1 means that the direction "
+    "orders items by popularity and nothing else, 0 that it ignores popularity. Where the first direction has most of "
+    "the energy and an alignment near 1, the model mostly repeats popularity to everyone."
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -301,58 +308,52 @@ def _page(found: Spectrum) -> Report:
 
 
 def _blocks(found: Spectrum) -> list[Block]:
-    rows = found._rows()
-    numbers = [
-        Figure(
-            "Energy of the first direction",
-            float(found.energy[0]),
-            format=".1%",
-            note="Its share of the sum of all squared scores.",
-        ),
-        Figure("Singular values above zero", found.rank, format="d"),
-    ]
-    if found.alignment is not None and found.rank:
-        note = "Cosine of its pattern over items with their popularity: 1 where the two are the same."
-        numbers.insert(1, Figure("Popularity in the first direction", float(found.alignment[0]), note=note))
-    about = (
-        "The scores are a sum of directions. Each has a *singular value* (its strength), a pattern over users and a "
-        "pattern over items. Its *energy* is its share in the sum of all squared scores. Its *alignment* is the cosine "
-        "between its pattern over items and the number of training interactions of each item: 1 means that the "
-        "direction orders items by popularity and nothing else, 0 that it ignores popularity. Where the first "
-        "direction has most of the energy and an alignment near 1, the model mostly repeats popularity to everyone."
-    )
-    positive = [row for row in rows if row["sigma"]]
-    blocks: list[Block] = [
-        Text(about),
-        Figures(numbers),
-        Chart(
-            kind="line", rows=positive, x="direction", y="sigma", y_scale="log", title="Strength of the directions",
-            x_label="direction", y_label="singular value",
-        ),
-    ]  # fmt: skip
-    columns = [
-        Column("direction", "Direction"),
-        Column("sigma", "Singular value", format=".4g"),
-        Column("energy", "Energy", format=".1%", note="Share of the sum of all squared scores."),
-    ]
-    if found.alignment is not None:
-        blocks.append(
-            Chart(
-                kind="bar", rows=positive[:_SHOWN_DIRECTIONS], x="direction", y="alignment", y_format=".2f",
-                title="Alignment of the first directions with popularity",
-                x_label="direction", y_label="cosine with popularity",
-            )
-        )  # fmt: skip
-        columns.append(
-            Column("alignment", "Alignment", format=".3f", note="Cosine with popularity without its sign, 0 to 1.")
-        )
-    shown = rows[:10]
-    blocks.append(Table(columns=columns, rows=shown, title=f"The first {len(shown)} of {len(rows)} directions"))
+    blocks: list[Block] = [Text(_ABOUT), _figures(found), *_charts(found), _table(found)]
     if found.power_law is not None:
         blocks.append(Section("How unequal popularity is", _power_law_blocks(found, found.power_law)))
     if found.bound is not None:
         blocks.append(Section("What theory says about the first direction", [Text(_bounds_text(found))]))
     return blocks
+
+
+def _figures(found: Spectrum) -> Figures:
+    numbers = [
+        Figure("Energy of the first direction", float(found.energy[0]), format=".1%", note="of all squared scores"),
+        Figure("Singular values above zero", found.rank, format="d"),
+    ]
+    if found.alignment is not None and found.rank:
+        note = "cosine, 1 = the first direction is popularity itself"
+        numbers.insert(1, Figure("Popularity in the first direction", float(found.alignment[0]), note=note))
+    return Figures(numbers)
+
+
+def _charts(found: Spectrum) -> list[Chart]:
+    rows = [row for row in found._rows() if row["sigma"]]
+    strength = Chart(
+        "line", rows, x="direction", y="sigma", y_scale="log", title="Strength of the directions",
+        x_label="direction", y_label="singular value",
+    )  # fmt: skip
+    if found.alignment is None:
+        return [strength]
+    alignment = Chart(
+        "bar", rows[:_SHOWN_DIRECTIONS], x="direction", y="alignment", y_format=".2f",
+        title="Alignment of the first directions with popularity", x_label="direction",
+        y_label="cosine with popularity",
+    )  # fmt: skip
+    return [strength, alignment]
+
+
+def _table(found: Spectrum) -> Table:
+    columns = [
+        Column("direction", "Direction"),
+        Column("sigma", "Singular value", format=".4g"),
+        Column("energy", "Energy", format=".1%", note="share in the sum of all squared scores"),
+    ]
+    if found.alignment is not None:
+        note = "cosine with popularity without its sign, 0 to 1"
+        columns.append(Column("alignment", "Alignment", format=".3f", note=note))
+    rows = found._rows()
+    return Table(columns, rows[:10], title=f"The first {min(10, len(rows))} of {len(rows)} directions")
 
 
 def _power_law_blocks(found: Spectrum, law: PowerLaw) -> list[Block]:
