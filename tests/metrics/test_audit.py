@@ -246,7 +246,7 @@ def with_row(table, *row):
         ({"test": TEST.with_columns(pl.col("item_id").str.to_uppercase())}, "no item in common with"),
         ({"train": with_row(TRAIN, 1, "a")}, "train holds 1 rows that repeat a \\(user, item\\) pair"),
         ({"users": pl.DataFrame({"user_id": [1, 1], "g": ["a", "b"]})}, "users has a user more than once"),
-        ({"users": pl.DataFrame({"user_id": [1]})}, "no column besides the user ids"),
+        ({"users": pl.DataFrame({"user_id": [1]})}, "Give the ids and attributes"),
         ({"item_vectors": np.ones((3, 2))}, "give one row for each of the 4 items"),
         ({"item_vectors": {"a": [1.0, 2.0]}}, "item_vectors lacks 3 items, for example 'b'"),
         ({"groups": PopularityGroups.by_mass(np.array([3, 2]))}, "groups has 2 items and the catalogue 4"),

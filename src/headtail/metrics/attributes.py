@@ -109,22 +109,27 @@ def one_a_row(table: pl.DataFrame, name: str) -> pl.DataFrame:
     return table.explode(name) if isinstance(table[name].dtype, (pl.List, pl.Array)) else table
 
 
+def read_columns(frame: IntoFrame, role: str, what: str) -> tuple[pl.DataFrame, list[str]]:
+    """Return the table of a frame of ids with attributes, and the names of these as text."""
+    names = _frames.column_names(frame, what)
+    key = resolve_columns(names, [role], what=what)[role]
+    columns = {str(name): name for name in names if name != key}
+    if not columns or len(set(map(plain, columns))) < len(names) - 1:
+        raise InvalidInputError(f"{what} has the columns {names}. Give the ids and attributes, each of another name.")
+    given = {role: key} | columns
+    return _frames.to_table(frame, required=(role,), optional=list(columns), given=given, what=what), list(columns)
+
+
 def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> list[Attribute]:
     """Read the attributes of the items of a catalogue: all columns but that of the ids."""
-    names = _frames.column_names(items, "items")
-    key = resolve_columns(names, ["item_id"], what="items")["item_id"]
-    columns = {str(name): name for name in names if name != key}
-    if not columns or len({plain(name) for name in columns}) < len(names) - 1:
-        raise InvalidInputError(f"items has the columns {names}. Give the ids and attributes, each of another name.")
-    given = {"item_id": key} | columns
-    table = _frames.to_table(items, required=("item_id",), optional=list(columns), given=given, what="items")
+    table, names = read_columns(items, "item_id", "items")
     codes = _frames.lookup(table["item_id"], train.item_ids, "items item_id")
     if unknown := int((codes < 0).sum()):
         notes.append(f"{unknown:,} rows of items are of items that are not in the catalogue; they are left out.")
     table = table.with_columns(item_id=codes).filter(codes >= 0)
     everything = pl.DataFrame({"item_id": np.arange(train.n_items, dtype=np.int32)})
     found = []
-    for name in columns:
+    for name in names:
         column = one_a_row(table.select("item_id", value=name), "value")
         column = column.with_columns(value=_frames.labels(column["value"], "items").str.strip_chars()).unique()
         several = (column["value"] == MISSING) & column["item_id"].is_duplicated()

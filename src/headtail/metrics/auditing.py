@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import checked, finite, generator, integer
-from headtail._columns import resolve_columns
 from headtail._factors import numbers, to_numpy
 from headtail._stats import lorenz
 from headtail._top import highest
@@ -17,7 +16,7 @@ from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.attributes import read_attributes
+from headtail.metrics.attributes import read_attributes, read_columns
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.facts import Metrics, definition, kept_facts, named
@@ -198,22 +197,14 @@ def cutoffs_of(k: int | Sequence[int] | None) -> list[int]:
 
 def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tuple[str, NDArray[np.intp]]]:
     """Return a label and the rows of each group of users."""
-    names = _frames.column_names(users, "users")
-    key = resolve_columns(names, ["user_id"], what="users")["user_id"]
-    columns = {str(name): name for name in names if name != key}
-    if len(columns) < len(names) - 1:
-        raise InvalidInputError(f"users has columns of one name once written as text ({names}). Rename one of them.")
-    if not columns:
-        raise InvalidInputError("users has no column besides the user ids. Add one with the group of each user.")
-    given = {"user_id": key} | columns
-    table = _frames.to_table(users, required=("user_id",), optional=list(columns), given=given, what="users")
+    table, names = read_columns(users, "user_id", "users")
     if table["user_id"].is_duplicated().any():
         raise InvalidInputError("users has a user more than once. Keep one row a user.")
     place = _frames.lookup(user_ids, _frames.to_ids(table["user_id"]), "users user_id")
     if missing := int((place < 0).sum()):
         noted.notes.append(f"{missing:,} users with recommendations are not in users; they are in no user group.")
     segments = []
-    for name in columns:
+    for name in names:
         labels, codes = _frames.encode(_frames.labels(table[name], "users"))
         mine = np.where(place >= 0, codes[place], -1)
         order = np.argsort(mine, kind="stable")
