@@ -92,6 +92,21 @@ def learning(model: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Put a module into evaluation mode inside; afterwards each of its parts has the mode that it had."""
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
 def check_module(model: Any) -> None:
     """Raise unless it is a module whose weights can change."""
     if not isinstance(model, nn.Module):

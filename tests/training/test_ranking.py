@@ -111,6 +111,13 @@ def test_precision_is_kept():
     assert half.items.tolist() == [[1]]
 
 
+def test_parts_that_are_frozen_stay_in_evaluation_mode():
+    model = MF(5, 6, 4, rng=0).train()
+    model.query.eval()
+    vectors(model)
+    assert model.training and not model.query.training
+
+
 def test_training_mode_and_weights_are_left_alone():
     model = MF(6, 11, 4, rng=0).train()
     train, _ = world()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from headtail._checks import checked, integer
 from headtail._factors import as_pair
-from headtail._tensors import as_tensor
+from headtail._tensors import as_tensor, evaluating
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Vectors
 
@@ -76,16 +76,9 @@ def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
         raise InvalidInputError(
             f"{name[:-1]}_inputs has no row, or not as many in each part. Give one for each vector."
         )
-    was_training = getattr(tower, "training", False)
-    if isinstance(tower, nn.Module):
-        tower.eval()
-    try:
-        with torch.no_grad():
-            batches = zip(*(torch.split(part, size) for part in given), strict=True)
-            found = torch.cat([as_tensor(name, tower(*batch)) for batch in batches])
-    finally:
-        if isinstance(tower, nn.Module):
-            tower.train(was_training)
+    with evaluating(tower), torch.no_grad():
+        batches = zip(*(torch.split(part, size) for part in given), strict=True)
+        found = torch.cat([as_tensor(name, tower(*batch)) for batch in batches])
     if found.ndim != 2 or len(found) != len(given[0]):
         raise InvalidInputError(
             f"{name} made a tensor of shape {tuple(found.shape)} of {len(given[0])} inputs; let it make a row of each."

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator
-from headtail._tensors import as_tensor
+from headtail._tensors import as_tensor, evaluating
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.sae.hooks import activations, submodule
@@ -272,16 +272,9 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
     if not hasattr(model, "max_length"):
         return torch.as_tensor(vectors(model, interactions=interactions, codes=users).queries)
     vectors_at: Any = model.states
-    device, was_training = device_of(model, None), model.training
-    model.eval()
-    try:
-        found = []
-        for batch in inputs(model, interactions, codes=users, batch_size=batch_size):
-            known = batch >= 0
-            found.append(vectors_at(batch.to(device)).queries[known.to(device)])
-    finally:
-        model.train(was_training)
-    return torch.cat(found)
+    device, batches = device_of(model, None), inputs(model, interactions, codes=users, batch_size=batch_size)
+    with evaluating(model):
+        return torch.cat([vectors_at(b.to(device)).queries[(b >= 0).to(device)] for b in batches])
 
 
 def _item_vectors(model: nn.Module, interactions: Interactions) -> Tensor:

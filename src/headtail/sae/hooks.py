@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from headtail import _files
 from headtail._checks import checked, shown
 from headtail._progress import progress_bar
-from headtail._tensors import no_autocast
+from headtail._tensors import evaluating, no_autocast
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.training.encoding import device_of
 from headtail.typing import Array
@@ -95,10 +95,8 @@ def _blocks(
     total = len(batches) if isinstance(batches, Sized) else 0
     caught: list[Tensor] = []
     handle = register(model, layer, lambda _module, _args, out: caught.append(vectors_in(out, layer, output)))
-    was_training = [part for part in model.modules() if part.training]
-    model.eval()
     try:
-        with progress_bar("activations", total, show=progress if total else False) as step:
+        with evaluating(model), progress_bar("activations", total, show=progress if total else False) as step:
             for batch in batches:
                 caught.clear()
                 with torch.no_grad():
@@ -115,8 +113,6 @@ def _blocks(
                 step(1, "")
     finally:
         handle.remove()
-        for part in was_training:
-            part.training = True
 
 
 def _call(model: nn.Module, batch: Any, device: torch.device) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, integer, user_codes
-from headtail._tensors import as_device, as_tensor
+from headtail._tensors import as_device, as_tensor, evaluating
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Recommender, Vectors
@@ -146,15 +146,10 @@ def vectors(
     else:
         batches = iter(_codes(model, users, codes).split(size))  # type: ignore[no-untyped-call]
     device = device_of(model, device)
-    module = model if isinstance(model, nn.Module) else nn.Identity()  # a function has no modes
-    module.to(device)
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            blocks = [_encoded(model, batch.to(device)) for batch in batches]
-    finally:
-        module.train(was_training)
+    if isinstance(model, nn.Module):
+        model.to(device)
+    with evaluating(model), torch.no_grad():
+        blocks = [_encoded(model, batch.to(device)) for batch in batches]
     queries, items = torch.cat([block.queries for block in blocks]), blocks[0].items
     if interactions is None or len(items) != (known := Interactions.of(interactions)).n_items:
         return Vectors(queries, items)
