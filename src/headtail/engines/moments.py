@@ -9,7 +9,6 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._stats import satterthwaite
 
@@ -97,7 +96,8 @@ def moments_of(key: str, part: Part, row: Mapping[str, Any]) -> tuple[Moments, t
     raw = np.array([
         sum(math.comb(p, b) * (-ratio) ** b * total[p - b, b] for b in range(p + 1 if two else 1)) for p in range(5)
     ]) / n  # fmt: skip
-    second, fourth = _central(raw)
+    _, m, s, t, f = raw.tolist()
+    second, fourth = s - m * m, f - 4 * m * t + 6 * m * m * s - 3 * m**4  # central moments
     if two:  # what a mean owes to each user, in units of the second mean
         return Moments(n, ratio - 1, second * n / means[1] ** 2, fourth * n / means[1] ** 4), means
     return Moments(n, means[0], second * n, fourth * n), means
@@ -114,9 +114,3 @@ def lost(moments: Moments, part: Part, means: tuple[float, ...]) -> bool:
 
 def _powers(n_values: int) -> list[tuple[int, int]]:
     return [(p - b, b) for p in range(1, 5) for b in range(p + 1 if n_values == 2 else 1)]
-
-
-def _central(raw: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the second and the fourth central moment from the raw moments 0 to 4."""
-    _, m, s, t, f = raw.tolist()
-    return s - m * m, f - 4 * m * t + 6 * m * m * s - 3 * m**4

@@ -48,8 +48,9 @@ def of_exposure(
     """
     order, n = np.argsort(-slots, kind="stable"), _half(slots)
     held = popularity[order[:n]].sum() / max(1, popularity.sum())
-    lift, *ends = lifted
-    sign = 0.0 if _holds_zero(*ends) else float(np.sign(lift))
+    lift, low, high = lifted
+    noise = low is not None and high is not None and low <= 0 <= high
+    sign = 0.0 if noise else float(np.sign(lift))
     head, own = (float(groups.shares(counts)[0]) for counts in (slots, popularity))
     opening = "**Whether popular items are favored depends on the measure.**"
     known = np.isfinite(lift)
@@ -205,10 +206,6 @@ def _falls(change: dict[str, Any]) -> bool:
 
 def _noise(change: dict[str, Any]) -> bool:
     return not change["significant"] and (change["low"] is not None or not change["difference"])
-
-
-def _holds_zero(low: float | None, high: float | None) -> bool:
-    return low is not None and high is not None and low <= 0 <= high
 
 
 def _from_to(change: dict[str, Any]) -> str:

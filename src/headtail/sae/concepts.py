@@ -241,7 +241,8 @@ def find_concepts(
     vectors, encoder = _space(neurons)
     x = vectors[tagged]
     level = np.log1p(source.interactions.popularity[tagged])[:, None]
-    x, apart = x - x.mean(axis=0), _residuals(x, level)
+    center = x.mean(axis=0)
+    x, apart = x - center, x - center - _projected(x, level)
     dense = np.concatenate([apart, -apart], axis=1)
     halves = np.array_split(generator(rng).permutation(len(tagged)), 2)
     auc = np.empty((len(found.names), len(neurons)))
@@ -315,10 +316,6 @@ def _probe(x: Floats, labels: Array, fitted: Array, measured: Array) -> Floats:
     ridge = 1e-2 * np.trace(a.T @ a) / a.shape[1] * np.eye(a.shape[1])
     weights = np.linalg.solve(a.T @ a + ridge, a.T @ (labels[fitted] - mean))
     return np.asarray(np.diagonal(aucs(x[measured] @ weights, labels[measured])))
-
-
-def _residuals(values: Floats, basis: Floats) -> Floats:
-    return np.asarray(values - values.mean(axis=0) - _projected(values, basis))
 
 
 def _projected(values: Floats, basis: Floats) -> Floats:
