@@ -19,7 +19,7 @@ from headtail._printable import printable
 from headtail.reports._labels import Placing
 from headtail.reports._scales import Scale, from_zero
 from headtail.reports._series import MARKERS, Style, kept_color, series_of, styles_of
-from headtail.reports._values import Row, finite, minus, shorten, show, tell_apart, text_width
+from headtail.reports._values import Row, finite, minus, printable_texts, shorten, show, tell_apart, text_width
 from headtail.reports.blocks import Chart
 
 Spec = dict[str, Any]
@@ -52,7 +52,8 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
     looks = {name: styles[name] for name in series_of(chart)}
     spec = {"bar": _bars, "line": _lines, "scatter": _scatter}[chart.kind](chart, looks, frame)
     config = {"font": "sans-serif", "view": {"stroke": None}, "text": {"fontSize": frame.size - 1}, "background": None}
-    svg = vl_convert.vegalite_to_svg(_printable({"padding": 2, "config": config, **spec}))
+    # On NUL vl-convert would end the process.
+    svg = vl_convert.vegalite_to_svg(printable_texts({"padding": 2, "config": config, **spec}))
     svg = re.sub(r'<path class="(?:back|fore)ground"[^>]*/>', "", svg)
     # Descriptions of marks become titles, which browsers show on hover; what says nothing goes.
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
@@ -62,15 +63,6 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
     title, told = (escape(printable(text)) for text in (chart.title or chart.y_label or chart.y, describe(chart)))
     about = f"<title>{title}</title><desc>{told}</desc>"
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">{about}{svg[svg.index("<g") :]}'
-
-
-def _printable(node: Any) -> Any:
-    """Return a specification in which no text holds a control character: on NUL vl-convert ends the process."""
-    if isinstance(node, str):
-        return printable(node)
-    if isinstance(node, Mapping):
-        return {_printable(key): _printable(value) for key, value in node.items()}
-    return [_printable(value) for value in node] if isinstance(node, (list, tuple)) else node
 
 
 def standalone(chart: Chart, beside: Sequence[Chart] = ()) -> str:

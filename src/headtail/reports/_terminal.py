@@ -1,9 +1,7 @@
 """Reports in the terminal, with rich."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from markdown_it.token import Token
 from rich.box import SIMPLE_HEAD
@@ -19,7 +17,7 @@ from headtail.reports import _prose
 from headtail.reports._grid import Cell, Grid, grid, is_missing
 from headtail.reports._series import Style, styles_of
 from headtail.reports._terminal_charts import chart_lines
-from headtail.reports._values import show
+from headtail.reports._values import printable_texts, show
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
 BRIEF_ROWS = 20
@@ -44,7 +42,7 @@ def to_text(report: Document, width: int, *, brief: bool = False) -> str:
 
 def renderables(report: Document, width: int) -> Iterator[RenderableType]:
     """Yield what rich prints for a report."""
-    report = _safe(report)
+    report = printable_texts(report, PROSE)
     styles = styles_of(report.blocks)
     yield RichText(report.title, style="bold")
     yield from _paragraphs(report.lede)
@@ -73,21 +71,8 @@ def _brief(report: Document, width: int) -> Iterator[RenderableType]:
     if report.lede:
         yield from _paragraphs(report.lede)
         yield ""
-    for block in _safe(shown(report.blocks)):
+    for block in printable_texts(shown(report.blocks), PROSE):
         yield from _block(block, width, {}, BRIEF_ROWS)
-
-
-def _safe(node: Any) -> Any:
-    """Return a document, or a part of it, with all texts but prose as a terminal may show them."""
-    if isinstance(node, str):
-        return printable(node)
-    if isinstance(node, Mapping):
-        return {_safe(key): _safe(value) for key, value in node.items()}
-    if isinstance(node, (list, tuple)):
-        return tuple(map(_safe, node))
-    if is_dataclass(node) and not isinstance(node, type):
-        return replace(node, **{f.name: _safe(getattr(node, f.name)) for f in fields(node) if f.name not in PROSE})
-    return node
 
 
 def _heading(title: str) -> Iterator[RenderableType]:

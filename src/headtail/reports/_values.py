@@ -5,9 +5,11 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 from headtail._checks import nearest
+from headtail._printable import printable
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 Value: TypeAlias = "str | int | float | bool | None"
@@ -42,6 +44,20 @@ def jsonable(node: Any) -> Any:
     if isinstance(node, (list, tuple)):
         return [jsonable(value) for value in node]
     return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def printable_texts(node: Any, but: Sequence[str] = ()) -> Any:
+    """Return nested values, or a document, with all texts printable but those of the fields named in `but`."""
+    if isinstance(node, str):
+        return printable(node)
+    if isinstance(node, Mapping):
+        return {printable_texts(key): printable_texts(value, but) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [printable_texts(value, but) for value in node]
+    if is_dataclass(node) and not isinstance(node, type):
+        kept = {f.name: getattr(node, f.name) for f in fields(node) if f.name not in but}
+        return replace(node, **{name: printable_texts(value, but) for name, value in kept.items()})
+    return node
 
 
 def clean_rows(rows: Iterable[Mapping[str, Any]], keys: Iterable[str | None], what: str) -> tuple[Row, ...]:
