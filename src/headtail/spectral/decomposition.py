@@ -336,9 +336,8 @@ def _charts(found: Spectrum) -> list[Chart]:
     if found.alignment is None:
         return [strength]
     alignment = Chart(
-        "bar", rows[:_SHOWN_DIRECTIONS], x="direction", y="alignment", y_format=".2f",
-        title="Alignment of the first directions with popularity", x_label="direction",
-        y_label="cosine with popularity",
+        "bar", rows[:_SHOWN_DIRECTIONS], x="direction", y="alignment", y_format=".2f", x_label="direction",
+        title="Alignment of the first directions with popularity", y_label="cosine with popularity",
     )  # fmt: skip
     return [strength, alignment]
 
