@@ -524,7 +524,7 @@ VERBS = {
     "models.ALS": lambda: of(n_users=3, n_items=4, embedding_dim=2, unobserved_weight=0.1, weight_decay=0.01,
         steps=1, rng=0),
     **{f"{name}.for_data": lambda: of(train=split().train, rng=0)
-       for name in ("MF", "models.ALS", "models.LightGCN", "models.SASRec")},
+       for name in ("MF", "models.LightGCN", "models.SASRec")},
     "models.LightGCN": lambda: of(train=split().train, embedding_dim=2, n_layers=1, rng=0),
     "models.LightGCN.from_config": lambda: of(n_users=3, n_items=4, n_interactions=5, embedding_dim=2, n_layers=1),
     "models.XSimGCL": lambda: of(train=split().train, embedding_dim=2, n_layers=1, eps=0.1, contrast_layer=1,

@@ -3,22 +3,23 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, generator, integer, number
-from headtail._tensors import rows_of, without_autocast
+from headtail._checks import checked, integer, number
+from headtail._tensors import without_autocast
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
+from headtail.models.mf import MF
 from headtail.models.normal_equations import Equations, Side
 from headtail.penalties import Penalty, ReSN
-from headtail.typing import RNG, Array, Vectors
+from headtail.typing import RNG, Array
 
 
-class ALS(nn.Module):
+class ALS(MF):
     r"""Matrix factorization with squared loss on all pairs, solved in closed form (iALS), with ReSN's spectral term.
 
     With scores s_ui = u_u . v_i, S the set of training pairs, n users and m items, r_i the popularity of an item (its
@@ -86,7 +87,6 @@ class ALS(nn.Module):
     """
 
     usual: ClassVar[Mapping[str, Any]] = MappingProxyType({"epochs": 12, "eval_every": 1})
-    needs_order: ClassVar[bool] = False
 
     @checked
     def __init__(
@@ -100,40 +100,26 @@ class ALS(nn.Module):
         steps: int = 2,
         rng: RNG = 0,
     ) -> None:
-        super().__init__()
-        self.n_users = integer("n_users", n_users, low=1)
-        self.n_items = integer("n_items", n_items, low=1)
-        self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
+        super().__init__(n_users, n_items, embedding_dim, rng=rng)
         self.unobserved_weight, self.weight_decay = (
             None if value is None else number(name, value, low=0, low_open=True)
             for name, value in (("unobserved_weight", unobserved_weight), ("weight_decay", weight_decay))
         )
         self.steps = integer("steps", steps, low=1)
-        self.config = {
-            "model": "ALS", "n_users": self.n_users, "n_items": self.n_items, "embedding_dim": self.embedding_dim,
+        self.config |= {
             "unobserved_weight": self.unobserved_weight, "weight_decay": self.weight_decay, "steps": self.steps,
         }  # fmt: skip
-        source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
+
+    def _start(self, source: torch.Generator) -> tuple[nn.Parameter, ...]:
+        """Return the vectors of users, all 0, and of items to begin with."""
         items = torch.randn(self.n_items, self.embedding_dim, generator=source) * (0.1 / self.embedding_dim**0.5)
         # No gradient ever flows here: solve() below does all.
-        self.users = nn.Parameter(torch.zeros(self.n_users, self.embedding_dim), requires_grad=False)
-        self.items = nn.Parameter(items, requires_grad=False)
-        self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
-
-    @classmethod
-    @checked
-    def for_data(cls, train: Interactions, *, rng: RNG = 0, **sizes: Any) -> Self:
-        """Return a model for the users and items of `train`."""
-        train = Interactions.of(train, what="train")
-        return cls(train.n_users, train.n_items, rng=rng, **sizes)
+        tables = torch.zeros(self.n_users, self.embedding_dim), items
+        return tuple(nn.Parameter(table, requires_grad=False) for table in tables)
 
     def extra_repr(self) -> str:
         """Return the arguments, for the model's ``repr``."""
         return ", ".join(f"{name}={value}" for name, value in self.config.items() if name != "model")
-
-    def forward(self, users: Tensor) -> Vectors:
-        """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
-        return Vectors(self.query(rows_of(self.users, users)), self.item(self.items))
 
     @checked
     def solve(

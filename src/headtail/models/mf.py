@@ -51,15 +51,18 @@ class MF(nn.Module):
         self.n_users = integer("n_users", n_users, low=1)
         self.n_items = integer("n_items", n_items, low=1)
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
-        self.config = {
-            "model": "MF", "n_users": self.n_users, "n_items": self.n_items, "embedding_dim": self.embedding_dim
+        self.config: dict[str, Any] = {
+            "model": type(self).__name__, "n_users": self.n_users, "n_items": self.n_items,
+            "embedding_dim": self.embedding_dim,
         }  # fmt: skip
-        self.users = nn.Parameter(torch.empty(self.n_users, self.embedding_dim))
-        self.items = nn.Parameter(torch.empty(self.n_items, self.embedding_dim))
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
-        for table in (self.users, self.items):
-            nn.init.xavier_uniform_(table, generator=source)
+        self.users, self.items = self._start(source)
         self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
+
+    def _start(self, source: torch.Generator) -> tuple[nn.Parameter, ...]:
+        """Return the vectors of users and items to begin with."""
+        shapes = (self.n_users, self.embedding_dim), (self.n_items, self.embedding_dim)
+        return tuple(nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape), generator=source)) for shape in shapes)
 
     @classmethod
     @checked
