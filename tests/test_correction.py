@@ -156,8 +156,10 @@ def test_nothing_is_corrected_where_nothing_helps(split, factors):
 def test_a_recommender_that_is_no_better_than_the_most_popular_items_is_said_to_be(split, good):
     wanted = (split.validation.matrix + split.test.matrix).toarray()
     queries = 9 * good * wanted + np.random.default_rng(0).normal(size=wanted.shape)
-    said = better((queries, np.eye(80)), split).notes
-    assert any("no more accurate than the most popular items" in note for note in said) == (not good)
+    found = better((queries, np.eye(80)), split)
+    for said in (found.summary().lede, found.report().lede):
+        assert said.startswith("**Popular items are ") or said.startswith("**Whether popular items are ")
+        assert ("no more accurate than the most popular items" in said) == (not good)
 
 
 def test_the_page(split, factors, tmp_path):

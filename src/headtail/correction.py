@@ -18,7 +18,6 @@ from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
 from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare
-from headtail.metrics.collapse import collapse_notes
 from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
@@ -307,7 +306,6 @@ def correct(
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
     audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
-    notes[:0] = [f"The recommender as it is: {note}" for note in collapse_notes(audits[PLAIN].lists)]
     return Correction(
         subject, best, stands, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes), witness,
         given=strength is not None,

@@ -55,8 +55,8 @@ def page(neurons: NeuronTable, cards: int) -> Report:
 def _figures(neurons: NeuronTable, silent: int) -> Figures:
     d = neurons.cohens_d
     figures = [
-        Figure("Popularity neurons", int((d > 0).sum()), format=",d", note="Neurons with Cohen's d above 0."),
-        Figure("Niche neurons", int((d < 0).sum()), format=",d", note="Neurons with Cohen's d below 0."),
+        Figure("Lean to popular tastes", int((d > 0).sum()), format=",d", note="Cohen's d above 0, be it by chance."),
+        Figure("Lean to niche tastes", int((d < 0).sum()), format=",d", note="Cohen's d below 0, be it by chance."),
         Figure("|d| above 0.8", float((np.abs(d) > 0.8).mean()), format=".1%", note=_D),
         Figure(
             "Told apart from 0", float(((neurons.low > 0) | (neurons.high < 0)).mean()), format=".1%",
