@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -73,6 +74,23 @@ def test_files_beside_have_the_named_columns_or_the_usual_ones(world, capsys):
     assert {m["users"] for m in found["measurements"]} == {"all", "half=0", "half=1"}
     assert {row["attribute"] for row in found["attribute_shares"]} == {"kind"}
     assert found["over_exposed"][0]["title"].startswith("The ")
+
+
+def test_what_a_verb_never_reads_may_have_gaps(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("train.csv").write_text("user_id,item_id,rating,timestamp\n1,a,NULL,3\n1,b,4,\n2,a,3,4\n2,c,2,5\n")
+    Path("test.csv").write_text("user_id,item_id,rating\n1,c,good\n2,b,bad\n")
+    Path("recs.csv").write_text("user_id,item_id,score\n1,c,.9\n2,b,.7\n")
+    audit = ["audit", "recs.csv", "train.csv", "--test", "test.csv", "-k", "1", "--n-bootstrap", "0", "--json"]
+    assert main(audit) == 0
+    shown = capsys.readouterr()
+    told = " ".join(shown.err.split())
+    assert "train.csv: rating has 1 missing values" in told
+    assert "test.csv: the table has String in 'rating', for example 'good'" in told
+    assert json.loads(shown.out)["kind"] == "audit"
+    for needed in (["--min-rating", "3"], ["--rating", "rating"], ["--duplicates", "last"], ["--as-of-event"]):
+        assert main([*audit, *needed]) == 2
+        assert "missing values" in " ".join(capsys.readouterr().err.split())
 
 
 def test_text_files_of_several_widths_without_a_header(tmp_path, monkeypatch, capsys):

@@ -220,6 +220,7 @@ class TestReadTable:
             ("zipped.csv", b"PK\3\4\x14\0", "an archive or a workbook; unpack it"),
             ("table.csv", b"PAR1\x15\0", "not text but Parquet; give it that ending"),
             ("table.csv.zst", b"x", "the ending '.zst' is not one of .*Unpack it"),
+            ("cut.csv.bz2", bz2.compress(b"u,i\n1,2\n")[:-5], "Read it again from its source"),
             ("cut.jsonl", b'{"u": 1}\n{"u": 2', "Each line must be an object of JSON"),
             ("python.json", b"{'u': 1}\n", "Each line must be an object of JSON"),
             ("table.arrow", b"u,i\n1,2\n", "Cannot read .*table.arrow"),

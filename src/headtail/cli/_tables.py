@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -45,8 +46,14 @@ class Tables:
     ] = "error"
     min_rating: Annotated[float | None, Parameter(help="Keep interactions with at least this rating.")] = None
 
-    def interactions(self, file: Path, *, k_core: int | None = 0, titles: Path | None = None) -> "Interactions":
-        """Read interactions from a file, or a data set by its name; `k_core` of None is what is usual there."""
+    def interactions(
+        self, file: Path, *, k_core: int | None = 0, titles: Path | None = None, only_pairs: bool = False
+    ) -> "Interactions":
+        """Read interactions from a file, or a data set by its name; `k_core` of None is what is usual there.
+
+        With `only_pairs`, ratings, times and order that cannot be read are left out, unless a flag speaks of them.
+        """
+        from headtail._columns import logger
         from headtail.data import Interactions
         from headtail.data.files import titles_beside
 
@@ -56,15 +63,24 @@ class Tables:
             if made is not None:
                 return made if titled is None else made.with_titles(titled)
             table = self.read(file)
-            return Interactions.from_frame(
-                table,
-                **{role.removesuffix("_id"): name for role, name in self._named(table, file, *_ROLES).items()},
+            read = partial(
+                Interactions.from_frame,
                 titles=titles_beside(file) if titled is None else titled,
                 min_rating=self.min_rating,
                 k_core=k_core or 0,
                 duplicates=self.duplicates,
                 what=str(file),
             )
+            named = {role.removesuffix("_id"): name for role, name in self._named(table, file, *_ROLES).items()}
+            try:
+                return read(table, **named)
+            except InvalidInputError as error:
+                flagged = self.duplicates != "error" or (self.min_rating, *list(named.values())[2:]) != (None,) * 4
+                if flagged or not only_pairs:
+                    raise
+                pairs = read(self.table(file, *_IDS).select("^(user_id|item_id|item_title)$"))
+                logger.warning("%s: %s Until then it is read without ratings, times and order.", file, error)
+                return pairs
 
     def _data_set(self, file: Path, k_core: int | None) -> "Interactions | None":
         """Return a data set by its name, where there is no file of that name."""

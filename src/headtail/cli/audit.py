@@ -128,10 +128,11 @@ def _measured(given: dict[str, Any]) -> "Audit":
 
     tables: Tables = given["tables"]
     test, users, catalogue = given["test"], given["users"], given["catalogue"]
+    only_pairs = not given["as_of_event"]
     result = metrics.audit(
         tables.lists(given["recs"]),
-        tables.interactions(given["train"], titles=given["titles"]),
-        None if test is None else tables.interactions(test),
+        tables.interactions(given["train"], titles=given["titles"], only_pairs=only_pairs),
+        None if test is None else tables.interactions(test, only_pairs=only_pairs),
         k=given["k"],
         users=None if users is None else tables.table(users, "user_id"),
         items=_attributes(given["items"], given["by"], tables),

@@ -105,7 +105,7 @@ def correct(
                 raise InvalidInputError(
                     "Give what the recommender learned from as --train, and what users did later as --validation."
                 )
-            data: Any = [None if file is None else tables.interactions(file) for file in parts]
+            data: Any = [None if file is None else tables.interactions(file, only_pairs=True) for file in parts]
             given = tables.lists(source) if source is not None else vectors, *data
             steers = probe is not None or any(as_dial(one).works_on == "model" for one in dial or ())
             if vectors is not None and steers:
@@ -137,13 +137,13 @@ def _split_of(
         raise InvalidInputError(f"--train {train}: {model} has what it was trained on. Leave the flag out.")
     fitted, later = read_known(model)
     if validation is not None:
-        fitted, later = known_to(model), tables.interactions(validation)
+        fitted, later = known_to(model), tables.interactions(validation, only_pairs=True)
     if later is None:
         raise InvalidInputError(
             f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
             f"--validation above 0, or give later interactions as --validation."
         )
-    return joined(fitted, later, None if test is None else tables.interactions(test), rng=seed)
+    return joined(fitted, later, None if test is None else tables.interactions(test, only_pairs=True), rng=seed)
 
 
 def _neurons(probe: Path | None, model: Any, fitted: "Interactions") -> Any:

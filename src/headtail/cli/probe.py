@@ -122,5 +122,5 @@ def _read(
 
     assert vectors is not None and train is not None
     vectors = with_ids(vectors)
-    known = widened(tables.interactions(train), vectors)
+    known = widened(tables.interactions(train, only_pairs=True), vectors)
     return as_model(in_order_of(vectors, known)).to(device or "cpu"), known

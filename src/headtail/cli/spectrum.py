@@ -31,7 +31,7 @@ def spectrum(
 
     check_output(output)
     factors: Any = pair.read(model, tables)
-    popularity: Any = None if train is None else tables.interactions(train)
+    popularity: Any = None if train is None else tables.interactions(train, only_pairs=True)
     if model is not None:
         from headtail.training import vectors
 

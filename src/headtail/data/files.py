@@ -242,7 +242,7 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
             pass
         elif "more fields" in reason:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
-        elif "utf-8" in reason or isinstance(error, UnicodeError):
+        elif "utf-8" in reason.lower() or isinstance(error, UnicodeError):
             cure = "Save it as UTF-8."
         elif form_of(path) in _JSON:
             cure = 'Each line must be an object of JSON, such as {"user_id": 1, "item_id": 2}.'

@@ -8,7 +8,7 @@ import mmap
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ _WIDE = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-_PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress}
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
 _OTHERS = {b"PAR1": "Parquet; give it that ending", b"PK\3\4": "an archive or a workbook; unpack it, or save it as CSV"}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _PIECE = 1 << 20  # bytes
@@ -99,12 +99,15 @@ def first_fields(path: Path) -> list[str]:
     return _fields(text, form_of(path) not in ATOMIC and _holds(text, b'"'))
 
 
-def unpacked(path: Path) -> "bytes | mmap.mmap":
+def unpacked(path: Path) -> bytes | mmap.mmap:
     """Return the content of a file, decompressed where its first bytes say that it is compressed."""
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    unpack = next((unpack for mark, unpack in _PACKED.items() if content[: len(mark)] == mark), None)
-    return content if unpack is None else unpack(content)
+    for mark, opened in _PACKED.items():
+        if content[: len(mark)] == mark:
+            with opened(path) as file:
+                return bytes(file.read())
+    return content
 
 
 def _holds(text: _Text, byte: bytes) -> bool:
