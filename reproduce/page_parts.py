@@ -105,15 +105,18 @@ def not_run(found: Sequence[Cell], names: Sequence[str], further: Sequence[str] 
     return Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing: all cells are above.")])
 
 
-def with_interval(key: str, label: str) -> Column:
-    """Return a column of changes with their intervals, as :func:`with_ends` names them."""
-    return Column(key, label, format="+.1%", low=f"{key} low", high=f"{key} high")
+def with_interval(key: str, label: str, spec: str = "+.1%") -> Column:
+    """Return a column of figures with their intervals, as :func:`with_ends` names them."""
+    return Column(key, label, format=spec, low=f"{key} low", high=f"{key} high")
 
 
-def with_ends(name: str, estimate: Estimate) -> dict[str, Any]:
-    """Return the cells of a figure and of its interval, empty where it is not a number."""
-    value = None if math.isnan(estimate.value) else estimate.value
-    return {name: value, f"{name} low": estimate.low, f"{name} high": estimate.high}
+def with_ends(**figures: Estimate) -> dict[str, Any]:
+    """Return the cells of figures and of their intervals, empty where one is not a number."""
+    found: dict[str, Any] = {}
+    for name, each in figures.items():
+        found[name] = None if math.isnan(each.value) else each.value
+        found |= {f"{name} low": each.low, f"{name} high": each.high}
+    return found
 
 
 def figure_of(chart: Chart, title: str, name: str, beside: Sequence[Chart] = ()) -> Text:
@@ -224,14 +227,14 @@ def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
         if chosen is plain:
             row = {"method": "plain", "setting": ""}
         row |= {name: frontier.mean(method, setting, name) for name, _ in shown}
-        for name, figure in chosen["figures"].items():
-            row |= {**with_ends(name, figure), "over": figure.over}
+        row |= with_ends(**chosen["figures"]) | {"over": chosen["figures"][frontier.unfairness].over}
         row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
         rows.append(row)
     columns = [Column("method", "Method"), Column("setting", "Chosen")]
-    for name, spec in shown:
-        ends = {"low": f"{name} low", "high": f"{name} high"} if name in plain["figures"] else {}
-        columns.append(Column(name, name, format=spec, **ends))
+    columns += [
+        with_interval(name, name, spec) if name in plain["figures"] else Column(name, name, format=spec)
+        for name, spec in shown
+    ]
     columns.append(OVER)
     if not fifths:
         return Table(columns, rows)

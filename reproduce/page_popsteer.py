@@ -133,14 +133,12 @@ def _cheap(found: Sequence[parts.Cell], max_loss: float) -> Table:
                 "setting": parts.setting_of(cell.frontier, method, setting),
                 "over": chosen["changes"]["ndcg@10"].over,
             }
-            row |= dict.fromkeys(CHEAP)
-            for name, change in chosen["changes"].items():
-                row |= parts.with_ends(name, change)
-            rows.append(row)
+            rows.append(row | dict.fromkeys(CHEAP) | parts.with_ends(**chosen["changes"]))
     columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
-    for name in CHEAP:
-        ends = {"low": f"{name} low", "high": f"{name} high"} if name in ("ndcg@10", "gini@10") else {}
-        columns.append(Column(name, name, format="+.1%", **ends))
+    columns += [
+        parts.with_interval(name, name) if name in ("ndcg@10", "gini@10") else Column(name, name, format="+.1%")
+        for name in CHEAP
+    ]
     columns.append(parts.OVER)
     return Table(
         columns, rows, title=f"Chosen on validation for at most {100 * max_loss:g}% of NDCG@10: changes on the test",
@@ -157,12 +155,7 @@ def _today(cell: parts.Cell) -> Section:
 
 def _exchange(cell: parts.Cell, loss: float) -> Table:
     """Return what each method reaches along its curve on test where so much accuracy is lost."""
-    rows = []
-    for chosen in cell.chosen(loss):
-        row: dict[str, Any] = {"method": chosen["method"]}
-        for name, found in chosen["along"].items():
-            row |= parts.with_ends(name, found)
-        rows.append(row)
+    rows = [{"method": chosen["method"], **parts.with_ends(**chosen["along"])} for chosen in cell.chosen(loss)]
     rows.sort(key=lambda row: math.inf if row["gini@10"] is None else row["gini@10"])
     columns = [Column("method", "Method")]
     columns += [parts.with_interval(name, what) for name, what in EXCHANGED.items()]
@@ -235,14 +228,11 @@ def _reached(cell: parts.Cell) -> Table:
         row: dict[str, Any] = {"loss": f"{100 * loss:g}%", "measure": what}
         best = {kind: _picked(cell.frontier, methods, measure, loss) for kind, methods in kinds.items()}
         for kind, found in best.items():
-            row |= {f"{kind} name": found.method, **parts.with_ends(kind, found.change)}
-        rows.append(row | parts.with_ends("behind", best["steering"].less(best["all"])))
+            row |= {f"{kind} name": found.method, **parts.with_ends(**{kind: found.change})}
+        rows.append(row | parts.with_ends(behind=best["steering"].less(best["all"])))
     columns = [Column("loss", "NDCG@10 lost, at most"), Column("measure", "Lowered")]
     for kind, said in (("all", "Best of all"), ("steering", "Best steering"), ("each", "Best that meets each user")):
-        columns += [
-            Column(f"{kind} name", said),
-            parts.with_interval(kind, "by"),
-        ]
+        columns += [Column(f"{kind} name", said), parts.with_interval(kind, "by")]
     columns.append(parts.with_interval("behind", "Steering less best"))
     return Table(
         columns, rows, title="Who lowers what most, picked on validation: changes on the test",

@@ -90,11 +90,11 @@ def _family(found: Sequence[parts.Cell]) -> Table:
             reached = {other: change for other, change in reached.items() if not math.isnan(change)}
             best = max(reached, key=lambda other: reached[other], default=None)
             row = {"cell": cell.name, "gini": -share, "best": best or "none gets there"}
-            row |= parts.with_ends("family", level["family"])
+            row |= parts.with_ends(family=level["family"])
             row |= dict.fromkeys(("ahead", "ahead low", "ahead high", "p", "over"))
             if best is not None:
                 ahead = level["ahead"][best]
-                row |= {**parts.with_ends("ahead", ahead), "p": ahead.p, "over": ahead.over}
+                row |= {**parts.with_ends(ahead=ahead), "p": ahead.p, "over": ahead.over}
             rows.append(row)
     adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
     for row, p in zip(rows, adjusted, strict=True):
@@ -126,10 +126,10 @@ def _allocation(found: Sequence[parts.Cell]) -> Table:
         for share in spectral.EVENER:
             level = cell.level("gini@20", share)
             row: dict[str, Any] = {"cell": cell.name, "gini": -share}
-            for name, estimate in level["allocation"].items():
-                row |= {"over": estimate.over, **parts.with_ends(name, estimate)}
+            row |= parts.with_ends(**level["allocation"])
+            row["over"] = next((estimate.over for estimate in reversed(level["allocation"].values())), None)
             if "allocation" in level["changes"]:
-                row |= parts.with_ends("allocation", level["changes"]["allocation"])
+                row |= parts.with_ends(allocation=level["changes"]["allocation"])
             rows.append(row)
     columns = [Column("cell", "Cell"), Column("gini", "Gini", format="+.0%")]
     columns += [parts.with_interval(name, name) for name in ALLOCATION]
@@ -149,9 +149,7 @@ def _added(found: Sequence[parts.Cell]) -> Iterator[Table]:
         for share in spectral.EVENER:
             for name, reached in cell.level("gini@20", share).get("then", {}).items():
                 row: dict[str, Any] = {"cell": cell.name, "gini": -share, "first": name, "over": reached["alone"].over}
-                for key, estimate in reached.items():
-                    row |= parts.with_ends(key, estimate)
-                rows.append(row)
+                rows.append(row | parts.with_ends(**reached))
     columns = [
         Column("cell", "Cell"),
         Column("gini", "Gini", format="+.0%"),
@@ -181,8 +179,7 @@ def _chosen_of_all(found: Sequence[parts.Cell], protocol: str) -> Table:
                 key: parts.setting_of(frontier, "ReSN", chosen["setting"]),
                 "over": chosen["changes"]["ndcg@20"].over,
             }
-            for name, change in chosen["changes"].items():
-                row |= parts.with_ends(f"{key} {name}", change)
+            row |= parts.with_ends(**{f"{key} {name}": change for name, change in chosen["changes"].items()})
         rows.append(row)
     columns = [Column("cell", "Cell"), Column("plain", "plain NDCG@20", format=".4f")]
     for key, label in (("even", "evenest weight"), ("accurate", "most accurate weight")):
