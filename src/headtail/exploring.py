@@ -114,7 +114,7 @@ class Witness:
 
     def _keep(self, key: tuple[str, float], found: Recommendations) -> None:
         """Keep the exposure of all lists, and the lists of the sample; a user without a list has an empty one."""
-        exposure = np.bincount(found.items[found.items >= 0], minlength=len(found.item_ids))
+        exposure = found.slots
         rows = np.full(len(found.user_ids), -1)
         rows[found.users] = np.arange(len(found))
         sampled = np.where(rows[self.codes, None] >= 0, found.items[rows[self.codes]], np.int32(-1))

@@ -296,6 +296,11 @@ class Recommendations:
         """Length of the longest list."""
         return int(self.items.shape[1])
 
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """Lists that each item is in, int64 array of shape (n_items,): its exposure."""
+        return np.bincount(self.items[self.items >= 0], minlength=len(self.item_ids))
+
     def __len__(self) -> int:
         return len(self.users)
 

@@ -52,7 +52,7 @@ def _better(subject: Subject, seed: int) -> float:
     curves = []
     for gamma in _ENDS:
         shown = [_allocated(subject, strength, seed, gamma, train) for strength in (0.0, *_PROBES)]
-        slots = [np.bincount(recs.items[recs.items >= 0], minlength=train.n_items) for recs in shown]
+        slots = [recs.slots for recs in shown]
         points = sorted(
             (gini(count), float(gains(recs, relevant).sum())) for count, recs in zip(slots, shown, strict=True)
         )

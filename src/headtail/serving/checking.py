@@ -261,13 +261,14 @@ def fewest_candidates(
     keep, of = number("keep", keep, low=0, high=1, low_open=True), joined(vectors, train)
     table, most = _table(bias, of), len(of.item_ids)
     exact = {PLAIN: _best(of, integer("k", k, low=1)), EXACT: _best(of, k, table)}
-    start, goal = map(_gini, exact.values())
+    start, goal = (gini(lists.slots) for lists in exact.values())
     if goal >= start:
         raise InvalidInputError(f"The bias has no gain to keep: it changes Gini@{k} from {start:.4f} to {goal:.4f}.")
 
     def asked(n: int) -> tuple[float, dict[str, Recommendations]]:
         served = _biased(lists_of(index, of, n), table, k)
-        return (_gini(served[PLAIN_SERVED]) - _gini(served[SERVED])) / (start - goal), exact | served
+        before, after = (gini(served[name].slots) for name in (PLAIN_SERVED, SERVED))
+        return (before - after) / (start - goal), exact | served
 
     low, high, (kept, lists) = k - 1, k, asked(k)
     while kept < keep:
@@ -312,10 +313,6 @@ def _table(bias: Any, of: Joined) -> BiasTable:
     """Return a bias by the codes of the interactions."""
     table = bias if isinstance(bias, BiasTable) else item_bias(bias, item_ids=of.item_ids)
     return BiasTable(of.known.item_ids, table.of(of.known.item_ids), table.order)
-
-
-def _gini(lists: Recommendations) -> float:
-    return gini(np.bincount(lists.items[lists.items >= 0], minlength=len(lists.item_ids)))
 
 
 def _checked(
