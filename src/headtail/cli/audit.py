@@ -77,7 +77,7 @@ def audit(
     baseline
         Report in JSON of an earlier audit, with which conditions of a change compare.
     again
-        Report in JSON of this command, in place of all else: run its command anew, from here, and say whether the
+        JSON report of an earlier audit, in place of all else: run its command again, from here, and say whether the
         report is equal byte for byte (status 0) or what differs (1).
     """
     given = {name: value for name, value in locals().items() if name not in _BESIDE}

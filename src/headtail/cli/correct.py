@@ -70,7 +70,7 @@ def correct(
     dial
         Correction to try, as `headtail dials` names it; may be repeated. All that need no training without it.
     strength
-        Where the one dial of --dial is to stand, as found with `headtail explore`, in place of a choice.
+        Strength of the one dial of --dial, as found with `headtail explore`, in place of a choice.
     max_loss
         Share of the NDCG on validation that may be lost for more even exposure.
     n_users

@@ -9,7 +9,7 @@ from headtail.cli._output import console
 
 @app.command
 def dials(*, json: Json = False) -> None:
-    """List the corrections, what each works on, and the strengths that are tried of it."""
+    """List the corrections, what each works on, and the strengths that are tried."""
     from headtail.dials import CONTROLS, DIALS
 
     rows: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ _ROLES = {"user_id": "--user", "item_id": "--item", "rating": "--rating", "times
 
 @app.command
 def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
-    """Say what would be read of a table, what is odd about it, and which flags to pass.
+    """Say what would be read from a table, what is odd about it, and which flags to pass.
 
     Parameters
     ----------

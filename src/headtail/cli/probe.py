@@ -40,7 +40,7 @@ def probe(
     json: Json = False,
     tables: Tables = PLAIN,
 ) -> None:
-    """Train a sparse autoencoder of the vectors of a model, or of any, and find the neurons that carry popularity.
+    """Train a sparse autoencoder on vectors, of a model or from files, and find the neurons that carry popularity.
 
     An interrupted run resumes when the same command is given again.
 
@@ -54,13 +54,13 @@ def probe(
     layer
         Of the queries of users, or of the vectors of items.
     tags
-        Tags parted by "|", or a row for each: which neuron speaks for which is printed and written (tags.html).
+        Tags separated by "|", or a row for each: which neuron speaks for which is printed and written (tags.html).
     expansion
         Neurons for each dimension of the vectors.
     k
         Neurons that are active at a time. The fewer, the more of them another seed would find again.
     epochs
-        At most; training stops when the held-out part is not explained better.
+        At most; training stops when the held-out part is no longer explained better.
     batch_size
         Vectors a step.
     lr

@@ -40,17 +40,17 @@ def train(
     json: Json = False,
     tables: Tables = PLAIN,
 ) -> None:
-    """Train a recommender, with ReSN against popularity bias if wished.
+    """Train a recommender, with ReSN against popularity bias if --resn is given.
 
-    What is not given is as usual for the model. An interrupted run resumes when the same command is given again.
+    Settings that are not given are those usual for the model. An interrupted run resumes when the same command is given again.
 
     Parameters
     ----------
     output
         Folder for the model; the verbs `recommend`, `spectrum`, `probe` and `correct` read it.
     model
-        Matrix factorization (mf; als, solved for), a graph (lightgcn, xsimgcl), or sequences (sasrec), which need times
-        or an order.
+        mf or als (matrix factorization), lightgcn or xsimgcl (graphs), or sasrec (sequences, which need times or an
+        order).
     resn
         Weight of the spectral-norm penalty, often between 1e-5 and 1e-3; 0 trains without.
     resn_form
