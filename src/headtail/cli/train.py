@@ -42,7 +42,8 @@ def train(
 ) -> None:
     """Train a recommender, with ReSN against popularity bias if --resn is given.
 
-    Settings that are not given are those usual for the model. An interrupted run resumes when the same command is given again.
+    Settings that are not given are those usual for the model. An interrupted run resumes when the same command is given
+    again.
 
     Parameters
     ----------
