@@ -149,7 +149,7 @@ def test_an_autoencoder_takes_the_place_of_the_vectors():
 @pytest.mark.parametrize("position", ["last", "all"])
 def test_unusual_layers_are_refused(position):
     model = GRUModel()
-    with pytest.raises(MissingColumnError, match=r"GRUModel has no layer 'grru'. The nearest of 4: 'gru'"):
+    with pytest.raises(MissingColumnError, match=r"GRUModel has no layer 'grru'. Did you mean 'gru'"):
         activations(model, [X], layer="grru", position=position)
     with pytest.raises(MissingColumnError, match="no layer 'query'"), attach(model, lambda x: x):
         pass

@@ -1,6 +1,5 @@
 """Reading and editing the vectors inside a model, whichever ``torch.nn.Module`` it is."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from headtail import _files
-from headtail._checks import checked, shown
+from headtail._checks import checked, nearest
 from headtail._progress import progress_bar
 from headtail._tensors import evaluating, no_autocast
 from headtail.exceptions import InvalidInputError, MissingColumnError
@@ -292,10 +291,8 @@ def submodule(model: nn.Module, layer: str) -> nn.Module:
     if layer in known:
         found: nn.Module = known[layer]
         return found
-    names = [name for name in known if name]
-    close = difflib.get_close_matches(layer, names, n=5, cutoff=0.0)
-    listed = f"The nearest of {len(names)}: {shown(close)}." if close else "It has no sub-modules; use layer=''."
-    raise MissingColumnError(f"{type(model).__name__} has no layer {layer!r}. {listed}")
+    listed = nearest(layer, filter(None, known))
+    raise MissingColumnError(f"{type(model).__name__} has no layer {layer!r}. {listed} The model itself is layer=''.")
 
 
 def vectors_in(out: Any, layer: str, output: int | str = 0, width: int | None = None) -> Tensor:
