@@ -138,10 +138,10 @@ def test_recorder_leaves_the_models_own_randomness_alone(train):
 
 
 def test_recorded_epochs_and_sample(train):
-    recorder = SpectrumRecorder(train, every=3, n_sigma=2, k=5, n_users=7, rng=1)
+    recorder = SpectrumRecorder(train, every=3, k=5, n_users=7, rng=1)
     history = fit(MF(120, 60, 4, rng=0), train, epochs=7, rng=0, callbacks=[recorder])
     assert ["spectrum" in row for row in history.rows] == [True, False, True, False, False, True, False]
-    assert all(len(row["sigma"]) == 2 for row in in_training(history).rows)
+    assert all(len(row["sigma"]) == 4 for row in in_training(history).rows)
     assert len(recorder._codes) == 7 == len(set(recorder._codes))
     assert "spectrum" not in history.report().to_markdown()  # the history's own table keeps to what a table can show
     assert history.to_polars().height == 7
@@ -180,7 +180,7 @@ def test_recorder_with_validation_and_with_als(train):
 
 
 def test_recorder_refuses(train):
-    for name in ("every", "n_sigma", "k", "n_users"):
+    for name in ("every", "k", "n_users"):
         with pytest.raises(InvalidInputError, match=f"{name}=0 is out of range"):
             SpectrumRecorder(train, **{name: 0})
     with pytest.raises(InvalidInputError, match="holds no spectrum"):

@@ -22,6 +22,9 @@ follows popularity, is learned first, and those that tell users apart come later
 training is stopped early can recommend more of the head than it would at the end."""
 
 
+_N_SIGMA = 6  # singular values that are recorded
+
+
 class SpectrumRecorder:
     """Callback that records the singular values, the first direction's popularity and the head's exposure by epoch.
 
@@ -34,8 +37,6 @@ class SpectrumRecorder:
         What the model is trained on.
     every : int, default 1
         Record every so many epochs; the first epoch is always recorded.
-    n_sigma : int, default 6
-        Singular values recorded.
     k : int, optional
         Length of the lists whose exposure is measured; by default 20, or the size of the catalogue.
     n_users : int, default 500
@@ -67,7 +68,6 @@ class SpectrumRecorder:
         train: Interactions,
         *,
         every: int = 1,
-        n_sigma: int = 6,
         k: int | None = None,
         n_users: int = 500,
         groups: Grouping = PopularityGroups.by_mass,
@@ -75,7 +75,6 @@ class SpectrumRecorder:
     ) -> None:
         self.train = train
         self.every = integer("every", every, low=1)
-        self.n_sigma = integer("n_sigma", n_sigma, low=1)
         self.k = list_length(k, train.n_items)
         self.groups = as_groups(groups, train.popularity)
         active = np.flatnonzero(train.activity)
@@ -92,7 +91,7 @@ class SpectrumRecorder:
         found = spectrum(*made, popularity=self.train.popularity)
         lists = recommend(made, self.train, codes=self._codes, k=self.k)
         row["spectrum"] = {
-            "sigma": found.sigma[: self.n_sigma].tolist(),
+            "sigma": found.sigma[:_N_SIGMA].tolist(),
             "energy": found.first["energy"],
             "cosine": found.first["cosine"],
             "head_share": head_share(lists.items, self.groups),
