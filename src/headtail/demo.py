@@ -81,19 +81,9 @@ class Study:
 def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) -> Path:
     """Measure, explain and correct the popularity bias of matrix factorization on MovieTweetings.
 
-    Parameters
-    ----------
-    output : Path
-        Folder for ``report.html``, ``report.md``, ``report.json``, ``explorer.html`` and the corrected recommendations.
-    rng : int, default 0
-        Seed of the splits and of training.
-    console : rich.console.Console, optional
-        Where to show the summary; without it neither that nor progress is shown.
-
-    Returns
-    -------
-    Path
-        The HTML report; ``explorer.html`` stands beside it.
+    The output folder gets ``report.html``, which is returned, the same as Markdown and JSON, ``explorer.html``, and the
+    corrected recommendations. `rng` is the seed of the splits and of training. Progress and a summary are shown where
+    there is a console.
     """
     check_writable(output / "report.html")
     start = time.perf_counter()

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from headtail._checks import checked, choice, number
 from headtail._distributed import all_sum
-from headtail._factors import as_pair, as_popularity, numbers
+from headtail._factors import as_pair, as_popularity
 from headtail._products import row_blocks
 from headtail._tensors import as_tensor, full, no_autocast
 from headtail.data import PopularityGroups
@@ -315,11 +315,11 @@ class ScoreCorrelation(_Weighted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        popularity = as_popularity(self.popularity, numbers(self.popularity).size)
-        if len(np.unique(popularity)) < 2:
+        popularity = as_popularity(self.popularity)
+        if np.ptp(popularity) == 0:
             raise InvalidInputError(
-                f"popularity has shape {popularity.shape} and {len(np.unique(popularity))} different values; give one "
-                f"number for each item, not all the same, such as train.popularity."
+                f"popularity is {popularity[0]:g} for all {len(popularity)} items, with which nothing is correlated. "
+                f"Give the training interactions of each item, such as train.popularity."
             )
         object.__setattr__(self, "popularity", popularity)
 

@@ -7,18 +7,18 @@ from headtail._factors import Matrix, to_numpy
 from headtail.data import Interactions
 from headtail.typing import Vectors
 
+_PREFERENCE = 0.5  # weight of what is not due to popularity
 
-def without_popularity(
-    vectors: Vectors, train: Interactions, strength: float, *, likeness: float = 1.0, preference: float = 0.5
-) -> Vectors:
+
+def without_popularity(vectors: Vectors, train: Interactions, strength: float) -> Vectors:
     """Return the vectors less a share of what each holds along a popularity direction of its own.
 
-    Of unit vectors e, an item is popular by ``p_i = mean over users of e_u . e_i``, and one of a user's kind by
-    ``r_ui = mean over j of sigmoid(e_i . e_j) - likeness p_i p_j``, j the user's own items. An interaction is due to
-    popularity by ``b_ui = p_i - r_ui``; p, r and b are brought to [0, 1] by their least and largest. A user's direction
-    is the mean of their items' unit vectors, weighted by b, less `preference` times that weighted by 1 - b; an item's
-    is the same of its users. `strength` is the share of a vector's part along it that is taken off; without a direction
-    a vector stays as it is.
+    Of unit vectors e, an item is popular by ``p_i = mean over users of e_u . e_i``, and one of a user's kind by ``r_ui
+    = mean over j of sigmoid(e_i . e_j) - p_i p_j``, j the user's own items. An interaction is due to popularity by
+    ``b_ui = p_i - r_ui``; p, r and b are brought to [0, 1] by their least and largest. A user's direction is the mean
+    of their items' unit vectors, weighted by b, less half of that weighted by 1 - b; an item's is the same of its
+    users. `strength` is the share of a vector's part along it that is taken off; without a direction a vector stays as
+    it is.
 
     Source: Islam, Zheleva and Wang, Post-hoc popularity bias correction in GNN-based collaborative filtering, 2025
     (PPD), in the form of its public code. That puts all vectors of a graph's first layer to unit length as well, takes
@@ -32,21 +32,21 @@ def without_popularity(
     for user in np.flatnonzero(train.activity):
         own = rows.indices[(here := slice(*rows.indptr[user : user + 2]))]
         alike = 1 / (1 + np.exp(-of_items[own] @ of_items[own].T))
-        r[here] = (alike - likeness * np.outer(p[own], p[own])).mean(axis=1)
+        r[here] = (alike - np.outer(p[own], p[own])).mean(axis=1)
     due = sp.csr_array((_scaled(p[rows.indices] - _scaled(r)), rows.indices, rows.indptr), shape=rows.shape)
-    sides = (queries, _direction(due, of_items, preference)), (items, _direction(due.T.tocsr(), of_users, preference))
+    sides = (queries, _direction(due, of_items)), (items, _direction(due.T.tocsr(), of_users))
     queries, items = (x - strength * (x * along).sum(axis=1, keepdims=True) * along for x, along in sides)
     return vectors._replace(queries=queries, items=items)
 
 
-def _direction(due: sp.csr_array, units: Matrix, preference: float) -> Matrix:
+def _direction(due: sp.csr_array, units: Matrix) -> Matrix:
     """Return a unit vector, or 0, for each row: its entries' vectors weighted by `due`, less those by 1 - `due`."""
     means, some = [], np.ones(due.shape[0], dtype=bool)
     for weights in (due, sp.csr_array((1 - due.data, due.indices, due.indptr), shape=due.shape)):
         total = weights.sum(axis=1)
         some &= total > 0
         means.append(weights @ units / np.where(total > 0, total, 1)[:, None])
-    return _unit((means[0] - preference * means[1]) * some[:, None])
+    return _unit((means[0] - _PREFERENCE * means[1]) * some[:, None])
 
 
 def _unit(vectors: Matrix) -> Matrix:
