@@ -11,6 +11,8 @@ from headtail.dials import Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.reports import Section
 from headtail.subjects import Subject
+from headtail.tradeoffs import Estimate
+from headtail.tradeoffs.pages import said_change
 
 K = 5
 AT = Dial.at
@@ -150,6 +152,12 @@ def test_nothing_is_corrected_where_nothing_helps(split, factors):
     assert found.dial is None
     assert found.strength == 0
     assert "stays as it is" in found.verdict
+
+
+def test_what_does_not_change_neither_rises_nor_falls(split, factors):
+    frontier = better(factors, split).frontier
+    for value, said in ((0.0, "stays the same"), (-1e-16, "stays the same"), (-0.02, "falls by 2.0%")):
+        assert f"**accuracy {said}**" in said_change(frontier, "ndcg@5", (0.5, 0.5), Estimate(value, None, None, None, 1))
 
 
 @pytest.mark.parametrize("good", [True, False])

@@ -60,9 +60,10 @@ def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: E
         return f"**{noun(frontier, metric)} goes from {sides[0]:{spec}} to {sides[1]:{spec}}** (`{metric}`)"
     noise = low is not None and high is not None and low <= 0 <= high
     digits = 1 if abs(change.value) >= _SMALL else 3
-    by = f"{'rises' if change.value > 0 else 'falls'} by {abs(change.value):.{digits}%}"
+    turn = f"{'rises' if change.value > 0 else 'falls'} by {abs(change.value):.{digits}%}"
+    if noise or abs(change.value) < 1e-9:  # a rounding error
+        turn = "stays within noise" if noise else "stays the same"
     ends = "" if low is None else f"; 95% interval {low:+.{digits}%} to {high:+.{digits}%}"
-    turn = "stays within noise" if noise else by
     return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
 
 
