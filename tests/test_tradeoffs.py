@@ -151,6 +151,15 @@ def test_curves_rise_and_either_reading_undoes_the_other(places, part, more):
     assert frontier.accuracy_at("dial", frontier.unfairness_at("dial", accuracy).value).value == pytest.approx(accuracy)
 
 
+def test_where_accuracy_rises_and_falls_on_test_the_least_uneven_place_of_it_counts():
+    points = [point("dial", s, a, u) for s, a, u in ((0.0, 0.50, 0.90), (0.1, 0.49, 0.80), (0.2, 0.45, 0.70))]
+    points[1] = replace(points[1], test={"ndcg@20": 0.51, "gini@20": 0.80})
+    frontier = Frontier(tuple(points), "ndcg@20", "gini@20")
+    assert frontier.unfairness_at("dial", 0.48).value == pytest.approx(0.75)  # between the last two
+    assert frontier.unfairness_at("dial", 0.51).value == 0.80
+    assert frontier.accuracy_at("dial", 0.75).value == pytest.approx(0.48)
+
+
 def test_hypervolume_in_shares_of_the_reference():
     # Stairs of the dial: 0.46 / 0.5 from 7/9 to 8/9, then 0.49 / 0.5 up to 1.
     assert FRONTIER.hypervolume("dial").value == pytest.approx((0.92 + 0.98) / 9)

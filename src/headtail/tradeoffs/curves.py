@@ -81,7 +81,8 @@ class Curves(Settings):
     ) -> Estimate:
         """Return the least unfairness that a method reaches where it is at least so accurate.
 
-        The curve, the other parameters, intervals and errors are as in :meth:`accuracy_at`, the two metrics exchanged.
+        The curve, the other parameters, intervals and errors are as in :meth:`accuracy_at`. Where accuracy rises and
+        falls along it, its least uneven place of that accuracy counts.
 
         Parameters
         ----------
@@ -173,21 +174,23 @@ class Curves(Settings):
         return read
 
     def _between(self, points: list[Point], given: str, metric: str, level: Reading) -> Reading:
-        """Read one metric off the straight lines through points where the other one is at a level."""
-        points = sorted(points, key=lambda point: point.test[given])
-        x, y = ([self._reading(point, name) for point in points] for name in (given, metric))
-        places = [reading.value for reading in x]
-        right = int(np.searchsorted(places, level.value))
-        if right == 0 and len(points) > 1 and places[0] == level.value:
-            right = 1  # on the first point, the line to the second has the slope
+        """Read one metric off the straight lines through points, the least uneven first, where another is at a level.
+
+        Where accuracy is given, which may rise and fall along the curve, that is where the curve first comes up to it.
+        """
+        points = sorted(points, key=lambda point: point.test[self.unfairness])
+        x, y = ([self._reading(point, each) for point in points] for each in (given, metric))
+        places = np.array([reading.value for reading in x])
         if not points or np.isnan(level.value):
             return Reading(float("nan"))
-        if right == 0:
-            unreached = given == self.unfairness and places[0] > level.value
-            return Reading(float("nan")) if unreached else y[0]
-        if right == len(points):
-            unreached = given != self.unfairness and places[-1] < level.value
-            return Reading(float("nan")) if unreached else y[-1]
+        up_to = np.flatnonzero(places >= level.value)
+        if not len(up_to):
+            return y[-1] if given == self.unfairness else Reading(float("nan"))
+        right = int(up_to[0])
+        if right == 0 and places[0] > level.value:
+            return Reading(float("nan")) if given == self.unfairness else y[0]
+        if right == 0:  # on the first point, the line to the second has the slope
+            right = min(1, len(points) - 1)
         left = right - 1
         width = places[right] - places[left]
         if not width:
