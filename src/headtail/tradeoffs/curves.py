@@ -82,7 +82,9 @@ class Curves(Settings):
         """Return the least unfairness that a method reaches where it is at least so accurate.
 
         The curve, the other parameters, intervals and errors are as in :meth:`accuracy_at`. Where accuracy rises and
-        falls along it, its least uneven place of that accuracy counts.
+        falls along it, its least uneven place of that accuracy counts. Of few users the intervals are too narrow: where
+        a setting's loss is about as large as its error, so is the slope that they are made of. In a world of 150 users
+        80% of them hold what they should, of 700 92%; those of :meth:`accuracy_at` hold it in 95% of both.
 
         Parameters
         ----------
