@@ -157,7 +157,8 @@ def test_nothing_is_corrected_where_nothing_helps(split, factors):
 def test_what_does_not_change_neither_rises_nor_falls(split, factors):
     frontier = better(factors, split).frontier
     for value, said in ((0.0, "stays the same"), (-1e-16, "stays the same"), (-0.02, "falls by 2.0%")):
-        assert f"**accuracy {said}**" in said_change(frontier, "ndcg@5", (0.5, 0.5), Estimate(value, None, None, None, 1))
+        change = Estimate(value, None, None, None, 1)
+        assert f"**accuracy {said}**" in said_change(frontier, "ndcg@5", (0.5, 0.5), change)
 
 
 @pytest.mark.parametrize("good", [True, False])
