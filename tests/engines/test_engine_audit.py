@@ -105,7 +105,7 @@ def wrong(tables, message, change, **options):
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda r, a, b: (r.with_columns(rank=pl.col("rank") + 1), a, b), "ranks that are not 1, 2, 3 ... for 399 users"),
+    (lambda r, a, b: (r.with_columns(rank=pl.col("rank") + 1), a, b), "recs has no row of rank 1"),
     (lambda r, a, b: (r.with_columns(rank=pl.when(pl.col("rank") == 4).then(3).otherwise("rank")), a, b), "1, 2, 3"),
     (lambda r, a, b: (r.filter(pl.col("rank") != 2), a, b), "1, 2, 3"),
     (lambda r, a, b: (r.with_columns(item_id=pl.col("item_id") + 1000), a, b), "not in the catalogue"),
@@ -113,7 +113,7 @@ def wrong(tables, message, change, **options):
     (lambda r, a, b: (r.with_columns(pl.col("item_id").cast(pl.String)), a, b), "Int64 in recs|String in recs"),
     (lambda r, a, b: (r.with_columns(pl.col("rank").cast(pl.Float64)), a, b), "Float64 in 'rank'"),
     (lambda r, a, b: (r.filter(False), a, b), "recs has no rows"),
-    (lambda r, a, b: (r.with_columns(rank=pl.lit(None, pl.Int64)), a, b), "recs has no rank in any row"),
+    (lambda r, a, b: (r.with_columns(rank=pl.lit(None, pl.Int64)), a, b), "recs has no row of rank 1"),
     (lambda r, a, b: (r.with_columns(pl.col("nowhere")), a, b), "recs cannot be read: .*nowhere"),
     (lambda r, a, b: (r.collect(), a, b), "DataFrame, not a lazy table"),
     (lambda r, a, b: (LAZY["duckdb"](r.collect()), a, b), "Read both in one engine"),

@@ -236,6 +236,7 @@ def with_row(table, *row):
         ({"recs": RECS.with_columns(pl.col("rank") ** 2), "k": 4}, "not 1, 2, 3 ... for 2 users; user 1 has 1, 4"),
         ({"recs": RECS.with_columns(pl.col("rank") + 0.5)}, "ranks that are not whole numbers"),
         ({"recs": with_row(RECS, 3, "c", 2)}, "recs has item 'c' more than once for user 3"),
+        ({"recs": with_row(RECS, 3, "c", 2), "k": 1}, "recs has item 'c' more than once for user 3, and 1 such"),
         ({"recs": with_row(RECS, 3, "x", 2)}, "1 items that are not in the catalogue, for example 'x'"),
         ({"recs": with_row(RECS, 9, "a", 1)}, "1 users without training history, for example 9"),
         ({"recs": RECS.with_columns(pl.col("item_id").replace_strict({"b": 1, "c": 2, "d": 3}))}, "ids are Int64 here"),

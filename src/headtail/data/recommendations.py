@@ -367,10 +367,15 @@ def refuse_repeats(items: Codes, item_ids: Array, row_ids: Array, what: str) -> 
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
     if twice.any():
         row, column = np.argwhere(twice)[0]
-        raise InvalidInputError(
-            f"{what} has item {shown(item_ids[[ordered[row, column]]])} more than once for user "
-            f"{shown(row_ids[[row]])}, and {twice.sum()} such repeats in all. Keep each item once a user."
-        )
+        raise repeated(item_ids[ordered[row, column]], row_ids[row], twice.sum(), what)
+
+
+def repeated(item: Any, user: Any, n: Any, what: str) -> InvalidInputError:
+    """Return the error of lists in which `n` items stand twice, such as `item` in that of `user`."""
+    return InvalidInputError(
+        f"{what} has item {shown([item])} more than once for user {shown([user])}, and {n} such repeats in all. Keep "
+        f"each item once a user."
+    )
 
 
 def check_same_ids(recs: Recommendations, known: Interactions) -> None:

@@ -179,8 +179,8 @@ def _count_slots(lists: Any, cutoffs: Sequence[int]) -> Any:
     table = count_items(lists, "recs", **within, longest=rank)
     if table.is_empty():
         raise InvalidInputError("recs has no rows. Check the filter or the table it came from.")
-    if table["longest"].max() is None:
-        raise InvalidInputError("recs has no rank in any row. Number each user's items from 1.")
+    if not table["at 1"].sum():
+        raise InvalidInputError("recs has no row of rank 1. Number each user's items 1, 2, 3 ...")
     return table
 
 

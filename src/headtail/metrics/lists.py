@@ -14,7 +14,7 @@ from headtail.data import Interactions, Recommendations
 from headtail.data.coded import order_by, pair_keys
 from headtail.data.interactions import without_duplicates
 from headtail.data.ranking import checked_ranks, ranks_by
-from headtail.data.recommendations import refuse_repeats
+from headtail.data.recommendations import refuse_repeats, repeated
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
 from headtail.typing import Array, Codes, Floats, IntoFrame
@@ -84,16 +84,14 @@ def read_lists(
     where these may be.
     """
     if isinstance(recs, Recommendations):
-        lists, longest, train = _lists_from_array(recs, train, k, noted)
+        lists, longest, train = _lists_from_array(recs, train, noted)
     else:
         lists, longest, train = _lists_from_frame(recs, train, k, noted)
     refuse_repeats(lists.items, train.item_ids, lists.row_ids, "recs")
-    return lists, longest, train
+    return Lists(lists.row_ids, lists.items[:, :k]), longest, train
 
 
-def _lists_from_array(
-    recs: Recommendations, train: Interactions, k: int, noted: InputNotes
-) -> tuple[Lists, int, Interactions]:
+def _lists_from_array(recs: Recommendations, train: Interactions, noted: InputNotes) -> tuple[Lists, int, Interactions]:
     """Leave out users whose list is empty, as a table does; those of the test come back with an empty list."""
     lengths = lengths_of(recs.items)
     listed = lengths > 0
@@ -102,7 +100,7 @@ def _lists_from_array(
     if not listed.all():
         noted.notes.append(f"{(~listed).sum():,} users of recs have an empty list; only those of the test count.")
     items, train = _coded(recs, train, noted)
-    items = (items if listed.all() else items[listed])[:, :k]
+    items = items if listed.all() else items[listed]
     return Lists(recs.user_ids[recs.users[listed]], items), int(lengths.max()), train
 
 
@@ -139,7 +137,10 @@ def _lists_from_frame(
     else:
         ranks = ranks_by(scores, rows)
     longest = int(ranks.max())
-    if longest > k:
+    if longest > k:  # how far a list is looked at makes no difference to whether it can be right
+        keys = np.sort(pair_keys(rows, codes))
+        if len(twice := keys[1:][keys[1:] == keys[:-1]]):
+            raise repeated(train.item_ids[twice[0] & 0xFFFFFFFF], row_ids[twice[0] >> 32], len(twice), "recs")
         kept = ranks <= k
         rows, codes, ranks = rows[kept], codes[kept], ranks[kept]
     items = np.full((len(row_ids), min(k, longest)), -1, dtype=np.int32)
