@@ -1,15 +1,12 @@
 """The exact best items of users, on the device where the factors lie."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from headtail._tensors import as_device, as_tensor, no_autocast
-from headtail.typing import Array, Codes
-
-Seen = Callable[[Codes, int, int], tuple[Array, Array]]
+from headtail.typing import Array
 
 _WIDE = (torch.float64, torch.int64, torch.int32)  # what float32 does not hold exactly
 
@@ -22,28 +19,13 @@ def placed(queries: Any, items: Any, device: "str | torch.device | None") -> tup
     return queries.to(device, both), items.to(device, both)
 
 
-def best_on_device(
-    queries: Tensor, codes: Codes, *, items: Tensor, seen: Seen | None, k: int, n_columns: int
-) -> tuple[Array, Array]:
-    """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items.
-
-    `seen` gives the rows and columns of seen items within a block of scores: of which users, from which item to which.
-    """
-    found: list[tuple[Tensor, Tensor]] = []
-    for i, block in enumerate(items.split(n_columns)):  # type: ignore[no-untyped-call]
-        start = i * n_columns
-        with no_autocast(queries.device):
-            scores = queries @ block.T  # (B, columns)
-        if seen is not None:
-            places = seen(codes, start, start + len(block))
-            scores[tuple(torch.from_numpy(place).to(scores.device) for place in places)] = -torch.inf
-        values, columns = _top(scores, min(k, len(block)))
-        found.append((values, columns + start))
-        if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
-            values, columns = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
-            values, order = values.sort(dim=1, descending=True, stable=True)
-            found = [(values[:, :k], columns.gather(1, order)[:, :k])]
-    values, columns = found[0]
+def best_of_block(queries: Tensor, block: Tensor, seen: tuple[Array, Array] | None, k: int) -> tuple[Array, Array]:
+    """Return the k highest scores of each query with a block of items, (B, k), and their columns, as arrays."""
+    with no_autocast(queries.device):
+        scores = queries @ block.T  # (B, columns)
+    if seen is not None:
+        scores[tuple(torch.from_numpy(place).to(scores.device) for place in seen)] = -torch.inf
+    values, columns = _top(scores, min(k, len(block)))
     return values.cpu().numpy(), columns.cpu().numpy()
 
 

@@ -1,6 +1,6 @@
 """The exact best items of every user. Nothing here imports torch, unless a model or a GPU is to be used."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _USERS, _ITEMS = 512, 1 << 14  # scores of one block on a CPU: at most 32 MiB as float32
 _CUDA_USERS, _CUDA_ITEMS = 4096, 1 << 16  # 1 GiB
-
-Best = Callable[[Any, Codes], tuple[Array, Array]]
 
 
 @checked
@@ -99,20 +97,19 @@ def recommend(
         raise InvalidInputError("codes names a user more than once; give each user once.")
     queries, items = _factors(model, interactions, found, device)
     seen = partial(_seen_places, interactions) if exclude_seen else None
-    best: Best
+    of_block: Any = _best_of_block
+    n_rows, n_columns = _USERS, _ITEMS
     if is_tensor(queries):
-        from headtail.training.device import best_on_device
+        from headtail.training.device import best_of_block as of_block
 
-        best, n_rows = partial(best_on_device, items=items, seen=seen, k=k, n_columns=_CUDA_ITEMS), _CUDA_USERS
-    else:
-        best, n_rows = partial(_best, items=items, seen=seen, k=k, n_columns=_ITEMS), _USERS
+        n_rows, n_columns = _CUDA_USERS, _CUDA_ITEMS
     n_rows = integer("batch_size", batch_size or n_rows, low=1)
 
     best_items = np.empty((len(found), k), dtype=np.int32)
     best_scores = np.empty((len(found), k), dtype=np.float64 if str(items.dtype).endswith("float64") else np.float32)
     for start in range(0, len(found), n_rows):
         part = slice(start, start + n_rows)
-        scores, columns = best(queries[part], found[part])
+        scores, columns = _best(queries[part], items, found[part], seen, k, n_columns, of_block)
         absent = scores == -np.inf
         best_items[part] = np.where(absent, -1, columns)
         best_scores[part] = np.where(absent, np.nan, scores)
@@ -192,21 +189,27 @@ def _longest(matrix: Any) -> Any:
         return np.sqrt(np.einsum("ij,ij->i", matrix, matrix).max())
 
 
-def _best(queries: Floats, codes: Codes, *, items: Floats, seen: Any, k: int, n_columns: int) -> Any:
+def _best(queries: Any, items: Any, codes: Codes, seen: Any, k: int, n_columns: int, of_block: Any) -> Any:
     """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items."""
     found: list[tuple[Array, Array]] = []
     for start in range(0, len(items), n_columns):
         block = items[start : start + n_columns]
-        scores = queries @ block.T  # (B, columns)
-        if seen is not None:
-            scores[seen(codes, start, start + len(block))] = -np.inf
-        values, columns = highest(scores, k)
+        places = None if seen is None else seen(codes, start, start + len(block))
+        values, columns = of_block(queries, block, places, k)
         found.append((values, columns + start))
         if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
             values, columns = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
             order = np.argsort(-values, axis=1, kind="stable")[:, :k]
             found = [(np.take_along_axis(values, order, axis=1), np.take_along_axis(columns, order, axis=1))]
     return found[0]
+
+
+def _best_of_block(queries: Floats, block: Floats, seen: tuple[Array, Array] | None, k: int) -> tuple[Array, Array]:
+    """Return the k highest scores of each query with a block of items, (B, k), and their columns."""
+    scores = queries @ block.T  # (B, columns)
+    if seen is not None:
+        scores[seen] = -np.inf
+    return highest(scores, k)
 
 
 def _seen_places(interactions: Interactions, codes: Codes, low: int, high: int) -> tuple[Array, Array]:
