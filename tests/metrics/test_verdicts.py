@@ -85,7 +85,7 @@ def test_before_and_after():
     assert "Accuracy stays the same (NDCG 1.0000 to 1.0000" in same.report().lede
     assert "within noise" not in same.report().lede
     alone = compare({"one": audit(one, train, test, k=1, strict=False)}).report()
-    assert alone.title == "one beside the references" and alone.lede.startswith("**Popular items are ")
+    assert alone.title == "one beside the references" and alone.lede.startswith("one: **Popular items are ")
 
 
 def test_several_name_the_most_accurate_and_the_most_even():

@@ -81,7 +81,7 @@ def comparison_page(comparison: "Comparison") -> Report:
     chart = _tradeoff(comparison) if {"ndcg", "gini"} <= set(shared) and len(audits) > 1 else None
     blocks: list[Block] = [] if chart is None else [chart]
     several = len(audits) > 2
-    blocks += _changes(comparison) if several else [_side_by_side(comparison, shared, shown)]
+    blocks += _changes(comparison) if several else [_side_by_side(comparison, shown)]
     blocks += [table for table in [_one_list(comparison)] if table]
     blocks += [_scale(comparison, shown)] if several else []
     blocks += [
@@ -337,7 +337,7 @@ def _one_list(comparison: "Comparison") -> Table | None:
     )  # fmt: skip
 
 
-def _side_by_side(comparison: "Comparison", shared: Sequence[str], shown: Sequence[str]) -> Table:
+def _side_by_side(comparison: "Comparison", shown: Sequence[str]) -> Table:
     """Return a row a metric: one or two recommenders, how they differ, and the references."""
     k, audits = comparison.k, comparison.audits
     base = audits[comparison.baseline]
@@ -345,7 +345,7 @@ def _side_by_side(comparison: "Comparison", shared: Sequence[str], shown: Sequen
     beside = [(name, found) for name, found in base.references.items() if name not in audits]
     metrics, caption, change = list(shown), BESIDE, next(iter(_paired(comparison).values()), None)
     if change is not None:
-        metrics = [m for m in CHANGES if m in shared] + [m for m in shown if m not in CHANGES]
+        metrics = [m for m in CHANGES if m in change or m in shown] + [m for m in shown if m not in CHANGES]
         columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {BESIDE}"
     columns += beside
     return _by_metric(base, metrics, columns, change=change, title=f"Side by side, top {k}", caption=caption)

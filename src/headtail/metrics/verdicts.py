@@ -91,7 +91,7 @@ def of_comparison(comparison: "Comparison") -> str:
     changes = {name: _changes(comparison, name) for name in others}
     doubts = [doubt for name in others for doubt in _disagreements(name, changes[name], len(others) > 1)]
     if not others:  # but what stands beside any
-        return of_audit(comparison.audits[comparison.baseline])
+        return f"{plain(comparison.baseline)}: {of_audit(comparison.audits[comparison.baseline])}"
     if len(others) == 1:
         return _with(_one_change(comparison, others[0], changes[others[0]]), doubts)
     return _with(_many(comparison, changes), doubts)

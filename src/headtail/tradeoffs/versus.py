@@ -11,6 +11,7 @@ from headtail._checks import number
 from headtail._stats import holm
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Column, Report, Table
+from headtail.reports._markdown import plain
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.pages import named, noun
 from headtail.tradeoffs.points import Estimate
@@ -33,7 +34,7 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
         at = partial(replace(frontier, unfairness=metric).accuracy_at, unfairness=-level, relative=True, against=method)
         label = f"{frontier.accuracy} at {metric} {-level:+.0%}"
         if _compare(label, "+.1%", rows, columns, at):
-            told.append(_said(f"{noun(frontier, metric)} is {level:.0%} lower (`{metric}`)", label, rows))
+            told.append(_said(f"{noun(frontier, metric)} {level:.0%} lower (`{metric}`)", label, rows, method))
     _compare(
         "Accuracy kept over all levels", "+.4f", rows, columns, lambda name: frontier.hypervolume(name, against=method)
     )
@@ -49,12 +50,15 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
     return Report(f"{method} beside the others", [Table(columns, rows, title=title, caption=caption)], " ".join(told))
 
 
-def _said(where: str, label: str, rows: Sequence[dict[str, Any]]) -> str:
+def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -> str:
     """Say how many of the methods that come there are more and less accurate beyond doubt."""
     known = [row for row in rows if np.isfinite(row[label])]
     sure = [row[label] for row in known if row[f"{label} p"] < _DOUBT]
     more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
-    return f"Where {where}, {more} of {len(known)} other methods keep more accuracy beyond doubt, and {less} less."
+    return (
+        f"With {where}, {more} of {len(known)} other methods keep more accuracy than {plain(method)} beyond doubt, and "
+        f"{less} less."
+    )
 
 
 def _level(pair: Any) -> tuple[str, float]:
