@@ -8,13 +8,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked, nearest, number, shown
+from headtail._checks import checked, choice, nearest, number, shown
 from headtail._stats import pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import Facts, kept_facts
 from headtail.tradeoffs.points import (
     NO_ENDS,
+    Criterion,
     Estimate,
     Influences,
     Part,
@@ -144,14 +145,19 @@ class Settings:
         return Reading(metric_of(point, metric, part), influence, ends)
 
     @checked
-    def choose(self, method: str, max_loss: float = 0.05, *, margin: bool = False) -> Setting:
-        """Return the setting of the least unfairness on validation among those that lose little accuracy there.
+    def choose(
+        self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest", *, margin: bool = False
+    ) -> Setting:
+        """Return the best setting on validation among those that lose little accuracy there.
 
         Parameters
         ----------
         method : str
         max_loss : float, default 0.05
             Accuracy that may be lost, as a share of the accuracy of the method's first setting.
+        criterion : {"fairest", "gain"}, default "fairest"
+            "fairest" takes the least unfairness; "gain" the largest difference of the share of unfairness that is gone
+            and the share of accuracy that is lost (by which PopSteer was tuned; Ahmadov and Mansoury, RecSys 2025).
         margin : bool, default False
             Keep a margin for the noise of the validation: the whole 95% interval of the loss must be allowed.
 
@@ -162,17 +168,23 @@ class Settings:
             a loss that `margin` asks for.
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
+        choice("criterion", criterion, ("fairest", "gain"))
         settings = self.settings(method)
         accuracy, unfairness = (
             {s: self.mean(method, s, metric, "validation") for s in settings}
             for metric in (self.accuracy, self.unfairness)
         )
         first = settings[0]
-        if not np.isfinite(accuracy[first]):
-            raise InvalidInputError(
-                f"{self.accuracy} of {method!r} at its first setting, {first!r}, is {accuracy[first]} on validation, "
-                f"so that no change from it can be judged. Begin the grid with a setting that can be measured."
-            )
+        judged = (
+            (self.accuracy, accuracy[first]),
+            *([(self.unfairness, unfairness[first])] if criterion == "gain" else []),
+        )
+        for name, value in judged:
+            if not np.isfinite(value) or (criterion == "gain" and not value):  # a gain is a share of it
+                raise InvalidInputError(
+                    f"{name} of {method!r} at its first setting, {first!r}, is {value} on validation, so that no "
+                    f"change from it can be judged. Begin the grid with a setting that can be measured."
+                )
         allowed = [
             s for s in settings
             if np.isfinite(unfairness[s])
@@ -184,7 +196,9 @@ class Settings:
                 f"No setting of {method!r} that loses at most {max_loss:.3g} of {self.accuracy} on validation has a "
                 f"{self.unfairness} there. Allow a larger loss, or look at the measured values with to_polars()."
             )
-        return min(allowed, key=lambda s: unfairness[s])
+        if criterion == "fairest":
+            return min(allowed, key=lambda s: unfairness[s])
+        return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
 
     def _surely(self, method: str, setting: Setting, max_loss: float) -> bool:
         found = self.estimate(method, setting, self.accuracy, part="validation", relative=True)
