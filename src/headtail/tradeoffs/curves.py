@@ -82,9 +82,10 @@ class Curves(Settings):
         """Return the least unfairness that a method reaches where it is at least so accurate.
 
         The curve, the other parameters, intervals and errors are as in :meth:`accuracy_at`. Where accuracy rises and
-        falls along it, its least uneven place of that accuracy counts. Of few users the intervals are too narrow: where
-        a setting's loss is about as large as its error, so is the slope that they are made of. In a world of 150 users
-        80% of them hold what they should, of 700 92%; those of :meth:`accuracy_at` hold it in 95% of both.
+        falls along it, its least uneven place of that accuracy counts. Intervals are too narrow where a setting's loss
+        is about as large as its error, for so is the slope that they are made of: in a simulated world of 150 users
+        74%, 78% and 92% of them held what they should at a loss of 1%, 2% and 4% (of 700 users 79%, 92% and 90%).
+        Those of :meth:`accuracy_at` held it in 95 to 97% there.
 
         Parameters
         ----------
