@@ -185,6 +185,12 @@ def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
         ids = ids.cast(pl.String)
     _refuse_missing(ids, column, ids.name, what)
     if isinstance(ids.dtype, pl.String):
+        first = ids.head(100)
+        if first.str.contains(r"(?s)^\[.*\]$").all() and first.str.contains(",").any():
+            raise InvalidInputError(
+                f"{what} has lists written as text in {column!r}, such as {first[0]!r}. Give real lists, or a row for "
+                f"each of their ids."
+            )
         return ids
     if ids.dtype.is_numeric():
         # Floats arise when a table with gaps passes through pandas: 1.0, 2.0 are the ids 1 and 2. A string of digits is

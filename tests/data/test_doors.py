@@ -79,6 +79,15 @@ def test_lists_from_frames_with_list_columns(engine):
     assert audit["coverage@1"] == pytest.approx(2 / 3)
 
 
+def test_lists_that_are_written_as_text_are_no_items():
+    written = pl.DataFrame({"user_id": [1, 2], "item_id": ["[7, 8]", "[9]"]})
+    for door in (Interactions.from_frame, Recommendations.from_frame):
+        with pytest.raises(InvalidInputError, match=r"lists written as text in 'item_id', such as '\[7, 8\]'"):
+            door(written)
+    titled = written.with_columns(item_id=pl.Series(["[REC]", "Alien"]))
+    assert Interactions.from_frame(titled).item_ids.tolist() == ["Alien", "[REC]"]
+
+
 def test_lists_that_do_not_pair_are_refused():
     table = pl.DataFrame({"user_id": [1], "item_id": [["a", "b"]], "score": [[0.5]]})
     with pytest.raises(InvalidInputError, match="lists in 'item_id', 'score' that do not pair"):
