@@ -18,6 +18,7 @@ from headtail.tradeoffs.points import Reading, summary
 CHEAP = ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10", "pce@10")
 EXCHANGED = {"gini@10": "Gini", "arp@10": "mean popularity", "pce@10": "calibration error"}  # for NDCG@10
 SASREC = {"ml-1m": "MovieLens-1M", "amazon-beauty": "Amazon Beauty", "movietweetings": "MovieTweetings"}
+SETS, BACKBONES = SASREC | {"lastfm": "Last.fm"}, {"sasrec": "SASRec", "lightgcn": "LightGCN"}
 STEERINGS = tuple(each.name for each in neurons.STEERED if each not in CONTROLS)
 MEETING = tuple(name for name in STEERINGS if "SPREE" in name or "by user" in name or "menu" in name)
 ALONE = ("allocation, most hits", "allocation", "tilt (alpha-fair)", "IPR")  # without an autoencoder
@@ -185,7 +186,8 @@ def _corrected(cell: parts.Cell) -> str:
         for measure, what in EXCHANGED.items()
     }
     changes = (f"{what} {best} (of all dials {of_all})" for what, (best, of_all) in picked.items())
-    return f"on {SASREC[cell.name.split('/')[1]]} {', '.join(changes)}"
+    backbone, name, _ = cell.name.split("/")
+    return f"for {BACKBONES[backbone]} on {SETS[name]} {', '.join(changes)}"
 
 
 @dataclass(frozen=True)
