@@ -669,3 +669,17 @@ def test_a_function_of_ones_own_is_swept_by_its_name_its_grid_and_a_split():
     assert mine.mean("mine", 0.5, "gini@5") == ours.mean("shrink", 0.5, "gini@5")
     with pytest.raises(InvalidInputError, match=r"a name, a function of a strength and a seed, a grid and a Split"):
         sweep("mine", lambda s, seed: factors, [0.0])
+
+
+def test_the_interval_of_an_unfairness_holds_the_places_where_the_accuracy_may_be_at_the_level():
+    rng = np.random.default_rng(1)
+    arrays = rng.normal(size=(len(POINTS), 2, 60)) * 2e-4
+    arrays -= arrays.mean(axis=2, keepdims=True)
+    frontier = owed([*POINTS], arrays)
+    for level, options in ((0.47, {}), (-0.05, {"relative": True})):
+        found = frontier.unfairness_at("dial", level, **options)
+        assert found.low < found.value < found.high
+        at_low, at_high = (frontier.accuracy_at("dial", at, **options) for at in (found.low, found.high))
+        assert at_low.high == pytest.approx(level, abs=2e-4) and at_high.low == pytest.approx(level, abs=2e-4)
+    against = frontier.unfairness_at("dial", 0.45, against="other")
+    assert np.isfinite(against.value) and against.low is against.high is against.over is None

@@ -1,8 +1,9 @@
 """Whole curves: what a method reaches at a level, and how much of the plane it dominates."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -81,11 +82,11 @@ class Curves(Settings):
     ) -> Estimate:
         """Return the least unfairness that a method reaches where it is at least so accurate.
 
-        The curve, the other parameters, intervals and errors are as in :meth:`accuracy_at`. Where accuracy rises and
-        falls along it, its least uneven place of that accuracy counts. Intervals are too narrow where a setting's loss
-        is about as large as its error, for so is the slope that they are made of: in a simulated world of 150 users
-        74%, 78% and 92% of them held what they should at a loss of 1%, 2% and 4% (of 700 users 79%, 92% and 90%).
-        Those of :meth:`accuracy_at` held it in 95 to 97% there.
+        The curve, the other parameters and errors are as in :meth:`accuracy_at`. Where accuracy rises and falls along
+        it, its least uneven place of that accuracy counts.
+
+        The interval holds the places of the curve whose accuracy may be at the level (Fieller's way), for the slope
+        there can be as uncertain as it is steep. Differences from another method have none.
 
         Parameters
         ----------
@@ -93,7 +94,18 @@ class Curves(Settings):
             Level of the metric of accuracy. The value is NaN if a seed does not come up to it.
         """
         level = number("accuracy", accuracy)
-        return self._compared(self._along(self.accuracy, self.unfairness, level, relative, part), method, against)
+        found = self._compared(self._along(self.accuracy, self.unfairness, level, relative, part), method, against)
+        if found.low is None or against is not None:
+            return replace(found, low=None, high=None, over=None, p=None)
+        accuracy_of = partial(self.accuracy_at, method, relative=relative, part=part)
+        settings = [
+            (name, s) for name in ((method,) if isinstance(method, str) else method) for s in self.settings(name)
+        ]
+        unit = self.mean(*self.reference, self.unfairness) if relative else 1.0
+        places = sorted(self.mean(*each, self.unfairness) / unit - relative for each in settings)
+        low = _least(places, lambda at: _end(accuracy_of(at), "high") >= level)
+        high = _least(places, lambda at: _end(accuracy_of(at), "low") >= level)
+        return replace(found, low=min(low, found.value), high=max(high, found.value), p=None)
 
     @checked
     def hypervolume(
@@ -229,3 +241,21 @@ class Curves(Settings):
             return summary([read(family, seed) for seed in shared])
         pairs = [(read(family, seed), read(others, seed)) for seed in shared]
         return summary([combined(one.value - other.value, [(1, one), (-1, other)]) for one, other in pairs])
+
+
+def _end(found: Estimate, name: Literal["low", "high"]) -> float:
+    """Return an end of an interval, or the value where there is none."""
+    end: float | None = getattr(found, name)
+    return found.value if end is None else end
+
+
+def _least(places: Sequence[float], holds: Callable[[float], bool]) -> float:
+    """Return the least number at which a condition holds, to a thousandth of the gap between two of the places."""
+    right = next((i for i, place in enumerate(places) if holds(place)), len(places) - 1)
+    if right == 0:
+        return places[0]
+    low, high = places[right - 1], places[right]
+    for _ in range(10):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
