@@ -184,7 +184,7 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
         (["doctor", "bare.csv"], "or give --columns VALUE"),
         (["explore", "none"], "none holds no explorer.json. Give a folder that"),
         (["probe", *PAIR, "--train", "odd.csv", "-o", "p"], "for example --user person."),
-        (["recommend", "odd.csv", "-o", "lists.csv"], "Take it from a copy"),
+        (["recommend", "odd.csv", "-o", "lists.csv"], "does not exist. Check the folder"),
         (["spectrum", *PAIR, "--train", "odd.csv"], "for example --user person."),
         (["train", "odd.csv", "-o", "m"], "for example --user person."),
         (["train", "train.csv", "-o", "m", "--model", "sasrec"], "Name the column, as in --timestamp when."),
