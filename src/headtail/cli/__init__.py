@@ -16,11 +16,12 @@ from cyclopts import CycloptsError
 from headtail._files import ABOUT_FILES, about_path
 from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
 from headtail.cli._app import app
+from headtail.cli._folders import read_known as _read_known  # for scripts that ask what a trained folder holds
 from headtail.cli._output import complain, say
 from headtail.cli._words import as_typed, warnings_as_typed
 from headtail.exceptions import HeadtailError
 
-__all__ = ["app", "main"]
+__all__ = ["_read_known", "app", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
