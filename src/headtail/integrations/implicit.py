@@ -53,8 +53,7 @@ def corrected(model: Any, vectors: Vectors) -> Any:
     >>> corrected(fitted, Vectors(np.eye(2), 2 * np.eye(2))).item_factors.max().item()
     2.0
     """
-    pair = as_pair(vectors)
-    made = copy.copy(model)
+    pair, there = as_pair(vectors), {}
     for name, matrix in (("user_factors", pair.queries), ("item_factors", pair.items)):
         own = ask(model, name, _FITTED)
         if len(own) != len(matrix):
@@ -63,5 +62,8 @@ def corrected(model: Any, vectors: Vectors) -> Any:
                 f"in the order of the model's."
             )
         matrix = np.ascontiguousarray(to_numpy(matrix), dtype=np.float32)
-        setattr(made, name, matrix if isinstance(own, np.ndarray) else type(own)(matrix))
+        there[name] = matrix if isinstance(own, np.ndarray) else type(own)(matrix)
+    made = copy.copy(model)
+    for name, matrix in there.items():
+        setattr(made, name, matrix)
     return made
