@@ -174,7 +174,7 @@ def test_a_dial_of_ones_own(subjects):
     np.testing.assert_allclose(mine.at(subject, 1).items, 2 * subject.vectors(0).items)
 
 
-@pytest.mark.parametrize("grid", [(), (0.1, 0.2), (0, 0.2, 0.1), (0, float("nan"))])
+@pytest.mark.parametrize("grid", [(), (0.1, 0.2), (0, 0.2, 0.1), (0, float("nan")), (0, 10**400)])
 def test_grids_begin_with_nothing_and_run_one_way(grid):
     with pytest.raises(InvalidInputError, match=r"grid of 'mine'|The grid of 'mine'"):
         Dial("mine", lambda *_: None, grid)

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from headtail._checks import checked, finite, number
+from headtail._checks import checked, number
 from headtail.dials.menus import Menu
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Form, Make, Subject
@@ -66,8 +66,7 @@ class Dial:
     def __post_init__(self) -> None:
         if not callable(self.make):
             raise InvalidInputError(f"make={self.make!r} of {self.name!r} is not a function. Give one.")
-        steps = np.diff(np.array(self.grid, dtype=np.float64))
-        finite(f"grid of {self.name!r}", np.array(self.grid, dtype=np.float64), "Give numbers.")
+        steps = np.diff([number(f"grid of {self.name!r}", each) for each in self.grid])
         if not self.grid or self.grid[0] != 0 or not ((steps > 0).all() or (steps < 0).all()):
             raise InvalidInputError(
                 f"The grid of {self.name!r} is {self.grid}; give 0 first, which is off, then ever stronger settings."
