@@ -474,9 +474,10 @@ def test_arrays_beside_the_points_survive_a_resumed_sweep(world, tmp_path):
         found = again.estimate("log penalty", 1.0, name, relative=True)
         assert found.low is not None
         assert found == first.estimate("log penalty", 1.0, name, relative=True)
-    (tmp_path / "log penalty" / "seed-0-strength-1.0.npz").write_bytes(b"PK")
-    with pytest.raises(UnreadableFileError, match="seed-0-strength"):
-        sweep("log penalty", subject, **options)
+    for damaged in (b"PK", b""):
+        (tmp_path / "log penalty" / "seed-0-strength-1.0.npz").write_bytes(damaged)
+        with pytest.raises(UnreadableFileError, match="seed-0-strength"):
+            sweep("log penalty", subject, **options)
 
 
 def owed(points, arrays):

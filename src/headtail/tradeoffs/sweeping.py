@@ -362,6 +362,6 @@ def _load(file: Path) -> tuple[Point, Influence]:
             for key in arrays.files:
                 part, _, name = key.partition(" ")
                 owed[cast(Part, part)][name] = arrays[key]
-    except (KeyError, TypeError, AttributeError, ValueError, OSError, RuntimeError, BadZipFile) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, RuntimeError, EOFError, BadZipFile) as error:
         raise UnreadableFileError(f"{file} or the arrays beside it cannot be read: {error}. Remove both.") from error
     return point, owed
