@@ -486,3 +486,16 @@ def test_vectors_that_are_not_finite_are_not_normalized():
         with pytest.raises(InvalidInputError, match="not finite"):
             posthoc.normalize(queries, items)
         place[0, 0] = before
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_lengths_are_taken_out_of_items_of_any_size(scale, strength):
+    items = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.5]])
+    lengths = np.array([5.0, 1.0, 0.5])
+    with np.errstate(all="raise"):
+        found = posthoc.normalize(np.eye(2), items * scale, strength=strength).items
+    expected = items * (scale ** (1 - strength) / lengths**strength)[:, None]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    with pytest.raises(InvalidInputError, match="not finite"):
+        posthoc.normalize(np.eye(2), np.array([[np.inf, 1.0]]), strength=strength)

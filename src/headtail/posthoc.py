@@ -152,11 +152,16 @@ def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vect
     strength = number("strength", strength, low=0, high=1)
 
     def divided(rows: slice, block: Any) -> Any:
-        lengths = (block**2).sum(1) ** 0.5  # of an array or a tensor
+        if not strength:
+            return block
+        largest = abs(block).amax(1) if _factors.is_tensor(block) else abs(block).max(1)
+        largest[largest == 0] = 1
+        block = block / largest[:, None]  # so that no square overflows
+        lengths = (block**2).sum(1) ** 0.5
         lengths[lengths == 0] = 1
-        return block / lengths[:, None] ** strength
+        return block * (largest ** (1 - strength) / lengths**strength)[:, None]
 
-    return pair._replace(queries=_finite(pair.queries), items=_rewrite(pair.items, divided))
+    return pair._replace(queries=_finite(pair.queries), items=_rewrite(_finite(pair.items), divided))
 
 
 @checked
