@@ -156,9 +156,8 @@ def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vect
             return block
         largest = abs(block).amax(1) if _factors.is_tensor(block) else abs(block).max(1)
         largest[largest == 0] = 1
-        block = block / largest[:, None]  # so that no square overflows
-        lengths = (block**2).sum(1) ** 0.5
-        lengths[lengths == 0] = 1
+        block = block / largest[:, None]  # so that no square overflows, and lengths are 0 or at least 1
+        lengths = ((block**2).sum(1) ** 0.5).clip(1)
         return block * (largest ** (1 - strength) / lengths**strength)[:, None]
 
     return pair._replace(queries=_finite(pair.queries), items=_rewrite(_finite(pair.items), divided))
