@@ -26,9 +26,10 @@ _THIRDS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def opening(found: "Correction") -> str:
-    """Say how biased the recommender is, and what was done about it."""
-    return f"{_biased(found)[0]}\n\n{found.verdict}"
+def biased(found: "Correction") -> tuple[str, str]:
+    """Say how biased the recommender is as it is, and what to doubt of its lists."""
+    said, _, doubts = verdicts.of_audit(found.comparison.audits[PLAIN]).partition("\n\n")
+    return said, doubts
 
 
 def page(found: "Correction") -> Report:
@@ -50,7 +51,7 @@ def page(found: "Correction") -> Report:
         *_against(found),
         Section("How it was chosen", [Text(how)], folded=True),
     ]
-    return Report(_TITLE, blocks, _with_doubts(found))
+    return Report(_TITLE, blocks, _opening(found))
 
 
 def summary(found: "Correction") -> Report:
@@ -73,19 +74,15 @@ def summary(found: "Correction") -> Report:
     table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
     notes = [Text("\n".join(f"- {note}" for note in found.notes))] * bool(found.notes)
     against = _against(found, [(frontier.unfairness, 0.1)])
-    return Report(_TITLE, [table, *against, *notes], _with_doubts(found))
+    return Report(_TITLE, [table, *against, *notes], _opening(found))
 
 
-def _biased(found: "Correction") -> tuple[str, str]:
-    """Return how biased the recommender is as it is, and what to doubt of its lists."""
-    biased, _, doubts = verdicts.of_audit(found.comparison.audits[PLAIN]).partition("\n\n")
-    return biased, doubts
-
-
-def _with_doubts(found: "Correction") -> str:
+def _opening(found: "Correction") -> str:
+    """Say how biased the recommender is, what was done about it, and what to doubt."""
+    said, of_lists = biased(found)
     of_change = "" if found.dial is None else verdicts.of_comparison(found.comparison).partition("\n\n")[2]
-    doubts = "\n".join(part for part in (_biased(found)[1], of_change) if part)
-    return f"{opening(found)}\n\n{doubts}".strip()
+    doubts = "\n".join(part for part in (of_lists, of_change) if part)
+    return f"{said}\n\n{found.verdict}\n\n{doubts}".strip()
 
 
 def _trade_off(found: "Correction") -> Chart:

@@ -187,8 +187,8 @@ class Correction(Result):
             Items to search, as in :meth:`Witness.explore <headtail.exploring.Witness.explore>`.
         """
         chosen = (PLAIN if self.dial is None else self.dial.name), self.strength
-        biased = _correction_page.opening(self).partition(".**")[0]
-        said = f"{biased}. {self.verdict}".replace("**", "").replace("`", "")
+        biased, _ = _correction_page.biased(self)
+        said = f"{biased.partition('.**')[0]}. {self.verdict}".replace("**", "").replace("`", "")
         return self.witness.explore(self.frontier, chosen=chosen, verdict=said, max_loss=self.max_loss, n_items=n_items)
 
     def summary(self) -> Report:

@@ -37,18 +37,20 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _kept(method: _Method) -> _Method:
-    """Keep what a method of a subject returns, by its arguments; a sample of users has that of all, but for lists."""
+    """Keep what a method of a subject returns, by its arguments."""
 
     @wraps(method)
     def kept(self: "Subject", *key: Any) -> Any:
         named = (method.__name__, *(part.fingerprint if isinstance(part, Interactions) else part for part in key))
-        of = self if method.__name__ in _OF_LISTS else self._of
-        return of.kept(named, lambda: method(of, *key))
+        return self.kept(named, lambda: method(self, *key))
 
     return kept  # type: ignore[return-value]
 
 
-_OF_LISTS = {"candidates", "reachable", "_reach", "calibrated", "_cross_fitted", "_relevance"}
+def _kept_of_all(method: _Method) -> _Method:
+    """Keep it once for all users: a sample of them has what the whole has."""
+    kept = _kept(method)
+    return wraps(method)(lambda self, *key: kept(self._of, *key))  # type: ignore[return-value]
 
 
 class Subject:
@@ -160,7 +162,7 @@ class Subject:
 
     # -- the recommender as it is ----------------------------------------------------------------------------------
 
-    @_kept
+    @_kept_of_all
     def plain(self, seed: int = 0) -> Any:
         """Return the recommender without correction, as :meth:`recommend` takes it."""
         if isinstance(self.source, Recipe):
@@ -177,7 +179,7 @@ class Subject:
             raise NotAvailableError(f"A {self.form} cannot be trained again. Give a Recipe in its place.")
         return self.source.train(self.split.train, seed, start=start, **changes)
 
-    @_kept
+    @_kept_of_all
     def vectors(self, seed: int = 0, known: Interactions | None = None) -> Vectors:
         """Return queries and items as numpy arrays; `known` are the histories, by default the training part."""
         return self.vectors_of(self.plain(seed), known)
@@ -218,7 +220,7 @@ class Subject:
     def _reach(self, seed: int) -> Reach:
         return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed, self.codes)
 
-    @_kept
+    @_kept_of_all
     def contrast(self, seed: int = 0) -> Any:
         """Return the vectors of users of opposite tastes, see :func:`headtail.sae.contrast`."""
         from headtail.sae import contrast
@@ -227,7 +229,7 @@ class Subject:
             raise NotAvailableError("Users are contrasted by a model; this subject has none. Give a model or a Recipe.")
         return contrast(self.plain(seed), self.split.train, rng=seed)
 
-    @_kept
+    @_kept_of_all
     def neurons(self, seed: int = 0, layer: str = "query") -> Any:
         """Return the popularity neurons: those given, or of a sparse autoencoder trained of the model's vectors.
 
@@ -250,7 +252,7 @@ class Subject:
         fit_sae(sae, learned, rng=seed, progress=False, **options)
         return find_neurons(sae, found, train, k=self.k, rng=seed)
 
-    @_kept
+    @_kept_of_all
     def measured_neurons(self, seed: int = 0) -> Any:
         """Return the popularity neurons with the effects of their pushes."""
         return self.neurons(seed).with_effects(rng=seed, progress=False)

@@ -75,7 +75,8 @@ class Tables:
             try:
                 return read(table, **named)
             except InvalidInputError as error:
-                flagged = self.duplicates != "error" or (self.min_rating, *list(named.values())[2:]) != (None,) * 4
+                told = (self.min_rating, *(named[role] for role in ("rating", "timestamp", "order")))
+                flagged = self.duplicates != "error" or any(flag is not None for flag in told)
                 if flagged or not only_pairs:
                     raise
                 pairs = read(self.table(file, *_IDS).select("^(user_id|item_id|item_title)$"))

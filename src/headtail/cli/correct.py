@@ -89,7 +89,7 @@ def correct(
     from headtail.joining import subject_of
     from headtail.subjects import Subject
 
-    kept: dict[str, Any] = {} if output is None else {"folder": checkpoint_of(output)}
+    checkpoint = None if output is None else checkpoint_of(output)
     with nullcontext() if output is None else replaced(output, _WRITTEN):
         parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
         given: tuple[Any, ...]
@@ -116,11 +116,11 @@ def correct(
                 given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
         found = _correct(
             *given, dials=dial, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
-            **kept,
+            folder=checkpoint,
         )  # fmt: skip
-        if output is not None:
+        if output is not None and checkpoint is not None:
             _write(found, output, reported=test is not None)
-            shutil.rmtree(checkpoint_of(output), ignore_errors=True)  # the next run may be of other data
+            shutil.rmtree(checkpoint, ignore_errors=True)  # the next run may be of other data
     show(found if json else found.summary(), None, json)
     if output is not None and not json:
         say(f"Report, recommendations and what makes them written to {output}")

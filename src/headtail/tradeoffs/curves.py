@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -97,12 +97,12 @@ class Curves(Settings):
         found = self._compared(self._along(self.accuracy, self.unfairness, level, relative, part), method, against)
         if found.low is None or against is not None:
             return replace(found, low=None, high=None, over=None, p=None)
-        accuracy_of = partial(self.accuracy_at, method, relative=relative, part=part)
-        settings = [
-            (name, s) for name in ((method,) if isinstance(method, str) else method) for s in self.settings(name)
-        ]
-        unit = self.mean(*self.reference, self.unfairness) if relative else 1.0
-        places = sorted(self.mean(*each, self.unfairness) / unit - relative for each in settings)
+        accuracy_of = cache(partial(self.accuracy_at, method, relative=relative, part=part))
+        places = [self.mean(name, s, self.unfairness) for name in _family(method) for s in self.settings(name)]
+        if relative:
+            unit = self.mean(*self.reference, self.unfairness)
+            places = [place / unit - 1 for place in places]
+        places.sort()
         low = _least(places, lambda at: _end(accuracy_of(at), "high") >= level)
         high = _least(places, lambda at: _end(accuracy_of(at), "low") >= level)
         return replace(found, low=min(low, found.value), high=max(high, found.value), p=None)
@@ -225,9 +225,7 @@ class Curves(Settings):
 
     def _compared(self, read: Read, method: Methods, against: Methods | None) -> Estimate:
         """Join what is read of each seed, less what is read of other methods in the same seed."""
-        family, others = (
-            (names,) if isinstance(names, str) else tuple(() if names is None else names) for names in (method, against)
-        )
+        family, others = _family(method), _family(against)
         if not family:
             raise InvalidInputError(f"method={method!r} names none. {nearest('', self.methods)}")
         seeds = [self.seeds(name) for name in (*family, *others)]
@@ -241,6 +239,10 @@ class Curves(Settings):
             return summary([read(family, seed) for seed in shared])
         pairs = [(read(family, seed), read(others, seed)) for seed in shared]
         return summary([combined(one.value - other.value, [(1, one), (-1, other)]) for one, other in pairs])
+
+
+def _family(methods: Methods | None) -> tuple[str, ...]:
+    return (methods,) if isinstance(methods, str) else tuple(methods or ())
 
 
 def _end(found: Estimate, name: Literal["low", "high"]) -> float:

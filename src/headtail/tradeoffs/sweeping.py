@@ -137,7 +137,7 @@ def sweep(
     groups = as_groups(groups, popularity)
     meter = _Meter(dial, subject, seeds, measured, accuracy, unfairness, groups, n_bootstrap)
     if folder is not None:
-        meter = replace(meter, folder=_open(to_path(folder) / file_name(dial.name), meter.plan(identity)))
+        meter = replace(meter, folder=_open(to_path(folder) / _file_name(dial.name), meter.plan(identity)))
     check = identity is None and not dials.is_built_in(dial)
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     with progress_bar(dial.name, total, show=progress) as advance:
@@ -226,10 +226,9 @@ class _Meter:
                 try:
                     point, influence, taken = self._point(setting, seed)
                 except KeyboardInterrupt as stop:
-                    if file is not None:
-                        stop.add_note(
-                            f"What was measured is kept in {file.parent.parent}; run the same again to go on."
-                        )
+                    if file is not None:  # whatever a training inside says of itself
+                        kept = f"What was measured is kept in {file.parent.parent}; run the same again to go on."
+                        stop.__notes__ = [kept]
                     raise
                 seconds[self.dial.name, setting, seed] = taken
                 if file is not None:
@@ -308,7 +307,7 @@ class _Meter:
         }
 
 
-def file_name(name: str) -> str:
+def _file_name(name: str) -> str:
     """Return a name without the characters that file systems keep for themselves, such as the star of FA*IR."""
     return re.sub(r'[<>:"/\\|?*]', "-", name)
 
