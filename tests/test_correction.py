@@ -233,7 +233,10 @@ def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(s
     assert len(sample.codes) == 120
     assert np.isin(found.witness.codes, sample.codes).all()
     plain = ht.recommend(factors, split.train, codes=sample.codes, k=K)  # what a setting's figures are of
-    figures = ht.audit(plain, split.train, split.validation, k=K, strict=False)
+    theirs = split.validation.subset(np.isin(split.validation.users, sample.codes))  # others would count as missed
+    figures = ht.audit(plain, split.train, theirs, k=K)
+    of_all = ht.audit(ht.recommend(factors, split.train, k=K), split.train, split.validation, k=K).measurement("ndcg@5")
+    assert of_all.low < figures["ndcg@5"] < of_all.high
     for metric in ("ndcg@5", "gini@5"):
         for method in found.frontier.methods:
             value = found.frontier.mean(method, 0.0, metric, "validation")

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Literal, TypeAlias, TypeVar
 from zlib import crc32
@@ -121,7 +122,8 @@ class Subject:
     def sample(self, n_users: int, rng: RNG = 0) -> "Subject":
         """Return the recommender as so many of its users see it, drawn of those first who are in the held-out parts.
 
-        Models and vectors are those of all users; lists, and what is learned from them, are of the sample.
+        Models and vectors are those of all users; lists, what they are judged by and what is learned from them are of
+        the sample.
         """
         split = self.split
         if n_users >= split.train.n_users:
@@ -131,6 +133,11 @@ class Subject:
         order = order[np.argsort(np.asarray(held_out)[order] == 0, kind="stable")]
         some = copy.copy(self)
         some.codes, some._cache = np.sort(order[:n_users]).astype(np.int32), {}
+        drawn = np.isin(np.arange(split.train.n_users), some.codes)
+        parts: dict[str, Any] = {
+            name: part.subset(drawn[part.users]) for name, part in split.parts.items() if name != "train"
+        }
+        some.split = replace(split, **parts)
         if isinstance(self.source, Recommendations):
             some.source, some._of = some._narrowed(self.source), some
         return some
