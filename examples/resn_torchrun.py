@@ -39,6 +39,7 @@ def main() -> None:
         print(f"{world} processes: ReSN of all users {whole:.6g}, from each process's own {part:.6g}")
         print(f"NDCG@20 {audit['ndcg@20']:.4f}, Gini@20 {audit['gini@20']:.3f}")
     if dist.is_initialized():
+        dist.barrier()  # gloo's threads are still letting go of tensors: who leaves at once may abort at its exit
         dist.destroy_process_group()
 
 
