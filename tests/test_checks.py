@@ -163,3 +163,24 @@ class TestChecked:
         assert Pair(1).total == 2
         with pytest.raises(InvalidInputError, match="left='1' is of type str"):
             Pair("1")
+
+    def test_public_methods_of_a_class(self):
+        @checked
+        class Counter:
+            def upto(self, n: int) -> list[int]:
+                return list(range(n))
+
+            @classmethod
+            def of(cls, sizes: dict[str, int]) -> int:
+                return sum(sizes.values())
+
+            def _inner(self, n: int) -> list[int]:
+                return list(range(n))
+
+        assert Counter().upto(2) == [0, 1]
+        assert Counter.of({"a": 1}) == 1
+        for call in (lambda: Counter().upto("2"), lambda: Counter.of({"a": "1"})):
+            with pytest.raises(InvalidInputError, match="is of type"):
+                call()
+        with pytest.raises(TypeError, match="'str' object"):
+            Counter()._inner("2")

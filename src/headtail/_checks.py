@@ -162,7 +162,7 @@ _NAMES: dict[Any, str] = {
 
 
 def checked(verb: F) -> F:
-    """Let a public function, or class, explain an error from below by the argument whose type caused it.
+    """Let a public function, or a class's constructor and public methods, explain an error by the argument behind it.
 
     Where an argument is of another type than it is annotated with, whatever Python or a library says about it further
     down becomes an error that names the argument, and a call that does not fit the function becomes one that lists what
@@ -170,8 +170,13 @@ def checked(verb: F) -> F:
     value would do for one: strict="no" is true.
     """
     if isinstance(verb, type):
-        constructor: Any = vars(verb)["__init__"]
-        setattr(verb, "__init__", checked(constructor))  # noqa: B010 - to mypy a method is no variable
+        for name, member in list(vars(verb).items()):
+            if name.startswith("_") and name != "__init__":
+                continue
+            if isinstance(member, types.FunctionType):
+                setattr(verb, name, checked(member))
+            elif isinstance(member, classmethod):
+                setattr(verb, name, classmethod(checked(member.__func__)))
         return verb
 
     places = verb.__code__.co_varnames

@@ -28,6 +28,7 @@ from headtail.tradeoffs.points import Reading, change, summary
 from headtail.typing import RNG, Vectors
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Correction(Result):
     """A recommender corrected as validation says; made by :func:`correct`.
@@ -160,7 +161,6 @@ class Correction(Result):
     def to_html(self, path: None = None, *, explorer: bool = False, **options: Any) -> str: ...
     @overload
     def to_html(self, path: str | os.PathLike[str], *, explorer: bool = False, **options: Any) -> Path: ...
-    @checked
     def to_html(
         self, path: str | os.PathLike[str] | None = None, *, explorer: bool = False, **options: Any
     ) -> str | Path:
@@ -177,7 +177,6 @@ class Correction(Result):
         """
         return self.explore(**options).to_html(path) if explorer else super().to_html(path, **options)
 
-    @checked
     def explore(self, n_items: int = 20_000) -> Explorer:
         """Return what was tried as a page on which any dial is moved and users' lists change with it.
 

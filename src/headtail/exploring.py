@@ -84,7 +84,6 @@ class Witness:
         """Codes of the users whose lists are kept, those of niche tastes first."""
         return np.concatenate(self._sample)
 
-    @checked
     def watching(self, dial: Dial) -> Dial:
         """Return the same dial, of which every list that is made for the test is kept."""
         self._dials[dial.name] = dial
@@ -103,7 +102,6 @@ class Witness:
 
         return replace(dial, make=make)
 
-    @checked
     def shown(self, dial: Dial, strength: float) -> Shown:
         """Return what is shown at a setting; one that was not seen is made."""
         key = PLAIN if strength == 0 and dial.off_at_zero else (dial.name, strength)
@@ -120,7 +118,6 @@ class Witness:
         sampled = np.where(rows[self.codes, None] >= 0, found.items[rows[self.codes]], np.int32(-1))
         self._seen[key] = Shown(sampled[:, : self.subject.k], exposure)
 
-    @checked
     def explore(
         self,
         frontier: Frontier,

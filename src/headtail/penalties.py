@@ -110,7 +110,6 @@ class ReSN(_Weighted):
         total, n_users = self._parts(queries, items)
         return total * (self.weight / n_users)
 
-    @checked
     def rayleigh(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return ``||S u||^2``, without weight and division; a lower bound of :meth:`sigma1_squared`."""
         return self._parts(queries, items)[0]
@@ -128,7 +127,6 @@ class ReSN(_Weighted):
         total, n_users = share(torch.stack([own, own.new_tensor(len(queries))])).unbind()
         return total, n_users
 
-    @checked
     @torch.no_grad()
     def sigma1_squared(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return the squared spectral norm of S by a full SVD in float64; a check for small inputs (it forms B x I)."""

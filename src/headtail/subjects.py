@@ -54,6 +54,7 @@ def _kept_of_all(method: _Method) -> _Method:
     return wraps(method)(lambda self, *key: kept(self._of, *key))  # type: ignore[return-value]
 
 
+@checked
 class Subject:
     """A recommender to correct, and the data by which corrections are chosen.
 
@@ -93,7 +94,6 @@ class Subject:
     ('vectors', Recommendations(300 users, top-5))
     """
 
-    @checked
     def __init__(
         self,
         source: Any,

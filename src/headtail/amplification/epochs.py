@@ -25,6 +25,7 @@ training is stopped early can recommend more of the head than it would at the en
 _N_SIGMA = 6  # singular values that are recorded
 
 
+@checked
 class SpectrumRecorder:
     """Callback that records the singular values, the first direction's popularity and the head's exposure by epoch.
 
@@ -62,7 +63,6 @@ class SpectrumRecorder:
     [1, 2, 4]
     """
 
-    @checked
     def __init__(
         self,
         train: Interactions,

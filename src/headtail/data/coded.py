@@ -65,6 +65,7 @@ def check_codes(name: str, codes: Codes, ids: Array, low: int = 0) -> None:
         )
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Coded:
     """The columns of :class:`~headtail.Interactions`, their sizes, views and parts."""
@@ -136,7 +137,6 @@ class Coded:
             pairs.sort()
         return pairs
 
-    @checked
     def contains(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
         """Return which (user, item) pairs of codes occur, bool array of shape (n,); quickest for sorted pairs."""
         if np.shape(users) != np.shape(items):
@@ -189,7 +189,6 @@ class Coded:
         result[(np.cumsum(self.activity) - self.activity)[self.users] + ranks] = self.items
         return result
 
-    @checked
     def sequences(
         self, users: Iterable[Any] | None = None, max_length: int = 50, *, codes: Array | None = None
     ) -> Codes:
@@ -229,7 +228,6 @@ class Coded:
         known = from_end <= self.activity[codes][:, None]
         return np.where(known, items[places] if len(items) else np.int32(-1), np.int32(-1))
 
-    @checked
     def user_codes(self, user_ids: "Iterable[Any] | IntoFrame | None" = None, *, codes: Array | None = None) -> Codes:
         """Return the codes of some users, given as ids or as a frame with a column of them, in their order.
 
@@ -260,7 +258,6 @@ class Coded:
             raise InvalidInputError("users names a user more than once; give each user once.")
         return codes
 
-    @checked
     def subset(self, keep: Array) -> Self:
         """Return the interactions selected by a mask or by positions, with the same users and items."""
 
@@ -281,7 +278,6 @@ class Coded:
         """Forget users and items that have no interactions, and renumber the others."""
         return between(self, self.activity > 0, self.popularity > 0)
 
-    @checked
     def with_items(self, item_ids: "Iterable[Any] | IntoFrame") -> Self:
         """Return the same interactions with a larger catalogue: items that are not in it yet come after the others.
 
@@ -304,7 +300,6 @@ class Coded:
             result.__dict__["popularity"] = np.concatenate([self.popularity, np.zeros(len(new), dtype=np.int64)])
         return result
 
-    @checked
     def with_users(self, user_ids: "Iterable[Any] | IntoFrame") -> Self:
         """Return the same interactions with users that have none yet, after the others; given as items are above."""
         ids = _frames.to_ids(_frames.read_ids(user_ids, "user_id", "users"))

@@ -58,7 +58,6 @@ class Interactions(Coded):
     """
 
     @classmethod
-    @checked
     def from_frame(
         cls,
         frame: IntoFrame,
@@ -114,7 +113,6 @@ class Interactions(Coded):
         return result if titles is None else result.with_titles(titles)
 
     @classmethod
-    @checked
     def of(cls, data: Any, *, like: "Interactions | None" = None, what: str = "interactions") -> "Interactions":
         """Return what any function here takes as interactions: themselves, or those of a frame or a sparse matrix.
 
@@ -147,7 +145,6 @@ class Interactions(Coded):
         return found if like is None else found._coded_like(like, what)
 
     @classmethod
-    @checked
     def from_matrix(
         cls, matrix: Any, *, user_ids: Any = None, item_ids: Any = None, what: str = "interactions"
     ) -> "Interactions":
@@ -229,7 +226,6 @@ class Interactions(Coded):
             item_titles=titles,
         )
 
-    @checked
     def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
         """Return the same interactions with item titles; an item that is not in `titles` shows its id."""
         if not isinstance(titles, Mapping):

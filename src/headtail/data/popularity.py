@@ -66,7 +66,6 @@ class PopularityGroups:
         return f"PopularityGroups({sizes})"
 
     @classmethod
-    @checked
     def by_mass(cls, popularity: Any, cuts: tuple[float, ...] = (0.2, 0.8)) -> Self:
         """Group items by their share of the interactions.
 
@@ -101,7 +100,6 @@ class PopularityGroups:
         return cls._cut(popularity, popularity / popularity.sum(), cuts, what)
 
     @classmethod
-    @checked
     def by_rank(cls, popularity: Any, cuts: tuple[float, ...] = (0.2, 0.8)) -> Self:
         """Group items by their place in the order of popularity.
 
@@ -121,7 +119,6 @@ class PopularityGroups:
         return cls._cut(popularity, each, cuts, "the most popular {:.4g}% of the items")
 
     @classmethod
-    @checked
     def equal_mass(cls, popularity: Any, n: int = 5) -> Self:
         """Divide the items into groups with about the same number of interactions each.
 
@@ -190,7 +187,6 @@ class PopularityGroups:
             said += f"Tail: {head.replace('most', 'least').format(100 * (1 - cuts[1]))}. Mid: between them. "
         return cls(names, codes, said + _TIES, popularity)
 
-    @checked
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Return which items are in the group `name`, bool array of shape (n_items,)."""
         if name not in self.names:
@@ -203,7 +199,6 @@ class PopularityGroups:
         counts = np.bincount(self.codes, minlength=len(self.names)).tolist()
         return dict(zip(self.names, counts, strict=True))
 
-    @checked
     def sum(self, values: Any) -> Floats:
         """Return the sum of `values` (n_items,) in each group, float array of shape (n_groups,)."""
         values = numbers(values)
@@ -215,7 +210,6 @@ class PopularityGroups:
         finite("values", values)
         return np.bincount(self.codes, weights=values, minlength=len(self.names)).astype(np.float64)
 
-    @checked
     def shares(self, values: Any) -> Floats:
         """Return each group's part of the sum of `values`, float array of shape (n_groups,); NaN if the sum is 0."""
         sums = self.sum(values)

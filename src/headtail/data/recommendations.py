@@ -80,7 +80,6 @@ class Recommendations:
             )
 
     @classmethod
-    @checked
     def from_frame(cls, frame: "IntoFrame", interactions: "Interactions | None" = None) -> Self:
         """Read lists from a frame of any engine.
 
@@ -145,7 +144,6 @@ class Recommendations:
         return cls(ids["user_id"], ids["item_id"], listed, table_of, scored)._each_once()
 
     @classmethod
-    @checked
     def from_arrays(cls, items: Any, scores: Any = None, *, user_ids: Any = None, item_ids: Any = None) -> Self:
         """Read lists from an array with a row for each user, such as other libraries return.
 
@@ -217,7 +215,6 @@ class Recommendations:
         return cls(users, known, _all(users), places.astype(np.int32), values)._each_once()
 
     @classmethod
-    @checked
     def from_scores(
         cls,
         scores: Any,
@@ -304,14 +301,12 @@ class Recommendations:
     def __len__(self) -> int:
         return len(self.users)
 
-    @checked
     def head(self, k: int) -> Self:
         """Return the first k of each list."""
         k = integer("k", k, low=1)
         scores = None if self.scores is None else self.scores[:, :k]
         return replace(self, items=np.ascontiguousarray(self.items[:, :k]), scores=scores)
 
-    @checked
     def without(self, known: "Interactions") -> Self:
         """Return the lists without the items that their users know; those behind move up.
 

@@ -94,7 +94,6 @@ class Split:
         validation = {} if self.validation is None else {"validation": self.validation}
         return {"train": self.train, **validation, "test": self.test}
 
-    @checked
     def with_validation(self, share: float = 0.1, *, rng: RNG = 0) -> Self:
         """Return the split with a share of each user's training interactions, drawn at random, as validation part.
 
@@ -127,7 +126,6 @@ class Split:
         return replace(self, train=inner.train, validation=inner.test, description=said)
 
     @classmethod
-    @checked
     def from_frame(
         cls,
         frame: IntoFrame,
@@ -190,7 +188,6 @@ class Split:
         return cls._from_table(table, masks, titles, min_rating, duplicates, overlap, said)
 
     @classmethod
-    @checked
     def from_frames(
         cls,
         train: IntoFrame,

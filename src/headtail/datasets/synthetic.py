@@ -59,6 +59,7 @@ def checkerboard(n_users: int = 50, n_items: int = 50, *, validation: bool = Fal
     )
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class World:
     """Interactions together with the true preferences that made them; see :func:`power_law`.
@@ -83,7 +84,6 @@ class World:
     def __repr__(self) -> str:
         return f"World({self.interactions!r}, {self.queries.shape[1]} tastes)"
 
-    @checked
     def preferences(self, users: Codes | None = None) -> NDArray[np.float32]:
         """Return the probability that each user likes each item once it is shown, whatever its popularity.
 
@@ -100,7 +100,6 @@ class World:
         liking: NDArray[np.float32] = expit(queries @ self.items.T + np.float32(self.offset))
         return liking
 
-    @checked
     def unbiased_test(self, shown: int = 20, *, rng: RNG = 0) -> Interactions:
         """Show every user items drawn uniformly at random and return those that they like.
 

@@ -73,14 +73,12 @@ class Dial:
             )
 
     @classmethod
-    @checked
     def of(cls, name: str, make: Callable[[float, int], Any], grid: Iterable[float] = (0.0,)) -> Self:
         """Return a dial of a function that makes recommenders by itself, from a strength and a seed."""
         if not callable(make):
             raise InvalidInputError(f"make={make!r} of {name!r} is not a function. Give one.")
         return cls(name, lambda _, strength, seed: make(strength, seed), tuple(grid), "data", off_at_zero=False)
 
-    @checked
     def at(self, subject: Subject, strength: float, seed: int = 0) -> Any:
         """Return the corrected recommender, as :meth:`Subject.recommend` takes it.
 
@@ -99,12 +97,10 @@ class Dial:
             return subject.plain(seed)
         return self.make(subject, strength, seed)
 
-    @checked
     def fits(self, subject: Subject) -> bool:
         """Whether the subject has what the dial works on."""
         return subject.has(self.works_on) and self.model in (None, subject.trains)
 
-    @checked
     def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
         """Return the strength to try next where the last of some settings is chosen, None where another one is.
 
@@ -117,7 +113,6 @@ class Dial:
         further = float(f"{last * (last / before if before else 2.0):.2g}")
         return further if self.end is None else min(further, self.end)
 
-    @checked
     def menu(self, settings: Iterable[float] | None = None) -> "Dial":
         """Return the dial that gives each user one of this dial's settings; without `settings`, of its grid.
 

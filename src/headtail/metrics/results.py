@@ -159,6 +159,7 @@ class Measured(Result):
         return [asdict(m) for m in self.measurements]
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit(Measured):
     """What recommendations do with popularity; made by :func:`audit`.
@@ -211,7 +212,6 @@ class Audit(Measured):
     judged_by: dict[str, str]
     provenance: dict[str, Any]
 
-    @checked
     def influence(self, name: str) -> NDArray[np.float64]:
         """Return what each user adds to the error of a metric over all users, shape (U,).
 
@@ -235,7 +235,6 @@ class Audit(Measured):
         """Which direction of each metric is better, where one is."""
         return {name: facts.better for name, facts in self.facts.items() if facts.better}
 
-    @checked
     def metrics(self, *, at: str = "@") -> dict[str, float]:
         """Return all metrics over all users as one flat dict, such as trackers of experiments log.
 
@@ -287,7 +286,6 @@ class Audit(Measured):
         digest.update("\n".join(map(str, self.user_ids.tolist())).encode("utf-8", "backslashreplace"))
         return f"{self.lists.items.shape[0]:,} of up to {self.lists.k} items, sha256 {digest.hexdigest()}"
 
-    @checked
     def report(self, judged: Sequence[Judgement] = ()) -> Report:
         """Return the audit as a page, with what a :func:`gate` decided, if that is given."""
         page = audit_page(self)

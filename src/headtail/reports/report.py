@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 
+@checked
 class Result(ABC):
     """Shows a frozen dataclass everywhere: REPL, terminal, notebook, HTML, Markdown, JSON and frames.
 
@@ -86,7 +87,6 @@ class Result(ABC):
     def to_html(self, path: None = None, **options: Any) -> str: ...
     @overload
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path: ...
-    @checked
     def to_html(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
         """Return one self-contained HTML page, or write it and return the path.
 
@@ -112,7 +112,6 @@ class Result(ABC):
     def to_markdown(self, path: None = None, **options: Any) -> str: ...
     @overload
     def to_markdown(self, path: str | os.PathLike[str], **options: Any) -> Path: ...
-    @checked
     def to_markdown(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
         """Return Markdown (charts as tables of their data), or write it and return the path; see :meth:`to_html`."""
         return _deliver(path, lambda: _markdown.to_markdown(self.report(**options)))
@@ -121,14 +120,12 @@ class Result(ABC):
     def to_latex(self, path: None = None, **options: Any) -> str: ...
     @overload
     def to_latex(self, path: str | os.PathLike[str], **options: Any) -> Path: ...
-    @checked
     def to_latex(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
         """Return prose and tables for a LaTeX document that uses booktabs, or write them; see :meth:`to_html`."""
         from headtail.reports import _latex
 
         return _deliver(path, lambda: _latex.to_latex(self.report(**options)))
 
-    @checked
     def to_text(self, width: int = 100, *, brief: bool = False, **options: Any) -> str:
         """Return plain text without color.
 
@@ -149,7 +146,6 @@ class Result(ABC):
     def to_json(self, path: None = None) -> str: ...
     @overload
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
-    @checked
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
         """Return :meth:`to_dict` as JSON text, or write it and return the path; what is not finite becomes null."""
         return _deliver(path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, allow_nan=False) + "\n")

@@ -26,6 +26,7 @@ _AUC = "Chance that an item with the tag has the larger number of two items, one
 _HELD_OUT = "Chosen or fitted on one half of the items and measured on the other, both ways."
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Concepts(Result):
     """What neurons have to do with the tags of items; made by :func:`find_concepts`.
@@ -78,12 +79,10 @@ class Concepts(Result):
     dropped: tuple[str, ...]
     _has: Array = field(repr=False)  # (I, T)
 
-    @checked
     def items(self, tag: str) -> Array:
         """Return which items have a tag, as a mask over the codes, (I,)."""
         return np.asarray(self._has[:, self._place(tag)])
 
-    @checked
     def tags_of(self, neuron: int, *, min_auc: float = _CLEAR) -> list[str]:
         """Return the tags that a neuron speaks for with at least this AUC, and beyond chance, the clearest first."""
         place = np.flatnonzero(self.neurons.index == integer("neuron", neuron))
@@ -93,7 +92,6 @@ class Concepts(Result):
         least = np.maximum(self.chance, number("min_auc", min_auc, low=0, high=1))
         return [self.tags[t] for t in np.argsort(-auc, kind="stable") if auc[t] >= least[t]]
 
-    @checked
     def tagged(self, *, min_auc: float = _CLEAR) -> Neurons:
         """Return the neurons with the tags of each, see :meth:`tags_of`, for cards and explorers."""
         tags = ["|".join(self.tags_of(int(i), min_auc=min_auc)) for i in self.neurons.index]

@@ -24,6 +24,7 @@ from headtail.typing import RNG, Floats
 _GROUPS = 256  # groups of users that the bootstrap draws
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Neurons(NeuronTable, Result):
     """A table of neurons; made by :func:`find_neurons`, narrowed by :meth:`select`.
@@ -64,7 +65,6 @@ class Neurons(NeuronTable, Result):
         Autoencoder, contrast and interactions, for what is worked out on demand.
     """
 
-    @checked
     def with_effects(self, *, n_users: int = 256, rng: RNG = 0, progress: bool | None = None) -> Self:
         """Return the same table with the effect of a push measured for every neuron.
 
@@ -84,7 +84,6 @@ class Neurons(NeuronTable, Result):
         )
         return replace(self, effect=effect, changed=changed)
 
-    @checked
     def portraits(self, *, n_items: int = 8, n_users: int = 5, push: float = 2.0) -> Portraits:
         """Return what the neurons of this table listen to and do: all that their cards, pages and explorers show.
 
@@ -98,7 +97,6 @@ class Neurons(NeuronTable, Result):
         n_items, n_users = integer("n_items", n_items, low=1), integer("n_users", n_users, low=1)
         return portraits(self, n_items=n_items, n_users=n_users, push=number("push", push))
 
-    @checked
     def card(self, neuron: int) -> Section:
         """Return the portrait of one neuron: its figures, whom and what it answers to, and what it does to scores.
 
@@ -109,7 +107,6 @@ class Neurons(NeuronTable, Result):
         """
         return card(self, integer("neuron", neuron))
 
-    @checked
     def report(self, cards: int = 3) -> Report:
         """Return an overview and the cards of the strongest popularity and niche neurons, `cards` of each."""
         return page(self, cards)

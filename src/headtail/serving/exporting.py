@@ -21,6 +21,7 @@ Engine = Literal["qdrant", "milvus", "elasticsearch", "opensearch", "pgvector"]
 _SHOWN = 10  # items at each end of the bias
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class BiasTable(Result):
     """A number for each item, added to its scores for every user; made by :func:`item_bias`.
@@ -38,7 +39,6 @@ class BiasTable(Result):
     bias: NDArray[np.float64]
     order: float = 1.0
 
-    @checked
     def of(self, item_ids: Any) -> NDArray[np.float64]:
         """Return the bias of these items, in their order."""
         ids = _frames.read_ids(item_ids, "item_id", "item_ids")
@@ -50,7 +50,6 @@ class BiasTable(Result):
             )
         return np.asarray(self.bias[places])
 
-    @checked
     def added_to(self, vectors: Vectors) -> Vectors:
         """Return vectors with the bias as one more coordinate: 1 in every query, the bias in the items.
 
@@ -62,7 +61,6 @@ class BiasTable(Result):
             return posthoc.add_bias(pair, bias=self.bias)
         return posthoc.add_bias(pair, bias=self.of(pair.item_ids))
 
-    @checked
     def formula(self, engine: Engine, *, k: int = 20, n_candidates: int = 200, field: str = "bias") -> str:
         """Return the request by which a database adds the bias to its best candidates and returns the k best.
 
@@ -98,7 +96,6 @@ class BiasTable(Result):
         k = integer("k", k, low=1)
         return write(self, k, integer("n_candidates", n_candidates, low=k), field)
 
-    @checked
     def to_sql(self, table: str = "item_bias") -> str:
         """Return SQL that makes a table of the items and their bias.
 

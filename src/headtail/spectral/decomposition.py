@@ -35,6 +35,7 @@ _ABOUT = (
 )
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectrum(Result):
     """Singular values of a score matrix and how far each direction follows popularity; made by :func:`spectrum`.
@@ -92,12 +93,10 @@ class Spectrum(Result):
             "ratio": float(self.sigma[0] / self.sigma[1]) if self.rank > 1 else None,
         }
 
-    @checked
     def left(self, k: int) -> Matrix:
         """Return the left singular vector of direction `k` (0 is the first): float64, shape (n,), one a user."""
         return _factors.times(self.queries, self.left_basis[:, self._direction(k)])
 
-    @checked
     def right(self, k: int) -> Matrix:
         """Return the right singular vector of direction `k` (0 is the first): float64, shape (m,), one an item.
 

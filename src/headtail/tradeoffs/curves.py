@@ -19,11 +19,11 @@ Read: TypeAlias = Callable[[tuple[str, ...], int], Reading]
 """From the methods of a family and a seed to a figure."""
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Curves(Settings):
     """The curve of each method through its settings; what a :class:`~headtail.tradeoffs.Frontier` says of it."""
 
-    @checked
     def accuracy_at(
         self,
         method: Methods,
@@ -70,7 +70,6 @@ class Curves(Settings):
         level = number("unfairness", unfairness)
         return self._compared(self._along(self.unfairness, self.accuracy, level, relative, part), method, against)
 
-    @checked
     def unfairness_at(
         self,
         method: Methods,
@@ -107,7 +106,6 @@ class Curves(Settings):
         high = _least(places, lambda at: _end(accuracy_of(at), "low") >= level)
         return replace(found, low=min(low, found.value), high=max(high, found.value), p=None)
 
-    @checked
     def hypervolume(
         self,
         method: Methods,

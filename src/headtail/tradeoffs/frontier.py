@@ -12,6 +12,7 @@ from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.versus import versus_page
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Frontier(Curves, Result):
     """What accuracy each setting of each method pays for how even an exposure; made by :func:`sweep`.
@@ -92,12 +93,10 @@ class Frontier(Curves, Result):
             for name, value in metrics.items()
         ]
 
-    @checked
     def report(self, max_loss: float = 0.05) -> Report:
         """Return the trade-off as a page, with the setting marked that :meth:`choose` picks for each method."""
         return pages.frontier_page(self, max_loss)
 
-    @checked
     def versus(self, method: str, levels: Sequence[tuple[str, float]] | None = None) -> Report:
         """Return how the other methods do beside one: at equal evenness, over whole curves, and in seconds.
 
@@ -130,12 +129,10 @@ class Frontier(Curves, Result):
         """
         return versus_page(self, method, levels)
 
-    @checked
     def chart(self, max_loss: float = 0.05) -> Chart:
         """Return the curves of all methods on test; the chosen setting of each is marked."""
         return pages.curves(self, max_loss)
 
-    @checked
     def table(self, max_loss: float = 0.05) -> Table:
         """Return all settings with their test metrics."""
         return pages.settings_table(self, max_loss)

@@ -30,6 +30,7 @@ from headtail.tradeoffs.points import (
 from headtail.typing import Array
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Settings:
     """The measured settings of each method; what a :class:`~headtail.tradeoffs.Frontier` says of one of them."""
@@ -62,7 +63,6 @@ class Settings:
         """The first method and its first setting, which whole curves are measured against."""
         return self.points[0].method, self.points[0].setting
 
-    @checked
     def without(self, *methods: str) -> Self:
         """Return the same frontier without some methods."""
         for method in methods:
@@ -72,12 +72,10 @@ class Settings:
             raise InvalidInputError(f"without {shown(methods, 50)} no method is left. Keep at least one.")
         return replace(self, points=kept)
 
-    @checked
     def settings(self, method: str) -> tuple[Setting, ...]:
         """Return the settings of a method, in the order of its grid."""
         return tuple(dict.fromkeys(point.setting for point in self._points_of(method)))
 
-    @checked
     def seeds(self, method: str) -> tuple[int, ...]:
         """Return the seeds of a method, in order."""
         return tuple(dict.fromkeys(point.seed for point in self._points_of(method)))
@@ -87,7 +85,6 @@ class Settings:
             raise MissingColumnError(f"There is no method {method!r}. {nearest(method, self.methods)}")
         return self._by_method[method]
 
-    @checked
     def mean(self, method: str, setting: Setting, metric: str, part: Part = "test") -> float:
         """Return a metric of one setting, as a mean over seeds."""
         key = (method, setting, metric, part)
@@ -99,7 +96,6 @@ class Settings:
     def _means(self) -> dict[tuple[str, Setting, str, Part], float]:
         return {}
 
-    @checked
     def estimate(
         self, method: str, setting: Setting, metric: str, *, part: Part = "test", relative: bool = False
     ) -> Estimate:
@@ -144,7 +140,6 @@ class Settings:
         ends = point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS
         return Reading(metric_of(point, metric, part), influence, ends)
 
-    @checked
     def choose(
         self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest", *, margin: bool = False
     ) -> Setting:
@@ -209,7 +204,6 @@ class Settings:
             )
         return found.low is None or found.low >= -max_loss
 
-    @checked
     def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
         """Return which choices stand at the end of their grid, so that a longer grid may hold a better one."""
         found = []
@@ -223,7 +217,6 @@ class Settings:
                 )
         return tuple(found)
 
-    @checked
     def front(self, *, part: Part = "validation") -> tuple[tuple[str, Setting], ...]:
         """Return the (method, setting) pairs that no other pair beats in both metrics, on validation or on test."""
         pairs = [(method, setting) for method in self.methods for setting in self.settings(method)]

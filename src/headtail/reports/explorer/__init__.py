@@ -53,7 +53,6 @@ class Explorer:
     def to_html(self, path: None = None) -> str: ...
     @overload
     def to_html(self, path: str | os.PathLike[str]) -> Path: ...
-    @checked
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | Path:
         """Return one self-contained HTML page, or write it and return the path; it needs JavaScript and no network."""
         if path is None:
@@ -61,7 +60,6 @@ class Explorer:
         check_writable(path)
         return write_text(path, _page(self.data))
 
-    @checked
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write the data with a checksum, for :meth:`read`, and return the path."""
         with atomic_file(path) as temporary:
@@ -69,7 +67,6 @@ class Explorer:
         return Path(path)
 
     @classmethod
-    @checked
     def read(cls, path: str | os.PathLike[str]) -> Self:
         """Read what :meth:`to_json` wrote."""
         values = read_json(to_path(path))
