@@ -276,8 +276,8 @@ class TestReadTable:
         assert read_table(tmp_path / "x.feather").equals(pl.DataFrame(ROWS))
 
     def test_a_rating_that_is_no_number_is_shown(self, tmp_path):
-        (tmp_path / "x.csv").write_text("user;item;rating\n1;2;4,5\n")
-        with pytest.raises(InvalidInputError, match="String in 'rating', for example '4,5'; it must be numbers"):
+        (tmp_path / "x.csv").write_text("user;item;rating\n1;2;4/5\n")
+        with pytest.raises(InvalidInputError, match="String in 'rating', for example '4/5'; it must be numbers"):
             read_interactions(tmp_path / "x.csv")
 
     def test_doubled_column(self, tmp_path):

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
-        complain("error", f"{error}")
+        stdin = "-" in (sys.argv[1:] if arguments is None else arguments)
+        complain("error", "Standard input (-) is not read: save it to a file first." if stdin else f"{error}")
         return 2
     except HeadtailError as error:
         complain("error", as_typed(f"{type(error).__name__}: {error}", arguments))

@@ -30,7 +30,7 @@ Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 AtLeastOne: TypeAlias = Annotated[Whole, Parameter(validator=Number(gte=1))]
 _LENGTH = "Length of the lists; 20 if not given, or as many as there are items."
 Length: TypeAlias = Annotated[AtLeastOne | None, Parameter(alias="-k", help=_LENGTH)]
-_FILE = "Interactions: CSV, TSV, Parquet or RecBole .inter, with the usual column names; or a data set: "
+_FILE = "Interactions: a file, a folder of parts or a pattern, with the usual column names; or a data set: "
 _FILE += '"movietweetings", the 5-core that is part of the package, or "movielens:FOLDER".'
 File: TypeAlias = Annotated[Path, Parameter(help=_FILE)]
 Model: TypeAlias = Annotated[Path, Parameter(help="Folder of a model, of `headtail train` or `headtail correct`.")]

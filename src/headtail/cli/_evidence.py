@@ -31,13 +31,24 @@ def command_of(verb: str, given: Mapping[str, Any], defaults: Mapping[str, Any])
 
 
 def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return path and SHA-256 of each file among the arguments of a verb."""
+    """Return path and SHA-256 of each file among the arguments of a verb; of a table in parts, one for all."""
+    from headtail.data.parts import parts_of
+
     found = {}
     for name, path in given.items():
-        if isinstance(path, Path) and path.is_file():
-            with path.open("rb") as file:
-                found[name] = {"path": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        if not isinstance(path, Path):
+            continue
+        if (parts := parts_of(path)) is not None:
+            listed = "".join(f"{part.values} {part.file.name} {_sha256(part.file)}\n" for part in parts)
+            found[name] = {"path": str(path), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+        elif path.is_file():
+            found[name] = {"path": str(path), "sha256": _sha256(path)}
     return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(old: Any, new: Any) -> list[str]:

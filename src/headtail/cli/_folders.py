@@ -79,6 +79,11 @@ def read_known(model: Path) -> "tuple[Interactions, Interactions | None]":
     return split.train, split.test
 
 
+def is_model(path: Path) -> bool:
+    """Whether this is the folder of a model, and not a table in parts."""
+    return any((path / name).exists() for name in ("model.json", "steering.json", INTERACTIONS))
+
+
 def load(model: Path, device: str | None = None) -> Any:
     """Read a model, plain or steered."""
     from headtail.training import load_model

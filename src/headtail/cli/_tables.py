@@ -128,9 +128,8 @@ class Tables:
         """Read a table, with names for its columns if it is a text without a first line of names."""
         from headtail.data import read_table
         from headtail.data.files import names_for
-        from headtail.data.text_files import TEXT, form_of
 
-        if self.columns is None or form_of(file) not in TEXT or not file.exists():
+        if self.columns is None:
             return read_table(file)
         choices = [[name.strip() for name in names.split(",")] for names in self.columns]
         return read_table(file, names=names_for(file, choices))

@@ -12,6 +12,7 @@ from headtail.cli._folders import (
     EXPLORED,
     INTERACTIONS,
     checkpoint_of,
+    is_model,
     known_to,
     load,
     read_known,
@@ -85,6 +86,8 @@ def correct(
     from contextlib import nullcontext
 
     from headtail.correction import correct as _correct
+    from headtail.data.files import check_exists
+    from headtail.data.parts import parts_of
     from headtail.dials import as_dial
     from headtail.joining import subject_of
     from headtail.subjects import Subject
@@ -93,7 +96,7 @@ def correct(
     with nullcontext() if output is None else replaced(output, _WRITTEN):
         parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
         given: tuple[Any, ...]
-        if source is not None and source.is_dir():
+        if source is not None and is_model(source):
             model, split = load(source, device), _split_of(source, *parts, seed, tables)
             given = Subject(model, split, k=k, neurons=_neurons(probe, model, read_known(source)[0])), split
         elif vectors is None and probe is not None:
@@ -101,6 +104,8 @@ def correct(
                 "--probe holds the neurons of a model, or of vectors. Give its folder as SOURCE, or them."
             )
         else:
+            if source is not None and parts_of(source) is None:
+                check_exists(source)
             if train is None or validation is None:
                 raise InvalidInputError(
                     "Give what the recommender learned from as --train, and what users did later as --validation."

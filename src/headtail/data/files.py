@@ -6,6 +6,8 @@ import csv
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any, TypeAlias
 from zlib import error as zlib_error
@@ -17,7 +19,8 @@ from headtail._checks import checked
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, to_path
 from headtail.data.interactions import Interactions
-from headtail.data.text_files import ATOMIC, TEXT, first_fields, form_of, read_text, unpacked
+from headtail.data.parts import parts_of, read_parts
+from headtail.data.text_files import ATOMIC, PACKED, TEXT, first_fields, form_of, read_text, unpacked
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 from headtail.typing import IntoFrame
 
@@ -73,7 +76,7 @@ def read_interactions(
     table = read_table(path, names=names)
     if isinstance(titles, (str, os.PathLike)):
         titles = read_table(titles)
-    elif titles is None and form_of(Path(path)) == ".inter":
+    elif titles is None:
         titles = titles_beside(Path(path))
     return Interactions.from_frame(table, titles=titles, **options)
 
@@ -161,17 +164,22 @@ def _ending(path: Path, known: Sequence[str]) -> str:
 
 @checked
 def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.DataFrame:
-    r"""Read a table from text, Parquet, Arrow, JSON or a RecBole file.
+    r"""Read a table from text, Parquet, Arrow, JSON or a RecBole file, or from a folder or pattern of such.
 
     ``.csv``, ``.txt``, ``.dat`` and ``.data`` may be separated by comma, semicolon, tab or bar, whichever the first
     line holds most, ``.dat`` also by ``::``; ``.tsv`` is separated by tabs. These, RecBole's ``.inter``, ``.item`` and
-    ``.user``, and JSON (an object a line, or a list of objects) may be compressed (``.gz``, ``.bz2``). Text is
-    UTF-8, or UTF-16 if its first bytes say so; its first line names the columns, and blank lines are left out. Blanks
-    around a name, as in ``user, item``, are taken off its values too.
+    ``.user``, and JSON (an object a line, or a list of objects) may be compressed (``.gz``, ``.bz2``, ``.xz``, or the
+    only file of a ``.zip``). Text is UTF-8, or UTF-16 if its first bytes say so; its first line names the columns, and
+    blank lines are left out. Blanks around a name, as in ``user, item``, are taken off its values too.
+
+    A folder of parts, such as Spark and Hive write, is one table, as is a pattern such as ``lists/*.parquet``. What
+    begins with a dot or an underscore is no part, and folders such as ``date=2020-01-01`` are columns. Files of a
+    folder that are not of one form and, but for numbers, of one name are refused: they may be tables of their own.
 
     A column of a text file becomes numbers only if nothing is lost: whole numbers if every value is written as such a
     number of 64 bits is, so that ``007`` or ``+5`` leaves the column text; else decimals, unless a value looks like an
-    id (a superfluous zero at the beginning, 16 digits or more, ``12e4``). Among numbers, ``NULL``, ``NA`` and the like
+    id (a superfluous zero at the beginning, 16 digits or more, ``12e4``). Where commas do not separate, ``3,5`` is a
+    decimal, unless all commas of a column could be those of thousands. Among numbers, ``NULL``, ``NA`` and the like
     are missing values. RecBole's types go before: ``float`` is a number however it is written, ``token`` is never a
     decimal, and what holds several values stays text.
 
@@ -203,26 +211,35 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
     [('007', 1, 4.5), ('008', 12, 3.0)]
     """
     path = to_path(path)
+    parts = parts_of(path)
+    return _read_file(path, names) if parts is None else read_parts(path, parts, partial(_read_file, names=names))
+
+
+def _read_file(path: Path, names: Sequence[str] | None) -> pl.DataFrame:
+    """Return the table of a single file."""
     with readable(path):
-        _check_exists(path)
+        check_exists(path)
         form = form_of(path)
         if form in (*TEXT, *ATOMIC):
             return read_text(path, names)
         if names is not None:
             raise InvalidInputError(f"{path} has names of its own, so names= is of no use. Leave it out.")
+        content = unpacked(path)
         if form in _JSON:
-            content = unpacked(path)[:].removeprefix(codecs.BOM_UTF8)
+            content = content[:].removeprefix(codecs.BOM_UTF8)
             read = pl.read_json if content[:100].lstrip()[:1] == b"[" else pl.read_ndjson
             return read(content, infer_schema_length=None)
-        if form in _ARROW:
-            return pl.read_ipc(path)
-        return pl.read_parquet(path, glob=False)
+        source = content if isinstance(content, bytes) else path
+        return pl.read_ipc(source) if form in _ARROW else pl.read_parquet(source, glob=False)
 
 
 def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:
     """Return which names the columns of a text file need: those of its width; none where its first line has names."""
+    path = next((part.file for part in parts_of(path) or ()), path)
+    if form_of(path) not in TEXT:
+        return None
     with readable(path):
-        _check_exists(path)
+        check_exists(path)
         found = first_fields(path)
     names = next((names for names in choices if len(names) == len(found)), choices[0])
     return None if len(found) == len(names) and not set(found).isdisjoint(names) else names
@@ -231,7 +248,7 @@ def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:
 @contextlib.contextmanager
 def readable(path: Path, cure: str = "") -> Iterator[None]:
     """Turn what the system and the libraries below say about a file that cannot be read into our error."""
-    below = (OSError, EOFError, UnicodeError, zlib_error, csv.Error)
+    below = (OSError, EOFError, UnicodeError, zlib_error, LZMAError, csv.Error)
     try:
         yield
     except HeadtailError:
@@ -250,32 +267,36 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
             cure = "Put a text that holds quotes in quotes as a whole, and double the quotes in it."
         elif form_of(path) in _PARQUET:
             cure = "Read it again from its source, or leave out columns of types that Polars does not know."
-        elif path.suffix in (".gz", ".bz2"):
+        elif path.suffix in PACKED:
             cure = "Read it again from its source."
         raise UnreadableFileError(f"Cannot read {path}: {reason}. {cure}".rstrip()) from error
 
 
-def _check_exists(path: Path) -> None:
-    if path.is_dir():
-        raise UnreadableFileError(f"Cannot read {path}: it is a folder. Give the path of a file in it.")
+def check_exists(path: Path) -> None:
+    """Raise unless there is a file with content, of a form that can be read."""
     if not path.exists():
+        kind = "file" if path.suffix else "folder or file"
         if not path.parent.is_dir():
-            raise UnreadableFileError(f"There is no file {path}, nor the folder {path.parent}.")
+            raise UnreadableFileError(f"There is no {kind} {path}, nor the folder {path.parent}.")
         names = [p.name for p in path.parent.iterdir() if form_of(p) in _READABLE]
         close = difflib.get_close_matches(path.name, names, n=5, cutoff=0.5)
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "Nothing there has a name like it."
-        raise UnreadableFileError(f"There is no file {path}. {hint}")
+        raise UnreadableFileError(f"There is no {kind} {path}. {hint}")
+    if not path.is_file():
+        raise UnreadableFileError(f"Cannot read {path}: it is a pipe or a device. Save its content to a file first.")
     if form_of(path) not in _READABLE:
         raise UnreadableFileError(
             f"Cannot read {path}: the ending {form_of(path)!r} is not one of {', '.join(_READABLE)} (text also with "
-            f".gz or .bz2). Unpack it, or save it as one of these."
+            f".gz, .bz2 or .xz, or the only file of a .zip). Unpack it, or save it as one of these."
         )
     if not path.stat().st_size:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
 
 
 def titles_beside(path: Path) -> pl.DataFrame | None:
-    """Return the titles of a RecBole data set, from the `.item` file beside its `.inter` file."""
+    """Return the titles of a RecBole data set, from the `.item` file beside its `.inter` file; None for other files."""
+    if form_of(path) != ".inter":
+        return None
     stem = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     beside = next((p for p in (stem.with_suffix(".item"), stem.with_suffix(".item.gz")) if p.exists()), None)
     if beside is None:

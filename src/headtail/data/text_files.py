@@ -4,8 +4,11 @@ import bz2
 import codecs
 import csv
 import gzip
+import lzma
 import mmap
 import re
+import shlex
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,14 +20,16 @@ from headtail import _frames
 from headtail._columns import KNOWN, logger, plain
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
+PACKED = (".gz", ".bz2", ".xz")
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 ATOMIC = (".inter", ".item", ".user")
 _WIDE = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
-_OTHERS = {b"PAR1": "Parquet; give it that ending", b"PK\3\4": "an archive or a workbook; unpack it, or save it as CSV"}
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_ZIP = b"PK\3\4"
+_OTHERS = {b"PAR1": "Parquet; give it that ending", _ZIP: "an archive or a workbook; unpack it, or save it as CSV"}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _PIECE = 1 << 20  # bytes
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
@@ -36,8 +41,19 @@ class NoNamesError(InvalidInputError):
 
 
 def form_of(path: Path) -> str:
-    """Return the ending that tells the form of a file, without that of compression."""
-    return (path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2") else path).suffix.lower()
+    """Return the ending that tells the form of a file, without that of compression; in a zip, that of its only file."""
+    if path.suffix.lower() == ".zip" and len(inside := _members(path)) == 1:
+        path = Path(inside[0])
+    return (path.with_suffix("") if path.suffix.lower() in PACKED else path).suffix.lower()
+
+
+def _members(path: Path) -> list[str]:
+    """Return the names of the files in a zip, none if it is no zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name for name in archive.namelist() if name[-1:] != "/" and not name.startswith("__MACOSX/")]
+    except (OSError, zipfile.BadZipFile):
+        return []
 
 
 class _Text(NamedTuple):
@@ -73,6 +89,7 @@ def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
     atomic = form_of(path) in ATOMIC
     quotes = not atomic and _holds(text, b'"')
     found = _fields(text, quotes)
+    _refuse_layouts(path, text.separator, found)
     typed = [name.strip().partition(":")[::2] if atomic else (name.strip(), "") for name in found]
     names = [name for name, _ in typed] if given is None else _given_names(path, given, found)
     _check_names(path, names, given is None)
@@ -86,6 +103,10 @@ def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
         padded = [name for name, field in zip(names, found, strict=True) if field != field.strip()]
         table = table.with_columns(table[name].str.strip_chars() for name in padded if table[name].dtype == pl.String)
     values = {column.name: _distinct(column) for column in table}
+    if text.separator != "," and (commas := [name for name, column in values.items() if _has_decimal_commas(column)]):
+        logger.warning("%s: commas in %s are read as decimal commas.", path, ", ".join(map(repr, commas)))
+        table = table.with_columns(pl.col(commas).str.replace(",", ".", literal=True))
+        values |= {name: _distinct(table[name]) for name in commas}
     mixed = not quotes and _holds(text, b"\r")
     _check_lines(path, [column for column in values.values() if column.dtype == pl.String], names, given is None, mixed)
     return table.with_columns(
@@ -107,6 +128,11 @@ def unpacked(path: Path) -> bytes | mmap.mmap:
         if content[: len(mark)] == mark:
             with opened(path) as file:
                 return bytes(file.read())
+    if content[: len(_ZIP)] == _ZIP and len(inside := _members(path)) == 1:
+        try:
+            return zipfile.ZipFile(path).read(inside[0])
+        except (zipfile.BadZipFile, RuntimeError) as error:  # damaged, or with a password
+            raise UnreadableFileError(f"Cannot read {path}: {error}. Unpack it.") from error
     return content
 
 
@@ -146,6 +172,24 @@ def _open_text(path: Path) -> _Text:
     separator = "\t" if tabs else max(",", ";", "\t", "|", key=first.count)
     start = line.end() + (2 if after == b"\r\n" else 1)
     return _Text(path, content, mapped, first, start, end, separator)
+
+
+def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
+    """Raise if a file is laid out in a way that is no table but widely known, saying how to make one of it."""
+    if re.fullmatch(r"\d+:", first[0]):
+        raise UnreadableFileError(
+            f"Cannot read {path}: lines such as {first[0]!r} name the film of those below, as in Netflix's prize. Make "
+            f'a table of it: (echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} '
+            f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
+        )
+    if separator == "\t" and len(first) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", first[4]):
+        raise UnreadableFileError(
+            f"Cannot read {path}: its rows hold what was shown and clicked, as MIND's behaviors. Make clicks of it: "
+            f'clicks = pl.read_csv({str(path)!r}, separator="\\t", has_header=False, quote_char=None, '
+            f'new_columns=["impression", "user_id", "time", "history", "item_id"]).with_columns(pl.col("time").str.'
+            f'to_datetime("%m/%d/%Y %I:%M:%S %p"), pl.col("item_id").str.extract_all(r"\\S+-1\\b").list.eval('
+            f'pl.element().str.strip_suffix("-1"))).filter(pl.col("item_id").list.len() > 0).explode("item_id")'
+        )
 
 
 def _given_names(path: Path, given: Sequence[str], found: list[str]) -> list[str]:
@@ -208,7 +252,7 @@ def _read_unquoted(text: _Text, names: bool) -> pl.DataFrame:
     They are if the lengths of all fields, as they would be written again, add up to that of the file.
     """
     sample = text.read(None, names, rows=100)
-    whole = [column.name for column in sample if column.null_count() == 0 and _numbers(column).dtype == pl.Int64]
+    whole = [column.name for column in sample if column.null_count() == 0 and as_numbers(column).dtype == pl.Int64]
     if names and whole:
         try:
             table = text.read(None, names, whole)
@@ -282,7 +326,7 @@ def _typed(column: pl.Series, distinct: pl.Series, kind: str, path: Path) -> pl.
             raise InvalidInputError(f"{path} says that {column.name!r} is float, but it holds {wrong[0]!r}. Mend one.")
         whole = column.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == column.null_count() else number
-    numbers = _numbers(distinct)
+    numbers = as_numbers(distinct)
     if numbers.dtype == pl.String and not kind:
         _note_word(distinct)
     if numbers.dtype == pl.String or (kind == "token" and numbers.dtype == pl.Float64):
@@ -305,7 +349,17 @@ def _with_gaps(column: pl.Series) -> pl.Series:
     return column.set(column.str.strip_chars().is_in(_frames.MISSING), None)
 
 
-def _numbers(column: pl.Series) -> pl.Series:
+def _has_decimal_commas(column: pl.Series) -> bool:
+    """Whether a column of text holds numbers with decimal commas, not all of which could separate thousands."""
+    if column.dtype != pl.String or not column.str.contains(",", literal=True).any():
+        return False
+    known = _with_gaps(column).drop_nulls()
+    if not known.str.contains(r"^[+-]?\d+(,\d+)?$").all() or not known.str.contains(r",(\d\d?|\d{4,})$").any():
+        return False
+    return as_numbers(column.str.replace(",", ".", literal=True)).dtype == pl.Float64
+
+
+def as_numbers(column: pl.Series) -> pl.Series:
     """Return a column of text as numbers if that loses nothing but ways to write that there is no value."""
     if column.dtype != pl.String or _cast(_with_gaps(column.head(100)), pl.Float64) is None:
         return column
@@ -316,7 +370,7 @@ def _numbers(column: pl.Series) -> pl.Series:
     if decimal is not None:
         return column if column.str.contains(_LIKE_AN_ID).any() else decimal
     rest = _with_gaps(column)
-    numbers = _numbers(rest) if rest.null_count() > column.null_count() else rest
+    numbers = as_numbers(rest) if rest.null_count() > column.null_count() else rest
     return column if numbers.dtype == pl.String else numbers
 
 

@@ -1,0 +1,229 @@
+"""Tables in several files, packed tables, and layouts that are no table."""
+
+import json
+import lzma
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import headtail as ht
+from headtail.cli import main
+from headtail.data import read_interactions, read_table
+from headtail.exceptions import InvalidInputError, UnreadableFileError
+
+_UUID = "5b1c8c29-a9c8-4a0a-9c1f-0fcf1cbd1e6a"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def _write(files):
+    for name, content in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, pl.DataFrame):
+            content.write_parquet(name)
+        else:
+            Path(name).write_text(content)
+
+
+def _rows(*rows):
+    return pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
+
+
+@pytest.mark.parametrize("path", ["t", "t/", "t/part-*.parquet", "t/**/*.parquet"])
+def test_a_folder_as_spark_writes_it_is_one_table(path):
+    _write({
+        f"t/part-00010-{_UUID}-c000.snappy.parquet": _rows((3, 1)),
+        f"t/part-00009-{_UUID}-c000.snappy.parquet": _rows((1, 2), (1, 3)),
+        "t/_SUCCESS": "",
+        "t/_committed_17": "{}",
+        "t/.part-00009.crc": "x",
+    })  # fmt: skip
+    assert read_table(path).rows() == [(1, 2), (1, 3), (3, 1)]
+
+
+def test_parts_are_in_the_order_of_their_numbers(caplog):
+    _write({f"t/part.{i}.parquet": _rows((i, 0)) for i in (10, 9, 100, 1)})
+    assert read_table("t")["user_id"].to_list() == [1, 9, 10, 100]
+    assert "t: 4 files are read as one table, t/part.1.parquet to t/part.100.parquet." in caplog.text
+
+
+def test_folders_of_partitions_are_columns():
+    days = pl.DataFrame({"item_id": ["a", "b"], "date": ["2020-01-01", "2020-02-01"]})
+    for user, name in {"7": "7", "x/y z": "x%2Fy z"}.items():
+        for day in days["date"]:
+            table = days.filter(pl.col("date") == day).select("item_id")
+            _write({f"t/user={name}/date={day}/{user[0]}-0.parquet": table})
+    expected = [("7", "a"), ("7", "b"), ("x/y z", "a"), ("x/y z", "b")]
+    shutil.copytree("t", "named")
+    for file in Path("named").rglob("*.parquet"):
+        file.rename(file.with_name("00000000.parquet"))
+    found = read_interactions("named")
+    assert found.to_polars().select("user_id", "item_id").rows() == expected
+    assert found.timestamps.tolist() == [1577836800, 1580515200] * 2
+    with pytest.raises(UnreadableFileError, match="hardly parts of one table"):
+        read_table("t")
+    one_day = read_table("named/*/date=2020-01-*/*.parquet")
+    assert one_day.columns == ["item_id", "user", "date"]
+    assert len(one_day) == 2
+
+
+def test_partitions_as_polars_writes_them_keep_ids_that_look_like_numbers():
+    table = pl.DataFrame({"user_id": ["007", "7", None], "item_id": [1, 2, 3]})
+    table.write_parquet(pl.PartitionBy("t", key="user_id", include_key=False))
+    assert sorted(read_table("t").rows(), key=str) == [(1, "007"), (2, "7"), (3, None)]
+
+
+def test_a_partition_of_numbers_is_one_of_numbers():
+    _write({f"t/user={user}/x_0.parquet": pl.DataFrame({"item_id": [user]}) for user in (5, 12)})
+    assert read_table("t").rows() == [(5, 5), (12, 12)]
+
+
+def test_parts_of_text_are_typed_as_one_file_would_be():
+    _write(
+        {
+            "a/part-0.csv": "user,item,rating\n1,2,4\n",
+            "a/part-1.csv": "user,item,rating\nx7,2,4.5\n",
+            "a/part-2.csv": "",
+        }
+    )
+    assert read_table("a").rows() == [("1", 2, 4.0), ("x7", 2, 4.5)]
+    _write({"b/part-0.csv": "user,item\n1.5,2\n", "b/part-1.csv": "user,item\nx7,2\n"})
+    with pytest.raises(InvalidInputError, match=r"text in 'user' in part-1.csv and Float64 in part-0.csv"):
+        read_table("b")
+    _write({"c/part-0.csv": "1,2\n", "c/part-1.csv": "7,2\n"})
+    assert read_table("c", names=["user", "item"]).rows() == [(1, 2), (7, 2)]
+    assert main(["data", "c", "--columns", "user,item", "--to", "c.parquet"]) == 0
+    assert read_table("c.parquet").rows() == [(1, 2), (7, 2)]
+
+
+def test_text_and_numbers_do_not_mix_in_parquet():
+    _write({"t/part-0.parquet": _rows((1, 1)), "t/part-1.parquet": _rows(("1", 1))})
+    with pytest.raises(InvalidInputError, match=r"text in 'user_id' in part-1\.parquet and Int64 in part-0"):
+        read_table("t")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"t/train.parquet": _rows((1, 1)), "t/test.parquet": _rows((1, 2))},
+            "test.parquet', 'train.parquet'. are hardly",
+        ),
+        ({"t/train-0.csv": "a,b\n", "t/test-0.csv": "a,b\n"}, "hardly parts of one table"),
+        ({"t/x-0.csv": "user,item\n1,2\n", "t/x-0.parquet": _rows((1, 1))}, "hardly parts of one table"),
+        ({"t/_SUCCESS": "", "t/.x.parquet": _rows((1, 1))}, "it is a folder or pattern without files of a table"),
+        ({"t/part-0.parquet": _rows((1, 1)), "t/_delta_log/0.json": "{}"}, "it is a Delta table"),
+        ({"t/part-0.parquet": "PAR1 no"}, "part-0.parquet"),
+        ({"t/part-0.parquet": _rows((1, 1)), "t/part-1.parquet": pl.DataFrame({"user_id": [[1]]})}, "do not fit"),
+    ],
+)
+def test_what_is_no_table_in_parts_is_refused(files, message):
+    _write(files)
+    with pytest.raises(UnreadableFileError, match=message):
+        read_table("t")
+
+
+def test_an_audit_of_a_folder_is_evidence(capsys):
+    lists = ht.Recommendations.from_frame(pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": [1, 2, 2, 3]})).to_polars()
+    _write({"recs/part-0.parquet": lists[:2], "recs/part-1.parquet": lists[2:]})
+    _write({"train/day=1/a.parquet": _rows((1, 3), (2, 1)), "train/day=2/a.parquet": _rows((2, 4), (1, 5))})
+    _write({"items.csv": "item_id\n1\n2\n3\n4\n5\n"})
+    line = ["audit", "recs", "train/*/*.parquet", "--catalogue", "items.csv", "-k", "2", "-o", "audit.json"]
+    assert main(line) == 0
+    files = json.loads(Path("audit.json").read_text())["provenance"]["files"]
+    assert set(files) == {"recs", "train", "catalogue"}
+    assert main(["audit", "--again", "audit.json"]) == 0
+    Path("train/day=2").rename("train/day=3")  # another table, though its files are the same
+    capsys.readouterr()
+    assert main(["audit", "--again", "audit.json"]) == 1
+    assert "train/*/*.parquet is another file than it was" in " ".join(capsys.readouterr().err.split())
+
+
+def test_correct_takes_lists_in_parts_and_names_a_source_that_is_missing(capsys):
+    assert main(["correct", "model"]) == 2
+    assert "There is no folder or file model" in capsys.readouterr().err
+    _write({"lists/part-0.parquet": _rows((1, 1)), "lists/part-1.parquet": _rows((2, 2))})
+    assert main(["correct", "lists"]) == 2
+    assert "--train" in capsys.readouterr().err
+
+
+def test_packed_text():
+    content = b"user,item\n007,1\n"
+    with zipfile.ZipFile("clicks.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("folder/clicks.csv", content)
+        archive.writestr("__MACOSX/folder/._clicks.csv", b"\0")
+    Path("clicks.csv.xz").write_bytes(lzma.compress(content))
+    for name in ("clicks.zip", "clicks.csv.xz"):
+        assert read_table(name).rows() == [("007", 1)]
+    Path("clicks.csv.xz").write_bytes(lzma.compress(content)[:-9])
+    with pytest.raises(UnreadableFileError, match="Read it again from its source"):
+        read_table("clicks.csv.xz")
+    with zipfile.ZipFile("clicks.zip", "a") as archive:
+        archive.writestr("titles.csv", b"item,title\n1,A\n")
+    with pytest.raises(UnreadableFileError, match=r"the only file of a \.zip\). Unpack it"):
+        read_table("clicks.zip")
+    with zipfile.ZipFile("lists.zip", "w") as archive:
+        _rows((1, 1)).write_parquet("x.parquet")
+        archive.write("x.parquet")
+    assert read_table("lists.zip").rows() == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["3,5", "4", "NULL"], [3.5, 4.0, None]),
+        (["-0,25", "1,125", "10"], [-0.25, 1.125, 10.0]),
+        (["1,125", "2,000"], ["1,125", "2,000"]),  # a thousand and a bit, or one and a bit?
+        (["3,5", "4.5"], ["3,5", "4.5"]),
+        (["007,5", "8"], ["007,5", "8"]),
+        (["1.000,5", "2"], ["1.000,5", "2"]),
+    ],
+)
+def test_decimal_commas(values, expected, caplog):
+    Path("t.csv").write_text("user;item;rating\n" + "".join(f"1;{i};{v}\n" for i, v in enumerate(values)))
+    assert read_table("t.csv")["rating"].to_list() == expected
+    assert ("'rating' are read as decimal commas" in caplog.text) == isinstance(expected[0], float)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_cure_for_netflix_is_a_command_that_works(end):
+    lines = ["1:", "1488844,3,2005-09-06", "822109,5,2005-05-13", "12:", "885013,4,2005-10-19", ""]
+    Path("combined data_1.txt").write_bytes(end.join(lines).encode())
+    with pytest.raises(UnreadableFileError, match="Netflix's prize") as told:
+        read_table("combined data_1.txt")
+    subprocess.run(str(told.value).split("Make a table of it: ")[1], shell=True, check=True)
+    assert read_table("ratings.csv").rows() == [
+        (1, 1488844, 3, "2005-09-06"), (1, 822109, 5, "2005-05-13"), (12, 885013, 4, "2005-10-19"),
+    ]  # fmt: skip
+
+
+def test_the_cure_for_mind_is_a_line_that_works():
+    Path("behaviors.tsv").write_text(
+        "1\tU13740\t11/11/2019 9:05:58 AM\tN55189 N42782\tN55689-1 N35729-0\n"
+        "2\tU91836\t11/12/2019 6:11:30 PM\t\tN20678-0 N9-1 N10-1\n3\tU1\t11/12/2019 6:11:31 PM\tN1\tN20678-0\n"
+    )
+    for names in (None, ["id", "user", "when", "history", "item"]):
+        with pytest.raises(UnreadableFileError, match="MIND's behaviors") as told:
+            read_table("behaviors.tsv", names=names)
+    names = {"pl": pl}
+    exec(str(told.value).split("Make clicks of it: ")[1], names)
+    clicks = ht.Interactions.from_frame(names["clicks"])
+    assert clicks.to_polars().rows() == [
+        ("U13740", "N55689", 1573463158), ("U91836", "N9", 1573582290), ("U91836", "N10", 1573582290),
+    ]  # fmt: skip
+
+
+def test_streams_are_refused_with_the_cure(capsys):
+    assert main(["audit", "-", "train.csv"]) == 2
+    assert "Standard input (-) is not read: save it to a file first." in capsys.readouterr().err
+    os.mkfifo("pipe.csv")
+    with pytest.raises(UnreadableFileError, match=r"it is a pipe or a device\. Save its content to a file first"):
+        read_table("pipe.csv")
