@@ -1,13 +1,16 @@
 """Candidates of calibrated relevance, and which worth of a probability validation chooses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import headtail as ht
-from headtail import Interactions, Vectors
+from headtail import Interactions, Vectors, rerank
 from headtail._stats import gini
-from headtail.allocation import cross_fitted
+from headtail.allocation import allocate, allocation_bias, cross_fitted
 from headtail.allocation.candidates import Reach
+from headtail.dials import as_dial
 from headtail.dials.allocating import allocation
 from headtail.metrics.gains import gains
 from headtail.subjects import Subject
@@ -29,9 +32,13 @@ def vectors(split):
     return Vectors(queries, items)
 
 
+def candidates(reach, vectors, known, n):
+    return reach.candidates(reach.both(vectors), known, n)
+
+
 def test_candidates_are_of_the_highest_scores_and_of_what_a_tilt_brings_in(split, vectors):
     bias = np.linspace(0, 20, N_ITEMS)
-    recs = Reach(0.0, bias, K).candidates(vectors, split.train, 20)
+    recs = candidates(Reach(0.0, bias, K), vectors, split.train, 20)
     scores = vectors.queries @ vectors.items.T
     for user in range(0, N_USERS, 37):
         unseen = ~split.train.contains(np.full(N_ITEMS, user), np.arange(N_ITEMS))
@@ -42,9 +49,9 @@ def test_candidates_are_of_the_highest_scores_and_of_what_a_tilt_brings_in(split
         assert sorted(shown) == sorted(first | tilted)
         np.testing.assert_allclose(recs.scores[user, : len(shown)], np.sort(scores[user, shown])[::-1], rtol=1e-5)
         assert np.isnan(recs.scores[user, len(shown) :]).all()
-    everything = Reach(0.0, bias, K).candidates(vectors, split.train, N_ITEMS)
+    everything = candidates(Reach(0.0, bias, K), vectors, split.train, N_ITEMS)
     np.testing.assert_array_equal((everything.items >= 0).sum(axis=1), N_ITEMS - split.train.activity)
-    assert (Reach(0.0, bias, K).candidates(vectors, split.train, K).items >= 0).sum(axis=1).min() >= K
+    assert (candidates(Reach(0.0, bias, K), vectors, split.train, K).items >= 0).sum(axis=1).min() >= K
 
 
 def test_users_who_know_nearly_all_or_all_get_what_is_left(split, vectors):
@@ -52,7 +59,7 @@ def test_users_who_know_nearly_all_or_all_get_what_is_left(split, vectors):
     left = np.tile(np.arange(N_ITEMS) < K - 2, (N_USERS, 1))
     left[:3] = False
     known = Interactions(split.train.user_ids, split.train.item_ids, *np.nonzero(~left))
-    found = Reach(0.0, np.zeros(N_ITEMS), K).candidates(vectors, known, N_ITEMS)
+    found = candidates(Reach(0.0, np.zeros(N_ITEMS), K), vectors, known, N_ITEMS)
     assert found.items.shape == (N_USERS, K)
     np.testing.assert_array_equal((found.items >= 0).sum(axis=1), left.sum(axis=1))
     shown = allocation()(Subject(vectors, split, k=K), 0.1, 0)(known)
@@ -72,7 +79,7 @@ def test_the_first_singular_value_is_shrunk_where_validation_gains_by_it(split, 
     assert (reach.shrunk > 0) == niche
     assert (reach.relevance is not None) or not niche
     if reach.relevance is not None:  # calibrated on the way, it is what the subject would calibrate
-        recs = reach.candidates(vectors, split.train, 60)
+        recs = candidates(reach, vectors, split.train, 60)
         anew = cross_fitted(recs, split.train, divided.validation, k=K, rng=0)
         np.testing.assert_array_equal(anew, reach.relevance)
         assert Subject(vectors, divided, k=K, n_candidates=60).calibrated(0, split.train).shape == anew.shape
@@ -96,3 +103,40 @@ def test_a_probability_is_worth_what_is_more_accurate_at_equal_evenness(split, v
     chosen = subject.recommend(allocation()(subject, 0.3, 0), split.known)
     np.testing.assert_array_equal(chosen.items, found.items)
     assert (chosen.items != other.items).any()
+
+
+@pytest.mark.parametrize("form", ["vectors", "lists"])
+def test_lists_of_many_users_are_made_in_blocks_and_the_same_to_the_last_item(split, vectors, form, monkeypatch):
+    monkeypatch.setattr("headtail.subjects._AT_ONCE", 130)
+    long = ht.recommend(vectors, split.train, k=40)
+    long = replace(long, users=long.users[::-1], items=long.items[::-1], scores=long.scores[::-1])
+    source = vectors if form == "vectors" else long
+    whole, known = Subject(source, split, k=K, n_candidates=30), split.known
+    learner = whole.learner
+    assert len(learner.codes) == 130 and whole.sample(130) is learner
+    found = as_dial("allocation").at(whole, 0.2)(known)
+
+    recs = learner.reachable(0, split.train)
+    gamma = learner.kept(("gamma", 0), None)
+    prices = allocation_bias(recs, learner.calibrated(0, split.train), strength=0.2, k=K, gamma=gamma)
+    every = long.without(known)
+    if form == "vectors":
+        reach = learner._reach(0)
+        every = reach.candidates(reach.both(vectors), known, 30)
+    relevance = learner._relevance(0, learner._cross_fitted(0)[0])(every, known)
+    same(found, allocate(every, relevance, prices, k=K, gamma=gamma))
+
+    assert whole.decisions() == learner.decisions()
+    biased = as_dial("tilt (alpha-fair)").at(whole, 0.2)
+    biased.order = 1.0
+    if form == "lists":
+        same(whole.lists(known), every.head(K))
+        same(biased(known), rerank.add_bias(every, biased.bias, k=K))
+    else:
+        same(biased(known), ht.recommend(biased.vectors(known), known, k=K))
+
+
+def same(found, expected):
+    np.testing.assert_array_equal(found.users, expected.users)
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)

@@ -6,20 +6,29 @@ import importlib
 import inspect
 import logging
 import math
+import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from headtail.exceptions import HeadtailError, InvalidCallError, InvalidInputError, NotAvailableError
+from headtail.exceptions import (
+    HeadtailError,
+    InvalidCallError,
+    InvalidInputError,
+    NotAvailableError,
+    NotEnoughMemoryError,
+)
 from headtail.typing import RNG, Array, Codes
 
 LENGTH = 20  # of lists, where none is given
 _LISTED = 50
 _MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
+_NOT_WHOLE = (bool, np.timedelta64)  # though Python and numpy count them among the whole numbers
+MEMORY_CURE = "Give less at a time, or take a machine with more memory."
 _LARGEST = 1e15  # beyond it single precision overflows, and what is added to it is lost
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,9 +36,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def nearest(name: Any, known: Iterable[str]) -> str:
     """Return a hint that lists the known names, the one most like `name` first."""
-    known = list(known)
+    known, name = list(known), name if isinstance(name, str) else _brief(name)
     texts = [str(k).lower() for k in known]
-    close = difflib.get_close_matches(str(name).lower(), texts, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), texts, n=1, cutoff=0.6)
     meant = f"Did you mean {shown([known[texts.index(close[0])]])}? " if close else ""
     more = f" ({len(known):,} in all)" if len(known) > _LISTED else ""
     return f"{meant}There are: {shown(known, _LISTED) or 'none'}{more}."
@@ -38,14 +47,14 @@ def nearest(name: Any, known: Iterable[str]) -> str:
 def shown(values: Iterable[Any], most: int = 5) -> str:
     """Write the first values as Python would, numpy's wrappers taken off, for messages."""
     values = [v.item() if isinstance(v, np.generic) else v for v in values]
-    return ", ".join(map(repr, values[:most])) + (" ..." if len(values) > most else "")
+    return ", ".join(map(_brief, values[:most])) + (" ..." if len(values) > most else "")
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
-        raise InvalidInputError(f"{name}={value!r} is not known. {nearest(str(value), options)}")
+        raise InvalidInputError(f"{name}={_brief(value)} is not known. {nearest(value, options)}")
     return str(value)
 
 
@@ -66,22 +75,22 @@ def number(
     except OverflowError:
         result = math.inf
     except Exception:  # each kind of array and frame has errors of its own
-        raise InvalidInputError(f"{name}={value!r} is not a number; give one{bounds}.") from None
+        raise InvalidInputError(f"{name}={_brief(value)} is not a number; give one{bounds}.") from None
     below = result <= low if low_open else result < low
     above = result >= high if high_open else result > high
     if not math.isfinite(result) or below or above:
-        raise InvalidInputError(f"{name}={value!r} is out of range; give a finite number{bounds}.")
+        raise InvalidInputError(f"{name}={_brief(value)} is out of range; give a finite number{bounds}.")
     return result
 
 
 def integer(name: str, value: Any, *, low: int = 0, high: int = _MOST) -> int:
     """Return `value` as an int if it is whole and in the range."""
     upto = f" and at most {high}" if high < _MOST else ""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidInputError(f"{name}={value!r} is not a whole number; give one of at least {low}{upto}.")
+    if isinstance(value, _NOT_WHOLE) or not isinstance(value, (int, np.integer)):
+        raise InvalidInputError(f"{name}={_brief(value)} is not a whole number; give one of at least {low}{upto}.")
     if not low <= value <= high:
         upto = f" and at most {high}" if value > high else upto
-        raise InvalidInputError(f"{name}={value!r} is out of range; give a whole number of at least {low}{upto}.")
+        raise InvalidInputError(f"{name}={_brief(value)} is out of range; give a whole number of at least {low}{upto}.")
     return int(value)
 
 
@@ -127,12 +136,17 @@ def finite(name: str, values: Array, cure: str = "Remove or replace those rows f
 
 def generator(rng: RNG) -> np.random.Generator:
     """Return a numpy generator for a seed, a generator or None."""
-    seed = isinstance(rng, (int, np.integer)) and rng >= 0
+    seed = isinstance(rng, (int, np.integer)) and not isinstance(rng, _NOT_WHOLE) and rng >= 0
     if rng is not None and not seed and not isinstance(rng, np.random.Generator):
         raise InvalidInputError(
-            f"rng={rng!r} is neither a seed nor a numpy Generator; give an int of at least 0, such as rng=0."
+            f"rng={_brief(rng)} is neither a seed nor a numpy Generator; give an int of at least 0, such as rng=0."
         )
     return np.random.default_rng(rng)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of Python or of a library, says that there is not enough memory."""
+    return isinstance(error, MemoryError) or bool(re.search("(allocate|out of) memory", f"{error}", re.IGNORECASE))
 
 
 def pandas() -> Any:
@@ -204,6 +218,8 @@ def checked(verb: F) -> F:
                     raise InvalidInputError(
                         f"{name}={_brief(value)} is of type {type(value).__name__}; give {_described(hint)}."
                     ) from error
+            if out_of_memory(error):
+                raise NotEnoughMemoryError(f"{error}. {MEMORY_CURE}".lstrip(". ")) from error
             raise
 
     return typing.cast(F, call)
@@ -240,7 +256,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return callable(value)
     if isinstance(value, np.ndarray) and kind in (Iterable, Sequence) and not _is_list_of(value, inner):
         return False
-    if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, bool) and kind in (int, float)):
+    if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, _NOT_WHOLE) and kind in (int, float)):
         return False
     if kind in (Iterable, Sequence):
         try:
@@ -249,13 +265,11 @@ def _fits(value: Any, hint: Any) -> bool:
             return False
     if issubclass(kind, Mapping):
         return all(_fits(one, inner[1]) for one in value.values()) if inner else True
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, (str, bytes, bytearray, memoryview)):
         return kind not in (Iterable, Sequence)
     if kind is tuple and inner and inner[-1] is not Ellipsis:
         return len(value) == len(inner) and all(map(_fits, value, inner))
-    return not (inner and isinstance(value, (list, tuple, range, np.ndarray))) or all(
-        _fits(one, inner[0]) for one in value
-    )
+    return not (inner and isinstance(value, (Collection, np.ndarray))) or all(_fits(one, inner[0]) for one in value)
 
 
 def _is_list_of(array: Array, inner: Sequence[Any]) -> bool:
@@ -290,5 +304,8 @@ def _described(hint: Any) -> str:
 
 
 def _brief(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more than 4,300 digits, a list too deep, a broken object
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 100 else f"{text[:100]} ..."

@@ -51,7 +51,8 @@ def numbers(values: Any) -> Array:
     except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that hold nothing
         array = np.asarray(None)
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
-        return array.astype(np.float32 if array.dtype.itemsize == 2 else np.float64)
+        with np.errstate(over="ignore"):  # a long double may be infinite then, which is for its reader to refuse
+            return array.astype(np.float32 if array.dtype.itemsize == 2 else np.float64)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
@@ -81,7 +82,7 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
     if items is None:
         try:
             queries, items = queries
-        except (TypeError, ValueError):
+        except Exception:  # each kind of array and frame has errors of its own
             raise InvalidInputError(
                 f"A {type(queries).__name__} came in place of vectors; give Vectors, or two factors (queries, items)."
             ) from None

@@ -38,6 +38,10 @@ class UnreadableFileError(HeadtailError, OSError):
     """A file cannot be read or written."""
 
 
+class NotEnoughMemoryError(HeadtailError, MemoryError):
+    """What was asked for does not fit into memory."""
+
+
 class CheckpointMismatchError(HeadtailError, RuntimeError):
     """A checkpoint belongs to another model, another run or another data set."""
 

@@ -1,17 +1,17 @@
 """The recommender to correct, in any of its forms, with the split on which corrections are chosen and reported."""
 
 import copy
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from zlib import crc32
 
 import numpy as np
 
 from headtail._checks import checked, generator, integer, list_length
 from headtail._factors import as_pair, to_numpy
+from headtail._forms import FORMS, Form, check_lists, fingerprint_of, form_of
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, long_lists, scored
@@ -24,13 +24,10 @@ from headtail.rerank import best
 from headtail.training.recipes import Recipe
 from headtail.typing import RNG, Codes, Vectors
 
-Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
-"""What a correction needs of a recommender, from the most to the least; "data" is the split alone."""
-
 Make: TypeAlias = Callable[["Subject", float, int], Any]
 """From a subject, a strength and a seed to the corrected recommender."""
 
-FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists", "data")
+_AT_ONCE = 20_000  # users
 
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
@@ -110,12 +107,13 @@ class Subject:
         self.k = list_length(k, split.train.n_items)
         self.n_candidates = min(integer("n_candidates", n_candidates, low=self.k), split.train.n_items)
         self.autoencoder = dict(AUTOENCODER if autoencoder is None else autoencoder)
-        self.form = _form(source)
+        self.form = form_of(source)
         self._neurons, self._cache = neurons, dict[Any, Any]()
         self._of: Subject = self  # of a sample, the whole
         self.codes: Codes | None = None  # of the users of a sample
+        self._learner: Subject | None = None  # of a block
         if isinstance(source, Recommendations):
-            _check_lists(source, self.k)
+            check_lists(source, self.k)
             self.source = scored(source)
         self._by_rank = self.source is not source
 
@@ -125,22 +123,53 @@ class Subject:
         Models and vectors are those of all users; lists, what they are judged by and what is learned from them are of
         the sample.
         """
-        split = self.split
-        if n_users >= split.train.n_users:
+        users = np.arange(self.split.train.n_users) if self.codes is None else self.codes
+        if n_users >= len(users):
             return self
-        order = generator(rng).permutation(split.train.n_users)
-        held_out = sum(part.activity for part in (split.validation, split.test) if part is not None)
-        order = order[np.argsort(np.asarray(held_out)[order] == 0, kind="stable")]
+        random = generator(rng)
+
+        def draw() -> Subject:
+            order = random.permutation(users)
+            held_out = sum(part.activity for part in (self.split.validation, self.split.test) if part is not None)
+            order = order[np.argsort(np.asarray(held_out)[order] == 0, kind="stable")]
+            codes = np.sort(order[:n_users]).astype(np.int32)
+            some, drawn = self._of_users(codes), np.isin(np.arange(self.split.train.n_users), codes)
+            parts: dict[str, Any] = {
+                name: part.subset(drawn[part.users]) for name, part in self.split.parts.items() if name != "train"
+            }
+            some.split = replace(self.split, **parts)
+            return some
+
+        return self.kept(("sample", n_users, rng), draw)
+
+    def _of_users(self, codes: Codes) -> "Subject":
         some = copy.copy(self)
-        some.codes, some._cache = np.sort(order[:n_users]).astype(np.int32), {}
-        drawn = np.isin(np.arange(split.train.n_users), some.codes)
-        parts: dict[str, Any] = {
-            name: part.subset(drawn[part.users]) for name, part in split.parts.items() if name != "train"
-        }
-        some.split = replace(split, **parts)
+        some.codes, some._cache = codes, {}
         if isinstance(self.source, Recommendations):
             some.source, some._of = some._narrowed(self.source), some
         return some
+
+    @property
+    def learner(self) -> "Subject":
+        """Those from whom relevance, prices and biases of lists are learned: all users, or a sample of 20,000."""
+        return self._learner or self.sample(_AT_ONCE)
+
+    def in_blocks(self, make: Callable[["Subject"], Recommendations]) -> Recommendations:
+        """Return the lists that `make` makes, of 20,000 users at a time: no more have candidates in memory at once."""
+        if self.learner is self:
+            return make(self)
+        users = np.arange(self.split.train.n_users, dtype=np.int32) if self.codes is None else self.codes
+        if isinstance(self.source, Recommendations):
+            users = self.source.users
+        made = []
+        for start in range(0, len(users), _AT_ONCE):
+            block = self._of_users(users[start : start + _AT_ONCE])
+            block._learner = self.learner
+            made.append(make(block))
+        joined: dict[str, Any] = {"scores": None} if made[0].scores is None else {}
+        for name in ("users", "items", "scores"):
+            joined.setdefault(name, np.concatenate([getattr(each, name) for each in made]))
+        return replace(made[0], **joined)
 
     @property
     def fingerprint(self) -> str:
@@ -150,8 +179,8 @@ class Subject:
         if self.codes is not None:
             options += f", {len(self.codes)} users {crc32(self.codes.tobytes()):08x}"
         if self._neurons is not None:
-            options += f", neurons of {_fingerprint(self._neurons.source.sae)}"
-        return "; ".join([f"{self.form} {_fingerprint(self.source)}", options, *parts])
+            options += f", neurons of {fingerprint_of(self._neurons.source.sae)}"
+        return "; ".join([f"{self.form} {fingerprint_of(self.source)}", options, *parts])
 
     def has(self, form: Form) -> bool:
         """Whether a correction that needs this form of the recommender can be made."""
@@ -221,7 +250,9 @@ class Subject:
         """Return the candidates of calibrated relevance, as many; of vectors those of a ``Reach``."""
         if not self.has("vectors"):
             return self.candidates(seed, known)
-        return self._reach(seed).candidates(self.vectors(seed, known), known, self.n_candidates, self.codes)
+        reach = self.learner._reach(seed)
+        both = self._of.kept(("both", seed, known.fingerprint), lambda: reach.both(self.vectors(seed, known)))
+        return reach.candidates(both, known, self.n_candidates, self.codes)
 
     @_kept
     def _reach(self, seed: int) -> Reach:
@@ -276,10 +307,11 @@ class Subject:
         can be chosen on the same validation part. It also decides whether the items' popularity and exposure count: if
         the order that they lead to gains less than a standard error, the recommender's own order stays.
         """
-        by_item, of_train, _ = self._cross_fitted(seed)
-        if known.fingerprint == self.split.train.fingerprint:
+        learner = self.learner
+        by_item, of_train, _ = learner._cross_fitted(seed)
+        if self is learner and known.fingerprint == self.split.train.fingerprint:
             return of_train
-        return self._relevance(seed, by_item)(self.reachable(seed, known), known)
+        return learner._relevance(seed, by_item)(self.reachable(seed, known), known)
 
     @_kept
     def _cross_fitted(self, seed: int) -> tuple[bool, Any, str]:
@@ -298,7 +330,7 @@ class Subject:
 
     def decisions(self, seed: int = 0) -> list[str]:
         """Return what validation decided for the corrections made until now, for the notes of a result."""
-        kept = self._cache.get(("_cross_fitted", seed))
+        kept = self.learner._cache.get(("_cross_fitted", seed))
         return [_BY_RANK] * self._by_rank + ([] if kept is None else [kept[2]])
 
     @_kept
@@ -320,7 +352,7 @@ class Subject:
 
     def lists(self, known: Interactions) -> Recommendations:
         """Return the first k of the long lists, without the items that are known."""
-        return self.candidates(0, known).head(self.k)
+        return self.in_blocks(lambda part: part.candidates(0, known).head(part.k))
 
     def recommend(self, made: Any, known: Interactions) -> Recommendations:
         """Return the lists that users see.
@@ -344,47 +376,3 @@ class Subject:
 
 
 AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}
-
-
-def _form(source: Any) -> Form:
-    if isinstance(source, Recipe):
-        return "training"
-    if hasattr(source, "parameters"):
-        return "model"
-    if isinstance(source, tuple) and len(source) == 2:
-        return "vectors"
-    if isinstance(source, Recommendations):
-        return "lists"
-    if source is None:
-        return "data"
-    raise InvalidInputError(
-        f"A {type(source).__name__} cannot be corrected. Give a Recipe, a torch.nn.Module, a pair of factors (Q, V), "
-        f"or Recommendations."
-    )
-
-
-def _fingerprint(source: Any) -> str:
-    """Return what tells a source from others of its form: how it is trained, or a hash of its numbers."""
-    if isinstance(source, Recipe):
-        return identity_of({"model": source.model, "sizes": source.sizes, "training": source.training})
-    if source is None:
-        return ""
-    arrays: Iterable[Any]
-    if hasattr(source, "state_dict"):
-        arrays = [to_numpy(tensor) for tensor in source.state_dict().values()]
-    elif isinstance(source, Recommendations):
-        arrays = [source.items, source.scores]
-    else:
-        arrays = [to_numpy(matrix) for matrix in source]
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.shape} {array.dtype} ".encode() + np.ascontiguousarray(array).tobytes())
-    return f"{type(source).__name__}, sha256 {digest.hexdigest()[:16]}"
-
-
-def _check_lists(lists: Recommendations, k: int) -> None:
-    if lists.k <= k:
-        raise InvalidInputError(
-            f"The longest list has {lists.k} items and k={k}, so that no other item can move up. Give longer lists, "
-            f"such as {10 * k} a user, or lower k."
-        )

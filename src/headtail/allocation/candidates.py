@@ -46,18 +46,23 @@ class Reach:
         shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
         judged, lists = [], []
         for reach in (shrunk, plain):
-            recs = reach.candidates(vectors, train, n, codes)
+            recs = reach.candidates(reach.both(vectors), train, n, codes)
             judged.append(replace(reach, relevance=cross_fitted(recs, train, relevant, k=k, rng=seed)))
             lists.append(best(recs, judged[-1].relevance, k))
         return judged[0] if _surely_better(lists[0], lists[1], relevant) else judged[1]
 
-    def candidates(self, vectors: Vectors, known: Interactions, n: int, codes: Codes | None = None) -> Recommendations:
-        """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
+    def both(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
+        """Return the vectors, shrunk, and the same with the tilt."""
         if self.shrunk:
             vectors = shrink(vectors, strength=self.shrunk)
+        return vectors, add_bias(vectors, bias=self.bias)
+
+    def candidates(
+        self, both: tuple[Vectors, Vectors], known: Interactions, n: int, codes: Codes | None = None
+    ) -> Recommendations:
+        """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
         n = n if n == known.n_items else max(self.k, n // 2)
-        tilted = add_bias(vectors, bias=self.bias)
-        high, low = (long_lists(each, known, n, codes) for each in (vectors, tilted))
+        high, low = (long_lists(each, known, n, codes) for each in both)
         items = np.concatenate([high.items, low.items], axis=1)
         scores = np.concatenate([scores_of(high, n), scores_of(low, n) - self.bias[low.items]], axis=1)
         by_item = np.argsort(items, axis=1, kind="stable")

@@ -7,12 +7,12 @@ of the output went away.
 
 import io
 import os
-import re
 import sys
 from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
+from headtail._checks import MEMORY_CURE, out_of_memory
 from headtail._files import ABOUT_FILES, about_path
 from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
 from headtail.cli._app import app
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError) and error.filename is not None and error.errno in ABOUT_FILES:
             complain("error", about_path(error.filename, error))
             return 2
-        if isinstance(error, MemoryError) or re.search("(allocate|out of) memory", f"{error}", re.IGNORECASE):
-            complain("out of memory", f"{error}. Give less at a time, or take a machine with more.".lstrip(". "))
+        if out_of_memory(error):
+            complain("out of memory", f"{error}. {MEMORY_CURE}".lstrip(". "))
             return 2
         complain("internal error", f"{type(error).__name__}: {error}")
         if os.environ.get("HEADTAIL_TRACEBACK"):

@@ -21,7 +21,8 @@ def allocation(gamma: float | None = None, max_user_loss: float = 1.0) -> Make:
     """
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
-        worth = subject.kept(("gamma", seed), lambda: _better(subject, seed)) if gamma is None else gamma
+        learner = subject.learner
+        worth = learner.kept(("gamma", seed), lambda: _better(learner, seed)) if gamma is None else gamma
 
         def lists(known: Interactions) -> Recommendations:
             return _allocated(subject, strength, seed, worth, known, max_user_loss)
@@ -34,15 +35,19 @@ def allocation(gamma: float | None = None, max_user_loss: float = 1.0) -> Make:
 def _allocated(
     subject: Subject, strength: float, seed: int, gamma: float, known: Interactions, max_user_loss: float = 1.0
 ) -> Recommendations:
-    k, train = subject.k, subject.split.train
+    learner, k, train = subject.learner, subject.k, subject.split.train
 
     def settle() -> Any:
-        recs, relevance = subject.reachable(seed, train), subject.calibrated(seed, train)
+        recs, relevance = learner.reachable(seed, train), learner.calibrated(seed, train)
         return allocation_bias(recs, relevance, strength=strength, k=k, gamma=gamma, rng=seed)
 
-    prices = subject.kept(("prices", gamma, strength, seed), settle)
-    recs, relevance = subject.reachable(seed, known), subject.calibrated(seed, known)
-    return allocate(recs, relevance, prices, k=k, gamma=gamma, max_user_loss=max_user_loss)
+    prices = learner.kept(("prices", gamma, strength, seed), settle)
+
+    def of_block(block: Subject) -> Recommendations:
+        recs, relevance = block.reachable(seed, known), block.calibrated(seed, known)
+        return allocate(recs, relevance, prices, k=k, gamma=gamma, max_user_loss=max_user_loss)
+
+    return subject.in_blocks(of_block)
 
 
 def _better(subject: Subject, seed: int) -> float:

@@ -7,9 +7,10 @@ from typing import Any, Self
 import numpy as np
 
 from headtail._checks import checked, number
+from headtail._forms import Form
 from headtail.dials.menus import Menu
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.subjects import Form, Make, Subject
+from headtail.subjects import Make, Subject
 
 _PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)  # of a menu
 

@@ -63,7 +63,9 @@ class ItemBias:
         subject = self.subject
         if subject.has("vectors"):
             return subject.recommend(self.vectors(known), known)
-        return rerank.add_bias(subject.candidates(self._seed, known), self.bias, k=subject.k)
+        return subject.in_blocks(
+            lambda block: rerank.add_bias(block.candidates(self._seed, known), self.bias, k=block.k)
+        )
 
     def _ordered(self, shown: Recommendations, order: float) -> Recommendations:
         return shown if order == 1 else rerank.add_bias(shown, (order - 1) * self.bias, k=shown.k)
@@ -80,7 +82,7 @@ def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
     if subject.has("vectors"):
         vectors = subject.vectors(seed)
         return np.asarray(posthoc.penalize_popularity(vectors, popularity=popularity, strength=strength).items[:, -1])
-    spread = rerank.spread(subject.candidates(seed, subject.split.train))
+    spread = rerank.spread(subject.learner.candidates(seed, subject.split.train))
     return np.asarray(-strength * spread * np.log1p(popularity))
 
 
@@ -93,6 +95,6 @@ def tilt(welfare: Any) -> Bias:
         options["popularity"] = train.popularity
         if subject.has("vectors"):
             return np.asarray(posthoc.tilt(subject.vectors(seed), seen=train, **options).items[:, -1])
-        return rerank.tilt_bias(subject.candidates(seed, train), **options)
+        return rerank.tilt_bias(subject.learner.candidates(seed, train), **options)
 
     return bias

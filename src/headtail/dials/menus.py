@@ -46,6 +46,7 @@ class Menu:
 
     def _prices(self, subject: Subject, strength: float, seed: int) -> Floats:
         """Return the prices, as they settle on what was known when settings were chosen."""
+        subject = subject.learner
 
         def make() -> Floats:
             _, items, values = self._dishes(subject, seed, subject.split.train)

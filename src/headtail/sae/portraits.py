@@ -217,6 +217,7 @@ def _drivers(active: sp.csc_array, real: Codes, users: Codes, n_users: int) -> t
     row_of = dict(zip(real.tolist(), range(len(real)), strict=True))
     users = np.array([user for user in users.tolist() if user in row_of], dtype=np.int64)
     some = active[np.array([row_of[user] for user in users.tolist()], dtype=np.int64)]
+    n_users = min(n_users, len(users))
     codes, strengths = np.full((active.shape[1], n_users), -1), np.zeros((active.shape[1], n_users))
     for start in range(0, active.shape[1], _AT_ONCE):
         driven = some[:, start : start + _AT_ONCE].toarray()  # (users, m)

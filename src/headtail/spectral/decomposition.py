@@ -278,8 +278,8 @@ def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum
 
 
 def _as_sparse(data: Any) -> sp.csr_array:
-    if sp.issparse(data) and data.ndim != 2:
-        raise InvalidInputError(f"data has shape {data.shape}; give a sparse matrix (users, items).")
+    if sp.issparse(data) and (data.ndim != 2 or data.dtype.kind not in "fiub"):
+        raise InvalidInputError(f"data is {data.dtype} of {data.shape}; give real numbers, a sparse (users, items).")
     found = data if sp.issparse(data) else Interactions.of(data, what="data").matrix
     matrix = sp.csr_array(found, dtype=np.float64, copy=True)
     matrix.sum_duplicates()

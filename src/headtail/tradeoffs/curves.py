@@ -240,7 +240,7 @@ class Curves(Settings):
 
 
 def _family(methods: Methods | None) -> tuple[str, ...]:
-    return (methods,) if isinstance(methods, str) else tuple(methods or ())
+    return (methods,) if isinstance(methods, str) else () if methods is None else tuple(methods)
 
 
 def _end(found: Estimate, name: Literal["low", "high"]) -> float:

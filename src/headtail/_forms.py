@@ -1,0 +1,64 @@
+"""The forms in which a recommender to correct may come, and what tells one from another."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from headtail._factors import to_numpy
+from headtail._sealed import identity_of
+from headtail.data import Recommendations
+from headtail.exceptions import InvalidInputError
+from headtail.training.recipes import Recipe
+
+Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
+"""What a correction needs of a recommender, from the most to the least; "data" is the split alone."""
+
+FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists", "data")
+
+
+def form_of(source: Any) -> Form:
+    """Return the form that a source has."""
+    if isinstance(source, Recipe):
+        return "training"
+    if hasattr(source, "parameters"):
+        return "model"
+    if isinstance(source, tuple) and len(source) == 2:
+        return "vectors"
+    if isinstance(source, Recommendations):
+        return "lists"
+    if source is None:
+        return "data"
+    raise InvalidInputError(
+        f"A {type(source).__name__} cannot be corrected. Give a Recipe, a torch.nn.Module, a pair of factors (Q, V), "
+        f"or Recommendations."
+    )
+
+
+def fingerprint_of(source: Any) -> str:
+    """Return what tells a source from others of its form: how it is trained, or a hash of its numbers."""
+    if isinstance(source, Recipe):
+        return identity_of({"model": source.model, "sizes": source.sizes, "training": source.training})
+    if source is None:
+        return ""
+    arrays: Iterable[Any]
+    if hasattr(source, "state_dict"):
+        arrays = [to_numpy(tensor) for tensor in source.state_dict().values()]
+    elif isinstance(source, Recommendations):
+        arrays = [source.items, source.scores]
+    else:
+        arrays = [to_numpy(matrix) for matrix in source]
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype} ".encode() + np.ascontiguousarray(array).tobytes())
+    return f"{type(source).__name__}, sha256 {digest.hexdigest()[:16]}"
+
+
+def check_lists(lists: Recommendations, k: int) -> None:
+    """Raise unless there is something to choose from: lists longer than k."""
+    if lists.k <= k:
+        raise InvalidInputError(
+            f"The longest list has {lists.k} items and k={k}, so that no other item can move up. Give longer lists, "
+            f"such as {10 * k} a user, or lower k."
+        )
