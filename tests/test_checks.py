@@ -1,3 +1,4 @@
+from collections import UserList, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -7,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, finite, generator, integer, nearest, number
-from headtail.exceptions import InvalidCallError, InvalidInputError
+from headtail.exceptions import InvalidCallError, InvalidInputError, NotEnoughMemoryError
 from headtail.reports import Text
 
 
@@ -184,3 +185,33 @@ class TestChecked:
                 call()
         with pytest.raises(TypeError, match="'str' object"):
             Counter()._inner("2")
+
+
+@pytest.mark.parametrize("value", [10**5000, np.timedelta64(1, "D"), bytearray(b"a")])
+def test_values_that_look_like_numbers_or_cannot_be_written(value):
+    for check in (number, integer):
+        with pytest.raises(InvalidInputError, match=r"a=(<int>|np.timedelta64|bytearray)"):
+            check("a", value)
+    with pytest.raises(InvalidInputError, match="rng="):
+        generator(-value if isinstance(value, int) else value)
+
+
+def test_a_list_is_looked_at_whatever_its_kind():
+    @checked
+    def joined(texts: Sequence[str]) -> str:
+        return "".join(texts)
+
+    for wrong in ((1,), deque([1]), bytearray(b"a"), UserList([None])):
+        with pytest.raises(InvalidInputError, match="texts=.* give a list whose every value is text"):
+            joined(wrong)
+
+
+def test_what_does_not_fit_into_memory_says_so():
+    @checked
+    def large(error: Exception) -> None:
+        raise error
+
+    for error in (MemoryError("Unable to allocate 3 TiB"), RuntimeError("you can't allocate memory"), MemoryError()):
+        with pytest.raises(NotEnoughMemoryError, match="Give less at a time") as caught:
+            large(error)
+        assert isinstance(caught.value, MemoryError) and str(error) in str(caught.value)

@@ -152,6 +152,12 @@ class TestToTable:
         with pytest.raises(InvalidInputError, match="not whole numbers of 64 bits"):
             self.table(pl.DataFrame({"user": ids, "item": [1, 2]}))
 
+    def test_a_list_that_holds_itself_is_no_id(self):
+        endless = [1]
+        endless.append(endless)
+        with pytest.raises(InvalidInputError, match=r"that cannot be read in 'user_id' \(.*list\)"):
+            _frames.read_ids([endless, endless], "user_id", "users")
+
     @pytest.mark.parametrize("ids", [[True, False], [date(2020, 1, 1)] * 2, [b"a", b"b"], [[1], [2]]])
     def test_types_that_are_no_ids(self, ids):
         with pytest.raises(InvalidInputError, match=r"ids of type .* in 'user'. Cast them"):

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import logging
 import math
-import re
 import sys
 import types
 import typing
@@ -21,6 +20,7 @@ from headtail.exceptions import (
     InvalidInputError,
     NotAvailableError,
     NotEnoughMemoryError,
+    out_of_memory,
 )
 from headtail.typing import RNG, Array, Codes
 
@@ -28,7 +28,6 @@ LENGTH = 20  # of lists, where none is given
 _LISTED = 50
 _MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
 _NOT_WHOLE = (bool, np.timedelta64)  # though Python and numpy count them among the whole numbers
-MEMORY_CURE = "Give less at a time, or take a machine with more memory."
 _LARGEST = 1e15  # beyond it single precision overflows, and what is added to it is lost
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -144,11 +143,6 @@ def generator(rng: RNG) -> np.random.Generator:
     return np.random.default_rng(rng)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error, of Python or of a library, says that there is not enough memory."""
-    return isinstance(error, MemoryError) or bool(re.search("(allocate|out of) memory", f"{error}", re.IGNORECASE))
-
-
 def pandas() -> Any:
     """Return pandas, which headtail itself never needs."""
     try:
@@ -219,7 +213,7 @@ def checked(verb: F) -> F:
                         f"{name}={_brief(value)} is of type {type(value).__name__}; give {_described(hint)}."
                     ) from error
             if out_of_memory(error):
-                raise NotEnoughMemoryError(f"{error}. {MEMORY_CURE}".lstrip(". ")) from error
+                raise NotEnoughMemoryError(f"{error}. {NotEnoughMemoryError.cure}".lstrip(". ")) from error
             raise
 
     return typing.cast(F, call)

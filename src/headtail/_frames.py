@@ -276,6 +276,8 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
     if gaps is not None:
         listed = [None if gap else value for value, gap in zip(values.tolist(), gaps.tolist(), strict=True)]
         listed = [value.tolist() if isinstance(value, np.ndarray) else value for value in listed]
+        if any(map(_is_deep, listed)):
+            raise _mixed(what, column, listed)
         if hasattr(next((v for v in listed if v is not None), None), "to_datetime64"):  # pandas' own, to the nanosecond
             listed = np.array([v if v is None else v.to_datetime64() for v in listed], dtype="datetime64[ns]")
     elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
@@ -288,6 +290,15 @@ def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what:
         return pl.Series(role, listed)
     except (Exception, pl.exceptions.PanicException):  # each kind of value has errors of its own
         raise _mixed(what, column, values.tolist()) from None
+
+
+def _is_deep(value: Any, most: int = 8) -> bool:
+    """Whether lists stand in lists without end, or so deep that they may: polars would end the process at one."""
+    if not isinstance(value, (list, tuple, dict)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    flat = {list, tuple, dict}.isdisjoint(map(type, inner))
+    return not flat and (not most or any(_is_deep(one, most - 1) for one in inner))
 
 
 def encode(ids: pl.Series) -> tuple[Array, Codes]:

@@ -4,6 +4,8 @@ Every error of headtail is a :class:`HeadtailError`, and each is also the built-
 heard of headtail would catch.
 """
 
+import re
+
 from headtail._printable import printable
 
 _LONGEST = 2000  # characters of a message, which may quote a value of any length
@@ -41,6 +43,8 @@ class UnreadableFileError(HeadtailError, OSError):
 class NotEnoughMemoryError(HeadtailError, MemoryError):
     """What was asked for does not fit into memory."""
 
+    cure = "Give less at a time, or take a machine with more memory."
+
 
 class CheckpointMismatchError(HeadtailError, RuntimeError):
     """A checkpoint belongs to another model, another run or another data set."""
@@ -48,3 +52,8 @@ class CheckpointMismatchError(HeadtailError, RuntimeError):
 
 class TrainingDivergedError(HeadtailError, FloatingPointError):
     """Training produced a value that is not finite."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of Python or of a library, says that there is not enough memory."""
+    return isinstance(error, MemoryError) or bool(re.search("(allocate|out of) memory", f"{error}", re.IGNORECASE))

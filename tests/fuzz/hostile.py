@@ -121,20 +121,36 @@ def as_numpy(values):
 
 # -- values that nobody expects ----------------------------------------------------------------------------------------
 
+ENDLESS = [1]
+ENDLESS.append(ENDLESS)
+
+
+class Broken:
+    """What nothing can be asked of."""
+
+    def __bool__(self):
+        raise RuntimeError("no truth")
+
+    __len__ = __iter__ = __eq__ = __float__ = __add__ = __array__ = __repr__ = __bool__
+    __hash__ = object.__hash__
+
+
 NUMBERS = (
     None, True, -1, 0, 1, 2, 3, 1.5, -0.0, 0.5, math.nan, math.inf, -math.inf, 1e300, 5e-324, 2**31, 2**63,
     -(2**63) - 1,
     10**400, np.int8(2), np.uint64(2**64 - 1), np.float16("nan"), np.float32(0.1), np.bool_(True), 1 + 2j,
     fractions.Fraction(1, 3), decimal.Decimal("NaN"), decimal.Decimal("0.1"), np.datetime64("NaT"),
+    1e308, 1e15, 2**31 - 1, np.longdouble("1e4000"), np.timedelta64(1, "D"), decimal.Decimal("1e400"),
 )  # fmt: skip
 TEXTS = ("", "x", "\ud800", "a\0b", "\x1b[31m", "\u202e", "🙂", "y" * 5000, b"bytes", "1", "mass", "user_id")
 CONTAINERS = (
     [], (), {}, [[]], [1, [2]], [None], ["a", 1], {"a": 1}, {1: "a"}, {1}, [1, 2], (0.2, 0.8), [math.nan], ["a"],
     range(3),
-    ["\ud800"], [10**400], [b"a"],
+    ["\ud800"], [10**400], [b"a"], ENDLESS, frozenset([1]), bytearray(b"a"), memoryview(b"ab"), {1: 2}.keys(), [[1, 2]],
 )  # fmt: skip
 THINGS = (
-    object(), Ellipsis, NotImplemented, slice(1), math, datetime.date(2020, 1, 1), datetime.timedelta(1),
+    object(), Broken(), int, len, np.random.default_rng(0),
+    Ellipsis, NotImplemented, slice(1), math, datetime.date(2020, 1, 1), datetime.timedelta(1),
     Path("missing"),
     Path(), np.array(3), np.zeros(0), np.zeros((0, 3)), np.zeros((2, 0)), np.ones((2, 3)), np.ones((2, 2, 2)),
     np.array(["a", None], dtype=object), np.array([1, "a"]), np.array([True, False]), np.ma.masked_array([1, 2], [0,

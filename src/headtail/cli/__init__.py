@@ -12,14 +12,13 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from headtail._checks import MEMORY_CURE, out_of_memory
 from headtail._files import ABOUT_FILES, about_path
 from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
 from headtail.cli._app import app
 from headtail.cli._folders import read_known as _read_known  # for scripts that ask what a trained folder holds
 from headtail.cli._output import complain, say
 from headtail.cli._words import as_typed, warnings_as_typed
-from headtail.exceptions import HeadtailError
+from headtail.exceptions import HeadtailError, NotEnoughMemoryError, out_of_memory
 
 __all__ = ["_read_known", "app", "main"]
 
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             complain("error", about_path(error.filename, error))
             return 2
         if out_of_memory(error):
-            complain("out of memory", f"{error}. {MEMORY_CURE}".lstrip(". "))
+            complain("out of memory", f"{error}. {NotEnoughMemoryError.cure}".lstrip(". "))
             return 2
         complain("internal error", f"{type(error).__name__}: {error}")
         if os.environ.get("HEADTAIL_TRACEBACK"):
