@@ -187,7 +187,7 @@ class TestChecked:
             Counter()._inner("2")
 
 
-@pytest.mark.parametrize("value", [10**5000, np.timedelta64(1, "D"), bytearray(b"a")])
+@pytest.mark.parametrize("value", [10**5000, np.timedelta64(1, "D"), bytearray(b"a")], ids=type)
 def test_values_that_look_like_numbers_or_cannot_be_written(value):
     for check in (number, integer):
         with pytest.raises(InvalidInputError, match=r"a=(<int>|np.timedelta64|bytearray)"):
@@ -202,7 +202,7 @@ def test_a_list_is_looked_at_whatever_its_kind():
         return "".join(texts)
 
     for wrong in ((1,), deque([1]), bytearray(b"a"), UserList([None])):
-        with pytest.raises(InvalidInputError, match="texts=.* give a list whose every value is text"):
+        with pytest.raises(InvalidInputError, match=r"texts=.* give a list whose every value is text"):
             joined(wrong)
 
 
