@@ -20,7 +20,6 @@ from headtail.exceptions import (
     InvalidInputError,
     NotAvailableError,
     NotEnoughMemoryError,
-    out_of_memory,
 )
 from headtail.typing import RNG, Array, Codes
 
@@ -212,7 +211,7 @@ def checked(verb: F) -> F:
                     raise InvalidInputError(
                         f"{name}={_brief(value)} is of type {type(value).__name__}; give {_described(hint)}."
                     ) from error
-            if out_of_memory(error):
+            if NotEnoughMemoryError.is_meant_by(error):
                 raise NotEnoughMemoryError(f"{error}. {NotEnoughMemoryError.cure}".lstrip(". ")) from error
             raise
 

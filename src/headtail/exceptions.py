@@ -45,6 +45,11 @@ class NotEnoughMemoryError(HeadtailError, MemoryError):
 
     cure = "Give less at a time, or take a machine with more memory."
 
+    @staticmethod
+    def is_meant_by(error: BaseException) -> bool:
+        """Whether an error, of Python or of a library, says that there is not enough memory."""
+        return isinstance(error, MemoryError) or bool(re.search("(allocate|out of) memory", f"{error}", re.IGNORECASE))
+
 
 class CheckpointMismatchError(HeadtailError, RuntimeError):
     """A checkpoint belongs to another model, another run or another data set."""
@@ -52,8 +57,3 @@ class CheckpointMismatchError(HeadtailError, RuntimeError):
 
 class TrainingDivergedError(HeadtailError, FloatingPointError):
     """Training produced a value that is not finite."""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error, of Python or of a library, says that there is not enough memory."""
-    return isinstance(error, MemoryError) or bool(re.search("(allocate|out of) memory", f"{error}", re.IGNORECASE))

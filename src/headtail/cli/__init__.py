@@ -18,7 +18,7 @@ from headtail.cli._app import app
 from headtail.cli._folders import read_known as _read_known  # for scripts that ask what a trained folder holds
 from headtail.cli._output import complain, say
 from headtail.cli._words import as_typed, warnings_as_typed
-from headtail.exceptions import HeadtailError, NotEnoughMemoryError, out_of_memory
+from headtail.exceptions import HeadtailError, NotEnoughMemoryError
 
 __all__ = ["_read_known", "app", "main"]
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError) and error.filename is not None and error.errno in ABOUT_FILES:
             complain("error", about_path(error.filename, error))
             return 2
-        if out_of_memory(error):
+        if NotEnoughMemoryError.is_meant_by(error):
             complain("out of memory", f"{error}. {NotEnoughMemoryError.cure}".lstrip(". "))
             return 2
         complain("internal error", f"{type(error).__name__}: {error}")
