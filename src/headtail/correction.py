@@ -106,11 +106,13 @@ class Correction(Result):
 
     @property
     def verdict(self) -> str:
-        """What was chosen, why, and what it did on test, in two sentences."""
+        """What was chosen, why, and what it did on test, in two sentences, after a warning of rows in a wrong order."""
+        order = self.subject.order
+        doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order} "
         if self.dial is None:
             return (
-                f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of accuracy; "
-                f"the recommender stays as it is."
+                f"{doubt}No correction made exposure more even on validation for at most {self.max_loss:.1%} of "
+                f"accuracy; the recommender stays as it is."
             )
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
         changes = {metric: self._change(metric) for metric in (self.frontier.unfairness, self.frontier.accuracy)}
@@ -126,7 +128,7 @@ class Correction(Result):
                 f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation it has "
                 f"the most even exposure there"
             )
-        return f"**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
+        return f"{doubt}**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
 
     def _change(self, metric: str) -> Estimate:
         """Return the change of a metric on test with its paired 95% interval, as a share of what it was; NaN of 0."""
@@ -285,7 +287,8 @@ def correct(
     parts = data, validation, test, k, user_ids, item_ids, rng
     subject = source if isinstance(source, Subject) else subject_of(source, *parts)
     chosen = _dials(dials, subject, strength)
-    split, seed, notes = subject.split, seeds[0], list[str]()
+    split, seed = subject.split, seeds[0]
+    notes = [str(subject.order)] if subject.order is not None and subject.order.fits else []
     sample = subject.sample(integer("n_users", n_users, low=1), rng)
     if sample is not subject:
         notes.append(f"Settings were tried on {n_users:,} of {split.train.n_users:,} users; the one chosen is for all.")

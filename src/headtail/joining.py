@@ -7,7 +7,7 @@ from headtail._checks import checked, generator
 from headtail._factors import as_pair
 from headtail._frames import lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
-from headtail.data.rows import in_order_of, known_ids, narrowed, order_of, with_ids
+from headtail.data.rows import known_ids, narrowed, with_ids
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 from headtail.training.recipes import Recipe
@@ -44,22 +44,20 @@ def subject_of(
     if split.validation is None:
         raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
     if pair:
-        source = in_order_of(vectors, split.train)
-        said = _said(vectors, source, split.train)
-        split = replace(split, description=" ".join([split.description, *said]))
+        source = vectors
+        split = replace(split, description=" ".join([split.description, *_left_out(vectors, split.train)]))
     elif lists:
         source = Recommendations.from_frame(source, split.train)
     return Subject(source, split, k=k)
 
 
-def _said(given: Vectors, joined: Vectors, train: Interactions) -> list[str]:
-    """Return what a reader should know of how vectors were joined with interactions."""
+def _left_out(given: Vectors, train: Interactions) -> list[str]:
+    """Say which vectors the interactions do not have."""
     said = []
     for name, own, ids in (("users", given.user_ids, train.user_ids), ("items", given.item_ids, train.item_ids)):
         if own is not None and (gone := int((lookup(own, ids, name) < 0).sum())):
             said.append(f"Vectors of {gone:,} {name} that the split does not have were left out.")
-    order = order_of(joined, train) if given.user_ids is None or given.item_ids is None else None
-    return said if order is None else [*said, str(order)]
+    return said
 
 
 @checked

@@ -17,7 +17,7 @@ from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, long_lists, scored
 from headtail.allocation.features import rows_of
 from headtail.data import Interactions, Recommendations, Split
-from headtail.data.rows import in_order_of, with_ids
+from headtail.data.rows import Order, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics.gains import gained, gains
 from headtail.rerank import best
@@ -101,8 +101,12 @@ class Subject:
         neurons: Any = None,
         autoencoder: Mapping[str, Any] | None = None,
     ) -> None:
+        self.order: Order | None = None  # of vectors without ids, as far as it could be checked
         if isinstance(source, tuple) and len(source) == 2:
-            source = in_order_of(with_ids(as_pair(source), like=split.train), split.train)
+            given = with_ids(as_pair(source), like=split.train)
+            source = in_order_of(given, split.train)
+            if given.user_ids is None or given.item_ids is None:
+                self.order = order_of(source, split.train)
         self.source, self.split = source, split
         self.k = list_length(k, split.train.n_items)
         self.n_candidates = min(integer("n_candidates", n_candidates, low=self.k), split.train.n_items)

@@ -154,9 +154,12 @@ def test_the_trap_is_never_silent(split, plain, shuffled, caplog):
 def test_correct_shows_the_check(split, plain, shuffled):
     options = {"dials": ["log penalty"], "k": K, "max_loss": 0.5, "progress": False}
     checked = ht.correct(plain, split, **options)
-    assert "the order of their rows was checked" in checked.subject.split.description
+    assert "the order of their rows was checked" in checked.notes[0]
+    wrong = ht.correct(ht.Vectors(*shuffled), split, **options)  # the warning opens all that is shown
+    for shown in (wrong.verdict, wrong.report().lede, wrong.summary().lede, wrong.explore().data["verdict"]):
+        assert "do not seem to be in the order of the interactions" in shown
     by_id = ht.correct(shuffled, split, **options)
-    assert "no ids" not in by_id.subject.split.description
+    assert by_id.subject.order is None
     assert by_id.strength == checked.strength
     lists = ht.recommend(by_id.vectors, split.known, k=K)
     np.testing.assert_array_equal(np.sort(lists.items, axis=1), np.sort(by_id.lists.items, axis=1))

@@ -19,7 +19,7 @@ from headtail.training import recommend
 
 _ABOUT = """Fewer dimensions leave fewer directions beside the first one, which follows popularity, so that it makes up
 more of the scores: the *amplification effect* of a low rank (Lin et al., WSDM 2025). Where it amplifies, more of the
-recommended slots go to the head than users' own histories hold of it."""
+recommended places go to the head than users' own histories hold of it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,9 +52,10 @@ class AmplificationByDimension(Rows):
         """Return the figures as a document: three charts and a table."""
         first, last = self.rows[0], self.rows[-1]
         lede = (
-            f"From {first['dimension']} to {last['dimension']} dimensions the first direction goes from "
-            f"{first['energy']:.0%} to {last['energy']:.0%} of the energy, and the head from {first['head_share']:.0%} "
-            f"to {last['head_share']:.0%} of the slots; it holds {self.own_head_share:.0%} of a user's own history."
+            f"**With {first['dimension']} dimension{'s' * (first['dimension'] != 1)} the most popular items get {first['head_share']:.0%} of the "
+            f"places, and {last['head_share']:.0%} with {last['dimension']}**; of what a user chose they are "
+            f"{self.own_head_share:.0%}. The first direction of the scores, which follows popularity, has "
+            f"{first['energy']:.0%} and {last['energy']:.0%} of their energy."
         )
         return Report("Amplification by dimension", [Text(_ABOUT), *self.charts(), self.table()], lede)
 
@@ -92,7 +93,7 @@ class AmplificationByDimension(Rows):
             Column("cosine", "Cosine with popularity", format=".3f"),
             Column(
                 "head_share", f"Head, top {self.k}", format=".1%",
-                note=f"Share of the slots. The head holds {self.own_head_share:.1%} of a user's own history and "
+                note=f"Share of the places. The head holds {self.own_head_share:.1%} of a user's own history and "
                 f"{self.data_head_share:.1%} of the training interactions. {self.description}",
             ),
             Column("top_item_share", "Most popular item first", format=".1%", note="Share of users, seen items kept."),

@@ -127,9 +127,9 @@ class AmplificationInTraining(Rows):
         last = self.rows[-1]
         most = max(self.rows, key=lambda row: row["head_share"])
         lede = (
-            f"The head gets most of the slots after epoch {most['epoch']}, {most['head_share']:.0%}, and "
-            f"{last['head_share']:.0%} after epoch {last['epoch']}, the last; it holds {self.own_head_share:.0%} of "
-            f"the same users' own history."
+            f"**The most popular items get up to {most['head_share']:.0%} of the places, after epoch {most['epoch']}, "
+            f"and {last['head_share']:.0%} after the last, {last['epoch']}**; of what the same users chose they are "
+            f"{self.own_head_share:.0%}."
         )
         blocks: list[Block] = [Text(_ABOUT), *self.charts(), self.table()]
         return Report("Amplification in training", blocks, lede)
@@ -178,7 +178,7 @@ class AmplificationInTraining(Rows):
             Column("sigma_2", "sigma 2", format=".4g"),
             Column("energy", "Energy of sigma 1", format=".1%", note="Share in the sum of all squared scores."),
             Column("cosine", "Cosine with popularity", format=".3f"),
-            Column("head_share", f"Head, top {self.k}", format=".1%", note="Share of the sampled users' slots."),
+            Column("head_share", f"Head, top {self.k}", format=".1%", note="Share of the sampled users' places."),
             *([] if self.metric is None else [Column(self.metric, f"Validation {self.metric}", format=".4f")]),
         ]
         return Table(columns, rows, title="By epoch")

@@ -1,6 +1,6 @@
 """Amplification over history: recommendations beside what the same users chose themselves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -15,7 +15,9 @@ from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Metric, TopK, arp, audit, popularity_lift, upd
+from headtail.metrics.facts import definition, facts_of
 from headtail.reports import Block, Chart, Column, Report, Table, Text
+from headtail.reports._markdown import plain
 from headtail.typing import IntoFrame
 
 _ABOUT = """Not everything popular in a list is the recommender's doing: people choose popular items themselves. A list
@@ -57,8 +59,8 @@ class AmplificationOverHistory(Rows):
         """Return the comparison as a document: the shares by popularity, a table, and what the groups are."""
         first = self.rows[0]
         lede = (
-            f"In the top {self.k} of {first['recommender']} the most popular items get {first['share']:.1%} of the "
-            f"slots; in the same {self.n_users:,} users' own histories they have {first['own']:.1%}."
+            f"**In the top {self.k} of {plain(first['recommender'])} the most popular items get {first['share']:.1%} "
+            f"of the places**; of what the same {self.n_users:,} users chose they are {first['own']:.1%}."
         )
         blocks: list[Block] = [Text(_ABOUT), self.chart(), self.table(), Text(f"**Groups.** {self.groups.description}")]
         return Report("Amplification over users' own histories", blocks, lede)
@@ -83,23 +85,23 @@ class AmplificationOverHistory(Rows):
         """Return the most popular group's share in lists and histories, one row a recommender."""
         top = [row for row in self.rows if row["group"] == self.groups.names[0]]
         rows = [a | b for a, b in zip(top, self.summary, strict=True)]
+        beside: dict[str, Metric] = {"popularity_lift": popularity_lift, "upd": upd}
         columns = [
             Column("recommender", "Recommender"),
             Column("own", "In histories", format=".1%", note="Share of the most popular group, mean over users."),
             Column("share", f"In the top {self.k}", format=".1%"),
-            Column("difference", "Difference", format="+.1%", low="low", high="high", note="With 95% interval."),
+            Column("difference", "Difference", format="+.1p", low="low", high="high", note="With 95% interval."),
             Column(
                 "amplified", "Users amplified", format=".0%",
                 note="Users whose list holds more of the most popular group than their own history.",
             ),
-            Column("popularity_lift", "popularity_lift", format="+.1%", note=_first_line(popularity_lift)),
-            Column("upd", "upd", format=".3f", note=_first_line(upd)),
+            *(
+                Column(name, facts.title, format=facts.format, note=f"`{name}`: {definition(metric)}", code=name)
+                for name, metric in beside.items()
+                for facts in [facts_of(metric)]
+            ),
         ]  # fmt: skip
         return Table(columns, rows, title="The most popular group")
-
-
-def _first_line(metric: Callable[..., Any]) -> str:
-    return (metric.__doc__ or "").strip().split("\n")[0]
 
 
 @checked

@@ -17,6 +17,7 @@ from headtail._files import to_path
 from headtail._stats import degrees_of_freedom, holm, two_sided
 from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
 from headtail.metrics.results import PARTS, Audit, Judgement
+from headtail.reports._values import show
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _FORM = re.compile(
@@ -122,7 +123,9 @@ def gate(
             met = bool(_SIGNS[condition.sign](value, condition.amount))
             judged.append(Judgement(condition.text, met, value, None, None, f"{condition.text} (it is {value:.6g})"))
             continue
-        text = f"{condition.text} ({change[0]:.6g} in the baseline, {value:.6g} now, p = {chance:.2g}{apart})"
+        p_value = show(chance, "<.3f")
+        sign = "" if p_value.startswith("<") else "= "
+        text = f"{condition.text} ({change[0]:.6g} in the baseline, {value:.6g} now, p {sign}{p_value}{apart})"
         judged.append(Judgement(condition.text, chance < _ALARM, value, change[0], chance, text))
     if undefined:
         met_too = "; ".join(judgement.text for judgement in judged if judgement.met)

@@ -102,8 +102,9 @@ def finite(value: Value) -> float | None:
 def show(value: Value, spec: str | None = None) -> str:
     """Write `value` as text; what is missing becomes an en dash.
 
-    A `spec` that ends with "p", such as "+.1p", is of differences of shares, in percentage points. Without one, whole
-    numbers get thousands separators and other numbers four significant digits.
+    A `spec` that ends with "p", such as "+.1p", is of differences of shares, in percentage points; one that begins with
+    "<", such as "<.3f", writes "< 0.001" for what would round to 0. Without one, whole numbers get thousands separators
+    and other numbers four significant digits.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
@@ -122,7 +123,9 @@ def show(value: Value, spec: str | None = None) -> str:
         spec = spec[:-1] + (".0f" if value.is_integer() else "g")
     text = format(value, spec)
     # A rounded "-0.00" says that there is a sign where none is known.
-    nought = text.startswith("-") and not any(c in "123456789" for c in text)
+    nought = not any(c in "123456789" for c in text)
+    if nought and spec.startswith("<"):
+        return f"< {text[:-1]}1"
     return (text.lstrip("-") if nought else text) + points
 
 

@@ -113,8 +113,8 @@ class Column:
     label : str
         Heading; `key` if empty.
     format : str, optional
-        Python format specification for the numbers of the column. By default whole numbers get thousands separators
-        and others four significant digits.
+        Python format specification for the numbers of the column; "<.3f" writes "< 0.001" for less. By default whole
+        numbers get thousands separators and others four significant digits.
     note : str
         The definition; shown on hover and listed at the end of the report.
     better : {"higher", "lower"}, optional

@@ -84,7 +84,7 @@ def _compare(
         row |= {label: each.value, low: each.low, high: each.high, p: float(chance)}
     reached = any(np.isfinite(each.value) for each in found)
     if reached:
-        columns += [Column(label, label, format=spec, low=low, high=high), Column(p, "p", format=".3f")]
+        columns += [Column(label, label, format=spec, low=low, high=high), Column(p, "p", format="<.3f")]
     return reached
 
 
