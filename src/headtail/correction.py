@@ -108,7 +108,7 @@ class Correction(Result):
     def verdict(self) -> str:
         """What was chosen, why, and what it did on test, in two sentences, after a warning of rows in a wrong order."""
         order = self.subject.order
-        doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order} "
+        doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
                 f"{doubt}No correction made exposure more even on validation for at most {self.max_loss:.1%} of "

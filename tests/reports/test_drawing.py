@@ -81,7 +81,7 @@ def test_labels_of_up_to_eight_points_do_not_cover_each_other(points):
     plot.take(np.array(apart), 5.0)
     labels = [plot.put(point, f"model {i}", 13, needed=True) for i, point in enumerate(apart)]
     assert all(label.free for label in labels)
-    boxes = plot.boxes[-len(labels) :] + np.array([4, 0, -4, 0])  # without their gaps
+    boxes = plot.labels + np.array([4, 0, -4, 0])  # without their gaps
     for i, box in enumerate(boxes):
         assert all(overlap(box, other) == 0 for other in [*boxes[:i], *plot.boxes[: len(apart)]])
         assert box[0] >= 0 and box[2] <= 600 and box[1] >= 0 and box[3] <= 350
@@ -92,6 +92,13 @@ def test_a_label_without_a_free_place_is_left_out_unless_needed():
     plot.take(np.array([[50.0, 50.0]]), 60.0)
     assert plot.put((50, 50), "name", 13, needed=False) is None
     assert plot.put((50, 50), "name", 13, needed=True).free is False
+
+
+def test_a_label_covers_marks_rather_than_a_label():
+    plot = Placing(200, 40)
+    plot.take(np.array([[50.0, 20.0]]), 50.0)  # marks everywhere on the left, a label everywhere on the right
+    plot.labels = np.array([[100.0, 0.0, 200.0, 40.0]])
+    assert plot.put((100.0, 20.0), "here", 13, needed=True).align == "right"
 
 
 def test_a_label_keeps_off_a_path():
@@ -184,6 +191,18 @@ def test_choices_of_the_same_setting_are_all_labelled():
     rows = [{"x": x, "y": i, "m": f"m{i}", "at": str(x), "best": x == 1} for i in range(10) for x in (0, 1)]
     chart = Chart("scatter", rows, "x", "y", color="m", label="at", connect=True, chosen="best")
     assert [text for text, weight, *_ in texts_of(chart_svg(chart)) if weight == "600"] == ["1"] * 10
+
+
+def test_what_says_its_series_is_named_however_crowded():
+    # Of ten series whose points lie on one another the one that a page speaks of, and no grey setting of any.
+    rows = [
+        {"x": x, "y": x * (1 + i / 1000), "m": f"m{i}", "at": f"{x:g}", "best": x == 1}
+        for i in range(10) for x in (0, 1, 2)
+    ]  # fmt: skip
+    rows[13]["at"] = "m4 at 1"
+    chart = Chart("scatter", rows, "x", "y", color="m", label="at", connect=True, chosen="best")
+    found = [text for text, *_ in texts_of(chart_svg(chart))]
+    assert "m4 at 1" in found and "2" not in found
 
 
 def test_a_cloud_is_named_in_the_legend_alone():

@@ -53,9 +53,9 @@ class AmplificationByDimension(Rows):
         first, last = self.rows[0], self.rows[-1]
         lede = (
             f"**With {first['dimension']} dimension{'s' * (first['dimension'] != 1)} the most popular items get "
-            f"{first['head_share']:.0%} of the places, and {last['head_share']:.0%} with {last['dimension']}**; of what a "
-            f"user chose they are {self.own_head_share:.0%}. The first direction of the scores, which follows popularity, "
-            f"has {first['energy']:.0%} and {last['energy']:.0%} of their energy."
+            f"{first['head_share']:.0%} of the places, and {last['head_share']:.0%} with {last['dimension']}**; of "
+            f"what a user chose they are {self.own_head_share:.0%}. The first direction of the scores, which follows "
+            f"popularity, has {first['energy']:.0%} and {last['energy']:.0%} of their energy."
         )
         return Report("Amplification by dimension", [Text(_ABOUT), *self.charts(), self.table()], lede)
 

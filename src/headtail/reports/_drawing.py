@@ -30,6 +30,7 @@ MARKED = 30  # points that a line may have to get markers
 TOLD = 150  # points that a scatter may have to say on hover what they are
 AXIS = 50  # pixels that the numbers of an upright axis may take
 NAMED = 8  # series that are named beside their points rather than in a legend
+SAME = 6  # pixels between points that coincide to the eye
 
 
 @dataclass(frozen=True)
@@ -265,25 +266,30 @@ def _names(
         main = next((row for row in shown if chart.chosen and row[chart.chosen]), None)
         main = main or next((row for row in reversed(shown) if row[chart.label] is None), shown[-1] if shown else None)
         marks += [(name, row, row is main and len(looks) > 1) for row in shown]
-    marks.sort(key=lambda mark: not mark[2])
-    size = frame.size - 1
+    told = {id(row): "" if row[chart.label] is None or chart.label == chart.color else str(row[chart.label])
+            for _, row, _ in marks}  # fmt: skip
+    # Those first that say their series by themselves: a page speaks of them.
+    marks.sort(key=lambda mark: (not told[id(mark[1])].startswith(mark[0]), not mark[2]))
+    few, size = len(looks) <= NAMED, frame.size - 1
     for named in (1 < len(looks) <= NAMED and not frame.narrow, False):
-        tried, texts = replace(plot), []
+        tried, texts, points = replace(plot), [], list[tuple[float, float]]()
         for name, row, first in marks:
             bold = first and (named or bool(chart.chosen and row[chart.chosen]))
-            said = "" if row[chart.label] is None or chart.label == chart.color else str(row[chart.label])
-            parts = [name] * (named and first and not said.startswith(name)) + [said] * bool(said)
+            said = told[id(row)]
+            whole = said.startswith(name) and bool(said)
+            parts = [name] * (named and first and not whole) + [said] * bool(said)
             text, (x, y) = shorten(" ".join(parts), 0.55 * plot.width, size), pixels(row)
             # Settings that coincide, such as 0 of every method, are named once.
-            near = (one["t"] for one in texts if math.hypot(one["px"] - x, one["py"] - y) < 40)
-            if not text or (text in near and not bold):
+            again = any(math.hypot(a - x, b - y) < SAME for a, b in points)
+            if not text or (again and not bold) or not (few or bold or whole):
                 continue
-            needed = len(looks if bold else marks) <= NAMED
+            needed = whole or (few if bold else len(marks) <= NAMED)
             label = tried.put((x, y), text, size * (1.06 if bold else 1), needed=needed, far=first)
             if label and named and first and not label.free:
                 break
             color = looks[name].css if bold else MUTED if len(looks) > 1 else TEXT
             if label:
+                points.append((x, y))
                 texts.append({"px": label.x, "py": label.y, "align": label.align, "t": text, "k": color, "bold": bold})
         else:
             return texts, named

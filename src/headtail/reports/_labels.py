@@ -30,11 +30,12 @@ class Label(NamedTuple):
 
 @dataclass
 class Placing:
-    """A plot in pixels, and the boxes (left, top, right, bottom) that are taken in it."""
+    """A plot in pixels, and the boxes (left, top, right, bottom) that marks and labels have taken in it."""
 
     width: float
     height: float
     boxes: Floats = field(default_factory=lambda: np.empty((0, 4)))
+    labels: Floats = field(default_factory=lambda: np.empty((0, 4)))
 
     def take(self, points: Floats, radius: float) -> None:
         """Keep labels off a square around each of the points, (n, 2)."""
@@ -57,11 +58,12 @@ class Placing:
         reach = np.array([width, height]) + 60
         near = ((self.boxes[:, 2:] > at - reach) & (self.boxes[:, :2] < at + reach)).all(axis=1)
         inside = _shared(spots, np.array([[0.0, 0.0, self.width, self.height]])).sum(axis=1)
-        cost = np.round(4 * (width * height - inside) + _shared(spots, self.boxes[near]).sum(axis=1), 6)
+        covered = _shared(spots, self.boxes[near]).sum(axis=1) + 8 * _shared(spots, self.labels).sum(axis=1)
+        cost = np.round(4 * (width * height - inside) + covered, 6)  # of all, two labels on one another are worst
         best = int(np.argmin(cost if far else cost[: -len(_SPOTS)]))
         if cost[best] > 0 and not needed:
             return None
-        self.boxes = np.concatenate([self.boxes, spots[[best]] + np.array([-4.0, 0.0, 4.0, 0.0])])
+        self.labels = np.concatenate([self.labels, spots[[best]] + np.array([-4.0, 0.0, 4.0, 0.0])])
         return Label(float(x[best]), float(y[best]), _TRIED[best][0], bool(cost[best] == 0))
 
 

@@ -100,7 +100,8 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
         low="low" if spread else None, high="high" if spread else None,
         title="Trade-off on the test", y_label=f"accuracy, {frontier.accuracy}",
         x_label=f"{noun(frontier, frontier.unfairness)}, {frontier.unfairness} (lower is more even)",
-        caption=f"Every point is one setting of one method. {_rule(max_loss)} {_intervals(frontier)}",
+        caption=f"Every point is one setting of one method; large marks are chosen. {_rule(max_loss)} "
+        f"{_intervals(frontier)}",
     )  # fmt: skip
 
 
