@@ -61,6 +61,17 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors, capsys):
     assert (against[0]["ndcg@5 at gini@5 -10%"] == paired.value) or np.isnan(paired.value)
 
 
+def test_a_choice_says_how_many_users_it_rests_on(split, factors):
+    users = np.unique(split.validation.users)[:40]
+    found = better(factors, replace(split, validation=split.validation.subset(np.isin(split.validation.users, users))))
+    change = found.frontier.estimate(found.dial.name, found.strength, "ndcg@5", part="validation", relative=True)
+    assert any(
+        f"the choice rests: 40. Their accuracy changes by {change.value:+.1%} (95% interval {change.low:+.1%} to"
+        in note
+        for note in found.notes
+    )
+
+
 def test_one_subtraction_re_sorts_what_an_index_returns(split, factors):
     found = better(factors, split, dials=["tilt (entropy)"])
     assert found.made.order < 1

@@ -12,6 +12,7 @@ from headtail.data import Interactions
 from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
+from headtail.tradeoffs.pages import named
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import Floats
 
@@ -89,7 +90,7 @@ def _trade_off(found: "Correction") -> Chart:
     """Return the curves, with the two points named that the verdict speaks of."""
     names: dict[tuple[Any, Any], str] = {(PLAIN, None): PLAIN}
     if found.dial is not None:
-        names[found.dial.name, f"{found.strength:g}"] = f"{found.dial.name} at {found.strength:g}"
+        names[found.dial.name, f"{found.strength:g}"] = named(found.frontier, found.dial.name, found.strength)
     chart = found.frontier.chart(found.max_loss)
     rows = [{**row, "setting": names.get((row["method"], row["setting"]), row["setting"])} for row in chart.rows]
     return replace(chart, rows=rows)

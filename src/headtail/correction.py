@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from headtail import _correction_page
 from headtail._checks import checked, integer, number
 from headtail._correction_page import CORRECTED, PLAIN
@@ -23,7 +25,7 @@ from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
-from headtail.tradeoffs.pages import said_change
+from headtail.tradeoffs.pages import named, said_change
 from headtail.tradeoffs.points import Reading, change, summary
 from headtail.typing import RNG, Vectors
 
@@ -102,7 +104,7 @@ class Correction(Result):
 
     @property
     def _named(self) -> str:
-        return "No correction" if self.dial is None else f"{self.dial.name} at {self.strength:g}"
+        return "No correction" if self.dial is None else named(self.frontier, self.dial.name, self.strength)
 
     @property
     def verdict(self) -> str:
@@ -304,6 +306,8 @@ def correct(
     best, stands = _choice(frontier, chosen, max_loss) if strength is None else (chosen[0], float(strength))
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
+    if best is not None and strength is None:
+        notes.append(_grounds(frontier, best, stands, sample))
     notes += dict.fromkeys((*sample.decisions(seed), *subject.decisions(seed)))
     notes += [made.note] if isinstance(made, ItemBias) else []
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
@@ -364,3 +368,15 @@ def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple
             if unfairness < least and kept >= (1 - max_loss) * accuracy:
                 best, strength, least = each, float(setting), unfairness
     return best, strength
+
+
+def _grounds(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> str:
+    """Say how many users the choice rests on, and how sure their validation part is of what it costs."""
+    relevant = subject.split.validation
+    assert relevant is not None
+    found = frontier.estimate(dial.name, strength, frontier.accuracy, part="validation", relative=True)
+    ends = "no interval" if found.low is None else f"95% interval {found.low:+.1%} to {found.high:+.1%}"
+    return (
+        f"Users in the validation part, on whom the choice rests: {np.count_nonzero(relevant.activity):,}. Their "
+        f"accuracy changes by {found.value:+.1%} ({ends})."
+    )

@@ -32,6 +32,7 @@ from headtail.reports.explorer import Explorer
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier, sweep
+from headtail.tradeoffs.pages import named
 from headtail.training import recommend
 from headtail.training.recipes import Recipe
 from headtail.typing import Vectors
@@ -155,8 +156,8 @@ def _explorer(study: Study) -> Explorer:
     changed = _verdict(study).partition("\n\n")[2].partition("\n\n")[0].replace("**", "")
     return study.witness.explore(
         study.frontier, chosen=(best, study.chosen[best]), max_loss=MAX_LOSS,
-        verdict=f"{changed} That is {best} at {study.chosen[best]:g}, as validation puts it; move any dial, and see "
-        f"whose lists change and how.",
+        verdict=f"{changed} That is {named(study.frontier, best, study.chosen[best])}, as validation puts it; move any "
+        f"dial, and see whose lists change and how.",
     )  # fmt: skip
 
 

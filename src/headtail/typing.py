@@ -74,7 +74,7 @@ class Vectors(_Pair):
                 continue
             try:
                 counts = len(ids), len(rows)
-            except TypeError:
+            except Exception:  # each kind of thing has errors of its own
                 raise InvalidInputError(
                     f"{name} is a {type(ids).__name__} and {name[:-4]} vectors a {type(rows).__name__}; give a "
                     f"matrix, and a sequence with one id for each of its rows."

@@ -174,7 +174,7 @@ class Interactions(Coded):
         """
         try:
             table = sp.coo_array(matrix)
-        except (TypeError, ValueError):
+        except Exception:  # each kind of thing has errors of its own
             raise InvalidInputError(
                 f"{what} is a {type(matrix).__name__}; give a matrix of numbers, one row a user and one column an item."
             ) from None

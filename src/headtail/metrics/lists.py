@@ -129,13 +129,18 @@ def _lists_from_frame(
         codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
     if "rank" in columns:
         ranks = checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids, "recs")
-        if scores is not None and (disagreeing := _disagreements(scores, rows, ranks)):
+        if scores is not None and (disagreeing := _users_with(np.greater, scores, rows, ranks)):
             noted.notes.append(
                 f"{columns['rank']!r} ranks the recommendations of recs; {columns['score']!r} would rank those of "
                 f"{disagreeing:,} users otherwise."
             )
     else:
         ranks = ranks_by(scores, rows)
+        if scores is not None and (tied := _users_with(np.equal, scores, rows, ranks, k)):
+            noted.notes.append(
+                f"{columns['score']!r} is the same for several items of {tied:,} users, at the first {k} places; of "
+                f"these the one whose row comes first ranks first."
+            )
     longest = int(ranks.max())
     if longest > k:  # how far a list is looked at makes no difference to whether it can be right
         keys = np.sort(pair_keys(rows, codes))
@@ -148,13 +153,16 @@ def _lists_from_frame(
     return Lists(row_ids, items), longest, train
 
 
-def _disagreements(scores: Array, rows: Codes, ranks: NDArray[np.int64]) -> int:
-    """Return how many users' scores rise from one rank to the next."""
+def _users_with(relation: np.ufunc, scores: Array, rows: Codes, ranks: NDArray[np.int64], k: int | None = None) -> int:
+    """Return for how many users a score, of the first k, has a relation to the one before it."""
     counts = np.bincount(rows)
-    places = (np.cumsum(counts) - counts)[rows] + ranks - 1
-    ordered, whose = np.empty_like(scores), np.repeat(np.arange(len(counts)), counts)
-    ordered[places] = scores
-    return len(np.unique(whose[1:][(ordered[1:] > ordered[:-1]) & (whose[1:] == whose[:-1])]))
+    starts, whose = np.cumsum(counts) - counts, np.repeat(np.arange(len(counts)), counts)
+    ordered = np.empty_like(scores)
+    ordered[starts[rows] + ranks - 1] = scores
+    found = relation(ordered[1:], ordered[:-1]) & (whose[1:] == whose[:-1])
+    if k is not None and found.any():
+        found &= np.arange(1, len(whose)) - starts[whose[1:]] <= k
+    return len(np.unique(whose[1:][found]))
 
 
 def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interactions:

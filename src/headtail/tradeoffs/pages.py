@@ -48,7 +48,7 @@ def verdict(frontier: Curves, max_loss: float) -> str:
         for metric in (unfairness, accuracy)
     )
     return (
-        f"Of {len(chosen)} methods **{plain(best)}** at {chosen[best]:g} spreads exposure most evenly on "
+        f"Of {len(chosen)} methods **{plain(named(frontier, best, chosen[best]))}** spreads exposure most evenly on "
         f"validation for at most {max_loss:.1%} of accuracy. On the test {gain}, and {cost}."
     )
 

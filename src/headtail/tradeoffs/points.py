@@ -131,7 +131,7 @@ def summary(readings: list[Reading]) -> Estimate:
     if by_users is not None and of_users:
         spread += of_users**2 / degrees_of_freedom(by_users)
     df = variance**2 / spread
-    margin = student(df) * variance**0.5
+    margin = float(student(df) * variance**0.5)
     over: Over = "users and seeds" if of_users and of_seeds else "users" if of_users else "seeds"
     return Estimate(mean, mean - margin, mean + margin, over, n, two_sided(mean / variance**0.5, df))
 
