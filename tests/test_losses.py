@@ -240,3 +240,9 @@ def test_wrong_keywords_are_refused():
         mse(*scores, link="relu")
     with pytest.raises(InvalidInputError, match="temperature=0 is out of range"):
         sampled_softmax(*scores, temperature=0)
+
+
+@pytest.mark.parametrize("score", [float("inf"), float("nan")])
+def test_scores_that_are_not_finite_give_a_loss_that_is_not(score):
+    scores = torch.full((3, 3), score)
+    assert not torch.isfinite(pr_entmax(scores[:, 0], scores[:, 1:], values=torch.ones(3, 3)))

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings, strategies as st
 
 from headtail import _factors, posthoc
-from headtail._exposure import Response, _solved, respond, shares
+from headtail._exposure import Response, _solved, counter_of_vectors, shares
 from headtail._stats import gini
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -325,13 +325,13 @@ def test_kinds_agree(sample):
 def test_blocks_do_not_matter(monkeypatch):
     queries, items, _, seen = world()
     whole = tilt(queries, items, strength=0.2, k=10, seen=seen)
-    monkeypatch.setattr(posthoc, "_BLOCK_SCORES", 1000)
+    monkeypatch.setattr("headtail._exposure._SCORES", 1000)
     np.testing.assert_allclose(tilt(queries, items, strength=0.2, k=10, seen=seen).items, whole.items, atol=0.02)
 
 
 def answer(queries, items, seen, k, width) -> Response:
     queries, items = queries.astype(np.float32), items.astype(np.float32)
-    return respond(posthoc._scores(queries, items, np.zeros(len(items)), seen), len(items), k, width)
+    return counter_of_vectors(queries, items, k, seen)(np.zeros(len(items)), width)
 
 
 def test_exposure_is_counted_as_lists_are_made():
@@ -499,3 +499,31 @@ def test_lengths_are_taken_out_of_items_of_any_size(scale, strength):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     with pytest.raises(InvalidInputError, match="not finite"):
         posthoc.normalize(np.eye(2), np.array([[np.inf, 1.0]]), strength=strength)
+
+
+@pytest.mark.parametrize("scales", [(1e100, 1e-90), (1e-100, 1e90), (1e30, 1e30)])
+def test_factors_of_very_different_size_are_corrected_as_others(scales):
+    queries, items, popularity, _ = world()
+    very = queries.astype(np.float64) * scales[0], items.astype(np.float64) * scales[1]
+    unit = scales[0] * scales[1]
+    for plain, scaled in (
+        (shrink(queries.astype(np.float64), items.astype(np.float64), strength=0.4), shrink(*very, strength=0.4)),
+        (tilt(queries, items, strength=0.2, k=10), tilt(*very, strength=0.2, k=10)),
+        (
+            penalize_popularity(queries, items, popularity, strength=0.2),
+            penalize_popularity(*very, popularity, strength=0.2),
+        ),
+    ):
+        expected = plain.queries @ plain.items.T
+        np.testing.assert_allclose((scaled.queries @ scaled.items.T) / unit, expected, atol=1e-3 * abs(expected).max())
+
+
+def test_items_that_are_all_the_same_have_no_order_whatever_rounding_says():
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(20, 4)), np.tile(rng.normal(size=4), (15, 1))
+    for wrong in (
+        lambda: penalize_popularity(queries, items, np.arange(15), strength=0.1),
+        lambda: tilt(queries, items, strength=0.1, k=3),
+    ):
+        with pytest.raises(InvalidInputError, match="all items score the same for every user"):
+            wrong()

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail._checks import choice, generator, integer, number
-from headtail._factors import Matrix, as_popularity
+from headtail._factors import Matrix, as_popularity, stored
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array
 
@@ -29,6 +29,7 @@ _WIDER = 8, 4, 2  # times that, in the first rounds
 _AHEAD = 0.3  # of the slope of a step that may be left behind its end
 _GRADIENTS = 100  # of one step
 _ROWS = 4096  # lists that are counted at a time
+_SCORES = 2**21  # of vectors, in memory at a time
 
 
 class Response(NamedTuple):
@@ -264,3 +265,20 @@ def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> 
             yield np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + bias[codes]), codes
 
     return lambda bias, width: respond(blocks(bias.astype(np.float32)), n_items, k, width)
+
+
+def counter_of_vectors(
+    queries: NDArray[np.float32], items: NDArray[np.float32], k: int, seen: sp.csr_array | None
+) -> Count:
+    """Return a function from a bias to the response of the first k of all items, less what users have seen."""
+    step = max(1, _SCORES // len(items))
+
+    def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], None]]:
+        for start in range(0, len(queries), step):
+            scores = queries[start : start + step] @ items.T
+            scores += bias
+            if seen is not None:
+                scores[stored(seen[start : start + step])] = -np.inf
+            yield scores, None
+
+    return lambda bias, width: respond(blocks(bias.astype(np.float32)), len(items), k, width)

@@ -232,7 +232,7 @@ def factor_svd(queries: Any, items: Any, weights: Matrix | None = None) -> Facto
 def _common_units(queries: Matrix, items: Matrix) -> Matrix:
     """Return numbers that give each column of both factors the same length, multiplying one and dividing the other."""
     both = (queries > 0) & (items > 0)
-    return np.asarray((np.where(both, items, 1.0) / np.where(both, queries, 1.0)) ** 0.25)
+    return np.asarray(np.where(both, items, 1.0) ** 0.25 / np.where(both, queries, 1.0) ** 0.25)
 
 
 def _root(square: Matrix) -> Matrix:

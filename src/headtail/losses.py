@@ -274,7 +274,7 @@ def _entmax(scores: Tensor) -> Tensor:
     n = torch.arange(1, ordered.shape[1] + 1, dtype=scores.dtype, device=scores.device)
     mean, square = ordered.cumsum(dim=1) / n, ordered.square().cumsum(dim=1) / n
     tau = mean - ((1 / n - square + mean.square()).clamp_min(0)).sqrt()  # with the first n in the support
-    size = (tau <= ordered).sum(dim=1, keepdim=True)
+    size = (tau <= ordered).sum(dim=1, keepdim=True).clamp_min(1)  # 0 where scores are not finite
     return (halves - tau.gather(1, size - 1)).clamp_min(0).square()
 
 

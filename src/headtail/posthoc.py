@@ -8,21 +8,19 @@ that are not finite are an :class:`~headtail.exceptions.InvalidInputError`, and 
 items where a strength is in units of their spread.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from headtail import _factors
 from headtail._checks import checked, finite, integer, number
-from headtail._exposure import Goal, Welfare, respond, sampled
+from headtail._exposure import Goal, Welfare, counter_of_vectors, sampled
 from headtail._factors import Matrix
 from headtail.data.rows import matrix_of, popularity_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Vectors
 
-_BLOCK_SCORES = 2**21  # scores in memory at a time
 _USERS = 2**16  # at most, whose scores give the unit of a strength
 
 
@@ -353,12 +351,8 @@ def tilt(
         popularity = np.bincount(matrix.indices, minlength=m)
     elif popularity is not None:
         popularity = popularity_of(popularity, pair)
-    bias = goal.settle(
-        lambda bias, width: respond(_scores(q, v, bias, removed), m, k, width),
-        n_slots=len(users) * k,
-        n_items=m,
-        popularity=popularity,
-    )
+    count = counter_of_vectors(q, v, k, removed)
+    bias = goal.settle(count, n_slots=len(users) * k, n_items=m, popularity=popularity)
     return add_bias(pair, bias=spread * bias)
 
 
@@ -370,31 +364,25 @@ def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float
     finite("queries", chosen, "Look for a diverged training run.")
     with np.errstate(over="ignore", invalid="ignore"):
         spread = _spread(chosen.T @ chosen / len(chosen), items)
-    return (chosen / spread).astype(np.float32), _factors.to_numpy(items).astype(np.float32), spread
+        items = _factors.to_numpy(items)
+        unit = float(
+            2.0 ** np.floor(np.log2(np.abs(items).max()))
+        )  # so that neither is too large for float32, or vanishes
+        return (chosen * unit / spread).astype(np.float32), (items / unit).astype(np.float32), spread
 
 
 def _spread(moment: Matrix, items: Any) -> float:
     """Return the standard deviation of a user's scores, root mean square over users; `moment` is the mean of q q'."""
-    m = items.shape[0]
-    square, total = _factors.gram("items", items, np.ones(m))
+    square, total = _factors.gram("items", items, np.ones(len(items)))
+    mean, count = total / len(items), len(items)
     with np.errstate(over="ignore", invalid="ignore"):
-        covariance = square / m - np.outer(total / m, total / m)
-        spread = float(np.sqrt(np.maximum(np.sum(moment * covariance), 0.0)))
-        largest = np.sqrt(np.trace(moment) * np.trace(square) / m)
+        spread = np.sqrt(max(float(np.sum(moment * (square / count - np.outer(mean, mean)))), 0.0))
+        largest = np.sqrt(np.trace(moment) * np.trace(square) / count)
+        if spread < 1e-6 * largest:  # the difference of numbers so close is their rounding: first without the mean
+            centered = _factors.gram("items", _factors.to_numpy(items) - mean)[0] / count
+            spread = np.sqrt(max(float(np.sum(moment * centered)), 0.0))
     if not np.isfinite(spread + largest):
         raise InvalidInputError("queries or items hold values too large to square in float64. Scale them down.")
     if spread <= 1e-12 * largest:
         raise InvalidInputError("all items score the same for every user; there is no order to change.")
-    return spread
-
-
-def _scores(queries: Any, items: Any, bias: Matrix, seen: sp.csr_array | None) -> Iterator[tuple[Any, None]]:
-    """Yield blocks of the users' scores, the bias added and what they have seen taken out."""
-    step = max(1, _BLOCK_SCORES // len(items))
-    added = bias.astype(np.float32)
-    for start in range(0, len(queries), step):
-        scores = queries[start : start + step] @ items.T
-        scores += added
-        if seen is not None:
-            scores[_factors.stored(seen[start : start + step])] = -np.inf
-        yield scores, None
+    return float(spread)

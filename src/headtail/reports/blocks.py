@@ -319,11 +319,9 @@ _BLOCKS = (Text, Figures, Table, Chart, Section)
 
 
 def _all_of(kinds: Any, values: Any, what: str) -> tuple[Any, ...]:
-    if isinstance(values, (str, Mapping)) or not hasattr(values, "__iter__"):
-        raise InvalidInputError(f"{what} is a {type(values).__name__}. Give a list.")
     try:
-        found: tuple[Any, ...] = tuple(values)
-    except TypeError:  # an array without dimensions
+        found: tuple[Any, ...] = tuple(None if isinstance(values, (str, Mapping)) else values)  # type: ignore[arg-type]
+    except Exception:  # each kind of thing has errors of its own
         raise InvalidInputError(f"{what} is a {type(values).__name__}. Give a list.") from None
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
     for i, value in enumerate(found):
