@@ -527,3 +527,17 @@ def test_items_that_are_all_the_same_have_no_order_whatever_rounding_says():
     ):
         with pytest.raises(InvalidInputError, match="all items score the same for every user"):
             wrong()
+
+
+@pytest.mark.parametrize("strength", [np.float64(5e-324), 2.2e-308, 1e-12])
+def test_a_strength_that_no_score_notices_changes_nothing(strength):
+    queries, items, _, _ = world()
+    assert not tilt(queries, items, strength=strength, k=10).items[:, -1].any()
+
+
+def test_half_precision_of_a_strength_is_that_of_the_strength_alone():
+    queries, items, _, _ = world()
+    half = np.float16(0.2)
+    np.testing.assert_array_equal(
+        tilt(queries, items, strength=half, k=10).items, tilt(queries, items, strength=float(half), k=10).items
+    )

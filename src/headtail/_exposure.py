@@ -24,6 +24,7 @@ Welfare = Literal["entropy", "alpha", "popularity"]
 
 _SETTLED, _UNSETTLED = 0.02, 0.03  # residuals at which the rounds stop, and above which a warning is given
 _ASTRAY = 1 / 3  # of the slots
+_NOTHING = 1e-9  # a strength below which no score of single precision changes
 _WIDTH = 0.05  # within which an item counts in part, in units of the strength
 _WIDER = 8, 4, 2  # times that, in the first rounds
 _AHEAD = 0.3  # of the slope of a step that may be left behind its end
@@ -48,7 +49,7 @@ Count = Callable[[Matrix, float], Response]
 class Goal:
     """The bias that an exposure calls for, in units of the strength, and the rounds that find it.
 
-    `strength` is at least 0, `aversion` above 0 and up to 2; at most so many `rounds` are taken.
+    `strength` is at least 0, `aversion` from 1e-6 to 2; at most so many `rounds` are taken.
     """
 
     strength: float
@@ -57,9 +58,9 @@ class Goal:
     rounds: int
 
     def __post_init__(self) -> None:
-        number("strength", self.strength, low=0)
+        object.__setattr__(self, "strength", number("strength", self.strength, low=0))
         choice("welfare", self.welfare, ("entropy", "alpha", "popularity"))
-        number("aversion", self.aversion, low=0, high=2, low_open=True)
+        object.__setattr__(self, "aversion", number("aversion", self.aversion, low=1e-6, high=2))
         integer("rounds", self.rounds, low=1)
 
     def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any) -> Matrix:
@@ -68,7 +69,7 @@ class Goal:
         `n_slots` are counted, of all items together; `popularity`, (I,), is what earns exposure, for "popularity" only.
         Newton's method with conjugate gradients: Nocedal and Wright, Numerical Optimization, 2006, chapter 7.
         """
-        if self.strength == 0:
+        if self.strength < _NOTHING:
             return np.zeros(n_items)
         floor = max(0.03, n_items / n_slots)
         earned = self._earned(popularity, n_items, floor)

@@ -297,7 +297,7 @@ def tilt(
         a matrix the entries that are not zero, each counted once. Without it nothing is left out.
     welfare : {"entropy", "alpha", "popularity"}, default "alpha"
     aversion : float, default 0.5
-        Above 0, up to 2; for "alpha" only.
+        From 1e-6, where it is "entropy", to 2; for "alpha" only.
     popularity : array of shape (m,) or Interactions, optional
         For "popularity" only: training interactions per item, by default counted from `seen`.
     n_users : int, default 4000

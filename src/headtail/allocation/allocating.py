@@ -138,9 +138,10 @@ def allocate(
 
     share = np.ones(len(recs), dtype=np.float32)
     lists, expected = shown(np.arange(len(recs)), share)
-    if number("max_user_loss", max_user_loss, low=0, high=1) == 1:
+    lost = number("max_user_loss", max_user_loss, low=0, high=1)
+    if lost == 1:
         return lists
-    least = (1 - max_user_loss) * shown(np.arange(len(recs)), 0 * share)[1]
+    least = (1 - lost) * shown(np.arange(len(recs)), 0 * share)[1]
     losing = np.flatnonzero(expected < least)
     low, high = np.zeros((2, len(losing)), dtype=np.float32)
     high += 1

@@ -94,7 +94,8 @@ class Dial:
                 for form, model in ((self.works_on, self.model), (subject.form, subject.trains))
             )
             raise NotAvailableError(f"{self.name!r} works on {needed}, and this is a subject of {there}.")
-        if number("strength", strength) == 0 and self.off_at_zero:
+        strength = number("strength", strength)
+        if strength == 0 and self.off_at_zero:
             return subject.plain(seed)
         return self.make(subject, strength, seed)
 
