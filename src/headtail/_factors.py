@@ -56,6 +56,15 @@ def numbers(values: Any) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def labels(values: Any, axis: int) -> Array | None:
+    """Return the labels of rows (0) or columns (1) of a pandas frame; None if they number them, or are not there."""
+    axes = getattr(values, "axes", None)
+    if not isinstance(axes, list) or len(axes) != 2:
+        return None
+    found = np.asarray(axes[axis])
+    return None if found.dtype.kind in "iu" and np.array_equal(found, np.arange(len(found))) else found
+
+
 def as_matrix(name: str, values: Any) -> Any:
     """Return a dense matrix of real numbers: tensors detached, anything else as a numpy array."""
     kind = type(values).__name__
@@ -77,7 +86,10 @@ def as_matrix(name: str, values: Any) -> Any:
 
 
 def as_pair(queries: Any, items: Any = None) -> Vectors:
-    """Return both matrices, or those of one pair, if they belong together, else say why they do not."""
+    """Return both matrices, or those of one pair, if they belong together, else say why they do not.
+
+    The labels of the rows of pandas frames are their ids.
+    """
     user_ids, item_ids = getattr(queries, "user_ids", None), getattr(queries, "item_ids", None)
     if items is None:
         try:
@@ -86,6 +98,9 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
             raise InvalidInputError(
                 f"A {type(queries).__name__} came in place of vectors; give Vectors, or two factors (queries, items)."
             ) from None
+    user_ids, item_ids = (
+        labels(matrix, 0) if ids is None else ids for matrix, ids in ((queries, user_ids), (items, item_ids))
+    )
     queries, items = as_matrix("queries", queries), as_matrix("items", items)
     if queries.shape[1] != items.shape[1]:
         raise InvalidInputError(

@@ -109,6 +109,8 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
         return to_table(known, required=(role,), what=what)[role]
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InvalidInputError(f"{what}={shown([values])} is no collection of ids. Give a list, such as [1, 2, 3].")
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.tolist()  # None where masked
     if hasattr(values, "__array__"):
         try:
             values = np.asarray(values)

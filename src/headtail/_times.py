@@ -39,7 +39,20 @@ def seconds(times: pl.Series, column: str = "timestamp") -> Array:
         raise InvalidInputError(f"{column} holds {times.filter(numbers.is_null())[0]}; give Unix seconds.")
     values = numbers.to_numpy()
     finite(column, values)
+    _refuse_mixed_units(values, column)
     return values
+
+
+def _refuse_mixed_units(times: Array, column: str) -> None:
+    """Raise if some numbers are times of our days in one unit and others in another, whose order would be wrong."""
+    since, until = 6e8, 4.1e9  # 1989 to 2099
+    units = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+    if not len(times) or times.max() < since * 1e3:
+        return
+    some = {unit: times[(times >= since * each) & (times < until * each)][:1] for unit, each in units.items()}
+    found = [f"{time[0]} ({unit})" for unit, time in some.items() if len(time)]
+    if len(found) > 1:
+        raise InvalidInputError(f"{column} mixes units: it holds {' and '.join(found)}. Bring all to one unit.")
 
 
 def _numeric_dates(times: pl.Series) -> pl.Series | None:

@@ -226,3 +226,48 @@ def test_doors_that_need_no_times_read_none():
 def test_what_stands_in_one_place_of_a_matrix_of_small_integers_adds_up():
     doubled = sp.coo_array((np.array([100, 100, 100], dtype=np.int8), ([0, 0, 0], [0, 0, 0])), shape=(1, 1))
     assert Interactions.from_matrix(doubled).ratings.tolist() == [300]
+
+
+def test_labels_of_pandas_frames_are_ids():
+    plays = pd.DataFrame([[1, 0], [5, 2]], index=["bob", "ann"], columns=[80, 70])
+    expected = [("bob", 80, 1.0), ("ann", 80, 5.0), ("ann", 70, 2.0)]
+    assert ht.Interactions.from_matrix(plays).to_polars().rows() == expected
+    assert ht.Interactions.from_matrix(plays, user_ids=[3, 4]).user_ids.tolist() == [3, 4]
+    assert ht.Recommendations.from_scores(plays, k=1).to_polars().rows() == [("bob", 80, 1, 1.0), ("ann", 80, 1, 5.0)]
+    lists = ht.Recommendations.from_arrays(pd.DataFrame([[7], [8]], index=["bob", "ann"]))
+    assert lists.to_polars().rows() == [("bob", 7, 1), ("ann", 8, 1)]
+    numbered = pd.DataFrame(np.eye(2))  # its labels say no more than the places
+    assert ht.Interactions.from_matrix(numbered).to_polars().rows() == [(0, 0), (1, 1)]
+
+
+def test_vectors_in_pandas_frames_are_joined_by_their_labels():
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(30, 4)), rng.normal(size=(40, 4))
+    train = ht.Interactions.from_matrix(rng.random((30, 40)) < 0.2)
+    expected = ht.recommend((queries, items), train, k=5).to_polars()
+    users, order = rng.permutation(30), rng.permutation(40)
+    shuffled = pd.DataFrame(queries[users], index=users), pd.DataFrame(items[order], index=order)
+    assert ht.recommend(shuffled, train, k=5).to_polars().equals(expected)
+    theirs = ht.spectrum(*shuffled, popularity=train).alignment
+    np.testing.assert_allclose(theirs, ht.spectrum(queries, items, popularity=train).alignment)
+    with pytest.raises(InvalidInputError, match="Cast one of them"):
+        ht.recommend((shuffled[0], shuffled[1].add_prefix("i", axis=0)), train, k=5)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+@pytest.mark.parametrize("made", [np.array, sp.csr_array])
+def test_whole_scores_that_floats_do_not_tell_apart_are_refused(kind, made):
+    with pytest.raises(InvalidInputError, match=r"whole numbers beyond 2\*\*53, up to 1152921504606846977"):
+        ht.Recommendations.from_scores(made(np.array([[2**60, 2**60 + 1, 5]], dtype=kind)), k=2)
+    fine = ht.Recommendations.from_scores(made(np.array([[2**53 - 1, 2**53, 5]], dtype=kind)), k=2)
+    assert fine.items.tolist() == [[1, 0]]
+
+
+def test_masked_arrays_hold_nothing_where_they_are_masked():
+    masked = np.ma.array([[1, 1]], mask=[[True, False]])
+    with pytest.raises(InvalidInputError, match="is a MaskedArray; give a matrix"):
+        ht.Interactions.from_matrix(masked)
+    with pytest.raises(InvalidInputError, match="1 missing values"):
+        ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([1, 2], mask=[True, False]))
+    whole = ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([7, 8]))
+    assert whole.user_ids.tolist() == [7, 8]

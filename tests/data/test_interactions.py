@@ -345,3 +345,17 @@ class TestDoors:
 def test_order_by_is_a_stable_sort(values, kind):
     values = np.array(values, dtype=kind)
     assert order_by(values).tolist() == np.argsort(values, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("times", [[1577836801, 1577836802000], [1.5778368e9, 1.5778368e15], [1577836801000, 10**18]])
+def test_times_of_several_units_are_refused(times):
+    frame = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "timestamp": times})
+    with pytest.raises(InvalidInputError, match=r"timestamp mixes units: it holds .* and .* Bring all to one unit"):
+        Interactions.from_frame(frame)
+    Interactions.from_frame(frame.with_columns(pl.lit(times[1]).alias("timestamp")))
+    Interactions.from_frame(frame.with_columns(timestamp=pl.Series([0, 10**12])))  # no time of our days in seconds
+
+
+def test_the_finest_of_several_times_is_read():
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "date": [20220421] * 2, "time_ms": [2, 1]})
+    assert Interactions.from_frame(frame).time_rank.tolist() == [1, 0]

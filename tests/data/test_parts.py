@@ -227,3 +227,27 @@ def test_streams_are_refused_with_the_cure(capsys):
     os.mkfifo("pipe.csv")
     with pytest.raises(UnreadableFileError, match=r"it is a pipe or a device\. Save its content to a file first"):
         read_table("pipe.csv")
+
+
+def test_a_first_line_for_excel_is_no_table():
+    for mark in (b"", b"\xef\xbb\xbf"):
+        Path("t.csv").write_bytes(mark + b"sep=;\r\nuser;item\r\n1;2,5\r\n")
+        assert read_table("t.csv").rows() == [(1, 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "cure", "expected"),
+    [
+        ("user   item  rating\n1      2    5\n1  3  4\n", 0, [(1, 2, 5), (1, 3, 4)]),
+        ("0 5 1\n7 5\n", 1, [(0, 5), (0, 1), (7, 5)]),  # as LightGCN's data sets are laid out
+    ],
+)
+def test_the_cures_for_blanks_are_commands_that_work(text, cure, expected):
+    Path("the lists.txt").write_text(text)
+    with pytest.raises(UnreadableFileError, match="blanks separate the fields") as told:
+        read_table("the lists.txt")
+    commands = (
+        str(told.value).split("Make a table of it: ")[1].split(". If each line holds a user and then their items: ")
+    )
+    subprocess.run(commands[cure], shell=True, check=True)
+    assert read_table("the lists.table.csv").rows() == expected

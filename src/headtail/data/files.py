@@ -260,7 +260,7 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
         elif "more fields" in reason:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
         elif "utf-8" in reason.lower() or isinstance(error, UnicodeError):
-            cure = "Save it as UTF-8."
+            cure = f"Save it as UTF-8, such as by: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}"
         elif form_of(path) in _JSON:
             cure = 'Each line must be an object of JSON, such as {"user_id": 1, "item_id": 2}.'
         elif "malformed" in reason or '"' in reason:

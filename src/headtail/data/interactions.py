@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import logger, resolve_columns
+from headtail._factors import labels
 from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys
 from headtail.exceptions import InvalidInputError
@@ -155,7 +156,7 @@ class Interactions(Coded):
         matrix : SciPy sparse matrix, or array of shape (n_users, n_items)
             Above zero where a user met an item; values other than 1 are ratings, entries of one place are summed.
         user_ids, item_ids : sequences of ids, optional
-            Ids of the rows and columns; their numbers if not given.
+            Ids of the rows and columns; if not given, the labels of a pandas frame, else their numbers.
         what : str, default "interactions"
             What to call the matrix in messages.
 
@@ -173,7 +174,7 @@ class Interactions(Coded):
         [('ann', 70, 1.0), ('bob', 70, 5.0), ('bob', 80, 2.0)]
         """
         try:
-            table = sp.coo_array(matrix)
+            table = sp.coo_array(None if np.ma.is_masked(matrix) else matrix)
         except Exception:  # each kind of thing has errors of its own
             raise InvalidInputError(
                 f"{what} is a {type(matrix).__name__}; give a matrix of numbers, one row a user and one column an item."
@@ -191,6 +192,7 @@ class Interactions(Coded):
         kept = values > 0
         users, items = table.coords
         n_users, n_items = table.shape
+        user_ids, item_ids = (labels(matrix, i) if ids is None else ids for i, ids in enumerate((user_ids, item_ids)))
         return cls(
             user_ids=np.arange(n_users) if user_ids is None else _frames.unique_ids(user_ids, "user_id", n_users),
             item_ids=np.arange(n_items) if item_ids is None else _frames.unique_ids(item_ids, "item_id", n_items),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import checked, finite, integer, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
-from headtail._factors import as_matrix, numbers, stored, to_numpy
+from headtail._factors import as_matrix, labels, numbers, stored, to_numpy
 from headtail._top import highest
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
@@ -157,7 +157,7 @@ class Recommendations:
             of its type (as libraries fill short lists), there is no item; such places inside a list are counted in the
             log.
         user_ids : sequence of ids of length U, optional
-            Ids of the rows; their numbers if not given.
+            Ids of the rows; if not given, the labels of a pandas frame, else their numbers.
         item_ids : sequence of ids, optional
             Ids of the items, where `items` holds places.
 
@@ -174,7 +174,7 @@ class Recommendations:
         >>> lists.to_polars().rows()
         [('ann', 80, 1), ('ann', 70, 2), ('bob', 70, 1)]
         """
-        table = numbers(items)
+        table, user_ids = numbers(items), labels(items, 0) if user_ids is None else user_ids
         if table.ndim != 2 or not table.size:
             raise InvalidInputError(
                 f"lists has shape {table.shape}, read from a {type(items).__name__}; give one row for each user, "
@@ -234,8 +234,8 @@ class Recommendations:
         k : int, optional
             Length of the lists, by default 20 or the size of the catalogue; long ones, such as 200, can be re-ranked.
         user_ids, item_ids : sequences of ids, optional
-            Ids of the rows and columns. If not given, those of `known`, whose order they must be in, or their
-            numbers.
+            Ids of the rows and columns. If not given, the labels of a pandas frame, or those of `known`, whose order
+            they must be in, or their numbers.
         known : Interactions, frame or sparse matrix, optional
             What is left out: what the users know.
 
@@ -252,8 +252,9 @@ class Recommendations:
         k = list_length(k, n_items)
         seen = None if known is None else read_pairs(known, "known")[0]
         ids = []
-        for role, given, size in zip(("user_id", "item_id"), (user_ids, item_ids), matrix.shape, strict=True):
-            own = given if given is not None or seen is None else getattr(seen, f"{role}s")
+        for axis, (role, given) in enumerate({"user_id": user_ids, "item_id": item_ids}.items()):
+            size, own = matrix.shape[axis], labels(scores, axis) if given is None else given
+            own = getattr(seen, f"{role}s") if own is None and seen is not None else own
             ids.append(np.arange(size) if own is None else _frames.unique_ids(own, role, size))
         if seen is not None:
             if user_ids is None and item_ids is None:
@@ -267,9 +268,9 @@ class Recommendations:
             if sparse:
                 part = matrix[rows]
                 block = np.full(part.shape, -np.inf)
-                block[stored(part)] = part.data
+                block[stored(part)] = _exact(part.data)
             else:
-                block = np.array(to_numpy(matrix[rows]), dtype=np.float64)
+                block = _exact(to_numpy(matrix[rows]))
             if np.isposinf(block).any():
                 raise InvalidInputError(f"scores holds infinity in rows from {start}; give finite scores.")
             block[np.isnan(block)] = -np.inf
@@ -354,6 +355,16 @@ class Recommendations:
 def _all(ids: Array) -> Codes:
     """Return the codes of all ids."""
     return np.arange(len(ids), dtype=np.int32)
+
+
+def _exact(scores: Array) -> Array:
+    """Return a copy of scores as float64; raise if that would make ties of whole numbers."""
+    if scores.dtype.kind in "iu" and scores.size and max(int(scores.max()), -int(scores.min())) > 2**53:
+        raise InvalidInputError(
+            f"scores holds whole numbers beyond 2**53, up to {scores.max()}, of which several would tie. Give their "
+            f"ranks, or numbers that floats tell apart."
+        )
+    return np.array(scores, dtype=np.float64)
 
 
 def refuse_repeats(items: Codes, item_ids: Array, row_ids: Array, what: str) -> None:

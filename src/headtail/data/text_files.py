@@ -156,6 +156,8 @@ def _open_text(path: Path) -> _Text:
         mapped, content = False, content[:].decode(encoding).encode()
     if form_of(path) == ".dat" and b"::" in content[:_PIECE] and content.find(b"\t") < 0:  # MovieLens
         mapped, content = False, content[:].replace(b"::", b"\t")
+    if sep := re.match(rb"(?:\xef\xbb\xbf)?sep=.\r?\n", content):  # as for Excel
+        mapped, content = False, content[sep.end() :]
     line = re.search(rb"[^\r\n]+", content)
     if line is None:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
@@ -181,6 +183,14 @@ def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
             f"Cannot read {path}: lines such as {first[0]!r} name the film of those below, as in Netflix's prize. Make "
             f'a table of it: (echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} '
             f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
+        )
+    words = first[0].split() if len(first) == 1 and not _any_known(first) else ()
+    if len(words) > 1 and (_any_known(words) or all(re.fullmatch(_DATA, word) for word in words)):
+        name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
+        raise UnreadableFileError(
+            f"Cannot read {path}: blanks separate the fields of its lines. Make a table of it: awk '{{$1 = $1; print}}"
+            f"' OFS=, {name} > {table}. If each line holds a user and then their items: (echo user_id,item_id; awk "
+            f"'{{for (i = 2; i <= NF; i++) print $1 \",\" $i}}' {name}) > {table}"
         )
     if separator == "\t" and len(first) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", first[4]):
         raise UnreadableFileError(

@@ -11,7 +11,7 @@ import polars as pl
 from headtail._checks import checked
 from headtail._files import to_path
 from headtail.data import Interactions
-from headtail.data.files import readable
+from headtail.data.files import check_exists, read_table, readable
 from headtail.exceptions import UnreadableFileError
 
 
@@ -110,35 +110,26 @@ def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: fl
         wanted = ", ".join(one.ratings for one in _LAYOUTS)
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise UnreadableFileError(f"{folder} has none of the files {wanted}; it holds {there}. Is it one level deeper?")
-    separator = "\t" if layout.ratings == "u.data" else layout.separator
-    ratings = _fields(folder / layout.ratings, separator, layout.header, ["user_id", "item_id", "rating", "timestamp"])
-    titles = _fields(folder / layout.films, layout.separator, layout.header, ["item_id", "title"])
+    names = None if layout.header else ["user_id", "item_id", "rating", "timestamp"]
+    ratings = read_table(folder / layout.ratings, names=names)
+    if pl.String in ratings.dtypes:
+        raise UnreadableFileError(f"Cannot read {folder / layout.ratings}: it holds text. Unpack the release again.")
+    films = folder / layout.films
+    titles = read_table(films) if layout.header else _titles(films, layout.separator)
     return Interactions.from_frame(ratings, titles=titles, k_core=k_core, min_rating=min_rating)
 
 
-def _fields(path: Path, separator: str, header: bool, names: list[str]) -> pl.DataFrame:
-    """Read the first fields of a MovieLens file under the given names."""
-    kinds = {"user_id": pl.Int64, "item_id": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64, "title": pl.String}
-    if not path.is_file():
-        raise UnreadableFileError(f"There is no file {path}. Unpack the release again.")
+def _titles(path: Path, separator: str) -> pl.DataFrame:
+    """Read item and title from the older releases, whose other fields are no concern here."""
+    check_exists(path)
     with readable(path, "Unpack the release again."):
-        text = path.read_bytes()
-        if separator == "::":
-            text, separator = text.replace(b"::", b"\t"), "\t"
+        content = path.read_bytes()
         try:
-            text.decode()
-        except UnicodeDecodeError:  # the older releases
-            text = text.decode("latin-1").encode()
-        table = pl.read_csv(
-            text,
-            separator=separator,
-            has_header=header,
-            columns=list(range(len(names))),
-            infer_schema=False,
-            quote_char='"' if header else None,
-        )
-        table.columns = names
-        return table.with_columns([pl.col(name).cast(kinds[name]) for name in names])
+            text = content.decode()
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+        rows = [line.split(separator)[:2] for line in text.split("\n") if line.strip()]
+        return pl.DataFrame(rows, {"item_id": pl.String, "title": pl.String}, orient="row").cast({"item_id": pl.Int64})
 
 
 DATASETS: Mapping[str, Callable[..., Interactions]] = {"movielens": movielens, "movietweetings": movietweetings}
