@@ -14,13 +14,14 @@ from headtail._factors import as_pair, to_numpy
 from headtail._forms import FORMS, Form, check_lists, fingerprint_of, form_of
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
-from headtail.allocation.candidates import Reach, long_lists, scored
+from headtail.allocation.candidates import Reach, scored
 from headtail.allocation.features import rows_of
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import Order, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics.gains import gained, gains
 from headtail.rerank import best
+from headtail.training.ranking import lists_of, recommend
 from headtail.training.recipes import Recipe
 from headtail.typing import RNG, Codes, Vectors
 
@@ -247,7 +248,7 @@ class Subject:
         """Return long lists with scores, without the items that are known."""
         if isinstance(self.source, Recommendations):
             return self.source.without(known)
-        return long_lists(self.plain(seed), known, self.n_candidates, self.codes)
+        return recommend(self.plain(seed), known, codes=self.codes, k=self.n_candidates)
 
     @_kept
     def reachable(self, seed: int, known: Interactions) -> Recommendations:
@@ -368,8 +369,6 @@ class Subject:
         known : Interactions
             What is left out, and what histories are made of.
         """
-        from headtail.training.ranking import lists_of
-
         return self._narrowed(lists_of(made, known, self.k, self.codes))
 
     def _narrowed(self, lists: Recommendations) -> Recommendations:

@@ -11,6 +11,7 @@ from headtail.metrics.gains import gained
 from headtail.metrics.topk import discounts
 from headtail.posthoc import add_bias, shrink, tilt
 from headtail.rerank import best, scores_of
+from headtail.training.ranking import recommend
 from headtail.typing import Array, Codes, Vectors
 
 _SHRUNK = 0.4
@@ -41,7 +42,8 @@ class Reach:
         if relevant is None:
             return plain
         fewer = shrink(vectors, strength=_SHRUNK)
-        if not _surely_better(long_lists(fewer, train, k, codes), long_lists(vectors, train, k, codes), relevant):
+        fewer_lists, plain_lists = (recommend(each, train, codes=codes, k=k) for each in (fewer, vectors))
+        if not _surely_better(fewer_lists, plain_lists, relevant):
             return plain
         shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
         judged, lists = [], []
@@ -62,7 +64,7 @@ class Reach:
     ) -> Recommendations:
         """Return lists of n: of each user the half of the highest scores, and the half that the tilt puts first."""
         n = n if n == known.n_items else max(self.k, n // 2)
-        high, low = (long_lists(each, known, n, codes) for each in both)
+        high, low = (recommend(each, known, codes=codes, k=n) for each in both)
         items = np.concatenate([high.items, low.items], axis=1)
         scores = np.concatenate([scores_of(high, n), scores_of(low, n) - self.bias[low.items]], axis=1)
         by_item = np.argsort(items, axis=1, kind="stable")
@@ -88,10 +90,3 @@ def scored(lists: Recommendations) -> Recommendations:
     if lists.scores is not None:
         return lists
     return replace(lists, scores=np.where(lists.items >= 0, discounts(lists.k), np.nan))
-
-
-def long_lists(made: Any, known: Interactions, k: int, codes: Codes | None = None) -> Recommendations:
-    """Return the k items of the highest scores that are not known, of what :func:`headtail.recommend` takes."""
-    from headtail.training import recommend
-
-    return recommend(made, known, codes=codes, k=k)

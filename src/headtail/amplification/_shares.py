@@ -40,6 +40,23 @@ def curves(rows: Sequence[dict[str, Any]], x: str, series: dict[str, str], **opt
     return Chart("line", points, x="x", y="value", color="of", **options)
 
 
+def of_first_direction(rows: Sequence[dict[str, Any]], x: str, **options: Any) -> Chart:
+    """Return how much of the scores the first direction makes up, and how closely it follows popularity."""
+    return curves(
+        rows, x, {"energy": "energy of sigma 1", "cosine": "cosine with popularity"}, title="The first direction",
+        y_label="share, cosine", y_format=".0%", caption="Energy: the first direction's share in the sum of all "
+        "squared scores. Cosine: how closely it follows popularity.", **options,
+    )  # fmt: skip
+
+
+def of_head(rows: Sequence[dict[str, Any]], x: str, own: float, k: int, **options: Any) -> Chart:
+    """Return the head's share of the lists, beside its share in the users' own histories."""
+    return curves(
+        [row | {"history": own} for row in rows], x, {"head_share": f"top-{k} lists", "history": "history"},
+        title="Exposure of the head", y_label="share of the head", y_format=".0%", **options,
+    )  # fmt: skip
+
+
 def factors_of(made: Any, train: Interactions) -> Vectors:
     """Return the factors of a model, or those given."""
     if callable(made):

@@ -8,7 +8,7 @@ import numpy as np
 
 from headtail._checks import checked, integer, list_length
 from headtail._progress import progress_bar
-from headtail.amplification._shares import Rows, curves, factors_of, head_share, own_shares
+from headtail.amplification._shares import Rows, curves, factors_of, head_share, of_first_direction, of_head, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
@@ -61,23 +61,16 @@ class AmplificationByDimension(Rows):
 
     def charts(self) -> list[Chart]:
         """Return the pictures: the first direction, the head's exposure, and the most popular item in first place."""
-        rows = [row | {"history": self.own_head_share} for row in self.rows]
-        options: dict[str, Any] = {"x_scale": "log", "x_label": "embedding dimension", "y_format": ".0%"}
+        options: dict[str, Any] = {"x": "dimension", "x_scale": "log", "x_label": "embedding dimension"}
         return [
-            curves(
-                rows, "dimension", {"energy": "energy of sigma 1", "cosine": "cosine with popularity"},
-                title="The first direction", y_label="share, cosine",
-                caption="Energy: the first direction's share in the sum of all squared scores. Cosine: how closely it "
-                "follows popularity.", **options,
-            ),
-            curves(
-                rows, "dimension", {"head_share": f"top-{self.k} lists", "history": "history"},
-                title="Exposure of the head", y_label="share of the head", reference=self.data_head_share,
+            of_first_direction(self.rows, **options),
+            of_head(
+                self.rows, own=self.own_head_share, k=self.k, reference=self.data_head_share,
                 caption="*History* is the head's share in a user's own training items, mean over users; the dashed "
                 "line is its share of all training interactions.", **options,
             ),
             curves(
-                rows, "dimension", {"top_item_share": "measured", "top_item_bound": "lower bound"},
+                self.rows, series={"top_item_share": "measured", "top_item_bound": "lower bound"}, y_format=".0%",
                 title="Users whose highest score is the most popular item's", y_label="share of users",
                 caption="Seen items are not left out here. The bound follows from the singular values and vectors "
                 "alone, for the worst item; at 0 it says nothing.", **options,

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from headtail._checks import checked, generator, integer, list_length
-from headtail.amplification._shares import Rows, curves, factors_of, head_share, own_shares
+from headtail._checks import checked, integer, list_length
+from headtail._exposure import sampled
+from headtail.amplification._shares import Rows, curves, factors_of, head_share, of_first_direction, of_head, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
@@ -78,9 +79,8 @@ class SpectrumRecorder:
         self.k = list_length(k, train.n_items)
         self.groups = as_groups(groups, train.popularity)
         active = np.flatnonzero(train.activity)
-        chosen = generator(rng).choice(active, min(integer("n_users", n_users, low=1), len(active)), replace=False)
-        self._codes = np.sort(chosen)
-        self._own = float(own_shares(Profiles(train, self.groups))[chosen, 0].mean())
+        self._codes = active[sampled(len(active), n_users, rng)]
+        self._own = float(own_shares(Profiles(train, self.groups))[self._codes, 0].mean())
 
     def __call__(self, model: nn.Module, row: dict[str, Any]) -> None:
         """Add ``row["spectrum"]``, if it is the turn of this epoch."""
@@ -138,9 +138,7 @@ class AmplificationInTraining(Rows):
         """Return the pictures: singular values, the first direction, exposure, and the validation metric if any."""
         names = [f"sigma {i + 1}" for i in range(len(self.rows[0]["sigma"]))]
         rows = [
-            row
-            | {"history": self.own_head_share}
-            | {name: value if value > 0 else None for name, value in zip(names, row["sigma"], strict=True)}
+            row | {name: value if value > 0 else None for name, value in zip(names, row["sigma"], strict=True)}
             for row in self.rows
         ]
         charts = [
@@ -148,15 +146,9 @@ class AmplificationInTraining(Rows):
                 rows, "epoch", {name: name for name in names}, x_label="epoch", y_scale="log",
                 title="Singular values", y_label="singular value", caption="On a log scale.",
             ),
-            curves(
-                rows, "epoch", {"energy": "energy of sigma 1", "cosine": "cosine with popularity"}, x_label="epoch",
-                title="The first direction", y_label="share, cosine", y_format=".0%",
-                caption="Energy: the first direction's share in the sum of all squared scores. Cosine: how closely it "
-                "follows popularity.",
-            ),
-            curves(
-                rows, "epoch", {"head_share": f"top-{self.k} lists", "history": "history"}, x_label="epoch",
-                title="Exposure of the head", y_label="share of the head", y_format=".0%",
+            of_first_direction(rows, "epoch", x_label="epoch"),
+            of_head(
+                rows, "epoch", self.own_head_share, self.k, x_label="epoch",
                 caption="*History* is the head's share in the same users' own training items.",
             ),
         ]  # fmt: skip

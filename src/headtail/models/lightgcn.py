@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, generator, integer
+from headtail._checks import checked, integer
 from headtail._tensors import rows_of
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bpr
 from headtail.models.graph import Graph
+from headtail.models.mf import MF
 from headtail.typing import RNG, Vectors
 
 
-class LightGCN(nn.Module):
+class LightGCN(MF):
     """Vectors propagated over the graph of training interactions, without weights or activations in between.
 
     Each layer replaces a node's vector by the normalized sum of its neighbors' (divided by the roots of both numbers of
@@ -62,26 +63,22 @@ class LightGCN(nn.Module):
         "loss": bpr, "n_negatives": 1, "lr": 1e-2, "weight_decay": 1e-6, "batch_size": 8192,
         "epochs": 200, "eval_every": 10,
     })  # fmt: skip
-    needs_order: ClassVar[bool] = False
+    row_tables: ClassVar[tuple[str, str] | None] = None  # every batch takes the whole graph
 
     @checked
     def __init__(self, train: Interactions, embedding_dim: int = 64, n_layers: int = 3, *, rng: RNG = 0) -> None:
-        super().__init__()
         train = Interactions.of(train, what="train")
         if not len(train):
             raise InvalidInputError("train holds no interactions, so there is no graph. Check the split.")
-        self.n_users, self.n_items = train.n_users, train.n_items
-        self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
+        super().__init__(train.n_users, train.n_items, embedding_dim, rng=rng)
         self.n_layers = integer("n_layers", n_layers, low=1)
-        self.config = {
-            "model": type(self).__name__, "n_users": self.n_users, "n_items": self.n_items,
-            "embedding_dim": self.embedding_dim, "n_layers": self.n_layers, "n_interactions": len(train),
-        }  # fmt: skip
-        source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
-        self.users = nn.Parameter(torch.randn(self.n_users, self.embedding_dim, generator=source) * 0.1)
-        self.items = nn.Parameter(torch.randn(self.n_items, self.embedding_dim, generator=source) * 0.1)
+        self.config |= {"n_layers": self.n_layers, "n_interactions": len(train)}
         self.graph = Graph(train)
-        self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
+
+    def _start(self, source: torch.Generator) -> tuple[nn.Parameter, ...]:
+        """Return the vectors of users and items to begin with."""
+        shapes = (self.n_users, self.embedding_dim), (self.n_items, self.embedding_dim)
+        return tuple(nn.Parameter(torch.randn(shape, generator=source) * 0.1) for shape in shapes)
 
     @classmethod
     @checked

@@ -15,8 +15,9 @@ from headtail._checks import checked, choice, generator, integer, number
 from headtail._tensors import as_device, learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely, fired
 from headtail.sae.rows import Rows, digest
+from headtail.training.checkpoints import Run
 from headtail.training.history import History
-from headtail.training.running import Advance, Watch, run, steps
+from headtail.training.running import Advance, Watch, steps, train_epochs
 from headtail.typing import RNG, ArrayLike2D
 
 _SOME = 4096  # rows, at least, by which a start from the data is scaled
@@ -179,10 +180,10 @@ def fit_sae(
         watch = Watch("fvu", lambda: data.held_out_fvu(learner, device), "lower", patience)
         some = torch.randn(min(batch_size, _TIMED), sae.d_in, generator=torch.Generator().manual_seed(0))
         with _quickest_threads(lambda: learner(some)) if device.type == "cpu" else nullcontext():
-            history = run(
-                learner, epoch, title="autoencoder", epochs=epochs, size=len(data.rows), settings=settings,
-                random=random, device=device, optimizer=optimizer, buffers={"silent": silent},
-                watch=watch if len(data.held_out) else None, checkpoint=checkpoint, resume=resume, progress=progress,
+            history = train_epochs(
+                Run(learner, random, device, settings, optimizer, {"silent": silent}), epoch, title="autoencoder",
+                epochs=epochs, size=len(data.rows), watch=watch if len(data.held_out) else None,
+                checkpoint=checkpoint, resume=resume, progress=progress,
             )  # fmt: skip
         with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
             learner.encoder_bias.mul_(data.scale)

@@ -1,6 +1,5 @@
 """Singular values and vectors of scores and of data, and how far each direction follows popularity."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from headtail.data import Interactions
 from headtail.data.rows import popularity_of
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Section, Table, Text
+from headtail.reports._values import jsonable
 from headtail.spectral.bounds import (
     MemoryBound,
     PowerLaw,
@@ -136,26 +136,20 @@ class Spectrum(Result):
             "rank": self.rank,
             "total_energy": self.total_energy,
             "directions": self._rows(),
-            "power_law": None if self.power_law is None else _plain(vars(self.power_law)),
+            "power_law": None if self.power_law is None else jsonable(vars(self.power_law)),
             "memory_bounds": {name: None if b is None else dict(vars(b)) for name, b in bounds.items()},
         }
 
     def _rows(self) -> list[dict[str, Any]]:
         alignment = np.full(len(self.sigma), np.nan) if self.alignment is None else self.alignment
         return [
-            _plain({"direction": k + 1, "sigma": s, "energy": e, "alignment": a})
+            jsonable({"direction": k + 1, "sigma": s, "energy": e, "alignment": a})
             for k, (s, e, a) in enumerate(zip(self.sigma, self.energy, alignment, strict=True))
         ]
 
     def report(self) -> Report:
         """Return the report: the directions, their alignment with popularity, the power law and the bounds."""
         return _page(self)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Turn numpy numbers into Python's, and NaN into None, which JSON has."""
-    row = {key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
 
 
 @checked
@@ -303,16 +297,12 @@ def _page(found: Spectrum) -> Report:
             else "has more to do with other things than with popularity ({})"
         ).format(f"cosine {cosine:.3f}")
         lede = f"**Popularity alone makes up {popular:.0%} of the scores.** {lede} and {follows}"
-    return Report("Spectrum", _blocks(found), lede + ".")
-
-
-def _blocks(found: Spectrum) -> list[Block]:
     blocks: list[Block] = [Text(_ABOUT), _figures(found), *_charts(found), _table(found)]
     if found.power_law is not None:
         blocks.append(Section("How unequal popularity is", _power_law_blocks(found, found.power_law)))
     if found.bound is not None:
         blocks.append(Section("What theory says about the first direction", [Text(_bounds_text(found))]))
-    return blocks
+    return Report("Spectrum", blocks, lede + ".")
 
 
 def _figures(found: Spectrum) -> Figures:

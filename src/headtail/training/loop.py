@@ -16,7 +16,7 @@ from torch import nn
 
 from headtail._checks import checked, generator, integer, list_length
 from headtail._distributed import of_first, world_size
-from headtail._factors import per_item
+from headtail._factors import Matrix, per_item
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -27,7 +27,7 @@ from headtail.training import checkpoints
 from headtail.training.encoding import check_sizes, device_of
 from headtail.training.history import History
 from headtail.training.passes import FIT, Solving, Stepping, describe
-from headtail.training.running import Callback, Watch, run
+from headtail.training.running import Callback, Watch, train_epochs
 from headtail.training.validation import Validation
 from headtail.typing import RNG, Array
 
@@ -205,14 +205,7 @@ def fit(
     epochs, eval_every = (integer(name, how.pop(name), low=1) for name in ("epochs", "eval_every"))
     how |= {"penalty_every": integer("penalty_every", penalty_every, low=1), "distributed": distributed}
     watch, watched = _watched(model, train, validation, metric, k, patience)
-    of_items = {
-        name: None if given is None else per_item(name, given, train.n_items).astype(np.float64)
-        for name, given in (("item_weights", item_weights), ("item_values", item_values))
-    }
-    if (weights := of_items["item_weights"]) is not None and weights.min() < 0:
-        raise InvalidInputError(
-            f"item_weights is {weights.min()} at item {weights.argmin()}; give weights of at least 0."
-        )
+    of_items = _of_items(train.n_items, item_weights=item_weights, item_values=item_values)
     random, device = generator(rng), device_of(model, device)
     with learning(model):
         model.to(device)
@@ -231,12 +224,24 @@ def fit(
         }
         if distributed and world_size() > 1:
             _agree(model, settings, random)
-        return run(
-            model, method.epoch, title="training", epochs=epochs, size=method.size, settings=settings, random=random,
-            device=device, seed=int(random.integers(2**63)), optimizer=method.optimizer, watch=watch,
-            eval_every=eval_every, checkpoint=checkpoint, resume=resume, progress=progress, callbacks=callbacks,
-            distributed=distributed,
+        return train_epochs(
+            checkpoints.Run(model, random, device, settings, method.optimizer), method.epoch, title="training",
+            epochs=epochs, size=method.size, seed=int(random.integers(2**63)), watch=watch, eval_every=eval_every,
+            checkpoint=checkpoint, resume=resume, progress=progress, callbacks=callbacks, distributed=distributed,
         )  # fmt: skip
+
+
+def _of_items(n_items: int, **given: Array | None) -> dict[str, Matrix | None]:
+    """Return the numbers of each item, checked, None where they are not given."""
+    found = {
+        name: None if values is None else per_item(name, values, n_items).astype(np.float64)
+        for name, values in given.items()
+    }
+    if (weights := found["item_weights"]) is not None and weights.min() < 0:
+        raise InvalidInputError(
+            f"item_weights is {weights.min()} at item {weights.argmin()}; give weights of at least 0."
+        )
+    return found
 
 
 def _agree(model: nn.Module, settings: Mapping[str, Any], random: np.random.Generator) -> None:

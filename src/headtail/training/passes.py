@@ -167,7 +167,7 @@ class Stepping:
         """Return the names of the tables of users and of items, each if it is large beside what a batch takes of it."""
         if not self.n_drawn or self.n_processes > 1:  # processes exchange gradients of whole tables
             return None, None
-        users, items = getattr(self.model, "row_tables", (None, None))
+        users, items = getattr(self.model, "row_tables", None) or (None, None)
 
         def if_large(name: str | None, taken: int) -> str | None:
             return name if name and len(self.model.get_parameter(name)) > _LARGE * taken else None

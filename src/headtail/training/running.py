@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from headtail._progress import progress_bar
 from headtail._tensors import release_memory
 from headtail.exceptions import CheckpointMismatchError, TrainingDivergedError
 from headtail.training import checkpoints
+from headtail.training.checkpoints import Run
 from headtail.training.history import History
 
 logger = logging.getLogger("headtail")
@@ -39,19 +41,14 @@ class Watch:
     patience: int | None = None
 
 
-def run(
-    model: nn.Module,
+def train_epochs(
+    run: Run,
     epoch: Callable[[int, Advance], Mapping[str, float]],
     *,
     title: str,
     epochs: int,
     size: int,
-    settings: dict[str, Any],
-    random: np.random.Generator,
-    device: torch.device,
     seed: int = 0,
-    optimizer: torch.optim.Optimizer | None = None,
-    buffers: Mapping[str, Tensor] | None = None,
     watch: Watch | None = None,
     eval_every: int = 1,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -60,24 +57,17 @@ def run(
     callbacks: Sequence[Callback] = (),
     distributed: bool = False,
 ) -> History:
-    """Run epochs from the start or from a checkpoint, and leave the model with the weights of the best.
+    """Train from the start or from a checkpoint, and leave the model with the weights of the best epoch.
 
     ``epoch(number, advance)`` goes through the data once and returns the figures of the history's row; it calls
-    `advance` with the share of `size` that is done since. `settings` must be the same for a run to resume; `random`,
-    `optimizer`, `buffers` and `device` are those of a :class:`~headtail.training.checkpoints.Run`. `seed` is that of
-    torch's random state inside; the caller's is given back at the end. What is watched is measured after every
-    `eval_every` epochs and the last, and checkpoints are written then. The others are as for :func:`headtail.fit`.
+    `advance` with the share of `size` that is done since. `seed` is that of torch's random state inside; the caller's
+    is given back at the end. What is watched is measured after every `eval_every` epochs and the last, and checkpoints
+    are written then. The others are as for :func:`headtail.fit`.
     """
-    run = checkpoints.Run(model, random, device, settings, optimizer, buffers or {})
     n_processes, process = (_distributed.world_size(), _distributed.rank()) if distributed else (1, 0)
-    with checkpoints.opened(checkpoint, writes=process == 0) as folder, _own_random_state(seed, device):
-        if folder is not None and resume and (saved := checkpoints.saved_epochs(folder)):
-            run.restore(saved[-1])
-            logger.info("%s: resumed %s", title, saved[-1])
-            if run.epoch > epochs:
-                raise CheckpointMismatchError(
-                    f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
-                )
+    with checkpoints.opened(checkpoint, writes=process == 0) as folder, _own_random_state(seed, run.device):
+        if folder is not None and resume:
+            _resume(run, folder, title, epochs)
         patience = None if watch is None else watch.patience
         show = False if process else progress
         with progress_bar(title, epochs * size, done=run.epoch * size, show=show) as advance:
@@ -94,7 +84,7 @@ def run(
                     if last:
                         run.judge(number, row[watch.name], higher=watch.better == "higher")
                 for callback in callbacks:
-                    callback(model, row)
+                    callback(run.model, row)
                 run.epoch = number
                 run.rows.append(row)
                 if folder is not None and last and process == 0:
@@ -102,18 +92,24 @@ def run(
                 if n_processes > 1:
                     _distributed.of_first(None)  # no process continues, or returns, before the checkpoint is there
     if run.best is not None:
-        model.load_state_dict(run.best)
-    model.eval()
-    found = run.rows[-1]["loss"] if watch is None else run.best_value
-    logger.info("%s: %d epochs, %s %s", title, run.epoch, "loss" if watch is None else f"best {watch.name}", found)
-    return History(
-        rows=tuple(run.rows),
-        settings=settings,
-        metric=None if watch is None else watch.name,
-        best_epoch=run.best_epoch,
-        best_value=run.best_value,
-        better="higher" if watch is None else watch.better,
-    )
+        run.model.load_state_dict(run.best)
+    run.model.eval()
+    if watch is None:
+        logger.info("%s: %d epochs, loss %s", title, run.epoch, run.rows[-1]["loss"])
+        return History(tuple(run.rows), run.settings)
+    logger.info("%s: %d epochs, best %s %s", title, run.epoch, watch.name, run.best_value)
+    return History(tuple(run.rows), run.settings, watch.name, run.best_epoch, run.best_value, watch.better)
+
+
+def _resume(run: Run, folder: Path, title: str, epochs: int) -> None:
+    """Put the run where its last checkpoint is, if there is one."""
+    if saved := checkpoints.saved_epochs(folder):
+        run.restore(saved[-1])
+        logger.info("%s: resumed %s", title, saved[-1])
+        if run.epoch > epochs:
+            raise CheckpointMismatchError(
+                f"{folder} is at epoch {run.epoch}, beyond epochs={epochs}. Give more epochs or another folder."
+            )
 
 
 def steps(
