@@ -1,5 +1,6 @@
 import itertools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from headtail.allocation import (
     save_relevance,
 )
 from headtail.allocation.allocating import values_of
-from headtail.allocation.features import rows_of
+from headtail.allocation.features import lists_at
 from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
@@ -173,8 +174,6 @@ def test_what_cannot_be_learned_is_refused(world):
     with pytest.raises(InvalidInputError, match=r"3 of \d.* candidates of 3 users are relevant"):
         few = wanted.subset(np.isin(np.arange(len(wanted)), np.unique(wanted.users, return_index=True)[1][:3]))
         calibrate(recs, seen, few, k=10)
-    from dataclasses import replace
-
     with pytest.raises(InvalidInputError, match="no scores"):
         calibrate(replace(recs, scores=None), seen, wanted, k=10)
 
@@ -200,6 +199,10 @@ def test_relevance_of_another_catalogue_is_refused(world):
     other = lists([[0, 1, 2]], [[3.0, 2.0, 1.0]])
     with pytest.raises(InvalidInputError, match="was made for 60 items, and recs has 3"):
         fitted(other, seen)
+    with pytest.raises(InvalidInputError, match="different user_ids"):
+        calibrate(other, seen, wanted, k=2)
+    with pytest.raises(InvalidInputError, match="different item_ids"):
+        calibrate(recs, seen, replace(wanted, item_ids=wanted.item_ids + 1), k=10)
 
 
 def test_without_the_items_a_list_keeps_its_order(world, tmp_path):
@@ -305,6 +308,6 @@ def test_a_sample_of_users_serves_all_of_them_block_by_block(world):
     prices = allocation_bias(recs, relevance, strength=0.2, k=5, n_users=1000)
     together = allocate(recs, relevance, prices, k=5)
     for rows in (slice(0, 7), slice(2000, 3000)):
-        block = rows_of(recs, rows)
+        block = lists_at(recs, rows)
         alone = allocate(block, fitted(block, seen), prices, k=5)
         np.testing.assert_array_equal(alone.items, together.items[rows])

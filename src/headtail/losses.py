@@ -74,6 +74,11 @@ def _weighted(terms: Tensor, weight: Tensor | None) -> Tensor:
     return terms if weight is None else terms * weight.view(-1, *[1] * (terms.ndim - 1))
 
 
+def _labelled(positive: Tensor, negative: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean of terms of positives (B,), which are weighted, and of negatives (B, n)."""
+    return (_weighted(positive, weight).sum() + negative.sum()) / (positive.numel() + negative.numel())
+
+
 def bpr(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """Bayesian personalized ranking: the positive should score above each negative.
 
@@ -103,8 +108,7 @@ def bce(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> 
     0.6931
     """
     _check(positive, negative, weight)
-    total = _weighted(softplus(-positive), weight).sum() + softplus(negative).sum()
-    return total / (positive.numel() + negative.numel())
+    return _labelled(softplus(-positive), softplus(negative), weight)
 
 
 def mse(
@@ -136,10 +140,8 @@ def mse(
     choice("link", link, ("sigmoid", "identity"))
     if link == "sigmoid":
         # 1 - sigmoid(x) = sigmoid(-x), which keeps its digits where sigmoid(x) is close to 1.
-        total = _weighted((-positive).sigmoid().square(), weight).sum() + negative.sigmoid().square().sum()
-    else:
-        total = _weighted((1 - positive).square(), weight).sum() + negative.square().sum()
-    return total / (positive.numel() + negative.numel())
+        return _labelled((-positive).sigmoid().square(), negative.sigmoid().square(), weight)
+    return _labelled((1 - positive).square(), negative.square(), weight)
 
 
 def sampled_softmax(

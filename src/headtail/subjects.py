@@ -15,7 +15,7 @@ from headtail._forms import FORMS, Form, check_lists, fingerprint_of, form_of
 from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, scored
-from headtail.allocation.features import rows_of
+from headtail.allocation.features import lists_at
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import Order, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -375,7 +375,7 @@ class Subject:
         """Return the lists of the sample, if this is one."""
         if self.codes is None or np.array_equal(lists.users, self.codes):
             return lists
-        return rows_of(lists, np.isin(lists.users, self.codes))
+        return lists_at(lists, np.isin(lists.users, self.codes))
 
 
 AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from headtail._checks import checked, integer, number
 from headtail._exposure import Goal, Welfare, counter, sampled
 from headtail._factors import Matrix, per_item
-from headtail.allocation.features import probabilities, rows_of
+from headtail.allocation.features import lists_at, probabilities
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import discounts
@@ -81,7 +81,7 @@ def allocation_bias(
     k = integer("k", k, low=1, high=recs.k)
     rows = sampled(len(recs), n_users, rng)
     relevance = probabilities(recs, relevance)
-    some = rows_of(recs, rows)
+    some = lists_at(recs, rows)
     items, values, n_items = some.items, values_of(relevance[rows], gamma), len(recs.item_ids)
     unit = spread(replace(some, scores=values))
     count = counter(items, values / np.float32(unit), n_items, k)
@@ -131,7 +131,7 @@ def allocate(
     judged = replace(recs, scores=relevance)
 
     def shown(rows: Array, share: Array) -> tuple[Recommendations, Matrix]:
-        some = rows_of(judged, rows)
+        some = lists_at(judged, rows)
         chosen = best(some, values[rows] + share[:, None] * prices[rows], k, keep=some.scores)
         lists = best(chosen, scores_of(chosen, k), k)
         return lists, np.asarray(np.nan_to_num(scores_of(lists, k)) @ discounts(k))

@@ -14,9 +14,10 @@ from headtail._exposure import sampled
 from headtail._factors import Matrix
 from headtail._files import atomic_file, to_path
 from headtail._sealed import FORMAT, read_json, write_json
-from headtail.allocation.features import ALONG, check_parts, features, features_of, rows_of
+from headtail.allocation.features import ALONG, features, features_of, lists_at
 from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
+from headtail.data.recommendations import check_same_ids
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.rerank import spread
 from headtail.typing import RNG, Array
@@ -161,7 +162,8 @@ def calibrate(
     Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
     relevance as the currency of exposure: derived for headtail.
     """
-    check_parts(recs, known=known, relevant=relevant)
+    for part in (known, relevant):
+        check_same_ids(recs, part)
     items = features_of(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
     scale = spread(recs)
     k = min(integer("k", k, low=1), recs.k)
@@ -169,7 +171,7 @@ def calibrate(
     if codes is not None:
         learning &= np.isin(recs.users, codes)
     learners = np.flatnonzero(learning)
-    chosen = rows_of(recs, learners[sampled(len(learners), n_users, rng)])
+    chosen = lists_at(recs, learners[sampled(len(learners), n_users, rng)])
     rows, columns = np.nonzero(chosen.items >= 0)
     hits = relevant.contains(chosen.users[rows], chosen.items[rows, columns])
     if hits.sum() < 5 or hits.all():
@@ -222,7 +224,6 @@ def cross_fitted(
     >>> cross_fitted(recs, split.train, split.validation, k=5).shape
     (300, 40)
     """
-    check_parts(recs, known=known, relevant=relevant)
     order = generator(rng).permutation(len(recs))
     order = order[np.argsort(relevant.activity[recs.users[order]] == 0, kind="stable")]  # each half teaches
     part = np.empty(len(recs), dtype=np.int64)
@@ -231,5 +232,5 @@ def cross_fitted(
     for fold in (0, 1):
         inside = np.flatnonzero(part == fold)
         fitted = calibrate(recs, known, relevant, k=k, codes=recs.users[part != fold], by_item=by_item)
-        found[inside] = fitted(rows_of(recs, inside), known)
+        found[inside] = fitted(lists_at(recs, inside), known)
     return found

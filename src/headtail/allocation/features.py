@@ -31,7 +31,7 @@ def features(
     rank = np.log1p(np.arange(recs.k, dtype=np.float32))
     for start in range(0, len(recs), _ROWS):
         rows = slice(start, start + _ROWS)
-        some = rows_of(recs, rows)
+        some = lists_at(recs, rows)
         codes = some.items
         scores = np.where(codes >= 0, scores_of(some, 1) / scale, np.nan).astype(np.float32)
         scores[codes[:, 0] < 0] = 0  # a list that holds nothing has no spread
@@ -53,7 +53,7 @@ def features(
         yield rows, found
 
 
-def rows_of(recs: Recommendations, rows: Array | slice) -> Recommendations:
+def lists_at(recs: Recommendations, rows: Array | slice) -> Recommendations:
     """Return the lists of some users."""
     scores = None if recs.scores is None else recs.scores[rows]
     return replace(recs, users=recs.users[rows], items=recs.items[rows], scores=scores)
@@ -66,16 +66,6 @@ def features_of(recs: Recommendations, known: Interactions, k: int) -> Matrix:
     exposure = np.bincount(shown[shown >= 0], minlength=len(recs.item_ids))
     tilts = [tilt_bias(recs, k=k, popularity=popularity, **options) / scale for options in _TILTS]
     return np.column_stack([np.log1p(popularity), np.log(exposure / exposure.mean() + 0.03), *tilts])
-
-
-def check_parts(recs: Recommendations, **parts: Interactions) -> None:
-    """Raise unless interactions are of the catalogue and the users of the lists."""
-    for name, part in parts.items():
-        if (part.n_users, part.n_items) != (len(recs.user_ids), len(recs.item_ids)):
-            raise InvalidInputError(
-                f"{name} has {part.n_users} users and {part.n_items} items, and recs {len(recs.user_ids)} and "
-                f"{len(recs.item_ids)}; give lists and interactions of one split."
-            )
 
 
 def probabilities(recs: Recommendations, relevance: Any) -> Array:

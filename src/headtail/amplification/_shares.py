@@ -1,7 +1,6 @@
-"""What the results share: the head's share of lists and histories, rows of figures, and their curves."""
+"""What the results share: the head's share of lists and histories, and curves of figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,9 @@ from headtail._factors import as_pair
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
-from headtail.reports import Chart, Result
+from headtail.reports import Chart
 from headtail.training import vectors
 from headtail.typing import Codes, Floats, Vectors
-
-
-@dataclass(frozen=True, repr=False)
-class Rows(Result):
-    """Figures row by row, beside what is the same for all of them."""
-
-    rows: tuple[dict[str, Any], ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all figures as plain values."""
-        return dict(vars(self)) | {"rows": list(self.rows)}
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return list(self.rows)
 
 
 def curves(rows: Sequence[dict[str, Any]], x: str, series: dict[str, str], **options: Any) -> Chart:

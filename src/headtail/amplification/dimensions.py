@@ -8,12 +8,13 @@ import numpy as np
 
 from headtail._checks import checked, integer, list_length
 from headtail._progress import progress_bar
-from headtail.amplification._shares import Rows, curves, factors_of, head_share, of_first_direction, of_head, own_shares
+from headtail.amplification._shares import curves, factors_of, head_share, of_first_direction, of_head, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
 from headtail.reports import Chart, Column, Report, Table, Text
+from headtail.reports.report import Rows
 from headtail.spectral import spectrum, top_item_bound
 from headtail.training import recommend
 

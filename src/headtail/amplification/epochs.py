@@ -8,12 +8,13 @@ from torch import nn
 
 from headtail._checks import checked, integer, list_length
 from headtail._exposure import sampled
-from headtail.amplification._shares import Rows, curves, factors_of, head_share, of_first_direction, of_head, own_shares
+from headtail.amplification._shares import curves, factors_of, head_share, of_first_direction, of_head, own_shares
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
 from headtail.reports import Block, Chart, Column, Report, Table, Text
+from headtail.reports.report import Rows
 from headtail.spectral import spectrum
 from headtail.training import History, recommend
 from headtail.typing import RNG

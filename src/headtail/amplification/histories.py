@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked, list_length
 from headtail._stats import Z95, standard_error
-from headtail.amplification._shares import Rows, own_shares
+from headtail.amplification._shares import own_shares
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
@@ -18,6 +18,7 @@ from headtail.metrics import Metric, TopK, arp, audit, popularity_lift, upd
 from headtail.metrics.facts import definition, facts_of
 from headtail.reports import Block, Chart, Column, Report, Table, Text
 from headtail.reports._markdown import plain
+from headtail.reports.report import Rows
 from headtail.typing import IntoFrame
 
 _ABOUT = """Not everything popular in a list is the recommender's doing: people choose popular items themselves. A list

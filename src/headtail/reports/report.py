@@ -4,6 +4,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -159,6 +160,20 @@ class Result(ABC):
     def to_pandas(self) -> Any:
         """Return the result as a pandas frame, one row a measured value."""
         return pandas().DataFrame(self._rows())
+
+
+@dataclass(frozen=True, repr=False)
+class Rows(Result):
+    """A result of figures row by row, beside what is the same for all of them."""
+
+    rows: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain values."""
+        return dict(vars(self)) | {"rows": list(self.rows)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return list(self.rows)
 
 
 class Report(Document, Result):

@@ -11,7 +11,7 @@ from headtail._checks import checked, nearest, number
 from headtail._stats import hypervolume
 from headtail.exceptions import InvalidInputError
 from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, summary
-from headtail.tradeoffs.settings import Settings, on_front
+from headtail.tradeoffs.settings import Settings
 
 Methods: TypeAlias = str | Sequence[str]
 """A method, or several that are one family."""
@@ -162,11 +162,8 @@ class Curves(Settings):
     def _best(self, names: tuple[str, ...], seed: int, part: Part) -> list[Point]:
         """Return the points of one seed whose settings no other of these methods beats, as means over seeds."""
         points = [point for name in names for point in self._points_of(name) if point.seed == seed]
-        gain, cost = (
-            np.array([self.mean(point.method, point.setting, name, part) for point in points])
-            for name in (self.accuracy, self.unfairness)
-        )
-        return [point for point, is_on in zip(points, on_front(gain, cost), strict=True) if is_on]
+        on_front = self._on_front([(point.method, point.setting) for point in points], part)
+        return [point for point, is_on in zip(points, on_front, strict=True) if is_on]
 
     def _unit(self, metric: str, seed: int) -> Reading:
         """Return a metric of the reference in one seed, or over all of its seeds where it lacks that one."""

@@ -1,6 +1,6 @@
 """What is known of each setting of each method, and which one is chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Self
@@ -27,7 +27,6 @@ from headtail.tradeoffs.points import (
     metric_of,
     summary,
 )
-from headtail.typing import Array
 
 
 @checked
@@ -220,20 +219,18 @@ class Settings:
     def front(self, *, part: Part = "validation") -> tuple[tuple[str, Setting], ...]:
         """Return the (method, setting) pairs that no other pair beats in both metrics, on validation or on test."""
         pairs = [(method, setting) for method in self.methods for setting in self.settings(method)]
-        gain, cost = (
-            np.array([self.mean(*pair, name, part) for pair in pairs]) for name in (self.accuracy, self.unfairness)
-        )
-        return tuple(pair for pair, is_on in zip(pairs, on_front(gain, cost), strict=True) if is_on)
+        return tuple(pair for pair, is_on in zip(pairs, self._on_front(pairs, part), strict=True) if is_on)
+
+    def _on_front(self, pairs: Iterable[tuple[str, Setting]], part: Part) -> NDArray[np.bool_]:
+        """Return which (method, setting) pairs no other of them beats in both metrics, of those that have both."""
+        means = [[self.mean(*pair, name, part) for name in (self.accuracy, self.unfairness)] for pair in pairs]
+        gain, cost = np.array(means).reshape(-1, 2).T
+        known = np.isfinite(gain) & np.isfinite(cost)
+        known[known] = pareto_front(gain[known], cost[known])
+        return np.asarray(known)
 
 
 def facts_for(settings: Settings, metric: str) -> Facts:
     """Return what a metric, with its cut-off, says of itself; one that says no title is called by its name."""
     facts = settings.facts.get(metric.partition("@")[0], Facts())
     return facts if facts.title else replace(facts, title=metric)
-
-
-def on_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
-    """Return the Pareto front of the points that have both metrics."""
-    known = np.isfinite(gain) & np.isfinite(cost)
-    known[known] = pareto_front(gain[known], cost[known])
-    return np.asarray(known)

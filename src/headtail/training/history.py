@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Table
+from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Table
+from headtail.reports.report import Rows
 
 
-@dataclass(frozen=True)
-class History(Result):
+@dataclass(frozen=True, repr=False)
+class History(Rows):
     """The course of a training run; what :func:`headtail.fit` returns.
 
     Attributes
@@ -29,7 +30,6 @@ class History(Result):
         Which way the validation metric should go.
     """
 
-    rows: tuple[dict[str, Any], ...]
     settings: dict[str, Any]
     metric: str | None = None
     best_epoch: int | None = None
@@ -64,16 +64,3 @@ class History(Result):
         ]
         blocks: list[Block] = [Figures(figures), *charts, Table(columns, rows, title="Epochs")]
         return Report(f"Training of {self.settings.get('model.model', 'a model')}", blocks)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return rows, settings and the best epoch as plain values."""
-        return {
-            "rows": list(self.rows),
-            "settings": self.settings,
-            "metric": self.metric,
-            "best_epoch": self.best_epoch,
-            "best_value": self.best_value,
-        }
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return list(self.rows)
