@@ -20,6 +20,8 @@ def most_popular(
 ) -> Recommendations:
     """Recommend to everyone the items with the most training interactions.
 
+    The score is the popularity; of equally popular items the one with the smaller code comes first.
+
     Parameters
     ----------
     train : Interactions or frame
@@ -30,11 +32,6 @@ def most_popular(
         Whom to serve; all users without it.
     exclude_seen : bool, default True
         Leave out what the user met in `train`.
-
-    Returns
-    -------
-    Recommendations
-        The score is the popularity; of equally popular items the one with the smaller code comes first.
 
     Raises
     ------
@@ -80,18 +77,13 @@ def random_items(
     exclude_seen: bool = True,
     rng: RNG = 0,
 ) -> Recommendations:
-    """Recommend to every user k different items drawn evenly from the catalogue.
+    """Recommend to every user k different items drawn evenly from the catalogue, without scores.
 
     Parameters
     ----------
     train, k, users, exclude_seen
         See :func:`most_popular`; items without interactions are drawn as well.
     rng : seed or generator, default 0
-
-    Returns
-    -------
-    Recommendations
-        Without scores.
 
     Examples
     --------

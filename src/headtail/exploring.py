@@ -145,10 +145,6 @@ class Witness:
         n_items : int, default 20,000
             Items to search: those that the lists need, then the most exposed and most popular ones.
 
-        Returns
-        -------
-        Explorer
-
         Raises
         ------
         InvalidInputError

@@ -285,9 +285,10 @@ def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1
 
     The chance that an interaction with item i was observed is taken to be ``p_i = (r_i / max r)^power``, r_i the
     popularity, and its weight is ``1 / max(p_i, clip)``, scaled to a mean of 1 over the training interactions, so that
-    learning rates and penalties keep their meaning. To be used as `weight` of a loss here or as `item_weights` of
-    :func:`headtail.fit`: inverse-propensity weighting (IPS). Only the positives are weighted; the unbiased estimator of
-    a pointwise loss would also count 1 - 1 / p_i of every positive as a negative.
+    learning rates and penalties keep their meaning. Items without interactions have the weight of the smallest
+    propensity. To be used as `weight` of a loss here or as `item_weights` of :func:`headtail.fit`: inverse-propensity
+    weighting (IPS). Only the positives are weighted; the unbiased estimator of a pointwise loss would also count 1 - 1
+    / p_i of every positive as a negative.
 
     Parameters
     ----------
@@ -297,11 +298,6 @@ def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1
         0 gives equal weights.
     clip : float in (0, 1], default 0.1
         Smallest propensity, which bounds the largest weight; 1 gives equal weights.
-
-    Returns
-    -------
-    float array of shape (I,)
-        Items without interactions have the weight of the smallest propensity.
 
     Raises
     ------

@@ -34,11 +34,6 @@ def add_bias(queries: Any, items: Any = None, bias: Any = None) -> Vectors:
     bias : array of shape (m,)
         What to add to the score of each item, for every user.
 
-    Returns
-    -------
-    Vectors
-        Of shapes (n, d + 1) and (m, d + 1).
-
     Examples
     --------
     >>> import numpy as np
@@ -97,11 +92,6 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
         0 changes nothing, a negative one favors popular items. Useful values lie between 0.02 and 1; choose on
         validation.
 
-    Returns
-    -------
-    Vectors
-        With one more coordinate.
-
     Examples
     --------
     >>> import numpy as np
@@ -122,18 +112,14 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
 def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vectors:
     """Divide each item's vector by its length, or a power of it: the longer a vector, the more popular its item.
 
-    A score becomes ``score / length ** strength``; with 1 items are ranked by their cosine with the query.
+    A score becomes ``score / length ** strength``; with 1 items are ranked by their cosine with the query. Queries stay as
+    they are, and so does an item vector of length 0.
 
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
     strength : float, default 1
         From 0, which changes nothing, to 1.
-
-    Returns
-    -------
-    Vectors
-        The queries as they were; an item vector of length 0 stays as it is, too.
 
     References
     ----------
@@ -175,6 +161,7 @@ def shrink(
     With the decomposition of the scores into sigma_k p_k q_k', each chosen sigma_k is multiplied by ``1 - strength``;
     or, with `popularity`, what every user's scores hold along the popularity vector is. Scores are never formed: the
     item vectors are multiplied by a d x d matrix (or changed along one direction), in time linear in users and items.
+    Queries stay as they are.
 
     Parameters
     ----------
@@ -185,11 +172,6 @@ def shrink(
         Which directions, 0 the strongest (see :func:`headtail.spectrum`); by default 0.
     popularity : array of shape (m,) or Interactions, optional
         Instead of directions: scale along this vector, the training interactions per item.
-
-    Returns
-    -------
-    Vectors
-        The queries as they were, and items of the same shape.
 
     Raises
     ------
@@ -281,6 +263,8 @@ def tilt(
 
     c is 0.03, or one slot of the sample if that is more. `spread` is the standard deviation of a user's scores over all
     items (root mean square over the sampled users), so that the same strength means the same for scores of any scale.
+    The bias, of mean 0, is ``items[:, -1]`` of what is returned.
+
     Each round counts the exposure under the present bias, in which an item close to the end of a list counts in part,
     and takes a Newton step towards the bias that this exposure calls for; ten to forty rounds settle most tilts. The
     cost is that of scoring `n_users` users once a round, whatever the number of users.
@@ -308,11 +292,6 @@ def tilt(
         its own exposure calls for.
     rng : seed or generator, default 0
         Draws those users.
-
-    Returns
-    -------
-    Vectors
-        With one more coordinate; ``items[:, -1]`` is the bias, of mean 0.
 
     Warns
     -----

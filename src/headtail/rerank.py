@@ -26,7 +26,7 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     """Choose the k items with the highest ``score + bias`` of each list, and order them by ``score + order * bias``.
 
     Which items are shown decides how even exposure over the catalogue is; their order decides much of the accuracy.
-    With `order` 0 the chosen items stand as the recommender would have them.
+    With `order` 0 the chosen items stand as the recommender would have them. Items of equal score stay in their order.
 
     Parameters
     ----------
@@ -36,11 +36,6 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     k : int
     order : float, default 1
         From 0 to 1; choose on validation.
-
-    Returns
-    -------
-    Recommendations
-        Items of equal score stay in their order.
 
     Examples
     --------
@@ -127,18 +122,15 @@ def tilt_bias(
     rounds: int = 60,
     rng: RNG = 0,
 ) -> NDArray[np.float64]:
-    """Return what :func:`tilt` adds to the score of each item, shape (n_items,).
+    """Return what :func:`tilt` adds to the score of each item, shape (n_items,), of mean 0.
+
+    An item that is in no list has the bias of an item that is never shown.
 
     Parameters
     ----------
     recs : Recommendations
     strength, k, welfare, aversion, popularity, n_users, rounds, rng
         As for :func:`headtail.tilt`, with the spread of the scores within a list.
-
-    Returns
-    -------
-    float array of shape (n_items,)
-        Of mean 0. An item that is in no list has the bias of an item that is never shown.
 
     Examples
     --------

@@ -58,10 +58,6 @@ def allocation_bias(
         made and allocated block by block.
     rng : seed or generator, default 0
 
-    Returns
-    -------
-    float array of shape (n_items,)
-
     References
     ----------
     The dual of the most expected relevance for a given welfare of the items: Do et al., Two-sided fairness in rankings
@@ -92,7 +88,7 @@ def allocation_bias(
 def allocate(
     recs: Recommendations, relevance: Array, bias: Array, *, k: int, gamma: float = 0.5, max_user_loss: float = 1.0
 ) -> Recommendations:
-    """Return the k candidates of each user with the highest value and price, ordered by relevance.
+    """Return the k candidates of each user with the highest value and price, ordered and scored by relevance.
 
     Parameters
     ----------
@@ -109,11 +105,6 @@ def allocate(
     max_user_loss : float, default 1
         The share of the expected DCG that a user may lose, 0 to 1: who would lose more sees the items at lower prices,
         the same share of all of them. Exposure is then less even than the prices are meant for.
-
-    Returns
-    -------
-    Recommendations
-        With the probabilities as scores.
 
     Examples
     --------

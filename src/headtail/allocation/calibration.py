@@ -80,11 +80,6 @@ class Relevance:
 def save_relevance(relevance: Relevance, file: str | os.PathLike[str]) -> Path:
     """Write a calibration as one small JSON file, whole or not at all, and return its path.
 
-    Parameters
-    ----------
-    relevance : Relevance
-    file : path
-
     Examples
     --------
     >>> import tempfile
@@ -101,10 +96,6 @@ def save_relevance(relevance: Relevance, file: str | os.PathLike[str]) -> Path:
 @checked
 def load_relevance(file: str | os.PathLike[str]) -> Relevance:
     """Return a calibration that :func:`save_relevance` wrote.
-
-    Parameters
-    ----------
-    file : path
 
     Raises
     ------
@@ -199,7 +190,7 @@ def cross_fitted(
     by_item: bool = True,
     rng: RNG = 0,
 ) -> NDArray[np.float32]:
-    """Return probabilities as :func:`calibrate` gives them, each user's from a fit on other users.
+    """Return probabilities as :func:`calibrate` gives them, (U, R), each user's from a fit on other users.
 
     So settings can be chosen on the very interactions that the calibration learns from.
 
@@ -209,10 +200,6 @@ def cross_fitted(
         As for :func:`calibrate`.
     rng : seed or generator, default 0
         Draws the two halves of the users.
-
-    Returns
-    -------
-    float32 array of shape (U, R)
 
     Examples
     --------

@@ -15,7 +15,7 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
     """Re-rank lists by inverse popularity: every score is raised by up to `strength`, the more the rarer the item.
 
     A score s becomes ``s (1 + strength (1 - popularity / max popularity))``. A negative score is divided by that factor
-    instead, so that it rises as well.
+    instead, so that it rises as well. Lists have the new scores; items of equal score stay in their order.
 
     Parameters
     ----------
@@ -23,11 +23,6 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
         See :mod:`headtail.rerankers`.
     strength : float
         At least 0; 0 only shortens the lists. Usual values lie between 0.01 and 1.
-
-    Returns
-    -------
-    Recommendations
-        With the new scores. Items of equal score stay in their order.
 
     References
     ----------

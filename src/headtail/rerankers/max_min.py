@@ -38,7 +38,7 @@ def p_mmf(
         g  <- momentum * (B / (T k) - exposure of the user's list / k) + (1 - momentum) * g
         mu <- the nearest to mu - lr / sqrt(T) * g / rho^2 with  sum over p of min(rho_p mu_p, 0) >= -strength
 
-    nearest in the Euclidean norm of rho * mu. Every window begins with prices mu of 0.
+    nearest in the Euclidean norm of rho * mu. Every window begins with prices mu of 0. Scores stay as they were.
 
     Parameters
     ----------
@@ -57,11 +57,6 @@ def p_mmf(
         Weight of the newest gradient, above 0 up to 1.
     rng : seed or generator, default 0
         Draws the order in which the users come.
-
-    Returns
-    -------
-    Recommendations
-        With their scores as they were.
 
     References
     ----------

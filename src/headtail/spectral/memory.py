@@ -134,11 +134,6 @@ def memory_effect(spectra: Mapping[str, Spectrum]) -> MemoryEffect:
     spectra : mapping from name to Spectrum
         Such as the training data, models, data sets or dimensions; each with popularity.
 
-    Returns
-    -------
-    MemoryEffect
-        A table of the cosine, the energy of sigma_1, sigma_1 / sigma_2 and both bounds, and charts.
-
     Raises
     ------
     InvalidInputError

@@ -12,7 +12,7 @@ _ROUNDING = 1e-6  # the coordinates are good to about this, relative to the larg
 
 @checked
 def top_item_bound(found: Spectrum) -> float:
-    """Bound from below the share of users whose highest score is that of the most popular item.
+    """Bound from below the share of users, 0 to 1, whose highest score is that of the most popular item.
 
     Write each score as the inner product of the coordinates ``a = sqrt(sigma_k) p_uk`` of the user and
     ``b = sqrt(sigma_k) q_ik`` of the item. By Cauchy and Schwarz item 1, the most popular, outscores item i for user u
@@ -23,17 +23,13 @@ def top_item_bound(found: Spectrum) -> float:
 
     The share grows with sigma_1 beside the other singular values, and as fewer directions are left: it says how a low
     rank makes popularity win. It is a worst case over all items, and beyond a few dimensions mostly 0, which says
-    nothing. Measure the share itself with ``recommend(..., k=1, exclude_seen=False)``.
+    nothing; it is 0 where another item is at least as high on the first direction. Seen items are not left out: measure
+    the share itself with ``recommend(..., k=1, exclude_seen=False)``.
 
     Parameters
     ----------
     found : Spectrum
         Of a model's factors, with popularity. Among equally popular items the first counts as the most popular.
-
-    Returns
-    -------
-    float
-        0 to 1; seen items are not left out. 0 where another item is at least as high on the first direction.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Curves(Settings):
 
         Each seed has its own curve on the test: straight lines through the settings that no other setting of the method
         beats on validation, as means over its seeds. Points between two settings are attainable: serve a random part of
-        the users with either.
+        the users with either. The interval holds the chance in both metrics.
 
         Parameters
         ----------
@@ -54,11 +54,6 @@ class Curves(Settings):
             both have.
         part : {"validation", "test"}, default "validation"
             Where the settings of the curve are picked. On test the curve flatters methods with many settings.
-
-        Returns
-        -------
-        Estimate
-            Its interval holds the chance in both metrics.
 
         Raises
         ------

@@ -26,7 +26,7 @@ from headtail.training.encoding import device_of
 
 @checked
 def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
-    """Write a model of headtail as a folder: ``model.safetensors`` (weights) and ``model.json`` (which model it is).
+    """Write a model as a folder, ``model.safetensors`` and ``model.json`` (which model it is), and return its path.
 
     Parameters
     ----------
@@ -34,11 +34,6 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
         One of :mod:`headtail.models`.
     folder : path
         Where to write; a folder that is there is replaced as a whole, or where that fails, left as it is.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder.
 
     Raises
     ------
@@ -75,7 +70,7 @@ def write_model(model: nn.Module, folder: Path) -> None:
 
 @checked
 def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | None = None) -> nn.Module:
-    """Read a model that :func:`save_model` wrote, or the last state of a training run's checkpoint.
+    """Read a model that :func:`save_model` wrote, or the last state of a training run, in evaluation mode.
 
     Nothing but numbers and names is read: the class is looked up among headtail's own, weights are safetensors.
 
@@ -85,11 +80,6 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
         The folder.
     device : str or torch.device, optional
         Where to put the weights; the CPU without it.
-
-    Returns
-    -------
-    torch.nn.Module
-        In evaluation mode.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def recommend(
     device: "str | torch.device | None" = None,
     batch_size: int | None = None,
 ) -> Recommendations:
-    """Return the k best items of each user, exactly, over the whole catalogue.
+    """Return the k best items of each user with their scores, exactly, over the whole catalogue.
 
     Scores ``queries @ items.T`` are made in blocks of `batch_size` users by 16,384 items (65,536 on CUDA) and merged,
     so that beside the factors and the result at most one block of scores is held: 32 MiB with the defaults (1 GiB on
@@ -66,11 +66,6 @@ def recommend(
         Where to compute; without it, where the model or the factors are.
     batch_size : int, optional
         Users in a block; 512 (4,096 on CUDA) without it.
-
-    Returns
-    -------
-    Recommendations
-        With scores, in the order of `users`.
 
     Raises
     ------
