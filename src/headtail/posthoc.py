@@ -112,8 +112,8 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
 def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vectors:
     """Divide each item's vector by its length, or a power of it: the longer a vector, the more popular its item.
 
-    A score becomes ``score / length ** strength``; with 1 items are ranked by their cosine with the query. Queries stay as
-    they are, and so does an item vector of length 0.
+    A score becomes ``score / length ** strength``; with 1 items are ranked by their cosine with the query. Queries
+    stay as they are, and so does an item vector of length 0.
 
     Parameters
     ----------

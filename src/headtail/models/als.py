@@ -56,16 +56,11 @@ class ALS(MF):
     weight_decay : float, optional
         L2 regularization, scaled by the weight of the pairs that a vector takes part in; above 0. By default
         training takes 0.08 over the square root of the mean number of interactions behind a vector, user or item.
+        Afterwards ``config`` holds what it took, of both.
     steps : int, default 2
         Steps of conjugate gradients for either side in an epoch.
     rng : seed or generator, default 0
         Source of the initial item vectors, normal with standard deviation 0.1 / sqrt(d). Users start at 0.
-
-    Attributes
-    ----------
-    config : dict
-        The arguments that make this model again, with its class's name under ``"model"``; after training with the
-        weights that it took.
 
     References
     ----------

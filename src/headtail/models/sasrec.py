@@ -39,26 +39,15 @@ class SASRec(nn.Module):
     Parameters
     ----------
     n_items : int
-        Size of the catalogue, at least 1.
     max_length : int, default 50
-        Longest sequence L that the model takes, at least 1.
+        Longest sequence L that the model takes.
     embedding_dim : int, default 64
         Dimension d of the vectors, a multiple of `n_heads`.
-    n_layers : int, default 2
-        Blocks, at least 1.
-    n_heads : int, default 2
-        Heads of the attention, at least 1.
-    inner_dim : int, default 256
-        Width of the feed-forward layers, at least 1.
+    n_layers, n_heads, inner_dim : int, default 2, 2 and 256
+        Blocks, heads of the attention, and width of the feed-forward layers.
     dropout : float in [0, 1), default 0.2
         Share of values dropped in training.
     rng : seed or generator, default 0
-        Source of the initial weights.
-
-    Attributes
-    ----------
-    query : torch.nn.Identity
-        Passes the queries (B, d), or states (B, L, d), just before they are returned; a place for hooks.
 
     Raises
     ------

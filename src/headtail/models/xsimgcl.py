@@ -41,9 +41,9 @@ class XSimGCL(LightGCN):
     contrast_layer : int, default 2
         Layer whose vectors the final ones are compared with, 1 to `n_layers`.
     temperature : float, default 0.2
-        Temperature t of the contrastive loss, above 0.
+        t, above 0.
     contrast_weight : float, default 0.05
-        Weight of the contrastive loss, at least 0. Worth tuning: of 0.01, 0.05 and 0.2 this was the best on
+        At least 0. Worth tuning: of 0.01, 0.05 and 0.2 this was the best on
         MovieTweetings, by far.
     rng : seed or generator, default 0
         Source of the start vectors. The noise follows torch's random state, which :func:`headtail.fit` seeds.

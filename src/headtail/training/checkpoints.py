@@ -77,7 +77,6 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
     Parameters
     ----------
     folder : path
-        The folder.
     device : str or torch.device, optional
         Where to put the weights; the CPU without it.
 

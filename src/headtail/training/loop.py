@@ -94,8 +94,8 @@ def fit(
           Vectors, and ``states(sequences)`` returns Vectors with a state for each place, (B, L, d), as
           :meth:`headtail.models.SASRec.states` does.
         * solved for: ``solve(train, penalties=..., item_weights=...)`` returns a function that improves all weights
-          once and returns the ``loss`` that is left, as :meth:`headtail.models.ALS.solve` does. It has neither loss nor
-          batches of its own choice, and only the penalties that it knows.
+          once and returns the ``loss`` that is left, as :meth:`headtail.models.ALS.solve` does. It takes no loss and
+          no batches, and only the penalties that it knows.
 
         One of the first two kinds may have a loss of its own, in ``forward_with_loss(inputs, rows, candidates)``. It is
         called in training in place of ``forward`` or ``states``, and returns the same vectors and a scalar that is
@@ -144,9 +144,9 @@ def fit(
     checkpoint : path, optional
         Folder for checkpoints. The latest stands in ``epoch-...`` inside it; earlier ones are removed.
     resume : bool, default True
-        Go on from the checkpoint in that folder if there is one; else start over and replace it. On the same device and
-        with as many threads, a resumed run ends with the very bits of one that was never interrupted. All settings but
-        `epochs` must be the same.
+        Resume from the checkpoint in that folder if there is one; False starts over and replaces it. On the same device
+        and with as many threads, a resumed run ends with the very bits of one that was never interrupted. All settings
+        but `epochs` must be the same.
     device : str or torch.device, optional
         Where to train; the model is moved there. Without it, where the model is.
     rng : seed or generator, default 0
