@@ -282,13 +282,13 @@ def test_a_stopped_correction_goes_on_where_it_was(split, factors, tmp_path, mon
         made.append(strength)
         if len(made) == 3:
             stop = KeyboardInterrupt()
-            stop.add_note("Nothing is kept; with a folder for checkpoint=, a run that is stopped can go on.")  # fit's
+            stop.add_note("Nothing is kept; with a folder for checkpoint=, a run that is stopped can be resumed.")
             raise stop
         return shrink.make(subject, strength, seed)
 
     with pytest.raises(KeyboardInterrupt) as stop:
         better(factors, split, **options | {"dials": ["log penalty", replace(shrink, make=stopped)]}, folder=tmp_path)
-    assert stop.value.__notes__ == [f"What was measured is kept in {tmp_path}; run the same again to go on."]
+    assert stop.value.__notes__ == [f"What was measured is kept in {tmp_path}; run the same again to resume."]
     shutil.rmtree(tmp_path / "shrink")  # of a dial of one's own
     asked = []
     log_penalty = as_dial("log penalty")

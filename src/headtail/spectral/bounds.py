@@ -104,8 +104,8 @@ def fit_power_law(popularity: Any) -> PowerLaw:
 def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     """Bound from below the cosine of q_1 with popularity, for a matrix of zeros and ones, whatever its popularity.
 
-    ``sigma_1**2 / ||r|| * sqrt(1 - (sum(r) - max(r)) / sigma_1**2)``, r the interactions per item. It speaks of the
-    data matrix, not of a model's scores; on real data it usually says nothing, where the cosine is high all the same.
+    ``sigma_1**2 / ||r|| * sqrt(1 - (sum(r) - max(r)) / sigma_1**2)``, r the interactions per item. It holds for the
+    data matrix, not for a model's scores; on real data it usually says nothing, where the cosine is high all the same.
 
     Parameters
     ----------

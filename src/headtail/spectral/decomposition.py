@@ -174,7 +174,7 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
     -------
     Spectrum
         `sigma`, `alignment`, `energy`, `left(k)`, `right(k)`, the power law of popularity and the bounds. The bounds
-        speak of the data matrix; for a model they mean something only if its scores are on the scale of the data (0 and
+        hold for the data matrix; for a model they mean something only if its scores are on the scale of the data (0 and
         1), else they say "not applicable".
 
     Raises

@@ -45,7 +45,7 @@ class Curves(Settings):
             Several are one family: the curve's settings are those that no other setting of any of them beats on
             validation, so that there it is nowhere below that of one of them.
         unfairness : float
-            Level of the metric of unfairness. The value is NaN if a seed does not come down to it.
+            Level of the metric of unfairness. The value is NaN if a seed does not reach it.
         relative : bool, default False
             Give the level and the result as changes from :attr:`reference` in the same seed: the level -0.1 means an
             unfairness 10% lower, the result -0.03 an accuracy 3% lower.
@@ -85,7 +85,7 @@ class Curves(Settings):
         Parameters
         ----------
         accuracy : float
-            Level of the metric of accuracy. The value is NaN if a seed does not come up to it.
+            Level of the metric of accuracy. The value is NaN if a seed does not reach it.
         """
         level = number("accuracy", accuracy)
         found = self._compared(self._along(self.accuracy, self.unfairness, level, relative, part), method, against)
@@ -181,7 +181,7 @@ class Curves(Settings):
     def _between(self, points: list[Point], given: str, metric: str, level: Reading) -> Reading:
         """Read one metric off the straight lines through points, the least uneven first, where another is at a level.
 
-        Where accuracy is given, which may rise and fall along the curve, that is where the curve first comes up to it.
+        Where accuracy is given, which may rise and fall along the curve, that is where the curve first reaches it.
         """
         points = sorted(points, key=lambda point: point.test[self.unfairness])
         x, y = ([self._reading(point, each) for point in points] for each in (given, metric))

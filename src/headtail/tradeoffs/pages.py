@@ -227,7 +227,7 @@ def _rule(max_loss: float) -> str:
 
 
 def _intervals(frontier: Curves) -> str:
-    """Say what the intervals speak of, the same for every figure that has one."""
+    """Say what the intervals are over, the same for every figure that has one."""
     found = {
         (estimate.over, estimate.n_seeds)
         for method, setting in _pairs(frontier)

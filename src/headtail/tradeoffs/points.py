@@ -108,7 +108,7 @@ def change(value: Reading, start: Reading) -> Reading:
 def summary(readings: list[Reading]) -> Estimate:
     """Join the readings of the seeds.
 
-    The variance is that of the mean over seeds: of its users and of its seeds, less what the two bring about together,
+    The variance is that of the mean over seeds: the part of the users and that of the seeds, less their interaction,
     which is in both. Its degrees of freedom are Satterthwaite's.
     """
     n = len(readings)

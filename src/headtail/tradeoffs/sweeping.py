@@ -227,7 +227,7 @@ class _Meter:
                     point, influence, taken = self._point(setting, seed)
                 except KeyboardInterrupt as stop:
                     if file is not None:  # whatever a training inside says of itself
-                        kept = f"What was measured is kept in {file.parent.parent}; run the same again to go on."
+                        kept = f"What was measured is kept in {file.parent.parent}; run the same again to resume."
                         stop.__notes__ = [kept]
                     raise
                 seconds[self.dial.name, setting, seed] = taken

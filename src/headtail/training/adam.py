@@ -57,7 +57,7 @@ class Adam(torch.optim.Adam):
         self._moved = {table: np.full(len(table), now) for table in self._tables}  # the step that each row is at
 
     def load_state_dict(self, state_dict: Any) -> None:
-        """Go on from the state of an optimizer whose rows were all up to date."""
+        """Resume from the state of an optimizer whose rows were all up to date."""
         super().load_state_dict(state_dict)
         self._begin(int(self.state[self._tables[0]]["step"].item()) if self._tables else 0)
 

@@ -155,9 +155,9 @@ def kept(folder: Path | None) -> Iterator[None]:
             epochs = [] if folder is None else saved_epochs(folder)
             if epochs:
                 done = f"Epoch {int(epochs[-1].name.partition('-')[2])} is kept in {folder}"
-                stop.add_note(f"{done}; run the same again to go on from there.")
+                stop.add_note(f"{done}; run the same again to resume from there.")
             elif folder is None:
-                stop.add_note("Nothing is kept; with a folder for checkpoint=, a run that is stopped can go on.")
+                stop.add_note("Nothing is kept; with a folder for checkpoint=, a run that is stopped can be resumed.")
             else:
                 stop.add_note("Nothing is kept, for no epoch was saved yet.")
         raise

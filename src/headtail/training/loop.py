@@ -16,7 +16,7 @@ from torch import nn
 
 from headtail._checks import checked, generator, integer, list_length
 from headtail._distributed import of_first, world_size
-from headtail._factors import Matrix, per_item
+from headtail._factors import per_item
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -209,8 +209,12 @@ def fit(
     random, device = generator(rng), device_of(model, device)
     with learning(model):
         model.to(device)
-        kind: Any = Solving if hasattr(model, "solve") else Stepping
-        method = kind(model, train, penalties, device, random, **of_items, **how)
+        method: Solving | Stepping
+        if hasattr(model, "solve"):
+            solve: Any = model.solve
+            method = Solving(solve(train, penalties=penalties, item_weights=of_items["item_weights"]), device)
+        else:
+            method = Stepping(model, train, penalties, device, random, **of_items, **how)
         settings = {
             **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
             "train": train.fingerprint,
@@ -231,7 +235,7 @@ def fit(
         )  # fmt: skip
 
 
-def _of_items(n_items: int, **given: Array | None) -> dict[str, Matrix | None]:
+def _of_items(n_items: int, **given: Array | None) -> dict[str, Any]:
     """Return the numbers of each item, checked, None where they are not given."""
     found = {
         name: None if values is None else per_item(name, values, n_items).astype(np.float64)

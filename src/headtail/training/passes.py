@@ -1,7 +1,7 @@
 """What an epoch does: gradient steps on positive items against negatives, or solving in closed form."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -34,24 +34,13 @@ class Solving:
     size, optimizer = 1, None
     settings: ClassVar[dict[str, Any]] = {}
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Interactions,
-        penalties: Sequence[Penalty],
-        device: torch.device,
-        random: np.random.Generator,
-        *,
-        item_weights: NDArray[np.float64] | None,
-        **_: Any,
-    ) -> None:
-        self._solve = model.solve(train, penalties=penalties, item_weights=item_weights)  # type: ignore[operator]
-        self.device = device
+    def __init__(self, solve: Callable[[], dict[str, float]], device: torch.device) -> None:
+        self._solve, self.device = solve, device
 
     def epoch(self, number: int, advance: Advance) -> dict[str, float]:
         """Solve once; return the loss that is left and its parts."""
         with no_autocast(self.device):
-            parts: dict[str, float] = self._solve()
+            parts = self._solve()
         if not np.isfinite(parts["loss"]):
             raise TrainingDivergedError(
                 f"Epoch {number}: the loss is {parts['loss']}. Likely cause: the model held values that are not "
