@@ -26,7 +26,7 @@ from headtail.typing import RNG, Array, Codes
 LENGTH = 20  # of lists, where none is given
 _LISTED = 50
 _MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
-_NOT_WHOLE = (bool, np.timedelta64)  # though Python and numpy count them among the whole numbers
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64)  # though Python and numpy count with them
 _LARGEST = 1e15  # beyond it single precision overflows, and what is added to it is lost
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,7 +69,9 @@ def number(
     bounded = low > -_LARGEST or high < _LARGEST
     bounds = f" in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}" if bounded else ""
     try:
-        result = float(value + 0)  # text is no number, though float() reads it
+        result = float(
+            "" if isinstance(value, _NO_NUMBERS) else value + 0
+        )  # text is none either, though float() reads it
     except OverflowError:
         result = math.inf
     except Exception:  # each kind of array and frame has errors of its own
@@ -84,7 +86,7 @@ def number(
 def integer(name: str, value: Any, *, low: int = 0, high: int = _MOST) -> int:
     """Return `value` as an int if it is whole and in the range."""
     upto = f" and at most {high}" if high < _MOST else ""
-    if isinstance(value, _NOT_WHOLE) or not isinstance(value, (int, np.integer)):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, (int, np.integer)):
         raise InvalidInputError(f"{name}={_brief(value)} is not a whole number; give one of at least {low}{upto}.")
     if not low <= value <= high:
         upto = f" and at most {high}" if value > high else upto
@@ -134,7 +136,7 @@ def finite(name: str, values: Array, cure: str = "Remove or replace those rows f
 
 def generator(rng: RNG) -> np.random.Generator:
     """Return a numpy generator for a seed, a generator or None."""
-    seed = isinstance(rng, (int, np.integer)) and not isinstance(rng, _NOT_WHOLE) and rng >= 0
+    seed = isinstance(rng, (int, np.integer)) and not isinstance(rng, _NO_NUMBERS) and rng >= 0
     if rng is not None and not seed and not isinstance(rng, np.random.Generator):
         raise InvalidInputError(
             f"rng={_brief(rng)} is neither a seed nor a numpy Generator; give an int of at least 0, such as rng=0."
@@ -249,7 +251,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return callable(value)
     if isinstance(value, np.ndarray) and kind in (Iterable, Sequence) and not _is_list_of(value, inner):
         return False
-    if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, _NOT_WHOLE) and kind in (int, float)):
+    if not isinstance(value, _KINDS.get(kind, kind)) or (isinstance(value, _NO_NUMBERS) and kind in (int, float)):
         return False
     if kind in (Iterable, Sequence):
         try:

@@ -250,7 +250,8 @@ def correct(
         Of training and of samples.
     n_users : int, default 20,000
         Where there are more, settings are tried on so many of them, drawn at random from those who have something in
-        the held-out parts. The one that is chosen is made and reported for all.
+        the held-out parts. The one that is chosen is made and reported for all; relevance and prices are learned from
+        at most 20,000, and of as many at a time are candidates made.
     refine : int, default 2
         How often settings between the chosen one and its neighbors are tried as well.
     extend : int, default 3
