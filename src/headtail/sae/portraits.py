@@ -67,7 +67,7 @@ class Portraits(Result):
     push: float
 
     def report(self) -> Report:
-        """Return one row a neuron."""
+        """Return one row a neuron, the strongest first."""
         columns = [
             Column("neuron", "Neuron", format="d"),
             Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it listens to popular tastes, below to niche."),
@@ -77,10 +77,14 @@ class Portraits(Result):
             Column("tags", "Tags"),
             *(Column(name, name.capitalize()) for name in ("hears", "raises", "lowers")),
         ]
-        rows = self._rows()
+        rows = sorted(self._rows(), key=lambda row: -abs(row["cohens_d"]))
+        lede = (
+            f"**{len(rows):,} neurons, those first that best tell popular from niche tastes.** Each answers to people "
+            f"who like what it *hears*; the more it does, the further up goes what it *raises*, and down what it *lowers*."
+        )
         kept = [c for c in columns if c.key in ("neuron", "cohens_d") or any(row[c.key] for row in rows)]
         kept = [c for c in kept if c.key != "effect" or not np.isnan(self.neurons.effect).all()]
-        return Report("Neurons: what they listen to and what they do", [Table(kept, rows)])
+        return Report("Neurons: what they listen to and what they do", [Table(kept, rows)], lede)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a mapping a neuron: its figures, and items, users and neighbors by id, with titles and strengths."""

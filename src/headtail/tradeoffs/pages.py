@@ -123,7 +123,7 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
         })  # fmt: skip
     change = "Change from the method's first setting"
     volume = (
-        f"Share of the accuracy of {named(frontier, *frontier.reference)} that the method keeps, on average over all "
+        f"Share of the accuracy of “{named(frontier, *frontier.reference)}” that the method keeps, on average over all "
         f"levels of `{unfairness}` from 0 to its own; what is not reached counts 0."
     )
     columns = [
@@ -213,7 +213,7 @@ def _equal_text(frontier: Curves) -> str:
     method, setting = frontier.reference
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
-        f"Changes from {named(frontier, method, setting)} (`{frontier.accuracy}` {accuracy:.4f}, "
+        f"Changes from “{named(frontier, method, setting)}” (`{frontier.accuracy}` {accuracy:.4f}, "
         f"`{frontier.unfairness}` {unfairness:.4f}), seed by seed, read off straight lines through each method's "
         f"settings that are best on validation. A dash is a level that not every seed reaches."
     )

@@ -40,14 +40,14 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
     )
     _seconds(frontier, rows, columns)
     caption = (
-        f"Each method's figure less that of {method}, on the test, user by user and seed by seed. Accuracy is read off "
-        f"the settings that are best on validation, in shares of that of {named(frontier, *frontier.reference)}; a "
+        f"Each method's figure less that of “{method}”, on the test, user by user and seed by seed. Accuracy is read "
+        f"off the settings that are best on validation, in shares of that of “{named(frontier, *frontier.reference)}”; a "
         f"dash is a level that not every seed of both reaches, and one that no method reaches is left out. p is the "
         f"chance of such a difference were there none (Student's t), after Holm's correction for all methods of a "
         f"column; below {_DOUBT:g} it is beyond doubt."
     )
-    title = f"Difference from {method}"
-    return Report(f"{method} beside the others", [Table(columns, rows, title=title, caption=caption)], " ".join(told))
+    title = f"Difference from “{method}”"
+    return Report(f"“{method}” beside the others", [Table(columns, rows, title=title, caption=caption)], " ".join(told))
 
 
 def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -> str:
@@ -56,8 +56,8 @@ def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -
     sure = [row[label] for row in known if row[f"{label} p"] < _DOUBT]
     more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
     return (
-        f"With {where}, {more} of {len(known)} other methods keep more accuracy than {plain(method)} beyond doubt, and "
-        f"{less} less."
+        f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {len(known)} other methods beyond "
+        f"doubt, and less than {more}."
     )
 
 
