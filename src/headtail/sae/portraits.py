@@ -80,7 +80,7 @@ class Portraits(Result):
         rows = sorted(self._rows(), key=lambda row: -abs(row["cohens_d"]))
         lede = (
             f"**{len(rows):,} neurons, those first that best tell popular from niche tastes.** Each answers to people "
-            f"who like what it *hears*; the more it does, the further up goes what it *raises*, and down what it *lowers*."
+            f"who like what it *hears*; the more it does, the further up goes what it *raises*, down what it *lowers*."
         )
         kept = [c for c in columns if c.key in ("neuron", "cohens_d") or any(row[c.key] for row in rows)]
         kept = [c for c in kept if c.key != "effect" or not np.isnan(self.neurons.effect).all()]

@@ -41,8 +41,8 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
     _seconds(frontier, rows, columns)
     caption = (
         f"Each method's figure less that of “{method}”, on the test, user by user and seed by seed. Accuracy is read "
-        f"off the settings that are best on validation, in shares of that of “{named(frontier, *frontier.reference)}”; a "
-        f"dash is a level that not every seed of both reaches, and one that no method reaches is left out. p is the "
+        f"off the settings that are best on validation, in shares of that of “{named(frontier, *frontier.reference)}”; "
+        f"a dash is a level that not every seed of both reaches, and one that no method reaches is left out. p is the "
         f"chance of such a difference were there none (Student's t), after Holm's correction for all methods of a "
         f"column; below {_DOUBT:g} it is beyond doubt."
     )
