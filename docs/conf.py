@@ -12,6 +12,9 @@ from headtail.dials import CONTROLS, DIALS, REFERENCES
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition, facts_of
 from headtail.metrics.pages import FAMILIES
+from headtail.penalties import LogDet, ReSN, ScoreCorrelation, ScoreGap
+
+PENALTIES = {one.__name__: one for one in (ReSN, LogDet, ScoreCorrelation, ScoreGap)}
 
 project, author, copyright = "headtail", "The headtail authors", "The headtail authors, Apache-2.0"
 release = version = metadata.version("headtail")
@@ -154,7 +157,16 @@ def dial_page() -> str:
             lines += ["", f"## {title}", "", *table(["Dial", "What it does", "Strengths that are tried"], rows)]
     rest = [[f"`{d.name}`", about(d.name), strengths(d)] for d in (*CONTROLS, *REFERENCES)]
     lines += ["", "## What dials are compared with", "", *table(["Name", "What it does", "Strengths"], rest)]
+    lines += ["", "## For a training loop of your own", "",
+              "Penalties that are added to any loss; the dials above have the first two.", "",
+              *table(["Penalty", "What it does"], [[f"[`{name}`](headtail.penalties.md)", first_line(one)]
+                                                   for name, one in PENALTIES.items()])]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def first_line(one: Any) -> str:
+    """Return the first line of a docstring."""
+    return (one.__doc__ or "").strip().partition("\n")[0]
 
 
 def public(path: str) -> list[str]:
@@ -170,7 +182,7 @@ def public(path: str) -> list[str]:
 
 def reference_page(path: str) -> str:
     """Return the page of a room, which autodoc fills from the docstrings."""
-    about = (import_module(path).__doc__ or "").strip().partition("\n")[0]
+    about = first_line(import_module(path))
     lines = [f"# {path}", "", about, "", "```{eval-rst}", f".. currentmodule:: {path}", ""]
     for name in public(path):
         is_class = isinstance(getattr(import_module(path), name), type)
@@ -182,9 +194,7 @@ GENERATED.mkdir(exist_ok=True)
 rooms = [f"headtail.{room}".rstrip(".") for room in ROOMS]
 pages = {"metrics": metric_page(), "dials": dial_page()} | {room: reference_page(room) for room in rooms}
 index = ["# Reference", "", "Everything public, room by room.", "", "```{toctree}", ":hidden:", *rooms, "```", ""]
-index += [
-    f"- [{room}]({room}.md): {(import_module(room).__doc__ or '').strip().partition(chr(10))[0]}" for room in rooms
-]
+index += [f"- [{room}]({room}.md): {first_line(import_module(room))}" for room in rooms]
 for made, text in (pages | {"reference": "\n".join(index) + "\n"}).items():
     page = GENERATED / f"{made}.md"
     if not page.exists() or page.read_text(encoding="utf-8") != text:
