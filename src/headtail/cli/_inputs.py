@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
+import headtail as ht
+from headtail._files import to_path
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 if TYPE_CHECKING:
     from headtail.cli._tables import Tables
-    from headtail.typing import Vectors
 
 _File: TypeAlias = Path | None
 _IDS = (
@@ -32,10 +33,8 @@ class Pair:
 
     def read(
         self, source: Path | None, tables: "Tables", kind: str = "either the folder of a model"
-    ) -> "Vectors | None":
+    ) -> "ht.Vectors | None":
         """Return the vectors, or None where a source of another kind is given; raise unless it is one of the two."""
-        from headtail.typing import Vectors
-
         if (self.queries is None) != (self.items is None) or (source is None) == (self.queries is None):
             raise InvalidInputError(f"Give {kind}, or both --queries and --items.")
         if self.queries is None or self.items is None:
@@ -46,7 +45,7 @@ class Pair:
             return None
         named = {"user_id": self.user_ids, "item_id": self.item_ids}
         of_rows = {f"{role}s": tables.ids(file, role) for role, file in named.items() if file is not None}
-        return Vectors(array(self.queries), array(self.items), **of_rows)
+        return ht.Vectors(array(self.queries), array(self.items), **of_rows)
 
 
 NO_PAIR: Any = Pair()
@@ -55,8 +54,6 @@ NO_PAIR: Any = Pair()
 def array(path: Path) -> Any:
     """Read a .npy file without loading it whole."""
     import numpy as np
-
-    from headtail._files import to_path
 
     path = to_path(path)
     try:

@@ -2,13 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import headtail as ht
+from headtail._files import check_writable
 from headtail._printable import printable
 from headtail.exceptions import InvalidInputError
-
-if TYPE_CHECKING:
-    from headtail.reports import Result
 
 _WRITERS = {".html": "to_html", ".md": "to_markdown", ".tex": "to_latex", ".json": "to_json"}
 
@@ -34,15 +33,13 @@ def complain(what: str, text: str, *, style: str = "bold red") -> None:
 
 def check_output(output: Path | None) -> None:
     """Refuse a report that could not be written, before the work and not after it."""
-    from headtail._files import check_writable
-
     if output is not None:
         if output.suffix not in _WRITERS:
             raise InvalidInputError(f"--output {output}: the ending is not one of {', '.join(_WRITERS)}.")
         check_writable(output)
 
 
-def show(result: "Result", output: Path | None, json: bool, **options: Any) -> None:
+def show(result: "ht.reports.Result", output: Path | None, json: bool, **options: Any) -> None:
     """Write the result to a file, if one is named, and print it; the options are of its report."""
     if output is not None:
         getattr(result, _WRITERS[output.suffix])(output, **({} if output.suffix == ".json" else options))

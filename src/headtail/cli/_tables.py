@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
+import headtail as ht
 from headtail.cli._inputs import array
 from headtail.cli._output import say
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from headtail.data import Interactions
 
 _Name: TypeAlias = str | None
 _COLUMNS = "Names for text files without a header, such as user,item,rating; repeat it for files of other widths."
@@ -48,13 +47,12 @@ class Tables:
 
     def interactions(
         self, file: Path, *, k_core: int | None = 0, titles: Path | None = None, only_pairs: bool = False
-    ) -> "Interactions":
+    ) -> "ht.Interactions":
         """Read interactions from a file, or a data set by its name; `k_core` of None is what is usual there.
 
         With `only_pairs`, ratings, times and order that cannot be read are left out, unless a flag speaks of them.
         """
         from headtail._columns import logger
-        from headtail.data import Interactions
         from headtail.data.files import titles_beside
 
         titled = None if titles is None else self.table(titles, "item_id")
@@ -64,7 +62,7 @@ class Tables:
                 return made if titled is None else made.with_titles(titled)
             table = self.read(file)
             read = partial(
-                Interactions.from_frame,
+                ht.Interactions.from_frame,
                 titles=titles_beside(file) if titled is None else titled,
                 min_rating=self.min_rating,
                 k_core=k_core or 0,
@@ -83,15 +81,14 @@ class Tables:
                 logger.warning("%s: %s Until then it is read without ratings, times and order.", file, error)
                 return pairs
 
-    def _data_set(self, file: Path, k_core: int | None) -> "Interactions | None":
+    def _data_set(self, file: Path, k_core: int | None) -> "ht.Interactions | None":
         """Return a data set by its name, where there is no file of that name."""
         from headtail._columns import logger
-        from headtail.datasets import DATASETS
 
         name, _, folder = str(file).partition(":")
-        if name not in DATASETS or file.exists():
+        if name not in ht.datasets.DATASETS or file.exists():
             return None
-        if bool(folder) != ("folder" in signature(DATASETS[name]).parameters):
+        if bool(folder) != ("folder" in signature(ht.datasets.DATASETS[name]).parameters):
             cure = f"leave out {folder!r}" if folder else f"say where it is, as {name}:FOLDER"
             raise InvalidInputError(f"{file} cannot be read: {cure}.")
         given = {"k_core": k_core, "min_rating": self.min_rating}
@@ -99,7 +96,7 @@ class Tables:
         of_files = [f"--{name}" for name, value in asdict(self).items() if value != getattr(PLAIN, name)]
         if unused := ", ".join(flag for flag in of_files if flag not in ("--min_rating", "--score")):
             logger.warning("%s is a data set with columns of its own, so %s does not matter to it.", file, unused)
-        return DATASETS[name](*[folder] * bool(folder), **options)
+        return ht.datasets.DATASETS[name](*[folder] * bool(folder), **options)
 
     def table(self, file: Path, *roles: str) -> "pl.DataFrame":
         """Read a table, its columns of these roles renamed to what they are."""
@@ -126,13 +123,12 @@ class Tables:
 
     def read(self, file: Path) -> "pl.DataFrame":
         """Read a table, with names for its columns if it is a text without a first line of names."""
-        from headtail.data import read_table
         from headtail.data.files import names_for
 
         if self.columns is None:
-            return read_table(file)
+            return ht.data.read_table(file)
         choices = [[name.strip() for name in names.split(",")] for names in self.columns]
-        return read_table(file, names=names_for(file, choices))
+        return ht.data.read_table(file, names=names_for(file, choices))
 
     def _named(self, table: "pl.DataFrame", file: Path, *roles: str) -> dict[str, Any]:
         """Return the column that was named for each role; none where this table has a usual name of ids in its place.
@@ -149,7 +145,7 @@ class Tables:
                 given[role] = None
         return given
 
-    def say_positives(self, interactions: "Interactions") -> None:
+    def say_positives(self, interactions: "ht.Interactions") -> None:
         """Print which rows count as positive."""
         ratings = interactions.ratings
         if ratings is None or not len(ratings):

@@ -1,22 +1,21 @@
 """``headtail audit``."""
 
 import inspect
+import re
 import shlex
 from dataclasses import replace
 from json import loads
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import CycloptsError, Parameter
 
+import headtail as ht
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app
 from headtail.cli._evidence import command_of, differences, fingerprints
 from headtail.cli._output import check_output, complain, say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, UnreadableFileError
-
-if TYPE_CHECKING:
-    from headtail.metrics import Audit
 
 
 @app.command
@@ -81,7 +80,6 @@ def audit(
         report is equal byte for byte (status 0) or what differs (1).
     """
     given = {name: value for name, value in locals().items() if name not in _BESIDE}
-    from headtail import metrics
     from headtail.metrics.attributes import metric_name
     from headtail.metrics.built_in import metrics_of
     from headtail.metrics.gating import read_baseline
@@ -98,7 +96,7 @@ def audit(
     earlier = None if baseline is None else read_baseline(baseline)
     result = _measured(given)
     try:
-        judged = metrics.gate(result, fail_if or [], baseline=earlier)
+        judged = ht.metrics.gate(result, fail_if or [], baseline=earlier)
     except HeadtailError:
         show(result, output, json)
         raise
@@ -117,19 +115,15 @@ def _usual() -> dict[str, Any]:
 
 
 def _grouping(name: str) -> Any:
-    from headtail.data import PopularityGroups
-
-    return getattr(PopularityGroups, {"mass": "by_mass", "rank": "by_rank", "equal-mass": "equal_mass"}[name])
+    return getattr(ht.PopularityGroups, {"mass": "by_mass", "rank": "by_rank", "equal-mass": "equal_mass"}[name])
 
 
-def _measured(given: dict[str, Any]) -> "Audit":
+def _measured(given: dict[str, Any]) -> "ht.metrics.Audit":
     """Return the audit of the arguments of the verb, with the command and fingerprints of its files."""
-    from headtail import metrics
-
     tables: Tables = given["tables"]
     test, users, catalogue = given["test"], given["users"], given["catalogue"]
     only_pairs = not given["as_of_event"]
-    result = metrics.audit(
+    result = ht.audit(
         tables.lists(given["recs"]),
         tables.interactions(given["train"], titles=given["titles"], only_pairs=only_pairs),
         None if test is None else tables.interactions(test, only_pairs=only_pairs),
@@ -190,8 +184,6 @@ def _check_conditions(
     conditions: list[str], cutoffs: list[int] | None, metrics: list[str], baseline: Path | None, n_bootstrap: int
 ) -> None:
     """Refuse a condition that cannot be read, or is of a metric or cut-off that this audit will not have."""
-    import re
-
     from headtail.metrics.gating import parse
 
     trends = 0

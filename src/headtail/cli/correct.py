@@ -2,11 +2,14 @@
 
 import shlex
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+import headtail as ht
+from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, app
 from headtail.cli._folders import (
     EXPLORED,
@@ -26,7 +29,6 @@ from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 
 if TYPE_CHECKING:
     from headtail.correction import Correction
-    from headtail.data import Interactions, Split
 
 _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
@@ -83,9 +85,6 @@ def correct(
     seed
         Seed of the halves of the users, and of samples.
     """
-    from contextlib import nullcontext
-
-    from headtail.correction import correct as _correct
     from headtail.data.files import check_exists
     from headtail.data.parts import parts_of
     from headtail.dials import as_dial
@@ -119,7 +118,7 @@ def correct(
                 of = subject_of(vectors, data[0], data[1], data[2], k, None, None, seed)
                 model = as_model(of.source)
                 given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
-        found = _correct(
+        found = ht.correct(
             *given, dials=dial, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
             folder=checkpoint,
         )  # fmt: skip
@@ -134,7 +133,7 @@ def correct(
 
 def _split_of(
     model: Path, train: Path | None, validation: Path | None, test: Path | None, seed: int, tables: Tables
-) -> "Split":
+) -> "ht.Split":
     """Return what a model learned from, and what was held out, or later files, to choose and to report on."""
     from headtail.joining import joined
 
@@ -151,17 +150,14 @@ def _split_of(
     return joined(fitted, later, None if test is None else tables.interactions(test, only_pairs=True), rng=seed)
 
 
-def _neurons(probe: Path | None, model: Any, fitted: "Interactions") -> Any:
+def _neurons(probe: Path | None, model: Any, fitted: "ht.Interactions") -> Any:
     """Read the neurons of a model, if there is a probe; raise if they were found in another one."""
     if probe is None:
         return None
-    from headtail.sae import load_neurons
-    from headtail.training import vectors
-
-    neurons = load_neurons(probe, fitted)
+    neurons = ht.sae.load_neurons(probe, fitted)
     if neurons.source.contrast.item_codes is not None:
         raise InvalidInputError(f"{probe} holds neurons of item vectors, and --probe takes those of queries.")
-    now, then = vectors(model, interactions=fitted).items.cpu(), neurons.source.contrast.items
+    now, then = ht.vectors(model, interactions=fitted).items.cpu(), neurons.source.contrast.items
     if then is None or now.shape != then.shape or (now - then).abs().max() > 1e-3 * now.abs().max():
         raise CheckpointMismatchError(f"{probe} was made for another model. Run `headtail probe` on this one.")
     return neurons
@@ -172,16 +168,13 @@ def _write(found: "Correction", output: Path, *, reported: bool) -> None:
     import numpy as np
     import polars as pl
 
-    from headtail._files import atomic_folder
-    from headtail.data import write_table
-
     made, split = found.made, found.subject.split
     known = split.known if reported else split.whole
     with atomic_folder(output) as folder:
         found.to_html(folder / "report.html")
         found.to_json(folder / "correction.json")
         found.explore().to_json(folder / EXPLORED)
-        write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
+        ht.data.write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
         if _steered(made):
             from headtail.sae.storage import write_steered
 
@@ -192,16 +185,13 @@ def _write(found: "Correction", output: Path, *, reported: bool) -> None:
             for role, matrix in found.vectors._asdict().items():
                 np.save(folder / f"{role}.npy", matrix)
             for role in ("user_id", "item_id"):
-                write_table(
-                    pl.DataFrame({role: getattr(split.train, f"{role}s").tolist()}), folder / f"{role}s.parquet"
-                )
+                ids = pl.DataFrame({role: getattr(split.train, f"{role}s").tolist()})
+                ht.data.write_table(ids, folder / f"{role}s.parquet")
 
 
 def _steered(made: Any) -> bool:
     """Whether this is a model whose edit can be written, of a model that can."""
     if not hasattr(made, "edit"):
         return False
-    from headtail.sae import Direction, Steering
-
     within = _steered(made.model) if hasattr(made.model, "edit") else hasattr(made.model, "config")
-    return within and isinstance(made.edit, (Steering, Direction))
+    return within and isinstance(made.edit, (ht.sae.Steering, ht.sae.Direction))

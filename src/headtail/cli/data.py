@@ -1,16 +1,15 @@
 """``headtail data``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import headtail as ht
+from headtail._files import atomic_folder
 from headtail.cli._app import File, Json, KCore, Output, Titles, Whole, app
 from headtail.cli._folders import replaced
 from headtail.cli._output import check_output, say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
-
-if TYPE_CHECKING:
-    from headtail.data import Interactions
 
 
 @app.command
@@ -37,22 +36,18 @@ def data(
     to
         File to convert to (.csv, .tsv, .parquet, .inter); with --split a folder, which gets one Parquet file a part.
     """
-    from headtail._files import atomic_folder
-    from headtail.data import write_interactions
-    from headtail.metrics import describe
-
     check_output(output)
     if split and to is None:
         raise InvalidInputError("--split needs --to FOLDER, where the parts are written.")
     interactions = tables.interactions(file, titles=titles, k_core=k_core)
     if to is not None and split is None:
-        write_interactions(interactions, to)
+        ht.data.write_interactions(interactions, to)
     elif to is not None and split is not None:
         parts = _split(interactions, split, seed).parts
         with replaced(to, {"train.parquet", "validation.parquet", "test.parquet"}), atomic_folder(to) as folder:
             for name, part in parts.items():
-                write_interactions(part, folder / f"{name}.parquet")
-    show(describe(interactions), output, json)
+                ht.data.write_interactions(part, folder / f"{name}.parquet")
+    show(ht.describe(interactions), output, json)
     if not json:
         tables.say_positives(interactions)
         if to is not None and split is not None:
@@ -61,12 +56,10 @@ def data(
                 say(f"{to / name}.parquet: {len(part):,} interactions of {users:,} users with {items:,} items")
 
 
-def _split(interactions: "Interactions", by: str, seed: int) -> Any:
-    from headtail.data import split_debiased, split_leave_last, split_ratio, split_time
-
+def _split(interactions: "ht.Interactions", by: str, seed: int) -> Any:
     if by == "leave-last":
-        return split_leave_last(interactions)
+        return ht.split_leave_last(interactions)
     if by == "time":
-        return split_time(interactions)
-    split = split_ratio(interactions, rng=seed)
-    return split if by == "ratio" else split_debiased(split, rng=seed)
+        return ht.split_time(interactions)
+    split = ht.split_ratio(interactions, rng=seed)
+    return split if by == "ratio" else ht.split_debiased(split, rng=seed)

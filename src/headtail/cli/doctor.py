@@ -4,11 +4,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import headtail as ht
 from headtail.cli._app import app
 from headtail.cli._output import console, say
 from headtail.cli._tables import PLAIN, Tables
 from headtail.cli._words import as_typed
-from headtail.exceptions import HeadtailError
+from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +26,6 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     file
         Interactions or recommendations: CSV, TSV, Parquet or RecBole .inter.
     """
-    from headtail.data import Interactions
     from headtail.data.text_files import NoNamesError
 
     flags, odd = list[str](), list[str]()
@@ -49,7 +49,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         roles: dict[str, Any] = {role.removesuffix("_id"): name for role, name in found.items()}
         policy: Any = "first" if tables.duplicates == "error" else tables.duplicates
         try:
-            read = Interactions.from_frame(table, duplicates=policy, min_rating=tables.min_rating, **roles)
+            read = ht.Interactions.from_frame(table, duplicates=policy, min_rating=tables.min_rating, **roles)
             say(f"Read as: {read!r}")
         except HeadtailError as error:
             odd.append(f"It cannot be read: {error}")
@@ -66,7 +66,6 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
 def _roles(table: "pl.DataFrame", tables: Tables, odd: list[str]) -> dict[str, str]:
     """Return which column plays which role, and note names that are given and not there."""
     from headtail._columns import resolve_columns
-    from headtail.exceptions import InvalidInputError, MissingColumnError
 
     given = {role: getattr(tables, role.removesuffix("_id")) for role in _ROLES}
     found = dict[str, str]()

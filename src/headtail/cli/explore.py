@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from headtail._files import check_writable
 from headtail.cli._app import Titles, app
 from headtail.cli._folders import EXPLORED
 from headtail.cli._output import say
@@ -29,7 +30,6 @@ def explore(
     output
         Where to write the page; explorer.html in RESULT without it.
     """
-    from headtail._files import check_writable
     from headtail.reports.explorer import Explorer
 
     page = result / "explorer.html" if output is None else output

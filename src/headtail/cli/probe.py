@@ -2,19 +2,18 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+import headtail as ht
+from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, Whole, app
 from headtail.cli._folders import checkpoint_of, read_known, replaced
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
-
-if TYPE_CHECKING:
-    from headtail.data import Interactions
 
 _PROBE = {"autoencoder", "neurons.json", "neurons.safetensors", "neurons.parquet", "report.html", "portraits.json"}
 _PROBE |= {"tags.html"}
@@ -68,9 +67,6 @@ def probe(
     seed
         Seed of training and of the synthetic users.
     """
-    from headtail._files import atomic_folder
-    from headtail.data import write_table
-    from headtail.sae import TopKSAE, contrast, find_concepts, find_neurons, fit_sae, states
     from headtail.sae.storage import write_neurons
     from headtail.sae.tags import read_tags
     from headtail.training.checkpoints import kept
@@ -80,19 +76,20 @@ def probe(
         trained, fitted = _read(model, pair, train, device, tables)
         if tagged is not None:
             read_tags(tagged, fitted)  # before long work
-        learned = states(trained, fitted, layer)
-        sae = TopKSAE(learned.shape[1], expansion, k, rng=seed)
-        fit_sae(
+        learned = ht.sae.states(trained, fitted, layer)
+        sae = ht.sae.TopKSAE(learned.shape[1], expansion, k, rng=seed)
+        ht.sae.fit_sae(
             sae, learned, start="data", epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint,
             device=device, rng=seed,
         )  # fmt: skip
-        neurons = find_neurons(sae, contrast(trained, fitted, layer, rng=seed), fitted, rng=seed).with_effects(rng=seed)
-        concepts = None if tagged is None else find_concepts(neurons, tagged, rng=seed)
+        contrast = ht.sae.contrast(trained, fitted, layer, rng=seed)
+        neurons = ht.sae.find_neurons(sae, contrast, fitted, rng=seed).with_effects(rng=seed)
+        concepts = None if tagged is None else ht.sae.find_concepts(neurons, tagged, rng=seed)
         neurons = neurons if concepts is None else concepts.tagged()
         with atomic_folder(output) as folder:
             write_neurons(neurons, folder)
             neurons.to_html(folder / "report.html")
-            write_table(neurons.to_polars(), folder / "neurons.parquet")
+            ht.data.write_table(neurons.to_polars(), folder / "neurons.parquet")
             neurons.select(top=_TOLD).portraits().to_json(folder / "portraits.json")
             if concepts is not None:
                 concepts.to_html(folder / "tags.html")
@@ -106,7 +103,7 @@ def probe(
 
 def _read(
     folder: Path | None, pair: Pair, train: Path | None, device: str | None, tables: Tables
-) -> "tuple[Any, Interactions]":
+) -> "tuple[Any, ht.Interactions]":
     """Return a model and what it was trained on: of a folder, or of vectors from anywhere."""
     vectors = pair.read(folder, tables)
     if (vectors is None) != (train is None):
@@ -114,9 +111,7 @@ def _read(
             "--train goes with --queries and --items, and is needed there. A model's folder has its own."
         )
     if folder is not None:
-        from headtail.training import load_model
-
-        return load_model(folder, device=device), read_known(folder)[0]
+        return ht.load_model(folder, device=device), read_known(folder)[0]
     from headtail.data.rows import in_order_of, widened, with_ids
     from headtail.integrations.pytorch import as_model
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import headtail as ht
+from headtail._files import check_writable
 from headtail.cli._app import Device, Folder, Length, Model, app
 from headtail.cli._folders import known_to, load
 from headtail.cli._output import say
@@ -32,13 +34,9 @@ def recommend(
     exclude_seen
         Leave out what a user has interacted with.
     """
-    from headtail._files import check_writable
-    from headtail.data import write_table
-    from headtail.training import recommend as _recommend
-
     check_writable(output)
     interactions = known_to(model)
     wanted = None if users is None else Tables(user=user).ids(users, "user_id")
-    lists = _recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
-    write_table(lists.to_polars(), output)
+    lists = ht.recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
+    ht.data.write_table(lists.to_polars(), output)
     say(f"{len(lists):,} lists of {lists.k} written to {output}")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import headtail as ht
 from headtail.cli._app import Json, Model, Output, app
 from headtail.cli._folders import known_to, load
 from headtail.cli._inputs import NO_PAIR, Pair
@@ -27,15 +28,11 @@ def spectrum(
     train
         Training interactions, for the popularity of the items.
     """
-    from headtail.spectral import spectrum as _spectrum
-
     check_output(output)
     factors: Any = pair.read(model, tables)
     popularity: Any = None if train is None else tables.interactions(train, only_pairs=True)
     if model is not None:
-        from headtail.training import vectors
-
         known = known_to(model)
-        factors = vectors(load(model), interactions=known)
+        factors = ht.vectors(load(model), interactions=known)
         popularity = known if popularity is None else popularity
-    show(_spectrum(factors, popularity=popularity), output, json)
+    show(ht.spectrum(factors, popularity=popularity), output, json)

@@ -2,16 +2,15 @@
 
 import shutil
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import headtail as ht
+from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, Whole, app
 from headtail.cli._folders import INTERACTIONS, checkpoint_of, replaced, write_known
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
-
-if TYPE_CHECKING:
-    from headtail.data import Interactions
 
 
 @app.command
@@ -82,15 +81,10 @@ def train(
     seed
         Seed of the validation split and of training.
     """
-    from headtail import losses
     from headtail._checks import choice, number
-    from headtail._files import atomic_folder
-    from headtail.models import MODELS
-    from headtail.penalties import ReSN
-    from headtail.training import fit
     from headtail.training.checkpoints import write_model
 
-    kind: Any = MODELS[choice("model", model.lower(), MODELS)]
+    kind: Any = ht.models.MODELS[choice("model", model.lower(), ht.models.MODELS)]
     sizes = {"embedding_dim": embedding_dim, "max_length": max_length}
     sizes = {name: size for name, size in sizes.items() if size is not None}
     if foreign := sizes.keys() - signature(kind).parameters.keys():
@@ -104,12 +98,12 @@ def train(
         interactions = given.compact()  # as its file holds them
         fitted, held_out = _hold_out(interactions, validation, seed, last=kind.needs_order)
         made = kind.for_data(fitted, rng=seed, **sizes)
-        history = fit(
+        history = ht.fit(
             made,
             fitted,
-            loss=None if loss is None else getattr(losses, loss.replace("-", "_")),
+            loss=None if loss is None else getattr(ht.losses, loss.replace("-", "_")),
             n_negatives=negatives,
-            penalties=[ReSN(number("resn", resn, low=0), form=resn_form)] if resn else [],
+            penalties=[ht.ReSN(number("resn", resn, low=0), form=resn_form)] if resn else [],
             validation=held_out,
             k=k,
             epochs=epochs,
@@ -135,15 +129,14 @@ def train(
 
 
 def _hold_out(
-    interactions: "Interactions", share: float, seed: int, *, last: bool
-) -> "tuple[Interactions, Interactions | None]":
+    interactions: "ht.Interactions", share: float, seed: int, *, last: bool
+) -> "tuple[ht.Interactions, ht.Interactions | None]":
     from headtail._checks import number
-    from headtail.data import split_leave_last, split_ratio
 
     if number("validation", share, low=0, high=1, high_open=True) == 0:
         return interactions, None
     if last:
-        split = split_leave_last(interactions, validation=False)
+        split = ht.split_leave_last(interactions, validation=False)
     else:
-        split = split_ratio(interactions, test=share, validation=None, rng=seed)
+        split = ht.split_ratio(interactions, test=share, validation=None, rng=seed)
     return split.train, split.test
