@@ -149,7 +149,7 @@ def test_what_cannot_be_said_is_refused():
         found().items("wars")
     neurons = found().neurons
     bare = find_neurons(neurons.source.sae, neurons.source.contrast)
-    with pytest.raises(InvalidInputError, match="interactions are not known"):
+    with pytest.raises(InvalidInputError, match="give the interactions to find_neurons"):
         find_concepts(bare, TAGS)
     with pytest.raises(InvalidInputError, match="neurons of item vectors"):
         of_items = find_neurons(neurons.source.sae, contrast_items(ITEMS.astype(np.float32), TRAIN), TRAIN)

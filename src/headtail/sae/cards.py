@@ -6,13 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import shown
 from headtail._factors import to_numpy
 from headtail.data import Interactions
-from headtail.exceptions import MissingColumnError
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.sae.portraits import PRIOR, WAYS, Portraits, portraits
-from headtail.sae.table import NeuronTable
+from headtail.sae.table import NeuronTable, Source
 from headtail.typing import Array, Floats
 
 _BINS = 40
@@ -134,10 +132,7 @@ def _table(neurons: NeuronTable) -> Table:
 @torch.no_grad()
 def card(neurons: NeuronTable, neuron: int) -> Section:
     """Return the portrait of one neuron."""
-    places = np.flatnonzero(neurons.index == neuron)
-    if not len(places):
-        raise MissingColumnError(f"neuron {neuron!r} is not in this table; there are {shown(neurons.index)}.")
-    place, source = places[0], neurons.source
+    place, source = neurons._place(neuron), neurons.source
     d = neurons.cohens_d[place]
     figures = [
         Figure("Cohen's d", d, neurons.low[place], neurons.high[place], format=".2f", note=_D),
@@ -169,9 +164,9 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
     if warning := _UNMEASURED if np.isnan(way) else _WARNINGS.get(int(way)):
         blocks.insert(1, Text(warning))
     if source.interactions is not None:
-        blocks += _portrait(portraits(neurons._at(places)), source.interactions)
-    if source.interactions is not None and contrast.items is not None:
-        blocks.append(_scatter(neurons, neuron, contrast.items))
+        blocks += _portrait(portraits(neurons._at(np.array([place]))), source.interactions)
+        if contrast.items is not None:
+            blocks.append(_scatter(source, neuron, contrast.items))
     said = ["popularity" if d > 0 else "niche", *filter(None, neurons.tags[place].split("|"))]
     return Section(f"Neuron {neuron} ({', '.join(said)})", blocks)
 
@@ -209,9 +204,7 @@ def _portrait(found: Portraits, interactions: Interactions) -> list[Block]:
         columns = [
             Column("item", "Item"),
             Column("popularity", "Popularity", format=",d"),
-            Column(
-                "mean", "Activation" if of_items else "Mean activation", format=".4f", note="" if of_items else note
-            ),
+            Column("mean", "Activation" if of_items else "Mean activation", format=".4f", note=note * (not of_items)),
         ]
         title = "Items that drive it" if of_items else "Items of the users who drive it"
         blocks.append(Table(columns, rows, title=title, caption=caption if users else silent))
@@ -236,12 +229,10 @@ def _pairs(codes: Array, strengths: Floats) -> list[tuple[int, float]]:
     return list(zip(codes[0].tolist(), strengths[0].tolist(), strict=True))
 
 
-def _scatter(neurons: NeuronTable, neuron: int, items: Tensor) -> Chart:
+def _scatter(source: Source, neuron: int, items: Tensor) -> Chart:
     """Return what one unit of the neuron adds to the score of items, by their popularity."""
-    interactions = neurons.source.interactions
-    assert interactions is not None
-    effect = (items.to(neurons.source.sae.decoder) @ neurons.source.sae.decoder[neuron]).cpu().double().numpy()
-    popularity = interactions.popularity
+    effect = (items.to(source.sae.decoder) @ source.sae.decoder[neuron]).cpu().double().numpy()
+    popularity = source.known.popularity
     known = np.flatnonzero(popularity)
     some = known[np.argsort(popularity[known], kind="stable")][:: max(1, -(-len(known) // 300))]
     points = [{"popularity": int(popularity[i]), "effect": float(effect[i])} for i in some]

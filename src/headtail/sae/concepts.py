@@ -9,7 +9,7 @@ import torch
 from scipy.stats import norm, rankdata
 from torch import nn
 
-from headtail._checks import checked, generator, integer, nearest, number, shown
+from headtail._checks import checked, generator, integer, nearest, number
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.sae.neurons import Neurons
@@ -85,10 +85,7 @@ class Concepts(Result):
 
     def tags_of(self, neuron: int, *, min_auc: float = _CLEAR) -> list[str]:
         """Return the tags that a neuron speaks for with at least this AUC, and beyond chance, the clearest first."""
-        place = np.flatnonzero(self.neurons.index == integer("neuron", neuron))
-        if not len(place):
-            raise MissingColumnError(f"neuron {neuron!r} is not among these; there are {shown(self.neurons.index)}.")
-        auc = self.auc[:, place[0]]
+        auc = self.auc[:, self.neurons._place(integer("neuron", neuron))]
         least = np.maximum(self.chance, number("min_auc", min_auc, low=0, high=1))
         return [self.tags[t] for t in np.argsort(-auc, kind="stable") if auc[t] >= least[t]]
 
@@ -220,25 +217,21 @@ def find_concepts(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import TopKSAE, contrast, find_neurons
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model = MF(200, 50, 4, rng=0)
-    >>> neurons = find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast(model, train), train)
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = ht.MF(200, 50, 4, rng=0)
+    >>> neurons = ht.sae.find_neurons(ht.sae.TopKSAE(4, 4, k=3, rng=0), ht.sae.contrast(model, train), train)
     >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in train.item_ids.tolist()}
     >>> concepts = find_concepts(neurons, tags)
     >>> concepts.tags, concepts.auc.shape
     (('even', 'odd'), (2, 16))
     """
-    source = neurons.source
-    if source.interactions is None:
-        raise InvalidInputError("tags are of items, and the interactions are not known; give them to find_neurons.")
-    found = read_tags(tags, source.interactions, min_items=min_items)
+    interactions = neurons.source.known
+    found = read_tags(tags, interactions, min_items=min_items)
     tagged, labels = found.tagged, found.has[found.tagged]
     vectors, encoder = _space(neurons)
     x = vectors[tagged]
-    level = np.log1p(source.interactions.popularity[tagged])[:, None]
+    level = np.log1p(interactions.popularity[tagged])[:, None]
     center = x.mean(axis=0)
     x, apart = x - center, x - center - _projected(x, level)
     dense = np.concatenate([apart, -apart], axis=1)
@@ -273,7 +266,7 @@ def find_concepts(
         of_popularity=explained[0],
         of_tags=explained[1],
         of_both=explained[2],
-        without=int((source.interactions.popularity > 0).sum()) - len(tagged),
+        without=int((interactions.popularity > 0).sum()) - len(tagged),
         dropped=found.dropped,
         _has=found.has,
     )
@@ -286,8 +279,7 @@ def _space(neurons: Neurons) -> tuple[Floats, Floats]:
     if contrast.item_codes is None:
         vectors, directions = contrast.recommendable()[0], source.sae.decoder
     else:
-        assert source.interactions is not None
-        vectors = contrast.real.new_zeros(source.interactions.n_items, contrast.real.shape[1])
+        vectors = contrast.real.new_zeros(source.known.n_items, contrast.real.shape[1])
         vectors[torch.from_numpy(contrast.item_codes).long()] = contrast.real
         directions = source.sae.encoder
     return vectors.detach().cpu().double().numpy(), directions.detach().cpu().double().numpy()[index]
@@ -360,12 +352,10 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import TopKSAE, contrast, find_neurons
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model = MF(200, 50, 4, rng=0)
-    >>> neurons = find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast(model, train), train)
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = ht.MF(200, 50, 4, rng=0)
+    >>> neurons = ht.sae.find_neurons(ht.sae.TopKSAE(4, 4, k=3, rng=0), ht.sae.contrast(model, train), train)
     >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in train.item_ids.tolist()}
     >>> steer_tag(model, find_concepts(neurons, tags), "even", 2.0)(torch.arange(3)).queries.shape
     torch.Size([3, 4])

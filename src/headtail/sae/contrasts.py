@@ -1,8 +1,7 @@
 """Vectors of users of opposite tastes, or of popular and of niche items: what tells popularity neurons from others."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -125,12 +124,11 @@ def contrast(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> contrast(MF(200, 50, 4, rng=0), train)
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> contrast(ht.MF(200, 50, 4, rng=0), train)
     Contrast(20 popular, 20 niche and 200 real users, d=4)
-    >>> contrast(MF(200, 50, 4, rng=0), train, "item")
+    >>> contrast(ht.MF(200, 50, 4, rng=0), train, "item")
     Contrast(5 popular, 5 niche and 50 real items, d=4)
     """
     random = generator(rng)
@@ -142,27 +140,20 @@ def contrast(
         fits = queries.ndim == 2 and queries.shape[1] == found.real.shape[1]
         return replace(found, queries=queries.cpu(), users=users) if fits else found
 
-    def run(batches: Iterable[Tensor]) -> Tensor:
-        found: Tensor = activations(model, batches, layer)
-        return found
+    def of_users(codes: Codes) -> Any:
+        return activations(model, inputs(model, interactions, codes=codes, batch_size=batch_size), layer)
 
-    def real(codes: Codes) -> Iterator[Tensor]:
-        return inputs(model, interactions, codes=codes, batch_size=batch_size)
+    def made_up(which: Literal["popular", "niche"]) -> Any:
+        found = synthetic_users(interactions, which, by, share=share, max_length=max_length, rng=random)
+        return activations(model, torch.split(torch.from_numpy(found).long(), batch_size), layer)
 
     max_length: Any = getattr(model, "max_length", None)
     if max_length is None:
-        sides = [run(real(codes)) for codes in extreme_users(interactions, 0.1 if share is None else share)]
+        popular, niche = map(of_users, extreme_users(interactions, 0.1 if share is None else share))
     else:
-        length = int(max_length)
-        sides = [
-            run(torch.split(torch.from_numpy(sequences).long(), batch_size))
-            for sequences in (
-                synthetic_users(interactions, which, by, share=share, max_length=length, rng=random)
-                for which in ("popular", "niche")
-            )
-        ]
+        popular, niche = made_up("popular"), made_up("niche")
     items = vectors(model, interactions=interactions, codes=users[:1]).items.cpu() if layer == "query" else None
-    return Contrast(sides[0], sides[1], run(real(users)), users, items)
+    return Contrast(popular, niche, of_users(users), users, items)
 
 
 @checked
@@ -257,16 +248,16 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> states(MF(200, 50, 4, rng=0), train).shape
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> states(ht.MF(200, 50, 4, rng=0), train).shape
     torch.Size([200, 4])
     """
     users = np.flatnonzero(interactions.activity)
     if layer == ITEM:
         submodule(model, layer)
-        return _item_vectors(model, interactions)[torch.from_numpy(np.flatnonzero(interactions.popularity))]
+        known = torch.from_numpy(np.flatnonzero(interactions.popularity))
+        return torch.as_tensor(_item_vectors(model, interactions)[known])
     if layer != "query":
         raise InvalidInputError(f"layer={layer!r} is not known; give 'query' or 'item', or take the activations.")
     if not hasattr(model, "max_length"):
@@ -277,8 +268,7 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
         return torch.cat([vectors_at(b.to(device)).queries[(b >= 0).to(device)] for b in batches])
 
 
-def _item_vectors(model: nn.Module, interactions: Interactions) -> Tensor:
+def _item_vectors(model: nn.Module, interactions: Interactions) -> Any:
     """Return what passes the layer of the items, (I, d)."""
     one = np.flatnonzero(interactions.activity)[:1]
-    found: Tensor = activations(model, inputs(model, interactions, codes=one), ITEM)
-    return found
+    return activations(model, inputs(model, interactions, codes=one), ITEM)

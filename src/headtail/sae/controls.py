@@ -135,12 +135,10 @@ def steer_direction(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import contrast
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model = MF(200, 50, 4, rng=0)
-    >>> steer_direction(model, contrast(model, train), strength=0.5)(torch.arange(3)).queries.shape
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = ht.MF(200, 50, 4, rng=0)
+    >>> steer_direction(model, ht.sae.contrast(model, train), strength=0.5)(torch.arange(3)).queries.shape
     torch.Size([3, 4])
     """
     strength = number("strength", strength)

@@ -26,7 +26,7 @@ def effects_of(
     to it is known in closed form: j's direction is added, and where j is new that of the least active neuron goes. So
     only the scores of those vectors are made again: of users, or of items for all users of the sample.
     """
-    contrast, interactions = source.contrast, source.interactions
+    contrast, interactions = source.contrast, source.known
     of_users = contrast.item_codes is None
     if contrast.item_codes is None:
         items, users = contrast.recommendable()
@@ -38,8 +38,6 @@ def effects_of(
         )
     else:
         items, users, queries, columns = contrast.real, contrast.users, contrast.queries, contrast.item_codes
-    if interactions is None:
-        raise InvalidInputError("measuring effects needs the interactions; give them to find_neurons.")
     n_users, sae = integer("n_users", n_users, low=1), source.sae
     sample = np.sort(generator(rng).permutation(len(users))[:n_users])
     x, items = queries[torch.from_numpy(sample)].to(sae.encoder), items.to(sae.encoder)

@@ -19,7 +19,6 @@ from headtail._progress import progress_bar
 from headtail._tensors import evaluating, no_autocast
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.training.encoding import device_of
-from headtail.typing import Array
 
 Position: TypeAlias = Literal["last", "all"] | Callable[[Tensor, Any], Tensor]
 
@@ -76,12 +75,7 @@ def activations(
     torch.Size([3, 3])
     """
     blocks = _blocks(model, batches, layer, position, output, progress)
-    if path is not None:
-        return _write(blocks, Path(path))
-    found = list(blocks)
-    if not found:
-        raise InvalidInputError("batches is empty; give at least one batch that the model takes.")
-    return torch.cat(found)
+    return torch.cat(list(blocks)) if path is None else _write(blocks, Path(path))
 
 
 def _blocks(
@@ -110,6 +104,8 @@ def _blocks(
                     )
                 yield block.detach().cpu()
                 step(1, "")
+        if not caught:
+            raise InvalidInputError("batches is empty; give at least one batch that the model takes.")
     finally:
         handle.remove()
 
@@ -139,7 +135,7 @@ def _positions(out: Tensor, batch: Any, position: Position, layer: str) -> Tenso
     )
 
 
-def _write(blocks: Iterator[Tensor], path: Path) -> Array:
+def _write(blocks: Iterator[Tensor], path: Path) -> Any:
     """Write blocks to a .npy file, whose header gets the number of rows once all are there."""
     if path.suffix != ".npy":
         raise InvalidInputError(f"path={str(path)!r} does not end in .npy, the format that is written.")
@@ -156,12 +152,9 @@ def _write(blocks: Iterator[Tensor], path: Path) -> Array:
                 header()
             rows += len(block)
             file.write(np.ascontiguousarray(block.float().numpy(), dtype="<f4").data)
-        if not rows:
-            raise InvalidInputError("batches is empty; give at least one batch that the model takes.")
         file.seek(0)
         header()
-    mapped: Array = np.load(path, mmap_mode="r")
-    return mapped
+    return np.load(path, mmap_mode="r")
 
 
 @contextmanager
@@ -287,10 +280,9 @@ def submodule(model: nn.Module, layer: str) -> nn.Module:
             f"model is a {type(model).__name__} and layer={layer!r}; give a torch.nn.Module and the path of one of its "
             f"sub-modules."
         )
-    known = dict(model.named_modules())
+    known: dict[str, nn.Module] = dict(model.named_modules())
     if layer in known:
-        found: nn.Module = known[layer]
-        return found
+        return known[layer]
     listed = nearest(layer, filter(None, known))
     raise MissingColumnError(f"{type(model).__name__} has no layer {layer!r}. {listed} The model itself is layer=''.")
 

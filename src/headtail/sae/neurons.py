@@ -167,12 +167,10 @@ def find_neurons(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import contrast
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> sae = TopKSAE(d_in=4, expansion=4, k=3, rng=0)
-    >>> neurons = find_neurons(sae, contrast(MF(200, 50, 4, rng=0), train), train)
+    >>> neurons = find_neurons(sae, ht.sae.contrast(ht.MF(200, 50, 4, rng=0), train), train)
     >>> len(neurons), len(neurons.select(top=5))
     (16, 5)
     """
@@ -246,8 +244,7 @@ class _Moments:
         """Return the variance of each neuron's pre-activation, n - 1 in the denominator."""
         mean = self.first / self.n
         covariance = (self.second - self.n * np.outer(mean, mean)) / (self.n - 1)
-        variances: Floats = np.einsum("nd,nd->n", encoder @ covariance, encoder)
-        return np.maximum(variances, 0.0)
+        return np.asarray(np.einsum("nd,nd->n", encoder @ covariance, encoder)).clip(0)
 
 
 def _grouped(x: Tensor, center: Tensor, random: np.random.Generator) -> _Moments:
@@ -266,8 +263,7 @@ def _cohens_d(popular: _Moments, niche: _Moments, encoder: Floats) -> Floats:
     difference = encoder @ (popular.first / popular.n - niche.first / niche.n)
     freedom = [popular.n - 1, niche.n - 1]
     pooled = (freedom[0] * popular.variances(encoder) + freedom[1] * niche.variances(encoder)) / sum(freedom)
-    d: Floats = np.divide(difference, np.sqrt(pooled), out=np.full_like(difference, np.nan), where=pooled > 0)
-    return d
+    return np.asarray(np.divide(difference, np.sqrt(pooled), out=np.full_like(difference, np.nan), where=pooled > 0))
 
 
 @torch.no_grad()
@@ -290,5 +286,4 @@ def _correlation(source: Source, encoder: Floats, std: Floats, k: int) -> Floats
     spread = popularity.std(ddof=1)
     centered = popularity - popularity.mean()
     covariance = encoder @ (centered @ source.contrast.real.double().numpy()) / (len(popularity) - 1)
-    found: Floats = np.divide(covariance, std * spread, out=np.full_like(std, np.nan), where=std * spread > 0)
-    return found
+    return np.asarray(np.divide(covariance, std * spread, out=np.full_like(std, np.nan), where=std * spread > 0))

@@ -12,8 +12,6 @@ from torch.nn.functional import normalize
 
 from headtail._factors import to_numpy
 from headtail._tensors import without_autocast
-from headtail.data import Interactions
-from headtail.exceptions import InvalidInputError
 from headtail.reports import Column, Report, Result, Table
 from headtail.sae.table import NeuronTable, Source
 from headtail.typing import Array, Codes, Floats
@@ -92,7 +90,7 @@ class Portraits(Result):
         return {"kind": "portraits", "k": self.neurons.k, "push": self.push, "neurons": rows}
 
     def _row(self, place: int, figures: dict[str, Any]) -> dict[str, Any]:
-        known = self._interactions
+        known = self.neurons.source.known
 
         def items(codes: Array, strengths: Floats | None = None) -> list[dict[str, Any]]:
             named = [
@@ -125,13 +123,8 @@ class Portraits(Result):
             "example": {"user": drivers[0]["user"], **example} if drivers and self.before.shape[1] else None,
         }
 
-    @property
-    def _interactions(self) -> Interactions:
-        assert self.neurons.source.interactions is not None
-        return self.neurons.source.interactions
-
     def _rows(self) -> list[dict[str, Any]]:
-        titles = self._interactions.item_labels
+        titles = self.neurons.source.known.item_labels
         return [
             {
                 **{name: row[name] for name in ("neuron", "cohens_d", "firing_rate", "effect")},
@@ -151,12 +144,10 @@ def portraits(
 ) -> Portraits:
     """Return what neurons listen to and do, in the order of the table; drivers are of `users` (codes) alone."""
     source, contrast = neurons.source, neurons.source.contrast
-    if source.interactions is None:
-        raise InvalidInputError("items and users are not known; give the interactions to find_neurons.")
     of_items = contrast.item_codes is not None
     n, k = len(neurons), neurons.k
+    known = np.flatnonzero(source.known.popularity)
     active = _activations(source)[:, neurons.index]
-    known = np.flatnonzero(source.interactions.popularity)
     found: dict[str, Array] = {}
     for part in np.split(np.arange(n), range(_AT_ONCE, n, _AT_ONCE)):
         for name, values in _numbers(neurons, active, part):
@@ -189,14 +180,13 @@ _STRENGTHS = {"hears": "heard", "raises": "raised", "lowers": "lowered"}
 def _numbers(neurons: NeuronTable, active: sp.csc_array, part: Array) -> Iterator[tuple[str, Floats]]:
     """Yield the numbers (m, I) of some neurons for each item, by what is shown by them."""
     source, contrast = neurons.source, neurons.source.contrast
-    assert source.interactions is not None
     if contrast.item_codes is not None:
-        values = np.zeros((active[:, part].shape[1], source.interactions.n_items))
+        values = np.zeros((active[:, part].shape[1], source.known.n_items))
         values[:, contrast.item_codes] = active[:, part].toarray().T
         yield "hears", values
         return
     if contrast.users is not None:
-        matrix, mean = source.interactions.matrix[contrast.users], np.asarray(active[:, part].mean(axis=0)).ravel()
+        matrix, mean = source.known.matrix[contrast.users], np.asarray(active[:, part].mean(axis=0)).ravel()
         sums, met = (matrix.T @ active[:, part]).toarray(), matrix.sum(axis=0)
         yield "hears", ((sums + PRIOR * mean) / (met[:, None] + PRIOR)).T
     if contrast.items is not None:
@@ -250,7 +240,6 @@ def _neighbors(neurons: NeuronTable, n: int = 5) -> tuple[Array, Floats]:
 def _lists(neurons: NeuronTable, users: Array, push: float, k: int) -> Array:
     """Return the recommendations to one user for each neuron, without and with it pushed, (2, n, k)."""
     source, (items, real) = neurons.source, neurons.source.contrast.recommendable()
-    assert source.interactions is not None
     sae, row_of = source.sae, dict(zip(real.tolist(), range(len(real)), strict=True))
     lists = np.full((2, len(users), k), -1, dtype=np.int64)
     size = torch.from_numpy(push * neurons.std).to(sae.encoder)
@@ -261,7 +250,7 @@ def _lists(neurons: NeuronTable, users: Array, push: float, k: int) -> Array:
         shift = x.new_zeros(len(part), sae.n_neurons)
         shift[torch.arange(len(part)), torch.from_numpy(neurons.index[part])] = size[torch.from_numpy(part)]
         pushed = x + (sae.decode(sae.encode(x, shift)) - sae.decode(sae.encode(x)))
-        seen = torch.from_numpy(source.interactions.matrix[users[part]].toarray() > 0).to(x.device)
+        seen = torch.from_numpy(source.known.matrix[users[part]].toarray() > 0).to(x.device)
         for side, queries in enumerate((x, pushed)):
             scores = (queries @ items.to(x).T).masked_fill_(seen, -torch.inf)
             best = scores.topk(k)

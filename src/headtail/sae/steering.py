@@ -69,23 +69,18 @@ class Steering(nn.Module):
         super().__init__()
         self.sae, self.per_user, self.keep_error = sae, per_user, keep_error
         self.d_in = sae.d_in
-        for name, values in (("shift", shift), ("scale", scale)):
+        one, ends = "one finite number", "a lower and an upper end"
+        for name, values, what in (("shift", shift, one), ("scale", scale, one), ("gate", gate, ends)):
             if values is not None:
-                if as_floats(name, values).shape != (sae.n_neurons,) or not torch.isfinite(values).all():
+                shape = (2, sae.n_neurons) if what is ends else (sae.n_neurons,)
+                bad = as_floats(name, values).isnan() if what is ends else ~as_floats(name, values).isfinite()
+                if values.shape != shape or bad.any():
                     raise InvalidInputError(
-                        f"{name} has shape {tuple(values.shape)}; give one finite number for each of the "
-                        f"{sae.n_neurons} neurons."
+                        f"{name} has shape {tuple(values.shape)}; give {what} for each of the {sae.n_neurons} neurons, "
+                        f"{shape}."
                     )
                 values = values.detach().to(sae.encoder)
             self.register_buffer(name, values)
-        if gate is not None:
-            if as_floats("gate", gate).shape != (2, sae.n_neurons) or torch.isnan(gate).any():
-                raise InvalidInputError(
-                    f"gate has shape {tuple(gate.shape)}; give a lower and an upper end for each of the "
-                    f"{sae.n_neurons} neurons, (2, {sae.n_neurons})."
-                )
-            gate = gate.detach().to(sae.encoder)
-        self.register_buffer("gate", gate)
 
     def extra_repr(self) -> str:
         """Return what its representation shows."""
@@ -184,12 +179,11 @@ def neuron_edit(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.sae import contrast_items, find_neurons
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> items = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
     >>> sae = TopKSAE(d_in=4, expansion=4, k=3, rng=0)
-    >>> edit = neuron_edit(sae, find_neurons(sae, contrast_items(items, train), train), alpha_popular=0.5)
+    >>> edit = neuron_edit(sae, ht.sae.find_neurons(sae, ht.sae.contrast_items(items, train), train), alpha_popular=0.5)
     >>> edit(items).shape
     torch.Size([50, 4])
     """
@@ -241,12 +235,10 @@ def steer(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import contrast, find_neurons
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model, sae = MF(200, 50, 4, rng=0), TopKSAE(d_in=4, expansion=4, k=3, rng=0)
-    >>> neurons = find_neurons(sae, contrast(model, train), train)
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model, sae = ht.MF(200, 50, 4, rng=0), TopKSAE(d_in=4, expansion=4, k=3, rng=0)
+    >>> neurons = ht.sae.find_neurons(sae, ht.sae.contrast(model, train), train)
     >>> same = steer(model, sae, neurons, alpha_popular=0, alpha_niche=0)
     >>> torch.equal(same(torch.arange(200)).queries, model(torch.arange(200)).queries)
     True
@@ -279,5 +271,4 @@ def steering_weights(
         spread = np.where(popular, neurons.std_popular, neurons.std_niche)
     else:
         spread = np.ones_like(size) if variant == "damp" else neurons.std
-    weights: Floats = np.where(popular, -alphas[0], alphas[1]) * relative * spread
-    return weights
+    return np.asarray(np.where(popular, -alphas[0], alphas[1]) * relative * spread)

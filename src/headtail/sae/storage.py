@@ -144,11 +144,10 @@ def save_neurons(neurons: Neurons, folder: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from headtail.datasets import power_law
-    >>> from headtail.models import MF
-    >>> from headtail.sae import TopKSAE, contrast, find_neurons
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> neurons = find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast(MF(200, 50, 4, rng=0), train), train)
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> contrast = ht.sae.contrast(ht.MF(200, 50, 4, rng=0), train)
+    >>> neurons = ht.sae.find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast, train)
     >>> with tempfile.TemporaryDirectory() as place:
     ...     again = load_neurons(save_neurons(neurons, f"{place}/neurons"), train)
     >>> again.to_polars().equals(neurons.to_polars(), null_equal=True)
@@ -242,9 +241,8 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from headtail.models import MF
-    >>> from headtail.sae import TopKSAE
-    >>> steered = Steered(MF(5, 6, 4, rng=0), Steering(TopKSAE(d_in=4, expansion=2, k=3, rng=0)))
+    >>> import headtail as ht
+    >>> steered = Steered(ht.MF(5, 6, 4, rng=0), Steering(ht.sae.TopKSAE(d_in=4, expansion=2, k=3, rng=0)))
     >>> with tempfile.TemporaryDirectory() as place:
     ...     load_steered(save_steered(steered, f"{place}/steered")).n_items
     6

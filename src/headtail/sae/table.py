@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headtail._checks import checked, choice, integer, number
+from headtail._checks import checked, choice, integer, number, shown
 from headtail.data import Interactions
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.contrasts import Contrast
 from headtail.training.ranking import recommend
@@ -27,6 +27,13 @@ class Source:
     sae: TopKSAE
     contrast: Contrast
     interactions: Interactions | None
+
+    @property
+    def known(self) -> Interactions:
+        """The interactions, or an error that asks for them."""
+        if self.interactions is None:
+            raise InvalidInputError("items and users are not known; give the interactions to find_neurons.")
+        return self.interactions
 
     def blocks(self, x: Tensor) -> Iterator[Tensor]:
         """Yield blocks of rows of vectors, as the autoencoder takes them."""
@@ -124,6 +131,13 @@ class NeuronTable:
         full[torch.from_numpy(self.index)] = torch.from_numpy(values).float()
         return full
 
+    def _place(self, neuron: int) -> int:
+        """Return where a neuron of the autoencoder stands in this table."""
+        places = np.flatnonzero(self.index == neuron)
+        if not len(places):
+            raise MissingColumnError(f"neuron {neuron!r} is not in this table; there are {shown(self.index)}.")
+        return int(places[0])
+
     def _at(self, places: NDArray[np.int64]) -> Self:
         columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         kept: dict[str, Any] = {name: v[places] for name, v in columns.items() if isinstance(v, np.ndarray)}
@@ -145,9 +159,8 @@ def list_popularity(contrast: Contrast, interactions: Interactions, k: int | Non
             f"of the contrast; give the interactions that it was made from."
         )
     queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
-    queries[torch.from_numpy(users.astype(np.int64))] = contrast.real.float()
+    queries[torch.from_numpy(users).long()] = contrast.real.float()
     vectors = Vectors(queries, items, interactions.user_ids, interactions.item_ids)
     lists = recommend(vectors, interactions, codes=users, k=k).items
     levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
-    mean: Floats = levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1)
-    return mean
+    return np.asarray(levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1))

@@ -118,14 +118,11 @@ def personal_strength(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail import fit
-    >>> from headtail.models import ALS
-    >>> from headtail.sae import contrast
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model = ALS(200, 50, 4, rng=0)
-    >>> _ = fit(model, train)
-    >>> found = contrast(model, train)
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = ht.models.ALS(200, 50, 4, rng=0)
+    >>> _ = ht.fit(model, train)
+    >>> found = ht.sae.contrast(model, train)
     >>> strength = personal_strength(found, train)
     >>> round(float(strength(found.real).mean()), 4)
     1.0
@@ -227,14 +224,11 @@ def spree(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail import fit
-    >>> from headtail.models import ALS
-    >>> from headtail.sae import contrast
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model = ALS(200, 50, 4, rng=0)
-    >>> _ = fit(model, train)
-    >>> spree(model, contrast(model, train), train, 0.5)(torch.arange(3)).queries.shape
+    >>> import headtail as ht
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> model = ht.models.ALS(200, 50, 4, rng=0)
+    >>> _ = ht.fit(model, train)
+    >>> spree(model, ht.sae.contrast(model, train), train, 0.5)(torch.arange(3)).queries.shape
     torch.Size([3, 4])
     """
     strength = number("strength", strength)
