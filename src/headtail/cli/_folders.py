@@ -1,5 +1,6 @@
 """The folders that verbs write and read: a model with what it knows, and what an interrupted run resumes from."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,10 +32,14 @@ def replaced(output: Path, names: set[str]) -> Iterator[None]:
         yield
 
 
-def checkpoint_of(output: Path) -> Path:
-    """Return where a run that leads to `output` keeps its state."""
-    output = check_writable(output).resolve()
-    return output.with_name(f"{output.name}.checkpoint")
+@contextmanager
+def resumable(output: Path, names: set[str]) -> Iterator[Path]:
+    """Do the same, and yield where the run that leads to the folder keeps its state until it has ended well."""
+    place = check_writable(output).resolve()
+    checkpoint = place.with_name(f"{place.name}.checkpoint")
+    with replaced(output, names):
+        yield checkpoint
+        shutil.rmtree(checkpoint, ignore_errors=True)  # the next run may have other data or settings
 
 
 def write_known(interactions: "ht.Interactions", fitted: "ht.Interactions", path: Path) -> None:

@@ -1,7 +1,6 @@
 """``headtail correct``."""
 
 import shlex
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +13,11 @@ from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, app
 from headtail.cli._folders import (
     EXPLORED,
     INTERACTIONS,
-    checkpoint_of,
     is_model,
     known_to,
     load,
     read_known,
-    replaced,
+    resumable,
     write_known,
 )
 from headtail.cli._inputs import NO_PAIR, Pair
@@ -91,8 +89,7 @@ def correct(
     from headtail.joining import subject_of
     from headtail.subjects import Subject
 
-    checkpoint = None if output is None else checkpoint_of(output)
-    with nullcontext() if output is None else replaced(output, _WRITTEN):
+    with nullcontext() if output is None else resumable(output, _WRITTEN) as checkpoint:
         parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
         given: tuple[Any, ...]
         if source is not None and is_model(source):
@@ -122,9 +119,8 @@ def correct(
             *given, dials=dial, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
             folder=checkpoint,
         )  # fmt: skip
-        if output is not None and checkpoint is not None:
+        if output is not None:
             _write(found, output, reported=test is not None)
-            shutil.rmtree(checkpoint, ignore_errors=True)  # the next run may be of other data
     show(found if json else found.summary(), None, json)
     if output is not None and not json:
         say(f"Report, recommendations and what makes them written to {output}")

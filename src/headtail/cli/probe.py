@@ -1,6 +1,5 @@
 """``headtail probe``."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +8,7 @@ from cyclopts import Parameter
 import headtail as ht
 from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, Whole, app
-from headtail.cli._folders import checkpoint_of, read_known, replaced
+from headtail.cli._folders import read_known, resumable
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
@@ -71,8 +70,8 @@ def probe(
     from headtail.sae.tags import read_tags
     from headtail.training.checkpoints import kept
 
-    checkpoint, tagged = checkpoint_of(output), None if tags is None else tables.table(tags, "item_id")
-    with replaced(output, _PROBE), kept(checkpoint):
+    tagged = None if tags is None else tables.table(tags, "item_id")
+    with resumable(output, _PROBE) as checkpoint, kept(checkpoint):
         trained, fitted = _read(model, pair, train, device, tables)
         if tagged is not None:
             read_tags(tagged, fitted)  # before long work
@@ -93,7 +92,6 @@ def probe(
             neurons.select(top=_TOLD).portraits().to_json(folder / "portraits.json")
             if concepts is not None:
                 concepts.to_html(folder / "tags.html")
-        shutil.rmtree(checkpoint, ignore_errors=True)
     show(neurons, None, json)
     if not json:
         if concepts is not None:

@@ -1,13 +1,12 @@
 """``headtail train``."""
 
-import shutil
 from inspect import signature
 from typing import Any, Literal
 
 import headtail as ht
 from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, Whole, app
-from headtail.cli._folders import INTERACTIONS, checkpoint_of, replaced, write_known
+from headtail.cli._folders import INTERACTIONS, resumable, write_known
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
@@ -92,8 +91,7 @@ def train(
     negatives: Any = n_negatives or (None if loss is None else 8)
     if loss == "softmax":
         loss, negatives = "sampled-softmax", "all"
-    checkpoint = checkpoint_of(output)
-    with replaced(output, {"model.json", "model.safetensors", INTERACTIONS}):
+    with resumable(output, {"model.json", "model.safetensors", INTERACTIONS}) as checkpoint:
         given = tables.interactions(file, titles=titles, k_core=k_core)
         interactions = given.compact()  # as its file holds them
         fitted, held_out = _hold_out(interactions, validation, seed, last=kind.needs_order)
@@ -118,7 +116,6 @@ def train(
         with atomic_folder(output) as folder:
             write_known(interactions, fitted, folder / INTERACTIONS)
             write_model(made, folder)
-        shutil.rmtree(checkpoint, ignore_errors=True)  # the run is over, and another one may have other settings
     show(history, None, json)
     if not json:
         tables.say_positives(interactions)

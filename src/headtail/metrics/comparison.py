@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,16 @@ class Comparison(Result):
     k: int
     differences: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
+
+    @cached_property
+    def _changes(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The differences by recommender and metric, with the values before and after."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for row in self.differences:
+            name, key = row["recommender"], row["metric"]
+            values = {"before": self.audits[self.baseline][key], "after": self.audits[name][key]}
+            found.setdefault(name, {})[key.rpartition("@")[0]] = row | values
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return all audits and differences as JSON-able values."""

@@ -343,8 +343,10 @@ def _side_by_side(comparison: "Comparison", shown: Sequence[str]) -> Table:
     base = audits[comparison.baseline]
     columns: list[tuple[str, Any]] = [(name, _measured(audit, k)) for name, audit in audits.items()]
     beside = [(name, found) for name, found in base.references.items() if name not in audits]
-    metrics, caption, change = list(shown), BESIDE, next(iter(_paired(comparison).values()), None)
-    if change is not None:
+    metrics, caption = list(shown), BESIDE
+    change = {m: (row["difference"], row["low"], row["high"]) for rows in comparison._changes.values()
+              for m, row in rows.items()}  # fmt: skip
+    if change:
         metrics = [m for m in CHANGES if m in change or m in shown] + [m for m in shown if m not in CHANGES]
         columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {BESIDE}"
     columns += beside
@@ -353,7 +355,7 @@ def _side_by_side(comparison: "Comparison", shown: Sequence[str]) -> Table:
 
 def _changes(comparison: "Comparison") -> list[Table]:
     """Return how each of several recommenders differs from the baseline, user by user."""
-    k, base, found = comparison.k, comparison.audits[comparison.baseline], _paired(comparison)
+    k, base, found = comparison.k, comparison.audits[comparison.baseline], comparison._changes
     measured = list(dict.fromkeys(metric for changes in found.values() for metric in CHANGES if metric in changes))
     measured = [m for m in measured if m in CHANGES_OF_MANY] or measured
     if not measured:
@@ -363,17 +365,7 @@ def _changes(comparison: "Comparison") -> list[Table]:
         column = metric_column(base, m, k, better=base.facts[m].better)
         columns.append(replace(column, format=_signed(base.facts[m].format), change=True))
     for name, changes in found.items():
-        row: dict[str, Any] = {"recommender": name}
-        for m in measured:
-            row |= dict(zip((m, f"{m} low", f"{m} high"), changes.get(m, (None, None, None)), strict=True))
-        rows.append(row)
+        of = {m: changes.get(m, {}) for m in measured}
+        rows.append({"recommender": name} | {m: row.get("difference") for m, row in of.items()}
+                    | {f"{m} {end}": row.get(end) for m, row in of.items() for end in ("low", "high")})  # fmt: skip
     return [Table(columns, rows, title=f"What changes from “{comparison.baseline}”", caption=_PAIRED)]
-
-
-def _paired(comparison: "Comparison") -> dict[str, dict[str, tuple[float | None, ...]]]:
-    """Return the difference of each recommender to the baseline in each metric, with the ends of its interval."""
-    found: dict[str, dict[str, tuple[float | None, ...]]] = {}
-    for row in comparison.differences:
-        metric = row["metric"].rpartition("@")[0]
-        found.setdefault(row["recommender"], {})[metric] = row["difference"], row["low"], row["high"]
-    return found

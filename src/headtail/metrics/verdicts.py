@@ -88,24 +88,13 @@ def _half(slots: Array) -> int:
 def of_comparison(comparison: "Comparison") -> str:
     """Say what changes from the baseline, what that costs, and where measures disagree or a change is within noise."""
     others = [name for name in comparison.audits if name not in (comparison.baseline, MOST_POPULAR, RANDOM)]
-    changes = {name: _changes(comparison, name) for name in others}
+    changes = {name: comparison._changes.get(name, {}) for name in others}
     doubts = [doubt for name in others for doubt in _disagreements(name, changes[name], len(others) > 1)]
     if not others:  # but what stands beside any
         return f"{plain(comparison.baseline)}: {of_audit(comparison.audits[comparison.baseline])}"
     if len(others) == 1:
         return _with(_one_change(comparison, others[0], changes[others[0]]), doubts)
     return _with(_many(comparison, changes), doubts)
-
-
-def _changes(comparison: "Comparison", name: str) -> dict[str, dict[str, Any]]:
-    """Return each metric before and after, with its paired difference."""
-    suffix = f"@{comparison.k}"
-    base, audit = comparison.audits[comparison.baseline], comparison.audits[name]
-    return {
-        row["metric"].removesuffix(suffix): row | {"before": base[row["metric"]], "after": audit[row["metric"]]}
-        for row in comparison.differences
-        if row["recommender"] == name
-    }
 
 
 def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str, Any]]) -> list[str]:
