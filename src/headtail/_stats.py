@@ -37,14 +37,6 @@ def entropy(values: Array, base: float = np.e) -> float:
     return float(-(p * np.log(p)).sum() / np.log(base) + 0.0)
 
 
-def lorenz(values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lorenz curve at 201 points: the share y of the total that the share x of positions with the least holds."""
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    held = np.concatenate([[0.0], np.cumsum(ordered)]) / max(ordered.sum(), np.finfo(float).tiny)
-    x = np.linspace(0, 1, 201)
-    return x, np.interp(x, np.linspace(0, 1, len(held)), held)
-
-
 def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
     """Jensen-Shannon divergence in bits between the rows of two arrays of shares, shape (n, groups): 0 to 1."""
     middle = (p + q) / 2

@@ -119,7 +119,8 @@ def test_selection():
     assert NEURONS.select(top=3).index.tolist() == order[:3]
     silent = replace(NEURONS, firing_rate=np.where(NEURONS.index == order[0], 0.0, NEURONS.firing_rate))
     assert silent.select(top=3).index.tolist() == order[1:4]
-    assert f"Neuron {order[0]} (" not in silent.to_html() and "It fires for no real user" not in silent.to_html()
+    page = silent.to_markdown()  # whose charts are not drawn
+    assert f"Neuron {order[0]} (" not in page and f"Neuron {order[1]} (" in page and "It fires for no" not in page
     assert "None of 24 neurons fires" in str(replace(NEURONS, firing_rate=0 * d).report())
     assert (NEURONS.select(sign="niche").cohens_d < 0).all()
     assert len(NEURONS.select(min_rate=0.05)) == (NEURONS.firing_rate >= 0.05).sum()

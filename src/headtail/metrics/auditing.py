@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import checked, finite, generator, integer
 from headtail._factors import numbers, to_numpy
-from headtail._stats import lorenz
 from headtail._top import highest
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
@@ -166,7 +165,6 @@ def audit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
         attribute_shares=tuple(row for attribute in attributes for row in attribute.shares(tops)),
-        curves={"training": lorenz(top.popularity), "recommendations": lorenz(top.slots)},
         over_exposed=over,
         under_exposed=under,
         groups=full.groups,

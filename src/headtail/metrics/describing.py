@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked
-from headtail._stats import gini, lorenz
+from headtail._stats import gini
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.interactions import rating_notes, read_pairs
 from headtail.exceptions import InvalidInputError
@@ -34,8 +34,6 @@ class Description(Result):
     popularity : dict of str to float
         Least, median and most interactions of an item.
     groups : PopularityGroups
-    curve : (x, y)
-        Lorenz curve of popularity: share of the interactions held by the share x of items that have least.
     most_popular : tuple of dict
         Items with most interactions: `item_id`, `title`, `interactions`, `share`.
     columns : tuple of str
@@ -52,7 +50,6 @@ class Description(Result):
     activity: dict[str, float]
     popularity: dict[str, float]
     groups: PopularityGroups
-    curve: tuple[NDArray[np.float64], NDArray[np.float64]]
     most_popular: tuple[dict[str, Any], ...]
     columns: tuple[str, ...]
     notes: tuple[str, ...]
@@ -61,7 +58,6 @@ class Description(Result):
         """Return all figures as JSON-able values."""
         return {"kind": "description"} | vars(self) | {
             "groups": {"description": self.groups.description, "items": self.groups.sizes},
-            "curve": {"x": self.curve[0].tolist(), "y": self.curve[1].tolist()},
             "most_popular": list(self.most_popular), "columns": list(self.columns), "notes": list(self.notes),
         }  # fmt: skip
 
@@ -144,7 +140,6 @@ def describe(interactions: "Interactions | IntoFrame") -> Description:
         activity=spread(interactions.activity),
         popularity=spread(popularity),
         groups=PopularityGroups.by_mass(popularity),
-        curve=lorenz(popularity),
         most_popular=tuple(
             {
                 "item_id": interactions.item_ids[i : i + 1].tolist()[0],

@@ -182,9 +182,6 @@ class Audit(Measured):
         What a reader should know about the input.
     attribute_shares : tuple of dict
         For each value of each attribute of the items its share of items, of training interactions, and of the slots.
-    curves : dict of str to (x, y)
-        Lorenz curves of the training interactions ("training") and of the exposure at the largest cut-off
-        ("recommendations"): share of the total held by the share x of items that have least.
     measures : dict of str to function
         What was measured: functions of a :class:`TopK`.
     lists : TopK
@@ -203,7 +200,6 @@ class Audit(Measured):
     """
 
     attribute_shares: tuple[dict[str, Any], ...]
-    curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
     measures: dict[str, Metric]
     lists: TopK
     user_ids: Array
@@ -267,7 +263,6 @@ class Audit(Measured):
             | super().to_dict()
             | {
                 "attribute_shares": list(self.attribute_shares),
-                "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
                 "directions": self.directions,
                 "ranges": {name: [facts.low, facts.high] for name, facts in self.facts.items()},
                 "judged_by": self.judged_by,

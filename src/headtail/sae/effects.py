@@ -26,7 +26,7 @@ def effects_of(
     to it is known in closed form: j's direction is added, and where j is new that of the least active neuron goes. So
     only the scores of those vectors are made again: of users, or of items for all users of the sample.
     """
-    contrast, interactions = source.contrast, source.known
+    contrast = source.contrast
     of_users = contrast.item_codes is None
     if contrast.item_codes is None:
         items, users = contrast.recommendable()
@@ -38,7 +38,7 @@ def effects_of(
         )
     else:
         items, users, queries, columns = contrast.real, contrast.users, contrast.queries, contrast.item_codes
-    n_users, sae = integer("n_users", n_users, low=1), source.sae
+    n_users, sae, interactions = integer("n_users", n_users, low=1), source.sae, source.known
     sample = np.sort(generator(rng).permutation(len(users))[:n_users])
     x, items = queries[torch.from_numpy(sample)].to(sae.encoder), items.to(sae.encoder)
     seen = torch.from_numpy(interactions.matrix[users[sample]][:, columns].toarray() > 0).to(x.device)

@@ -82,10 +82,6 @@ class Steering(nn.Module):
                 values = values.detach().to(sae.encoder)
             self.register_buffer(name, values)
 
-    def extra_repr(self) -> str:
-        """Return what its representation shows."""
-        return f"keep_error={self.keep_error}"
-
     def forward(self, x: Tensor) -> Tensor:
         """Return the edited vectors, (..., d) as given."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.is_cuda:
