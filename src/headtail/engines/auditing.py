@@ -26,7 +26,7 @@ from headtail.metrics.facts import Metrics, definition, facts_of, kept_facts, na
 from headtail.metrics.lists import InputNotes, widen, with_cold, within
 from headtail.metrics.measuring import measurements_of
 from headtail.metrics.results import ALL_USERS, Measurement
-from headtail.metrics.topk import Profiles, TopK, without_test
+from headtail.metrics.topk import Metric, Profiles, TopK, without_test
 from headtail.typing import Array, IntoFrame
 
 _PAIR = ("user_id", "item_id")
@@ -84,32 +84,22 @@ def audit(
     """
     cutoffs = cutoffs_of(k)
     noted = InputNotes(strict=strict)
-    lists, known = lazy_table(recs, (*_PAIR, "rank"), "recs"), lazy_table(train, _PAIR, "train")
-    tables = {"recs": lists, "train": known} | ({} if test is None else {"test": lazy_table(test, _PAIR, "test")})
+    tables = {"recs": lazy_table(recs, (*_PAIR, "rank"), "recs"), "train": lazy_table(train, _PAIR, "train")}
+    tables |= {} if test is None else {"test": lazy_table(test, _PAIR, "test")}
     of_one_engine(**tables)
-    if metrics is not None:
-        refuse_others(named(metrics))
-        for name, one in named(metrics).items():
-            if test is None and facts_of(one).needs == "targets":
-                raise without_test(name)
-    if strict:
-        _refuse_repeats(tables, noted)
-    else:
-        noted.notes.append(
-            "Each pair of user and item was taken to be there once, and in training or in the test: strict=False does "
-            "not look."
-        )
+    chosen = _chosen(metrics, has_test=test is not None)
+    _refuse_repeats(tables, noted)
 
-    shown_items = _count_slots(lists, cutoffs)
+    shown_items = _count_slots(tables["recs"], cutoffs)
     catalogued, targets = _catalogue(tables, catalogue, shown_items, noted)
     profiles = Profiles(catalogued, as_groups(groups, catalogued.popularity))
     slots = {c: _on(catalogued, shown_items, f"at {c}", "recs").astype(np.int64) for c in cutoffs}
     n_listed, longest = float(shown_items["at 1"].sum()), int(shown_items["longest"].max())
     reached = within(longest, cutoffs, asked=k is not None)
     tops = {c: _totals(profiles, c, slots[c if c in slots else cutoffs[0]]) for c in reached}
-    names = profiles.groups.names if test is not None else None
-    whole = {name: one for name, one in metrics_of(names).items() if is_sum(one)}
-    chosen = whole if metrics is None else named(metrics)
+    if chosen is None:
+        names = profiles.groups.names if test is not None else None
+        chosen = {name: one for name, one in metrics_of(names).items() if is_sum(one)}
 
     uses = {function_of(one) for one in chosen.values()}
     sums = UserSums(catalogued.item_ids, by_group(next(iter(tops.values()))), reached[-1], **tables)
@@ -139,6 +129,18 @@ def audit(
         popularity=top.popularity,
         slots=top.slots,
     )
+
+
+def _chosen(metrics: Metrics | None, *, has_test: bool) -> dict[str, Metric] | None:
+    """Return the metrics that are asked for, if any; raise if one cannot be had here."""
+    if metrics is None:
+        return None
+    chosen = named(metrics)
+    refuse_others(chosen)
+    for name, one in chosen.items():
+        if not has_test and facts_of(one).needs == "targets":
+            raise without_test(name)
+    return chosen
 
 
 def _catalogue(
@@ -206,6 +208,13 @@ def _hits(tables: Mapping[str, Any], items: Interactions, k: int) -> Array:
 
 
 def _refuse_repeats(tables: Mapping[str, Any], noted: InputNotes) -> None:
+    """Refuse pairs that are there twice, or in training and in the test; note that nothing looks if not strict."""
+    if not noted.strict:
+        noted.notes.append(
+            "Each pair of user and item was taken to be there once, and in training or in the test: strict=False does "
+            "not look."
+        )
+        return
     for what, table in tables.items():
         repeated = table.group_by(*_PAIR).agg(nw.len().alias("n")).filter(nw.col("n") > 1)
         n = collect(repeated.select((nw.col("n") - 1).sum().alias("n")))["n"][0]

@@ -152,13 +152,9 @@ def fit_sae(
     device = as_device(device) if device is not None else sae.bias.device
     with learning(sae), no_autocast(device):
         sae.to(device)
-        learner = copy.deepcopy(sae).float()  # in centered and scaled space; the original is only touched at the end
-        with torch.no_grad():
-            if learner.bias.any():  # trained before
-                learner.bias.sub_(data.mean.to(device)).div_(data.scale)
-            learner.encoder_bias.div_(data.scale)
-            if start == "data":
-                _start_at(learner, next(data.batches(max(_SOME, sae.n_neurons), random, device)))
+        learner = _centered(sae, data)  # the original is only touched at the end
+        if start == "data":
+            _start_at(learner, next(data.batches(max(_SOME, sae.n_neurons), random, device)))
         silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
         optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
 
@@ -185,12 +181,27 @@ def fit_sae(
                 epochs=epochs, size=len(data.rows), watch=watch if len(data.held_out) else None,
                 checkpoint=checkpoint, resume=resume, progress=progress,
             )  # fmt: skip
-        with torch.no_grad():  # relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)
-            learner.encoder_bias.mul_(data.scale)
-            learner.bias.mul_(data.scale).add_(data.mean.to(device))
-        sae.load_state_dict(learner.state_dict())
-        sae.eval()
+        _write_back(learner, data, sae)
         return history
+
+
+@torch.no_grad()
+def _centered(sae: TopKSAE, data: Rows) -> TopKSAE:
+    """Return a copy that does to vectors that are centered and scaled what the autoencoder does to them as they are."""
+    learner = copy.deepcopy(sae).float()
+    if learner.bias.any():  # trained before
+        learner.bias.sub_(data.mean.to(learner.bias)).div_(data.scale)
+    learner.encoder_bias.div_(data.scale)
+    return learner
+
+
+@torch.no_grad()
+def _write_back(learner: TopKSAE, data: Rows, sae: TopKSAE) -> None:
+    """Give the autoencoder what was learned: relu(E (x - b) / scale + e) * scale = relu(E (x - b) + e * scale)."""
+    learner.encoder_bias.mul_(data.scale)
+    learner.bias.mul_(data.scale).add_(data.mean.to(learner.bias))
+    sae.load_state_dict(learner.state_dict())
+    sae.eval()
 
 
 @contextmanager
@@ -215,6 +226,7 @@ def _quickest_threads(action: Callable[[], object]) -> Iterator[None]:
         torch.set_num_threads(given)
 
 
+@torch.no_grad()
 def _start_at(sae: TopKSAE, x: Tensor) -> None:
     """Turn neurons, as many as there are different rows (B, d), to the directions of these."""
     _, places = np.unique(x.cpu().numpy(), axis=0, return_index=True)
