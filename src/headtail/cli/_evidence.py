@@ -53,13 +53,13 @@ def _sha256(path: Path) -> str:
 
 def differences(old: Any, new: Any) -> list[str]:
     """Say what a rerun changed: files first, then versions, then values."""
-    files = {False: old.get("provenance", {}).get("files", {}), True: new["provenance"]["files"]}
-    said = [
-        f"{files[True].get(name, was)['path']} is another file than it was (sha256 {was['sha256'][:16]}, now "
-        f"{files[True].get(name, {'sha256': 'none'})['sha256'][:16]})."
-        for name, was in files[False].items()
-        if files[True].get(name, {}).get("sha256") != was["sha256"]
-    ]
+    before, now = old.get("provenance", {}).get("files", {}), new["provenance"]["files"]
+    said = []
+    for name, was in before.items():
+        file = now.get(name, {"path": was["path"], "sha256": "none"})
+        if file["sha256"] != was["sha256"]:
+            hashes = f"sha256 {was['sha256'][:16]}, now {file['sha256'][:16]}"
+            said.append(f"{file['path']} is another file than it was ({hashes}).")
     changed = [line for line in _changed("", old, new) if not line.startswith("provenance.files")]
     more = [f"and {len(changed) - _SHOWN:,} more differences."] * (len(changed) > _SHOWN)
     return said + changed[:_SHOWN] + more

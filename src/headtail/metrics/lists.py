@@ -22,7 +22,7 @@ from headtail.typing import Array, Codes, Floats, IntoFrame
 
 @dataclass
 class InputNotes:
-    """What cannot be right for most users: refused when strict, else kept and noted for the reader of the report."""
+    """Findings that can hardly be right: refused when strict, else kept and noted for the reader of the report."""
 
     strict: bool
     notes: list[str] = field(default_factory=list)

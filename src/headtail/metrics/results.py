@@ -258,21 +258,17 @@ class Audit(Measured):
         What users add to the errors is there in 64 parts (:attr:`user_parts`): for each metric its little-endian
         float32 numbers in Base64.
         """
-        return (
-            {"kind": "audit"}
-            | super().to_dict()
-            | {
-                "attribute_shares": list(self.attribute_shares),
-                "directions": self.directions,
-                "ranges": {name: [facts.low, facts.high] for name, facts in self.facts.items()},
-                "judged_by": self.judged_by,
-                "provenance": self.provenance | {"versions": _versions(), "lists": self._fingerprint},
-                "user_parts": {
-                    name: base64.b64encode(parts.astype("<f4").tobytes()).decode()
-                    for name, parts in self.user_parts.items()
-                },
-            }
-        )
+        coded = {name: base64.b64encode(parts.astype("<f4").tobytes()) for name, parts in self.user_parts.items()}
+        return {
+            "kind": "audit",
+            **super().to_dict(),
+            "attribute_shares": list(self.attribute_shares),
+            "directions": self.directions,
+            "ranges": {name: [facts.low, facts.high] for name, facts in self.facts.items()},
+            "judged_by": self.judged_by,
+            "provenance": self.provenance | {"versions": _versions(), "lists": self._fingerprint},
+            "user_parts": {name: text.decode() for name, text in coded.items()},
+        }
 
     @property
     def _fingerprint(self) -> str:

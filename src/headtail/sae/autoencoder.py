@@ -107,7 +107,8 @@ class TopKSAE(nn.Module):
 
     def pre_activations(self, x: Tensor) -> Tensor:
         """Return how strongly each neuron responds to inputs (..., d), before ReLU and TopK; shape (..., N)."""
-        return _answers(x - self.bias, self.encoder, self.encoder_bias)
+        with no_autocast(self.encoder.device):
+            return linear((x - self.bias).to(self.encoder.dtype), self.encoder, self.encoder_bias)
 
     def select(self, pre: Tensor) -> Code:
         """Return the k largest of pre-activations (..., N) after ReLU; ties are broken arbitrarily."""
@@ -200,14 +201,8 @@ def decode_sparsely(code: Code, decoder: Tensor) -> Tensor:
     return sums.reshape(*code.values.shape[:-1], decoder.shape[1])
 
 
-def _answers(x: Tensor, encoder: Tensor, encoder_bias: Tensor) -> Tensor:
-    """Return ``x @ encoder.T + encoder_bias`` in the encoder's type, also under autocast."""
-    with no_autocast(encoder.device):
-        return linear(x.to(encoder.dtype), encoder, encoder_bias)
-
-
-def answers_in_blocks(x: Tensor, encoder: Tensor, encoder_bias: Tensor, rows: int = ROWS) -> Iterator[Tensor]:
-    """Yield the same for blocks of x (B, d), each in the memory of the one before; without gradients."""
+def pre_activations_in_blocks(x: Tensor, encoder: Tensor, encoder_bias: Tensor, rows: int = ROWS) -> Iterator[Tensor]:
+    """Yield ``x @ encoder.T + encoder_bias`` for blocks of x (B, d), each in the memory of the one before."""
     memory = encoder.new_empty(min(rows, len(x)), len(encoder))
     for part in torch.split(x, rows):
         with no_autocast(encoder.device):
@@ -220,7 +215,7 @@ def _encode(x: Tensor, encoder: Tensor, encoder_bias: Tensor, k: int, shift: Ten
     rows = max(1, len(x)) if x.is_cuda else ROWS
     shifts = repeat(shift) if shift is None or shift.ndim == 1 else torch.split(shift, rows)
     found = []
-    for pre, added in zip(answers_in_blocks(x, encoder, encoder_bias, rows), shifts, strict=False):
+    for pre, added in zip(pre_activations_in_blocks(x, encoder, encoder_bias, rows), shifts, strict=False):
         found.append(top(pre if added is None else pre.add_(added), k))
     values, neurons = (torch.cat(of_parts) for of_parts in zip(*found, strict=True))
     return Code(values.relu_(), neurons)

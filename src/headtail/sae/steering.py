@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from headtail._checks import checked, choice, number
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
-from headtail.sae.autoencoder import ROWS, Code, TopKSAE, answers_in_blocks
+from headtail.sae.autoencoder import ROWS, Code, TopKSAE, pre_activations_in_blocks
 from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
 from headtail.typing import Floats
@@ -87,8 +87,8 @@ class Steering(nn.Module):
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.is_cuda:
             return self._edited(x, self.sae.pre_activations(x)).to(x.dtype)
         rows = x.reshape(-1, self.d_in)
-        answers = answers_in_blocks(rows - self.sae.bias, self.sae.encoder, self.sae.encoder_bias)
-        blocks = [self._edited(*both).to(x.dtype) for both in zip(torch.split(rows, ROWS), answers, strict=True)]
+        pre = pre_activations_in_blocks(rows - self.sae.bias, self.sae.encoder, self.sae.encoder_bias)
+        blocks = [self._edited(*both).to(x.dtype) for both in zip(torch.split(rows, ROWS), pre, strict=True)]
         return torch.cat(blocks).reshape(x.shape)
 
     def _edited(self, x: Tensor, pre: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Excess(nn.Module):
         return torch.minimum(torch.maximum(found, self.bounds[0]), self.bounds[1])[..., None]
 
 
-def _times(excess: Excess, factor: float) -> Excess:
+def _scaled(excess: Excess, factor: float) -> Excess:
     low, high = sorted((factor * excess.bounds).tolist()) if factor else (0.0, 0.0)
     return Excess(factor * excess.weight, factor * float(excess.bias), excess.r_squared, low=low, high=high)
 
@@ -128,7 +128,7 @@ def personal_strength(
     1.0
     """
     excess, mean = _excess(contrast, interactions, k, prior, bound if both_ways else None)
-    return _times(excess, 1 / mean)
+    return _scaled(excess, 1 / mean)
 
 
 def _excess(
@@ -246,4 +246,4 @@ def spree(
     slope = float((list_popularity(contrast, interactions, k) - list_popularity(pushed, interactions, k)).mean())
     if abs(slope) < 1e-6:
         raise InvalidInputError("a push leaves the popularity of all lists as it is; choose other neurons.")
-    return Steered(model, push(_times(excess, strength / slope)), layer)
+    return Steered(model, push(_scaled(excess, strength / slope)), layer)
