@@ -123,7 +123,7 @@ def _measured(given: dict[str, Any]) -> "ht.metrics.Audit":
     tables: Tables = given["tables"]
     test, users, catalogue = given["test"], given["users"], given["catalogue"]
     only_pairs = not given["as_of_event"]
-    result = ht.audit(
+    result = ht.metrics.audit(
         tables.lists(given["recs"]),
         tables.interactions(given["train"], titles=given["titles"], only_pairs=only_pairs),
         None if test is None else tables.interactions(test, only_pairs=only_pairs),

@@ -96,7 +96,7 @@ def train(
         interactions = given.compact()  # as its file holds them
         fitted, held_out = _hold_out(interactions, validation, seed, last=kind.needs_order)
         made = kind.for_data(fitted, rng=seed, **sizes)
-        history = ht.fit(
+        history = ht.training.fit(
             made,
             fitted,
             loss=None if loss is None else getattr(ht.losses, loss.replace("-", "_")),
