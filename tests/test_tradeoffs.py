@@ -680,6 +680,9 @@ def test_the_interval_of_an_unfairness_holds_the_places_where_the_accuracy_may_b
     for level, options in ((0.47, {}), (-0.05, {"relative": True})):
         found = frontier.unfairness_at("dial", level, **options)
         assert found.low < found.value < found.high
+        unmeasured = replace(POINTS[0], setting=9.0, test=POINTS[0].test | {frontier.unfairness: float("nan")})
+        more = replace(frontier, points=(frontier.points[0], unmeasured, *frontier.points[1:]))
+        assert more.unfairness_at("dial", level, **options) == found
         at_low, at_high = (frontier.accuracy_at("dial", at, **options) for at in (found.low, found.high))
         assert at_low.high == pytest.approx(level, abs=2e-4) and at_high.low == pytest.approx(level, abs=2e-4)
     against = frontier.unfairness_at("dial", 0.45, against="other")

@@ -10,7 +10,7 @@ import numpy as np
 from headtail._checks import checked, nearest, number
 from headtail._stats import hypervolume
 from headtail.exceptions import InvalidInputError
-from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, summary
+from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, metric_of, summary
 from headtail.tradeoffs.settings import Settings
 
 Methods: TypeAlias = str | Sequence[str]
@@ -96,7 +96,7 @@ class Curves(Settings):
         if relative:
             unit = self.mean(*self.reference, self.unfairness)
             places = [place / unit - 1 for place in places]
-        places.sort()
+        places = sorted(place for place in places if np.isfinite(place))
         low = _least(places, lambda at: _end(accuracy_of(at), "high") >= level)
         high = _least(places, lambda at: _end(accuracy_of(at), "low") >= level)
         return replace(found, low=min(low, found.value), high=max(high, found.value), p=None)
@@ -155,8 +155,17 @@ class Curves(Settings):
         return self._compared(read, method, against)
 
     def _best(self, names: tuple[str, ...], seed: int, part: Part) -> list[Point]:
-        """Return the points of one seed whose settings no other of these methods beats, as means over seeds."""
-        points = [point for name in names for point in self._points_of(name) if point.seed == seed]
+        """Return the points of one seed whose settings no other of these methods beats, as means over seeds.
+
+        A point without one of the two metrics on test is none.
+        """
+        traded = (self.accuracy, self.unfairness)
+        points = [
+            point
+            for name in names
+            for point in self._points_of(name)
+            if point.seed == seed and np.isfinite([metric_of(point, each, "test") for each in traded]).all()
+        ]
         on_front = self._on_front([(point.method, point.setting) for point in points], part)
         return [point for point, is_on in zip(points, on_front, strict=True) if is_on]
 
