@@ -190,11 +190,10 @@ class Recommendations:
                     f"where there is none. Leave out item_ids if these are the ids themselves."
                 )
         else:
-            filled = ~np.array([_frames.is_missing(one) or one == -1 for one in table.ravel()], dtype=bool)
-            known, codes = _frames.encode(_frames.read_ids(table.ravel()[filled], "item_id", "lists"))
-            places = np.full(table.size, -1, dtype=np.int64)
+            filled = holds_id(table)
+            known, codes = _frames.encode(_frames.read_ids(table[filled], "item_id", "lists"))
+            places = np.full(table.shape, -1, dtype=np.int64)
             places[filled] = codes
-            places = places.reshape(table.shape)
         users = np.arange(len(table)) if user_ids is None else _frames.unique_ids(user_ids, "user_id", len(table))
         values = None
         if scores is not None:
@@ -365,6 +364,14 @@ def _exact(scores: Array) -> Array:
             f"ranks, or numbers that floats tell apart."
         )
     return np.array(scores, dtype=np.float64)
+
+
+def holds_id(table: Array) -> NDArray[np.bool_]:
+    """Return where a table holds an id, and not -1, None or NaN."""
+    if table.dtype.kind in "iu":
+        return np.asarray(table != -1)
+    found = [not _frames.is_missing(one) and one != -1 for one in table.ravel()]
+    return np.array(found, dtype=bool).reshape(table.shape)
 
 
 def refuse_repeats(items: Codes, item_ids: Array, row_ids: Array, what: str) -> None:

@@ -10,6 +10,7 @@ from headtail._checks import checked, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
+from headtail.data.recommendations import holds_id
 from headtail.data.rows import in_order_of, joined_with
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
@@ -124,7 +125,7 @@ def _search_of(index: Any, of: Joined) -> Callable[[Floats, int], Codes]:
     def search(queries: Floats, n: int) -> Codes:
         found = ask(np.ascontiguousarray(queries, dtype=np.float32), n)
         table = _table(found, len(queries), n)
-        filled = ~np.vectorize(_absent, otypes=[bool])(table) if table.dtype == object else table != -1
+        filled = holds_id(table)
         codes = np.full(table.shape, -1, dtype=np.int32)
         if filled.any():
             codes[filled] = of.places[_rows(table[filled], None if by_row else of.item_ids, len(of.item_ids))]
@@ -134,10 +135,6 @@ def _search_of(index: Any, of: Joined) -> Callable[[Floats, int], Codes]:
         return codes
 
     return search
-
-
-def _absent(value: Any) -> bool:
-    return _frames.is_missing(value) or (isinstance(value, (int, np.integer)) and value == -1)
 
 
 def _rows(ids: Array, item_ids: Array | None, n_items: int) -> Codes:
