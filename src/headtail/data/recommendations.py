@@ -211,7 +211,8 @@ class Recommendations:
             order = np.lexsort((falling(values), ~filled), axis=1)
             places, values = np.where(filled, places, -1), np.where(filled, values, np.nan)
             places, values = (np.take_along_axis(each, order, axis=1) for each in (places, values))
-        return cls(users, known, _all(users), places.astype(np.int32), values)._each_once()
+        codes = np.arange(len(users), dtype=np.int32)
+        return cls(users, known, codes, places.astype(np.int32), values)._each_once()
 
     @classmethod
     def from_scores(
@@ -282,7 +283,7 @@ class Recommendations:
             raise InvalidInputError(
                 "scores leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known."
             )
-        return cls(ids[0], ids[1], _all(ids[0]), items, best)
+        return cls(*ids, np.arange(n_users, dtype=np.int32), items, best)
 
     def _each_once(self) -> Self:
         refuse_repeats(self.items, self.item_ids, self.user_ids[self.users], "lists")
@@ -349,11 +350,6 @@ class Recommendations:
     def to_pandas(self) -> Any:
         """Return a pandas frame with one row for each recommended item (pandas must be installed)."""
         return pandas().DataFrame(self.to_polars().to_dict(as_series=False))  # without PyArrow
-
-
-def _all(ids: Array) -> Codes:
-    """Return the codes of all ids."""
-    return np.arange(len(ids), dtype=np.int32)
 
 
 def _exact(scores: Array) -> Array:
