@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from runs import StoppedError, same, stop_at, weights
 
 from headtail._sealed import write_json
 from headtail.data import Interactions
@@ -37,26 +38,6 @@ TRAIN, HELD_OUT = part(PARITY & ~DIAGONAL), part(DIAGONAL)
 
 def model(seed=0):
     return MF(SIZE, SIZE, 4, rng=seed)
-
-
-def weights(m):
-    return {name: value.clone() for name, value in m.state_dict().items()}
-
-
-def same(a, b):
-    return all(torch.equal(a[name], b[name]) for name in a)
-
-
-class StoppedError(Exception):
-    """Raised by a callback, to end a run in the middle."""
-
-
-def stop_at(epoch):
-    def callback(m, row):
-        if row["epoch"] == epoch:
-            raise StoppedError
-
-    return callback
 
 
 # -- learning ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from runs import StoppedError, same, stop_at, weights
 
 from headtail.data import Interactions, split_leave_last
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
@@ -37,18 +38,6 @@ SETTINGS = {"epochs": 6, "eval_every": 2, "batch_size": 40, "lr": 0.01, "weight_
 
 def model(seed=0, **more):
     return SASRec(N_ITEMS, LENGTH, 8, n_layers=1, n_heads=1, inner_dim=16, rng=seed, **more)
-
-
-def weights(m):
-    return {name: value.clone() for name, value in m.state_dict().items()}
-
-
-def same(a, b):
-    return all(torch.equal(a[name], b[name]) for name in a)
-
-
-class StoppedError(Exception):
-    pass
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -133,16 +122,11 @@ def test_users_who_have_met_everything_do_no_harm_without_draws():
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_run_that_was_stopped_resumes_to_the_same_bits(tmp_path, objective, epoch):
     """Dropout, windows, negatives and Adam's moments included."""
-
-    def stop(m, row):
-        if row["epoch"] == epoch:
-            raise StoppedError
-
     settings = {**SETTINGS, **objective, "validation": SPLIT.validation, "penalties": (ReSN(1e-3),), "k": 3}
     whole = model(dropout=0.3)
     history = fit(whole, SPLIT.train, **settings)
     with pytest.raises(StoppedError):
-        fit(model(dropout=0.3), SPLIT.train, **settings, checkpoint=tmp_path, callbacks=[stop])
+        fit(model(dropout=0.3), SPLIT.train, **settings, checkpoint=tmp_path, callbacks=[stop_at(epoch)])
     m = model(dropout=0.3)
     resumed = fit(m, SPLIT.train, **settings, checkpoint=tmp_path)
     assert same(weights(whole), weights(m))
