@@ -283,7 +283,7 @@ class Recommendations:
             raise InvalidInputError(
                 "scores leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known."
             )
-        return cls(*ids, np.arange(n_users, dtype=np.int32), items, best)
+        return cls(ids[0], ids[1], np.arange(n_users, dtype=np.int32), items, best)
 
     def _each_once(self) -> Self:
         refuse_repeats(self.items, self.item_ids, self.user_ids[self.users], "lists")
