@@ -27,7 +27,7 @@ from headtail.metrics.charts import MEANING
 from headtail.metrics.pages import defined, items_table, metric_column, title_of
 from headtail.metrics.verdicts import of_audit, of_comparison
 from headtail.models import MF
-from headtail.reports import Block, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.reports import Column, Figure, Figures, Report, Section, Table, Text
 from headtail.reports.explorer import Explorer
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.subjects import Subject
@@ -114,9 +114,12 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     explorer.to_json(output / "explorer.json")
     page = explorer.to_html(output / "explorer.html")
     if console is not None:
-        console.print(
-            Report("Popularity bias on MovieTweetings", _summary(common, debiased, spectra), _verdict(common))
-        )
+        shown = [
+            memory_effect(spectra).table(),
+            _brief(common, f"Common test, top {K}: a random part of what users did"),
+            _brief(debiased, f"Debiased test, top {K}: every item about equally often"),
+        ]
+        console.print(Report("Popularity bias on MovieTweetings", shown, _verdict(common)))
         console.print("Open in a browser:")
         for file, what in ((path, "the report"), (page, "move the dials and see lists change")):
             console.print(printable(f"  {file} ({what})"), markup=False, soft_wrap=True)
@@ -172,15 +175,6 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _summary(common: Study, debiased: Study, spectra: dict[str, Spectrum]) -> list[Table]:
-    """Return what the terminal shows at the end."""
-    return [
-        memory_effect(spectra).table(),
-        _brief(common, f"Common test, top {K}: a random part of what users did"),
-        _brief(debiased, f"Debiased test, top {K}: every item about equally often"),
-    ]
-
-
 def _brief(study: Study, title: str) -> Table:
     shown = ("ndcg", "gini", "head_share", "popularity_lift")
     audits = study.comparison.audits
@@ -228,7 +222,10 @@ def _report(
             ),
             Figures(figures),
             _corrected(common, "Corrected: the common test", COMMON_TEST),
-            _explained(spectra),
+            Section(
+                "Explained: the first singular direction is popularity",
+                [Text(MEMORY_EFFECT), *memory_effect(spectra).blocks()],
+            ),
             Section(
                 "Explained: the neurons that carry popularity",
                 [Text(NEURONS), *common.subject.neurons(common.seed).report(1).blocks],
@@ -261,11 +258,6 @@ def _before_after(metric: str, before: Audit, after: Audit) -> Figure:
         title_of(after, metric), m.value, m.low, m.high, format=spec, note=defined(after, metric), code=m.name,
         before=before[m.name],
     )  # fmt: skip
-
-
-def _explained(spectra: dict[str, Spectrum]) -> Section:
-    blocks: list[Block] = [Text(MEMORY_EFFECT), *memory_effect(spectra).blocks()]
-    return Section("Explained: the first singular direction is popularity", blocks)
 
 
 def _corrected(study: Study, title: str, text: str, *, folded: bool = False) -> Section:

@@ -169,11 +169,10 @@ class Settings:
             for metric in (self.accuracy, self.unfairness)
         )
         first = settings[0]
-        judged = (
-            (self.accuracy, accuracy[first]),
-            *([(self.unfairness, unfairness[first])] if criterion == "gain" else []),
-        )
-        for name, value in judged:
+        judged = {self.accuracy: accuracy[first]}
+        if criterion == "gain":
+            judged[self.unfairness] = unfairness[first]
+        for name, value in judged.items():
             if not np.isfinite(value) or (criterion == "gain" and not value):  # a gain is a share of it
                 raise InvalidInputError(
                     f"{name} of {method!r} at its first setting, {first!r}, is {value} on validation, so that no "

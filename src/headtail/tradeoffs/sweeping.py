@@ -267,18 +267,12 @@ class _Meter:
             test={name: m.value for name, m in found.items()},
             intervals={name: (m.low, m.high) for name, m in found.items() if m.low is not None and m.high is not None},
         )
-        if not self.n_bootstrap:
-            return point, {}, seconds
-        of_test = (*on_test.user_values, *on_test.user_influences)
-        of_validation = {self.accuracy} & {*on_validation.user_values}
-        return (
-            point,
-            {
-                "test": self._by_user(on_test, of_test),
-                "validation": self._by_user(on_validation, of_validation),
-            },
-            seconds,
-        )
+        influence: Influence = {}
+        if self.n_bootstrap:
+            of_test = self._by_user(on_test, (*on_test.user_values, *on_test.user_influences))
+            of_validation = self._by_user(on_validation, {self.accuracy} & {*on_validation.user_values})
+            influence = {"test": of_test, "validation": of_validation}
+        return point, influence, seconds
 
     def _audit(self, lists: Recommendations, relevant: Interactions, *, n_bootstrap: int) -> Audit:
         train = self.subject.split.train
@@ -314,11 +308,9 @@ def _file_name(name: str) -> str:
 
 def _check_same(saved: Point, measured: Point, file: Path) -> None:
     """Refuse to resume where a point that is measured again comes out differently."""
-    for part, there, now in (
-        ("validation", saved.validation, measured.validation),
-        ("test", saved.test, measured.test),
-    ):
-        for name, value in there.items():
+    for part in ("validation", "test"):
+        now = getattr(measured, part)
+        for name, value in getattr(saved, part).items():
             if not np.isclose(value, now.get(name, np.nan), rtol=1e-6, atol=1e-12, equal_nan=True):
                 raise CheckpointMismatchError(
                     f"{file.parent} holds a sweep of something else: {name} on {part} of {saved.method!r} at "
