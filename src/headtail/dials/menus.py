@@ -28,7 +28,7 @@ class Menu:
         """Return a function from what is known to lists."""
 
         def lists(known: Interactions) -> Recommendations:
-            plain, items, _ = self._dishes(subject, seed, known)
+            plain, items, _ = self._options(subject, seed, known)
             best = self._chosen(subject, strength, seed, known)
             return Recommendations(
                 plain.user_ids, plain.item_ids, plain.users, np.ascontiguousarray(items[np.arange(len(items)), best])
@@ -41,7 +41,7 @@ class Menu:
         return np.array(self.settings)[self._chosen(subject, strength, seed, known)]
 
     def _chosen(self, subject: Subject, strength: float, seed: int, known: Interactions) -> Array:
-        _, items, values = self._dishes(subject, seed, known)
+        _, items, values = self._options(subject, seed, known)
         return chosen(items, values, self._prices(subject, strength, seed))
 
     def _prices(self, subject: Subject, strength: float, seed: int) -> Floats:
@@ -49,12 +49,12 @@ class Menu:
         subject = subject.learner
 
         def make() -> Floats:
-            _, items, values = self._dishes(subject, seed, subject.split.train)
+            _, items, values = self._options(subject, seed, subject.split.train)
             return prices(items, values, strength, subject.split.train.n_items)
 
         return subject.kept(("prices", self, strength, seed), make)
 
-    def _dishes(self, subject: Subject, seed: int, known: Interactions) -> tuple[Recommendations, Codes, Floats]:
+    def _options(self, subject: Subject, seed: int, known: Interactions) -> tuple[Recommendations, Codes, Floats]:
         """Return the list at the setting 0, and for each user and setting the list and what it is worth."""
 
         def make() -> tuple[Recommendations, Codes, Floats]:
@@ -65,7 +65,7 @@ class Menu:
             candidates, relevance = subject.reachable(seed, known), subject.calibrated(seed, known)
             return lists[plain], items, worth(items, candidates.items, relevance, plain, len(candidates.item_ids))
 
-        return subject.kept((self, "dishes", seed, known.fingerprint), make)
+        return subject.kept((self, "options", seed, known.fingerprint), make)
 
 
 def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items: int) -> Floats:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.data.recommendations import check_same_ids
@@ -18,8 +19,7 @@ from headtail.typing import Array
 
 _ROWS = 4096  # lists that are re-ranked at a time
 
-Codes = NDArray[np.int64]
-Matrix = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 class Queues:
@@ -40,11 +40,11 @@ class Queues:
         self.taken = np.zeros((len(codes), n_groups), dtype=np.int64)
 
     @property
-    def first(self) -> Codes:
+    def first(self) -> Places:
         """Column of the best item that is left of each group, shape (U, G)."""
         return np.take_along_axis(self._columns, self.taken[:, :, None], axis=2)[:, :, 0]
 
-    def take(self, values: Matrix, where: NDArray[np.bool_] | None = None) -> tuple[Codes, Codes]:
+    def take(self, values: Matrix, where: NDArray[np.bool_] | None = None) -> tuple[Places, Places]:
         """Take the item of the group with the highest value from each list, of equal ones the one that stands first.
 
         `values`, (U, G), are those of the first item of each group; -inf is taken only where nothing else is left. Only
@@ -91,7 +91,7 @@ def blocks(recs: Recommendations, codes: Array, n_groups: int, k: int) -> Iterat
         yield rows, Queues(padded[recs.items[rows]], n_groups, k)
 
 
-def picked(recs: Recommendations, columns: list[Codes], k: int) -> Recommendations:
+def picked(recs: Recommendations, columns: list[Places], k: int) -> Recommendations:
     """Return the lists of these columns, in this order.
 
     Their scores are k, k - 1 and so on: no number of an item alone would put them in this order.
@@ -108,7 +108,7 @@ def best_first(recs: Recommendations, k: int) -> Recommendations:
     return best(recs, scores, recs.k) if rising else recs
 
 
-def unit_scores(recs: Recommendations, rows: slice | Codes) -> Matrix:
+def unit_scores(recs: Recommendations, rows: slice | Places) -> Matrix:
     """Return the scores scaled to run from 0 to 1 within each list, 0 where a list has ended or all are the same."""
     assert recs.scores is not None
     filled = recs.items[rows] >= 0

@@ -3,10 +3,11 @@
 import numpy as np
 
 from headtail._checks import checked, number
+from headtail._factors import Matrix
 from headtail._stats import jensen_shannon
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
-from headtail.rerankers._queues import Matrix, Queues, best_first, greedily, profiles
+from headtail.rerankers._queues import Queues, best_first, greedily, profiles
 
 
 @checked

@@ -5,9 +5,10 @@ from typing import Literal
 import numpy as np
 
 from headtail._checks import checked, choice, number
+from headtail._factors import Matrix
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
-from headtail.rerankers._queues import Matrix, Queues, best_first, greedily, profiles, tail_of
+from headtail.rerankers._queues import Queues, best_first, greedily, profiles, tail_of
 
 
 @checked

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import checked, generator, integer, number
-from headtail._factors import as_popularity
+from headtail._factors import Matrix, as_popularity
 from headtail.data import PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of
-from headtail.rerankers._queues import Codes, Matrix, best_first, unit_scores
+from headtail.rerankers._queues import Places, best_first, unit_scores
 from headtail.typing import RNG
 
 
@@ -123,7 +123,7 @@ def nearest_prices(prices: Matrix, rho: Matrix, strength: float) -> Matrix:
     return np.asarray(np.where(values < 0, np.minimum(values + raised, 0.0), values) / rho)
 
 
-def _largest(values: Matrix, k: int) -> Codes:
+def _largest(values: Matrix, k: int) -> Places:
     """Return the columns of the k largest values of each row, ascending; of equal ones the first."""
     least = -np.partition(-values, k - 1, axis=1)[:, [k - 1]]
     tied = values == least

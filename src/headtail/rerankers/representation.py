@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy.special import bdtr
 
 from headtail._checks import checked, integer, number
-from headtail._factors import as_popularity
+from headtail._factors import Matrix, as_popularity
 from headtail.data import PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
-from headtail.rerankers._queues import Matrix, Queues, best_first, greedily, tail_of
+from headtail.rerankers._queues import Queues, best_first, greedily, tail_of
 
 
 @checked

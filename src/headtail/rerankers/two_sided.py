@@ -3,10 +3,11 @@
 import numpy as np
 
 from headtail._checks import checked, number
+from headtail._factors import Matrix
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
 from headtail.metrics.topk import discounts
-from headtail.rerankers._queues import Codes, Matrix, Queues, best_first, blocks, picked, profiles, tail_of
+from headtail.rerankers._queues import Places, Queues, best_first, blocks, picked, profiles, tail_of
 
 
 @checked
@@ -87,7 +88,7 @@ def targets(shares: Matrix, mean: float) -> Matrix:
     return np.clip(shares + (move if up else -move), 0.0, 1.0)
 
 
-def _filled(queues: Queues, target: Matrix, weights: Matrix, relevance: float) -> Codes:
+def _filled(queues: Queues, target: Matrix, weights: Matrix, relevance: float) -> Places:
     """Return the columns of the items that fill the lists, rank by rank."""
     exposure = np.zeros_like(target)
     slots = np.full((len(target), len(weights)), queues.none)
