@@ -299,11 +299,6 @@ def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1
     clip : float in (0, 1], default 0.1
         Smallest propensity, which bounds the largest weight; 1 gives equal weights.
 
-    Raises
-    ------
-    InvalidInputError
-        If the popularity is not one count an item, or a number is out of range.
-
     References
     ----------
     Schnabel et al., Recommendations as treatments, ICML 2016 (weighting by inverse propensities).

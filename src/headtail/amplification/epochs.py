@@ -49,11 +49,6 @@ class SpectrumRecorder:
     rng : seed or generator, default 0
         Draws those users.
 
-    Raises
-    ------
-    InvalidInputError
-        If a number is out of range.
-
     Examples
     --------
     >>> from headtail import MF, fit
