@@ -15,7 +15,8 @@ the positive first.
 """
 
 import math
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import headtail._torch  # noqa: F401 - first, for its error
 
@@ -30,13 +31,8 @@ from headtail._factors import as_popularity
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
 
-
-class Loss(Protocol):
-    """What :func:`headtail.fit` asks of a loss."""
-
-    def __call__(self, positive: Tensor, negative: Tensor, /) -> Tensor:
-        """Return the mean loss of scores (B,) and (B, n)."""
-        ...
+Loss: TypeAlias = Callable[..., Tensor]
+"""What :func:`headtail.fit` asks of a loss: from scores of positives (B,) and negatives (B, n) to their mean loss."""
 
 
 def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> None:

@@ -7,7 +7,7 @@ of items, are an :class:`~headtail.exceptions.InvalidInputError`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, TypeAlias
 
 import headtail._torch  # noqa: F401 - first, for its error
 
@@ -28,12 +28,8 @@ from headtail.exceptions import InvalidInputError
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once by the sigmoid form: 4 MiB, on CUDA 256 MiB
 
 
-class Penalty(Protocol):
-    """What :func:`headtail.fit` asks of a penalty."""
-
-    def __call__(self, queries: Tensor, items: Tensor, /) -> Tensor:
-        """Return a scalar that is added to the loss, of queries (B, d) and items (I, d)."""
-        ...
+Penalty: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""What :func:`headtail.fit` asks of a penalty: from queries (B, d) and items (I, d) to a scalar for the loss."""
 
 
 @dataclass(frozen=True, eq=False)
