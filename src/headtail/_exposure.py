@@ -49,7 +49,7 @@ Count = Callable[[Matrix, float], Response]
 class Goal:
     """The bias that an exposure calls for, in units of the strength, and the rounds that find it.
 
-    `strength` is at least 0, `aversion` from 1e-6 to 2; at most so many `rounds` are taken.
+    `strength` is at least 0, `aversion` from 1e-6 to 2; at most `rounds` are taken.
     """
 
     strength: float
@@ -243,7 +243,7 @@ def _near(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np
 def _last_places(
     values: NDArray[np.float32], rows: NDArray[np.intp], k: int, n_rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the k-th and the next highest value of each row, minus infinity where there are not so many."""
+    """Return the k-th and the next highest value of each row, minus infinity where it has fewer."""
     ordered = np.append(np.float32(-np.inf), values[np.lexsort((values, rows))])
     counts = np.bincount(rows, minlength=n_rows)
     ends = np.cumsum(counts)
@@ -252,7 +252,7 @@ def _last_places(
 
 
 def sampled(n: int, n_users: int, rng: RNG) -> NDArray[np.int64]:
-    """Return the rows of so many users of n, drawn without replacement and ascending; all where there are no more."""
+    """Return the rows of `n_users` of n users, drawn without replacement and ascending; all where there are no more."""
     drawn, random = integer("n_users", n_users, low=1), generator(rng)
     return np.sort(random.choice(n, drawn, replace=False)) if drawn < n else np.arange(n)
 

@@ -80,7 +80,7 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
     """Lower the score of popular items: ``score - strength * spread * log(1 + popularity)``.
 
     The simplest correction, and a strong one: it belongs on every trade-off curve. `spread` is the standard deviation
-    of a user's scores over all items (root mean square over users; beyond 65,536, over so many, evenly spaced), as in
+    of a user's scores over all items (root mean square over users, or over 65,536 of them, evenly spaced), as in
     :func:`tilt`, so that the same strength means the same for scores of any scale.
 
     Parameters

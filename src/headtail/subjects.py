@@ -123,7 +123,7 @@ class Subject:
         self._by_rank = self.source is not source
 
     def sample(self, n_users: int, rng: RNG = 0) -> "Subject":
-        """Return the recommender as so many of its users see it, drawn of those first who are in the held-out parts.
+        """Return the recommender as a sample of its users sees it, drawn first from those in the held-out parts.
 
         Models and vectors are those of all users; lists, what they are judged by and what is learned from them are of
         the sample.
@@ -215,7 +215,7 @@ class Subject:
         return self.source
 
     def train(self, seed: int, *, start: Any = None, **changes: Any) -> Any:
-        """Return the model trained with other arguments of ``fit``, anew or on from `start`."""
+        """Return the model trained with other arguments of ``fit``, from the beginning or from `start`."""
         if not isinstance(self.source, Recipe):
             raise NotAvailableError(f"A {self.form} cannot be trained again. Give a Recipe in its place.")
         return self.source.train(self.split.train, seed, start=start, **changes)

@@ -39,7 +39,7 @@ class SpectrumRecorder:
     train : Interactions
         What the model is trained on.
     every : int, default 1
-        Record every so many epochs; the first epoch is always recorded.
+        Record every n-th epoch; the first is always recorded.
     k : int, optional
         Length of the lists whose exposure is measured; by default 20, or the size of the catalogue.
     n_users : int, default 500

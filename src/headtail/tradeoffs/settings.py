@@ -198,7 +198,7 @@ class Settings:
         if found.low is None and found.value:
             raise InvalidInputError(
                 f"The change of {self.accuracy} on validation at {setting!r} of {method!r} has no interval to keep a "
-                f"margin by. Sweep anew with n_bootstrap above 0, or leave out margin."
+                f"margin by. Sweep again with n_bootstrap above 0, or leave out margin."
             )
         return found.low is None or found.low >= -max_loss
 

@@ -11,7 +11,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 
 _BITMAP_BYTES = 1 << 28  # at most; a bitmap of all pairs is the fastest index, and a folded one tells most that are not
-_ROUNDS = 16  # after so many rejections a user's unseen items are listed instead
+_ROUNDS = 16  # of rejection, after which a user's unseen items are listed instead
 _POOL = 16  # batches whose sequences are sorted by length together
 
 
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     candidates: NDArray[np.int64]
 
     def share(self, part: int, n_parts: int) -> "Batch":
-        """Return one of so many parts of the inputs, at most as many as there are, with the targets of these inputs."""
+        """Return one of `n_parts` parts of the inputs, which are at least as many, with their targets."""
         first, end = (len(self.inputs) * p // n_parts for p in (part, part + 1))
         places = self.inputs[0].size  # that each input has a query for
         own = slice(*np.searchsorted(self.rows, (first * places, end * places)))
@@ -61,7 +61,7 @@ class Pairs:
 class Windows:
     """Histories cut into windows, for a model that takes sequences: each place of a window predicts the item after it.
 
-    The last window of a user ends with the user's last item, and holds `max_length` targets if there are so many; the
+    The last window of a user ends with the user's last item, and holds `max_length` targets if there are as many; the
     others come before it, without overlap, so that each interaction is a target once. The input of a target is
     the item before it, be it of the window before; that of a user's first item is -1.
     """

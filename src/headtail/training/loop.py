@@ -118,9 +118,9 @@ def fit(
     penalties : sequence of callables, optional
         Each ``penalty(queries, items) -> scalar`` is added to the loss, such as :class:`~headtail.penalties.ReSN`.
     penalty_every : int, default 1
-        Take the penalties in one batch of so many, and so many times as strongly there (lazy regularization: Karras et
-        al., Analyzing and improving the image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less;
-        with 8, MF on MovieLens-1M had the same accuracy and exposure at ReSN's best weight.
+        Take the penalties in every n-th batch alone, n times as strongly (lazy regularization: Karras et al., Analyzing
+        and improving the image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less; with 8, MF on
+        MovieLens-1M had the same accuracy and exposure at ReSN's best weight.
     validation : Interactions, frame or sparse matrix, optional
         Held-out interactions of users and items of `train`; choose with them, report on others.
     metric : function of a TopK, default :func:`headtail.metrics.ndcg`
@@ -130,7 +130,7 @@ def fit(
     epochs : int, optional [100]
         Passes over the training pairs, at most.
     batch_size : int, optional [8192]
-        Pairs of a batch; for a sequential model about so many, in whole windows.
+        Pairs in a batch; about as many for a sequential model, whose batches hold whole windows.
     lr : float, optional [0.005]
         Adam's learning rate.
     weight_decay : float, optional [1e-5]

@@ -48,7 +48,7 @@ class Recipe:
         Raises
         ------
         InvalidInputError
-            If a model is to be trained on that is solved for anew in every epoch.
+            If `start` is a model that is solved for anew in every epoch.
         """
         from headtail.training import fit
 
