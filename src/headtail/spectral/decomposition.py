@@ -159,7 +159,8 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
     Exact, by the eigenvalues of the two d x d matrices of inner products, which are summed in float64: time is linear
     in users plus items, the score matrix is never formed, and besides the factors only a block of rows is in memory.
     Singular values below about a millionth of the product of the factors' largest cannot be told from rounding and
-    are given as 0.
+    are given as 0. The bounds hold for the data matrix; for a model they mean something only if its scores are on the
+    scale of the data (0 and 1), else they say "not applicable".
 
     Parameters
     ----------
@@ -169,13 +170,6 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
     popularity : array of shape (m,) or Interactions, optional
         Training interactions per item, such as ``interactions.popularity``; or the interactions themselves (or a frame
         or sparse matrix), joined by the ids of the vectors, or by the order of the rows, which is then checked.
-
-    Returns
-    -------
-    Spectrum
-        `sigma`, `alignment`, `energy`, `left(k)`, `right(k)`, the power law of popularity and the bounds. The bounds
-        hold for the data matrix; for a model they mean something only if its scores are on the scale of the data (0 and
-        1), else they say "not applicable".
 
     Raises
     ------
@@ -228,6 +222,9 @@ def _spectrum(queries: Any, items: Any, popularity: Matrix | None, total_energy:
 def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum:
     """Measure the first singular values of the training data itself: what a model can learn of popularity from them.
 
+    `energy` is the share in the whole matrix, so that it need not sum to 1; `queries` and `items` are the truncated
+    factors (left vectors times sigma, and right vectors).
+
     Parameters
     ----------
     data : Interactions, frame, or sparse matrix of shape (n, m)
@@ -236,12 +233,6 @@ def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum
         Number of directions, at most min(n, m).
     popularity : array of shape (m,), optional
         By default the non-zero entries of each column.
-
-    Returns
-    -------
-    Spectrum
-        With `k` directions; `energy` is the share in the whole matrix, so that it need not sum to 1. Its `queries` and
-        `items` are the truncated factors (left vectors times sigma, and right vectors).
 
     Raises
     ------
