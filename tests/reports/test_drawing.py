@@ -278,3 +278,11 @@ def test_control_characters_in_a_chart_end_no_process():
     svg = chart_svg(chart)
     assert "\0" not in svg
     assert r"a\x00b" in svg
+
+
+def test_a_text_without_end_is_cut_before_it_is_measured():
+    long = "z" * 5000
+    rows = [{"x": x, "y": y, "kind": long + kind} for x, y, kind in ((1, 2, "a"), (2, 3, "b"), (1, 1, "b"))]
+    svg = chart_svg(Chart("line", rows, "x", "y", color="kind", y_label=long))
+    assert "z" * 250 in svg and "z" * 301 not in svg
+    assert len(re.findall(r"z{9,}… \w{8}", svg)) >= 2

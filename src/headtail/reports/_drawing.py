@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from importlib import resources
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -30,6 +31,7 @@ MARKED = 30  # points that a line may have to get markers
 TOLD = 150  # points that a scatter may have to say on hover what they are
 AXIS = 50  # pixels that the numbers of an upright axis may take
 NAMED = 8  # series that are named beside their points rather than in a legend
+LONGEST = 300  # characters of a text
 SAME = 6  # pixels between points that coincide to the eye
 
 
@@ -50,7 +52,9 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
     """Return a chart as an SVG element, which takes the room that there is."""
     import vl_convert
 
-    looks = {name: styles[name] for name in series_of(chart)}
+    looks = {_cut(name): styles[name] for name in series_of(chart)}
+    rows = [{key: _cut(value) for key, value in row.items()} for row in chart.rows]
+    chart = replace(chart, rows=rows, **{name: _cut(getattr(chart, name)) for name in ("title", "x_label", "y_label")})
     spec = {"bar": _bars, "line": _lines, "scatter": _scatter}[chart.kind](chart, looks, frame)
     config = {"font": "sans-serif", "view": {"stroke": None}, "text": {"fontSize": frame.size - 1}, "background": None}
     # On NUL vl-convert would end the process.
@@ -64,6 +68,13 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
     title, told = (escape(printable(text)) for text in (chart.title or chart.y_label or chart.y, describe(chart)))
     about = f"<title>{title}</title><desc>{told}</desc>"
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">{about}{svg[svg.index("<g") :]}'
+
+
+def _cut(text: Any) -> Any:
+    """Return a text, of a long one, which takes seconds to draw, the beginning and what tells it from others."""
+    if not isinstance(text, str) or len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}… {crc32(text.encode(errors='surrogatepass')):08x}"
 
 
 def standalone(chart: Chart, beside: Sequence[Chart] = ()) -> str:
