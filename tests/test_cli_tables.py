@@ -221,3 +221,40 @@ def test_every_flag_is_named_as_it_is_typed(verb):
             assert as_typed(f"No. Give {name}=3, or f({name}=...).", [verb]).startswith(f"No. Give {flag} 3, or")
             assert flag in as_typed(f"Ids are wrong: Table.read(rows, {name}=...).", [verb]).split("wrong: ")[1]
     assert as_typed("nothing=1 of it; x[a=b], --k=3", [verb]) == "nothing=1 of it; x[a=b], --k=3"
+
+
+def test_columns_that_are_named_the_other_way_round(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("swapped.csv").write_text("item_id,user_id\n1,a\n2,a\n")
+    assert main(["data", "swapped.csv", "--user", "item_id", "--item", "user_id", "--to", "right.csv"]) == 0
+    assert data.read_table("right.csv").rows() == [(1, "a"), (2, "a")]
+    Path("recs.csv").write_text("item_id,user_id,rank\n2,b,1\n1,b,1\n")
+    Path("train.csv").write_text("item_id,user_id\n1,a\n2,b\n2,c\n1,c\n")
+    names = ["--user", "item_id", "--item", "user_id", "--no-strict", "-k", "1", "--json"]
+    assert main(["audit", "recs.csv", "train.csv", *names]) == 0
+    assert main(["audit", "recs.csv", "train.csv", "--user", "item_id"]) == 2
+    assert "There are: 'user_id', 'rank'. Name it, for example --item user_id." in capsys.readouterr().err
+
+
+def test_one_file_too_many_is_told_where_to_go(capsys):
+    assert main(["audit", "recs.csv", "train.csv", "test.csv"]) == 2
+    assert "Name further files by flags; --help lists them." in capsys.readouterr().err
+
+
+def test_where_nothing_could_be_written_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("train.csv").write_text("user,item\n1,1\n1,2\n2,1\n")
+    Path("folder").mkdir()
+    for line in (
+        ["train", "missing.csv", "--output", "train.csv"],
+        ["probe", "missing", "--output", "train.csv"],
+        ["correct", "missing", "--output", "train.csv"],
+        ["data", "missing.csv", "--split", "ratio", "--to", "train.csv"],
+    ):
+        assert main(line) == 2
+        if line[0] != "data":
+            assert "Cannot write train.csv: it is a file. Give the path of a folder." in capsys.readouterr().err
+    for output, why in {"folder": "it is a folder", "recs.xlsx": "the ending '.xlsx' is not one of"}.items():
+        assert main(["recommend", "missing", "--output", output]) == 2
+        assert why in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "train.csv"]

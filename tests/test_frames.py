@@ -67,7 +67,7 @@ class TestResolveColumns:
         assert caplog.messages == []
 
     def test_missing_column(self):
-        with pytest.raises(MissingColumnError, match=r"no column 'item_id'.*There are: 'user_id', 'thing'. Rename one"):
+        with pytest.raises(MissingColumnError, match=r"no column 'item_id'.*There are: 'thing'. Rename one"):
             columns(["user_id", "thing"])
 
     def test_missing_given_column(self):

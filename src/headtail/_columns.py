@@ -115,13 +115,14 @@ def resolve_columns(
         elif role in required:
             cure = f"Rename one to {role!r}"
             if role in (given or {}):
-                free = [name for name in names if name not in taken and plain(name) not in KNOWN]
-                cure = f"Name it, for example {role.removesuffix('_id')}={(free or names or ['name'])[0]!r}"
+                free = [name for name in names if name not in taken]
+                free.sort(key=lambda name: plain(name) in KNOWN)
+                cure = f"Name it, for example {role.removesuffix('_id')}={(free or ['name'])[0]!r}"
             if names and not any(plain(name) in KNOWN for name in names):
                 cure += ". If these are data, the table has no header: name its columns where it is read"
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
-                f"{nearest(role, names)} {cure}."
+                f"{nearest(role, [name for name in names if name not in taken])} {cure}."
             )
     renamed = {role: name for role, name in found.items() if role != name}
     if renamed:

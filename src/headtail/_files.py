@@ -43,8 +43,8 @@ def about_path(path: Any, error: Exception) -> str:
     return f"{name!r}: {getattr(error, 'strerror', error)}. Give another path."
 
 
-def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Return `path` if a file or folder could be made there; raise before long work, not after it."""
+def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
+    """Return `path` if a file, or a folder, could be made there; raise before long work, not after it."""
     path = to_path(path)
     if not path.absolute().name:
         raise UnreadableFileError(f"Cannot write {path}: it is the root of all. Give a path in it.")
@@ -57,6 +57,12 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         raise UnreadableFileError(
             f"Cannot write {path}: no permission, or a read-only disk. Give a path in a folder you may write to."
         )
+    if folder and path.exists() and not path.is_dir():
+        raise UnreadableFileError(f"Cannot write {path}: it is a file. Give the path of a folder.")
+    if not folder and path.is_dir():
+        raise UnreadableFileError(f"Cannot write {path}: it is a folder. Give the path of a file.")
+    if not folder and path.exists() and not path.is_file():
+        raise UnreadableFileError(f"Cannot write {path}: it is a device or a pipe. Give the path of a file.")
     return path
 
 
@@ -111,10 +117,6 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; move it to `path` when the block ends well."""
     path = check_writable(path)
     path = path.resolve() if path.is_symlink() else path
-    if path.is_dir():
-        raise UnreadableFileError(f"Cannot write {path}: it is a folder. Give the path of a file.")
-    if path.exists() and not path.is_file():
-        raise UnreadableFileError(f"Cannot write {path}: it is a device or a pipe. Give the path of a file.")
     with _beside(path) as temporary:
         try:
             yield temporary
@@ -138,10 +140,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     At every moment either the former folder or the new one is there, whole; only where the system cannot exchange two
     folders in one step, as outside Linux, there is an instant in which the former one has a hidden name in its parent.
     """
-    path = check_writable(path)
+    path = check_writable(path, folder=True)
     path = path.resolve() if path.is_symlink() else path
-    if path.exists() and not path.is_dir():
-        raise UnreadableFileError(f"Cannot write {path}: it is a file. Give the path of a folder.")
     with _beside(path) as temporary:
         temporary.mkdir()
         try:
@@ -190,12 +190,12 @@ def _exchange(new: Path, former: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Refuse `path` while another process writes it, and keep others from it meanwhile.
+def writing(path: str | os.PathLike[str], *, folder: bool = True) -> Iterator[None]:
+    """Refuse a path while another process writes it, and keep others from it meanwhile.
 
     The system frees the lock of a process that died, so that none is ever stale.
     """
-    path = check_writable(path).resolve()
+    path = check_writable(path, folder=folder).resolve()
     if fcntl is None:
         yield
         return

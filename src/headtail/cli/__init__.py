@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnusedCliTokensError
 
 from headtail._files import ABOUT_FILES, about_path
 from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         stdin = "-" in (sys.argv[1:] if arguments is None else arguments)
-        complain("error", "Standard input (-) is not read: save it to a file first." if stdin else f"{error}")
+        more = " Name further files by flags; --help lists them." if isinstance(error, UnusedCliTokensError) else ""
+        complain("error", "Standard input (-) is not read: save it to a file first." if stdin else f"{error}{more}")
         return 2
     except HeadtailError as error:
         complain("error", as_typed(f"{type(error).__name__}: {error}", arguments))

@@ -100,13 +100,16 @@ class Tables:
 
     def table(self, file: Path, *roles: str) -> "pl.DataFrame":
         """Read a table, its columns of these roles renamed to what they are."""
+        import polars as pl
+
         from headtail._columns import resolve_columns
 
         table = self.read(file)
         given = self._named(table, file, *roles)
         named = resolve_columns(table.columns, given, given=given, what=str(file))
-        named = {role: name for role, name in named.items() if role != name}
-        return table.drop([role for role in named if role in table.columns]).rename({v: k for k, v in named.items()})
+        roles_of = {name: role for role, name in named.items()}
+        kept = [name for name in table.columns if name in roles_of or name not in named]
+        return table.select(pl.col(name).alias(roles_of.get(name, name)) for name in kept)
 
     def lists(self, file: Path) -> "pl.DataFrame":
         """Read recommendations."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import headtail as ht
-from headtail._files import check_writable
 from headtail.cli._app import Device, Folder, Length, Model, app
 from headtail.cli._folders import known_to, load
 from headtail.cli._output import say
@@ -34,7 +33,9 @@ def recommend(
     exclude_seen
         Leave out what a user has interacted with.
     """
-    check_writable(output)
+    from headtail.data.files import check_table
+
+    check_table(output)
     interactions = known_to(model)
     wanted = None if users is None else Tables(user=user).ids(users, "user_id")
     lists = ht.recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)

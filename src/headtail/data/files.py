@@ -17,7 +17,7 @@ import polars as pl
 from headtail import _frames
 from headtail._checks import checked
 from headtail._columns import resolve_columns
-from headtail._files import atomic_file, to_path
+from headtail._files import atomic_file, check_writable, to_path
 from headtail.data.interactions import Interactions
 from headtail.data.parts import parts_of, read_parts
 from headtail.data.text_files import ATOMIC, PACKED, TEXT, first_fields, form_of, read_text, unpacked
@@ -123,6 +123,12 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     if titles is not None:
         table = table.with_columns(_frames.from_ids(titles, interactions.items).alias("item_title"))
     return write_table(table, path)
+
+
+def check_table(path: PathLike) -> None:
+    """Raise unless a table could be written there, before long work and not after it."""
+    check_writable(path)
+    _ending(Path(path), _WRITABLE[1:])
 
 
 @checked

@@ -59,10 +59,11 @@ def parts_of(path: Path) -> list[Part] | None:
         raise UnreadableFileError(f"Cannot read {path}: it is a folder or pattern without files of a table.")
     kinds = {_VARIES.sub("#", file.name): file.name for file, _ in found}
     if len({form_of(file) for file, _ in found}) > 1 or (root == path and len(kinds) > 1):
-        example = path / f"*{found[0].file.suffix}"
+        pattern = path / f"*{found[0].file.suffix}"
+        other = f", or a pattern such as '{pattern}' if they are" if root == path else ""
         raise UnreadableFileError(
             f"Cannot read {path}: its files ({shown(sorted(kinds.values()), 5)}) are hardly parts of one table. Give "
-            f"one of them, or a pattern such as '{example}' if they are."
+            f"one of them{other}."
         )
     return found
 

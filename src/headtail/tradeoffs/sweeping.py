@@ -331,7 +331,7 @@ def _open(folder: Path, plan: dict[str, Any]) -> Path:
     """Return the folder if it holds this very sweep, or none yet."""
     file = folder / "sweep.json"
     if not file.exists():
-        with writing(file):  # of two sweeps that start at once, one says what the folder is for
+        with writing(file, folder=False):  # of two sweeps that start at once, one says what the folder is for
             if not file.exists():
                 _write(plan, file)
     check_settings(read_json(file), plan, folder)
