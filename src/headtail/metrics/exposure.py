@@ -11,7 +11,7 @@ from headtail._stats import entropy as _entropy, gini as _gini
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.steps import Steps, StepsInfluence
-from headtail.metrics.topk import BLOCK, TopK, discounts
+from headtail.metrics.topk import TopK, blocks, discounts
 from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array
 
@@ -77,8 +77,6 @@ def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDA
     shown = np.flatnonzero(cells.slots)
     shown = shown[np.lexsort((groups.attention[shown], cells.group[shown]))]
     exposure, group = np.append(groups.attention[shown], 0.0), cells.group[shown]
-    at = np.full(len(cells.slots) + 1, len(shown))  # the last, where a list has ended
-    at[shown] = np.arange(len(shown))
     items = np.bincount(group, minlength=len(groups.sizes))  # that lists of each group hold
     first, unseen = np.cumsum(items) - items, n - items
     below = np.append(0.0, np.cumsum(exposure[:-1]))
@@ -94,17 +92,17 @@ def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDA
     places = np.arange(len(shown)) + (unseen - first)[group]
     sums = np.bincount(group, (2 * places + 1 - n) * exposure[:-1], minlength=len(items))
     worth, lengths = discounts(groups.top.k), groups.top.lengths[groups.rows]
-    change, alone, present = np.zeros(len(lengths)), np.zeros(len(exposure)), away(exposure[:-1], group)
+    change, present = np.zeros(len(lengths)), away(exposure[:-1], group)
+    alone = np.zeros(len(cells.slots) + 1)  # the last, where a list has ended
     for rank, less in enumerate(worth):
-        here, held = at[cells.place[:, rank]], np.zeros(len(exposure), dtype=bool)
+        here, held = cells.place[:, rank].astype(np.intp), np.zeros(len(alone), dtype=bool)
         held[here] = True
-        some = np.flatnonzero(held[:-1])
-        alone[some] = away(exposure[some] - less, group[some]) - present[some]
+        some = np.flatnonzero(held[shown])
+        alone[shown[some]] = away(exposure[some] - less, group[some]) - present[some]
         change += alone[here]
     # Each alone is judged by where the others of its list were; what stays where it was adds nothing here.
     of_cells = np.append(np.where(cells.slots > 0, groups.attention, 0.0), 0.0)
-    for start in range(0, len(change), BLOCK):
-        part = slice(start, start + BLOCK)
+    for part in blocks(len(change)):
         before = of_cells[cells.place[part]]
         after = np.maximum(before - worth, 0.0)  # 0, as before, where a list has ended
         both = np.concatenate([before, after], axis=1)

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from headtail._checks import checked
 from headtail._stats import jensen_shannon
 from headtail.exceptions import InvalidInputError
-from headtail.metrics import topk
 from headtail.metrics.facts import better
-from headtail.metrics.topk import Standings, TopK
+from headtail.metrics.topk import Standings, TopK, blocks
 from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array, Codes
 
@@ -203,11 +202,12 @@ def upd(top: TopK) -> NDArray[np.float64]:
     Abdollahpouri et al., "User-centered evaluation of popularity bias in recommender systems", UMAP 2021 (there the
     users are first grouped; here each user counts alone).
     """
-    with np.errstate(invalid="ignore"):
-        own = top.histories / top.histories.sum(axis=1, keepdims=True)
-        shown = top.group_slots / top.group_slots.sum(axis=1, keepdims=True)
-    values = jensen_shannon(own, shown)
-    values[np.isnan(own[:, 0]) | np.isnan(shown[:, 0])] = np.nan
+    values = np.empty(len(top))
+    for part in blocks(len(top)):
+        history, slots = top.histories[part], top.group_slots[part]
+        with np.errstate(invalid="ignore"):
+            own, shown = (counts / counts.sum(axis=1, keepdims=True) for counts in (history, slots))
+        values[part] = np.where(np.isnan(own[:, 0] + shown[:, 0]), np.nan, jensen_shannon(own, shown))
     return values
 
 
@@ -237,8 +237,8 @@ def pce(top: TopK) -> NDArray[np.float64]:
     found = np.full(len(top), np.nan)
     met = np.append(np.diff(top.profiles.standings.starts) > 0, False)  # -1, a user that training lacks, picks the last
     rows = np.flatnonzero(met[top.users] & (top.lengths > 0))
-    for start in range(0, len(rows), topk.BLOCK):
-        part = rows[start : start + topk.BLOCK]
+    for block in blocks(len(rows)):
+        part = rows[block]
         found[part] = _calibration_error(top.profiles.standings, top.users[part], top.items[part], top.lengths[part])
     return found
 
@@ -247,11 +247,9 @@ def _calibration_error(own: Standings, users: Codes, items: Codes, lengths: Arra
     counts = own.starts[users + 1] - own.starts[users]
     row = np.repeat(np.arange(len(users)), counts)
     places = np.arange(len(row)) + np.repeat(own.starts[users] - np.cumsum(counts) + counts, counts)
-    level = own.level[places].astype(np.int32)
-    twice = np.zeros(len(row), dtype=np.int32)  # the slots below each level of a history, and half of those at it
+    level = own.level[places]
+    twice = np.full(len(row), items.shape[1], dtype=np.int32)  # the slots below each level, and half of those at it
     for shown in np.append(own.levels, np.int32(len(own.levels)))[items.T]:  # -1, where a list has ended, is above all
-        slot = shown.take(row)
-        twice += slot < level
-        twice += slot <= level
+        twice += np.sign(level - shown.take(row))
     error = own.weight[places] * np.abs(twice / (2 * lengths[row]) - own.below[places])
     return np.asarray(np.bincount(row, weights=error, minlength=len(users)), dtype=np.float64)

@@ -1,8 +1,9 @@
 """What a metric sees: the top-k lists of all users, the training interactions and, where given, the test."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, wraps
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +15,11 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
 
 BLOCK = 1 << 14  # lists at a time: what comes of them stays in the processor's cache
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Yield the rows of n lists or users, a block at a time."""
+    return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
 
 
 def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) -> NDArray[np.int64]:
@@ -33,7 +39,7 @@ class Standings:
     levels : int32 array of shape (I,)
         Level of each item: 0 for the least popular ones, equal where popularity is.
     starts : int array of shape (n_users + 1,)
-    level : int array of shape (n,)
+    level : int32 array of shape (n,)
     weight : float array of shape (n,)
         Share of the history at the level.
     below : float array of shape (n,)
@@ -42,7 +48,7 @@ class Standings:
 
     levels: Codes
     starts: NDArray[np.int64]
-    level: NDArray[np.int64]
+    level: Codes
     weight: Floats
     below: Floats
 
@@ -57,27 +63,34 @@ class Profiles:
     @cached_property
     def group_counts(self) -> NDArray[np.int64]:
         """Training interactions of each user in each popularity group, shape (n_users, n_groups)."""
-        return _by_group(self.groups, self.train.items, self.train.users, self.train.n_users)
+        codes, names = self.groups.codes, self.groups.names
+        counts = [self.train.matrix @ (codes == group).astype(np.float32) for group in range(len(names))]
+        return np.array(counts, dtype=np.int64).T
 
     @cached_property
     def mean_popularity(self) -> NDArray[np.float64]:
         """Mean popularity of the items in each user's history, shape (n_users,); NaN without history."""
-        weights = self.train.popularity.astype(np.float64).take(self.train.items)
-        total = np.bincount(self.train.users, weights=weights, minlength=self.train.n_users)
         with np.errstate(invalid="ignore"):
-            return np.asarray(total / self.train.activity)
+            return np.asarray((self.train.matrix @ self.train.popularity) / self.train.activity)
 
     @cached_property
     def standings(self) -> "Standings":
         """Where the levels of popularity in each user's history stand in it."""
         levels = np.unique(self.train.popularity, return_inverse=True)[1].astype(np.int32)
-        keys, counts = np.unique(pair_keys(self.train.users, levels[self.train.items]), return_counts=True)
-        users = keys >> 32
-        starts = np.append(0, np.cumsum(np.bincount(users, minlength=self.train.n_users)))
-        before = np.append(0, np.cumsum(counts))
-        below = before[:-1] - before[starts[users]] + counts / 2
-        weights = counts / self.train.activity[users]
-        return Standings(levels, starts, keys & 0xFFFFFFFF, weights, below / self.train.activity[users])
+        histories, activity = self.train.matrix, self.train.activity
+        parts = []
+        for part in blocks(self.train.n_users):
+            first, last = histories.indptr[[part.start, part.stop]]
+            users = np.repeat(np.arange(part.start, part.stop), activity[part])
+            keys, counts = np.unique(pair_keys(users, levels[histories.indices[first:last]]), return_counts=True)
+            users = keys >> 32
+            held = np.bincount(users - part.start, minlength=part.stop - part.start)  # levels of each history
+            before = np.cumsum(counts) - counts
+            below = before - before[(np.cumsum(held) - held)[users - part.start]] + counts / 2
+            of = activity[users]
+            parts.append((held, keys.astype(np.int32), counts / of, below / of))  # of the key the level is left
+        held, level, weight, below = map(np.concatenate, zip(*parts, strict=True))
+        return Standings(levels, np.append(0, np.cumsum(held)), level, weight, below)
 
     @cached_property
     def _moments(self) -> tuple[Floats, NDArray[np.int64]]:
@@ -96,6 +109,16 @@ class Profiles:
     def rare(self) -> NDArray[np.bool_]:
         """Which items are the least popular 80% of the catalogue, shape (n_items,)."""
         return PopularityGroups.by_rank(self.train.popularity, cuts=(0.2,)).mask("tail")
+
+
+def _of_uncut(figure: "Callable[[TopK], Array]") -> Any:
+    """A cached property of lists that is the same at each cut-off, and so is worked out but once for all of them."""
+
+    @wraps(figure)
+    def found(top: "TopK") -> Array:
+        return figure(top) if top.uncut is None else getattr(top.uncut, figure.__name__)
+
+    return cached_property(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +147,8 @@ class TopK:
         Whether a test was given. Some lists of an audit may have no test items all the same.
     times : float array of shape (U,), optional
         When each user's first test interaction was, NaN where there is none.
+    uncut : TopK, optional
+        The lists that these were cut from.
     """
 
     items: Codes
@@ -135,6 +160,7 @@ class TopK:
     item_vectors: Floats | None = None
     has_targets: bool = True
     times: Floats | None = None
+    uncut: "TopK | None" = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -168,7 +194,7 @@ class TopK:
     def _lists(self) -> list[sp.csr_array]:
         """Matrices with ones where an item is in a list, (b, I), for blocks of lists that stay in a cache."""
         ones = np.ones(min(len(self), BLOCK) * self.k)
-        parts = [slice(start, start + BLOCK) for start in range(0, max(len(self), 1), BLOCK)]
+        parts = blocks(len(self)) if len(self) else [slice(0)]
         return [_membership_of(self.items[part], self.lengths[part], len(self.popularity), ones) for part in parts]
 
     @cached_property
@@ -193,22 +219,22 @@ class TopK:
     def group_slots(self) -> NDArray[np.int64]:
         """Slots of each list that items of each popularity group take, shape (U, n_groups)."""
         of_group = self.groups.codes[:, None] == np.arange(len(self.groups.names))  # (I, n_groups)
-        return self.sum(of_group).astype(np.int64)
+        return self.sum(of_group).astype(np.int64, order="F")  # group by group, as what comes of them takes them
 
-    @cached_property
+    @_of_uncut
     def histories(self) -> NDArray[np.int64]:
         """Training interactions of each list's user in each popularity group, shape (U, n_groups); 0 without any."""
         counts = self.profiles.group_counts.T.take(self.users, axis=1)
         counts[:, self.users < 0] = 0
         return counts.T
 
-    @cached_property
+    @_of_uncut
     def chances(self) -> NDArray[np.int64]:
         """Items of each popularity group that each list could have held, shape (U, n_groups); 0 for an empty list."""
         sizes = np.bincount(self.groups.codes, minlength=len(self.groups.names))
         return np.where(self.lengths[:, None] > 0, sizes - self.histories, 0)
 
-    @cached_property
+    @_of_uncut
     def target_rows(self) -> NDArray[np.int64]:
         """Row of each test interaction, shape (n,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.target_starts))
@@ -224,7 +250,7 @@ class TopK:
         """Test interactions in each list by popularity group, shape (U, n_groups)."""
         return _by_group(self.groups, self.hits[2], self.hits[0], len(self))
 
-    @cached_property
+    @_of_uncut
     def group_targets(self) -> NDArray[np.int64]:
         """Test interactions of each list's user in each popularity group, shape (U, n_groups)."""
         return _by_group(self.groups, self.target_items, self.target_rows, len(self))
@@ -240,7 +266,9 @@ class TopK:
 
     def at(self, k: int) -> "TopK":
         """Return the same lists cut at a smaller k."""
-        return self if k == self.k else replace(self, items=np.ascontiguousarray(self.items[:, :k]))
+        if k == self.k:
+            return self
+        return replace(self, items=np.ascontiguousarray(self.items[:, :k]), uncut=self.uncut or self)
 
     def take(self, rows: NDArray[np.intp]) -> "TopK":
         """Return the lists of some rows, in that order, repeats included."""
@@ -255,6 +283,7 @@ class TopK:
             target_items=self.target_items[positions],
             target_ranks=self.target_ranks[positions],
             times=None if self.times is None else self.times[rows],
+            uncut=None,
         )
 
     def require_targets(self, metric: str) -> None:

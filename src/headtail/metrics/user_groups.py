@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._stats import satterthwaite
-from headtail.metrics.topk import TopK, discounts
+from headtail.metrics.topk import TopK, blocks, discounts
 from headtail.typing import Array
 
 _FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
@@ -61,9 +61,9 @@ class UserGroups:
             return np.asarray(values.sum(axis=0, keepdims=True))
         return np.asarray(np.add.reduceat(values, np.cumsum(self.sizes) - self.sizes, axis=0))
 
-    def each(self, values: Array) -> Array:
+    def each(self, values: Array, rows: slice = slice(None)) -> Array:
         """Return for each list what its group has; of one group as it is, which NumPy repeats as needed."""
-        return values if len(self.sizes) == 1 else values[self.of]
+        return values if len(self.sizes) == 1 else values[self.of[rows]]
 
     def mean(self, values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
         """Return the mean of values of lists that are not NaN by group, its influences, and the number of values."""
@@ -84,8 +84,11 @@ class UserGroups:
         """Return a figure of sums of all lists' `parts` by group, and its influences."""
         mine = [part[self.rows] for part in parts]
         sums = [self.sum(part) for part in mine]
+        without = np.empty(len(mine[0]))
         with np.errstate(invalid="ignore", divide="ignore"):  # without its only list nothing is left
-            without = figure(*(self.each(total) - part for total, part in zip(sums, mine, strict=True)))
+            for rows in blocks(len(without)):
+                rest = (self.each(total, rows) - part[rows] for total, part in zip(sums, mine, strict=True))
+                without[rows] = figure(*rest)
             return figure(*sums), self.jackknife(without)
 
     def error(self, influence: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
