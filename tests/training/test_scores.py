@@ -19,19 +19,21 @@ def test_values_and_gradients_equal_the_naive_ones(monkeypatch, n, buffer):
     source = torch.Generator().manual_seed(0)
     queries = torch.randn(6, 3, generator=source, dtype=torch.float64, requires_grad=True)
     items = torch.randn(4, 3, generator=source, dtype=torch.float64, requires_grad=True)
-    candidates = torch.randint(4, (6, n), generator=source)
-    torch.testing.assert_close(pair_scores(queries, items, candidates), naive(queries, items, candidates))
-    assert torch.autograd.gradcheck(pair_scores, (queries, items, candidates))
+    rows = torch.tensor([0, 0, 1, 3, 3, 3, 5])  # some queries are of several candidates, some of none
+    candidates = torch.randint(4, (7, n), generator=source)
+    found = pair_scores(queries, rows, items, candidates)
+    torch.testing.assert_close(found, naive(queries[rows], items, candidates))
+    assert torch.autograd.gradcheck(lambda q, i: pair_scores(q, rows, i, candidates), (queries, items))
 
 
 def test_only_one_side_may_need_a_gradient():
-    queries, items = torch.ones(2, 3), torch.ones(4, 3)
+    queries, rows, items = torch.ones(2, 3), torch.arange(2), torch.ones(4, 3)
     candidates = torch.tensor([[0, 1], [3, 3]])
     alone = queries.clone().requires_grad_()
-    pair_scores(alone, items, candidates).sum().backward()
+    pair_scores(alone, rows, items, candidates).sum().backward()
     assert alone.grad.tolist() == [[2.0] * 3] * 2
     alone = items.clone().requires_grad_()
-    pair_scores(queries, alone, candidates).sum().backward()
+    pair_scores(queries, rows, alone, candidates).sum().backward()
     assert alone.grad[:, 0].tolist() == [1, 1, 0, 2]
 
 

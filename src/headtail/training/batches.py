@@ -41,21 +41,19 @@ class Pairs:
 
     def __init__(self, train: Interactions, n_negatives: int) -> None:
         self._negatives = Negatives(train, n_negatives)
-        matrix = train.matrix  # pairs in the order of users, so that sorted positions are sorted users
-        self._items = matrix.indices.astype(np.int64)
-        self._users = np.repeat(np.arange(train.n_users), train.activity)
+        self._pairs = train.sorted_pairs
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._pairs)
 
     def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every training pair once, in random batches."""
         order = rng.permutation(len(self))
         for start in range(0, len(order), batch_size):
-            pairs = np.sort(order[start : start + batch_size])
-            users = self._users[pairs]  # (B,), ascending
+            pairs = self._pairs[np.sort(order[start : start + batch_size])]  # user and item from one place of memory
+            users, items = pairs >> 32, pairs & 0xFFFFFFFF  # (B,), the users ascending
             first = np.concatenate([[True], users[1:] != users[:-1]])
-            yield Batch(users[first], np.cumsum(first) - 1, self._negatives.after(self._items[pairs], users, rng))
+            yield Batch(users[first], np.cumsum(first) - 1, self._negatives.after(items, users, rng))
 
 
 class Windows:

@@ -120,18 +120,19 @@ class Stepping:
         whole, batch, share = len(batch.rows), *self._own(batch)
         held, taken = self._rows(batch, all_items=penalizing)
         inputs, rows, candidates = (torch.from_numpy(codes).to(self.device) for codes in held)
-        # (B, d), (S, d), (I, d): of the targets, those that users are served by, of all items or those of the batch
+        # (Q, d), (S, d), (I, d): those of which each target has one, those that users are served by, and items: all or
+        # the batch's
         queries, serving, items, auxiliary = _encode(self.model, taken, inputs, rows, candidates)
         if held.candidates is batch.candidates and len(items) != self.n_items:
             raise InvalidInputError(f"the model has vectors of {len(items)} items and train {self.n_items}; {FIT}.")
         with no_autocast(self.device):
             if self.n_drawn:
-                scores = pair_scores(queries, items, candidates)  # (B, 1 + n)
+                scores = pair_scores(queries, rows, items, candidates)  # (B, 1 + n)
                 told = {} if self.weight_of is None else {"weight": self.weight_of[batch.candidates[:, 0]]}
                 told |= {} if self.value_of is None else {"values": self.value_of[batch.candidates]}
                 fitting = self.loss(scores[:, 0], scores[:, 1:], **told)
             else:
-                fitting = catalogue_loss(self.loss, queries, items, candidates[:, 0])
+                fitting = catalogue_loss(self.loss, rows_of(queries, rows), items, candidates[:, 0])
             if penalizing:
                 penalties = [self.often * penalty(serving, items) for penalty in self.penalties]
             else:
@@ -190,7 +191,7 @@ class Stepping:
 def _encode(
     model: nn.Module, taken: dict[str, Tensor], inputs: Tensor, rows: Tensor, candidates: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-    """Return the queries of the targets, those that users are served by, all items, and the model's own loss if any."""
+    """Return all queries, those that users are served by, all items, and the model's own loss if any."""
     module: Any = model
     sequential, auxiliary = hasattr(model, "max_length"), []
     if hasattr(model, "forward_with_loss"):
@@ -200,8 +201,8 @@ def _encode(
     else:
         queries, items = functional_call(model, taken, (inputs,))
     if sequential:
-        return rows_of(queries.flatten(0, 1), rows), queries[:, -1], items, auxiliary
-    return rows_of(queries, rows), queries, items, auxiliary
+        return queries.flatten(0, 1), queries[:, -1], items, auxiliary
+    return queries, queries, items, auxiliary
 
 
 def _check(model: nn.Module) -> None:

@@ -13,20 +13,23 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import embedding, embedding_bag
+from torch.nn.functional import embedding
 
 from headtail._checks import number
 from headtail._products import loss_over_products, row_blocks, softmax_terms
-from headtail._tensors import full
+from headtail._tensors import full, rows_of
 from headtail.losses import Loss, sampled_softmax
 
 
-def pair_scores(queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
-    """Return the scores (B, n) of queries (B, d) with candidates (B, n), which are rows of items (I, d)."""
+def pair_scores(queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
+    """Return the scores (B, n) of queries (Q, d), one for each of rows (B,), ascending, with items (I, d).
+
+    Candidates (B, n) are rows of the items.
+    """
     queries, items = full(queries, items)
     if queries.device.type != "cpu":
-        return (embedding(candidates, items) * queries[:, None]).sum(dim=2)
-    scores: Tensor = _PairScores.apply(queries, items, candidates)  # type: ignore[no-untyped-call]
+        return (embedding(candidates, items) * rows_of(queries, rows)[:, None]).sum(dim=2)
+    scores: Tensor = _PairScores.apply(queries, rows, items, candidates)  # type: ignore[no-untyped-call]
     return scores
 
 
@@ -34,28 +37,29 @@ class _PairScores(torch.autograd.Function):
     """Part by part, and in NumPy and SciPy, which take half of torch's time for this."""
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
-        ctx.save_for_backward(queries, items, candidates)
+    def forward(ctx: Any, queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
+        ctx.save_for_backward(queries, rows, items, candidates)
         scores = queries.new_empty(candidates.shape)
         vectors, codes, found = (tensor.detach().numpy() for tensor in (items, candidates, scores))
-        for part, rows in row_blocks(queries.detach()):
+        for part, block in row_blocks(rows_of(queries.detach(), rows)):
             for n in range(candidates.shape[1]):
-                np.einsum("bd,bd->b", rows.numpy(), vectors.take(codes[part, n], axis=0), out=found[part, n])
+                np.einsum("bd,bd->b", block.numpy(), vectors.take(codes[part, n], axis=0), out=found[part, n])
         return scores
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        queries, items, candidates = ctx.saved_tensors
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
+        queries, rows, items, candidates = ctx.saved_tensors
+        starts = np.searchsorted(rows.numpy(), np.arange(len(queries) + 1)) * slopes.shape[1]
+        weights = sp.csr_array(
+            (slopes.numpy().ravel(), candidates.numpy().ravel(), starts), shape=(len(queries), len(items))
+        )
         of_queries = of_items = None
-        if ctx.needs_input_grad[0]:  # (B, d): the weighted sum of each query's candidates
-            of_queries = embedding_bag(candidates, items, per_sample_weights=slopes.contiguous(), mode="sum")
-        if ctx.needs_input_grad[1]:  # (I, d): that of each candidate's queries
-            starts = np.arange(0, slopes.numel() + 1, slopes.shape[1])
-            columns = slopes.numpy().ravel(), candidates.numpy().ravel(), starts
-            weights = sp.csc_array(columns, shape=(len(items), len(queries)))
-            of_items = torch.from_numpy(weights @ queries.detach().numpy())
-        return of_queries, of_items, None
+        if ctx.needs_input_grad[0]:  # the weighted sum of each query's candidates
+            of_queries = torch.from_numpy(weights @ items.detach().numpy())
+        if ctx.needs_input_grad[2]:  # that of each candidate's queries
+            of_items = torch.from_numpy(weights.T @ queries.detach().numpy())
+        return of_queries, None, of_items, None
 
 
 def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
