@@ -315,8 +315,13 @@ def encode(ids: pl.Series) -> tuple[Array, Codes]:
     """
     if ids.dtype.is_integer() and len(ids):
         low, high = int(ids.min()), int(ids.max())  # type: ignore[arg-type]
-        if high - low <= 4 * len(ids) + 1_000_000:  # a table over the range is the cheapest index there is
-            offsets = np.subtract(ids.to_numpy(), low, dtype=np.int64)
+        widest = 4 * len(ids) + 1_000_000
+        if high - low <= widest:  # a table over the range is the cheapest index there is
+            offsets = ids.to_numpy().astype(np.int64, copy=False)
+            if low > 0 and high <= widest:
+                low = 0  # the ids themselves are the offsets, which saves a pass
+            elif low:
+                offsets = offsets - low
             present = np.zeros(high - low + 1, dtype=bool)
             present[offsets] = True
             if present.all():

@@ -60,7 +60,7 @@ def _numeric_dates(times: pl.Series) -> pl.Series | None:
     if not times.dtype.is_numeric():
         return None
     whole = times.cast(pl.Int64, strict=False)
-    if not whole.is_between(19_000_101, 21_001_231).all():
+    if not all(some.is_between(19_000_101, 21_001_231).all() for some in (whole.head(1), whole)):  # mostly seen at once
         return None
     dates = whole.cast(pl.String).str.to_date("%Y%m%d", strict=False)
     return None if dates.null_count() or (whole != times).any() else dates

@@ -379,7 +379,7 @@ def _numeric(table: pl.DataFrame, role: str) -> Any:
             f"{role} has {column.null_count()} missing values. Drop or fill those rows, or drop the column."
         )
     if role == "rating":
-        values = values.astype(np.float64)
+        values = values.astype(np.float64, copy=False)
         finite(role, values)
         return values
     whole = column.cast(pl.Int64, strict=False)
