@@ -50,7 +50,8 @@ def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str,
 
 def with_lists(top: TopK, items: Codes) -> TopK:
     """Return the same users, judged by the same, with other lists, shape (U, k)."""
-    return replace(top, items=items, target_ranks=find_ranks(items, top.target_rows, top.target_items))
+    ranks = find_ranks(items, top.target_rows, top.target_items)
+    return replace(top, items=items, target_ranks=ranks, uncut=None)
 
 
 def _mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
