@@ -8,21 +8,35 @@ from headtail.subjects import Make, Subject
 Lists = Callable[[Interactions], Recommendations]
 
 
-def by_popularity(rerank: Callable[..., Recommendations]) -> Make:
-    """Return what re-ranks by the popularity of the items."""
+def by_popularity(rerank: Callable[..., Recommendations], *, together: bool = False) -> Make:
+    """Return what re-ranks by the popularity of the items, in blocks of users unless all are needed `together`."""
 
     def make(subject: Subject, strength: float, seed: int) -> Lists:
         popularity = subject.split.train.popularity
-        return lambda known: rerank(subject.candidates(seed, known), popularity, strength=strength, k=subject.k)
+
+        def lists(block: Subject, known: Interactions) -> Recommendations:
+            return rerank(block.candidates(seed, known), popularity, strength=strength, k=block.k)
+
+        return _of(subject, lists, together)
 
     return make
 
 
-def by_history(rerank: Callable[..., Recommendations]) -> Make:
-    """Return what re-ranks by each user's history."""
+def by_history(rerank: Callable[..., Recommendations], *, together: bool = False) -> Make:
+    """Return what re-ranks by each user's history, in blocks of users unless all are needed `together`."""
 
     def make(subject: Subject, strength: float, seed: int) -> Lists:
         options = {"k": subject.k, "groups": PopularityGroups.by_mass(subject.split.train.popularity)}
-        return lambda known: rerank(subject.candidates(seed, known), known, strength=strength, **options)
+
+        def lists(block: Subject, known: Interactions) -> Recommendations:
+            return rerank(block.candidates(seed, known), known, strength=strength, **options)
+
+        return _of(subject, lists, together)
 
     return make
+
+
+def _of(subject: Subject, lists: Callable[[Subject, Interactions], Recommendations], together: bool) -> Lists:
+    if together:
+        return lambda known: lists(subject, known)
+    return lambda known: subject.in_blocks(lambda block: lists(block, known))
