@@ -187,10 +187,12 @@ class TestChecked:
             Counter()._inner("2")
 
 
-@pytest.mark.parametrize("value", [10**5000, np.timedelta64(1, "D"), bytearray(b"a"), True, np.True_], ids=type)
+@pytest.mark.parametrize(
+    "value", [10**5000, np.timedelta64(1, "D"), bytearray(b"a"), True, np.True_, np.ma.masked], ids=type
+)
 def test_values_that_look_like_numbers_or_cannot_be_written(value):
     for check in (number, integer):
-        with pytest.raises(InvalidInputError, match=r"a=(<int>|np.timedelta64|bytearray|(np.)?True)"):
+        with pytest.raises(InvalidInputError, match=r"a=(<int>|np.timedelta64|bytearray|(np.)?True|masked)"):
             check("a", value)
     with pytest.raises(InvalidInputError, match="rng="):
         generator(-value if isinstance(value, int) else value)

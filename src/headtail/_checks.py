@@ -26,7 +26,7 @@ from headtail.typing import RNG, Array, Codes
 LENGTH = 20  # of lists, where none is given
 _LISTED = 50
 _MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
-_NO_NUMBERS = (bool, np.bool_, np.timedelta64)  # though Python and numpy count with them
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64, type(np.ma.masked))  # though Python and numpy count with them
 _LARGEST = 1e15  # beyond it single precision overflows, and what is added to it is lost
 
 F = TypeVar("F", bound=Callable[..., Any])

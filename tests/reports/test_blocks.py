@@ -50,6 +50,7 @@ def test_numpy_scalars_and_dates_become_plain():
     assert table.rows == ({"a": 0.5, "b": 3, "c": None}, {"a": None, "b": None, "c": "2024-05-01"})
     assert type(table.rows[0]["b"]) is int
     assert Figure("x", np.float64("nan")).value is None
+    assert Figure("x", np.ma.masked).value is Figure("x", np.ma.array(1.0, mask=True)).value is None
 
 
 def test_dict_is_json_and_carries_a_schema(sample):

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from headtail._checks import nearest
 from headtail._printable import printable
 from headtail.exceptions import InvalidInputError, MissingColumnError
@@ -19,9 +21,9 @@ MISSING = "–"
 
 
 def clean(value: Any, where: str) -> Value:
-    """Return `value` as plain Python: numpy and torch scalars by their item, dates as ISO text, NaN as None."""
+    """Return `value` as plain Python: scalars of numpy and torch, dates as ISO text; what is NaN or masked as None."""
     if hasattr(value, "item") and not isinstance(value, str):
-        value = value.item()
+        value = None if np.ma.is_masked(value) else value.item()
     if isinstance(value, (dt.date, dt.datetime)):
         return value.isoformat()
     if isinstance(value, str):

@@ -260,7 +260,7 @@ class Chart:
         _text("Chart.y_label", self.y_label)
         check_format(self.x_format, what, points=False)
         check_format(self.y_format, what, points=False)
-        if self.reference is not None and self.reference != "diagonal":
+        if self.reference is not None and not (isinstance(self.reference, str) and self.reference == "diagonal"):
             _set(self, reference=number("reference", self.reference))
             if self.y_scale == "log" and self.reference < _LEAST:
                 raise InvalidInputError(f"{what}: reference={self.reference:g} has no place on a log scale.")
