@@ -202,9 +202,18 @@ for made, text in (pages | {"reference": "\n".join(index) + "\n"}).items():
 
 
 def escape(app: Any, what: str, name: str, one: Any, options: Any, lines: list[str]) -> None:
-    """Show bars of docstrings, such as those of |d|, as they are: they would be substitutions elsewhere."""
+    """Show bars of docstrings, such as those of |d|, as they are: they would be substitutions elsewhere.
+
+    Blocks after a double colon, and code, are shown as they are anyway.
+    """
+    literal = None  # how far the line before such a block is indented
     for i, line in enumerate(lines):
-        if "|" in line and not line.lstrip().startswith(">>>"):
+        depth = len(line) - len(line.lstrip())
+        if literal is not None and line.strip() and depth <= literal:
+            literal = None
+        if literal is None and line.rstrip().endswith("::"):
+            literal = depth
+        elif "|" in line and literal is None and not line.lstrip().startswith(">>>"):
             parts = line.split("``")
             lines[i] = "``".join(part if j % 2 else part.replace("|", "\\|") for j, part in enumerate(parts))
 

@@ -56,3 +56,15 @@ def test_what_is_too_long_for_a_notebook_is_named(monkeypatch):
     drawn = html.count("<svg xmlns")
     assert len(html.encode()) <= 50_000 and 1 < drawn < 4
     assert ", ".join(f"Chart {i}" for i in range(drawn, 4)) in html
+
+
+def test_an_untrusted_notebook_says_so_and_shows_no_words_of_charts(sample):
+    """JupyterLab takes style sheets and drawings out of what it does not trust, and leaves their words."""
+    html = sample._repr_html_()
+    bare = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    plots = re.findall(r'<div class="ht-plot[^>]*>', bare)
+    assert plots and all('style="height: 0; overflow: hidden"' in plot for plot in plots)
+    assert "once this notebook is trusted" in bare
+    sheet = re.search(r"<style>.*?</style>", html, re.DOTALL)[0]
+    assert ".ht-untrusted { display: none" in sheet and "height: auto !important" in sheet
+    assert "untrusted" not in sample.to_html().replace(sheet, "").partition("</style>")[2]

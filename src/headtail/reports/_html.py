@@ -110,9 +110,11 @@ class _View:
             blocks.append(self._section(Section("Definitions", [], folded=True), 2) | {"blocks": within})
         lede = Markup(_prose.to_html(self.report.lede)) if self.report.lede else ""
         css = source("report.css")
+        # A notebook that is not trusted takes out style sheets and drawings, but leaves the words of these.
+        bare = "height: 0; overflow: hidden" if self.notebook else ""
         if self.notebook:  # whose root may have any size: Jupyter's classic pages have 10 px
             css = re.sub(r"([\d.]+)rem\b", lambda size: f"{15 * float(size[1]):g}px", css)
-        return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(css)}
+        return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(css), "bare": bare}
 
     def _id(self, title: str) -> str:
         plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
