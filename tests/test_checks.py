@@ -217,3 +217,15 @@ def test_what_does_not_fit_into_memory_says_so():
         with pytest.raises(NotEnoughMemoryError, match="Give less at a time") as caught:
             large(error)
         assert isinstance(caught.value, MemoryError) and str(error) in str(caught.value)
+
+
+def test_a_mask_is_not_dropped():
+    class Kept:
+        @checked
+        def largest(self, values: NDArray[np.int64]) -> int:
+            return int(np.asarray(values).max())
+
+    values = np.ma.masked_array([1, 9, 5], [False, True, True])
+    with pytest.raises(InvalidInputError, match="values has 2 masked values"):
+        Kept().largest(values)
+    assert Kept().largest(np.ma.masked_array([1, 9])) == 9

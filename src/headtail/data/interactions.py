@@ -174,7 +174,7 @@ class Interactions(Coded):
         [('ann', 70, 1.0), ('bob', 70, 5.0), ('bob', 80, 2.0)]
         """
         try:
-            table = sp.coo_array(None if np.ma.is_masked(matrix) else matrix)
+            table = sp.coo_array(matrix)
         except Exception:  # each kind of thing has errors of its own
             raise InvalidInputError(
                 f"{what} is a {type(matrix).__name__}; give a matrix of numbers, one row a user and one column an item."
