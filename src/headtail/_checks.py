@@ -194,7 +194,7 @@ def checked(verb: F) -> F:
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
         for name, value in (*zip(places, args, strict=False), *kwargs.items()):
-            if isinstance(value, np.ma.MaskedArray) and value.ndim and (n := np.ma.count_masked(value)):
+            if isinstance(value, np.ma.MaskedArray) and value.ndim and (n := np.count_nonzero(value.mask)):
                 raise InvalidInputError(f"{name} has {n} masked values. Leave them out first, or fill them.")
             if name in flags and not isinstance(value, (bool, np.bool_)):
                 raise InvalidInputError(f"{name}={_brief(value)} is neither True nor False.")
