@@ -56,7 +56,7 @@ def numbers(values: Any) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def labels(values: Any, axis: int) -> Array | None:
+def axis_ids(values: Any, axis: int) -> Array | None:
     """Return the labels of rows (0) or columns (1) of a pandas frame; None if they number them, or are not there."""
     axes = getattr(values, "axes", None)
     if not isinstance(axes, list) or len(axes) != 2:
@@ -99,7 +99,7 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
                 f"A {type(queries).__name__} came in place of vectors; give Vectors, or two factors (queries, items)."
             ) from None
     user_ids, item_ids = (
-        labels(matrix, 0) if ids is None else ids for matrix, ids in ((queries, user_ids), (items, item_ids))
+        axis_ids(matrix, 0) if ids is None else ids for matrix, ids in ((queries, user_ids), (items, item_ids))
     )
     queries, items = as_matrix("queries", queries), as_matrix("items", items)
     if queries.shape[1] != items.shape[1]:

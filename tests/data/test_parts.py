@@ -122,6 +122,7 @@ def test_text_and_numbers_do_not_mix_in_parquet():
         ({"t/_SUCCESS": "", "t/.x.parquet": _rows((1, 1))}, "it is a folder or pattern without files of a table"),
         ({"t/part-0.parquet": _rows((1, 1)), "t/_delta_log/0.json": "{}"}, "it is a Delta table"),
         ({"t/part-0.parquet": "PAR1 no"}, "part-0.parquet"),
+        ({"t/part-0.csv": "a,b\n", "t/old/part-0.csv": "a,b\n"}, r"'old', 'part-0.csv'\) are hardly .*'t/\*\*/\*.csv'"),
         ({"t/part-0.parquet": _rows((1, 1)), "t/part-1.parquet": pl.DataFrame({"user_id": [[1]]})}, "do not fit"),
     ],
 )
@@ -251,3 +252,17 @@ def test_the_cures_for_blanks_are_commands_that_work(text, cure, expected):
     )
     subprocess.run(commands[cure], shell=True, check=True)
     assert read_table("the lists.table.csv").rows() == expected
+
+
+def test_a_folder_that_cannot_be_looked_into_is_refused(monkeypatch):
+    _write({"t/day=1/part-0.csv": "user,item\n1,2\n", "t/day=2/part-0.csv": "user,item\n1,3\n"})
+    scan = os.scandir
+
+    def closed(path):
+        if str(path).endswith("day=2"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(UnreadableFileError, match="Cannot read t/day=2: Permission denied"):
+        read_table("t")

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import logger, resolve_columns
-from headtail._factors import labels
+from headtail._factors import axis_ids
 from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys
 from headtail.exceptions import InvalidInputError
@@ -192,7 +192,7 @@ class Interactions(Coded):
         kept = values > 0
         users, items = table.coords
         n_users, n_items = table.shape
-        user_ids, item_ids = (labels(matrix, i) if ids is None else ids for i, ids in enumerate((user_ids, item_ids)))
+        user_ids, item_ids = (axis_ids(matrix, i) if ids is None else ids for i, ids in enumerate((user_ids, item_ids)))
         return cls(
             user_ids=np.arange(n_users) if user_ids is None else _frames.unique_ids(user_ids, "user_id", n_users),
             item_ids=np.arange(n_items) if item_ids is None else _frames.unique_ids(item_ids, "item_id", n_items),

@@ -1,5 +1,6 @@
 """Tables in parts: files in a folder, or of a pattern, as Spark, Hive, Dask and DuckDB write them."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,8 +35,8 @@ def parts_of(path: Path) -> list[Part] | None:
     Raises
     ------
     UnreadableFileError
-        If there are no such files, or those of a folder are not of one form and named alike but for numbers: they are
-        hardly one table.
+        If there are no such files, or those of a folder are not of one form, named alike but for numbers, and in no
+        other folders than ``name=value``: they are hardly one table.
     """
     if path.is_dir():
         if lake := next((name for name in _LAKES if (path / name).exists()), None):
@@ -43,29 +44,39 @@ def parts_of(path: Path) -> list[Part] | None:
                 f"Cannot read {path}: it is a {_LAKES[lake]} table, whose folder keeps rows that were deleted too. "
                 f"Read it with its own library, and write what it returns to one Parquet file."
             )
-        root, files = path, path.rglob("*")
+        root, files = (
+            path,
+            [Path(folder) / name for folder, _, names in os.walk(path, onerror=_refuse) for name in names],
+        )
     elif not path.exists() and _WILD.search(str(path)):
         root = next(parent for parent in path.parents if not _WILD.search(str(parent)))
-        files = root.glob(str(path.relative_to(root)))
+        files = list(root.glob(str(path.relative_to(root))))
     else:
         return None
-    named = [(file, file.relative_to(root).parts) for file in files if file.is_file() and file.stat().st_size]
-    found = [
-        Part(file, dict(name.split("=", 1) for name in names[:-1] if "=" in name))
-        for file, names in sorted(named, key=lambda one: [_numbered(name) for name in one[1]])
-        if not any(name.startswith(("_", ".")) for name in names)
+    named = [
+        (file, names)
+        for file, names in ((file, file.relative_to(root).parts) for file in files)
+        if file.is_file() and file.stat().st_size and not any(name.startswith(("_", ".")) for name in names)
     ]
+    named.sort(key=lambda one: [_numbered(name) for name in one[1]])
+    found = [Part(file, dict(name.split("=", 1) for name in names[:-1] if "=" in name)) for file, names in named]
     if not found:
         raise UnreadableFileError(f"Cannot read {path}: it is a folder or pattern without files of a table.")
     kinds = {_VARIES.sub("#", file.name): file.name for file, _ in found}
-    if len({form_of(file) for file, _ in found}) > 1 or (root == path and len(kinds) > 1):
-        pattern = path / f"*{found[0].file.suffix}"
+    folders = {name for _, names in named for name in names[:-1] if "=" not in name}
+    if len({form_of(file) for file, _ in found}) > 1 or (root == path and (len(kinds) > 1 or folders)):
+        pattern = path / ("**" if folders else "") / f"*{found[0].file.suffix}"
         other = f", or a pattern such as '{pattern}' if they are" if root == path else ""
+        holds = shown(sorted([*folders, *kinds.values()]), 5)
         raise UnreadableFileError(
-            f"Cannot read {path}: its files ({shown(sorted(kinds.values()), 5)}) are hardly parts of one table. Give "
-            f"one of them{other}."
+            f"Cannot read {path}: its files ({holds}) are hardly parts of one table. Give one of them{other}."
         )
     return found
+
+
+def _refuse(error: OSError) -> None:
+    """Raise where a folder cannot be looked into: its parts would be lacking."""
+    raise UnreadableFileError(f"Cannot read {error.filename}: {error.strerror}.") from error
 
 
 def _numbered(name: str) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import checked, finite, integer, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
-from headtail._factors import as_matrix, labels, numbers, stored, to_numpy
+from headtail._factors import as_matrix, axis_ids, numbers, stored, to_numpy
 from headtail._top import highest
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
@@ -174,7 +174,7 @@ class Recommendations:
         >>> lists.to_polars().rows()
         [('ann', 80, 1), ('ann', 70, 2), ('bob', 70, 1)]
         """
-        table, user_ids = numbers(items), labels(items, 0) if user_ids is None else user_ids
+        table, user_ids = numbers(items), axis_ids(items, 0) if user_ids is None else user_ids
         if table.ndim != 2 or not table.size:
             raise InvalidInputError(
                 f"lists has shape {table.shape}, read from a {type(items).__name__}; give one row for each user, "
@@ -253,7 +253,7 @@ class Recommendations:
         seen = None if known is None else read_pairs(known, "known")[0]
         ids = []
         for axis, (role, given) in enumerate({"user_id": user_ids, "item_id": item_ids}.items()):
-            size, own = matrix.shape[axis], labels(scores, axis) if given is None else given
+            size, own = matrix.shape[axis], axis_ids(scores, axis) if given is None else given
             own = getattr(seen, f"{role}s") if own is None and seen is not None else own
             ids.append(np.arange(size) if own is None else _frames.unique_ids(own, role, size))
         if seen is not None:
