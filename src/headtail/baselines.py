@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked, generator, list_length
 from headtail.data import Interactions, Recommendations
+from headtail.data.coded import met_by
 from headtail.data.interactions import read_pairs
 from headtail.typing import RNG, Codes, IntoFrame
 
@@ -118,9 +119,8 @@ def _first_unseen(
 ) -> NDArray[np.intp]:
     """Fill the lists of `rows` from the `window` most popular items; return the rows that need to look further."""
     k = found.shape[1]
-    seen = train.matrix[codes[rows]]
-    who = np.repeat(np.arange(len(rows)), np.diff(seen.indptr))
-    where = place[seen.indices]
+    who, seen = met_by(train, codes[rows])
+    where = place[seen]
     near = where < window
     free = np.ones((len(rows), window), dtype=bool)
     free[who[near], where[near]] = False
