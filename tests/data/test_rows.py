@@ -105,6 +105,14 @@ def test_what_has_no_vector_is_left_out_and_said(split, plain, caplog):
     assert better.vectors.items.shape[0] == 78
 
 
+def test_vectors_of_other_users_alone_are_told(caplog):
+    train = pl.DataFrame({"user_id": [1, 2], "item_id": ["x", "y"]})
+    ht.recommend(ht.Vectors(np.eye(2), np.eye(2), [2, 3], ["x", "y"]), train, k=1)
+    assert not caplog.text  # a new user beside a known one is no surprise
+    ht.recommend(ht.Vectors(np.eye(2), np.eye(2), [101, 102], ["x", "y"]), train, k=1)
+    assert "No user of the vectors (101, 102) is among those of the interactions (1, 2)" in caplog.text
+
+
 def test_what_is_corrected_keeps_its_ids_and_counts_by_them(split, plain, shuffled):
     known, popularity = split.train, split.train.popularity
     users, items = (ids.argsort() for ids in (shuffled.user_ids, shuffled.item_ids))
