@@ -108,7 +108,7 @@ def _family(found: Sequence[parts.Cell]) -> Table:
         parts.with_interval("family", "Allocation and tilts"),
         Column("best", "Best other"),
         parts.with_interval("ahead", "Ahead of it by"),
-        Column("p", "p (Holm)", format=".3f"),
+        Column("p", "p (Holm)", format="<.3f"),
         parts.OVER,
     ]
     return Table(

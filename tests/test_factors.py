@@ -68,11 +68,12 @@ def test_layouts_and_types(door, layout):
 @pytest.mark.parametrize("kind", WRONG)
 @pytest.mark.parametrize("door", DOORS)
 def test_what_is_no_matrix_of_numbers_is_named(door, kind):
-    named = "came in place of vectors" if kind == "None" else r"items is a .*; give a dense matrix of real numbers"
+    told = {"None": "came in place of vectors", "masked": "items has 9 masked values"}
+    named = told.get(kind, r"items is a .*; give a dense matrix of real numbers")
     with pytest.raises(InvalidInputError, match=named):
         DOORS[door](QUERIES, WRONG[kind](ITEMS))
     if door != "shrink a direction" and kind != "None":  # there is a way without popularity
-        with pytest.raises(InvalidInputError, match=r"popularity (has|is a matrix of) shape"):
+        with pytest.raises(InvalidInputError, match=r"popularity (has|is a matrix of) (shape|\d+ masked)"):
             DOORS[door](QUERIES, ITEMS, WRONG[kind](POPULARITY))
 
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_tables_of_the_page_are_made_from_its_record(tmp_path):
-    for name in ("scale.py", "serving.py", "records/scale.json"):
+    for name in ("scale.py", "serving.py", "vector_indexes.py", "records/scale.json"):
         (tmp_path / "benchmarks" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "benchmarks" / name, tmp_path / "benchmarks" / name)
     text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
