@@ -46,11 +46,13 @@ def write_known(interactions: "ht.Interactions", fitted: "ht.Interactions", path
     """Write what a model knows, and which part of it was held out from training."""
     import polars as pl
 
-    ht.data.write_interactions(interactions, path)
+    from headtail.data.files import read_table, write_interactions, write_table
+
+    write_interactions(interactions, path)
     learned = pl.Series("split", fitted.contains(interactions.users, interactions.items))
     if not learned.all():
         named = pl.when(learned).then(pl.lit("train")).otherwise(pl.lit("held out")).alias("split")
-        ht.data.write_table(ht.data.read_table(path).with_columns(named), path)
+        write_table(read_table(path).with_columns(named), path)
 
 
 def _known_table(model: Path) -> "pl.DataFrame":
