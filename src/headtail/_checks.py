@@ -69,9 +69,9 @@ def number(
     bounded = low > -_LARGEST or high < _LARGEST
     bounds = f" in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}" if bounded else ""
     try:
-        result = float(
-            "" if isinstance(value, _NO_NUMBERS) else value + 0
-        )  # text is none either, though float() reads it
+        if isinstance(value, _NO_NUMBERS):
+            raise TypeError
+        result = float(value + 0)  # text is no number, though float() reads it
     except OverflowError:
         result = math.inf
     except Exception:  # each kind of array and frame has errors of its own

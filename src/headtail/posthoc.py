@@ -344,9 +344,8 @@ def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float
     with np.errstate(over="ignore", invalid="ignore"):
         spread = _spread(chosen.T @ chosen / len(chosen), items)
         items = _factors.to_numpy(items)
-        unit = float(
-            2.0 ** np.floor(np.log2(np.abs(items).max()))
-        )  # so that neither is too large for float32, or vanishes
+        # Neither is too large for float32 then, nor vanishes; a power of two rounds nothing.
+        unit = float(2.0 ** np.floor(np.log2(np.abs(items).max())))
         return (chosen * unit / spread).astype(np.float32), (items / unit).astype(np.float32), spread
 
 

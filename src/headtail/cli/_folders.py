@@ -34,7 +34,7 @@ def replaced(output: Path, names: set[str]) -> Iterator[None]:
 
 @contextmanager
 def resumable(output: Path, names: set[str]) -> Iterator[Path]:
-    """Do the same, and yield where the run that leads to the folder keeps its state until it has ended well."""
+    """As `replaced`; yield where the run that leads to the folder keeps its state, until it has ended well."""
     place = check_writable(output, folder=True).resolve()
     checkpoint = place.with_name(f"{place.name}.checkpoint")
     with replaced(output, names):

@@ -75,7 +75,8 @@ def joined_with(vectors: Vectors, interactions: Interactions) -> tuple[Vectors, 
     if gone:
         logger.warning("%s", gone)
     users, known = vectors.user_ids, interactions.user_ids
-    if users is not None and len(interactions) and not (_frames.lookup(users, known, "users") >= 0).any():
+    others = users is not None and users is not known and len(interactions) > 0
+    if others and not (_frames.lookup(users, known, "users") >= 0).any():
         logger.warning(
             "No user of the vectors (%s) is among those of the interactions (%s), so that lists leave nothing out that "
             "their users have seen. Check that both are the same ids, unless all users are new.",

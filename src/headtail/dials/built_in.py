@@ -85,6 +85,7 @@ def _plain(name: str) -> str:
 _WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 _TOWARDS_ONE = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 1.0)
+_UP_TO_ALL = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 _PARTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
@@ -102,17 +103,11 @@ _OWN: tuple[Dial, ...] = (
         "calibrated popularity", reranking.by_history(rerankers.calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0
     ),
     Dial("xQuAD", reranking.by_history(rerankers.xquad), _TOWARDS_ONE, "lists", end=1.0),
-    Dial("FA*IR", reranking.by_popularity(rerankers.fa_ir), (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), "lists", end=1.0),
-    Dial(
-        "PCT",
-        reranking.by_history(rerankers.pct, together=True),
-        (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0),
-        "lists",
-        end=1.0,
-    ),
+    Dial("FA*IR", reranking.by_popularity(rerankers.fa_ir), _UP_TO_ALL, "lists", end=1.0),
+    Dial("PCT", reranking.by_history(rerankers.pct, together=True), _UP_TO_ALL, "lists", end=1.0),
     Dial("P-MMF", reranking.by_popularity(rerankers.p_mmf, together=True), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
     Dial("TTEN", vectors.of_vectors(vectors.normalized), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
-    Dial("PPD", vectors.of_vectors(without_popularity), (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
+    Dial("PPD", vectors.of_vectors(without_popularity), _PARTS, end=1.0),
     Dial("shrink", vectors.of_vectors(vectors.shrunk), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
     Dial("PopSteer", steering.by_users(), _ALPHAS, "model"),
     Dial("PopSteer, error dropped", steering.by_users(keep_error=False), _ALPHAS, "model", off_at_zero=False),

@@ -43,10 +43,8 @@ class MF(nn.Module):
         "epochs": 60, "eval_every": 2,
     })  # fmt: skip
     needs_order: ClassVar[bool] = False
-    row_tables: ClassVar[tuple[str, str] | None] = (
-        "users",
-        "items",
-    )  # rows of one, and all of the other
+    # What forward takes rows of, and what it returns whole.
+    row_tables: ClassVar[tuple[str, str] | None] = ("users", "items")
 
     @checked
     def __init__(self, n_users: int, n_items: int, embedding_dim: int = 64, *, rng: RNG = 0) -> None:
