@@ -9,7 +9,7 @@ import headtail as ht
 from headtail.correction import correct
 from headtail.dials import Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.reports import Section
+from headtail.reports import Table
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate
 from headtail.tradeoffs.pages import said_change
@@ -55,7 +55,11 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors, capsys):
         f"95% interval {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%})" in found.verdict
     )
     other = {"log penalty": "shrink", "shrink": "log penalty"}[found.dial.name]
-    against = next(block for block in found.summary().blocks if isinstance(block, Section)).blocks[-1].rows
+    beside = next(block for block in found.report().blocks if getattr(block, "title", "") == "Beside the other dials")
+    against = next(block for block in beside.blocks if isinstance(block, Table)).rows
+    table, *texts = found.summary().blocks
+    assert [row["dial"] for row in table.rows] == ["as it is", found.dial.name, other], "the chosen one first"
+    assert any(f"**{found.dial.name}** keeps more accuracy than" in text.markdown for text in texts)
     paired = frontier.accuracy_at(other, -0.1, relative=True, against=found.dial.name)
     assert [row["method"] for row in against] == [other]
     assert (against[0]["ndcg@5 at gini@5 -10%"] == paired.value) or np.isnan(paired.value)

@@ -44,21 +44,26 @@ def page(found: "Correction") -> Report:
     # Its chart has but two points of the trade-off above.
     beside = [block for block in pair.report().blocks if not isinstance(block, Chart)]
     how = "\n".join(f"- {line}" for line in (found.subject.split.description, *found.notes))
+    versus, against = _versus(found), list[Section]()
+    if versus is not None:
+        told = [Text(versus.lede)] * bool(versus.lede)
+        against = [Section("Beside the other dials", [*told, *versus.blocks], folded=True)]
     blocks: list[Block] = [
         _trade_off(found),
         Section(title, beside),
         *who,
         Section("What was tried", tried),
-        *_against(found),
+        *against,
         Section("How it was chosen", [Text(how)], folded=True),
     ]
     return Report(_TITLE, blocks, _opening(found))
 
 
 def summary(found: "Correction") -> Report:
-    """Return what fits a terminal: the verdict, the best setting of each dial on test, and the others beside it."""
+    """Return what fits a terminal: the verdict, and the best setting of each dial on test, the chosen one first."""
     frontier, rows = found.frontier, list[dict[str, Any]]()
-    for method in frontier.methods:
+    chosen = None if found.dial is None else found.dial.name
+    for method in sorted(frontier.methods, key=lambda name: (name != PLAIN, name != chosen)):
         setting = frontier.choose(method, found.max_loss)
         row: dict[str, Any] = {"dial": method, "strength": setting}
         for metric in (frontier.accuracy, frontier.unfairness):
@@ -73,9 +78,9 @@ def summary(found: "Correction") -> Report:
             Column(f"{metric} change", "change", format="+.1%"),
         ]
     table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
-    notes = [Text("\n".join(f"- {note}" for note in found.notes))] * bool(found.notes)
-    against = _against(found, [(frontier.unfairness, 0.1)])
-    return Report(_TITLE, [table, *against, *notes], _opening(found))
+    versus, notes = _versus(found, [(frontier.unfairness, 0.1)]), "\n".join(f"- {note}" for note in found.notes)
+    texts = [Text(text) for text in (versus and versus.lede, notes) if text]
+    return Report(_TITLE, [table, *texts], _opening(found))
 
 
 def _opening(found: "Correction") -> str:
@@ -96,15 +101,12 @@ def _trade_off(found: "Correction") -> Chart:
     return replace(chart, rows=rows)
 
 
-def _against(found: "Correction", levels: Sequence[tuple[str, float]] | None = None) -> list[Section]:
-    """Return how the other dials do beside the one that was chosen, at levels of unfairness."""
+def _versus(found: "Correction", levels: Sequence[tuple[str, float]] | None = None) -> Report | None:
+    """Return how the other dials do beside the one that was chosen, at levels of unfairness; None without others."""
     curves = [method for method in found.frontier.methods if len(found.frontier.settings(method)) > 1]
     if found.dial is None or found.dial.name not in curves or len(curves) < 2:
-        return []
-    versus = found.frontier.versus(found.dial.name, levels)
-    return [
-        Section("Beside the other dials", [Text(versus.lede)] * bool(versus.lede) + list(versus.blocks), folded=True)
-    ]
+        return None
+    return found.frontier.versus(found.dial.name, levels)
 
 
 def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table:
