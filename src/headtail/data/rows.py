@@ -178,7 +178,8 @@ def order_of(source: Any, interactions: Interactions, codes: Codes | None = None
         place = np.full(interactions.n_users, -1)
         place[codes] = np.arange(len(codes))
         users = place[users]
-    drawn = rng.permutation(np.flatnonzero(users >= 0))[:_PAIRS]
+    there = np.flatnonzero(users >= 0)
+    drawn = rng.choice(there, min(_PAIRS, len(there)), replace=False)
     users, items = users[drawn], items[drawn]
     others = rng.permutation(users)
     users, items, others = (values[users != others].astype(np.int64) for values in (users, items, others))

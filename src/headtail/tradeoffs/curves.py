@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -159,6 +159,8 @@ class Curves(Settings):
 
         A point without one of the two metrics on test is none.
         """
+        if (names, seed, part) in self._fronts:
+            return self._fronts[names, seed, part]
         traded = (self.accuracy, self.unfairness)
         points = [
             point
@@ -167,7 +169,12 @@ class Curves(Settings):
             if point.seed == seed and np.isfinite([metric_of(point, each, "test") for each in traded]).all()
         ]
         on_front = self._on_front([(point.method, point.setting) for point in points], part)
-        return [point for point, is_on in zip(points, on_front, strict=True) if is_on]
+        found = [point for point, is_on in zip(points, on_front, strict=True) if is_on]
+        return self._fronts.setdefault((names, seed, part), found)
+
+    @cached_property
+    def _fronts(self) -> dict[tuple[tuple[str, ...], int, Part], list[Point]]:
+        return {}
 
     def _unit(self, metric: str, seed: int) -> Reading:
         """Return a metric of the reference in one seed, or over all of its seeds where it lacks that one."""
