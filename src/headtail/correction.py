@@ -251,7 +251,7 @@ def correct(
     n_users : int, default 20,000
         Where there are more, settings are tried on a random sample of this size, of those who have something in the
         held-out parts. The one that is chosen is made and reported for all; relevance and prices are learned from at
-        most 20,000, and candidates are made for as many at a time.
+        most 20,000, and candidates are made for 30,000 at a time.
     refine : int, default 2
         How often settings between the chosen one and its neighbors are tried as well.
     extend : int, default 3

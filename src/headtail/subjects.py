@@ -28,7 +28,7 @@ from headtail.typing import RNG, Codes, Vectors
 Make: TypeAlias = Callable[["Subject", float, int], Any]
 """From a subject, a strength and a seed to the corrected recommender."""
 
-_AT_ONCE = 20_000  # users
+_AT_ONCE = 30_000  # users
 
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
@@ -156,11 +156,11 @@ class Subject:
 
     @property
     def learner(self) -> "Subject":
-        """Those from whom relevance, prices and biases of lists are learned: all users, or a sample of 20,000."""
+        """Those from whom relevance, prices and biases of lists are learned: all users, or a sample of 30,000."""
         return self._learner or self.sample(_AT_ONCE)
 
     def in_blocks(self, make: Callable[["Subject"], Recommendations]) -> Recommendations:
-        """Return the lists that `make` makes, of 20,000 users at a time: no more have candidates in memory at once."""
+        """Return the lists that `make` makes, of 30,000 users at a time: no more have candidates in memory at once."""
         if self.learner is self:
             return make(self)
         users = np.arange(self.split.train.n_users, dtype=np.int32) if self.codes is None else self.codes

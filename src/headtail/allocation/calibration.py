@@ -153,11 +153,29 @@ def calibrate(
     Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
     relevance as the currency of exposure: derived for headtail.
     """
+    items = _items(recs, known, relevant, k, by_item)
+    return _fitted(recs, known, relevant, items, k=k, codes=codes, n_users=n_users, rng=rng)
+
+
+def _items(recs: Recommendations, known: Interactions, relevant: Interactions, k: int, by_item: bool) -> Matrix:
+    """Return the features of the items, (n_items, G), of data that fit together."""
     for part in (known, relevant):
         check_same_ids(recs, part)
-    items = features_of(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
-    scale = spread(recs)
-    k = min(integer("k", k, low=1), recs.k)
+    return features_of(recs, known, k) if by_item else np.empty((len(recs.item_ids), 0))
+
+
+def _fitted(
+    recs: Recommendations,
+    known: Interactions,
+    relevant: Interactions,
+    items: Matrix,
+    *,
+    k: int,
+    codes: Array | None,
+    n_users: int = 20_000,
+    rng: RNG = 0,
+) -> Relevance:
+    scale, k = spread(recs), min(integer("k", k, low=1), recs.k)
     learning = relevant.activity[recs.users] > 0
     if codes is not None:
         learning &= np.isin(recs.users, codes)
@@ -176,7 +194,7 @@ def calibrate(
     low, high = table.min(axis=0), table.max(axis=0)
     deviation = np.where(deviation > 1e-9, deviation, 1.0)
     table = (table - center.astype(np.float32)) / deviation.astype(np.float32)
-    weights = logistic(table, hits, None if by_item else ALONG)
+    weights = logistic(table, hits, None if items.shape[1] else ALONG)
     return Relevance(weights, center, deviation, low, high, items, k, scale)
 
 
@@ -216,8 +234,9 @@ def cross_fitted(
     part = np.empty(len(recs), dtype=np.int64)
     part[order] = np.arange(len(recs)) % 2
     found = np.zeros(recs.items.shape, dtype=np.float32)
+    items = _items(recs, known, relevant, k, by_item)
     for fold in (0, 1):
         inside = np.flatnonzero(part == fold)
-        fitted = calibrate(recs, known, relevant, k=k, codes=recs.users[part != fold], by_item=by_item)
+        fitted = _fitted(recs, known, relevant, items, k=k, codes=recs.users[part != fold])
         found[inside] = fitted(lists_at(recs, inside), known)
     return found
