@@ -12,12 +12,13 @@ from headtail.allocation import (
     allocate,
     allocation_bias,
     calibrate,
+    calibration,
     cross_fitted,
     load_relevance,
     save_relevance,
 )
 from headtail.allocation.allocating import values_of
-from headtail.allocation.features import lists_at
+from headtail.allocation.features import features_of, lists_at
 from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
@@ -76,6 +77,14 @@ def test_nobodys_own_interactions_decide(world):
     after = cross_fitted(recs, seen, other, k=10, rng=0)
     np.testing.assert_array_equal(before[mine], after[mine])
     assert not np.allclose(before[part == 1], after[part == 1])
+
+
+def test_both_halves_know_the_same_of_the_items_which_is_worked_out_once(world, monkeypatch):
+    recs, seen, wanted, _ = world
+    asked = []
+    monkeypatch.setattr(calibration, "features_of", lambda *args: asked.append(args) or features_of(*args))
+    cross_fitted(recs, seen, wanted, k=10)
+    assert len(asked) == 1
 
 
 def test_every_fold_has_users_to_learn_from(world):
