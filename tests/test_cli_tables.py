@@ -128,7 +128,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("customer,product,stars\na,x,1\na,x,5\nb,y,4\n", [], 0,
          ["customer user_id String", "1 rows repeat", "Pass: headtail data t.csv --duplicates last --min-rating 4"]),
         ("visitorid,sku,plays\n1,x,1\n1,x,500\n2,y,4\n2,x,1\n", [], 0, ["--duplicates sum", "goes from 1 to 500"]),
-        ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,rating"]),
+        ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,column3"]),
         ("1,10,5\n1,12,3\n", ["--columns", "user,item,rating"], 0, ["2 interactions", "--columns user,item,rating"]),
         ("listener,track\n1,2\n1,3\n", [], 0, ["Nothing is odd", "1 users, 2 items"]),
         ("a,b\n1,2\n1,3\n", [], 0, ["usual name of items. Name it by --item.", "--user NAME --item NAME"]),
@@ -148,6 +148,28 @@ def test_doctor(content, flags, status, said, tmp_path, monkeypatch, capsys):
     assert ("Pass:" in out) != ("cannot be read" in out)
 
 
+def test_ids_within_objects_of_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("found.jsonl").write_text(
+        '{"user": 1, "found": [{"what": 7, "score": 0.1}, {"what": 5, "score": 0.2}]}\n'
+        '{"user": 2, "found": [{"what": 5, "score": 0.2}]}\n'
+    )
+    Path("train.csv").write_text("user,what\n1,7\n2,5\n")
+    assert main(["doctor", "found.jsonl", "--item", "what"]) == 0
+    assert "Read as: Interactions(2 users, 2 items" in capsys.readouterr().out
+    assert main(["audit", "found.jsonl", "train.csv", "--item", "what", "-k", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measurements"]
+
+
+def test_what_doctor_passes_can_be_passed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("bare.csv").write_text("1,7,pv,4\n2,5,buy,3\n")
+    assert main(["doctor", "bare.csv"]) == 2
+    passed = re.search("such as: headtail (.*)", capsys.readouterr().out)[1]
+    assert main(passed.split()) == 0
+    assert "Read as: Interactions(2 users, 2 items" in capsys.readouterr().out
+
+
 ODD = "error MissingColumnError: odd.csv has no column 'user_id'"
 PAIR = ["--queries", "q.npy", "--items", "v.npy"]
 
@@ -156,16 +178,16 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
     ("line", "said"),
     [
         (["audit", "odd.csv", "train.csv"], "odd.csv has no column 'user_id', nor one"),
-        (["audit", "odd.csv", "train.csv"], "Name it, for example --user person."),
+        (["audit", "odd.csv", "train.csv"], "Give --user VALUE with"),
         (["audit", "odd.csv", "train.csv", "--user", "persn"], "odd.csv has no column 'persn'. Did you mean 'person'?"),
-        (["audit", "recs.csv", "odd.csv", "--user", "person"], "Name it, for example --item thing."),
+        (["audit", "recs.csv", "odd.csv", "--user", "person"], "Give --item VALUE with"),
         (["audit", "recs.csv", "train.csv", "--users", "odd.csv"], "odd.csv has no column 'user_id', nor one"),
-        (["audit", "recs.csv", "train.csv", "--users", "odd.csv"], "Name it, for example --user person."),
-        (["audit", "recs.csv", "train.csv", "--items", "odd.csv", "--by", "stars"], "example --item person."),
-        (["audit", "recs.csv", "train.csv", "--catalogue", "odd.csv"], "for example --item person."),
+        (["audit", "recs.csv", "train.csv", "--users", "odd.csv"], "Give --user VALUE with"),
+        (["audit", "recs.csv", "train.csv", "--items", "odd.csv", "--by", "stars"], "Give --item VALUE"),
+        (["audit", "recs.csv", "train.csv", "--catalogue", "odd.csv"], "Give --item VALUE with"),
         (["data", "train.csv", "--titles", "odd.csv"], "error MissingColumnError: odd.csv has no column 'item_id'"),
-        (["spectrum", *PAIR, "--item-ids", "odd.csv"], "for example --item person."),
-        (["probe", "none", "--tags", "odd.csv", "-o", "p"], "for example --item person."),
+        (["spectrum", *PAIR, "--item-ids", "odd.csv"], "Give --item VALUE with"),
+        (["probe", "none", "--tags", "odd.csv", "-o", "p"], "Give --item VALUE with"),
         (["data", "words.csv"], "If these are data, the table has no header: name its columns by --columns."),
         (["audit", "recs.csv", "twice.csv"], "--duplicates first, 'last'"),
         (["audit", "recs.csv", "train.csv", "-k", "9"], "--k 9 is above the longest list"),
@@ -175,7 +197,7 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
         (["audit", "recs.csv", "bare.csv"], "or give --columns VALUE, one for each column"),
         (["audit", "recs.csv", "bare.csv", "--columns", "a"], "--columns a holds 1 names, but the first line"),
         (["audit", "recs.csv", "train.csv", "--as-of-event"], "--as-of-event needs the times"),
-        (["correct", *PAIR, "--train", "odd.csv", "--validation", "recs.csv"], "example --user person"),
+        (["correct", *PAIR, "--train", "odd.csv", "--validation", "recs.csv"], "Give --user VALUE with"),
         (["correct", *PAIR, "--train", "train.csv", "--validation", "recs.csv"], "row is: --user-ids FILE"),
         (["data", "odd.csv"], f"{ODD}, nor one of"),
         (["data", "train.csv", "--user", "user_di"], "train.csv has no column 'user_di'. Did you mean 'user_id'?"),
@@ -183,10 +205,10 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
         (["doctor", "odd.csv", "--item", "ting"], "No column has a usual name of users. Name it by --user."),
         (["doctor", "bare.csv"], "or give --columns VALUE"),
         (["explore", "none"], "none holds no explorer.json. Give a folder that"),
-        (["probe", *PAIR, "--train", "odd.csv", "-o", "p"], "for example --user person."),
+        (["probe", *PAIR, "--train", "odd.csv", "-o", "p"], "Give --user VALUE with"),
         (["recommend", "odd.csv", "-o", "lists.csv"], "does not exist. Check the folder"),
-        (["spectrum", *PAIR, "--train", "odd.csv"], "for example --user person."),
-        (["train", "odd.csv", "-o", "m"], "for example --user person."),
+        (["spectrum", *PAIR, "--train", "odd.csv"], "Give --user VALUE with"),
+        (["train", "odd.csv", "-o", "m"], "Give --user VALUE with"),
         (["train", "train.csv", "-o", "m", "--model", "sasrec"], "Name the column, as in --timestamp when."),
         (["train", "train.csv", "-o", "m", "--validation", "1.5"], "--validation 1.5 is out of range"),
     ],
@@ -233,7 +255,7 @@ def test_columns_that_are_named_the_other_way_round(tmp_path, monkeypatch, capsy
     names = ["--user", "item_id", "--item", "user_id", "--no-strict", "-k", "1", "--json"]
     assert main(["audit", "recs.csv", "train.csv", *names]) == 0
     assert main(["audit", "recs.csv", "train.csv", "--user", "item_id"]) == 2
-    assert "There are: 'user_id', 'rank'. Name it, for example --item user_id." in capsys.readouterr().err
+    assert "There are: 'user_id', 'rank'. Give --item VALUE with the name of the right one." in capsys.readouterr().err
 
 
 def test_one_file_too_many_is_told_where_to_go(capsys):

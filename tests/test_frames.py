@@ -311,9 +311,7 @@ class TestWhatIdsMustNotBecome:
 class TestColumnsOfAnyKind:
     def test_names_that_are_no_text(self):
         frame = pd.DataFrame([[1, 10, 5.0], [2, 11, 4.0]])
-        with pytest.raises(
-            MissingColumnError, match=r"no column 'user_id'.*There are: 0, 1, 2. Name it, for example user=0"
-        ):
+        with pytest.raises(MissingColumnError, match=r"no column 'user_id'.*There are: 0, 1, 2. Give user=..."):
             _frames.to_table(frame, required=("user_id", "item_id"), given={"user_id": None})
         found = _frames.to_table(frame, required=("user_id", "item_id"), given={"user_id": 0, "item_id": 1})
         assert found.rows() == [(1, 10), (2, 11)]
@@ -361,9 +359,8 @@ class TestColumnsOfAnyKind:
             pd.Series([1 + 2j]),
             pd.Series([10**40], dtype=object),
             pd.Series(pd.period_range("2020", periods=1, freq="M")),
-            pd.Series([{"a": 1}]),
         ],
-        ids=["surrogate", "complex", "very wide", "period", "dict"],
+        ids=["surrogate", "complex", "very wide", "period"],
     )
     def test_what_makes_no_ids_in_pandas(self, values):
         with pytest.raises(InvalidInputError, match="'user_id'"):

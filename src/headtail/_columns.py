@@ -14,14 +14,18 @@ ALIASES: dict[str, tuple[str, ...]] = {
                 "reviewerid", "session_id", "sessionid", "visitor_id", "visitorid", "account_id", "account", "customer",
                 "visitor", "listener", "listener_id", "viewer", "viewer_id", "reader", "reader_id", "member",
                 "member_id", "buyer", "buyer_id", "client_id", "username", "user_name", "shopper", "shopper_id",
-                "profile_id", "subscriber", "subscriber_id", "user_idx"),
+                "profile_id", "subscriber", "subscriber_id", "user_idx", "user_pseudo_id", "anonymous_id",
+                "household_key", "household_id", "device_id", "uuid", "session"),
     "item_id": ("item", "itemid", "iid", "movie_id", "movieid", "product_id", "productid", "asin", "artist_id",
                 "artistid", "track_id", "song_id", "business_id", "book_id", "game_id", "article_id", "news_id",
                 "doc_id", "document_id", "product", "sku", "track", "trackid", "song", "songid", "movie", "book",
                 "bookid", "game", "article", "isbn", "video", "video_id", "content_id", "parent_asin", "recipe_id",
                 "sku_id", "product_code", "show_id", "episode_id", "podcast_id", "hotel_id", "restaurant_id", "job_id",
-                "post_id", "item_idx", "venue_id", "poi_id", "anime_id", "recommendations"),
-    "rating": ("weight", "score", "stars", "overall", "plays", "count", "value", "label", "relevance", "book_rating"),
+                "post_id", "item_idx", "venue_id", "poi_id", "anime_id", "app_id", "appid", "ad_id", "adid", "aid",
+                "stockcode", "stock_code", "click_article_id", "offer_id", "course_id", "recommendations",
+                "recommended_items", "recommended_item_ids", "recs", "item_ids"),
+    "rating": ("weight", "score", "stars", "overall", "plays", "count", "value", "label", "relevance", "book_rating",
+               "click", "clicked", "is_click", "is_clicked"),
     "timestamp": ("time", "datetime", "unix_timestamp", "event_time", "ts", "time_ms", "unixreviewtime", "date"),
     "order": ("position", "step"),
     "rank": ("position", "place"),
@@ -115,9 +119,7 @@ def resolve_columns(
         elif role in required:
             cure = f"Rename one to {role!r}"
             if role in (given or {}):
-                free = [name for name in names if name not in taken]
-                free.sort(key=lambda name: plain(name) in KNOWN)
-                cure = f"Name it, for example {role.removesuffix('_id')}={(free or ['name'])[0]!r}"
+                cure = f"Give {role.removesuffix('_id')}=... with the name of the right one"
             if names and not any(plain(name) in KNOWN for name in names):
                 cure += ". If these are data, the table has no header: name its columns where it is read"
             raise MissingColumnError(

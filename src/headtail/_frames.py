@@ -1,19 +1,25 @@
-"""The one place that speaks narwhals: any engine's frame in, a checked Polars table out.
-
-Polars is the embedded engine. A frame of another engine (pandas, PyArrow, DuckDB, PySpark, Modin ...) is narrowed to
-the columns that are needed inside that engine, and only those are collected.
-"""
+"""Any engine's frame in, a checked Polars table out; and ids, to and from codes. Polars is the embedded engine."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from headtail._checks import shown
 from headtail._columns import resolve_columns
+from headtail._native import (
+    collected,
+    column_names as column_names,
+    from_numpy,
+    is_frame as is_frame,
+    is_missing as is_missing,
+    mixed_values,
+    objects,
+    series_frame,
+    unnested as unnested,
+)
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
@@ -23,6 +29,7 @@ MISSING = {
     "#N/A", "None", "none", "NONE", "NaN", "nan", "NAN", "NaT",
 }  # fmt: skip
 _IDS = ("user_id", "item_id")
+_LISTED = r"(?s)^(\[.*\]|\w*\d\w*([ ,;|]+\w*\d\w*)*)$"  # what may be several ids in one text
 
 
 def to_table(
@@ -45,9 +52,13 @@ def to_table(
     MissingColumnError
         If a required column is not there.
     """
-    native = _native(frame, what)
-    columns = resolve_columns(column_names(native, what), required, optional, given, what)
-    table = _exploded(_collect(native, columns, what), columns, what)
+    required = list(required)
+    native = unnested(frame, what, [role for role in _IDS if role in required], given)
+    names = column_names(native, what)
+    apart = {name for name in column_names(frame, what) if name not in names}
+    given = {role: name for role, name in (given or {}).items() if name not in apart}
+    columns = resolve_columns(names, required, optional, given, what)
+    table = _exploded(collected(native, columns, what), columns, what)
     if table.is_empty():
         raise InvalidInputError(f"{what} has no rows. Check the filter or the file it came from.")
     for role in columns:
@@ -69,43 +80,13 @@ def _exploded(table: pl.DataFrame, columns: Mapping[str, Any], what: str) -> pl.
             f"{what} has lists in {', '.join(repr(columns[role]) for role in nested)} that do not pair: "
             f"{str(error).splitlines()[0]}. Give each row lists of one length."
         ) from None
-    if isinstance(rows["item_id"].dtype, pl.Struct):  # such as Spark's ALS recommends: items with their ratings
-        name = resolve_columns(rows["item_id"].struct.fields, ["item_id"], what=what)["item_id"]
-        rows = rows.with_columns(pl.col("item_id").struct.field(name).alias("item_id"))
     return rows
-
-
-def column_names(frame: Any, what: str = "the table") -> list[Any]:
-    """Return the column names of a frame of any engine."""
-    native = _native(frame, what)
-    try:
-        return list(native.collect_schema().names())
-    except Exception as error:
-        raise _failed(what, error, "Mend the query.") from error
-
-
-def is_frame(values: Any) -> bool:
-    """Whether this is a frame of some engine."""
-    return isinstance(nw.from_native(values, pass_through=True), (nw.DataFrame, nw.LazyFrame))
-
-
-def _native(frame: Any, what: str) -> Any:
-    try:
-        return nw.from_native(frame)
-    except TypeError:
-        raise InvalidInputError(
-            f"{what} is a {type(frame).__name__}, not a frame. Give a pandas, Polars, PyArrow, DuckDB or PySpark frame."
-        ) from None
-    except nw.exceptions.DuplicateError as error:
-        raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None
 
 
 def read_ids(values: Any, role: str, what: str) -> pl.Series:
     """Return ids given as a frame with such a column, a series, an array or any other collection."""
-    known: Any = nw.from_native(values, pass_through=True, allow_series=True)
-    if isinstance(known, nw.Series):
-        known = known.alias(role).to_frame()
-    if isinstance(known, (nw.DataFrame, nw.LazyFrame)):
+    known = series_frame(values, role)
+    if known is not None:
         return to_table(known, required=(role,), what=what)[role]
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InvalidInputError(f"{what}={shown([values])} is no collection of ids. Give a list, such as [1, 2, 3].")
@@ -116,13 +97,13 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
             values = np.asarray(values)
         except Exception as error:  # a tensor of another device or type, say
             raise InvalidInputError(f"{what} is a {type(values).__name__} that is no array: {error}.") from error
-    array = values if isinstance(values, np.ndarray) else _objects(values)
+    array = values if isinstance(values, np.ndarray) else objects(values)
     if array.ndim != 1 or not len(array):
         raise InvalidInputError(
             f"{what} has shape {array.shape}; give at least one {role.replace('_', ' ')}, in one dimension."
         )
     gaps = np.array([is_missing(value) for value in array]) if array.dtype == object else None
-    return id_column(_from_numpy(role, array, gaps, role, what), role, what)
+    return id_column(from_numpy(role, array, gaps, role, what), role, what)
 
 
 def unique_ids(values: Any, role: str, n: int | None = None) -> Array:
@@ -163,24 +144,6 @@ def as_ids(values: Any, role: str, what: str) -> Array:
     return to_ids(read_ids(known, role, what)) if known.size or known.ndim != 1 else known.astype(np.int64)
 
 
-def _objects(values: Iterable[Any]) -> Array:
-    try:
-        items = list(values)
-    except Exception as error:  # a sparse matrix, say, or a tensor without dimensions
-        raise InvalidInputError(f"{type(values).__name__} is no collection of ids ({error}). Give a list.") from error
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a single value is None, NaN, NaT or the NA of pandas."""
-    try:
-        return value is None or bool(value != value)
-    except (TypeError, ValueError):
-        return True
-
-
 def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
     """Return ids as Int64 or String, the two forms that the rest of the package knows."""
     if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
@@ -188,10 +151,13 @@ def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
     _refuse_missing(ids, column, ids.name, what)
     if isinstance(ids.dtype, pl.String):
         first = ids.head(100)
-        if first.str.contains(r"(?s)^\[.*\]$").all() and first.str.contains(",").any():
+        several = first.filter(first.str.contains("[ ,;|]"))
+        few = 0 if first.str.starts_with("[").all() else len(first) // 2
+        if len(several) > few and first.str.contains(_LISTED).all():
             raise InvalidInputError(
-                f"{what} has lists written as text in {column!r}, such as {first[0]!r}. Give real lists, or a row for "
-                f"each of their ids."
+                f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
+                f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
+                f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, take its blanks out."
             )
         return ids
     if ids.dtype.is_numeric():
@@ -217,7 +183,9 @@ def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
                 )
         return whole
     if isinstance(ids.dtype, pl.Object):
-        raise _mixed(what, column, ids.to_list())
+        raise mixed_values(what, column, ids.to_list())
+    if isinstance(ids.dtype, pl.Struct):  # none of its fields is one, which this says
+        resolve_columns(ids.struct.fields, [ids.name], what=f"{what}, in {column!r},")
     raise InvalidInputError(f"{what} has ids of type {ids.dtype} in {column!r}. Cast them to whole numbers or text.")
 
 
@@ -235,72 +203,6 @@ def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> Non
                 f"{what} has {len(short)} missing values in {column!r} ({role}), written {short[0]!r}. Drop or fill "
                 f"those rows first. If one is really called so, give it another name."
             )
-
-
-def _failed(what: str, error: BaseException, cure: str) -> InvalidInputError:
-    """Return what an engine says of a query of its own."""
-    return InvalidInputError(f"{what} cannot be read: {str(error).split(chr(10))[0]}. {cure}")
-
-
-def _mixed(what: str, column: Any, values: list[Any]) -> InvalidInputError:
-    kinds = sorted({type(v).__name__ for v in values if not is_missing(v)})
-    are = "of mixed type" if len(kinds) > 1 else "that cannot be read"
-    return InvalidInputError(
-        f"{what} has values {are} in {column!r} ({', '.join(kinds)}). Cast the column to one type, for example to text."
-    )
-
-
-def _collect(frame: Any, columns: Mapping[str, Any], what: str) -> pl.DataFrame:
-    if not frame.implementation.is_pandas_like():
-        narrowed = frame.select(*(nw.col(name).alias(role) for role, name in columns.items()))
-        try:
-            if isinstance(frame, nw.LazyFrame):
-                return narrowed.collect("polars").to_native()  # type: ignore[no-any-return]
-            return narrowed.to_polars()  # type: ignore[no-any-return]
-        except (Exception, pl.exceptions.PanicException) as error:  # unknown types, a query that fails
-            cast = f"cast {', '.join(map(str, columns.values()))} to numbers or text."
-            raise _failed(what, error, f"Mend the query, or {cast}") from error
-    # By way of numpy, so that pandas users need no pyarrow; by position, as names may be of any type.
-    names = frame.columns
-    series = []
-    for role, name in columns.items():
-        column = frame[:, names.index(name)]
-        if column.dtype == nw.Datetime and column.dtype.time_zone is not None:
-            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        values: Any = column.to_numpy()
-        gaps = column.is_null().to_numpy().astype(bool) if values.dtype == object else None
-        series.append(_from_numpy(role, values, gaps, name, what))
-    return pl.DataFrame(series)
-
-
-def _from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what: str) -> pl.Series:
-    listed: Any = values
-    if gaps is not None:
-        listed = [None if gap else value for value, gap in zip(values.tolist(), gaps.tolist(), strict=True)]
-        listed = [value.tolist() if isinstance(value, np.ndarray) else value for value in listed]
-        if any(map(_is_deep, listed)):
-            raise _mixed(what, column, listed)
-        if hasattr(next((v for v in listed if v is not None), None), "to_datetime64"):  # pandas' own, to the nanosecond
-            listed = np.array([v if v is None else v.to_datetime64() for v in listed], dtype="datetime64[ns]")
-    elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
-        listed = values.astype(np.float64)
-    elif not values.dtype.isnative:
-        listed = values.astype(values.dtype.newbyteorder("="))
-    elif values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] not in ("ns", "us", "ms"):
-        listed = values.astype("datetime64[ms]")  # polars knows no whole seconds
-    try:
-        return pl.Series(role, listed)
-    except (Exception, pl.exceptions.PanicException):  # each kind of value has errors of its own
-        raise _mixed(what, column, values.tolist()) from None
-
-
-def _is_deep(value: Any, most: int = 8) -> bool:
-    """Whether lists stand in lists without end, or so deep that they may: polars would end the process at one."""
-    if not isinstance(value, (list, tuple, dict)):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    flat = {list, tuple, dict}.isdisjoint(map(type, inner))
-    return not flat and (not most or any(_is_deep(one, most - 1) for one in inner))
 
 
 def encode(ids: pl.Series) -> tuple[Array, Codes]:

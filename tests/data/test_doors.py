@@ -1,7 +1,9 @@
 """Interactions and lists from what people hold: matrices, arrays, frames with lists, scores."""
 
 import logging
+import re
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -84,8 +86,19 @@ def test_lists_that_are_written_as_text_are_no_items():
     for door in (Interactions.from_frame, Recommendations.from_frame):
         with pytest.raises(InvalidInputError, match=r"lists written as text in 'item_id', such as '\[7, 8\]'"):
             door(written)
-    titled = written.with_columns(item_id=pl.Series(["[REC]", "Alien"]))
-    assert Interactions.from_frame(titled).item_ids.tolist() == ["Alien", "[REC]"]
+    for names in (["[REC]", "Alien"], ["Alien 3", "Se7en"], ["12 34", "12"]):
+        titled = written.with_columns(item_id=pl.Series(names))
+        assert Interactions.from_frame(titled).item_ids.tolist() == sorted(names)
+
+
+@pytest.mark.parametrize("between", [" ", ",", "|", "; "])
+def test_ids_in_one_text_are_taken_apart_as_the_error_says(between):
+    written = pl.DataFrame({"user_id": [1, 2], "item_id": [between.join(["07", "18"]), between.join(["18", "29"])]})
+    with pytest.raises(InvalidInputError, match="Make lists of it: ") as refused:
+        Recommendations.from_frame(written)
+    cure = re.search("Make lists of it: (.*) in Polars", str(refused.value))[1]
+    lists = Recommendations.from_frame(eval(cure, {"frame": written, "pl": pl}))
+    assert lists.to_polars().rows() == [(1, "07", 1), (1, "18", 2), (2, "18", 1), (2, "29", 2)]
 
 
 def test_lists_that_do_not_pair_are_refused():
@@ -124,12 +137,65 @@ def test_minus_one_is_no_item_whether_it_stands_for_a_place_or_an_id():
         assert found.to_polars().select("user_id", "item_id").rows() == [(0, 1), (0, 0), (1, 0)]
 
 
-def test_lists_of_items_with_their_ratings_as_spark_writes_them():
-    best = [[{"movieId": 7, "rating": 0.9}, {"movieId": 5, "rating": 0.8}], [{"movieId": 5, "rating": 0.7}]]
-    table = pl.DataFrame({"userId": [1, 2], "recommendations": best})
-    assert Recommendations.from_frame(table).to_polars().rows() == [(1, 7, 1), (1, 5, 2), (2, 5, 1)]
-    with pytest.raises(MissingColumnError, match="There are: 'a'"):
+@pytest.mark.parametrize("engine", ["polars", "lazy", "arrow", "pandas", "duckdb"])
+def test_lists_of_items_with_their_ratings_as_spark_writes_them(engine):
+    best = [[{"movieId": 7, "rating": 0.8}, {"movieId": 5, "rating": 0.9}], [{"movieId": 5, "rating": 0.7}]]
+    lists = pl.DataFrame({"userId": [1, 2], "recommendations": best})
+    frame = {
+        "polars": lists, "lazy": lists.lazy(), "arrow": lists.to_arrow(), "duckdb": duckdb.sql("from lists"),
+        "pandas": pd.DataFrame({"userId": [1, 2], "recommendations": best}),
+    }[engine]  # fmt: skip
+    rows = [(1, 5, 1, 0.9), (1, 7, 2, 0.8), (2, 5, 1, 0.7)]
+    assert Recommendations.from_frame(frame).to_polars().rows() == rows
+    train = pl.DataFrame({"userId": [1, 2], "movieId": [7, 5]})
+    assert ht.audit(frame, train, k=1, n_bootstrap=0)["coverage@1"] == 0.5
+    with pytest.raises(MissingColumnError, match=r"lists, in 'item', has no column 'item_id'.*There are: 'a'"):
         Recommendations.from_frame(pl.DataFrame({"user": [1], "item": [[{"a": 1}]]}))
+
+
+HITS = [{"_id": "k", "_source": {"user_id": 1, "item_id": 7}}, {"_id": "l", "_source": {"user_id": 2, "item_id": 5}}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        (HITS, {}),
+        ([{"took": 3, "hits": {"total": 2, "hits": HITS}}], {}),
+        ([{"session": 1, "events": [{"aid": 7}]}, {"session": 2, "events": [{"aid": 5}]}], {}),
+        ([{"session": 1, "events": [{"x": 7}]}, {"session": 2, "events": [{"x": 5}]}], {"item": "x"}),
+        ([{"a": 1, "lines": [{"sku": 7, "a": 3}]}, {"a": 2, "lines": [{"sku": 5, "a": 4}]}], {"user": "a"}),
+        ([{"user": 1, "lines": []}, {"user": 1, "lines": [{"sku": 7}]}, {"user": 2, "lines": [{"sku": 5}]}], {}),
+    ],
+    ids=["hits", "answer", "sessions", "named", "collision", "empty"],
+)
+def test_ids_within_objects(rows, names):
+    for frame in (pl.DataFrame(rows), pd.DataFrame(rows)):
+        found = Interactions.from_frame(frame, **names)
+        assert found.to_polars().select("user_id", "item_id").rows() == [(1, 7), (2, 5)]
+
+
+def test_objects_beside_ids_stay_as_they_are():
+    table = pl.DataFrame({"user_id": [1], "item_id": [7], "basket": [[{"item_id": 5}, {"item_id": 6}]]})
+    assert Interactions.from_frame(table).to_polars().rows() == [(1, 7)]
+    groups = pl.DataFrame({"user_id": [1], "plan": ["free"], "bought": [[{"item_id": 5}, {"item_id": 6}]]})
+    assert ht.audit(table, table, users=groups.select("user_id", "plan"), k=1, n_bootstrap=0)["coverage@1"] == 1
+
+
+def test_an_index_of_pandas_that_has_a_name_is_a_column():
+    table = pd.DataFrame({"user_id": [1, 2], "item_id": [7, 5], "score": [0.5, 0.4]})
+    rows = [(1, 7, 1, 0.5), (2, 5, 1, 0.4)]
+    for frame in (table.set_index("user_id"), table.set_index(["user_id", "item_id"])):
+        assert Recommendations.from_frame(frame).to_polars().rows() == rows
+
+
+def test_what_is_no_frame_is_refused_with_a_cure_that_works():
+    held = {1: [7, 5], 2: [5]}
+    with pytest.raises(InvalidInputError, match="make one: ") as refused:
+        Recommendations.from_frame(held)
+    made = eval(re.search("make one: (.*)[.]$", str(refused.value))[1], {"polars": pl, "held": held})
+    assert Recommendations.from_frame(made).to_polars().rows() == [(1, 7, 1), (1, 5, 2), (2, 5, 1)]
+    with pytest.raises(InvalidInputError, match=r"polars.DataFrame.* makes one of structured arrays"):
+        Recommendations.from_frame(made.to_numpy(structured=True))
 
 
 def test_a_place_inside_a_list_without_an_item_or_a_score_is_told(caplog):

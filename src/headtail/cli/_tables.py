@@ -103,8 +103,10 @@ class Tables:
         import polars as pl
 
         from headtail._columns import resolve_columns
+        from headtail._frames import unnested
 
-        table = self.read(file)
+        ids = {role: getattr(self, role.removesuffix("_id")) for role in roles if role in _IDS}
+        table: pl.DataFrame = unnested(self.read(file), str(file), ids, ids).to_native()
         given = self._named(table, file, *roles)
         named = resolve_columns(table.columns, given, given=given, what=str(file))
         roles_of = {name: role for role, name in named.items()}

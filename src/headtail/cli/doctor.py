@@ -26,15 +26,19 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     file
         Interactions or recommendations: CSV, TSV, Parquet or RecBole .inter.
     """
-    from headtail.data.text_files import NoNamesError
+    from headtail._frames import unnested
+    from headtail.data.text_files import NoNamesError, first_fields
 
     flags, odd = list[str](), list[str]()
     try:
         table = tables.read(file)
     except NoNamesError as error:
         say(as_typed(str(error), ["doctor"]))
-        say(f"Pass: a name for each column, such as: headtail doctor {file} --columns user,item,rating")
+        names = ",".join(["user", "item", *(f"column{i}" for i in range(3, len(first_fields(file)) + 1))])
+        say(f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {names}")
         return 2
+    given = {role: getattr(tables, role.removesuffix("_id")) for role in ("user_id", "item_id")}
+    table = unnested(table, str(file), given=given).to_native()
     found = _roles(table, tables, odd)
     _show(file, table, found)
     lacking = [role for role in ("user_id", "item_id") if role not in found]
@@ -80,6 +84,7 @@ def _roles(table: "pl.DataFrame", tables: Tables, odd: list[str]) -> dict[str, s
 
 def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
     """Print the columns, what they are read as, and what they hold."""
+    from headtail._checks import shown
     from headtail.reports import Column, Report, Table
 
     of = {name: role for role, name in found.items()}
@@ -89,7 +94,7 @@ def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
             "role": of.get(name, "not read"),
             "type": str(table[name].dtype),
             "missing": table[name].null_count(),
-            "first": ", ".join(map(str, table[name].head(3).to_list())),
+            "first": shown(table[name].head(3).to_list()),
         }
         for name in table.columns
     ]

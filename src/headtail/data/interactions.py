@@ -339,6 +339,7 @@ def read_pairs(
         pairs = Interactions.of(given, what=what)
         values = {"rating": pairs.ratings, "timestamp": pairs.timestamps, "order": pairs.order}
         return pairs, tuple(role for role, column in values.items() if column is not None)
+    given = _frames.unnested(given, what)
     read = ("item_title", "timestamp") if times else ("item_title",)
     pairs = from_table(_frames.to_table(given, required=("user_id", "item_id"), optional=read, what=what))
     found = resolve_columns(_frames.column_names(given, what), _ROLES[:2], _ROLES[2:], what=what)

@@ -108,6 +108,7 @@ class Recommendations:
         >>> Recommendations.from_frame(lists).to_polars().rows()
         [(2, 'b', 1), (2, 'a', 2), (5, 'a', 1)]
         """
+        frame = _frames.unnested(frame, "lists")
         found, notes = ranking_columns(_frames.column_names(frame, "lists"), "lists")
         for note in [] if "score" in found else notes:
             logger.warning("%s", note)

@@ -115,6 +115,7 @@ def _coded(recs: Recommendations, train: Interactions, noted: InputNotes) -> tup
 def _lists_from_frame(
     recs: IntoFrame, train: Interactions, k: int, noted: InputNotes
 ) -> tuple[Lists, int, Interactions]:
+    recs = _frames.unnested(recs, "recs")
     columns, notes = ranking_columns(_frames.column_names(recs, "recs"), "recs")
     noted.notes += notes
     table = _frames.to_table(recs, required=("user_id", "item_id"), optional=list(columns), given=columns, what="recs")
