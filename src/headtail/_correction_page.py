@@ -103,7 +103,7 @@ def _trade_off(found: "Correction") -> Chart:
 
 def _versus(found: "Correction", levels: Sequence[tuple[str, float]] | None = None) -> Report | None:
     """Return how the other dials do beside the one that was chosen, at levels of unfairness; None without others."""
-    curves = [method for method in found.frontier.methods if len(found.frontier.settings(method)) > 1]
+    curves = found.frontier.curves
     if found.dial is None or found.dial.name not in curves or len(curves) < 2:
         return None
     return found.frontier.versus(found.dial.name, levels)

@@ -304,7 +304,8 @@ def correct(
     if not tried:
         raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     frontier = sum(tried, start=frontier)
-    best, stands = _choice(frontier, chosen, max_loss) if strength is None else (chosen[0], float(strength))
+    name, stands = frontier.best(max_loss) if strength is None else (chosen[0].name, float(strength))
+    best = next((each for each in chosen if each.name == name), None)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     if best is not None and strength is None:
@@ -354,21 +355,6 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float
             f"strength={strength!r} is where one dial is to stand, other than 0. Give that dial alone: dials=[...]."
         )
     return [replace(chosen[0], grid=(0.0, float(strength)))]
-
-
-def _choice(frontier: Frontier, dials: Sequence[Dial], max_loss: float) -> tuple[Dial | None, float]:
-    """Return the setting of all with the most even exposure on validation that loses little enough there."""
-
-    def reached(method: str, setting: float) -> list[float]:
-        return [frontier.mean(method, setting, name, "validation") for name in (frontier.unfairness, frontier.accuracy)]
-
-    best, strength, (least, accuracy) = None, 0.0, reached(*frontier.reference)
-    for each in dials:
-        for setting in frontier.settings(each.name) if each.name in frontier.methods else ():
-            unfairness, kept = reached(each.name, setting)
-            if unfairness < least and kept >= (1 - max_loss) * accuracy:
-                best, strength, least = each, float(setting), unfairness
-    return best, strength
 
 
 def _grounds(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> str:

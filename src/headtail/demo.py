@@ -78,6 +78,11 @@ class Study:
     seed: int
     witness: Witness
 
+    @property
+    def best(self) -> str:
+        """The method that validation chooses of all."""
+        return self.frontier.best(MAX_LOSS)[0]
+
 
 def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) -> Path:
     """Measure, explain and correct the popularity bias of matrix factorization on MovieTweetings.
@@ -155,7 +160,7 @@ def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> S
 
 def _explorer(study: Study) -> Explorer:
     """Return the page on which the dials of a study are moved."""
-    best = _best(study)
+    best = study.best
     changed = _verdict(study).partition("\n\n")[2].partition("\n\n")[0].replace("**", "")
     return study.witness.explore(
         study.frontier, chosen=(best, study.chosen[best]), max_loss=MAX_LOSS,
@@ -205,7 +210,7 @@ def _report(
     seconds: float,
 ) -> Report:
     audits = common.comparison.audits
-    before, best = audits[PLAIN], _best(common)
+    before, best = audits[PLAIN], common.best
     shown = ("gini", "head_share", "arp", "popularity_lift", "ndcg")
     figures = [_before_after(name, before, audits[best]) for name in shown]
     unequal = [
@@ -239,15 +244,9 @@ def _report(
     )
 
 
-def _best(study: Study) -> str:
-    """Return the method whose chosen setting has the most even exposure on validation."""
-    frontier = study.frontier
-    return min(GRIDS, key=lambda name: frontier.mean(name, study.chosen[name], frontier.unfairness, "validation"))
-
-
 def _verdict(study: Study) -> str:
     """Say how biased the plain model is, and what the best correction changes."""
-    best, audits = _best(study), study.comparison.audits
+    best, audits = study.best, study.comparison.audits
     measured = of_audit(audits[PLAIN]).partition("\n\n")[0]
     return f"{measured}\n\n{of_comparison(compare({name: audits[name] for name in (PLAIN, best)}))}"
 

@@ -1,6 +1,6 @@
 """How a frontier is laid out as a report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -32,23 +32,15 @@ def frontier_page(frontier: Curves, max_loss: float) -> Report:
 def verdict(frontier: Curves, max_loss: float) -> str:
     """Say which method spreads exposure most evenly within the loss allowed, what that costs, and what is noise."""
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
-    chosen = {m: frontier.choose(m, max_loss) for m in frontier.methods if len(frontier.settings(m)) > 1}
-    turned = [method for method, setting in chosen.items() if setting != frontier.settings(method)[0]]
-    if not turned:
+    ends = frontier.reference, frontier.best(max_loss)
+    if ends[0] == ends[1]:
         return f"No method makes exposure more even on validation without losing more than {max_loss:.1%} of accuracy."
-    best = min(turned, key=lambda method: frontier.mean(method, chosen[method], unfairness, "validation"))
-    ends = (frontier.settings(best)[0], chosen[best])
     gain, cost = (
-        said_change(
-            frontier,
-            metric,
-            [frontier.mean(best, setting, metric) for setting in ends],
-            frontier.estimate(best, chosen[best], metric, relative=True),
-        )
+        said_change(frontier, metric, [frontier.mean(*pair, metric) for pair in ends], frontier.change(*ends, metric))
         for metric in (unfairness, accuracy)
     )
     return (
-        f"Of {len(chosen)} methods **{plain(named(frontier, best, chosen[best]))}** spreads exposure most evenly on "
+        f"Of {len(frontier.curves)} methods **{plain(named(frontier, *ends[1]))}** spreads exposure most evenly on "
         f"validation for at most {max_loss:.1%} of accuracy. On the test {gain}, and {cost}."
     )
 
@@ -75,16 +67,16 @@ def noun(frontier: Curves, metric: str) -> str:
 
 def named(frontier: Curves, method: str, setting: Setting) -> str:
     """Return what a setting is called in a sentence; the only one of a method goes by the name of that."""
-    return method if len(frontier.settings(method)) == 1 else f"{method} at {setting:g}"
+    return f"{method} at {setting:g}" if method in frontier.curves else method
 
 
 def curves(frontier: Curves, max_loss: float) -> Chart:
     """Return the curves of all methods on test; the chosen setting of each is marked."""
     chosen = {method: frontier.choose(method, max_loss) for method in frontier.methods}
     rows = []
-    for method, setting in _pairs(frontier):
+    for method, setting in frontier.pairs:
         accuracy = frontier.estimate(method, setting, frontier.accuracy)
-        alone = len(frontier.settings(method)) == 1
+        alone = method not in frontier.curves
         rows.append({
             "method": method,
             "setting": None if alone else f"{setting:g}",
@@ -111,7 +103,7 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
     rows = []
     for method in frontier.methods:
         setting = frontier.choose(method, max_loss)
-        alone = len(frontier.settings(method)) == 1  # then there is nothing to have changed from
+        alone = method not in frontier.curves  # then there is nothing to have changed from
         rows.append({
             "method": method,
             "setting": f"{setting:g}",
@@ -150,7 +142,7 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
     front = set(frontier.front())
     chosen = {method: frontier.choose(method, max_loss) for method in frontier.methods}
     rows = []
-    for method, setting in _pairs(frontier):
+    for method, setting in frontier.pairs:
         row: dict[str, Any] = {
             "method": method,
             "setting": f"{setting:g}",
@@ -179,17 +171,16 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
 def _equal_tables(frontier: Curves) -> list[Table]:
     """Return the methods at equal fairness and at equal accuracy, as changes from the reference."""
     accuracy, unfairness = noun(frontier, frontier.accuracy), noun(frontier, frontier.unfairness)
-    turned = [method for method in frontier.methods if len(frontier.settings(method)) > 1]
-    if not turned:
+    if not frontier.curves:
         return []
     return [
         _equal_table(
-            {m: {at: frontier.accuracy_at(m, -at, relative=True) for at in FAIRER} for m in turned},
+            {m: {at: frontier.accuracy_at(m, -at, relative=True) for at in FAIRER} for m in frontier.curves},
             f"Change of {accuracy} where {unfairness} is lower",
             better="higher",
         ),
         _equal_table(
-            {m: {at: frontier.unfairness_at(m, -at, relative=True) for at in LOSSES} for m in turned},
+            {m: {at: frontier.unfairness_at(m, -at, relative=True) for at in LOSSES} for m in frontier.curves},
             f"Change of {unfairness} where {accuracy} is lower",
             better="lower",
         ),
@@ -230,18 +221,14 @@ def _intervals(frontier: Curves) -> str:
     """Say what the intervals are over, the same for every figure that has one."""
     found = {
         (estimate.over, estimate.n_seeds)
-        for method, setting in _pairs(frontier)
-        for estimate in [frontier.estimate(method, setting, frontier.accuracy)]
+        for pair in frontier.pairs
+        for estimate in [frontier.estimate(*pair, frontier.accuracy)]
     }
     words = {"seeds": "over {} (Student's t)", "users and seeds": "over users and {}", "users": "over users, of {}"}
     said = [words[over].format("one seed" if n == 1 else f"{n} seeds") for over, n in sorted(found, key=str) if over]
     if not said:
         return "One seed, without intervals." if {n for _, n in found} == {1} else "Without intervals."
     return f"Intervals are 95% intervals {' or '.join(said)}."
-
-
-def _pairs(frontier: Curves) -> Iterable[tuple[str, Setting]]:
-    return ((method, setting) for method in frontier.methods for setting in frontier.settings(method))
 
 
 def _cell(key: str, estimate: Estimate) -> dict[str, Any]:

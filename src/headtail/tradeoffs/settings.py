@@ -58,6 +58,16 @@ class Settings:
         return tuple(self._by_method)
 
     @property
+    def curves(self) -> tuple[str, ...]:
+        """Names of the methods of more than one setting, in order."""
+        return tuple(method for method in self.methods if len(self.settings(method)) > 1)
+
+    @property
+    def pairs(self) -> tuple[tuple[str, Setting], ...]:
+        """Each method with each of its settings, in order."""
+        return tuple((method, setting) for method in self.methods for setting in self.settings(method))
+
+    @property
     def reference(self) -> tuple[str, Setting]:
         """The first method and its first setting, which whole curves are measured against."""
         return self.points[0].method, self.points[0].setting
@@ -123,16 +133,18 @@ class Settings:
             raise MissingColumnError(
                 f"{method!r} was not measured at {setting!r}. {nearest(str(setting), map(str, settings))}"
             )
+        if relative:
+            return self.change((method, settings[0]), (method, setting), metric, part)
+        points = (self._index.get((method, setting, seed)) for seed in self.seeds(method))
+        return summary([self._reading(point, metric, part) for point in points if point is not None])
 
-        readings = []
-        for seed in self.seeds(method):
-            point = self._index.get((method, setting, seed))
-            first = self._index.get((method, settings[0], seed)) if relative else point
-            if point is None or first is None:
-                continue
-            value = self._reading(point, metric, part)
-            readings.append(change(value, self._reading(first, metric, part)) if relative else value)
-        return summary(readings)
+    def change(
+        self, start: tuple[str, Setting], end: tuple[str, Setting], metric: str, part: Part = "test"
+    ) -> Estimate:
+        """Return how a metric changes between two (method, setting) pairs, as a share of the first and seed by seed."""
+        both = ([self._index.get((*pair, seed)) for pair in (start, end)] for seed in self.seeds(end[0]))
+        readings = [[self._reading(point, metric, part) for point in pair if point is not None] for pair in both]
+        return summary([change(pair[1], pair[0]) for pair in readings if len(pair) == 2])
 
     def _reading(self, point: Point, metric: str, part: Part = "test") -> Reading:
         influence = self.influences.get((point.method, point.setting, point.seed, part), {}).get(metric)
@@ -193,6 +205,20 @@ class Settings:
             return min(allowed, key=lambda s: unfairness[s])
         return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
 
+    def best(self, max_loss: float = 0.05) -> tuple[str, Setting]:
+        """Return the method and setting with the most even exposure on validation, of all that lose little there.
+
+        At most `max_loss` of the accuracy of :attr:`reference` may be lost. It is the reference itself where no other
+        setting is more even.
+        """
+        accuracy, unfairness = (
+            {pair: self.mean(*pair, metric, "validation") for pair in self.pairs}
+            for metric in (self.accuracy, self.unfairness)
+        )
+        least = (1 - max_loss) * accuracy[self.reference]
+        allowed = [pair for pair in self.pairs if accuracy[pair] >= least and np.isfinite(unfairness[pair])]
+        return min(allowed, key=lambda pair: unfairness[pair], default=self.reference)
+
     def _surely(self, method: str, setting: Setting, max_loss: float) -> bool:
         found = self.estimate(method, setting, self.accuracy, part="validation", relative=True)
         if found.low is None and found.value:
@@ -217,8 +243,8 @@ class Settings:
 
     def front(self, *, part: Part = "validation") -> tuple[tuple[str, Setting], ...]:
         """Return the (method, setting) pairs that no other pair beats in both metrics, on validation or on test."""
-        pairs = [(method, setting) for method in self.methods for setting in self.settings(method)]
-        return tuple(pair for pair, is_on in zip(pairs, self._on_front(pairs, part), strict=True) if is_on)
+        on_front = self._on_front(self.pairs, part)
+        return tuple(pair for pair, is_on in zip(self.pairs, on_front, strict=True) if is_on)
 
     def _on_front(self, pairs: Iterable[tuple[str, Setting]], part: Part) -> NDArray[np.bool_]:
         """Return which (method, setting) pairs no other of them beats in both metrics, of those that have both."""

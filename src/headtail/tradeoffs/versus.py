@@ -24,7 +24,7 @@ _DOUBT = 0.05
 def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float]] | None) -> Report:
     """Return how every other method of more than one setting does beside this one."""
     frontier.settings(method)  # or say which there are
-    others = [name for name in frontier.methods if name != method and len(frontier.settings(name)) > 1]
+    others = [name for name in frontier.curves if name != method]
     if not others:
         raise InvalidInputError(f"There is no curve to compare that of {method!r} with. Sweep another dial as well.")
     given = _usual(frontier) if levels is None else [_level(pair) for pair in levels]
