@@ -1,7 +1,6 @@
 """What the pages on the reproductions share: a record as a cell, and the tables and pictures of every cell."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -103,20 +102,6 @@ def not_run(found: Sequence[Cell], names: Sequence[str], further: Sequence[str] 
     there = {cell.name for cell in found}
     missing = [*(name for name in names if name not in there), *further]
     return Section("Not run", [Text(", ".join(f"`{name}`" for name in missing) or "Nothing: all cells are above.")])
-
-
-def with_interval(key: str, label: str, spec: str = "+.1%") -> Column:
-    """Return a column of figures with their intervals, as :func:`with_ends` names them."""
-    return Column(key, label, format=spec, low=f"{key} low", high=f"{key} high")
-
-
-def with_ends(**figures: Estimate) -> dict[str, Any]:
-    """Return the cells of figures and of their intervals, empty where one is not a number."""
-    found: dict[str, Any] = {}
-    for name, each in figures.items():
-        found[name] = None if math.isnan(each.value) else each.value
-        found |= {f"{name} low": each.low, f"{name} high": each.high}
-    return found
 
 
 def figure_of(chart: Chart, title: str, name: str, beside: Sequence[Chart] = ()) -> Text:
@@ -227,15 +212,11 @@ def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
         if chosen is plain:
             row = {"method": "plain", "setting": ""}
         row |= {name: frontier.mean(method, setting, name) for name, _ in shown}
-        row |= with_ends(**chosen["figures"]) | {"over": chosen["figures"][frontier.unfairness].over}
+        row |= {**chosen["figures"], "over": chosen["figures"][frontier.unfairness].over}
         row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
         rows.append(row)
     columns = [Column("method", "Method"), Column("setting", "Chosen")]
-    columns += [
-        with_interval(name, name, spec) if name in plain["figures"] else Column(name, name, format=spec)
-        for name, spec in shown
-    ]
-    columns.append(OVER)
+    columns += [*(Column(name, name, format=spec) for name, spec in shown), OVER]
     if not fifths:
         return Table(columns, rows)
     caption = "Fifths: exposure of five groups of items with equal training interactions, the most popular first."

@@ -16,6 +16,7 @@ from headtail.tradeoffs import Estimate, Frontier
 from headtail.tradeoffs.points import Reading, summary
 
 CHEAP = ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10", "pce@10")
+WITH_ENDS = CHEAP[:2]
 EXCHANGED = {"gini@10": "Gini", "arp@10": "mean popularity", "pce@10": "calibration error"}  # for NDCG@10
 SASREC = {"ml-1m": "MovieLens-1M", "amazon-beauty": "Amazon Beauty", "movietweetings": "MovieTweetings"}
 SETS, BACKBONES = SASREC | {"lastfm": "Last.fm"}, {"sasrec": "SASRec", "lightgcn": "LightGCN"}
@@ -134,13 +135,10 @@ def _cheap(found: Sequence[parts.Cell], max_loss: float) -> Table:
                 "setting": parts.setting_of(cell.frontier, method, setting),
                 "over": chosen["changes"]["ndcg@10"].over,
             }
-            rows.append(row | dict.fromkeys(CHEAP) | parts.with_ends(**chosen["changes"]))
+            changes = {name: each if name in WITH_ENDS else each.value for name, each in chosen["changes"].items()}
+            rows.append(row | dict.fromkeys(CHEAP) | changes)
     columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
-    columns += [
-        parts.with_interval(name, name) if name in ("ndcg@10", "gini@10") else Column(name, name, format="+.1%")
-        for name in CHEAP
-    ]
-    columns.append(parts.OVER)
+    columns += [*(Column(name, name, "+.1%") for name in CHEAP), parts.OVER]
     return Table(
         columns, rows, title=f"Chosen on validation for at most {100 * max_loss:g}% of NDCG@10: changes on the test",
         caption="Against the method's own first setting, seed by seed; for dials that drop the error that is the "
@@ -156,10 +154,10 @@ def _today(cell: parts.Cell) -> Section:
 
 def _exchange(cell: parts.Cell, loss: float) -> Table:
     """Return what each method reaches along its curve on test where so much accuracy is lost."""
-    rows = [{"method": chosen["method"], **parts.with_ends(**chosen["along"])} for chosen in cell.chosen(loss)]
-    rows.sort(key=lambda row: math.inf if row["gini@10"] is None else row["gini@10"])
+    rows = [{"method": chosen["method"], **chosen["along"]} for chosen in cell.chosen(loss)]
+    rows.sort(key=lambda row: math.inf if math.isnan(row["gini@10"].value) else row["gini@10"].value)
     columns = [Column("method", "Method")]
-    columns += [parts.with_interval(name, what) for name, what in EXCHANGED.items()]
+    columns += [Column(name, what, "+.1%") for name, what in EXCHANGED.items()]
     return Table(
         columns, rows, title=f"Where NDCG@10 on the test is {100 * loss:g}% lower: changes along each method's curve",
         caption="Settings picked on validation; +0.0% where no setting but 0 is on it, empty where none keeps so much.",
@@ -230,12 +228,12 @@ def _reached(cell: parts.Cell) -> Table:
         row: dict[str, Any] = {"loss": f"{100 * loss:g}%", "measure": what}
         best = {kind: _picked(cell.frontier, methods, measure, loss) for kind, methods in kinds.items()}
         for kind, found in best.items():
-            row |= {f"{kind} name": found.method, **parts.with_ends(**{kind: found.change})}
-        rows.append(row | parts.with_ends(behind=best["steering"].less(best["all"])))
+            row |= {f"{kind} name": found.method, kind: found.change}
+        rows.append(row | {"behind": best["steering"].less(best["all"])})
     columns = [Column("loss", "NDCG@10 lost, at most"), Column("measure", "Lowered")]
     for kind, said in (("all", "Best of all"), ("steering", "Best steering"), ("each", "Best that meets each user")):
-        columns += [Column(f"{kind} name", said), parts.with_interval(kind, "by")]
-    columns.append(parts.with_interval("behind", "Steering less best"))
+        columns += [Column(f"{kind} name", said), Column(kind, "by", "+.1%")]
+    columns.append(Column("behind", "Steering less best", "+.1%"))
     return Table(
         columns, rows, title="Who lowers what most, picked on validation: changes on the test",
         caption="Dial and setting are those of the lowest value of the measure itself on validation, for at most so "

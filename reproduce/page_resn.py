@@ -14,6 +14,7 @@ from cells import MAX_LOSS
 from headtail._stats import holm
 from headtail.dials.training import FINE_TUNING
 from headtail.reports import Block, Column, Report, Section, Table, Text
+from headtail.tradeoffs.points import NOTHING
 
 ALLOCATION = ("allocation", *comparisons.RIVALS)
 SHOWN = (
@@ -89,25 +90,23 @@ def _family(found: Sequence[parts.Cell]) -> Table:
             reached = {other: seen_at(other, -share, relative=True).value for other in level["ahead"]}
             reached = {other: change for other, change in reached.items() if not math.isnan(change)}
             best = max(reached, key=lambda other: reached[other], default=None)
-            row = {"cell": cell.name, "gini": -share, "best": best or "none gets there"}
-            row |= parts.with_ends(family=level["family"])
-            row |= dict.fromkeys(("ahead", "ahead low", "ahead high", "p", "over"))
-            if best is not None:
-                ahead = level["ahead"][best]
-                row |= {**parts.with_ends(ahead=ahead), "p": ahead.p, "over": ahead.over}
-            rows.append(row)
+            ahead = NOTHING if best is None else level["ahead"][best]
+            rows.append({
+                "cell": cell.name, "gini": -share, "best": best or "none gets there", "family": level["family"],
+                "ahead": ahead, "p": ahead.p, "over": ahead.over,
+            })  # fmt: skip
     adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
     for row, p in zip(rows, adjusted, strict=True):
         row["p"] = None if math.isnan(p) else float(p)
-    sure = sum(row["p"] is not None and row["p"] < 0.05 and row["ahead"] > 0 for row in rows)
-    clear = sum(row["ahead low"] is not None and row["ahead low"] > 0 for row in rows)
-    behind = sum(row["ahead high"] is not None and row["ahead high"] < 0 for row in rows)
+    sure = sum(row["p"] is not None and row["p"] < 0.05 and row["ahead"].value > 0 for row in rows)
+    clear = sum(row["ahead"].low is not None and row["ahead"].low > 0 for row in rows)
+    behind = sum(row["ahead"].high is not None and row["ahead"].high < 0 for row in rows)
     columns = [
         Column("cell", "Cell"),
         Column("gini", "Gini", format="+.0%"),
-        parts.with_interval("family", "Allocation and tilts"),
+        Column("family", "Allocation and tilts", "+.1%"),
         Column("best", "Best other"),
-        parts.with_interval("ahead", "Ahead of it by"),
+        Column("ahead", "Ahead of it by", "+.1%"),
         Column("p", "p (Holm)", format="<.3f"),
         parts.OVER,
     ]
@@ -126,13 +125,13 @@ def _allocation(found: Sequence[parts.Cell]) -> Table:
         for share in spectral.EVENER:
             level = cell.level("gini@20", share)
             row: dict[str, Any] = {"cell": cell.name, "gini": -share}
-            row |= parts.with_ends(**level["allocation"])
+            row |= {name: each for name, each in level["allocation"].items() if not math.isnan(each.value)}
             row["over"] = next((estimate.over for estimate in reversed(level["allocation"].values())), None)
             if "allocation" in level["changes"]:
-                row |= parts.with_ends(allocation=level["changes"]["allocation"])
+                row["allocation"] = level["changes"]["allocation"]
             rows.append(row)
     columns = [Column("cell", "Cell"), Column("gini", "Gini", format="+.0%")]
-    columns += [parts.with_interval(name, name) for name in ALLOCATION]
+    columns += [Column(name, name, "+.1%") for name in ALLOCATION]
     columns = [column for column in [*columns, parts.OVER] if any(row.get(column.key) is not None for row in rows)]
     return Table(
         columns, [dict.fromkeys(column.key for column in columns) | row for row in rows],
@@ -149,14 +148,14 @@ def _added(found: Sequence[parts.Cell]) -> Iterator[Table]:
         for share in spectral.EVENER:
             for name, reached in cell.level("gini@20", share).get("then", {}).items():
                 row: dict[str, Any] = {"cell": cell.name, "gini": -share, "first": name, "over": reached["alone"].over}
-                rows.append(row | parts.with_ends(**reached))
+                rows.append(row | reached)
     columns = [
         Column("cell", "Cell"),
         Column("gini", "Gini", format="+.0%"),
         Column("first", "Trained with"),
-        parts.with_interval("alone", "Then allocation"),
-        parts.with_interval("allocation", "Ahead of allocation"),
-        parts.with_interval("training", "Ahead of the training"),
+        Column("alone", "Then allocation", "+.1%"),
+        Column("allocation", "Ahead of allocation", "+.1%"),
+        Column("training", "Ahead of the training", "+.1%"),
         parts.OVER,
     ]
     if rows:
@@ -179,14 +178,13 @@ def _chosen_of_all(found: Sequence[parts.Cell], protocol: str) -> Table:
                 key: parts.setting_of(frontier, "ReSN", chosen["setting"]),
                 "over": chosen["changes"]["ndcg@20"].over,
             }
-            row |= parts.with_ends(**{f"{key} {name}": change for name, change in chosen["changes"].items()})
+            row |= {f"{key} {name}": change for name, change in chosen["changes"].items()}
         rows.append(row)
     columns = [Column("cell", "Cell"), Column("plain", "plain NDCG@20", format=".4f")]
     for key, label in (("even", "evenest weight"), ("accurate", "most accurate weight")):
         columns.append(Column(key, label))
         for name, shown in (("ndcg@20", "NDCG"), ("gini@20", "Gini"), ("head_share@20", "head")):
-            column = f"{key} {name}"
-            columns.append(parts.with_interval(column, shown))
+            columns.append(Column(f"{key} {name}", shown, "+.1%"))
     columns.append(parts.OVER)
     return Table(
         columns, rows, title=f"{protocol.capitalize()} test: ReSN at two weights chosen on validation",

@@ -11,7 +11,7 @@ from headtail._stats import mean_interval
 from headtail.data import Interactions
 from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
-from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
+from headtail.reports import Block, Chart, Column, Figure, Report, Section, Table, Text
 from headtail.tradeoffs.pages import named
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import Floats
@@ -125,16 +125,13 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
         for name, members in zip(names, np.array_split(order, 3), strict=True):
             row: dict[str, Any] = {"by": by, "group": name}
             for metric in metrics:
-                row |= _change(metric, before.user_values[metric][members], after.user_values[metric][members])
+                row[metric] = _change(before.user_values[metric][members], after.user_values[metric][members])
             rows.append(row)
     columns = [Column("by", "Thirds of the users by"), Column("group", "Third")]
     columns += [
-        Column(
-            metric, f"{before.facts[metric.partition('@')[0]].title}, change", format="+.1%", code=metric,
-            low=f"{metric} low", high=f"{metric} high",
-        )
+        Column(metric, f"{before.facts[metric.partition('@')[0]].title}, change", format="+.1%", code=metric)
         for metric in metrics
-    ]  # fmt: skip
+    ]
     caption = (
         "Do some people pay more than others? How popular a taste is: the mean log popularity of what a user chose in "
         "training. Changes are taken user by user, as shares of the third's mean before."
@@ -142,10 +139,10 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
     return Table(columns, rows, title="Who bears it", caption=caption)
 
 
-def _change(metric: str, before: Floats, after: Floats) -> dict[str, Any]:
+def _change(before: Floats, after: Floats) -> Figure:
     known = np.isfinite(before) & np.isfinite(after)
     mean = float(before[known].mean()) if known.any() else 0.0
     if known.sum() < 2 or not mean:
-        return {metric: None, f"{metric} low": None, f"{metric} high": None}
+        return Figure("", None)
     value, low, high = (end / mean for end in mean_interval(after[known] - before[known]))
-    return {metric: value, f"{metric} low": low, f"{metric} high": high}
+    return Figure("", value, low, high)

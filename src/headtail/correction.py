@@ -1,11 +1,9 @@
 """The best correction of a recommender: every dial that fits is swept, and one setting is chosen on validation."""
 
-import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -160,26 +158,6 @@ class Correction(Result):
 
     def _rows(self) -> list[dict[str, Any]]:
         return self.comparison._rows()
-
-    @overload
-    def to_html(self, path: None = None, *, explorer: bool = False, **options: Any) -> str: ...
-    @overload
-    def to_html(self, path: str | os.PathLike[str], *, explorer: bool = False, **options: Any) -> Path: ...
-    def to_html(
-        self, path: str | os.PathLike[str] | None = None, *, explorer: bool = False, **options: Any
-    ) -> str | Path:
-        """Return one self-contained HTML page, or write it and return the path.
-
-        Parameters
-        ----------
-        path : path, optional
-            Where to write it.
-        explorer : bool, default False
-            Make the page on which dials are moved (:meth:`explore`) in place of the report.
-        **options
-            What :meth:`explore` or :meth:`report` takes.
-        """
-        return self.explore(**options).to_html(path) if explorer else super().to_html(path, **options)
 
     def explore(self, n_items: int = 20_000) -> Explorer:
         """Return what was tried as a page on which any dial is moved and users' lists change with it.

@@ -185,7 +185,7 @@ def _brief(study: Study, title: str) -> Table:
     audits = study.comparison.audits
     rows = [{"recommender": name} | {m: found[f"{m}@{K}"] for m in shown} for name, found in audits.items()]
     first = audits[PLAIN]
-    columns = [replace(metric_column(first, m, K, better=first.facts[m].better), low=None, high=None) for m in shown]
+    columns = [metric_column(first, m, K, better=first.facts[m].better) for m in shown]
     return Table([Column("recommender", "Recommender"), *columns], rows, title=title)
 
 

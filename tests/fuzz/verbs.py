@@ -616,7 +616,7 @@ VERBS = {
         dials=["log penalty"], strength=0.1, max_loss=0.1, k=3, user_ids=None, item_ids=None, seeds=(0,),
         n_users=9, refine=0, extend=0, rng=0, progress=False),
     "correction.Correction.explore": lambda: of(corrected(), n_items=5),
-    "correction.Correction.to_html": lambda: of(corrected(), path="out.html", explorer=True),
+    "correction.Correction.to_html": lambda: of(corrected(), path="out.html"),
     "exploring.Witness": lambda: of(subject=subject(), n_users=5, seed=0, rng=0),
     "exploring.Witness.watching": lambda: of(witness(), dial=mine()),
     "exploring.Witness.shown": lambda: of(witness(), dial=mine(), strength=0.5),

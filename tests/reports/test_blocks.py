@@ -53,6 +53,14 @@ def test_numpy_scalars_and_dates_become_plain():
     assert Figure("x", np.ma.masked).value is Figure("x", np.ma.array(1.0, mask=True)).value is None
 
 
+def test_a_cell_may_be_a_figure_with_the_ends_of_its_interval():
+    rows = [{"a": "x", "b": Figure("", 0.5, 0.4, 0.6)}, {"a": "y", "b": Figure("", float("nan"))}, {"a": "z", "b": 1.0}]
+    table = Table([Column("a"), Column("b", format=".1f")], rows)
+    flat = [{"a": "x", "b": 0.5, "b low": 0.4, "b high": 0.6}, {"a": "y", "b": None}, {"a": "z", "b": 1.0}]
+    assert table == Table([Column("a"), Column("b", format=".1f", low="b low", high="b high")], flat)
+    assert "| x | 0.5 (0.4 to 0.6) |" in Report("t", [table]).to_markdown()
+
+
 def test_dict_is_json_and_carries_a_schema(sample):
     payload = sample.to_dict()
     assert (payload["schema"], payload["version"]) == ("headtail/report", 1)

@@ -143,7 +143,7 @@ def metric_column(audit: "Audit", metric: str, k: int, *, better: Better | None 
     """Return the column of a metric, for rows of measurements."""
     return Column(
         metric, title_of(audit, metric), format=audit.facts[metric].format, better=better,
-        low=f"{metric} low", high=f"{metric} high", note=defined(audit, metric), code=f"{metric}@{k}",
+        note=defined(audit, metric), code=f"{metric}@{k}",
     )  # fmt: skip
 
 
@@ -161,14 +161,6 @@ def items_table(items: "Sequence[ItemExposure]", title: str) -> Table:
     return Table(columns, rows, title=title)
 
 
-def _cells(measurements: "Iterable[Measurement]") -> dict[str, Any]:
-    """Return metrics and the ends of their intervals, as a part of a row."""
-    row: dict[str, Any] = {}
-    for m in measurements:
-        row |= {m.metric: m.value, f"{m.metric} low": m.low, f"{m.metric} high": m.high}
-    return row
-
-
 def _bars(audit: "Measured", lists: dict[str, str]) -> dict[str, dict[str, float]]:
     keys = {"catalogue": "items", "training": "training"} | lists
     return {label: {row["group"]: row[key] for row in audit.group_shares} for label, key in keys.items()}
@@ -178,8 +170,8 @@ def _scale(comparison: "Comparison", shown: Sequence[str]) -> Table:
     """Return a row a recommender, and below them the references, between which a value can be read."""
     k, audits = comparison.k, comparison.audits
     base = audits[comparison.baseline]
-    rows = [
-        {"recommender": name} | _cells(audit.measurement(f"{m}@{k}") for m in shown) for name, audit in audits.items()
+    rows: list[dict[str, Any]] = [
+        {"recommender": name} | {m: audit.measurement(f"{m}@{k}") for m in shown} for name, audit in audits.items()
     ]
     rows += [{"recommender": name} | values for name, values in base.references.items() if name not in audits]
     columns = [Column("recommender", "Recommender"), *(metric_column(base, m, k) for m in shown)]
@@ -194,15 +186,14 @@ def _by_metric(
     change: Mapping[str, Any] | None = None,
     **texts: Any,
 ) -> Table:
-    """Return a row a metric and a column for each mapping from metric to a value, or a value with its ends.
+    """Return a row a metric and a column for each mapping from metric to a value, or a figure.
 
     The mapping `change` is of differences.
     """
     shown = [
         Column("title", "Metric", notes="note", below="code"),
         *(
-            Column(f"{i}", name, formats=f"{i} format", low=f"{i} low", high=f"{i} high", change=values is change,
-                   betters="better")
+            Column(f"{i}", name, formats=f"{i} format", change=values is change, betters="better")
             for i, (name, values) in enumerate(columns)
         ),
     ]  # fmt: skip
@@ -212,9 +203,8 @@ def _by_metric(
         code = f"{m}, {facts.better} is better" if facts.better else m
         row = {"title": title_of(audit, m), "code": code, "note": defined(audit, m), "better": facts.better}
         for i, (_, values) in enumerate(columns):
-            value, low, high = (*np.atleast_1d(values.get(m, np.nan)), None, None)[:3]
             spec = _signed(facts.format) if values is change else facts.format
-            row |= {f"{i}": value, f"{i} low": low, f"{i} high": high, f"{i} format": spec}
+            row |= {f"{i}": values.get(m), f"{i} format": spec}
         rows.append(row)
     return Table(shown, rows, **texts)
 
@@ -224,10 +214,9 @@ def _signed(spec: str) -> str:
     return "+.2p" if spec.endswith("%") else f"+{spec.lstrip('+,')}"
 
 
-def _measured(audit: "Measured", k: int) -> dict[str, tuple[float, float | None, float | None]]:
-    """Return the value and the interval of each metric over all users."""
-    found = ((name, audit.measurement(f"{name}@{k}")) for name in audit.facts)
-    return {name: (m.value, m.low, m.high) for name, m in found}
+def _measured(audit: "Measured", k: int) -> "dict[str, Measurement]":
+    """Return each metric over all users."""
+    return {name: audit.measurement(f"{name}@{k}") for name in audit.facts}
 
 
 def all_metrics(audit: "Measured") -> Section:
@@ -262,7 +251,7 @@ def _by_user_group(audit: "Audit", segments: Sequence[str], k: int) -> list[Bloc
     rows: list[dict[str, Any]] = []
     for segment in segments:
         found = [audit.measurement(f"{m}@{k}", segment) for m in shown]
-        rows.append({"users": segment, "n": max(f.n_users for f in found)} | _cells(found))
+        rows.append({"users": segment, "n": max(f.n_users for f in found)} | {f.metric: f for f in found})
     if len(rows) <= _VALUES:
         return [Section("By user group", [Table(columns, rows)])]
     rows = sorted(rows, key=lambda row: -row["n"])[:_SEGMENTS]
@@ -344,13 +333,16 @@ def _side_by_side(comparison: "Comparison", shown: Sequence[str]) -> Table:
     columns: list[tuple[str, Any]] = [(name, _measured(audit, k)) for name, audit in audits.items()]
     beside = [(name, found) for name, found in base.references.items() if name not in audits]
     metrics, caption = list(shown), BESIDE
-    change = {m: (row["difference"], row["low"], row["high"]) for rows in comparison._changes.values()
-              for m, row in rows.items()}  # fmt: skip
+    change = {m: _difference(row) for rows in comparison._changes.values() for m, row in rows.items()}
     if change:
         metrics = [m for m in CHANGES if m in change or m in shown] + [m for m in shown if m not in CHANGES]
         columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {BESIDE}"
     columns += beside
     return _by_metric(base, metrics, columns, change=change, title=f"Side by side, top {k}", caption=caption)
+
+
+def _difference(row: Mapping[str, Any]) -> Figure:
+    return Figure("", row["difference"], row["low"], row["high"])
 
 
 def _changes(comparison: "Comparison") -> list[Table]:
@@ -360,12 +352,10 @@ def _changes(comparison: "Comparison") -> list[Table]:
     measured = [m for m in measured if m in CHANGES_OF_MANY] or measured
     if not measured:
         return []
-    columns, rows = [Column("recommender", "Recommender")], []
+    columns, rows = [Column("recommender", "Recommender")], list[dict[str, Any]]()
     for m in measured:
         column = metric_column(base, m, k, better=base.facts[m].better)
         columns.append(replace(column, format=_signed(base.facts[m].format), change=True))
     for name, changes in found.items():
-        of = {m: changes.get(m, {}) for m in measured}
-        rows.append({"recommender": name} | {m: row.get("difference") for m, row in of.items()}
-                    | {f"{m} {end}": row.get(end) for m, row in of.items() for end in ("low", "high")})  # fmt: skip
+        rows.append({"recommender": name} | {m: _difference(changes[m]) for m in measured if m in changes})
     return [Table(columns, rows, title=f"What changes from “{comparison.baseline}”", caption=_PAIRED)]

@@ -62,6 +62,19 @@ def printable_texts(node: Any, but: Sequence[str] = ()) -> Any:
     return node
 
 
+def with_ends(rows: Iterable[Any]) -> tuple[list[Any], set[str]]:
+    """Return rows whose figures are spread to a value and the ends of its interval, and which columns hold figures."""
+    spread, names = list[Any](), set[str]()
+    for row in rows:
+        cells = row.items() if isinstance(row, Mapping) else ()
+        figures = {name: cell for name, cell in cells if all(hasattr(cell, end) for end in ("value", "low", "high"))}
+        values = {name: cell.value for name, cell in figures.items()}
+        ends = {f"{name} {end}": getattr(cell, end) for name, cell in figures.items() for end in ("low", "high")}
+        spread.append({**row, **values, **ends} if figures else row)
+        names |= figures.keys()
+    return spread, names
+
+
 def clean_rows(rows: Iterable[Mapping[str, Any]], keys: Iterable[str | None], what: str) -> tuple[Row, ...]:
     """Return the rows as plain dicts, each with all of the `keys` (None where a row lacks one)."""
     rows = tuple(rows)

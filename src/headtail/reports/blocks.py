@@ -1,12 +1,12 @@
 """The document model: what a report shows, free of how it is shown."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from headtail._checks import checked, choice, number
 from headtail.exceptions import InvalidInputError
-from headtail.reports._values import Value, check_format, clean, clean_rows, finite, show, show_interval
+from headtail.reports._values import Value, check_format, clean, clean_rows, finite, show, show_interval, with_ends
 
 SCHEMA = "headtail/report"
 SCHEMA_VERSION = 1
@@ -120,7 +120,8 @@ class Column:
     better : {"higher", "lower"}, optional
         Marks the best cell of the column.
     low, high : str, optional
-        Names of the values that hold the ends of the confidence interval; shown below the number.
+        Names of the values that hold the ends of the confidence interval, where cells are no figures; shown below the
+        number.
     code : str
         The name in code, such as ``gini@20``; shown small.
     change : bool, default False
@@ -158,7 +159,10 @@ class Column:
 @checked
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns; numbers are right-aligned and the best cell of a column with `better` is marked."""
+    """Rows under columns; numbers are right-aligned and the best cell of a column with `better` is marked.
+
+    A cell may be a figure with its interval: a :class:`Figure`, or what has a `value`, a `low` and a `high` like it.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
@@ -174,8 +178,12 @@ class Table:
             raise InvalidInputError(f"Table: the column {doubled[0]!r} is there more than once. Remove one of them.")
         if not columns:
             raise InvalidInputError("Table has no columns. Give at least one Column.")
+        rows, figures = with_ends(self.rows)
+        columns = tuple(
+            replace(c, low=f"{c.key} low", high=f"{c.key} high") if c.key in figures else c for c in columns
+        )
         keys = [key for c in columns for key in (c.key, c.low, c.high, c.notes, c.formats, c.betters, c.below)]
-        _set(self, columns=columns, rows=clean_rows(self.rows, keys, f"Table {self.title!r}"))
+        _set(self, columns=columns, rows=clean_rows(rows, keys, f"Table {self.title!r}"))
         for column, row in ((c, row) for c in columns if c.formats for row in self.rows):
             check_format(str(row[column.formats]), f"Table {self.title!r}")
 

@@ -1,7 +1,6 @@
 """How a frontier is laid out as a report."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -107,11 +106,11 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
         rows.append({
             "method": method,
             "setting": f"{setting:g}",
-            **_cell("accuracy", frontier.estimate(method, setting, accuracy)),
-            **_cell("unfairness", frontier.estimate(method, setting, unfairness)),
-            **_cell("gain", NOTHING if alone else frontier.estimate(method, setting, accuracy, relative=True)),
-            **_cell("fairer", NOTHING if alone else frontier.estimate(method, setting, unfairness, relative=True)),
-            **_cell("hypervolume", frontier.hypervolume(method)),
+            "accuracy": frontier.estimate(method, setting, accuracy),
+            "unfairness": frontier.estimate(method, setting, unfairness),
+            "gain": NOTHING if alone else frontier.estimate(method, setting, accuracy, relative=True),
+            "fairer": NOTHING if alone else frontier.estimate(method, setting, unfairness, relative=True),
+            "hypervolume": frontier.hypervolume(method),
         })  # fmt: skip
     change = "Change from the method's first setting"
     volume = (
@@ -122,12 +121,10 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
         Column("method", "Method"),
         Column("setting", "Chosen"),
         _measure(frontier, "accuracy", accuracy, "Accuracy"),
-        _column("gain", "Change", "+.1%", note=f"{change}, of `{accuracy}`.", better="higher", change=True),
+        Column("gain", "Change", "+.1%", note=f"{change}, of `{accuracy}`.", better="higher", change=True),
         _measure(frontier, "unfairness", unfairness),
-        _column("fairer", "Change", "+.1%", note=f"{change}, of `{unfairness}`.", better="lower", change=True),
-        _column(
-            "hypervolume", "Accuracy kept over all levels", ".4f", better="higher", note=volume, code="hypervolume"
-        ),
+        Column("fairer", "Change", "+.1%", note=f"{change}, of `{unfairness}`.", better="lower", change=True),
+        Column("hypervolume", "Accuracy kept over all levels", ".4f", better="higher", note=volume, code="hypervolume"),
     ]
     return Table(
         columns, rows, title="Chosen on validation, measured on test",
@@ -149,7 +146,8 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
             "front": " ".join(["chosen"] * (setting == chosen[method]) + ["front"] * ((method, setting) in front)),
         }
         for name in metrics:
-            row |= _cell(name, frontier.estimate(method, setting, name))
+            found = frontier.estimate(method, setting, name)
+            row[name] = found if name in traded else found.value
         rows.append(row)
     columns = [
         Column("method", "Method"),
@@ -159,11 +157,7 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
             note="Front: on validation no other setting here is better in one of accuracy and exposure and not worse "
             "in the other.",
         ),
-        *(
-            column if name in traded else replace(column, low=None, high=None)
-            for name in metrics
-            for column in [_measure(frontier, name, name)]
-        ),
+        *(_measure(frontier, name, name) for name in metrics),
     ]  # fmt: skip
     return Table(columns, rows, title="All settings on the test", caption=_intervals(frontier))
 
@@ -192,11 +186,11 @@ def _equal_table(cells: dict[str, dict[float, Estimate]], title: str, *, better:
     levels = next(iter(cells.values()))
     reached = [at for at in levels if any(np.isfinite(row[at].value) for row in cells.values())]
     rows = [
-        {"method": method} | {key: value for at in reached for key, value in _cell(str(at), row[at]).items()}
+        {"method": method} | {str(at): row[at] for at in reached}
         for method, row in cells.items()
         if any(np.isfinite(row[at].value) for at in reached)
     ]
-    columns = [_column(str(at), f"{at:.0%} lower", "+.1%", better=better) for at in reached]
+    columns = [Column(str(at), f"{at:.0%} lower", "+.1%", better=better) for at in reached]
     return Table([Column("method", "Method"), *columns], rows, title=title)
 
 
@@ -231,14 +225,6 @@ def _intervals(frontier: Curves) -> str:
     return f"Intervals are 95% intervals {' or '.join(said)}."
 
 
-def _cell(key: str, estimate: Estimate) -> dict[str, Any]:
-    return {key: estimate.value, f"{key} low": estimate.low, f"{key} high": estimate.high}
-
-
-def _column(key: str, label: str, spec: str, **texts: Any) -> Column:
-    return Column(key, label, format=spec, low=f"{key} low", high=f"{key} high", **texts)
-
-
 def _measure(frontier: Curves, key: str, metric: str, title: str = "") -> Column:
     facts = facts_for(frontier, metric)
-    return _column(key, title or facts.title, facts.format, code=metric if title or facts.title != metric else "")
+    return Column(key, title or facts.title, facts.format, code=metric if title or facts.title != metric else "")

@@ -52,8 +52,8 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
 
 def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -> str:
     """Say how many of the methods that come there are more and less accurate beyond doubt."""
-    known = [row for row in rows if np.isfinite(row[label])]
-    sure = [row[label] for row in known if row[f"{label} p"] < _DOUBT]
+    known = [row for row in rows if np.isfinite(row[label].value)]
+    sure = [row[label].value for row in known if row[f"{label} p"] < _DOUBT]
     more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
     return (
         f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {len(known)} other methods beyond "
@@ -79,12 +79,11 @@ def _compare(
     """Add a column of differences, and one of their chances, if there are any; return whether there are."""
     found = [read(row["method"]) for row in rows]
     adjusted = holm(np.array([np.nan if each.p is None else each.p for each in found]))
-    low, high, p = (f"{label} {end}" for end in ("low", "high", "p"))
     for row, each, chance in zip(rows, found, adjusted, strict=True):
-        row |= {label: each.value, low: each.low, high: each.high, p: float(chance)}
+        row |= {label: each, f"{label} p": float(chance)}
     reached = any(np.isfinite(each.value) for each in found)
     if reached:
-        columns += [Column(label, label, format=spec, low=low, high=high), Column(p, "p", format="<.3f")]
+        columns += [Column(label, label, format=spec), Column(f"{label} p", "p", format="<.3f")]
     return reached
 
 
