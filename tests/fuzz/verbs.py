@@ -675,7 +675,7 @@ VERBS = {
         before=2.0),
     "reports.Figures": lambda: of(figures=[reports.Figure("a", 1)]),
     "reports.Column": lambda: of(key="a", label="b", format=".2f", note="c", better="higher", low="l", high="h",
-        code="d", change=True, notes="n", formats="f", betters="g", below="i"),
+        code="d", change=True),
     "reports.Table": lambda: of(columns=[reports.Column("a")], rows=[{"a": 1}, {"a": "x"}], title="t", caption="c"),
     "reports.Chart": lambda: of(**CHART),
     "reports.chart_svg": lambda: of(chart=reports.Chart(**CHART), path="chart.svg", beside=()),

@@ -9,6 +9,7 @@ from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Ta
 from headtail.reports._data import data_table
 from headtail.reports._values import best_rows, show
 from headtail.reports.blocks import definitions
+from headtail.tradeoffs import Estimate
 
 
 @pytest.mark.parametrize(
@@ -54,11 +55,15 @@ def test_numpy_scalars_and_dates_become_plain():
 
 
 def test_a_cell_may_be_a_figure_with_the_ends_of_its_interval():
-    rows = [{"a": "x", "b": Figure("", 0.5, 0.4, 0.6)}, {"a": "y", "b": Figure("", float("nan"))}, {"a": "z", "b": 1.0}]
+    known, unknown = Estimate(0.5, 0.4, 0.6, "users", 1), Estimate(float("nan"), None, None, None, 1)
+    rows = [{"a": "x", "b": known}, {"a": "y", "b": unknown}, {"a": "z", "b": 1.0}]
     table = Table([Column("a"), Column("b", format=".1f")], rows)
     flat = [{"a": "x", "b": 0.5, "b low": 0.4, "b high": 0.6}, {"a": "y", "b": None}, {"a": "z", "b": 1.0}]
     assert table == Table([Column("a"), Column("b", format=".1f", low="b low", high="b high")], flat)
     assert "| x | 0.5 (0.4 to 0.6) |" in Report("t", [table]).to_markdown()
+    told = Figure("", "x", note="What x is.", code="ex"), Figure("", 0.5, 0.4, 0.6, format=".0%")
+    report = Report("t", [Table([Column("a"), Column("b")], [dict(zip("ab", told, strict=True))])])
+    assert "| x (ex) | 50% (40% to 60%) |" in report.to_markdown() and "- **x**: What x is." in report.to_markdown()
 
 
 def test_dict_is_json_and_carries_a_schema(sample):

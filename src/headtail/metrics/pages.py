@@ -190,23 +190,18 @@ def _by_metric(
 
     The mapping `change` is of differences.
     """
-    shown = [
-        Column("title", "Metric", notes="note", below="code"),
-        *(
-            Column(f"{i}", name, formats=f"{i} format", change=values is change, betters="better")
-            for i, (name, values) in enumerate(columns)
-        ),
-    ]  # fmt: skip
+    shown = [Column(f"{i}", name, change=values is change) for i, (name, values) in enumerate(columns)]
     rows = []
     for m in metrics:
         facts = audit.facts[m]
         code = f"{m}, {facts.better} is better" if facts.better else m
-        row = {"title": title_of(audit, m), "code": code, "note": defined(audit, m), "better": facts.better}
+        row: dict[str, Any] = {"title": Figure("", title_of(audit, m), note=defined(audit, m), code=code)}
         for i, (_, values) in enumerate(columns):
-            spec = _signed(facts.format) if values is change else facts.format
-            row |= {f"{i}": values.get(m), f"{i} format": spec}
+            found, spec = values.get(m), _signed(facts.format) if values is change else facts.format
+            ends = getattr(found, "low", None), getattr(found, "high", None)
+            row |= {f"{i}": Figure("", getattr(found, "value", found), *ends, format=spec), f"{i} better": facts.better}
         rows.append(row)
-    return Table(shown, rows, **texts)
+    return Table([Column("title", "Metric"), *shown], rows, **texts)
 
 
 def _signed(spec: str) -> str:

@@ -36,12 +36,12 @@ def grid(table: Table) -> Grid:
         best = set() if column.change else best_rows(values, column.better)
         cells = []
         for i, (row, value) in enumerate(zip(table.rows, values, strict=True)):
-            spec = str(row[column.formats]) if column.formats else column.format
+            said = {one: str(row.get(f"{column.key} {one}") or "") for one in ("format", "note", "code")}
+            spec = column.format or said["format"] or None
             ends = show_interval(row[column.low], row[column.high], spec) if column.low and column.high else ""
-            ends = show(row[column.below]) if column.below else ends
+            ends = said["code"] or ends
             arrow, tone = _turn(column, row) if column.change else ("", "")
-            note = str(row[column.notes] or "") if column.notes else ""
-            cells.append(Cell(arrow + show(value, spec), "" if value is None else ends, i in best, tone, note))
+            cells.append(Cell(arrow + show(value, spec), "" if value is None else ends, i in best, tone, said["note"]))
         columns.append(cells)
     rows = [list(cells) for cells in zip(*columns, strict=True)]
     headings = [c.code or c.label for c in table.columns]  # narrow; what the code means is defined at the end
@@ -52,7 +52,7 @@ def _turn(column: Column, row: Row) -> tuple[str, str]:
     """Return the arrow of a change, and whether it is good, bad, or noise."""
     value = finite(row[column.key])
     low, high = (finite(row[end]) if end else None for end in (column.low, column.high))
-    better = row[column.betters] if column.betters else column.better
+    better = row.get(f"{column.key} better") or column.better
     if not value:
         return "", ""
     if low is not None and high is not None and low <= 0 <= high:

@@ -63,14 +63,17 @@ def printable_texts(node: Any, but: Sequence[str] = ()) -> Any:
 
 
 def with_ends(rows: Iterable[Any]) -> tuple[list[Any], set[str]]:
-    """Return rows whose figures are spread to a value and the ends of its interval, and which columns hold figures."""
+    """Return rows whose figures are spread to plain values, the ends of intervals among them, and where figures are."""
     spread, names = list[Any](), set[str]()
     for row in rows:
         cells = row.items() if isinstance(row, Mapping) else ()
         figures = {name: cell for name, cell in cells if all(hasattr(cell, end) for end in ("value", "low", "high"))}
         values = {name: cell.value for name, cell in figures.items()}
-        ends = {f"{name} {end}": getattr(cell, end) for name, cell in figures.items() for end in ("low", "high")}
-        spread.append({**row, **values, **ends} if figures else row)
+        beside = {f"{name} {end}": getattr(cell, end) for name, cell in figures.items() for end in ("low", "high")}
+        for name, cell in figures.items():
+            said = {one: getattr(cell, one, None) for one in ("format", "note", "code")}
+            beside |= {f"{name} {one}": value for one, value in said.items() if value}
+        spread.append({**row, **values, **beside} if figures else row)
         names |= figures.keys()
     return spread, names
 

@@ -127,11 +127,6 @@ class Column:
     change : bool, default False
         The numbers are differences: an arrow says which way they go, or that their interval holds 0. `better` then says
         which way is good.
-    notes, formats, betters : str, optional
-        Names of the values that define what the cells of the column name, hold the formats of its numbers, and say
-        which way a change is good, as `note`, `format` and `better` do for the whole column.
-    below : str, optional
-        Name of the text that stands small below that of the cell.
     """
 
     key: str
@@ -143,10 +138,6 @@ class Column:
     high: str | None = None
     code: str = ""
     change: bool = False
-    notes: str | None = None
-    formats: str | None = None
-    betters: str | None = None
-    below: str | None = None
 
     def __post_init__(self) -> None:
         _check_texts(self)
@@ -162,6 +153,7 @@ class Table:
     """Rows under columns; numbers are right-aligned and the best cell of a column with `better` is marked.
 
     A cell may be a figure with its interval: a :class:`Figure`, or what has a `value`, a `low` and a `high` like it.
+    Its `note` and `code` are shown, and its `format` is used where the column has none.
     """
 
     columns: Sequence[Column]
@@ -182,10 +174,8 @@ class Table:
         columns = tuple(
             replace(c, low=f"{c.key} low", high=f"{c.key} high") if c.key in figures else c for c in columns
         )
-        keys = [key for c in columns for key in (c.key, c.low, c.high, c.notes, c.formats, c.betters, c.below)]
+        keys = [key for c in columns for key in (c.key, c.low, c.high)]
         _set(self, columns=columns, rows=clean_rows(rows, keys, f"Table {self.title!r}"))
-        for column, row in ((c, row) for c in columns if c.formats for row in self.rows):
-            check_format(str(row[column.formats]), f"Table {self.title!r}")
 
 
 @checked
@@ -385,5 +375,5 @@ def definitions(report: Document) -> list[tuple[str, str]]:
         elif isinstance(block, Table):
             noted += [(column.label, column.note) for column in block.columns]
             for column in block.columns:
-                noted += [(str(row[column.key]), str(row[column.notes] or "")) for row in block.rows if column.notes]
+                noted += [(str(row[column.key]), str(row.get(f"{column.key} note") or "")) for row in block.rows]
     return list(dict.fromkeys((term, note) for term, note in noted if note))
