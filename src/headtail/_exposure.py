@@ -1,9 +1,9 @@
-"""The item bias that the exposure of the lists it leads to calls for: a fixed point.
+"""The item bias at a fixed point: the one that the exposure of its own lists calls for.
 
-It minimizes a convex function of the bias, the sum of the lists' best totals less a term of the welfare. Lists respond
-to a bias in jumps: a user either sees an item or does not. So during the search an item close to the end of a list
-counts in part (:func:`shares`), which makes the function nearly smooth. How items take slots from each other there
-gives Newton's step for all of them at once, and a step that leads uphill at its end is shortened.
+It minimizes a convex function of the bias: the sum of the lists' best totals less a welfare term. Lists respond to a
+bias in jumps, so during the search an item close to the end of a list counts fractionally (:func:`shares`), which makes
+the function nearly smooth. Newton steps follow from how items take slots from each other there; a step that ends uphill
+is shortened.
 """
 
 import warnings
@@ -23,14 +23,14 @@ from headtail.typing import RNG, Array
 Welfare = Literal["entropy", "alpha", "popularity"]
 
 _SETTLED, _UNSETTLED = 0.02, 0.03  # residuals at which the rounds stop, and above which a warning is given
-_ASTRAY = 1 / 3  # of the slots
-_NOTHING = 1e-9  # a strength below which no score of single precision changes
-_WIDTH = 0.05  # within which an item counts in part, in units of the strength
-_WIDER = 8, 4, 2  # times that, in the first rounds
-_AHEAD = 0.3  # of the slope of a step that may be left behind its end
-_GRADIENTS = 100  # of one step
-_ROWS = 4096  # lists that are counted at a time
-_SCORES = 2**21  # of vectors, in memory at a time
+_ASTRAY = 1 / 3  # share of the slots
+_NOTHING = 1e-9  # strength below which no score in single precision changes
+_WIDTH = 0.05  # within which an item counts fractionally, in units of the strength
+_WIDER = 8, 4, 2  # times that in the first rounds
+_AHEAD = 0.3  # share of a step's slope that may be left at its end
+_GRADIENTS = 100  # conjugate gradients per step
+_ROWS = 4096  # lists counted at a time
+_SCORES = 2**21  # in memory at a time
 
 
 class Response(NamedTuple):
@@ -47,9 +47,9 @@ Count = Callable[[Matrix, float], Response]
 
 @dataclass(frozen=True)
 class Goal:
-    """The bias that an exposure calls for, in units of the strength, and the rounds that find it.
+    """A welfare and its strength; :meth:`settle` finds the bias.
 
-    `strength` is at least 0, `aversion` from 1e-6 to 2; at most `rounds` are taken.
+    `strength` is at least 0, `aversion` from 1e-6 to 2, and at most `rounds` are taken.
     """
 
     strength: float
@@ -64,9 +64,9 @@ class Goal:
         integer("rounds", self.rounds, low=1)
 
     def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any) -> Matrix:
-        """Return the bias, (I,), in units of the scores' spread, of mean 0; warn if it has not settled.
+        """Return the bias, (I,), in units of the scores' spread and of mean 0; warn if it has not settled.
 
-        `n_slots` are counted, of all items together; `popularity`, (I,), is what earns exposure, for "popularity" only.
+        `n_slots` are those of all lists; `popularity`, (I,), earns exposure under the welfare "popularity" alone.
         Newton's method with conjugate gradients: Nocedal and Wright, Numerical Optimization, 2006, chapter 7.
         """
         if self.strength < _NOTHING:
@@ -93,7 +93,7 @@ class Goal:
             due, curvature = self._exposure(bias - earned)
             gradient = exposure - due
             ahead = float(gradient @ step)
-            if ahead > _AHEAD * abs(slope):  # too far: back to where the slope along the step is about 0
+            if ahead > _AHEAD * abs(slope):  # too far: back to where the slope along the step vanishes
                 length *= max(slope / (slope - ahead), 0.1)
                 bias = start + length * step
                 continue
@@ -120,7 +120,7 @@ class Goal:
         return -np.log(relative)
 
     def _exposure(self, bias: Matrix) -> tuple[Matrix, Matrix]:
-        """Return the exposure that calls for a bias, and how fast it falls with it."""
+        """Return the exposure that calls for a bias, and its rate of decrease."""
         if self.welfare == "alpha":
             base = 1 + self.aversion * bias
             return base ** (-1 / self.aversion), base ** (-1 / self.aversion - 1)
@@ -155,7 +155,7 @@ class Goal:
 
 
 def _solved(change: Callable[[Matrix], Matrix], right: Matrix, scale: float, growth: Matrix, own: Matrix) -> Matrix:
-    """Return about the x for which ``scale * change(x) + own * x`` is `right`, by conjugate gradients."""
+    """Solve ``scale * change(x) + own * x = right`` approximately by conjugate gradients."""
     x, left, diagonal = np.zeros_like(right), right, scale * growth + own
     search = left / diagonal
     first = size = float(left @ search)
@@ -171,9 +171,9 @@ def _solved(change: Callable[[Matrix], Matrix], right: Matrix, scale: float, gro
 
 
 def respond(blocks: Iterable[tuple[NDArray[np.float32], Array | None]], n_items: int, k: int, width: float) -> Response:
-    """Return the response of lists of k to the bias that is in their scores; `width` is as for :func:`shares`.
+    """Return the response of lists of k to the bias in their scores; `width` is as for :func:`shares`.
 
-    A block holds users' scores, (B, m), and the items that they are of, (B, m), or None for all items in order.
+    A block holds users' scores, (B, m), and their items, (B, m), or None for all items in order.
     """
     slots, ends, items = np.zeros(n_items), [np.zeros(1, dtype=np.int64)], list[Array]()
     for scores, codes in blocks:
@@ -199,12 +199,12 @@ def respond(blocks: Iterable[tuple[NDArray[np.float32], Array | None]], n_items:
 def shares(
     scores: NDArray[np.float32], k: int, width: float
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """Return which items are at least partly among their user's first k, how far, and how fast that grows.
+    """Return which items are at least partly in their user's top k, their shares, and the growth of these.
 
-    Half-way between the scores at places k and k + 1 an item counts a half, from `width` above that on in full. The
-    shares of a user sum to at most k. A score of minus infinity excludes an item. The scores, (B, m), must be in one
-    piece. The three arrays (n,) are positions in ``scores.ravel()``, ascending, of all items that count; their shares,
-    0 to 1; and the growth of these per unit of the score.
+    Half-way between the scores at places k and k + 1 an item counts a half, and from `width` above that in full. A
+    user's shares sum to at most k; minus infinity excludes an item. The scores, (B, m), must be contiguous. The three
+    arrays (n,) are ascending positions in ``scores.ravel()`` of all items that count, their shares from 0 to 1, and the
+    growth of these per unit of score.
     """
     n = scores.shape[1]
     places, reached = _near(scores, k, width)
@@ -225,10 +225,9 @@ def shares(
 
 
 def _near(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the positions of the scores up to `width` below what k + 1 of each row reach, and that level.
+    """Return the positions of scores no more than `width` below a level that k + 1 of each row reach, and that level.
 
-    Only the highest score of each group of items is looked at first: at least k + 1 items reach what the highest of
-    k + 1 groups do, and few others.
+    The level comes from the highest scores of groups of items: k + 1 items reach it, and few others.
     """
     n_rows, n = scores.shape
     size = max(1, min(32, n // (4 * (k + 1))))  # of a group
@@ -252,7 +251,7 @@ def _last_places(
 
 
 def sampled(n: int, n_users: int, rng: RNG) -> NDArray[np.int64]:
-    """Return the rows of `n_users` of n users, drawn without replacement and ascending; all where there are no more."""
+    """Return ascending rows of `n_users` of n users drawn without replacement, or of all if there are no more."""
     drawn, random = integer("n_users", n_users, low=1), generator(rng)
     return np.sort(random.choice(n, drawn, replace=False)) if drawn < n else np.arange(n)
 
@@ -271,7 +270,7 @@ def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> 
 def counter_of_vectors(
     queries: NDArray[np.float32], items: NDArray[np.float32], k: int, seen: sp.csr_array | None
 ) -> Count:
-    """Return a function from a bias to the response of the first k of all items, less what users have seen."""
+    """Return a function from a bias to the response of the first k of all unseen items."""
     step = max(1, _SCORES // len(items))
 
     def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], None]]:

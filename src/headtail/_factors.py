@@ -1,7 +1,7 @@
-"""The algebra of a factor pair: what can be known of ``queries @ items.T`` without ever forming it.
+"""The algebra of a factor pair: what can be known of ``queries @ items.T`` without forming it.
 
-Matrices come as numpy arrays or as tensors of any device. Tensors are recognised by their methods, so that nothing
-here imports torch. All sums run in float64 over blocks of rows, which bounds the memory whatever the number of rows.
+Matrices are numpy arrays or tensors of any device; tensors are recognized by their methods, so that torch is not
+imported. All sums are in float64 over blocks of rows, which bounds the memory.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _MOST = 2**53  # the highest count that float64 tells from the next
 
 
 def is_tensor(values: Any) -> bool:
-    """Whether `values` is a tensor, by its looks."""
+    """Whether `values` is a tensor."""
     return hasattr(values, "detach") and hasattr(values, "cpu")
 
 
@@ -42,10 +42,7 @@ def to_numpy(values: Any) -> Array:
 
 
 def numbers(values: Any) -> Array:
-    """Return values of any kind as an array that NumPy computes with: native bytes, 32 or 64 bits if floating.
-
-    What cannot be one, or is masked, has the type object.
-    """
+    """Return values of any kind as a native array, of 32 or 64 bits if floating; of type object if that fails."""
     try:
         array = np.asarray(None if np.ma.is_masked(values) else to_numpy(values))
     except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that hold nothing
@@ -86,10 +83,7 @@ def as_matrix(name: str, values: Any) -> Any:
 
 
 def as_pair(queries: Any, items: Any = None) -> Vectors:
-    """Return both matrices, or those of one pair, if they belong together, else say why they do not.
-
-    The labels of the rows of pandas frames are their ids.
-    """
+    """Return two matching factors as Vectors, or raise; row labels of pandas frames become ids."""
     user_ids, item_ids = getattr(queries, "user_ids", None), getattr(queries, "item_ids", None)
     if items is None:
         try:
@@ -111,7 +105,7 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
 
 
 def per_item(name: str, given: Any, n_items: int | None, cure: str = "Look at where it was computed.") -> Array:
-    """Return one number for each item, of any number of items without `n_items`, if they are that, and finite."""
+    """Return one finite number per item, or raise; without `n_items` for any number of items."""
     values = numbers(given)
     n_items = values.size if n_items is None else n_items
     if values.shape != (n_items,) or values.dtype.kind not in "fiub":
@@ -123,7 +117,7 @@ def per_item(name: str, given: Any, n_items: int | None, cure: str = "Look at wh
 
 
 def as_popularity(popularity: Any, n_items: int | None = None) -> Matrix:
-    """Return the interactions per item as float64, if they are one number an item, none negative and not all zero."""
+    """Return the interactions per item as float64, or raise if any is negative or all are zero."""
     cure = "Count the training interactions of each item, 0 where there are none."
     values = per_item("popularity", popularity, n_items, cure).astype(np.float64)
     if (values < 0).any():
@@ -155,7 +149,7 @@ def blocks(matrix: Any) -> Iterator[tuple[slice, Any]]:
 def gram(name: str, matrix: Any, weights: Matrix | None = None) -> tuple[Matrix, Matrix]:
     """Return ``matrix.T @ matrix`` (d, d) and ``matrix.T @ weights`` (d,), zero without weights, in one pass.
 
-    NaN and infinity raise: the sums show them, and only then are the rows searched.
+    NaN and infinity raise; rows are searched for them only if a sum is not finite.
     """
     total: Any = 0.0
     moment: Any = np.zeros(matrix.shape[1]) if weights is None else 0.0
@@ -178,8 +172,8 @@ def gram(name: str, matrix: Any, weights: Matrix | None = None) -> tuple[Matrix,
 def _square(block: Any) -> Any:
     """Return ``block.T @ block``.
 
-    OpenBLAS shares a product among its threads and waits for them, which for a tall and narrow block takes longer than
-    the product, many times so on a busy machine. Stacks of products of up to 2**18 multiplications it leaves to one.
+    For a tall and narrow block OpenBLAS spends longer on synchronizing its threads than on the product. Stacks of
+    products of up to 2**18 multiplications run on one thread.
     """
     if is_tensor(block):
         return block.T @ block

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: everything is written beside its target and then moved into place."""
+"""Atomic files and folders: everything is written beside its target and then moved into place."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
-# What a system says about a file, as against a connection or a library's own use of OSError.
+# Errors about files, as opposed to connections or a library's own use of OSError.
 ABOUT_FILES = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG,
     errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE,
@@ -25,7 +25,7 @@ ABOUT_FILES = {
 
 
 def to_path(path: Any) -> Path:
-    """Return a path under which there could be a file; raise if no file can have such a name."""
+    """Return a path; raise if no file can have such a name."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:
@@ -38,13 +38,13 @@ def to_path(path: Any) -> Path:
 
 
 def about_path(path: Any, error: Exception) -> str:
-    """Return what the system says about a path, however long."""
+    """Describe a system's error about a path, however long."""
     name = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]} ..."
     return f"{name!r}: {getattr(error, 'strerror', error)}. Give another path."
 
 
 def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
-    """Return `path` if a file, or a folder, could be made there; raise before long work, not after it."""
+    """Return `path` if a file, or a folder, can be created there; to be called before long work."""
     path = to_path(path)
     if not path.absolute().name:
         raise UnreadableFileError(f"Cannot write {path}: it is the root of all. Give a path in it.")
@@ -68,7 +68,7 @@ def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Pat
 
 @contextlib.contextmanager
 def _clear_errors(*paths: Path) -> Iterator[None]:
-    """Turn what the system says about writing to the first path, by way of any of them, into our error."""
+    """Turn system errors about any of the paths into an error about writing to the first."""
     try:
         yield
     except HeadtailError:
@@ -99,7 +99,7 @@ def _hidden(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """Yield a path for work in the target's folder, which is made and, if it stays empty, removed again."""
+    """Yield a temporary path in the target's folder, which is created and, if it stays empty, removed again."""
     temporary = _hidden(path)
     with _clear_errors(path, temporary):
         new = [folder for folder in path.absolute().parents if not folder.exists()]
@@ -135,10 +135,10 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new folder beside the target; put it in the target's place when the block ends well.
+    """Yield a temporary folder; it replaces the target when the block ends well.
 
-    At every moment either the former folder or the new one is there, whole; only where the system cannot exchange two
-    folders in one step, as outside Linux, there is an instant in which the former one has a hidden name in its parent.
+    On Linux the two are exchanged in one step. Elsewhere there is an instant in which the former folder has a hidden
+    name in its parent.
     """
     path = check_writable(path, folder=True)
     path = path.resolve() if path.is_symlink() else path
@@ -160,7 +160,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until what was written there would survive a power failure."""
+    """Flush a file or folder to the disk."""
     if os.name == "nt":  # there is no such call for folders, nor for files that are open for reading
         return
     handle = os.open(path, os.O_RDONLY)
@@ -171,7 +171,7 @@ def _to_disk(path: Path) -> None:
 
 
 def _exchange(new: Path, former: Path) -> None:
-    """Give two folders each other's name."""
+    """Exchange two folders."""
     import ctypes
 
     here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
@@ -191,10 +191,7 @@ def _exchange(new: Path, former: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str], *, folder: bool = True) -> Iterator[None]:
-    """Refuse a path while another process writes it, and keep others from it meanwhile.
-
-    The system frees the lock of a process that died, so that none is ever stale.
-    """
+    """Lock a path against other processes, or raise if one is writing it; locks of dead processes are freed."""
     path = check_writable(path, folder=folder).resolve()
     if fcntl is None:
         yield

@@ -1,4 +1,4 @@
-"""The forms in which a recommender to correct may come, and what tells one from another."""
+"""The forms of a recommender to correct, and their fingerprints."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from headtail.exceptions import InvalidInputError
 from headtail.training.recipes import Recipe
 
 Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
-"""What a correction needs of a recommender, from the most to the least; "data" is the split alone."""
+"""What a correction needs, from the most to the least; "data" is the split alone."""
 
 FORMS: tuple[Form, ...] = ("training", "model", "vectors", "lists", "data")
 
 
 def form_of(source: Any) -> Form:
-    """Return the form that a source has."""
+    """Return the form of a source."""
     if isinstance(source, Recipe):
         return "training"
     if hasattr(source, "parameters"):
@@ -37,7 +37,7 @@ def form_of(source: Any) -> Form:
 
 
 def fingerprint_of(source: Any) -> str:
-    """Return what tells a source from others of its form: how it is trained, or a hash of its numbers."""
+    """Identify a source among others of its form: how it is trained, or a hash of its numbers."""
     if isinstance(source, Recipe):
         return identity_of({"model": source.model, "sizes": source.sizes, "training": source.training})
     if source is None:

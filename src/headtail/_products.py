@@ -1,4 +1,4 @@
-"""Products with tables that do not fit in a cache, and losses over them, without ever holding them all."""
+"""Losses over products with large tables, block by block."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +18,7 @@ Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def row_blocks(table: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yield slices of rows, and the rows, that stay in a CPU's cache between two uses."""
+    """Yield slices of rows, and the rows, small enough to stay in a CPU's cache."""
     step = len(table) if table.is_cuda else max(1, _ROW_BLOCK // table.shape[1])
     for start in range(0, len(table), step):
         part = slice(start, start + step)
@@ -28,9 +28,9 @@ def row_blocks(table: Tensor) -> Iterator[tuple[slice, Tensor]]:
 def loss_over_products(terms: Terms, queries: Tensor, items: Tensor, targets: Tensor) -> Tensor:
     """Return the mean over b of a loss of the products of query b, (B, d), with all items, (I, d), one its target.
 
-    It is computed block by block together with its gradient, while the products are in the cache: the plain way moves
-    the whole matrix through memory several times. `terms` takes products (b, I), which it may overwrite, and targets
-    (b,), rows of `items`, and returns the sum of the losses and its slopes (b, I).
+    It is computed block by block together with its gradient, while the products are in the cache. `terms` takes
+    products (b, I), which it may overwrite, and targets (b,), rows of `items`, and returns the sum of the losses and
+    its slopes (b, I).
     """
     queries, items = full(queries, items)
     with no_autocast(items.device):

@@ -1,4 +1,4 @@
-"""JSON that carries checksums of itself and of files beside it, so that what was damaged is never taken for whole."""
+"""JSON with checksums of itself and of files beside it, so that damage is always detected."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ def write_json(values: Mapping[str, Any], path: Path, beside: Iterable[Path] = (
 
 
 def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
-    """Read what :func:`write_json` wrote, or name the file that is damaged; a `foreign` one needs no format or seal."""
+    """Read what :func:`write_json` wrote; raise if a file is damaged. A `foreign` one needs no format or checksum."""
     try:
         values = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -46,7 +46,7 @@ def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
 
 
 def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """Raise unless a checkpoint was made by a run of the same settings, naming those that differ."""
+    """Raise unless a checkpoint has the same settings, naming those that differ."""
     now = json.loads(json.dumps(now, default=str))
     differing = [
         f"{name}: {saved.get(name, 'absent')!r} in the checkpoint, {now.get(name, 'absent')!r} now"
@@ -80,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 
 def identity_of(value: Any) -> str:
-    """Return what tells a function from others: where it stands, its options and what it does; plain values as text."""
+    """Identify a function by its module, options and code; plain values as text."""
     if hasattr(value, "fingerprint"):
         return str(value.fingerprint)
     if isinstance(value, Mapping):

@@ -124,7 +124,7 @@ def two_sided(t: float, df: float) -> float:
 
 
 def holm(p: Floats) -> NDArray[np.float64]:
-    """Chances of several tests, corrected so that one below 5% is a mistake in 5% of cases at most; NaN is no test.
+    """P-values of several tests with Holm's correction for their number; NaN is no test.
 
     References
     ----------
@@ -149,13 +149,13 @@ def plain_interval(value: Any, error: Any, quantile: Any, low: float = -np.inf) 
 def score_interval(
     value: Any, error: Any, quantile: Any, low: float = -np.inf, high: float = np.inf, n: Any = 0
 ) -> tuple[Any, Any]:
-    """Interval of a figure whose variance falls to 0 where its range ends, as that of a share does.
+    """Score interval of a figure whose variance falls to 0 at the ends of its range, as that of a share does.
 
-    Those true values t are in it that are no more than `quantile` standard errors away, where the standard error at t
-    is `error` scaled as sqrt(t - low), times sqrt(high - t) if there is such an end. For a share of n draws this is
-    Wilson's interval; without ends of the range it is value +- quantile * error. Of numbers, or of arrays of one shape.
-    At an end of a range that has two it is that of `n` draws of which none or all are hits, such as 0 to about 4 / n;
-    elsewhere NaN where the error is 0, but for rounding.
+    It holds the true values t at most `quantile` standard errors away, where the standard error at t is `error` scaled
+    as sqrt(t - low), times sqrt(high - t) if there is an upper end. For a share of n draws this is Wilson's interval;
+    without ends of the range it is value +- quantile * error. At an end of a range that has two it is that of `n` draws
+    of which none or all are hits, such as 0 to about 4 / n; elsewhere NaN where the error is 0, but for rounding. Takes
+    numbers, or arrays of one shape.
     """
     if not np.isfinite(low):
         return plain_interval(value, error, quantile)
@@ -178,10 +178,7 @@ def score_interval(
 
 
 def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
-    """Return which points no other beats: none has at least the gain for at most the cost, and one of the two better.
-
-    Equal points are all on the front or all off it.
-    """
+    """Return which points are on the Pareto front of gain and cost; equal points are all on it or all off it."""
     order = np.lexsort((-gain, cost))  # by cost, the highest gain of equal costs first
     front = np.zeros(len(gain), dtype=bool)
     best, best_cost = -np.inf, np.nan
@@ -193,15 +190,14 @@ def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
 
 
 def hypervolume(gain: Array, cost: Array, reference: tuple[float, float]) -> float:
-    """Area that points of two criteria dominate, exactly: of all places between them and a reference (gain, cost).
+    """Exact area between points of two criteria and a reference (gain, cost).
 
-    Higher gain and lower cost are better. The reference is the worst place that counts: a point that is not better in
-    both adds nothing.
+    Higher gain and lower cost are better; a point that is not better than the reference in both adds nothing.
     """
     inside = (gain > reference[0]) & (cost < reference[1])
     gain, cost = np.asarray(gain)[inside], np.asarray(cost)[inside]
     order = np.argsort(cost)
-    best = np.maximum.accumulate(gain[order] - reference[0])  # the height of the stairs from each cost on
+    best = np.maximum.accumulate(gain[order] - reference[0])  # height of the staircase from each cost on
     return float((best * np.diff(cost[order], append=reference[1])).sum())
 
 

@@ -1,4 +1,4 @@
-"""Tensors as our computations want them, whatever types and modes the caller works in."""
+"""Tensors in the types and modes that computations need, whatever the caller's."""
 
 import ctypes
 import sys
@@ -25,7 +25,7 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linu
 
 
 def as_tensor(name: str, values: Any) -> Tensor:
-    """Return a dense matrix of real numbers as a tensor: itself with its gradient, or an array's memory if possible."""
+    """Return a dense matrix of real numbers as a tensor, which shares memory and gradient where possible."""
     matrix = as_matrix(name, values)
     if isinstance(values, Tensor):
         return values
@@ -33,7 +33,7 @@ def as_tensor(name: str, values: Any) -> Tensor:
 
 
 def as_floats(name: str, values: Any) -> Tensor:
-    """Return a tensor if it is a dense one of floating-point numbers."""
+    """Return a tensor if it is dense and floating-point, else raise."""
     if (
         not isinstance(values, Tensor)
         or not values.is_floating_point()
@@ -46,7 +46,7 @@ def as_floats(name: str, values: Any) -> Tensor:
 
 
 def as_device(device: Any) -> torch.device:
-    """Return the device of that name, if there is one."""
+    """Return the device of that name, or raise."""
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
@@ -54,7 +54,7 @@ def as_device(device: Any) -> torch.device:
 
 
 def full(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return tensors in the type that holds all of theirs, of at least 32 bits."""
+    """Return tensors in their common type of at least 32 bits."""
     common = reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
     return tuple(tensor.to(common) for tensor in tensors)
 
@@ -69,12 +69,12 @@ def rows_of(table: Tensor, codes: Tensor) -> Tensor:
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Keep autocast from taking products to 16 bits, where the caller has it on."""
+    """Disable autocast, where the caller has it on."""
     return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate what computes in the types of its tensors."""
+    """Decorate a function to run without autocast."""
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -86,7 +86,7 @@ def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def learning(model: nn.Module) -> Iterator[None]:
-    """Record gradients inside, also where the caller has switched that off; raise if the weights can never change."""
+    """Record gradients even where the caller has disabled them; raise if the weights cannot change."""
     check_module(model)
     with torch.inference_mode(False), torch.enable_grad():
         yield
@@ -94,7 +94,7 @@ def learning(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Put a module into evaluation mode inside; afterwards each of its parts has the mode that it had."""
+    """Put a module into evaluation mode, and restore the mode of each of its parts afterwards."""
     if not isinstance(model, nn.Module):
         yield
         return
@@ -119,10 +119,10 @@ def check_module(model: Any) -> None:
 
 
 def release_memory() -> None:
-    """Give free memory back to the system.
+    """Return free memory to the system.
 
-    A gradient of a large table is allocated anew at every step. Where small tensors have taken part of its last place
-    meanwhile, glibc finds it another one, so that a long training would come to hold several times what it needs.
+    The gradient of a large table is reallocated at every step; fragmentation would let a long training hold several
+    times what it needs.
     """
     if _trim is not None:
         _trim(0)

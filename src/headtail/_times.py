@@ -13,8 +13,8 @@ from headtail.typing import Array
 def seconds(times: pl.Series, column: str = "timestamp") -> Array:
     """Return times as Unix seconds, int64 where whole: numbers stay as they are, dates and ISO 8601 text are converted.
 
-    Times of day without a zone are read as UTC. Whole numbers that are all dates, such as 20200705, are read as these.
-    Times finer than a microsecond come back as whole nanoseconds, for a float of seconds would lose their order.
+    Times without a zone are read as UTC, and whole numbers that are all dates, such as 20200705, as dates. Times finer
+    than a microsecond come back as whole nanoseconds, since a float of seconds would lose their order.
     """
     if times.null_count():
         raise InvalidInputError(
@@ -44,7 +44,7 @@ def seconds(times: pl.Series, column: str = "timestamp") -> Array:
 
 
 def _refuse_mixed_units(times: Array, column: str) -> None:
-    """Raise if some numbers are times of our days in one unit and others in another, whose order would be wrong."""
+    """Raise if some numbers are recent times in one unit and others in another, whose order would be wrong."""
     since, until = 6e8, 4.1e9  # 1989 to 2099
     units = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
     if not len(times) or times.max() < since * 1e3:
@@ -56,7 +56,7 @@ def _refuse_mixed_units(times: Array, column: str) -> None:
 
 
 def _numeric_dates(times: pl.Series) -> pl.Series | None:
-    """Return the dates that numbers such as 20200705 write; None unless all of them do, between 1900 and 2100."""
+    """Return numbers such as 20200705 as dates; None unless all are dates between 1900 and 2100."""
     if not times.dtype.is_numeric():
         return None
     whole = times.cast(pl.Int64, strict=False)

@@ -11,9 +11,8 @@ _GROUP = 16  # values that share a maximum in the search for the k highest
 def highest(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
     """Return the k highest values of each row, descending, and their columns; of equal values the lowest columns first.
 
-    What is lower than the k-th largest maximum of groups of columns is not among the k highest, which leaves few to
-    sort. Rows that hold too many equal values for that are sorted whole. Where a row has fewer values than k above
-    minus infinity, the rest is minus infinity.
+    Values below the k-th largest maximum of groups of columns cannot be among the k highest, which leaves few to sort;
+    rows with too many equal values are sorted whole. A row with fewer than k finite values ends with minus infinity.
     """
     n_rows, n = scores.shape
     best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)

@@ -1,4 +1,4 @@
-"""The best correction of a recommender: every dial that fits is swept, and one setting is chosen on validation."""
+"""The best correction of a recommender: every fitting dial is swept, and one setting is chosen on validation."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -54,8 +54,7 @@ class Correction(Result):
     seed : int
         Of the corrected recommender.
     notes : tuple of str
-        What a reader should know: a recommender that has collapsed or is no better than the most popular items, dials
-        that could not be tried, and settings without effect.
+        What a reader should know, such as dials that could not be tried and settings without effect.
     witness : Witness
         What users were shown at each setting, for :meth:`explore`.
     given : bool
@@ -77,9 +76,9 @@ class Correction(Result):
 
     @property
     def vectors(self) -> Vectors:
-        """The corrected vectors with their ids, which any index serves.
+        """The corrected vectors with their ids, to be served by any index.
 
-        Of a bias they lead to the items of each list; how these are ordered, ``made.order``, is among the notes.
+        With a bias they retrieve the items of each list; how these are ordered, ``made.order``, is among the notes.
 
         Raises
         ------
@@ -95,7 +94,7 @@ class Correction(Result):
 
     @property
     def has_vectors(self) -> bool:
-        """Whether the corrected recommender has :attr:`vectors`, and is not one of lists alone."""
+        """Whether the corrected recommender has :attr:`vectors`, and not lists alone."""
         if isinstance(self.made, ItemBias):
             return self.subject.has("vectors")
         return not callable(self.made) or hasattr(self.made, "parameters")
@@ -106,7 +105,7 @@ class Correction(Result):
 
     @property
     def verdict(self) -> str:
-        """What was chosen, why, and what it did on test, in two sentences, after a warning of rows in a wrong order."""
+        """What was chosen, why, and what it did on test, in two sentences; a wrong order of rows comes first."""
         order = self.subject.order
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
@@ -131,7 +130,7 @@ class Correction(Result):
         return f"{doubt}**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
 
     def _change(self, metric: str) -> Estimate:
-        """Return the change of a metric on test with its paired 95% interval, as a share of what it was; NaN of 0."""
+        """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""
         before, after = (
             Reading(
                 audit[metric],
@@ -160,7 +159,7 @@ class Correction(Result):
         return self.comparison._rows()
 
     def explore(self, n_items: int = 20_000) -> Explorer:
-        """Return what was tried as a page on which any dial is moved and users' lists change with it.
+        """Return a page on which any dial that was tried can be moved and users' lists change with it.
 
         Parameters
         ----------
@@ -211,25 +210,24 @@ def correct(
     data : Split, Interactions or frame
         A split with a validation part, or the training interactions.
     validation, test : Interactions or frame, optional
-        What users did later, where `data` is the training part; of that, what concerns users or items that neither the
-        training part nor the recommender knows is left out and counted. Without a test, half of the users' validation
-        takes its place, and the setting is chosen on the other half.
+        What users did later, where `data` is the training part; interactions with users or items that neither it nor
+        the recommender knows are left out and counted. Without a test, half of the users' validation part takes its
+        place, and the setting is chosen on the other half.
     dials : names or Dials, optional
         Which corrections to try; without it all that need neither training nor an autoencoder.
     strength : float, optional
-        Where the one dial of `dials` is to stand, as found in the explorer, in place of a choice on validation.
+        Strength of the one dial of `dials`, as found in the explorer, in place of a choice on validation.
     max_loss : float, default 0.02
         Accuracy (NDCG) that may be lost on validation, as a share of the accuracy without correction.
     k : int, optional
         Length of the lists that users see; by default 20, or the size of the catalogue.
     user_ids, item_ids : sequences of ids, optional
-        Whose the rows of Q and of V are. Without them the rows are those of the ids of the training part, ascending.
+        Ids of the rows of Q and V; by default those of the training part, ascending.
     seeds : sequence of int, default (0,)
         Of training and of samples.
     n_users : int, default 20,000
-        Where there are more, settings are tried on a random sample of this size, of those who have something in the
-        held-out parts. The one that is chosen is made and reported for all; relevance and prices are learned from at
-        most 20,000, and candidates are made for 30,000 at a time.
+        Settings are tried on a random sample of at most this many users with held-out interactions. The chosen one is
+        made and reported for all; relevance and prices are learned from at most 20,000 users.
     refine : int, default 2
         How often settings between the chosen one and its neighbors are tried as well.
     extend : int, default 3
@@ -302,7 +300,7 @@ def correct(
 def _swept(
     dials: Sequence[Dial], witness: Witness, options: dict[str, Any], notes: list[str], *, named: bool, progress: Any
 ) -> list[Frontier]:
-    """Return the frontier of each dial that can be tried, and add to the notes; one that was named must be tried."""
+    """Sweep each dial, adding to the notes; dials that were not `named` may be left out."""
     tried = []
     n_settings = sum(len(each.grid) + options["extend"] + options["refine"] for each in dials)
     with progress_bar("correct", len(options["seeds"]) * n_settings, show=progress) as advance:
@@ -336,7 +334,7 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float
 
 
 def _grounds(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> str:
-    """Say how many users the choice rests on, and how sure their validation part is of what it costs."""
+    """Say how many users the choice rests on, and what it costs on validation, with an interval."""
     relevant = subject.split.validation
     assert relevant is not None
     found = frontier.estimate(dial.name, strength, frontier.accuracy, part="validation", relative=True)

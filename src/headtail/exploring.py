@@ -1,4 +1,4 @@
-"""What an explorer shows: the lists of some users and the exposure of every item at each setting of each dial."""
+"""The data of an explorer: lists of sampled users and the exposure of every item at each setting of each dial."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -22,16 +22,16 @@ from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Array, Codes
 
 TASTES = ("niche tastes", "rather niche", "in between", "rather popular", "popular tastes")
-N_KNOWN = 20  # items of a history that are shown
-N_DIRECTIONS, N_ENDS = 24, 10  # of a spectrum, and items at either end of each
-N_NEURONS, N_ITEMS = 1000, 8  # the strongest, and items that each listens to, raises and lowers
-N_TURNED, PUSHES = 24, [-4.0, -2.0, -1.0, 1.0, 2.0, 4.0]  # the strongest of these, turned one by one, in `std`
-PLAIN = "", 0.0  # what every dial is at 0
+N_KNOWN = 20  # items shown of a history
+N_DIRECTIONS, N_ENDS = 24, 10  # shown of a spectrum, and items at either end of each
+N_NEURONS, N_ITEMS = 1000, 8  # the strongest neurons, and items that each responds to, raises and lowers
+N_TURNED, PUSHES = 24, [-4.0, -2.0, -1.0, 1.0, 2.0, 4.0]  # neurons that are pushed one by one, in units of `std`
+PLAIN = "", 0.0  # every dial at strength 0
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What users are shown at one setting: lists of the sample, and how often each item is in all lists."""
+    """What users are shown at one setting: the sampled users' lists, and each item's exposure over all users."""
 
     lists: Codes  # (U, k)
     exposure: Array  # (I,)
@@ -40,18 +40,18 @@ class Shown:
 @checked
 @dataclass(frozen=True, eq=False)
 class Witness:
-    """Keeps what users are shown on the test at each setting of the dials that it watches.
+    """Records what users are shown on the test at each setting of the dials that it watches.
 
     Parameters
     ----------
     subject : Subject
         What is corrected.
     n_users : int, default 200
-        Users whose lists are kept: as many of each fifth of tastes, from niche to popular.
+        Users whose lists are kept, equally many from each fifth of tastes, from niche to popular.
     seed : int, default 0
         Of the recommenders whose lists are kept.
     rng : seed or generator, default 0
-        Draws the users, of those with a history and something in the test.
+        Draws the users, from those with a history and a test.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class Witness:
         return np.concatenate(self._sample)
 
     def watching(self, dial: Dial) -> Dial:
-        """Return the same dial, of which every list that is made for the test is kept."""
+        """Return the same dial, with every list that it makes for the test recorded."""
         self._dials[dial.name] = dial
 
         @wraps(dial.make)
@@ -103,7 +103,7 @@ class Witness:
         return replace(dial, make=make)
 
     def shown(self, dial: Dial, strength: float) -> Shown:
-        """Return what is shown at a setting; one that was not seen is made."""
+        """Return what is shown at a setting, made now if it was not recorded."""
         key = PLAIN if strength == 0 and dial.off_at_zero else (dial.name, strength)
         if key not in self._seen:
             made = dial.at(self.subject, strength, self.seed)
@@ -111,7 +111,7 @@ class Witness:
         return self._seen[key]
 
     def _keep(self, key: tuple[str, float], found: Recommendations) -> None:
-        """Keep the exposure of all lists, and the lists of the sample; a user without a list has an empty one."""
+        """Record the exposure of all lists, and the sampled users' lists, empty where a user has none."""
         exposure = found.slots
         rows = np.full(len(found.user_ids), -1)
         rows[found.users] = np.arange(len(found))
@@ -127,15 +127,15 @@ class Witness:
         max_loss: float = 0.02,
         n_items: int = 20_000,
     ) -> Explorer:
-        """Return a page on which any dial can be moved, and the lists of the users change with it.
+        """Return a page on which any dial can be moved and users' lists change with it.
 
-        The lists are those of the test: they leave out all that was known before. Neurons are shown where the subject
-        has them, and the spectrum where it has vectors. The page holds ids, histories and lists of its users.
+        The lists leave out all that was known before the test. Neurons are shown where the subject has them, and the
+        spectrum where it has vectors. The page holds ids, histories and lists of its users.
 
         Parameters
         ----------
         frontier : Frontier
-            The settings as they were measured; of a method that is no watched dial only the figures are shown.
+            The measured settings; for methods that are not watched dials only the figures are shown.
         chosen : (method, strength), optional
             Where the page begins.
         verdict : str
@@ -143,7 +143,7 @@ class Witness:
         max_loss : float, default 0.02
             By which the setting of each dial is chosen on validation.
         n_items : int, default 20,000
-            Items to search: those that the lists need, then the most exposed and most popular ones.
+            Searchable items: those in the lists, then the most exposed and most popular ones.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Witness:
 
 
 def _by_taste(subject: Subject, n_users: int, rng: RNG) -> list[Codes]:
-    """Return users of each fifth of tastes, drawn of those with a history and, where there are any, a test."""
+    """Return users drawn from each fifth of tastes, with a history and, where anybody has one, a test."""
     split, random = subject.split, generator(rng)
     known = split.known
     served = known.activity > 0
@@ -177,7 +177,7 @@ def _by_taste(subject: Subject, n_users: int, rng: RNG) -> list[Codes]:
 
 
 class _Gathering:
-    """Brings together what a page holds, and the items that it names."""
+    """Gathers the content of a page, and the items that it names."""
 
     def __init__(self, witness: Witness, frontier: Frontier, max_loss: float, n_items: int) -> None:
         self.witness, self.frontier, self.max_loss = witness, frontier, max_loss
@@ -233,12 +233,12 @@ class _Gathering:
         }
 
     def _codes(self) -> Iterator[tuple[dict[str, Any], str]]:
-        """Yield where, in what is shown beside the lists, items stand as codes of the catalogue."""
+        """Yield the parts, other than lists, that hold items as codes of the catalogue."""
         for part, names in ((self.spectrum, ("ends",)), (self.neurons, ("hears", "raises", "lowers", "turned"))):
             yield from ((part, name) for name in names if part is not None)
 
     def _settings(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return every setting with its figures and the row of its lists, and the dials with what is chosen of each."""
+        """Return every setting with its figures and the row of its lists, and every dial."""
         frontier, settings, dials = self.frontier, list[dict[str, Any]](), list[dict[str, Any]]()
         for method in frontier.methods:
             dial = self.witness._dials.get(method)
@@ -261,7 +261,7 @@ class _Gathering:
         return settings, dials
 
     def _row(self, dial: Dial, strength: float) -> int:
-        """Return which row of the lists is that of a setting; all dials that are off share one."""
+        """Return the row of a setting's lists; all dials that are off share one."""
         shown = self.witness.shown(dial, strength)
         place = next((i for i, row in enumerate(self.rows) if row is shown), None)
         if place is None:
@@ -269,7 +269,7 @@ class _Gathering:
         return len(self.rows) - 1 if place is None else place
 
     def _history(self, user: int) -> Codes:
-        """Return the latest items that are known of a user, or the most popular ones where no time is known."""
+        """Return a user's latest known items, or the most popular of them where no time is known."""
         known = self.split.known
         own = slice(*known.matrix.indptr[user : user + 2])
         if known.time_rank is not None:
@@ -278,7 +278,7 @@ class _Gathering:
         return np.asarray(items[np.argsort(-known.popularity[items], kind="stable")][:N_KNOWN])
 
     def _named(self, n_items: int) -> Array:
-        """Return the codes of the items that the page names, in the order of the catalogue."""
+        """Return the codes of the items that the page names, ascending."""
         needed = np.zeros(self.split.train.n_items, dtype=bool)
         groups = [*(shown.lists for shown in self.rows), *self.known, *self.relevant]
         groups += [part[name] for part, name in self._codes()]
@@ -289,7 +289,7 @@ class _Gathering:
         return np.sort(np.argsort(-rank, kind="stable")[:n])
 
     def _placed(self, codes: Codes) -> Array:
-        """Return items by their place on the page; the number of them all stands where a list has ended."""
+        """Return items by their place on the page; padding becomes the number of items."""
         return np.where(codes >= 0, self.places[codes], len(self.items))
 
     def _ragged(self, parts: Iterable[Codes]) -> dict[str, Any]:
@@ -297,7 +297,7 @@ class _Gathering:
         return {"items": packed(self._placed(np.concatenate(parts))), "counts": [len(part) for part in parts]}
 
     def _spectrum(self) -> dict[str, Any] | None:
-        """Return the directions of the scores as they are, with the items at either end of each."""
+        """Return the singular directions of the plain scores, with the items at either end of each."""
         if not self.subject.has("vectors"):
             return None
         found = spectrum(*self.subject.vectors(self.witness.seed), popularity=self.split.train.popularity)
@@ -320,7 +320,7 @@ class _Gathering:
         }
 
     def _neurons(self) -> dict[str, Any] | None:
-        """Return the neurons that the subject has, with the items that each listens to, raises and lowers."""
+        """Return the subject's neurons, with the items that each responds to, raises and lowers."""
         neurons = self.subject.found_neurons(self.witness.seed)
         if neurons is None:
             return None
@@ -369,7 +369,7 @@ class _Gathering:
 
 
 def _metric(frontier: Frontier, name: str) -> dict[str, Any]:
-    """Return what a page says of a metric."""
+    """Describe a metric for the page."""
     facts, known = facts_for(frontier, name), BUILT_IN.get(name.partition("@")[0])
     return {
         "name": name,
@@ -383,6 +383,6 @@ def _metric(frontier: Frontier, name: str) -> dict[str, Any]:
 def _estimate(
     frontier: Frontier, method: str, strength: float, metric: str, *, relative: bool = False
 ) -> list[float | None]:
-    """Return a figure of the test with its interval."""
+    """Return a figure on the test with its interval."""
     found = frontier.estimate(method, strength, metric, relative=relative)
     return [found.value, found.low, found.high]

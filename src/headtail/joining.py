@@ -52,7 +52,7 @@ def subject_of(
 
 
 def _left_out(given: Vectors, train: Interactions) -> list[str]:
-    """Say which vectors the interactions do not have."""
+    """Say how many vectors are of users and items that the interactions do not have."""
     said = []
     for name, own, ids in (("users", given.user_ids, train.user_ids), ("items", given.item_ids, train.item_ids)):
         if own is not None and (gone := int((lookup(own, ids, name) < 0).sum())):
@@ -70,9 +70,9 @@ def joined(
     items: Array | None = None,
     rng: RNG = 0,
 ) -> Split:
-    """Return the split of parts that are given one by one; without a test, half of the users' validation becomes it.
+    """Return a split of the given parts; without a test, half of the users' validation part takes its place.
 
-    Users and items are those of the training part, and `users` and `items`, which a recommender knows beside them.
+    `users` and `items` that the recommender knows are added to those of the training part.
     """
     if validation is None:
         raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
@@ -109,7 +109,7 @@ def joined(
 
 @checked
 def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str = "") -> Split:
-    """Return a split whose validation is what one half of the users held out, and whose test that of the other half."""
+    """Return a split with one half of the users' held-out interactions as validation, and the other half's as test."""
     first = generator(rng).permutation(train.n_users) % 2 == 0
     if train.n_users != held_out.n_users:
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""The recommender to correct, in any of its forms, with the split on which corrections are chosen and reported."""
+"""The recommender to correct, in any form, with the split on which corrections are chosen and reported."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _kept(method: _Method) -> _Method:
-    """Keep what a method of a subject returns, by its arguments."""
+    """Cache a method of a subject by its arguments."""
 
     @wraps(method)
     def kept(self: "Subject", *key: Any) -> Any:
@@ -47,7 +47,7 @@ def _kept(method: _Method) -> _Method:
 
 
 def _kept_of_all(method: _Method) -> _Method:
-    """Keep it once for all users: a sample of them has what the whole has."""
+    """Cache it on the whole: samples of its users share it."""
     kept = _kept(method)
     return wraps(method)(lambda self, *key: kept(self._of, *key))  # type: ignore[return-value]
 
@@ -56,14 +56,14 @@ def _kept_of_all(method: _Method) -> _Method:
 class Subject:
     """A recommender to correct, and the data by which corrections are chosen.
 
-    What is costly (the trained model, its vectors, candidates, neurons) is made when a dial first needs it, and kept.
+    The trained model, its vectors, candidates and neurons are computed when a dial first needs them, and cached.
 
     Parameters
     ----------
     source : Recipe, torch.nn.Module, Vectors, (Q, V), Recommendations or None
         How to train the model; the trained model; its two factors, joined with the split by their ids or, without ids,
-        one row for each of its users and items; or lists longer than `k`, judged by rank where they have no scores.
-        None is for dials that make recommenders by themselves.
+        with one row for each user and item; or lists longer than `k`, with or without scores. None is for dials that
+        make recommenders by themselves.
     split : Split
         With a validation part.
     k : int, optional
@@ -71,10 +71,10 @@ class Subject:
     n_candidates : int, default 300
         Length of the lists that are re-ranked.
     neurons : Neurons, optional
-        Popularity neurons of the model that were found already, for the dials that steer them.
+        Popularity neurons of the model, for the dials that steer them.
     autoencoder : mapping, optional
-        Without those, how a sparse autoencoder of the model's vectors is made and trained to find them: `expansion`,
-        `n_active` and arguments of :func:`headtail.sae.fit_sae`.
+        Without `neurons`, how the sparse autoencoder that finds them is made and trained: `expansion`, `n_active` and
+        arguments of :func:`headtail.sae.fit_sae`.
 
     Raises
     ------
@@ -102,7 +102,7 @@ class Subject:
         neurons: Any = None,
         autoencoder: Mapping[str, Any] | None = None,
     ) -> None:
-        self.order: Order | None = None  # of vectors without ids, as far as it could be checked
+        self.order: Order | None = None  # check of the row order of vectors without ids
         if isinstance(source, tuple) and len(source) == 2:
             given = with_ids(as_pair(source), like=split.train)
             source = in_order_of(given, split.train)
@@ -123,10 +123,10 @@ class Subject:
         self._by_rank = self.source is not source
 
     def sample(self, n_users: int, rng: RNG = 0) -> "Subject":
-        """Return the recommender as a sample of its users sees it, drawn first from those in the held-out parts.
+        """Return the recommender for a random sample of its users, those in the held-out parts first.
 
-        Models and vectors are those of all users; lists, what they are judged by and what is learned from them are of
-        the sample.
+        Models and vectors stay those of all users; lists, their evaluation and what is learned from them are the
+        sample's.
         """
         users = np.arange(self.split.train.n_users) if self.codes is None else self.codes
         if n_users >= len(users):
@@ -156,11 +156,11 @@ class Subject:
 
     @property
     def learner(self) -> "Subject":
-        """Those from whom relevance, prices and biases of lists are learned: all users, or a sample of 30,000."""
+        """The users that relevance, prices and biases are learned from: all, or a sample of 30,000."""
         return self._learner or self.sample(_AT_ONCE)
 
     def in_blocks(self, make: Callable[["Subject"], Recommendations]) -> Recommendations:
-        """Return the lists that `make` makes, of 30,000 users at a time: no more have candidates in memory at once."""
+        """Return the lists that `make` makes, for 30,000 users at a time, which bounds the candidates in memory."""
         if self.learner is self:
             return make(self)
         users = np.arange(self.split.train.n_users, dtype=np.int32) if self.codes is None else self.codes
@@ -178,7 +178,7 @@ class Subject:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this recommender, its split and its lists from others."""
+        """Identifies this recommender, its split and its lists."""
         parts = [f"{name} {part.fingerprint}" for name, part in self.split.parts.items()]
         options = f"k={self.k}, {self.n_candidates} candidates, autoencoder ({identity_of(self.autoencoder)})"
         if self.codes is not None:
@@ -188,12 +188,12 @@ class Subject:
         return "; ".join([f"{self.form} {fingerprint_of(self.source)}", options, *parts])
 
     def has(self, form: Form) -> bool:
-        """Whether a correction that needs this form of the recommender can be made."""
+        """Whether corrections that need this form of the recommender are possible."""
         return FORMS.index(self.form) <= FORMS.index(form)
 
     @property
     def trains(self) -> str | None:
-        """Name of the class of models that can be trained again with a correction, None where none can."""
+        """Name of the model class that can be retrained with a correction, or None."""
         return self.source.model.__name__ if isinstance(self.source, Recipe) else None
 
     @property
@@ -215,18 +215,18 @@ class Subject:
         return self.source
 
     def train(self, seed: int, *, start: Any = None, **changes: Any) -> Any:
-        """Return the model trained with other arguments of ``fit``, from the beginning or from `start`."""
+        """Return the model trained with other arguments of ``fit``, from scratch or from `start`."""
         if not isinstance(self.source, Recipe):
             raise NotAvailableError(f"A {self.form} cannot be trained again. Give a Recipe in its place.")
         return self.source.train(self.split.train, seed, start=start, **changes)
 
     @_kept_of_all
     def vectors(self, seed: int = 0, known: Interactions | None = None) -> Vectors:
-        """Return queries and items as numpy arrays; `known` are the histories, by default the training part."""
+        """Return queries and items as numpy arrays, for the histories `known`, by default the training part."""
         return self.vectors_of(self.plain(seed), known)
 
     def vectors_of(self, made: Any, known: Interactions | None = None) -> Vectors:
-        """Return the vectors of a model, or of what has vectors already, as numpy arrays."""
+        """Return the vectors of a model, or given vectors, as numpy arrays."""
         if not self.has("vectors"):
             raise NotAvailableError("Lists have no vectors. Give vectors or a model for this correction.")
         if hasattr(made, "parameters"):
@@ -237,7 +237,7 @@ class Subject:
         return Vectors(*map(to_numpy, made))._replace(user_ids=train.user_ids, item_ids=train.item_ids)
 
     def kept(self, key: Any, make: Callable[[], _Made]) -> _Made:
-        """Return what `make` makes, once for a key that can be hashed."""
+        """Return the cached result of `make` under a hashable key."""
         if key not in self._cache:
             self._cache[key] = make()
         made: _Made = self._cache[key]
@@ -245,14 +245,14 @@ class Subject:
 
     @_kept
     def candidates(self, seed: int, known: Interactions) -> Recommendations:
-        """Return long lists with scores, without the items that are known."""
+        """Return long lists with scores, without known items."""
         if isinstance(self.source, Recommendations):
             return self.source.without(known)
         return recommend(self.plain(seed), known, codes=self.codes, k=self.n_candidates)
 
     @_kept
     def reachable(self, seed: int, known: Interactions) -> Recommendations:
-        """Return the candidates of calibrated relevance, as many; of vectors those of a ``Reach``."""
+        """Return the candidates that calibrated relevance ranks; for vectors those of a ``Reach``."""
         if not self.has("vectors"):
             return self.candidates(seed, known)
         reach = self.learner._reach(seed)
@@ -265,7 +265,7 @@ class Subject:
 
     @_kept_of_all
     def contrast(self, seed: int = 0) -> Any:
-        """Return the vectors of users of opposite tastes, see :func:`headtail.sae.contrast`."""
+        """Return the vectors of synthetic users with opposite tastes, see :func:`headtail.sae.contrast`."""
         from headtail.sae import contrast
 
         if not self.has("model"):
@@ -274,9 +274,9 @@ class Subject:
 
     @_kept_of_all
     def neurons(self, seed: int = 0, layer: str = "query") -> Any:
-        """Return the popularity neurons: those given, or of a sparse autoencoder trained of the model's vectors.
+        """Return the popularity neurons: those given, or of a sparse autoencoder trained on the queries.
 
-        With the layer "item" those of an autoencoder of the item vectors, which any vectors have.
+        With the layer "item" the autoencoder is trained on the item vectors.
         """
         if self._neurons is not None and layer == "query":
             return self._neurons
@@ -297,20 +297,20 @@ class Subject:
 
     @_kept_of_all
     def measured_neurons(self, seed: int = 0) -> Any:
-        """Return the popularity neurons with the effects of their pushes."""
+        """Return the popularity neurons with their measured effects."""
         return self.neurons(seed).with_effects(rng=seed, progress=False)
 
     def found_neurons(self, seed: int = 0) -> Any | None:
-        """Return the popularity neurons if they were given or found already, without looking for them."""
+        """Return the popularity neurons if they are given or cached, else None."""
         return self._neurons if self._neurons is not None else self._of._cache.get(("neurons", seed))
 
     @_kept
     def calibrated(self, seed: int, known: Interactions) -> Any:
-        """Return the probability that each :meth:`reachable` candidate is relevant, as the validation part shows it.
+        """Return each :meth:`reachable` candidate's probability of being relevant, fitted on the validation part.
 
-        Where only the training part is known, each user's probabilities come from a fit on others, so that settings
-        can be chosen on the same validation part. It also decides whether the items' popularity and exposure count: if
-        the order that they lead to gains less than a standard error, the recommender's own order stays.
+        Where only the training part is known, the fit is cross-fitted over users, so that settings can be chosen on the
+        same validation part. Popularity and exposure of the items are features only if that order gains more than a
+        standard error of NDCG on validation.
         """
         learner = self.learner
         by_item, of_train, _ = learner._cross_fitted(seed)
@@ -334,7 +334,7 @@ class Subject:
         return False, plain, f"Calibrated relevance leaves the items' popularity and exposure out: {told}."
 
     def decisions(self, seed: int = 0) -> list[str]:
-        """Return what validation decided for the corrections made until now, for the notes of a result."""
+        """Return what validation decided for the corrections made so far, for a result's notes."""
         kept = self.learner._cache.get(("_cross_fitted", seed))
         return [_BY_RANK] * self._by_rank + ([] if kept is None else [kept[2]])
 
@@ -347,7 +347,7 @@ class Subject:
     # -- lists -----------------------------------------------------------------------------------------------------
 
     def check_hits(self, seed: int = 0) -> None:
-        """Raise if the recommender hits nothing of the validation part, so that there is no accuracy to lose."""
+        """Raise if the recommender has no hit in the validation part, so that there is no accuracy to lose."""
         relevant = self.split.validation
         if relevant is None or not gains(self.recommend(self.plain(seed), self.split.train), relevant).any():
             raise InvalidInputError(
@@ -356,7 +356,7 @@ class Subject:
             )
 
     def lists(self, known: Interactions) -> Recommendations:
-        """Return the first k of the long lists, without the items that are known."""
+        """Return the first k of the long lists, without known items."""
         return self.in_blocks(lambda part: part.candidates(0, known).head(part.k))
 
     def recommend(self, made: Any, known: Interactions) -> Recommendations:
@@ -367,12 +367,12 @@ class Subject:
         made : what a dial returns
             A model, vectors, or a function from the interactions to leave out to Recommendations.
         known : Interactions
-            What is left out, and what histories are made of.
+            Left out of the lists, and the histories of sequential models.
         """
         return self._narrowed(lists_of(made, known, self.k, self.codes))
 
     def _narrowed(self, lists: Recommendations) -> Recommendations:
-        """Return the lists of the sample, if this is one."""
+        """Return the sample's lists, if this is a sample."""
         if self.codes is None or np.array_equal(lists.users, self.codes):
             return lists
         return lists_at(lists, np.isin(lists.users, self.codes))

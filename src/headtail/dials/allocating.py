@@ -1,4 +1,4 @@
-"""Dials of allocation: the slots of all lists are given to the items by calibrated relevance and prices."""
+"""Allocation dials: the slots of all lists are assigned to items by calibrated relevance and prices."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from headtail.data import Interactions, Recommendations
 from headtail.metrics.gains import gains
 from headtail.subjects import Make, Subject
 
-_ENDS = 0.0, 1.0  # of gamma: hits, or shares of each item's own chance
-_PROBES = 0.1, 0.2, 0.4  # strengths at which these are compared
+_ENDS = 0.0, 1.0  # values of gamma: maximize hits, or each item's share of its own chance
+_PROBES = 0.1, 0.2, 0.4  # strengths at which the two are compared
 
 
 def allocation(gamma: float | None = None, max_user_loss: float = 1.0) -> Make:
-    """Return what gives the slots to the items, as :class:`~headtail.dials.Dial` takes it.
+    """Return the `make` of an allocation dial; without `gamma`, validation chooses between 0 and 1.
 
-    Without `gamma` it is the one of 0 and 1 that leads to the higher NDCG on validation where exposure is equally even.
+    The choice is the one with the higher NDCG where exposure is equally even.
     """
 
     def make(subject: Subject, strength: float, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""The dials that headtail has, what they are compared with, and how one is found."""
+"""The built-in dials, their controls and baselines, and look-up by name."""
 
 from collections.abc import Iterable, Mapping
 from inspect import unwrap
@@ -39,7 +39,7 @@ def dial(name: str) -> Dial:
 
 @checked
 def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
-    """Return the dial that shows more items of a tag, by the neurons of the queries that speak for it.
+    """Return a dial that recommends more items with a tag, by steering the query neurons that encode it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def as_dial(given: str | Dial) -> Dial:
 
 @checked
 def is_built_in(given: Dial) -> bool:
-    """Whether the name of a dial says what it does, whatever its grid."""
+    """Whether this is a built-in dial, whatever its grid."""
     make = unwrap(given.make)
     return any((given.name, make) == (each.name, unwrap(each.make)) for each in (*DIALS, *CONTROLS, *REFERENCES))
 

@@ -1,4 +1,4 @@
-"""Dials of one bias an item: score plus bias decides which items a list has, a share of the bias their order."""
+"""Dials that add a bias to each item: score plus bias selects a list's items, a share of the bias orders them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ Bias = Callable[[Subject, float, int], Array]
 
 
 class ItemBias:
-    """A recommender whose scores have a number added for each item; called with what is known, it returns lists.
+    """A recommender with a bias added to each item's scores; called with the known interactions, it returns lists.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class ItemBias:
     bias : float array of shape (n_items,)
         Lists hold the items of the highest ``score + bias``.
     order : float
-        They are ordered by ``score + order * bias``; 1, 0.75, 0.5, 0.25 or 0, of which validation has the highest NDCG.
+        They are ordered by ``score + order * bias``; of 1, 0.75, 0.5, 0.25 and 0 the best on validation, by NDCG.
     """
 
     def __init__(self, subject: Subject, bias: Array, seed: int) -> None:
@@ -37,17 +37,17 @@ class ItemBias:
             self.order = ORDERS[int(np.argmax(found))]
 
     def vectors(self, known: Interactions) -> Vectors:
-        """Return vectors with the bias as the last coordinate of the items: any index returns the items of a list."""
+        """Return vectors with the bias as the items' last coordinate, so that any index retrieves the lists' items."""
         return posthoc.add_bias(*self.subject.vectors(self._seed, known), self.bias)
 
     def __call__(self, known: Interactions) -> Recommendations:
-        """Return lists without what is known."""
+        """Return lists without the known interactions."""
         of_train = known.fingerprint == self.subject.split.train.fingerprint
         return self._ordered(self._of_train if of_train else self._shown(known), self.order)
 
     @property
     def note(self) -> str:
-        """How the lists are ordered, and how what an index returns is."""
+        """How the lists are ordered, and how to order what an index returns."""
         if self.order == 1:
             return "Lists are ordered by score and bias, which is best on validation."
         how = "as without the bias" if self.order == 0 else f"by the score and {self.order:g} of the bias"
@@ -72,12 +72,12 @@ class ItemBias:
 
 
 def item_bias(bias: Bias) -> Callable[[Subject, float, int], ItemBias]:
-    """Return what makes a recommender with a bias, as :class:`~headtail.dials.Dial` takes it."""
+    """Return the `make` of a dial from a function that computes the bias."""
     return lambda subject, strength, seed: ItemBias(subject, bias(subject, strength, seed), seed)
 
 
 def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
-    """Return a bias against popularity."""
+    """Return the bias of the log penalty."""
     popularity = subject.split.train.popularity
     if subject.has("vectors"):
         vectors = subject.vectors(seed)
@@ -87,7 +87,7 @@ def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
 
 
 def tilt(welfare: Any) -> Bias:
-    """Return what finds the bias of a tilt."""
+    """Return a function that computes the bias of a tilt."""
 
     def bias(subject: Subject, strength: float, seed: int) -> Array:
         train = subject.split.train

@@ -1,4 +1,4 @@
-"""A menu: each user gets the setting of a dial that is best for that user, at one price of exposure for all."""
+"""Menus: each user gets the dial setting that is best for them, at item prices that are the same for all."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +12,20 @@ from headtail.metrics.topk import discounts
 from headtail.subjects import Make, Subject
 from headtail.typing import Array, Codes, Floats
 
-_ROWS = 1024  # users whose relevance is spread over the catalogue at a time
+_ROWS = 1024  # users per dense block of relevance
 _ROUNDS = 60
 
 
 @dataclass(frozen=True)
 class Menu:
-    """What makes of a dial's settings one recommender of all: see :meth:`headtail.dials.Dial.menu`."""
+    """The `make` of :meth:`headtail.dials.Dial.menu`: one recommender out of all settings of a dial."""
 
     name: str
     at: Make
     settings: tuple[float, ...]
 
     def __call__(self, subject: Subject, strength: float, seed: int) -> Any:
-        """Return a function from what is known to lists."""
+        """Return a function from the known interactions to lists."""
 
         def lists(known: Interactions) -> Recommendations:
             plain, items, _ = self._options(subject, seed, known)
@@ -45,7 +45,7 @@ class Menu:
         return chosen(items, values, self._prices(subject, strength, seed))
 
     def _prices(self, subject: Subject, strength: float, seed: int) -> Floats:
-        """Return the prices, as they settle on what was known when settings were chosen."""
+        """Return the prices, fitted on the training part."""
         subject = subject.learner
 
         def make() -> Floats:
@@ -55,7 +55,7 @@ class Menu:
         return subject.kept(("prices", self, strength, seed), make)
 
     def _options(self, subject: Subject, seed: int, known: Interactions) -> tuple[Recommendations, Codes, Floats]:
-        """Return the list at the setting 0, and for each user and setting the list and what it is worth."""
+        """Return the lists at setting 0, and every user's list and its worth at each setting."""
 
         def make() -> tuple[Recommendations, Codes, Floats]:
             made = subject.kept((self, seed), lambda: [self.at(subject, setting, seed) for setting in self.settings])
@@ -71,9 +71,9 @@ class Menu:
 def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items: int) -> Floats:
     """Return the expected DCG of each list over that of the user's plain one, (U, S).
 
-    `items`, (U, S, k), are the lists of each user at each setting, -1 where one has ended; `plain` is the setting that
-    is no correction. `relevance`, (U, R), is the probability that each candidate is relevant; an item that is no
-    candidate counts as the least relevant of the user's candidates.
+    `items`, (U, S, k), are each user's lists at each setting, padded with -1; `plain` is the position of the
+    uncorrected setting. `relevance`, (U, R), is each candidate's probability of being relevant; an item that is not a
+    candidate counts as the user's least relevant one.
     """
     discount = discounts(items.shape[2])
     found = np.empty(items.shape[:2])
@@ -84,32 +84,29 @@ def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items
         table = np.repeat(np.where(np.isfinite(least), least, 0.0)[:, None], n_items + 1, axis=1)
         row, column = np.nonzero(known)
         table[row, candidates[rows][row, column]] = relevance[rows][row, column]
-        table[:, -1] = 0.0  # where a list has ended
+        table[:, -1] = 0.0  # padding
         shown = items[rows]
         found[rows] = table[np.arange(len(shown))[:, None, None], shown] @ discount
     return found / np.maximum(found[:, [plain]], 1e-12)
 
 
 def chosen(items: Codes, values: Floats, price: Floats) -> Array:
-    """Return for each user the setting of the largest worth and prices, (U,); of equal ones the first."""
+    """Return the setting with the largest worth plus prices for each user, (U,); the first of equal ones."""
     padded = np.append(price, 0.0)
     best: Array = (values + padded[items].sum(axis=2)).argmax(axis=1)
     return best
 
 
 def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matrix:
-    """Return the price of each item, (I,): what the exposure that it leads to calls for (alpha-fairness, 0.5).
-
-    In units of the worth of a plain list's slot.
-    """
+    """Return the price of each item, (I,), in units of a plain list's slot: the fixed point of alpha-fairness, 0.5."""
     n_users, _, k = items.shape
-    ended = np.where(items < 0, n_items, items)  # where a list has ended, an item more
+    ended = np.where(items < 0, n_items, items)  # padding counts as one more item
     places = np.arange(n_users)[:, None, None] * (n_items + 1) + ended
     pairs, pair = np.unique(places, return_inverse=True)
     item = pairs % (n_items + 1)
 
     def count(bias: Matrix, width: float) -> Response:
-        """Count lists that are worth about the same in part."""
+        """Count lists of nearly the same worth fractionally."""
         total = (values + np.append(bias, 0.0)[items].sum(axis=2) / k) * (k / width)
         part = np.exp(total - total.max(axis=1, keepdims=True))
         part /= part.sum(axis=1, keepdims=True)

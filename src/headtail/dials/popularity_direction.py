@@ -1,4 +1,4 @@
-"""Popularity directions of each user and item, and their removal from vectors (PPD)."""
+"""Removal of a popularity direction from each user's and item's vector (PPD)."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -7,11 +7,11 @@ from headtail._factors import Matrix, to_numpy
 from headtail.data import Interactions
 from headtail.typing import Vectors
 
-_PREFERENCE = 0.5  # weight of what is not due to popularity
+_PREFERENCE = 0.5  # weight of interactions that are not due to popularity
 
 
 def without_popularity(vectors: Vectors, train: Interactions, strength: float) -> Vectors:
-    """Return the vectors less a share of what each holds along a popularity direction of its own.
+    """Return the vectors with a share of their component along their own popularity direction removed.
 
     Of unit vectors e, an item is popular by ``p_i = mean over users of e_u . e_i``, and one of a user's kind by ``r_ui
     = mean over j of sigmoid(e_i . e_j) - p_i p_j``, j the user's own items. An interaction is due to popularity by

@@ -1,4 +1,4 @@
-"""What the dials make that re-rank long lists; groups and popularity are those of the training part."""
+"""Dials that re-rank long lists; groups and popularity are those of the training part."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ Lists = Callable[[Interactions], Recommendations]
 
 
 def by_popularity(rerank: Callable[..., Recommendations], *, together: bool = False) -> Make:
-    """Return what re-ranks by the popularity of the items, in blocks of users unless all are needed `together`."""
+    """Return the `make` of a re-ranker by item popularity, in blocks of users or all of them `together`."""
 
     def make(subject: Subject, strength: float, seed: int) -> Lists:
         popularity = subject.split.train.popularity
@@ -23,7 +23,7 @@ def by_popularity(rerank: Callable[..., Recommendations], *, together: bool = Fa
 
 
 def by_history(rerank: Callable[..., Recommendations], *, together: bool = False) -> Make:
-    """Return what re-ranks by each user's history, in blocks of users unless all are needed `together`."""
+    """Return the `make` of a re-ranker by each user's history, in blocks of users or all of them `together`."""
 
     def make(subject: Subject, strength: float, seed: int) -> Lists:
         options = {"k": subject.k, "groups": PopularityGroups.by_mass(subject.split.train.popularity)}

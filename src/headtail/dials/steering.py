@@ -1,4 +1,4 @@
-"""What the dials make that steer through neurons, or along one direction; nothing is imported before one is turned."""
+"""Dials that steer through neurons or along one direction; torch is imported only when one is used."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from headtail.subjects import Make, Subject
 
 
 def by_users(*, per_user: bool = False, **options: Any) -> Make:
-    """Return what steers the queries; `options` are those of :func:`headtail.sae.neuron_edit`."""
+    """Steer the queries; `options` are those of :func:`headtail.sae.neuron_edit`."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         from headtail.sae import personal_strength
@@ -20,7 +20,7 @@ def by_users(*, per_user: bool = False, **options: Any) -> Make:
 
 
 def by_items(**options: Any) -> Make:
-    """Return what steers the item vectors, of a model or of any pair."""
+    """Steer the item vectors, of a model or of any pair."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         if subject.has("model"):
@@ -38,7 +38,7 @@ def by_items(**options: Any) -> Make:
 
 
 def by_both(**options: Any) -> Make:
-    """Return what steers queries and item vectors alike."""
+    """Steer both queries and item vectors."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         steered = by_users(**options)(subject, strength, seed)
@@ -54,7 +54,7 @@ def _pushed(model: Any, neurons: Any, strength: float, **options: Any) -> Any:
 
 
 def to_taste(*, neurons: bool = False, **options: Any) -> Make:
-    """Return what steers each user by sign and amount, along one direction or through neurons."""
+    """Steer each user towards the popularity of their own history, along one direction or through neurons."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         from headtail.sae import spree
@@ -67,8 +67,8 @@ def to_taste(*, neurons: bool = False, **options: Any) -> Make:
 
 
 def towards_tag(tag: str, tags: Any) -> Make:
-    """Return what pushes the neurons that speak for a tag."""
-    key = object()  # of the tags, whose concepts are found once for a seed
+    """Push the neurons that encode a tag."""
+    key = object()  # caches the concepts of these tags
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         from headtail.sae import find_concepts, steer_tag
@@ -84,7 +84,7 @@ def _neurons(subject: Subject, seed: int, options: dict[str, Any]) -> Any:
 
 
 def random_neurons(subject: Subject, strength: float, seed: int) -> Any:
-    """Push random neurons as hard."""
+    """Push as many random neurons, as hard."""
     from headtail.sae import Steered
     from headtail.sae.controls import random_push
 
@@ -92,7 +92,7 @@ def random_neurons(subject: Subject, strength: float, seed: int) -> Any:
 
 
 def noise(subject: Subject, strength: float, seed: int) -> Any:
-    """Disturb the pre-activations."""
+    """Add noise to the pre-activations."""
     from headtail.sae import Steered
     from headtail.sae.controls import Noise
 
@@ -100,7 +100,7 @@ def noise(subject: Subject, strength: float, seed: int) -> Any:
 
 
 def direction(mode: Any) -> Make:
-    """Return what steers along one direction, the same for everybody."""
+    """Steer everybody along the same direction."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         from headtail.sae import steer_direction

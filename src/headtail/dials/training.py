@@ -1,4 +1,4 @@
-"""What the dials make that train the model with a correction; nothing is imported before one is turned."""
+"""Dials that train the model with a correction; torch is imported only when one is used."""
 
 import math
 from functools import partial
@@ -8,8 +8,8 @@ import numpy as np
 
 from headtail.subjects import Subject
 
-FINE_TUNING = 0.25  # of the epochs of the plain model, from there
-_DRAWN = 64  # negatives of a positive for PR-Entmax, which tells near ones from far ones
+FINE_TUNING = 0.25  # of the plain model's epochs
+_DRAWN = 64  # negatives per positive for PR-Entmax, which needs hard ones among them
 
 
 def resn(subject: Subject, strength: float, seed: int) -> Any:
@@ -20,7 +20,7 @@ def resn(subject: Subject, strength: float, seed: int) -> Any:
 
 
 def resn_fine_tuned(subject: Subject, strength: float, seed: int) -> Any:
-    """Return the plain model, trained on with ReSN."""
+    """Return the plain model, fine-tuned with ReSN."""
     from headtail.penalties import ReSN
 
     epochs = math.ceil(FINE_TUNING * subject.source.epochs)
@@ -49,7 +49,7 @@ def ips(subject: Subject, strength: float, seed: int) -> Any:
 
 
 def deconfounded(subject: Subject, strength: float, seed: int) -> Any:
-    """Return the model trained with the loss of PDA, and served by its scores alone."""
+    """Return the model trained with PDA's deconfounded loss, and served without popularity (PD)."""
     from headtail import losses
 
     return subject.train(seed, loss=losses.deconfounded, item_values=_shares(subject) ** strength)
@@ -84,7 +84,7 @@ def sprint(subject: Subject, strength: float, seed: int) -> Any:
 
 
 def _untrained(subject: Subject, seed: int, kind: Any = None, **more: Any) -> Any:
-    """Return the model as it is before training, or one of another kind of the same sizes."""
+    """Return the untrained model, or one of another class with the same sizes."""
     source = subject.source
     return (kind or source.model).for_data(subject.split.train, rng=seed, **source.sizes, **more)
 

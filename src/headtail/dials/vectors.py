@@ -1,4 +1,4 @@
-"""What the dials of vectors make: vectors, or lists where a model's queries depend on a user's history."""
+"""Dials that correct vectors; where queries depend on histories they return lists."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from headtail.typing import Vectors
 
 
 def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Make:
-    """Return what corrects vectors, anew for each history where queries depend on it."""
+    """Return the `make` of a correction of vectors, repeated for other histories where queries depend on them."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         if not subject.sequential:
@@ -25,10 +25,10 @@ def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Ma
 
 
 def shrunk(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
-    """Return vectors with less of the first singular value."""
+    """Return vectors with a smaller first singular value."""
     return posthoc.shrink(vectors, strength=strength)
 
 
 def normalized(vectors: Vectors, known: Interactions, strength: float) -> Vectors:
-    """Return vectors whose items are brought towards length 1 (TTEN)."""
+    """Return vectors with item vectors closer to unit length (TTEN)."""
     return posthoc.normalize(vectors, strength=strength)

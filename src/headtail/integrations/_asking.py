@@ -1,4 +1,4 @@
-"""Asking objects of other libraries for what they hold."""
+"""Reading attributes of other libraries' objects."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from headtail.typing import Array
 
 
 def ask(thing: Any, name: str, wanted: str) -> Any:
-    """Return an attribute of an object; raise if it has none, or None, saying what object is wanted."""
+    """Return an attribute of an object; raise if it is missing or None, naming the object that is wanted."""
     found = None if isinstance(thing, type) else getattr(thing, name, None)
     if found is None:
         raise InvalidInputError(f"A {type(thing).__name__} has no {name}; give {wanted}.")
@@ -18,7 +18,7 @@ def ask(thing: Any, name: str, wanted: str) -> Any:
 
 
 def matrix_of(thing: Any, name: str, wanted: str) -> Array:
-    """Return an attribute that is a matrix as a numpy array, from whatever device."""
+    """Return a matrix attribute as a numpy array, from any device."""
     found = ask(thing, name, wanted)
     found = to_numpy(found.to_numpy() if hasattr(found, "to_numpy") else found)  # matrices of implicit's GPU models
     if found.ndim != 2 or found.dtype.kind != "f":

@@ -20,7 +20,7 @@ _FITTED = "a fitted model of implicit that has factors (ALS, BPR, LMF)"
 
 @checked
 def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
-    """Return the factors of a model, on the CPU or a GPU, with the ids of the rows and columns it was trained on.
+    """Return the factors of a CPU or GPU model, with the ids of the rows and columns it was trained on.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
 
 @checked
 def corrected(model: Any, vectors: Vectors) -> Any:
-    """Return a copy of a model with other vectors, which recommends by them; the rows must be those of the model.
+    """Return a copy of a model that recommends by other vectors, in the order of the model's rows.
 
     Examples
     --------

@@ -37,8 +37,8 @@ def vectors(scorer: Any, name: str = "scorer") -> Vectors:
 
     Notes
     -----
-    A scorer that makes users' embeddings anew from the history in a query (``user_embeddings="prefer"`` off) scores by
-    those; here they are the trained ones.
+    These are the trained embeddings, also of a scorer that recomputes users' embeddings from the history in a query
+    (``user_embeddings="prefer"`` off).
     """
     if hasattr(scorer, "component"):
         scorer = scorer.component(name)

@@ -30,14 +30,14 @@ def vectors(
     item_ids: Any = None,
     batch_size: int = 4096,
 ) -> Vectors:
-    """Return the vectors of two towers, which are run over their inputs in batches, without gradients.
+    """Return the vectors of two towers, run over their inputs in batches without gradients.
 
     Parameters
     ----------
     users, items : nn.Embedding, nn.Module or matrix
-        The towers. Of an embedding without inputs the weights are taken.
+        The towers. An embedding without inputs gives its weights.
     user_inputs, item_inputs : tensor, or tuple of tensors, optional
-        What a tower is called with: one row for each user, or item.
+        Arguments of a tower, with one row per user or item.
     user_ids, item_ids : sequences of ids, optional
         Ids of the rows.
     batch_size : int, default 4096
@@ -45,7 +45,7 @@ def vectors(
     Raises
     ------
     InvalidInputError
-        If a tower has no inputs, or makes no matrix with a row for each.
+        If a tower has no inputs, or does not return one vector per row.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class _Factors(nn.Module):
 
 @checked
 def as_model(vectors: Any) -> nn.Module:
-    """Return a model of these vectors, whose ``query`` and ``item`` layers autoencoders read and steer.
+    """Return a model of these vectors, with ``query`` and ``item`` layers for autoencoders to read and steer.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""RecBole: checkpoints read without running what they hold, models and data sets with their tokens as ids.
+"""RecBole: checkpoints read without executing code, models and data sets with their tokens as ids.
 
 Its ``.inter`` files are read by :func:`headtail.read_interactions`.
 """
@@ -30,7 +30,7 @@ _ALLOWED = {
 
 
 class _Shell:
-    """Stands for any object that is not a tensor, and does nothing."""
+    """An inert stand-in for any object that is not a tensor."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -45,7 +45,7 @@ class _Shell:
 
 
 class _Tensors(pickle.Unpickler):
-    """Finds the functions that rebuild tensors, and shells for all else."""
+    """Resolves the functions that rebuild tensors, and shells for all else."""
 
     def find_class(self, module: str, name: str) -> Any:
         return super().find_class(module, name) if (module, name) in _ALLOWED else _Shell
@@ -65,10 +65,10 @@ def _content(path: Path) -> Any:
 
 @checked
 def read_weights(path: str | Path) -> "dict[str, torch.Tensor]":
-    """Return the state dict of a checkpoint (``.pth``) without running what it holds.
+    """Return the state dict of a checkpoint (``.pth``) without executing code.
 
     Checkpoints pickle the configuration beside the weights, so that ``torch.load(weights_only=True)`` refuses them, and
-    unpickling them freely could run any code. Here only tensors are rebuilt; every other object becomes an empty shell.
+    plain unpickling could run any code. Here only tensors are rebuilt; every other object becomes an empty shell.
 
     Raises
     ------
@@ -107,15 +107,14 @@ def vectors(model: Any, dataset: Any) -> Vectors:
     Parameters
     ----------
     model : RecBole model, state dict, or path of a checkpoint
-        A model of users and items: matrix factorization (``BPR``), or one that makes all vectors by ``forward()``
-        (``LightGCN``, ``NGCF``). Of a checkpoint or a state dict the embeddings are taken, so that it must be of matrix
-        factorization.
+        Matrix factorization (``BPR``), or a model whose ``forward()`` returns all vectors (``LightGCN``, ``NGCF``). A
+        checkpoint or state dict must be of matrix factorization, since its embeddings are taken.
     dataset : RecBole dataset
 
     Raises
     ------
     InvalidInputError
-        If the model has no such vectors, or others in number than the data set has tokens.
+        If the model has no such vectors, or not as many as the data set has tokens.
     UnreadableFileError
         If the path is not that of a checkpoint.
     """
@@ -145,7 +144,7 @@ def vectors(model: Any, dataset: Any) -> Vectors:
 
 
 def _name_of(content: Any) -> str:
-    """Return the name of the model of a checkpoint, as its configuration says; nothing if it does not."""
+    """Return the model's name from a checkpoint's configuration, or an empty text."""
     state = getattr(content.get("config"), "state", None)
     settings = state.get("final_config_dict", state) if isinstance(state, Mapping) else {}
     name = settings.get("model", "") if isinstance(settings, Mapping) else ""

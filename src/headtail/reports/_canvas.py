@@ -1,10 +1,10 @@
-"""A canvas of characters for lines and points: each cell holds 2 x 4 braille dots, or a marker, in one color."""
+"""A character canvas for lines and points: each cell holds 2 x 4 braille dots, or a marker, in one color."""
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
 class Canvas:
-    r"""Draws in cells of the terminal; positions are from 0 to 1, from the left and from the bottom.
+    r"""Draws in terminal cells; positions run from 0 to 1, from the left and from the bottom.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class Canvas:
             self._colors[cell] = color
 
     def mark(self, point: tuple[float, float], marker: str, color: str, label: str = "") -> None:
-        """Put a marker into the cell at `point`, and the label beside it where no other marker or label stands."""
+        """Put a marker into the cell at `point`, and a label beside it where there is room."""
         x, y = self._at(point)
         row, column = y // 4, x // 2
         self._put(row, column, marker, color)

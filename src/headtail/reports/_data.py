@@ -5,9 +5,9 @@ from headtail.reports.blocks import Chart, Column, Table
 
 
 def data_table(chart: Chart, limit: int) -> tuple[Table, int]:
-    """Return the data of a chart as a table of at most about `limit` rows, and how many rows there are in all.
+    """Return the data of a chart as a table of about `limit` evenly spaced rows at most, and the number of all rows.
 
-    Lines and bars are spread to one column a series where x and series name every row; the rows kept are evenly spaced.
+    Lines and bars get a column per series where x and series identify every row.
     """
     table = _spread(chart) or _flat(chart)
     n = len(table.rows)
@@ -24,7 +24,7 @@ def _spread(chart: Chart) -> Table | None:
         return None
     cells: dict[Value, dict[str, Value]] = {}
     for row in chart.rows:
-        # Series may be called anything, so their columns are numbered.
+        # Series can have any name, so their columns are numbered.
         cells.setdefault(row[chart.x], {"x": row[chart.x]})[f"y{names.index(row[chart.color or ''])}"] = row[chart.y]
     columns = [Column("x", chart.x_label or chart.x, chart.x_format)]
     columns += [Column(f"y{i}", str(name), chart.y_format) for i, name in enumerate(names)]

@@ -1,7 +1,7 @@
-"""Charts as SVG: each chart becomes a specification of Vega-Lite, which vl-convert draws.
+"""Charts as SVG: each chart becomes a Vega-Lite specification, which vl-convert renders.
 
-Colors are CSS variables, which vl-convert keeps as they are, so that one drawing serves light and dark pages. A
-chart is drawn for a wide and for a narrow space; its text has the same size in both.
+Colors are CSS variables, which vl-convert keeps, so that one drawing serves light and dark pages. A chart is drawn at a
+wide and at a narrow size with the same text size.
 """
 
 import json
@@ -27,17 +27,17 @@ Spec = dict[str, Any]
 Looks = Mapping[str, Style]
 
 TEXT, MUTED, GRID, LINE, SURFACE = (f"var(--ht-{name})" for name in ("text", "muted", "grid", "line", "surface"))
-MARKED = 30  # points that a line may have to get markers
-TOLD = 150  # points that a scatter may have to say on hover what they are
-AXIS = 50  # pixels that the numbers of an upright axis may take
-NAMED = 8  # series that are named beside their points rather than in a legend
+MARKED = 30  # most points of a line with markers
+TOLD = 150  # most points of a scatter with tooltips
+AXIS = 50  # pixels for the numbers of a vertical axis
+NAMED = 8  # most series that are named beside their points rather than in a legend
 LONGEST = 300  # characters of a text
-SAME = 6  # pixels between points that coincide to the eye
+SAME = 6  # pixels within which points coincide to the eye
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The space of a drawing: its width and the height of its plot in pixels, and the size of its text."""
+    """The width of a drawing and the height of its plot in pixels, and its text size."""
 
     width: int
     height: int
@@ -49,7 +49,7 @@ WIDE, NARROW = Frame(920, 380, 13.0), Frame(360, 270, 12.5, narrow=True)
 
 
 def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
-    """Return a chart as an SVG element, which takes the room that there is."""
+    """Return a chart as an SVG element that scales to its container."""
     import vl_convert
 
     looks = {_cut(name): styles[name] for name in series_of(chart)}
@@ -57,10 +57,10 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
     chart = replace(chart, rows=rows, **{name: _cut(getattr(chart, name)) for name in ("title", "x_label", "y_label")})
     spec = {"bar": _bars, "line": _lines, "scatter": _scatter}[chart.kind](chart, looks, frame)
     config = {"font": "sans-serif", "view": {"stroke": None}, "text": {"fontSize": frame.size - 1}, "background": None}
-    # On NUL vl-convert would end the process.
+    # NUL would crash vl-convert.
     svg = vl_convert.vegalite_to_svg(printable_texts({"padding": 2, "config": config, **spec}))
     svg = re.sub(r'<path class="(?:back|fore)ground"[^>]*/>', "", svg)
-    # Descriptions of marks become titles, which browsers show on hover; what says nothing goes.
+    # Descriptions of marks become titles, which browsers show on hover; needless attributes go.
     svg = re.sub(r'<path aria-label="([^"]*)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
     svg = re.sub(r' (?:aria-[a-z]+|role|class|font-family)="[^"]*"| opacity="1"| stroke-dasharray="1,0"', "", svg)
     svg = re.sub(r' (?:d|transform)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
@@ -71,14 +71,14 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
 
 
 def _cut(text: Any) -> Any:
-    """Return a text, of a long one, which takes seconds to draw, the beginning and what tells it from others."""
+    """Return a text; a long one, which would take seconds to draw, is cut and gets a checksum."""
     if not isinstance(text, str) or len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST]}… {crc32(text.encode(errors='surrogatepass')):08x}"
 
 
 def standalone(chart: Chart, beside: Sequence[Chart] = ()) -> str:
-    """Return a picture that stands alone, in the colors of a light page."""
+    """Return a standalone picture in the colors of a light page."""
     svg = draw(chart, styles_of([*beside, chart]), WIDE)
     width, height = re.findall(r'viewBox="0 0 (\S+) (\S+)"', svg)[0]
     style = "text { paint-order: stroke; stroke-linejoin: round; font-variant-numeric: tabular-nums; }"
@@ -102,7 +102,7 @@ def describe(chart: Chart) -> str:
 
 
 def _rows(chart: Chart) -> list[tuple[Spec, Row]]:
-    """Return each row under short names, which mean nothing to Vega-Lite, with the row itself, series by series."""
+    """Return each row under short field names that are safe in Vega-Lite, with the row itself, series by series."""
     pairs = []
     for name, rows in series_of(chart).items():
         for row in rows:
@@ -113,7 +113,7 @@ def _rows(chart: Chart) -> list[tuple[Spec, Row]]:
 
 
 def _told(chart: Chart, name: str, row: Row) -> str:
-    """Say in words what a mark shows; browsers show it on hover."""
+    """Describe a mark in words, for its tooltip."""
     label = str(row[chart.label]) if chart.label and row[chart.label] is not None else ""
     said = [part for part in (name, label if label != name else "") if part]
     said.append(f"{chart.x_label or chart.x}: {show(row[chart.x], chart.x_format)}")
@@ -138,12 +138,12 @@ def _layer(values: Sequence[Spec], mark: str, encoding: Spec, **options: Any) ->
 
 
 def _raw(field: str, kind: str = "nominal") -> Spec:
-    """Return an encoding that takes values as they are: colors, sizes and pixels."""
+    """Return an encoding of raw values: colors, sizes and pixels."""
     return {"field": field, "type": kind, "scale": None} | ({"axis": None} if kind == "quantitative" else {})
 
 
 def _axis(frame: Frame, label: str | None, spec: str | None, *, upright: bool, **options: Any) -> Spec:
-    """Return an axis; the title of an upright one lies level above its numbers, so that it can be read."""
+    """Return an axis; the title of a vertical one is horizontal, above its numbers."""
     place: Spec = {"titlePadding": 10, "tickCount": 4 if frame.narrow else 8, "grid": False}
     if upright:
         place = {"titleAngle": 0, "titleAlign": "left", "titleY": -14, "titlePadding": 0, "titleBaseline": "bottom",
@@ -157,10 +157,10 @@ def _axis(frame: Frame, label: str | None, spec: str | None, *, upright: bool, *
 
 
 def _number(field: str, axis: Spec, scale: Scale | None = None, **options: Any) -> Spec:
-    """Return the encoding of a number, on the `scale` if there is one, else on one of Vega-Lite's own choice."""
+    """Return the encoding of a number, on the given `scale` or one that Vega-Lite chooses."""
     if scale is not None:
         options = {"domain": [scale.low, scale.high], "nice": False, "zero": False}
-    if scale is not None and scale.log:  # Vega's own ticks would have lines between those that have labels
+    if scale is not None and scale.log:  # Vega would draw lines at ticks without labels
         form = ",~%" if axis.get("format") == "%" else ",~g"
         options |= {"type": "log"}
         axis = axis | {"values": scale.ticks(), "labelExpr": f"format(datum.value, '{form}')"}
@@ -168,7 +168,7 @@ def _number(field: str, axis: Spec, scale: Scale | None = None, **options: Any) 
 
 
 def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool = True, **options: Any) -> Spec:
-    """Return the encodings of color, shape and dash by series, with one legend above the plot and the title there."""
+    """Return the encodings of color, shape and dash by series, with one legend above the plot."""
     key: Spec | None = None
     if legend and len(looks) > 1:
         widest = max(text_width(name, frame.size) for name in looks)
@@ -188,7 +188,7 @@ def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool =
 
 
 def _reference(chart: Chart, value: str = "y") -> list[Spec]:
-    """Return the dashed line of reference."""
+    """Return the dashed reference line."""
     if chart.reference is None:
         return []
     encoding: Spec = {value: {"datum": chart.reference, "type": "quantitative"}}
@@ -259,9 +259,9 @@ def _scatter(chart: Chart, looks: Looks, frame: Frame) -> Spec:
 def _names(
     chart: Chart, looks: Looks, frame: Frame, plot: Placing, pixels: Callable[..., Any]
 ) -> tuple[list[Spec], bool]:
-    """Name points where there is room, the chosen ones first and in bold, with their series if all of these find room.
+    """Label points where there is room, the chosen ones first and in bold, with their series if all series fit.
 
-    Return the texts, and whether they name the series, so that no legend has to.
+    Return the texts, and whether they name the series, so that no legend is needed.
     """
     assert chart.label is not None
     marks: list[tuple[str, Row, bool]] = []
@@ -279,7 +279,7 @@ def _names(
         marks += [(name, row, row is main and len(looks) > 1) for row in shown]
     told = {id(row): "" if row[chart.label] is None or chart.label == chart.color else str(row[chart.label])
             for _, row, _ in marks}  # fmt: skip
-    # Those first that say their series by themselves: a page speaks of them.
+    # First the labels that contain their series' name: the page's text refers to these points.
     marks.sort(key=lambda mark: (not told[id(mark[1])].startswith(mark[0]), not mark[2]))
     few, size = len(looks) <= NAMED, frame.size - 1
     for named in (1 < len(looks) <= NAMED and not frame.narrow, False):
@@ -290,7 +290,7 @@ def _names(
             whole = said.startswith(name) and bool(said)
             parts = [name] * (named and first and not whole) + [said] * bool(said)
             text, (x, y) = shorten(" ".join(parts), 0.55 * plot.width, size), pixels(row)
-            # Settings that coincide, such as 0 of every method, are named once.
+            # Coinciding settings, such as 0 of every method, are labelled once.
             again = any(math.hypot(a - x, b - y) < SAME for a, b in points)
             if not text or (again and not bold) or not (few or bold or whole):
                 continue

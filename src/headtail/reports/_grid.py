@@ -1,4 +1,4 @@
-"""A table with its cells written out: what the HTML, Markdown and terminal renderers have in common."""
+"""Tables with formatted cells, shared by the HTML, Markdown, LaTeX and terminal renderers."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ class Cell:
     """A cell as text."""
 
     text: str
-    interval: str = ""  # or what else stands small below
+    interval: str = ""  # or other small text below
     best: bool = False
-    tone: str = ""  # of a change: good, bad, or noise where its interval holds 0
+    tone: str = ""  # of a change: good, bad, or noise if its interval contains 0
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as text; `numeric` says which columns hold numbers, and so are aligned to the right."""
+    """A table as text; `numeric` marks columns of numbers, which are right-aligned."""
 
     headings: list[str]
     numeric: list[bool]
@@ -27,7 +27,7 @@ class Grid:
 
 
 def grid(table: Table) -> Grid:
-    """Write out the cells of a table."""
+    """Format the cells of a table."""
     numeric, columns = [], []
     for column in table.columns:
         values = [row[column.key] for row in table.rows]
@@ -44,7 +44,7 @@ def grid(table: Table) -> Grid:
             cells.append(Cell(arrow + show(value, spec), "" if value is None else ends, i in best, tone, said["note"]))
         columns.append(cells)
     rows = [list(cells) for cells in zip(*columns, strict=True)]
-    headings = [c.code or c.label for c in table.columns]  # narrow; what the code means is defined at the end
+    headings = [c.code or c.label for c in table.columns]  # codes are short, and defined at the end
     return Grid(headings, numeric, rows)
 
 
@@ -63,5 +63,5 @@ def _turn(column: Column, row: Row) -> tuple[str, str]:
 
 
 def is_missing(cell: Cell) -> bool:
-    """Whether the cell says that there is no value."""
+    """Whether the cell has no value."""
     return cell.text == MISSING

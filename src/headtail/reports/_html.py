@@ -1,4 +1,4 @@
-"""Reports as HTML: the document is turned into plain values here, and the templates lay these out."""
+"""Reports as HTML: documents become plain values, which templates lay out."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ from headtail.reports.blocks import (
 View = dict[str, Any]
 
 DATA_ROWS = 200
-NOTEBOOK = 300_000  # bytes that a report may take in a notebook, which keeps every output
+NOTEBOOK = 300_000  # most bytes of a report in a notebook, which keeps every output
 NOTEBOOK_ROWS = 25
 
 
@@ -55,7 +55,7 @@ TEMPLATES = Environment(
 
 
 def page(report: Document) -> str:
-    """Return a page that stands alone."""
+    """Return a standalone page."""
     view = _View(report, prefix="").whole()
     sections = [block for block in view["blocks"] if block["kind"] == "section"]
     toc = sections if len(sections) > 2 else []
@@ -63,7 +63,7 @@ def page(report: Document) -> str:
 
 
 def fragment(report: Document) -> str:
-    """Return an element for a notebook: charts drawn once, and what goes beyond `NOTEBOOK` left to the page.
+    """Return an element for a notebook, with charts in one size and the last blocks left out beyond `NOTEBOOK` bytes.
 
     Its ids start with a digest of the report, so that reports can share a page.
     """
@@ -79,7 +79,7 @@ def fragment(report: Document) -> str:
 
 
 def _drop_last(blocks: list[View]) -> str:
-    """Take off the last block, inside a section as long as another one stays there; return what it is called."""
+    """Remove the last block, from within a section as long as another one remains there; return its name."""
     inner = blocks[-1].get("blocks", [])
     if len(inner) > 1:
         return _drop_last(inner)
@@ -88,7 +88,7 @@ def _drop_last(blocks: list[View]) -> str:
 
 
 class _View:
-    """Builds the values that the templates lay out; keeps the ids that have been given away."""
+    """Builds the values for the templates, and keeps track of ids in use."""
 
     def __init__(self, report: Document, prefix: str, *, notebook: bool = False) -> None:
         self.report = report
@@ -110,9 +110,9 @@ class _View:
             blocks.append(self._section(Section("Definitions", [], folded=True), 2) | {"blocks": within})
         lede = Markup(_prose.to_html(self.report.lede)) if self.report.lede else ""
         css = source("report.css")
-        # A notebook that is not trusted takes out style sheets and drawings, but leaves the words of these.
+        # An untrusted notebook removes style sheets and drawings, but leaves their text.
         bare = "height: 0; overflow: hidden" if self.notebook else ""
-        if self.notebook:  # whose root may have any size: Jupyter's classic pages have 10 px
+        if self.notebook:  # the root font size varies: classic Jupyter has 10 px
             css = re.sub(r"([\d.]+)rem\b", lambda size: f"{15 * float(size[1]):g}px", css)
         return {"report": self.report, "lede": lede, "blocks": blocks, "css": Markup(css), "bare": bare}
 
@@ -181,7 +181,7 @@ class _View:
         marked = any(cell.best for row in written.rows for cell in row)
         label = name or table.title
         self.regions[label] += 1
-        if label and self.regions[label] > 1:  # landmarks of one name could not be told apart
+        if label and self.regions[label] > 1:  # landmarks need distinct names
             label = f"{label} ({self.regions[label]})"
         return {"columns": columns, "rows": rows, "marked": marked, "label": label}
 

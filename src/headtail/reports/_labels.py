@@ -1,4 +1,4 @@
-"""Places labels beside the points of a trade-off, so that they cover nothing, and each other least."""
+"""Label placement beside the points of a trade-off with the least overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import numpy as np
 from headtail.reports._values import text_width
 from headtail.typing import Floats
 
-# Where a label may stand beside its point: its alignment there, and a direction across and down, at four distances.
+# Candidate positions of a label: its alignment, and a direction across and down, at four distances.
 _SPOTS = (("left", 1, 0), ("right", -1, 0), ("center", 0, -1), ("center", 0, 1), ("left", 0.7, -0.9),
           ("left", 0.7, 0.9), ("right", -0.7, -0.9), ("right", -0.7, 0.9))  # fmt: skip
 _TRIED = [(align, gap * across, gap * down) for gap in (8.0, 15.0, 28.0, 44.0) for align, across, down in _SPOTS]
@@ -20,7 +20,7 @@ _LIFT = np.array([np.sign(down) * (align == "center") for align, _, down in _TRI
 
 
 class Label(NamedTuple):
-    """Where a text stands in pixels, its alignment there, and whether it covers nothing."""
+    """The position of a text in pixels, its alignment, and whether it covers nothing."""
 
     x: float
     y: float
@@ -30,7 +30,7 @@ class Label(NamedTuple):
 
 @dataclass
 class Placing:
-    """A plot in pixels, and the boxes (left, top, right, bottom) that marks and labels have taken in it."""
+    """A plot in pixels, and the boxes (left, top, right, bottom) occupied by marks and labels."""
 
     width: float
     height: float
@@ -47,9 +47,9 @@ class Placing:
             self.take(np.linspace(start, end, int(np.hypot(*(end - start)) / 7) + 2), radius=2.0)
 
     def put(self, at: tuple[float, float], text: str, size: float, *, needed: bool, far: bool = False) -> Label | None:
-        """Place `text` beside a point, or `far` from it if need be, where it covers least.
+        """Place `text` where it covers least, beside a point or, with `far`, at some distance.
 
-        One that would cover something is left out unless it is `needed`.
+        A text that would cover something is left out unless it is `needed`.
         """
         width, height = text_width(text, size), size + 2
         x, y = (np.array(at) + _MOVE).T + np.array([np.zeros_like(_LIFT), _LIFT * (height / 2 - 1)])
@@ -68,7 +68,7 @@ class Placing:
 
 
 def _shared(some: Floats, others: Floats) -> Floats:
-    """Return the area that each of `some` boxes shares with each of the `others`."""
+    """Return the area of overlap of each of `some` boxes with each of the `others`."""
     low, high = np.maximum(some[:, None, :2], others[:, :2]), np.minimum(some[:, None, 2:], others[:, 2:])
     area: Floats = np.clip(high - low, 0.0, None).prod(axis=2)
     return area

@@ -1,4 +1,4 @@
-"""Axes: where a value lies between 0 and 1, and which values get a tick."""
+"""Axes: positions of values from 0 to 1, and ticks."""
 
 import math
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ class Scale:
 
     @classmethod
     def of(cls, values: Iterable[float], *, log: bool = False, zero: bool = False, pad: float = 0.0) -> "Scale":
-        """Return the axis of the `values`, longer than their range by a part `pad` at each end but at 0.
+        """Return the axis of the `values`, with a relative margin `pad` at each end except at 0.
 
-        An axis of a single value ends there: a share of 100% is on no axis to 150%.
+        An axis of a single value ends there: a share of 100% needs no axis to 150%.
         """
         known = [math.log(v) for v in values] if log else [*values, *([0.0] if zero else [])]
         low, high = min(known, default=0.0), max(known, default=1.0)
@@ -49,12 +49,12 @@ class Scale:
 
 
 def from_zero(heights: list[float]) -> bool:
-    """Whether the axis of these heights starts at 0: where it hardly costs room, or there is one height only."""
+    """Whether an axis of these heights starts at 0: if that takes little room, or all are equal."""
     return bool(heights) and min(heights) >= 0 and (min(heights) < 0.5 * max(heights) or min(heights) == max(heights))
 
 
 def tick_labels(ticks: list[float], spec: str | None = None) -> list[str]:
-    """Write ticks with as many digits as tell them apart; in percent if the format of the values is in percent."""
+    """Format ticks with as many digits as distinguish them, in percent if the values' format is."""
     sign = "%" if spec and spec.endswith("%") else ""
     values = [float(f"{tick * 100:.12g}") for tick in ticks] if sign else ticks
     steps = {round(b - a, 12) for a, b in pairwise(values)}

@@ -1,4 +1,4 @@
-"""The series of charts, and the color, marker and dash by which each is known throughout a report."""
+"""The series of charts, and the color, marker and dash of each throughout a report."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ N_COLORS = 10
 KEPT = {"head": "head", "mid": "mid", "tail": "tail"} | dict.fromkeys(
     ("training", "training data", "training interactions", "catalogue", "catalog", "history"), "neutral"
 )
-PREFERRED = {  # of what most pages show, so that it looks the same in all of them
+PREFERRED = {  # of series on many pages, so that they look the same everywhere
     name: f"c{i}"
     for i, names in enumerate((
         ("as it is", "mf", "plain", "recommendations", "popular tastes", "popularity"),
@@ -20,7 +20,7 @@ PREFERRED = {  # of what most pages show, so that it looks the same in all of th
         ("shrink", "tilt (popularity)"), ("most popular", "random"),
     ), 1) for name in names
 }  # fmt: skip
-MARKERS = {  # of each color, the last that of neutral ones; what Vega has no name for as a path from -1 to 1
+MARKERS = {  # by color, the last for neutral ones; shapes that Vega has no name for are paths from -1 to 1
     "circle": "circle", "square": "square", "triangle-up": "triangle-up", "diamond": "diamond",
     "triangle-down": "triangle-down", "cross": "cross", "triangle-left": "triangle-left",
     "star": "M0,-1L.29,-.4L.95,-.31L.48,.15L.59,.81L0,.5L-.59,.81L-.48,.15L-.95,-.31L-.29,-.4Z",
@@ -32,7 +32,7 @@ DASHES = ((1, 0), (7, 3), (2, 2))
 
 @dataclass(frozen=True)
 class Style:
-    """How a series looks: the name of its color, and which of those of this color it is."""
+    """The look of a series: the name of its color, and its number among those of this color."""
 
     color: str
     turn: int = 0
@@ -56,15 +56,15 @@ class Style:
 
 
 def kept_color(name: Value) -> str | None:
-    """Return the color that is kept for `name`, if there is one."""
+    """Return the color reserved for `name`, if any."""
     return KEPT.get(str(name).lower())
 
 
 def styles_of(blocks: Iterable[Block]) -> dict[str, Style]:
     """Return the style of every series of a report.
 
-    A name looks the same in all charts. Series that meet in a chart share a color only where it has more than
-    `N_COLORS` of them; marker and dash tell them apart then.
+    A name looks the same in all charts. Series of one chart share a color only if there are more than `N_COLORS`, and
+    then differ in marker and dash.
     """
     beside: dict[str, list[str]] = {}
     for block in walk(tuple(blocks)):
@@ -74,7 +74,7 @@ def styles_of(blocks: Iterable[Block]) -> dict[str, Style]:
                 beside.setdefault(name, []).extend(names)
     styles: dict[str, Style] = {}
     used: Counter[str] = Counter()
-    # The nameless series first, then those that have a color of their own.
+    # The nameless series first, then those with a preferred color.
     for name, others in sorted(beside.items(), key=lambda one: (one[0] != "", one[0].lower() not in PREFERRED)):
         near = {styles[other] for other in others if other in styles}
         crowd = Counter(style.color for style in near)
@@ -89,7 +89,7 @@ def styles_of(blocks: Iterable[Block]) -> dict[str, Style]:
 
 
 def series_of(chart: Chart) -> dict[str, list[Row]]:
-    """Return the rows of each series in order of appearance; one nameless series where there is no color."""
+    """Return the rows of each series in order of appearance; a single nameless one without a color."""
     found: dict[str, list[Row]] = {}
     for row in chart.rows:
         found.setdefault(str(row[chart.color]) if chart.color else "", []).append(row)

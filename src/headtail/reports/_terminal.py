@@ -22,15 +22,14 @@ from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Ta
 
 BRIEF_ROWS = 20
 TONES = {"": "", "good": "green", "bad": "red", "noise": "dim"}
-FOLDED = 24  # cells that a column of text keeps, however little room there is
-PROSE = ("markdown", "lede", "caption", "note")  # parsed first, since Markdown can name any character by its number
+FOLDED = 24  # least width of a column of text
+PROSE = ("markdown", "lede", "caption", "note")  # escaped after parsing, since Markdown has character references
 
 
 def to_text(report: Document, width: int, *, brief: bool = False) -> str:
     """Return the report as plain text; a brief one has no prose, charts and definitions."""
     out = io.StringIO()
-    # Without the environment: the same report is the same text in any terminal, and in a notebook, which rich would
-    # write to beside the text.
+    # Without the environment, so that the text is the same in any terminal or notebook.
     console = Console(
         file=out, width=width, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False,
         _environ={},
@@ -183,7 +182,7 @@ def _widths(written: Grid) -> list[int]:
 
 
 def _parts(widths: list[int], width: int) -> list[list[int]]:
-    """Split the columns so that each part fits the width; every part starts with the first column."""
+    """Split the columns into parts that fit the width, each starting with the first column."""
     parts, used = [[0]], widths[0]
     for i in range(1, len(widths)):
         if used + widths[i] + 3 > width and len(parts[-1]) > 1:

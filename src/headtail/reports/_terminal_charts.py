@@ -25,7 +25,7 @@ HEIGHT = 14
 
 
 def chart_lines(chart: Chart, width: int, styles: Mapping[str, Style]) -> Iterator[RenderableType]:
-    """Yield the lines of a chart that is at most `width` characters wide."""
+    """Yield the lines of a chart, at most `width` characters wide."""
     if not chart.rows:
         yield RichText("(no data)", style="dim")
         return
@@ -51,8 +51,8 @@ def _names_width(names: list[str], width: int) -> int:
 
 
 def _bars(chart: Chart, looks: Mapping[str, Style], width: int) -> Iterator[RichText]:
-    """Yield lying bars from 0; negative ones are drawn to the left of it."""
-    # The series of a category stand together, whatever the order of the rows.
+    """Yield horizontal bars, negative ones to the left of 0."""
+    # The series of a category are adjacent, whatever the order of the rows.
     names = [show(row[chart.x], chart.x_format) for row in chart.rows]
     order = sorted(range(len(names)), key=lambda i: names.index(names[i]) if chart.color else i)
     rows, names = [chart.rows[i] for i in order], [names[i] for i in order]
@@ -90,7 +90,7 @@ def _stacked(chart: Chart, looks: Mapping[str, Style], width: int) -> Iterator[R
             length = round((total + value) * unit) - round(total * unit)
             total += value
             color = COLORS[looks[str(row[chart.color or ""])].color]
-            # The number where there is room, and a gap, so that the parts are seen without color too.
+            # The number where there is room, and a gap that separates the parts without color too.
             shown = f" {show(row[chart.y], chart.y_format)} "
             shown = shown if length >= len(shown) + 3 else ""
             before, gap = (length - len(shown)) // 2, " " * (length > 1)
@@ -137,7 +137,7 @@ def _x_labels(chart: Chart, x: Scale, width: int) -> str:
 
 
 def _draw(canvas: Canvas, chart: Chart, looks: Mapping[str, Style], x: Scale, y: Scale) -> None:
-    """Draw the line of reference, then the series, then chosen points, which alone are labelled if there are any."""
+    """Draw the reference line, the series, and the chosen points, which alone are labelled if there are any."""
     if chart.reference == "diagonal":
         low, high = max(x.low, y.low), min(x.high, y.high)
         if low < high:
@@ -155,7 +155,7 @@ def _draw(canvas: Canvas, chart: Chart, looks: Mapping[str, Style], x: Scale, y:
                 if start and end:
                     canvas.line(start, end, color)
         if chart.kind == "line" and known:
-            # A marker here and there tells lines apart without color; one that is a single point is nothing else.
+            # A few markers distinguish lines without color; a single point has nothing else.
             places = [(j + (i + 0.5) / len(looks)) / 4 for j in range(4)] if len(known) > 1 else [0.0]
             for place in places if len(looks) > 1 or len(known) == 1 else []:
                 canvas.mark(min(known, key=lambda at: abs(at[0] - place)), mark, color)

@@ -1,4 +1,4 @@
-"""Values of cells and figures: cleaned on the way in, written as text on the way out."""
+"""Values of cells and figures: cleaned on input, formatted on output."""
 
 import datetime as dt
 import math
@@ -27,7 +27,7 @@ def clean(value: Any, where: str) -> Value:
     if isinstance(value, (dt.date, dt.datetime)):
         return value.isoformat()
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair has no place in a file
+        return value.encode("utf-8", "backslashreplace").decode()  # lone surrogates cannot be encoded
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
@@ -49,7 +49,7 @@ def jsonable(node: Any) -> Any:
 
 
 def printable_texts(node: Any, but: Sequence[str] = ()) -> Any:
-    """Return nested values, or a document, with all texts printable but those of the fields named in `but`."""
+    """Return nested values, or a document, with all texts printable except in the fields named in `but`."""
     if isinstance(node, str):
         return printable(node)
     if isinstance(node, Mapping):
@@ -118,11 +118,11 @@ def finite(value: Value) -> float | None:
 
 
 def show(value: Value, spec: str | None = None) -> str:
-    """Write `value` as text; what is missing becomes an en dash.
+    """Format `value`; a missing one becomes an en dash.
 
-    A `spec` that ends with "p", such as "+.1p", is of differences of shares, in percentage points; one that begins with
-    "<", such as "<.3f", writes "< 0.001" for what would round to 0. Without one, whole numbers get thousands separators
-    and other numbers four significant digits.
+    A `spec` that ends with "p", such as "+.1p", formats differences of shares in percentage points; one that begins
+    with "<", such as "<.3f", writes "< 0.001" where the value would round to 0. By default whole numbers get thousands
+    separators and others four significant digits.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
@@ -140,7 +140,7 @@ def show(value: Value, spec: str | None = None) -> str:
     if spec.endswith("d") and isinstance(value, float):
         spec = spec[:-1] + (".0f" if value.is_integer() else "g")
     text = format(value, spec)
-    # A rounded "-0.00" says that there is a sign where none is known.
+    # A rounded "-0.00" would show a sign that is not known.
     nought = not any(c in "123456789" for c in text)
     if nought and spec.startswith("<"):
         return f"< {text[:-1]}1"
@@ -148,7 +148,7 @@ def show(value: Value, spec: str | None = None) -> str:
 
 
 def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
-    """Write the values with one more digit than `spec` has, where that tells more of them apart.
+    """Format the values, with one more digit than `spec` has if that distinguishes more of them.
 
     Examples
     --------
@@ -161,19 +161,19 @@ def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
 
 
 def minus(text: str) -> str:
-    """Write the sign of numbers as typography does."""
+    """Replace hyphens by minus signs."""
     return text.replace("-", "−")
 
 
 def show_interval(low: Value, high: Value, spec: str | None = None) -> str:
-    """Write an interval, or nothing where both ends are missing; its unit stands at the value."""
+    """Format an interval without its unit; empty if both ends are missing."""
     if low is None and high is None:
         return ""
     return f"{show(low, spec)} to {show(high, spec)}".replace(" points", "")
 
 
 def best_rows(values: Sequence[Value], better: str | None) -> set[int]:
-    """Return the positions of the best values (all of them in a tie); none if there is nothing to compare."""
+    """Return the positions of the best values, ties included; none if there is nothing to compare."""
     numbers = {i: n for i, value in enumerate(values) if (n := finite(value)) is not None}
     if better is None or len(numbers) < 2:
         return set()

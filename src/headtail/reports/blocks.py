@@ -1,4 +1,4 @@
-"""The document model: what a report shows, free of how it is shown."""
+"""The document model: what a report shows, independent of the renderer."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +10,7 @@ from headtail.reports._values import Value, check_format, clean, clean_rows, fin
 
 SCHEMA = "headtail/report"
 SCHEMA_VERSION = 1
-_LEAST = 1e-300  # what has a place on an axis of logarithms; its inverse is the largest for any axis
+_LEAST = 1e-300  # least value on a log axis; its inverse is the largest on any axis
 
 
 def _set(block: Any, **values: Any) -> None:
@@ -28,7 +28,7 @@ def _text(what: str, value: Any) -> None:
 
 
 def _check_texts(node: Any) -> None:
-    """Raise if a field that is to be text holds something else."""
+    """Raise if a field of type str holds something else."""
     for one in fields(node):
         if one.type is str:
             _text(f"{type(node).__name__}.{one.name}", getattr(node, one.name))
@@ -183,21 +183,21 @@ class Table:
 class Chart:
     """A line, bar or scatter chart of rows.
 
-    The names head, mid and tail have colors of their own everywhere, and training, catalogue and history are gray; any
-    other series keeps one color and one marker through the whole report.
+    Series named head, mid and tail have fixed colors, and training, catalogue and history are gray; any other series
+    has the same color and marker throughout a report.
 
     Parameters
     ----------
     kind : {"line", "bar", "scatter"}
-        Bars take categories on `x` and lie down where their names are long; lines and scatters take numbers.
+        Bars take categories on `x`, and are horizontal if their names are long; lines and scatters take numbers.
     rows : sequence of dict
         The data; it is also shown as a table.
     x, y : str
         Names of the values on the axes.
     color : str, optional
-        Name of the value that tells the series apart.
+        Name of the value that identifies the series.
     title, caption : str
-        Headline, and a sentence below it in the Markdown subset of :class:`Text`.
+        Heading, and a sentence below it in the Markdown subset of :class:`Text`.
     x_label, y_label : str, optional
         Names of the axes; `x` and `y` by default, none if empty.
     x_scale, y_scale : {"linear", "log"}
@@ -209,11 +209,11 @@ class Chart:
     low, high : str, optional
         Names of the ends of an interval of y: a band around lines, error bars elsewhere.
     label : str, optional
-        Name of the text of a point of a scatter; a point without text gets none.
+        Name of the label of a scatter's point; None for no label.
     connect : bool
         Join the points of each series of a scatter, in the order of the rows.
     chosen : str, optional
-        Name of a true-or-false value that picks out points of a scatter.
+        Name of a boolean value that highlights points of a scatter.
     stacked : bool
         Stack the bars of a category instead of placing them side by side.
 
@@ -301,7 +301,7 @@ class Chart:
 @checked
 @dataclass(frozen=True)
 class Section:
-    """A titled part of a report, which may hold others; a folded one is closed at first where a page can open it."""
+    """A titled part of a report, which may be nested; a folded one is initially closed in HTML."""
 
     title: str
     blocks: Sequence["Block"]
@@ -331,7 +331,7 @@ def _all_of(kinds: Any, values: Any, what: str) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Document:
-    """A title, an opening and blocks: what a :class:`Report` holds and the renderers read."""
+    """A title, an opening and blocks: the content of a :class:`Report`."""
 
     title: str
     blocks: Sequence[Block]
@@ -359,7 +359,7 @@ def _as_dict(node: Any) -> Any:
 
 
 def walk(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Yield every block, those inside sections too."""
+    """Yield every block, including those inside sections."""
     for block in blocks:
         yield block
         if isinstance(block, Section):
@@ -367,7 +367,7 @@ def walk(blocks: Sequence[Block]) -> Iterator[Block]:
 
 
 def definitions(report: Document) -> list[tuple[str, str]]:
-    """Return every (term, note) of figures, columns and what cells name, once, in order of appearance."""
+    """Return every (term, note) of figures, columns and cells once, in order of appearance."""
     noted: list[tuple[str, str]] = []
     for block in walk(report.blocks):
         if isinstance(block, Figures):

@@ -1,4 +1,4 @@
-"""What headtail shows to a user: the mixin of all results, and the document that each of them lays itself out as."""
+"""The mixin of all results, and the document that each of them is shown as."""
 
 import json
 import os
@@ -57,7 +57,7 @@ class Result(ABC):
 
     @abstractmethod
     def report(self, *args: Any, **options: Any) -> "Report":
-        """Return the result as a document; what may be chosen about it is said by each result."""
+        """Return the result as a document; options depend on the result."""
         raise NotImplementedError
 
     @abstractmethod
@@ -164,7 +164,7 @@ class Result(ABC):
 
 @dataclass(frozen=True, repr=False)
 class Rows(Result):
-    """A result of figures row by row, beside what is the same for all of them."""
+    """A result that holds figures row by row."""
 
     rows: tuple[dict[str, Any], ...]
 
@@ -228,7 +228,7 @@ def chart_svg(chart: Chart, path: str | os.PathLike[str] | None = None, *, besid
     path : path, optional
         Where to write it.
     beside : sequence of Chart
-        The charts of the same page, in its order: a series has one color in all of them.
+        The charts of the same page, in order, so that a series has one color in all of them.
 
     Examples
     --------

@@ -1,9 +1,8 @@
-"""Corrected recommenders on their way to users: what an index keeps of a correction, and ways to serve a bias.
+"""Serving corrected recommenders: how much of a correction an index keeps, and ways to serve a bias.
 
-An approximate index returns most of the best items, and misses more of those that a correction brings up. :func:`check`
-says how much of the correction is left; :func:`retrieve` and :func:`headtail.rerank.add_bias` serve it from candidates
-of the plain vectors, of which :func:`fewest_candidates` finds how many it takes; :func:`item_bias` writes it for vector
-databases.
+An approximate index misses some of the best items, and more of those that a correction brings up. :func:`check` says
+how much of the correction is kept; :func:`retrieve` and :func:`headtail.rerank.add_bias` serve it from candidates of
+the plain vectors, and :func:`fewest_candidates` finds how many that takes; :func:`item_bias` exports it to databases.
 """
 
 from headtail.serving.checking import ServingCheck, check, fewest_candidates

@@ -1,4 +1,4 @@
-"""What an approximate index keeps of a correction."""
+"""How much of a correction an approximate index keeps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,23 +32,23 @@ from headtail.typing import Vectors
 
 PLAIN, EXACT = "not corrected, exact", "corrected, exact"
 PLAIN_SERVED, SERVED = "not corrected, served", "corrected, served"
-_ERRORS = 1.05  # a gain beyond it is not that of the correction
+_ERRORS = 1.05  # a larger share of the gain comes from the index's errors
 _METRICS: tuple[Metric, ...] = (gini_of, gini_by_rank, coverage, head_share, tail_share)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ServingCheck(Result):
-    """Lists as they are served beside those that an exact search gives; made by :func:`check`.
+    """Served lists compared with those of an exact search; made by :func:`check`.
 
     Attributes
     ----------
     k : int
     n_candidates : int
-        How many items the index was asked for, for each list.
+        How many items the index was asked for per list.
     recall : float
-        Share of the places of the exact lists whose item is in the served list. Range 0 to 1, higher is closer.
+        Share of the exact lists' items that are in the served lists. Range 0 to 1, higher is closer.
     groups : tuple of dict
-        The same by the popularity group of the item: `group`, `items`, `places` of the exact lists, and `recall`.
+        Recall by the popularity group of the item: `group`, `items`, `places` of the exact lists, and `recall`.
     comparison : Comparison
         Exposure, and NDCG where there is a test, of the lists "corrected, exact" and "corrected, served", and of both
         "not corrected" where they are known.
@@ -62,10 +62,10 @@ class ServingCheck(Result):
 
     @property
     def gain_kept(self) -> tuple[float, float, float]:
-        """Share of the gain in Gini that is left, with its 95% interval over users; NaN where it is not known.
+        """Share of the gain in Gini that is kept, with its 95% interval over users; NaN where it is not known.
 
-        What the correction lowers Gini by as served, over what it does exactly. An index that misses items makes
-        exposure more even, or less, by itself: that is no gain where the lists "not corrected, served" are known.
+        It is the decrease of Gini as served over the exact decrease. What an index's own errors do to Gini does not
+        count where the lists "not corrected, served" are known.
         """
         audits, name = self.comparison.audits, f"gini@{self.k}"
         if PLAIN not in audits or audits[PLAIN][name] == audits[EXACT][name]:
@@ -83,7 +83,7 @@ class ServingCheck(Result):
 
     @property
     def verdict(self) -> str:
-        """What is served, in two or three sentences."""
+        """Recall and the gain kept, in two or three sentences."""
         worst = min(self.groups, key=lambda row: row["recall"] if row["places"] else np.inf)
         text = (
             f"What is served holds **{self.recall:.1%}** of the items of the exact lists, "
@@ -143,29 +143,28 @@ def check(
     test: Any = None,
     groups: Any = PopularityGroups.by_mass,
 ) -> ServingCheck:
-    """Compare what an index serves with what an exact search would: recall by popularity group, and exposure.
+    """Compare what an index serves with an exact search: recall by popularity group, and exposure.
 
     Parameters
     ----------
     index : FAISS index, hnswlib index, function, or Recommendations
-        As :func:`retrieve` takes it; or lists that were served, whichever way.
+        As :func:`retrieve` takes it; or lists that were served.
     vectors : Vectors or (Q, V), or Recommendations
-        What the index holds; of served lists the exact ones.
+        What the index holds; for served lists, the exact ones.
     train : Interactions, frame or sparse matrix
-        What users know, which is left out, and what popularity is counted of.
+        What users know, which is left out; defines popularity.
     k : int, default 20
     bias : BiasTable, or what :func:`item_bias` takes, optional
-        Added to the exact scores of `n_candidates` items of the index, of which the best k are served: for an index of
-        the vectors before a correction. Without it the index is to return the corrected lists by itself.
+        For an index of the vectors before a correction: added to the exact scores of `n_candidates` items, of which
+        the best k are served. Without it the index returns the corrected lists by itself.
     n_candidates : int, optional
-        How many items the index is asked for, for each list; by default k, and 10 k with a bias.
+        How many items the index is asked for per list; by default k, and 10 k with a bias.
     plain : Vectors or (Q, V), or Recommendations, optional
-        The recommender before its correction, by which the gain is known; with a bias `vectors`.
+        The recommender before its correction, which the gain is measured from; with a bias it is `vectors`.
     plain_index : index, function, or Recommendations, optional
-        An index of `plain`, or the lists that it gave, to tell the index's own errors from the gain; with a bias
-        `index`.
+        An index of `plain`, or its lists, to tell the index's own errors from the gain; with a bias it is `index`.
     test : Interactions, optional
-        To measure NDCG as well.
+        Adds NDCG.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What head, mid and tail mean.
 
@@ -224,16 +223,16 @@ def fewest_candidates(
     test: Any = None,
     groups: Any = PopularityGroups.by_mass,
 ) -> ServingCheck:
-    """Find the smallest number of candidates of which a bias keeps enough of its gain in Gini.
+    """Find the smallest number of candidates with which a bias keeps enough of its gain in Gini.
 
-    Twice as many are tried until it does, then numbers in between: more candidates are taken to keep no less.
+    The number is doubled until it does, then bisected, assuming that more candidates keep no less.
 
     Parameters
     ----------
     index, vectors, train, bias, k, test, groups
         As for :func:`check`; the index holds the vectors before the correction.
     keep : float, default 0.95
-        The share of the gain, above 0 and at most 1.
+        Share of the gain, above 0 and at most 1.
 
     Returns
     -------
@@ -243,7 +242,7 @@ def fewest_candidates(
     Raises
     ------
     InvalidInputError
-        As :func:`check`, and if the bias has no gain, or not enough is kept even of all items that the index returns.
+        As :func:`check`, and if the bias has no gain, or even all items of the index do not keep enough.
 
     Examples
     --------
@@ -296,7 +295,7 @@ def _best(of: Joined, k: int, table: BiasTable | None = None) -> Recommendations
 
 
 def _biased(candidates: Recommendations, table: BiasTable, k: int) -> dict[str, Recommendations]:
-    """Return the lists that an index gives before and after a bias."""
+    """Return served lists without and with the bias."""
     served = rerank.add_bias(candidates, table.bias, k=k, order=table.order)
     return {PLAIN_SERVED: candidates.head(k), SERVED: served}
 
@@ -310,7 +309,7 @@ def _served(index: Any, vectors: Any, known: Interactions, k: int) -> Recommenda
 
 
 def _table(bias: Any, of: Joined) -> BiasTable:
-    """Return a bias by the codes of the interactions."""
+    """Return a bias in the order of the interactions' items."""
     table = bias if isinstance(bias, BiasTable) else item_bias(bias, item_ids=of.item_ids)
     return BiasTable(of.known.item_ids, table.of(of.known.item_ids), table.order)
 

@@ -1,4 +1,4 @@
-"""The bias that a correction adds to the scores of items, for indexes and databases."""
+"""The bias that a correction adds to item scores, for indexes and databases."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _SHOWN = 10  # items at each end of the bias
 @checked
 @dataclass(frozen=True, eq=False, repr=False)
 class BiasTable(Result):
-    """A number for each item, added to its scores for every user; made by :func:`item_bias`.
+    """A number per item that is added to its scores for every user; made by :func:`item_bias`.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class BiasTable(Result):
         return np.asarray(self.bias[places])
 
     def added_to(self, vectors: Vectors) -> Vectors:
-        """Return vectors with the bias as one more coordinate: 1 in every query, the bias in the items.
+        """Return vectors with the bias as one more coordinate of the items, and 1 in every query.
 
-        Any index of inner products then returns the corrected lists by itself; :func:`check` says how much of the
+        Any inner-product index then returns the corrected lists by itself; :func:`check` says how much of the
         correction an approximate one keeps.
         """
         pair = with_ids(as_pair(vectors))
@@ -62,20 +62,20 @@ class BiasTable(Result):
         return posthoc.add_bias(pair, bias=self.of(pair.item_ids))
 
     def formula(self, engine: Engine, *, k: int = 20, n_candidates: int = 200, field: str = "bias") -> str:
-        """Return the request by which a database adds the bias to its best candidates and returns the k best.
+        """Return the request with which a database re-scores its candidates by the bias and returns the k best.
 
-        The database scores by inner products of the vectors before the correction, and each item has its bias in a
-        field. What stands in angle brackets is yours.
+        The database scores by inner products of the uncorrected vectors, and holds each item's bias in a field. Fill in
+        what is in angle brackets.
 
         Parameters
         ----------
         engine : {"qdrant", "milvus", "elasticsearch", "opensearch", "pgvector"}
             Qdrant from 1.14 (the body of ``points/query``), Milvus from 3.0 (of ``entities/search``), Elasticsearch and
-            OpenSearch (the ``rescore`` of a search; there scores are inner products plus 1 as long as those are
-            positive), and SQL for Postgres with pgvector, the bias in a table of its own, :meth:`to_sql`.
+            OpenSearch (the ``rescore`` of a search, whose scores are inner products plus 1 where those are positive),
+            and SQL for Postgres with pgvector, with the bias in the table of :meth:`to_sql`.
         k : int, default 20
         n_candidates : int, default 200
-            How many items the index is asked for; see :func:`fewest_candidates`.
+            How many items to re-score; see :func:`fewest_candidates`.
         field : str, default "bias"
 
         Returns
@@ -97,7 +97,7 @@ class BiasTable(Result):
         return write(self, k, integer("n_candidates", n_candidates, low=k), field)
 
     def to_sql(self, table: str = "item_bias") -> str:
-        """Return SQL that makes a table of the items and their bias.
+        """Return SQL that creates a table of the items and their bias.
 
         Examples
         --------
@@ -123,7 +123,7 @@ class BiasTable(Result):
         return [{"item_id": item, "bias": bias} for item, bias in pairs]
 
     def report(self) -> Report:
-        """Return the items that the bias lowers and raises most."""
+        """Return the items that the bias lowers and raises most as a page."""
         rows, order = self._rows(), np.argsort(self.bias, kind="stable")
         columns = [Column("item_id", "Item"), Column("bias", "Bias", format="+.4f")]
         tables = [
@@ -143,11 +143,10 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
     Parameters
     ----------
     source : Correction, Vectors, or array of shape (n_items,)
-        What :func:`headtail.correct` returns, if it chose a bias for items (a tilt, the log penalty); vectors whose
-        last coordinate is one, as :func:`headtail.tilt` and :func:`headtail.penalize_popularity` return them; or the
-        numbers themselves.
+        A result of :func:`headtail.correct` that chose an item bias (a tilt, the log penalty); vectors with the bias as
+        their last coordinate, as :func:`headtail.tilt` and :func:`headtail.penalize_popularity` return; or the numbers.
     item_ids : sequence of ids, optional
-        Ids of the numbers or vectors, where those have none; row numbers if not given.
+        Ids of vectors or numbers without ids; row numbers by default.
 
     Returns
     -------
@@ -157,7 +156,7 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
     Raises
     ------
     NotAvailableError
-        If the correction is another, which adds no number to items.
+        If the correction adds no bias to items.
     InvalidInputError
         If the last coordinate of the queries is not 1, or numbers are not finite.
 

@@ -1,4 +1,4 @@
-"""The lists that an index gives, whatever it is: FAISS, hnswlib, or a function that asks a database."""
+"""Lists from any index: FAISS, hnswlib, or a function that asks a database."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
 
 _BLOCK = 2**23  # numbers in memory at a time
-_ALIKE = 1e-3  # lengths that differ by less, as a share, rank by distance as by inner product
+_ALIKE = 1e-3  # relative difference of lengths below which distances rank items as inner products do
 
 
 class Joined(NamedTuple):
-    """Vectors and interactions that know the same users and items."""
+    """Vectors and interactions with the same users and items."""
 
     known: Interactions
     users: Codes
@@ -47,18 +47,17 @@ def joined(vectors: Any, train: Any) -> Joined:
 
 @checked
 def retrieve(index: Any, vectors: Any, train: Any, *, k: int = 20) -> Recommendations:
-    """Return the lists of all users that an index gives, without what they know.
+    """Retrieve lists for all users from an index, without known items.
 
-    Users whose lists are short once that is left out are asked for again, each time for twice as many items, as a
-    filter by iterated scans does.
+    Users whose lists become short are queried again, each time for twice as many items, like iterative scans do.
 
     Parameters
     ----------
     index : FAISS index, hnswlib index, or function
         Holds the items of `vectors`, in their order. A function takes queries, a float32 array of shape (B, d), and a
-        number of items n, and returns for each query n items or fewer, best first: their ids where `vectors` has
-        ``item_ids``, else the numbers of their rows; -1 or None where there is none. A pair of them and their scores
-        works as well. FAISS and hnswlib return rows, or the ids that items were added with.
+        number n, and returns up to n items per query, best first: their ids if `vectors` has ``item_ids``, else their
+        row numbers, padded with -1 or None; or a pair of items and scores. FAISS and hnswlib return rows, or the ids
+        that items were added with.
     vectors : Vectors or (Q, V)
         The queries to ask, and the items that the index holds.
     train : Interactions, frame or sparse matrix
@@ -68,14 +67,13 @@ def retrieve(index: Any, vectors: Any, train: Any, *, k: int = 20) -> Recommenda
     Returns
     -------
     Recommendations
-        Ordered, and scored, by the exact inner products of the vectors, whatever scores the index computes. A list is
-        shorter than k where the index returns no more.
+        Ordered and scored by the exact inner products. A list is shorter than k where the index returns no more.
 
     Raises
     ------
     InvalidInputError
-        If the index holds another number of items or dimensions than `vectors`, measures distances or cosines of
-        vectors that are not all of one length, or returns what is no item, or an item twice.
+        If the index does not match `vectors` in items or dimensions, measures distances or cosines of vectors of
+        different lengths, or returns unknown items or an item twice.
 
     Examples
     --------
@@ -119,7 +117,7 @@ def lists_of(index: Any, of: Joined, k: int) -> Recommendations:
 
 
 def _search_of(index: Any, of: Joined) -> Callable[[Floats, int], Codes]:
-    """Return what finds the codes of n items for each query, filled with -1, in any index."""
+    """Return a function that finds the codes of n items per query, padded with -1, in any index."""
     ask, by_row = _ask(index, of)
 
     def search(queries: Floats, n: int) -> Codes:
@@ -158,7 +156,7 @@ def _rows(ids: Array, item_ids: Array | None, n_items: int) -> Codes:
 
 
 def _table(found: Any, n_queries: int, n: int) -> Array:
-    """Return what a search found as an array of shape (queries, at most n), None where there is no item."""
+    """Return search results as an array of shape (queries, at most n), padded with None."""
     if isinstance(found, tuple) and len(found) == 2:
         found = found[0]
     table = numbers(found)
@@ -178,7 +176,7 @@ def _table(found: Any, n_queries: int, n: int) -> Array:
 
 
 def _ask(index: Any, of: Joined) -> tuple[Callable[[Floats, int], Any], bool]:
-    """Return what asks an index, and whether it answers with the numbers of rows."""
+    """Return a function that queries an index, and whether it answers with row numbers."""
     if hasattr(index, "ntotal") and hasattr(index, "metric_type"):  # FAISS
         metric = {0: "", 1: "L2"}.get(int(index.metric_type), f"metric {index.metric_type}")
         _refuse(of, int(index.ntotal), int(index.d), metric)
@@ -203,7 +201,7 @@ def _ask_hnswlib(index: Any, queries: Floats, n: int) -> Any:
 
 
 def _refuse(of: Joined, n_items: int, dim: int, metric: str) -> None:
-    """Raise if an index holds other vectors than these, or ranks them otherwise."""
+    """Raise if an index does not hold these vectors, or ranks them differently."""
     if (n_items, dim) != of.items.shape:
         raise InvalidInputError(
             f"The index holds {n_items:,} items of {dim} dimensions, and the vectors have {of.items.shape[0]:,} of "

@@ -1,4 +1,4 @@
-"""Whole curves: what a method reaches at a level, and how much of the plane it dominates."""
+"""Whole curves: what a method reaches at a given level, and how much of the plane it dominates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Curves(Settings):
         against: Methods | None = None,
         part: Part = "validation",
     ) -> Estimate:
-        """Return the accuracy that a method reaches where exposure is at most so uneven.
+        """Return the accuracy that a method reaches at a level of unfairness.
 
         Each seed has its own curve on the test: straight lines through the settings that no other setting of the method
         beats on validation, as means over its seeds. Points between two settings are attainable: serve a random part of
@@ -42,8 +42,8 @@ class Curves(Settings):
         Parameters
         ----------
         method : str, or several
-            Several are one family: the curve's settings are those that no other setting of any of them beats on
-            validation, so that there it is nowhere below that of one of them.
+            Several are one family: its curve runs through the settings that no other setting of the family beats on
+            validation.
         unfairness : float
             Level of the metric of unfairness. The value is NaN if a seed does not reach it.
         relative : bool, default False
@@ -74,13 +74,13 @@ class Curves(Settings):
         against: Methods | None = None,
         part: Part = "validation",
     ) -> Estimate:
-        """Return the least unfairness that a method reaches where it is at least so accurate.
+        """Return the least unfairness that a method reaches at a level of accuracy.
 
         The curve, the other parameters and errors are as in :meth:`accuracy_at`. Where accuracy rises and falls along
-        it, its least uneven place of that accuracy counts.
+        the curve, the least uneven place with that accuracy counts.
 
-        The interval holds the places of the curve whose accuracy may be at the level (Fieller's way), for the slope
-        there can be as uncertain as it is steep. Differences from another method have none.
+        The interval holds the places of the curve whose accuracy may be at the level (Fieller's method). Differences
+        from another method have none.
 
         Parameters
         ----------
@@ -111,19 +111,17 @@ class Curves(Settings):
     ) -> Estimate:
         """Return how much of the plane of the two metrics a method's settings dominate on test; more is better.
 
-        Counted are the settings that no other setting of the method beats on validation, as means over its seeds.
-
-        Both metrics are divided by those of :attr:`reference` in the same seed, so that the figure has no unit. With
-        the default it is the share of the reference's accuracy that the method keeps, on average over all levels of
-        unfairness from 0 to the reference's: at each level that of the best setting at most so uneven, 0 where there is
-        none. Without any correction it is 0.
+        The settings are those that no other setting of the method beats on validation, as means over its seeds. Both
+        metrics are divided by those of :attr:`reference` in the same seed. With the default reference point, it is the
+        share of the reference's accuracy that the method keeps, averaged over all levels of unfairness from 0 to the
+        reference's: at each level that of the best setting at most as uneven, or 0. Without any correction it is 0.
 
         Parameters
         ----------
         method : str, or several
         reference : (accuracy, unfairness), default (0, 1)
-            The worst place that counts, in shares of those of :attr:`reference`. With (0.9, 1) only settings that keep
-            90% of the accuracy count.
+            The worst point that counts, as shares of :attr:`reference`. With (0.9, 1) only settings that keep 90% of
+            the accuracy count.
         against : str, or several, optional
             Another method, whose figure is subtracted, user by user and seed by seed.
         part : {"validation", "test"}, default "validation"
@@ -155,10 +153,7 @@ class Curves(Settings):
         return self._compared(read, method, against)
 
     def _best(self, names: tuple[str, ...], seed: int, part: Part) -> list[Point]:
-        """Return the points of one seed whose settings no other of these methods beats, as means over seeds.
-
-        A point without one of the two metrics on test is none.
-        """
+        """Return one seed's points with both metrics on test, of settings that none of these methods' beats."""
         if (names, seed, part) in self._fronts:
             return self._fronts[names, seed, part]
         traded = (self.accuracy, self.unfairness)
@@ -177,12 +172,12 @@ class Curves(Settings):
         return {}
 
     def _unit(self, metric: str, seed: int) -> Reading:
-        """Return a metric of the reference in one seed, or over all of its seeds where it lacks that one."""
+        """Return a metric of the reference in one seed, or over all of its seeds if it lacks that one."""
         point = self._index.get((*self.reference, seed))
         return Reading(self.mean(*self.reference, metric)) if point is None else self._reading(point, metric)
 
     def _along(self, given: str, metric: str, at: float, relative: bool, part: Part) -> Read:
-        """Return what reads one metric off the curve of one seed where the other one is `at`."""
+        """Return a function that reads one metric off a seed's curve where the other one is `at`."""
 
         def read(names: tuple[str, ...], seed: int) -> Reading:
             best = self._best(names, seed, part)
@@ -195,9 +190,9 @@ class Curves(Settings):
         return read
 
     def _between(self, points: list[Point], given: str, metric: str, level: Reading) -> Reading:
-        """Read one metric off the straight lines through points, the least uneven first, where another is at a level.
+        """Interpolate one metric between points, the least uneven first, where another one is at a level.
 
-        Where accuracy is given, which may rise and fall along the curve, that is where the curve first reaches it.
+        If the other one is accuracy, that is where the curve first reaches it.
         """
         points = sorted(points, key=lambda point: point.test[self.unfairness])
         x, y = ([self._reading(point, each) for point in points] for each in (given, metric))
@@ -230,7 +225,7 @@ class Curves(Settings):
         )
 
     def _compared(self, read: Read, method: Methods, against: Methods | None) -> Estimate:
-        """Join what is read of each seed, less what is read of other methods in the same seed."""
+        """Summarize the readings of each seed, less those of other methods in the same seed."""
         family, others = _family(method), _family(against)
         if not family:
             raise InvalidInputError(f"method={method!r} names none. {nearest('', self.methods)}")
@@ -258,7 +253,7 @@ def _end(found: Estimate, name: Literal["low", "high"]) -> float:
 
 
 def _least(places: Sequence[float], holds: Callable[[float], bool]) -> float:
-    """Return the least number at which a condition holds, to a thousandth of the gap between two of the places."""
+    """Return the least number at which a condition holds, by bisection between two of the places."""
     right = next((i for i, place in enumerate(places) if holds(place)), len(places) - 1)
     if right == 0:
         return places[0]

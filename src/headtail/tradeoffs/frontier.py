@@ -1,4 +1,4 @@
-"""What accuracy each setting of each method pays for how even an exposure."""
+"""The trade-off between accuracy and even exposure."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,11 +15,10 @@ from headtail.tradeoffs.versus import versus_page
 @checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Frontier(Curves, Result):
-    """What accuracy each setting of each method pays for how even an exposure; made by :func:`sweep`.
+    """The trade-off between accuracy and even exposure of methods' settings; made by :func:`sweep`.
 
-    Settings are chosen on validation (:meth:`choose`); every figure is one of the test. Figures are means over seeds.
-    Their intervals hold both sources of chance, users and seeds, with three seeds or more; with fewer that of the users
-    alone. Differences are taken user by user and seed by seed.
+    Settings are chosen on validation (:meth:`choose`), and figures are of the test, as means over seeds. Intervals are
+    over users and seeds with three seeds or more, else over users alone. Differences are paired by user and seed.
 
     Attributes
     ----------
@@ -34,7 +33,7 @@ class Frontier(Curves, Result):
     facts : mapping from metric to Facts
         What metrics say of themselves: titles, formats; those of headtail's own metrics by default.
     seconds : mapping from (method, setting, seed) to (float, float)
-        What making the recommender took, and the list of one user then; only what was measured by this very process.
+        What making the recommender took, and then the list of one user; only for points measured in this process.
 
     Examples
     --------
@@ -103,7 +102,7 @@ class Frontier(Curves, Result):
         Parameters
         ----------
         method : str
-            Choose it without a look at the test, such as by validation.
+            Choose it without looking at the test, such as by validation.
         levels : sequence of (str, float), optional
             Metrics of unfairness, with how far each is to lie below the reference, as a share. Without it
             :attr:`unfairness` at 5, 10 and 20%, and the head's share at 20% where it was measured.

@@ -1,4 +1,4 @@
-"""How a frontier is laid out as a report."""
+"""The report of a frontier."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -17,7 +17,7 @@ LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfai
 
 
 def frontier_page(frontier: Curves, max_loss: float) -> Report:
-    """Return the whole page: what was chosen, the curves, the methods at equal levels, and every setting."""
+    """Return the page: what was chosen, the curves, the methods at equal levels, and every setting."""
     tables = [table for table in _equal_tables(frontier) if table.rows]
     whole = [Section("Whole curves", [Text(_equal_text(frontier)), *tables], folded=True)] if tables else []
     every = Section("Every setting", [settings_table(frontier, max_loss)], folded=True)
@@ -97,7 +97,7 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
 
 
 def _chosen_table(frontier: Curves, max_loss: float) -> Table:
-    """Return what the chosen setting of each method gains and loses on the test, and how good its whole curve is."""
+    """Return what each method's chosen setting gains and loses on the test, and its hypervolume."""
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     rows = []
     for method in frontier.methods:

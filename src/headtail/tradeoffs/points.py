@@ -1,4 +1,4 @@
-"""What is measured of one setting, and figures with their intervals."""
+"""Measured settings, and figures with their intervals."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -55,11 +55,10 @@ class Estimate:
     value : float
         The mean over seeds; NaN where a seed has no value, such as a level that its curve does not reach.
     low, high : float or None
-        Ends of the interval; None without one, as for what is the same in all seeds.
+        Ends of the interval; None without one.
     over : {"users and seeds", "users", "seeds"} or None
-        What varies in the interval. "users and seeds": both the users and the training. "users": the users alone, of
-        these trainings (fewer than three, or all the same). "seeds": the training alone, with the same users, by
-        Student's t over the seeds.
+        What the interval accounts for: both the users and the training, the users alone (fewer than three seeds, or
+        all the same), or the training alone (Student's t over the seeds).
     n_seeds : int
         Seeds behind the value.
     p : float or None
@@ -79,7 +78,7 @@ NOTHING = Estimate(float("nan"), None, None, None, 0)
 
 @dataclass(frozen=True)
 class Reading:
-    """A figure of one seed with what each user adds to its error, and its own interval where it has one."""
+    """A figure of one seed, with each user's influence on it and, where it has one, its own interval."""
 
     value: float
     influence: Floats | None = None
@@ -87,7 +86,7 @@ class Reading:
 
 
 def combined(value: float, parts: Iterable[tuple[float, Reading]]) -> Reading:
-    """Return a figure that moves with others by these slopes (the delta method)."""
+    """Return a figure that depends on others with these slopes (the delta method)."""
     moving = [(slope, part.influence) for slope, part in parts if slope]
     total: Floats | None = None
     for slope, influence in moving:
@@ -106,10 +105,10 @@ def change(value: Reading, start: Reading) -> Reading:
 
 
 def summary(readings: list[Reading]) -> Estimate:
-    """Join the readings of the seeds.
+    """Average the readings of the seeds.
 
-    The variance is that of the mean over seeds: the part of the users and that of the seeds, less their interaction,
-    which is in both. Its degrees of freedom are Satterthwaite's.
+    The variance of the mean is that over users plus that over seeds, less their interaction, which is in both. Its
+    degrees of freedom are Satterthwaite's.
     """
     n = len(readings)
     if not n:
@@ -137,7 +136,7 @@ def summary(readings: list[Reading]) -> Estimate:
 
 
 def metric_of(point: Point, metric: str, part: Part) -> float:
-    """Return a metric of a point, or say which ones were measured."""
+    """Return a metric of a point; raise if it was not measured."""
     values = point.test if part == "test" else point.validation
     if metric not in values:
         raise MissingColumnError(f"{metric!r} was not measured. {nearest(metric, values)}")

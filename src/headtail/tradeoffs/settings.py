@@ -1,4 +1,4 @@
-"""What is known of each setting of each method, and which one is chosen."""
+"""The measured settings of each method, and how one is chosen."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -69,7 +69,7 @@ class Settings:
 
     @property
     def reference(self) -> tuple[str, Setting]:
-        """The first method and its first setting, which whole curves are measured against."""
+        """The first method at its first setting, such as no correction."""
         return self.points[0].method, self.points[0].setting
 
     def without(self, *methods: str) -> Self:
@@ -120,8 +120,8 @@ class Settings:
         part : {"test", "validation"}, default "test"
             On validation there are intervals for the accuracy alone.
         relative : bool, default False
-            Instead of the metric its change from the method's first setting, as a share of it and seed by seed: -0.03
-            where 3% are lost, NaN where that was 0.
+            Return the relative change from the method's first setting, seed by seed: -0.03 where 3% are lost, NaN where
+            that was 0.
 
         Raises
         ------
@@ -162,10 +162,10 @@ class Settings:
         max_loss : float, default 0.05
             Accuracy that may be lost, as a share of the accuracy of the method's first setting.
         criterion : {"fairest", "gain"}, default "fairest"
-            "fairest" takes the least unfairness; "gain" the largest difference of the share of unfairness that is gone
-            and the share of accuracy that is lost (by which PopSteer was tuned; Ahmadov and Mansoury, RecSys 2025).
+            "fairest" minimizes unfairness; "gain" maximizes its relative decrease less that of accuracy (by which
+            PopSteer was tuned; Ahmadov and Mansoury, RecSys 2025).
         margin : bool, default False
-            Keep a margin for the noise of the validation: the whole 95% interval of the loss must be allowed.
+            Require the whole 95% interval of the loss on validation to be allowed.
 
         Raises
         ------
@@ -229,7 +229,7 @@ class Settings:
         return found.low is None or found.low >= -max_loss
 
     def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
-        """Return which choices stand at the end of their grid, so that a longer grid may hold a better one."""
+        """Return which choices are at the end of their grid, so that an extended grid may hold a better one."""
         found = []
         for method in self.methods:
             settings = self.settings(method)
@@ -256,6 +256,6 @@ class Settings:
 
 
 def facts_for(settings: Settings, metric: str) -> Facts:
-    """Return what a metric, with its cut-off, says of itself; one that says no title is called by its name."""
+    """Return the facts of a metric with its cut-off; without a title it goes by its name."""
     facts = settings.facts.get(metric.partition("@")[0], Facts())
     return facts if facts.title else replace(facts, title=metric)

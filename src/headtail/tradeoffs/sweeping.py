@@ -85,19 +85,19 @@ def sweep(
     n_bootstrap : int, default 200
         As for :func:`headtail.audit`; 0 leaves out all intervals over users.
     folder : path, optional
-        Where every point is kept as soon as it is measured, in a folder of the dial's name and whatever the grid; what
-        is there is not made again.
+        Where every point is saved as soon as it is measured, in a folder named after the dial; saved points are not
+        measured again, whatever the grid.
     identity : str, optional
-        Says what a dial of your own is, and must be the same when a sweep resumes. Without it the first and the last
-        point in the folder are made and measured again, and must come out the same.
+        Identifies a dial of your own when a sweep resumes. Without it the first and the last saved point are measured
+        again, and must come out the same.
     progress : bool or callable, optional
-        Show a progress bar; without it, only where standard error is a terminal. A callable gets the steps and what
-        they came to, such as to move a bar that is shown already.
+        Show a progress bar; by default only where standard error is a terminal. A callable gets the number of steps
+        and a text, such as to move another bar.
 
     Raises
     ------
     CheckpointMismatchError
-        If the folder holds a sweep of something else: another dial, recommender, split or measurement.
+        If the folder holds another sweep: of another dial, recommender, split or measurement.
     InvalidInputError
         If the split has no validation part, the grid or the seeds are empty or repeat one, a traded metric is not
         measured, or is better the other way round.
@@ -158,7 +158,7 @@ def sweep(
 
 
 def _of_ones_own(name: Any, make: Any, grid: Any, split: Any, k: int | None) -> tuple[Dial, Subject]:
-    """Return the dial and the subject of a function that makes recommenders by itself."""
+    """Return the dial and the subject for a function that makes recommenders by itself."""
     if not isinstance(name, str) or not isinstance(split, Split):
         raise InvalidInputError(
             f"sweep was given a {type(make).__name__} and a {type(split).__name__}. Give a dial and a Subject, or a "
@@ -201,7 +201,7 @@ def _check_traded(metrics: Mapping[str, Metric], name: str, better: str) -> None
 
 @dataclass(frozen=True)
 class _Meter:
-    """A dial on a subject, with how its settings are measured, and where what is measured is kept."""
+    """A dial on a subject, how its settings are measured, and where points are saved."""
 
     dial: Dial
     subject: Subject
@@ -214,7 +214,7 @@ class _Meter:
     folder: Path | None = None
 
     def measure(self, settings: list[float], advance: Callable[..., None], *, check: bool = False) -> Frontier:
-        """Return the settings measured for each seed; with `check`, the outer points of the folder are made again."""
+        """Measure the settings for each seed; with `check`, the first and last saved points are measured again."""
         tasks = [(seed, setting, self._file(seed, setting)) for seed in self.seeds for setting in settings]
         there = [file for _, _, file in tasks if file is not None and file.exists()]
         again = {there[0], there[-1]} if there and check else set()
@@ -226,7 +226,7 @@ class _Meter:
                 try:
                     point, influence, taken = self._point(setting, seed)
                 except KeyboardInterrupt as stop:
-                    if file is not None:  # whatever a training inside says of itself
+                    if file is not None:  # in place of the note of a training inside
                         kept = f"What was measured is kept in {file.parent.parent}; run the same again to resume."
                         stop.__notes__ = [kept]
                     raise
@@ -247,7 +247,7 @@ class _Meter:
         return None if self.folder is None else self.folder / f"seed-{seed}-strength-{setting!r}.json"
 
     def _point(self, setting: float, seed: int) -> tuple[Point, Influence, tuple[float, float]]:
-        """Return a setting as it is measured, what each user adds to the errors of its metrics, and what it took."""
+        """Measure a setting; return its point, each user's influences on the metrics, and the seconds it took."""
         split = self.subject.split
         assert split.validation is not None
         started = perf_counter()
@@ -288,7 +288,7 @@ class _Meter:
         return found
 
     def plan(self, identity: str | None) -> dict[str, Any]:
-        """Return what must be the same for points of a folder to be of this sweep."""
+        """Return what identifies this sweep in a folder."""
         return {
             "format": FORMAT,
             "dial": self.dial.name,
@@ -302,12 +302,12 @@ class _Meter:
 
 
 def _file_name(name: str) -> str:
-    """Return a name without the characters that file systems keep for themselves, such as the star of FA*IR."""
+    """Return a name without characters that file systems reserve, such as the star of FA*IR."""
     return re.sub(r'[<>:"/\\|?*]', "-", name)
 
 
 def _check_same(saved: Point, measured: Point, file: Path) -> None:
-    """Refuse to resume where a point that is measured again comes out differently."""
+    """Raise if a point comes out differently when it is measured again."""
     for part in ("validation", "test"):
         now = getattr(measured, part)
         for name, value in getattr(saved, part).items():
@@ -320,7 +320,7 @@ def _check_same(saved: Point, measured: Point, file: Path) -> None:
 
 
 def _save(file: Path, point: Point, owed: Mapping[Part, Mapping[str, Floats]]) -> None:
-    """Write the arrays first, for the JSON file says that a point is there."""
+    """Write the arrays first, since the JSON file marks a point as complete."""
     arrays = {f"{part} {name}": values for part, found in owed.items() for name, values in found.items()}
     with atomic_file(file.with_suffix(".npz")) as temporary, temporary.open("wb") as opened:
         np.savez(opened, **arrays)  # type: ignore[arg-type]
@@ -328,10 +328,10 @@ def _save(file: Path, point: Point, owed: Mapping[Part, Mapping[str, Floats]]) -
 
 
 def _open(folder: Path, plan: dict[str, Any]) -> Path:
-    """Return the folder if it holds this very sweep, or none yet."""
+    """Return the folder, which must hold this sweep or none."""
     file = folder / "sweep.json"
     if not file.exists():
-        with writing(file, folder=False):  # of two sweeps that start at once, one says what the folder is for
+        with writing(file, folder=False):  # two sweeps may start at once
             if not file.exists():
                 _write(plan, file)
     check_settings(read_json(file), plan, folder)

@@ -22,7 +22,7 @@ _DOUBT = 0.05
 
 
 def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float]] | None) -> Report:
-    """Return how every other method of more than one setting does beside this one."""
+    """Compare every other method that has a curve with this one."""
     frontier.settings(method)  # or say which there are
     others = [name for name in frontier.curves if name != method]
     if not others:
@@ -51,7 +51,7 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
 
 
 def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -> str:
-    """Say how many of the methods that come there are more and less accurate beyond doubt."""
+    """Say how many of the methods that reach the level are more and less accurate beyond doubt."""
     known = [row for row in rows if np.isfinite(row[label].value)]
     sure = [row[label].value for row in known if row[f"{label} p"] < _DOUBT]
     more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
@@ -76,7 +76,7 @@ def _usual(frontier: Curves) -> list[tuple[str, float]]:
 def _compare(
     label: str, spec: str, rows: list[dict[str, Any]], columns: list[Column], read: Callable[[str], Estimate]
 ) -> bool:
-    """Add a column of differences, and one of their chances, if there are any; return whether there are."""
+    """Add a column of differences and one of p-values, if there are any; return whether there are."""
     found = [read(row["method"]) for row in rows]
     adjusted = holm(np.array([np.nan if each.p is None else each.p for each in found]))
     for row, each, chance in zip(rows, found, adjusted, strict=True):
@@ -88,7 +88,7 @@ def _compare(
 
 
 def _seconds(frontier: Curves, rows: list[dict[str, Any]], columns: list[Column]) -> None:
-    """Add what a setting takes to make, and each list then, where that was measured."""
+    """Add the time to make a setting, and then each list, where measured."""
     for row in rows:
         of = [taken for (name, setting, _), taken in frontier.seconds.items() if name == row["method"] and setting]
         made, served = np.median(of, axis=0) if of else (np.nan, np.nan)

@@ -1,4 +1,4 @@
-"""The explorer: one page that answers back, made of data that are coded compactly and of a few modules of our own."""
+"""The explorer: an interactive page made of compactly encoded data and a few JavaScript modules."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart
 from headtail.typing import Array
 
-# In the order in which one builds on another; see `_joined`.
+# In the order of their imports; see `_joined`.
 MODULES = ("data", "dom", "charts", "state", "lists", "tradeoff", "items", "neurons", "spectrum", "main")
 
 
@@ -35,7 +35,7 @@ class Explorer:
     Parameters
     ----------
     data : mapping
-        What the page shows, as JSON has it; arrays as :func:`packed` codes them.
+        The content of the page as JSON values, with arrays encoded by :func:`packed`.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class Explorer:
 
 
 def packed(values: Array) -> dict[str, Any]:
-    """Return an array as JSON: whole numbers in as few bytes as hold them, others in 32 bits, deflated, as base64.
+    """Encode an array for JSON: integers in as few bytes as possible, others in 32 bits, deflated, as base64.
 
     Examples
     --------
@@ -112,17 +112,17 @@ def _page(data: Mapping[str, Any]) -> str:
 
 
 def _joined() -> str:
-    """Return our modules as one, which needs no server: what they import from each other stands there already."""
+    """Return the modules as one script without imports, which needs no server."""
     whole = "\n".join(source(f"explorer/{name}.js") for name in MODULES)
     return re.sub(r"^import .*\n|^export ", "", whole, flags=re.M)
 
 
 def _in_script(data: Mapping[str, Any]) -> str:
-    """Return data as JSON in which nothing could end a script, or a line of one."""
+    """Return data as JSON that is safe inside a script element."""
     text = json.dumps(jsonable(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return re.sub("[<>&\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _hash(text: str) -> str:
-    """Return the source by which a policy allows this very text."""
+    """Return the content security policy source that allows this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
