@@ -149,10 +149,7 @@ BACKBONES: dict[str, Backbone] = {
     ),
     "mf": Backbone(MF, {"weight_decay": (1e-6, 5e-6, 2e-5, 1e-4)}),
     "lightgcn": Backbone(
-        LightGCN,
-        {"weight_decay": (1e-8, 1e-7, 1e-6, 1e-5)},
-        {"epochs": 600},
-        large={"batch_size": 131_072, "lr": 2e-2},
+        LightGCN, {"weight_decay": (1e-8, 1e-7, 1e-6, 1e-5)}, {"epochs": 600}, large={"batch_size": 131_072, "lr": 2e-2}
     ),
     "xsimgcl": Backbone(
         XSimGCL,

@@ -10,16 +10,7 @@ from cyclopts import Parameter
 import headtail as ht
 from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, app
-from headtail.cli._folders import (
-    EXPLORED,
-    INTERACTIONS,
-    is_model,
-    known_to,
-    load,
-    read_known,
-    resumable,
-    write_known,
-)
+from headtail.cli._folders import EXPLORED, INTERACTIONS, is_model, known_to, load, read_known, resumable, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables

@@ -19,16 +19,7 @@ from headtail.metrics.attributes import read_attributes, read_columns
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.facts import Metrics, definition, kept_facts, named
-from headtail.metrics.lists import (
-    InputNotes,
-    count_overlap,
-    fingerprints,
-    judge,
-    read_lists,
-    widen,
-    with_times,
-    within,
-)
+from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judge, read_lists, widen, with_times, within
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Profiles, TopK

@@ -209,11 +209,7 @@ def widen(
 
 
 def judge(
-    lists: Lists,
-    profiles: Profiles,
-    test: Interactions | None,
-    item_vectors: Floats | None,
-    noted: InputNotes,
+    lists: Lists, profiles: Profiles, test: Interactions | None, item_vectors: Floats | None, noted: InputNotes
 ) -> tuple[TopK, Array]:
     """Join lists with training and test into a :class:`TopK`, and return the user id of each of its rows too.
 

@@ -5,28 +5,7 @@ A :class:`Report` is a tree of blocks (:class:`Text`, :class:`Figures`, :class:`
 to a user.
 """
 
-from headtail.reports.blocks import (
-    Block,
-    Chart,
-    Column,
-    Figure,
-    Figures,
-    Section,
-    Table,
-    Text,
-)
+from headtail.reports.blocks import Block, Chart, Column, Figure, Figures, Section, Table, Text
 from headtail.reports.report import Report, Result, chart_svg
 
-__all__ = [
-    "Block",
-    "Chart",
-    "Column",
-    "Figure",
-    "Figures",
-    "Report",
-    "Result",
-    "Section",
-    "Table",
-    "Text",
-    "chart_svg",
-]
+__all__ = ["Block", "Chart", "Column", "Figure", "Figures", "Report", "Result", "Section", "Table", "Text", "chart_svg"]

@@ -17,17 +17,7 @@ from headtail.reports._drawing import NARROW, WIDE, draw
 from headtail.reports._grid import Cell, grid, is_missing
 from headtail.reports._series import styles_of
 from headtail.reports._values import is_number, minus, show
-from headtail.reports.blocks import (
-    Block,
-    Chart,
-    Document,
-    Figure,
-    Figures,
-    Section,
-    Table,
-    Text,
-    definitions,
-)
+from headtail.reports.blocks import Block, Chart, Document, Figure, Figures, Section, Table, Text, definitions
 
 View = dict[str, Any]
 
