@@ -22,12 +22,12 @@ from headtail.data import Interactions, Split, split_debiased, split_ratio, writ
 from headtail.dials import REFERENCES, dial
 from headtail.exploring import Witness
 from headtail.losses import mse
-from headtail.metrics import Audit, Comparison, audit, compare
+from headtail.metrics import Comparison, audit, compare
 from headtail.metrics.charts import MEANING
-from headtail.metrics.pages import defined, items_table, metric_column, title_of
+from headtail.metrics.pages import figure_of, items_table, metric_column
 from headtail.metrics.verdicts import of_audit, of_comparison
 from headtail.models import MF
-from headtail.reports import Column, Figure, Figures, Report, Section, Table, Text
+from headtail.reports import Column, Figures, Report, Section, Table, Text
 from headtail.reports.explorer import Explorer
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.subjects import Subject
@@ -212,7 +212,7 @@ def _report(
     audits = common.comparison.audits
     before, best = audits[PLAIN], common.best
     shown = ("gini", "head_share", "arp", "popularity_lift", "ndcg")
-    figures = [_before_after(name, before, audits[best]) for name in shown]
+    figures = [figure_of(audits[best], name, before[f"{name}@{K}"]) for name in shown]
     unequal = [
         items_table(before.over_exposed, f"Over-exposed in the top {K}"),
         items_table(before.under_exposed, f"Under-exposed in the top {K}"),
@@ -249,14 +249,6 @@ def _verdict(study: Study) -> str:
     best, audits = study.best, study.comparison.audits
     measured = of_audit(audits[PLAIN]).partition("\n\n")[0]
     return f"{measured}\n\n{of_comparison(compare({name: audits[name] for name in (PLAIN, best)}))}"
-
-
-def _before_after(metric: str, before: Audit, after: Audit) -> Figure:
-    m, spec = after.measurement(f"{metric}@{K}"), after.facts[metric].format
-    return Figure(
-        title_of(after, metric), m.value, m.low, m.high, format=spec, note=defined(after, metric), code=m.name,
-        before=before[m.name],
-    )  # fmt: skip
 
 
 def _corrected(study: Study, title: str, text: str, *, folded: bool = False) -> Section:

@@ -152,6 +152,7 @@ def audit(
         user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
         user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
     over, under = most_unequal(top)
+    doubts = collapse_notes(full.at(cutoffs[-1]))
     return Audit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
@@ -162,7 +163,8 @@ def audit(
         definitions={name: definition(metric) for name, metric in chosen.items()},
         facts=kept_facts(chosen),
         measures=dict(chosen),
-        notes=(*noted.notes, *collapse_notes(full)),
+        notes=(*noted.notes, *doubts),
+        doubts=tuple(doubts),
         lists=full.at(cutoffs[-1]),
         user_ids=user_ids,
         user_values=user_values,

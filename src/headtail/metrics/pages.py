@@ -101,13 +101,17 @@ def comparison_page(comparison: "Comparison") -> Report:
 
 def headline_figures(audit: "Measured") -> list[Block]:
     """Return the metrics that come first as a strip of figures, where there are any."""
-    measured = [(name, audit.measurement(f"{name}@{audit.cutoffs[-1]}")) for name in audit.headlines]
-    figures = [
-        Figure(title_of(audit, name), m.value, m.low, m.high, format=audit.facts[name].format, code=m.name,
-               note=defined(audit, name))
-        for name, m in measured
-    ]  # fmt: skip
+    figures = [figure_of(audit, name) for name in audit.headlines]
     return [Figures(figures)] if figures else []
+
+
+def figure_of(audit: "Measured", metric: str, before: float | None = None) -> Figure:
+    """Return a metric at the largest cut-off as a figure."""
+    m = audit.measurement(f"{metric}@{audit.cutoffs[-1]}")
+    return Figure(
+        title_of(audit, metric), m.value, m.low, m.high, format=audit.facts[metric].format, code=m.name,
+        note=defined(audit, metric), before=before,
+    )  # fmt: skip
 
 
 def who_gets_the_places(

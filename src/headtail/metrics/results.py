@@ -180,6 +180,8 @@ class Audit(Measured):
         What each metric says of itself: direction, range, how it is written, whether it is a headline.
     notes : tuple of str
         What a reader should know about the input.
+    doubts : tuple of str
+        Those of the notes that tell of lists that have collapsed.
     attribute_shares : tuple of dict
         For each value of each attribute of the items its share of items, of training interactions, and of the slots.
     measures : dict of str to function
@@ -199,6 +201,7 @@ class Audit(Measured):
         How it was made: the arguments that are no tables; from the command line the command and its files too.
     """
 
+    doubts: tuple[str, ...]
     attribute_shares: tuple[dict[str, Any], ...]
     measures: dict[str, Metric]
     lists: TopK

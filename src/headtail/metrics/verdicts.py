@@ -7,7 +7,6 @@ import numpy as np
 
 from headtail._stats import gini
 from headtail.data import PopularityGroups
-from headtail.metrics.collapse import collapse_notes
 from headtail.metrics.popularity import popularity_lift
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports._markdown import plain
@@ -25,7 +24,7 @@ def of_audit(audit: "Audit") -> str:
     if "popularity_lift" in audit.facts:
         measured = audit.measurement(lift)
         ends = measured.low, measured.high
-    return of_exposure(top.slots, top.popularity, top.groups, (popularity_lift(top), *ends), collapse_notes(top))
+    return of_exposure(top.slots, top.popularity, top.groups, (popularity_lift(top), *ends), audit.doubts)
 
 
 def of_gate(judged: Sequence["Judgement"]) -> str:
@@ -40,7 +39,7 @@ def of_exposure(
     popularity: Array,
     groups: PopularityGroups,
     lifted: tuple[float, float | None, float | None],
-    doubts: list[str],
+    doubts: Sequence[str],
 ) -> str:
     """Say the same of lists by how many of them hold each item, (I,), and by its training interactions, (I,).
 
