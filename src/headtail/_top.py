@@ -1,11 +1,16 @@
-"""The k highest values of each row."""
+"""Rows of unequal lengths: the k highest values of each, and the positions of each where they are one after another."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail.typing import Floats
+from headtail.typing import Array, Floats
 
 _GROUP = 16  # values that share a maximum in the search for the k highest
+
+
+def ranges(starts: Array, counts: Array) -> NDArray[np.int64]:
+    """Return the positions of rows that start at `starts` and have `counts` entries, row after row."""
+    return np.asarray(np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts))
 
 
 def highest(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -29,7 +34,7 @@ def highest(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
     rows, columns = np.divmod(np.flatnonzero(high), n)
     found = scores[rows, columns]
     order = np.lexsort((-found, rows))  # stable: equal values stay in the order of their columns
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = ranges(np.zeros_like(counts), counts)
     order, at = order[place < k], (rows[place < k], place[place < k])
     top_values, top_columns = np.full((n_rows, k), -np.inf, dtype=scores.dtype), np.zeros((n_rows, k), dtype=np.int64)
     top_values[at], top_columns[at] = found[order], columns[order]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headtail import _checks, _frames
 from headtail._checks import checked, integer, shown
+from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame
 
@@ -324,8 +325,7 @@ def met_by(whole: Coded, users: Codes) -> tuple[NDArray[np.int64], NDArray[np.in
     first, end = (np.searchsorted(whole.sorted_pairs, (users.astype(np.int64) + more) << 32) for more in (0, 1))
     counts = end - first
     rows = np.repeat(np.arange(len(users)), counts)
-    places = np.arange(len(rows)) + (first - (np.cumsum(counts) - counts))[rows]
-    return rows, whole.sorted_pairs[places] & 0xFFFFFFFF
+    return rows, whole.sorted_pairs[ranges(first, counts)] & 0xFFFFFFFF
 
 
 def between(whole: C, users: NDArray[np.bool_], items: NDArray[np.bool_]) -> C:

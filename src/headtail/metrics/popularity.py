@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked
 from headtail._stats import jensen_shannon
+from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.topk import Standings, TopK, blocks
@@ -246,7 +247,7 @@ def pce(top: TopK) -> NDArray[np.float64]:
 def _calibration_error(own: Standings, users: Codes, items: Codes, lengths: Array) -> NDArray[np.float64]:
     counts = own.starts[users + 1] - own.starts[users]
     row = np.repeat(np.arange(len(users)), counts)
-    places = np.arange(len(row)) + np.repeat(own.starts[users] - np.cumsum(counts) + counts, counts)
+    places = ranges(own.starts[users], counts)
     level = own.level[places]
     twice = np.full(len(row), items.shape[1], dtype=np.int32)  # the slots below each level, and half of those at it
     for shown in np.append(own.levels, np.int32(len(own.levels)))[items.T]:  # -1, where a list has ended, is above all

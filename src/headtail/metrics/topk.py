@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from headtail._top import ranges
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.coded import pair_keys
 from headtail.exceptions import InvalidInputError
@@ -273,13 +274,12 @@ class TopK:
     def take(self, rows: NDArray[np.intp]) -> "TopK":
         """Return the lists of some rows, in that order, repeats included."""
         counts = np.diff(self.target_starts)[rows]
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        positions = np.arange(starts[-1]) - np.repeat(starts[:-1] - self.target_starts[:-1][rows], counts)
+        positions = ranges(self.target_starts[:-1][rows], counts)
         return replace(
             self,
             items=self.items[rows],
             users=self.users[rows],
-            target_starts=starts,
+            target_starts=np.append(0, np.cumsum(counts)),
             target_items=self.target_items[positions],
             target_ranks=self.target_ranks[positions],
             times=None if self.times is None else self.times[rows],
