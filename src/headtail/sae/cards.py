@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from headtail._factors import to_numpy
-from headtail.data import Interactions
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.sae.portraits import PRIOR, WAYS, Portraits, portraits
 from headtail.sae.table import NeuronTable, Source
@@ -164,7 +163,7 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
     if warning := _UNMEASURED if np.isnan(way) else _WARNINGS.get(int(way)):
         blocks.insert(1, Text(warning))
     if source.interactions is not None:
-        blocks += _portrait(portraits(neurons._at(np.array([place]))), source.interactions)
+        blocks += _portrait(portraits(neurons._at(np.array([place]))))
         if contrast.items is not None:
             blocks.append(_scatter(source, neuron, contrast.items))
     said = ["popularity" if d > 0 else "niche", *filter(None, neurons.tags[place].split("|"))]
@@ -186,33 +185,27 @@ def _histogram(groups: dict[str, Floats], *, share: bool = True) -> list[dict[st
     return rows
 
 
-def _portrait(found: Portraits, interactions: Interactions) -> list[Block]:
+def _portrait(found: Portraits) -> list[Block]:
     """Return what a neuron listens to, and what it does."""
-    titles, popularity = interactions.item_labels, interactions.popularity
+    (said,) = found.to_dict()["neurons"]
     of_items = found.neurons.source.contrast.item_codes is not None
     blocks: list[Block] = []
     if found.hears.shape[1]:
-        users = [f"{interactions.user_ids[u]} ({a:.2f})" for u, a in _pairs(found.drivers, found.driven) if u >= 0]
+        users = [f"{one['user']} ({one['activation']:.2f})" for one in said["drivers"]]
         caption = f"The users who drive it most, with their activation: {', '.join(users)}."
         silent = "" if of_items else "It fires for no real user."
         note = f"Of the users who met the item, drawn to the mean of all users by {PRIOR:.0f} users."
-        rows = [
-            {"item": str(titles[i]), "popularity": int(popularity[i]), "mean": value}
-            for i, value in _pairs(found.hears, found.heard)
-            if i >= 0
-        ]
         columns = [
-            Column("item", "Item"),
+            Column("title", "Item"),
             Column("popularity", "Popularity", format=",d"),
-            Column("mean", "Activation" if of_items else "Mean activation", format=".4f", note=note * (not of_items)),
+            Column("by", "Activation" if of_items else "Mean activation", format=".4f", note=note * (not of_items)),
         ]
         title = "Items that drive it" if of_items else "Items of the users who drive it"
-        blocks.append(Table(columns, rows, title=title, caption=caption if users else silent))
+        blocks.append(Table(columns, said["hears"], title=title, caption=caption if users else silent))
     if found.raises.shape[1]:
-        sides = zip(_pairs(found.raises, found.raised), _pairs(found.lowers, found.lowered), strict=True)
         rows = [
-            {"up": str(titles[a]), "plus": plus, "down": str(titles[b]), "minus": minus}
-            for (a, plus), (b, minus) in sides
+            {"up": up["title"], "plus": up["by"], "down": down["title"], "minus": down["by"]}
+            for up, down in zip(said["raises"], said["lowers"], strict=True)
         ]
         columns = [
             Column("up", "Raises most"),
@@ -221,12 +214,8 @@ def _portrait(found: Portraits, interactions: Interactions) -> list[Block]:
             Column("minus", "by ", format="+.3f"),
         ]
         blocks.append(Table(columns, rows, title="Direct effect on scores"))
-    near = ", ".join(f"{j} ({cosine:.2f})" for j, cosine in _pairs(found.neighbors, found.likeness))
+    near = ", ".join(f"{one['neuron']} ({one['cosine']:.2f})" for one in said["neighbors"])
     return [*blocks, Text(f"Nearest neurons, with the cosines of their directions: {near}.")] if near else blocks
-
-
-def _pairs(codes: Array, strengths: Floats) -> list[tuple[int, float]]:
-    return list(zip(codes[0].tolist(), strengths[0].tolist(), strict=True))
 
 
 def _scatter(source: Source, neuron: int, items: Tensor) -> Chart:

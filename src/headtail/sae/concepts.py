@@ -32,35 +32,29 @@ class Concepts(Result):
     """What neurons have to do with the tags of items; made by :func:`find_concepts`.
 
     A neuron gives every item a number: of an autoencoder of queries what one unit of it adds to the item's score, of
-    one of item vectors the item's pre-activation. Everything here is about those numbers, and "popularity apart" means
-    their residuals after a regression on the log popularity of the items.
+    one of item vectors the item's pre-activation. "Popularity apart" are the residuals of these numbers after a
+    regression on the items' log popularity.
 
     Attributes
     ----------
     neurons : Neurons
         The table, n neurons.
-    tags : tuple of str
-        T tags with enough items, the most frequent first.
-    n_items : int array of shape (T,)
-        Items with the tag, of those with interactions.
+    tags, n_items : tuple of str and int array of shape (T,)
+        Tags with enough items, the most frequent first, and how many of the items with interactions have each.
     auc : float array of shape (T, n)
         How well each neuron tells items with the tag from others, popularity apart: 1 if it raises all of them most, 0
-        if it lowers them most, .5 is chance, and what a neuron has that never fires.
+        if it lowers them most, .5 by chance and for a neuron that never fires.
     chance : float array of shape (T,)
-        The AUC that none of the T n pairs of a tag and a neuron reaches by chance (95%, Bonferroni): near .5 for tags
-        of many items, high for those of few.
+        The AUC that none of the T n pairs of a tag and a neuron reaches by chance (95%, Bonferroni).
     best : int array of shape (T,)
         The neuron of the largest AUC, by its number in the autoencoder.
     best_auc, dimension_auc, probe_auc : float arrays of shape (T,)
-        The best neuron beside the best raw dimension of the vectors, of either sign, and a dense linear probe of all of
-        them (ridge regression); each chosen or fitted on half of the items and measured on the others, popularity
-        apart.
+        Of the best neuron, of the best raw dimension of the vectors, of either sign, and of a dense linear probe (ridge
+        regression): chosen or fitted on half of the items and measured on the others, popularity apart.
     of_popularity, of_tags, of_both : float arrays of shape (n,)
         Share of the variance of each neuron's numbers that log popularity, all tags, and both explain (adjusted R^2).
-    without : int
-        Items with interactions that have no tag; they are left out.
-    dropped : tuple of str
-        Tags with too few items.
+    without, dropped : int and tuple of str
+        Items with interactions but no tag, which are left out, and tags with too few items.
     """
 
     neurons: Neurons
@@ -330,7 +324,6 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
     Parameters
     ----------
     model : torch.nn.Module
-        Any; it is not changed.
     concepts : Concepts
         Found in an autoencoder of its queries.
     tag : str
@@ -339,11 +332,6 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
         Standard deviations by which a neuron of AUC 1 is pushed; the others by ``2 AUC - 1`` of it. 0 changes nothing.
     top : int, default 16
         Neurons that are pushed, at most: those of the largest AUC above .5, popularity apart, that fire.
-
-    Returns
-    -------
-    Steered
-        What it does beside is seen when it is swept as a dial, see :func:`headtail.dials.more_of`.
 
     Raises
     ------

@@ -23,8 +23,8 @@ ITEM = "item"  # the layer of a model that its item vectors pass
 class Contrast:
     """Vectors of one layer for users of opposite tastes, beside those of the real users; made by :func:`contrast`.
 
-    Or, made by :func:`contrast_items`, vectors of popular and of niche items, beside those of all items. For a model
-    that is not headtail's, make it yourself from :func:`~headtail.sae.activations`.
+    Or vectors of popular and of niche items, beside those of all items (:func:`contrast_items`). For a model that is
+    not headtail's, make it yourself from :func:`~headtail.sae.activations`.
 
     Parameters
     ----------
@@ -35,8 +35,7 @@ class Contrast:
     users : int array of shape (U,), optional
         Codes of the real users, or of those of `queries`.
     items : Tensor of shape (I, d), optional
-        Vectors of the items, where scores are products of the layer's vectors with them. Anything about recommendations
-        needs them, and `users`.
+        Item vectors whose products with the layer's are scores; what is said of lists needs them, and `users`.
     item_codes : int array of shape (U,), optional
         Codes of the items, where `real` are vectors of items.
     queries : Tensor of shape (U', d), optional
@@ -99,28 +98,22 @@ def contrast(
     """Run a model over users of opposite tastes and over the real ones, and keep a layer's vectors.
 
     A sequential model gets synthetic histories (:func:`synthetic_users`). A model of user ids, which cannot encode
-    made-up users, gets the real users of the most and the least popular tastes, compared among users as active
-    (:func:`extreme_users`). The layer "item" has vectors of items: :func:`contrast_items` compares them.
+    made-up users, gets the real users of the most and the least popular tastes (:func:`extreme_users`). The layer
+    "item" has vectors of items: :func:`contrast_items` compares them.
 
     Parameters
     ----------
     model : torch.nn.Module
         A recommender of headtail or of the same protocol.
     interactions : Interactions
-        Training interactions.
+        Training interactions; the real users are those who have some.
     layer : str, default "query"
-        Where the vectors are taken.
+        Where the vectors are taken. With "query" the contrast has the items' vectors too.
     by, share
-        The sets of items, see :func:`synthetic_users`; for a model of user ids `share` is that of users, by default
-        0.1.
+        The sets of items, see :func:`synthetic_users`; for a model of user ids `share` is of users, by default 0.1.
     batch_size : int, default 2048
     rng : seed or generator, default 0
         Draws the synthetic histories.
-
-    Returns
-    -------
-    Contrast
-        Real users are those with interactions. With the layer "query" it has the items' vectors too.
 
     Examples
     --------
@@ -180,14 +173,8 @@ def contrast_items(
     weighted : bool, default False
         Draw as many items of either set with replacement, a popular one in proportion to its popularity p, a niche one
         to ``1 - p / max p``: the more extreme ones count more.
-    queries : array or tensor of shape (U, d), optional
         The other half of the pair, a row for each user of the interactions, for the effects of pushes.
     rng : seed or generator, default 0
-
-    Returns
-    -------
-    Contrast
-        With the items that have interactions as real ones.
 
     References
     ----------
@@ -226,11 +213,11 @@ def contrast_items(
 @checked
 @torch.no_grad()
 def states(model: nn.Module, interactions: Interactions, layer: str = "query", *, batch_size: int = 256) -> Tensor:
-    """Return the vectors that an autoencoder of a model's queries, or of its items, learns from.
+    """Return the vectors (n, d) that an autoencoder of a model's queries, or of its items, learns from.
 
     Of the layer "query": of a sequential model the states at every place of every history, each the query of a user who
     had come so far; of a model of user ids the queries of all users with interactions. Of the layer "item": the vectors
-    of the items with interactions.
+    of the items with interactions. On the model's device.
 
     Parameters
     ----------
@@ -240,11 +227,6 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
         What the model was trained on.
     layer : {"query", "item"}, default "query"
     batch_size : int, default 256
-
-    Returns
-    -------
-    Tensor of shape (n, d)
-        On the model's device.
 
     Examples
     --------

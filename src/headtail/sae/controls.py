@@ -116,10 +116,7 @@ def steer_direction(
 
     The direction c is the difference of the mean vectors of users of popular and of niche tastes.
 
-    Parameters
-    ----------
     model : torch.nn.Module
-        Any; it is not changed.
     contrast : Contrast
         Of the layer's vectors.
     strength : float
@@ -131,7 +128,7 @@ def steer_direction(
 
     Notes
     -----
-    The idea of steering by a difference of means is SPREE's (arXiv 2604.01036), which :func:`~headtail.sae.spree` is.
+    Steering by a difference of means is the idea of SPREE (arXiv 2604.01036), see :func:`~headtail.sae.spree`.
 
     Examples
     --------

@@ -29,34 +29,29 @@ _GROUPS = 256  # groups of users that the bootstrap draws
 class Neurons(NeuronTable, Result):
     """A table of neurons; made by :func:`find_neurons`, narrowed by :meth:`select`.
 
-    For an autoencoder of item vectors, "users" below are items, and "tastes" what they are: popular or niche.
+    For an autoencoder of item vectors, "users" below are items, and "tastes" what they are: popular or niche. Arrays
+    are of shape (n,).
 
     Attributes
     ----------
-    index : int64 array of shape (n,)
+    index : int64 array
         Which neurons of the autoencoder.
-    cohens_d : float array of shape (n,)
+    cohens_d, low, high : float arrays
         Mean pre-activation of users of popular tastes less that of users of niche ones, over the pooled standard
-        deviation. Above 0: a popularity neuron; below 0: a niche one. NaN for a neuron that never changes.
-    low, high : float arrays of shape (n,)
-        95% interval of it (bootstrap); NaN if that was left out.
-    mean_popular, mean_niche : float arrays of shape (n,)
-        Mean pre-activation of users of popular and of users of niche tastes.
-    std, std_popular, std_niche : float arrays of shape (n,)
-        Standard deviation of the pre-activation over the real users, those of popular and those of niche tastes.
-    firing_rate : float array of shape (n,)
-        Share of the real users for whom the neuron is among the active ones, 0 to 1.
-    mean_activation : float array of shape (n,)
-        Mean activation of the real users for whom it is; 0 if none.
-    correlation : float array of shape (n,)
+        deviation, and its 95% interval (bootstrap). Above 0: a popularity neuron; below 0: a niche one. NaN for a
+        neuron that never changes.
+    mean_popular, mean_niche, std, std_popular, std_niche : float arrays
+        Mean and standard deviation of the pre-activation over users of popular and of niche tastes; `std` over the real
+        users.
+    firing_rate, mean_activation : float arrays
+        Share of the real users for whom the neuron is among the active ones, 0 to 1, and its mean activation there.
+    correlation : float array
         Of a real user's pre-activation with the mean log popularity of what is recommended to the user, -1 to 1; NaN
         where the item vectors are not known.
-    effect : float array of shape (n,)
-        What a push does: mean change of that log popularity when the pre-activation rises by one `std`; 0.1 means 10%
-        more popular items. NaN until :meth:`with_effects`.
-    changed : float array of shape (n,)
-        Share of the recommendations that the same push replaces, 0 to 1.
-    tags : object array of shape (n,)
+    effect, changed : float arrays
+        What a push by one `std` does: mean change of that log popularity (0.1 means 10% more popular items), and share
+        of the recommendations that it replaces. NaN until :meth:`with_effects`.
+    tags : object array
         Tags that the neuron speaks for, as text with "|" between them; empty until :meth:`Concepts.tagged`.
     n_neurons : int
     k : int
@@ -68,16 +63,8 @@ class Neurons(NeuronTable, Result):
     def with_effects(self, *, n_users: int = 256, rng: RNG = 0, progress: bool | None = None) -> Self:
         """Return the same table with the effect of a push measured for every neuron.
 
-        Each neuron alone is pushed by one standard deviation for a sample of the real users, and their lists are made
-        again.
-
-        Parameters
-        ----------
-        n_users : int, default 256
-            Size of the sample.
-        rng : seed or generator, default 0
-        progress : bool, optional
-            Show a progress bar; without it, only where standard error is a terminal.
+        Each neuron alone is pushed by one standard deviation for `n_users` of the real users, drawn with `rng`, and
+        their lists are made again.
         """
         effect, changed = effects_of(
             self.source, self.index, self.std, k=self.k, n_users=n_users, rng=rng, progress=progress
@@ -87,24 +74,14 @@ class Neurons(NeuronTable, Result):
     def portraits(self, *, n_items: int = 8, n_users: int = 5, push: float = 2.0) -> Portraits:
         """Return what the neurons of this table listen to and do: all that their cards, pages and explorers show.
 
-        Parameters
-        ----------
-        n_items, n_users : int, default 8 and 5
-            Items and users named of each neuron.
-        push : float, default 2
-            Standard deviations by which the neuron is pushed in the lists of the user who drives it most.
+        `n_items` and `n_users` are named of each neuron; in the lists of the user who drives it most it is pushed by
+        `push` standard deviations.
         """
         n_items, n_users = integer("n_items", n_items, low=1), integer("n_users", n_users, low=1)
         return portraits(self, n_items=n_items, n_users=n_users, push=number("push", push))
 
     def card(self, neuron: int) -> Section:
-        """Return the portrait of one neuron: its figures, whom and what it answers to, and what it does to scores.
-
-        Parameters
-        ----------
-        neuron : int
-            Its number in the autoencoder, one of `index`.
-        """
+        """Return the portrait of one neuron of `index`: its figures, whom it answers to, what it does to scores."""
         return card(self, integer("neuron", neuron))
 
     def report(self, cards: int = 3) -> Report:
@@ -132,9 +109,8 @@ def find_neurons(
     """Score every neuron of an autoencoder by how differently it answers to popular and to niche tastes.
 
     Pre-activations are linear in the vectors, so that their means and variances follow from the mean and the covariance
-    of the vectors: nothing of users times neurons is held, and whatever the number of users, the time is that of one
-    pass. Intervals are ``d +- 1.96 s``, s the standard deviation of d over bootstrap resamples of 256 random groups of
-    each side's users (of the users themselves where there are fewer).
+    of the vectors, in one pass. Intervals are ``d +- 1.96 s``, s the standard deviation of d over bootstrap resamples
+    of 256 random groups of each side's users (of the users themselves where there are fewer).
 
     Parameters
     ----------
@@ -149,16 +125,6 @@ def find_neurons(
     n_bootstrap : int, default 200
         Resamples; 0 leaves the intervals out.
     rng : seed or generator, default 0
-
-    Returns
-    -------
-    Neurons
-        In the order of the autoencoder.
-
-    Raises
-    ------
-    InvalidInputError
-        If the vectors are of another width than the autoencoder's, or all the same.
 
     References
     ----------
@@ -225,7 +191,7 @@ def find_neurons(
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over users: how many (n), of the vectors (d), and of their outer products (d, d); or such sums by group."""
+    """Sums over users: their number n, their vectors (d,), the outer products (d, d); or such sums by group."""
 
     n: Floats
     first: Floats

@@ -26,22 +26,21 @@ WAYS = {1: "as it listens", -1: "the other way", 0: "nowhere"}
 class Portraits(Result):
     """Everything that is shown of each neuron; made by :meth:`Neurons.portraits`.
 
-    Items and users are codes of the interactions. Arrays are of shape (n, E) and ordered, the strongest first; for
-    neurons of item vectors those of users and of recommendations are of shape (n, 0).
+    Items and users are codes of the interactions. Pairs of int and float arrays of shape (n, E) hold the strongest
+    first; for neurons of item vectors those of users and of recommendations are of shape (n, 0).
 
     Attributes
     ----------
     neurons : NeuronTable
-        The n neurons, with Cohen's d, firing rate, effect and tags.
-    hears, heard : int and float arrays
-        What a neuron listens to: the items whose users drive it most, with their mean activation, shrunk towards that
-        of all users as if by five more users. Of an autoencoder of item vectors the items themselves, with their
-        activation. -1 and 0 where it is silent.
-    raises, raised, lowers, lowered : int and float arrays
-        What it does: the items that one unit of it adds most to the scores of, and takes most from.
-    drivers, driven : int and float arrays
+        The n neurons.
+    hears, heard
+        The items whose users drive a neuron most, with their mean activation, shrunk towards that of all users as if by
+        five more users; of an autoencoder of item vectors the items themselves. -1 and 0 where it is silent.
+    raises, raised, lowers, lowered
+        The items that one unit of it adds most to the scores of, and takes most from.
+    drivers, driven
         The users who drive it most, with their activation; -1 and 0 where there are fewer.
-    neighbors, likeness : int and float arrays
+    neighbors, likeness
         The neurons of the nearest decoder rows, by their number in the autoencoder, and the cosines.
     before, after : int arrays of shape (n, k)
         Recommendations to its first driver, and with the neuron pushed by `push` standard deviations; -1 where it has

@@ -28,14 +28,11 @@ class Fidelity:
     Attributes
     ----------
     k : int
-    ndcg : float
-        NDCG@k of the original queries.
-    ndcg_reconstructed : float
-        NDCG@k of their reconstructions, the error dropped.
-    lost : float
-        ``1 - ndcg_reconstructed / ndcg``; lower is better, below 0 where the reconstructions rank better.
-    low, high : float
-        Ends of the 95% interval of `lost`, over users, by their paired differences.
+    ndcg, ndcg_reconstructed : float
+        NDCG@k of the original queries, and of their reconstructions, the error dropped.
+    lost, low, high : float
+        ``1 - ndcg_reconstructed / ndcg`` and its 95% interval over users, by their paired differences; below 0 where
+        the reconstructions rank better.
     overlap : float
         Mean share of a user's k items that is the same with both, from 0 to 1; higher is better.
     n_users : int
@@ -72,10 +69,8 @@ class SAEQuality(Result):
         Vectors it was measured on.
     fvu : float
         Fraction of their variance (about their mean) that is unexplained; 0 is perfect, 1 no better than the mean.
-    dead : float
-        Share of neurons that were active for none of them.
-    mean_active : float
-        Mean number of active neurons of a vector, at most k.
+    dead, mean_active : float
+        Share of neurons that were active for none of them, and mean number of active neurons of a vector, at most k.
     density : array of shape (N,)
         For each neuron the share of vectors that it was active for.
     fidelity : Fidelity, optional
@@ -141,21 +136,17 @@ def sae_quality(
     activations : array or tensor of shape (n, d)
         Vectors that it was not trained on, ideally.
     vectors : Vectors or (Q, V), optional
-        For recommendation fidelity: queries with one row for each user of `train` and items with one row for each item,
-        such as :func:`headtail.training.vectors` returns. Their lists are compared with those of the queries'
-        reconstructions, the error dropped.
-    train : Interactions, optional
-        What is known of the users; these items are not recommended.
-    test : Interactions, optional
-        What the users did later. Only its users count.
+        For recommendation fidelity, with `train` and `test`: queries with one row for each user of `train` and items
+        with one row for each item, such as :func:`headtail.training.vectors` returns.
+    train, test : Interactions, optional
+        What is known of the users, which is not recommended, and what they did later. Only the test's users count.
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
 
     Raises
     ------
     InvalidInputError
-        If the vectors have another width than the autoencoder, are not finite or all the same, only some of `vectors`,
-        `train` and `test` are given, or the original queries rank no test item in the top k.
+        If only some of `vectors`, `train` and `test` are given, or the original queries rank no test item in the top k.
 
     Examples
     --------
@@ -232,7 +223,7 @@ def fidelity(
 @checked
 @torch.no_grad()
 def stability(saes: Sequence[TopKSAE], activations: "ArrayLike2D | None" = None) -> float:
-    """Return how much autoencoders of other seeds found the same directions.
+    """Return how much autoencoders of other seeds found the same directions, -1 to 1; higher is better.
 
     For each decoder row the largest cosine with any row of another autoencoder, averaged over rows and over all ordered
     pairs of autoencoders: 1 when all directions are found again. Random directions do not give 0; compare with
@@ -245,16 +236,6 @@ def stability(saes: Sequence[TopKSAE], activations: "ArrayLike2D | None" = None)
     activations : array or tensor of shape (n, d), optional
         Vectors for which a row counts by how often its neuron fires. Without them all rows count alike, also those of
         neurons that never fire, which stay about where they began and so agree on nothing.
-
-    Returns
-    -------
-    float
-        From -1 to 1; higher is better.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer than two, their widths differ, or an autoencoder has no neuron that fires.
 
     Examples
     --------

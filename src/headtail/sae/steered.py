@@ -15,20 +15,16 @@ class Steered(nn.Module):
     """A model of which one layer's vectors pass through an edit; otherwise the same.
 
     Neither model nor edit is changed: this one has modules of its own over the same weights in memory. Attributes that
-    it lacks (``n_users``, ``max_length`` ...) are looked up on the model, so that :func:`headtail.recommend` and
-    :func:`headtail.vectors` take it in the model's place. ``torch.export`` and ``torch.compile`` take it too. A copy is
-    a model of its own, and the attribute `edit` can be replaced by another module.
+    it lacks (``n_users``, ``max_length`` ...) are looked up on the model, so that it takes the model's place
+    everywhere, ``torch.export`` and ``torch.compile`` included. The attribute `edit` can be replaced.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any.
     edit : torch.nn.Module
         From vectors (..., d) to vectors of the same shape, such as a :class:`~headtail.sae.Steering`.
-    layer : str, default "query"
-        Path of the sub-module whose output is edited, see :func:`~headtail.sae.attach`.
-    output : int or str, default 0
-        Which one of a tuple or mapping is edited.
+    layer, output
+        What is edited, see :func:`~headtail.sae.attach`.
 
     Raises
     ------

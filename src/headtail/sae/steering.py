@@ -31,16 +31,14 @@ class Steering(nn.Module):
     ----------
     sae : TopKSAE
     shift : Tensor of shape (N,), optional
-        Added to the pre-activations, before ReLU and TopK: changes which neurons speak. The same for every user.
+        Added to the pre-activations, before ReLU and TopK: changes which neurons speak.
     scale : Tensor of shape (N,), optional
         Multiplies the activations after TopK: changes how loud a neuron speaks, where it does.
     gate : Tensor of shape (2, N), optional
         The shift of a neuron is added only where its pre-activation lies between these two.
     per_user : torch.nn.Module, optional
-        From vectors (..., d) to (..., 1): how much of the edit each gets, such as :class:`~headtail.sae.Excess`; 1 for
-        all without it.
+        From vectors (..., d) to (..., 1): how much of the edit each gets, such as :class:`~headtail.sae.Excess`.
     keep_error : bool, default True
-        Pass on what the autoencoder misses.
 
     Examples
     --------
@@ -146,32 +144,16 @@ def neuron_edit(
     by : {"cohens_d", "effect"}, default "cohens_d"
         "effect": the measured effect of a push takes the place of d in the weights, and neurons that push the other way
         than they listen are left alone. Needs :meth:`Neurons.with_effects`.
-    min_d : float, optional
-        Steer only neurons with ``|d|`` of at least this.
-    top : int, optional
-        Steer only this many neurons, the strongest.
-    per_user : torch.nn.Module, optional
-        How much of the edit a vector gets, see :class:`Steering`.
-    keep_error : bool, default True
-        Pass on what the autoencoder misses. The papers do not, which costs accuracy before any steering.
-
-    Returns
-    -------
-    Steering
-        ``neuron_edit(...)(items)`` of item vectors are ordinary item vectors, for any index.
-
-    Raises
-    ------
-    InvalidInputError
-        If an alpha is not finite, no neuron is left, effects were not measured, or the neurons are those of another
-        autoencoder.
+    min_d, top : optional
+        Steer only neurons with ``|d|`` of at least `min_d`, and only the `top` strongest.
+    per_user, keep_error
+        See :class:`Steering`. The papers drop the error, which costs accuracy before any steering.
 
     References
     ----------
     Ahmadov and Mansoury, Opening the black box: interpretable remedies for popularity bias in recommender systems,
-    RecSys 2025 (v1); From insight to intervention, WWW 2026 (v2, and "gated", with the faults of the code mended: it
-    reads a standard deviation from the column of means, and turns both comparisons round for LightGCN). The error
-    term, "damp" and selection by effect are ours.
+    RecSys 2025 (v1); From insight to intervention, WWW 2026 (v2, and "gated", with two faults of the code mended). The
+    error term, "damp" and selection by effect are ours.
 
     Examples
     --------
@@ -209,25 +191,16 @@ def steer(
 ) -> Steered:
     """Return the model with its popularity neurons held down and its niche neurons pushed up, without training.
 
+    With both alphas 0 it is the original exactly (without the error: the autoencoder's reconstruction).
+
     Parameters
     ----------
     model : torch.nn.Module
-        Any; it is not changed.
-    sae : TopKSAE
-        Autoencoder of the layer's vectors.
-    neurons : Neurons
-        Found by :func:`~headtail.sae.find_neurons` in this autoencoder; only those in the table are steered.
+    sae, neurons, **options
+        See :func:`neuron_edit`; of the layer's vectors.
     layer, output
         What is edited, see :class:`Steered`: "query", or "item" with an autoencoder of item vectors. For both, steer
         the steered model: its layer "item" is ``"model.item"``.
-    **options
-        Which neurons are pushed how, and how hard: see :func:`neuron_edit`.
-
-    Returns
-    -------
-    Steered
-        Of the same call as the model. With both alphas 0 it is the original exactly (without the error: the
-        autoencoder's reconstruction).
 
     Examples
     --------

@@ -86,11 +86,10 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
     Raises
     ------
     UnreadableFileError
-        If a file is missing or not what it should be, or there is a pickled checkpoint instead: unpickling can run any
-        code, so headtail never does it.
+        If a file is missing or not what it should be, or there is a pickled checkpoint instead, which could run any
+        code when it is read.
     CheckpointMismatchError
-        If it is of another kind than TopK on one vector (transcoder, skip connection, other activation), or the weights
-        do not fit the sizes.
+        If it is of another kind than TopK on one vector, or the weights do not fit the sizes.
     """
     folder = _files.to_path(folder)
     pickled = [folder] if folder.is_file() else sorted(folder.glob("*"))
@@ -187,18 +186,13 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     ----------
     folder : path
     interactions : Interactions, optional
-        Those that the neurons were found with, for what is worked out on demand: cards, effects and what is
-        recommended to whom. Without them the table and steering by it are there, and the rest is refused.
-
-    Returns
-    -------
-    Neurons
-        With the autoencoder on the CPU.
+        Those that the neurons were found with, for cards, effects and what is recommended to whom; without them these
+        are refused.
 
     Raises
     ------
     CheckpointMismatchError
-        If the interactions are others than those that the neurons were found with.
+        If the interactions are others.
     """
     folder = _files.to_path(folder)
     settings = read_json(folder / "neurons.json")
@@ -279,16 +273,7 @@ def write_steered(steered: Steered, folder: Path) -> None:
 
 @checked
 def load_steered(folder: str | os.PathLike[str]) -> Steered:
-    """Read a steered model that :func:`save_steered` wrote.
-
-    Parameters
-    ----------
-    folder : path
-
-    Returns
-    -------
-    Steered
-        In evaluation mode, on the CPU.
+    """Read a steered model that :func:`save_steered` wrote, in evaluation mode on the CPU.
 
     Raises
     ------

@@ -83,15 +83,14 @@ class NeuronTable:
     ) -> Self:
         """Return the neurons that fire and meet all conditions, the strongest first.
 
+        Strength is ``|cohens_d|``, or with `by` "effect" the measured effect of a push, of those neurons whose effect
+        has the sign of their d.
+
         Parameters
         ----------
-        min_d : float, optional
-            Neurons with ``|cohens_d|`` of at least this.
-        top : int, optional
-            At most this many, the strongest.
+        min_d, top : optional
+            Neurons with ``|cohens_d|`` of at least `min_d`, and at most the `top` strongest.
         by : {"cohens_d", "effect"}, default "cohens_d"
-            What strength is: ``|d|``, or the measured effect of a push, of those neurons whose effect has the sign of
-            their d.
         sign : {"both", "popular", "niche"}, default "both"
         min_rate : float, default 0
             Neurons that fire for at least this share of the real users; none that never fires.

@@ -86,7 +86,8 @@ def personal_strength(
     """Return the strength that steers a user the more, the more popular the recommendations are than the history.
 
     The excess of a user is the mean log(1 + popularity) of the k recommendations less that of the history. It is
-    regressed on the user's vector, so that a steered model needs nothing but the vector, for new users too.
+    regressed on the user's vector, so that a steered model needs nothing but the vector, for new users too. What is
+    returned, for `per_user` of :func:`~headtail.sae.steer`, has a mean size of 1 over the real users.
 
     Parameters
     ----------
@@ -97,24 +98,16 @@ def personal_strength(
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
     both_ways : bool, default False
-        Also steer users whose recommendations are rarer than their own choices towards popular items; otherwise they
-        are left alone.
+        Also steer users whose recommendations are rarer than their own choices towards popular items, all users at most
+        `bound` times as hard as the mean user; otherwise they are left alone.
     bound : float, default 3
-        With `both_ways`: no user is steered more than this many times as hard as the mean user.
     prior : float, default 0
-        An excess counts as if the user had chosen this many more items, as popular as the recommendations: a short
-        history says little, and is steered little, ``n / (n + prior)`` of the way.
-
-    Returns
-    -------
-    Excess
-        For `per_user` of :func:`~headtail.sae.steer`; its mean size over the real users is 1.
+        A history of n items is steered by ``n / (n + prior)`` of its excess, for a short one says little.
 
     Raises
     ------
     InvalidInputError
-        If the contrast has no item vectors, a user has no history, or nobody's recommendations are more popular than
-        the history (`both_ways`: or less).
+        If nobody's recommendations are more popular than the history (`both_ways`: or less).
 
     Examples
     --------
@@ -193,20 +186,13 @@ def spree(
     Parameters
     ----------
     model : torch.nn.Module
-        Any; it is not changed.
-    contrast : Contrast
-        Of the layer's vectors, with item vectors and codes of the real users.
-    interactions : Interactions
-        Training interactions.
+    contrast, interactions, k, bound, prior
+        See :func:`personal_strength`.
     strength : float, default 1
         0 changes nothing.
     neurons : Neurons, optional
         Push through these: as :func:`~headtail.sae.steer` does with both alphas 0.5. Without them, along the direction,
         by half the standard deviation of the real users.
-    k : int, optional
-        Length of the lists; by default 20, or the size of the catalogue.
-    bound, prior
-        See :func:`personal_strength`.
     layer : str, default "query"
     **options
         With `neurons`: see :func:`~headtail.sae.neuron_edit`.
@@ -214,8 +200,7 @@ def spree(
     Raises
     ------
     InvalidInputError
-        If all users lie at the same place along the direction, a push leaves the popularity of lists as it is, or as
-        for :func:`personal_strength`.
+        If all users lie at the same place along the direction, or a push leaves the popularity of lists as it is.
 
     References
     ----------

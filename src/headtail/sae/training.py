@@ -59,9 +59,9 @@ def fit_sae(
     Parameters
     ----------
     sae : TopKSAE
-        Changed in place, when training has ended well: the weights are those of the best epoch by `validation`. A
-        bias that is all zero, as in a new one, starts from the mean of the activations; one already trained
-        continues from its weights, which with a lower `lr` makes a schedule.
+        Changed in place, when training has ended well: the weights are those of the best epoch by `validation`. A bias
+        that is all zero, as in a new one, starts from the mean of the activations; a trained one continues from its
+        weights.
     activations : array or tensor of shape (n, d)
         Vectors of the model in evaluation mode. A memory-mapped array (``np.load(path, mmap_mode="r")``) is read
         batch by batch and shuffled within windows of 262,144 rows.
@@ -73,27 +73,14 @@ def fit_sae(
         Vectors to watch FVU on for early stopping, or the share of the rows to hold out for that, at random and at most
         131,072 of them; 0 for none.
     aux_weight : float, default 0.5
-    epochs : int, default 50
-        Passes over the training rows, at most.
-    batch_size : int, default 4096
-    lr : float, default 0.001
-        Adam's learning rate.
+    epochs, batch_size, lr : int, int and float, default 50, 4096 and 0.001
+        Passes over the training rows, at most; rows of a batch; Adam's learning rate.
     patience : int or None, default 5
         Epochs without a better validation FVU after which training stops; None never stops early.
     dead_after : int, optional
         Training rows without a single activation after which a neuron counts as dead; those of one epoch without it.
-    checkpoint : path, optional
-        Folder for a checkpoint after every epoch.
-    resume : bool, default True
-        Resume from the checkpoint in that folder if there is one, else start over and replace it. On the same device
-        and with as many threads the result is bit for bit that of an uninterrupted run. All settings but `epochs` must
-        be the same.
-    device : str or torch.device, optional
-        Where to train; the autoencoder is moved there. Without it, where the autoencoder is.
-    rng : seed or generator, default 0
-        Source of the held-out rows and of the order of rows. Same seed, same result.
-    progress : bool, optional
-        Show a progress bar on standard error; without it, only where that is a terminal.
+    checkpoint, resume, device, rng, progress
+        As for :func:`headtail.fit`, with a checkpoint after every epoch.
 
     Returns
     -------
@@ -103,9 +90,6 @@ def fit_sae(
 
     Raises
     ------
-    InvalidInputError
-        If an argument is out of range, the vectors have another width than the autoencoder, hold values that are
-        not finite, or are all the same.
     TrainingDivergedError
         If the loss or a weight is not finite; the autoencoder and the checkpoint before stay as they are.
     CheckpointMismatchError
