@@ -171,14 +171,9 @@ class Coded:
 
     @cached_property
     def histories(self) -> Codes:
-        """Items of every user in time order, user after user, int32 array of shape (n,).
+        """Items of every user in time order, user after user, int32 array of shape (n,); an error where no time is known.
 
         Those of the user with code u are ``histories[matrix.indptr[u] : matrix.indptr[u + 1]]``.
-
-        Raises
-        ------
-        InvalidInputError
-            If no time is known.
         """
         ranks = self.time_rank
         if ranks is None:
@@ -203,7 +198,7 @@ class Coded:
         users : sequence of user ids, optional
             All users if not given.
         max_length : int, default 50
-            Length L of the sequences, at least 1.
+            Length L of the sequences.
         codes : int array of shape (U,), optional
             Codes of the users, instead of their ids; one may stand there several times.
 
@@ -230,16 +225,9 @@ class Coded:
         return np.where(known, items[places] if len(items) else np.int32(-1), np.int32(-1))
 
     def user_codes(self, user_ids: "Iterable[Any] | IntoFrame | None" = None, *, codes: Array | None = None) -> Codes:
-        """Return the codes of some users, given as ids or as a frame with a column of them, in their order.
+        """Return the codes of some users, given as ids or as a frame with a column of them, in their order; or of all.
 
-        Without `user_ids` they are those of all users.
-
-        `codes` that are known already are checked and returned instead; they may repeat.
-
-        Raises
-        ------
-        InvalidInputError
-            If a user is unknown or named twice, none is named, or both ids and codes are given.
+        Ids must be known, each once. `codes` that are known already are checked and returned instead; they may repeat.
         """
         if codes is not None:
             if user_ids is not None:
@@ -282,8 +270,8 @@ class Coded:
     def with_items(self, item_ids: "Iterable[Any] | IntoFrame") -> Self:
         """Return the same interactions with a larger catalogue: items that are not in it yet come after the others.
 
-        Items that nobody has met belong to what a recommender can show, and count in coverage and in the Gini index.
-        They are given as ids, or as a frame with a column of them.
+        Items, as ids or a frame with a column of them, that nobody has met can be recommended all the same, and count
+        in coverage and in the Gini index.
         """
         ids = _frames.to_ids(_frames.read_ids(item_ids, "item_id", "catalogue"))
         new = np.unique(ids[_frames.lookup(ids, self.item_ids, "catalogue") < 0])

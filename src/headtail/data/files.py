@@ -41,7 +41,7 @@ def read_interactions(
     titles: "PathLike | IntoFrame | Mapping[Any, str] | None" = None,
     **options: Any,
 ) -> Interactions:
-    r"""Read interactions from a file.
+    r"""Read interactions from a file; what is wrong raises as for :func:`read_table` and `from_frame`.
 
     Parameters
     ----------
@@ -51,17 +51,10 @@ def read_interactions(
         Names of the columns of a text file whose first line holds data, such as ``["user_id", "item_id", "rating"]``.
     titles : path, frame or mapping, optional
         Title of each item: a file or frame with an item and a title column, or a mapping from item id to title.
-        Without it, a RecBole ``.inter`` file takes the titles of the ``.item`` file of the same name, if there is one
-        with a column of titles, and another file those of its column ``item_title``.
+        Without it, a RecBole ``.inter`` file takes the titles of the ``.item`` file of the same name, and another file
+        those of its column ``item_title``.
     **options
         What :meth:`Interactions.from_frame` takes: the names of columns, `min_rating`, `k_core`, `duplicates`.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file is missing, empty, damaged, or of an unknown form.
-    InvalidInputError
-        If its content cannot be right; see :meth:`Interactions.from_frame`.
 
     Examples
     --------
@@ -100,7 +93,7 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     UnreadableFileError
         If the ending is another one, or the file cannot be written.
     InvalidInputError
-        If an id holds a tab or a line break and the file is for RecBole, which has no way to write it.
+        If an id holds a tab or a line break, which RecBole's form has no way to write.
 
     Examples
     --------
@@ -133,13 +126,7 @@ def check_table(path: PathLike) -> None:
 
 @checked
 def write_table(table: pl.DataFrame, path: PathLike) -> Path:
-    """Write a Polars frame to a file ``.csv``, ``.tsv`` or ``.parquet``, whole or not at all, and return its path.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the ending is another one, or the file cannot be written.
-    """
+    """Write a Polars frame to a file ``.csv``, ``.tsv`` or ``.parquet``, whole or not at all, and return its path."""
     path = to_path(path)
     ending = _ending(path, _WRITABLE[1:])
     nested = [name for name, dtype in table.schema.items() if dtype == pl.Object or dtype.is_nested()]

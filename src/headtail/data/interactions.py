@@ -32,10 +32,8 @@ class Interactions(Coded):
 
     Parameters
     ----------
-    user_ids : array of shape (n_users,)
-        External user ids; the position is the code.
-    item_ids : array of shape (n_items,)
-        External item ids, the catalogue; the position is the code.
+    user_ids, item_ids : array of shape (n_users,) and (n_items,)
+        External ids; the position is the code. The items are the catalogue.
     users, items : int array of shape (n,)
         Codes of each interaction. A pair occurs once.
     ratings : float array of shape (n,), optional
@@ -45,7 +43,6 @@ class Interactions(Coded):
     order : int array of shape (n,), optional
         Rank in the user's own time order, where only that is known (0 first).
     item_titles : object array of shape (n_items,), optional
-        Titles to show.
 
     Examples
     --------
@@ -120,17 +117,11 @@ class Interactions(Coded):
         Parameters
         ----------
         data : Interactions, frame of any engine, or SciPy sparse matrix
-            A frame as :meth:`from_frame` reads it. The row and column numbers of a matrix are the ids; stored zeros are
-            no interactions, and values other than 1 are ratings.
+            Read as by :meth:`from_frame` or :meth:`from_matrix`.
         like : Interactions, optional
-            Take the users and items of these, so that a code means the same in both; a matrix must have their shape.
+            Take the users and items of these, so that a code means the same in both; others are an error.
         what : str, default "interactions"
             What to call the data in messages.
-
-        Raises
-        ------
-        InvalidInputError, MissingColumnError
-            If the data cannot be interactions, or hold a user or an item that `like` does not have.
 
         Examples
         --------
@@ -155,16 +146,11 @@ class Interactions(Coded):
         ----------
         matrix : SciPy sparse matrix, or array of shape (n_users, n_items)
             Above zero where a user met an item; values other than 1 are ratings, entries of one place are summed.
+            Negative values are an error.
         user_ids, item_ids : sequences of ids, optional
-            Ids of the rows and columns; if not given, the labels of a pandas frame, else their numbers.
+            Ids of the rows and columns, each once; if not given, the labels of a pandas frame, else their numbers.
         what : str, default "interactions"
             What to call the matrix in messages.
-
-        Raises
-        ------
-        InvalidInputError
-            If the matrix holds other than real numbers of at least 0, or there are not as many ids as rows and columns,
-            each once.
 
         Examples
         --------
@@ -218,15 +204,10 @@ class Interactions(Coded):
                     f"{shown(own[unknown[:1]])}. Leave their interactions out, or take both from one split."
                 )
             codes.append(known[given])
-        titles = other.item_titles
         return replace(
-            self,
-            user_ids=other.user_ids,
-            item_ids=other.item_ids,
-            users=codes[0],
-            items=codes[1],
-            item_titles=titles,
-        )
+            self, user_ids=other.user_ids, item_ids=other.item_ids, users=codes[0], items=codes[1],
+            item_titles=other.item_titles,
+        )  # fmt: skip
 
     def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
         """Return the same interactions with item titles; an item that is not in `titles` shows its id."""

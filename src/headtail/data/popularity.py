@@ -70,21 +70,16 @@ class PopularityGroups:
         """Group items by their share of the interactions.
 
         The head is the most popular items, as few as hold at least ``cuts[0]`` of all interactions. The tail is the
-        least popular items, as few as hold at least ``1 - cuts[1]``; items without interactions belong to it. The item
-        that crosses a cut thus completes the head or the tail; should both claim it, it is the head's. The mid lies
-        between. One cut gives a head and a tail alone: with ``cuts=(0.8,)`` the head holds 80% of the interactions.
+        least popular items, as few as hold at least ``1 - cuts[1]``; items without interactions belong to it. An item
+        that both claim is the head's. The mid lies between. One cut gives a head and a tail alone: with
+        ``cuts=(0.8,)`` the head holds 80% of the interactions.
 
         Parameters
         ----------
         popularity : array of shape (n_items,)
             Training interactions of each item.
         cuts : tuple of one or two floats in (0, 1), default (0.2, 0.8)
-            Shares of the interactions, counted from the most popular item.
-
-        Raises
-        ------
-        InvalidInputError
-            If the popularity is empty, negative, not finite or zero throughout, or the cuts do not increase in (0, 1).
+            Shares of the interactions, counted from the most popular item; the second is the larger.
 
         References
         ----------
@@ -104,10 +99,7 @@ class PopularityGroups:
         """Group items by their place in the order of popularity.
 
         The head is the first ``cuts[0]`` of the items and the tail the last ``1 - cuts[1]``, each rounded up to whole
-        items; the mid lies between. One cut gives a head and a tail alone: ``cuts=(0.2,)`` sets the most popular fifth
-        of the catalogue against the other four fifths.
-
-        The parameters are those of :meth:`by_mass`, the cuts shares of the items.
+        items. One cut gives a head and a tail alone. The parameters are those of :meth:`by_mass`.
 
         Examples
         --------
@@ -131,13 +123,7 @@ class PopularityGroups:
         popularity : array of shape (n_items,)
             Training interactions of each item.
         n : int, default 5
-            Number of groups, 2 to 127.
-
-        Raises
-        ------
-        InvalidInputError
-            If the popularity is empty, negative, not finite or zero throughout, or if so few items hold the
-            interactions that a group would be empty.
+            Number of groups, 2 to 127; so few that each is filled.
 
         References
         ----------

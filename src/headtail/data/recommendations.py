@@ -95,8 +95,7 @@ class Recommendations:
         Raises
         ------
         InvalidInputError
-            If a user or an item is not in the interactions, an item stands twice in a list, a score is not finite, or
-            ranks are not 1, 2, 3 ... for each user.
+            If a user or an item is not in the interactions, an item stands twice in a list, or ranks have gaps.
 
         Examples
         --------
@@ -155,8 +154,7 @@ class Recommendations:
             list is -1, None or NaN.
         scores : array or tensor of shape (U, k), optional
             Higher is better; they order each list, ties as they stand. Where one is NaN, infinite, or the lowest number
-            of its type (as libraries fill short lists), there is no item; such places inside a list are counted in the
-            log.
+            of its type (as libraries fill short lists), there is no item; such places inside a list are logged.
         user_ids : sequence of ids of length U, optional
             Ids of the rows; if not given, the labels of a pandas frame, else their numbers.
         item_ids : sequence of ids, optional
@@ -165,8 +163,7 @@ class Recommendations:
         Raises
         ------
         InvalidInputError
-            If the shapes do not match, a place does not exist, an item stands twice in a list, or a list without scores
-            has a gap.
+            If a place does not exist, an item stands twice in a list, or a list without scores has a gap.
 
         Examples
         --------
@@ -310,13 +307,7 @@ class Recommendations:
         return replace(self, items=np.ascontiguousarray(self.items[:, :k]), scores=scores)
 
     def without(self, known: "Interactions") -> Self:
-        """Return the lists without the items that their users know; those behind move up.
-
-        Raises
-        ------
-        InvalidInputError
-            If the interactions have other user or item ids.
-        """
+        """Return the lists without the items that their users know; those behind move up. Ids must be the same."""
         check_same_ids(self, known)
         gone = self.items < 0
         rows, columns = np.nonzero(~gone)

@@ -201,9 +201,6 @@ def check_order(source: Any, interactions: Interactions, codes: Codes | None = N
         logger.warning("%s", found)
 
 
-# -- what interactions say of the rows of vectors ----------------------------------------------------------------------
-
-
 def popularity_of(popularity: Any, vectors: Vectors) -> Matrix:
     """Return the interactions of each row of the items: as counted already, or counted in interactions of any form."""
     if not (isinstance(popularity, Interactions) or sp.issparse(popularity) or _frames.is_frame(popularity)):

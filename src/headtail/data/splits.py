@@ -25,10 +25,8 @@ class Split:
 
     Parameters
     ----------
-    train : Interactions
-        What models learn from, and what counts as seen.
-    test : Interactions
-        What figures are reported on.
+    train, test : Interactions
+        What models learn from, which counts as seen, and what figures are reported on.
     validation : Interactions, optional
         What choices are made on: when to stop, which weight.
     description : str
@@ -97,8 +95,8 @@ class Split:
     def with_validation(self, share: float = 0.1, *, rng: RNG = 0) -> Self:
         """Return the split with a share of each user's training interactions, drawn at random, as validation part.
 
-        For data that come with a training and a test part alone. The test stays as it is; where it was made another
-        way, such as by showing items at random, the validation does not resemble it, but is all there is to choose on.
+        The test stays as it is; where it was made another way, such as by showing items at random, the validation does
+        not resemble it.
 
         Parameters
         ----------
@@ -154,20 +152,13 @@ class Split:
             One row for each interaction.
         column : str, default "split"
             The column that names the part of each row.
-        train, test : str
-            The names of the parts in that column.
-        validation : str, optional
-            The name of the validation part; without it, ``validation``, ``valid``, ``val`` or ``dev`` if one of them
-            is there.
+        train, test, validation : str
+            The names of the parts in that column; without that of the validation, ``validation``, ``valid``, ``val`` or
+            ``dev`` if one of them is there. Other names are an error.
         user, item, rating, timestamp, order, titles, min_rating, duplicates
             As in :meth:`Interactions.from_frame`, for each part.
         overlap : {"error", "train"}, default "error"
             What to do with a pair in two parts: refuse it, or keep it in the earlier one of train, validation, test.
-
-        Raises
-        ------
-        InvalidInputError
-            If the column holds other names, a part is empty, or parts overlap.
         """
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         table = read_roles(frame, names | {"part": column}, rating_needed=min_rating is not None)
@@ -207,12 +198,7 @@ class Split:
         """Read a split whose parts are frames of their own; users and items of all parts make the catalogue.
 
         The parameters are those of :meth:`from_frame`. Columns besides the ids that only some of the frames have are
-        left out, which is logged.
-
-        Raises
-        ------
-        InvalidInputError
-            If a part is empty, ids are of one type here and of another there, or parts overlap.
+        left out, which is logged; ids must be of one type.
         """
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         frames = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})

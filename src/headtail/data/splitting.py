@@ -49,21 +49,15 @@ def split_ratio(
 
 @checked
 def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bool = True) -> Split:
-    """Give every user's last interaction to the test, and the one before it to the validation.
+    """Give every user's last interaction to the test, and, with `validation`, the one before it to the validation.
 
-    Time is `order` where known, else `timestamps`; interactions of one time are in the order of the rows. A user with
-    one interaction stays in training; with `validation`, a user with two gives none to the validation.
+    Time, which must be known, is `order`, else `timestamps`; interactions of one time are in the order of the rows. A
+    user with one interaction stays in training; of two interactions none goes to the validation.
 
     Parameters
     ----------
     interactions : Interactions or frame
-        What to split; needs a time.
     validation : bool, default True
-
-    Raises
-    ------
-    InvalidInputError
-        If no time is known, or a part would be empty.
 
     Examples
     --------
@@ -99,15 +93,8 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
     ----------
     interactions : Interactions or frame
         What to split; needs timestamps (an `order` within each user does not compare across users).
-    test : float in (0, 1), default 0.2
-        Share of all interactions that goes to the test.
-    validation : float in [0, 1) or None, default 0.1
-        Share that goes to the validation; None or 0 makes none.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no timestamps, the shares are out of range, or a part would be empty.
+    test, validation : float or None, default 0.2 and 0.1
+        Shares of all interactions; None or 0 makes no validation.
 
     Examples
     --------
@@ -145,7 +132,8 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
 
     With t = floor(test interactions / items of the catalogue), every item with more than t test interactions keeps t of
     them, drawn at random, and gives the others back to training; an item with fewer draws what it lacks from its
-    training interactions at random. A validation part is rearranged likewise, with its own t.
+    training interactions at random. A validation part is rearranged likewise, with its own t. Parts must have as many
+    interactions as there are items. The description names the numbers, and how many items nothing can be learned of.
 
     Parameters
     ----------
@@ -156,16 +144,6 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
         would take more, their numbers are lowered in proportion. "paper" has no such bound, so that an item with few
         interactions may lose all that it has in training, and no model can rank it then.
     rng : seed or generator, default 0
-
-    Returns
-    -------
-    Split
-        Its description names the numbers, and the share of the items of each part that have no training interactions.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer test (or validation) interactions than items, so that t would be 0, or a part would be empty.
 
     References
     ----------
