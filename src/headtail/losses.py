@@ -116,15 +116,10 @@ def mse(
 ) -> Tensor:
     """Squared error against the labels 1 (positive) and 0 (negative).
 
-    ``mean over the B (1 + n) labelled scores x of (label - mu(x))^2``; range [0, inf) for the identity, [0, 1] for the
-    sigmoid. With the identity the scores themselves estimate the 0/1 interactions, so that their spectrum can be read
-    beside that of the data; the other losses here fix only differences or log odds of scores. With the sigmoid it is
-    the base loss of the ReSN authors' experiments (Lin et al., WSDM 2025, with 4 negatives for each positive).
-
-    Parameters
-    ----------
-    link : {"identity", "sigmoid"}, default "identity"
-        The function mu that is put on the scores.
+    ``mean over the B (1 + n) labelled scores x of (label - mu(x))^2``, `link` mu; range [0, inf) for the identity,
+    [0, 1] for the sigmoid. With the identity the scores themselves estimate the 0/1 interactions, so that their
+    spectrum can be read beside that of the data. With the sigmoid it is the base loss of the ReSN authors' experiments
+    (Lin et al., WSDM 2025, with 4 negatives for each positive).
 
     Examples
     --------
@@ -185,17 +180,12 @@ def sampled_softmax(
 def zerosum(positive: Tensor, negative: Tensor, *, share: float = 0.1) -> Tensor:
     """Pairwise loss that also draws the sum of a positive's and a negative's score to zero, against popularity bias.
 
-    ``(1 - share) * bpr + share * mean over b, j of -log(1 - tanh|positive_b + negative_bj|)``; range [0, inf). Where
-    the two scores add up to 0 for all pairs, all positives of a user score alike, be they popular or not, and so do
-    the negatives. Written as ``softplus(2 |x|) - log 2``, which is the second term exactly.
+    ``(1 - share) * bpr + share * mean over b, j of -log(1 - tanh|positive_b + negative_bj|)``, share from 0 to 1; range
+    [0, inf). Where the two scores add up to 0 for all pairs, all positives of a user score alike, be they popular or
+    not, and so do the negatives. Written as ``softplus(2 |x|) - log 2``, which is the second term exactly.
 
     Source: Rhee, Cho and Suh, Countering popularity bias by regularizing score differences, RecSys 2022 (Zerosum; the
     weighting as in the authors' code).
-
-    Parameters
-    ----------
-    share : float in [0, 1], default 0.1
-        Weight of the second term.
 
     Examples
     --------
@@ -213,16 +203,12 @@ def deconfounded(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tenso
     """Pairwise loss of scores times popularity, so that the scores need not hold it: popularity deconfounding (PD).
 
     ``mean over b, j of -log sigmoid(f(positive_b) v_b - f(negative_bj) v_bj)``, f(s) = s + 1 for s > 0 and exp(s) for
-    others, and v the candidate's popularity to a power, such as ``item_values=(popularity / popularity.sum()) ** 0.1``
-    in :func:`headtail.fit`. Items are then served by their scores alone. (PDA, of the same paper, multiplies by a
-    forecast of popularity there.) Range [0, inf), log 2 where all is equal.
+    others, and v, the `values`, the candidates' popularity to a power, such as
+    ``item_values=(popularity / popularity.sum()) ** 0.1`` in :func:`headtail.fit`. Items are then served by their
+    scores alone. (PDA, of the same paper, multiplies by a forecast of popularity there.) Range [0, inf), log 2 where
+    all is equal.
 
     Source: Zhang et al., Causal intervention for leveraging popularity bias in recommendation, SIGIR 2021, section 3.
-
-    Parameters
-    ----------
-    values : tensor of shape (B, 1 + n)
-        v of each candidate, the positive first; at least 0.
 
     Examples
     --------
@@ -239,18 +225,14 @@ def pr_entmax(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tensor:
     """Entmax loss of picking the positive, with a prior that grows with popularity: PR-Entmax.
 
     The scores z = [positive, negatives] + v are those of the training alone: a score need not make up for what the
-    prior v says already, and items are served without it. With p the 1.5-entmax of z, which is exactly 0 for candidates
-    far behind, the loss is ``(p - e_1) . z + 4/3 (1 - sum p^1.5)`` and its gradient p - e_1: far negatives get none.
-    Range [0, inf), 0 where the positive leads by 2 or more.
+    prior v, the `values`, says already (``item_values=gamma * np.log(shares + 1e-6)``), and items are served without
+    it. With p the 1.5-entmax of z, which is exactly 0 for candidates far behind, the loss is
+    ``(p - e_1) . z + 4/3 (1 - sum p^1.5)`` and its gradient p - e_1. Range [0, inf), 0 where the positive leads by 2 or
+    more.
 
     Source: PR-Entmax of "Mitigating popularity bias in sequential recommendations with sparse prior-regularized
-    objective", as RePlay 0.23 has it (v = gamma log(frequency + 1e-6), sampled form); Peters, Niculae and Martins,
-    Sparse sequence-to-sequence models, ACL 2019 (entmax and its loss).
-
-    Parameters
-    ----------
-    values : tensor of shape (B, 1 + n)
-        v of each candidate, the positive first, such as ``item_values=gamma * np.log(shares + 1e-6)`` makes it.
+    objective", as RePlay 0.23 has it (sampled form); Peters, Niculae and Martins, Sparse sequence-to-sequence models,
+    ACL 2019 (entmax and its loss).
 
     Examples
     --------
@@ -280,26 +262,22 @@ def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1
     """Weights of positive items against the bias of exposure: the less popular an item, the more an interaction counts.
 
     The chance that an interaction with item i was observed is taken to be ``p_i = (r_i / max r)^power``, r_i the
-    popularity, and its weight is ``1 / max(p_i, clip)``, scaled to a mean of 1 over the training interactions, so that
-    learning rates and penalties keep their meaning. Items without interactions have the weight of the smallest
-    propensity. To be used as `weight` of a loss here or as `item_weights` of :func:`headtail.fit`: inverse-propensity
-    weighting (IPS). Only the positives are weighted; the unbiased estimator of a pointwise loss would also count 1 - 1
-    / p_i of every positive as a negative.
+    popularity, and its weight is ``1 / max(p_i, clip)``, scaled to a mean of 1 over the training interactions. Items
+    without interactions have the weight of the smallest propensity. To be used as `weight` of a loss here or as
+    `item_weights` of :func:`headtail.fit`: inverse-propensity weighting (IPS), of the positives alone.
 
     Parameters
     ----------
     popularity : array of shape (I,)
         Training interactions of each item.
-    power : float in [0, 1], default 0.5
-        0 gives equal weights.
-    clip : float in (0, 1], default 0.1
-        Smallest propensity, which bounds the largest weight; 1 gives equal weights.
+    power, clip : float in [0, 1] and (0, 1], default 0.5 and 0.1
+        A power of 0 gives equal weights; so does a `clip`, the smallest propensity, of 1.
 
     References
     ----------
-    Schnabel et al., Recommendations as treatments, ICML 2016 (weighting by inverse propensities).
-    Saito et al., Unbiased recommender learning from missing-not-at-random implicit feedback, WSDM 2020 (implicit
-    feedback, propensities from relative popularity, the clipped estimator).
+    Schnabel et al., Recommendations as treatments, ICML 2016 (weighting by inverse propensities). Saito et al.,
+    Unbiased recommender learning from missing-not-at-random implicit feedback, WSDM 2020 (implicit feedback,
+    propensities from relative popularity, the clipped estimator).
 
     Examples
     --------

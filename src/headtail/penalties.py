@@ -52,24 +52,21 @@ class ReSN(_Weighted):
         weight * ||S u||^2 / B
 
     ``||S u||^2`` is a Rayleigh quotient: never above sigma_1(S)^2, and close to it where u is close to the first
-    singular direction. Divided by B it is a mean over users, so one weight means the same for any batch size or
-    number of users: its unit is the loss per squared score of a user along u.
+    singular direction. Divided by B it is a mean over users, so that one weight means the same for any batch size.
 
-    * ``form="linear"``: S = Q V^T and u = r' / ||r'||, r' = V Q^T 1, at a cost of O((B + I) d); no B x I matrix is
-      made. Gradients flow through everything, u included: it is the gradient of the very quotient that is reported.
-      The penalty is homogeneous of degree 2 in Q and in V: vectors that are all scaled by c scale it by c^4.
+    * ``form="linear"``: S = Q V^T and u = r' / ||r'||, r' = V Q^T 1, at a cost of O((B + I) d). Gradients flow through
+      everything, u included. The penalty is homogeneous of degree 2 in Q and in V.
     * ``form="sigmoid"``: S = sigmoid(Q V^T), u = S^T 1 / ||S^T 1|| held constant (no gradient through it), the form of
-      the authors' code, at a cost of O(B I d). The B x I scores are made twice, in blocks of at most 2^20 (2^26 on
-      CUDA), and the gradient together with the value. For losses in which the sigmoid of a score is a
-      probability (bce, mse with the sigmoid link): bpr and sampled softmax do not feel a constant that is added to all
-      scores of a user, so a model can lower this form by moving all its scores down, without changing any ranking.
+      the authors' code, at a cost of O(B I d), in blocks of at most 2^20 scores (2^26 on CUDA). For losses in which the
+      sigmoid of a score is a probability (bce, mse with the sigmoid link): where a constant that is added to all scores
+      of a user costs nothing, a model lowers this form by moving all its scores down, without changing any ranking.
 
     Where r' is 0 (no direction) the penalty is 0 with a zero gradient.
 
-    With several processes, each of which holds other users and the same items, the penalty is not the mean of the
-    processes' own: their directions differ. ``distributed=True`` makes it exact. All processes get the penalty of all
-    their users together, by sums over the processes of one vector of d (I for the sigmoid form) and of one scalar; with
-    gradients averaged over processes, as ``DistributedDataParallel`` does, training is that of one process.
+    With several processes, each of which holds other users and the same items, ``distributed=True`` gives all of them
+    the penalty of all their users together, by sums over the processes of one vector of d (I for the sigmoid form) and
+    of one scalar; with gradients averaged over processes, as ``DistributedDataParallel`` does, training is that of one
+    process. Every process must call it; without torch's default process group there is one.
 
     Source: Lin et al., How Do Recommendation Models Amplify Popularity Bias? An Analysis from the Spectral Perspective,
     WSDM 2025, section 4. The division by B is ours.
@@ -78,10 +75,7 @@ class ReSN(_Weighted):
     ----------
     weight : float
     form : {"linear", "sigmoid"}, default "linear"
-        Which scores are penalized.
     distributed : bool, default False
-        Take the users of all processes of torch's default process group together; then every process must call the
-        penalty. Without a group, there is one process.
 
     Examples
     --------
@@ -238,10 +232,9 @@ class LogDet(_Weighted):
 
         weight * [ c(Q) + c(V) ],   c(X) = log( mean of e ) - mean of log( e )
 
-    the logarithm of the ratio of the eigenvalues' arithmetic to their geometric mean; at least 0, and 0 where all
-    dimensions hold the same. It is 1/d of the log-determinant (Stein) divergence ``tr C - log det C - d`` between C and
-    the identity, at the scale of X at which that is least; the published method takes the divergence at the scale that
-    the vectors have, and so pulls their lengths towards one as well. Here X and any multiple of it are alike.
+    at least 0, and 0 where all dimensions hold the same. It is 1/d of the log-determinant (Stein) divergence ``tr C -
+    log det C - d`` between C and the identity, at the scale of X at which that is least; the published method takes the
+    divergence at the scale that the vectors have, and so pulls their lengths towards one as well.
 
     1e-6 of the mean eigenvalue is added to each, so that c is at most 13.8, also where rows are fewer than d.
     Computed in float64, at a cost of O((B + I) d^2).
@@ -348,11 +341,7 @@ class ScoreGap(_Weighted):
 
     Examples
     --------
-    >>> import torch
-    >>> groups = PopularityGroups.by_mass([6, 1, 1], cuts=(0.5,))
-    >>> groups
-    PopularityGroups(head 1 item, tail 2 items)
-    >>> penalty = ScoreGap(0.5, groups)
+    >>> penalty = ScoreGap(0.5, PopularityGroups.by_mass([6, 1, 1], cuts=(0.5,)))  # one item is the head, two the tail
     >>> penalty(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0], [0.0]])).item()  # gaps of 2 and 4
     5.0
     """

@@ -26,13 +26,7 @@ _USERS = 2**16  # at most, whose scores give the unit of a strength
 
 @checked
 def add_bias(queries: Any, items: Any = None, bias: Any = None) -> Vectors:
-    """Add a number to the scores of each item, as one more coordinate: 1 in every query, the bias in the item.
-
-    Parameters
-    ----------
-    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-    bias : array of shape (m,)
-        What to add to the score of each item, for every user.
+    """Add a number to the scores of each item, `bias` (m,): 1 in every query, the bias as a coordinate of the item.
 
     Examples
     --------
@@ -80,17 +74,9 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
     """Lower the score of popular items: ``score - strength * spread * log(1 + popularity)``.
 
     The simplest correction, and a strong one: it belongs on every trade-off curve. `spread` is the standard deviation
-    of a user's scores over all items (root mean square over users, or over 65,536 of them, evenly spaced), as in
-    :func:`tilt`, so that the same strength means the same for scores of any scale.
-
-    Parameters
-    ----------
-    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-    popularity : array of shape (m,), or Interactions
-        Training interactions per item, or the interactions themselves, joined by the ids of the vectors.
-    strength : float
-        0 changes nothing, a negative one favors popular items. Useful values lie between 0.02 and 1; choose on
-        validation.
+    of a user's scores over all items, as in :func:`tilt`. `popularity`, (m,), are the training interactions per item,
+    or the interactions themselves, joined by the ids of the vectors. Strength 0 changes nothing, a negative one favors
+    popular items; useful values lie between 0.02 and 1.
 
     Examples
     --------
@@ -112,14 +98,8 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
 def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vectors:
     """Divide each item's vector by its length, or a power of it: the longer a vector, the more popular its item.
 
-    A score becomes ``score / length ** strength``; with 1 items are ranked by their cosine with the query. Queries
-    stay as they are, and so does an item vector of length 0.
-
-    Parameters
-    ----------
-    queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-    strength : float, default 1
-        From 0, which changes nothing, to 1.
+    A score becomes ``score / length ** strength``, strength from 0, which changes nothing, to 1: items are ranked by
+    their cosine with the query then. Queries stay as they are, and so does an item vector of length 0.
 
     References
     ----------
@@ -169,14 +149,9 @@ def shrink(
     strength : float
         At most 1: 0 changes nothing, 1 removes the directions, below 0 strengthens them.
     directions : int or sequence of int, optional
-        Which directions, 0 the strongest (see :func:`headtail.spectrum`); by default 0.
+        Which directions, each once, 0 the strongest (see :func:`headtail.spectrum`); by default 0.
     popularity : array of shape (m,) or Interactions, optional
         Instead of directions: scale along this vector, the training interactions per item.
-
-    Raises
-    ------
-    InvalidInputError
-        If a direction does not exist or is given twice, or both directions and popularity are given.
 
     References
     ----------
@@ -263,7 +238,8 @@ def tilt(
 
     c is 0.03, or one slot of the sample if that is more. `spread` is the standard deviation of a user's scores over all
     items (root mean square over the sampled users), so that the same strength means the same for scores of any scale.
-    The bias, of mean 0, is ``items[:, -1]`` of what is returned.
+    The bias, of mean 0, is ``items[:, -1]`` of what is returned; an item that is new since gets that of the least shown
+    ones, the largest.
 
     Each round counts the exposure under the present bias, in which an item close to the end of a list counts in part,
     and takes a Newton step towards the bias that this exposure calls for; ten to forty rounds settle most tilts. The
@@ -283,7 +259,7 @@ def tilt(
     aversion : float, default 0.5
         From 1e-6, where it is "entropy", to 2; for "alpha" only.
     popularity : array of shape (m,) or Interactions, optional
-        For "popularity" only: training interactions per item, by default counted from `seen`.
+        For "popularity" only: training interactions per item, by default counted from `seen`, one of which is needed.
     n_users : int, default 4000
         Users, drawn without replacement, whose lists are counted. About 1,000 suffice for some thousands of items; the
         more items, the more users.
@@ -299,16 +275,10 @@ def tilt(
         If the bias has not settled, or more than a third of the slots stay with other items than it is meant for,
         because users are so alike that their lists change at once: a larger strength is then of no use.
 
-    Raises
-    ------
-    InvalidInputError
-        If "popularity" has neither `popularity` nor `seen`.
-
-    Notes
-    -----
+    References
+    ----------
     Derived for headtail. The bias is the dual variable of exposure constraints, as in P-MMF (Xu et al., WWW 2023), and
-    the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021). An item that is new
-    since has no bias: give it that of the least shown items, the largest.
+    the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021).
 
     Examples
     --------

@@ -26,23 +26,12 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
     """Choose the k items with the highest ``score + bias`` of each list, and order them by ``score + order * bias``.
 
     Which items are shown decides how even exposure over the catalogue is; their order decides much of the accuracy.
-    With `order` 0 the chosen items stand as the recommender would have them. Items of equal score stay in their order.
-
-    Parameters
-    ----------
-    recs : Recommendations
-    bias : array of shape (n_items,)
-        What to add to the score of each item, for every user.
-    k : int
-    order : float, default 1
-        From 0 to 1; choose on validation.
+    `bias`, (n_items,), is the same for every user. With `order` (0 to 1; choose on validation) 0 the chosen items
+    stand as the recommender would have them. Items of equal score stay in their order.
 
     Examples
     --------
-    >>> lists = Recommendations(
-    ...     user_ids=np.array([7]), item_ids=np.array([10, 20, 30]), users=np.array([0]), items=np.array([[2, 0, 1]]),
-    ...     scores=np.array([[2.0, 1.8, 1.0]]),
-    ... )
+    >>> lists = Recommendations.from_scores([[1.8, 1.0, 2.0]], k=3, item_ids=[10, 20, 30])
     >>> add_bias(lists, [0.0, 1.0, 0.0], k=2).to_polars()["item_id"].to_list()
     [30, 20]
     """
@@ -60,22 +49,13 @@ def add_bias(recs: Recommendations, bias: Any, *, k: int, order: float = 1.0) ->
 def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> Recommendations:
     """Lower the score of popular items, ``score - strength * spread * log(1 + popularity)``, and keep the best k.
 
-    Parameters
-    ----------
-    recs : Recommendations
-    popularity : array of shape (n_items,)
-        Training interactions of each item.
-    strength : float
-        0 only shortens the lists. `spread` is the standard deviation of the scores within a list (root mean square over
-        lists), so that the same strength means the same for scores of any scale.
-    k : int
+    `popularity`, (n_items,), are the training interactions of each item; `spread` is the standard deviation of the
+    scores within a list (root mean square over lists), so that the same strength means the same for scores of any
+    scale; 0 only shortens the lists.
 
     Examples
     --------
-    >>> lists = Recommendations(
-    ...     user_ids=np.array([7]), item_ids=np.array([10, 20]), users=np.array([0]), items=np.array([[0, 1]]),
-    ...     scores=np.array([[2.0, 1.0]]),
-    ... )
+    >>> lists = Recommendations.from_scores([[2.0, 1.0]], k=2, item_ids=[10, 20])
     >>> penalize_popularity(lists, [99, 0], strength=1.0, k=1).to_polars()["item_id"].to_list()
     [20]
     """
@@ -88,13 +68,7 @@ def tilt(recs: Recommendations, *, strength: float, k: int, **options: Any) -> R
     """Spread the exposure that the lists themselves give, by one number added to the score of each item.
 
     As :func:`headtail.tilt`, of candidates in place of the whole catalogue; `options` are those of :func:`tilt_bias`.
-
-    Parameters
-    ----------
-    recs : Recommendations
-    strength : float
-        At least 0; 0 only shortens the lists.
-    k : int
+    The strength is at least 0, which only shortens the lists.
 
     Examples
     --------
@@ -124,20 +98,12 @@ def tilt_bias(
 ) -> NDArray[np.float64]:
     """Return what :func:`tilt` adds to the score of each item, shape (n_items,), of mean 0.
 
-    An item that is in no list has the bias of an item that is never shown.
-
-    Parameters
-    ----------
-    recs : Recommendations
-    strength, k, welfare, aversion, popularity, n_users, rounds, rng
-        As for :func:`headtail.tilt`, with the spread of the scores within a list.
+    An item that is in no list has the bias of an item that is never shown. The parameters are those of
+    :func:`headtail.tilt`, with the spread of the scores within a list.
 
     Examples
     --------
-    >>> lists = Recommendations(
-    ...     user_ids=np.arange(2), item_ids=np.arange(2), users=np.arange(2), items=np.array([[0, 1], [0, 1]]),
-    ...     scores=np.array([[1.0, 0.0], [1.0, 0.0]]),
-    ... )
+    >>> lists = Recommendations.from_scores([[1.0, 0.0], [1.0, 0.0]], k=2)
     >>> bias = tilt_bias(lists, strength=0.1, k=1)
     >>> bool(bias[0] < 0 < bias[1])
     True
@@ -151,19 +117,11 @@ def tilt_bias(
 
 @checked
 def spread(recs: Recommendations) -> float:
-    """Return the standard deviation of the scores within a list, root mean square over lists.
-
-    Raises
-    ------
-    InvalidInputError
-        If all items of every list score the same.
+    """Return the standard deviation of the scores within a list, root mean square over lists; an error if it is 0.
 
     Examples
     --------
-    >>> spread(Recommendations(
-    ...     user_ids=np.array([7]), item_ids=np.arange(2), users=np.array([0]), items=np.array([[0, 1]]),
-    ...     scores=np.array([[3.0, 1.0]]),
-    ... ))
+    >>> spread(Recommendations.from_scores([[3.0, 1.0]], k=2))
     1.0
     """
     scores = np.where(recs.items >= 0, scores_of(recs, 1), np.nan)

@@ -47,16 +47,14 @@ def allocation_bias(
         At least 0. In units of the spread of a list's values, as for :func:`headtail.tilt`.
     k : int
         Length of the lists that users see.
-    welfare, aversion, popularity, rounds
+    welfare, aversion, popularity, rounds, rng
         As for :func:`headtail.tilt`.
     gamma : float, default 0.5
         From 0 to 1: a probability is worth ``p ** (1 - gamma) / (1 - gamma)``, with 1 its logarithm. With 0 a slot is
         taken where it costs the fewest hits; with 1 where it costs the smallest share of the item's own chance,
         whatever the user's confidence.
     n_users : int, default 20,000
-        Users, drawn without replacement, whose lists are counted. Their prices serve all users, whose lists may be
-        made and allocated block by block.
-    rng : seed or generator, default 0
+        Users, drawn without replacement, whose lists are counted. Their prices serve all users.
 
     References
     ----------
@@ -65,9 +63,7 @@ def allocation_bias(
 
     Examples
     --------
-    >>> recs = Recommendations(
-    ...     user_ids=np.arange(2), item_ids=np.arange(2), users=np.arange(2), items=np.array([[0, 1], [0, 1]]),
-    ... )
+    >>> recs = Recommendations.from_arrays(np.array([[0, 1], [0, 1]]), item_ids=[0, 1])
     >>> relevance = np.array([[0.9, 0.2], [0.9, 0.8]])
     >>> prices = allocation_bias(recs, relevance, strength=1, k=1)
     >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
@@ -90,27 +86,17 @@ def allocate(
 ) -> Recommendations:
     """Return the k candidates of each user with the highest value and price, ordered and scored by relevance.
 
-    Parameters
-    ----------
-    recs : Recommendations
-        Long lists.
-    relevance : float array of shape (U, R)
-        Probability of each candidate.
+    recs, relevance, k, gamma
+        As for the prices.
     bias : float array of shape (n_items,)
         Prices, from :func:`allocation_bias`.
-    k : int
-        Length of the new lists.
-    gamma : float, default 0.5
-        As it was for the prices.
     max_user_loss : float, default 1
         The share of the expected DCG that a user may lose, 0 to 1: who would lose more sees the items at lower prices,
         the same share of all of them. Exposure is then less even than the prices are meant for.
 
     Examples
     --------
-    >>> recs = Recommendations(
-    ...     user_ids=np.arange(1), item_ids=np.arange(3), users=np.arange(1), items=np.array([[0, 1, 2]]),
-    ... )
+    >>> recs = Recommendations.from_arrays(np.array([[0, 1, 2]]), item_ids=[0, 1, 2])
     >>> allocate(recs, np.array([[0.3, 0.2, 0.1]]), np.array([0.0, -9.0, 9.0]), k=2).items.tolist()
     [[0, 2]]
     """

@@ -56,12 +56,7 @@ class Relevance:
     def __call__(self, recs: Recommendations, known: Interactions) -> NDArray[np.float32]:
         """Return the probability of every candidate, shape (U, R), 0 where a list has ended.
 
-        Parameters
-        ----------
-        recs : Recommendations
-            With scores, from the recommender that it was fitted on.
-        known : Interactions
-            The users' histories.
+        The lists, with scores, are those of the recommender that it was fitted on; `known` are the users' histories.
         """
         if len(recs.item_ids) != len(self.items):
             raise InvalidInputError(
@@ -95,13 +90,7 @@ def save_relevance(relevance: Relevance, file: str | os.PathLike[str]) -> Path:
 
 @checked
 def load_relevance(file: str | os.PathLike[str]) -> Relevance:
-    """Return a calibration that :func:`save_relevance` wrote.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the file is not there, is damaged, or holds something else.
-    """
+    """Return a calibration that :func:`save_relevance` wrote; any other file is an UnreadableFileError."""
     saved = read_json(to_path(file))
     if saved.pop("kind", None) != "relevance":
         raise UnreadableFileError(f"{file} holds no calibration. Give a file that save_relevance wrote.")
@@ -140,13 +129,8 @@ def calibrate(
         Learn from the items' popularity and exposure as well. Without it a list keeps its order, and probabilities only
         say what its scores mean.
     n_users : int, default 20,000
-        Users, drawn without replacement, to learn from.
+        Users, drawn without replacement, to learn from. Five candidates at least must be relevant, and not all.
     rng : seed or generator, default 0
-
-    Raises
-    ------
-    InvalidInputError
-        If fewer than five of the candidates are relevant, or all are: there is nothing to learn from.
 
     References
     ----------
@@ -208,16 +192,10 @@ def cross_fitted(
     by_item: bool = True,
     rng: RNG = 0,
 ) -> NDArray[np.float32]:
-    """Return probabilities as :func:`calibrate` gives them, (U, R), each user's from a fit on other users.
+    """Return probabilities as :func:`calibrate` gives them, (U, R), each user's from a fit on the other half of users.
 
-    So settings can be chosen on the very interactions that the calibration learns from.
-
-    Parameters
-    ----------
-    recs, known, relevant, k, by_item
-        As for :func:`calibrate`.
-    rng : seed or generator, default 0
-        Draws the two halves of the users.
+    So settings can be chosen on the very interactions that the calibration learns from. The parameters are those of
+    :func:`calibrate`; `rng` draws the halves.
 
     Examples
     --------

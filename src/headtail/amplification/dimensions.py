@@ -34,10 +34,8 @@ class AmplificationByDimension(Rows):
         ``ratio``, sigma_1 / sigma_2 (None for one dimension); ``cosine`` of the first direction with popularity;
         ``head_share`` of the slots of the top-k lists; ``top_item_share``, users whose highest score is that of the
         most popular item, seen or not; ``top_item_bound``, the smallest such share that the spectrum allows.
-    own_head_share : float
-        The head's share in a user's training items, mean over users: what lists that keep to it would give the head.
-    data_head_share : float
-        The head's share of the training interactions.
+    own_head_share, data_head_share : float
+        The head's share in a user's training items, mean over users, and of all training interactions.
     k : int
         Length of the lists.
     description : str
@@ -124,12 +122,6 @@ def by_dimension(
     seed : int, default 0
         Given to `make` at every dimension.
     progress : bool, optional
-        Show a progress bar; without it, only where standard error is a terminal.
-
-    Raises
-    ------
-    InvalidInputError
-        If `dims` is empty, repeats a dimension or holds one below 1, or `k` is out of range.
 
     References
     ----------

@@ -40,14 +40,11 @@ class SpectrumRecorder:
         What the model is trained on.
     every : int, default 1
         Record every n-th epoch; the first is always recorded.
-    k : int, optional
-        Length of the lists whose exposure is measured; by default 20, or the size of the catalogue.
+    k, groups
+        Length of the lists whose exposure is measured, and what the head is, as for :func:`by_dimension`.
     n_users : int, default 500
         Users whose lists are made, drawn once from those with history; exposure is a mean over them.
-    groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
-        What the head is: its first group.
     rng : seed or generator, default 0
-        Draws those users.
 
     Examples
     --------
@@ -111,7 +108,6 @@ class AmplificationInTraining(Rows):
     k : int
         Length of the lists.
     metric : str or None
-        Name of the validation metric.
     """
 
     own_head_share: float
@@ -174,17 +170,7 @@ class AmplificationInTraining(Rows):
 
 @checked
 def in_training(history: History) -> AmplificationInTraining:
-    """Return what a :class:`SpectrumRecorder` recorded, as a result with charts.
-
-    Parameters
-    ----------
-    history : History
-        Of a run with the recorder among its callbacks.
-
-    Raises
-    ------
-    InvalidInputError
-        If no epoch was recorded.
+    """Return what a :class:`SpectrumRecorder` among the callbacks of a run recorded, as a result with charts.
 
     References
     ----------

@@ -40,11 +40,8 @@ class AmplificationOverHistory(Rows):
         One for each recommender: ``amplified``, the share of users whose list holds more of the most popular group than
         their history; ``popularity_lift`` and ``upd``.
     groups : PopularityGroups
-        What the groups are.
-    k : int
-        Length of the lists.
-    n_users : int
-        Users measured: those with history and a list of every recommender.
+    k, n_users : int
+        Length of the lists, and users measured: those with history and a list of every recommender.
     """
 
     summary: tuple[dict[str, Any], ...]
@@ -122,24 +119,17 @@ def over_history(
     Parameters
     ----------
     recommendations : mapping from name to Recommendations or frame
-        Lists, as :func:`headtail.audit` takes them.
+        Lists, as :func:`headtail.audit` takes them; at least one.
     train : Interactions
         Training interactions: the histories.
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.equal_mass
-        The popularity groups, the most popular first.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are no recommendations, or no user has a history and a list of every recommender; and what
-        :func:`headtail.audit` raises.
 
     Notes
     -----
     Lists usually leave out what a user has seen. People who have seen most of the head can then be shown little of it,
-    whatever the recommender, so that in a small catalogue the difference understates the amplification.
+    so that in a small catalogue the difference understates the amplification.
 
     References
     ----------

@@ -171,7 +171,7 @@ class Coded:
 
     @cached_property
     def histories(self) -> Codes:
-        """Items of every user in time order, user after user, int32 array of shape (n,); an error where no time is known.
+        """Items of every user in time order, user after user, int32 array of shape (n,); raises without a time.
 
         Those of the user with code u are ``histories[matrix.indptr[u] : matrix.indptr[u + 1]]``.
         """

@@ -29,20 +29,16 @@ class ALS(MF):
                   + weight_decay * [sum over u of (|S_u| + unobserved_weight m) |u_u|^2
                                     + sum over i of (r_i + unobserved_weight n) |v_i|^2] }
 
-    and with ``penalties=[ReSN(w)]`` the sum of it and ``w * mean over users of (s_u . q)^2``. s_u is the row of all
-    scores of a user and q = r / |r| the popularity direction, held fixed, which is where the first right singular
-    vector of the scores lies nearly: :class:`~headtail.penalties.ReSN` with the direction given by the data, and a
-    weight of the same unit, the loss of a training pair per squared score of a user along q. A squared score along
-    popularity then costs ``1 + c`` times what it costs along any other direction, ``c = w |S| / (n
-    unobserved_weight)``, which is ``w m / 10`` with the usual `unobserved_weight`; c from 0.3 to 3 spans the useful
-    range on MovieLens-1M. No other penalty has a closed form.
+    and with ``penalties=[ReSN(w)]`` the sum of it and ``w * mean over users of (s_u . q)^2``: s_u is the row of all
+    scores of a user and q = r / |r| the popularity direction, held fixed, near which the first right singular vector of
+    the scores lies. It is :class:`~headtail.penalties.ReSN` with the direction given by the data, and w of the same
+    unit. A squared score along popularity then costs ``1 + c`` times what it costs along any other direction,
+    ``c = w |S| / (n unobserved_weight)``; c from 0.3 to 3 spans the useful range on MovieLens-1M. No other penalty has
+    a closed form.
 
-    Each epoch solves for all users and then for all items, by conjugate gradients from where they were, so that the
-    objective falls at every epoch until it is level to rounding. The preconditioner is the matrix that the normal
-    equations would have if everybody had met items at random; with it two steps come as close as many. With ReSN, the
-    items are coupled through q; each still takes steps of its own, and the coupling is solved for beside them.
-
-    Users and items without training interactions have zero vectors after training: all their scores are 0.
+    Each epoch solves for all users and then for all items, by preconditioned conjugate gradients from where they were,
+    so that the objective falls at every epoch until it is level to rounding. Users and items without training
+    interactions have zero vectors after training.
 
     Parameters
     ----------
@@ -54,9 +50,9 @@ class ALS(MF):
         ten times the density of the training interactions, at most 1. The first thing to tune, with `weight_decay`:
         0.001 to 1, smaller for sparser data; far too large a weight leaves the same few items in everybody's list.
     weight_decay : float, optional
-        L2 regularization, scaled by the weight of the pairs that a vector takes part in; above 0. By default
-        training takes 0.08 over the square root of the mean number of interactions behind a vector, user or item.
-        Afterwards ``config`` holds what it took, of both.
+        L2 regularization, scaled by the weight of the pairs that a vector takes part in; above 0. By default 0.08 over
+        the square root of the mean number of interactions behind a vector, user or item. Afterwards ``config`` holds
+        what training took, of both.
     steps : int, default 2
         Steps of conjugate gradients for either side in an epoch.
     rng : seed or generator, default 0
@@ -64,11 +60,9 @@ class ALS(MF):
 
     References
     ----------
-    Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008, equation 4.
-    Rendle, Krichene, Zhang and Koren, Revisiting the performance of iALS on item recommendation benchmarks,
-    arXiv 2110.14037 (the regularizer, with nu = 1, and the initial vectors).
-    Lin et al., How do recommendation models amplify popularity bias?, WSDM 2025 (the spectral norm as a penalty; the
-    closed form is ours).
+    Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008, equation 4. Rendle et
+    al., Revisiting the performance of iALS on item recommendation benchmarks, arXiv 2110.14037 (the regularizer, with
+    nu = 1, and the initial vectors). Lin et al., WSDM 2025 (the spectral norm as a penalty; its closed form is ours).
 
     Examples
     --------
@@ -123,29 +117,22 @@ class ALS(MF):
         """Return what solves for all users and then for all items, each time that it is called.
 
         :func:`headtail.fit` calls it once an epoch. Solving again starts from the vectors that the model holds: with
-        the same interactions, two trainings of 6 epochs are one of 12, also where the model was saved and loaded in
-        between.
+        the same interactions, two trainings of 6 epochs are one of 12.
 
         Parameters
         ----------
         train : Interactions
             Training interactions; every one counts as observed, whatever its rating.
         penalties : sequence, optional
-            None, or one :class:`~headtail.penalties.ReSN` in its linear form.
+            None, or one :class:`~headtail.penalties.ReSN` in its linear form; others have no closed form and raise.
         item_weights : array of shape (n_items,), optional
-            Multiplies the squared error of every observed pair by the weight of its item, such as those of
-            :func:`headtail.losses.inverse_propensity`; without it all are 1. The other terms stay as they are.
+            Multiplies the squared error of every observed pair by the weight of its item; without it all are 1.
 
         Returns
         -------
         callable
             Without arguments; it returns the parts of the objective as means over the training pairs: ``observed``,
             ``unobserved`` and ``decay``, their sum ``loss``, and ``ReSN`` where it is penalized.
-
-        Raises
-        ------
-        InvalidInputError
-            If a penalty has no closed form.
         """
         if not len(train):
             raise InvalidInputError("train is empty; there is nothing to learn from.")

@@ -22,13 +22,11 @@ class LightGCN(MF):
     """Vectors propagated over the graph of training interactions, without weights or activations in between.
 
     Each layer replaces a node's vector by the normalized sum of its neighbors' (divided by the roots of both numbers of
-    neighbors); a user's or an item's final vector is the mean over the start and all layers. A user or item without
-    training interactions keeps its own vector through all layers. Start vectors are normal with standard deviation 0.1,
-    as in the authors' code (and in the ReSN authors' set-up, which states the variance, .01).
+    neighbors); a final vector is the mean over the start and all layers. A user or item without training interactions
+    keeps its own. Start vectors are normal with standard deviation 0.1, as in the authors' code.
 
-    The graph belongs to the model: it is saved and loaded with the weights. Train it with :func:`headtail.fit` on the
-    same interactions; every batch propagates over the whole graph, so that larger batches make shorter epochs (they
-    want a larger `lr`: on MovieLens-1M, 131,072 pairs with 0.02 did as well as 32,768 with 0.01 in 60% of the time).
+    The graph is saved and loaded with the weights; train on the same interactions. Every batch propagates over the
+    whole graph, so that larger batches, with a larger `lr`, make shorter epochs.
 
     Parameters
     ----------
@@ -39,11 +37,6 @@ class LightGCN(MF):
     n_layers : int, default 3
         Number of propagations.
     rng : seed or generator, default 0
-
-    Raises
-    ------
-    InvalidInputError
-        If `train` is empty.
 
     References
     ----------

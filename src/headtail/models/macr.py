@@ -20,9 +20,9 @@ class MACR(nn.Module):
     With q and v the vectors of the model within, and w and w' learned, ``m_i = w . v_i`` and ``n_u = w' . q_u`` tell
     popular items and active users; the score is ``(q_u . v_i - c) * sigmoid(m_i) * sigmoid(n_u)``. In training c is 0,
     and to the loss of the scores, :func:`headtail.losses.bce` as published, are added `alpha` times that of the m_i
-    alone and `beta` times that of the n_u alone, of the same positives and negatives. A c above 0, given afterwards by
-    :meth:`at`, holds an item down the more, the more the gates say that all like it. Queries are
-    ``sigmoid(n_u) (q_u, -c)`` and items ``sigmoid(m_i) (v_i, 1)``, vectors that any index serves.
+    alone and `beta` times that of the n_u alone. A c above 0, given afterwards by :meth:`at`, holds an item down the
+    more, the more the gates say that all like it. Queries are ``sigmoid(n_u) (q_u, -c)`` and items
+    ``sigmoid(m_i) (v_i, 1)``, vectors that any index serves.
 
     Parameters
     ----------
@@ -31,9 +31,7 @@ class MACR(nn.Module):
     c : float, default 0
         In units of the scores of the model within; choose on validation. The authors' runs take 30 to 40.
     alpha, beta : float, default 0.1 and 1e-3
-        At least 0. The authors' alpha is 1e-3 to 1e-2, for up to 2,000 epochs; in the usual 60 of :class:`MF` on
-        MovieTweetings the m_i of 1e-3 do not tell popularity (correlation with its logarithm -.27), of 0.1 they do
-        (.79).
+        At least 0. The authors' alpha, 1e-3 to 1e-2 for up to 2,000 epochs, is too small for the usual 60.
     rng : seed or generator, default 0
 
     Raises

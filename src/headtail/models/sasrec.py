@@ -22,19 +22,14 @@ class SASRec(nn.Module):
     """The next item from the sequence of those before it, by a causal transformer.
 
     A sequence is a row of item codes, the latest at the right end, filled with -1 at the left, such as
-    ``interactions.sequences(max_length=50)`` gives. The query of a user is the state at the last position; its inner
-    products with the item embeddings are the scores. Items enter and leave by the same table, which has no row for
-    padding: the amount of padding does not matter.
+    ``interactions.sequences(max_length=50)`` gives. The query of a user is the state at the last position. Items enter
+    and leave by the same table, which has no row for padding: the amount of padding does not matter. Before the first
+    item of a history stands, where there is room, a learned start, whose state is trained to predict everybody's first
+    item, and is the query of a user without history.
 
-    Before the first item of a history stands a learned start, where the sequence has room for it. Its state is trained
-    to predict everybody's first item, and it is the query of a user without history.
-
-    Train it with :func:`headtail.fit`, in which every position of a history predicts the item after it. The published
-    objective is :func:`headtail.losses.bce` with one negative; the usual one here is
-    :func:`headtail.losses.sampled_softmax` with ``n_negatives="all"``, which gives better models.
-
-    Blocks normalize before they attend (pre-norm), and dropout falls on embeddings and on what a block adds, not on
-    attention weights.
+    The published objective is :func:`headtail.losses.bce` with one negative; the usual one here is
+    :func:`headtail.losses.sampled_softmax` with ``n_negatives="all"``, which gives better models. Blocks normalize
+    before they attend (pre-norm), and dropout falls on embeddings and on what a block adds, not on attention weights.
 
     Parameters
     ----------

@@ -30,10 +30,7 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
 
     Examples
     --------
-    >>> lists = Recommendations(
-    ...     user_ids=np.array([7]), item_ids=np.array([10, 20, 30]), users=np.array([0]), items=np.array([[2, 0, 1]]),
-    ...     scores=np.array([[2.0, 1.8, 1.0]]),
-    ... )
+    >>> lists = Recommendations.from_scores([[1.8, 1.0, 2.0]], k=3, item_ids=[10, 20, 30])
     >>> ipr(lists, [1, 4, 4], strength=0.5, k=2).to_polars().select("item_id", "score").rows()
     [(10, 2.475), (30, 2.0)]
     """

@@ -51,8 +51,7 @@ def p_mmf(
     window : int, default 256
         Users of a window, at most: T.
     lr : float, default 0.1
-        Above 0. The authors take 0.001, for sigmoids of scores: then prices hardly move within a window, and the caps
-        do the work alone, which costs much more.
+        Above 0. (The authors take 0.001, for sigmoids of scores: then the caps do the work alone, which costs more.)
     momentum : float, default 0.1
         Weight of the newest gradient, above 0 up to 1.
     rng : seed or generator, default 0
@@ -66,10 +65,7 @@ def p_mmf(
 
     Examples
     --------
-    >>> lists = Recommendations(
-    ...     user_ids=np.arange(4), item_ids=np.arange(2), users=np.arange(4), items=np.array([[0, 1]] * 4),
-    ...     scores=np.array([[2.0, 1.0]] * 4),
-    ... )
+    >>> lists = Recommendations.from_scores([[2.0, 1.0]] * 4, k=2)
     >>> found = p_mmf(lists, [2, 2], strength=0.1, k=1, groups=lambda counts: PopularityGroups.by_rank(counts, (0.5,)))
     >>> np.bincount(found.items[:, 0]).tolist()  # no more than 1.5 times the half of the slots
     [3, 1]

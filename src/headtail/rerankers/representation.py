@@ -43,10 +43,7 @@ def fa_ir(
 
     Examples
     --------
-    >>> lists = Recommendations(
-    ...     user_ids=np.array([7]), item_ids=np.arange(5), users=np.array([0]), items=np.array([[0, 1, 2, 3, 4]]),
-    ...     scores=np.array([[5.0, 4.0, 3.0, 2.0, 1.0]]),
-    ... )
+    >>> lists = Recommendations.from_scores([[5.0, 4.0, 3.0, 2.0, 1.0]], k=5)
     >>> fa_ir(lists, [40, 30, 20, 6, 4], strength=0.9, k=3).items.tolist()
     [[0, 2, 3]]
     """
@@ -65,20 +62,11 @@ def fa_ir(
 def fewest_protected(share: float, k: int, *, significance: float = 0.1) -> NDArray[np.int64]:
     """Return the fewest protected items that a fair list has in its first 1, 2 .. k places, shape (k,).
 
-    Fair is what a lottery could have drawn that puts a protected item in each place with probability `share`: the
-    first i places must have m items with a binomial ``F(m; i, share) > alpha``. All k tests must be passed, so that
+    Fair is what a lottery could have drawn that puts a protected item in each place with probability `share`, 0 to 1:
+    the first i places must have m items with a binomial ``F(m; i, share) > alpha``. All k tests must be passed, so that
     alpha is corrected: it is the largest at which the lottery itself fails one of them with a probability of at most
-    `significance`. (The authors' package stays further below that: for 20 places, a share of 0.25 and 0.1 the lottery
-    fails what it asks for in 4.9% of cases, and what is asked for here in 9.0%.)
-
-    Parameters
-    ----------
-    share : float
-        From 0 to 1.
-    k : int
-        Length of the list.
-    significance : float, default 0.1
-        Above 0 and below 1.
+    `significance`, above 0 and below 1. (The authors' package stays further below that: for 20 places, a share of 0.25
+    and 0.1 the lottery fails what it asks for in 4.9% of cases, and what is asked for here in 9.0%.)
 
     References
     ----------

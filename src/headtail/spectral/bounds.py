@@ -17,16 +17,12 @@ class PowerLaw:
 
     Attributes
     ----------
-    exponent : float
-        How steeply popularity falls with rank; 0 means that all items are equally popular.
-    scale : float
-        The fitted popularity of rank 1.
+    exponent, scale : float
+        How steeply popularity falls with rank (0: all items are equally popular), and that fitted for rank 1.
     r_squared : float
         Share of the variation of log popularity that the law explains, up to 1; below about .9 it is a poor picture.
-    n_items : int
-        Items that were fitted: ranks 1 to `n_items`.
-    n_zero : int
-        Items without a single interaction, which no power law reaches and which were left out.
+    n_items, n_zero : int
+        Items that were fitted, ranks 1 to `n_items`, and those left out, without a single interaction.
     """
 
     exponent: float
@@ -46,8 +42,8 @@ class MemoryBound:
         The bound, 0 to 1, or None where there is none.
     status : {"holds", "says nothing", "not applicable"}
         The theorem says nothing where a root is negative; the measured cosine can be high all the same. It is not
-        applicable where sigma_1 cannot belong to a matrix of zeros and ones with this popularity: its square must lie
-        between the largest popularity and the number of interactions.
+        applicable where the square of sigma_1 does not lie between the largest popularity and the number of
+        interactions, as for a matrix of zeros and ones it does.
     """
 
     value: float | None
@@ -61,19 +57,13 @@ class MemoryBound:
 def fit_power_law(popularity: Any) -> PowerLaw:
     """Fit ``scale * rank**-exponent`` to the popularity of the items, most popular first.
 
-    Least squares of log popularity on log rank over all items with at least one interaction. Each rank is weighted by
-    1/rank, so that the ranks 1 to 10 count as much as the ranks 100 to 1000; unweighted, the many rare items would
-    decide alone.
+    Least squares of log popularity on log rank over all items with at least one interaction, of which there must be
+    three. Each rank is weighted by 1/rank, so that every decade of ranks counts the same.
 
     Parameters
     ----------
     popularity : array of shape (m,)
         Interactions per item.
-
-    Raises
-    ------
-    InvalidInputError
-        If fewer than three items have interactions, or the values are negative or not finite.
 
     Examples
     --------
@@ -104,15 +94,9 @@ def fit_power_law(popularity: Any) -> PowerLaw:
 def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     """Bound from below the cosine of q_1 with popularity, for a matrix of zeros and ones, whatever its popularity.
 
-    ``sigma_1**2 / ||r|| * sqrt(1 - (sum(r) - max(r)) / sigma_1**2)``, r the interactions per item. It holds for the
-    data matrix, not for a model's scores; on real data it usually says nothing, where the cosine is high all the same.
-
-    Parameters
-    ----------
-    sigma_1 : float
-        Largest singular value of the matrix.
-    popularity : array of shape (m,)
-        Interactions per item.
+    ``sigma_1**2 / ||r|| * sqrt(1 - (sum(r) - max(r)) / sigma_1**2)``, sigma_1 the largest singular value and r (m,) the
+    interactions per item. It holds for the data matrix, not for a model's scores; on real data it usually says nothing,
+    where the cosine is high all the same.
 
     References
     ----------

@@ -49,10 +49,8 @@ class Spectrum(Result):
         ranks the items exactly as popularity does. NaN where sigma is zero, None without popularity.
     total_energy : float
         Sum of the squares of all singular values (of all entries of the matrix).
-    queries, items : array or tensor of shape (n, d) and (m, d)
-        The factors, as given.
-    popularity : float array of shape (m,) or None
-        Interactions per item, as given.
+    queries, items, popularity
+        As given.
     power_law : PowerLaw or None
         The law fitted to `popularity`.
     left_basis, right_basis : float arrays of shape (d, r)
@@ -157,16 +155,14 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
     """Measure the singular values of ``queries @ items.T`` from the factors, and their alignment with popularity.
 
     Exact, by the eigenvalues of the two d x d matrices of inner products, which are summed in float64: time is linear
-    in users plus items, the score matrix is never formed, and besides the factors only a block of rows is in memory.
-    Singular values below about a millionth of the product of the factors' largest cannot be told from rounding and
-    are given as 0. The bounds hold for the data matrix; for a model they mean something only if its scores are on the
-    scale of the data (0 and 1), else they say "not applicable".
+    in users plus items, and the score matrix is never formed. Singular values below about a millionth of the product of
+    the factors' largest cannot be told from rounding and are given as 0. The bounds hold for the data matrix; for a
+    model they mean something only if its scores are on the scale of the data (0 and 1), else they say "not applicable".
 
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
-        The factors, in any floating type, numpy or torch on any device. An embedding dimension above min(n, m) is fine:
-        there are min(n, m, d) singular values. Users and items that do not take part in training belong left out.
+        The factors; users and items that do not take part in training belong left out.
     popularity : array of shape (m,) or Interactions, optional
         Training interactions per item, such as ``interactions.popularity``; or the interactions themselves (or a frame
         or sparse matrix), joined by the ids of the vectors, or by the order of the rows, which is then checked.
@@ -233,11 +229,6 @@ def data_spectrum(data: Any, k: int = 10, *, popularity: Any = None) -> Spectrum
         Number of directions, at most min(n, m).
     popularity : array of shape (m,), optional
         By default the non-zero entries of each column.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is neither, holds values that are not finite, or has no entries.
 
     Examples
     --------

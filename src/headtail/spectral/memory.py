@@ -22,13 +22,7 @@ it allows any cosine; it is *not applicable* to scores on another scale. The mea
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MemoryEffect(Result):
-    """How closely the first direction of several matrices follows popularity; made by :func:`memory_effect`.
-
-    Attributes
-    ----------
-    spectra : dict of str to Spectrum
-        By the name of the matrix.
-    """
+    """How closely the first direction of several matrices, `spectra` by name, follows popularity."""
 
     spectra: dict[str, Spectrum]
 
@@ -132,12 +126,7 @@ def memory_effect(spectra: Mapping[str, Spectrum]) -> MemoryEffect:
     Parameters
     ----------
     spectra : mapping from name to Spectrum
-        Such as the training data, models, data sets or dimensions; each with popularity.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no spectrum, or one was made without popularity.
+        Such as the training data, models, data sets or dimensions, at least one; each with popularity.
 
     References
     ----------

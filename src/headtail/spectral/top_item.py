@@ -16,25 +16,17 @@ def top_item_bound(found: Spectrum) -> float:
 
     Write each score as the inner product of the coordinates ``a = sqrt(sigma_k) p_uk`` of the user and
     ``b = sqrt(sigma_k) q_ik`` of the item. By Cauchy and Schwarz item 1, the most popular, outscores item i for user u
-    if ``a_1 (b_11 - b_i1) > |a_rest| |b_1rest - b_irest|``, where `rest` stands for all directions but the first. So
-    it outscores all items for every user whose angle to the first direction is small enough: with
-    ``t = max_i |b_1rest - b_irest| / (b_11 - b_i1)``, one number for the whole catalogue, those with
-    ``a_1 > t |a_rest|``. Time is linear in users plus items.
+    if ``a_1 (b_11 - b_i1) > |a_rest| |b_1rest - b_irest|``, where `rest` stands for all directions but the first; with
+    ``t = max_i |b_1rest - b_irest| / (b_11 - b_i1)``, one number for the whole catalogue, it outscores all items for
+    those with ``a_1 > t |a_rest|``. Time is linear in users plus items.
 
-    The share grows with sigma_1 beside the other singular values, and as fewer directions are left: it says how a low
-    rank makes popularity win. It is a worst case over all items, and beyond a few dimensions mostly 0, which says
-    nothing; it is 0 where another item is at least as high on the first direction. Seen items are not left out: measure
-    the share itself with ``recommend(..., k=1, exclude_seen=False)``.
+    It is a worst case over all items, and beyond a few dimensions mostly 0, which says nothing. Seen items are not left
+    out: measure the share itself with ``recommend(..., k=1, exclude_seen=False)``.
 
     Parameters
     ----------
     found : Spectrum
         Of a model's factors, with popularity. Among equally popular items the first counts as the most popular.
-
-    Raises
-    ------
-    InvalidInputError
-        If the spectrum was made without popularity.
 
     References
     ----------

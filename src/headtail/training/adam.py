@@ -19,9 +19,9 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class Adam(torch.optim.Adam):
     """Adam whose step may touch a few rows of a table; the others are brought up to date when they are asked for.
 
-    Adam moves the rows without a gradient, too, by what is left of their momentum and by weight decay, which is why a
-    step costs as much as the tables are large. Here a row that was last moved at step s makes up for the steps up to t
-    at once, before anything reads it. With a_j the bias correction of step j, n = t - s and g = weight_decay * w::
+    Adam moves the rows without a gradient, too, by what is left of their momentum and by weight decay. Here a row that
+    was last moved at step s makes up for the steps up to t at once, before anything reads it. With a_j the bias
+    correction of step j, n = t - s and g = weight_decay * w::
 
         v_t = beta2^n v + (1 - beta2^n) g^2,    m_t = beta1^n m + (1 - beta1^n) g
         w_t = w - lr * sum_j a_j ( beta1^(j-s) m + (1 - beta1^(j-s)) g ) / sqrt(v_j),    j = s+1 .. t
@@ -31,13 +31,7 @@ class Adam(torch.optim.Adam):
     v_t, and w shrinks as ``exp(-lr * ...)``: rows that are hardly ever touched go to 0 smoothly, where Adam
     makes them swing about it by steps of `lr`.
 
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-    tables : iterable of Parameter
-        Those of `parameters`, (N, d), of which rows may be taken.
-    **settings
-        As for :class:`torch.optim.Adam`.
+    `tables`, (N, d), are those of the parameters of which rows may be taken.
     """
 
     def __init__(

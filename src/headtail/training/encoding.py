@@ -54,18 +54,12 @@ def inputs(
     codes : int array of shape (U,), optional
         Codes of the users, instead of their ids; one may stand there several times.
     batch_size : int, default 2048
-        Users in a batch.
 
     Yields
     ------
     int64 tensor of shape (B,) or (B, L)
         Codes of users; or of the items of their histories, the latest at the right end, filled with -1 at the left, L
         the length of the batch's longest, at most `max_length`. In the order of `users`.
-
-    Raises
-    ------
-    InvalidInputError
-        If no user is given, one is unknown, or a sequential model meets interactions without time.
 
     Examples
     --------
@@ -110,12 +104,10 @@ def vectors(
         :class:`~headtail.typing.Vectors`. A model of another library needs a function of one line::
 
             lambda users: Vectors(theirs.user_factors[users], theirs.item_factors)
-    users : sequence of user ids, optional
-        Whose queries, by the ids of `interactions`; all users without it.
+    users, codes : optional
+        Whose queries, by ids or codes, see :func:`inputs`; all users without them.
     interactions : Interactions, frame or sparse matrix, optional
         The ids, and the histories, which a sequential model needs; see :func:`inputs`.
-    codes : int array of shape (U,), optional
-        Codes of the users, instead of their ids.
     device : str or torch.device, optional
         Where to run; the model is moved there. Without it, where the model is.
     batch_size : int, optional
@@ -125,12 +117,6 @@ def vectors(
     -------
     Vectors
         Tensors on `device`: queries (U, d), items (I, d); with the ids of `interactions`, where these are given.
-
-    Raises
-    ------
-    InvalidInputError
-        If no user is given or one is unknown, the interactions are needed and missing or without time, or the model
-        returns something other than vectors.
 
     Examples
     --------

@@ -72,11 +72,9 @@ def fit(
     from those that its user has not met in `train`, or all other items. The optimizer is Adam. A model that is solved
     for, such as :class:`~headtail.models.ALS`, solves once an epoch instead.
 
-    Each distinct user of a batch is encoded once; penalties receive those queries. A sequential model is given whole
-    histories, cut into windows of at most `max_length` items: each place of a window predicts the item after it, and a
-    batch holds windows of similar lengths, so that little padding is computed. Its penalties receive the states at the
-    last place of each window, which are the queries that a user is served by. Penalties receive the vectors of all
-    items.
+    Each distinct user of a batch is encoded once; penalties receive those queries, and the vectors of all items. A
+    sequential model is given whole histories, cut into windows of at most `max_length` items, each place of which
+    predicts the item after it; its penalties receive the states at the last place of each window.
 
     Arguments whose default is None are the usual ones of the model, its attribute ``usual``. What a model does not name
     there is in brackets below.
@@ -119,8 +117,7 @@ def fit(
         Each ``penalty(queries, items) -> scalar`` is added to the loss, such as :class:`~headtail.penalties.ReSN`.
     penalty_every : int, default 1
         Take the penalties in every n-th batch alone, n times as strongly (lazy regularization: Karras et al., Analyzing
-        and improving the image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less; with 8, MF on
-        MovieLens-1M had the same accuracy and exposure at ReSN's best weight.
+        and improving the image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less.
     validation : Interactions, frame or sparse matrix, optional
         Held-out interactions of users and items of `train`; choose with them, report on others.
     metric : function of a TopK, default :func:`headtail.metrics.ndcg`
@@ -135,8 +132,8 @@ def fit(
         Adam's learning rate.
     weight_decay : float, optional [1e-5]
         L2 regularization of all weights as Adam takes it: ``weight_decay * w`` is added to every gradient. It matters
-        much. The loss is a mean over pairs, so that the best value falls as they grow in number: 3e-5 to 1e-4 for
-        50,000 pairs, 3e-6 to 1e-5 for 800,000. Too much of it leaves nothing but popularity.
+        much: the loss is a mean over pairs, so that the best value falls as they grow in number (3e-5 to 1e-4 for
+        50,000 pairs, 3e-6 to 1e-5 for 800,000), and too much of it leaves nothing but popularity.
     patience : int or None, default 5
         Evaluations without improvement after which training stops; None never stops early.
     eval_every : int, optional [5]
@@ -167,15 +164,12 @@ def fit(
     Raises
     ------
     InvalidInputError
-        If an argument is out of range, the model and the interactions differ in size, `train` is empty, a user has
-        met every item, so that there is no negative, the model is sequential and no time is known, or a model that is
-        solved for has no closed form of a penalty.
+        If the model and the interactions differ in size, a user has met every item, so that there is no negative, the
+        model is sequential and no time is known, or a model that is solved for has no closed form of a penalty.
     TrainingDivergedError
         If the loss, a penalty or a weight is not finite; the checkpoint before stays as it is.
     CheckpointMismatchError
         If the checkpoint is of another model, other data or other settings.
-    UnreadableFileError
-        If the checkpoint cannot be read or written.
 
     Examples
     --------

@@ -37,9 +37,8 @@ def recommend(
     """Return the k best items of each user with their scores, exactly, over the whole catalogue.
 
     Scores ``queries @ items.T`` are made in blocks of `batch_size` users by 16,384 items (65,536 on CUDA) and merged,
-    so that beside the factors and the result at most one block of scores is held: 32 MiB with the defaults (1 GiB on
-    CUDA). Equal scores are ranked by item code, lowest first, as a full stable sort would do; equal means equal after
-    rounding in the factors' precision (float32, or float64 where both factors are).
+    so that at most one block of scores is held: 32 MiB with the defaults (1 GiB on CUDA). Equal scores, after rounding
+    in the factors' precision (float32, or float64 where both factors are), are ranked by item code, lowest first.
 
     Parameters
     ----------
@@ -47,16 +46,14 @@ def recommend(
         What takes users or sequences and returns vectors, as for :func:`vectors`, or the two factors as numpy arrays or
         tensors. Those that have ids (:class:`~headtail.Vectors`) are joined with the interactions by them: users and
         items that only they know are served and recommended as well, items without a vector are left out and counted
-        in the log, and users without one not served. Without ids there is one row for each user and
-        item of `interactions`, in the order of the codes; where interactions then score no higher than those of users
-        exchanged at random, a warning is logged. Factors on the CPU need no PyTorch.
+        in the log, and users without one not served. Without ids there is one row for each user and item of
+        `interactions`, in the order of the codes; where interactions then score no higher than those of users exchanged
+        at random, a warning is logged.
     interactions : Interactions, frame or sparse matrix
         What is known: the ids, the items that a user has seen, and the histories of a sequential model. The codes of a
         frame are its ids in ascending order, those of a matrix its rows and columns.
-    users : sequence of user ids, optional
-        Whom to serve; all users without it.
-    codes : int array of shape (U,), optional
-        Whom to serve by their codes, instead of their ids.
+    users, codes : optional
+        Whom to serve, by ids or by codes, each once; all users without them.
     k : int, optional
         Length of the lists, at most the number of items; by default 20, or as many as there are.
     exclude_seen : bool, default True
@@ -70,8 +67,8 @@ def recommend(
     Raises
     ------
     InvalidInputError
-        If the factors do not fit the interactions or lack the row of an id, hold values that are not finite or are so
-        large that scores would overflow, if k exceeds the number of items, or if a user is unknown or repeated.
+        If the factors do not fit the interactions or lack the row of an id, or hold values that are not finite or so
+        large that scores would overflow.
 
     Examples
     --------
@@ -114,10 +111,8 @@ def recommend(
 def lists_of(made: Any, known: Interactions, k: int, codes: Codes | None = None) -> Recommendations:
     """Return the lists of what :func:`recommend` takes, or of a function from the interactions to leave out to lists.
 
-    With `codes`, of these users alone, if lists are made here.
-
-    A function of users, see :class:`~headtail.typing.Recommender`, looks no other than one of interactions: it is one
-    if it does not take interactions, or makes vectors of them, and recommends.
+    With `codes`, of these users alone, if lists are made here. A function that does not take interactions, or makes
+    vectors of them, is one of users (:class:`~headtail.typing.Recommender`), and recommends.
     """
     if hasattr(made, "parameters"):
         return recommend(made, known, codes=codes, k=k)
