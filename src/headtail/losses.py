@@ -148,6 +148,10 @@ def sampled_softmax(
     ``mean over b of logsumexp([positive_b, negative_b1, ..., negative_bn] / t) - positive_b / t``; range [0, inf),
     log(1 + n) where scores are equal. With one negative and t = 1 it equals :func:`bpr`.
 
+    Source: Bengio and Senécal, Adaptive importance sampling to accelerate training of a neural probabilistic language
+    model, 2008; for recommenders Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019, section 3 (logQ
+    correction).
+
     Parameters
     ----------
     temperature : float, default 1.0
@@ -156,11 +160,6 @@ def sampled_softmax(
         Log of the chance with which each candidate is drawn, the positive first, up to a constant: it is taken off from
         the scores over t. Without it popular items are held down where negatives are drawn by their popularity, as
         those of a batch's other users are. Negatives of :func:`headtail.fit` are drawn uniformly and need none.
-
-    References
-    ----------
-    Bengio and Senécal, Adaptive importance sampling to accelerate training of a neural probabilistic language model,
-    2008; for recommenders Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019, section 3 (logQ correction).
 
     Examples
     --------
@@ -266,18 +265,16 @@ def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1
     without interactions have the weight of the smallest propensity. To be used as `weight` of a loss here or as
     `item_weights` of :func:`headtail.fit`: inverse-propensity weighting (IPS), of the positives alone.
 
+    Source: Schnabel et al., Recommendations as treatments, ICML 2016 (weighting by inverse propensities). Saito et al.,
+    Unbiased recommender learning from missing-not-at-random implicit feedback, WSDM 2020 (implicit feedback,
+    propensities from relative popularity, the clipped estimator).
+
     Parameters
     ----------
     popularity : array of shape (I,)
         Training interactions of each item.
     power, clip : float in [0, 1] and (0, 1], default 0.5 and 0.1
         A power of 0 gives equal weights; so does a `clip`, the smallest propensity, of 1.
-
-    References
-    ----------
-    Schnabel et al., Recommendations as treatments, ICML 2016 (weighting by inverse propensities). Saito et al.,
-    Unbiased recommender learning from missing-not-at-random implicit feedback, WSDM 2020 (implicit feedback,
-    propensities from relative popularity, the clipped estimator).
 
     Examples
     --------

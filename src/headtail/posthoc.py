@@ -101,9 +101,7 @@ def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vect
     A score becomes ``score / length ** strength``, strength from 0, which changes nothing, to 1: items are ranked by
     their cosine with the query then. Queries stay as they are, and so does an item vector of length 0.
 
-    References
-    ----------
-    Kim et al., Test-time embedding normalization for popularity bias mitigation, CIKM 2023 (TTEN).
+    Source: Kim et al., Test-time embedding normalization for popularity bias mitigation, CIKM 2023 (TTEN).
 
     Examples
     --------
@@ -143,6 +141,8 @@ def shrink(
     item vectors are multiplied by a d x d matrix (or changed along one direction), in time linear in users and items.
     Queries stay as they are.
 
+    Source: Lin et al., WSDM 2025, penalize sigma_1 during training; this is what can be had of it afterwards.
+
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
@@ -152,10 +152,6 @@ def shrink(
         Which directions, each once, 0 the strongest (see :func:`headtail.spectrum`); by default 0.
     popularity : array of shape (m,) or Interactions, optional
         Instead of directions: scale along this vector, the training interactions per item.
-
-    References
-    ----------
-    Lin et al., WSDM 2025, penalize sigma_1 during training; this is what can be had of it afterwards.
 
     Examples
     --------
@@ -245,6 +241,9 @@ def tilt(
     and takes a Newton step towards the bias that this exposure calls for; ten to forty rounds settle most tilts. The
     cost is that of scoring `n_users` users once a round, whatever the number of users.
 
+    Source: derived for headtail. The bias is the dual variable of exposure constraints, as in P-MMF (Xu et al., WWW
+    2023), and the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021).
+
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
@@ -274,11 +273,6 @@ def tilt(
     UserWarning
         If the bias has not settled, or more than a third of the slots stay with other items than it is meant for,
         because users are so alike that their lists change at once: a larger strength is then of no use.
-
-    References
-    ----------
-    Derived for headtail. The bias is the dual variable of exposure constraints, as in P-MMF (Xu et al., WWW 2023), and
-    the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021).
 
     Examples
     --------

@@ -37,6 +37,9 @@ def allocation_bias(
 ) -> Matrix:
     """Return the price of every item, shape (n_items,), at which its exposure is what the welfare asks for.
 
+    Source: the dual of the most expected relevance for a given welfare of the items: Do et al., Two-sided fairness in
+    rankings via Lorenz dominance, NeurIPS 2021; Xu et al., P-MMF, WWW 2023.
+
     Parameters
     ----------
     recs : Recommendations
@@ -55,11 +58,6 @@ def allocation_bias(
         whatever the user's confidence.
     n_users : int, default 20,000
         Users, drawn without replacement, whose lists are counted. Their prices serve all users.
-
-    References
-    ----------
-    The dual of the most expected relevance for a given welfare of the items: Do et al., Two-sided fairness in rankings
-    via Lorenz dominance, NeurIPS 2021; Xu et al., P-MMF, WWW 2023.
 
     Examples
     --------

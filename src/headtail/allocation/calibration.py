@@ -113,6 +113,9 @@ def calibrate(
 ) -> Relevance:
     """Fit the probability that a candidate is among what its user did next.
 
+    Source: Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
+    relevance as the currency of exposure: derived for headtail.
+
     Parameters
     ----------
     recs : Recommendations
@@ -131,11 +134,6 @@ def calibrate(
     n_users : int, default 20,000
         Users, drawn without replacement, to learn from. Five candidates at least must be relevant, and not all.
     rng : seed or generator, default 0
-
-    References
-    ----------
-    Platt, Probabilistic outputs for support vector machines, 1999 (logistic calibration of scores). Calibrated
-    relevance as the currency of exposure: derived for headtail.
     """
     items = _items(recs, known, relevant, k, by_item)
     return _fitted(recs, known, relevant, items, k=k, codes=codes, n_users=n_users, rng=rng)

@@ -107,6 +107,8 @@ def by_dimension(
 ) -> AmplificationByDimension:
     """Train a model at several embedding dimensions and measure how much of it is popularity.
 
+    Source: Lin et al., WSDM 2025, the amplification effect of low rank.
+
     Parameters
     ----------
     make : callable
@@ -122,10 +124,6 @@ def by_dimension(
     seed : int, default 0
         Given to `make` at every dimension.
     progress : bool, optional
-
-    References
-    ----------
-    Lin et al., WSDM 2025, the amplification effect of low rank.
 
     Examples
     --------

@@ -172,10 +172,8 @@ class AmplificationInTraining(Rows):
 def in_training(history: History) -> AmplificationInTraining:
     """Return what a :class:`SpectrumRecorder` among the callbacks of a run recorded, as a result with charts.
 
-    References
-    ----------
-    Lin et al., WSDM 2025, the amplification effect in training; Arora et al., Implicit regularization in deep matrix
-    factorization, NeurIPS 2019 (why large singular values grow faster).
+    Source: Lin et al., WSDM 2025, the amplification effect in training; Arora et al., Implicit regularization in deep
+    matrix factorization, NeurIPS 2019 (why large singular values grow faster).
 
     Examples
     --------

@@ -116,6 +116,9 @@ def over_history(
     proportion of that user's training items. Users without training items, or without a list of every recommender, are
     left out.
 
+    Source: Steck, Calibrated recommendations, RecSys 2018. Abdollahpouri et al., The connection between popularity
+    bias, calibration, and fairness in recommendation, RecSys 2020.
+
     Parameters
     ----------
     recommendations : mapping from name to Recommendations or frame
@@ -130,11 +133,6 @@ def over_history(
     -----
     Lists usually leave out what a user has seen. People who have seen most of the head can then be shown little of it,
     so that in a small catalogue the difference understates the amplification.
-
-    References
-    ----------
-    Steck, Calibrated recommendations, RecSys 2018. Abdollahpouri et al., The connection between popularity bias,
-    calibration, and fairness in recommendation, RecSys 2020.
 
     Examples
     --------

@@ -74,16 +74,14 @@ class PopularityGroups:
         that both claim is the head's. The mid lies between. One cut gives a head and a tail alone: with
         ``cuts=(0.8,)`` the head holds 80% of the interactions.
 
+        Source: the sets of popular and unpopular items of Ahmadov and Mansoury, RecSys 2025, section 4.
+
         Parameters
         ----------
         popularity : array of shape (n_items,)
             Training interactions of each item.
         cuts : tuple of one or two floats in (0, 1), default (0.2, 0.8)
             Shares of the interactions, counted from the most popular item; the second is the larger.
-
-        References
-        ----------
-        The sets of popular and unpopular items of Ahmadov and Mansoury, RecSys 2025, section 4.
 
         Examples
         --------
@@ -118,16 +116,14 @@ class PopularityGroups:
         the next one begins; what a group holds beyond its share is not deducted from the next. The groups are named
         ``q1`` (the most popular items) to ``qn``.
 
+        Source: the five groups of Lin et al., WSDM 2025.
+
         Parameters
         ----------
         popularity : array of shape (n_items,)
             Training interactions of each item.
         n : int, default 5
             Number of groups, 2 to 127; so few that each is filled.
-
-        References
-        ----------
-        The five groups of Lin et al., WSDM 2025.
 
         Examples
         --------

@@ -135,6 +135,8 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
     training interactions at random. A validation part is rearranged likewise, with its own t. Parts must have as many
     interactions as there are items. The description names the numbers, and how many items nothing can be learned of.
 
+    Source: the debiased testing paradigm of Lin et al., WSDM 2025; the bound is ours.
+
     Parameters
     ----------
     split : Split
@@ -144,10 +146,6 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
         would take more, their numbers are lowered in proportion. "paper" has no such bound, so that an item with few
         interactions may lose all that it has in training, and no model can rank it then.
     rng : seed or generator, default 0
-
-    References
-    ----------
-    The debiased testing paradigm of Lin et al., WSDM 2025; the bound is ours.
 
     Examples
     --------

@@ -19,21 +19,14 @@ from headtail.exceptions import UnreadableFileError
 def movietweetings(*, k_core: int = 5, min_rating: float | None = None) -> Interactions:
     """Return MovieTweetings: ratings of films that people posted on Twitter, with titles and times.
 
-    The set is the snapshot of 100,000 ratings (February to September 2013) by 16,554 users of 10,506 films, collected
+    The snapshot of 100,000 ratings, 0 to 10 (February to September 2013), by 16,554 users of 10,506 films, collected
     and published by Simon Dooms at https://github.com/sidooms/MovieTweetings under the MIT licence, which comes with it
-    (``LICENSE.movietweetings``). Ratings go from 0 to 10.
+    (``LICENSE.movietweetings``). The 5-core has 4,333 users, 2,414 items and 68,055 interactions.
 
-    Parameters
-    ----------
-    k_core : int, default 5
-        Keep, repeatedly, users and items with at least this many interactions; 0 keeps all. The 5-core has 4,333
-        users, 2,414 items and 68,055 interactions.
-    min_rating : float, optional
-        Keep interactions with at least this rating.
+    `k_core` and `min_rating` are as for :meth:`headtail.Interactions.from_frame`.
 
-    References
-    ----------
-    Dooms, De Pessemier and Martens, MovieTweetings: a movie rating dataset collected from Twitter, CrowdRec 2013.
+    Source: Dooms, De Pessemier and Martens, MovieTweetings: a movie rating dataset collected from Twitter, CrowdRec
+    2013.
 
     Examples
     --------
@@ -69,29 +62,12 @@ def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: fl
     r"""Read the folder of an official MovieLens release, as downloaded and unpacked.
 
     All releases of ratings are known: ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m, ml-latest and ml-latest-small.
-    The sets themselves may not be passed on and are at https://grouplens.org/datasets/movielens/.
+    The sets themselves may not be passed on and are at https://grouplens.org/datasets/movielens/. Ratings, timestamps
+    and titles are read; a folder or file that is missing or damaged is an UnreadableFileError.
 
-    Parameters
-    ----------
-    folder : path
-    k_core : int, default 0
-        Keep, repeatedly, users and items with at least this many interactions; 0 keeps all.
-    min_rating : float, optional
-        Keep interactions with at least this rating.
+    `k_core` and `min_rating` are as for :meth:`headtail.Interactions.from_frame`.
 
-    Returns
-    -------
-    Interactions
-        With ratings, timestamps and titles.
-
-    Raises
-    ------
-    UnreadableFileError
-        If the folder or its files are missing or damaged.
-
-    References
-    ----------
-    Harper and Konstan, The MovieLens datasets: history and context, ACM TiiS 2015.
+    Source: Harper and Konstan, The MovieLens datasets: history and context, ACM TiiS 2015.
 
     Examples
     --------

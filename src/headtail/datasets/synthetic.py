@@ -23,14 +23,8 @@ def checkerboard(n_users: int = 50, n_items: int = 50, *, validation: bool = Fal
     the test. All items are about equally popular, and a model that has understood the board ranks the withheld item
     first among those unseen.
 
-    Parameters
-    ----------
-    n_users : int, default 50
-        At least 2.
-    n_items : int, default 50
-        Number of items, even, at least 6.
-    validation : bool, default False
-        Whether to withhold the item two places after the diagonal as well, as validation.
+    With `validation`, the item two places after the diagonal is withheld as well. There are at least 2 users, and an
+    even number of items, at least 6.
 
     Examples
     --------
@@ -87,35 +81,17 @@ class World:
     def preferences(self, users: Codes | None = None) -> NDArray[np.float32]:
         """Return the probability that each user likes each item once it is shown, whatever its popularity.
 
-        Parameters
-        ----------
-        users : int array of shape (B,), optional
-            Codes of the users, all by default.
-
-        Returns
-        -------
-        float32 array of shape (B, n_items)
+        float32 of shape (B, n_items), for the users with these codes, (B,), or all.
         """
         queries = self.queries if users is None else self.queries[user_codes(users, len(self.queries))]
         liking: NDArray[np.float32] = expit(queries @ self.items.T + np.float32(self.offset))
         return liking
 
     def unbiased_test(self, shown: int = 20, *, rng: RNG = 0) -> Interactions:
-        """Show every user items drawn uniformly at random and return those that they like.
+        """Show every user `shown` items drawn uniformly at random and return those that they like.
 
-        As every item is shown equally often, the result measures accuracy free of popularity bias. Pairs of
-        :attr:`interactions` are not shown again.
-
-        Parameters
-        ----------
-        shown : int, default 20
-            Draws for each user; a repeated or known item is left out.
-        rng : seed or generator, default 0
-
-        Returns
-        -------
-        Interactions
-            With the users and items of :attr:`interactions`.
+        As every item is shown equally often, the result measures accuracy free of popularity bias. Repeated draws, and
+        pairs of :attr:`interactions`, are left out.
         """
         draw = generator(rng)
         known = self.interactions
@@ -170,15 +146,14 @@ def power_law(
     n_users, n_items : int
     n_interactions : int, optional
         Number of interactions, but for rounding; by default as many as make the most popular item reach half of the
-        users.
+        users, and at most as many as make it reach all.
     exponent : float > 0, default 0.7
         Exponent of the power law; larger is more concentrated.
     embedding_dim : int, default 8
         Number of latent tastes.
-    taste : float in [0, 100], default 2
-        Standard deviation of ``query @ item``: how much users differ in what they like; 0 makes all alike.
-    activity : float in [0, 100], default 0.7
-        Standard deviation of the logarithm of the users' activity; 0 makes all equally active.
+    taste, activity : float in [0, 100], default 2 and 0.7
+        Standard deviations of ``query @ item``, by which users differ in what they like, and of the logarithm of their
+        activity; 0 makes all alike.
     offset : float in [-6, 6], default -2
         Logit of the average preference.
     rng : seed or generator, default 0
@@ -187,11 +162,6 @@ def power_law(
     -------
     World
         Timestamps are a random order of all interactions, 0 to n - 1.
-
-    Raises
-    ------
-    InvalidInputError
-        If an argument is out of range, or the most popular item would need more users than there are.
 
     Examples
     --------

@@ -47,31 +47,26 @@ def audit(
     """Measure popularity bias of recommendations where they lie: in DuckDB, Spark, or files that Polars scans.
 
     The figures and intervals of :func:`headtail.audit`, by queries of the engine that count items and sum up users;
-    what is collected is as long as the catalogue, whatever the number of rows. Per-user values stay there, so that two
-    such audits have no paired differences.
+    what is collected is as long as the catalogue. Per-user values stay there, so that two such audits have no paired
+    differences.
 
     Parameters
     ----------
     recs : Polars LazyFrame, DuckDB relation or PySpark DataFrame
         One row for each recommended item: user, item, and rank (1 = first), for rows of an engine have no order.
     train, test : tables of the same engine
-        As for :func:`headtail.audit`, ids of the same type in all three.
+        Ids are of the same type in all three.
     k : int or sequence of int, optional
         Cut-offs; 10 and 20 by default, as far as the lists reach.
     metrics : functions of a TopK, or mapping from name to function, optional
         Of headtail's own those that are made of sums over items and users: all but `gini_by_rank`, `pce`, `novelty` and
-        `ilad`. All of them by default.
+        `ilad`. All of them by default; others are an error.
     groups, catalogue
         As for :func:`headtail.audit`.
     strict : bool, default True
         Refuse users without training history, recommended items that are not in the catalogue, repeated pairs of user
         and item, and test interactions that are in training too. False keeps such users and items and notes it, and
         saves the queries that look for such pairs.
-
-    Raises
-    ------
-    InvalidInputError, MissingColumnError
-        If an input cannot be right, the tables are not of one engine, or a metric is no sum over users.
 
     Examples
     --------

@@ -31,7 +31,7 @@ def recommend(
 
     Each list is that of :func:`headtail.recommend`. The items are sent to every worker of the engine; a correction that
     lives in the items, as those of :mod:`headtail.posthoc` do, goes with them. Find :func:`headtail.tilt` from a sample
-    of users on one machine and give the items that it returns: the coordinate that it adds is added to the users here.
+    of users on one machine and give the items that it returns.
 
     Parameters
     ----------
@@ -48,14 +48,9 @@ def recommend(
     Returns
     -------
     lazy table of the same engine
-        `user_id`, `item_id`, `rank` (1 = first), `score`; nothing runs before it is asked for. Polars and Spark hand
-        over batches as they are set to, DuckDB 2,048 users at a time, by way of pandas.
-
-    Raises
-    ------
-    InvalidInputError, MissingColumnError
-        If the table is of another kind, or the items do not fit; and while the query runs, in the engine's own manner,
-        if vectors do not have d numbers.
+        `user_id`, `item_id`, `rank` (1 = first), `score`; nothing runs before it is asked for, and what is wrong with a
+        row is told then, in the engine's own manner. Polars and Spark hand over batches as they are set to, DuckDB
+        2,048 users at a time, by way of pandas.
 
     Examples
     --------
@@ -76,7 +71,7 @@ def recommend(
 
 @checked
 def rerank(lists: "IntoFrame", correct: Correct, item_ids: Iterable[Any]) -> Any:
-    """Return lists after a correction, worked out where they lie, batch by batch.
+    """Return lists after a correction, worked out where they lie, batch by batch: a table as of :func:`recommend`.
 
     Parameters
     ----------
@@ -91,17 +86,6 @@ def rerank(lists: "IntoFrame", correct: Correct, item_ids: Iterable[Any]) -> Any
         sample on one machine and held by it.
     item_ids : sequence of ids
         The catalogue, in the order of what the correction knows of items.
-
-    Returns
-    -------
-    lazy table of the same engine
-        As for :func:`recommend`.
-
-    Raises
-    ------
-    InvalidInputError, MissingColumnError
-        If the table is of another kind; and while the query runs, in the engine's own manner, if an item is not in the
-        catalogue, stands twice in a list, or the correction fails.
 
     Examples
     --------

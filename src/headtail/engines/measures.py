@@ -155,17 +155,8 @@ def _of_unevenness(parts: list[Any], wholes: list[Any], of_all: tuple[Array, Arr
 class Measures:
     """Turns metrics into parts of the query over users.
 
-    Parameters
-    ----------
-    sums : UserSums
-    heard : array of shape (I,)
-        Training interactions of each item by users who have a list.
-    n_listed : float
-        Users who have a list.
-    hits : dict of int to array of shape (I,)
-        Test interactions of each item that are in the lists, by cut-off; empty without a test.
-    targets : array of shape (I,), optional
-        Test interactions of each item.
+    `heard`, (I,), are the training interactions of each item by the `n_listed` users who have a list; `targets`, (I,),
+    its test interactions, and `hits` those of them that are in the lists, by cut-off; none without a test.
     """
 
     def __init__(self, sums: UserSums, heard: Array, n_listed: float, hits: dict[int, Array], targets: Any) -> None:

@@ -43,18 +43,10 @@ class Moments:
 class Part:
     """A metric at one cut-off, as a value by user.
 
-    Attributes
-    ----------
-    name : str
-    metric : metric
-    k : int
-    values : tuple of expressions
-        Of the columns of the table of users, null for users that have none: one, or two whose means make a ratio.
-    centers : tuple of float
-        Near their means, so that no digits are lost.
-    figure : float or None
-        The metric where it is known without users; None where it is the mean, or the ratio of the means less 1.
-    finish : function of (Moments, number of users) to (error, degrees of freedom)
+    `values` are expressions of the columns of the table of users, null for users that have none: one, or two whose
+    means make a ratio. `centers` are near their means, so that no digits are lost. `figure` is the metric where it is
+    known without users; None where it is the mean, or the ratio of the means less 1. `finish` makes the standard error
+    and its degrees of freedom of the moments and the number of users.
     """
 
     name: str

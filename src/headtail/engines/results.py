@@ -23,12 +23,8 @@ class EngineAudit(Measured):
         As of :class:`headtail.metrics.Audit`; over all users.
     n_users : int
         The users audited.
-    item_ids : array of shape (I,)
-        The catalogue.
-    popularity : int array of shape (I,)
-        Training interactions of each item.
-    slots : int array of shape (I,)
-        Lists that each item is in, at the largest cut-off.
+    item_ids, popularity, slots : arrays of shape (I,)
+        The catalogue, training interactions of each item, and lists that each item is in, at the largest cut-off.
     """
 
     n_users: int

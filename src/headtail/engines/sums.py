@@ -21,16 +21,8 @@ RANKS = 50  # a float counts as many powers of two exactly
 class UserSums:
     """Sums that metrics ask for, each known by a column's name, and the one table of all users that holds them.
 
-    Parameters
-    ----------
-    item_ids : array of shape (I,)
-        The catalogue.
-    groups : sequence of masks of shape (I,)
-        Of items, each item in one: sums over all items need no column of their own beside those over each.
-    k : int
-        The longest list that counts.
-    recs, train : lazy tables
-    test : lazy table, optional
+    `groups` are masks (I,) of items, each item in one: sums over all items need no column of their own beside those
+    over each. `k` is the longest list that counts; `recs`, `train` and `test` are lazy tables.
     """
 
     def __init__(

@@ -40,6 +40,11 @@ class ALS(MF):
     so that the objective falls at every epoch until it is level to rounding. Users and items without training
     interactions have zero vectors after training.
 
+    Source: Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008, equation 4.
+    Rendle et al., Revisiting the performance of iALS on item recommendation benchmarks, arXiv 2110.14037 (the
+    regularizer, with nu = 1, and the initial vectors). Lin et al., WSDM 2025 (the spectral norm as a penalty; its
+    closed form is ours).
+
     Parameters
     ----------
     n_users, n_items : int
@@ -57,12 +62,6 @@ class ALS(MF):
         Steps of conjugate gradients for either side in an epoch.
     rng : seed or generator, default 0
         Source of the initial item vectors, normal with standard deviation 0.1 / sqrt(d). Users start at 0.
-
-    References
-    ----------
-    Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008, equation 4. Rendle et
-    al., Revisiting the performance of iALS on item recommendation benchmarks, arXiv 2110.14037 (the regularizer, with
-    nu = 1, and the initial vectors). Lin et al., WSDM 2025 (the spectral norm as a penalty; its closed form is ours).
 
     Examples
     --------

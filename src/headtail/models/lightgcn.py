@@ -28,6 +28,9 @@ class LightGCN(MF):
     The graph is saved and loaded with the weights; train on the same interactions. Every batch propagates over the
     whole graph, so that larger batches, with a larger `lr`, make shorter epochs.
 
+    Source: He et al., LightGCN: simplifying and powering graph convolution network for recommendation, SIGIR 2020,
+    section 3.1.
+
     Parameters
     ----------
     train : Interactions, frame or sparse matrix
@@ -37,10 +40,6 @@ class LightGCN(MF):
     n_layers : int, default 3
         Number of propagations.
     rng : seed or generator, default 0
-
-    References
-    ----------
-    He et al., LightGCN: simplifying and powering graph convolution network for recommendation, SIGIR 2020, section 3.1.
 
     Examples
     --------

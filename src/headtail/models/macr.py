@@ -24,6 +24,9 @@ class MACR(nn.Module):
     more, the more the gates say that all like it. Queries are ``sigmoid(n_u) (q_u, -c)`` and items
     ``sigmoid(m_i) (v_i, 1)``, vectors that any index serves.
 
+    Source: Wei et al., Model-agnostic counterfactual reasoning for eliminating popularity bias in recommender system,
+    KDD 2021; the scores, linear gates, losses and inference of its public code.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -38,11 +41,6 @@ class MACR(nn.Module):
     ------
     InvalidInputError
         If the model is sequential or solved for in closed form.
-
-    References
-    ----------
-    Wei et al., Model-agnostic counterfactual reasoning for eliminating popularity bias in recommender system, KDD 2021;
-    the scores, linear gates, losses and inference of its public code.
 
     Examples
     --------

@@ -31,6 +31,8 @@ class SASRec(nn.Module):
     :func:`headtail.losses.sampled_softmax` with ``n_negatives="all"``, which gives better models. Blocks normalize
     before they attend (pre-norm), and dropout falls on embeddings and on what a block adds, not on attention weights.
 
+    Source: Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018.
+
     Parameters
     ----------
     n_items : int
@@ -48,10 +50,6 @@ class SASRec(nn.Module):
     ------
     InvalidInputError
         If `embedding_dim` is not a multiple of `n_heads`, or a sequence does not fit.
-
-    References
-    ----------
-    Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018.
 
     Examples
     --------

@@ -22,6 +22,9 @@ class SPRINT(SASRec):
     feed-forward layer, exact here, where the authors take a power step. :func:`headtail.fit` adds the sum over the
     blocks to the loss and reports it as ``auxiliary``.
 
+    Source: Yang et al., The pitfall of scaling up: uncovering and mitigating popularity bias amplification in scaling
+    transformer-based recommenders, KDD 2026, equations 4.3 to 4.5 (tau = 1).
+
     Parameters
     ----------
     n_items : int
@@ -30,11 +33,6 @@ class SPRINT(SASRec):
     rng : seed or generator, default 0
     **sizes
         As of :class:`SASRec`.
-
-    References
-    ----------
-    Yang et al., The pitfall of scaling up: uncovering and mitigating popularity bias amplification in scaling
-    transformer-based recommenders, KDD 2026, equations 4.3 to 4.5 (tau = 1).
 
     Examples
     --------

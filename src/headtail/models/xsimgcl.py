@@ -29,6 +29,9 @@ class XSimGCL(LightGCN):
     z are final vectors, y those of the contrast layer, t the temperature; users and items are added up. The published
     batches hold 2,048 pairs.
 
+    Source: Yu et al., XSimGCL: towards extremely simple graph contrastive learning for recommendation, TKDE 2023,
+    section 4; layers, eps, contrast layer and temperature as in the ReSN authors' set-up (Lin et al., WSDM 2025).
+
     Parameters
     ----------
     train, embedding_dim, n_layers
@@ -43,11 +46,6 @@ class XSimGCL(LightGCN):
         At least 0. Worth tuning.
     rng : seed or generator, default 0
         Source of the start vectors. The noise follows torch's random state, which :func:`headtail.fit` seeds.
-
-    References
-    ----------
-    Yu et al., XSimGCL: towards extremely simple graph contrastive learning for recommendation, TKDE 2023, section 4;
-    layers, eps, contrast layer and temperature as in the ReSN authors' set-up (Lin et al., WSDM 2025).
 
     Examples
     --------

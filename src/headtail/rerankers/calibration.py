@@ -27,17 +27,15 @@ def calibrated_popularity(
 
     J is the Jensen-Shannon divergence in bits, P the shares of the groups in the user's history and Q(L) those in L.
 
+    Source: Abdollahpouri, Mansoury, Burke, Mobasher and Malthouse, User-centered evaluation of popularity bias in
+    recommender systems, UMAP 2021 (CP); the greedy choice is that of Steck, Calibrated recommendations, RecSys 2018.
+
     Parameters
     ----------
     recs, known, k, groups
         See :mod:`headtail.rerankers`.
     strength : float
         From 0, which only shortens the lists, to 1, at which scores count within a group alone.
-
-    References
-    ----------
-    Abdollahpouri, Mansoury, Burke, Mobasher and Malthouse, User-centered evaluation of popularity bias in recommender
-    systems, UMAP 2021 (CP); the greedy choice is that of Steck, Calibrated recommendations, RecSys 2018.
 
     Examples
     --------

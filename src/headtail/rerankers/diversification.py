@@ -30,6 +30,9 @@ def xquad(
     P(c) is the share of the class in the user's history. "smooth": covered is its share in S; "binary": 1 once S has an
     item of it. (The equation's product over the items of S is taken once: covered is the same for all of them.)
 
+    Source: Abdollahpouri, Burke and Mobasher, Managing popularity bias in recommender systems with personalized
+    re-ranking, FLAIRS 2019, equation 4.
+
     Parameters
     ----------
     recs, known, k, groups
@@ -37,11 +40,6 @@ def xquad(
     strength : float
         From 0, which only shortens the lists, to 1, at which scores count within a class alone.
     variant : {"smooth", "binary"}, default "smooth"
-
-    References
-    ----------
-    Abdollahpouri, Burke and Mobasher, Managing popularity bias in recommender systems with personalized re-ranking,
-    FLAIRS 2019, equation 4.
 
     Examples
     --------

@@ -17,16 +17,14 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
     A score s becomes ``s (1 + strength (1 - popularity / max popularity))``. A negative score is divided by that factor
     instead, so that it rises as well. Lists have the new scores; items of equal score stay in their order.
 
+    Source: the baseline IPR of Ahmadov and Mansoury, RecSys 2025, section 5.
+
     Parameters
     ----------
     recs, popularity, k
         See :mod:`headtail.rerankers`.
     strength : float
         At least 0; 0 only shortens the lists. Usual values lie between 0.01 and 1.
-
-    References
-    ----------
-    The baseline IPR of Ahmadov and Mansoury, RecSys 2025, section 5.
 
     Examples
     --------

@@ -40,6 +40,10 @@ def p_mmf(
 
     nearest in the Euclidean norm of rho * mu. Every window begins with prices mu of 0. Scores stay as they were.
 
+    Source: Xu et al., P-MMF: provider max-min fairness re-ranking in recommender system, WWW 2023, algorithm 1; shares,
+    window, momentum and the room in the gradient as in the authors' code. The nearest prices need no solver: they are
+    those of a threshold.
+
     Parameters
     ----------
     recs, popularity, k
@@ -56,12 +60,6 @@ def p_mmf(
         Weight of the newest gradient, above 0 up to 1.
     rng : seed or generator, default 0
         Draws the order in which the users come.
-
-    References
-    ----------
-    Xu et al., P-MMF: provider max-min fairness re-ranking in recommender system, WWW 2023, algorithm 1; shares,
-    window, momentum and the room in the gradient as in the authors' code. The nearest prices need no solver: they are
-    those of a threshold.
 
     Examples
     --------

@@ -28,6 +28,9 @@ def fa_ir(
     Enough is what :func:`fewest_protected` says. Each rank takes the best item that is left, and the best one of the
     tail where there would be too few otherwise; where a list has no more of them, the other items follow.
 
+    Source: Zehlike, Bonchi, Castillo, Hajian, Megahed and Baeza-Yates, FA*IR: a fair top-k ranking algorithm, CIKM
+    2017.
+
     Parameters
     ----------
     recs, popularity, k, groups
@@ -36,10 +39,6 @@ def fa_ir(
         Share of tail items that the lottery draws, 0 to 1; 0 only shortens the lists.
     significance : float, default 0.1
         How unlikely for that lottery a whole list may be, above 0 and below 1.
-
-    References
-    ----------
-    Zehlike, Bonchi, Castillo, Hajian, Megahed and Baeza-Yates, FA*IR: a fair top-k ranking algorithm, CIKM 2017.
 
     Examples
     --------
@@ -68,9 +67,7 @@ def fewest_protected(share: float, k: int, *, significance: float = 0.1) -> NDAr
     `significance`, above 0 and below 1. (The authors' package stays further below that: for 20 places, a share of 0.25
     and 0.1 the lottery fails what it asks for in 4.9% of cases, and what is asked for here in 9.0%.)
 
-    References
-    ----------
-    Zehlike et al., FA*IR, CIKM 2017, definition 3.1 and section 4.
+    Source: Zehlike et al., FA*IR, CIKM 2017, definition 3.1 and section 4.
 
     Examples
     --------

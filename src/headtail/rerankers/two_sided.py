@@ -31,6 +31,9 @@ def pct(
     item takes, of the best item left of either class, the one with the highest ``relevance / place - (1 - relevance) *
     d / 2``: place is the item's in the long list, d the squared distance of the list's exposure from the target's.
 
+    Source: Wang et al., Two-sided calibration for quality-aware responsible recommendation, RecSys 2023 (PCT-Solver and
+    PCT-Reranker).
+
     Parameters
     ----------
     recs, k, groups
@@ -42,11 +45,6 @@ def pct(
         histories takes exposure from the tail.
     relevance : float, default 0.5
         Weight of the place in the long list, 0 to 1.
-
-    References
-    ----------
-    Wang et al., Two-sided calibration for quality-aware responsible recommendation, RecSys 2023 (PCT-Solver and
-    PCT-Reranker).
 
     Examples
     --------

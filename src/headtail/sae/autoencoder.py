@@ -41,6 +41,9 @@ class TopKSAE(nn.Module):
     reconstruction is ``z @ decoder + bias``. Nothing of shape (B, N) but the pre-activations is ever made: decoding and
     all gradients go through the k active neurons of each input only.
 
+    Source: Gao, Dupre la Tour, Tillman, Goh, Troll, Radford, Sutskever, Leike, Wu, "Scaling and evaluating sparse
+    autoencoders", 2024, section 2.3. Ahmadov, Mansoury, "Opening the Black Box", RecSys 2025.
+
     Parameters
     ----------
     d_in : int
@@ -62,11 +65,6 @@ class TopKSAE(nn.Module):
         Rows of length 1, kept so by :func:`~headtail.sae.fit_sae`.
     bias : Parameter of shape (d,)
         What is reconstructed when no neuron is active.
-
-    References
-    ----------
-    Gao, Dupre la Tour, Tillman, Goh, Troll, Radford, Sutskever, Leike, Wu, "Scaling and evaluating sparse
-    autoencoders", 2024, section 2.3. Ahmadov, Mansoury, "Opening the Black Box", RecSys 2025.
 
     Examples
     --------

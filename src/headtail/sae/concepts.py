@@ -187,6 +187,9 @@ def find_concepts(
 ) -> Concepts:
     """Say which neurons speak for which tags of items, such as genres.
 
+    Source: ours; the comparison of single neurons with raw dimensions and a dense probe follows Gao et al., "Scaling
+    and evaluating sparse autoencoders", 2024, section 4.2.
+
     Parameters
     ----------
     neurons : Neurons
@@ -203,11 +206,6 @@ def find_concepts(
     ------
     InvalidInputError
         If most items have no tag, no tag has enough items, or items or interactions are not known.
-
-    References
-    ----------
-    Ours; the comparison of single neurons with raw dimensions and a dense probe follows Gao et al., "Scaling and
-    evaluating sparse autoencoders", 2024, section 4.2.
 
     Examples
     --------

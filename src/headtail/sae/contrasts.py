@@ -162,6 +162,8 @@ def contrast_items(
 ) -> Contrast:
     """Compare the vectors of popular items with those of niche ones: any model's, or one half of any pair.
 
+    Source: the item side of Ahmadov and Mansoury, WWW 2026, as its code has it (with `weighted`).
+
     Parameters
     ----------
     items : array or tensor of shape (I, d)
@@ -175,10 +177,6 @@ def contrast_items(
         to ``1 - p / max p``: the more extreme ones count more.
         The other half of the pair, a row for each user of the interactions, for the effects of pushes.
     rng : seed or generator, default 0
-
-    References
-    ----------
-    The item side of Ahmadov and Mansoury, WWW 2026, as its code has it (with `weighted`).
 
     Examples
     --------

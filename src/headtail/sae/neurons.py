@@ -112,6 +112,9 @@ def find_neurons(
     of the vectors, in one pass. Intervals are ``d +- 1.96 s``, s the standard deviation of d over bootstrap resamples
     of 256 random groups of each side's users (of the users themselves where there are fewer).
 
+    Source: Ahmadov and Mansoury, RecSys 2025, section 3 (Cohen's d of pre-activations); the intervals, the correlation
+    and the effects are ours.
+
     Parameters
     ----------
     sae : TopKSAE
@@ -125,11 +128,6 @@ def find_neurons(
     n_bootstrap : int, default 200
         Resamples; 0 leaves the intervals out.
     rng : seed or generator, default 0
-
-    References
-    ----------
-    Ahmadov and Mansoury, RecSys 2025, section 3 (Cohen's d of pre-activations); the intervals, the correlation and the
-    effects are ours.
 
     Examples
     --------

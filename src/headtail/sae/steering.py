@@ -133,6 +133,10 @@ def neuron_edit(
     * "damp": the weights of v2, but activations are multiplied where they are: by ``1 - w_j`` (not below 0) for
       popular and ``1 + w_j`` for niche neurons. Changes each vector by what it shows.
 
+    Source: Ahmadov and Mansoury, Opening the black box: interpretable remedies for popularity bias in recommender
+    systems, RecSys 2025 (v1); From insight to intervention, WWW 2026 (v2, and "gated", with two faults of the code
+    mended). The error term, "damp" and selection by effect are ours.
+
     Parameters
     ----------
     sae : TopKSAE
@@ -148,12 +152,6 @@ def neuron_edit(
         Steer only neurons with ``|d|`` of at least `min_d`, and only the `top` strongest.
     per_user, keep_error
         See :class:`Steering`. The papers drop the error, which costs accuracy before any steering.
-
-    References
-    ----------
-    Ahmadov and Mansoury, Opening the black box: interpretable remedies for popularity bias in recommender systems,
-    RecSys 2025 (v1); From insight to intervention, WWW 2026 (v2, and "gated", with two faults of the code mended). The
-    error term, "damp" and selection by effect are ours.
 
     Examples
     --------

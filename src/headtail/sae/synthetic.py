@@ -36,6 +36,8 @@ def synthetic_users(
 
     Items without training interactions are in neither set: a model knows nothing of them.
 
+    Source: Ahmadov and Mansoury, RecSys 2025, section 3; WWW 2026, section 3.
+
     Parameters
     ----------
     interactions : Interactions
@@ -57,10 +59,6 @@ def synthetic_users(
     ------
     InvalidInputError
         If the catalogue is so small that the two sets would touch or be empty.
-
-    References
-    ----------
-    Ahmadov and Mansoury, RecSys 2025, section 3; WWW 2026, section 3.
 
     Examples
     --------

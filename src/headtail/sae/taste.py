@@ -183,6 +183,9 @@ def spree(
     so that with strength 1 lists meet histories on average, as far as popularity answers to a push in proportion. It
     often answers faster: on MovieTweetings (SASRec) :func:`~headtail.metrics.pce` was lowest at strengths of .5 to .75.
 
+    Source: Schirmer et al., Aligning recommendations with user popularity preferences (SPREE), FAccT 2026, arXiv
+    2604.01036: steering by each user's own sign and amount. The measured slope, the shrinking and the neurons are ours.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -201,11 +204,6 @@ def spree(
     ------
     InvalidInputError
         If all users lie at the same place along the direction, or a push leaves the popularity of lists as it is.
-
-    References
-    ----------
-    Schirmer et al., Aligning recommendations with user popularity preferences (SPREE), FAccT 2026, arXiv 2604.01036:
-    steering by each user's own sign and amount. The measured slope, the shrinking and the neurons are ours.
 
     Examples
     --------

@@ -56,6 +56,10 @@ def fit_sae(
     Inside, the vectors are centered on their mean and divided by one number, the root of their mean variance, so
     that the same `lr` fits any model; the result is written back so that the autoencoder takes the vectors as they are.
 
+    Source: Gao et al., "Scaling and evaluating sparse autoencoders", 2024, sections 2.3 to 2.4 and appendix A.2.
+    Directions of the data as a start: after Fel et al., "Archetypal SAE", ICML 2025, whose decoder rows stay
+    combinations of them.
+
     Parameters
     ----------
     sae : TopKSAE
@@ -94,11 +98,6 @@ def fit_sae(
         If the loss or a weight is not finite; the autoencoder and the checkpoint before stay as they are.
     CheckpointMismatchError
         If the checkpoint is of another autoencoder, other vectors or other settings.
-
-    References
-    ----------
-    Gao et al., "Scaling and evaluating sparse autoencoders", 2024, sections 2.3 to 2.4 and appendix A.2. Directions of
-    the data as a start: after Fel et al., "Archetypal SAE", ICML 2025, whose decoder rows stay combinations of them.
 
     Examples
     --------

@@ -98,9 +98,7 @@ def memory_bound(sigma_1: float, popularity: Any) -> MemoryBound:
     interactions per item. It holds for the data matrix, not for a model's scores; on real data it usually says nothing,
     where the cosine is high all the same.
 
-    References
-    ----------
-    Lyubinin, https://arxiv.org/abs/2511.19999.
+    Source: Lyubinin, https://arxiv.org/abs/2511.19999.
 
     Examples
     --------
@@ -125,16 +123,14 @@ def memory_bound_power_law(exponent: float, *, sigma_1: float | None = None, r_m
     Without `sigma_1` and `r_max` it uses ``sigma_1**2 >= r_max``, which every matrix of zeros and ones satisfies, and
     is ``sqrt((2 - zeta(a)) / zeta(2a))``; that form says something for exponents above about 1.73.
 
+    Source: Lin et al., WSDM 2025, theorem 1.
+
     Parameters
     ----------
     exponent : float
         Exponent a of the power law.
     sigma_1, r_max : float, optional
         Largest singular value and popularity of the most popular item; give both or none.
-
-    References
-    ----------
-    Lin et al., WSDM 2025, theorem 1.
 
     Examples
     --------

@@ -159,6 +159,9 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
     the factors' largest cannot be told from rounding and are given as 0. The bounds hold for the data matrix; for a
     model they mean something only if its scores are on the scale of the data (0 and 1), else they say "not applicable".
 
+    Source: Lin et al., "How Do Recommendation Models Amplify Popularity Bias? An Analysis from the Spectral
+    Perspective", WSDM 2025.
+
     Parameters
     ----------
     queries, items : array or tensor of shape (n, d) and (m, d), or Vectors as the first
@@ -172,11 +175,6 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
     InvalidInputError
         If the shapes do not match, a factor holds NaN or infinity (its place is named), or the popularity is negative,
         all zero or of another length.
-
-    References
-    ----------
-    Lin et al., "How Do Recommendation Models Amplify Popularity Bias? An Analysis from the Spectral Perspective", WSDM
-    2025.
 
     Examples
     --------

@@ -123,14 +123,12 @@ class MemoryEffect(Result):
 def memory_effect(spectra: Mapping[str, Spectrum]) -> MemoryEffect:
     """Set side by side how closely the first direction of several matrices follows popularity.
 
+    Source: Lin et al., WSDM 2025, theorem 1 and the figures beside it.
+
     Parameters
     ----------
     spectra : mapping from name to Spectrum
         Such as the training data, models, data sets or dimensions, at least one; each with popularity.
-
-    References
-    ----------
-    Lin et al., WSDM 2025, theorem 1 and the figures beside it.
 
     Examples
     --------

@@ -23,14 +23,12 @@ def top_item_bound(found: Spectrum) -> float:
     It is a worst case over all items, and beyond a few dimensions mostly 0, which says nothing. Seen items are not left
     out: measure the share itself with ``recommend(..., k=1, exclude_seen=False)``.
 
+    Source: a computable form, derived for headtail, of the amplification effect of Lin et al., WSDM 2025.
+
     Parameters
     ----------
     found : Spectrum
         Of a model's factors, with popularity. Among equally popular items the first counts as the most popular.
-
-    References
-    ----------
-    A computable form, derived for headtail, of the amplification effect of Lin et al., WSDM 2025.
 
     Examples
     --------

@@ -28,12 +28,7 @@ from headtail.training.encoding import device_of
 def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     """Write a model as a folder, ``model.safetensors`` and ``model.json`` (which model it is), and return its path.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        One of :mod:`headtail.models`.
-    folder : path
-        Where to write; a folder that is there is replaced as a whole, or where that fails, left as it is.
+    A folder that is there is replaced as a whole, or where that fails, left as it is.
 
     Raises
     ------
@@ -72,13 +67,8 @@ def write_model(model: nn.Module, folder: Path) -> None:
 def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | None = None) -> nn.Module:
     """Read a model that :func:`save_model` wrote, or the last state of a training run, in evaluation mode.
 
-    Nothing but numbers and names is read: the class is looked up among headtail's own, weights are safetensors.
-
-    Parameters
-    ----------
-    folder : path
-    device : str or torch.device, optional
-        Where to put the weights; the CPU without it.
+    Nothing but numbers and names is read: the class is looked up among headtail's own, weights are safetensors. They
+    are put on `device`, the CPU without it.
 
     Raises
     ------
@@ -167,8 +157,8 @@ def kept(folder: Path | None) -> Iterator[None]:
 class Run:
     """A training run: what changes from epoch to epoch, and the `settings` that must be the same for it to resume.
 
-    Beside the model these are the generator, the optimizer, and further tensors that are updated in place, `buffers`,
-    all on `device`. `best` are the weights of the best value of what is watched, `stale` evaluations ago.
+    `buffers` are further tensors that are updated in place. `best` are the weights of the best value of what is
+    watched, `stale` evaluations ago.
     """
 
     model: nn.Module

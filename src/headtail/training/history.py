@@ -18,14 +18,11 @@ class History(Rows):
         the loss is without the penalties), the parts of the loss where the model reports them, ``seconds`` of training,
         and the validation metric, None where it was not taken.
     settings : dict
-        What the run was made with: the model's configuration, fingerprints of the data, and all arguments that bear
-        on the result.
+        The model's configuration, fingerprints of the data, and all arguments that bear on the result.
     metric : str or None
         Name of the validation metric, such as ``"ndcg@20"``; None without validation.
-    best_epoch : int or None
-        Epoch whose weights the model holds; None without validation (the last).
-    best_value : float or None
-        The validation metric there.
+    best_epoch, best_value : int or None, float or None
+        The epoch whose weights the model holds, and the validation metric there; None without validation (the last).
     better : {"higher", "lower"}
         Which way the validation metric should go.
     """
