@@ -183,7 +183,7 @@ def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:
     for k in chosen:
         integer("directions", k, high=n - 1)
     if len(set(chosen)) < len(chosen):
-        raise InvalidInputError(f"directions={chosen} names a direction twice; each is scaled once.")
+        raise InvalidInputError(f"directions={chosen} names a direction twice; give each once.")
     return [int(k) for k in chosen]
 
 
@@ -326,5 +326,7 @@ def _spread(moment: Matrix, items: Any) -> float:
     if not np.isfinite(spread + largest):
         raise InvalidInputError("queries or items hold values too large to square in float64. Scale them down.")
     if spread <= 1e-12 * largest:
-        raise InvalidInputError("all items score the same for every user; there is no order to change.")
+        raise InvalidInputError(
+            "all items score the same for every user; there is no order to change. Check the vectors."
+        )
     return float(spread)

@@ -128,7 +128,7 @@ def spread(recs: Recommendations) -> float:
     filled = scores[recs.items[:, 0] >= 0]
     found = float(np.sqrt(np.mean(np.nanvar(filled, axis=1)))) if len(filled) else 0.0
     if found <= 1e-12 * np.nanmax(np.abs(filled), initial=0):
-        raise InvalidInputError("all items of a list score the same; there is no order to change.")
+        raise InvalidInputError("all items of a list score the same; there is no order to change. Check the scores.")
     return found
 
 

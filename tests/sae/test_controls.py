@@ -1,28 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from test_steering import MODEL, NEURONS, SAE, TRAIN, USERS
 
-from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError
 from headtail.models import MF
-from headtail.sae import (
-    Contrast,
-    Direction,
-    Steered,
-    TopKSAE,
-    contrast,
-    find_neurons,
-    steer,
-    steer_direction,
-)
+from headtail.sae import Contrast, Direction, Steered, contrast, steer, steer_direction
 from headtail.sae.controls import Noise, random_push
 
-TRAIN = power_law(200, 60, n_interactions=1500, rng=0).interactions
-MODEL = MF(200, 60, 6, rng=0)
-SAE = TopKSAE(6, expansion=4, k=4, rng=0)
 FOUND = contrast(MODEL, TRAIN)
-NEURONS = find_neurons(SAE, FOUND, TRAIN)
-USERS = torch.arange(200)
 
 
 def test_random_neurons_are_pushed_as_hard():

@@ -211,11 +211,6 @@ def test_an_edit_that_is_never_made_is_an_error(name):
     assert not any(part._forward_hooks for part in model.modules())
 
 
-def test_an_error_of_the_block_is_not_hidden():
-    with pytest.raises(KeyError, match="mine"), attach(Net(), lambda v: v, "block"):
-        raise KeyError("mine")
-
-
 def test_a_part_that_is_exchanged_later_is_noticed():
     steered = Steered(Net(), Doubled(), "block")
     steered(X)

@@ -91,7 +91,9 @@ class Coded:
         check_codes("users", self.users, self.user_ids)
         check_codes("items", self.items, self.item_ids)
         if self.item_titles is not None and len(self.item_titles) != len(self.item_ids):
-            raise InvalidInputError(f"item_titles has {len(self.item_titles)} entries for {len(self.item_ids)} items.")
+            raise InvalidInputError(
+                f"item_titles has {len(self.item_titles)} entries for {len(self.item_ids)} items. Give one each."
+            )
 
     def __len__(self) -> int:
         return len(self.users)
@@ -241,7 +243,7 @@ class Coded:
             unknown = ids[codes < 0]
             raise InvalidInputError(
                 f"{len(unknown)} of {len(ids)} users are not among the users of the interactions; the first is "
-                f"{shown(unknown[:1])}."
+                f"{shown(unknown[:1])}. Leave them out, or add them by with_users."
             )
         if len(np.unique(codes)) < len(codes):
             raise InvalidInputError("users names a user more than once; give each user once.")

@@ -174,7 +174,9 @@ class Interactions(Coded):
         values = table.data
         finite(what, values)
         if (values < 0).any():
-            raise InvalidInputError(f"{what} holds {values.min():g}; a value of a matrix counts interactions.")
+            raise InvalidInputError(
+                f"{what} holds {values.min():g}; a value of a matrix counts interactions. Give 0 where there are none."
+            )
         kept = values > 0
         users, items = table.coords
         n_users, n_items = table.shape
@@ -254,7 +256,7 @@ def rated(given: Interactions, min_rating: float) -> Interactions:
     keep = given.ratings >= min_rating
     if not keep.any():
         raise InvalidInputError(
-            f"min_rating={min_rating:g} leaves no interactions; the highest rating is {given.ratings.max():g}."
+            f"min_rating={min_rating:g} leaves no interactions; the highest rating is {given.ratings.max():g}. Lower it."
         )
     return given.subset(keep)
 

@@ -16,9 +16,7 @@ def checked_ranks(given: Array, rows: NDArray[np.signedinteger[Any]], row_ids: A
     if not (given == np.floor(given)).all():
         raise InvalidInputError(f"{what} has ranks that are not whole numbers. Number each user's items 1, 2, 3 ...")
     if given.min() != 1:
-        raise InvalidInputError(
-            f"{what} has ranks that start at {given.min():g}. Ranks start at 1 for the first item of a list."
-        )
+        raise InvalidInputError(f"{what} has ranks that start at {given.min():g}. Number each user's items from 1.")
     counts = np.bincount(rows)
     starts = np.cumsum(counts) - counts
     # As many cells as rows: every cell is hit only if no rank is doubled or beyond the end.

@@ -68,7 +68,9 @@ class Recommendations:
         if self.items.ndim != 2 or len(self.items) != len(self.users):
             raise InvalidInputError(f"items has shape {self.items.shape}; give ({len(self.users)}, k), one row a user.")
         if self.scores is not None and self.scores.shape != self.items.shape:
-            raise InvalidInputError(f"scores has shape {self.scores.shape} and items {self.items.shape}.")
+            raise InvalidInputError(
+                f"scores has shape {self.scores.shape} and items {self.items.shape}. Give one each."
+            )
         if self.scores is not None and not np.isfinite(self.scores[self.items >= 0]).all():
             raise InvalidInputError("scores holds NaN or infinity beside an item; give a finite score, or -1 as item.")
         check_codes("users", self.users, self.user_ids)
@@ -279,7 +281,7 @@ class Recommendations:
             best[rows] = np.where(values > -np.inf, values, np.nan)
         if not (items >= 0).any():
             raise InvalidInputError(
-                "scores leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known."
+                "scores leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known. Check both."
             )
         return cls(ids[0], ids[1], np.arange(n_users, dtype=np.int32), items, best)
 

@@ -113,7 +113,7 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
             f"Interactions.from_frame(..., timestamp='when'), or use split_leave_last or split_ratio."
         )
     if not len(times):
-        raise InvalidInputError("interactions is empty; there is nothing to split.")
+        raise InvalidInputError("interactions is empty; there is nothing to split. Check the filter.")
     ordered = np.sort(times)
 
     def cut(share: float) -> Any:

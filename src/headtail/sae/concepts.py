@@ -356,6 +356,6 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
     places = np.argsort(-auc, kind="stable")[: integer("top", top, low=1)]
     places = places[auc[places] > 0.5]
     if not len(places):
-        raise InvalidInputError(f"no neuron that fires speaks for {tag!r}.")
+        raise InvalidInputError(f"no neuron that fires speaks for {tag!r}. Choose another tag.")
     push = strength * (2 * auc[places] - 1) * neurons.std[places]
     return Steered(model, Steering(neurons.source.sae, neurons._at(places)._among_all(push)))

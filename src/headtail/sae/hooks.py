@@ -138,7 +138,7 @@ def _positions(out: Tensor, batch: Any, position: Position, layer: str) -> Tenso
 def _write(blocks: Iterator[Tensor], path: Path) -> Any:
     """Write blocks to a .npy file, whose header gets the number of rows once all are there."""
     if path.suffix != ".npy":
-        raise InvalidInputError(f"path={str(path)!r} does not end in .npy, the format that is written.")
+        raise InvalidInputError(f"path={str(path)!r} does not end in .npy, the format that is written. Name it so.")
     with _files.atomic_file(path) as temporary, temporary.open("wb") as file:
         rows, width = 0, 0
 
@@ -197,7 +197,7 @@ def attach(
     True
     """
     if not callable(edit):
-        raise InvalidInputError(f"edit={edit!r} is no function of the vectors that a layer puts out.")
+        raise InvalidInputError(f"edit={edit!r} is no function of the vectors that a layer puts out. Give one.")
     if isinstance(model, nn.Module) and any(
         getattr(part, "_compiled_call_impl", None) or hasattr(part, "_orig_mod") for part in model.modules()
     ):

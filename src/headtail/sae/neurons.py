@@ -154,7 +154,9 @@ def find_neurons(
     popular, niche, _ = groups
     whole = [sums.total() for sums in groups]
     if np.trace(whole[2].second) <= 1e-12 * len(contrast.real) * float(center @ center):
-        raise InvalidInputError("all real users have the same vector, so that no neuron can tell them apart.")
+        raise InvalidInputError(
+            "all real users have the same vector, so that no neuron can tell them apart. Check the layer."
+        )
     std_popular, std_niche, std = (np.sqrt(sums.variances(encoder)) for sums in whole)
     at_center = (sae.pre_activations(center.to(sae.encoder)).detach()).cpu().double().numpy()
     means = [at_center + encoder @ (sums.first / sums.n) for sums in whole[:2]]

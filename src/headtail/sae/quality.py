@@ -203,7 +203,9 @@ def fidelity(
     audits = [audit(each, train, test, k=k, metrics={"ndcg": ndcg}, n_bootstrap=0) for each in lists]
     before, after = (found.user_values[f"ndcg@{k}"] for found in audits)
     if not before.mean() > 0:
-        raise InvalidInputError(f"the original queries rank no test item in the top {k}; there is nothing to lose.")
+        raise InvalidInputError(
+            f"the original queries rank no test item in the top {k}; there is nothing to lose. Raise k."
+        )
     margin = Z95 * standard_error(before - after) / before.mean()
     lost = 1 - float(after.mean() / before.mean())
     first, second = (each.items for each in lists)

@@ -110,13 +110,15 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
     other = [f"{name}={config[name]!r}" for name, plain in kinds.items() if config.get(name, plain) != plain]
     if other:
         raise CheckpointMismatchError(
-            f"{path} describes another kind of autoencoder ({', '.join(other)}); headtail has TopK ones of one vector."
+            f"{path} describes another kind of autoencoder ({', '.join(other)}); headtail has TopK ones of one vector. Give such."
         )
     names = {key: name for name, key in _KEYS.items()}
     weights = read_tensors(folder / "sae.safetensors")
     shape = tuple(weights["encoder.weight"].shape) if "encoder.weight" in weights else None
     if shape != (n_neurons, d_in):  # before any memory is taken for sizes that may be far off
-        raise CheckpointMismatchError(f"{path} has sizes {(n_neurons, d_in)}, and the encoder beside it {shape}.")
+        raise CheckpointMismatchError(
+            f"{path} has sizes {(n_neurons, d_in)}, and the encoder beside it {shape}. Save it again."
+        )
     try:
         sae = TopKSAE(d_in, k=k, n_neurons=n_neurons, rng=0)
     except InvalidInputError as error:
@@ -199,7 +201,7 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     known = settings["interactions"]
     if interactions is not None and interactions.fingerprint != known:
         raise CheckpointMismatchError(
-            f"{folder} was made with other interactions ({known or 'none'}) than these ({interactions.fingerprint})."
+            f"{folder} was made with other interactions ({known or 'none'}) than these ({interactions.fingerprint}). Give those."
         )
     tensors = read_tensors(folder / "neurons.safetensors")
     table = {name: value.numpy() for name, value in tensors.items() if not name.startswith("contrast.")}

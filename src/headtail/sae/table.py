@@ -120,7 +120,7 @@ class NeuronTable:
             raise InvalidInputError(
                 f"none of {len(self)} neurons ({int(fires.sum())} fire) is left with min_d={min_d}, top={top}, "
                 f"sign={sign!r}, min_rate={min_rate}; the largest |d| is "
-                f"{np.nanmax(np.abs(self.cohens_d), initial=0):.3g}."
+                f"{np.nanmax(np.abs(self.cohens_d), initial=0):.3g}. Ask for less."
             )
         return self._at(places)
 

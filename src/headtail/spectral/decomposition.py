@@ -106,7 +106,7 @@ class Spectrum(Result):
         k = integer("k", k, high=len(self.sigma) - 1)
         if self.sigma[k] == 0:
             raise InvalidInputError(
-                f"k={k} has the singular value 0, so that its direction is not determined; the rank is {self.rank}."
+                f"k={k} has the singular value 0, so that its direction is not determined; give k below the rank, {self.rank}."
             )
         return k
 
@@ -260,7 +260,9 @@ def _as_sparse(data: Any) -> sp.csr_array:
     matrix.eliminate_zeros()
     finite("data", matrix.data, "Use ones for interactions.")
     if not matrix.nnz:
-        raise InvalidInputError(f"data has no interactions (shape {matrix.shape}), so it has no spectrum.")
+        raise InvalidInputError(
+            f"data has no interactions (shape {matrix.shape}), so it has no spectrum. Check the filter."
+        )
     return matrix
 
 
