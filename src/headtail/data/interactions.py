@@ -256,7 +256,7 @@ def rated(given: Interactions, min_rating: float) -> Interactions:
     keep = given.ratings >= min_rating
     if not keep.any():
         raise InvalidInputError(
-            f"min_rating={min_rating:g} leaves no interactions; the highest rating is {given.ratings.max():g}. Lower it."
+            f"min_rating={min_rating:g} leaves no interactions; the highest rating is {given.ratings.max():g}."
         )
     return given.subset(keep)
 

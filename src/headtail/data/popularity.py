@@ -58,7 +58,7 @@ class PopularityGroups:
         object.__setattr__(self, "names", names)
         if codes.size and not 0 <= codes.min() <= codes.max() < len(names):
             raise InvalidInputError(
-                f"codes runs from {codes.min()} to {codes.max()}, and there are {len(names)} names. Give places in names."
+                f"codes runs from {codes.min()} to {codes.max()}; give places among the {len(names)} names."
             )
 
     def __repr__(self) -> str:

@@ -281,7 +281,7 @@ class Recommendations:
             best[rows] = np.where(values > -np.inf, values, np.nan)
         if not (items >= 0).any():
             raise InvalidInputError(
-                "scores leaves nothing to recommend: each score is NaN, minus infinity or of an item that is known. Check both."
+                "scores leaves nothing to recommend: all are NaN, minus infinity or of known items. Check both."
             )
         return cls(ids[0], ids[1], np.arange(n_users, dtype=np.int32), items, best)
 

@@ -110,7 +110,7 @@ def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
     other = [f"{name}={config[name]!r}" for name, plain in kinds.items() if config.get(name, plain) != plain]
     if other:
         raise CheckpointMismatchError(
-            f"{path} describes another kind of autoencoder ({', '.join(other)}); headtail has TopK ones of one vector. Give such."
+            f"{path} describes another kind of autoencoder ({', '.join(other)}); give a TopK one of one vector."
         )
     names = {key: name for name, key in _KEYS.items()}
     weights = read_tensors(folder / "sae.safetensors")
@@ -201,7 +201,8 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     known = settings["interactions"]
     if interactions is not None and interactions.fingerprint != known:
         raise CheckpointMismatchError(
-            f"{folder} was made with other interactions ({known or 'none'}) than these ({interactions.fingerprint}). Give those."
+            f"{folder} was made with other interactions ({known or 'none'}) than these ({interactions.fingerprint}); "
+            f"give those, or none."
         )
     tensors = read_tensors(folder / "neurons.safetensors")
     table = {name: value.numpy() for name, value in tensors.items() if not name.startswith("contrast.")}
