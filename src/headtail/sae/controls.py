@@ -116,6 +116,8 @@ def steer_direction(
 
     The direction c is the difference of the mean vectors of users of popular and of niche tastes.
 
+    Parameters
+    ----------
     model : torch.nn.Module
     contrast : Contrast
         Of the layer's vectors.

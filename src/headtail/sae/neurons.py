@@ -215,13 +215,11 @@ class _Moments:
 
 def _grouped(x: Tensor, center: Tensor, random: np.random.Generator) -> _Moments:
     """Return the sums over random groups of users, with `center` taken off against cancellation."""
-    sums: dict[str, list[Any]] = {"n": [], "first": [], "second": []}
+    sums = []
     for part in np.array_split(random.permutation(len(x)), min(_GROUPS, len(x))):
         block = (x[torch.from_numpy(part)].double() - center).numpy()
-        sums["n"].append(float(len(part)))
-        sums["first"].append(block.sum(axis=0))
-        sums["second"].append(block.T @ block)
-    return _Moments(**{name: np.array(values) for name, values in sums.items()})
+        sums.append((float(len(part)), block.sum(axis=0), block.T @ block))
+    return _Moments(*(np.array(values) for values in zip(*sums, strict=True)))
 
 
 def _cohens_d(popular: _Moments, niche: _Moments, encoder: Floats) -> Floats:

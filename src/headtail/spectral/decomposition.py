@@ -106,7 +106,7 @@ class Spectrum(Result):
         k = integer("k", k, high=len(self.sigma) - 1)
         if self.sigma[k] == 0:
             raise InvalidInputError(
-                f"k={k} has the singular value 0 and so no direction; give one below the rank, {self.rank}."
+                f"k={k} has the singular value 0 and so no direction; the rank is {self.rank}, give less."
             )
         return k
 
