@@ -93,11 +93,6 @@ class Interactions(Coded):
             sum is the number of rows.
         what : str, default "interactions"
             What to call the frame in messages.
-
-        Raises
-        ------
-        InvalidInputError
-            If the frame is empty, has missing or mixed ids, ratings that are not finite, or duplicate pairs.
         """
         if min_rating is not None:
             min_rating = number("min_rating", min_rating)

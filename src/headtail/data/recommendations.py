@@ -94,11 +94,6 @@ class Recommendations:
         interactions : Interactions, optional
             Their ids become the codes; if not given, those of the frame, ascending.
 
-        Raises
-        ------
-        InvalidInputError
-            If a user or an item is not in the interactions, an item stands twice in a list, or ranks have gaps.
-
         Examples
         --------
         >>> import polars as pl
@@ -161,11 +156,6 @@ class Recommendations:
             Ids of the rows; if not given, the labels of a pandas frame, else their numbers.
         item_ids : sequence of ids, optional
             Ids of the items, where `items` holds places.
-
-        Raises
-        ------
-        InvalidInputError
-            If a place does not exist, an item stands twice in a list, or a list without scores has a gap.
 
         Examples
         --------

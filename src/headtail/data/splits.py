@@ -21,7 +21,7 @@ _VALIDATION_LABELS = ("validation", "valid", "val", "dev")
 @checked
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Parts of one set of interactions, with the same users and items throughout.
+    """Parts of one set of interactions, with the same users and items throughout, that share no (user, item) pair.
 
     Parameters
     ----------
@@ -31,11 +31,6 @@ class Split:
         What choices are made on: when to stop, which weight.
     description : str
         How the parts were made, for reports.
-
-    Raises
-    ------
-    InvalidInputError
-        If the parts have different users or items, or share a (user, item) pair.
 
     Examples
     --------

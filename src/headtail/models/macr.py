@@ -37,11 +37,6 @@ class MACR(nn.Module):
         At least 0. The authors' alpha, 1e-3 to 1e-2 for up to 2,000 epochs, is too small for the usual 60.
     rng : seed or generator, default 0
 
-    Raises
-    ------
-    InvalidInputError
-        If the model is sequential or solved for in closed form.
-
     Examples
     --------
     >>> from headtail.models import MF

@@ -46,11 +46,6 @@ class SASRec(nn.Module):
         Share of values dropped in training.
     rng : seed or generator, default 0
 
-    Raises
-    ------
-    InvalidInputError
-        If `embedding_dim` is not a multiple of `n_heads`, or a sequence does not fit.
-
     Examples
     --------
     >>> import torch

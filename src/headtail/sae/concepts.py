@@ -202,11 +202,6 @@ def find_concepts(
     rng : seed or generator, default 0
         Splits the items into two halves: the best neuron is chosen on one and measured on the other.
 
-    Raises
-    ------
-    InvalidInputError
-        If most items have no tag, no tag has enough items, or items or interactions are not known.
-
     Examples
     --------
     >>> import headtail as ht
@@ -330,11 +325,6 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
         Standard deviations by which a neuron of AUC 1 is pushed; the others by ``2 AUC - 1`` of it. 0 changes nothing.
     top : int, default 16
         Neurons that are pushed, at most: those of the largest AUC above .5, popularity apart, that fire.
-
-    Raises
-    ------
-    InvalidInputError
-        If the neurons are of item vectors, or none of them speaks for the tag.
 
     Examples
     --------

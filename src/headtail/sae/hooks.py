@@ -34,12 +34,11 @@ def activations(
     path: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> Any:
-    """Return the vectors that a layer puts out, in evaluation mode and without gradients.
+    """Return the vectors that a layer puts out, (n, d) on the CPU, in evaluation mode and without gradients.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any; it is called on each batch, and left as it was.
     batches : iterable
         What the model takes: a tensor, a tuple of positional or a dict of keyword arguments. For a model of headtail,
         :func:`headtail.training.inputs` yields them.
@@ -54,18 +53,6 @@ def activations(
     path : path, optional
         Write the vectors to this ``.npy`` file as they are made and return it memory-mapped, for more than fits.
     progress : bool, optional
-        Show a progress bar on standard error; without it, only where that is a terminal.
-
-    Returns
-    -------
-    Tensor of shape (n, d), or numpy.memmap with `path`
-        On the CPU.
-
-    Raises
-    ------
-    InvalidInputError
-        If the layer was not called or puts out something other than vectors, there is no batch, or a vector holds
-        values that are not finite.
 
     Examples
     --------
@@ -166,19 +153,12 @@ def attach(
     Parameters
     ----------
     model : torch.nn.Module
-        Any; it is not copied.
+        Not copied; the block gets it.
     edit : callable
         From vectors (..., d) to vectors of the same shape: an autoencoder (its reconstruction then takes the place of
         the vectors), a :class:`~headtail.sae.Steering` (which passes on what the autoencoder misses), or a function.
-    layer : str, default "query"
-        Path of a sub-module, as in :func:`activations`.
-    output : int or str, default 0
-        Which one of a tuple or mapping is edited; the others pass.
-
-    Yields
-    ------
-    torch.nn.Module
-        The model.
+    layer, output
+        As in :func:`activations`; the other parts of a tuple or mapping pass.
 
     Raises
     ------

@@ -143,11 +143,6 @@ def sae_quality(
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
 
-    Raises
-    ------
-    InvalidInputError
-        If only some of `vectors`, `train` and `test` are given, or the original queries rank no test item in the top k.
-
     Examples
     --------
     >>> sae = TopKSAE(d_in=2, expansion=2, k=1, rng=0)

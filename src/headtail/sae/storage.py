@@ -230,11 +230,6 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     folder : path
         Written and returned as by :func:`headtail.save_model`.
 
-    Raises
-    ------
-    InvalidInputError
-        If the model is not one of headtail, or its edit is not.
-
     Examples
     --------
     >>> import tempfile

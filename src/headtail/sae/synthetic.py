@@ -55,11 +55,6 @@ def synthetic_users(
     int32 array of shape (U, max_length)
         Item codes, filled with -1 at the left.
 
-    Raises
-    ------
-    InvalidInputError
-        If the catalogue is so small that the two sets would touch or be empty.
-
     Examples
     --------
     >>> from headtail.datasets import power_law
@@ -125,11 +120,6 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
         Training interactions.
     share : float in (0, 0.5], default 0.1
         Share of the users with interactions that either group has, rounded up within each run.
-
-    Raises
-    ------
-    InvalidInputError
-        If the two groups do not differ in taste, as where there are too few users.
 
     Examples
     --------

@@ -84,7 +84,7 @@ class NeuronTable:
         """Return the neurons that fire and meet all conditions, the strongest first.
 
         Strength is ``|cohens_d|``, or with `by` "effect" the measured effect of a push, of those neurons whose effect
-        has the sign of their d.
+        has the sign of their d. One at least must be left.
 
         Parameters
         ----------
@@ -94,11 +94,6 @@ class NeuronTable:
         sign : {"both", "popular", "niche"}, default "both"
         min_rate : float, default 0
             Neurons that fire for at least this share of the real users; none that never fires.
-
-        Raises
-        ------
-        InvalidInputError
-            If no neuron is left, or effects were not measured.
         """
         choice("by", by, ("cohens_d", "effect"))
         choice("sign", sign, ("both", "popular", "niche"))

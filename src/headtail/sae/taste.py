@@ -104,11 +104,6 @@ def personal_strength(
     prior : float, default 0
         A history of n items is steered by ``n / (n + prior)`` of its excess, for a short one says little.
 
-    Raises
-    ------
-    InvalidInputError
-        If nobody's recommendations are more popular than the history (`both_ways`: or less).
-
     Examples
     --------
     >>> import headtail as ht
@@ -199,11 +194,6 @@ def spree(
     layer : str, default "query"
     **options
         With `neurons`: see :func:`~headtail.sae.neuron_edit`.
-
-    Raises
-    ------
-    InvalidInputError
-        If all users lie at the same place along the direction, or a push leaves the popularity of lists as it is.
 
     Examples
     --------

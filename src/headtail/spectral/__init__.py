@@ -4,6 +4,8 @@ The scores ``queries @ items.T`` are a sum of directions, each a singular value 
 pattern over items. In most recommenders one direction outweighs all others, and its pattern over items is almost the
 list of popularities (Lin et al. 2025, https://arxiv.org/abs/2404.12008). :func:`spectrum` measures this from the two
 factors alone, :func:`data_spectrum` from the training data; :func:`memory_effect` sets several of them side by side.
+Shapes that do not match, numbers that are not finite, and popularity that is negative or all 0 are an
+:class:`~headtail.exceptions.InvalidInputError`.
 """
 
 from headtail.spectral.bounds import MemoryBound, PowerLaw, fit_power_law, memory_bound, memory_bound_power_law

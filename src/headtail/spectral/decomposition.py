@@ -170,12 +170,6 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
         Training interactions per item, such as ``interactions.popularity``; or the interactions themselves (or a frame
         or sparse matrix), joined by the ids of the vectors, or by the order of the rows, which is then checked.
 
-    Raises
-    ------
-    InvalidInputError
-        If the shapes do not match, a factor holds NaN or infinity (its place is named), or the popularity is negative,
-        all zero or of another length.
-
     Examples
     --------
     >>> import numpy as np

@@ -43,12 +43,9 @@ class Recipe:
         return int({**usual(self.model), **self.training}["epochs"])
 
     def train(self, train: Interactions, seed: int, *, start: Any = None, **changes: Any) -> Any:
-        """Return a trained model: a new one, or a copy of `start` trained on; `changes` are arguments of ``fit``.
+        """Return a trained model: a new one, or a copy of `start`, which is trained on by gradients.
 
-        Raises
-        ------
-        InvalidInputError
-            If `start` is a model that is solved for anew in every epoch.
+        `changes` are arguments of ``fit``.
         """
         from headtail.training import fit
 
