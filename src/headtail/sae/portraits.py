@@ -123,18 +123,13 @@ class Portraits(Result):
         }
 
     def _rows(self) -> list[dict[str, Any]]:
-        titles = self.neurons.source.known.item_labels
         return [
             {
-                **{name: row[name] for name in ("neuron", "cohens_d", "firing_rate", "effect")},
-                "pushes": WAYS.get(self.neurons.way[place], ""),
+                **{name: row[name] for name in ("neuron", "cohens_d", "firing_rate", "effect", "pushes")},
                 "tags": row["tags"].replace("|", ", "),
-                **{
-                    name: "; ".join(str(titles[i]) for i in getattr(self, name)[place][:_NAMED] if i >= 0)
-                    for name in ("hears", "raises", "lowers")
-                },
+                **{n: "; ".join(item["title"] for item in row[n][:_NAMED]) for n in ("hears", "raises", "lowers")},
             }
-            for place, row in enumerate(self.neurons.rows())
+            for row in self.to_dict()["neurons"]
         ]
 
 

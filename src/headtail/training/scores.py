@@ -76,16 +76,10 @@ def catalogue_loss(loss: Loss, queries: Tensor, items: Tensor, targets: Tensor) 
 
 def _softmax_temperature(loss: Loss) -> float | None:
     """Return the temperature of a sampled softmax, None for any other loss."""
-    if loss is sampled_softmax:
-        return 1.0
-    if (
-        isinstance(loss, partial)
-        and loss.func is sampled_softmax
-        and not loss.args
-        and set(loss.keywords) <= {"temperature"}
-    ):
-        return number("temperature", loss.keywords.get("temperature", 1.0), low=0, low_open=True)
-    return None
+    function, args, options = (loss.func, loss.args, loss.keywords) if isinstance(loss, partial) else (loss, (), {})
+    if function is not sampled_softmax or args or not options.keys() <= {"temperature"}:
+        return None
+    return number("temperature", options.get("temperature", 1.0), low=0, low_open=True)
 
 
 def _terms(loss: Loss, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
