@@ -131,7 +131,7 @@ class PopularityGroups:
         {'q1': 1, 'q2': 1, 'q3': 3}
         """
         popularity, n = as_popularity(popularity), integer("n", n, low=2, high=127)
-        order = _most_popular_first(popularity)
+        order = np.argsort(-popularity, kind="stable")
         codes = np.zeros(len(order), dtype=np.int8)
         rest = popularity[order] / popularity.sum()
         for group in range(n - 1, 0, -1):
@@ -153,7 +153,7 @@ class PopularityGroups:
     @classmethod
     def _cut(cls, popularity: Array, mass: Floats, cuts: tuple[float, ...], head: str) -> Self:
         """Cut the items, the most popular first, where as few as hold a share of the mass begin and end."""
-        cuts, order = _cuts(cuts), _most_popular_first(popularity)
+        cuts, order = _cuts(cuts), np.argsort(-popularity, kind="stable")
         n_head = _fewest(mass[order], cuts[0])
         n_tail = len(order) - n_head
         if len(cuts) == 2:
@@ -238,13 +238,6 @@ def _cuts(cuts: tuple[float, ...]) -> tuple[float, ...]:
     if len(cuts) == 2 and cuts[0] >= cuts[1]:
         raise InvalidInputError(f"cuts={cuts!r} do not increase; give for example (0.2, 0.8).")
     return cuts
-
-
-def _most_popular_first(popularity: Array) -> NDArray[np.int64]:
-    # A stable ascending sort of the reversed array, reversed: descending, ties by position, without negating unsigned.
-    ascending: NDArray[np.int64] = np.argsort(popularity[::-1], kind="stable")
-    order: NDArray[np.int64] = len(popularity) - 1 - ascending[::-1]
-    return order
 
 
 def _fewest(mass: Floats, share: float) -> int:
