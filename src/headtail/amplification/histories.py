@@ -114,7 +114,8 @@ def over_history(
 
     The baseline is calibration: the exposure that each popularity group would get if every user's list held it in the
     proportion of that user's training items. Users without training items, or without a list of every recommender, are
-    left out.
+    left out. As lists usually leave out what a user has seen, people who have seen most of the head can be shown little
+    of it, so that in a small catalogue the difference understates the amplification.
 
     Source: Steck, Calibrated recommendations, RecSys 2018. Abdollahpouri et al., The connection between popularity
     bias, calibration, and fairness in recommendation, RecSys 2020.
@@ -128,11 +129,6 @@ def over_history(
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.equal_mass
-
-    Notes
-    -----
-    Lists usually leave out what a user has seen. People who have seen most of the head can then be shown little of it,
-    so that in a small catalogue the difference understates the amplification.
 
     Examples
     --------

@@ -139,7 +139,7 @@ def power_law(
     The item of popularity rank i has ``r_i = r_1 * i ** -exponent`` interactions, rounded; which users they come from
     is drawn without replacement, in proportion to a user's activity times the probability that the user likes the
     item, ``sigmoid(query @ item + offset)``. Popularity is thus a matter of exposure alone: it says nothing about how
-    well an item is liked by those who are shown it.
+    well an item is liked by those who are shown it. Timestamps are a random order of all interactions, 0 to n - 1.
 
     Parameters
     ----------
@@ -157,11 +157,6 @@ def power_law(
     offset : float in [-6, 6], default -2
         Logit of the average preference.
     rng : seed or generator, default 0
-
-    Returns
-    -------
-    World
-        Timestamps are a random order of all interactions, 0 to n - 1.
 
     Examples
     --------

@@ -114,7 +114,8 @@ def steer_direction(
 ) -> Steered:
     """Return a model steered against one dense direction of popularity, without any autoencoder.
 
-    The direction c is the difference of the mean vectors of users of popular and of niche tastes.
+    The direction c is the difference of the mean vectors of users of popular and of niche tastes, the idea of SPREE
+    (arXiv 2604.01036, see :func:`~headtail.sae.spree`).
 
     Parameters
     ----------
@@ -127,10 +128,6 @@ def steer_direction(
         to lie there.
     mode : {"shift", "project"}, default "shift"
     layer : str, default "query"
-
-    Notes
-    -----
-    Steering by a difference of means is the idea of SPREE (arXiv 2604.01036), see :func:`~headtail.sae.spree`.
 
     Examples
     --------

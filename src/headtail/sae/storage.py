@@ -70,18 +70,13 @@ def save_sae(sae: TopKSAE, folder: str | os.PathLike[str]) -> Path:
 
 @checked
 def load_sae(folder: str | os.PathLike[str]) -> TopKSAE:
-    """Read an autoencoder that :func:`save_sae` or EleutherAI's sparsify wrote.
+    """Read an autoencoder that :func:`save_sae` or EleutherAI's sparsify wrote: as float32, in evaluation mode.
 
     Parameters
     ----------
     folder : path
         Folder with ``cfg.json`` and ``sae.safetensors``. Fetch one from the Hugging Face Hub with
         ``huggingface_hub.snapshot_download`` and give the folder of one layer.
-
-    Returns
-    -------
-    TopKSAE
-        In evaluation mode, as float32 on the CPU.
 
     Raises
     ------

@@ -25,7 +25,7 @@ def synthetic_users(
     max_length: int = 50,
     rng: RNG = 0,
 ) -> Codes:
-    """Return made-up histories of popular or of niche items, as long as the real ones.
+    """Return made-up histories of popular or of niche items, as long as the real ones: item codes, (U, max_length).
 
     The history of every user who has one is replaced by as many draws, with replacement and all items alike, from a set
     of items:
@@ -47,13 +47,8 @@ def synthetic_users(
     share : float in (0, 0.5], optional
         Another share than the paper's.
     max_length : int, default 50
-        A history is at most this long.
+        A history is at most this long, and filled with -1 at the left.
     rng : seed or generator, default 0
-
-    Returns
-    -------
-    int32 array of shape (U, max_length)
-        Item codes, filled with -1 at the left.
 
     Examples
     --------
