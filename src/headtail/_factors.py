@@ -12,7 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from headtail._checks import finite
+from headtail._checks import finite, shown
+from headtail._columns import ALIASES, plain
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Vectors
 
@@ -43,6 +44,7 @@ def to_numpy(values: Any) -> Array:
 
 def numbers(values: Any) -> Array:
     """Return values of any kind as a native array, of 32 or 64 bits if floating; of type object if that fails."""
+    refuse_ids(values)
     try:
         array = np.asarray(None if np.ma.is_masked(values) else to_numpy(values))
     except (TypeError, ValueError, RuntimeError):  # rows of different lengths, tensors that hold nothing
@@ -53,10 +55,21 @@ def numbers(values: Any) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def refuse_ids(values: Any) -> None:
+    """Raise if a frame that stands for a matrix begins with a column of ids."""
+    first = next(iter(getattr(values, "columns", ())), None)
+    known = (name for role in ("user_id", "item_id") for name in (role, *ALIASES[role]))
+    if isinstance(first, str) and plain(first) in known:
+        raise InvalidInputError(
+            f"A {type(values).__name__} of numbers has the column {first!r}, whose ids would be taken for numbers. "
+            f"Leave it out, and give its ids apart, as user_ids=... or item_ids=..."
+        )
+
+
 def axis_ids(values: Any, axis: int) -> Array | None:
-    """Return the labels of rows (0) or columns (1) of a pandas frame; None if they number them, or are not there."""
+    """Return the labels of rows (0) or columns (1) of what pandas holds; None if they number them, or are not there."""
     axes = getattr(values, "axes", None)
-    if not isinstance(axes, list) or len(axes) != 2:
+    if not isinstance(axes, list) or len(axes) <= axis:
         return None
     found = np.asarray(axes[axis])
     return None if found.dtype.kind in "iu" and np.array_equal(found, np.arange(len(found))) else found
@@ -106,6 +119,11 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
 
 def per_item(name: str, given: Any, n_items: int | None, cure: str = "Look at where it was computed.") -> Array:
     """Return one finite number per item, or raise; without `n_items` for any number of items."""
+    if (labels := axis_ids(given, 0)) is not None:
+        raise InvalidInputError(
+            f"{name} has labels ({shown(labels, 3)}), and its numbers would be taken in their order. Bring them into "
+            f"that of the items, such as by {name}.reindex(item_ids, fill_value=0).to_numpy()."
+        )
     values = numbers(given)
     n_items = values.size if n_items is None else n_items
     if values.shape != (n_items,) or values.dtype.kind not in "fiub":

@@ -198,6 +198,44 @@ def test_what_is_no_frame_is_refused_with_a_cure_that_works():
         Recommendations.from_frame(made.to_numpy(structured=True))
 
 
+def test_distances_in_place_of_scores_are_told(caplog):
+    distances = np.sort(np.random.default_rng(0).random((10, 4)), axis=1)
+    items = np.tile([3, 1, 2, 0], (10, 1))
+    assert Recommendations.from_arrays(items, -distances).items[0].tolist() == [3, 1, 2, 0]
+    assert "distances" not in caplog.text
+    Recommendations.from_arrays(items, distances)
+    assert "scores rise along every list, as distances do; give -scores" in caplog.text
+
+
+@pytest.mark.parametrize("engine", [pl.DataFrame, pd.DataFrame])
+@pytest.mark.parametrize("door", [
+    Interactions.from_matrix,
+    Recommendations.from_scores,
+    Recommendations.from_arrays,
+    lambda frame: ht.spectrum(frame, np.eye(3)[:, :2]),
+], ids=["matrix", "scores", "arrays", "vectors"])  # fmt: skip
+def test_a_column_of_ids_is_no_column_of_numbers(engine, door):
+    with pytest.raises(InvalidInputError, match="has the column 'User ID', whose ids would be taken for numbers"):
+        door(engine({"User ID": [0, 1, 2], "a": [1, 0, 1], "b": [0, 1, 1]}))
+
+
+def test_an_array_with_a_label_for_each_item_is_joined_by_it_or_refused():
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(30, 4)), rng.normal(size=(4, 4))
+    clicks = pd.DataFrame({"user_id": np.arange(10), "item_id": ["a"] + ["c"] * 4 + ["d"] * 3 + ["b"] * 2})
+    counts = clicks["item_id"].value_counts()  # the most popular first: c, d, b, a
+    vectors = ht.Vectors(queries, items, item_ids=["d", "b", "e", "c"])
+    expected = ht.spectrum(queries, items, popularity=np.array([3, 2, 0, 4])).alignment
+    assert ht.spectrum(vectors, popularity=counts).alignment == pytest.approx(expected)
+    lists = Recommendations.from_arrays([["a", "b"]], [[0.2, 0.1]])
+    for wrong in (
+        lambda: ht.spectrum(queries, items, popularity=counts),
+        lambda: ht.rerank.add_bias(lists, counts[:2], k=1),
+    ):
+        with pytest.raises(InvalidInputError, match=r"has labels \('c', 'd', 'b' ...\)|has labels \('c', 'd'\)"):
+            wrong()
+
+
 def test_a_place_inside_a_list_without_an_item_or_a_score_is_told(caplog):
     found = Recommendations.from_arrays([[5, 3, 7], [5, 3, None]], [[0.9, np.nan, 0.1], [0.2, 0.1, np.nan]])
     assert [row[1] for row in found.to_polars().rows()] == [5, 7, 5, 3]

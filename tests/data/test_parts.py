@@ -1,14 +1,17 @@
 """Tables in several files, packed tables, and layouts that are no table."""
 
+import gzip
 import json
 import lzma
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import headtail as ht
@@ -148,6 +151,40 @@ def test_an_audit_of_a_folder_is_evidence(capsys):
     assert "train/*/*.parquet is another file than it was" in " ".join(capsys.readouterr().err.split())
 
 
+def test_an_audit_of_a_data_set_in_a_folder_is_evidence(capsys):
+    ratings = "".join(f"{user}::{item}::5::978300760\n" for user, item in ((1, 7), (2, 8)))
+    _write(
+        {
+            "ml/ratings.dat": ratings,
+            "ml/movies.dat": "7::Sabrina (1995)::Comedy\n",
+            "recs.parquet": _rows((1, 8), (2, 7)),
+        }
+    )
+    assert main(["audit", "recs.parquet", "movielens:ml", "-k", "1", "-o", "audit.json"]) == 0
+    assert main(["audit", "--again", "audit.json"]) == 0
+    Path("ml/ratings.dat").write_text(ratings.replace("::5::", "::4::"))
+    capsys.readouterr()
+    assert main(["audit", "--again", "audit.json"]) == 1
+    assert "movielens:ml is another file than it was" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_part_without_a_column_is_named(caplog):
+    _write({"t/part-0.csv": "user,item,rating\n1,2,3\n", "t/part-1.csv": "user,item\n1,3\n"})
+    assert read_table("t")["rating"].to_list() == [3, None]
+    assert "t/part-1.csv has no column 'rating', as 1 of 2 files; all their values are missing." in caplog.text
+
+
+def test_the_cure_for_lines_of_python_is_a_command_that_works():
+    Path("reviews.json.gz").write_bytes(
+        gzip.compress(b"{'user_id': 1, 'product_id': '7', 'early': False, 'text': \"it's\"}\n")
+    )
+    with pytest.raises(UnreadableFileError, match="Write them anew: ") as refused:
+        read_table("reviews.json.gz")
+    cure = str(refused.value).split("Write them anew: ")[1].replace("python -c", f"{sys.executable} -c")
+    subprocess.run(cure, shell=True, check=True)
+    assert read_interactions("reviews.jsonl").to_polars().rows() == [(1, "7")]
+
+
 def test_correct_takes_lists_in_parts_and_names_a_source_that_is_missing(capsys):
     assert main(["correct", "model"]) == 2
     assert "There is no folder or file model" in capsys.readouterr().err
@@ -156,7 +193,7 @@ def test_correct_takes_lists_in_parts_and_names_a_source_that_is_missing(capsys)
     assert "--train" in capsys.readouterr().err
 
 
-def test_packed_text():
+def test_packed_text(monkeypatch):
     content = b"user,item\n007,1\n"
     with zipfile.ZipFile("clicks.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("folder/clicks.csv", content)
@@ -167,6 +204,11 @@ def test_packed_text():
     Path("clicks.csv.xz").write_bytes(lzma.compress(content)[:-9])
     with pytest.raises(UnreadableFileError, match="Read it again from its source"):
         read_table("clicks.csv.xz")
+    pa.output_stream("clicks.csv.zst", compression="zstd").write(content)
+    assert read_table("clicks.csv.zst").rows() == [("007", 1)]
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UnreadableFileError, match="zst takes pyarrow"):
+        read_table("clicks.csv.zst")
     with zipfile.ZipFile("clicks.zip", "a") as archive:
         archive.writestr("titles.csv", b"item,title\n1,A\n")
     with pytest.raises(UnreadableFileError, match=r"the only file of a \.zip\). Unpack it"):

@@ -33,6 +33,7 @@ def command_of(verb: str, given: Mapping[str, Any], defaults: Mapping[str, Any])
 def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return path and SHA-256 of each file among the arguments of a verb; of a table in parts, one for all."""
     from headtail.data.parts import parts_of
+    from headtail.datasets.real import movielens_files
 
     found = {}
     for name, path in given.items():
@@ -43,6 +44,9 @@ def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             found[name] = {"path": str(path), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
         elif path.is_file():
             found[name] = {"path": str(path), "sha256": _sha256(path)}
+        elif str(path).startswith("movielens:"):
+            listed = "".join(f"{file.name} {_sha256(file)}\n" for file in movielens_files(str(path)[10:])[1:])
+            found[name] = {"path": str(path), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
     return found
 
 

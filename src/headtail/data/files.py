@@ -5,6 +5,7 @@ import contextlib
 import csv
 import difflib
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from lzma import LZMAError
@@ -161,9 +162,10 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
 
     ``.csv``, ``.txt``, ``.dat`` and ``.data`` may be separated by comma, semicolon, tab or bar, whichever the first
     line holds most, ``.dat`` also by ``::``; ``.tsv`` is separated by tabs. These, RecBole's ``.inter``, ``.item`` and
-    ``.user``, and JSON (an object a line, or a list of objects) may be compressed (``.gz``, ``.bz2``, ``.xz``, or the
-    only file of a ``.zip``). Text is UTF-8, or UTF-16 if its first bytes say so; its first line names the columns, and
-    blank lines are left out. Blanks around a name, as in ``user, item``, are taken off its values too.
+    ``.user``, and JSON (an object a line, or a list of objects) may be compressed (``.gz``, ``.bz2``, ``.xz``, with
+    pyarrow ``.zst``, or the only file of a ``.zip``). Text is UTF-8, or UTF-16 if its first bytes say so; its first
+    line names the columns, and blank lines are left out. Blanks around a name, as in ``user, item``, are taken off its
+    values too.
 
     A folder of parts, such as Spark and Hive write, is one table, as is a pattern such as ``lists/*.parquet``. What
     begins with a dot or an underscore is no part, and folders such as ``date=2020-01-01`` are columns. Files of a
@@ -254,6 +256,12 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
         elif "utf-8" in reason.lower() or isinstance(error, UnicodeError):
             cure = f"Save it as UTF-8, such as by: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}"
+        elif form_of(path) in _JSON and unpacked(path)[:2] == b"{'":
+            name, made = (shlex.quote(text) for text in (str(path), f"{path.name.split('.')[0]}.jsonl"))
+            cure = (
+                f"Its lines are Python's, not JSON's. Write them anew: zcat -f {name} | python -c 'import ast, json, "
+                f"sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' > {made}"
+            )
         elif form_of(path) in _JSON:
             cure = 'Each line must be an object of JSON, such as {"user_id": 1, "item_id": 2}.'
         elif "malformed" in reason or '"' in reason:
@@ -280,7 +288,7 @@ def check_exists(path: Path) -> None:
     if form_of(path) not in _READABLE:
         raise UnreadableFileError(
             f"Cannot read {path}: the ending {form_of(path)!r} is not one of {', '.join(_READABLE)} (text also with "
-            f".gz, .bz2 or .xz, or the only file of a .zip). Unpack it, or save it as one of these."
+            f".gz, .bz2, .xz or .zst, or the only file of a .zip). Unpack it, or save it as one of these."
         )
     if not path.stat().st_size:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")

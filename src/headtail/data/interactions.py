@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import logger, resolve_columns
-from headtail._factors import axis_ids
+from headtail._factors import axis_ids, refuse_ids
 from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys
 from headtail.exceptions import InvalidInputError
@@ -154,6 +154,7 @@ class Interactions(Coded):
         >>> Interactions.from_matrix(plays, user_ids=["ann", "bob"], item_ids=[70, 80]).to_polars().rows()
         [('ann', 70, 1.0), ('bob', 70, 5.0), ('bob', 80, 2.0)]
         """
+        refuse_ids(matrix)
         try:
             table = sp.coo_array(matrix)
         except Exception:  # each kind of thing has errors of its own

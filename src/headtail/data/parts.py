@@ -99,6 +99,11 @@ def read_parts(path: Path, parts: Iterable[Part], read: Callable[[Path], pl.Data
     for column in dict.fromkeys(name for table in tables for name in table.columns):
         kinds: dict[Any, Path] = {table[column].dtype: part.file for table, part in zip(tables, named, strict=True)
                  if column in table.columns and len(table) > table[column].null_count()}  # fmt: skip
+        if lacking := [part.file for table, part in zip(tables, named, strict=True) if column not in table.columns]:
+            logger.warning(
+                "%s has no column %r, as %d of %d files; all their values are missing.",
+                lacking[0], column, len(lacking), len(named),
+            )  # fmt: skip
         # Whole numbers that were read from text would be written as they stood there; others might not be.
         apart = {kind for kind in kinds if kind != pl.String and not (text and kind.is_integer())}
         if pl.String in kinds and apart:

@@ -38,6 +38,13 @@ def falling(scores: Array) -> Array:
     return np.asarray(~scores if scores.dtype.kind in "iu" else -scores)
 
 
+def rise_everywhere(scores: Array, filled: Array) -> bool:
+    """Whether scores beside items, best first, never fall along a list but rise, in more places than by chance."""
+    beside = filled[:, 1:] & filled[:, :-1]
+    later, earlier = scores[:, 1:][beside], scores[:, :-1][beside]
+    return bool(np.sum(later > earlier) >= 20 and (later >= earlier).all())
+
+
 def ranks_by(scores: Array | None, rows: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
     """Return the rank of each recommendation, 1 first: by score, highest first and ties by row, else by row."""
     order = np.arange(len(rows)) if scores is None else np.argsort(falling(scores), kind="stable")

@@ -16,7 +16,7 @@ from headtail._factors import as_matrix, axis_ids, numbers, stored, to_numpy
 from headtail._top import highest
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
-from headtail.data.ranking import checked_ranks, falling, ranks_by
+from headtail.data.ranking import checked_ranks, falling, ranks_by, rise_everywhere
 from headtail.data.rows import check_order, rows_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
@@ -198,6 +198,8 @@ class Recommendations:
             inside = columns < np.where(filled, columns, -1).max(axis=1, keepdims=True)
             if lost := int((~filled & (inside | scored)).sum()):
                 logger.warning("lists: %d places inside a list have no item or no score; what follows moved up", lost)
+            if rise_everywhere(values, filled):
+                logger.warning("lists: scores rise along every list, as distances do; give -scores if they are such")
             order = np.lexsort((falling(values), ~filled), axis=1)
             places, values = np.where(filled, places, -1), np.where(filled, values, np.nan)
             places, values = (np.take_along_axis(each, order, axis=1) for each in (places, values))

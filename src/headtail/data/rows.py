@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._checks import shown
 from headtail._columns import logger
-from headtail._factors import Matrix, as_popularity, to_numpy
+from headtail._factors import Matrix, as_popularity, axis_ids, to_numpy
 from headtail.data.coded import between
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.exceptions import InvalidInputError
@@ -204,6 +204,10 @@ def check_order(source: Any, interactions: Interactions, codes: Codes | None = N
 def popularity_of(popularity: Any, vectors: Vectors) -> Matrix:
     """Return the interactions of each row of the items: as counted already, or counted in interactions of any form."""
     if not (isinstance(popularity, Interactions) or sp.issparse(popularity) or _frames.is_frame(popularity)):
+        if vectors.item_ids is not None and (labels := axis_ids(popularity, 0)) is not None:  # such as value_counts()
+            known = _frames.unique_ids(labels, "item_id")
+            places = _frames.lookup(_frames.unique_ids(vectors.item_ids, "item_id"), known, "popularity")
+            popularity = np.where(places >= 0, np.asarray(popularity)[places], 0)
         return as_popularity(popularity, len(vectors.items))
     counts, _ = read_pairs(popularity, "popularity")
     return as_popularity(_of_rows(counts, vectors, "popularity").popularity, len(vectors.items))

@@ -10,6 +10,7 @@ import re
 import shlex
 import zipfile
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,20 +21,30 @@ from headtail import _frames
 from headtail._columns import KNOWN, logger, plain
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
-PACKED = (".gz", ".bz2", ".xz")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 ATOMIC = (".inter", ".item", ".user")
 _WIDE = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _ZIP = b"PK\3\4"
 _OTHERS = {b"PAR1": "Parquet; give it that ending", _ZIP: "an archive or a workbook; unpack it, or save it as CSV"}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _PIECE = 1 << 20  # bytes
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
 _LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$)"
+
+
+def _open_zst(path: Path) -> Any:
+    try:
+        return import_module("pyarrow").input_stream(str(path), compression="zstd")
+    except ImportError:
+        raise UnreadableFileError(f"Cannot read {path}: zst takes pyarrow. Install it, or unpack it.") from None
+
+
+_PACKED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"(\xb5/\xfd": _open_zst}  # fmt: skip
 
 
 class NoNamesError(InvalidInputError):
@@ -124,10 +135,9 @@ def unpacked(path: Path) -> bytes | mmap.mmap:
     """Return the content of a file, decompressed where its first bytes say that it is compressed."""
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    for mark, opened in _PACKED.items():
-        if content[: len(mark)] == mark:
-            with opened(path) as file:
-                return bytes(file.read())
+    if opened := next((opened for mark, opened in _PACKED.items() if content[: len(mark)] == mark), None):
+        with opened(path) as file:
+            return bytes(file.read())
     if content[: len(_ZIP)] == _ZIP and len(inside := _members(path)) == 1:
         try:
             return zipfile.ZipFile(path).read(inside[0])

@@ -78,6 +78,17 @@ def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: fl
     ...     movielens(folder).item_titles.tolist()
     ['Sabrina (1995)']
     """
+    layout, ratings_file, films = movielens_files(folder)
+    names = None if layout.header else ["user_id", "item_id", "rating", "timestamp"]
+    ratings = read_table(ratings_file, names=names)
+    if pl.String in ratings.dtypes:
+        raise UnreadableFileError(f"Cannot read {ratings_file}: it holds text. Unpack the release again.")
+    titles = read_table(films) if layout.header else _titles(films, layout.separator)
+    return Interactions.from_frame(ratings, titles=titles, k_core=k_core, min_rating=min_rating)
+
+
+def movielens_files(folder: str | os.PathLike[str]) -> tuple[_Layout, Path, Path]:
+    """Return the layout of a MovieLens release, and its files of ratings and of films."""
     folder = to_path(folder)
     if not folder.is_dir():
         raise UnreadableFileError(f"There is no folder {folder}. Give the folder of an unpacked MovieLens release.")
@@ -86,13 +97,7 @@ def movielens(folder: str | os.PathLike[str], *, k_core: int = 0, min_rating: fl
         wanted = ", ".join(one.ratings for one in _LAYOUTS)
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise UnreadableFileError(f"{folder} has none of the files {wanted}; it holds {there}. Is it one level deeper?")
-    names = None if layout.header else ["user_id", "item_id", "rating", "timestamp"]
-    ratings = read_table(folder / layout.ratings, names=names)
-    if pl.String in ratings.dtypes:
-        raise UnreadableFileError(f"Cannot read {folder / layout.ratings}: it holds text. Unpack the release again.")
-    films = folder / layout.films
-    titles = read_table(films) if layout.header else _titles(films, layout.separator)
-    return Interactions.from_frame(ratings, titles=titles, k_core=k_core, min_rating=min_rating)
+    return layout, folder / layout.ratings, folder / layout.films
 
 
 def _titles(path: Path, separator: str) -> pl.DataFrame:
