@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import headtail as ht
-from headtail import Interactions, Vectors, rerank
+from headtail import Interactions, Vectors, rerank, rerankers
 from headtail._stats import gini
 from headtail.allocation import allocate, allocation_bias, cross_fitted
 from headtail.allocation.candidates import Reach
+from headtail.allocation.features import lists_at
 from headtail.dials import as_dial
 from headtail.dials.allocating import allocation
+from headtail.dials.menus import worth
 from headtail.metrics.gains import gains
 from headtail.subjects import Subject
 
@@ -136,13 +138,41 @@ def test_lists_of_many_users_are_made_in_blocks_and_the_same_to_the_last_item(sp
         same(biased(known), ht.recommend(biased.vectors(known), known, k=K))
 
 
-@pytest.mark.parametrize("name", ["IPR", "calibrated popularity", "xQuAD", "FA*IR", "PCT", "P-MMF"])
+@pytest.mark.parametrize("name", ["IPR", "calibrated popularity", "xQuAD", "FA*IR"])
 def test_rerankers_make_the_same_lists_in_blocks(split, vectors, name, monkeypatch):
     dial = as_dial(name)
     whole, known = Subject(vectors, split, k=K, n_candidates=30), split.known
     expected = dial.at(whole, dial.grid[3])(known)
     monkeypatch.setattr("headtail.subjects._AT_ONCE", 130)
     same(dial.at(Subject(vectors, split, k=K, n_candidates=30), dial.grid[3])(known), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "rerank"), [("PCT", lambda recs, known, popularity: rerankers.pct(recs, known, strength=0.3, k=K)),
+                         ("P-MMF", lambda recs, known, popularity: rerankers.p_mmf(recs, popularity, strength=0.1, k=K))]
+)  # fmt: skip
+def test_what_rerankers_ask_of_all_users_holds_of_each_block(split, vectors, name, rerank, monkeypatch):
+    monkeypatch.setattr("headtail.subjects._AT_ONCE", 130)
+    whole, known = Subject(vectors, split, k=K, n_candidates=30), split.train
+    found = as_dial(name).at(whole, 0.3 if name == "PCT" else 0.1)(known)
+    np.testing.assert_array_equal(found.users, np.arange(N_USERS))
+    codes = [block.codes for block in whole.blocks()]
+    assert [len(part) for part in codes] == [130, 130, 40]
+    assert codes[0][-1] > 200, "each block is like the whole"
+    for block in whole.blocks():
+        expected = rerank(block.candidates(0, known), known, split.train.popularity)
+        same(lists_at(found, np.isin(found.users, block.codes)), expected)
+
+
+def test_a_menu_weighs_the_lists_of_all_users_in_blocks(split, vectors, monkeypatch):
+    monkeypatch.setattr("headtail.subjects._AT_ONCE", 130)
+    whole, known = Subject(vectors, split, k=K, n_candidates=30), split.known
+    menu = as_dial("log penalty").menu([0, 0.2]).make
+    _, items, values = menu._options(whole, 0, known)
+    learner = whole.learner
+    every = candidates(learner._reach(0), whole.vectors(0), known, 30)
+    relevance = learner._relevance(0, learner._cross_fitted(0)[0])(every, known)
+    np.testing.assert_allclose(values, worth(items, every.items, relevance, 0, N_ITEMS), rtol=1e-5)
 
 
 def same(found, expected):

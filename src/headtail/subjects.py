@@ -1,7 +1,7 @@
 """The recommender to correct, in any form, with the split on which corrections are chosen and reported."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
@@ -159,22 +159,34 @@ class Subject:
         """The users that relevance, prices and biases are learned from: all, or a sample of 30,000."""
         return self._learner or self.sample(_AT_ONCE)
 
-    def in_blocks(self, make: Callable[["Subject"], Recommendations]) -> Recommendations:
-        """Return the lists that `make` makes, for 30,000 users at a time, which bounds the candidates in memory."""
+    def blocks(self) -> Iterator["Subject"]:
+        """Yield the recommender for 30,000 users at a time, drawn at random so that each block resembles the whole."""
         if self.learner is self:
-            return make(self)
-        users = np.arange(self.split.train.n_users, dtype=np.int32) if self.codes is None else self.codes
-        if isinstance(self.source, Recommendations):
-            users = self.source.users
-        made = []
-        for start in range(0, len(users), _AT_ONCE):
-            block = self._of_users(users[start : start + _AT_ONCE])
+            yield self
+            return
+        order = np.random.default_rng(0).permutation(self._users)
+        for start in range(0, len(order), _AT_ONCE):
+            block = self._of_users(np.sort(order[start : start + _AT_ONCE]))
             block._learner = self.learner
-            made.append(make(block))
+            yield block
+
+    def in_blocks(self, make: Callable[["Subject"], Recommendations]) -> Recommendations:
+        """Return the lists that `make` makes, block by block, which bounds the candidates in memory."""
+        made = [make(block) for block in self.blocks()]
+        if len(made) == 1:
+            return made[0]
+        order = np.argsort(np.concatenate([each.users for each in made]))[np.argsort(np.argsort(self._users))]
         joined: dict[str, Any] = {"scores": None} if made[0].scores is None else {}
         for name in ("users", "items", "scores"):
-            joined.setdefault(name, np.concatenate([getattr(each, name) for each in made]))
+            joined.setdefault(name, np.concatenate([getattr(each, name) for each in made])[order])
         return replace(made[0], **joined)
+
+    @property
+    def _users(self) -> Codes:
+        """Codes of all users, in the order of the lists."""
+        if isinstance(self.source, Recommendations):
+            return self.source.users
+        return np.arange(self.split.train.n_users, dtype=np.int32) if self.codes is None else self.codes
 
     @property
     def fingerprint(self) -> str:

@@ -62,8 +62,14 @@ class Menu:
             lists = [subject.recommend(each, known) for each in made]
             plain = self.settings.index(0)
             items = np.stack([each.items for each in lists], axis=1)
-            candidates, relevance = subject.reachable(seed, known), subject.calibrated(seed, known)
-            return lists[plain], items, worth(items, candidates.items, relevance, plain, len(candidates.item_ids))
+            place = np.empty(known.n_users, dtype=np.int64)
+            place[lists[plain].users] = np.arange(len(items))
+            values = np.empty(items.shape[:2])
+            for block in subject.blocks():
+                candidates, relevance = block.reachable(seed, known), block.calibrated(seed, known)
+                rows = place[candidates.users]
+                values[rows] = worth(items[rows], candidates.items, relevance, plain, known.n_items)
+            return lists[plain], items, values
 
         return subject.kept((self, "options", seed, known.fingerprint), make)
 

@@ -1,6 +1,7 @@
 """Dials that re-rank long lists; groups and popularity are those of the training part."""
 
 from collections.abc import Callable
+from functools import partial
 
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.subjects import Make, Subject
@@ -8,8 +9,8 @@ from headtail.subjects import Make, Subject
 Lists = Callable[[Interactions], Recommendations]
 
 
-def by_popularity(rerank: Callable[..., Recommendations], *, together: bool = False) -> Make:
-    """Return the `make` of a re-ranker by item popularity, in blocks of users or all of them `together`."""
+def by_popularity(rerank: Callable[..., Recommendations]) -> Make:
+    """Return the `make` of a re-ranker by item popularity, in blocks of users."""
 
     def make(subject: Subject, strength: float, seed: int) -> Lists:
         popularity = subject.split.train.popularity
@@ -17,13 +18,13 @@ def by_popularity(rerank: Callable[..., Recommendations], *, together: bool = Fa
         def lists(block: Subject, known: Interactions) -> Recommendations:
             return rerank(block.candidates(seed, known), popularity, strength=strength, k=block.k)
 
-        return _of(subject, lists, together)
+        return lambda known: subject.in_blocks(partial(lists, known=known))
 
     return make
 
 
-def by_history(rerank: Callable[..., Recommendations], *, together: bool = False) -> Make:
-    """Return the `make` of a re-ranker by each user's history, in blocks of users or all of them `together`."""
+def by_history(rerank: Callable[..., Recommendations]) -> Make:
+    """Return the `make` of a re-ranker by each user's history, in blocks of users."""
 
     def make(subject: Subject, strength: float, seed: int) -> Lists:
         options = {"k": subject.k, "groups": PopularityGroups.by_mass(subject.split.train.popularity)}
@@ -31,12 +32,6 @@ def by_history(rerank: Callable[..., Recommendations], *, together: bool = False
         def lists(block: Subject, known: Interactions) -> Recommendations:
             return rerank(block.candidates(seed, known), known, strength=strength, **options)
 
-        return _of(subject, lists, together)
+        return lambda known: subject.in_blocks(partial(lists, known=known))
 
     return make
-
-
-def _of(subject: Subject, lists: Callable[[Subject, Interactions], Recommendations], together: bool) -> Lists:
-    if together:
-        return lambda known: lists(subject, known)
-    return lambda known: subject.in_blocks(lambda block: lists(block, known))
