@@ -1,4 +1,4 @@
-"""Exposure by what items are, such as their provider, genre or language."""
+"""Exposure by attributes of items, such as provider, genre or language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ MISSING = "missing"
 
 @dataclass(frozen=True, eq=False)
 class Attribute:
-    """Which values of one attribute each item has.
+    """The values of one attribute of each item.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Attribute:
             places = np.searchsorted(ordered, apart) + np.searchsorted(ordered, apart, side="right")
             with np.errstate(invalid="ignore", divide="ignore"):  # NaN without slots
                 value = np.sort(exposure, axis=1) @ (2.0 * np.arange(n) + 1 - n) / (n * total)
-                # What the figure rises by for a slot of each value, to first order; ties count in the middle.
+                # Derivative of the Gini index by the slots of each value; ties count in the middle.
                 slope = ((places - (2 * g[:, None] + 1) * n) / n - value[:, None]) / total[:, None]
             picked.data *= slope[np.repeat(group, np.diff(picked.indptr)), picked.indices]
             by_cell = np.zeros(len(cells.slots))
@@ -103,14 +103,14 @@ def metric_name(attribute: str) -> str:
 
 
 def one_a_row(table: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Return a table with a row for each of the values of a column: in lists, or as text with "|" between them."""
+    """Return a table with a row for each value of a column of lists, or of text with values separated by "|"."""
     if table[name].dtype == pl.String:
         table = table.with_columns(pl.col(name).str.split("|"))
     return table.explode(name) if isinstance(table[name].dtype, (pl.List, pl.Array)) else table
 
 
 def read_columns(frame: IntoFrame, role: str, what: str) -> tuple[pl.DataFrame, list[str]]:
-    """Return the table of a frame of ids with attributes, and the names of these as text."""
+    """Return a frame of ids and attributes as a table, and the names of the attributes."""
     names = _frames.column_names(frame, what)
     key = resolve_columns(names, [role], what=what)[role]
     columns = {str(name): name for name in names if name != key}
@@ -121,7 +121,7 @@ def read_columns(frame: IntoFrame, role: str, what: str) -> tuple[pl.DataFrame, 
 
 
 def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> list[Attribute]:
-    """Read the attributes of the items of a catalogue: all columns but that of the ids."""
+    """Read the attributes of the catalogue's items: all columns except the ids."""
     table, names = read_columns(items, "item_id", "items")
     codes = _frames.lookup(table["item_id"], train.item_ids, "items item_id")
     if unknown := int((codes < 0).sum()):

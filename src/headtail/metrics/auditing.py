@@ -1,4 +1,4 @@
-"""The audit: what a table of recommendations does with popularity, in one call."""
+"""The audit of a table of recommendations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -132,7 +132,7 @@ def audit(
         top, user_ids = judge(lists, profiles, test, vectors, noted)
         return (with_times(top, test, user_ids) if as_of_event else top), user_ids, reached
 
-    with ThreadPoolExecutor(1) as pool:  # which reads no frames: some engines are not thread-safe
+    with ThreadPoolExecutor(1) as pool:  # reads no frames, since some engines are not thread-safe
         counted = pool.submit(count_overlap, interactions, test)
         full, user_ids, cutoffs = read_and_judge()
     if overlap := counted.result():
@@ -238,7 +238,7 @@ def group_shares(tops: Mapping[int, TopK]) -> tuple[dict[str, Any], ...]:
 
 
 def most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tuple[ItemExposure, ...]]:
-    """Return the items whose share of the slots is furthest above, and furthest below, that of training."""
+    """Return the items whose share of the slots exceeds, and falls below, that of training most."""
     train = top.profiles.train
     popularity = train.popularity / max(1, train.popularity.sum())
     exposure = top.slots / max(1, top.slots.sum())
@@ -255,6 +255,6 @@ def most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tupl
             exposure_share=float(exposure[code]),
         )
 
-    # Of equal ones the first above, the last below.
+    # Of ties the first above, the last below.
     above, below = highest(difference[None], n)[1][0], len(difference) - 1 - highest(-difference[None, ::-1], n)[1][0]
     return tuple(map(describe, above[difference[above] > 0])), tuple(map(describe, below[difference[below] < 0]))

@@ -1,4 +1,4 @@
-"""The charts that the pages of audits, comparisons and descriptions have in common."""
+"""Charts shared by the pages of audits, comparisons and descriptions."""
 
 from collections.abc import Iterable, Mapping
 
@@ -21,7 +21,7 @@ _NAMED = 4  # items named above and below the line
 
 
 def groups_text(groups: PopularityGroups) -> str:
-    """Return what the groups are and their sizes in one paragraph."""
+    """Describe the popularity groups and their sizes in one paragraph."""
     sizes = ", ".join(f"{name} {size:,}" for name, size in groups.sizes.items())
     return f"**Popularity groups.** {groups.description} Of the {len(groups.codes):,} items here: {sizes}."
 
@@ -39,7 +39,7 @@ def top_percent(counts: Array) -> tuple[int, float]:
 
 
 def concentration_chart(counts: Mapping[str, Array], title: str = "How much the most shown items get") -> Chart:
-    """Return what share of the total the items with most of it hold, by name: the Lorenz curve from its upper end."""
+    """Return Lorenz curves from the upper end: the share of the total that the top items hold."""
     rows = []
     for name, held in counts.items():
         total = np.cumsum(np.sort(held)[::-1]) / max(1, held.sum())
@@ -57,7 +57,7 @@ def concentration_chart(counts: Mapping[str, Array], title: str = "How much the 
 
 
 def frequency_chart(popularity: Array, counts: Mapping[str, Array]) -> Chart:
-    """Return how often items are recommended by their rank in popularity, beside what popularity alone would give."""
+    """Return how often items are recommended by popularity rank, beside their share of training."""
     order = np.argsort(-popularity, kind="stable")
     edges = np.unique(np.geomspace(1, len(order) + 1, _STEPS).astype(int)) - 1
     rows = []
@@ -78,7 +78,7 @@ def frequency_chart(popularity: Array, counts: Mapping[str, Array]) -> Chart:
 
 
 def items_chart(top: TopK) -> Chart | None:
-    """Return each item's share of the places against its share of training, the furthest from equal shares named."""
+    """Return each item's share of the places against its share of training; the most unequal ones are labelled."""
     popularity, slots = top.popularity, top.slots
     chosen, shown = popularity / max(1, popularity.sum()), slots / max(1, slots.sum())
     known = np.flatnonzero((popularity > 0) & (slots > 0))
@@ -109,7 +109,7 @@ def items_chart(top: TopK) -> Chart | None:
 def exposure_chart(
     shares: Mapping[str, Mapping[str, float]], caption: str = "", title: str = "Exposure by popularity group"
 ) -> Chart:
-    """Return bars of the share of each popularity group, by what is shared out: {bar: {group: share}}."""
+    """Return stacked bars of the shares of popularity groups: {bar: {group: share}}."""
     rows = [
         {"of": bar, "group": group, "share": share} for bar, groups in shares.items() for group, share in groups.items()
     ]

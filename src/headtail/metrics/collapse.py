@@ -1,4 +1,4 @@
-"""Signs that a recommender has collapsed: the same few items for everybody, or no better ones than the popular."""
+"""Signs of a collapsed recommender: the same few items for everybody, or no better than the most popular items."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ from headtail.metrics.references import with_lists
 from headtail.metrics.topk import TopK
 from headtail.typing import Array, Codes
 
-_FEW = 0.05  # of the items that lists of this number and length could show
+_FEW = 0.05  # share of the items that this number of slots could hold
 _SAMPLE = 1000  # lists at most that are compared with the most popular items
 
 
 def collapse_notes(top: TopK) -> list[str]:
-    """Return what an audit has to say of lists that have collapsed: nothing of most."""
+    """Return notes on collapsed lists; empty for most lists."""
     notes = few_items(top.slots, len(top))
     rows = np.flatnonzero(np.diff(top.target_starts))
     if len(rows):
@@ -28,7 +28,7 @@ def collapse_notes(top: TopK) -> list[str]:
 
 
 def _most_popular(top: TopK) -> Codes:
-    """Return the most popular items that each user has not met, shape (U, k); of one without a history, of all."""
+    """Return the most popular items that each user has not met, shape (U, k), or of all items without a history."""
     train, known = top.profiles.train, top.users >= 0
     items = np.tile(most_popular(train, top.k, users=train.user_ids[:1], exclude_seen=False).items, (len(top), 1))
     if known.any():
@@ -37,7 +37,7 @@ def _most_popular(top: TopK) -> Codes:
 
 
 def few_items(slots: Array, n_lists: int) -> list[str]:
-    """Return what there is to say of lists that hold few items, by the lists that each item is in, shape (I,)."""
+    """Return a note if lists hold few items, from the number of lists that each item is in, shape (I,)."""
     shown, reachable = np.count_nonzero(slots), min(len(slots), int(slots.sum()))
     if shown >= _FEW * reachable:
         return []

@@ -1,4 +1,4 @@
-"""Several audits side by side, with the differences told apart from noise."""
+"""Several audits side by side, with tests of their differences."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -146,7 +146,7 @@ def _other_users(audits: Mapping[str, Audit], base: Audit) -> list[str]:
 
 
 def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
-    """Return the difference of each metric, with an interval from what each user adds to its error."""
+    """Return the difference of each metric, with an interval from paired influences of the users."""
     users, mine, theirs = np.intersect1d(audit.user_ids, base.user_ids, return_indices=True)
     same_users = len(users) == len(audit.user_ids) == len(base.user_ids)
     rows = []

@@ -1,4 +1,4 @@
-"""What the interactions themselves look like, before any recommender."""
+"""Description of interactions, before any recommender."""
 
 from dataclasses import dataclass
 from typing import Any

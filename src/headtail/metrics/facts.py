@@ -1,4 +1,4 @@
-"""What a metric says of itself: direction, range, how it is written, what it needs and what it owes to each user."""
+"""Metadata of metrics: direction, range, format, requirements and influences of users."""
 
 import math
 import re
@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., object])
 @checked
 @dataclass(frozen=True)
 class Facts:
-    """What a metric says of itself, by :func:`better` or by attributes of these names on a function.
+    """Metadata of a metric, set by :func:`better` or as attributes of these names on the function.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Facts:
 
 
 def facts_of(metric: Metric) -> Facts:
-    """Return what a metric says of itself; a metric with options set (a partial) is no headline."""
+    """Return the metadata of a metric; one with options set (a partial) is not a headline."""
     if isinstance(metric, partial):
         facts = facts_of(metric.func)
         options = ", ".join(str(value) for value in metric.keywords.values())
@@ -73,13 +73,13 @@ def facts_of(metric: Metric) -> Facts:
 
 
 def kept_facts(metrics: Mapping[str, Metric]) -> dict[str, Facts]:
-    """Return what a result keeps of what its metrics say: all but the influence, so that it can be pickled."""
+    """Return the metadata that a result keeps: without influences, which cannot be pickled."""
     return {name: replace(facts_of(metric), influence=None) for name, metric in metrics.items()}
 
 
 @checked
 def better(direction: Better | None, **facts: Any) -> Callable[[F], F]:
-    """Say of a metric which direction is better, what range it has, how it is shown, and how much it owes to each user.
+    """Declare which direction of a metric is better, its range, how it is shown, and its influences.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def named(metrics: Metrics) -> dict[str, Metric]:
 
 
 def definition(metric: Any) -> str:
-    """Return the first paragraph of what a metric says it is, with the options that are set."""
+    """Return the first paragraph of a metric's docstring, with the options that are set."""
     if isinstance(metric, partial):
         options = ", ".join(f"{name}={value}" for name, value in metric.keywords.items())
         return f"{definition(metric.func)} Here with {options}."

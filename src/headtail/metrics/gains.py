@@ -1,4 +1,4 @@
-"""What lists gain from hits, user by user."""
+"""NDCG of lists, user by user."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from headtail.metrics.topk import discounts
 
 
 def gains(lists: Recommendations, wanted: Interactions) -> Matrix:
-    """Return the NDCG of each list, shape (U,); 0 where its user wants nothing."""
+    """Return the NDCG of each list, shape (U,); 0 for users without wanted items."""
     rows, columns = np.nonzero(lists.items >= 0)
     hit = wanted.contains(lists.users[rows], lists.items[rows, columns])
     discount = discounts(lists.k)
@@ -17,6 +17,6 @@ def gains(lists: Recommendations, wanted: Interactions) -> Matrix:
 
 
 def gained(lists: Recommendations, others: Recommendations, wanted: Interactions) -> tuple[float, float]:
-    """Return how much more NDCG lists of the same users have, on average over those who want any, and its error."""
+    """Return the mean difference in NDCG of lists of the same users with wanted items, and its standard error."""
     more = (gains(lists, wanted) - gains(others, wanted))[wanted.activity[lists.users] > 0]
     return float(more.mean()), float(more.std() / len(more) ** 0.5)

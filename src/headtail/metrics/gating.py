@@ -1,4 +1,4 @@
-"""Conditions that an audit must not meet, of its values or of what changed since an earlier audit."""
+"""Conditions that an audit must not meet, on its values or on changes since an earlier audit."""
 
 import base64
 import json
@@ -25,8 +25,8 @@ _FORM = re.compile(
 )
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _ALARM = 0.05
-_DRAWS = 8  # samples of users in which a count is looked up for fewer of them
-_MOST_USERS = 1.1  # times as many in the baseline: beyond, extrapolated counts are off by more than chance
+_DRAWS = 8  # samples of users by which a count is estimated for fewer of them
+_MOST_USERS = 1.1  # times as many in the baseline: beyond, extrapolated counts are unreliable
 
 
 class Condition(NamedTuple):
@@ -40,12 +40,12 @@ class Condition(NamedTuple):
 
     @property
     def trend(self) -> bool:
-        """Whether it speaks of a change."""
+        """Whether it is about a change."""
         return self.sign not in _SIGNS
 
 
 class Baseline(NamedTuple):
-    """What a report in JSON says of an audit."""
+    """What a JSON report holds of an audit."""
 
     measured: dict[str, tuple[float, int]]
     parts: dict[str, NDArray[np.float32]]
@@ -134,7 +134,7 @@ def gate(
 
 
 def parse(text: str, names: Iterable[str], *, baseline: bool) -> Condition:
-    """Parse a condition, and refuse one of a metric that is not among `names`, or of a change from nothing."""
+    """Parse a condition; raise if its metric is not among `names`, or it is about a change without a baseline."""
     match = _FORM.fullmatch(text)
     amount = float(match[4] or match[6] or 0) if match else math.nan
     if match is None or not math.isfinite(amount):
@@ -152,7 +152,7 @@ def parse(text: str, names: Iterable[str], *, baseline: bool) -> Condition:
 
 
 def read_baseline(baseline: "Audit | Baseline | str | os.PathLike[str]") -> Baseline:
-    """Return what an audit, or its report in JSON, says for a comparison."""
+    """Read an audit, or its JSON report, as a baseline."""
     if isinstance(baseline, Baseline):
         return baseline
     if isinstance(baseline, Audit):
@@ -192,7 +192,7 @@ def _refuse_other_metric(condition: Condition, audit: Audit, base: Baseline) -> 
 
 
 def _change(condition: Condition, audit: Audit, base: Baseline) -> tuple[float, float]:
-    """Return the value of the baseline, and the chance of what changed; NaN where that cannot be told."""
+    """Return the baseline's value and the p-value of the change, NaN where it cannot be tested."""
     name, (before, n_before) = condition.name, base.measured[condition.name]
     ours, theirs = audit.user_parts.get(name), base.parts.get(name)
     if ours is None or theirs is None:
@@ -211,7 +211,7 @@ def _change(condition: Condition, audit: Audit, base: Baseline) -> tuple[float, 
 
 
 def _of_as_many(audit: Audit, name: str, n: int) -> tuple[float, float]:
-    """Return a metric as of `n` users, by samples of those that are there, and the variance that the draws add."""
+    """Estimate a metric for `n` users from samples of users, and the variance due to sampling."""
     metric, _, k = name.partition("@")
     top, rng = audit.lists.at(int(k)), np.random.default_rng(0)
     here = len(top)
@@ -225,7 +225,7 @@ def _of_as_many(audit: Audit, name: str, n: int) -> tuple[float, float]:
 
     if n < here:
         return of(n)
-    # Along a parabola over the logarithm of the number of users.
+    # Extrapolates a parabola in the logarithm of the number of users.
     (fewer, spread), (fewest, more) = of(here * here / n), of(here * (here / n) ** 2)
     return 3 * audit[name] - 3 * fewer + fewest, 9 * spread + more
 

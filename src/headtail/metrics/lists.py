@@ -1,4 +1,4 @@
-"""From recommendations and tests in any form to the arrays that metrics read."""
+"""Reads recommendations and tests of any form into the arrays that metrics take."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,19 +22,19 @@ from headtail.typing import Array, Codes, Floats, IntoFrame
 
 @dataclass
 class InputNotes:
-    """Findings that can hardly be right: refused when strict, else kept and noted for the reader of the report."""
+    """Suspicious findings about the input: errors when strict, else notes in the report."""
 
     strict: bool
     notes: list[str] = field(default_factory=list)
 
     def raise_or_note(self, finding: str, cure: str, consequence: str) -> None:
-        """Raise the finding with its cures, or note it with what is done about it."""
+        """Raise the finding with its cures, or note it with its consequence."""
         if self.strict:
             raise InvalidInputError(f"{finding} {cure} Or give strict=False: {consequence}.")
         self.notes.append(f"{finding} {consequence[0].upper()}{consequence[1:]}.")
 
     def of_users(self, *, unlisted: int, cold: int, short: int, k: int, idle: int = 0, example: str = "") -> None:
-        """Tell how many users have no list, no history, or fewer than k recommendations.
+        """Report how many users have no list, no history, or fewer than k recommendations.
 
         Users whose ids training does not know may be others; `idle` ones, as a split leaves them, it knows.
         """
@@ -53,7 +53,7 @@ class InputNotes:
             self.notes.append(f"{short:,} users have fewer than {k} recommendations.")
 
     def of_overlap(self, n: str) -> None:
-        """Tell how many test interactions are in training."""
+        """Report how many test interactions are in training."""
         self.raise_or_note(
             f"{n} test interactions are in the training interactions too.",
             "Remove them from one of the two, or check that the right files were given.",
@@ -62,14 +62,14 @@ class InputNotes:
 
 
 def within(longest: int, cutoffs: Sequence[int], *, asked: bool) -> list[int]:
-    """Return the cut-offs that the longest list reaches, or its length; one asked for must not be above it."""
+    """Return the cut-offs within the longest list, or its length; raise if one that was asked for is beyond it."""
     if longest < cutoffs[-1] and asked:
         raise InvalidInputError(f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less.")
     return [c for c in cutoffs if c <= longest] or [longest]
 
 
 class Lists(NamedTuple):
-    """Ranked item codes, one row a user; -1 fills the end of short lists."""
+    """Ranked item codes, one row a user; short lists are padded with -1."""
 
     row_ids: Array
     items: Codes
@@ -92,7 +92,7 @@ def read_lists(
 
 
 def _lists_from_array(recs: Recommendations, train: Interactions, noted: InputNotes) -> tuple[Lists, int, Interactions]:
-    """Leave out users whose list is empty, as a table does; those of the test come back with an empty list."""
+    """Leave out users whose list is empty, as in a table; test users among them get an empty list again."""
     lengths = lengths_of(recs.items)
     listed = lengths > 0
     if not listed.any():
@@ -143,7 +143,7 @@ def _lists_from_frame(
                 f"these the one whose row comes first ranks first."
             )
     longest = int(ranks.max())
-    if longest > k:  # how far a list is looked at makes no difference to whether it can be right
+    if longest > k:  # repeats beyond the cut are errors too
         keys = np.sort(pair_keys(rows, codes))
         if len(twice := keys[1:][keys[1:] == keys[:-1]]):
             raise repeated(train.item_ids[twice[0] & 0xFFFFFFFF], row_ids[twice[0] >> 32], len(twice), "recs")
@@ -155,7 +155,7 @@ def _lists_from_frame(
 
 
 def _users_with(relation: np.ufunc, scores: Array, rows: Codes, ranks: NDArray[np.int64], k: int | None = None) -> int:
-    """Return for how many users a score, of the first k, has a relation to the one before it."""
+    """Count the users with a score, among the first k, that is in this relation to the one before it."""
     counts = np.bincount(rows)
     starts, whose = np.cumsum(counts) - counts, np.repeat(np.arange(len(counts)), counts)
     ordered = np.empty_like(scores)
@@ -167,7 +167,7 @@ def _users_with(relation: np.ufunc, scores: Array, rows: Codes, ranks: NDArray[n
 
 
 def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interactions:
-    """Return the training interactions with the items of lists that they lack, if there may be such."""
+    """Return the training interactions with the unknown items of the lists added, unless strict."""
     new = ids[_frames.lookup(ids, train.item_ids, "recs item_id") < 0]
     if not len(new):
         return train
@@ -185,7 +185,7 @@ def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interaction
 def widen(
     train: Interactions, catalogue: Iterable[Any] | None, test: Interactions | None, noted: InputNotes
 ) -> Interactions:
-    """Return the training interactions with the items of the catalogue and of the test added to theirs.
+    """Return the training interactions with the items of the catalogue and of the test added.
 
     A test item that training does not have counts as one that no list held, not as one that was never asked for.
     """
@@ -211,7 +211,7 @@ def widen(
 def judge(
     lists: Lists, profiles: Profiles, test: Interactions | None, item_vectors: Floats | None, noted: InputNotes
 ) -> tuple[TopK, Array]:
-    """Join lists with training and test into a :class:`TopK`, and return the user id of each of its rows too.
+    """Join lists with training and test into a :class:`TopK`, and return it with the user id of each row.
 
     A test user without a list gets an empty one, so that a recommender cannot gain by leaving hard users out.
     """
@@ -257,7 +257,7 @@ def with_times(top: TopK, test: Interactions | None, row_ids: Array) -> TopK:
 
 
 def fingerprints(profiles: Profiles, test: Interactions | None) -> dict[str, str]:
-    """Return what lists are judged by, so short that audits can be compared: sums of hashes, in which order is nothing.
+    """Return short descriptions of what lists are judged by, to compare audits: sums of hashes that ignore order.
 
     Of the training interactions that is the number of each user and of each item.
     """
@@ -277,13 +277,13 @@ def fingerprints(profiles: Profiles, test: Interactions | None) -> dict[str, str
 
 
 def count_overlap(train: Interactions, test: Interactions | None) -> int:
-    """Refuse training pairs that are there twice, and count the test interactions that are in training too."""
+    """Raise if training pairs repeat, and count the test interactions that are in training too."""
     without_duplicates(train, "error", "train")
     if test is None:
         return 0
     users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]
     pairs = np.sort(pair_keys(users, _items_of(test, train)))
-    pairs = pairs[np.searchsorted(pairs, 0) :]  # users that training does not know have no code
+    pairs = pairs[np.searchsorted(pairs, 0) :]  # drop users that training does not know
     pairs = np.concatenate([train.sorted_pairs, pairs])
     pairs.sort(kind="stable")  # which merges two ascending parts
     return int(np.count_nonzero(pairs[1:] == pairs[:-1]))

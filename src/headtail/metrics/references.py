@@ -1,4 +1,4 @@
-"""What a recommender is read beside: the training interactions themselves, the most popular items, and random ones."""
+"""Reference points of an audit: the training interactions, the most popular items, and random items."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,19 +12,19 @@ from headtail.metrics.topk import TopK, find_ranks
 from headtail.typing import Codes
 
 TRAINING, MOST_POPULAR, RANDOM = "training", "most popular", "random"
-_OF_TRAINING = ("gini", "coverage", "entropy", "head_share", "tail_share")  # what counts items, not lists
+_OF_TRAINING = ("gini", "coverage", "entropy", "head_share", "tail_share")  # metrics of item counts
 
 
 def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Return built-in metrics, by name, of what users did and of two lists of the same length for the same users.
+    """Return built-in metrics by name of the training interactions, and of two baselines for the same users.
 
-    Users without a history, and metrics of other definitions, are left out; what users did has no accuracy.
+    Users without a history, and metrics with other definitions, are left out; training interactions have no accuracy.
     """
     base, train = top.take(np.flatnonzero(top.users >= 0)), top.profiles.train
     metrics = {name: BUILT_IN[name] for name in definitions if name in BUILT_IN}
     metrics = {name: metric for name, metric in metrics.items() if definition(metric) == definitions[name]}
     taste = top.profiles.mean_popularity[base.users]
-    # One list an interaction: metrics of exposure then speak of the training interactions.
+    # One list per interaction makes exposure metrics describe the training interactions.
     single = np.zeros(len(train) + 1, dtype=np.int64)
     history = replace(
         top, items=train.items[:, None], users=train.users, target_starts=single, target_items=train.items[:0],
@@ -49,7 +49,7 @@ def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str,
 
 
 def with_lists(top: TopK, items: Codes) -> TopK:
-    """Return the same users, judged by the same, with other lists, shape (U, k)."""
+    """Return the same users and targets with other lists, shape (U, k)."""
     ranks = find_ranks(items, top.target_rows, top.target_items)
     return replace(top, items=items, target_ranks=ranks, uncut=None)
 

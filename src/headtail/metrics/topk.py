@@ -1,4 +1,4 @@
-"""What a metric sees: the top-k lists of all users, the training interactions and, where given, the test."""
+"""The input of metrics: the top-k lists of all users, the training interactions and, where given, the test."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from headtail.data.coded import pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
 
-BLOCK = 1 << 14  # lists at a time: what comes of them stays in the processor's cache
+BLOCK = 1 << 14  # lists at a time, so that results stay in the processor's cache
 
 
 def blocks(n: int) -> Iterator[slice]:
@@ -33,12 +33,12 @@ def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) 
 
 @dataclass(frozen=True, eq=False)
 class Standings:
-    """The distinct levels of popularity in users' histories: those of user u are at ``starts[u]:starts[u + 1]``.
+    """The distinct popularity levels in users' histories; those of user u are at ``starts[u]:starts[u + 1]``.
 
     Attributes
     ----------
     levels : int32 array of shape (I,)
-        Level of each item: 0 for the least popular ones, equal where popularity is.
+        Level of each item, 0 for the least popular ones; items of equal popularity share one.
     starts : int array of shape (n_users + 1,)
     level : int32 array of shape (n,)
     weight : float array of shape (n,)
@@ -56,7 +56,7 @@ class Standings:
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """What each training user's own history looks like, worked out once and shared by all lists of an audit."""
+    """Statistics of each training user's history, computed once and shared by all lists of an audit."""
 
     train: Interactions
     groups: PopularityGroups
@@ -76,7 +76,7 @@ class Profiles:
 
     @cached_property
     def standings(self) -> "Standings":
-        """Where the levels of popularity in each user's history stand in it."""
+        """The popularity levels of each user's history, and their place in it."""
         levels = np.unique(self.train.popularity, return_inverse=True)[1].astype(np.int32)
         histories, activity = self.train.matrix, self.train.activity
         parts = []
@@ -89,13 +89,13 @@ class Profiles:
             before = np.cumsum(counts) - counts
             below = before - before[(np.cumsum(held) - held)[users - part.start]] + counts / 2
             of = activity[users]
-            parts.append((held, keys.astype(np.int32), counts / of, below / of))  # of the key the level is left
+            parts.append((held, keys.astype(np.int32), counts / of, below / of))  # the cast leaves the level of the key
         held, level, weight, below = map(np.concatenate, zip(*parts, strict=True))
         return Standings(levels, np.append(0, np.cumsum(held)), level, weight, below)
 
     @cached_property
     def _moments(self) -> tuple[Floats, NDArray[np.int64]]:
-        """The distinct times of the training interactions, and one key for each: item, then time, in order."""
+        """The distinct times of the training interactions, and a sorted key of item and time for each."""
         times, moment = np.unique(np.asarray(self.train.timestamps, dtype=np.float64), return_inverse=True)
         return times, np.sort(pair_keys(self.train.items, moment.astype(np.int32)))
 
@@ -113,7 +113,7 @@ class Profiles:
 
 
 def _of_uncut(figure: "Callable[[TopK], Array]") -> Any:
-    """A cached property of lists that is the same at each cut-off, and so is worked out but once for all of them."""
+    """A cached property of lists that is the same at every cut-off, and is computed only once."""
 
     @wraps(figure)
     def found(top: "TopK") -> Array:
@@ -173,7 +173,7 @@ class TopK:
 
     @property
     def extras(self) -> list[str]:
-        """What is there that only some metrics need."""
+        """Optional inputs of some metrics that are there."""
         return ["vectors"] * (self.item_vectors is not None) + ["times"] * (self.times is not None)
 
     @property
@@ -193,7 +193,7 @@ class TopK:
 
     @cached_property
     def _lists(self) -> list[sp.csr_array]:
-        """Matrices with ones where an item is in a list, (b, I), for blocks of lists that stay in a cache."""
+        """Membership matrices of lists and items, (b, I), in blocks of lists that fit in a cache."""
         ones = np.ones(min(len(self), BLOCK) * self.k)
         parts = blocks(len(self)) if len(self) else [slice(0)]
         return [_membership_of(self.items[part], self.lengths[part], len(self.popularity), ones) for part in parts]
@@ -220,7 +220,7 @@ class TopK:
     def group_slots(self) -> NDArray[np.int64]:
         """Slots of each list that items of each popularity group take, shape (U, n_groups)."""
         of_group = self.groups.codes[:, None] == np.arange(len(self.groups.names))  # (I, n_groups)
-        return self.sum(of_group).astype(np.int64, order="F")  # group by group, as what comes of them takes them
+        return self.sum(of_group).astype(np.int64, order="F")  # group by group, as callers read them
 
     @_of_uncut
     def histories(self) -> NDArray[np.int64]:
@@ -293,7 +293,7 @@ class TopK:
 
 
 def without_test(metric: str) -> InvalidInputError:
-    """Return the error of a metric that needs a test where none was given."""
+    """Return the error of a metric that lacks a test."""
     return InvalidInputError(f"{metric} needs test interactions. Give test=..., or leave the metric out.")
 
 
@@ -306,12 +306,12 @@ class Metric(Protocol):
 
 
 def discounts(k: int) -> NDArray[np.float64]:
-    """Return what a place at each of the ranks 1 to k counts, 1 / log2(rank + 1), shape (k,)."""
+    """Return the discounts of ranks 1 to k, 1 / log2(rank + 1), shape (k,)."""
     return np.asarray(1 / np.log2(np.arange(k) + 2))
 
 
 def _membership_of(items: Codes, lengths: Array, n_items: int, ones: Floats) -> sp.csr_array:
-    """Return the matrix with ones where an item is in a list, shape (U, I)."""
+    """Return the membership matrix of lists and items, shape (U, I)."""
     lists = sp.csr_array((len(lengths), n_items))
     lists.indptr = np.append(0, np.cumsum(lengths)).astype(np.int32)
     lists.indices = items.ravel() if lists.indptr[-1] == items.size else items[items >= 0]
@@ -320,7 +320,7 @@ def _membership_of(items: Codes, lengths: Array, n_items: int, ones: Floats) -> 
 
 
 def lengths_of(items: Codes) -> NDArray[np.int64]:
-    """Return the length of each list, shape (U,), of lists whose ends are filled with -1, shape (U, k)."""
+    """Return the lengths, (U,), of lists padded with -1, (U, k)."""
     lengths = np.full(len(items), items.shape[1])
     short = np.flatnonzero(items[:, -1] < 0)
     lengths[short] = (items[short] >= 0).sum(axis=1)
