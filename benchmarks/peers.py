@@ -78,8 +78,7 @@ def run_peer(
             sp.save_npz(f"{folder}/{name}.npz", sp.csr_matrix(part.matrix, dtype=np.float32))
         np.savez(f"{folder}/arrays.npz", **arrays)
         last = run_python(python, [script, folder, json.dumps(given)], given["threads"], cwd=folder)
-    found: dict[str, float] = json.loads(last)
-    return found
+    return json.loads(last)
 
 
 IMPLICIT = """

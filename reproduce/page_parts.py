@@ -51,20 +51,17 @@ class Cell:
     @cached_property
     def _compared(self) -> Mapping[str, Any]:
         """What the record compares, or what its points alone tell of that."""
-        found: Mapping[str, Any] = self.record.get("compared") or self.compare(self.frontier)
-        return found
+        return self.record.get("compared") or self.compare(self.frontier)
 
     @property
     def plain_figures(self) -> Mapping[str, Any]:
         """The accuracy and the unfairness without a correction, with their intervals."""
-        found: Mapping[str, Any] = self._compared["plain"]
-        return found
+        return self._compared["plain"]
 
     def level(self, metric: str, share: float) -> dict[str, Any]:
         """Return what is compared where a metric is so far below the plain model's."""
         rows = self._compared["levels"]
-        found: dict[str, Any] = next(row for row in rows if (row["metric"], row["share"]) == (metric, share))
-        return found
+        return next(row for row in rows if (row["metric"], row["share"]) == (metric, share))
 
     def chosen(self, loss: float | None) -> list[dict[str, Any]]:
         """Return each method's setting that was chosen for a loss, with its figures."""

@@ -1,4 +1,4 @@
-"""The application, and the parameters that several verbs share."""
+"""The application, and parameters shared by several verbs."""
 
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias

@@ -1,4 +1,4 @@
-"""What makes a report evidence: the command, fingerprints of the files that it names, and what a rerun changes."""
+"""Reproducibility of reports: the command, fingerprints of its files, and what a rerun changes."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _SHOWN = 20  # differences
 
 
 def command_of(verb: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """Return the words of a command, from the arguments of its verb: paths first, then what is not as usual."""
+    """Return a command from the arguments of its verb: paths first, then options that differ from the defaults."""
     words, usual = [verb], dict(defaults)
     options = dict(given)
     tables = options.pop("tables")
@@ -31,7 +31,7 @@ def command_of(verb: str, given: Mapping[str, Any], defaults: Mapping[str, Any])
 
 
 def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return path and SHA-256 of each file among the arguments of a verb; of a table in parts, one for all."""
+    """Return path and SHA-256 of each file among the arguments of a verb, one for all parts of a table."""
     from headtail.data.parts import parts_of
     from headtail.datasets.real import movielens_files
 
@@ -70,7 +70,7 @@ def differences(old: Any, new: Any) -> list[str]:
 
 
 def _changed(place: str, old: Any, new: Any) -> Iterator[str]:
-    """Yield each place of two nested values where they differ."""
+    """Yield each difference of two nested values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
             yield from _changed(f"{place}.{key}" if place else key, old.get(key), new.get(key))

@@ -1,4 +1,4 @@
-"""The folders that verbs write and read: a model with what it knows, and what an interrupted run resumes from."""
+"""The folders that verbs write and read: models with their interactions, and checkpoints of runs."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ INTERACTIONS, EXPLORED = "interactions.parquet", "explorer.json"
 
 @contextmanager
 def replaced(output: Path, names: set[str]) -> Iterator[None]:
-    """Keep others from a folder that will be replaced as a whole; refuse one that holds other things than ours."""
+    """Lock a folder that will be replaced as a whole; raise if it holds other files than these names."""
     from headtail._checks import shown
 
     with writing(output):
@@ -34,7 +34,7 @@ def replaced(output: Path, names: set[str]) -> Iterator[None]:
 
 @contextmanager
 def resumable(output: Path, names: set[str]) -> Iterator[Path]:
-    """As `replaced`; yield where the run that leads to the folder keeps its state, until it has ended well."""
+    """As `replaced`; yield a checkpoint folder for the run, which is removed when the run completes."""
     place = check_writable(output, folder=True).resolve()
     checkpoint = place.with_name(f"{place.name}.checkpoint")
     with replaced(output, names):
@@ -43,7 +43,7 @@ def resumable(output: Path, names: set[str]) -> Iterator[Path]:
 
 
 def write_known(interactions: "ht.Interactions", fitted: "ht.Interactions", path: Path) -> None:
-    """Write what a model knows, and which part of it was held out from training."""
+    """Write a model's interactions, and which of them were held out from training."""
     import polars as pl
 
     from headtail.data.files import read_table, write_interactions, write_table
@@ -56,18 +56,18 @@ def write_known(interactions: "ht.Interactions", fitted: "ht.Interactions", path
 
 
 def _known_table(model: Path) -> "pl.DataFrame":
-    """Read the file of what a model knows; raise if it is not the one that was written with the model."""
+    """Read the table of a model's interactions; raise if it is not the one written with the model."""
     read_json(model / ("steering.json" if (model / "steering.json").exists() else "model.json"))
     return ht.data.read_table(model / INTERACTIONS)
 
 
 def known_to(model: Path) -> "ht.Interactions":
-    """Return all that a model knows."""
+    """Return all interactions of a model."""
     return ht.Interactions.from_frame(_known_table(model))
 
 
 def read_known(model: Path) -> "tuple[ht.Interactions, ht.Interactions | None]":
-    """Return what a model was trained on, and what was held out."""
+    """Return a model's training interactions, and the held-out ones."""
     table = _known_table(model)
     if "split" not in table.columns:
         return ht.Interactions.from_frame(table), None

@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
 import headtail as ht
-from headtail._files import to_path
-from headtail.exceptions import InvalidInputError, UnreadableFileError
-
-if TYPE_CHECKING:
-    from headtail.cli._tables import Tables
+from headtail.cli._tables import Tables, array
+from headtail.exceptions import InvalidInputError
 
 _File: TypeAlias = Path | None
 _IDS = (
@@ -22,7 +19,7 @@ _IDS = (
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Pair:
-    """Vectors from anywhere in place of a model; parameters that every verb that takes them shares."""
+    """Vectors in place of a model: parameters shared by the verbs that take them."""
 
     queries: Annotated[_File, Parameter(help="In place of a model: a .npy file of user vectors, one row a user.")] = (
         None
@@ -32,9 +29,9 @@ class Pair:
     item_ids: Annotated[_File, Parameter(help="Ids of the rows of --items, likewise.")] = None
 
     def read(
-        self, source: Path | None, tables: "Tables", kind: str = "either the folder of a model"
+        self, source: Path | None, tables: Tables, kind: str = "either the folder of a model"
     ) -> "ht.Vectors | None":
-        """Return the vectors, or None where a source of another kind is given; raise unless it is one of the two."""
+        """Return the vectors, or None if another source is given; raise unless it is exactly one of the two."""
         if (self.queries is None) != (self.items is None) or (source is None) == (self.queries is None):
             raise InvalidInputError(f"Give {kind}, or both --queries and --items.")
         if self.queries is None or self.items is None:
@@ -49,17 +46,3 @@ class Pair:
 
 
 NO_PAIR: Any = Pair()
-
-
-def array(path: Path) -> Any:
-    """Read a .npy file without loading it whole."""
-    import numpy as np
-
-    path = to_path(path)
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
-    if not isinstance(found, np.ndarray):
-        raise UnreadableFileError(f"Cannot read {path} as a .npy array: it holds several. Save one with numpy.save.")
-    return found

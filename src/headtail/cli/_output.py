@@ -1,4 +1,4 @@
-"""What verbs print, and the reports that they write."""
+"""Printing, and writing reports."""
 
 import sys
 from pathlib import Path
@@ -20,19 +20,19 @@ def console(*, stderr: bool = False) -> Any:
 
 
 def say(text: str, *, stderr: bool = False) -> None:
-    """Print one line as it is: nothing in it is read as a style, or by the terminal."""
+    """Print one line verbatim, without markup or control characters."""
     console(stderr=stderr).print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(what: str, text: str, *, style: str = "bold red") -> None:
-    """Print on standard error what went wrong, or what was judged."""
+    """Print an error or a judgement on standard error."""
     from rich.text import Text
 
     console(stderr=True).print(Text(what, style=style), Text(printable(text)), soft_wrap=True)
 
 
 def check_output(output: Path | None) -> None:
-    """Refuse a report that could not be written, before the work and not after it."""
+    """Raise if a report could not be written; to be called before the work."""
     if output is not None:
         if output.suffix not in _WRITERS:
             raise InvalidInputError(f"--output {output}: the ending is not one of {', '.join(_WRITERS)}.")
@@ -40,7 +40,7 @@ def check_output(output: Path | None) -> None:
 
 
 def show(result: "ht.reports.Result", output: Path | None, json: bool, **options: Any) -> None:
-    """Write the result to a file, if one is named, and print it; the options are of its report."""
+    """Print the result, and write it to a file if one is given, with the options of its report."""
     if output is not None:
         getattr(result, _WRITERS[output.suffix])(output, **({} if output.suffix == ".json" else options))
     if json:

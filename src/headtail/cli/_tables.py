@@ -1,4 +1,4 @@
-"""How the tables of a user are laid out, and what of them counts: parameters that every verb that reads one shares."""
+"""Layout and filters of the user's tables: parameters shared by the verbs that read them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter
 
 import headtail as ht
-from headtail.cli._inputs import array
+from headtail._files import to_path
 from headtail.cli._output import say
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 
@@ -28,7 +28,7 @@ _ROLES = (*_IDS, "rating", "timestamp", "order")
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Tables:
-    """Names of columns, and what to do with rows; the same for all tables of a command."""
+    """Column names and filters, the same for all tables of a command."""
 
     user: Annotated[_Name, Parameter(help="Column of the users, where it has no usual name.")] = None
     item: Annotated[_Name, Parameter(help="Column of the items.")] = None
@@ -82,7 +82,7 @@ class Tables:
                 return pairs
 
     def _data_set(self, file: Path, k_core: int | None) -> "ht.Interactions | None":
-        """Return a data set by its name, where there is no file of that name."""
+        """Return a data set by name, or None if there is none or a file has that name."""
         from headtail._columns import logger
 
         name, _, folder = str(file).partition(":")
@@ -99,7 +99,7 @@ class Tables:
         return ht.datasets.DATASETS[name](*[folder] * bool(folder), **options)
 
     def table(self, file: Path, *roles: str) -> "pl.DataFrame":
-        """Read a table, its columns of these roles renamed to what they are."""
+        """Read a table, with the columns of these roles renamed to them."""
         import polars as pl
 
         from headtail._columns import resolve_columns
@@ -127,7 +127,7 @@ class Tables:
         return list((table.to_series() if table.width == 1 else self.table(file, role)[role]).to_list())
 
     def read(self, file: Path) -> "pl.DataFrame":
-        """Read a table, with names for its columns if it is a text without a first line of names."""
+        """Read a table, with the given column names if it is a text file without a header."""
         from headtail.data.files import names_for
 
         if self.columns is None:
@@ -136,9 +136,9 @@ class Tables:
         return ht.data.read_table(file, names=names_for(file, choices))
 
     def _named(self, table: "pl.DataFrame", file: Path, *roles: str) -> dict[str, Any]:
-        """Return the column that was named for each role; none where this table has a usual name of ids in its place.
+        """Return the column named for each role, or None where this table has a usual id column instead.
 
-        The same flags name the columns of all tables of a command, which may not be alike.
+        The same flags name the columns of all tables of a command, which may differ.
         """
         from headtail._columns import logger, resolve_columns
 
@@ -151,7 +151,7 @@ class Tables:
         return given
 
     def say_positives(self, interactions: "ht.Interactions") -> None:
-        """Print which rows count as positive."""
+        """Print which rows count as positives."""
         ratings = interactions.ratings
         if ratings is None or not len(ratings):
             return
@@ -164,8 +164,22 @@ class Tables:
             )
 
 
+def array(path: Path) -> Any:
+    """Read a .npy file without loading it whole."""
+    import numpy as np
+
+    path = to_path(path)
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
+    if not isinstance(found, np.ndarray):
+        raise UnreadableFileError(f"Cannot read {path} as a .npy array: it holds several. Save one with numpy.save.")
+    return found
+
+
 def _lines(file: Path) -> list[Any]:
-    """Return the lines of a text: whole numbers, if all of them are."""
+    """Return the lines of a text file, as integers if all of them are."""
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
@@ -175,7 +189,7 @@ def _lines(file: Path) -> list[Any]:
 
 @contextmanager
 def naming(file: Path) -> Iterator[None]:
-    """Say of which file an error speaks."""
+    """Prefix errors with the file."""
     try:
         yield
     except HeadtailError as error:

@@ -1,4 +1,4 @@
-"""What headtail says in the words of the command line: ``--item user_id`` where Python has ``item='user_id'``."""
+"""Messages in the terms of the command line: ``--item user_id`` in place of Python's ``item='user_id'``."""
 
 import logging
 import re
@@ -14,11 +14,11 @@ _VALUE = r"'[^']*'|\"[^\"]*\"|\.\.\.|\[[^\]]*\]|\([^)]*\)|[-+]?\w+(?:[.+-]\w+)*"
 _KEYWORD = re.compile(rf"(?<![\w.-])(\w+)=({_VALUE}|)")
 _CALL = re.compile(r"[A-Z]\w*(?:\.\w+)?\(([^()]*)\)")
 _BARE = re.compile(r"\b([Ll]ower|[Rr]aise) ([a-z_]+)\b")
-_OTHERWISE = {"names": "columns", "rng": "seed", "dials": "dial"}  # flags that are named otherwise than the keyword
+_OTHERWISE = {"names": "columns", "rng": "seed", "dials": "dial"}  # flags with other names than their keywords
 
 
 def as_typed(text: str, arguments: Sequence[str] | None) -> str:
-    """Return a message with the keywords of Python that are flags of the verb that was called as one types them."""
+    """Return a message with Python keywords that are flags of the current verb written as flags."""
     flags = _flags_of(arguments)
 
     def flag(found: "re.Match[str]") -> str:
@@ -47,7 +47,7 @@ def as_typed(text: str, arguments: Sequence[str] | None) -> str:
 
 
 def _flags_of(arguments: Sequence[str] | None) -> dict[str, Any]:
-    """Return the type of each flag of the verb that was called, by the keyword of its parameter."""
+    """Return the type of each flag of the current verb, by parameter name."""
     verbs = app.parse_commands(arguments)[0]
     there = app[verbs[0]].assemble_argument_collection() if verbs else ()
     return {argument.names[0].removeprefix("--").replace("-", "_"): argument.hint for argument in there}
@@ -55,7 +55,7 @@ def _flags_of(arguments: Sequence[str] | None) -> dict[str, Any]:
 
 @contextmanager
 def warnings_as_typed(arguments: Sequence[str] | None) -> Iterator[None]:
-    """Print what headtail warns of on standard error."""
+    """Print headtail's warnings on standard error."""
 
     class Spoken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
