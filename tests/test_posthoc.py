@@ -192,6 +192,21 @@ def test_shrink_scales_one_singular_value(seed, strength, k):
     np.testing.assert_allclose(after, np.sort(before)[::-1], atol=1e-8 * before.max())
 
 
+@pytest.mark.parametrize("of", ["items", "queries"])
+@pytest.mark.parametrize("along", [False, True])
+@pytest.mark.parametrize(("kind", "cls"), KINDS)
+def test_where_all_is_taken_out_no_rounding_is_left_to_order_by(kind, cls, along, of):
+    queries, items = factors()
+    popularity = np.arange(30.0) + 1
+    if along or of == "items":
+        items = np.outer(popularity, items[0])
+    else:
+        queries = np.outer(queries[:, 0], queries[0])
+    gone = shrink(kind(queries), kind(items), strength=1, popularity=popularity if along else None)
+    assert not np.asarray(gone.items).any()
+    assert np.asarray(shrink(kind(queries), kind(items), strength=0.9).items).any()
+
+
 def test_shrink_refuses():
     queries, items = factors()
     for options, message in [

@@ -12,6 +12,7 @@ from headtail.data import Interactions
 from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
 from headtail.reports import Block, Chart, Column, Figure, Report, Section, Table, Text
+from headtail.reports._markdown import bullets
 from headtail.tradeoffs.pages import named
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import Floats
@@ -43,7 +44,7 @@ def page(found: "Correction") -> Report:
         who = [bearers(pair, found.subject.split.train, found.frontier.accuracy)]
     # Its chart has but two points of the trade-off above.
     beside = [block for block in pair.report().blocks if not isinstance(block, Chart)]
-    how = "\n".join(f"- {line}" for line in (found.subject.split.description, *found.notes))
+    how = bullets([found.subject.split.description, *found.notes])
     versus, against = _versus(found), list[Section]()
     if versus is not None:
         told = [Text(versus.lede)] * bool(versus.lede)
@@ -54,7 +55,7 @@ def page(found: "Correction") -> Report:
         *who,
         Section("What was tried", tried),
         *against,
-        Section("How it was chosen", [Text(how)], folded=True),
+        Section("How it was chosen", [how], folded=True),
     ]
     return Report(_TITLE, blocks, _opening(found))
 
@@ -78,8 +79,9 @@ def summary(found: "Correction") -> Report:
             Column(f"{metric} change", "change", format="+.1%"),
         ]
     table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
-    versus, notes = _versus(found, [(frontier.unfairness, 0.1)]), "\n".join(f"- {note}" for note in found.notes)
-    texts = [Text(text) for text in (versus and versus.lede, notes) if text]
+    versus = _versus(found, [(frontier.unfairness, 0.1)])
+    texts = [Text(versus.lede)] if versus and versus.lede else []
+    texts += [bullets(found.notes)] if found.notes else []
     return Report(_TITLE, [table, *texts], _opening(found))
 
 

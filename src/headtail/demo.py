@@ -28,6 +28,7 @@ from headtail.metrics.pages import figure_of, items_table, metric_column
 from headtail.metrics.verdicts import of_audit, of_comparison
 from headtail.models import MF
 from headtail.reports import Column, Figures, Report, Section, Table, Text
+from headtail.reports._markdown import bullets
 from headtail.reports.explorer import Explorer
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.subjects import Subject
@@ -283,4 +284,4 @@ def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
         "Intervals are 95% intervals over users, of one trained model each; they do not hold the spread over seeds.",
     ]
     lines += warned
-    return Section("How this was done", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))], folded=True)
+    return Section("How this was done", [Text(MEANING), bullets(lines)], folded=True)

@@ -167,13 +167,24 @@ def shrink(
         svd = _factors.factor_svd(queries, items)
         chosen = _directions(directions, len(svd.sigma))
         change = np.eye(items.shape[1]) - strength * svd.right[:, chosen] @ svd.load[:, chosen].T
-        return pair._replace(items=_rewrite(items, lambda rows, block: block @ _like(change, block)))
+        changed = _rewrite(items, lambda rows, block: block @ _like(change, block))
+        left, whole = np.delete(svd.sigma, chosen).max(initial=0), svd.sigma[0]
+        return pair._replace(items=_unless_gone(changed, left, whole) if strength == 1 else changed)
     if directions is not None:
         raise InvalidInputError(f"directions={directions!r} and popularity are both given; choose one of them.")
     popularity = popularity_of(popularity, pair)
     unit = popularity / np.linalg.norm(popularity)
     lowered = strength * _factors.gram("items", items, unit)[1]
-    return pair._replace(items=_rewrite(items, lambda rows, block: block - _like(np.outer(unit[rows], lowered), block)))
+    changed = _rewrite(items, lambda rows, block: block - _like(np.outer(unit[rows], lowered), block))
+    if strength == 1:
+        changed = _unless_gone(changed, abs(changed).max(), abs(items).max())
+    return pair._replace(items=changed)
+
+
+def _unless_gone(items: Any, left: float, whole: float) -> Any:
+    """Return item vectors, zeros where all that they said is taken out and rounding alone would order the items."""
+    rounding = {8: 1e-14, 4: 1e-6}.get(items.itemsize, 1e-2)
+    return items * 0 if left <= rounding * whole else items
 
 
 def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:

@@ -122,6 +122,24 @@ def test_what_cannot_be_right_is_refused(tables, change, message):
     wrong(tables, message, change, strict=False)
 
 
+@pytest.mark.parametrize("word", [None, "", " NULL "])
+@pytest.mark.parametrize("place", range(3), ids=("recs", "train", "test"))
+@pytest.mark.parametrize("engine", LAZY)
+def test_users_without_a_name_are_refused_wherever_they_are(engine, place, word):
+    pairs = {"user_id": ["u", "v"], "item_id": ["a", "b"]}
+    tables = [pl.DataFrame({**pairs, "rank": 1}), pl.DataFrame(pairs), pl.DataFrame({**pairs, "item_id": ["b", "a"]})]
+    tables[place] = tables[place].with_columns(user_id=pl.Series([word, "v"]))
+    with pytest.raises(InvalidInputError, match=r"^(recs|train|test) has 1 missing values"):
+        engines.audit(*map(LAZY[engine], tables), strict=False)
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_all_items_in_one_popularity_group(engine):
+    recs = pl.DataFrame({"user_id": [1, 2], "item_id": [7, 7], "rank": 1})
+    same(engines.audit(*map(LAZY[engine], (recs, recs[:1])), strict=False),
+         ht.audit(recs, recs[:1], strict=False, metrics=METRICS), ["gini@1", "arp@1"])  # fmt: skip
+
+
 def test_strict_looks_for_pairs(tables):
     wrong(tables, "recs has 399 rows that repeat", lambda r, a, b: (pl.concat([r, r.filter(rank=1)]), a, b))
     wrong(tables, "test interactions are in the training", lambda r, a, b: (r, pl.concat([a, b.head(5)]), b))

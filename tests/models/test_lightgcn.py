@@ -122,7 +122,9 @@ def test_a_run_that_is_cut_off_resumes_to_the_same_result(kind, tmp_path):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("settings", [{"embedding_dim": 0}, {"n_layers": 0}, {"n_layers": 1.5}])
+@pytest.mark.parametrize(
+    "settings", [{"embedding_dim": 0}, {"n_layers": 0}, {"n_layers": 1.5}, {"n_layers": 2**31 - 1}]
+)
 def test_bad_settings_are_refused(settings):
     with pytest.raises(InvalidInputError, match="at least 1"):
         LightGCN(skewed(), **settings)

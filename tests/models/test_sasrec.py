@@ -159,6 +159,7 @@ def test_exports_and_the_export_serves_any_batch():
         ({"n_items": 0}, "n_items=0 is out of range"),
         ({"max_length": 2.5}, "max_length=2.5 is not a whole number"),
         ({"n_layers": 0}, "n_layers=0 is out of range"),
+        ({"n_layers": 2**31 - 1}, "at most 1000"),  # built layer by layer, without an end
         ({"n_heads": 0}, "n_heads=0 is out of range"),
         ({"n_heads": 3}, "embedding_dim=64 is not a multiple of n_heads=3"),
         ({"inner_dim": 0}, "inner_dim=0 is out of range"),

@@ -60,7 +60,12 @@ class AmplificationOverHistory(Rows):
             f"**In the top {self.k} of {plain(first['recommender'])} the most popular items get {first['share']:.1%} "
             f"of the places**; of what the same {self.n_users:,} users chose they are {first['own']:.1%}."
         )
-        blocks: list[Block] = [Text(_ABOUT), self.chart(), self.table(), Text(f"**Groups.** {self.groups.description}")]
+        blocks: list[Block] = [
+            Text(_ABOUT),
+            self.chart(),
+            self.table(),
+            Text(f"**Groups.** {plain(self.groups.description)}"),
+        ]
         return Report("Amplification over users' own histories", blocks, lede)
 
     def chart(self) -> Chart:
@@ -75,8 +80,8 @@ class AmplificationOverHistory(Rows):
             "line", rows, x="group", y="share", color="of", y_format=".0%",
             title=f"Shares by popularity, in users' histories and in their top {self.k}", y_label="share of a list",
             x_label="popularity group",
-            caption=f"Group 1 is {names[0]}, the most popular items, {n} is {names[-1]}, the rarest. Calibrated lists "
-            "would lie on the line of the history. Means over users.",
+            caption=f"Group 1 is {plain(names[0])}, the most popular items, {n} is {plain(names[-1])}, the rarest. "
+            "Calibrated lists would lie on the line of the history. Means over users.",
         )  # fmt: skip
 
     def table(self) -> Table:

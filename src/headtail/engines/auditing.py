@@ -236,7 +236,6 @@ def _summed(parts: dict[str, Part], sums: UserSums, n_users: float, noted: Input
         "gaps": (nw.col("high") != nw.col("n")) | sums.gaps(),
         "short": listed & (nw.col("n") < sums.k),
         "unlisted": ~listed,
-        "nobody": nw.col("user_id").is_null(),
         "cold": sums.history(ones) == 0,
     }
     counts = {f"{name} count": either(condition, 1.0) for name, condition in asked.items()}
@@ -256,8 +255,6 @@ def _summed(parts: dict[str, Part], sums: UserSums, n_users: float, noted: Input
 
 def _judge(n: Mapping[str, int], k: int, noted: InputNotes) -> None:
     """Refuse what cannot be right, and note what a reader should know."""
-    if n["nobody"]:
-        raise InvalidInputError("recs, train or test have missing values in user_id. Drop or fill those rows first.")
     if n["gaps"]:
         raise InvalidInputError(
             f"recs has ranks that are not 1, 2, 3 ... for {n['gaps']:,} users. Number each user's items from 1 without "

@@ -88,7 +88,10 @@ class UserSums:
             _name(table, form, everything, k): reduce(add, (nw.col(_name(table, form, group, k)) for group in groups))
             for table, sums in self._sums.items()
             for form, column, k in sums
-            if column == everything and form != "first" and all((form, group, k) in sums for group in groups)
+            if column == everything
+            and everything not in groups
+            and form != "first"
+            and all((form, group, k) in sums for group in groups)
         }
 
     def gaps(self) -> Any:

@@ -7,7 +7,7 @@ import narwhals as nw
 import polars as pl
 
 from headtail._columns import resolve_columns
-from headtail._frames import column_names, id_column
+from headtail._frames import MISSING, column_names, id_column
 from headtail.exceptions import InvalidInputError
 
 SPARK = (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
@@ -79,9 +79,16 @@ def collect(table: Any) -> pl.DataFrame:
 
 def count_items(table: Any, what: str, **sums: Any) -> pl.DataFrame:
     """Return the rows of each item as `n`, and sums over them, by item id, ids checked; of `longest` the maximum."""
-    counts = {"n": nw.lit(1.0)} | sums
+    user, nobody = nw.col("user_id"), nw.col("user_id").is_null()
+    if table.collect_schema()["user_id"] == nw.String:
+        nobody |= (user.str.len_chars() <= 16) & user.str.strip_chars().is_in(sorted(MISSING))
+    counts = {"n": nw.lit(1.0), "nobody": either(nobody, 1.0)} | sums
     total = [nw.col(name).max() if name == "longest" else nw.col(name).sum() for name in counts]
     found = collect(table.select("item_id", **counts).group_by("item_id").agg(*total))
+    if n := int(found["nobody"].sum()):
+        raise InvalidInputError(
+            f"{what} has {n:,} missing values in user_id, none or written such as NULL. Drop or fill those rows first."
+        )
     return found.with_columns(id_column(found["item_id"], "item_id", what)).sort("item_id")
 
 

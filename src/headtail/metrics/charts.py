@@ -6,7 +6,8 @@ import numpy as np
 
 from headtail.data import PopularityGroups
 from headtail.metrics.topk import TopK
-from headtail.reports import Block, Chart, Section, Text
+from headtail.reports import Block, Chart, Section
+from headtail.reports._markdown import bullets, plain
 from headtail.typing import Array
 
 MEANING = """**What is meant by popularity bias here.** A recommender has popularity bias when items that many people
@@ -22,14 +23,14 @@ _NAMED = 4  # items named above and below the line
 
 def groups_text(groups: PopularityGroups) -> str:
     """Describe the popularity groups and their sizes in one paragraph."""
-    sizes = ", ".join(f"{name} {size:,}" for name, size in groups.sizes.items())
-    return f"**Popularity groups.** {groups.description} Of the {len(groups.codes):,} items here: {sizes}."
+    sizes = ", ".join(f"{plain(name)} {size:,}" for name, size in groups.sizes.items())
+    return f"**Popularity groups.** {plain(groups.description)} Of the {len(groups.codes):,} items here: {sizes}."
 
 
 def notes_block(notes: Iterable[str]) -> list[Block]:
     """Return the notes as a list, or nothing."""
-    lines = [f"- {note}" for note in notes]
-    return [Section("Notes on the input", [Text("\n".join(lines))])] if lines else []
+    notes = list(notes)
+    return [Section("Notes on the input", [bullets(notes)])] if notes else []
 
 
 def top_percent(counts: Array) -> tuple[int, float]:
@@ -46,7 +47,7 @@ def concentration_chart(counts: Mapping[str, Array], title: str = "How much the 
         places = np.unique(np.geomspace(1, len(total), _STEPS).astype(int))
         rows += [{"items": n / len(total), "held": float(total[n - 1]), "of": name} for n in places.tolist()]
     tops = {name: top_percent(held) for name, held in counts.items()}
-    of = ", ".join(f"{share:.0%} of {name}" for name, (_, share) in tops.items())
+    of = ", ".join(f"{share:.0%} of {plain(name)}" for name, (_, share) in tops.items())
     n, n_items = next(iter(tops.values()))[0], len(next(iter(counts.values())))
     return Chart(
         "line", rows, x="items", y="held", color="of", x_scale="log", x_format=".2%", y_format=".0%", title=title,

@@ -129,7 +129,7 @@ def named(metrics: Metrics) -> dict[str, Metric]:
 def definition(metric: Any) -> str:
     """Return the first paragraph of a metric's docstring, with the options that are set."""
     if isinstance(metric, partial):
-        options = ", ".join(f"{name}={value}" for name, value in metric.keywords.items())
+        options = ", ".join(f"`{name}={value}`".replace("``", "`") for name, value in metric.keywords.items())
         return f"{definition(metric.func)} Here with {options}."
     paragraphs = (metric.__doc__ or "A metric of your own.").strip().split("\n\n")
     return re.sub(r":\w+:(?=`)", "", " ".join(paragraphs[0].split()))  # without the roles of Sphinx

@@ -21,6 +21,7 @@ from headtail.metrics.charts import (
 from headtail.metrics.facts import Better
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.reports._markdown import bullets
 from headtail.typing import Array
 
 if TYPE_CHECKING:
@@ -266,9 +267,7 @@ def _how(audit: "Audit") -> Section:
     lines = [f"Lists: the first {audit.cutoffs[-1]} places of {len(audit.user_ids):,} users."]
     lines += [f"{what.capitalize()}: {said}." for what, said in audit.judged_by.items()]
     lines.append("Intervals are 95% intervals over users, as an audit of as many users of the same kind would vary.")
-    return Section(
-        "How this was measured", [Text(MEANING), Text("\n".join(f"- {line}" for line in lines))], folded=True
-    )
+    return Section("How this was measured", [Text(MEANING), bullets(lines)], folded=True)
 
 
 def _tradeoff(comparison: "Comparison") -> Chart:

@@ -38,7 +38,7 @@ class LightGCN(MF):
     embedding_dim : int, default 64
         Dimension d of the vectors.
     n_layers : int, default 3
-        Number of propagations.
+        Number of propagations, at most 1000.
     rng : seed or generator, default 0
 
     Examples
@@ -63,7 +63,7 @@ class LightGCN(MF):
         if not len(train):
             raise InvalidInputError("train holds no interactions, so there is no graph. Check the split.")
         super().__init__(train.n_users, train.n_items, embedding_dim, rng=rng)
-        self.n_layers = integer("n_layers", n_layers, low=1)
+        self.n_layers = integer("n_layers", n_layers, low=1, high=1000)
         self.config |= {"n_layers": self.n_layers, "n_interactions": len(train)}
         self.graph = Graph(train)
 

@@ -41,7 +41,7 @@ class SASRec(nn.Module):
     embedding_dim : int, default 64
         Dimension d of the vectors, a multiple of `n_heads`.
     n_layers, n_heads, inner_dim : int, default 2, 2 and 256
-        Blocks, heads of the attention, and width of the feed-forward layers.
+        Blocks (at most 1000), heads of the attention, and width of the feed-forward layers.
     dropout : float in [0, 1), default 0.2
         Share of values dropped in training.
     rng : seed or generator, default 0
@@ -78,7 +78,7 @@ class SASRec(nn.Module):
         self.n_items = integer("n_items", n_items, low=1)
         self.max_length = integer("max_length", max_length, low=1)
         self.embedding_dim = integer("embedding_dim", embedding_dim, low=1)
-        n_layers = integer("n_layers", n_layers, low=1)
+        n_layers = integer("n_layers", n_layers, low=1, high=1000)
         inner_dim = integer("inner_dim", inner_dim, low=1)
         if embedding_dim % integer("n_heads", n_heads, low=1):
             raise InvalidInputError(

@@ -1,6 +1,7 @@
 """Reports as Markdown, with charts as tables of their data."""
 
 import re
+from collections.abc import Iterable
 
 from headtail._checks import checked
 from headtail._printable import printable
@@ -28,6 +29,11 @@ def plain(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", printable(" ".join(text.split())))
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text).replace("<", "&lt;")
+
+
+def bullets(lines: Iterable[str]) -> Text:
+    """Return lines as a list that shows them as they are."""
+    return Text("\n".join(f"- {plain(line)}" for line in lines))
 
 
 def _prose(text: str) -> str:
@@ -80,4 +86,4 @@ def _rows(headings: list[str], numeric: list[bool], rows: list[list[Cell]]) -> s
 
 def _cell(cell: Cell) -> str:
     text = f"**{plain(cell.text)}**" if cell.best else plain(cell.text)
-    return f"{text} ({cell.interval})" if cell.interval else text
+    return f"{text} ({plain(cell.interval)})" if cell.interval else text

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from headtail._factors import to_numpy
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
+from headtail.reports._markdown import plain
 from headtail.sae.portraits import PRIOR, WAYS, Portraits, portraits
 from headtail.sae.table import NeuronTable, Source
 from headtail.typing import Array, Floats
@@ -191,7 +192,7 @@ def _portrait(found: Portraits) -> list[Block]:
     of_items = found.neurons.source.contrast.item_codes is not None
     blocks: list[Block] = []
     if found.hears.shape[1]:
-        users = [f"{one['user']} ({one['activation']:.2f})" for one in said["drivers"]]
+        users = [f"{plain(str(one['user']))} ({one['activation']:.2f})" for one in said["drivers"]]
         caption = f"The users who drive it most, with their activation: {', '.join(users)}."
         silent = "" if of_items else "It fires for no real user."
         note = f"Of the users who met the item, drawn to the mean of all users by {PRIOR:.0f} users."

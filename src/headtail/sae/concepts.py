@@ -12,6 +12,7 @@ from torch import nn
 from headtail._checks import checked, generator, integer, nearest, number
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
+from headtail.reports._markdown import plain
 from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
 from headtail.sae.steering import Steering
@@ -110,7 +111,7 @@ class Concepts(Result):
         ]
         notes = f"{self.without:,} items without tags are left out." if self.without else ""
         if self.dropped:
-            notes += f" Too few items: {', '.join(self.dropped)}."
+            notes += f" Too few items: {', '.join(map(plain, self.dropped))}."
         chart = Chart(
             "bar", bars, x="tag", y="auc", color="by", y_format=".2f", y_label="AUC", x_label="",
             title="Neurons, raw dimensions and a dense probe", caption=_HELD_OUT,

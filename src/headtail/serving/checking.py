@@ -25,6 +25,7 @@ from headtail.metrics import (
 )
 from headtail.metrics.topk import Metric
 from headtail.reports import Column, Report, Result, Table
+from headtail.reports._markdown import plain
 from headtail.serving.exporting import BiasTable, item_bias
 from headtail.serving.retrieving import Joined, joined, lists_of
 from headtail.training import recommend
@@ -87,7 +88,7 @@ class ServingCheck(Result):
         worst = min(self.groups, key=lambda row: row["recall"] if row["places"] else np.inf)
         text = (
             f"What is served holds **{self.recall:.1%}** of the items of the exact lists, "
-            f"**{worst['recall']:.1%}** of those of the {worst['group']}."
+            f"**{worst['recall']:.1%}** of those of the {plain(worst['group'])}."
         )
         kept, low, high = self.gain_kept
         if np.isnan(kept):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
-from headtail.reports._markdown import plain
+from headtail.reports._markdown import bullets, plain
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 from headtail.tradeoffs.settings import facts_for
@@ -22,8 +22,7 @@ def frontier_page(frontier: Curves, max_loss: float) -> Report:
     whole = [Section("Whole curves", [Text(_equal_text(frontier)), *tables], folded=True)] if tables else []
     every = Section("Every setting", [settings_table(frontier, max_loss)], folded=True)
     notes = frontier.notes(max_loss)
-    lines = Text("\n".join(f"- {note}" for note in notes))
-    ends = [Section("Notes on the grids", [lines], folded=True)] if notes else []
+    ends = [Section("Notes on the grids", [bullets(notes)], folded=True)] if notes else []
     shown: list[Block] = [curves(frontier, max_loss), _chosen_table(frontier, max_loss), *whole, every, *ends]
     return Report("Accuracy against even exposure", shown, verdict(frontier, max_loss))
 
@@ -114,8 +113,8 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
         })  # fmt: skip
     change = "Change from the method's first setting"
     volume = (
-        f"Share of the accuracy of “{named(frontier, *frontier.reference)}” that the method keeps, on average over all "
-        f"levels of `{unfairness}` from 0 to its own; what is not reached counts 0."
+        f"Share of the accuracy of “{plain(named(frontier, *frontier.reference))}” that the method keeps, on average "
+        f"over all levels of `{unfairness}` from 0 to its own; what is not reached counts 0."
     )
     columns = [
         Column("method", "Method"),
@@ -198,7 +197,7 @@ def _equal_text(frontier: Curves) -> str:
     method, setting = frontier.reference
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
-        f"Changes from “{named(frontier, method, setting)}” (`{frontier.accuracy}` {accuracy:.4f}, "
+        f"Changes from “{plain(named(frontier, method, setting))}” (`{frontier.accuracy}` {accuracy:.4f}, "
         f"`{frontier.unfairness}` {unfairness:.4f}), seed by seed, read off straight lines through each method's "
         f"settings that are best on validation. A dash is a level that not every seed reaches."
     )
