@@ -249,7 +249,7 @@ def test_the_page_shows_the_choice_the_curves_and_the_spread():
     assert "95% intervals over 3 seeds (Student's t)" in page
     assert "Change of accuracy where inequality of exposure is lower" in page
     assert "| 20% lower |" in page
-    assert frontier.chart(0.03).low == "low"
+    assert frontier.chart(0.03).low == "y low"
     assert FRONTIER.chart().low is None
     worthless = Frontier((point("dial", 0.0, 0.0, 0.9), point("dial", 1.0, 0.1, 0.8)), "ndcg@20", "gini@20")
     assert np.isnan(worthless.estimate("dial", 1.0, "ndcg@20", relative=True).value)

@@ -62,6 +62,9 @@ def test_a_cell_may_be_a_figure_with_the_ends_of_its_interval():
     assert table == Table([Column("a"), Column("b", format=".1f", low="b low", high="b high")], flat)
     assert "| x | 0.5 (0.4 to 0.6) |" in Report("t", [table]).to_markdown()
     told = Figure("", "x", note="What x is.", code="ex"), Figure("", 0.5, 0.4, 0.6, format=".0%")
+    drawn = Chart("scatter", [{"x": 1, "y": known}, {"x": 2, "y": unknown}], "x", "y")
+    assert (drawn.low, drawn.high, drawn.rows[0]["y"], drawn.rows[1]["y high"]) == ("y low", "y high", 0.5, None)
+    assert Chart("scatter", [{"x": 2, "y": unknown}], "x", "y").low is None  # nothing to draw
     report = Report("t", [Table([Column("a"), Column("b")], [dict(zip("ab", told, strict=True))])])
     assert "| x (ex) | 50% (40% to 60%) |" in report.to_markdown() and "- **x**: What x is." in report.to_markdown()
 

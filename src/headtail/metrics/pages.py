@@ -273,15 +273,13 @@ def _how(audit: "Audit") -> Section:
 def _tradeoff(comparison: "Comparison") -> Chart:
     k = comparison.k
     rows = [
-        {"recommender": name, "gini": audit[f"gini@{k}"], "ndcg": m.value, "low": m.low, "high": m.high}
+        {"recommender": name, "gini": audit[f"gini@{k}"], "ndcg": audit.measurement(f"ndcg@{k}")}
         for name, audit in comparison.audits.items()
         if name != RANDOM  # so even, and so far off, that the others would shrink to a point beside it
-        for m in [audit.measurement(f"ndcg@{k}")]
     ]
-    spread = any(row["low"] is not None for row in rows)
     return Chart(
         "scatter", rows, x="gini", y="ndcg", color="recommender", label="recommender",
-        low="low" if spread else None, high="high" if spread else None, title="Accuracy against even exposure",
+        title="Accuracy against even exposure",
         x_label=f"inequality of exposure, gini@{k} (lower is more even)", y_label=f"accuracy, ndcg@{k}",
         caption="Up is more accurate, left is more even.",
     )  # fmt: skip

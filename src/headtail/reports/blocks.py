@@ -207,7 +207,7 @@ class Chart:
     reference : "diagonal" or number, optional
         A dashed line: y = x, or y at that value.
     low, high : str, optional
-        Names of the ends of an interval of y: a band around lines, error bars elsewhere.
+        Names of the ends of an interval of y, where y is no figure: a band around lines, error bars elsewhere.
     label : str, optional
         Name of the label of a scatter's point; None for no label.
     connect : bool
@@ -250,8 +250,12 @@ class Chart:
         choice("x_scale", self.x_scale, ("linear", "log"))
         choice("y_scale", self.y_scale, ("linear", "log"))
         what = f"Chart {self.title!r}"
+        rows, figures = with_ends(self.rows)
+        low = f"{self.y} low"
+        if self.y in figures and any(row.get(low) is not None for row in rows if isinstance(row, Mapping)):
+            _set(self, low=low, high=f"{self.y} high")
         keys = (self.x, self.y, self.color, self.low, self.high, self.label, self.chosen)
-        _set(self, rows=clean_rows(self.rows, keys, what))
+        _set(self, rows=clean_rows(rows, keys, what))
         _set(self, x_label=self.x if self.x_label is None else self.x_label)
         _set(self, y_label=self.y if self.y_label is None else self.y_label)
         _text("Chart.x_label", self.x_label)

@@ -73,21 +73,16 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
     chosen = {method: frontier.choose(method, max_loss) for method in frontier.methods}
     rows = []
     for method, setting in frontier.pairs:
-        accuracy = frontier.estimate(method, setting, frontier.accuracy)
         alone = method not in frontier.curves
         rows.append({
             "method": method,
             "setting": None if alone else f"{setting:g}",
             "x": frontier.mean(method, setting, frontier.unfairness),
-            "y": accuracy.value,
-            "low": accuracy.low,
-            "high": accuracy.high,
+            "y": frontier.estimate(method, setting, frontier.accuracy),
             "chosen": setting == chosen[method] and not alone,
         })  # fmt: skip
-    spread = any(row["low"] is not None for row in rows)
     return Chart(
         "scatter", rows, x="x", y="y", color="method", connect=True, chosen="chosen", label="setting",
-        low="low" if spread else None, high="high" if spread else None,
         title="Trade-off on the test", y_label=f"accuracy, {frontier.accuracy}",
         x_label=f"{noun(frontier, frontier.unfairness)}, {frontier.unfairness} (lower is more even)",
         caption=f"Every point is one setting of one method; large marks are chosen. {_rule(max_loss)} "
