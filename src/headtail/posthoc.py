@@ -50,7 +50,7 @@ def _append(matrix: Any, column: Any) -> Any:
 
 
 def _finite(out: Any) -> Any:
-    """Return new factors, or say that they hold what is no number: as given, or by rounding to their type."""
+    """Return new factors; raise if they hold values that are not finite, given so or rounded to their type."""
     with np.errstate(invalid="ignore", over="ignore"):
         # A finite sum has finite terms, and takes no memory; that of finite terms may overflow, so look at each then.
         wrong = not np.isfinite(float(out.sum())) and bool((out - out != 0).any())

@@ -1,4 +1,4 @@
-"""The features of a candidate from which its relevance is learned and predicted."""
+"""The features by which the relevance of a candidate is learned and predicted."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -31,8 +31,8 @@ def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
 def order_by(values: Array) -> NDArray[np.int64]:
     """Return the positions in the order of the values, and of one value in their own order.
 
-    What ``numpy.argsort(values, kind="stable")`` returns, for whole numbers of a span that leaves room for the position
-    by one sort of both in one number, which is several times as fast; values in order are not sorted.
+    The same as ``numpy.argsort(values, kind="stable")``, but faster: whole numbers whose span leaves room for the
+    position are sorted together with it, as one number; values that are in order are not sorted.
     """
     if (values[1:] >= values[:-1]).all():
         return np.arange(len(values))

@@ -236,7 +236,7 @@ def _users_of(world: World, item: int, count: int, weights: Array, draw: np.rand
 def _pairs_of(
     world: World, block: Array, counts: Array, cumulative: Array, draw: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw users by activity, keep those who like the item, and of each item the first `count` different ones."""
+    """Draw users by activity, keep those who like the item, and return the first `count` different ones of each."""
     n_items = len(world.items)
     kept = np.zeros(0, dtype=np.int64)  # place in block * n_users + user, in the order drawn
     n_users = len(cumulative)

@@ -154,7 +154,7 @@ def _catalogue(
 
 
 def _counted(table: Any) -> Interactions:
-    """Return interactions of nobody whose items are as popular as a table of items says."""
+    """Return a catalogue without users, whose items are as popular as a table says."""
     nobody = np.empty(0, dtype=np.int32)
     items = Interactions(np.empty(0, dtype=np.int64), _frames.to_ids(table["item_id"]), nobody, nobody)
     items.__dict__["popularity"] = table["n"].to_numpy().astype(np.int64)
@@ -182,7 +182,7 @@ def _count_slots(lists: Any, cutoffs: Sequence[int]) -> Any:
 
 
 def _totals(profiles: Profiles, k: int, slots: Array) -> TopK:
-    """Return what metrics of counts read: the slots of items, of lists that are not at hand."""
+    """Return lists of which only the slots of items are known, all that metrics of counts read."""
     items, none = np.empty((0, k), dtype=np.int32), np.zeros(1, dtype=np.int64)
     top = TopK(items, items[:, 0], profiles, none, items[:0, 0], none[:0], has_targets=False)
     top.__dict__["slots"] = slots

@@ -81,7 +81,7 @@ def _upd(top: TopK, sums: UserSums) -> tuple[Any, float]:
 
 
 def _of_wanted(value: Callable[[UserSums, Array, int, Any], Any]) -> Callable[..., tuple[Any, float]]:
-    """Return a metric of users who want something, all of it or that of one group of items, from its value."""
+    """Return a metric of users with test items, of all items or of one group, made of its value for a user."""
 
     def of(top: TopK, sums: UserSums, *, group: str | None = None) -> tuple[Any, float]:
         items = _ones(top) if group is None else top.groups.mask(group)

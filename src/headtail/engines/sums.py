@@ -82,7 +82,7 @@ class UserSums:
         return nw.col(name)
 
     def _totals(self) -> dict[str, Any]:
-        """Return the sums over all items to which those over groups add up, as the sums of these."""
+        """Return the sums over all items, as sums of those over the groups where all of these are asked for."""
         everything, *groups = map(self._column, (np.ones(len(self.item_ids)), *self.groups))
         return {
             _name(table, form, everything, k): reduce(add, (nw.col(_name(table, form, group, k)) for group in groups))

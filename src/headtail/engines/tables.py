@@ -98,7 +98,7 @@ def part_of_users(table: Any, part: int, n_parts: int) -> Any:
 
 
 def placed_beside(table: Any, columns: pl.DataFrame) -> Any:
-    """Return a small table of the driver as one of the engine of another, to be joined with it."""
+    """Return a small table of the driver in the engine of another table, to be joined with it."""
     native = table.to_native()
     if table.implementation == nw.Implementation.DUCKDB:
         rows = columns.to_arrow()  # noqa: F841 - the query reads it by its name

@@ -143,8 +143,8 @@ def fired(code: Code, n_neurons: int) -> Tensor:
 def top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest of values (..., N), in no order, and where they are; both (..., k).
 
-    The k largest lie in the k groups of the largest maxima. Looking only there is exact, and on a CPU twice to four
-    times as fast as ``torch.topk`` for a few dozen of some thousands.
+    The k largest lie in the k groups with the largest maxima, so that looking only there is exact; on a CPU it is two
+    to four times as fast as ``torch.topk`` for a few dozen of some thousands.
     """
     n = values.shape[-1] // _GROUP
     if values.shape[-1] % _GROUP or n < 2 * k or values.is_cuda:
@@ -161,8 +161,8 @@ def top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _largest(values: Tensor, k: int) -> Tensor:
     """Return where the k largest of values (..., n) are, in no order.
 
-    NumPy selects several times as fast as torch: it finds the k-th largest, and what reaches it is selected. Where ties
-    make that more than k, or values are NaN, torch decides.
+    NumPy finds the k-th largest several times as fast as torch, and what reaches it is selected. Where ties make that
+    more than k, or values are NaN, torch selects.
     """
     known = values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
     if known and not torch.compiler.is_compiling():

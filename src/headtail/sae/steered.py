@@ -85,7 +85,7 @@ def _twin(model: nn.Module) -> nn.Module:
 
 
 class _WithoutHistory(TorchFunctionMode):
-    """Lets tensors be copied that gradients flow through, such as states that a model keeps: without their past."""
+    """Copies tensors that gradients flow through, such as states that a model keeps, without their graph."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:

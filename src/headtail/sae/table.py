@@ -120,7 +120,7 @@ class NeuronTable:
         return self._at(places)
 
     def _among_all(self, values: Floats) -> Tensor:
-        """Return numbers of these neurons, (n,), as those of all of the autoencoder's, (N,), 0 for the others."""
+        """Return values of these neurons, (n,), placed among all of the autoencoder's, (N,), with 0 for the others."""
         full = torch.zeros(self.n_neurons, dtype=torch.float32)
         full[torch.from_numpy(self.index)] = torch.from_numpy(values).float()
         return full

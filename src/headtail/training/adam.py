@@ -115,7 +115,7 @@ class Adam(torch.optim.Adam):
 
 
 def _put(table: Tensor, codes: Array, rows: Tensor) -> None:
-    """Set rows of a table; on a CPU NumPy takes half of torch's time for it, and rows of any type are bytes."""
+    """Set rows of a table; on a CPU by NumPy, in half of torch's time, as bytes, so that rows may be of any type."""
     if table.device.type == "cpu":
         table.detach().view(torch.uint8).numpy()[codes] = rows.detach().view(torch.uint8).numpy()
     else:

@@ -104,7 +104,7 @@ class Windows:
 
 
 class Distinct:
-    """Numbers the distinct codes of an array, codes being below `n`."""
+    """Numbers the distinct codes of an array whose codes are below `n`."""
 
     def __init__(self, n: int) -> None:
         self._places = np.empty(n, dtype=np.int64)

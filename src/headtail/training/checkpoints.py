@@ -137,7 +137,7 @@ def opened(checkpoint: str | os.PathLike[str] | None, *, writes: bool = True) ->
 
 @contextlib.contextmanager
 def kept(folder: Path | None) -> Iterator[None]:
-    """Add to Ctrl-C, unless it says so already, what is kept of a run and how to resume."""
+    """Add a note to Ctrl-C, unless it has one, on what is kept of a run and how to resume it."""
     try:
         yield
     except KeyboardInterrupt as stop:
