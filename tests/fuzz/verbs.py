@@ -616,7 +616,6 @@ VERBS = {
         dials=["log penalty"], strength=0.1, max_loss=0.1, k=3, user_ids=None, item_ids=None, seeds=(0,),
         n_users=9, refine=0, extend=0, rng=0, progress=False),
     "correction.Correction.explore": lambda: of(corrected(), n_items=5),
-    "correction.Correction.to_html": lambda: of(corrected(), path="out.html"),
     "exploring.Witness": lambda: of(subject=subject(), n_users=5, seed=0, rng=0),
     "exploring.Witness.watching": lambda: of(witness(), dial=mine()),
     "exploring.Witness.shown": lambda: of(witness(), dial=mine(), strength=0.5),
@@ -657,6 +656,9 @@ VERBS = {
     "tradeoffs.Frontier.versus": lambda: of(
         frontier() + tradeoffs.sweep("shrink", subject(), grid=[0.0, 0.5], progress=False), method="dial",
         levels=[("gini@3", 0.1)]),
+    "tradeoffs.Frontier.best": lambda: of(frontier(), max_loss=0.5),
+    "tradeoffs.Frontier.change": lambda: of(
+        frontier(), start=("dial", 0.0), end=("dial", 0.5), metric="gini@3", part="test"),
     "tradeoffs.Frontier.front": lambda: of(frontier(), part="test"),
     "tradeoffs.Frontier.notes": lambda: of(frontier(), max_loss=0.5),
     "tradeoffs.Frontier.report": lambda: of(frontier(), max_loss=0.5),

@@ -128,13 +128,9 @@ class Settings:
         MissingColumnError
             If there is no such method, setting or metric.
         """
-        settings = self.settings(method)
-        if setting not in settings:
-            raise MissingColumnError(
-                f"{method!r} was not measured at {setting!r}. {nearest(str(setting), map(str, settings))}"
-            )
         if relative:
-            return self.change((method, settings[0]), (method, setting), metric, part)
+            return self.change((method, self.settings(method)[0]), (method, setting), metric, part)
+        self._check(method, setting)
         points = (self._index.get((method, setting, seed)) for seed in self.seeds(method))
         return summary([self._reading(point, metric, part) for point in points if point is not None])
 
@@ -142,9 +138,17 @@ class Settings:
         self, start: tuple[str, Setting], end: tuple[str, Setting], metric: str, part: Part = "test"
     ) -> Estimate:
         """Return how a metric changes between two (method, setting) pairs, as a share of the first and seed by seed."""
+        for pair in (start, end):
+            self._check(*pair)
         both = ([self._index.get((*pair, seed)) for pair in (start, end)] for seed in self.seeds(end[0]))
         readings = [[self._reading(point, metric, part) for point in pair if point is not None] for pair in both]
         return summary([change(pair[1], pair[0]) for pair in readings if len(pair) == 2])
+
+    def _check(self, method: str, setting: Setting) -> None:
+        if setting not in (settings := self.settings(method)):
+            raise MissingColumnError(
+                f"{method!r} was not measured at {setting!r}. {nearest(str(setting), map(str, settings))}"
+            )
 
     def _reading(self, point: Point, metric: str, part: Part = "test") -> Reading:
         influence = self.influences.get((point.method, point.setting, point.seed, part), {}).get(metric)
@@ -211,6 +215,7 @@ class Settings:
         At most `max_loss` of the accuracy of :attr:`reference` may be lost. It is the reference itself where no other
         setting is more even.
         """
+        max_loss = number("max_loss", max_loss, low=0, high=1)
         accuracy, unfairness = (
             {pair: self.mean(*pair, metric, "validation") for pair in self.pairs}
             for metric in (self.accuracy, self.unfairness)
