@@ -1,4 +1,4 @@
-"""Checks of arguments, each with an error that names the argument, its value and the cure."""
+"""Argument checks, with errors that name the argument, its value and the cure."""
 
 import difflib
 import functools
@@ -23,7 +23,7 @@ from headtail.exceptions import (
 )
 from headtail.typing import RNG, Array, Codes
 
-LENGTH = 20  # of lists, where none is given
+LENGTH = 20  # default length of lists
 _LISTED = 50
 _MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
 _NO_NUMBERS = (bool, np.bool_, np.timedelta64, type(np.ma.masked))  # though Python and numpy count with them
@@ -43,7 +43,7 @@ def nearest(name: Any, known: Iterable[str]) -> str:
 
 
 def shown(values: Iterable[Any], most: int = 5) -> str:
-    """Write the first values as Python would, numpy's wrappers taken off, for messages."""
+    """Format the first values as Python does, without numpy's wrappers, for messages."""
     values = [v.item() if isinstance(v, np.generic) else v for v in values]
     return ", ".join(map(_brief, values[:most])) + (" ..." if len(values) > most else "")
 
@@ -95,7 +95,7 @@ def integer(name: str, value: Any, *, low: int = 0, high: int = _MOST) -> int:
 
 
 def list_length(k: int | None, n_items: int) -> int:
-    """Return the length of lists: `k` if there are as many items; without it 20, or, with a note in the log, all."""
+    """Return the length of lists: `k` if there are as many items; by default 20 or, with a warning, all items."""
     if k is not None:
         if integer("k", k, low=1) > n_items:
             raise InvalidInputError(f"k={k} exceeds the catalogue of {n_items} items; lower k.")
@@ -106,7 +106,7 @@ def list_length(k: int | None, n_items: int) -> int:
 
 
 def user_codes(codes: Any, n_users: int) -> Codes:
-    """Return `codes` as int32 if they are those of users, at least one; one may stand there several times."""
+    """Return `codes` as int32 if they are valid user codes, at least one; they may repeat."""
     values = np.asarray(codes)
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "iu":
         raise InvalidInputError(
@@ -145,7 +145,7 @@ def generator(rng: RNG) -> np.random.Generator:
 
 
 def pandas() -> Any:
-    """Return pandas, which headtail itself never needs."""
+    """Import pandas, which headtail itself does not need."""
     try:
         return importlib.import_module("pandas")
     except ImportError:
@@ -171,12 +171,11 @@ _NAMES: dict[Any, str] = {
 
 
 def checked(verb: F) -> F:
-    """Let a public function, or a class's constructor and public methods, explain an error by the argument behind it.
+    """Decorate a public function, or a class's constructor and public methods, to explain errors by arguments.
 
-    Where an argument is of another type than it is annotated with, whatever Python or a library says about it further
-    down becomes an error that names the argument, and a call that does not fit the function becomes one that lists what
-    it takes. What works is let alone, and so are the function's own errors. Only a flag is looked at first, for any
-    value would do for one: strict="no" is true.
+    If an argument is not of its annotated type, any error from further down becomes one that names the argument, and a
+    call that does not match the signature becomes one that lists the parameters. Calls that work are left alone, and so
+    are the function's own errors. Only flags are checked beforehand, since any value has a truth value.
     """
     if isinstance(verb, type):
         for name, member in list(vars(verb).items()):
@@ -223,12 +222,12 @@ def checked(verb: F) -> F:
 
 
 def _hint(verb: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """Return the annotation of one parameter; Any where that is known to type checkers only."""
+    """Return the annotation of one parameter, or Any if it cannot be resolved."""
     if parameter.annotation is parameter.empty or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
         return Any
     try:
         one: Any = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
-        # Names that are imported for type checkers only are those of what is loaded by now.
+        # Names imported only for type checking are resolved from the loaded modules.
         loaded = {name: sys.modules.get(module) for name, module in (("pl", "polars"), ("torch", "torch"))}
         known = (
             loaded | vars(sys.modules.get("headtail.data", types)) | getattr(inspect.unwrap(verb), "__globals__", {})

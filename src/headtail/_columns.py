@@ -1,4 +1,4 @@
-"""Which column of a table plays which role."""
+"""Roles of the columns of a table."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -48,10 +48,10 @@ def plain(name: Any) -> str:
 
 
 def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], list[str]]:
-    """Choose the columns that rank recommendations, and say so where there was a choice.
+    """Choose the columns that rank recommendations, with notes where there was a choice.
 
-    A rank goes before a score, a score that a recommender gave before what looks like a true rating, and either before
-    the order of the rows.
+    A rank is preferred to a score, a predicted score to what looks like a true rating, and any of them to the order of
+    the rows.
 
     Returns
     -------
@@ -86,13 +86,13 @@ def resolve_columns(
     given: Mapping[str, Any] | None = None,
     what: str = "the table",
 ) -> dict[str, Any]:
-    """Find the column of each role: the one given, the role's own name, or a common alias, in that order.
+    """Find the column of each role: the given one, the role's own name, or a common alias, in that order.
 
     Returns
     -------
     dict
-        Role to column name, for the required roles and those optional ones that are there. Names that are not text,
-        which pandas allows, are found where they are given.
+        Role to column name, for the required roles and the optional ones that exist. Names that are not text, which
+        pandas allows, must be given.
     """
     names = list(names)
     if len(set(names)) < len(names):

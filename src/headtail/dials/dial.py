@@ -30,20 +30,19 @@ class Dial:
     grid : tuple of float
         Strengths to measure, from 0 on; they may run below 0 where the dial turns both ways.
     works_on : {"training", "model", "vectors", "lists", "data"}, default "vectors"
-        What it needs of a recommender; see :class:`~headtail.subjects.Subject`.
+        What it needs; see :class:`~headtail.subjects.Subject`.
     off_at_zero : bool, default True
-        Whether strength 0 is the plain recommender itself. Without it `make` is called for 0 as well: a model that is
-        trained on without a penalty is not the one that it began as.
+        Whether strength 0 is the plain recommender. If not, `make` is called for 0 as well, such as for fine-tuning:
+        a model that is trained on without a penalty is not the plain one.
     end : float, optional
-        The strongest setting, where the dial has a natural one, such as 1 for a share.
+        The strongest setting, if the dial has a natural one, such as 1 for a share.
     model : str, optional
-        Name of the one class of models that it trains, such as "SASRec"; without it, it fits any.
+        Name of the only model class that it can train, such as "SASRec"; any by default.
 
     Raises
     ------
     InvalidInputError
-        If `make` is no function, or the grid does not begin with 0, is not monotonic, or holds a number that is not
-        finite.
+        If `make` is not a function, or the grid does not begin with 0, is not monotonic or not finite.
 
     Examples
     --------
@@ -75,7 +74,7 @@ class Dial:
 
     @classmethod
     def of(cls, name: str, make: Callable[[float, int], Any], grid: Iterable[float] = (0.0,)) -> Self:
-        """Return a dial of a function that makes recommenders by itself, from a strength and a seed."""
+        """Return a dial from a function ``make(strength, seed)`` that needs no subject."""
         if not callable(make):
             raise InvalidInputError(f"make={make!r} of {name!r} is not a function. Give one.")
         return cls(name, lambda _, strength, seed: make(strength, seed), tuple(grid), "data", off_at_zero=False)
@@ -104,9 +103,9 @@ class Dial:
         return subject.has(self.works_on) and self.model in (None, subject.trains)
 
     def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
-        """Return the strength to try next where the last of some settings is chosen, None where another one is.
+        """Return the strength to try next if the last of the settings is chosen, else None.
 
-        It is as large a step, as a ratio, as the last one; none goes beyond the dial's end.
+        The step has the same ratio as the last one, and does not go beyond the dial's end.
         """
         settings = [number("settings", setting) for setting in settings]
         if len(settings) < 2 or chosen != settings[-1] or chosen == self.end:
@@ -116,11 +115,11 @@ class Dial:
         return further if self.end is None else min(further, self.end)
 
     def menu(self, settings: Iterable[float] | None = None) -> "Dial":
-        """Return the dial that gives each user one of this dial's settings; without `settings`, of its grid.
+        """Return a dial that chooses one of this dial's settings, by default of its grid, for each user.
 
-        It is the one of the largest ``E[DCG_u] / E[DCG_u of the plain list] + sum of the items' prices``: relevance is
-        calibrated on the validation part, and the prices, whose strength is this dial's, are those that the exposure
-        which follows calls for, see :func:`headtail.allocation_bias`. The setting of each user:
+        Each user gets the setting with the largest ``E[DCG_u] / E[DCG_u of the plain list] + sum of the items'
+        prices``. Relevance is calibrated on the validation part; the prices, whose strength is the menu's, are at the
+        fixed point of the exposure that they lead to, see :func:`headtail.allocation_bias`. The choices are
         ``menu.make.choices(subject, strength, seed, known)``.
 
         Raises
