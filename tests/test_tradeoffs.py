@@ -65,7 +65,7 @@ def test_the_best_of_all_settings_loses_little_of_the_accuracy_of_the_reference(
     assert "**dial at 0.1** spreads exposure most evenly" in FRONTIER.report(0.05).lede
     assert FRONTIER.report(0).lede.startswith("No method makes exposure more even on validation")
     assert FRONTIER.change(("dial", 0.0), ("other", 1.0), "ndcg@20").value == pytest.approx(-0.1)
-    with pytest.raises(MissingColumnError, match="'dial' was not measured at 0.7"):
+    with pytest.raises(MissingColumnError, match=r"'dial' was not measured at 0\.7"):
         FRONTIER.change(("dial", 0.7), ("other", 1.0), "ndcg@20")
     with pytest.raises(InvalidInputError, match="max_loss=2"):
         FRONTIER.best(max_loss=2)
