@@ -29,7 +29,12 @@ OVER = Column("over", "Intervals over")
 
 INTERVALS = """Intervals are of 95%, and tables say what each is over. *Users and seeds*: how far other users and
 another training could be off, together. *Seeds*, of older records: how far another training could be off with the same
-users (Student's t over the seeds, which is wide for three)."""
+users (Student's t over the seeds, which is wide for three).
+
+A method's curve runs through those of its settings that neither another one nor a mixture of two others beats on
+validation. What records compare over users and seeds was worked out when they were made, along all settings that no
+other one beats. Without intervals both can be worked out from the points: today's curves lose up to 0.7% of NDCG@20
+less for the family of allocation and tilts, at most 0.3% more, and differ more than that on coat alone."""
 
 
 @dataclass(frozen=True)

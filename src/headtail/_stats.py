@@ -189,6 +189,25 @@ def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
     return front
 
 
+def concave_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
+    """Return which points neither another point nor a mixture of two others beats: those of no bend inwards."""
+    kept: list[int] = []
+    on_front = pareto_front(gain, cost)
+    for i in np.lexsort((-gain, cost)):
+        if not on_front[i]:
+            continue
+        while len(kept) > 1 and _below(gain[[kept[-2], kept[-1], i]], cost[[kept[-2], kept[-1], i]]):
+            kept.pop()
+        kept.append(int(i))
+    return np.isin(np.arange(len(gain)), kept)
+
+
+def _below(gain: Array, cost: Array) -> bool:
+    """Whether the second of three points, in the order of their costs, lies below the line between the others."""
+    (rise, whole), (run, width) = gain[1:] - gain[0], cost[1:] - cost[0]
+    return bool(rise * width < whole * run)
+
+
 def hypervolume(gain: Array, cost: Array, reference: tuple[float, float]) -> float:
     """Exact area between points of two criteria and a reference (gain, cost).
 

@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from headtail._checks import checked, nearest, number
-from headtail._stats import hypervolume
+from headtail._stats import concave_front, hypervolume, pareto_front
 from headtail.exceptions import InvalidInputError
 from headtail.tradeoffs.points import Estimate, Part, Point, Reading, change, combined, metric_of, summary
-from headtail.tradeoffs.settings import Settings
+from headtail.tradeoffs.settings import Front, Settings
 
 Methods: TypeAlias = str | Sequence[str]
 """A method, or several that are one family."""
@@ -35,15 +35,15 @@ class Curves(Settings):
     ) -> Estimate:
         """Return the accuracy that a method reaches at a level of unfairness.
 
-        Each seed has its own curve on the test: straight lines through the settings that no other setting of the method
-        beats on validation, as means over its seeds. Points between two settings are attainable: serve a random part of
-        the users with either. The interval holds the chance in both metrics.
+        Each seed has its own curve on the test: straight lines through settings of the method. Points between two
+        settings are attainable: serve a random part of the users with either. So the settings are those that neither
+        another one nor such a mixture of two others beats on validation, as means over seeds. The interval holds the
+        chance in both metrics.
 
         Parameters
         ----------
         method : str, or several
-            Several are one family: its curve runs through the settings that no other setting of the family beats on
-            validation.
+            Several are one family: its curve runs through settings of all of them.
         unfairness : float
             Level of the metric of unfairness. The value is NaN if a seed does not reach it.
         relative : bool, default False
@@ -135,7 +135,7 @@ class Curves(Settings):
 
         def read(names: tuple[str, ...], seed: int) -> Reading:
             units = {metric: self._unit(metric, seed) for metric in (self.accuracy, self.unfairness)}
-            points = self._best(names, seed, part)
+            points = self._best(names, seed, part, pareto_front)
             places = [
                 tuple(change(self._reading(point, metric), unit) for metric, unit in units.items()) for point in points
             ]
@@ -152,10 +152,11 @@ class Curves(Settings):
 
         return self._compared(read, method, against)
 
-    def _best(self, names: tuple[str, ...], seed: int, part: Part) -> list[Point]:
-        """Return one seed's points with both metrics on test, of settings that none of these methods' beats."""
-        if (names, seed, part) in self._fronts:
-            return self._fronts[names, seed, part]
+    def _best(self, names: tuple[str, ...], seed: int, part: Part, front: Front) -> list[Point]:
+        """Return one seed's points with both metrics on test, of settings on the front of these methods."""
+        key = names, seed, part, front
+        if key in self._fronts:
+            return self._fronts[key]
         traded = (self.accuracy, self.unfairness)
         points = [
             point
@@ -163,12 +164,12 @@ class Curves(Settings):
             for point in self._points_of(name)
             if point.seed == seed and np.isfinite([metric_of(point, each, "test") for each in traded]).all()
         ]
-        on_front = self._on_front([(point.method, point.setting) for point in points], part)
+        on_front = self._on_front([(point.method, point.setting) for point in points], part, front)
         found = [point for point, is_on in zip(points, on_front, strict=True) if is_on]
-        return self._fronts.setdefault((names, seed, part), found)
+        return self._fronts.setdefault(key, found)
 
     @cached_property
-    def _fronts(self) -> dict[tuple[tuple[str, ...], int, Part], list[Point]]:
+    def _fronts(self) -> dict[tuple[tuple[str, ...], int, Part, Front], list[Point]]:
         return {}
 
     def _unit(self, metric: str, seed: int) -> Reading:
@@ -180,7 +181,7 @@ class Curves(Settings):
         """Return a function that reads one metric off a seed's curve where the other one is `at`."""
 
         def read(names: tuple[str, ...], seed: int) -> Reading:
-            best = self._best(names, seed, part)
+            best = self._best(names, seed, part, concave_front)
             if not relative:
                 return self._between(best, given, metric, Reading(at))
             unit = self._unit(given, seed)

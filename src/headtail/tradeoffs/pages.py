@@ -194,7 +194,8 @@ def _equal_text(frontier: Curves) -> str:
     return (
         f"Changes from “{plain(named(frontier, method, setting))}” (`{frontier.accuracy}` {accuracy:.4f}, "
         f"`{frontier.unfairness}` {unfairness:.4f}), seed by seed, read off straight lines through each method's "
-        f"settings that are best on validation. A dash is a level that not every seed reaches."
+        f"settings that neither another nor a mixture of two others beats on validation. A dash is a level that not "
+        f"every seed reaches."
     )
 
 

@@ -1,9 +1,9 @@
 """The measured settings of each method, and how one is chosen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ from headtail.tradeoffs.points import (
     metric_of,
     summary,
 )
+from headtail.typing import Array
+
+Front: TypeAlias = Callable[[Array, Array], NDArray[np.bool_]]
+"""From gains and costs to which points count."""
 
 
 @checked
@@ -251,12 +255,14 @@ class Settings:
         on_front = self._on_front(self.pairs, part)
         return tuple(pair for pair, is_on in zip(self.pairs, on_front, strict=True) if is_on)
 
-    def _on_front(self, pairs: Iterable[tuple[str, Setting]], part: Part) -> NDArray[np.bool_]:
+    def _on_front(
+        self, pairs: Iterable[tuple[str, Setting]], part: Part, front: Front = pareto_front
+    ) -> NDArray[np.bool_]:
         """Return which (method, setting) pairs no other of them beats in both metrics, of those that have both."""
         means = [[self.mean(*pair, name, part) for name in (self.accuracy, self.unfairness)] for pair in pairs]
         gain, cost = np.array(means).reshape(-1, 2).T
         known = np.isfinite(gain) & np.isfinite(cost)
-        known[known] = pareto_front(gain[known], cost[known])
+        known[known] = front(gain[known], cost[known])
         return np.asarray(known)
 
 
