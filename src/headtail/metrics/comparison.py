@@ -41,8 +41,8 @@ class Comparison(Result):
     notes: tuple[str, ...]
 
     @cached_property
-    def _changes(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """The differences by recommender and metric, with the values before and after."""
+    def changes(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The differences by recommender and metric (without the cut-off), with the values `before` and `after`."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for row in self.differences:
             name, key = row["recommender"], row["metric"]

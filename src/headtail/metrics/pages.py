@@ -329,7 +329,7 @@ def _side_by_side(comparison: "Comparison", shown: Sequence[str]) -> Table:
     columns: list[tuple[str, Any]] = [(name, _measured(audit, k)) for name, audit in audits.items()]
     beside = [(name, found) for name, found in base.references.items() if name not in audits]
     metrics, caption = list(shown), BESIDE
-    change = {m: _difference(row) for rows in comparison._changes.values() for m, row in rows.items()}
+    change = {m: _difference(row) for rows in comparison.changes.values() for m, row in rows.items()}
     if change:
         metrics = [m for m in CHANGES if m in change or m in shown] + [m for m in shown if m not in CHANGES]
         columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {BESIDE}"
@@ -343,7 +343,7 @@ def _difference(row: Mapping[str, Any]) -> Figure:
 
 def _changes(comparison: "Comparison") -> list[Table]:
     """Return how each of several recommenders differs from the baseline, user by user."""
-    k, base, found = comparison.k, comparison.audits[comparison.baseline], comparison._changes
+    k, base, found = comparison.k, comparison.audits[comparison.baseline], comparison.changes
     measured = list(dict.fromkeys(metric for changes in found.values() for metric in CHANGES if metric in changes))
     measured = [m for m in measured if m in CHANGES_OF_MANY] or measured
     if not measured:

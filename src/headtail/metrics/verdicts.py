@@ -87,7 +87,7 @@ def _half(slots: Array) -> int:
 def of_comparison(comparison: "Comparison") -> str:
     """Say what changes from the baseline, what that costs, and where measures disagree or a change is within noise."""
     others = [name for name in comparison.audits if name not in (comparison.baseline, MOST_POPULAR, RANDOM)]
-    changes = {name: comparison._changes.get(name, {}) for name in others}
+    changes = {name: comparison.changes.get(name, {}) for name in others}
     doubts = [doubt for name in others for doubt in _disagreements(name, changes[name], len(others) > 1)]
     if not others:  # but what stands beside any
         return f"{plain(comparison.baseline)}: {of_audit(comparison.audits[comparison.baseline])}"
