@@ -131,6 +131,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,column3"]),
         ("1,10,5\n1,12,3\n", ["--columns", "user,item,rating"], 0, ["2 interactions", "--columns user,item,rating"]),
         ("listener,track\n1,2\n1,3\n", [], 0, ["Nothing is odd", "1 users, 2 items"]),
+        ("visitorid,event,itemid\n1,view,2\n1,buy,3\n", [], 0, ["'event' holds 2 kinds of rows ('view', 'buy')"]),
         ("a,b\n1,2\n1,3\n", [], 0, ["usual name of items. Name it by --item.", "--user NAME --item NAME"]),
         ("a,b\n1,2\n1,3\n", ["--user", "a", "--item", "b"], 0, ["Read as: Interactions", "--user a --item b"]),
         ("user,item\n1, 2\n1, 3\n", [], 0, ["2 values of 'item' begin or end with blanks"]),

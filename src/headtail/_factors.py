@@ -56,14 +56,15 @@ def numbers(values: Any) -> Array:
 
 
 def refuse_ids(values: Any) -> None:
-    """Raise if a frame that stands for a matrix begins with a column of ids."""
-    first = next(iter(getattr(values, "columns", ())), None)
-    known = (name for role in ("user_id", "item_id") for name in (role, *ALIASES[role]))
-    if isinstance(first, str) and plain(first) in known:
-        raise InvalidInputError(
-            f"A {type(values).__name__} of numbers has the column {first!r}, whose ids would be taken for numbers. "
-            f"Leave it out, and give its ids apart, as user_ids=... or item_ids=..."
-        )
+    """Raise if a frame that stands for a matrix has a column of ids: one called so, or a first one that may be."""
+    known = {name for role in ("user_id", "item_id") for name in (role, *ALIASES[role])}
+    names = [name for name in getattr(values, "columns", ()) if isinstance(name, str)]
+    for name in names:
+        if plain(name) in known and (name == names[0] or plain(name).endswith("id")):
+            raise InvalidInputError(
+                f"A {type(values).__name__} of numbers has the column {name!r}, whose ids would be taken for numbers. "
+                f"Leave it out, and give its ids apart, as user_ids=... or item_ids=..."
+            )
 
 
 def axis_ids(values: Any, axis: int) -> Array | None:

@@ -296,6 +296,18 @@ def test_the_cures_for_blanks_are_commands_that_work(text, cure, expected):
     assert read_table("the lists.table.csv").rows() == expected
 
 
+def test_a_run_of_trec_has_fields_between_blanks():
+    Path("run.txt").write_text("q1 Q0 d7 1 9.5 mine\nq1 Q0 d5 2 9.1 mine\n")
+    with pytest.raises(UnreadableFileError, match="blanks separate the fields") as told:
+        read_table("run.txt")
+    subprocess.run(str(told.value).split("Make a table of it: ")[1].split(". If each")[0], shell=True, check=True)
+    table = read_table("run.table.csv", names=["user", "q0", "item", "rank", "score", "run"])
+    assert ht.Recommendations.from_frame(table.drop("rank")).to_polars().rows() == [
+        ("q1", "d7", 1, 9.5),
+        ("q1", "d5", 2, 9.1),
+    ]
+
+
 def test_a_folder_that_cannot_be_looked_into_is_refused(monkeypatch):
     _write({"t/day=1/part-0.csv": "user,item\n1,2\n", "t/day=2/part-0.csv": "user,item\n1,3\n"})
     scan = os.scandir

@@ -14,6 +14,7 @@ from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnE
 if TYPE_CHECKING:
     import polars as pl
 
+_KINDS = ("event", "event_type", "event_name", "action", "action_type", "behavior", "behavior_type", "behaviour")
 _ROLES = {"user_id": "--user", "item_id": "--item", "rating": "--rating", "timestamp": "--timestamp"}
 
 
@@ -107,6 +108,9 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     """Note what is odd about users, items, ratings and repeated pairs."""
     import polars as pl
 
+    from headtail._checks import shown
+    from headtail._columns import plain
+
     pair = [found["user_id"], found["item_id"]]
     rating = table[found["rating"]] if "rating" in found else None
     if rating is None or not rating.dtype.is_numeric() or rating.n_unique() < 2:
@@ -119,6 +123,10 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     for name in pair:
         if table[name].dtype == pl.String and (n := int((table[name].str.strip_chars() != table[name]).sum())):
             odd.append(f"{n:,} values of {name!r} begin or end with blanks, which make other ids. Take them off.")
+    for name in table.columns:
+        if plain(name) in _KINDS and 1 < (kinds := table[name].drop_nulls().n_unique()) <= 20:
+            said = shown(table[name].drop_nulls().unique(maintain_order=True).to_list())
+            odd.append(f"{name!r} holds {kinds} kinds of rows ({said}), and each counts as positive. Keep those meant.")
     repeated = len(table) - table.select(pair).n_unique()
     if repeated:
         odd.append(f"{repeated:,} rows repeat a (user, item) pair.")

@@ -195,7 +195,7 @@ def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
             f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
         )
     words = first[0].split() if len(first) == 1 and not _any_known(first) else ()
-    if len(words) > 1 and (_any_known(words) or all(re.fullmatch(_DATA, word) for word in words)):
+    if len(words) > 1 and (_any_known(words) or sum(bool(re.fullmatch(_DATA, word)) for word in words) > 1):
         name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
         raise UnreadableFileError(
             f"Cannot read {path}: blanks separate the fields of its lines. Make a table of it: awk '{{$1 = $1; print}}"
