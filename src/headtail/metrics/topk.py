@@ -206,9 +206,10 @@ class TopK:
     @cached_property
     def attention(self) -> NDArray[np.float64]:
         """Exposure of each item by rank, shape (I,): a place at rank r of a list counts 1 / log2(r + 1)."""
-        counts = np.zeros(len(self.popularity) + 1)
-        for column, worth in zip(self.items.T, discounts(self.k), strict=True):
-            counts += worth * np.bincount(column + 1, minlength=len(counts))
+        counts, worth = np.zeros(len(self.popularity) + 1), np.tile(discounts(self.k), min(len(self), BLOCK))
+        for part in blocks(len(self)):
+            items = self.items[part].ravel()
+            counts += np.bincount(items + 1, worth[: items.size], len(counts))
         return counts[1:]
 
     @cached_property
