@@ -65,7 +65,7 @@ def _then_allocation(name: str, inner: Sequence[Dial], swept: Frontier) -> Dial:
     outer = dial("allocation")
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
-        trained = subject.kept((name, seed), lambda: Subject(each.at(subject, at, seed), subject.split, k=subject.k))
+        trained = subject.cached((name, seed), lambda: Subject(each.at(subject, at, seed), subject.split, k=subject.k))
         return outer.at(trained, strength, seed)
 
     return replace(outer, name=comparisons.then_allocation(name), make=make, works_on="training")

@@ -119,7 +119,7 @@ def test_lists_of_many_users_are_made_in_blocks_and_the_same_to_the_last_item(sp
     found = as_dial("allocation").at(whole, 0.2)(known)
 
     recs = learner.reachable(0, split.train)
-    gamma = learner.kept(("gamma", 0), None)
+    gamma = learner.cached(("gamma", 0), None)
     prices = allocation_bias(recs, learner.calibrated(0, split.train), strength=0.2, k=K, gamma=gamma)
     every = long.without(known)
     if form == "vectors":

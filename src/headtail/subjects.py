@@ -35,21 +35,21 @@ _Made = TypeVar("_Made")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-def _kept(method: _Method) -> _Method:
+def _cached(method: _Method) -> _Method:
     """Cache a method of a subject by its arguments."""
 
     @wraps(method)
-    def kept(self: "Subject", *key: Any) -> Any:
+    def cached(self: "Subject", *key: Any) -> Any:
         named = (method.__name__, *(part.fingerprint if isinstance(part, Interactions) else part for part in key))
-        return self.kept(named, lambda: method(self, *key))
+        return self.cached(named, lambda: method(self, *key))
 
-    return kept  # type: ignore[return-value]
+    return cached  # type: ignore[return-value]
 
 
-def _kept_of_all(method: _Method) -> _Method:
+def _cached_of_all(method: _Method) -> _Method:
     """Cache it on the whole: samples of its users share it."""
-    kept = _kept(method)
-    return wraps(method)(lambda self, *key: kept(self._of, *key))  # type: ignore[return-value]
+    cached = _cached(method)
+    return wraps(method)(lambda self, *key: cached(self._of, *key))  # type: ignore[return-value]
 
 
 @checked
@@ -145,7 +145,7 @@ class Subject:
             some.split = replace(self.split, **parts)
             return some
 
-        return self.kept(("sample", n_users, rng), draw)
+        return self.cached(("sample", n_users, rng), draw)
 
     def _of_users(self, codes: Codes) -> "Subject":
         some = copy.copy(self)
@@ -215,7 +215,7 @@ class Subject:
 
     # -- the recommender as it is ----------------------------------------------------------------------------------
 
-    @_kept_of_all
+    @_cached_of_all
     def plain(self, seed: int = 0) -> Any:
         """Return the recommender without correction, as :meth:`recommend` takes it."""
         if isinstance(self.source, Recipe):
@@ -232,7 +232,7 @@ class Subject:
             raise NotAvailableError(f"A {self.form} cannot be trained again. Give a Recipe in its place.")
         return self.source.train(self.split.train, seed, start=start, **changes)
 
-    @_kept_of_all
+    @_cached_of_all
     def vectors(self, seed: int = 0, known: Interactions | None = None) -> Vectors:
         """Return queries and items as numpy arrays, for the histories `known`, by default the training part."""
         return self.vectors_of(self.plain(seed), known)
@@ -248,34 +248,34 @@ class Subject:
         train = self.split.train
         return Vectors(*map(to_numpy, made))._replace(user_ids=train.user_ids, item_ids=train.item_ids)
 
-    def kept(self, key: Any, make: Callable[[], _Made]) -> _Made:
+    def cached(self, key: Any, make: Callable[[], _Made]) -> _Made:
         """Return the cached result of `make` under a hashable key."""
         if key not in self._cache:
             self._cache[key] = make()
         made: _Made = self._cache[key]
         return made
 
-    @_kept
+    @_cached
     def candidates(self, seed: int, known: Interactions) -> Recommendations:
         """Return long lists with scores, without known items."""
         if isinstance(self.source, Recommendations):
             return self.source.without(known)
         return recommend(self.plain(seed), known, codes=self.codes, k=self.n_candidates)
 
-    @_kept
+    @_cached
     def reachable(self, seed: int, known: Interactions) -> Recommendations:
         """Return the candidates that calibrated relevance ranks; for vectors those of a ``Reach``."""
         if not self.has("vectors"):
             return self.candidates(seed, known)
         reach = self.learner._reach(seed)
-        both = self._of.kept(("both", seed, known.fingerprint), lambda: reach.both(self.vectors(seed, known)))
+        both = self._of.cached(("both", seed, known.fingerprint), lambda: reach.both(self.vectors(seed, known)))
         return reach.candidates(both, known, self.n_candidates, self.codes)
 
-    @_kept
+    @_cached
     def _reach(self, seed: int) -> Reach:
         return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed, self.codes)
 
-    @_kept_of_all
+    @_cached_of_all
     def contrast(self, seed: int = 0) -> Any:
         """Return the vectors of synthetic users with opposite tastes, see :func:`headtail.sae.contrast`."""
         from headtail.sae import contrast
@@ -284,7 +284,7 @@ class Subject:
             raise NotAvailableError("Users are contrasted by a model; this subject has none. Give a model or a Recipe.")
         return contrast(self.plain(seed), self.split.train, rng=seed)
 
-    @_kept_of_all
+    @_cached_of_all
     def neurons(self, seed: int = 0, layer: str = "query") -> Any:
         """Return the popularity neurons: those given, or of a sparse autoencoder trained on the queries.
 
@@ -307,7 +307,7 @@ class Subject:
         fit_sae(sae, learned, rng=seed, progress=False, **options)
         return find_neurons(sae, found, train, k=self.k, rng=seed)
 
-    @_kept_of_all
+    @_cached_of_all
     def measured_neurons(self, seed: int = 0) -> Any:
         """Return the popularity neurons with their measured effects."""
         return self.neurons(seed).with_effects(rng=seed, progress=False)
@@ -316,7 +316,7 @@ class Subject:
         """Return the popularity neurons if they are given or cached, else None."""
         return self._neurons if self._neurons is not None else self._of._cache.get(("neurons", seed))
 
-    @_kept
+    @_cached
     def calibrated(self, seed: int, known: Interactions) -> Any:
         """Return each :meth:`reachable` candidate's probability of being relevant, fitted on the validation part.
 
@@ -330,7 +330,7 @@ class Subject:
             return of_train
         return learner._relevance(seed, by_item)(self.reachable(seed, known), known)
 
-    @_kept
+    @_cached
     def _cross_fitted(self, seed: int) -> tuple[bool, Any, str]:
         train, relevant, recs = self.split.train, self.split.validation, self.reachable(seed, self.split.train)
         if relevant is None:
@@ -350,7 +350,7 @@ class Subject:
         kept = self.learner._cache.get(("_cross_fitted", seed))
         return [_BY_RANK] * self._by_rank + ([] if kept is None else [kept[2]])
 
-    @_kept
+    @_cached
     def _relevance(self, seed: int, by_item: bool) -> Any:
         train, relevant = self.split.train, self.split.validation
         assert relevant is not None

@@ -22,7 +22,7 @@ def allocation(gamma: float | None = None, max_user_loss: float = 1.0) -> Make:
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
         learner = subject.learner
-        worth = learner.kept(("gamma", seed), lambda: _better(learner, seed)) if gamma is None else gamma
+        worth = learner.cached(("gamma", seed), lambda: _better(learner, seed)) if gamma is None else gamma
 
         def lists(known: Interactions) -> Recommendations:
             return _allocated(subject, strength, seed, worth, known, max_user_loss)
@@ -41,7 +41,7 @@ def _allocated(
         recs, relevance = learner.reachable(seed, train), learner.calibrated(seed, train)
         return allocation_bias(recs, relevance, strength=strength, k=k, gamma=gamma, rng=seed)
 
-    prices = learner.kept(("prices", gamma, strength, seed), settle)
+    prices = learner.cached(("prices", gamma, strength, seed), settle)
 
     def of_block(block: Subject) -> Recommendations:
         recs, relevance = block.reachable(seed, known), block.calibrated(seed, known)

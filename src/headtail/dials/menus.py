@@ -52,13 +52,13 @@ class Menu:
             _, items, values = self._options(subject, seed, subject.split.train)
             return prices(items, values, strength, subject.split.train.n_items)
 
-        return subject.kept(("prices", self, strength, seed), make)
+        return subject.cached(("prices", self, strength, seed), make)
 
     def _options(self, subject: Subject, seed: int, known: Interactions) -> tuple[Recommendations, Codes, Floats]:
         """Return the lists at setting 0, and every user's list and its worth at each setting."""
 
         def make() -> tuple[Recommendations, Codes, Floats]:
-            made = subject.kept((self, seed), lambda: [self.at(subject, setting, seed) for setting in self.settings])
+            made = subject.cached((self, seed), lambda: [self.at(subject, setting, seed) for setting in self.settings])
             lists = [subject.recommend(each, known) for each in made]
             plain = self.settings.index(0)
             items = np.stack([each.items for each in lists], axis=1)
@@ -71,7 +71,7 @@ class Menu:
                 values[rows] = worth(items[rows], candidates.items, relevance, plain, known.n_items)
             return lists[plain], items, values
 
-        return subject.kept((self, "options", seed, known.fingerprint), make)
+        return subject.cached((self, "options", seed, known.fingerprint), make)
 
 
 def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items: int) -> Floats:

@@ -73,7 +73,7 @@ def towards_tag(tag: str, tags: Any) -> Make:
     def make(subject: Subject, strength: float, seed: int) -> Any:
         from headtail.sae import find_concepts, steer_tag
 
-        concepts = subject.kept((key, seed), lambda: find_concepts(subject.neurons(seed), tags, rng=seed))
+        concepts = subject.cached((key, seed), lambda: find_concepts(subject.neurons(seed), tags, rng=seed))
         return steer_tag(subject.plain(seed), concepts, tag, strength)
 
     return make

@@ -65,7 +65,7 @@ def pr_entmax(subject: Subject, strength: float, seed: int) -> Any:
 
 def macr(subject: Subject, strength: float, seed: int) -> Any:
     """Return the model trained with MACR, once for all strengths, and served with this c."""
-    return subject.kept(("MACR", seed), lambda: _macr(subject, seed)).at(strength)
+    return subject.cached(("MACR", seed), lambda: _macr(subject, seed)).at(strength)
 
 
 def _macr(subject: Subject, seed: int) -> Any:
