@@ -301,3 +301,15 @@ def test_a_stopped_correction_goes_on_where_it_was(split, factors, tmp_path, mon
     assert asked.count("log penalty") == (again.dial.name == "log penalty"), "all settings were there"
     assert again.frontier.points == whole.frontier.points
     assert {path.name for path in tmp_path.iterdir()} == {"as it is", "log penalty", "shrink", "FA-IR"}
+
+
+@pytest.mark.parametrize("dial", ["log penalty", "tilt (alpha-fair)", "shrink", "TTEN"])
+def test_corrected_vectors_keep_their_ids(dial):
+    split = ht.split_ratio(ht.datasets.power_law(200, 80, n_interactions=1900, rng=0).interactions, rng=0)
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(split.train.n_users, 4)), rng.normal(size=(split.train.n_items, 4))
+    order = rng.permutation(len(items))
+    given = ht.Vectors(queries, items[order], split.train.user_ids, split.train.item_ids[order])
+    found = ht.correct(given, split, dials=[dial], k=5, max_loss=0.99, refine=0, progress=False).vectors
+    assert found.user_ids.tolist() == split.train.user_ids.tolist()
+    assert found.item_ids.tolist() == split.train.item_ids.tolist()

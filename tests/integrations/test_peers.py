@@ -1,7 +1,11 @@
 """Against the real libraries, each where it is installed: `make test-integrations` has an environment for that."""
 
 import logging
+import re
 import warnings
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -48,6 +52,18 @@ def corrects(vectors, split, caplog):
     return better
 
 
+def lines_of_the_guide(library, **names):
+    """Run what docs/journeys.md shows for a library, with fewer dials, and return what it names."""
+    guide = (Path(__file__).parents[2] / "docs" / "journeys.md").read_text()
+    imports, *shown = re.search(r"```py\n(from headtail.integrations import.*?)\n```", guide, re.S)[1].split("\n\n")
+    lines = next(part for part in shown if part.startswith(f"# {library}:"))
+    assert len(lines.splitlines()) == 3  # a comment and two lines
+    few = partial(ht.correct, dials=["log penalty"], k=K, max_loss=0.9, progress=False)
+    names |= {"ht": SimpleNamespace(correct=few)}
+    exec(f"{imports}\n{lines}", names)
+    return names
+
+
 def test_implicit(split, caplog):
     als = pytest.importorskip("implicit.als", reason="implicit is not installed")
     from headtail.integrations import implicit
@@ -67,7 +83,7 @@ def test_implicit(split, caplog):
     ht.recommend(implicit.vectors(model), split.train, k=K)
     assert "do not seem to be in the order" in caplog.text
 
-    back = implicit.corrected(model, ht.Vectors(better.vectors.queries, better.vectors.items[order]))
+    back = implicit.corrected(model, better.vectors, split.train.user_ids, item_ids)
     served = ht.Recommendations.from_arrays(
         *back.recommend(np.arange(split.train.n_users), matrix, N=K), user_ids=split.train.user_ids, item_ids=item_ids
     )
@@ -76,6 +92,9 @@ def test_implicit(split, caplog):
     assert model.item_factors.shape[1] == 8  # the model itself stays as it was
     with pytest.raises(InvalidInputError, match="user_factors has 200 rows and the vectors 3"):
         implicit.corrected(model, ht.Vectors(np.eye(3), np.eye(80, 3)))
+    names = {"user_ids": split.train.user_ids, "item_ids": item_ids}
+    told = lines_of_the_guide("implicit", model=model, split=split, **names)["model"]
+    np.testing.assert_array_equal(told.item_factors, back.item_factors)
 
 
 @pytest.mark.parametrize("kind", ["PureSVDModel", "ImplicitALSWrapperModel", "ImplicitBPRWrapperModel"])
@@ -113,7 +132,7 @@ def test_rectools(split, table, caplog, kind):
     assert audit["gini@5"] == pytest.approx(ht.audit(ours, split.train, k=K, n_bootstrap=0)["gini@5"], abs=0.02)
     from rectools.metrics import MAP, calc_metrics
 
-    back = ours.to_pandas()  # our lists as their table
+    back = lines_of_the_guide("RecTools", model=model, dataset=dataset, split=split)["table"]
     assert calc_metrics({"MAP": MAP(K)}, back, split.test.to_polars().to_pandas())["MAP"] >= 0
 
 
@@ -133,11 +152,11 @@ def test_lenskit(split, table, caplog):
     pipe = topn_pipeline(ImplicitMFScorer(embedding_size=8, user_embeddings="prefer"), n=K)
     pipe.train(dataset)
     found = lenskit.vectors(pipe)
-    better = corrects(found, split, caplog)
+    corrects(found, split, caplog)
     theirs = recommend(pipe, sorted(set(rated["user_id"])), K, n_jobs=1)
     lists = ht.Recommendations.from_frame(theirs.to_df())
     assert same_lists(ht.recommend(found, split.train, k=K).to_polars(), lists.to_polars(), 0.97)
-    back = lenskit.item_lists(better.lists)
+    back = lines_of_the_guide("LensKit", pipeline=pipe, split=split)["lists"]
     assert len(back) == split.train.n_users and next(iter(back.lists())).ordered
 
     biased = BiasedMFScorer(embedding_size=4, user_embeddings="prefer")
@@ -186,6 +205,7 @@ def test_recbole(split, tmp_path, caplog, kind):
     assert sorted(read.to_polars().rows()) == sorted(split.train.to_polars().rows())
     found = recbole.vectors(model, dataset)
     corrects(found, split, caplog)
+    assert len(lines_of_the_guide("RecBole", model=model, dataset=dataset, split=split)["lists"]) == K * 200
     user, item = "u" + read.user_ids[0][1:], read.item_ids[3]
     from recbole.data.interaction import Interaction
 
@@ -199,6 +219,13 @@ def test_recbole(split, tmp_path, caplog, kind):
     else:
         with pytest.raises(InvalidInputError, match="checkpoint is of LightGCN, whose vectors are not its embeddings"):
             recbole.vectors(tmp_path / "x.pth", dataset)
+
+
+def test_pytorch(split):
+    nn, ids = pytest.importorskip("torch").nn, {"user_ids": split.train.user_ids, "item_ids": split.train.item_ids}
+    users, items = nn.Embedding(split.train.n_users, 4), nn.Embedding(split.train.n_items, 4)
+    told = lines_of_the_guide("PyTorch", users=users, items=items, split=split, **ids)
+    assert len(told["better"].lists) == split.train.n_users
 
 
 def test_cornac(split, table):

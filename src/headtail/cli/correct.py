@@ -169,7 +169,7 @@ def _write(found: "Correction", output: Path, *, reported: bool) -> None:
             write_known(known, split.train, folder / "model" / INTERACTIONS)
             write_steered(made, folder / "model")
         elif found.has_vectors:
-            for role, matrix in found.vectors._asdict().items():
+            for role, matrix in zip(("queries", "items"), found.vectors[:2], strict=True):
                 np.save(folder / f"{role}.npy", matrix)
             for role in ("user_id", "item_id"):
                 ids = pl.DataFrame({role: getattr(split.train, f"{role}s").tolist()})

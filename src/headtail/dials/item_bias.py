@@ -38,7 +38,7 @@ class ItemBias:
 
     def vectors(self, known: Interactions) -> Vectors:
         """Return vectors with the bias as the items' last coordinate, so that any index retrieves the lists' items."""
-        return posthoc.add_bias(*self.subject.vectors(self._seed, known), self.bias)
+        return posthoc.add_bias(self.subject.vectors(self._seed, known), bias=self.bias)
 
     def __call__(self, known: Interactions) -> Recommendations:
         """Return lists without the known interactions."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import checked
+from headtail import _frames
+from headtail._checks import checked, shown
 from headtail._factors import as_pair, to_numpy
 from headtail.exceptions import InvalidInputError
 from headtail.integrations._asking import ask, matrix_of
@@ -42,8 +43,21 @@ def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
 
 
 @checked
-def corrected(model: Any, vectors: Vectors) -> Any:
-    """Return a copy of a model that recommends by other vectors, in the order of the model's rows.
+def corrected(model: Any, vectors: Vectors, user_ids: Any = None, item_ids: Any = None) -> Any:
+    """Return a copy of a model that recommends by other vectors.
+
+    Parameters
+    ----------
+    model : implicit model with factors
+    vectors : Vectors
+        Where they have ids, they are joined by them; without, they are in the order of the model's rows.
+    user_ids, item_ids : sequences of ids, optional
+        Ids of the rows and columns that the model was trained on, as for :func:`vectors`.
+
+    Raises
+    ------
+    InvalidInputError
+        If the vectors have ids and none are given, or there is not a vector for each row of the model.
 
     Examples
     --------
@@ -54,8 +68,13 @@ def corrected(model: Any, vectors: Vectors) -> Any:
     2.0
     """
     pair, there = as_pair(vectors), {}
-    for name, matrix in (("user_factors", pair.queries), ("item_factors", pair.items)):
+    for name, matrix, ids, rows in (
+        ("user_factors", pair.queries, pair.user_ids, user_ids),
+        ("item_factors", pair.items, pair.item_ids, item_ids),
+    ):
         own = ask(model, name, _FITTED)
+        if ids is not None:
+            matrix = matrix[_places(name, ids, rows, len(own))]
         if len(own) != len(matrix):
             raise InvalidInputError(
                 f"{name} has {len(own)} rows and the vectors {len(matrix)}; give vectors of the same users and items, "
@@ -67,3 +86,20 @@ def corrected(model: Any, vectors: Vectors) -> Any:
     for name, matrix in there.items():
         setattr(made, name, matrix)
     return made
+
+
+def _places(name: str, ids: Any, rows: Any, n: int) -> Any:
+    """Return where the vectors of a model's rows are."""
+    role = name.replace("factors", "id")
+    if rows is None:
+        raise InvalidInputError(
+            f"The vectors have {role}s. Give those of the model's {name}, in their order: {role}s=..."
+        )
+    wanted = _frames.unique_ids(rows, role, n)
+    places = _frames.lookup(wanted, _frames.unique_ids(ids, role), role)
+    if (places < 0).any():
+        raise InvalidInputError(
+            f"The vectors lack {(places < 0).sum():,} of the model's {n:,} {role}s, such as "
+            f"{shown(wanted[places < 0])}. Train the model on what the vectors are of."
+        )
+    return places
