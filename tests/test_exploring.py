@@ -168,7 +168,7 @@ def test_whole_numbers_take_as_few_bytes_as_hold_them():
 
 def test_a_correction_is_explored(subject, tmp_path):
     found = correct(subject, subject.split, dials=["log penalty"], max_loss=0.5, progress=False)
-    page = found.explore().to_html(tmp_path / "page.html")
+    page = found.to_html(tmp_path / "page.html", explorer=True)
     assert "What the correction changes" in page.read_text(encoding="utf-8")
     assert "What the correction changes" not in found.to_html()
     data = found.explore().data

@@ -158,6 +158,20 @@ class Correction(Result):
     def _rows(self) -> list[dict[str, Any]]:
         return self.comparison._rows()
 
+    def to_html(self, path: Any = None, *, explorer: bool = False, **options: Any) -> Any:
+        """Return one self-contained HTML page, or write it and return the path.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to write it.
+        explorer : bool, default False
+            Make the page of :meth:`explore` in place of the report.
+        **options
+            What :meth:`explore` or :meth:`report` takes.
+        """
+        return self.explore(**options).to_html(path) if explorer else super().to_html(path, **options)
+
     def explore(self, n_items: int = 20_000) -> Explorer:
         """Return a page on which any dial that was tried can be moved and users' lists change with it.
 
