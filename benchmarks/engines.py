@@ -1,6 +1,7 @@
 """An audit where the data is, of as many rows as you like: time, processor time and memory of each engine.
 
-    python benchmarks/engines.py --rows 100_000_000 --output benchmarks/records/engines.json
+    python benchmarks/engines.py --rows 100_000_000    # into records/engines.json, in place of runs of as many rows
+    python benchmarks/engines.py --page docs/scale.md  # the table of the record that stands
 
 Rows are made once as Parquet files and read from there by Polars, which streams them, and by DuckDB. Each engine has a
 process of its own, and the peak of its memory is reported.
@@ -9,16 +10,17 @@ process of its own, and the peak of its memory is reported.
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
 
+RECORD = Path(__file__).parent / "records" / "engines.json"
 K, HISTORY, PART = 10, 3, 10_000_000  # items of a list and of a history; rows of a file
 
 
@@ -64,33 +66,50 @@ def work(engine: str, folder: Path, strict: bool) -> dict:
     }  # fmt: skip
 
 
+def table(runs: list[dict]) -> list[str]:
+    """Return the lines of the table of all runs, the fewest rows first."""
+    lines = ["| Engine | Rows | Processor seconds | Seconds | Load before | Peak memory |", "|---|" + "---:|" * 5]
+    for run in sorted(runs, key=lambda run: (run["rows"], run["version"], run["strict"])):
+        told = ", `strict=True`" if run["strict"] else ""
+        lines.append(
+            f"| {run['version']}{told} | {run['rows'] / 1e6:g} million | {run['processor_seconds']} | {run['seconds']} "
+            f"| {run['load_before']} | {run['peak_gb']} GB |"
+        )
+    return lines
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--engines", default="polars,duckdb")
     parser.add_argument("--strict", action="store_true", help="look for repeated pairs too")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--page", type=Path, help="write the table of the record that stands")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         print(json.dumps(work(options.work[0], Path(options.work[1]), options.strict)))
         return
+    runs = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else []
+    if options.page:
+        from serving import put
+
+        put(table(runs), options.page)
+        return
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), options.rows, options.items)
-        runs = []
         for engine in options.engines.split(","):
             command = [sys.executable, __file__, "--work", engine, folder, *(["--strict"] if options.strict else [])]
-            load = os.getloadavg()[0]
+            about = {
+                "version": f"{engine} {version(engine)}", "rows": options.rows, "items": options.items,
+                "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"), "load_before": round(os.getloadavg()[0], 1),
+            }  # fmt: skip
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            runs.append(json.loads(done.stdout.splitlines()[-1]) | {"load_before": round(load, 1)})
-            print(runs[-1])
-    record = {
-        "rows": options.rows, "items": options.items, "cores": os.cpu_count(), "processor": platform.processor(),
-        "date": time.strftime("%Y-%m-%d"), "polars": pl.__version__, "runs": runs,
-    }  # fmt: skip
-    if options.output:
-        options.output.write_text(json.dumps(record, indent=1) + "\n")
+            run = about | json.loads(done.stdout.splitlines()[-1])
+            print(run)
+            same = ("engine", "rows", "items", "strict")
+            runs = [each for each in runs if any(each[key] != run[key] for key in same)] + [run]
+            RECORD.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
