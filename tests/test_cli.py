@@ -252,6 +252,16 @@ def test_a_reader_that_goes_away_is_no_verdict(files):
         assert (run.wait(), complaint) == (141, b"")
 
 
+def test_an_output_that_cannot_be_written_is_no_verdict(files, monkeypatch):
+    arguments = ["audit", str(files / "recs.tsv"), str(files / "train.csv"), "-k", "3", "--n-bootstrap", "0"]
+    monkeypatch.setattr(sys, "stdout", None)  # closed, as by >&-
+    assert main([*arguments, "--fail-if", "gini@3 > 0"]) == 1
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("w") as full:
+            run = subprocess.run([sys.executable, "-m", "headtail", *arguments], stdout=full, stderr=subprocess.PIPE)
+        assert (run.returncode, b"standard output" in run.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_reader_that_has_not_all_letters_gets_the_others(files, monkeypatch, encoding):
     pipe = io.TextIOWrapper(io.BytesIO(), encoding=encoding)

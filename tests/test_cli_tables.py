@@ -281,3 +281,11 @@ def test_where_nothing_could_be_written_is_told_before_the_work(tmp_path, monkey
         assert main(["recommend", "missing", "--output", output]) == 2
         assert why in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "train.csv"]
+
+
+def test_arrays_whose_header_is_damaged_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("v.npy", np.eye(10))
+    Path("q.npy").write_bytes(Path("v.npy").read_bytes().replace(b"(10, 10)", b"(10**9,1"))
+    assert main(["spectrum", *PAIR]) == 2
+    assert "Cannot read q.npy as a .npy array" in capsys.readouterr().err

@@ -552,6 +552,11 @@ def test_a_strangers_model_is_not_saved(tmp_path):
             CheckpointMismatchError,
             r"users: \(24, 4\) in the file, \(9, 4\) in the model",
         ),
+        (
+            {"config": {"model": "MF", "n_users": 2**31 - 1, "n_items": 24, "embedding_dim": 64}},
+            CheckpointMismatchError,
+            "fits no weights of 192 numbers",  # not half a terabyte of other ones first
+        ),
         ({"config": "MF"}, UnreadableFileError, "does not say which model"),
         ({"format": 2}, UnreadableFileError, "is not of format 1"),
     ],

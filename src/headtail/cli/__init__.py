@@ -25,6 +25,8 @@ __all__ = ["_read_known", "app", "main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    if sys.stdout is None:  # closed, as by >&-
+        sys.stdout = io.StringIO()
     if isinstance(sys.stdout, io.TextIOWrapper):  # what an encoding lacks, such as that of a pipe on Windows, is a "?"
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -48,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except BaseException as error:  # a panic of Polars is no Exception, and would end with the status 1
-        if isinstance(error, OSError) and error.filename is not None and error.errno in ABOUT_FILES:
-            complain("error", about_path(error.filename, error))
+        if isinstance(error, OSError) and error.errno in ABOUT_FILES:
+            complain("error", about_path(error.filename or "standard output", error))
             return 2
         if NotEnoughMemoryError.is_meant_by(error):
             complain("out of memory", f"{error}. {NotEnoughMemoryError.cure}".lstrip(". "))

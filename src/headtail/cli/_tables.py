@@ -171,7 +171,7 @@ def array(path: Path) -> Any:
     path = to_path(path)
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy has no error of its own for a damaged header
         raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
     if not isinstance(found, np.ndarray):
         raise UnreadableFileError(f"Cannot read {path} as a .npy array: it holds several. Save one with numpy.save.")

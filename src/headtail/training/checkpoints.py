@@ -84,11 +84,15 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
     config = read_json(folder / "model.json").get("config")
     if not isinstance(config, dict) or "model" not in config:
         raise UnreadableFileError(f"{folder / 'model.json'} does not say which model it is. Save the model again.")
+    weights = read_tensors(folder / "model.safetensors")
+    stored = sum(tensor.numel() for tensor in weights.values())
+    if any(isinstance(size, int) and size > stored for size in config.values()):  # before a model is made as large
+        raise CheckpointMismatchError(f"{folder / 'model.json'} fits no weights of {stored:,} numbers: {config}.")
     try:
         model = from_config(config)
     except InvalidInputError as error:
         raise CheckpointMismatchError(f"{folder / 'model.json'} fits no model. {error}") from None
-    load_weights(model, read_tensors(folder / "model.safetensors"), folder)
+    load_weights(model, weights, folder)
     model.eval()
     return model if device is None else model.to(device_of(model, device))
 
