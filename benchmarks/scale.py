@@ -337,9 +337,9 @@ def draw(record: dict[str, Any]) -> None:
         )
         for room in dict.fromkeys(verb.room for verb in VERBS.values())
     }  # fmt: skip
-    FIGURES.mkdir(exist_ok=True)
     for room, chart in charts.items():
-        chart_svg(chart, FIGURES / f"scale-{room}.svg", beside=list(charts.values()))
+        for folder, narrow in ((FIGURES, False), (FIGURES / "narrow", True)):
+            chart_svg(chart, folder / f"scale-{room}.svg", beside=list(charts.values()), narrow=narrow)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The documentation site: `make docs` builds it; dictionaries and the reference are made from the code itself."""
 
 import re
+import shutil
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,6 @@ def escape(app: Any, what: str, name: str, one: Any, options: Any, lines: list[s
 
 
 ACCESSIBLE = {  # what the theme leaves out for keyboards and screen readers
-    "<p><img ": '<p class="picture" tabindex="0"><img ',
     "<pre>": '<pre tabindex="0">',
     '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
     'role="heading"><span class="caption-text">': 'role="heading" aria-level="2"><span class="caption-text">',
@@ -228,25 +228,35 @@ ACCESSIBLE = {  # what the theme leaves out for keyboards and screen readers
 }
 
 
-def accessible(app: Any, error: Exception | None) -> None:
-    """Put into the pages what :data:`ACCESSIBLE` says."""
+def for_small_screens(found: re.Match[str]) -> str:
+    """Return a picture that small screens show as it is drawn for them."""
+    narrow = f'<source media="(max-width: 46em)" srcset="{found[2]}narrow/{found[3]}.svg">'
+    return f'<p class="picture"><picture>{narrow}{found[1]}</picture>'
+
+
+def finish(app: Any, error: Exception | None) -> None:
+    """Put into the pages what :data:`ACCESSIBLE` says, and the pictures for small screens."""
+    shutil.copytree(
+        Path(__file__).parent / "figures" / "narrow", Path(app.outdir) / "_images" / "narrow", dirs_exist_ok=True
+    )
     for page in Path(app.outdir).rglob("*.html") if error is None else ():
         text = made = page.read_text(encoding="utf-8")
         for ours, theirs in ACCESSIBLE.items():
             made = made.replace(ours, theirs)
+        made = re.sub(r'<p>(<img [^>]*src="([./]*_images/)([^"/]+)\.svg" />)', for_small_screens, made)
         if made != text:
             page.write_text(made, encoding="utf-8")
 
 
 def readable(app: Any, page: nodes.document, name: str) -> None:
-    """Put intervals of tables below their values, and fold the long tables of a reproduction but the first."""
+    """Put intervals of tables below their values, and fold the long tables of a reproduction."""
     for entry in page.findall(nodes.entry):
         found = re.fullmatch(r"([^ ]+) \(([^()]+ to [^()]+)\)", entry.astext())
         if found:
             below = nodes.inline("", found[2], classes=["interval"])
             entry.children[:] = [nodes.paragraph("", "", nodes.Text(found[1]), below)]
     tables = list(page.findall(nodes.table)) if name.startswith("reproduction") else []
-    for table in tables[1:]:
+    for table in tables:
         n = len(list(table.findall(nodes.row))) - 1
         if n > LONG:
             place = table.parent.index(table)
@@ -264,4 +274,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", escape, priority=100)
     app.connect("autodoc-skip-member", skip)
     app.connect("doctree-resolved", readable)
-    app.connect("build-finished", accessible)
+    app.connect("build-finished", finish)

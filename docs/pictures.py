@@ -18,7 +18,9 @@ def draw(result: Result, **titles: str) -> None:
     """Write the charts of a result that have these titles, each to the file of its keyword."""
     charts = {one.title: one for one in walk(result.report().blocks) if isinstance(one, Chart)}
     for file, title in titles.items():
-        chart_svg(charts[title], FIGURES / f"explain-{file}.svg", beside=list(charts.values()))
+        for folder, narrow in ((FIGURES, False), (FIGURES / "narrow", True)):
+            path = folder / f"explain-{file}.svg"
+            chart_svg(charts[title], path, beside=list(charts.values()), narrow=narrow)
 
 
 def main() -> None:

@@ -17,6 +17,11 @@ from headtail.reports import Chart, Column, Section, Table, Text, chart_svg
 from headtail.tradeoffs import Estimate, Frontier, Point
 
 ENDS = {each.name: each.end for each in (*DIALS, *CONTROLS)}
+WRITTEN = {
+    "als": "ALS", "mf": "MF", "lightgcn": "LightGCN", "xsimgcl": "XSimGCL", "sasrec": "SASRec", "ml-1m": "MovieLens-1M",
+    "lastfm": "Last.fm", "movietweetings": "MovieTweetings", "amazon-beauty": "Amazon Beauty", "coat": "Coat",
+    "gowalla": "Gowalla",
+}  # fmt: skip
 DOCS = Path(__file__).parent.parent / "docs"
 DRAWN = (
     "ReSN", "ReSN, fine-tuned", "Zerosum", "IPS", "log penalty", "tilt (entropy)",
@@ -108,10 +113,9 @@ def not_run(found: Sequence[Cell], names: Sequence[str], further: Sequence[str] 
 
 def figure_of(chart: Chart, title: str, name: str, beside: Sequence[Chart] = ()) -> Text:
     """Draw a chart into the folder of figures, and return the line that shows it."""
-    figure = DOCS / "figures" / f"{name}.svg"
-    figure.parent.mkdir(parents=True, exist_ok=True)
-    chart_svg(chart, figure, beside=beside)
-    return Text(f"![{title}](figures/{figure.name})")
+    for folder, narrow in (("figures", False), ("figures/narrow", True)):  # the site shows the second on small screens
+        chart_svg(chart, DOCS / folder / f"{name}.svg", beside=beside, narrow=narrow)
+    return Text(f"![{title}](figures/{name}.svg)")
 
 
 def equal(found: Sequence[Cell], protocol: str, metric: str, share: float) -> Table:
@@ -156,11 +160,11 @@ def _section(cell: Cell, shown: Sequence[tuple[str, str]], picture: Chart, besid
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
-        f"{record['users']:,} users, {record['items']:,} items; {sizes}. {record['split']}{_before(cell)} Settings of "
-        f"the backbone: {settings}."
+        f"`{cell.name}`: {record['users']:,} users, {record['items']:,} items; {sizes}. "
+        f"{record['split']}{_before(cell)} Settings of the backbone: {settings}."
     )
-    link = figure_of(picture, f"Trade-off of {cell.name}", cell.stem, beside)
-    return Section(cell.name, [Text(text), link, _chosen(cell, shown)])
+    link = figure_of(picture, f"Trade-off of {titled(cell.name)}", cell.stem, beside)
+    return Section(titled(cell.name), [Text(text), link, _chosen(cell, shown)])
 
 
 def _before(cell: Cell) -> str:
@@ -240,5 +244,11 @@ def _plain(value: Any) -> str:
 
 
 def short(name: str) -> str:
-    """Return the backbone and the data set of a cell."""
-    return " ".join(name.split("/")[:2])
+    """Return the backbone and the data set of a cell, as they are written."""
+    backbone, data, _ = (WRITTEN.get(part, part) for part in name.split("/"))
+    return f"{backbone} on {data}"
+
+
+def titled(name: str) -> str:
+    """Return the backbone, the data set and the protocol of a cell, as they are written."""
+    return f"{short(name)}, {name.rpartition('/')[2]}"

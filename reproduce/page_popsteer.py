@@ -50,7 +50,7 @@ seeds.
 {parts.INTERVALS}
 
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
-`python reproduce/neurons.py CELL`, with the cell's name as it stands in its headline."""
+`python reproduce/neurons.py CELL`, with the cell's name as it stands below its headline."""
 
 METHODS = """**PopSteer**: the rule of the extended paper (v2) on the autoencoder's pre-activations, the reconstruction
 error passed on. Its variants: *error dropped*, as published (alpha 0 is the unsteered autoencoder); *v1*, the first
@@ -251,7 +251,7 @@ def _curves(cell: parts.Cell) -> Iterator[Text]:
         ]
         title = f"NDCG@10 and {label}"
         chart = Chart("line", rows, x="x", y="y", color="method", x_label=label, y_label="NDCG@10", title=title)
-        yield parts.figure_of(chart, f"{title} of {cell.name}", f"{cell.stem}-{name.partition('@')[0]}")
+        yield parts.figure_of(chart, f"{title} of {parts.titled(cell.name)}", f"{cell.stem}-{name.partition('@')[0]}")
 
 
 def _autoencoders(found: Sequence[parts.Cell]) -> Table:
@@ -305,7 +305,9 @@ def _ablations(cell: parts.Cell) -> Table:
             for metric, share in neurons.LEVELS
         ),
     ]
-    return Table(columns, rows, title=cell.name, caption="Empty where no setting of the dial gets so far.")
+    return Table(
+        columns, rows, title=parts.titled(cell.name), caption="Empty where no setting of the dial gets so far."
+    )
 
 
 def _changes(cell: parts.Cell, method: str) -> list[str]:

@@ -34,7 +34,7 @@ figures are of the test part, means over the seeds.
 {parts.INTERVALS}
 
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
-`python reproduce/spectral.py CELL`, with the cell's name as it stands in its headline."""
+`python reproduce/spectral.py CELL`, with the cell's name as it stands below its headline."""
 
 PROTOCOLS = f"""*Common*: a random part of each user's interactions is the test. *Debiased*: all items have about
 equally many test interactions, the rest of theirs went back to training (Lin et al., WSDM 2025). *Uniform*: the test
@@ -92,8 +92,8 @@ def _family(found: Sequence[parts.Cell]) -> Table:
             best = max(reached, key=lambda other: reached[other], default=None)
             ahead = NOTHING if best is None else level["ahead"][best]
             rows.append({
-                "cell": cell.name, "gini": -share, "best": best or "none gets there", "family": level["family"],
-                "ahead": ahead, "p": ahead.p, "over": ahead.over,
+                "cell": parts.titled(cell.name), "gini": -share, "best": best or "none gets there",
+                "family": level["family"], "ahead": ahead, "p": ahead.p, "over": ahead.over,
             })  # fmt: skip
     adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
     for row, p in zip(rows, adjusted, strict=True):
@@ -124,7 +124,7 @@ def _allocation(found: Sequence[parts.Cell]) -> Table:
     for cell in found:
         for share in spectral.EVENER:
             level = cell.level("gini@20", share)
-            row: dict[str, Any] = {"cell": cell.name, "gini": -share}
+            row: dict[str, Any] = {"cell": parts.titled(cell.name), "gini": -share}
             row |= {name: each for name, each in level["allocation"].items() if not math.isnan(each.value)}
             row["over"] = next((estimate.over for estimate in reversed(level["allocation"].values())), None)
             if "allocation" in level["changes"]:
@@ -147,7 +147,12 @@ def _added(found: Sequence[parts.Cell]) -> Iterator[Table]:
     for cell in found:
         for share in spectral.EVENER:
             for name, reached in cell.level("gini@20", share).get("then", {}).items():
-                row: dict[str, Any] = {"cell": cell.name, "gini": -share, "first": name, "over": reached["alone"].over}
+                row: dict[str, Any] = {
+                    "cell": parts.titled(cell.name),
+                    "gini": -share,
+                    "first": name,
+                    "over": reached["alone"].over,
+                }
                 rows.append(row | reached)
     columns = [
         Column("cell", "Cell"),

@@ -51,8 +51,9 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors, capsys):
     assert found.dial.name in found.verdict
     row = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
     assert "**inequality of exposure falls by" in found.verdict and "(`gini@5` " in found.verdict
+    assert "; 0 is even, 1 is all for one item)" in found.verdict
     assert (
-        f"95% interval {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%})" in found.verdict
+        f"95% interval {row['low'] / before['gini@5']:+.1%} to {row['high'] / before['gini@5']:+.1%};" in found.verdict
     )
     other = {"log penalty": "shrink", "shrink": "log penalty"}[found.dial.name]
     beside = next(block for block in found.report().blocks if getattr(block, "title", "") == "Beside the other dials")

@@ -592,7 +592,7 @@ def test_one_method_against_the_others():
     assert (
         "**dial** keeps more accuracy than" in frontier.versus("dial").lede
         and "p is the chance" in " ".join(frontier.versus("dial").to_text().split())
-        and "Made (s)" in frontier.versus("dial").to_markdown()
+        and "To make (s)" in frontier.versus("dial").to_markdown()
     )
     with pytest.raises(InvalidInputError, match="no curve to compare that of 'dial'"):
         frontier.without("other", "third").versus("dial")

@@ -162,11 +162,12 @@ def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> S
 def _explorer(study: Study) -> Explorer:
     """Return the page on which the dials of a study are moved."""
     best = study.best
-    changed = _verdict(study).partition("\n\n")[2].partition("\n\n")[0].replace("**", "")
+    biased, changed = _verdict(study).replace("**", "").split("\n\n")[:2]
+    chosen = named(study.frontier, best, study.chosen[best])
     return study.witness.explore(
         study.frontier, chosen=(best, study.chosen[best]), max_loss=MAX_LOSS,
-        verdict=f"{changed} That is {named(study.frontier, best, study.chosen[best])}, as validation puts it; move any "
-        f"dial, and see whose lists change and how.",
+        verdict=f"{biased.partition('. ')[0]}. {changed} That is {chosen}, as validation puts it; move any dial, and "
+        f"see whose lists change and how.",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from headtail.tradeoffs import Frontier
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Array, Codes
 
-TASTES = ("niche tastes", "rather niche", "in between", "rather popular", "popular tastes")
+TASTES = ("niche tastes", "rather niche tastes", "tastes in between", "rather popular tastes", "popular tastes")
 N_KNOWN = 20  # items shown of a history
 N_DIRECTIONS, N_ENDS = 24, 10  # shown of a spectrum, and items at either end of each
 N_NEURONS, N_ITEMS = 1000, 8  # the strongest neurons, and items that each responds to, raises and lowers

@@ -77,6 +77,7 @@ def test_before_and_after():
         "**some** instead of **one** makes exposure **more even**: half of the places go to 1 item, before 1 (Gini "
     )
     assert "Accuracy falls (NDCG 1.0000 to 0.5000, -50.0%, 95% interval " in lede
+    assert "; 0 is even, 1 is all for one item)" in lede and "; 1 if all that people wanted stands at the top)" in lede
     page = found.to_markdown()
     assert "↓ -0.5000" in page and "| most popular |" in page and page.count("(ndcg, higher is better)") == 1
     same = compare(

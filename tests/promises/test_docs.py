@@ -52,4 +52,8 @@ def test_the_site_builds_without_warnings(tmp_path):
     assert "Inequality of exposure" in dictionary and "popularity_lift" in dictionary
     assert "(entropy)" in (tmp_path / "site" / "generated" / "dials.html").read_text(encoding="utf-8")
     assert _broken(tmp_path / "site") == []
+    figures = sorted(path.name for path in (DOCS / "figures").glob("*.svg"))
+    assert figures == sorted(path.name for path in (tmp_path / "site" / "_images" / "narrow").iterdir())
+    explained = (tmp_path / "site" / "explain.html").read_text(encoding="utf-8")
+    assert explained.count("<picture>") == explained.count("<img ") == explained.count('srcset="_images/narrow/') == 4
     assert 'id="headtail.audit"' in (tmp_path / "site" / "generated" / "headtail.html").read_text(encoding="utf-8")

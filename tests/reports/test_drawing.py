@@ -226,6 +226,13 @@ def test_numbers_at_bars_tell_values_apart():
     assert {"0.98", "0.94", "1.00"} <= shown
 
 
+def test_a_narrow_picture_has_text_of_the_same_size():
+    wide, narrow = (chart_svg(lines("a", "b"), narrow=turn) for turn in (False, True))
+    widths = [float(re.findall(r'viewBox="0 0 (\S+) ', svg)[0]) for svg in (wide, narrow)]
+    sizes = [min(float(size) for size in re.findall(r'font-size="([\d.]+)px"', svg)) for svg in (wide, narrow)]
+    assert widths[0] > 800 and widths[1] < 400 and abs(sizes[0] - sizes[1]) < 1
+
+
 @pytest.mark.parametrize("kind", ["bar", "line", "scatter"])
 def test_a_drawing_says_what_it_is(kind):
     chart = Chart(

@@ -101,6 +101,10 @@ def test_prose_is_a_small_subset_of_markdown():
     ).to_html()
     assert "<strong>b</strong> <em>i</em> <code>c&lt;d</code>" in html
     assert "<li>one</li>" in html and "<img" not in html and "# no" in html
+    assert (
+        "falls −1.5% to −2, not 2013-10-01, a-1 or <code>-1</code>"
+        in Report("r", [Text("It falls -1.5% to -2, not 2013-10-01, a-1 or `-1`")]).to_html()
+    )
     assert "javascript:" not in re.findall(r'href="([^"]*)"', Report("r", [Text("[l](javascript:x)")]).to_html())
 
 

@@ -92,7 +92,7 @@ def probe(
             neurons.select(top=_TOLD).portraits().to_json(folder / "portraits.json")
             if concepts is not None:
                 concepts.to_html(folder / "tags.html")
-    show(neurons, None, json)
+    show(neurons, None, json, cards=0)  # which the report has
     if not json:
         if concepts is not None:
             show(concepts, None, json)

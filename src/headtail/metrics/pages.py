@@ -44,7 +44,7 @@ _PAIRED = """Differences compare the same people with themselves. ≈ stands whe
 difference may be noise."""
 CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
            "popularity_lift", "upd")  # fmt: skip
-CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "tail_share", "popularity_lift")
+CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "popularity_lift")
 
 
 def audit_page(audit: "Audit") -> Report:
@@ -79,7 +79,7 @@ def comparison_page(comparison: "Comparison") -> Report:
     }
     counts = {name: audit.lists.at(k).slots for name, audit in audits.items()}
     popularity = base.lists.popularity
-    chart = _tradeoff(comparison) if {"ndcg", "gini"} <= set(shared) and len(audits) > 1 else None
+    chart = _tradeoff(comparison) if {"ndcg", "gini"} <= set(shared) and len(audits.keys() - {RANDOM}) > 1 else None
     blocks: list[Block] = [] if chart is None else [chart]
     several = len(audits) > 2
     blocks += _changes(comparison) if several else [_side_by_side(comparison, shown)]

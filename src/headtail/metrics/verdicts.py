@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from headtail.metrics.comparison import Comparison
     from headtail.metrics.results import Audit, Judgement
 
+ENDS = {"gini": "0 is even, 1 is all for one item", "ndcg": "1 if all that people wanted stands at the top"}
+"""What the ends of a scale mean, for those who do not know the metric."""
+
 
 def of_audit(audit: "Audit") -> str:
     """Say how few items get half of the places, how popular they are for those who see them, and what to doubt."""
@@ -106,7 +109,8 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
         few, many = (_half(top.slots) for top in lists)
         said.append(
             f"**{plain(name)}** instead of **{plain(comparison.baseline)}** makes exposure **{turn}**: half of "
-            f"the places go to {many:,} item{'s' * (many != 1)}, before {few:,} (Gini {_from_to(even)})."
+            f"the places go to {many:,} item{'s' * (many != 1)}, before {few:,} (Gini {_from_to(even)}; "
+            f"{ENDS['gini']})."
         )
     if head:
         said.append(f"The most popular items get {head['after']:.1%} of the places, before {head['before']:.1%}.")
@@ -114,7 +118,7 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
         turn = "rises" if accuracy["difference"] > 0 else "falls"
         if _noise(accuracy):
             turn = "stays within noise" if accuracy["difference"] else "stays the same"
-        said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}).")
+        said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}; {ENDS['ndcg']}).")
     if even and accuracy and not _noise(even) and even["difference"] < 0:
         if not _noise(accuracy) and accuracy["difference"] < 0:
             gain, cost = (-change["difference"] / change["before"] for change in (even, accuracy))
@@ -136,14 +140,14 @@ def _many(comparison: "Comparison", changes: dict[str, dict[str, dict[str, Any]]
         best = max(accuracy, key=lambda name: accuracy[name])
         said.append(
             f"Of {len(measured)} recommenders **{plain(best)}** is the most accurate (NDCG {accuracy[best]:.4f}"
-            f"{_beside(comparison, changes, best, 'ndcg')})."
+            f"{_beside(comparison, changes, best, 'ndcg')}; {ENDS['ndcg']})."
         )
     if len(evenness) == len(measured) > 1:
         even = min(evenness, key=lambda name: evenness[name])
         cost = changes.get(even, {}).get("ndcg")
         said.append(
             f"**{plain(even)}** spreads exposure most evenly (Gini {evenness[even]:.3f}"
-            f"{_beside(comparison, changes, even, 'gini')})"
+            f"{_beside(comparison, changes, even, 'gini')}; {ENDS['gini']})"
             + (f"; its NDCG changes by {cost['difference'] / cost['before']:+.1%}." if cost and cost["before"] else ".")
         )
     return said

@@ -77,9 +77,9 @@ def _cut(text: Any) -> Any:
     return f"{text[:LONGEST]}… {crc32(text.encode(errors='surrogatepass')):08x}"
 
 
-def standalone(chart: Chart, beside: Sequence[Chart] = ()) -> str:
+def standalone(chart: Chart, beside: Sequence[Chart] = (), frame: Frame = WIDE) -> str:
     """Return a standalone picture in the colors of a light page."""
-    svg = draw(chart, styles_of([*beside, chart]), WIDE)
+    svg = draw(chart, styles_of([*beside, chart]), frame)
     width, height = re.findall(r'viewBox="0 0 (\S+) (\S+)"', svg)[0]
     style = "text { paint-order: stroke; stroke-linejoin: round; font-variant-numeric: tabular-nums; }"
     page = f'<style>{style}</style><rect width="100%" height="100%" fill="{SURFACE}"/>'

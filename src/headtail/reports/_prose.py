@@ -1,5 +1,10 @@
 """The small subset of Markdown that prose in a report may use."""
 
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -7,6 +12,14 @@ RULES = ("list", "fence", "emphasis", "backticks", "link", "escape", "newline", 
 
 # Raw HTML stays text, and pictures are left out, since they would have to be fetched.
 _PARSER = MarkdownIt("zero", {"html": False}).enable(list(RULES))
+
+
+def _text(_: Any, tokens: Sequence[Token], at: int, *__: Any) -> str:
+    """Write the sign of numbers as typography does, but in code."""
+    return escape(re.sub(r"(?<![\w-])-(?=\d)", "−", tokens[at].content))
+
+
+_PARSER.add_render_rule("text", _text)
 
 
 def to_html(markdown: str) -> str:

@@ -213,11 +213,15 @@ class Report(Document, Result):
 
 
 @overload
-def chart_svg(chart: Chart, path: None = None, *, beside: Sequence[Chart] = ()) -> str: ...
+def chart_svg(chart: Chart, path: None = None, *, beside: Sequence[Chart] = (), narrow: bool = False) -> str: ...
 @overload
-def chart_svg(chart: Chart, path: str | os.PathLike[str], *, beside: Sequence[Chart] = ()) -> Path: ...
+def chart_svg(
+    chart: Chart, path: str | os.PathLike[str], *, beside: Sequence[Chart] = (), narrow: bool = False
+) -> Path: ...
 @checked
-def chart_svg(chart: Chart, path: str | os.PathLike[str] | None = None, *, beside: Sequence[Chart] = ()) -> str | Path:
+def chart_svg(
+    chart: Chart, path: str | os.PathLike[str] | None = None, *, beside: Sequence[Chart] = (), narrow: bool = False
+) -> str | Path:
     """Return a chart as a picture that stands alone, on white, or write it and return the path.
 
     Title and caption are left to the text around it; a screen reader reads the title, and a sentence on what is drawn.
@@ -229,6 +233,8 @@ def chart_svg(chart: Chart, path: str | os.PathLike[str] | None = None, *, besid
         Where to write it.
     beside : sequence of Chart
         The charts of the same page, in order, so that a series has one color in all of them.
+    narrow : bool, default False
+        Draw it for a small screen, with text of the same size.
 
     Examples
     --------
@@ -237,7 +243,8 @@ def chart_svg(chart: Chart, path: str | os.PathLike[str] | None = None, *, besid
     >>> chart_svg(chart).startswith("<svg")
     True
     """
-    return _deliver(path, lambda: _drawing.standalone(chart, beside))
+    frame = _drawing.NARROW if narrow else _drawing.WIDE
+    return _deliver(path, lambda: _drawing.standalone(chart, beside, frame))
 
 
 def _deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:

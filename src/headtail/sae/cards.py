@@ -1,5 +1,6 @@
 """Pictures of neurons: an overview, and a portrait of each."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def page(neurons: NeuronTable, cards: int) -> Report:
     strongest = [int(i) for sign in (1, -1) for i in fire.index[fire.cohens_d * sign > 0][:cards]]
     blocks: list[Block] = [_figures(fire, silent), *_overview(fire), _table(fire)]
     if strongest:
-        blocks.append(Section("Neuron cards", [card(fire, i) for i in strongest]))
+        blocks.append(Section("Neuron cards", [replace(card(fire, i), folded=i != strongest[0]) for i in strongest]))
     surely = [int(found.sum()) for found in (fire.low > 0, fire.high < 0)]
     lede = (
         f"**Of {len(fire):,} neurons that fire, {surely[0]:,} answer to popular tastes and {surely[1]:,} to niche "

@@ -48,8 +48,7 @@ class MemoryEffect(Result):
 
     def blocks(self) -> list[Block]:
         """Return the table and the charts, for a report of one's own."""
-        few = len(self.spectra) <= _ALIGNED_MATRICES
-        bounded = any(found.bound is not None and found.bound.value is not None for found in self.spectra.values())
+        few, bounded = len(self.spectra) <= _ALIGNED_MATRICES, self._bounded
         charts = [
             *([] if few and not bounded else [self._cosines()]),
             *([self._alignments()] if few else []),
@@ -57,8 +56,12 @@ class MemoryEffect(Result):
         ]
         return [self.table(), *(chart for chart in charts if chart.rows)]
 
+    @property
+    def _bounded(self) -> bool:
+        return any(found.bound is not None and found.bound.value is not None for found in self.spectra.values())
+
     def table(self) -> Table:
-        """Return cosine, energy and bound, one row a matrix."""
+        """Return cosine, energy and, where the theorem gives any, bound, one row a matrix."""
         columns = [
             Column("matrix", "Matrix"),
             Column(
@@ -75,6 +78,7 @@ class MemoryEffect(Result):
             ),
             Column("ratio", "sigma 1 / sigma 2", format=".2f"),
         ]  # fmt: skip
+        columns = [column for column in columns if column.key != "bound" or self._bounded]
         return Table(columns, self._rows(), title="Memory effect")
 
     def _cosines(self) -> Chart:

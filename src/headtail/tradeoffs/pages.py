@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headtail.metrics.verdicts import ENDS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets, plain
 from headtail.tradeoffs.curves import Curves
@@ -54,6 +55,7 @@ def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: E
     if noise or abs(change.value) < 1e-9:  # a rounding error
         turn = "stays within noise" if noise else "stays the same"
     ends = "" if low is None else f"; 95% interval {low:+.{digits}%} to {high:+.{digits}%}"
+    ends += f"; {meant}" if (meant := ENDS.get(metric.partition("@")[0])) else ""
     return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
 
 

@@ -95,8 +95,8 @@ def _seconds(frontier: Curves, rows: list[dict[str, Any]], columns: list[Column]
         row |= {"made": float(made), "served": 1000 * float(served)}
     if any(np.isfinite(row["made"]) for row in rows):
         made = "Time to make one setting, training included: median over settings, on the machine of this sweep."
-        served = "Time for the list of one user after that, candidates that are there already not counted."
+        served = "Time for the list of one user after that, where dials of lists do their work; without candidates."
         columns += [
-            Column("made", "Made (s)", format=".2f", note=made),
-            Column("served", "A list (ms)", format=".3f", note=served),
+            Column("made", "To make (s)", format="<.2f", note=made),
+            Column("served", "Then a list (ms)", format=".3f", note=served),
         ]

@@ -52,7 +52,7 @@ class History(Rows):
             ]
             measured = [row for row in rows if row[self.metric] is not None]
             charts.append(Chart("line", measured, x="epoch", y=self.metric, title=f"Validation {self.metric}"))
-        figures.append(Figure("Training time", sum(row["seconds"] for row in rows), format=".1f", note="Seconds."))
+        figures.append(Figure("Seconds of training", sum(row["seconds"] for row in rows), format=".1f"))
         columns = [
             Column("epoch"),
             *(Column(name, format=".4g") for name in ("loss", *penalties)),

@@ -53,7 +53,7 @@ function build(data) {
 
 try {
   const data = await load(document.getElementById("data").textContent);
-  document.getElementById("verdict").textContent = data.verdict;
+  document.getElementById("verdict").textContent = data.verdict.replace(/(?<![\w-])-(?=\d)/g, "−");
   build(data);
 } catch (error) {
   place.replaceChildren(h("p", {}, `The page could not be built: ${error.message}. It needs a browser of 2023 or later.`));
