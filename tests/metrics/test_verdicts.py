@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from headtail.metrics import audit, compare, ndcg
+from headtail.reports import Chart
 
 TRAIN = pl.DataFrame({"user_id": [*range(8), *range(8), 0, 1], "item_id": ["a"] * 8 + ["b", "c"] * 4 + ["d", "e"]})
 COLUMNS = {"schema": ["user_id", "item_id"], "orient": "row"}
@@ -87,6 +88,13 @@ def test_before_and_after():
     assert "within noise" not in same.report().lede
     alone = compare({"one": audit(one, train, test, k=1, strict=False)}).report()
     assert alone.title == "one beside the references" and alone.lede.startswith("one: **Popular items are ")
+
+
+def test_one_recommender_beside_random_items_has_no_trade_off():
+    pair = {name: audit(r, TRAIN, TRAIN, strict=False, k=1) for name, r in (("popular", POPULAR), ("rare", RARE))}
+    said = [compare(pair).report(), compare({"popular": pair["popular"], "random": pair["rare"]}).report()]
+    drawn = [[block.title for block in page.blocks if isinstance(block, Chart)] for page in said]
+    assert drawn == [["Accuracy against even exposure"], []]
 
 
 def test_several_name_the_most_accurate_and_the_most_even():
