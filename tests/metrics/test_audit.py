@@ -353,7 +353,9 @@ def test_compare_pairs_users():
     assert [row["metric"] for row in result.differences] == ["arp@1", "coverage@1"]
     for row in result.differences:
         assert row["difference"] == pytest.approx(audits["b"][row["metric"]] - audits["a"][row["metric"]])
-        assert row["significant"] == (row["low"] > 0 or row["high"] < 0)
+    of_means, of_counts = result.differences
+    assert of_means["significant"] == (of_means["low"] > 0 or of_means["high"] < 0)
+    assert (of_counts["low"], of_counts["significant"]) == (None, False)  # on which fewer than ten users decide
     assert json.loads(result.to_json())["baseline"] == "a"
     assert "Differences compare the same people with themselves." in result.to_markdown()
     assert "What changes from" in compare(audits | {"c": audits["a"]}).to_markdown()

@@ -127,7 +127,9 @@ def _of_steps(top: TopK, sums: UserSums, steps: Any) -> tuple[Any, float, Any]:
 
     def finish(moments: Moments, n_users: int) -> tuple[float, float]:
         error, df = _if_enough(moments, n_users)
-        return error * math.sqrt(steps.of_single(np.array([error**2]))[0]), df
+        error *= n_users / max(n_users - 1, 1)  # to first order a mean changes by a distance / n, not / (n - 1)
+        single = float(steps.of_single(np.array([error**2]))[0])
+        return error * math.sqrt(single), df * single**2
 
     return falls, (_per_slot(top, weights) - per_slot) * top.k, finish
 

@@ -18,10 +18,10 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.attributes import read_attributes, read_columns
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
-from headtail.metrics.facts import Metrics, definition, kept_facts, named
+from headtail.metrics.facts import Metrics, definition, facts_of, kept_facts, named
 from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judge, read_lists, widen, with_times, within
 from headtail.metrics.measuring import measure
-from headtail.metrics.results import Audit, ItemExposure, Measurement
+from headtail.metrics.results import ALL_USERS, Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Profiles, TopK
 from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
 
@@ -81,7 +81,7 @@ def audit(
         False keeps them, and notes it.
     n_bootstrap : int, default 200
         0 leaves out all intervals. Else how often a metric of yours may be evaluated for its interval, if it is one
-        number and does not say what it owes to each user (see :func:`headtail.metrics.better`); 25 times at most.
+        number and does not say what it owes to each user (see :func:`headtail.metrics.better`); 50 times at most.
     rng : seed or generator, default 0
         Draws the groups of users that such a metric is evaluated without.
 
@@ -97,10 +97,12 @@ def audit(
 
     Means over users and shares have score intervals (Wilson's for a share of users), which hold where hits are rare:
     without any hit among n users the upper end is near to 4 / n. Other metrics have the value plus and minus Student's
-    quantile times a jackknife error over users. Metrics of counts of items have no interval where fewer than about 15
-    users decide on them, nor has `pop_rsp` where a popularity group has fewer than 20 slots, nor `mrr` and `pop_reo`
-    with fewer than 200 users. How often intervals cover the true value is measured by
-    ``benchmarks/interval_coverage.py`` (docs/intervals.md).
+    quantile times a jackknife error over users, without what lists bring about together, which the jackknife counts
+    several times. Metrics of counts of items have no interval where fewer than about 15 users decide on them, nor has
+    `pop_rsp` with fewer than 100 users or 20 slots in a popularity group, nor `mrr` and `pop_reo` with fewer than 200
+    users. A metric of yours that is one number and does not say what it owes to each user has none where it is not
+    about the sum of what groups of users add, as medians and counts of distinct items are not; a note says so. How
+    often intervals cover the true value is measured by ``benchmarks/interval_coverage.py`` (docs/intervals.md).
 
     Examples
     --------
@@ -151,6 +153,16 @@ def audit(
         measurements += found
         user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
         user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
+    silent = [
+        f"{m.metric}@{m.k}" for m in measurements
+        if m.users == ALL_USERS and m.low is None and np.isfinite(m.value) and f"{m.metric}@{m.k}" in user_influences
+        and facts_of(chosen[m.metric]).influence is None
+    ]  # fmt: skip
+    if silent:
+        noted.notes.append(
+            f"No interval of {', '.join(silent)}: too few users decide, or many only together. Say what such a metric "
+            f"owes to each user (headtail.metrics.better), or let it return one value for each user."
+        )
     over, under = most_unequal(top)
     doubts = collapse_notes(full.at(cutoffs[-1]))
     return Audit(

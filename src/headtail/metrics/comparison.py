@@ -12,6 +12,7 @@ from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, 
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.pages import comparison_page
 from headtail.metrics.results import Audit
+from headtail.metrics.user_groups import decided_by_enough
 from headtail.reports import Report, Result
 
 
@@ -165,11 +166,11 @@ def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
             continue
         if np.isnan(difference):
             continue
-        error, quantile = float(np.linalg.norm(influence)), student(degrees_of_freedom(influence))
-        low, high = plain_interval(float(difference), error, quantile)
-        shown = not np.isnan(low)
+        error, df = float(np.linalg.norm(influence)), degrees_of_freedom(influence)
+        low, high = plain_interval(float(difference), error, student(df))
+        shown = not np.isnan(low) and (name in audit.user_values or decided_by_enough(df, n_users))
         rows.append({
             "metric": name, "difference": float(difference), "low": low if shown else None,
-            "high": high if shown else None, "n_users": n_users, "significant": bool(low > 0 or high < 0),
+            "high": high if shown else None, "n_users": n_users, "significant": bool(shown and (low > 0 or high < 0)),
         })  # fmt: skip
     return rows

@@ -47,9 +47,11 @@ def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
     raise InvalidInputError(f"catalogue={catalogue!r} is not known; give 'all', 'train' or 'recommended'.")
 
 
+_of_places = StepsInfluence(_gini_steps)
+
+
 @better(
-    "lower", title="Inequality of exposure", low=0, high=1, influence=StepsInfluence(_gini_steps), family="exposure",
-    headline=True,
+    "lower", title="Inequality of exposure", low=0, high=1, influence=_of_places, family="exposure", headline=True,
 )  # fmt: skip
 @checked
 def gini(top: TopK, *, catalogue: str = "all") -> float:
@@ -72,7 +74,7 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
     return _gini(top.slots[_counted(top, catalogue)])
 
 
-def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], ...]:
     cells, n = groups.cells, len(groups.top.popularity)
     shown = np.flatnonzero(cells.slots)
     shown = shown[np.lexsort((groups.attention[shown], cells.group[shown]))]
@@ -111,7 +113,9 @@ def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDA
     kept[lengths == groups.each(groups.sum(lengths))] = np.nan  # without its only list nothing is left
     with np.errstate(invalid="ignore", divide="ignore"):
         without = (groups.each(sums) + change) / (n * kept)
-        return sums / (n * total), groups.where_enough_decide(groups.jackknife(without))
+        single = _of_places.by_group(groups)[2]  # of the inequality of slots, which is about the same
+        influence = groups.where_enough_decide(groups.jackknife(without))
+        return sums / (n * total), influence * groups.each(np.sqrt(single)), single
 
 
 def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -310,7 +314,9 @@ def _rsp_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.f
     return value, groups.where_enough_decide(np.where(groups.each(np.asarray(enough)), influence, np.nan))
 
 
-@better("lower", title="Uneven chances to be shown", low=0, influence=ByGroup(_rsp_by_group), family="exposure")
+@better(
+    "lower", title="Uneven chances to be shown", low=0, influence=ByGroup(_rsp_by_group), family="exposure", fewest=100
+)
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.
 

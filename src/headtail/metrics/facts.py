@@ -39,7 +39,7 @@ class Facts:
         For a metric that returns one number: takes what the metric takes and returns what each user adds to its error,
         shape (U,), such that the root of the sum of squares is the standard error. It is ``jackknife_influence`` of
         the metric's values without each single user, where these are at hand. From it come the metric's interval and
-        paired intervals of its differences. A metric without it is evaluated again without some of the users.
+        paired intervals of its differences. A metric without it is evaluated again without groups of users.
     family : {"accuracy", "exposure", "popularity", "diversity"}, optional
         What it speaks of.
     format : str, default ".4f"

@@ -20,10 +20,11 @@ from headtail.metrics.facts import Facts, facts_of
 from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.steps import StepsInfluence
 from headtail.metrics.topk import Metric, TopK
-from headtail.metrics.user_groups import ByGroup, UserGroups
+from headtail.metrics.user_groups import ByGroup, UserGroups, decided_by_enough
 from headtail.typing import RNG, Array, Floats
 
 MOST_GROUPS = 25  # more of them give no truer intervals (benchmarks/interval_coverage.py)
+_LEAST_SINGLE = 2 / 3  # of the variance of a metric of one's own, what single groups of users bring about
 _SLOTS = 1 << 21  # of the groups of users that are measured at a time
 
 Figures = tuple[Array, Array, Array, Array]  # of groups: a metric, its users, its error, and that one's degrees
@@ -87,8 +88,8 @@ def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int,
     bound = metric if isinstance(metric, partial) else partial(metric)
     told = facts_of(metric).influence
     if isinstance(told, (ByGroup, StepsInfluence)):
-        figure, influence = told.by_group(groups, *bound.args, **bound.keywords)
-        return figure, influence, *groups.error(influence)
+        figure, influence, *single = told.by_group(groups, *bound.args, **bound.keywords)
+        return figure, influence, *groups.error(influence, *single)
     found = []
     for top in groups.apart:
         value = np.nan if groups.are_all else float(_evaluate(top, name, metric))
@@ -97,20 +98,35 @@ def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int,
             influence = np.asarray(told(top, *bound.args, **bound.keywords), dtype=np.float64)
             df = degrees_of_freedom(influence, len(top))
         elif n_groups:
-            influence, df = _grouped_influence(top, metric, min(n_groups, MOST_GROUPS, len(top)), rng)
+            influence, df = _grouped_influence(top, metric, min(n_groups // 2, MOST_GROUPS, len(top)), rng)
         found.append((value, float(np.linalg.norm(influence)), df, influence))
     values, errors, dfs, influences = zip(*found, strict=True)
     return np.array(values), np.concatenate(influences), np.array(errors), np.array(dfs)
 
 
 def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
-    """Evaluate a metric again without each of some groups of users, drawn at random."""
-    if n_groups < 2:
-        return np.full(len(top), np.nan), np.nan
+    """Evaluate a metric again without each of some groups of users, drawn at random, and without pairs of them.
+
+    Where the influence of two groups is not the sum of theirs, as on medians and counts of items, the jackknife is not
+    right: what pairs add is taken out, and beyond a third of the variance there is no interval.
+    """
+    unknown = np.full(len(top), np.nan), np.nan
+    if n_groups < 3:
+        return unknown
     group = generator(rng).permutation(len(top)) % n_groups
-    without = [float(metric(top.take(np.flatnonzero(group != g)))) for g in range(n_groups)]
+
+    def without(*out: int) -> float:
+        return float(metric(top.take(np.flatnonzero(~np.isin(group, out)))))
+
+    alone = np.array([without(g) for g in range(n_groups)])
+    together = np.array([without(g - 1, g % n_groups) for g in range(1, n_groups + 1)]) - alone - np.roll(alone, -1)
+    influence = jackknife_influence(alone)
+    variance = influence @ influence
+    single = 1 - together.var(ddof=1) * n_groups * (n_groups - 1) / 2 / variance if variance > 0 else 1.0
+    if not single >= _LEAST_SINGLE or not decided_by_enough(degrees_of_freedom(influence), n_groups):
+        return unknown
     # The users of a group share its influence such that theirs have the same sum of squares.
-    return (jackknife_influence(np.array(without)) / np.sqrt(np.bincount(group)))[group], n_groups - 1.0
+    return (influence * np.sqrt(single / np.bincount(group)))[group], (n_groups - 1.0) * single**2
 
 
 def measurements_of(

@@ -12,7 +12,7 @@ from headtail.metrics.topk import TopK
 from headtail.metrics.user_groups import Levels, UserGroups
 from headtail.typing import Array
 
-_FEW_LISTS = 10  # items in fewer lists owe much of their variance to what several lists bring about together
+_TOGETHER = 1.0, -1.0, 0.5  # weights of what 2, 3, 4 lists bring about: an alternating sum, of which the last is halved
 
 
 class Steps(NamedTuple):
@@ -53,16 +53,16 @@ class Steps(NamedTuple):
         """Return the part of a jackknife's variance that single lists bring about, by group, shape (G,).
 
         It is too large where single lists decide on many items, for it counts what r lists bring about together r times
-        (the Hoeffding decomposition). So what two and three lists bring about is taken out, item by item, as far as a
+        (the Hoeffding decomposition). So what two to four lists bring about is taken out, item by item, as far as a
         quarter of the variance is left.
         """
-        first = np.where(self.levels.slots > 0, self.steps, 0.0)
-        items, steps = (self.levels.first(values, _FEW_LISTS) for values in (self.items, first))
-        n = np.arange(_FEW_LISTS, dtype=np.float64)
-        second = np.diff(steps, prepend=0.0)
-        third = np.diff(second, prepend=0.0)
-        excess = (items * (n * (n - 1) / 2 * second**2 - n * (n - 1) * (n - 2) / 6 * third**2)).sum(axis=1)
-        excess = np.maximum(excess, (items * n * steps**2).sum(axis=1) - self.most)
+        levels, n = self.levels, self.levels.slots.astype(np.float64)
+        change = first = np.where(n > 0, self.steps, 0.0)
+        excess, ways = np.zeros(len(variance)), n * levels.among_others(self.items)
+        for r, weight in enumerate(_TOGETHER, 2):
+            change, ways = levels.slope(change), ways * (n - r + 1) / r
+            excess += weight * levels.sum(self.items * ways * change**2)
+        excess = np.maximum(excess, levels.sum(self.items * n * first**2) - self.most)
         return np.where(variance > 0, np.clip(1 - excess / np.where(variance > 0, variance, 1.0), 0.25, 1.0), 1.0)
 
 
@@ -72,13 +72,14 @@ class StepsInfluence:
 
     steps: Callable[..., Steps]
 
-    def by_group(self, groups: UserGroups, **options: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the metric of each group and the influences, as :class:`ByGroup` does."""
+    def by_group(self, groups: UserGroups, **options: Any) -> tuple[NDArray[np.float64], ...]:
+        """Return the metric of each group, the influences, and the part of single lists in their variance."""
         found = self.steps(groups, **options)
         falls = groups.over_lists(found.by_cell)
         falls -= groups.each(np.broadcast_to(found.per_slot, found.figure.shape)) * groups.top.lengths[groups.rows]
-        influence = groups.where_enough_decide(groups.jackknife(-falls))
-        return found.figure, influence * groups.each(np.sqrt(found.of_single(groups.sum(influence * influence))))
+        influence = groups.where_enough_decide(groups.jackknife(-falls, first_order=True))
+        single = found.of_single(groups.sum(influence * influence))
+        return found.figure, influence * groups.each(np.sqrt(single)), single
 
     def __call__(self, top: TopK, **options: Any) -> NDArray[np.float64]:
         """Return the influences over all users, shape (U,)."""

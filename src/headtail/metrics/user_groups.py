@@ -14,6 +14,8 @@ from headtail.typing import Array
 
 _FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
 
+_CROWD, _FEW_LISTS = 10, 9  # items of which a slope is known; below, chance moves an item by too little to matter
+
 
 @dataclass(frozen=True, eq=False)
 class UserGroups:
@@ -74,10 +76,14 @@ class UserGroups:
             scale = np.where(n > 1, np.sqrt(n * (n - 1.0)), np.nan)
             return mean, np.where(known, (values - self.each(mean)) / self.each(scale), 0.0), n
 
-    def jackknife(self, without: Array) -> NDArray[np.float64]:
-        """What each list adds to the error of its group's figure, from the figure without the list, shape (n,)."""
-        with np.errstate(invalid="ignore"):  # infinite figures
-            scale = np.where(self.sizes > 1, np.sqrt((self.sizes - 1.0) / self.sizes), np.nan)
+    def jackknife(self, without: Array, *, first_order: bool = False) -> NDArray[np.float64]:
+        """What each list adds to the error of its group's figure, from the figure without the list, shape (n,).
+
+        To first order a list that is gone makes a mean change by its distance / n, where really it is / (n - 1).
+        """
+        n = self.sizes.astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):  # infinite figures, and groups of one
+            scale = np.where(n > 1, np.sqrt(n / (n - 1) if first_order else (n - 1) / n), np.nan)
             return np.asarray((self.each(self.sum(without) / self.sizes) - without) * self.each(scale))
 
     def of_sums(self, figure: Callable[..., Array], *parts: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,11 +97,14 @@ class UserGroups:
                 without[rows] = figure(*rest)
             return figure(*sums), self.jackknife(without)
 
-    def error(self, influence: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the standard error that influences make by group, and its degrees of freedom, shape (G,) each."""
+    def error(self, influence: Array, single: Array | float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the standard error that influences make by group, and its degrees of freedom, shape (G,) each.
+
+        Where only the part `single` of a variance was left, it is as uncertain as the whole was.
+        """
         squares = influence * influence
         total = self.sum(squares)
-        return np.sqrt(total), satterthwaite(total, self.sum(squares * squares), self.sizes)
+        return np.sqrt(total), satterthwaite(total, self.sum(squares * squares), self.sizes) * np.square(single)
 
     def where_enough_decide(self, influence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the influences, NaN in groups where too few users decide on the metric."""
@@ -197,11 +206,23 @@ class Levels:
         """Level of each cell, shape (C,)."""
         return np.asarray(self.starts[self.cells.group] + self.cells.slots)
 
-    def first(self, values: Array, n: int) -> NDArray[np.float64]:
-        """Return the values of the first n levels of each group, shape (G, n), 0 where there are fewer."""
-        places = self.starts[:, None] + np.arange(n)
-        inside = places < np.append(self.starts[1:], len(values))[:, None]
-        return np.where(inside, values[np.minimum(places, len(values) - 1)], 0.0)
+    @cached_property
+    def near(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The levels before and at the end of those that chance moves an item of each level to, shape (L,) each."""
+        reach = np.sqrt(self.slots).astype(np.int64) // 3
+        places, last = np.arange(len(self.slots)), np.append(self.starts[1:], len(self.slots)) - 1
+        return places - reach - 1, np.minimum(places + reach, last[self.group])
+
+    def slope(self, values: Array) -> NDArray[np.float64]:
+        """Return how steeply values rise about each level, shape (L,)."""
+        before, end = self.near
+        return np.where(self.slots > 0, (values[end] - values[before]) / (end - before), 0.0)
+
+    def among_others(self, items: Array) -> NDArray[np.bool_]:
+        """Whether so many items are about each level, or chance moves one by so little, that slopes are known."""
+        before, end = self.near
+        below = np.cumsum(items)
+        return np.asarray((self.slots < _FEW_LISTS) | (below[end] - below[before] >= _CROWD))
 
 
 @dataclass(frozen=True)
@@ -211,10 +232,11 @@ class ByGroup:
     Attributes
     ----------
     by_group : function of UserGroups
-        Returns the metric of each group, shape (G,), and what each list adds to its error, shape (n,).
+        Returns the metric of each group, shape (G,), what each list adds to its error, shape (n,), and, if lists have
+        influence together too, the part of single lists in the variance, shape (G,).
     """
 
-    by_group: Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]]
+    by_group: Callable[..., tuple[NDArray[np.float64], ...]]
 
     def __call__(self, top: TopK, **options: Any) -> NDArray[np.float64]:
         """Return the influences over all users, shape (U,)."""
