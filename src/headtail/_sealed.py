@@ -23,6 +23,7 @@ def write_json(values: Mapping[str, Any], path: Path, beside: Iterable[Path] = (
 
 def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
     """Read what :func:`write_json` wrote; raise if a file is damaged. A `foreign` one needs no format or checksum."""
+    _refuse_pipe(path)
     try:
         values = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -60,7 +61,14 @@ def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
         )
 
 
+def _refuse_pipe(path: Path) -> None:
+    """Raise if a path is a pipe or a device, of which there may be no end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UnreadableFileError(f"{path} is a pipe or a device. {_CURE}")
+
+
 def _checksum(path: Path) -> str:
+    _refuse_pipe(path)
     found = 0
     try:
         with path.open("rb") as file:

@@ -558,6 +558,7 @@ def test_a_strangers_model_is_not_saved(tmp_path):
             "fits no weights of 192 numbers",  # not half a terabyte of other ones first
         ),
         ({"config": "MF"}, UnreadableFileError, "does not say which model"),
+        ({"config": {"model": ["MF"]}}, UnreadableFileError, "does not say which model"),
         ({"format": 2}, UnreadableFileError, "is not of format 1"),
     ],
 )
@@ -565,6 +566,16 @@ def test_a_model_folder_that_is_not_right_is_refused(tmp_path, values, error, me
     save_model(model(), tmp_path / "mf")
     write_json({"format": 1, **values}, tmp_path / "mf" / "model.json")
     with pytest.raises(error, match=message):
+        load_model(tmp_path / "mf")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_pipe_in_place_of_a_model_is_refused(tmp_path, name):
+    path = save_model(model(), tmp_path / "mf") / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UnreadableFileError, match="is a pipe or a device"):
         load_model(tmp_path / "mf")
 
 

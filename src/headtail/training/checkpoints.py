@@ -82,7 +82,7 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
         epochs = saved_epochs(folder)
         folder = epochs[-1] if epochs else folder
     config = read_json(folder / "model.json").get("config")
-    if not isinstance(config, dict) or "model" not in config:
+    if not isinstance(config, dict) or not isinstance(config.get("model"), str):
         raise UnreadableFileError(f"{folder / 'model.json'} does not say which model it is. Save the model again.")
     weights = read_tensors(folder / "model.safetensors")
     stored = sum(tensor.numel() for tensor in weights.values())
