@@ -82,7 +82,7 @@ ABOUT = {
     "SPREE, damped neurons": "the same, in proportion to how active the neurons are",
     "allocation, nobody loses 10%": "allocation, where no user may lose a tenth of the expected relevance",
     "allocation, equal shares": "allocation in which every user gives up the same share of the expected hits",
-    "allocation, most hits": "allocation in which places change where that costs the fewest hits",
+    "allocation, most hits": "allocation in which places change where that costs the least expected NDCG",
     "tilt (alpha-fair), by relevance": "chooses by the tilt, and orders by relevance alone",
     "tilt (popularity)": "takes out the exposure beyond what an item's popularity earns",
     "ReSN, fine-tuned": "the same, in training a finished model further",

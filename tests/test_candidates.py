@@ -8,7 +8,7 @@ import pytest
 import headtail as ht
 from headtail import Interactions, Vectors, rerank, rerankers
 from headtail._stats import gini
-from headtail.allocation import allocate, allocation_bias, cross_fitted
+from headtail.allocation import allocate, allocation_bias, cross_fitted, ndcg_worth
 from headtail.allocation.candidates import Reach
 from headtail.allocation.features import lists_at
 from headtail.dials import as_dial
@@ -120,13 +120,14 @@ def test_lists_of_many_users_are_made_in_blocks_and_the_same_to_the_last_item(sp
 
     recs = learner.reachable(0, split.train)
     gamma = learner.cached(("gamma", 0), None)
-    prices = allocation_bias(recs, learner.calibrated(0, split.train), strength=0.2, k=K, gamma=gamma)
+    worth_of = ndcg_worth(learner.calibrated(0, split.train), k=K)
+    prices = allocation_bias(recs, worth_of, strength=0.2, k=K, gamma=gamma)
     every = long.without(known)
     if form == "vectors":
         reach = learner._reach(0)
         every = reach.candidates(reach.both(vectors), known, 30)
     relevance = learner._relevance(0, learner._cross_fitted(0)[0])(every, known)
-    same(found, allocate(every, relevance, prices, k=K, gamma=gamma))
+    same(found, allocate(every, ndcg_worth(relevance, k=K), prices, k=K, gamma=gamma))
 
     assert whole.decisions() == learner.decisions()
     biased = as_dial("tilt (alpha-fair)").at(whole, 0.2)

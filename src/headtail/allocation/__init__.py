@@ -6,7 +6,7 @@ what the user wants (:func:`calibrate`). The slots of all lists are then given t
 exposure asks, each where its probability makes it cheapest (:func:`allocation_bias`, :func:`allocate`).
 """
 
-from headtail.allocation.allocating import allocate, allocation_bias
+from headtail.allocation.allocating import allocate, allocation_bias, ndcg_worth
 from headtail.allocation.calibration import Relevance, calibrate, cross_fitted, load_relevance, save_relevance
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "calibrate",
     "cross_fitted",
     "load_relevance",
+    "ndcg_worth",
     "save_relevance",
 ]

@@ -128,6 +128,33 @@ def allocate(
     return shown(np.arange(len(recs)), share)[0]
 
 
+@checked
+def ndcg_worth(relevance: Array, *, k: int) -> NDArray[np.float32]:
+    """Return what each candidate would add to its user's expected NDCG at the first place, (U, R).
+
+    A hit counts the less the more there are to be had: its probability is divided by the ideal DCG of as many items as
+    the user is expected to want among the candidates. Whoever wants one item, as in sequential tests, keeps the
+    probabilities.
+
+    Parameters
+    ----------
+    relevance : float array of shape (U, R)
+        Probability of each candidate.
+    k : int
+        Length of the lists that users see.
+
+    Examples
+    --------
+    >>> worth = ndcg_worth(np.array([[0.5, 0.5, 0.0], [0.5, 1.0, 1.0]]), k=2)
+    >>> [round(float(each), 3) for each in worth[:, 0]]
+    [0.5, 0.307]
+    """
+    ideal = np.cumsum(discounts(integer("k", k, low=1)))
+    wanted = np.asarray(relevance).sum(axis=1, dtype=np.float64)
+    found = relevance / np.interp(wanted, np.arange(1, k + 1), ideal)[:, None]
+    return np.asarray(found, dtype=np.float32)
+
+
 def values_of(relevance: Array, gamma: float) -> NDArray[np.float32]:
     """Return what an item in a user's list is worth, whoever else there is."""
     gamma = number("gamma", gamma, low=0, high=1)

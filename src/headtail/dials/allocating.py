@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from headtail._stats import gini
-from headtail.allocation import allocate, allocation_bias
+from headtail.allocation import allocate, allocation_bias, ndcg_worth
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.gains import gains
 from headtail.subjects import Make, Subject
@@ -38,14 +38,14 @@ def _allocated(
     learner, k, train = subject.learner, subject.k, subject.split.train
 
     def settle() -> Any:
-        recs, relevance = learner.reachable(seed, train), learner.calibrated(seed, train)
-        return allocation_bias(recs, relevance, strength=strength, k=k, gamma=gamma, rng=seed)
+        recs, worth = learner.reachable(seed, train), ndcg_worth(learner.calibrated(seed, train), k=k)
+        return allocation_bias(recs, worth, strength=strength, k=k, gamma=gamma, rng=seed)
 
     prices = learner.cached(("prices", gamma, strength, seed), settle)
 
     def of_block(block: Subject) -> Recommendations:
-        recs, relevance = block.reachable(seed, known), block.calibrated(seed, known)
-        return allocate(recs, relevance, prices, k=k, gamma=gamma, max_user_loss=max_user_loss)
+        recs, worth = block.reachable(seed, known), ndcg_worth(block.calibrated(seed, known), k=k)
+        return allocate(recs, worth, prices, k=k, gamma=gamma, max_user_loss=max_user_loss)
 
     return subject.in_blocks(of_block)
 
