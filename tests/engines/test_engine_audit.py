@@ -108,6 +108,7 @@ def wrong(tables, message, change, **options):
     (lambda r, a, b: (r.with_columns(rank=pl.col("rank") + 1), a, b), "recs has no row of rank 1"),
     (lambda r, a, b: (r.with_columns(rank=pl.when(pl.col("rank") == 4).then(3).otherwise("rank")), a, b), "1, 2, 3"),
     (lambda r, a, b: (r.filter(pl.col("rank") != 2), a, b), "1, 2, 3"),
+    (lambda r, a, b: (r.filter(rank=1).with_columns(rank=pl.lit(0)), a, b), "recs has no row of rank 1"),
     (lambda r, a, b: (r.with_columns(item_id=pl.col("item_id") + 1000), a, b), "not in the catalogue"),
     (lambda r, a, b: (r.with_columns(pl.when(pl.col("rank") > 1).then("user_id")), a, b), "missing values"),
     (lambda r, a, b: (r.with_columns(pl.col("item_id").cast(pl.String)), a, b), "Int64 in recs|String in recs"),

@@ -163,3 +163,17 @@ def test_a_wrong_correction_or_list_is_refused():
         engines.rerank(lists, 5, [1, 2])
     with pytest.raises(InvalidInputError, match="Give each user a list"):
         engines.rerank(lists.explode("item_id", "score"), lambda recs, known: recs, [1, 2])
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_some_users_have_met_nothing(engine):
+    users = pl.DataFrame({"user_id": [1, 2, 3], "vector": [[1.0, 0.0]] * 3, "seen": [["a"], [], None]})
+    found = engines.recommend(LAZY[engine](users), np.eye(2), ["a", "b"], k=1)
+    found = found.collect() if engine == "polars" else found.pl()
+    assert sorted(found.select("user_id", "item_id").rows()) == [(1, "b"), (2, "a"), (3, "a")]
+
+
+def test_a_user_without_an_id_is_refused():
+    users = pl.LazyFrame({"user_id": [1, None], "vector": [[1.0, 0.0]] * 2})
+    with pytest.raises(InvalidInputError, match="user_id is missing"):
+        engines.recommend(users, np.eye(2), ["a", "b"], k=1).collect()

@@ -176,7 +176,7 @@ def _count_slots(lists: Any, cutoffs: Sequence[int]) -> Any:
     table = count_items(lists, "recs", **within, longest=rank)
     if table.is_empty():
         raise InvalidInputError("recs has no rows. Check the filter or the table it came from.")
-    if not table["at 1"].sum():
+    if not table["at 1"].sum() or table["longest"].max() < 1:  # type: ignore[operator]
         raise InvalidInputError("recs has no row of rank 1. Number each user's items 1, 2, 3 ...")
     return table
 

@@ -149,6 +149,8 @@ class _Lists:
             met = batch.select(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"), "seen").explode("seen").drop_nulls()
             items = _frames.lookup(met["seen"], self.item_ids, "seen")
             rows, items = met["row"].to_numpy()[items >= 0], items[items >= 0]
+        if users.null_count():
+            raise InvalidInputError("A user_id is missing. Drop or fill those rows first.")
         known = Interactions(_frames.to_ids(users), self.item_ids, rows, items)
         recs = self.found(batch, known)
         if self.correct is not None:
@@ -161,6 +163,8 @@ class _Lists:
     def of_pandas(self, batch: Any) -> Any:
         """Return the lists of a pandas frame as one, a row a user."""
         columns = {name: list(batch[name]) if name != "user_id" else batch[name].to_numpy() for name in batch.columns}
+        for name in {"item_id", "seen"} & columns.keys():  # arrays of objects, and of numbers where a list is empty
+            columns[name] = [ids.tolist() if isinstance(ids, np.ndarray) else None for ids in columns[name]]
         return self(pl.DataFrame(columns)).group_by("user_id", maintain_order=True).agg(pl.all()).to_pandas()
 
     def of_arrow(self, batches: Iterator[Any]) -> Iterator[Any]:
