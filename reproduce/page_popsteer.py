@@ -327,7 +327,7 @@ def _swept(name: str, method: str) -> parts.Cell:
 def sasrec_table() -> list[str]:
     """Return the lines on the neuron papers' own backbone: what each method changes for .5% of NDCG@10."""
     titles = [f"{title}: NDCG | Gini" for title in SASREC.values()]
-    lines = [f"| | {' | '.join(titles)} |", "|---|" + "---:|" * (2 * len(SASREC))]
+    lines = [f"| Method | {' | '.join(titles)} |", "|---|" + "---:|" * (2 * len(SASREC))]
     for method in (*ALONE, "PopSteer"):
         row = [text for name in SASREC for text in _changes(_swept(name, method), method)]
         lines.append(f"| {' | '.join([method, *row])} |")

@@ -17,7 +17,7 @@ RECORD = ROOT / "reproduce" / "records" / "demo.json"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md")
 TESTS = {"common": "Corrected: the common test", "debiased": "Corrected: the debiased test"}
 METRICS = ("ndcg", "gini", "head_share")
-HEADER = "| | common test: NDCG | Gini | head's share | debiased test: NDCG | Gini | head's share |"
+HEADER = "| Method | common test: NDCG | Gini | head's share | debiased test: NDCG | Gini | head's share |"
 
 
 def record_of(folder: Path) -> dict[str, Any]:

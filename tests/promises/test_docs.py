@@ -52,6 +52,10 @@ def test_the_site_builds_without_warnings(tmp_path):
     assert "Inequality of exposure" in dictionary and "popularity_lift" in dictionary
     assert "(entropy)" in (tmp_path / "site" / "generated" / "dials.html").read_text(encoding="utf-8")
     assert _broken(tmp_path / "site") == []
+    headless = [
+        page.name for page in DOCS.glob("*.md") if re.search(r"^\| \| .*\n\|-", page.read_text(encoding="utf-8"), re.M)
+    ]
+    assert headless == []  # a screen reader has no name for such a column
     figures = sorted(path.name for path in (DOCS / "figures").glob("*.svg"))
     assert figures == sorted(path.name for path in (tmp_path / "site" / "_images" / "narrow").iterdir())
     explained = (tmp_path / "site" / "explain.html").read_text(encoding="utf-8")
