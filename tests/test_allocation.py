@@ -174,7 +174,8 @@ def test_what_a_probability_is_worth_rises_ever_less_with_gamma():
 def test_a_hit_is_worth_what_it_adds_to_the_ndcg_of_a_user_who_wants_so_many():
     relevance = np.array([[0.2, 0.1, 0.0], [0.5, 0.5, 1.0], [1.0, 1.0, 1.0]])  # 0.3, 2 and 3 items wanted
     ideal = [discounts(n).sum() for n in (1, 2, 2)]  # of lists of 2
-    np.testing.assert_allclose(ndcg_worth(relevance, k=2), relevance / np.array(ideal)[:, None], rtol=1e-6)
+    recs = lists(np.tile(np.arange(3), (3, 1)), relevance)
+    np.testing.assert_allclose(ndcg_worth(recs, relevance, k=2), relevance / np.array(ideal)[:, None], rtol=1e-6)
 
 
 def test_the_slot_is_taken_from_the_user_who_wants_many():
@@ -182,7 +183,7 @@ def test_the_slot_is_taken_from_the_user_who_wants_many():
     relevance = np.array([[0.9, 0.6, *[0.5] * 8], [0.9, 0.6, *[0.0] * 8]])
     recs = lists(np.tile(np.arange(10), (2, 1)), relevance)
     price = np.r_[0.0, 0.2, np.full(8, -9.0)]
-    assert allocate(recs, ndcg_worth(relevance, k=5), price, k=1, gamma=0).items[:, 0].tolist() == [1, 0]
+    assert allocate(recs, ndcg_worth(recs, relevance, k=5), price, k=1, gamma=0).items[:, 0].tolist() == [1, 0]
 
 
 def test_with_gamma_1_a_users_confidence_does_not_count():

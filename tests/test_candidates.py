@@ -120,14 +120,14 @@ def test_lists_of_many_users_are_made_in_blocks_and_the_same_to_the_last_item(sp
 
     recs = learner.reachable(0, split.train)
     gamma = learner.cached(("gamma", 0), None)
-    worth_of = ndcg_worth(learner.calibrated(0, split.train), k=K)
+    worth_of = ndcg_worth(recs, learner.calibrated(0, split.train), k=K)
     prices = allocation_bias(recs, worth_of, strength=0.2, k=K, gamma=gamma)
     every = long.without(known)
     if form == "vectors":
         reach = learner._reach(0)
         every = reach.candidates(reach.both(vectors), known, 30)
     relevance = learner._relevance(0, learner._cross_fitted(0)[0])(every, known)
-    same(found, allocate(every, ndcg_worth(relevance, k=K), prices, k=K, gamma=gamma))
+    same(found, allocate(every, ndcg_worth(every, relevance, k=K), prices, k=K, gamma=gamma))
 
     assert whole.decisions() == learner.decisions()
     biased = as_dial("tilt (alpha-fair)").at(whole, 0.2)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from scipy.stats import t
 
 from headtail import PopularityGroups, baselines, penalize_popularity, shrink, split_ratio
@@ -129,6 +129,7 @@ def test_pareto_front_equals_its_definition(points):
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
+@example([(1, 0), (2, 2), (2, 2), (3, 3)])
 def test_on_a_concave_front_is_what_no_mixture_of_two_others_beats(points):
     gain, cost = np.array(points, dtype=float).T
     pairs = [(a, b) for a in points for b in points if a[1] < b[1]]

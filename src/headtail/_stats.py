@@ -193,13 +193,11 @@ def concave_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
     """Return which points neither another point nor a mixture of two others beats: those of no bend inwards."""
     kept: list[int] = []
     on_front = pareto_front(gain, cost)
-    for i in np.lexsort((-gain, cost)):
-        if not on_front[i]:
-            continue
+    for i in np.flatnonzero(on_front)[np.unique(cost[on_front], return_index=True)[1]]:
         while len(kept) > 1 and _below(gain[[kept[-2], kept[-1], i]], cost[[kept[-2], kept[-1], i]]):
             kept.pop()
         kept.append(int(i))
-    return np.isin(np.arange(len(gain)), kept)
+    return on_front & np.isin(cost, cost[kept])  # on the front equal costs are equal points
 
 
 def _below(gain: Array, cost: Array) -> bool:

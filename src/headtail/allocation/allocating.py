@@ -129,7 +129,7 @@ def allocate(
 
 
 @checked
-def ndcg_worth(relevance: Array, *, k: int) -> NDArray[np.float32]:
+def ndcg_worth(recs: Recommendations, relevance: Array, *, k: int) -> NDArray[np.float32]:
     """Return what each candidate would add to its user's expected NDCG at the first place, (U, R).
 
     A hit counts the less the more there are to be had: its probability is divided by the ideal DCG of as many items as
@@ -138,19 +138,21 @@ def ndcg_worth(relevance: Array, *, k: int) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    relevance : float array of shape (U, R)
-        Probability of each candidate.
+    recs, relevance
+        As :func:`allocation_bias` takes them.
     k : int
         Length of the lists that users see.
 
     Examples
     --------
-    >>> worth = ndcg_worth(np.array([[0.5, 0.5, 0.0], [0.5, 1.0, 1.0]]), k=2)
+    >>> recs = Recommendations.from_scores(np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), k=3)
+    >>> worth = ndcg_worth(recs, np.array([[0.5, 0.5, 0.0], [0.5, 1.0, 1.0]]), k=2)
     >>> [round(float(each), 3) for each in worth[:, 0]]
     [0.5, 0.307]
     """
     ideal = np.cumsum(discounts(integer("k", k, low=1)))
-    wanted = np.asarray(relevance).sum(axis=1, dtype=np.float64)
+    relevance = probabilities(recs, relevance)
+    wanted = relevance.sum(axis=1, dtype=np.float64)
     found = relevance / np.interp(wanted, np.arange(1, k + 1), ideal)[:, None]
     return np.asarray(found, dtype=np.float32)
 

@@ -38,13 +38,15 @@ def _allocated(
     learner, k, train = subject.learner, subject.k, subject.split.train
 
     def settle() -> Any:
-        recs, worth = learner.reachable(seed, train), ndcg_worth(learner.calibrated(seed, train), k=k)
+        recs = learner.reachable(seed, train)
+        worth = ndcg_worth(recs, learner.calibrated(seed, train), k=k)
         return allocation_bias(recs, worth, strength=strength, k=k, gamma=gamma, rng=seed)
 
     prices = learner.cached(("prices", gamma, strength, seed), settle)
 
     def of_block(block: Subject) -> Recommendations:
-        recs, worth = block.reachable(seed, known), ndcg_worth(block.calibrated(seed, known), k=k)
+        recs = block.reachable(seed, known)
+        worth = ndcg_worth(recs, block.calibrated(seed, known), k=k)
         return allocate(recs, worth, prices, k=k, gamma=gamma, max_user_loss=max_user_loss)
 
     return subject.in_blocks(of_block)
