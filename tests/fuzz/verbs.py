@@ -450,7 +450,8 @@ VERBS = {
     "baselines.random_items": lambda: of(train=split().train, k=3, users=None, exclude_seen=True, rng=0),
     # libraries, by objects that have what theirs have
     "integrations.implicit.vectors": lambda: of(model=fitted(), user_ids=[1, 2], item_ids=["a", "b", "c"]),
-    "integrations.implicit.corrected": lambda: of(model=fitted(), vectors=ht.Vectors(np.eye(2), np.eye(3, 2))),
+    "integrations.implicit.corrected": lambda: of(
+        model=fitted(), vectors=ht.Vectors(np.eye(2), np.eye(3, 2)), user_ids=[7, 8], item_ids=[1, 2, 3]),
     "integrations.rectools.interactions": lambda: of(dataset=named()),
     "integrations.rectools.vectors": lambda: of(model=fitted(), dataset=named()),
     "integrations.lenskit.interactions": lambda: of(dataset=named()),
