@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, generator, number
 from headtail._columns import logger
+from headtail.data.coded import ascending
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Codes, Floats, IntoFrame
@@ -287,7 +288,7 @@ def shuffled(codes: Codes, chances: Floats) -> NDArray[np.int64]:
     keys |= (chances * 2.0**for_chance).astype(np.int64)
     keys <<= for_position
     keys |= np.arange(n)
-    keys.sort()
+    keys = ascending(keys)
     order = keys & ((1 << for_position) - 1)
     keys >>= for_position
     same = keys[1:] == keys[:-1]

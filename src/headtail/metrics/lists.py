@@ -11,7 +11,7 @@ from headtail import _frames
 from headtail._checks import finite, shown
 from headtail._columns import ranking_columns
 from headtail.data import Interactions, Recommendations
-from headtail.data.coded import order_by, pair_keys
+from headtail.data.coded import ascending, order_by, pair_keys
 from headtail.data.interactions import without_duplicates
 from headtail.data.ranking import checked_ranks, ranks_by
 from headtail.data.recommendations import refuse_repeats, repeated
@@ -144,7 +144,7 @@ def _lists_from_frame(
             )
     longest = int(ranks.max())
     if longest > k:  # repeats beyond the cut are errors too
-        keys = np.sort(pair_keys(rows, codes))
+        keys = ascending(pair_keys(rows, codes))
         if len(twice := keys[1:][keys[1:] == keys[:-1]]):
             raise repeated(train.item_ids[twice[0] & 0xFFFFFFFF], row_ids[twice[0] >> 32], len(twice), "recs")
         kept = ranks <= k
@@ -282,7 +282,7 @@ def count_overlap(train: Interactions, test: Interactions | None) -> int:
     if test is None:
         return 0
     users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]
-    pairs = np.sort(pair_keys(users, _items_of(test, train)))
+    pairs = ascending(pair_keys(users, _items_of(test, train)))
     pairs = pairs[np.searchsorted(pairs, 0) :]  # drop users that training does not know
     pairs = np.concatenate([train.sorted_pairs, pairs])
     pairs.sort(kind="stable")  # which merges two ascending parts
