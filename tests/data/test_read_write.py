@@ -353,7 +353,7 @@ class TestReadTable:
         (tmp_path / "interactions.csv").write_text("u,i\n")
         with pytest.raises(UnreadableFileError, match=r"There is no file .*Did you mean 'interactions.csv'"):
             read_table(tmp_path / "interaction.csv")
-        with pytest.raises(UnreadableFileError, match="Nothing there has a name like it"):
+        with pytest.raises(UnreadableFileError, match=r"has a name like it; there is 'interactions.csv'\."):
             read_table(tmp_path / "zzz.parquet")
         with pytest.raises(UnreadableFileError, match="nor the folder"):
             read_table(tmp_path / "absent" / "interactions.csv")

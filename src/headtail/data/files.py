@@ -16,7 +16,7 @@ from zlib import error as zlib_error
 import polars as pl
 
 from headtail import _frames
-from headtail._checks import checked
+from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, check_writable, to_path
 from headtail.data.interactions import Interactions
@@ -279,9 +279,11 @@ def check_exists(path: Path) -> None:
         kind = "file" if path.suffix else "folder or file"
         if not path.parent.is_dir():
             raise UnreadableFileError(f"There is no {kind} {path}, nor the folder {path.parent}.")
-        names = [p.name for p in path.parent.iterdir() if form_of(p) in _READABLE]
+        names = sorted(p.name for p in path.parent.iterdir() if form_of(p) in _READABLE)
         close = difflib.get_close_matches(path.name, names, n=5, cutoff=0.5)
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "Nothing there has a name like it."
+        if names and not close:
+            hint = f"Nothing there has a name like it; there is {shown(names)}."
         raise UnreadableFileError(f"There is no {kind} {path}. {hint}")
     if not path.is_file():
         raise UnreadableFileError(f"Cannot read {path}: it is a pipe or a device. Save its content to a file first.")
