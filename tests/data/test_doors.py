@@ -96,6 +96,7 @@ def test_ids_in_one_text_are_taken_apart_as_the_error_says(between):
     written = pl.DataFrame({"user_id": [1, 2], "item_id": [between.join(["07", "18"]), between.join(["18", "29"])]})
     with pytest.raises(InvalidInputError, match="Make lists of it: ") as refused:
         Recommendations.from_frame(written)
+    assert Interactions.from_frame(written.rename({"user_id": "item_id", "item_id": "user_id"})).n_users == 2
     cure = re.search("Make lists of it: (.*) in Polars", str(refused.value))[1]
     lists = Recommendations.from_frame(eval(cure, {"frame": written, "pl": pl}))
     assert lists.to_polars().rows() == [(1, "07", 1), (1, "18", 2), (2, "18", 1), (2, "29", 2)]

@@ -438,7 +438,7 @@ class TestWrite:
     @given(ids=st.lists(HOSTILE, min_size=1, max_size=5, unique=True))
     def test_hostile_ids_there_and_back(self, tmp_path_factory, ids, name):
         path = tmp_path_factory.mktemp("hostile") / name
-        whole = Interactions.from_frame(pl.DataFrame({"user_id": ids, "item_id": [f"i{i}" for i in ids]}))
+        whole = Interactions.from_frame(pl.DataFrame({"user_id": ids, "item_id": [f"i-{i}" for i in ids]}))
         again = read_interactions(write_interactions(whole, path))
         assert again.to_polars().equals(whole.to_polars())
 
