@@ -58,6 +58,10 @@ def numbers(values: Any) -> Array:
 def refuse_ids(values: Any) -> None:
     """Raise if a frame that stands for a matrix has a column of ids: one called so, or a first one that may be."""
     known = {name for role in ("user_id", "item_id") for name in (role, *ALIASES[role])}
+    if hasattr(values, "collect"):
+        raise InvalidInputError(
+            f"A {type(values).__name__} holds no numbers yet. Collect it, and give what comes of it."
+        )
     names = [name for name in getattr(values, "columns", ()) if isinstance(name, str)]
     for name in names:
         if plain(name) in known and (name == names[0] or plain(name).endswith("id")):

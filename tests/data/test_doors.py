@@ -220,6 +220,8 @@ def test_a_column_of_ids_is_no_column_of_numbers(engine, door):
         door(engine({"User ID": [0, 1, 2], "a": [1, 0, 1], "b": [0, 1, 1]}))
     with pytest.raises(InvalidInputError, match="has the column 'item_id'"):
         door(engine({"a": [1, 0, 1], "item_id": [0, 1, 1]}))
+    with pytest.raises(InvalidInputError, match="holds no numbers yet"):
+        door(pl.DataFrame({"a": [1, 0, 1], "b": [0, 1, 1]}).lazy())
 
 
 def test_an_array_with_a_label_for_each_item_is_joined_by_it_or_refused():

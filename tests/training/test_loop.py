@@ -406,6 +406,18 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     assert all(torch.isfinite(v).all() for v in load_model(tmp_path).state_dict().values())
 
 
+@pytest.mark.parametrize("n_negatives", [1, "all"])
+@pytest.mark.parametrize("returned", [None, 1.0, torch.zeros(()), torch.zeros(1, requires_grad=True)])
+def test_a_loss_returns_one_number_with_a_gradient(returned, n_negatives):
+    with pytest.raises(InvalidInputError, match=r"loss returned a .*; return one number"):
+        fit(model(), TRAIN, loss=lambda *_: returned, n_negatives=n_negatives, epochs=1, rng=0)
+
+
+def test_a_penalty_returns_one_number():
+    with pytest.raises(InvalidInputError, match=r"returned a tensor of shape \(.*, .*\); return one number"):
+        fit(model(), TRAIN, penalties=[lambda queries, items: items], epochs=1, rng=0)
+
+
 def test_a_penalty_that_is_not_finite_is_named():
     class Wild:
         def __call__(self, queries, items):

@@ -21,7 +21,7 @@ from headtail.penalties import Penalty
 from headtail.training.adam import Adam
 from headtail.training.batches import Batch, Distinct, Pairs, Windows
 from headtail.training.running import Advance, steps
-from headtail.training.scores import catalogue_loss, pair_scores
+from headtail.training.scores import catalogue_loss, one_number, pair_scores
 
 _LARGE = 4  # times the rows that a batch takes, a table is large: only those rows are read and moved
 
@@ -130,11 +130,13 @@ class Stepping:
                 scores = pair_scores(queries, rows, items, candidates)  # (B, 1 + n)
                 told = {} if self.weight_of is None else {"weight": self.weight_of[batch.candidates[:, 0]]}
                 told |= {} if self.value_of is None else {"values": self.value_of[batch.candidates]}
-                fitting = self.loss(scores[:, 0], scores[:, 1:], **told)
+                fitting = one_number("loss", self.loss(scores[:, 0], scores[:, 1:], **told))
             else:
                 fitting = catalogue_loss(self.loss, rows_of(queries, rows), items, candidates[:, 0])
             if penalizing:
-                penalties = [self.often * penalty(serving, items) for penalty in self.penalties]
+                named = zip(self.names[1:], self.penalties, strict=False)
+                found = [one_number(name, penalty(serving, items), constant=True) for name, penalty in named]
+                penalties = [self.often * penalty for penalty in found]
             else:
                 penalties = [fitting.new_zeros(()) for _ in self.penalties]
             terms = [fitting if share == 1 else fitting * share, *penalties, *auxiliary]

@@ -18,6 +18,7 @@ from torch.nn.functional import embedding
 from headtail._checks import number
 from headtail._products import loss_over_products, row_blocks, softmax_terms
 from headtail._tensors import full, rows_of
+from headtail.exceptions import InvalidInputError
 from headtail.losses import Loss, sampled_softmax
 
 
@@ -88,9 +89,17 @@ def _terms(loss: Loss, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]
     scores = _exchange(scores, columns)  # (b, I), the target's now first
     positive, negative = scores[:, 0].requires_grad_(), scores[:, 1:].requires_grad_()
     with torch.enable_grad():
-        value = loss(positive, negative) * len(scores)
+        value = one_number("loss", loss(positive, negative)) * len(scores)
         slopes = torch.autograd.grad(value, (positive, negative))
     return value.detach(), _exchange(torch.cat([slopes[0][:, None], slopes[1]], dim=1), columns)
+
+
+def one_number(name: str, value: Any, *, constant: bool = False) -> Tensor:
+    """Return what a loss or a penalty returned, if it is one number, with a gradient unless it may be constant."""
+    if isinstance(value, Tensor) and value.ndim == 0 and (constant or value.requires_grad):
+        return value
+    kind = f"tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    raise InvalidInputError(f"{name} returned a {kind}; return one number, a tensor computed from what it was given.")
 
 
 def _exchange(rows: Tensor, columns: Tensor) -> Tensor:
