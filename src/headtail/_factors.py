@@ -22,6 +22,7 @@ Matrix = NDArray[np.float64]
 _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
 _BLOCK_ELEMENTS_CUDA = 2**25
 _TILE = 64  # columns
+_IDS = {name for role in ("user_id", "item_id") for name in (role, *ALIASES[role])}  # names of columns
 _MOST = 2**53  # the highest count that float64 tells from the next
 
 
@@ -56,15 +57,14 @@ def numbers(values: Any) -> Array:
 
 
 def refuse_ids(values: Any) -> None:
-    """Raise if a frame that stands for a matrix has a column of ids: one called so, or a first one that may be."""
-    known = {name for role in ("user_id", "item_id") for name in (role, *ALIASES[role])}
+    """Raise if a frame for a matrix is lazy, or has a column of ids: one called so, or a first one that may be."""
     if hasattr(values, "collect"):
         raise InvalidInputError(
             f"A {type(values).__name__} holds no numbers yet. Collect it, and give what comes of it."
         )
     names = [name for name in getattr(values, "columns", ()) if isinstance(name, str)]
     for name in names:
-        if plain(name) in known and (name == names[0] or plain(name).endswith("id")):
+        if plain(name) in _IDS and (name == names[0] or plain(name).endswith("id")):
             raise InvalidInputError(
                 f"A {type(values).__name__} of numbers has the column {name!r}, whose ids would be taken for numbers. "
                 f"Leave it out, and give its ids apart, as user_ids=... or item_ids=..."

@@ -48,7 +48,9 @@ def order_by(values: Array) -> NDArray[np.int64]:
             keys = np.subtract(values, low, dtype=np.int64)
             keys <<= for_position
             keys |= np.arange(len(values))
-            return ascending(keys) & ((1 << for_position) - 1)
+            keys = ascending(keys)
+            keys &= (1 << for_position) - 1
+            return keys
     return np.argsort(values, kind="stable")
 
 

@@ -8,7 +8,7 @@ from scipy.special import expit, log_expit
 
 from headtail._checks import checked, generator, integer, number, user_codes
 from headtail.data import Interactions, Split
-from headtail.data.coded import pair_keys
+from headtail.data.coded import ascending, pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Codes
 
@@ -97,7 +97,7 @@ class World:
         known = self.interactions
         shown = integer("shown", shown, low=1)
         users = np.repeat(np.arange(known.n_users), shown)
-        pairs = np.sort(pair_keys(users, draw.integers(known.n_items, size=len(users))))
+        pairs = ascending(pair_keys(users, draw.integers(known.n_items, size=len(users))))
         rows, columns = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], 1 << 32)
         new = ~known.contains(rows, columns)
         rows, columns = rows[new], columns[new]

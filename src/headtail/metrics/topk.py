@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headtail._top import ranges
 from headtail.data import Interactions, PopularityGroups
-from headtail.data.coded import pair_keys
+from headtail.data.coded import ascending, pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
 
@@ -97,7 +97,7 @@ class Profiles:
     def _moments(self) -> tuple[Floats, NDArray[np.int64]]:
         """The distinct times of the training interactions, and a sorted key of item and time for each."""
         times, moment = np.unique(np.asarray(self.train.timestamps, dtype=np.float64), return_inverse=True)
-        return times, np.sort(pair_keys(self.train.items, moment.astype(np.int32)))
+        return times, ascending(pair_keys(self.train.items, moment.astype(np.int32)))
 
     def popularity_before(self, items: Array, times: Array) -> NDArray[np.int64]:
         """Training interactions of each item before each time, both of shape (n,)."""
