@@ -1,6 +1,7 @@
 import itertools
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -196,6 +197,12 @@ def test_with_gamma_1_a_users_confidence_does_not_count():
 
 def test_what_cannot_be_learned_is_refused(world):
     recs, seen, wanted, _ = world
+    for wrong in (np.nan, -0.5):
+        relevance = np.full(recs.items.shape, 0.5)
+        relevance[3, 2] = wrong
+        for verb in (ndcg_worth, partial(allocation_bias, strength=1.0)):
+            with pytest.raises(InvalidInputError, match=f"relevance holds {wrong} for candidate 2 of list 3"):
+                verb(recs, relevance, k=2)
     with pytest.raises(InvalidInputError, match=r"3 of \d.* candidates of 3 users are relevant"):
         few = wanted.subset(np.isin(np.arange(len(wanted)), np.unique(wanted.users, return_index=True)[1][:3]))
         calibrate(recs, seen, few, k=10)

@@ -207,6 +207,18 @@ def test_refusals(split, factors):
         better(lists, split)
     with pytest.raises(InvalidInputError, match="1 user_ids that the interactions do not have"):
         better(lists.with_columns(user_id=pl.lit(10**6)), split)
+    named = ht.Vectors(*factors, split.train.user_ids, split.train.item_ids)
+    with pytest.raises(InvalidInputError, match="item_ids differs from the ids that the vectors have already"):
+        better(named, split, item_ids=split.train.item_ids[::-1])
+
+
+def test_a_subject_is_not_given_what_it_has(split, factors):
+    subject = Subject(tuple(factors), split, k=K)
+    assert better(subject, split, dials="log penalty").dial.name == "log penalty"
+    other = ht.split_ratio(split.known, rng=1)
+    for data, options in (((other,), {}), ((split,), {"k": 7}), ((split, other.validation), {})):
+        with pytest.raises(InvalidInputError, match="A Subject has its own interactions, ids and k"):
+            better(subject, *data, **options)
 
 
 def test_what_cannot_be_tried_is_left_out_with_a_note(split, factors, monkeypatch):

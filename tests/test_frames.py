@@ -426,6 +426,10 @@ class TestMoments:
     def test_dates_written_as_numbers(self, dtype):
         assert _times.seconds(pl.Series([20200705, 20191231]).cast(dtype)).tolist() == [1593907200, 1577750400]
 
+    def test_seconds_of_a_day_written_as_numbers(self):
+        times = pl.Series([20200705183001, 20200705235959])
+        assert _times.seconds(times).tolist() == [1593973801, 1593993599]
+
     def test_numbers_in_their_range_that_are_no_dates_stay_seconds(self):
         assert _times.seconds(pl.Series([20200705, 20200732])).tolist() == [20200705, 20200732]
         assert _times.seconds(pl.Series([20200705.5])).tolist() == [20200705.5]

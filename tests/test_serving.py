@@ -16,6 +16,7 @@ IDS = ["a", "b", "c", "d"]
 TRAIN = pl.DataFrame({"user_id": [0, 1, 2, 2, 3, 3, 3], "item_id": ["a", "a", "a", "b", "b", "c", "d"]})
 SCORES = np.array([[2, 0.9, 0.5, 0.1], [2, 0.8, 0.7, 0.2], [2, 1, 0.6, 0.5], [0.3, 1, 1, 1]])
 PLAIN = ht.Vectors(SCORES, np.eye(4), item_ids=IDS)  # the best that is new to each user: b, b, c, a
+WITH_BIAS = ht.posthoc.add_bias(PLAIN, bias=[1.0, 2.0, 3.0, 4.0])
 BIAS = serving.item_bias([0.3, 0, 0.15, 0], item_ids=["d", "b", "c", "a"])  # and with it b, c, d, a
 
 
@@ -280,6 +281,7 @@ def test_a_bias_of_vectors_of_a_correction_and_of_numbers(world):
         (lambda: serving.item_bias(PLAIN), "The last coordinate of the queries is not 1"),
         (lambda: serving.item_bias([1.0, np.nan]), "bias holds 1 values that are not finite"),
         (lambda: serving.item_bias("x"), r"The bias has shape \(\) and type <U1"),
+        (lambda: serving.item_bias(WITH_BIAS, item_ids=IDS[::-1]), "item_ids differs from the ids that the vectors"),
         (lambda: serving.item_bias([1.0], item_ids=["a", "b"]), "item_ids holds 2 ids for 1 items"),
         (lambda: serving.item_bias([1.0], item_ids=["a"]).added_to(PLAIN), "3 items have no bias, such as 'b', 'c'"),
         (lambda: BIAS.formula("solr"), "engine='solr' is not known"),

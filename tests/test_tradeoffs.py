@@ -487,6 +487,17 @@ def test_a_sweep_moves_the_bar_of_another_by_all_that_it_might_do(world):
     assert moves[0][0] == 1 and moves[0][1].startswith("m 0, ndcg@5 ")
 
 
+def test_sweep_names_what_does_not_fit(world):
+    split, factors = world
+    subject = Subject(factors, split, k=5)
+    with pytest.raises(InvalidInputError, match=r"\['shrink'\] is no dial. Give one"):
+        sweep(["shrink"], subject)
+    with pytest.raises(InvalidInputError, match="k=4 is not that of the subject, 5"):
+        sweep("shrink", subject, k=4)
+    with pytest.raises(InvalidInputError, match="was given a str, a Subject and a Split"):
+        sweep("shrink", subject, split=split)
+
+
 def test_a_folder_of_something_else_is_refused(world, tmp_path):
     split, factors = world
     dial, subject = Dial.of("m", lambda *_: factors), Subject(None, split, k=5)

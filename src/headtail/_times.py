@@ -13,8 +13,9 @@ from headtail.typing import Array
 def seconds(times: pl.Series, column: str = "timestamp") -> Array:
     """Return times as Unix seconds, int64 where whole: numbers stay as they are, dates and ISO 8601 text are converted.
 
-    Times without a zone are read as UTC, and whole numbers that are all dates, such as 20200705, as dates. Times finer
-    than a microsecond come back as whole nanoseconds, since a float of seconds would lose their order.
+    Times without a zone are read as UTC, and whole numbers that are all dates, such as 20200705 or 20200705183000, as
+    dates. Times finer than a microsecond come back as whole nanoseconds, since a float of seconds would lose their
+    order.
     """
     if times.null_count():
         raise InvalidInputError(
@@ -56,14 +57,16 @@ def _refuse_mixed_units(times: Array, column: str) -> None:
 
 
 def _numeric_dates(times: pl.Series) -> pl.Series | None:
-    """Return numbers such as 20200705 as dates; None unless all are dates between 1900 and 2100."""
+    """Return numbers such as 20200705 or 20200705183000 as dates; None unless all are dates between 1900 and 2100."""
     if not times.dtype.is_numeric():
         return None
     whole = times.cast(pl.Int64, strict=False)
-    if not all(some.is_between(19_000_101, 21_001_231).all() for some in (whole.head(1), whole)):  # mostly seen at once
-        return None
-    dates = whole.cast(pl.String).str.to_date("%Y%m%d", strict=False)
-    return None if dates.null_count() or (whole != times).any() else dates
+    for form, unit in (("%Y%m%d", 1), ("%Y%m%d%H%M%S", 1_000_000)):
+        first, last = 19_000_101 * unit, 21_001_232 * unit
+        if all(some.is_between(first, last).all() for some in (whole.head(1), whole)):  # mostly seen at once
+            dates = whole.cast(pl.String).str.to_datetime(form, time_unit="us", strict=False)
+            return None if dates.null_count() or (whole != times).any() else dates
+    return None
 
 
 def _parse_times(times: pl.Series, column: str) -> pl.Series:

@@ -278,7 +278,7 @@ def correct(
     if not len(seeds):
         raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
     parts = data, validation, test, k, user_ids, item_ids, rng
-    subject = source if isinstance(source, Subject) else subject_of(source, *parts)
+    subject = subject_of(source, *parts)
     chosen = _dials(dials, subject, strength)
     split, seed = subject.split, seeds[0]
     notes = [str(subject.order)] if subject.order is not None and subject.order.fits else []
@@ -336,7 +336,7 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float
     """Return the dials to try: those named, one of them at a strength, or all that fit and need no training."""
     if dials is None:
         chosen = [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
-    elif not (chosen := [as_dial(each) for each in dials]):
+    elif not (chosen := [as_dial(each) for each in ([dials] if isinstance(dials, str | Dial) else dials)]):
         raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
     if strength is None:
         return chosen

@@ -7,7 +7,7 @@ from headtail._checks import checked, generator
 from headtail._factors import as_pair
 from headtail._frames import lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
-from headtail.data.rows import known_ids, narrowed, with_ids
+from headtail.data.rows import known_ids, named, narrowed
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 from headtail.training.recipes import Recipe
@@ -17,7 +17,14 @@ from headtail.typing import RNG, Array, Vectors
 def subject_of(
     source: Any, data: Any, validation: Any, test: Any, k: int | None, user_ids: Any, item_ids: Any, rng: RNG
 ) -> Subject:
-    """Join a recommender and the interactions that it is judged by."""
+    """Join a recommender and the interactions that it is judged by; a Subject has both already."""
+    if isinstance(source, Subject):
+        others = (validation, test, user_ids, item_ids)
+        if data is not source.split or k not in (None, source.k) or any(each is not None for each in others):
+            raise InvalidInputError(
+                "A Subject has its own interactions, ids and k. Give its split alone: correct(subject, subject.split)."
+            )
+        return source
     pair = isinstance(source, tuple | list) and len(source) == 2
     lists = not pair and not callable(source) and not isinstance(source, Recipe)
     if not pair and (user_ids is not None or item_ids is not None):
@@ -27,8 +34,7 @@ def subject_of(
         user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
     if pair:
         vectors = as_pair(*source) if isinstance(source, list) else as_pair(source)
-        given = {"user_ids": user_ids, "item_ids": item_ids}
-        vectors = with_ids(vectors._replace(**{name: ids for name, ids in given.items() if ids is not None}))
+        vectors = named(vectors, user_ids, item_ids)
         user_ids, item_ids = vectors.user_ids, vectors.item_ids
     users, items = known_ids("user_id", user_ids), known_ids("item_id", item_ids)
     split = data

@@ -219,6 +219,20 @@ def test_packed_text(monkeypatch):
     assert read_table("lists.zip").rows() == [(1, 1)]
 
 
+def test_what_expands_to_fill_the_memory_is_refused_early(monkeypatch):
+    content = b"user,item\n" + b"\n" * 30_000_000
+    with zipfile.ZipFile("bomb.csv.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.csv", content)
+    Path("bomb.csv.xz").write_bytes(lzma.compress(content, preset=0))
+    monkeypatch.setattr("headtail.data.packed._LARGE", 1 << 20)
+    for name in ("bomb.csv.zip", "bomb.csv.xz"):
+        with pytest.raises(UnreadableFileError, match="expands to more than 200 times its size"):
+            read_table(name)
+    Path("wide.csv").write_bytes(b"," * 2_000_000)
+    with pytest.raises(UnreadableFileError, match="first line holds 2,000,000 bytes"):
+        read_table("wide.csv")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -177,3 +177,17 @@ def test_a_user_without_an_id_is_refused():
     users = pl.LazyFrame({"user_id": [1, None], "vector": [[1.0, 0.0]] * 2})
     with pytest.raises(InvalidInputError, match="user_id is missing"):
         engines.recommend(users, np.eye(2), ["a", "b"], k=1).collect()
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "reason"),
+    [
+        ("user_id", [1, None], "InvalidInputError: A user_id is missing"),
+        ("vector", [[1.0, 0.0], None], "InvalidInputError: users has vectors of"),
+    ],
+)
+def test_duckdb_prints_what_is_missing(column, values, reason, capfd):
+    users = pl.DataFrame({"user_id": [1, 2], "vector": [[1.0, 0.0]] * 2}).with_columns(pl.Series(column, values))
+    with pytest.raises(duckdb.Error):
+        engines.recommend(LAZY["duckdb"](users), np.eye(2), ["a", "b"], k=1).fetchall()
+    assert reason in capfd.readouterr().err

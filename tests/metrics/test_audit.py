@@ -1,5 +1,6 @@
 """The audit: every engine, every kind of bad input, intervals, user groups, and metrics of one's own."""
 
+import inspect
 import json
 import pickle
 import re
@@ -20,6 +21,7 @@ from headtail.baselines import most_popular
 from headtail.data import Interactions, PopularityGroups, Recommendations, split_time
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics import arp, audit, better, compare, coverage, describe, gini, ndcg
+from headtail.metrics.facts import definition
 
 
 def values(result):
@@ -110,6 +112,13 @@ def test_user_groups_are_measured_apart():
         assert result.measurement(m.name, "gender=F").value == pytest.approx(m.value, nan_ok=True), m.name
     with pytest.raises(MissingColumnError, match=r"Did you mean 'gini@2 of gender=F'\?"):
         result.measurement("gini@2", "gender=f")
+
+
+def test_definitions_are_there_without_docstrings(monkeypatch):
+    expected = definition(gini)
+    monkeypatch.setattr(inspect.unwrap(gini), "__doc__", None)  # as python -OO leaves it
+    monkeypatch.setattr(gini, "__doc__", None)
+    assert definition(gini) == expected != definition(lambda top: 0.0) == "A metric of your own."
 
 
 def test_metrics_of_ones_own():

@@ -71,9 +71,15 @@ def features_of(recs: Recommendations, known: Interactions, k: int) -> Matrix:
 def probabilities(recs: Recommendations, relevance: Any) -> Array:
     """Return the probability of every candidate, if there is one for each."""
     values = numbers(relevance)
-    if values.shape != recs.items.shape or values.dtype.kind != "f" or not ((values >= 0) & (values < _MOST)).all():
+    if values.shape != recs.items.shape or values.dtype.kind != "f":
         raise InvalidInputError(
             f"relevance has shape {values.shape} and type {values.dtype}; give one of at least 0 for each "
             f"candidate: {recs.items.shape}. calibrate makes them."
+        )
+    if not (fitting := (values >= 0) & (values < _MOST)).all():
+        row, place = (int(i) for i in np.argwhere(~fitting)[0])
+        raise InvalidInputError(
+            f"relevance holds {values[row, place]} for candidate {place} of list {row}; give a probability of at least "
+            f"0. calibrate makes them."
         )
     return values

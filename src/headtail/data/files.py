@@ -20,8 +20,9 @@ from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, check_writable, to_path
 from headtail.data.interactions import Interactions
+from headtail.data.packed import PACKED, form_of, unpacked
 from headtail.data.parts import parts_of, read_parts
-from headtail.data.text_files import ATOMIC, PACKED, TEXT, first_fields, form_of, read_text, unpacked
+from headtail.data.text_files import ATOMIC, TEXT, first_fields, read_text
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 from headtail.typing import IntoFrame
 

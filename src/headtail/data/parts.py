@@ -11,7 +11,8 @@ import polars as pl
 
 from headtail._checks import shown
 from headtail._columns import logger
-from headtail.data.text_files import TEXT, as_numbers, form_of
+from headtail.data.packed import form_of
+from headtail.data.text_files import TEXT, as_numbers
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 _WILD = re.compile(r"[*?[]")

@@ -33,6 +33,16 @@ def with_ids(vectors: Vectors, like: Interactions | None = None) -> Vectors:
     return vectors._replace(**ids)
 
 
+def named(vectors: Vectors, user_ids: Any = None, item_ids: Any = None) -> Vectors:
+    """Return vectors with checked ids: those given, or their own, from which those given must not differ."""
+    own, given = with_ids(vectors), with_ids(Vectors(*vectors, user_ids, item_ids))
+    ids = {name: (getattr(own, name), getattr(given, name)) for name in ("user_ids", "item_ids")}
+    for name, (mine, other) in ids.items():
+        if mine is not None and other is not None and not np.array_equal(mine, other):
+            raise InvalidInputError(f"{name} differs from the ids that the vectors have already. Leave one out.")
+    return own._replace(**{name: mine if other is None else other for name, (mine, other) in ids.items()})
+
+
 def widened(interactions: Interactions, vectors: Vectors) -> Interactions:
     """Return the interactions with the users and items that only the vectors know after their own."""
     if vectors.item_ids is not None:

@@ -1,70 +1,37 @@
 """Tables from text: separators, quotes, line ends, and columns that become numbers where that loses nothing."""
 
-import bz2
 import codecs
 import csv
-import gzip
-import lzma
 import mmap
 import re
 import shlex
-import zipfile
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from headtail import _frames
 from headtail._columns import KNOWN, logger, plain
+from headtail.data.packed import PIECE, ZIP, form_of, unpacked
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 ATOMIC = (".inter", ".item", ".user")
 _WIDE = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-_ZIP = b"PK\3\4"
-_OTHERS = {b"PAR1": "Parquet; give it that ending", _ZIP: "an archive or a workbook; unpack it, or save it as CSV"}
+_OTHERS = {b"PAR1": "Parquet; give it that ending", ZIP: "an archive or a workbook; unpack it, or save it as CSV"}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
-_PIECE = 1 << 20  # bytes
+_LONGEST = 1 << 20  # characters of a line of names
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
 _LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$)"
 
 
-def _open_zst(path: Path) -> Any:
-    try:
-        return import_module("pyarrow").input_stream(str(path), compression="zstd")
-    except ImportError:
-        raise UnreadableFileError(f"Cannot read {path}: zst takes pyarrow. Install it, or unpack it.") from None
-
-
-_PACKED: dict[bytes, Any] = {
-    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"(\xb5/\xfd": _open_zst}  # fmt: skip
-
-
 class NoNamesError(InvalidInputError):
     """The first line of a text file holds data where the names of the columns should stand."""
-
-
-def form_of(path: Path) -> str:
-    """Return the ending that tells the form of a file, without that of compression; in a zip, that of its only file."""
-    if path.suffix.lower() == ".zip" and len(inside := _members(path)) == 1:
-        path = Path(inside[0])
-    return (path.with_suffix("") if path.suffix.lower() in PACKED else path).suffix.lower()
-
-
-def _members(path: Path) -> list[str]:
-    """Return the names of the files in a zip, none if it is no zip."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name for name in archive.namelist() if name[-1:] != "/" and not name.startswith("__MACOSX/")]
-    except (OSError, zipfile.BadZipFile):
-        return []
 
 
 class _Text(NamedTuple):
@@ -131,24 +98,9 @@ def first_fields(path: Path) -> list[str]:
     return _fields(text, form_of(path) not in ATOMIC and _holds(text, b'"'))
 
 
-def unpacked(path: Path) -> bytes | mmap.mmap:
-    """Return the content of a file, decompressed where its first bytes say that it is compressed."""
-    with path.open("rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    if opened := next((opened for mark, opened in _PACKED.items() if content[: len(mark)] == mark), None):
-        with opened(path) as file:
-            return bytes(file.read())
-    if content[: len(_ZIP)] == _ZIP and len(inside := _members(path)) == 1:
-        try:
-            return zipfile.ZipFile(path).read(inside[0])
-        except (zipfile.BadZipFile, RuntimeError) as error:  # damaged, or with a password
-            raise UnreadableFileError(f"Cannot read {path}: {error}. Unpack it.") from error
-    return content
-
-
 def _holds(text: _Text, byte: bytes) -> bool:
     """Whether a byte is in the text, searched piece by piece: bytes are searched far faster than mapped memory."""
-    return any(byte in text.content[start : start + _PIECE] for start in range(0, len(text.content), _PIECE))
+    return any(byte in text.content[start : start + PIECE] for start in range(0, len(text.content), PIECE))
 
 
 def _fields(text: _Text, quotes: bool) -> list[str]:
@@ -164,13 +116,17 @@ def _open_text(path: Path) -> _Text:
     encoding = next((name for mark, name in _WIDE.items() if content[: len(mark)] == mark), None)
     if encoding is not None:
         mapped, content = False, content[:].decode(encoding).encode()
-    if form_of(path) == ".dat" and b"::" in content[:_PIECE] and content.find(b"\t") < 0:  # MovieLens
+    if form_of(path) == ".dat" and b"::" in content[:PIECE] and content.find(b"\t") < 0:  # MovieLens
         mapped, content = False, content[:].replace(b"::", b"\t")
     if sep := re.match(rb"(?:\xef\xbb\xbf)?sep=.\r?\n", content):  # as for Excel
         mapped, content = False, content[sep.end() :]
     line = re.search(rb"[^\r\n]+", content)
     if line is None:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
+    if len(line[0]) > _LONGEST:
+        raise UnreadableFileError(
+            f"Cannot read {path}: its first line holds {len(line[0]):,} bytes, too many for names. Is it a table?"
+        )
     first = line[0].decode("utf-8-sig")
     if "\0" in first:
         raise UnreadableFileError(

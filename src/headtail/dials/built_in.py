@@ -68,6 +68,8 @@ def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
 @checked
 def as_dial(given: str | Dial) -> Dial:
     """Return a dial, by its name or as it is."""
+    if not isinstance(given, str | Dial):
+        raise InvalidInputError(f"{given!r} is no dial. Give one, by its name or as a Dial.")
     return given if isinstance(given, Dial) else dial(given)
 
 

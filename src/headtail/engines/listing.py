@@ -49,8 +49,8 @@ def recommend(
     -------
     lazy table of the same engine
         `user_id`, `item_id`, `rank` (1 = first), `score`; nothing runs before it is asked for, and what is wrong with a
-        row is told then, in the engine's own manner. Polars and Spark hand over batches as they are set to, DuckDB
-        2,048 users at a time, by way of pandas.
+        row is told then, in the engine's own manner: DuckDB prints it, and raises an error of its own. Polars and Spark
+        hand over batches as they are set to, DuckDB 2,048 users at a time, by way of pandas.
 
     Examples
     --------
@@ -162,9 +162,9 @@ class _Lists:
 
     def of_pandas(self, batch: Any) -> Any:
         """Return the lists of a pandas frame as one, a row a user."""
-        columns = {name: list(batch[name]) if name != "user_id" else batch[name].to_numpy() for name in batch.columns}
-        for name in {"item_id", "seen"} & columns.keys():  # arrays of objects, and of numbers where a list is empty
-            columns[name] = [ids.tolist() if isinstance(ids, np.ndarray) else None for ids in columns[name]]
+        columns: dict[str, Any] = {"user_id": pl.from_pandas(batch["user_id"])}
+        for name in batch.columns[1:]:  # arrays of objects, of numbers where a list is empty, NaN where there is none
+            columns[name] = [values.tolist() if isinstance(values, np.ndarray) else None for values in batch[name]]
         return self(pl.DataFrame(columns)).group_by("user_id", maintain_order=True).agg(pl.all()).to_pandas()
 
     def of_arrow(self, batches: Iterator[Any]) -> Iterator[Any]:

@@ -1,7 +1,10 @@
 """Metadata of metrics: direction, range, format, requirements and influences of users."""
 
+import ast
+import inspect
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -131,5 +134,14 @@ def definition(metric: Any) -> str:
     if isinstance(metric, partial):
         options = ", ".join(f"`{name}={value}`".replace("``", "`") for name, value in metric.keywords.items())
         return f"{definition(metric.func)} Here with {options}."
-    paragraphs = (metric.__doc__ or "A metric of your own.").strip().split("\n\n")
+    paragraphs = (metric.__doc__ or _in_source(metric) or "A metric of your own.").strip().split("\n\n")
     return re.sub(r":\w+:(?=`)", "", " ".join(paragraphs[0].split()))  # without the roles of Sphinx
+
+
+def _in_source(metric: Any) -> str | None:
+    """Return the docstring of a function that Python has stripped of it (-OO), None where there is no source."""
+    try:
+        (function,) = ast.parse(textwrap.dedent(inspect.getsource(metric))).body
+        return ast.get_docstring(function)  # type: ignore[arg-type]  # a lambda has another error
+    except (OSError, TypeError, ValueError, SyntaxError):
+        return None

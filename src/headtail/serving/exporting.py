@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headtail import _frames, posthoc
 from headtail._checks import checked, choice, finite, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
-from headtail.data.rows import with_ids
+from headtail.data.rows import named, with_ids
 from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.reports import Column, Report, Result, Table
@@ -172,15 +172,15 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
     if hasattr(source, "made") and hasattr(source, "subject"):
         source, found = source.made, source
         if not isinstance(source, ItemBias):
-            named = found.dial.name if found.dial else "the recommender as it is"
+            name = found.dial.name if found.dial else "the recommender as it is"
             raise NotAvailableError(
-                f"{named} adds no number to items. Serve its .vectors, or its .lists; a tilt or log penalty has a bias."
+                f"{name} adds no number to items. Serve its .vectors, or its .lists; a tilt or log penalty has a bias."
             )
     if isinstance(source, ItemBias):
         values, order, item_ids = source.bias, source.order, source.subject.split.train.item_ids
     elif isinstance(source, tuple | list) and len(source) == 2 and np.ndim(source[0]) == 2:
-        pair = with_ids(as_pair(*source)._replace(item_ids=getattr(source, "item_ids", None)))
-        item_ids = item_ids if pair.item_ids is None else pair.item_ids
+        pair = named(as_pair(*source)._replace(item_ids=getattr(source, "item_ids", None)), item_ids=item_ids)
+        item_ids = pair.item_ids
         if not np.array_equal(to_numpy(pair.queries[:, -1]), np.ones(len(pair.queries))):
             raise InvalidInputError(
                 "The last coordinate of the queries is not 1, so that these vectors hold no bias. Give vectors of "

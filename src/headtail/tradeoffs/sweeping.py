@@ -122,6 +122,10 @@ def sweep(
     """
     if split is not None or not isinstance(subject, Subject):
         dial, subject = _of_ones_own(dial, subject, grid, split, k)
+    elif k not in (None, subject.k):
+        raise InvalidInputError(
+            f"k={k!r} is not that of the subject, {subject.k}. Leave it out, or make another Subject."
+        )
     dial = dials.as_dial(dial)
     settings = _listed("grid", dial.grid if grid is None else grid, number)
     popularity = subject.split.train.popularity
@@ -159,10 +163,11 @@ def sweep(
 
 def _of_ones_own(name: Any, make: Any, grid: Any, split: Any, k: int | None) -> tuple[Dial, Subject]:
     """Return the dial and the subject for a function that makes recommenders by itself."""
-    if not isinstance(name, str) or not isinstance(split, Split):
+    if not isinstance(name, str) or not callable(make) or not isinstance(split, Split):
         raise InvalidInputError(
-            f"sweep was given a {type(make).__name__} and a {type(split).__name__}. Give a dial and a Subject, or a "
-            f"name, a function of a strength and a seed, a grid and a Split."
+            f"sweep was given a {type(name).__name__}, a {type(make).__name__} and a {type(split).__name__}. Give a "
+            f"dial and a Subject, which has its split; or a name, a function of a strength and a seed, a grid and a "
+            f"Split."
         )
     return Dial.of(name, make, _listed("grid", grid, number)), Subject(None, split, k=k)
 
