@@ -124,7 +124,7 @@ def test_recorder_changes_nothing_and_records_the_truth(train):
     assert found.own_head_share == pytest.approx(naive_own_head_share(train, active))
     assert found.k == 5
     text = " ".join(show(found).split())
-    assert "after the last, 3" in text and "sigma 2" in text
+    assert "after epoch 3" in text and "sigma 2" in text
 
 
 def test_recorder_leaves_the_models_own_randomness_alone(train):
@@ -176,7 +176,7 @@ def test_recorder_with_validation_and_with_als(train):
     assert "Validation ndcg@5" in show(found)
     history = fit(ALS(120, 60, 4, rng=0), train, epochs=2, callbacks=[SpectrumRecorder(train, k=5)])
     assert [row["epoch"] for row in in_training(history).rows] == [1, 2]
-    assert "after the last, 2" in show(in_training(history)) and history.report().to_markdown()
+    assert "after epoch 2" in show(in_training(history)) and history.report().to_markdown()
 
 
 def test_recorder_refuses(train):

@@ -232,6 +232,16 @@ def test_what_cannot_be_tried_is_left_out_with_a_note(split, factors, monkeypatc
     assert "impossible was left out. there is nothing to learn from" in found.notes
 
 
+def test_the_picture_leaves_out_what_nobody_would_take_and_names_what_the_verdict_speaks_of(split, factors):
+    found = better(factors, split, dials=["log penalty", "shrink"])
+    chart = found.report().blocks[0]
+    least = 0.75 * found.frontier.mean(*found.frontier.reference, "ndcg@5")
+    left_out = [pair for pair in found.frontier.pairs if found.frontier.mean(*pair, "ndcg@5") < least]
+    assert left_out and f"{len(left_out)} settings that lose more than a quarter" in chart.caption
+    assert len(chart.rows) == len(found.frontier.pairs) - len(left_out)
+    assert {row["setting"] for row in chart.rows} - {None} == {"as it is", found._named}
+
+
 def test_the_page_says_who_bears_the_change(split, factors):
     found = better(factors, split)
     before, after = found.comparison.audits.values()
@@ -240,7 +250,7 @@ def test_the_page_says_who_bears_the_change(split, factors):
     least = np.argsort(split.train.activity[codes], kind="stable")[: -(-len(codes) // 3)]
     values = [audit.user_values["ndcg@5"][least] for audit in (before, after)]
     expected = np.nanmean(values[1] - values[0]) / np.nanmean(values[0])
-    assert len(table.rows) == 6 and table.rows[0]["group"] == "the least"
+    assert len(table.rows) == 6 and table.rows[0]["group"] == "who chose least"
     assert table.rows[0]["ndcg@5"] == pytest.approx(expected)
     assert table.rows[0]["ndcg@5 low"] <= expected <= table.rows[0]["ndcg@5 high"]
     assert all(row["arp@5"] < 0 for row in table.rows)  # everybody's lists are less popular

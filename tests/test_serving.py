@@ -264,6 +264,8 @@ def test_a_bias_of_vectors_of_a_correction_and_of_numbers(world):
     table = serving.item_bias(tilted)
     np.testing.assert_array_equal(table.bias, tilted.items[:, -1])
     np.testing.assert_array_equal(table.added_to(plain).items, tilted.items)
+    long = serving.item_bias([0.5, -0.5], item_ids=[1234567, 2345678])
+    assert "1,234,567" not in long.report().to_text() and "1234567" in long.report().to_text()  # an id, no amount
     split = ht.split_ratio(known, rng=0)
     options = {"dials": ["log penalty"], "strength": 0.1, "k": 5, "progress": False}
     made = ht.correct(plain, split, **options)

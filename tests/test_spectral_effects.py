@@ -129,6 +129,8 @@ def test_memory_effect_sets_measured_and_bound_side_by_side():
     assert set(drawn) == {("data", "measured"), ("data", "lower bound"), ("model", "measured")}
     assert 0 < drawn["data", "lower bound"] <= drawn["data", "measured"]
     assert "not applicable" in found.report().to_markdown() and "Memory effect" in repr(found)
+    assert f"makes up {data.energy[0]:.0%} in data (cosine with popularity 1.00), " in found.report().lede
+    assert "a theorem on matrices" not in memory_effect({"model": model}).report().to_markdown()  # nor the column
 
 
 def test_memory_effect_of_nothing_but_zeros():

@@ -1,7 +1,7 @@
 """How a correction is laid out: its opening, its page, what fits a terminal, and who bears it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from headtail.correction import Correction
 
 PLAIN, CORRECTED = "as it is", "corrected"
+_KEPT = 0.75  # of the accuracy, so that settings that nobody would take do not press the others together
+_BARS = 8  # most methods whose intervals are all drawn
 _TITLE = "The recommender, corrected"
-_THIRDS: Mapping[str, tuple[str, str, str]] = {
-    "how much they chose": ("the least", "in between", "the most"),
-    "how popular that is": ("rarest tastes", "in between", "most popular tastes"),
-}
+_THIRDS = (  # by how much they chose, and by how popular that is
+    ("who chose least", "who chose neither much nor little", "who chose most"),
+    ("with the rarest tastes", "with tastes in between", "with the most popular tastes"),
+)
 
 
 def biased(found: "Correction") -> tuple[str, str]:
@@ -94,13 +96,22 @@ def _opening(found: "Correction") -> str:
 
 
 def _trade_off(found: "Correction") -> Chart:
-    """Return the curves, with the two points named that the verdict speaks of."""
+    """Return the curves where accuracy is kept, with the two points named that the verdict speaks of."""
     names: dict[tuple[Any, Any], str] = {(PLAIN, None): PLAIN}
     if found.dial is not None:
         names[found.dial.name, f"{found.strength:g}"] = named(found.frontier, found.dial.name, found.strength)
     chart = found.frontier.chart(found.max_loss)
-    rows = [{**row, "setting": names.get((row["method"], row["setting"]), row["setting"])} for row in chart.rows]
-    return replace(chart, rows=rows)
+    least = _KEPT * found.frontier.mean(*found.frontier.reference, found.frontier.accuracy)
+    rows, shown = chart.rows, list[dict[str, Any]]()
+    for row in rows:
+        name = names.get((row["method"], row["setting"]))
+        bare = name is None and len(found.frontier.methods) > _BARS
+        if row["chosen"] or row["y"] is None or row["y"] >= least:
+            shown.append({**row, "setting": name} | {end: None for end in (chart.low, chart.high) if end and bare})
+    caption = chart.caption
+    if len(shown) < len(rows):
+        caption += f" {len(rows) - len(shown)} settings that lose more than a quarter of the accuracy are not drawn."
+    return replace(chart, rows=shown, caption=caption)
 
 
 def _versus(found: "Correction", levels: Sequence[tuple[str, float]] | None = None) -> Report | None:
@@ -122,14 +133,14 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
     taste = tastes_of(train.matrix, train.popularity)
     metrics = [name for name in (accuracy, f"arp@{accuracy.partition('@')[2]}") if name in before.user_values]
     rows: list[dict[str, Any]] = []
-    for (by, names), values in zip(_THIRDS.items(), (activity, taste), strict=True):
+    for names, values in zip(_THIRDS, (activity, taste), strict=True):
         order = np.argsort(values[codes], kind="stable")
         for name, members in zip(names, np.array_split(order, 3), strict=True):
-            row: dict[str, Any] = {"by": by, "group": name}
+            row: dict[str, Any] = {"group": name}
             for metric in metrics:
                 row[metric] = _change(before.user_values[metric][members], after.user_values[metric][members])
             rows.append(row)
-    columns = [Column("by", "Thirds of the users by"), Column("group", "Third")]
+    columns = [Column("group", "Third of the users")]
     columns += [
         Column(metric, f"{before.facts[metric.partition('@')[0]].title}, change", format="+.1%", code=metric)
         for metric in metrics

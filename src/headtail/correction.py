@@ -17,7 +17,7 @@ from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
 from headtail.joining import subject_of
-from headtail.metrics import Comparison, audit, compare
+from headtail.metrics import Comparison, audit, compare, verdicts
 from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
@@ -105,14 +105,11 @@ class Correction(Result):
 
     @property
     def verdict(self) -> str:
-        """What was chosen, why, and what it did on test, in two sentences; a wrong order of rows comes first."""
+        """What was chosen, why, and what it did on test; a wrong order of rows comes first."""
         order = self.subject.order
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
-            return (
-                f"{doubt}No correction made exposure more even on validation for at most {self.max_loss:.1%} of "
-                f"accuracy; the recommender stays as it is."
-            )
+            return f"{doubt}{self._brief}"
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
         changes = {metric: self._change(metric) for metric in (self.frontier.unfairness, self.frontier.accuracy)}
         even, accurate = (
@@ -121,13 +118,24 @@ class Correction(Result):
         beyond, high = "", changes[self.frontier.accuracy].high
         if high is not None and high < -self.max_loss and not self.given:
             beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
+        return f"{doubt}{self._brief} So {even}, and {accurate}.{beyond}"
+
+    @property
+    def _brief(self) -> str:
+        """What was chosen, why, and what it did on test in counts."""
+        if self.dial is None:
+            return (
+                f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of accuracy; the "
+                f"recommender stays as it is."
+            )
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
                 f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation it has "
                 f"the most even exposure there"
             )
-        return f"{doubt}**{plain(self._named)}** {why}. On the test {even}, and {accurate}.{beyond}"
+        counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
+        return f"**{plain(self._named)}** {why}. On the test {'; '.join(filter(None, counts))}."
 
     def _change(self, metric: str) -> Estimate:
         """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""
@@ -182,7 +190,7 @@ class Correction(Result):
         """
         chosen = (PLAIN if self.dial is None else self.dial.name), self.strength
         biased, _ = _correction_page.biased(self)
-        said = f"{biased.partition('.**')[0]}. {self.verdict}".replace("**", "").replace("`", "")
+        said = f"{biased.partition('.**')[0]}. {self._brief}".replace("**", "")
         return self.witness.explore(self.frontier, chosen=chosen, verdict=said, max_loss=self.max_loss, n_items=n_items)
 
     def summary(self) -> Report:

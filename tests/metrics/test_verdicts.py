@@ -73,10 +73,12 @@ def test_before_and_after():
     found = compare(
         {name: audit(recs, train, test, k=1, strict=False) for name, recs in {"one": one, "some": some}.items()}
     )
-    lede = found.report().lede
+    lede, shown = found.report().lede, train["item_id"].unique()
     assert lede.startswith(
-        "**some** instead of **one** makes exposure **more even**: half of the places go to 1 item, before 1 (Gini "
+        "**some** instead of **one** makes exposure **more even**: half of the places go to 1 item, before 1, and "
     )
+    assert f" {len(shown) - 2} are shown to nobody, before {len(shown) - 1} (Gini " in lede
+    assert "stands at the top): lists find 50.0% of what people wanted, before 100.0%." in lede
     assert "Accuracy falls (NDCG 1.0000 to 0.5000, -50.0%, 95% interval " in lede
     assert "; 0 is even, 1 is all for one item)" in lede and "; 1 if all that people wanted stands at the top)" in lede
     page = found.to_markdown()

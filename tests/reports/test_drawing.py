@@ -293,3 +293,16 @@ def test_a_text_without_end_is_cut_before_it_is_measured():
     svg = chart_svg(Chart("line", rows, "x", "y", color="kind", y_label=long))
     assert "z" * 250 in svg and "z" * 301 not in svg
     assert len(re.findall(r"z{9,}… \w{8}", svg)) >= 2
+
+
+def test_long_names_of_a_legend_stand_apart_also_in_a_wider_font():
+    names = [f"a correction of many words {i}" for i in range(9)]
+    svg = chart_svg(Chart("line", [{"x": x, "y": x, "m": m} for m in names for x in (1, 2)], "x", "y", color="m"))
+    groups = [e for e in ElementTree.fromstring(svg).iter(f"{SVG}g") if "".join(e.itertext()) in names]
+    starts = {float(found[0]) for e in groups if (found := re.findall(r"[\d.]+", e.get("transform", "")))}
+    assert len(starts) > 1 and np.diff(sorted(starts)).min() > 1.12 * text_width(names[0], 13) + 14  # and its symbol
+
+
+def test_few_values_of_a_logarithmic_axis_are_its_ticks():
+    chart = Chart("line", [{"x": x, "y": 1 / x} for x in (2, 8, 32)], "x", "y", x_scale="log")
+    assert {"2", "8", "32"} <= {text for text, *_ in texts_of(chart_svg(chart))}

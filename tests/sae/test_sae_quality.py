@@ -88,6 +88,7 @@ def test_fidelity_equals_a_naive_count():
     whole = sae_quality(sae, queries, vectors=(queries, items), train=train, test=test, k=10)
     assert whole.fidelity == found
     assert "NDCG lost" in whole.report().to_text()
+    assert f"hold {found.overlap:.0%} of the same items" in whole.report().lede
 
 
 def test_nothing_is_lost_by_a_perfect_autoencoder():

@@ -118,10 +118,11 @@ class AmplificationInTraining(Rows):
         """Return the course of training as a document: charts and one row a recorded epoch."""
         last = self.rows[-1]
         most = max(self.rows, key=lambda row: row["head_share"])
+        peak = f"{most['head_share']:.0%} of the places after epoch {most['epoch']}"
+        if most is not last:
+            peak = f"up to {peak}, and {last['head_share']:.0%} after the last, {last['epoch']}"
         lede = (
-            f"**The most popular items get up to {most['head_share']:.0%} of the places, after epoch {most['epoch']}, "
-            f"and {last['head_share']:.0%} after the last, {last['epoch']}**; of what the same users chose they are "
-            f"{self.own_head_share:.0%}."
+            f"**The most popular items get {peak}**; of what the same users chose they are {self.own_head_share:.0%}."
         )
         blocks: list[Block] = [Text(_ABOUT), *self.charts(), self.table()]
         return Report("Amplification in training", blocks, lede)
@@ -158,8 +159,8 @@ class AmplificationInTraining(Rows):
         ]
         columns = [
             Column("epoch", "Epoch", format="d"),
-            Column("sigma_1", "sigma 1", format=".4g"),
-            Column("sigma_2", "sigma 2", format=".4g"),
+            Column("sigma_1", "sigma 1", format="#.4g"),
+            Column("sigma_2", "sigma 2", format="#.4g"),
             Column("energy", "Energy of sigma 1", format=".1%", note="Share in the sum of all squared scores."),
             Column("cosine", "Cosine with popularity", format=".3f"),
             Column("head_share", f"Head, top {self.k}", format=".1%", note="Share of the sampled users' places."),

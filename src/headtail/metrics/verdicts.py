@@ -66,7 +66,7 @@ def of_exposure(
     ]
     if known:
         said.append(f"People are shown items {_times(lift, sign)} their own.")
-    if never := int((slots == 0).sum()):
+    if never := _never(slots):
         one = never == 1
         said.append(
             f"{never:,} item{'' if one else 's'} ({never / len(slots):.0%}) {'is' if one else 'are'} shown to nobody."
@@ -87,6 +87,10 @@ def _half(slots: Array) -> int:
     return int(np.searchsorted(np.cumsum(np.sort(slots)[::-1]), slots.sum() / 2)) + 1
 
 
+def _never(slots: Array) -> int:
+    return int((slots == 0).sum())
+
+
 def of_comparison(comparison: "Comparison") -> str:
     """Say what changes from the baseline, what that costs, and where measures disagree or a change is within noise."""
     others = [name for name in comparison.audits if name not in (comparison.baseline, MOST_POPULAR, RANDOM)]
@@ -105,12 +109,9 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
     even, accuracy, head = (changes.get(metric) for metric in ("gini", "ndcg", "head_share"))
     if even:
         turn = "about as even" if _noise(even) else "more even" if even["difference"] < 0 else "less even"
-        lists = (comparison.audits[one].lists.at(comparison.k) for one in (comparison.baseline, name))
-        few, many = (_half(top.slots) for top in lists)
         said.append(
-            f"**{plain(name)}** instead of **{plain(comparison.baseline)}** makes exposure **{turn}**: half of "
-            f"the places go to {many:,} item{'s' * (many != 1)}, before {few:,} (Gini {_from_to(even)}; "
-            f"{ENDS['gini']})."
+            f"**{plain(name)}** instead of **{plain(comparison.baseline)}** makes exposure **{turn}**: "
+            f"{places(comparison, name)} (Gini {_from_to(even)}; {ENDS['gini']})."
         )
     if head:
         said.append(f"The most popular items get {head['after']:.1%} of the places, before {head['before']:.1%}.")
@@ -118,7 +119,8 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
         turn = "rises" if accuracy["difference"] > 0 else "falls"
         if _noise(accuracy):
             turn = "stays within noise" if accuracy["difference"] else "stays the same"
-        said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}; {ENDS['ndcg']}).")
+        wanted = f": {wanted}" if (wanted := finds(comparison, name)) else ""
+        said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}; {ENDS['ndcg']}){wanted}.")
     if even and accuracy and not _noise(even) and even["difference"] < 0:
         if not _noise(accuracy) and accuracy["difference"] < 0:
             gain, cost = (-change["difference"] / change["before"] for change in (even, accuracy))
@@ -126,6 +128,23 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
         elif _noise(accuracy):
             said.append("That costs no accuracy that could be measured.")
     return said
+
+
+def places(comparison: "Comparison", name: str) -> str:
+    """Say in counts who gets the places in the lists of `name`, and who did in those of the baseline."""
+    before, after = (comparison.audits[one].lists.at(comparison.k).slots for one in (comparison.baseline, name))
+    (few, many), (nobody, still) = ([count(slots) for slots in (before, after)] for count in (_half, _never))
+    said = f"half of the places go to {many:,} item{'s' * (many != 1)}, before {few:,}"
+    if nobody or still:
+        left = f"{still:,} {'is' if still == 1 else 'are'}" if still else "none is"
+        said += f", and {left} shown to nobody, before {nobody:,}"
+    return said
+
+
+def finds(comparison: "Comparison", name: str) -> str:
+    """Say which part of what people wanted the lists find, and which part they found; empty where nobody measured."""
+    found = comparison.changes.get(name, {}).get("recall")
+    return f"lists find {found['after']:.1%} of what people wanted, before {found['before']:.1%}" if found else ""
 
 
 def _many(comparison: "Comparison", changes: dict[str, dict[str, dict[str, Any]]]) -> list[str]:

@@ -32,6 +32,7 @@ TOLD = 150  # most points of a scatter with tooltips
 AXIS = 50  # pixels for the numbers of a vertical axis
 NAMED = 8  # most series that are named beside their points rather than in a legend
 LONGEST = 300  # characters of a text
+TICKS = 8  # most values of a logarithmic axis that are ticks themselves
 SAME = 6  # pixels within which points coincide to the eye
 
 
@@ -156,14 +157,20 @@ def _axis(frame: Frame, label: str | None, spec: str | None, *, upright: bool, *
     }  # fmt: skip
 
 
-def _number(field: str, axis: Spec, scale: Scale | None = None, **options: Any) -> Spec:
-    """Return the encoding of a number, on the given `scale` or one that Vega-Lite chooses."""
+def _number(field: str, axis: Spec, scale: Scale | None = None, *, at: Sequence[float] = (), **options: Any) -> Spec:
+    """Return the encoding of a number, on the given `scale` or one that Vega-Lite chooses.
+
+    A logarithmic one has its ticks `at` values where those are few.
+    """
     if scale is not None:
         options = {"domain": [scale.low, scale.high], "nice": False, "zero": False}
     if scale is not None and scale.log:  # Vega would draw lines at ticks without labels
         form = ",~%" if axis.get("format") == "%" else ",~g"
         options |= {"type": "log"}
-        axis = axis | {"values": scale.ticks(), "labelExpr": f"format(datum.value, '{form}')"}
+        axis = axis | {
+            "values": at if 0 < len(at) <= TICKS else scale.ticks(),
+            "labelExpr": f"format(datum.value, '{form}')",
+        }
     return {"field": field, "type": "quantitative", "scale": options, "axis": axis}
 
 
@@ -171,10 +178,10 @@ def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool =
     """Return the encodings of color, shape and dash by series, with one legend above the plot."""
     key: Spec | None = None
     if legend and len(looks) > 1:
-        widest = max(text_width(name, frame.size) for name in looks)
+        widest = 1.12 * max(text_width(name, frame.size) for name in looks)  # browsers' fonts are wider than Vega's
         key = {
             "title": None, "orient": "top", "direction": "horizontal", "offset": 36 if above else 12,
-            "columns": max(1, int(frame.width / (widest + 40))), "columnPadding": 18, "rowPadding": 5,
+            "columns": max(1, int(frame.width / (widest + 40))), "columnPadding": 12 + 0.12 * widest, "rowPadding": 5,
             "labelColor": TEXT, "labelFontSize": frame.size, "labelLimit": frame.width - 40, "symbolLimit": 0,
             "symbolSize": 100, "symbolOpacity": 1, "symbolStrokeWidth": 2.25, **options,
         }  # fmt: skip
@@ -208,7 +215,7 @@ def _lines(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     across = _axis(frame, chart.x_label, chart.x_format, upright=False)
     across |= {"tickMinStep": 1} if all(value.is_integer() for value in widths) else {}
     y_scale = Scale.of(heights, log=True, pad=0.04) if chart.y_scale == "log" else None
-    x = _number("x", across, Scale.of(widths, log=chart.x_scale == "log"))
+    x = _number("x", across, Scale.of(widths, log=chart.x_scale == "log"), at=sorted(set(widths)))
     y = _number("y", _axis(frame, chart.y_label, chart.y_format, upright=True), y_scale, zero=from_zero(heights))
     apart = _told_apart(looks, frame, above=chart.y_label, symbolSize=100 if few else 500)
     place = {"x": x, "y": y, "color": apart["color"], "description": {"field": "c"}}

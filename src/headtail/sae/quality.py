@@ -14,7 +14,7 @@ from headtail._stats import Z95, standard_error
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import audit, ndcg
-from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Result, Table
+from headtail.reports import Block, Chart, Figure, Figures, Report, Result
 from headtail.sae.autoencoder import TopKSAE, fired
 from headtail.sae.rows import blocks, check_vectors
 from headtail.training.ranking import recommend
@@ -47,6 +47,14 @@ class Fidelity:
     high: float
     overlap: float
     n_users: int
+
+    def told(self) -> str:
+        """Say in a sentence what lists keep."""
+        turn = "lose" if self.lost >= 0 else "gain"
+        return (
+            f"Lists made from its reconstructions hold {self.overlap:.0%} of the same items and {turn} "
+            f"{abs(self.lost):.1%} of NDCG (95% interval of the loss {self.low:.1%} to {self.high:.1%})."
+        )
 
     def figures(self) -> list[Figure]:
         """Return the figures for a report."""
@@ -97,8 +105,10 @@ class SAEQuality(Result):
         rows = self._histogram()
         title = "How often neurons are active"
         parts.append(Chart("bar", rows, x="share of vectors", y="neurons", title=title))
-        parts.append(Table([Column("share of vectors"), Column("neurons")], rows, title=title))
-        return Report("Quality of a sparse autoencoder", parts)
+        lede = f"**The autoencoder explains {1 - self.fvu:.0%} of what tells the vectors apart.**"
+        if self.fidelity is not None:
+            lede += f" {self.fidelity.told()}"
+        return Report("Quality of a sparse autoencoder", parts, lede)
 
     def _histogram(self) -> list[dict[str, Any]]:
         edges = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -127,13 +127,13 @@ class BiasTable(Result):
         rows, order = self._rows(), np.argsort(self.bias, kind="stable")
         columns = [Column("item_id", "Item"), Column("bias", "Bias", format="+.4f")]
         tables = [
-            Table(columns, [rows[i] for i in some], title=title)
+            Table(columns, [rows[i] | {"item_id": str(rows[i]["item_id"])} for i in some], title=title)
             for title, some in (("Lowered most", order[:_SHOWN]), ("Raised most", order[::-1][:_SHOWN]))
         ]
-        by = "score and bias" if self.order == 1 else f"the score and {self.order:g} of the bias"
-        return Report(
-            f"A bias for {len(rows):,} items", tables, f"Lists hold the best by score and bias, ordered by {by}."
-        )
+        lede = "**Add each item's bias to its score**, for every user alike, and show the items whose sums are highest."
+        if self.order != 1:
+            lede += f" Order them by the score and {self.order:g} of the bias."
+        return Report(f"A bias for {len(rows):,} items", tables, lede)
 
 
 @checked

@@ -310,7 +310,7 @@ def _charts(found: Spectrum) -> list[Chart]:
 def _table(found: Spectrum) -> Table:
     columns = [
         Column("direction", "Direction"),
-        Column("sigma", "Singular value", format=".4g"),
+        Column("sigma", "Singular value", format="#.4g"),
         Column("energy", "Energy", format=".1%", note="share in the sum of all squared scores"),
     ]
     if found.alignment is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from headtail._checks import checked
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Block, Chart, Column, Report, Result, Table, Text
+from headtail.reports._markdown import plain
 from headtail.spectral.decomposition import Spectrum
 
 _SHOWN_DIRECTIONS = 50
@@ -14,10 +15,10 @@ _ALIGNED_DIRECTIONS = 8
 _ALIGNED_MATRICES = 4
 _ABOUT = """The scores of a recommender are a sum of directions. In training interactions the strongest one follows the
 popularity of the items, and a model that learns from them keeps it: the *memory effect* (Lin et al., WSDM 2025). The
-cosine tells how closely the first direction follows popularity, its energy how much of the scores it makes up.
-
-The lower bound is a theorem on matrices of zeros and ones with this popularity. Where it *says nothing*
-it allows any cosine; it is *not applicable* to scores on another scale. The measured cosine stands in either case."""
+cosine tells how closely the first direction follows popularity, its energy how much of the scores it makes up."""
+_ABOUT_BOUNDS = """The lower bound is a theorem on matrices of zeros and ones with this popularity. Where it *says
+nothing* it allows any cosine; it is *not applicable* to scores on another scale. The measured cosine stands in either
+case."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,7 +45,21 @@ class MemoryEffect(Result):
 
     def report(self) -> Report:
         """Return the comparison as a document."""
-        return Report("Memory effect", [Text(_ABOUT), *self.blocks()])
+        about = [Text(_ABOUT), *([Text(_ABOUT_BOUNDS)] if self._bounded else [])]
+        return Report("Memory effect", [*about, *self.blocks()], self._lede())
+
+    def _lede(self) -> str:
+        """Say of each of a few matrices how much of it the first direction is, and how close to popularity."""
+        firsts = {name: found.first for name, found in self.spectra.items()}
+        if len(firsts) > _ALIGNED_MATRICES:
+            return ""
+        told = [
+            f"{first['energy']:.0%} in {plain(name)}"
+            + ("" if first["cosine"] is None else f" (cosine with popularity {first['cosine']:.2f})")
+            for name, first in firsts.items()
+            if first["energy"] is not None
+        ]
+        return f"**Of all squared scores the first direction makes up {', '.join(told)}.**" if told else ""
 
     def blocks(self) -> list[Block]:
         """Return the table and the charts, for a report of one's own."""
