@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 import headtail as ht
@@ -95,16 +96,30 @@ def test_a_probability_is_worth_what_is_more_accurate_at_equal_evenness(split, v
         shown = [subject.plain(0), *(allocation(gamma)(subject, strength, 0) for strength in (0.1, 0.2, 0.4))]
         lists = [subject.recommend(made, split.train) for made in shown]
         points = [
-            (gini(np.bincount(recs.items.ravel(), minlength=N_ITEMS)), gains(recs, split.validation).mean())
+            (
+                gini(np.bincount(recs.items.ravel(), minlength=N_ITEMS)),
+                gains(recs, split.validation, split.scale).mean(),
+            )
             for recs in lists
         ]
         curves[gamma] = np.array(sorted(points)).T
-    level = max(x[0] for x, _ in curves.values())
-    best = max(curves, key=lambda gamma: np.interp(level, *curves[gamma]))
+    lowest, highest = max(x[0] for x, _ in curves.values()), min(x[-1] for x, _ in curves.values())
+    levels = [lowest, (lowest + highest) / 2, highest]
+    best = max(curves, key=lambda gamma: sum(np.interp(levels, *curves[gamma])))
     found, other = (subject.recommend(allocation(gamma)(subject, 0.3, 0), split.known) for gamma in (best, 1 - best))
     chosen = subject.recommend(allocation()(subject, 0.3, 0), split.known)
     np.testing.assert_array_equal(chosen.items, found.items)
     assert (chosen.items != other.items).any()
+
+
+def test_a_users_weight_in_validation_is_that_of_the_larger_test():
+    """Hits at the first place, of one wanted item and of two in validation, and of so many times more in the test."""
+    part = Interactions.from_frame(pl.DataFrame({"user_id": [0, 1, 1], "item_id": [0, 1, 2]}))
+    lists = ht.Recommendations.from_arrays(np.array([[0, 2], [1, 0]]), item_ids=part.item_ids)
+    best = 1 + 1 / np.log2(3)
+    np.testing.assert_allclose(gains(lists, part), [1, 1 / best])
+    np.testing.assert_allclose(gains(lists, part, 1.5), [1 / (1 + 0.5 / np.log2(3)), 1 / best])
+    np.testing.assert_allclose(gains(lists, part, 3), [1 / best, 1 / best])
 
 
 @pytest.mark.parametrize("form", ["vectors", "lists"])

@@ -16,7 +16,7 @@ from headtail._stats import concave_front, holm, hypervolume, mean_influence, me
 from headtail.datasets import power_law
 from headtail.dials import REFERENCES, Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError, UnreadableFileError
-from headtail.metrics import arp, gini, group_share, ndcg, tail_share
+from headtail.metrics import arp, audit, gini, group_share, ndcg, recall, tail_share
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, Point, sweep
 
@@ -307,6 +307,27 @@ def test_sweep_measures_every_setting_and_seed(world):
     assert seen_by_make == [(p.setting, p.seed) for p in frontier.points]
     low, high = frontier.points[0].intervals["gini@5"]
     assert low < frontier.points[0].test["gini@5"] < high
+
+
+def test_accuracy_on_validation_is_that_of_as_many_wanted_items_as_the_test_has(world):
+    split, factors = world
+    subject = Subject(factors, split, k=5)
+    frontier = sweep("shrink", subject, grid=[0.0], metrics=[ndcg, recall, gini], n_bootstrap=10)
+    in_test, in_validation = (part.activity[part.activity > 0].mean() for part in (split.test, split.validation))
+    lists = subject.recommend(factors, split.train).items
+    expected = []
+    for user in np.flatnonzero(split.validation.activity):
+        wanted = split.validation.items[split.validation.users == user]
+        n, ideal = min(len(wanted) * in_test / in_validation, 5), 1 / np.log2(np.arange(2, 7))
+        best = ideal[: int(n)].sum() + (n - int(n)) * ideal[min(int(n), 4)]
+        expected.append(ideal[np.isin(lists[user], wanted)].sum() / best)
+    point = frontier.points[0]
+    assert in_test > 1.2 * in_validation
+    assert point.validation["ndcg@5"] == pytest.approx(np.mean(expected))
+    for part, known, relevant in (("validation", split.train, split.validation), ("test", split.known, split.test)):
+        plain = audit(subject.recommend(factors, known), split.train, relevant, k=5, metrics=[ndcg, recall, gini])
+        same = ["recall@5", "gini@5", *(["ndcg@5"] if part == "test" else [])]
+        assert [getattr(point, part)[name] for name in same] == pytest.approx([plain[name] for name in same])
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(world, tmp_path):

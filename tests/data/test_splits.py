@@ -295,6 +295,15 @@ class TestDebiased:
         assert (split.train.popularity > 0).all()
 
 
+def test_the_scale_of_the_test_is_that_of_a_user_who_has_something_there():
+    rows = [(1, 0, "train"), (1, 1, "validation"), (1, 2, "test"), (1, 3, "test"), (2, 0, "test"), (3, 0, "test")]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "split"], orient="row")
+    assert Split.from_frame(frame).scale == pytest.approx(4 / 3)
+    assert Split.from_frame(frame.filter(pl.col("split") != "validation")).scale == 1
+    others = frame.with_columns(user_id=pl.Series([1, 1, 2, 3, 4, 5]))  # each wants one item, whoever they are
+    assert Split.from_frame(others).scale == 1
+
+
 class TestFromFrame:
     def frame(self, labels=("train", "test", "train", "valid")):
         return pl.DataFrame({"user": [1, 1, 2, 2], "item": ["b", "a", "a", "c"], "part": list(labels)})

@@ -12,7 +12,7 @@ from headtail._factors import Matrix, per_item
 from headtail.allocation.features import lists_at, probabilities
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
-from headtail.metrics.topk import discounts
+from headtail.metrics.topk import discounts, ideal
 from headtail.rerank import best, scores_of, spread
 from headtail.typing import RNG, Array
 
@@ -150,11 +150,9 @@ def ndcg_worth(recs: Recommendations, relevance: Array, *, k: int) -> NDArray[np
     >>> [round(float(each), 3) for each in worth[:, 0]]
     [0.5, 0.307]
     """
-    ideal = np.cumsum(discounts(integer("k", k, low=1)))
     relevance = probabilities(recs, relevance)
-    wanted = relevance.sum(axis=1, dtype=np.float64)
-    found = relevance / np.interp(wanted, np.arange(1, k + 1), ideal)[:, None]
-    return np.asarray(found, dtype=np.float32)
+    best = ideal(relevance.sum(axis=1, dtype=np.float64), integer("k", k, low=1))
+    return np.asarray(relevance / best[:, None], dtype=np.float32)
 
 
 def values_of(relevance: Array, gamma: float) -> NDArray[np.float32]:

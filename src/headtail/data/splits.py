@@ -78,6 +78,23 @@ class Split:
         return self.train if self.validation is None else joined(self.train, self.validation)
 
     @property
+    def scale(self) -> float:
+        """How many times as many interactions a user of the test has there as one of validation, 1 if a part is empty.
+
+        Examples
+        --------
+        >>> import headtail as ht
+        >>> data = ht.datasets.power_law(400, 60, n_interactions=3000, rng=0).interactions
+        >>> round(ht.split_ratio(data, test=0.3, validation=0.1, rng=0).scale, 1)
+        2.1
+        """
+        parts = [part for part in (self.test, self.validation) if part is not None and len(part)]
+        if len(parts) < 2:
+            return 1.0
+        in_test, in_validation = (len(part) / np.count_nonzero(part.activity) for part in parts)
+        return float(in_test / in_validation)
+
+    @property
     def whole(self) -> Interactions:
         """All parts together."""
         return joined(self.known, self.test)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import checked
 from headtail.metrics.facts import better
-from headtail.metrics.topk import TopK, discounts
+from headtail.metrics.topk import TopK, discounts, ideal
 
 _accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs="targets")
 
@@ -36,7 +36,7 @@ def _judged(values: NDArray[np.float64], relevant: NDArray[np.int64]) -> NDArray
 
 @_accuracy(title="Wanted items found, high ranks first", headline=True)
 @checked
-def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
+def ndcg(top: TopK, *, group: str | None = None, scale: float = 1.0) -> NDArray[np.float64]:
     """Normalized discounted cumulative gain: found test items, weighted by rank, against the best possible list.
 
     Formula: sum over found items of 1/log2(rank + 1), divided by the same sum over ranks 1 .. min(|test_u|, k).
@@ -47,6 +47,9 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     top : TopK
     group : str, optional
         Count only test items of this popularity group.
+    scale : float, default 1
+        Items that a user wants for each one that is in the test: the best possible list holds as many, so that with a
+        smaller part users count as they would with the whole.
 
     References
     ----------
@@ -56,8 +59,7 @@ def ndcg(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
     rows, ranks, relevant = _relevant(top, "ndcg", group)
     worth = discounts(top.k)
     gained = np.bincount(rows, weights=worth[ranks], minlength=len(top))
-    best = np.append(np.nan, np.cumsum(worth))  # by the number of test items
-    return np.asarray(gained / best.take(relevant, mode="clip"))
+    return np.asarray(gained / np.where(relevant > 0, ideal(relevant, top.k, scale), np.nan))
 
 
 @_accuracy(title="Share of the wanted items found", headline=True)

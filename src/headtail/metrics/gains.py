@@ -4,16 +4,15 @@ import numpy as np
 
 from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
-from headtail.metrics.topk import discounts
+from headtail.metrics.topk import discounts, ideal
 
 
-def gains(lists: Recommendations, wanted: Interactions) -> Matrix:
-    """Return the NDCG of each list, shape (U,); 0 for users without wanted items."""
+def gains(lists: Recommendations, wanted: Interactions, scale: float = 1.0) -> Matrix:
+    """Return the NDCG of each list, shape (U,), as ``ndcg`` scales it; 0 for users without wanted items."""
     rows, columns = np.nonzero(lists.items >= 0)
     hit = wanted.contains(lists.users[rows], lists.items[rows, columns])
-    discount = discounts(lists.k)
-    ideal = np.append(1.0, np.cumsum(discount))[np.minimum(wanted.activity[lists.users], lists.k)]
-    return np.asarray(np.bincount(rows[hit], discount[columns[hit]], len(lists)) / ideal)
+    found = np.bincount(rows[hit], discounts(lists.k)[columns[hit]], len(lists))
+    return np.asarray(found / ideal(wanted.activity[lists.users], lists.k, scale))
 
 
 def gained(lists: Recommendations, others: Recommendations, wanted: Interactions) -> tuple[float, float]:

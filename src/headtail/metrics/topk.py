@@ -311,6 +311,11 @@ def discounts(k: int) -> NDArray[np.float64]:
     return np.asarray(1 / np.log2(np.arange(k) + 2))
 
 
+def ideal(wanted: Array, k: int, scale: float = 1.0) -> Floats:
+    """Return the DCG of the best list of k for whoever wants so many items, each `scale` times; of at least one."""
+    return np.asarray(np.interp(scale * wanted, np.arange(1, k + 1), np.cumsum(discounts(k))))
+
+
 def _membership_of(items: Codes, lengths: Array, n_items: int, ones: Floats) -> sp.csr_array:
     """Return the membership matrix of lists and items, shape (U, I)."""
     lists = sp.csr_array((len(lengths), n_items))

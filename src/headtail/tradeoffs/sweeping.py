@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -20,7 +21,7 @@ from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
 from headtail.dials import Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
-from headtail.metrics import Audit, Metric, audit
+from headtail.metrics import Audit, Metric, audit, ndcg
 from headtail.metrics.built_in import HEADLINES
 from headtail.metrics.facts import Metrics, facts_of, kept_facts, named
 from headtail.subjects import Subject
@@ -258,7 +259,9 @@ class _Meter:
         started = perf_counter()
         made = self.dial.at(self.subject, setting, seed)
         took = perf_counter() - started
-        on_validation = self._audit(self.subject.recommend(made, split.train), split.validation, n_bootstrap=0)
+        at_scale = {name: partial(ndcg, scale=split.scale) for name, metric in self.metrics.items() if metric is ndcg}
+        judged = replace(self, metrics={**self.metrics, **at_scale})
+        on_validation = judged._audit(self.subject.recommend(made, split.train), split.validation, n_bootstrap=0)
         started = perf_counter()
         lists = self.subject.recommend(made, split.known)
         seconds = took, (perf_counter() - started) / max(len(lists), 1)
@@ -300,6 +303,7 @@ class _Meter:
             "subject": self.subject.fingerprint,
             "identity": identity,
             "metrics": {name: identity_of(metric) for name, metric in sorted(self.metrics.items())},
+            "scale": self.subject.split.scale,
             "accuracy": self.accuracy,
             "groups": self.groups.description,
             "n_bootstrap": self.n_bootstrap,
