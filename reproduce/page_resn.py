@@ -14,9 +14,10 @@ from cells import MAX_LOSS
 from headtail._stats import holm
 from headtail.dials.training import FINE_TUNING
 from headtail.reports import Block, Column, Report, Section, Table, Text
-from headtail.tradeoffs.points import NOTHING
+from headtail.tradeoffs.points import NOTHING, Estimate
 
 ALLOCATION = ("allocation", *comparisons.RIVALS)
+LARGE_MARGIN = 0.02  # of a difference, from which the size of the test is to blame
 SHOWN = (
     ("ndcg@20", ".4f"), ("recall@20", ".4f"), ("gini@20", ".4f"), ("coverage@20", ".1%"), ("head_share@20", ".1%"),
     ("tail_exposure@20", ".1%"),
@@ -94,6 +95,7 @@ def _family(found: Sequence[parts.Cell]) -> Table:
             rows.append({
                 "cell": parts.titled(cell.name), "gini": -share, "best": best or "none gets there",
                 "family": level["family"], "ahead": ahead, "p": ahead.p, "over": ahead.over,
+                "doubt": _doubt(ahead, level["changes"].get(best), cell.record["sizes"]["test"]),
             })  # fmt: skip
     adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
     for row, p in zip(rows, adjusted, strict=True):
@@ -108,6 +110,7 @@ def _family(found: Sequence[parts.Cell]) -> Table:
         Column("best", "Best other"),
         Column("ahead", "Ahead of it by", "+.1%"),
         Column("p", "p (Holm)", format="<.3f"),
+        Column("doubt", "Why not beyond doubt"),
         parts.OVER,
     ]
     return Table(
@@ -116,6 +119,20 @@ def _family(found: Sequence[parts.Cell]) -> Table:
         f"does the best other, of those that get so far on the test. Ahead beyond doubt in {clear} of {len(rows)} rows "
         f"({sure} after Holm's correction for all rows), behind beyond doubt in {behind}.",
     )  # fmt: skip
+
+
+def _doubt(ahead: Estimate, change: Estimate | None, n_test: int) -> str:
+    """Say why a difference from the best other method is not beyond doubt, or nothing where it is."""
+    if change is None or ahead.low is None or ahead.high is None or ahead.low > 0:
+        return ""
+    if ahead.high < 0:
+        return "the other is ahead"
+    margin = (ahead.high - ahead.low) / 2
+    if ahead.over == "seeds":
+        return f"±{margin:.1%} over {ahead.n_seeds} seeds; the record keeps no users"
+    if margin > LARGE_MARGIN:
+        return f"±{margin:.1%} with {n_test:,} test interactions"
+    return f"±{margin:.1%}, and the other's own change is {change.value:+.1%}"
 
 
 def _allocation(found: Sequence[parts.Cell]) -> Table:

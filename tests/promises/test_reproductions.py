@@ -12,7 +12,7 @@ from headtail import split_ratio
 from headtail.datasets import power_law
 from headtail.dials import dial
 from headtail.subjects import Subject
-from headtail.tradeoffs import Frontier, Point
+from headtail.tradeoffs import Estimate, Frontier, Point
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,3 +120,20 @@ def test_intervals_of_a_record_are_over_users_where_their_parts_were_at_hand(mon
     assert losses[0]["changes"]["ndcg@20"].over == "users and seeds"
     (level,) = ask(bare)["levels"]
     assert level["ahead"]["IPR"].over == "seeds"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "why"),
+    [
+        ((0.02, 0.01, 0.03, "users and seeds"), ""),
+        ((-0.02, -0.03, -0.01, "users and seeds"), "the other is ahead"),
+        ((0.01, -0.02, 0.04, "seeds"), "±3.0% over 3 seeds; the record keeps no users"),
+        ((0.01, -0.02, 0.04, "users and seeds"), "±3.0% with 1,234 test interactions"),
+        ((0.0, -0.01, 0.01, "users and seeds"), "±1.0%, and the other's own change is -0.2%"),
+    ],
+)
+def test_a_row_that_is_not_ahead_says_why(monkeypatch, ahead, why):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import page_resn
+
+    assert page_resn._doubt(Estimate(*ahead, 3), Estimate(-0.002, None, None, None, 3), 1234) == why
