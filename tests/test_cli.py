@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from headtail.cli import main
+from headtail.cli import app, main
 from headtail.data import write_table
 from headtail.datasets import DATASETS, checkerboard, power_law
 
@@ -690,3 +691,22 @@ def test_what_is_no_array_of_vectors_is_refused(kind, tmp_path, monkeypatch, cap
             np.save(file, np.array([{}], dtype=object), allow_pickle=True)
     assert main(["spectrum", "--queries", "queries.npy", "--items", "queries.npy"]) == 2
     assert "Cannot read queries.npy as a .npy array" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("verb", [name for name in app if not name.startswith("-")])
+def test_help_of_each_verb_ends_with_an_example_that_can_be_read(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    example = re.search(r"^Example: headtail (.+?) *$", shown, flags=re.MULTILINE)[1].split()
+    command, *_ = app.parse_args(example, exit_on_error=False, print_error=False)
+    assert command.__name__ == verb == example[0]
+    if "--min-rating" in shown:  # what is the same for all tables stands apart, below
+        assert shown.index("─ Parameters ─") < shown.index("─ How tables are read ─") < shown.index("--min-rating")
+
+
+def test_a_terminal_leaves_out_what_a_page_folds_and_says_where_it_is(files, capsys):
+    inputs = ["audit", str(files / "recs.tsv"), str(files / "train.csv")]
+    assert main([*inputs, "-o", str(files / "page.md")]) == 0
+    shown, page = capsys.readouterr().out, (files / "page.md").read_text(encoding="utf-8")
+    assert "## All metrics" in page and "All metrics ─" not in shown and "Who gets the places ─" in shown
+    assert "In the report that --output writes: All metrics; How this was measured." in " ".join(shown.split())

@@ -25,7 +25,7 @@ from headtail.losses import mse
 from headtail.metrics import Comparison, audit, compare
 from headtail.metrics.charts import MEANING
 from headtail.metrics.pages import figure_of, items_table, metric_column
-from headtail.metrics.verdicts import of_audit, of_comparison
+from headtail.metrics.verdicts import finds, of_audit, of_comparison, places
 from headtail.models import MF
 from headtail.reports import Column, Figures, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
@@ -162,12 +162,14 @@ def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> S
 def _explorer(study: Study) -> Explorer:
     """Return the page on which the dials of a study are moved."""
     best = study.best
-    biased, changed = _verdict(study).replace("**", "").split("\n\n")[:2]
+    audits = study.comparison.audits
+    biased = of_audit(audits[PLAIN]).partition(".**")[0].lstrip("*")
+    pair = compare({name: audits[name] for name in (PLAIN, best)})
     chosen = named(study.frontier, best, study.chosen[best])
     return study.witness.explore(
         study.frontier, chosen=(best, study.chosen[best]), max_loss=MAX_LOSS,
-        verdict=f"{biased.partition('. ')[0]}. {changed} That is {chosen}, as validation puts it; move any dial, and "
-        f"see whose lists change and how.",
+        verdict=f"{biased}. With {chosen}, as validation puts it, {places(pair, best)}; {finds(pair, best)}. "
+        f"Move any dial, and see whose lists change and how.",
     )  # fmt: skip
 
 

@@ -1,21 +1,33 @@
 """The application, and parameters shared by several verbs."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 from cyclopts.validators import Number
 
 # No verb imports anything heavy before it runs, so that --help comes at once.
 
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+_STATUS = "Exit status: 0 success, 1 a --fail-if was met, 2 wrong input, 70 an error of headtail, 130 Ctrl-C."
+TABLES = Group("How tables are read", sort_key=2)
+VECTORS = Group("Vectors in place of a model", sort_key=1)
+
 app = App(
     name="headtail",
     help="Measure, explain and correct popularity bias in recommender systems.",
-    help_epilogue="Exit status: 0 success, 1 a --fail-if was met, 2 wrong input, 70 an error of headtail, 130 Ctrl-C.",
+    help_epilogue=f"Example: headtail demo\n\n{_STATUS}",
     version_flags=["--version"],
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
+
+
+def with_example(example: str) -> Callable[[_Verb], _Verb]:
+    """Return the decorator of a verb whose help ends with the example."""
+    register: Callable[[_Verb], _Verb] = app.command(help_epilogue=f"Example: {example}\n\n{_STATUS}")
+    return register
 
 
 def _whole(kind: Any, tokens: Any) -> int:
@@ -41,4 +53,6 @@ KCore: TypeAlias = Annotated[
 Device: TypeAlias = Annotated[str | None, Parameter(help="Where to compute, such as cuda.")]
 Folder: TypeAlias = Annotated[Path, Parameter(alias="-o")]
 Output: TypeAlias = Annotated[Path | None, Parameter(alias="-o", help="Write a report here: .html, .md or .json.")]
-Json: TypeAlias = Annotated[bool, Parameter(negative="", help="Print JSON for machines in place of the report.")]
+Json: TypeAlias = Annotated[
+    bool, Parameter(negative="", show_default=False, help="Print JSON for machines in place of the report.")
+]

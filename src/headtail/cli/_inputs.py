@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 from cyclopts import Parameter
 
 import headtail as ht
+from headtail.cli._app import VECTORS
 from headtail.cli._tables import Tables, array
 from headtail.exceptions import InvalidInputError
 
@@ -16,7 +17,7 @@ _IDS = (
 )
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=VECTORS)
 @dataclass(frozen=True)
 class Pair:
     """Vectors in place of a model: parameters shared by the verbs that take them."""

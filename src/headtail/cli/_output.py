@@ -46,4 +46,14 @@ def show(result: "ht.reports.Result", output: Path | None, json: bool, **options
     if json:
         sys.stdout.write(result.to_json())
     else:
-        console().print(result.report(**options))
+        console().print(_opened(result.report(**options)))
+
+
+def _opened(report: "ht.reports.Report") -> "ht.reports.Report":
+    """Return a report without the sections that are folded on its page, and say where they are."""
+    folded = [block for block in report.blocks if isinstance(block, ht.reports.Section) and block.folded]
+    if not folded:
+        return report
+    more = f"In the report that --output writes: {'; '.join(block.title for block in folded)}."
+    shown = [block for block in report.blocks if block not in folded]
+    return ht.reports.Report(report.title, [*shown, ht.reports.Text(more)], report.lede)

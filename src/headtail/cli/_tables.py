@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 import headtail as ht
 from headtail._files import to_path
+from headtail.cli._app import TABLES
 from headtail.cli._output import say
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 
@@ -25,7 +26,7 @@ _IDS = ("user_id", "item_id")
 _ROLES = (*_IDS, "rating", "timestamp", "order")
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=TABLES)
 @dataclass(frozen=True)
 class Tables:
     """Column names and filters, the same for all tables of a command."""

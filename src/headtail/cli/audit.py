@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 from cyclopts import CycloptsError, Parameter
 
 import headtail as ht
-from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app
+from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app, with_example
 from headtail.cli._evidence import command_of, differences, fingerprints
 from headtail.cli._output import check_output, complain, say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, UnreadableFileError
 
 
-@app.command
+@with_example("headtail audit recs.csv train.csv --test test.csv -o audit.html")
 def audit(
     recs: Path | None = None,
     train: Path | None = None,

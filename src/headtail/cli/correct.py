@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 import headtail as ht
 from headtail._files import atomic_folder
-from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, app
+from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, with_example
 from headtail.cli._folders import EXPLORED, INTERACTIONS, is_model, known_to, load, read_known, resumable, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
@@ -23,7 +23,7 @@ _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recomm
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
 
 
-@app.command
+@with_example("headtail correct model -o corrected")
 def correct(
     source: Path | None = None,
     *,

@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 import headtail as ht
 from headtail._files import atomic_folder
-from headtail.cli._app import File, Json, KCore, Output, Titles, Whole, app
+from headtail.cli._app import File, Json, KCore, Output, Titles, Whole, with_example
 from headtail.cli._folders import replaced
 from headtail.cli._output import check_output, say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
 
 
-@app.command
+@with_example("headtail data clicks.csv -o clicks.html")
 def data(
     file: File,
     *,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from headtail.cli._app import Folder, Whole, app
+from headtail.cli._app import Folder, Whole, with_example
 from headtail.cli._output import console
 
 
-@app.command
+@with_example("headtail demo")
 def demo(*, output: Folder = Path("headtail-demo"), seed: Whole = 0) -> None:
     """Measure, explain and correct the popularity bias of a recommender on real data, and write a report.
 

@@ -5,11 +5,11 @@ from json import dumps
 from typing import Any
 
 import headtail as ht
-from headtail.cli._app import Json, app
+from headtail.cli._app import Json, with_example
 from headtail.cli._output import console
 
 
-@app.command
+@with_example("headtail dials")
 def dials(*, json: Json = False) -> None:
     """List the corrections, what each works on, and the strengths that are tried."""
     controls = ht.dials.CONTROLS

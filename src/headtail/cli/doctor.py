@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headtail as ht
-from headtail.cli._app import app
+from headtail.cli._app import with_example
 from headtail.cli._output import console, say
 from headtail.cli._tables import PLAIN, Tables
 from headtail.cli._words import as_typed
@@ -18,7 +18,7 @@ _KINDS = ("event", "event_type", "event_name", "action", "action_type", "behavio
 _ROLES = {"user_id": "--user", "item_id": "--item", "rating": "--rating", "timestamp": "--timestamp"}
 
 
-@app.command
+@with_example("headtail doctor clicks.csv")
 def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     """Say what would be read from a table, what is odd about it, and which flags to pass.
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from headtail._files import check_writable
-from headtail.cli._app import Titles, app
+from headtail.cli._app import Titles, with_example
 from headtail.cli._folders import EXPLORED
 from headtail.cli._output import say
 from headtail.cli._tables import Tables
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 
-@app.command
+@with_example("headtail explore corrected")
 def explore(
     result: Annotated[Path, Parameter(help="Folder that `headtail correct --output` or `headtail demo` wrote.")],
     *,

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 import headtail as ht
 from headtail._files import atomic_folder
-from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, Whole, app
+from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, Whole, with_example
 from headtail.cli._folders import read_known, resumable
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
@@ -19,7 +19,7 @@ _PROBE |= {"tags.html"}
 _TOLD = 200  # strongest neurons whose portraits are written
 
 
-@app.command
+@with_example("headtail probe model -o neurons")
 def probe(
     model: Model | None = None,
     *,

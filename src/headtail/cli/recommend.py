@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import headtail as ht
-from headtail.cli._app import Device, Folder, Length, Model, app
+from headtail.cli._app import Device, Folder, Length, Model, with_example
 from headtail.cli._folders import known_to, load
 from headtail.cli._output import say
 from headtail.cli._tables import Tables
 
 
-@app.command
+@with_example("headtail recommend model -o recs.parquet")
 def recommend(
     model: Model,
     *,

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import headtail as ht
-from headtail.cli._app import Json, Model, Output, app
+from headtail.cli._app import Json, Model, Output, with_example
 from headtail.cli._folders import known_to, load
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import check_output, show
 from headtail.cli._tables import PLAIN, Tables
 
 
-@app.command
+@with_example("headtail spectrum model -o spectrum.html")
 def spectrum(
     model: Model | None = None,
     *,

@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 import headtail as ht
 from headtail._files import atomic_folder
-from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, Whole, app
+from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, Whole, with_example
 from headtail.cli._folders import INTERACTIONS, resumable, write_known
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import InvalidInputError
 
 
-@app.command
+@with_example("headtail train movietweetings --model als -o model")
 def train(
     file: File,
     *,
@@ -53,7 +53,7 @@ def train(
     resn
         Weight of the spectral-norm penalty, often between 1e-5 and 1e-3; 0 trains without.
     resn_form
-        "linear" penalises the scores, "sigmoid" their sigmoid, as the authors' code does.
+        "linear" penalizes the scores, "sigmoid" their sigmoid, as the authors' code does.
     loss
         Loss of a positive against its negatives; "softmax" takes all other items as negatives.
     n_negatives
