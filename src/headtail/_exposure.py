@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import choice, generator, integer, number
 from headtail._factors import Matrix, as_popularity, stored
+from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array
 
@@ -30,7 +31,7 @@ _WIDER = 8, 4, 2  # times that in the first rounds
 _AHEAD = 0.3  # share of a step's slope that may be left at its end
 _GRADIENTS = 100  # conjugate gradients per step
 _ROWS = 4096  # lists counted at a time
-_SCORES = 2**21  # in memory at a time
+_SCORES, _FEWEST = 2**21, 64  # in memory at a time, but of no fewer users: products of few rows are slow
 
 
 class Response(NamedTuple):
@@ -230,7 +231,7 @@ def _near(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np
     The level comes from the highest scores of groups of items: k + 1 items reach it, and few others.
     """
     n_rows, n = scores.shape
-    size = max(1, min(32, n // (4 * (k + 1))))  # of a group
+    size = max(1, min(64, n // (4 * (k + 1))))  # of a group
     highest = scores[:, : n // size * size].reshape(n_rows, size, -1).max(axis=1)
     at = highest.shape[1] - k - 1
     reached = np.partition(highest, at, axis=1)[:, at] if at >= 0 else np.full(n_rows, -np.inf, dtype=np.float32)
@@ -243,11 +244,11 @@ def _last_places(
     values: NDArray[np.float32], rows: NDArray[np.intp], k: int, n_rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the k-th and the next highest value of each row, minus infinity where it has fewer."""
-    ordered = np.append(np.float32(-np.inf), values[np.lexsort((values, rows))])
     counts = np.bincount(rows, minlength=n_rows)
-    ends = np.cumsum(counts)
-    inside, below = (np.where(counts >= place, ends - place + 1, 0) for place in (k, k + 1))
-    return ordered[inside], ordered[below]
+    table = np.full((n_rows, max(k + 1, counts.max(initial=0))), -np.inf, dtype=np.float32)
+    table[rows, ranges(np.zeros_like(counts), counts)] = values
+    table.partition((table.shape[1] - k - 1, table.shape[1] - k), axis=1)
+    return table[:, -k], table[:, -k - 1]
 
 
 def sampled(n: int, n_users: int, rng: RNG) -> NDArray[np.int64]:
@@ -271,12 +272,16 @@ def counter_of_vectors(
     queries: NDArray[np.float32], items: NDArray[np.float32], k: int, seen: sp.csr_array | None
 ) -> Count:
     """Return a function from a bias to the response of the first k of all unseen items."""
-    step = max(1, _SCORES // len(items))
+    n, d = queries.shape
+    step = max(_FEWEST, _SCORES // len(items))
+    # The bias is one more coordinate, and the items lie as a product reads them.
+    widened, table = np.ones((n, d + 1), np.float32), np.empty((d + 1, len(items)), np.float32)
+    widened[:, :-1], table[:-1] = queries, items.T
 
     def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], None]]:
-        for start in range(0, len(queries), step):
-            scores = queries[start : start + step] @ items.T
-            scores += bias
+        table[-1] = bias
+        for start in range(0, n, step):
+            scores = widened[start : start + step] @ table
             if seen is not None:
                 scores[stored(seen[start : start + step])] = -np.inf
             yield scores, None
