@@ -473,3 +473,20 @@ def test_columns_are_found_among_many_at_once():
         "item_id": "item",
     }
     assert time.perf_counter() - start < 20  # counting each name among all took minutes
+
+
+@given(st.lists(st.lists(st.integers(-3, 9) | st.integers(0, 10**6)), min_size=1), st.integers(1, 4))
+def test_ids_are_coded_part_by_part(chunks, size):
+    whole = np.array([i for chunk in chunks for i in chunk], dtype=np.int64)
+    ids = pl.concat([pl.Series("id", chunk, dtype=pl.Int64) for chunk in chunks], rechunk=False)
+    before, _frames._PART = _frames._PART, size
+    try:
+        distinct, codes = _frames.encode(ids)
+        known = np.array([4, 2, 7])
+        found = _frames.lookup(ids, known)
+    finally:
+        _frames._PART = before
+    expected, inverse = np.unique(whole, return_inverse=True)
+    assert distinct.tolist() == expected.tolist()
+    assert codes.tolist() == inverse.tolist()
+    assert found.tolist() == [{4: 0, 2: 1, 7: 2}.get(i, -1) for i in whole.tolist()]

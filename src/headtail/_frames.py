@@ -1,6 +1,6 @@
 """Any engine's frame in, a checked Polars table out; and ids, to and from codes. Polars is the embedded engine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ MISSING = {
     "#N/A", "None", "none", "NONE", "NaN", "nan", "NAN", "NaT",
 }  # fmt: skip
 _IDS = ("user_id", "item_id")
+_PART = 1 << 16
 _LISTED = r"(?s)^(\[.*\]|\w*\d\w*([ ,;|]+\w*\d\w*)*)$"  # what may be several ids in one text
 
 
@@ -219,19 +220,29 @@ def encode(ids: pl.Series) -> tuple[Array, Codes]:
         low, high = int(ids.min()), int(ids.max())  # type: ignore[arg-type]
         widest = 4 * len(ids) + 1_000_000
         if high - low <= widest:  # a table over the range is the cheapest index there is
-            offsets = ids.to_numpy().astype(np.int64, copy=False)
             if low > 0 and high <= widest:
-                low = 0  # the ids themselves are the offsets, which saves a pass
-            elif low:
-                offsets = offsets - low
-            present = np.zeros(high - low + 1, dtype=bool)
-            present[offsets] = True
+                low = 0  # the ids themselves are the offsets
+            present, codes = np.zeros(high - low + 1, dtype=bool), np.empty(len(ids), dtype=np.int32)
+            for rows, part in _parts(ids):
+                offsets = part - low if low else part
+                present[offsets] = True
+                codes[rows] = offsets
             if present.all():
-                return np.arange(high - low + 1) + low, offsets.astype(np.int32)
+                return np.arange(high - low + 1) + low, codes
             positions = np.cumsum(present, dtype=np.int32) - np.int32(1)
-            return np.flatnonzero(present).astype(np.int64) + low, positions[offsets]
+            return np.flatnonzero(present).astype(np.int64) + low, positions[codes]
     distinct = to_ids(ids.unique().sort())
     return distinct, lookup(ids, distinct)
+
+
+def _parts(ids: pl.Series) -> Iterator[tuple[slice, Array]]:
+    """Yield whole numbers as int64, in parts that stay in the cache: fresh memory costs more than the work on it."""
+    end = 0
+    for chunk in ids.get_chunks():
+        for start in range(0, len(chunk), _PART):
+            part = chunk[start : start + _PART].to_numpy().astype(np.int64, copy=False)
+            rows, end = slice(end, end + len(part)), end + len(part)
+            yield rows, part
 
 
 def to_ids(ids: pl.Series) -> Array:
@@ -254,11 +265,14 @@ def lookup(ids: pl.Series | Array, known: Array, what: str = "ids") -> Codes:
         if high - low <= 4 * (len(ids) + len(known)) + 1_000_000:
             positions = np.full(high - low + 1, -1, dtype=np.int32)
             positions[known - low] = np.arange(len(known), dtype=np.int32)
-            values = ids.to_numpy().astype(np.int64, copy=False)
-            if not len(values) or (values.min() >= low and values.max() <= high):
-                return np.asarray(positions.take(values - low))
-            inside = (values >= low) & (values <= high)
-            return np.where(inside, positions[np.where(inside, values - low, 0)], np.int32(-1))
+            codes = np.empty(len(ids), dtype=np.int32)
+            for rows, part in _parts(ids):
+                inside = (part >= low) & (part <= high)
+                if inside.all():
+                    codes[rows] = positions.take(part - low)
+                else:
+                    codes[rows] = np.where(inside, positions[np.where(inside, part - low, 0)], np.int32(-1))
+            return codes
         ids, vocabulary = ids.cast(pl.Int64), vocabulary.cast(pl.Int64)
     code = pl.Series("code", np.arange(len(known), dtype=np.int32))
     left, right = pl.DataFrame({"id": ids}), pl.DataFrame({"id": vocabulary, "code": code})

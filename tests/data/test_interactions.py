@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, strategies as st
 
 from headtail.data import Interactions
-from headtail.data.coded import order_by
+from headtail.data.coded import ascending, order_by
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 
@@ -345,6 +345,14 @@ class TestDoors:
 def test_order_by_is_a_stable_sort(values, kind):
     values = np.array(values, dtype=kind)
     assert order_by(values).tolist() == np.argsort(values, kind="stable").tolist()
+
+
+@given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 3)).map(sorted), max_size=12))
+def test_ascending_sorts_runs_in_place(runs):
+    keys = np.array([key for run in runs for key in run], dtype=np.int64)
+    expected = np.sort(keys)
+    assert ascending(keys) is keys
+    assert keys.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("times", [[1577836801, 1577836802000], [1.5778368e9, 1.5778368e15], [1577836801000, 10**18]])

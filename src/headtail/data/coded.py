@@ -18,6 +18,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame
 
 C = TypeVar("C", bound="Coded")
+_RUNS = 8
 
 
 def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
@@ -29,8 +30,13 @@ def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
 
 
 def ascending(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return whole numbers in ascending order, which Polars sorts up to four times as fast as NumPy."""
-    return pl.Series(keys).sort().to_numpy(writable=True)
+    """Sort whole numbers in place, and return them: few ascending runs are merged, others sorted by Polars."""
+    falls = np.count_nonzero(keys[1:] < keys[:-1])
+    if falls > _RUNS:
+        keys[:] = pl.Series(keys).sort().to_numpy()  # up to four times as fast as NumPy
+    elif falls:
+        keys.sort(kind="stable")
+    return keys
 
 
 def order_by(values: Array) -> NDArray[np.int64]:
@@ -140,8 +146,7 @@ class Coded:
     @cached_property
     def sorted_pairs(self) -> NDArray[np.int64]:
         """Every (user, item) pair as ``user * 2**32 + item``, ascending, int64 array of shape (n,)."""
-        pairs = pair_keys(self.users, self.items)
-        return pairs if (pairs[1:] >= pairs[:-1]).all() else ascending(pairs)
+        return ascending(pair_keys(self.users, self.items))
 
     def contains(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
         """Return which (user, item) pairs of codes occur, bool array of shape (n,); quickest for sorted pairs."""

@@ -56,8 +56,7 @@ class Split:
                         f"train and {name} have different {kind} ({len(ours):,} and {len(theirs):,}). Make the parts "
                         f"with Split.from_frames, which gives them the same."
                     )
-        pairs = np.concatenate([part.sorted_pairs for part in parts.values()])
-        pairs.sort(kind="stable")  # merges what is sorted
+        pairs = ascending(np.concatenate([part.sorted_pairs for part in parts.values()]))
         if not (pairs[1:] == pairs[:-1]).any():
             return
         names = list(parts)

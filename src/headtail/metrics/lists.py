@@ -284,8 +284,7 @@ def count_overlap(train: Interactions, test: Interactions | None) -> int:
     users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]
     pairs = ascending(pair_keys(users, _items_of(test, train)))
     pairs = pairs[np.searchsorted(pairs, 0) :]  # drop users that training does not know
-    pairs = np.concatenate([train.sorted_pairs, pairs])
-    pairs.sort(kind="stable")  # which merges two ascending parts
+    pairs = ascending(np.concatenate([train.sorted_pairs, pairs]))
     return int(np.count_nonzero(pairs[1:] == pairs[:-1]))
 
 
