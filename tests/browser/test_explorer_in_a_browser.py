@@ -203,6 +203,9 @@ def test_the_trade_off_answers(opened, explored):
     data = explored[1]
     page = opened(permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("tab", name="Lists").focus()
+    page.keyboard.press("End")
+    assert page.get_by_role("tab").last.get_attribute("aria-selected") == "true"
+    page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     assert page.get_by_role("tab", name="Trade-off").get_attribute("aria-selected") == "true"
     points = page.locator(".hx-point")
@@ -262,6 +265,9 @@ def test_items_are_searched_sorted_and_looked_at(opened, explored):
     page.get_by_label("Group").select_option("tail")
     assert 0 < rows.count() < 50
     page.get_by_label("Group").select_option("all")
+    page.get_by_label("Search items").fill("no such film")
+    assert "No item is found." in page.locator("#panel-items [role=status]").inner_text()
+    assert not page.locator("#panel-items .hx-detail").is_visible(), "of another item"
     place = next(i for i, title in enumerate(data["items"]["titles"]) if HOSTILE in title)
     page.get_by_label("Search items").fill(f"FILM {data['items']['ids'][place]} <")
     assert rows.count() == 1
@@ -315,6 +321,8 @@ def test_neurons_and_directions(opened, explored):
     niche = rows.count()
     assert 0 < niche < 32
     page.get_by_label("Tag", exact=True).select_option("all")
+    page.get_by_label("Search by title", exact=False).fill("no such neuron")
+    assert "No neuron is found." in page.locator("#panel-neurons [role=status]").first.inner_text()
     page.get_by_label("Search by title", exact=False).fill("neuron 3")
     assert {text.strip()[0] for text in rows.locator("td:first-child").all_text_contents()} == {"3"}
     rows.get_by_role("button").first.click()

@@ -22,9 +22,9 @@ function build(data) {
   const heads = names.map((name) => button(made[name][0], () => pick({ tab: name }), { role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}` }));
   const panels = names.map((name) => h("section", { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": `tab-${name}`, class: "hx-panel" }, tabs[name].tab));
   const strip = h("div", { role: "tablist", "aria-label": "Views", class: "hx-tabs", onkeydown: (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by) return;
-    const next = (names.indexOf(state.tab) + by + names.length) % names.length;
+    const here = names.indexOf(state.tab), to = { ArrowRight: here + 1, ArrowLeft: here - 1 + names.length, Home: 0, End: names.length - 1 }[event.key];
+    if (to === undefined) return;
+    const next = to % names.length;
     pick({ tab: names[next] });
     heads[next].focus();
     event.preventDefault();

@@ -81,7 +81,7 @@ export function neuronsTab(data) {
     const value = sort.key === "neuron" ? (i) => neurons.index[i] : (i) => (Number.isNaN(neurons[sort.key][i]) ? -Infinity : neurons[sort.key][i]);
     const found = Array.from({ length: n }, (_, i) => i).filter((i) => (!wanted || texts[i].includes(wanted)) && (!tag || tags(i).includes(tag)));
     found.sort((a, b) => (value(a) - value(b)) * (sort.down ? -1 : 1) || a - b);
-    said.textContent = `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}. The autoencoder has ${count(neurons.n)}; here are the strongest that fire. With d above 0 a neuron answers to popular tastes, below 0 to niche ones. Effect is what a push does to the popularity of the lists: +0.1 is 10% more.`;
+    said.textContent = !found.length ? "No neuron is found. Search by words of the titles that it listens to, raises or lowers." : `${plural(found.length, "neuron")}${found.length > SHOWN ? `, the first ${SHOWN} shown` : ""}. The autoencoder has ${count(neurons.n)}; here are the strongest that fire. With d above 0 a neuron answers to popular tastes, below 0 to niche ones. Effect is what a push does to the popularity of the lists: +0.1 is 10% more.`;
     picked = state.neuron ?? found[0] ?? 0;
     const columns = [{ key: "neuron", label: "Neuron", number: true }, { key: "d", label: "d", number: true }, { key: "rate", label: "Fires for", number: true }, { key: "effect", label: "Effect", number: true }, ...(tagged ? [{ label: "Tags" }] : []), { label: "Listens to" }];
     replaced(table, sortable(columns, sort, (to) => { sort = to; show(); }, found.slice(0, SHOWN).map((i) => h("tr", { class: i === picked && "hx-picked" },
@@ -90,6 +90,7 @@ export function neuronsTab(data) {
       h("td", { class: "ht-number" }, written(neurons.effect[i], "+.4f")),
       tagged && h("td", {}, neurons.tags[i].join(", ")),
       h("td", {}, row(neurons.hears, i).slice(0, 1).map(([item]) => titled(data, item))))), "Neurons"));
+    table.hidden = detail.hidden = !found.length;
     showDetail(picked);
     if (changes?.includes("neuron")) detail.scrollIntoView({ block: "nearest" });
   };
