@@ -10,7 +10,7 @@ import headtail as ht
 from headtail import Interactions, Vectors, rerank, rerankers
 from headtail._stats import gini
 from headtail.allocation import allocate, allocation_bias, cross_fitted, ndcg_worth
-from headtail.allocation.candidates import Reach
+from headtail.allocation.candidates import _WAYS, Reach
 from headtail.allocation.features import lists_at
 from headtail.dials import as_dial
 from headtail.dials.allocating import allocation
@@ -41,7 +41,7 @@ def candidates(reach, vectors, known, n):
 
 def test_candidates_are_of_the_highest_scores_and_of_what_a_tilt_brings_in(split, vectors):
     bias = np.linspace(0, 20, N_ITEMS)
-    recs = candidates(Reach(0.0, bias, K), vectors, split.train, 20)
+    recs = candidates(Reach((), bias, K), vectors, split.train, 20)
     scores = vectors.queries @ vectors.items.T
     for user in range(0, N_USERS, 37):
         unseen = ~split.train.contains(np.full(N_ITEMS, user), np.arange(N_ITEMS))
@@ -52,9 +52,9 @@ def test_candidates_are_of_the_highest_scores_and_of_what_a_tilt_brings_in(split
         assert sorted(shown) == sorted(first | tilted)
         np.testing.assert_allclose(recs.scores[user, : len(shown)], np.sort(scores[user, shown])[::-1], rtol=1e-5)
         assert np.isnan(recs.scores[user, len(shown) :]).all()
-    everything = candidates(Reach(0.0, bias, K), vectors, split.train, N_ITEMS)
+    everything = candidates(Reach((), bias, K), vectors, split.train, N_ITEMS)
     np.testing.assert_array_equal((everything.items >= 0).sum(axis=1), N_ITEMS - split.train.activity)
-    assert (candidates(Reach(0.0, bias, K), vectors, split.train, K).items >= 0).sum(axis=1).min() >= K
+    assert (candidates(Reach((), bias, K), vectors, split.train, K).items >= 0).sum(axis=1).min() >= K
 
 
 def test_users_who_know_nearly_all_or_all_get_what_is_left(split, vectors):
@@ -62,7 +62,7 @@ def test_users_who_know_nearly_all_or_all_get_what_is_left(split, vectors):
     left = np.tile(np.arange(N_ITEMS) < K - 2, (N_USERS, 1))
     left[:3] = False
     known = Interactions(split.train.user_ids, split.train.item_ids, *np.nonzero(~left))
-    found = candidates(Reach(0.0, np.zeros(N_ITEMS), K), vectors, known, N_ITEMS)
+    found = candidates(Reach((), np.zeros(N_ITEMS), K), vectors, known, N_ITEMS)
     assert found.items.shape == (N_USERS, K)
     np.testing.assert_array_equal((found.items >= 0).sum(axis=1), left.sum(axis=1))
     shown = allocation()(Subject(vectors, split, k=K), 0.1, 0)(known)
@@ -79,13 +79,33 @@ def test_the_first_singular_value_is_shrunk_where_validation_gains_by_it(split, 
     one = np.arange(len(wanted)) == 0
     divided = ht.Split(split.train, wanted.subset(one), wanted.subset(~one))
     reach = Reach.of(vectors, divided, K, 60, 0)
-    assert (reach.shrunk > 0) == niche
+    assert (_WAYS[0] in reach.ways) == niche
     assert (reach.relevance is not None) or not niche
     if reach.relevance is not None:  # calibrated on the way, it is what the subject would calibrate
         recs = candidates(reach, vectors, split.train, 60)
         anew = cross_fitted(recs, split.train, divided.validation, k=K, rng=0)
         np.testing.assert_array_equal(anew, reach.relevance)
         assert Subject(vectors, divided, k=K, n_candidates=60).calibrated(0, split.train).shape == anew.shape
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_item_vectors_are_normalized_where_validation_gains_by_it(split, by_length):
+    """What was wanted next follows the scores, or the scores without what an item's length adds to them."""
+    rng = np.random.default_rng(1)
+    queries, directions = rng.normal(size=(N_USERS, 6)), rng.normal(size=(N_ITEMS, 6))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    vectors = Vectors(queries, directions * rng.uniform(0.2, 3.0, (N_ITEMS, 1)))
+    scores = queries @ (vectors.items if by_length else directions).T
+    rows, columns = np.nonzero(scores >= np.sort(scores, axis=1)[:, [-20]])
+    new = ~split.train.contains(rows, columns)
+    wanted = Interactions(split.train.user_ids, split.train.item_ids, rows[new], columns[new])
+    one = np.arange(len(wanted)) == 0
+    reach = Reach.of(vectors, ht.Split(split.train, wanted.subset(one), wanted.subset(~one)), K, 60, 0)
+    assert (_WAYS[1] in reach.ways) != by_length
+    lengths = np.linalg.norm(reach.both(vectors)[0].items, axis=1)
+    expected = np.linalg.norm(vectors.items, axis=1) ** (1 if by_length else 0.5)
+    if _WAYS[0] not in reach.ways:
+        np.testing.assert_allclose(lengths, expected)
 
 
 @pytest.mark.filterwarnings("ignore:strength=:UserWarning")  # in a world this small prices hardly settle

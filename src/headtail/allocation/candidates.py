@@ -1,7 +1,9 @@
 """Candidates of calibrated relevance: the highest scores, and what a strong correction would bring in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -9,54 +11,69 @@ from headtail.allocation import cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.metrics.gains import gained
 from headtail.metrics.topk import discounts
-from headtail.posthoc import add_bias, shrink, tilt
+from headtail.posthoc import add_bias, normalize, shrink, tilt
 from headtail.rerank import best, scores_of
 from headtail.training.ranking import recommend
 from headtail.typing import Array, Codes, Vectors
 
-_SHRUNK = 0.4
+Way: TypeAlias = Callable[[Vectors], Vectors]
+
 _TILTED = 0.8
+_WAYS: tuple[Way, ...] = (partial(shrink, strength=0.4), partial(normalize, strength=0.5))
 
 
 @dataclass(frozen=True, eq=False)
 class Reach:
     """Where prices may take a recommender of vectors.
 
-    `shrunk` is the strength of :func:`headtail.shrink`: above 0 where lists become more accurate on validation by more
-    than a standard error, by score and by calibrated relevance as well, as they do where popularity earns nothing.
-    `bias`, (n_items,), is that of a strong tilt: of the highest scores alone many items are nobody's candidates, so
-    that no price makes exposure even. `relevance` is that of the candidates where only the training part is known, if
-    it was calibrated to choose `shrunk`.
+    `ways` are the corrections that its vectors get first: :func:`headtail.shrink`, then
+    :func:`headtail.posthoc.normalize`, each where lists become more accurate on validation by more than a standard
+    error, by score and by calibrated relevance as well, as they do where popularity earns nothing. `bias`, (n_items,),
+    is that of a strong tilt: of the highest scores alone many items are nobody's candidates, so that no price makes
+    exposure even. `relevance` is that of the candidates where only the training part is known, if it was calibrated to
+    choose `ways`.
     """
 
-    shrunk: float
+    ways: tuple[Way, ...]
     bias: Array
     k: int
     relevance: Any = None
 
     @classmethod
     def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int, codes: Codes | None = None) -> Self:
-        """Return the shrinking that validation of these users chooses, and the tilt; n is of :meth:`candidates`."""
+        """Return the ways that validation of these users chooses, and the tilt; n is of :meth:`candidates`."""
         train, relevant = split.train, split.validation
-        plain = cls(0.0, _tilted(vectors, train, k, seed), k)
+
+        chosen, made = cls._along((), vectors, train, k, seed), vectors
         if relevant is None:
-            return plain
-        fewer = shrink(vectors, strength=_SHRUNK)
-        fewer_lists, plain_lists = (recommend(each, train, codes=codes, k=k) for each in (fewer, vectors))
-        if not _surely_better(fewer_lists, plain_lists, relevant):
-            return plain
-        shrunk = cls(_SHRUNK, _tilted(fewer, train, k, seed), k)
-        judged, lists = [], []
-        for reach in (shrunk, plain):
+            return chosen
+        lists: Recommendations | None = None
+
+        def judged(reach: Self) -> tuple[Self, Recommendations]:
             recs = reach.candidates(reach.both(vectors), train, n, codes)
-            judged.append(replace(reach, relevance=cross_fitted(recs, train, relevant, k=k, rng=seed)))
-            lists.append(best(recs, judged[-1].relevance, k))
-        return judged[0] if _surely_better(lists[0], lists[1], relevant) else judged[1]
+            relevance = cross_fitted(recs, train, relevant, k=k, rng=seed)
+            return replace(reach, relevance=relevance), best(recs, relevance, k)
+
+        for way in _WAYS:
+            further = way(made)
+            by_score = [recommend(each, train, codes=codes, k=k) for each in (further, made)]
+            if not _surely_better(by_score[0], by_score[1], relevant):
+                continue
+            if lists is None:
+                chosen, lists = judged(chosen)
+            reach, by_relevance = judged(cls._along((*chosen.ways, way), further, train, k, seed))
+            if _surely_better(by_relevance, lists, relevant):
+                chosen, lists, made = reach, by_relevance, further
+        return chosen
+
+    @classmethod
+    def _along(cls, ways: tuple[Way, ...], made: Vectors, train: Interactions, k: int, seed: int) -> Self:
+        return cls(ways, np.asarray(tilt(made, seen=train, strength=_TILTED, k=k, rng=seed).items[:, -1]), k)
 
     def both(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
-        """Return the vectors, shrunk, and the same with the tilt."""
-        if self.shrunk:
-            vectors = shrink(vectors, strength=self.shrunk)
+        """Return the vectors, corrected, and the same with the tilt."""
+        for way in self.ways:
+            vectors = way(vectors)
         return vectors, add_bias(vectors, bias=self.bias)
 
     def candidates(
@@ -74,10 +91,6 @@ class Reach:
         longest = max(self.k, int((items >= 0).sum(axis=1).max()))  # all users may know nearly all items
         items, scores = (np.take_along_axis(values, by_score[:, :longest], axis=1) for values in (items, scores))
         return replace(high, items=items, scores=np.where(items >= 0, scores, np.nan))
-
-
-def _tilted(vectors: Vectors, train: Interactions, k: int, seed: int) -> Array:
-    return np.asarray(tilt(vectors, seen=train, strength=_TILTED, k=k, rng=seed).items[:, -1])
 
 
 def _surely_better(lists: Recommendations, others: Recommendations, relevant: Interactions) -> bool:
