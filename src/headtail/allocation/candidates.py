@@ -27,8 +27,8 @@ class Reach:
     """Where prices may take a recommender of vectors.
 
     `ways` are the corrections that its vectors get first: :func:`headtail.shrink`, then
-    :func:`headtail.posthoc.normalize`, each where lists become more accurate on validation by more than a standard
-    error, by score and by calibrated relevance as well, as they do where popularity earns nothing. `bias`, (n_items,),
+    :func:`headtail.posthoc.normalize`, each where lists become more accurate on validation, by score by more than a
+    standard error, and by calibrated relevance as well, as they do where popularity earns nothing. `bias`, (n_items,),
     is that of a strong tilt: of the highest scores alone many items are nobody's candidates, so that no price makes
     exposure even. `relevance` is that of the candidates where only the training part is known, if it was calibrated to
     choose `ways`.
@@ -57,12 +57,13 @@ class Reach:
         for way in _WAYS:
             further = way(made)
             by_score = [recommend(each, train, codes=codes, k=k) for each in (further, made)]
-            if not _surely_better(by_score[0], by_score[1], relevant):
+            mean, error = gained(by_score[0], by_score[1], relevant)
+            if mean <= error:
                 continue
             if lists is None:
                 chosen, lists = judged(chosen)
             reach, by_relevance = judged(cls._along((*chosen.ways, way), further, train, k, seed))
-            if _surely_better(by_relevance, lists, relevant):
+            if gained(by_relevance, lists, relevant)[0] > 0:
                 chosen, lists, made = reach, by_relevance, further
         return chosen
 
@@ -91,11 +92,6 @@ class Reach:
         longest = max(self.k, int((items >= 0).sum(axis=1).max()))  # all users may know nearly all items
         items, scores = (np.take_along_axis(values, by_score[:, :longest], axis=1) for values in (items, scores))
         return replace(high, items=items, scores=np.where(items >= 0, scores, np.nan))
-
-
-def _surely_better(lists: Recommendations, others: Recommendations, relevant: Interactions) -> bool:
-    mean, error = gained(lists, others, relevant)
-    return mean > error
 
 
 def scored(lists: Recommendations) -> Recommendations:
