@@ -152,6 +152,14 @@ def test_a_report_is_evidence(files, capsys, monkeypatch):
     assert main(["audit", "--again", "report.json"]) == 0
     assert "recomputed, equal byte for byte" in capsys.readouterr().out
 
+    (files / "kept").mkdir()
+    (files / "kept" / "report.json").write_text((files / "report.json").read_text())
+    (files / "elsewhere").mkdir()
+    monkeypatch.chdir(files / "elsewhere")
+    assert main(["audit", "--again", "../kept/report.json"]) == 0
+    assert f"Its files are looked for in {files.resolve()}" in capsys.readouterr().out
+    monkeypatch.chdir(files)
+
     write_table(train.head(len(train) - 1), files / "train.csv")
     assert main(["audit", "--again", "report.json"]) == 1
     said = " ".join(capsys.readouterr().err.split())

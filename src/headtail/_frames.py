@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from headtail._checks import shown
 from headtail._columns import resolve_columns
+from headtail._held import is_missing as is_missing, mixed_values, objects, series
 from headtail._native import (
+    as_native,
     collected,
     column_names as column_names,
-    from_numpy,
     is_frame as is_frame,
-    is_missing as is_missing,
-    mixed_values,
-    objects,
     series_frame,
     unnested as unnested,
 )
@@ -53,7 +51,7 @@ def to_table(
     MissingColumnError
         If a required column is not there.
     """
-    required = list(required)
+    required, frame = list(required), as_native(frame, what)
     native = unnested(frame, what, [role for role in _IDS if role in required], given)
     names = column_names(native, what)
     apart = {name for name in column_names(frame, what) if name not in names}
@@ -65,7 +63,31 @@ def to_table(
     for role in columns:
         if role in required and role not in _IDS and role != "title":  # an item without a title shows its id
             _refuse_missing(table[role], columns[role], role, what)
-    return table.with_columns([id_column(table[role], columns[role], what) for role in columns if role in _IDS])
+    table = table.with_columns([id_column(table[role], columns[role], what) for role in columns if role in _IDS])
+    if set(_IDS) <= set(columns) and isinstance(table["item_id"].dtype, pl.String):
+        several_rows = bool(table["user_id"].is_duplicated().any())
+        refuse_lists_in_text(table["item_id"], columns["item_id"], what, several_rows=several_rows)
+    return table
+
+
+def refuse_lists_in_text(items: pl.Series, column: Any, what: str, *, several_rows: bool) -> None:
+    """Raise where each row seems to hold several items in one text, and not an id in parts, such as "12|34".
+
+    Ids have as many parts in each row, and a user has several rows.
+    """
+    first = items.head(100)
+    several = first.filter(first.str.contains("[ ,;|]"))
+    written = first.str.starts_with("[").all()
+    if len(several) <= (0 if written else len(first) // 2) or not first.str.contains(_LISTED).all():
+        return
+    parts = several.str.count_matches("[ ,;|]+").n_unique()
+    if several_rows and not written and parts == 1 and len(several) == len(first):
+        return
+    raise InvalidInputError(
+        f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
+        f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
+        f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, join its parts by '-'."
+    )
 
 
 def _exploded(table: pl.DataFrame, columns: Mapping[str, Any], what: str) -> pl.DataFrame:
@@ -103,8 +125,7 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
         raise InvalidInputError(
             f"{what} has shape {array.shape}; give at least one {role.replace('_', ' ')}, in one dimension."
         )
-    gaps = np.array([is_missing(value) for value in array]) if array.dtype == object else None
-    return id_column(from_numpy(role, array, gaps, role, what), role, what)
+    return id_column(series(role, array, role, what), role, what)
 
 
 def unique_ids(values: Any, role: str, n: int | None = None) -> Array:
@@ -151,15 +172,6 @@ def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
         ids = ids.cast(pl.String)
     _refuse_missing(ids, column, ids.name, what)
     if isinstance(ids.dtype, pl.String):
-        first = ids.head(100 if ids.name == "item_id" else 0)
-        several = first.filter(first.str.contains("[ ,;|]"))
-        few = 0 if first.str.starts_with("[").all() else len(first) // 2
-        if len(several) > few and first.str.contains(_LISTED).all():
-            raise InvalidInputError(
-                f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
-                f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
-                f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, join its parts by '-'."
-            )
         return ids
     if ids.dtype.is_numeric():
         # Floats arise when a table with gaps passes through pandas: 1.0, 2.0 are the ids 1 and 2. A string of digits is

@@ -13,8 +13,8 @@ import polars as pl
 
 from headtail._checks import shown
 from headtail._columns import logger, resolve_columns
+from headtail._held import frame_of, from_numpy, objects
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array
 
 
 def column_names(frame: Any, what: str = "the table") -> list[Any]:
@@ -44,18 +44,14 @@ def as_native(frame: Any, what: str) -> Any:
     index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name is not None]
     if index and hasattr(frame, "columns") and not set(index) & set(frame.columns):
         frame = frame.reset_index(level=index)
+    made = frame_of(frame, what)
     try:
-        return nw.from_native(frame)
+        return nw.from_native(frame if made is None else made)
     except TypeError:
-        cure = "polars.DataFrame(...) makes one of structured arrays, of dicts, and of batches of Arrow."
-        if isinstance(frame, Mapping):
-            cure = (
-                "Where it holds each user's items, make one: polars.DataFrame([(user, item) for user, items in "
-                'held.items() for item in items], schema=["user_id", "item_id"], orient="row").'
-            )
         raise InvalidInputError(
             f"{what} is a {type(frame).__name__}, not a frame. Give a pandas, Polars, PyArrow, DuckDB or PySpark "
-            f"frame. {cure}"
+            f"frame, a list of dicts, or a dict of columns or of each user's items. Of rows without names make one: "
+            f'polars.DataFrame(list(rows), schema=["user_id", "item_id"], orient="row").'
         ) from None
     except nw.exceptions.DuplicateError as error:
         raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None
@@ -108,36 +104,9 @@ def _has_field(kind: Any, role: str, given: Any) -> bool:
     return bool(found) or any(_has_field(field.dtype, role, given) for field in kind.fields)
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a single value is None, NaN, NaT or the NA of pandas."""
-    try:
-        return value is None or bool(value != value)
-    except (TypeError, ValueError):
-        return True
-
-
-def objects(values: Iterable[Any]) -> Array:
-    try:
-        items = list(values)
-    except Exception as error:  # a sparse matrix, say, or a tensor without dimensions
-        raise InvalidInputError(f"{type(values).__name__} is no collection of ids ({error}). Give a list.") from error
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
-
-
 def failed(what: str, error: BaseException, cure: str) -> InvalidInputError:
     """Return what an engine says of a query of its own."""
     return InvalidInputError(f"{what} cannot be read: {str(error).split(chr(10))[0]}. {cure}")
-
-
-def mixed_values(what: str, column: Any, values: list[Any]) -> InvalidInputError:
-    kinds = sorted({type(v).__name__ for v in values if not is_missing(v)})
-    are = "of mixed type" if len(kinds) > 1 else "that cannot be read"
-    cure = "Cast the column to one type, for example to text."
-    if {"list", "tuple"} & set(kinds):
-        cure = 'Give lists of ids, or of dicts such as {"item_id": 1, "score": 0.5}.'
-    return InvalidInputError(f"{what} has values {are} in {column!r} ({', '.join(kinds)}). {cure}")
 
 
 def collected(frame: Any, columns: Mapping[str, Any], what: str) -> pl.DataFrame:
@@ -161,33 +130,3 @@ def collected(frame: Any, columns: Mapping[str, Any], what: str) -> pl.DataFrame
         gaps = column.is_null().to_numpy().astype(bool) if values.dtype == object else None
         series.append(from_numpy(role, values, gaps, name, what))
     return pl.DataFrame(series)
-
-
-def from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what: str) -> pl.Series:
-    listed: Any = values
-    if gaps is not None:
-        listed = [None if gap else value for value, gap in zip(values.tolist(), gaps.tolist(), strict=True)]
-        listed = [value.tolist() if isinstance(value, np.ndarray) else value for value in listed]
-        if any(map(_is_deep, listed)):
-            raise mixed_values(what, column, listed)
-        if hasattr(next((v for v in listed if v is not None), None), "to_datetime64"):  # pandas' own, to the nanosecond
-            listed = np.array([v if v is None else v.to_datetime64() for v in listed], dtype="datetime64[ns]")
-    elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
-        listed = values.astype(np.float64)
-    elif not values.dtype.isnative:
-        listed = values.astype(values.dtype.newbyteorder("="))
-    elif values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] not in ("ns", "us", "ms"):
-        listed = values.astype("datetime64[ms]")  # polars knows no whole seconds
-    try:
-        return pl.Series(role, listed)
-    except (Exception, pl.exceptions.PanicException):  # each kind of value has errors of its own
-        raise mixed_values(what, column, values.tolist()) from None
-
-
-def _is_deep(value: Any, most: int = 8) -> bool:
-    """Whether lists stand in lists without end, or so deep that they may: polars would end the process at one."""
-    if not isinstance(value, (list, tuple, dict)):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    flat = {list, tuple, dict}.isdisjoint(map(type, inner))
-    return not flat and (not most or any(_is_deep(one, most - 1) for one in inner))

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import sqlite3
+from collections import namedtuple
 
 import duckdb
 import numpy as np
@@ -102,6 +104,17 @@ def test_ids_in_one_text_are_taken_apart_as_the_error_says(between):
     assert lists.to_polars().rows() == [(1, "07", 1), (1, "18", 2), (2, "18", 1), (2, "29", 2)]
 
 
+def test_ids_in_parts_are_ids_where_users_have_several():
+    table = pl.DataFrame({"user_id": [1, 1, 2], "item_id": ["12|34", "12|35", "7|34"]})
+    assert Interactions.from_frame(table).item_ids.tolist() == sorted(table["item_id"])
+    assert Recommendations.from_frame(table).item_ids.tolist() == sorted(table["item_id"])
+    audit = ht.audit(table, table, catalogue=["12|99"], items=table.select("item_id", a=1), k=1, strict=False)
+    assert audit["coverage@1"] == 0.5
+    for parts in (["1 2", "3 4 5", "6"], ["1,2", "3", "4,5"]):
+        with pytest.raises(InvalidInputError, match="lists written as text"):
+            Interactions.from_frame(table.with_columns(item_id=pl.Series(parts)))
+
+
 def test_lists_that_do_not_pair_are_refused():
     table = pl.DataFrame({"user_id": [1], "item_id": [["a", "b"]], "score": [[0.5]]})
     with pytest.raises(InvalidInputError, match="lists in 'item_id', 'score' that do not pair"):
@@ -189,14 +202,105 @@ def test_an_index_of_pandas_that_has_a_name_is_a_column():
         assert Recommendations.from_frame(frame).to_polars().rows() == rows
 
 
-def test_what_is_no_frame_is_refused_with_a_cure_that_works():
-    held = {1: [7, 5], 2: [5]}
-    with pytest.raises(InvalidInputError, match="make one: ") as refused:
+Rated = namedtuple("Rated", ["uid", "iid", "est"])
+
+
+def _rows_of_sqlite():
+    base = sqlite3.connect(":memory:")
+    base.row_factory = sqlite3.Row
+    return base.execute(
+        "SELECT 1 AS user, 7 AS item, 0.9 AS score UNION ALL SELECT 1, 5, 0.4 UNION ALL SELECT 2, 5, 1.0"
+    )
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {1: [7, 5], 2: [5]},
+        {1: np.array([7, 5]), 2: np.array([5])},
+        {np.int64(1): (7, 5), np.int64(2): (5,)},
+        {1: [(7, 0.9), (5, 0.4)], 2: [(5, 1)]},
+        {1: [(5, 0.4), (7, 0.9)], 2: [(5, 1)]},
+        {1: np.array([[7, 0.9], [5, 0.4]]), 2: np.array([[5, 1]])},
+        {1: {5: 0.4, 7: 0.9}, 2: {5: 1}},
+        {1: [{"item": 7, "score": 0.9}, {"item": 5, "score": 0.4}], 2: [{"item": 5, "score": 1}]},
+        {"users": {1: [7, 5], 2: [5]}},
+        {"user": [1, 1, 2], "item": [5, 7, 5], "score": [0.4, 0.9, 1]},
+        {"user": pd.Series([1, 1, 2]), "item": pl.Series([5, 7, 5]), "score": np.array([0.4, 0.9, 1])},
+        {"user": {"0": 1, "1": 1, "2": 2}, "item": {"0": 5, "1": 7, "2": 5}, "score": {"0": 0.4, "1": 0.9, "2": 1}},
+        {"user": [1, 2], "item": [[7, 5], [5]], "score": [[1, 0.5], [2]]},
+        {"columns": ["user", "item"], "index": [0, 1, 2], "data": [[1, 7], [1, 5], [2, 5]]},
+        [
+            {"user": 1, "item": 5, "score": 0.4},
+            {"user": 1, "item": 7, "score": 0.9},
+            {"user": 2, "item": 5, "score": 1},
+        ],
+        [Rated(1, 5, 0.4), Rated(1, 7, 0.9), Rated(2, 5, 1)],
+        list(_rows_of_sqlite()),
+        np.array([(1, 7, 0.9), (1, 5, 0.4), (2, 5, 1)], dtype=[("user", "i8"), ("item", "i4"), ("score", "f4")]),
+    ],
+)
+def test_what_python_holds_without_a_frame(held):
+    found = Recommendations.from_frame(held).to_polars()
+    assert found.select("user_id", "item_id", "rank").rows() == [(1, 7, 1), (1, 5, 2), (2, 5, 1)]
+    assert Interactions.from_frame(held).to_polars().select("user_id", "item_id").sort(pl.all()).rows() == [
+        (1, 5), (1, 7), (2, 5)]  # fmt: skip
+    train = pl.DataFrame({"user_id": [1, 2], "item_id": [5, 7]})
+    assert ht.audit(held, train, k=1, n_bootstrap=0)["coverage@1"] == 1
+
+
+def test_a_row_for_each_key_and_text_as_ids():
+    rows = {"first": {"user_id": "007", "item_id": "a"}, "other": {"user_id": "7", "item_id": "a"}}
+    assert Interactions.from_frame(rows).to_polars().rows() == [("007", "a"), ("7", "a")]
+    assert Interactions.from_frame({"007": {"a": 1}, "7": {"a": 2}}).to_polars().rows() == [
+        ("007", "a", 1),
+        ("7", "a", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        ({1: {7, 5}}, "holds sets, whose order is chance"),
+        ({"user": [1, 2], "item": [5]}, "columns of different lengths: 2 in 'user', 1 in 'item'"),
+        ({1: [7, "a"]}, r"mixed type in 'item_id' \(int, str\)"),
+        ({1: [(0.5, "a"), (0.4, "b")]}, "ids in 'item_id' that are not whole numbers"),
+        ({1: [(7, 0.5), 8]}, "is a dict, not a frame"),
+        ({1: 7}, "is a dict, not a frame"),
+        ({"took": 3, "hits": [1]}, "is a dict, not a frame"),
+        (np.zeros((2, 2)), "is a ndarray, not a frame"),
+        ({}, "is a dict, not a frame"),
+    ],
+)
+def test_what_python_holds_and_is_no_table(held, message):
+    with pytest.raises(InvalidInputError, match=message):
         Recommendations.from_frame(held)
-    made = eval(re.search("make one: (.*)[.]$", str(refused.value))[1], {"polars": pl, "held": held})
+
+
+def test_the_cures_for_what_is_no_frame_work():
+    rows = iter([(1, 7), (1, 5), (2, 5)])
+    with pytest.raises(InvalidInputError, match="make one: ") as refused:
+        Recommendations.from_frame(rows)
+    made = eval(re.search("make one: (.*)[.]$", str(refused.value))[1], {"polars": pl, "rows": rows})
     assert Recommendations.from_frame(made).to_polars().rows() == [(1, 7, 1), (1, 5, 2), (2, 5, 1)]
-    with pytest.raises(InvalidInputError, match=r"polars.DataFrame.* makes one of structured arrays"):
-        Recommendations.from_frame(made.to_numpy(structured=True))
+    held = {1: {7, 5}, 2: {5}}
+    with pytest.raises(InvalidInputError, match="Make lists of them: ") as refused:
+        Interactions.from_frame(held)
+    made = eval(re.search("Make lists of them: (.*)[.]$", str(refused.value))[1], {"held": held})
+    assert Interactions.from_frame(made).to_polars().rows() == [(1, 5), (1, 7), (2, 5)]
+
+
+@pytest.mark.parametrize("made", [list, lambda rows: pd.Series(rows, index=["u", "v"]), pl.Series, tuple])
+def test_lists_of_different_lengths(made):
+    users = ["u", "v"]
+    for items in ([["a", "b"], ["c"]], [[3, 4], [5]]):
+        found = Recommendations.from_arrays(made(items), user_ids=users).to_polars()
+        (first, second), (third,) = items
+        assert found.rows() == [("u", first, 1), ("u", second, 2), ("v", third, 1)]
+        found = Recommendations.from_arrays(made(items), made([[0.1, 0.2], [0.3]]), user_ids=users).to_polars()
+        assert found.rows() == [("u", second, 1, 0.2), ("u", first, 2, 0.1), ("v", third, 1, 0.3)]
+    places = Recommendations.from_arrays(made([[1, 0], [1]]), item_ids=["x", "y"], user_ids=users)
+    assert places.to_polars()["item_id"].to_list() == ["y", "x", "y"]
 
 
 def test_distances_in_place_of_scores_are_told(caplog):
@@ -258,7 +362,7 @@ def test_a_place_inside_a_list_without_an_item_or_a_score_is_told(caplog):
         ({"items": [[0, 1]], "item_ids": [1, 2], "user_ids": [1, 2]}, "user_ids holds 2 ids for 1 users"),
         ({"items": [[0, 1]], "scores": [[1.0]]}, r"scores has shape \(1, 1\)"),
         ({"items": [0, 1]}, r"lists has shape \(2,\)"),
-        ({"items": []}, "give one row for each user"),
+        ({"items": []}, "give a list or a row of items for each user"),
     ],
 )
 def test_what_are_no_arrays_of_lists(arguments, message):

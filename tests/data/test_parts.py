@@ -101,6 +101,9 @@ def test_parts_of_text_are_typed_as_one_file_would_be():
     _write({"b/part-0.csv": "user,item\n1.5,2\n", "b/part-1.csv": "user,item\nx7,2\n"})
     with pytest.raises(InvalidInputError, match=r"text in 'user' in part-1.csv and Float64 in part-0.csv"):
         read_table("b")
+    _write({"d/part-0.csv": "user,item\n1.5,2\n", "d/part-1.csv": "user,item\n1234567890123456,2\n"})
+    with pytest.raises(InvalidInputError, match=r"text in 'user' in part-1.csv and Float64 in part-0.csv"):
+        read_table("d")
     _write({"c/part-0.csv": "1,2\n", "c/part-1.csv": "7,2\n"})
     assert read_table("c", names=["user", "item"]).rows() == [(1, 2), (7, 2)]
     assert main(["data", "c", "--columns", "user,item", "--to", "c.parquet"]) == 0

@@ -490,3 +490,24 @@ def test_a_first_line_of_words_may_be_data(tmp_path):
     path.write_text("alice,matrix\nbob,inception\n")
     with pytest.raises(MissingColumnError, match="If these are data, the table has no header"):
         read_interactions(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('{"1": ["a", "b"], "12": ["b"]}', [(1, "a"), (1, "b"), (12, "b")]),
+        ('{"1": [7, 8],\n "012": [7]}\n', [("1", 7), ("1", 8), ("012", 7)]),
+        ('{"1": {"7": 0.5, "8": 0.4},\n "2": {"8": 1}}', [(1, 7, 0.5), (1, 8, 0.4), (2, 8, 1)]),
+        ('{"lists": {"1": [["a", 0.5], ["b", 1]]}}', [(1, "a", 0.5), (1, "b", 1)]),
+        ('{"1": [{"item_id": "007", "score": 0.5}]}', [(1, "007", 0.5)]),
+        ('{"user": {"0": 1, "1": 2}, "item": {"0": 7, "1": 8}}', [(1, 7), (2, 8)]),
+        ('{"user": [1, 2], "item": ["07", "8"]}', [(1, "07"), (2, "8")]),
+        ('{"user": 1, "item": [7, 8]}', [(1, [7, 8])]),
+        ('{"user": 1, "item": 7}\n{"user": 2, "item": 8}\n', [(1, 7), (2, 8)]),
+        ('{"lists": [{"user": 1, "item": 7}]}', [([{"user": 1, "item": 7}],)]),
+    ],
+)
+def test_json_of_one_object(text, rows, tmp_path):
+    path = tmp_path / "lists.json"
+    path.write_text(text)
+    assert read_table(path).rows() == rows

@@ -242,12 +242,12 @@ def test_cornac(split, table):
 def test_surprise(table):
     """Its predictions are lists in one line: user, item and estimate."""
     surprise = pytest.importorskip("surprise", reason="scikit-surprise is not installed")
-    frame, pd = table[["user_id", "item_id", "weight"]], pytest.importorskip("pandas")
+    frame = table[["user_id", "item_id", "weight"]]
     trained = surprise.Dataset.load_from_df(frame, surprise.Reader(rating_scale=(0, 1))).build_full_trainset()
     model = surprise.SVD(n_factors=4, n_epochs=2, random_state=0).fit(trained)
     predictions = model.test(trained.build_anti_testset())
     rows = [(p.uid, p.iid, p.est) for p in predictions]
-    lists = ht.Recommendations.from_frame(pd.DataFrame(rows, columns=["user", "item", "score"])).head(K)
+    lists = ht.Recommendations.from_frame(predictions).head(K)
     best = pl.DataFrame(rows, schema=["user_id", "item_id", "score"], orient="row").group_by("user_id").max()
     first = lists.to_polars().filter(pl.col("rank") == 1).join(best, on="user_id", suffix="_best")
     assert len(first) == len(best) and (first["score"] - first["score_best"]).abs().max() < 1e-6

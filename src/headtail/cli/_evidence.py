@@ -6,7 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from headtail._checks import shown
 from headtail.cli._tables import Tables
+from headtail.exceptions import UnreadableFileError
 
 _SHOWN = 20  # differences
 
@@ -48,6 +50,23 @@ def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             listed = "".join(f"{file.name} {_sha256(file)}\n" for file in movielens_files(str(path)[10:])[1:])
             found[name] = {"path": str(path), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
     return found
+
+
+def folder_of(report: Path, names: list[str]) -> Path:
+    """Return where the files of a report are: here, or in its folder or one above it."""
+    for folder in (here := Path(), *report.resolve().parents):
+        if not (lacking := [name for name in names if not _is_there(folder / name.removeprefix("movielens:"))]):
+            return folder
+        if folder == here:
+            absent = lacking
+    raise UnreadableFileError(
+        f"{report} is of files that are neither here nor in its folder or one above it, such as {shown(absent)}. Run "
+        f"this where all of them are."
+    )
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or any(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 import inspect
 import re
 import shlex
+from contextlib import chdir
 from dataclasses import replace
 from json import loads
 from pathlib import Path
@@ -12,7 +13,7 @@ from cyclopts import CycloptsError, Parameter
 
 import headtail as ht
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app, with_example
-from headtail.cli._evidence import command_of, differences, fingerprints
+from headtail.cli._evidence import command_of, differences, fingerprints, folder_of
 from headtail.cli._output import check_output, complain, say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, UnreadableFileError
@@ -76,8 +77,9 @@ def audit(
     baseline
         Report in JSON of an earlier audit, with which conditions of a change compare.
     again
-        JSON report of an earlier audit, in place of all else: run its command again, from here, and say whether the
-        report is equal byte for byte (status 0) or what differs (1).
+        JSON report of an earlier audit, in place of all else: run its command again, where its files are (here, or the
+        folder of the report or one above it), and say whether the report is equal byte for byte (status 0) or what
+        differs (1).
     """
     given = {name: value for name, value in locals().items() if name not in _BESIDE}
     from headtail.metrics.attributes import metric_name
@@ -146,6 +148,7 @@ def _repeat(report: Path) -> int:
         text = report.read_bytes()
         old = loads(text)
         words = [str(word) for word in old["provenance"]["command"]]
+        files = [str(file["path"]) for file in old["provenance"]["files"].values()]
         verb, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         given = _usual() | bound.arguments
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, CycloptsError) as error:
@@ -156,7 +159,11 @@ def _repeat(report: Path) -> int:
     given = {name: value for name, value in given.items() if name not in _BESIDE}
     if verb is not audit or command_of("audit", given, _usual()) != words or None in (given["recs"], given["train"]):
         raise InvalidInputError(f"{report} holds a command that `headtail audit` did not write: {shlex.join(words)}.")
-    new = _measured(given).to_json()
+    folder = folder_of(report, files)
+    if folder != Path():
+        say(f"Its files are looked for in {folder}.")
+    with chdir(folder):
+        new = _measured(given).to_json()
     if new.encode() == text:
         say(f"{report}: recomputed, equal byte for byte.")
         return 0

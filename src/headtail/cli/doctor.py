@@ -138,5 +138,5 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
         odd.append(
             f"{rating.name!r} goes from {low:g} to {high:g}, and every row counts as positive, whatever it says."
         )
-    if stars:
-        flags.append(f"--min-rating {round(low + 0.75 * (high - low)):g}")
+    if stars and (least := round(low + 0.75 * (high - low))) > low:
+        flags.append(f"--min-rating {least:g}")

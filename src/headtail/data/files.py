@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import csv
 import difflib
+import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,11 @@ from headtail import _frames
 from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, check_writable, to_path
+from headtail._held import frame_of
 from headtail.data.interactions import Interactions
 from headtail.data.packed import PACKED, form_of, unpacked
 from headtail.data.parts import parts_of, read_parts
-from headtail.data.text_files import ATOMIC, TEXT, first_fields, read_text
+from headtail.data.text_files import ATOMIC, TEXT, as_numbers, first_fields, read_text
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
 from headtail.typing import IntoFrame
 
@@ -162,8 +164,9 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
     r"""Read a table from text, Parquet, Arrow, JSON or a RecBole file, or from a folder or pattern of such.
 
     ``.csv``, ``.txt``, ``.dat`` and ``.data`` may be separated by comma, semicolon, tab or bar, whichever the first
-    line holds most, ``.dat`` also by ``::``; ``.tsv`` is separated by tabs. These, RecBole's ``.inter``, ``.item`` and
-    ``.user``, and JSON (an object a line, or a list of objects) may be compressed (``.gz``, ``.bz2``, ``.xz``, with
+    line holds most, ``.dat`` also by ``::``; ``.tsv`` is separated by tabs. JSON is an object a line, a list of
+    objects, or one object: of columns, or of users and their items (a list, with scores too, or a dict of scores).
+    These, and RecBole's ``.inter``, ``.item`` and ``.user``, may be compressed (``.gz``, ``.bz2``, ``.xz``, with
     pyarrow ``.zst``, or the only file of a ``.zip``). Text is UTF-8, or UTF-16 if its first bytes say so; its first
     line names the columns, and blank lines are left out. Blanks around a name, as in ``user, item``, are taken off its
     values too.
@@ -222,11 +225,27 @@ def _read_file(path: Path, names: Sequence[str] | None) -> pl.DataFrame:
             raise InvalidInputError(f"{path} has names of its own, so names= is of no use. Leave it out.")
         content = unpacked(path)
         if form in _JSON:
-            content = content[:].removeprefix(codecs.BOM_UTF8)
-            read = pl.read_json if content[:100].lstrip()[:1] == b"[" else pl.read_ndjson
-            return read(content, infer_schema_length=None)
+            return _read_json(content[:].removeprefix(codecs.BOM_UTF8), str(path))
         source = content if isinstance(content, bytes) else path
         return pl.read_ipc(source) if form in _ARROW else pl.read_parquet(source, glob=False)
+
+
+def _read_json(content: bytes, what: str) -> pl.DataFrame:
+    """Return the table of a list of objects, of an object a line, or of one object: columns, or each user's items."""
+    if content[:100].lstrip()[:1] == b"[":
+        return pl.read_json(content, infer_schema_length=None)
+    first, _, more = content.strip().partition(b"\n")
+    try:
+        held = json.loads(first)
+        if more:
+            return pl.read_ndjson(content, infer_schema_length=None)
+    except ValueError:  # an object of several lines, or none
+        try:
+            held = json.loads(content)
+        except ValueError:
+            return pl.read_ndjson(content, infer_schema_length=None)
+    table = frame_of(held, what, as_numbers)
+    return pl.read_json(content, infer_schema_length=None) if table is None else table
 
 
 def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:

@@ -107,6 +107,8 @@ def read_parts(path: Path, parts: Iterable[Part], read: Callable[[Path], pl.Data
             )  # fmt: skip
         # Whole numbers that were read from text would be written as they stood there; others might not be.
         apart = {kind for kind in kinds if kind != pl.String and not (text and kind.is_integer())}
+        if text and pl.Float64 in kinds and (long := _with_long_numbers(tables, column)) is not None:
+            kinds[pl.String] = named[long].file  # one file with both would be text
         if pl.String in kinds and apart:
             other = min(apart, key=str)
             raise InvalidInputError(
@@ -123,3 +125,11 @@ def read_parts(path: Path, parts: Iterable[Part], read: Callable[[Path], pl.Data
         as_numbers(whole[name]) for name in dict.fromkeys(name for part in named for name in part.values)
         if name in whole.columns and whole[name].dtype == pl.String
     )  # fmt: skip
+
+
+def _with_long_numbers(tables: list[pl.DataFrame], column: str) -> int | None:
+    """Return which table, the first one, holds whole numbers of 16 digits or more in a column."""
+    for place, values in ((i, table[column].drop_nulls()) for i, table in enumerate(tables) if column in table.columns):
+        if values.dtype.is_integer() and ((values >= 10**15) | (values <= -(10**15))).any():
+            return place
+    return None

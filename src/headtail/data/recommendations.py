@@ -1,6 +1,6 @@
 """The table that comes out of a recommender, in array form."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import checked, finite, integer, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
-from headtail._factors import as_matrix, axis_ids, numbers, stored, to_numpy
+from headtail._factors import as_matrix, axis_ids, is_tensor, numbers, stored, to_numpy
 from headtail._top import highest
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
@@ -90,7 +90,7 @@ class Recommendations:
         frame : frame
             A row for each item of a list: a user, an item and a score, higher is better, ties by row; without a score a
             rank, 1 the first; without either, the order of the rows. Or a row for each user, with a list of items and
-            one of scores.
+            one of scores; or a list of dicts, or a dict of each user's items.
         interactions : Interactions, optional
             Their ids become the codes; if not given, those of the frame, ascending.
 
@@ -146,10 +146,10 @@ class Recommendations:
 
         Parameters
         ----------
-        items : array or tensor of shape (U, k)
+        items : array or tensor of shape (U, k), or U lists of any length
             Items, best first: their ids, or, with `item_ids`, their places among those. What is missing at the end of a
             list is -1, None or NaN.
-        scores : array or tensor of shape (U, k), optional
+        scores : array or tensor of shape (U, k), or U lists, optional
             Higher is better; they order each list, ties as they stand. Where one is NaN, infinite, or the lowest number
             of its type (as libraries fill short lists), there is no item; such places inside a list are logged.
         user_ids : sequence of ids of length U, optional
@@ -164,11 +164,12 @@ class Recommendations:
         >>> lists.to_polars().rows()
         [('ann', 80, 1), ('ann', 70, 2), ('bob', 70, 1)]
         """
-        table, user_ids = numbers(items), axis_ids(items, 0) if user_ids is None else user_ids
+        table = numbers(_of_one_length(items, -1))
+        user_ids = axis_ids(items, 0) if user_ids is None else user_ids
         if table.ndim != 2 or not table.size:
             raise InvalidInputError(
-                f"lists has shape {table.shape}, read from a {type(items).__name__}; give one row for each user, "
-                f"(users, k), with -1 or None where short lists end."
+                f"lists has shape {table.shape}, read from a {type(items).__name__}; give a list or a row of items for "
+                f"each user, or from_frame a dict of users and their items."
             )
         if item_ids is not None:
             known = _frames.unique_ids(item_ids, "item_id")
@@ -187,7 +188,7 @@ class Recommendations:
         users = np.arange(len(table)) if user_ids is None else _frames.unique_ids(user_ids, "user_id", len(table))
         values = None
         if scores is not None:
-            values = numbers(scores)
+            values = numbers(_of_one_length(scores, np.nan))
             if values.shape != table.shape or values.dtype.kind not in "fiu":
                 raise InvalidInputError(
                     f"scores has shape {values.shape} and type {values.dtype}; give a number for each of {table.shape}."
@@ -336,6 +337,17 @@ class Recommendations:
     def to_pandas(self) -> Any:
         """Return a pandas frame with one row for each recommended item (pandas must be installed)."""
         return pandas().DataFrame(self.to_polars().to_dict(as_series=False))  # without PyArrow
+
+
+def _of_one_length(lists: Any, fill: float) -> Any:
+    """Return lists of different lengths filled at their ends, text with None; other things as they are."""
+    if is_tensor(lists) or len(getattr(lists, "shape", (0,))) != 1 or not isinstance(lists, Collection):
+        return lists
+    rows = [one if isinstance(one, (list, tuple)) else to_numpy(one).tolist() for one in lists]
+    if not all(isinstance(row, (list, tuple)) for row in rows):
+        return lists
+    longest, text = max(map(len, rows), default=0), any(isinstance(one, str) for row in rows for one in row)
+    return [[*row, *[None if text else fill] * (longest - len(row))] for row in rows]
 
 
 def _exact(scores: Array) -> Array:

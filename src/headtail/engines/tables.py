@@ -7,7 +7,7 @@ import narwhals as nw
 import polars as pl
 
 from headtail._columns import resolve_columns
-from headtail._frames import MISSING, column_names, id_column
+from headtail._frames import MISSING, column_names, id_column, refuse_lists_in_text
 from headtail.exceptions import InvalidInputError
 
 SPARK = (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
@@ -89,7 +89,10 @@ def count_items(table: Any, what: str, **sums: Any) -> pl.DataFrame:
         raise InvalidInputError(
             f"{what} has {n:,} missing values in user_id, none or written such as NULL. Drop or fill those rows first."
         )
-    return found.with_columns(id_column(found["item_id"], "item_id", what)).sort("item_id")
+    items = id_column(found["item_id"], "item_id", what)
+    if items.dtype == pl.String:
+        refuse_lists_in_text(items, "item_id", what, several_rows=False)
+    return found.with_columns(items).sort("item_id")
 
 
 def part_of_users(table: Any, part: int, n_parts: int) -> Any:
