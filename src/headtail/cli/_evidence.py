@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from headtail._checks import shown
 from headtail.cli._tables import Tables
 from headtail.exceptions import UnreadableFileError
 
@@ -54,6 +53,8 @@ def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 def folder_of(report: Path, names: list[str]) -> Path:
     """Return where the files of a report are: here, or in its folder or one above it."""
+    from headtail._checks import shown
+
     for folder in (here := Path(), *report.resolve().parents):
         if not (lacking := [name for name in names if not _is_there(folder / name.removeprefix("movielens:"))]):
             return folder
