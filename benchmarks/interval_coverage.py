@@ -72,6 +72,9 @@ WORLDS = {
     "collapsed": World(300, collapsed=True),
     "heavy-tailed users": World(150, n_items=500, heavy_tailed=True),
     "50 heavy-tailed users": World(50, n_items=500, heavy_tailed=True),
+    "25 users": World(25),
+    "25 users, steep lists of 20": World(25, k=20, concentration=2.0),
+    "100 users, sparse and even": World(100, n_items=3000, concentration=0.0),
     "even and dense": World(1000, n_items=300, k=5, concentration=0.0),
 }
 

@@ -306,6 +306,17 @@ def test_intervals_hold_what_they_should(benchmark, world, monkeypatch):
         assert shown < 0.5 or 0.93 - 2.5 * error <= share <= 0.97 + 2.5 * error, (name, share)
 
 
+def test_means_that_a_few_users_decide_have_no_interval(benchmark, monkeypatch):
+    monkeypatch.setattr(benchmark, "POPULATION", 20_000)
+    metrics = {name: benchmark.METRICS[name] for name in ("arp", "popularity_lift", "novelty", "ndcg_head", "ndcg")}
+    found = benchmark.trials(
+        benchmark.WORLDS["100 users, sparse and even"], metrics, 50, np.random.default_rng(1)
+    )  # a list holds one of the few popular items now and then
+    shown = {name: benchmark.held(values)[2] for name, values in found.items()}
+    assert max(shown["arp"], shown["popularity_lift"]) < 0.3 and shown["novelty"] == shown["ndcg"] == 1
+    assert shown["ndcg_head"] == 0, "fewer than 200 users want an item of the head"
+
+
 def test_page_of_intervals_is_that_of_its_record(benchmark):
     record = json.loads(benchmark.RECORD.read_text(encoding="utf-8"))
     text = (Path(__file__).parents[2] / "docs" / "intervals.md").read_text(encoding="utf-8")

@@ -285,6 +285,8 @@ def test_control_characters_in_a_chart_end_no_process():
     svg = chart_svg(chart)
     assert "\0" not in svg
     assert r"a\x00b" in svg
+    bars = [{"x": "\x1b[31mred", "y": 1}, {"x": "\0", "y": 2}]  # names that an expression holds
+    assert r"\x1b[31mred" in chart_svg(Chart("bar", bars, "x", "y"))
 
 
 def test_a_text_without_end_is_cut_before_it_is_measured():

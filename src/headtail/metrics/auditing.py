@@ -98,11 +98,12 @@ def audit(
     Means over users and shares have score intervals (Wilson's for a share of users), which hold where hits are rare:
     without any hit among n users the upper end is near to 4 / n. Other metrics have the value plus and minus Student's
     quantile times a jackknife error over users, without what lists bring about together, which the jackknife counts
-    several times. Metrics of counts of items have no interval where fewer than about 15 users decide on them, nor has
-    `pop_rsp` with fewer than 100 users or 20 slots in a popularity group, nor `mrr` and `pop_reo` with fewer than 200
-    users. A metric of yours that is one number and does not say what it owes to each user has none where it is not
-    about the sum of what groups of users add, as medians and counts of distinct items are not; a note says so. How
-    often intervals cover the true value is measured by ``benchmarks/interval_coverage.py`` (docs/intervals.md).
+    several times. Metrics of counts of items, and means without an upper end, have no interval where fewer than about
+    15 users decide on them. Means of popularity take 100 users; so does `pop_rsp`, and 20 slots in a popularity group;
+    `mrr`, `pop_reo` and accuracy by target group take 200. A metric of yours that is one number and does not say what
+    it owes to each user has none where it is not about the sum of what groups of users add, as medians and counts of
+    distinct items are not; a note says so. How often intervals cover the true value is measured by
+    ``benchmarks/interval_coverage.py`` (docs/intervals.md).
 
     Examples
     --------

@@ -23,6 +23,8 @@ Needs = Literal["targets", "vectors", "times"]
 Influence = Callable[..., NDArray[np.float64]]
 Metrics = Iterable[Metric] | Mapping[str, Metric]
 
+_BY_TARGET = 200  # users that an interval takes where only one group of their items counts
+
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -71,7 +73,9 @@ def facts_of(metric: Metric) -> Facts:
     if isinstance(metric, partial):
         facts = facts_of(metric.func)
         options = ", ".join(str(value) for value in metric.keywords.values())
-        return replace(facts, headline=False, title=facts.title and f"{facts.title}, {options}")
+        fewest = _BY_TARGET if facts.needs == "targets" and "group" in metric.keywords else 0
+        title = facts.title and f"{facts.title}, {options}"
+        return replace(facts, headline=False, title=title, fewest=max(facts.fewest, fewest))
     return Facts(**{f.name: getattr(metric, f.name) for f in fields(Facts) if hasattr(metric, f.name)})
 
 

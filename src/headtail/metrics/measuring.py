@@ -25,6 +25,7 @@ from headtail.typing import RNG, Array, Floats
 
 MOST_GROUPS = 25  # more of them give no truer intervals (benchmarks/interval_coverage.py)
 _LEAST_SINGLE = 2 / 3  # of the variance of a metric of one's own, what single groups of users bring about
+_FEWEST = 30  # degrees of freedom of a mean without an upper end: fewer show a value that a few of many users decide
 _SLOTS = 1 << 21  # of the groups of users that are measured at a time
 
 Figures = tuple[Array, Array, Array, Array]  # of groups: a metric, its users, its error, and that one's degrees
@@ -143,5 +144,7 @@ def measurements_of(
     else:
         low, high = plain_interval(value, error, student(df), facts.low)
     shown = (n >= facts.fewest) & np.isfinite(low) & np.isfinite(high)
+    if not np.isfinite(facts.high) and (per_user or facts.family == "popularity"):
+        shown &= ~(df < np.minimum(_FEWEST, (n - 1) / 2))
     rows = zip(labels, value.tolist(), low.tolist(), high.tolist(), n.tolist(), shown.tolist(), strict=True)
     return [Measurement(name, k, u, v, lo if s else None, hi if s else None, m) for u, v, lo, hi, m, s in rows]

@@ -16,7 +16,9 @@ from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array, Codes
 
 
-@better("lower", title="Popularity of what is shown", low=0, family="popularity", format=",.1f", headline=True)
+@better(
+    "lower", title="Popularity of what is shown", low=0, family="popularity", format=",.1f", headline=True, fewest=100
+)
 @checked
 def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
@@ -123,6 +125,7 @@ def _lift_by_group(groups: UserGroups, own: Array, shown: Array) -> tuple[NDArra
     family="popularity",
     format="+.1%",
     headline=True,
+    fewest=100,
 )
 def popularity_lift(top: TopK) -> float:
     """How much more popular the lists are than the users' own histories: 0 is the same, 1 is twice as popular.
@@ -155,7 +158,10 @@ def _shown_then(top: TopK) -> NDArray[np.float64]:
     return _then(top, rows, top.items[rows, ranks])
 
 
-@better("lower", title="Popularity then of what is shown", low=0, family="popularity", format=",.1f", needs="times")
+@better(
+    "lower", title="Popularity then of what is shown", low=0, family="popularity", format=",.1f", needs="times",
+    fewest=100,
+)  # fmt: skip
 def arp_then(top: TopK) -> NDArray[np.float64]:
     """Average popularity of the items in a user's list as of the user's event, the first test interaction.
 
@@ -179,6 +185,7 @@ def _chosen_and_shown(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float6
 @better(
     "lower", title="More popular then than what was chosen by", low=-1, family="popularity", format="+.1%",
     influence=ByGroup(lambda groups: _lift_by_group(groups, *_chosen_and_shown(groups.top))), needs="times",
+    fewest=100,
 )  # fmt: skip
 def popularity_lift_then(top: TopK) -> float:
     """How much more popular the lists are than what the users then chose, both as of each user's event.

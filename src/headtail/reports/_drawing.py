@@ -343,7 +343,10 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     along, across = ("x", "y") if lying else ("y", "x")  # of the values, of the names
     numbers = _axis(frame, chart.y_label, chart.y_format, upright=not lying, grid=True, domain=False)
     titles = _axis(frame, chart.x_label, None, upright=lying, domain=False, labelColor=TEXT, labelAngle=0)
-    titles |= {"labelExpr": f"{json.dumps(names)}[datum.value]", "labelLimit": room + 5 if lying else step - 4}
+    titles |= {
+        "labelExpr": f"{json.dumps(printable_texts(names))}[datum.value]",
+        "labelLimit": room + 5 if lying else step - 4,
+    }
     bands: Spec = {"paddingOuter": 0.15, "paddingInner": 0.3 if lying else 1 - thick * lanes / step}
     bands |= {"domain": [str(i) for i in range(len(names))]}
     value = _number("a", numbers, scale if lying else None, zero=True)
