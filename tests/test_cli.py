@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+import headtail as ht
 from headtail.cli import app, main
 from headtail.data import write_table
 from headtail.datasets import DATASETS, checkerboard, power_law
+from headtail.exceptions import CheckpointMismatchError
 
 WRITTEN = {"report.html", "correction.json", "explorer.json", "recommendations.parquet"}
 
@@ -378,6 +380,10 @@ def test_probe_and_correct_by_its_neurons(tmp_path, capsys, kind, dial):
     fire = table.filter(pl.col("firing_rate") > 0)["neuron"].to_list()
     assert {row["neuron"] for row in told} == set(fire) and all(len(row["hears"]) == 8 for row in told)
     assert len(table) == 32
+    known = ht.Split.from_frame(pl.read_parquet(model / "interactions.parquet"), "split", test="held out").train
+    assert len(ht.sae.load_neurons(probe, known)) == 32  # as the page on the command line says
+    with pytest.raises(CheckpointMismatchError, match=r"give those, or none.*Split\.from_frame"):
+        ht.sae.load_neurons(probe, world)
     capsys.readouterr()
     how = ["--probe", str(probe), "-k", "5", "--dial", dial, "--max-loss", "1", "-o", str(better)]
     assert main(["correct", str(model), *how, "--json"]) == 0

@@ -21,10 +21,10 @@ ITEMS[:, :3] += 0.01 * RNG.normal(size=(80, 3))
 TAGS = {item: [name for name, has in TAGGED.items() if has[i]] or ["none"] for i, item in enumerate(TRAIN.item_ids)}
 
 
-def found(tags=TAGS, *, silent=(), **changes):
+def found(tags=TAGS, *, silent=(), rows=None, **changes):
     sae = TopKSAE(4, k=2, n_neurons=8, rng=0)
     with torch.no_grad():
-        sae.decoder.copy_(torch.cat([torch.eye(4), -torch.eye(4)]))
+        sae.decoder.copy_(torch.cat([torch.eye(4), -torch.eye(4)]) if rows is None else rows)
         sae.encoder.copy_(sae.decoder)
         sae.encoder_bias[list(silent)] = -100.0
     queries = torch.from_numpy(np.random.default_rng(1).normal(size=(120, 4))).float()
@@ -107,16 +107,17 @@ def test_tags_come_in_rows_in_lists_and_in_one_text():
     assert ("no better than the raw" in lede) == (medians[0] <= medians[1])
 
 
+class Pair(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query, self.n_users, self.n_items = torch.nn.Embedding(120, 4), 120, 80
+        self.register_buffer("table", torch.from_numpy(ITEMS).float())
+
+    def forward(self, users):
+        return Vectors(self.query(users), self.table)
+
+
 def test_steering_pushes_the_neurons_of_the_tag_by_how_well_they_tell_it():
-    class Pair(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.query, self.n_users, self.n_items = torch.nn.Embedding(120, 4), 120, 80
-            self.register_buffer("table", torch.from_numpy(ITEMS).float())
-
-        def forward(self, users):
-            return Vectors(self.query(users), self.table)
-
     concepts, model = found(), Pair()
     sae, war = concepts.neurons.source.sae, concepts.tags.index("war")
     steered = steer_tag(model, concepts, "war", 3.0, top=2)
@@ -134,6 +135,17 @@ def test_steering_pushes_the_neurons_of_the_tag_by_how_well_they_tell_it():
         ]
     assert shares[0] < shares[1] < shares[2]
     assert sae.decoder.shape == (8, 4)
+
+
+def test_a_neuron_that_raises_popular_items_more_is_not_pushed_for_a_tag():
+    rows = torch.cat([torch.eye(4), -torch.eye(4)])
+    rows[0], rows[4] = torch.tensor([0.1, 1.0, 0.0, 0.0]), torch.tensor([0.1, -1.0, 0.0, 0.0])
+    concepts = found(rows=rows)
+    auc = concepts.auc[concepts.tags.index("war")]
+    assert set(np.argsort(-auc)[:2]) == {0, 4}  # popularity apart both speak for the tag
+    pushed = steer_tag(Pair(), concepts, "war", 3.0).edit.shift.nonzero()[:, 0].tolist()
+    assert 4 in pushed
+    assert 0 not in pushed
 
 
 def test_what_cannot_be_said_is_refused():

@@ -87,6 +87,7 @@ def test_portraits_are_shown_and_written(tmp_path):
     assert again.tags.tolist() == tags.tolist()
     card = again.card(int(again.index[0]))
     assert "war, love" in card.title and "Nearest neurons" in str(card)
+    assert "among items as popular; over all items it may raise others more: war, love." in str(card)
     assert "war, love" in again.portraits().to_html()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from headtail._factors import to_numpy
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.reports._markdown import plain
-from headtail.sae.portraits import PRIOR, WAYS, Portraits, portraits
+from headtail.sae.portraits import PRIOR, TELLS, WAYS, Portraits, portraits
 from headtail.sae.table import NeuronTable, Source
 from headtail.typing import Array, Floats
 
@@ -164,11 +164,14 @@ def card(neurons: NeuronTable, neuron: int) -> Section:
     way = neurons.way[place]
     if warning := _UNMEASURED if np.isnan(way) else _WARNINGS.get(int(way)):
         blocks.insert(1, Text(warning))
+    tags = list(filter(None, neurons.tags[place].split("|")))
+    if tags:
+        blocks.insert(1, Text(f"{TELLS}: {', '.join(map(plain, tags))}."))
     if source.interactions is not None:
         blocks += _portrait(portraits(neurons._at(np.array([place]))))
         if contrast.items is not None:
             blocks.append(_scatter(source, neuron, contrast.items))
-    said = ["popularity" if d > 0 else "niche", *filter(None, neurons.tags[place].split("|"))]
+    said = ["popularity" if d > 0 else "niche", *tags]
     return Section(f"Neuron {neuron} ({', '.join(said)})", blocks)
 
 

@@ -98,25 +98,26 @@ class Concepts(Result):
         """Return the tags with their neurons, and the popularity neurons with what of them is a tag."""
         rows = self._rows()
         aucs = {"neuron": "best neuron", "dimension": "best dimension", "probe": "dense probe"}
-        note = f"{_AUC} {_HELD_OUT}"
         bars = [{"tag": r["tag"], "auc": r[f"{key}_auc"], "by": name} for r in rows for key, name in aucs.items()]
         medians = {name: float(np.median([row[f"{key}_auc"] for row in rows])) for key, name in aucs.items()}
-        figures = [Figure(f"{n.capitalize()}, median", v, format=".2f", note=note) for n, v in medians.items()]
+        figures = [Figure(f"{n.capitalize()}, median", v, format=".2f") for n, v in medians.items()]
         columns = [
             Column("tag", "Tag"),
             Column("items", "Items", format=",d"),
             Column("neuron", "Neuron", format="d", note="That of the largest AUC over all items, popularity apart."),
             Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it answers to popular tastes as well."),
-            *(Column(f"{key}_auc", f"AUC, {name}", format=".2f", note=note) for key, name in aucs.items()),
+            *(Column(f"{key}_auc", f"AUC, {name}", format=".2f") for key, name in aucs.items()),
         ]
-        notes = f"{self.without:,} items without tags are left out." if self.without else ""
+        notes = f"AUC: {_AUC[0].lower()}{_AUC[1:]} {_HELD_OUT}"
+        if self.without:
+            notes += f" {self.without:,} items without tags are left out."
         if self.dropped:
             notes += f" Too few items: {', '.join(map(plain, self.dropped))}."
         chart = Chart(
             "bar", bars, x="tag", y="auc", color="by", y_format=".2f", y_label="AUC", x_label="",
             title="Neurons, raw dimensions and a dense probe", caption=_HELD_OUT,
         )  # fmt: skip
-        table = Table(columns, rows, title="Which neuron speaks for which tag", caption=notes.strip())
+        table = Table(columns, rows, title="Which neuron speaks for which tag", caption=notes)
         return Report("Neurons and tags", [Figures(figures), table, chart, self._popularity()], self.verdict)
 
     @property
@@ -315,6 +316,10 @@ def _explained(values: Floats, basis: Floats) -> Floats:
 def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *, top: int = _TURNED) -> Steered:
     """Return the model with the neurons that speak for a tag pushed: more of its items, or less below strength 0.
 
+    A neuron that raises popular items more than those of the tag would drive the tag out of the lists, however well it
+    speaks for it among items as popular: such neurons are left alone. Of a tag that is hardly ever shown a push may
+    still show nothing more.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -325,7 +330,8 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
     strength : float
         Standard deviations by which a neuron of AUC 1 is pushed; the others by ``2 AUC - 1`` of it. 0 changes nothing.
     top : int, default 16
-        Neurons that are pushed, at most: those of the largest AUC above .5, popularity apart, that fire.
+        Neurons that are pushed, at most: those of the largest AUC above .5, popularity apart, that fire and add more to
+        the tag's items than to all, weighted by their popularity.
 
     Examples
     --------
@@ -343,10 +349,14 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
             "these are neurons of item vectors: pushed for all items they favor none. Find the concepts in an "
             "autoencoder of the queries."
         )
-    auc = concepts.auc[concepts._place(tag)]
-    places = np.argsort(-auc, kind="stable")[: integer("top", top, low=1)]
-    places = places[auc[places] > 0.5]
+    auc, popularity = concepts.auc[concepts._place(tag)], neurons.source.known.popularity
+    vectors, directions = _space(neurons)
+    ahead = vectors[concepts.items(tag) & (popularity > 0)].mean(axis=0) - popularity @ vectors / popularity.sum()
+    places = np.argsort(-auc, kind="stable")
+    places = places[(auc[places] > 0.5) & (directions[places] @ ahead > 0)][: integer("top", top, low=1)]
     if not len(places):
-        raise InvalidInputError(f"no neuron that fires speaks for {tag!r}. Choose another tag.")
+        raise InvalidInputError(
+            f"no neuron that fires raises items with {tag!r} above popular ones. Choose another tag."
+        )
     push = strength * (2 * auc[places] - 1) * neurons.std[places]
     return Steered(model, Steering(neurons.source.sae, neurons._at(places)._among_all(push)))

@@ -175,6 +175,7 @@ def contrast_items(
     weighted : bool, default False
         Draw as many items of either set with replacement, a popular one in proportion to its popularity p, a niche one
         to ``1 - p / max p``: the more extreme ones count more.
+    queries : array or tensor of shape (U, d), optional
         The other half of the pair, a row for each user of the interactions, for the effects of pushes.
     rng : seed or generator, default 0
 

@@ -19,6 +19,7 @@ from headtail.typing import Array, Codes, Floats
 PRIOR = 5.0  # users that an item's mean activation is drawn to the overall mean by
 _AT_ONCE = 64  # neurons whose numbers are held for every item
 _NAMED = 3  # items named in a row of the page
+TELLS = "Tags that it tells from others among items as popular; over all items it may raise others more"
 WAYS = {1: "as it listens", -1: "the other way", 0: "nowhere"}
 
 
@@ -71,7 +72,7 @@ class Portraits(Result):
             Column("firing_rate", "Fires", format=".1%"),
             Column("effect", "Effect", format="+.4f", note="Of a push, on the log popularity of recommendations."),
             Column("pushes", "Pushes", note="Where a push moves lists: to where the neuron listens, or the other way."),
-            Column("tags", "Tags"),
+            Column("tags", "Tags", note=f"{TELLS}."),
             *(Column(name, name.capitalize()) for name in ("hears", "raises", "lowers")),
         ]
         rows = sorted(self._rows(), key=lambda row: -abs(row["cohens_d"]))

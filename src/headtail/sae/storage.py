@@ -197,7 +197,8 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     if interactions is not None and interactions.fingerprint != known:
         raise CheckpointMismatchError(
             f"{folder} was made with other interactions ({known or 'none'}) than these ({interactions.fingerprint}); "
-            f"give those, or none."
+            f"give those, or none. Of a model that headtail train wrote they are the part 'train' by the column "
+            f"'split' of its interactions.parquet, see Split.from_frame."
         )
     tensors = read_tensors(folder / "neurons.safetensors")
     table = {name: value.numpy() for name, value in tensors.items() if not name.startswith("contrast.")}
