@@ -239,7 +239,9 @@ def test_the_picture_leaves_out_what_nobody_would_take_and_names_what_the_verdic
     chart = found.report().blocks[0]
     least = 0.75 * found.frontier.mean(*found.frontier.reference, "ndcg@5")
     left_out = [pair for pair in found.frontier.pairs if found.frontier.mean(*pair, "ndcg@5") < least]
-    assert left_out and f"{len(left_out)} settings that lose more than a quarter" in chart.caption
+    assert (
+        left_out and f"Not drawn: {len(left_out)} settings of less than three quarters of the accuracy" in chart.caption
+    )
     assert len(chart.rows) == len(found.frontier.pairs) - len(left_out)
     assert {row["setting"] for row in chart.rows} - {None} == {"as it is", found._named}
 

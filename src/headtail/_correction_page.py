@@ -110,7 +110,8 @@ def _trade_off(found: "Correction") -> Chart:
             shown.append({**row, "setting": name} | {end: None for end in (chart.low, chart.high) if end and bare})
     caption = chart.caption
     if len(shown) < len(rows):
-        caption += f" {len(rows) - len(shown)} settings that lose more than a quarter of the accuracy are not drawn."
+        left = len(rows) - len(shown)
+        caption += f" Not drawn: {left} setting{'s' * (left > 1)} of less than three quarters of the accuracy."
     return replace(chart, rows=shown, caption=caption)
 
 

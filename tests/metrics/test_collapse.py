@@ -24,6 +24,8 @@ def the_same_for_all(n_users):
 def test_few_items_for_everybody():
     (found,) = [note for note in notes(the_same_for_all(100)) if "collapsed" in note]
     assert found.startswith("The lists may have collapsed to few items: all 100 of them hold 5 of 300 items.")
+    found = audit(the_same_for_all(100), SPLIT.train, k=5, n_bootstrap=0, strict=False)
+    assert found.report().lede.startswith("**Nearly all people are shown the same few items")
 
 
 def test_few_lists_cannot_hold_many_items():

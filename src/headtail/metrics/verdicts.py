@@ -7,6 +7,7 @@ import numpy as np
 
 from headtail._stats import gini
 from headtail.data import PopularityGroups
+from headtail.metrics.collapse import few_items
 from headtail.metrics.popularity import popularity_lift
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports._markdown import plain
@@ -60,6 +61,10 @@ def of_exposure(
         opening = "**Popular items are shown more than they are chosen.**"
     elif (sign <= 0 or not known) and head <= own:
         opening = "**Popular items are not shown more than they are chosen.**"
+    if few_items(slots, 0):
+        opening = "**Nearly all people are shown the same few items" + (
+            ", which are popular.**" if opening.startswith("**Popular items are shown") else ".**"
+        )
     said = [
         f"{opening} Half of all recommended places go to {n:,} of {len(slots):,} items; those hold {held:.0%} of what "
         f"people chose."
