@@ -279,6 +279,9 @@ def test_spree_off_and_with_nothing_to_go_by():
     same = Contrast(FOUND.popular, FOUND.niche, torch.ones(200, 6), FOUND.users, FOUND.items)
     with pytest.raises(InvalidInputError, match="at the same place along the direction"):
         spree(MODEL, same, TRAIN)
+    alike = Contrast(FOUND.popular, FOUND.popular, FOUND.real, FOUND.users, FOUND.items)
+    with pytest.raises(InvalidInputError, match="have the same mean, so that there is no direction"):
+        spree(MODEL, alike, TRAIN)
     with pytest.raises(InvalidInputError, match="a contrast of items has none"):
         spree(MODEL, contrast(MODEL, TRAIN, "item"), TRAIN)
 

@@ -151,6 +151,10 @@ def test_a_neuron_that_raises_popular_items_more_is_not_pushed_for_a_tag():
 def test_what_cannot_be_said_is_refused():
     with pytest.raises(InvalidInputError, match=r"only \d+ of the \d+ items with interactions have a tag"):
         found(dict(list(TAGS.items())[:30]))
+    with pytest.raises(InvalidInputError, match=r"tags, '0', .* in the interactions, 0, 1.* ids of the same kind"):
+        found({str(item): tags for item, tags in TAGS.items()})
+    with pytest.raises(InvalidInputError, match="tags holds no tag"):
+        found(dict.fromkeys(TAGS, ""))
     with pytest.raises(InvalidInputError, match=r"tags of .* is None; give a list of tags"):
         found(dict.fromkeys(TAGS))
     with pytest.raises(InvalidInputError, match="none of the 4 tags has 60 items"):

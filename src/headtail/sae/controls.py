@@ -148,7 +148,13 @@ def steer_direction(
 def popularity_direction(contrast: Contrast) -> tuple[Tensor, float]:
     """Return the difference of means at length 1, (d,), and the standard deviation of the real vectors along it."""
     direction = contrast.popular.mean(dim=0) - contrast.niche.mean(dim=0)
-    direction = direction / torch.linalg.vector_norm(direction).clamp_min(1e-30)
+    length = torch.linalg.vector_norm(direction)
+    if not length > 0:
+        raise InvalidInputError(
+            "vectors of users of popular and of niche tastes have the same mean, so that there is no direction from "
+            "one to the other. Check the layer, or give another share."
+        )
+    direction = direction / length
     spread = float(np.std((contrast.real @ direction).double().numpy(), ddof=1))
     if not spread > 0:
         raise InvalidInputError("all real users lie at the same place along the direction; there is nothing to steer.")

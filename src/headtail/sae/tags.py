@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from headtail._checks import integer
+from headtail._checks import integer, shown
 from headtail._frames import is_frame, to_table
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
@@ -28,7 +28,15 @@ class TaggedItems:
 def read_tags(tags: Any, interactions: Interactions, *, min_items: int = 10) -> TaggedItems:
     """Return which items have which tags; raise if most have none, or no tag has enough."""
     codes = {item: code for code, item in enumerate(interactions.item_ids.tolist())}
-    pairs = [(codes[item], tag.strip()) for item, tag in _pairs(tags) if item in codes and tag.strip()]
+    given = [(item, tag.strip()) for item, tag in _pairs(tags) if tag.strip()]
+    pairs = [(codes[item], tag) for item, tag in given if item in codes]
+    if not pairs:
+        raise InvalidInputError(
+            f"none of the items with tags, {shown(dict(given))}, is in the interactions, {shown(codes)}. Give "
+            f"ids of the same kind and spelling."
+            if given
+            else "tags holds no tag. Give tags for most of the items."
+        )
     names = sorted({tag for _, tag in pairs})
     places = {name: place for place, name in enumerate(names)}
     has = np.zeros((interactions.n_items, len(names)), dtype=bool)
