@@ -56,7 +56,8 @@ def probe(
     expansion
         Neurons for each dimension of the vectors.
     k
-        Neurons that are active at a time. The fewer, the more of them another seed would find again.
+        Neurons that are active at a time. The fewer, the more of them another seed would find again, and the less
+        steering corrects.
     epochs
         At most; training stops when the held-out part is no longer explained better.
     batch_size
