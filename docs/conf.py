@@ -249,13 +249,13 @@ def finish(app: Any, error: Exception | None) -> None:
 
 
 def readable(app: Any, page: nodes.document, name: str) -> None:
-    """Put intervals of tables below their values, and fold the long tables of a reproduction."""
+    """Put intervals of tables below their values, and fold the long tables of evidence."""
     for entry in page.findall(nodes.entry):
         found = re.fullmatch(r"([^ ]+) \(([^()]+ to [^()]+)\)", entry.astext())
         if found:
             below = nodes.inline("", found[2], classes=["interval"])
             entry.children[:] = [nodes.paragraph("", "", nodes.Text(found[1]), below)]
-    tables = list(page.findall(nodes.table)) if name.startswith("reproduction") else []
+    tables = list(page.findall(nodes.table)) if name.startswith(("reproduction", "serving")) else []
     for table in tables:
         n = len(list(table.findall(nodes.row))) - 1
         if n > LONG:
