@@ -11,6 +11,7 @@ import pytest
 import headtail as ht
 from headtail import data
 from headtail.cli import app, main
+from headtail.cli._tables import Tables
 from headtail.cli._words import as_typed
 
 
@@ -289,3 +290,37 @@ def test_arrays_whose_header_is_damaged_are_refused(tmp_path, monkeypatch, capsy
     Path("q.npy").write_bytes(Path("v.npy").read_bytes().replace(b"(10, 10)", b"(10**9,1"))
     assert main(["spectrum", *PAIR]) == 2
     assert "Cannot read q.npy as a .npy array" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("items", "scores", "found"),
+    [
+        (["3 1 2", "2 3"], ["0.9 0.5 1e-05", "-0.1 -2"], [[3, 1, 2], [2, 3]]),
+        (["003 001 2", "2 003"], None, [["003", "001", "2"], ["2", "003"]]),
+        (["[3, 1, 2]", "[2, 3]"], ["[0.9, 0.5, 0.1]", "[3, 1]"], [[3, 1, 2], [2, 3]]),
+        (["[3 1 2]", "[2 3]"], None, [[3, 1, 2], [2, 3]]),
+        (
+            ["['Se7en, 2', 'b c', \"d's\"]", "['b c', 'Se7en, 2']"],
+            None,
+            [["Se7en, 2", "b c", "d's"], ["b c", "Se7en, 2"]],
+        ),
+        (["[a b, c, d]", "[c, a b]"], None, [["a b", "c", "d"], ["c", "a b"]]),
+        (["a1|b1|c1", "b1|a1"], None, [["a1", "b1", "c1"], ["b1", "a1"]]),
+    ],
+)
+def test_lists_that_a_text_file_holds_in_a_field(items, scores, found, tmp_path, capsys):
+    table = pl.DataFrame({"user_id": [1, 2], "prediction": items} | ({} if scores is None else {"score": scores}))
+    data.write_table(table, tmp_path / "lists.csv")
+    lists = Tables(item="prediction").lists(tmp_path / "lists.csv")
+    assert lists["item_id"].to_list() == found
+    if scores is not None:
+        assert lists["score"].dtype == pl.List(pl.Float64) and lists["score"].list.len().to_list() == [3, 2]
+
+
+def test_users_to_serve_may_stand_in_a_file_more_than_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("train.csv").write_text("user,item\n1,5\n1,6\n2,5\n2,7\n3,6\n3,7\n")
+    assert main(["train", "train.csv", "--epochs", "1", "--validation", "0", "--embedding-dim", "2", "-o", "m"]) == 0
+    Path("some.csv").write_text("user\n2\n1\n2\n")
+    assert main(["recommend", "m", "--users", "some.csv", "-k", "1", "-o", "lists.csv"]) == 0
+    assert sorted(pl.read_csv("lists.csv")["user_id"].to_list()) == [1, 2]

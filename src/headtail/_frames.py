@@ -11,7 +11,7 @@ from headtail._checks import shown
 from headtail._columns import resolve_columns
 from headtail._held import is_missing as is_missing, mixed_values, objects, series
 from headtail._native import (
-    as_native,
+    as_native as as_native,
     collected,
     column_names as column_names,
     is_frame as is_frame,
@@ -71,23 +71,28 @@ def to_table(
 
 
 def refuse_lists_in_text(items: pl.Series, column: Any, what: str, *, several_rows: bool) -> None:
-    """Raise where each row seems to hold several items in one text, and not an id in parts, such as "12|34".
+    """Raise where each row seems to hold several items in one text, which is no id."""
+    if holds_lists(items, several_rows=several_rows):
+        several = items.head(100).filter(items.head(100).str.contains("[ ,;|]"))
+        raise InvalidInputError(
+            f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
+            f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
+            f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, join its parts by '-'."
+        )
+
+
+def holds_lists(items: pl.Series, *, several_rows: bool) -> bool:
+    """Whether each text seems to hold several items, and is not an id in parts, such as "12|34".
 
     Ids have as many parts in each row, and a user has several rows.
     """
     first = items.head(100)
     several = first.filter(first.str.contains("[ ,;|]"))
-    written = first.str.starts_with("[").all()
+    written = bool(first.str.starts_with("[").all())
     if len(several) <= (0 if written else len(first) // 2) or not first.str.contains(_LISTED).all():
-        return
-    parts = several.str.count_matches("[ ,;|]+").n_unique()
-    if several_rows and not written and parts == 1 and len(several) == len(first):
-        return
-    raise InvalidInputError(
-        f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
-        f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
-        f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, join its parts by '-'."
-    )
+        return False
+    in_parts = several_rows and len(several) == len(first) and several.str.count_matches("[ ,;|]+").n_unique() == 1
+    return written or not in_parts
 
 
 def _exploded(table: pl.DataFrame, columns: Mapping[str, Any], what: str) -> pl.DataFrame:
@@ -317,9 +322,10 @@ def labels(values: pl.Series, what: str) -> pl.Series:
 def numbers(values: pl.Series, column: Any, what: str) -> Array:
     """Return a column of real numbers as numpy, decimals and very wide integers as float64; raise if it is no such."""
     if not values.dtype.is_numeric():
+        cure = f"frame.with_columns(pl.col({column!r}).str.strip_chars('% ').cast(pl.Float64)) in Polars"
         raise InvalidInputError(
             f"{what} has {values.dtype} in {column!r}, for example {shown(values[:1].to_list())}; it must be numbers. "
-            f"Cast the column."
+            f"Cast the column{f', such as by: {cure}' if values.dtype == pl.String else ''}."
         )
     wide = isinstance(values.dtype, (pl.Decimal, pl.Int128, pl.UInt128))
     return (values.cast(pl.Float64) if wide else values).to_numpy()

@@ -1,5 +1,6 @@
 """What Python, numpy and JSON hold without a frame, as columns and frames of Polars."""
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -145,7 +146,10 @@ def from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what: 
         listed = [value.tolist() if isinstance(value, np.ndarray) else value for value in listed]
         if any(map(_is_deep, listed)):
             raise mixed_values(what, column, listed)
-        if hasattr(next((v for v in listed if v is not None), None), "to_datetime64"):  # pandas' own, to the nanosecond
+        first = next((value for value in listed if value is not None), None)
+        if isinstance(first, uuid.UUID):
+            listed = [str(value) if isinstance(value, uuid.UUID) else value for value in listed]
+        if hasattr(first, "to_datetime64"):  # pandas' own, to the nanosecond
             listed = np.array([v if v is None else v.to_datetime64() for v in listed], dtype="datetime64[ns]")
     elif values.dtype.kind == "f" and values.dtype.itemsize > 8:
         listed = values.astype(np.float64)
@@ -162,7 +166,7 @@ def from_numpy(role: str, values: Array, gaps: Array | None, column: Any, what: 
 
 
 def _as_floats(value: Any) -> Any:
-    """Return what is held with all its numbers as floats, as Polars takes no whole ones among decimals."""
+    """Return what is held with all its numbers as floats: Polars takes no whole ones among decimals."""
     if isinstance(value, list):
         return [_as_floats(one) for one in value]
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

@@ -1,5 +1,6 @@
 """Times of any form as Unix seconds."""
 
+import re
 from typing import Any
 
 import polars as pl
@@ -81,4 +82,10 @@ def _parse_times(times: pl.Series, column: str) -> pl.Series:
         except pl.exceptions.PolarsError:
             pass
         raise InvalidInputError(f"{column} holds text in several forms, or times that do not exist. Parse it first.")
-    raise InvalidInputError(f"{column} holds {times.filter(wrong)[0]!r}, which is no ISO 8601 time. Parse it first.")
+    first = times.filter(wrong)[0]
+    form = re.sub(r"(\d\d?)(\D)(\d\d?)\2(\d{4})", r"%d\2%m\2%Y", first)
+    form = re.sub(r"\d\d?:\d\d(:\d\d)?", lambda found: "%H:%M:%S" if found[1] else "%H:%M", form)
+    made = f", where the day comes first by: frame.with_columns(pl.col({column!r}).str.to_datetime({form!r})) in Polars"
+    raise InvalidInputError(
+        f"{column} holds {first!r}, which is no ISO 8601 time. Parse it first{made if '%d' in form else ''}."
+    )

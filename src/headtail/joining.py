@@ -5,7 +5,7 @@ from typing import Any
 
 from headtail._checks import checked, generator
 from headtail._factors import as_pair
-from headtail._frames import lookup, read_ids
+from headtail._frames import as_native, lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import known_ids, named, narrowed
 from headtail.exceptions import InvalidInputError
@@ -30,7 +30,7 @@ def subject_of(
     if not pair and (user_ids is not None or item_ids is not None):
         raise InvalidInputError("user_ids and item_ids name the rows of a pair (Q, V). Leave them out for others.")
     if lists:
-        source = source.to_polars() if isinstance(source, Recommendations) else source
+        source = as_native(source.to_polars() if isinstance(source, Recommendations) else source, "lists")
         user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
     if pair:
         vectors = as_pair(*source) if isinstance(source, list) else as_pair(source)

@@ -3,6 +3,7 @@
 import logging
 import re
 import sqlite3
+import uuid
 from collections import namedtuple
 
 import duckdb
@@ -484,3 +485,41 @@ def test_masked_arrays_hold_nothing_where_they_are_masked():
         ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([1, 2], mask=[True, False]))
     whole = ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([7, 8]))
     assert whole.user_ids.tolist() == [7, 8]
+
+
+def test_ids_of_databases_that_are_uuids():
+    one, other = uuid.UUID(int=7), uuid.UUID(int=9)
+    for held in (pd.DataFrame({"user_id": [one, other], "item_id": [1, 2]}), [{"user_id": one, "item_id": 1}]):
+        assert Interactions.from_frame(held).user_ids[0] == "00000000-0000-0000-0000-000000000007"
+    with pytest.raises(InvalidInputError, match="missing values in 'user_id'"):
+        Interactions.from_frame(pd.DataFrame({"user_id": [one, None], "item_id": [1, 2]}))
+
+
+def test_lists_of_whole_numbers_and_decimals():
+    lists = pd.DataFrame({"user_id": [1, 2], "item_id": [[7, 5], [5, 7]], "score": [[1, 0.5], [0.4, 2]]})
+    assert Recommendations.from_frame(lists).to_polars()["score"].to_list() == [1, 0.5, 2, 0.4]
+
+
+def test_the_cures_for_scores_and_times_as_text_work():
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [7, 5], "score": ["6.5%", " 71 %"]})
+    with pytest.raises(InvalidInputError, match="it must be numbers") as refused:
+        Recommendations.from_frame(frame)
+    made = eval(re.search("such as by: (.*) in Polars", str(refused.value))[1], {"frame": frame, "pl": pl})
+    assert Recommendations.from_frame(made).to_polars()["item_id"].to_list() == [5, 7]
+    for text in ("31.12.2020", "31/12/2020 09:30", "31-12-2020 9:30:05"):
+        frame = pl.DataFrame({"user_id": [1], "item_id": [7], "timestamp": [text]})
+        with pytest.raises(InvalidInputError, match="no ISO 8601 time") as refused:
+            Interactions.from_frame(frame)
+        made = eval(re.search("comes first by: (.*) in Polars", str(refused.value))[1], {"frame": frame, "pl": pl})
+        assert Interactions.from_frame(made).timestamps[0] // 86400 == 18627
+
+
+def test_long_lists_that_python_holds_are_corrected():
+    world = ht.datasets.power_law(300, 80, n_interactions=2200, rng=0)
+    split = ht.split_ratio(world.interactions, rng=0)
+    lists = ht.baselines.most_popular(split.train, k=30).to_polars()
+    options = {"k": 5, "dials": ["log penalty"], "refine": 0, "extend": 0, "progress": False}
+    of = ht.correct(lists, split.train, split.validation, split.test, **options)
+    for held in (lists.to_dicts(), {user: one["item_id"].to_list() for (user,), one in lists.group_by("user_id")}):
+        found = ht.correct(held, split.train, split.validation, split.test, **options)
+        assert found.frontier.points == of.frontier.points

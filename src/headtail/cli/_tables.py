@@ -115,8 +115,22 @@ class Tables:
         return table.select(pl.col(name).alias(roles_of.get(name, name)) for name in kept)
 
     def lists(self, file: Path) -> "pl.DataFrame":
-        """Read recommendations."""
-        return self.table(file, "user_id", "item_id", *["score"] * (self.score is not None))
+        """Read recommendations, with lists made of what a text file writes as several ids, or scores, in one field."""
+        import polars as pl
+
+        from headtail._columns import logger
+        from headtail._frames import holds_lists
+        from headtail.data.text_files import as_numbers
+
+        table = self.table(file, "user_id", "item_id", *["score"] * (self.score is not None))
+        several_rows = bool(table["user_id"].is_duplicated().any())
+        if table["item_id"].dtype != pl.String or not holds_lists(table["item_id"], several_rows=several_rows):
+            return table
+        parts = {name: _apart(table[name]) for name in table.columns if table[name].dtype == pl.String}
+        lists = {name: made for name, made in parts.items() if (made.list.len() == parts["item_id"].list.len()).all()}
+        logger.warning("%s: %s hold several values in one text, and are read as lists.", file, ", ".join(lists))
+        kinds = {name: as_numbers(made.explode()).dtype for name, made in lists.items()}
+        return table.with_columns(made.cast(pl.List(kinds[name])) for name, made in lists.items() if name != "user_id")
 
     def ids(self, file: Path, role: str) -> list[Any]:
         """Return the ids of a .npy array, of the lines of a .txt, or of a table with a column of them."""
@@ -163,6 +177,17 @@ class Tables:
                 f"Positives: all {len(ratings):,} rows, whatever their rating ({ratings.min():g} to "
                 f"{ratings.max():g}); --min-rating keeps those from a value on."
             )
+
+
+def _apart(texts: "pl.Series") -> "pl.Series":
+    """Return lists of what stands in each text: between quotes or, where there are none, commas or, else, blanks."""
+    import polars as pl
+
+    quoted = r"""'[^']*'|"[^"]*\""""
+    if texts.str.contains(quoted).any():
+        return texts.str.extract_all(quoted).list.eval(pl.element().str.slice(1).str.head(-1))
+    between = r",;|" if texts.str.contains(r"[,;|]").any() else r"\s"
+    return texts.str.extract_all(rf"[^\[\]{between}]+").list.eval(pl.element().str.strip_chars())
 
 
 def array(path: Path) -> Any:

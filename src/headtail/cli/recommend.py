@@ -27,7 +27,7 @@ def recommend(
     output
         File for the recommendations (.parquet, .csv): user_id, item_id, rank, score.
     users
-        File with the ids of the users to serve; all without it.
+        File with the ids of the users to serve, each once or more; all without it.
     user
         Column of the users in that file, where it has no usual name.
     exclude_seen
@@ -37,7 +37,7 @@ def recommend(
 
     check_table(output)
     interactions = known_to(model)
-    wanted = None if users is None else Tables(user=user).ids(users, "user_id")
+    wanted = None if users is None else list(dict.fromkeys(Tables(user=user).ids(users, "user_id")))
     lists = ht.recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     ht.data.write_table(lists.to_polars(), output)
     say(f"{len(lists):,} lists of {lists.k} written to {output}")

@@ -275,7 +275,7 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
         elif "more fields" in reason:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
         elif "utf-8" in reason.lower() or isinstance(error, UnicodeError):
-            cure = f"Save it as UTF-8, such as by: iconv -f latin1 -t utf-8 {path.name} > utf8-{path.name}"
+            cure = f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {path.name} > utf8-{path.name}"
         elif form_of(path) in _JSON and unpacked(path)[:2] == b"{'":
             name, made = (shlex.quote(text) for text in (str(path), f"{path.name.split('.')[0]}.jsonl"))
             cure = (
