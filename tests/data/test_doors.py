@@ -517,7 +517,7 @@ def test_the_cures_for_scores_and_times_as_text_work():
 def test_long_lists_that_python_holds_are_corrected():
     world = ht.datasets.power_law(300, 80, n_interactions=2200, rng=0)
     split = ht.split_ratio(world.interactions, rng=0)
-    lists = ht.baselines.most_popular(split.train, k=30).to_polars()
+    lists = ht.baselines.most_popular(split.train, k=30).to_polars().select("user_id", "item_id")
     options = {"k": 5, "dials": ["log penalty"], "refine": 0, "extend": 0, "progress": False}
     of = ht.correct(lists, split.train, split.validation, split.test, **options)
     for held in (lists.to_dicts(), {user: one["item_id"].to_list() for (user,), one in lists.group_by("user_id")}):
