@@ -43,6 +43,13 @@ def test_bars_have_the_length_of_their_values():
     assert none == missing == 0 and lines[2].split() == ["c", "0.0"] and lines[3].split() == ["d", "–"]
 
 
+def test_a_sure_change_that_would_be_written_as_nothing_has_a_digit_more():
+    rows = [{"change": -0.0003, "low": -0.0004, "high": -0.0002}, {"change": 0.0001, "low": -0.0002, "high": 0.0004}]
+    column = Column("change", low="low", high="high", format="+.1%", better="lower", change=True)
+    text = Report("r", [Table([column], rows)]).to_text(80)
+    assert "↓ -0.03% -0.04% to -0.02%" in text and "≈ +0.0%" in text
+
+
 def test_what_was_before_and_points_read_well_everywhere():
     tile = Figure("Gini", 0.765, 0.761, 0.7701, format=".4f", code="gini@20", before=0.9897)
     rows = [{"change": 0.10274, "low": 0.0981, "high": 0.1066}, {"change": -0.00001, "low": None, "high": None}]

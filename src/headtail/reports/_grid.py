@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from headtail.reports._values import MISSING, Row, best_rows, finite, is_number, show, show_interval
+from headtail.reports._values import MISSING, Row, best_rows, finer, finite, is_number, show, show_interval
 from headtail.reports.blocks import Column, Table
 
 
@@ -38,9 +38,11 @@ def grid(table: Table) -> Grid:
         for i, (row, value) in enumerate(zip(table.rows, values, strict=True)):
             said = {one: str(row.get(f"{column.key} {one}") or "") for one in ("format", "note", "code")}
             spec = column.format or said["format"] or None
+            arrow, tone = _turn(column, row) if column.change else ("", "")
+            if tone in ("good", "bad") and not any(digit in "123456789" for digit in show(value, spec)):
+                spec = finer(spec)  # an arrow at nothing says nothing
             ends = show_interval(row[column.low], row[column.high], spec) if column.low and column.high else ""
             ends = said["code"] or ends
-            arrow, tone = _turn(column, row) if column.change else ("", "")
             cells.append(Cell(arrow + show(value, spec), "" if value is None else ends, i in best, tone, said["note"]))
         columns.append(cells)
     rows = [list(cells) for cells in zip(*columns, strict=True)]

@@ -155,9 +155,13 @@ def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
     >>> tell_apart([0.98, 0.99, 0.5], ".1f"), tell_apart([0.9, 0.5], ".1f")
     (['0.98', '0.99', '0.50'], ['0.9', '0.5'])
     """
-    more = re.sub(r"\.(\d+)", lambda found: f".{int(found[1]) + 1}", spec or "")
-    written, finer = ([show(value, one) for value in values] for one in (spec, more or spec))
-    return finer if len(set(finer)) > len(set(written)) else written
+    written, more = ([show(value, one) for value in values] for one in (spec, finer(spec)))
+    return more if len(set(more)) > len(set(written)) else written
+
+
+def finer(spec: str | None) -> str | None:
+    """Return a format with one more digit, if it says how many."""
+    return re.sub(r"\.(\d+)", lambda found: f".{int(found[1]) + 1}", spec) if spec else spec
 
 
 def minus(text: str) -> str:
