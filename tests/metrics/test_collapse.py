@@ -64,3 +64,10 @@ def test_of_a_test_without_interactions_nothing_is_said_of_accuracy():
     nothing = split.test.subset(np.zeros(len(split.test), dtype=bool))
     found = audit(baselines.most_popular(split.train, k=5), split.train, nothing, k=5, strict=False)
     assert np.isnan(found["ndcg@5"]) and not np.isnan(found["gini@5"])
+
+
+def test_lists_of_what_users_know_are_doubted():
+    known = power_law(80, 30, n_interactions=400, rng=0).interactions
+    as_lists = known.to_polars().select("user_id", "item_id")
+    assert "100% of what is recommended stands in its users' own training" in audit(as_lists, known, k=3).doubts[0]
+    assert not audit(baselines.most_popular(known, k=3), known, k=3).doubts

@@ -1,4 +1,4 @@
-"""Signs of a collapsed recommender: the same few items for everybody, or no better than the most popular items."""
+"""Signs that a recommender collapsed, or of wrong files: few items for all, no better than popular ones, or known."""
 
 import numpy as np
 
@@ -9,12 +9,13 @@ from headtail.metrics.topk import TopK
 from headtail.typing import Array, Codes
 
 _FEW = 0.05  # share of the items that this number of slots could hold
-_SAMPLE = 1000  # lists at most that are compared with the most popular items
+_SAMPLE = 1000  # lists at most that are compared with the most popular items, or with what their users know
+_PLACES, _KNOWN = 100, 0.9  # places at least, and the share of them with items that their users know
 
 
 def collapse_notes(top: TopK) -> list[str]:
     """Return notes on collapsed lists; empty for most lists."""
-    notes = few_items(top.slots, len(top))
+    notes = few_items(top.slots, len(top)) + _known_items(top)
     rows = np.flatnonzero(np.diff(top.target_starts))
     if len(rows):
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
@@ -25,6 +26,19 @@ def collapse_notes(top: TopK) -> list[str]:
                 f"theirs {simple:.4f} (among {len(some):,} of the users, without what each of them knows)."
             )
     return notes
+
+
+def _known_items(top: TopK) -> list[str]:
+    """Return a note if lists hold little but what their users have in training, as where files were exchanged."""
+    some = top.take(np.flatnonzero(top.users >= 0)[:: -(-len(top) // _SAMPLE)])
+    rows, places = np.nonzero(some.items >= 0)
+    known = some.profiles.train.contains(some.users[rows], some.items[rows, places])
+    if len(known) < _PLACES or known.mean() < _KNOWN:
+        return []
+    return [
+        f"{known.mean():.0%} of what is recommended stands in its users' own training interactions, which lists "
+        f"usually leave out. Look at whether recs and train are the right files."
+    ]
 
 
 def _most_popular(top: TopK) -> Codes:
