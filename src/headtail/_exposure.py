@@ -30,7 +30,7 @@ _WIDTH = 0.05  # within which an item counts fractionally, in units of the stren
 _WIDER = 8, 4, 2  # times that in the first rounds
 _AHEAD = 0.3  # share of a step's slope that may be left at its end
 _GRADIENTS = 100  # conjugate gradients per step
-_ROWS = 4096  # lists counted at a time
+_CELLS = 2**18  # of long lists at a time: they stay in the cache
 _SCORES, _FEWEST = 2**21, 64  # in memory at a time, but of no fewer users: products of few rows are slow
 
 
@@ -259,11 +259,15 @@ def sampled(n: int, n_users: int, rng: RNG) -> NDArray[np.int64]:
 
 def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:
     """Return a function from a bias to the response of the first k of long lists."""
+    values = np.where(items < 0, -np.float32(np.inf), values)
+    step = max(1, _CELLS // items.shape[1])
 
     def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], Array]]:
-        for start in range(0, len(items), _ROWS):
-            codes = items[start : start + _ROWS]
-            yield np.where(codes < 0, -np.float32(np.inf), values[start : start + _ROWS] + bias[codes]), codes
+        for start in range(0, len(items), step):
+            codes = items[start : start + step]
+            scores = bias.take(codes, mode="wrap")
+            scores += values[start : start + step]
+            yield scores, codes
 
     return lambda bias, width: respond(blocks(bias.astype(np.float32)), n_items, k, width)
 

@@ -25,19 +25,18 @@ def highest(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
     least = np.full(n_rows, np.finfo(scores.dtype).min)
     if k < size:
         least = np.maximum(least, np.partition(best, size - k, axis=1)[:, size - k])
-    high = scores >= least[:, None]
-    counts = np.count_nonzero(high, axis=1)
+    places = np.flatnonzero(scores >= least[:, None])
+    counts = np.diff(np.searchsorted(places, n * np.arange(n_rows + 1)))
     crowded = np.flatnonzero(counts > 4 * (k + _GROUP))
-    high[crowded] = False
-    counts[crowded] = 0
-
-    rows, columns = np.divmod(np.flatnonzero(high), n)
-    found = scores[rows, columns]
-    order = np.lexsort((-found, rows))  # stable: equal values stay in the order of their columns
-    place = ranges(np.zeros_like(counts), counts)
-    order, at = order[place < k], (rows[place < k], place[place < k])
-    top_values, top_columns = np.full((n_rows, k), -np.inf, dtype=scores.dtype), np.zeros((n_rows, k), dtype=np.int64)
-    top_values[at], top_columns[at] = found[order], columns[order]
+    if len(crowded):
+        places = places[~np.isin(places // n, crowded)]
+        counts[crowded] = 0
+    at = np.repeat(np.arange(n_rows), counts), ranges(np.zeros_like(counts), counts)
+    values = np.full((n_rows, max(k, counts.max(initial=0))), -np.inf, dtype=scores.dtype)
+    columns = np.zeros(values.shape, dtype=np.int64)
+    values[at], columns[at] = scores.ravel()[places], places - n * at[0]
+    order = np.argsort(-values, axis=1, kind="stable")[:, :k]  # equal values stay in the order of their columns
+    top_values, top_columns = (np.take_along_axis(table, order, axis=1) for table in (values, columns))
     step = max(1, n_rows // 8)
     for part in (crowded[start : start + step] for start in range(0, len(crowded), step)):
         whole = np.argsort(-scores[part], axis=1, kind="stable")[:, :k]

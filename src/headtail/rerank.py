@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from headtail._checks import checked, integer, number
 from headtail._exposure import Goal, Welfare, counter, sampled
 from headtail._factors import as_popularity, per_item
+from headtail._top import highest
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array
@@ -145,8 +146,7 @@ def best(recs: Recommendations, scores: Array, k: int, *, keep: Array | None = N
 
     They have those scores, or those of `keep`.
     """
-    order = np.argsort(np.where(recs.items >= 0, -scores, np.inf), axis=1, kind="stable")[:, :k]
-    items, scores = (
-        np.take_along_axis(values, order, axis=1) for values in (recs.items, scores if keep is None else keep)
-    )
+    found, places = highest(np.where(recs.items >= 0, scores, -np.inf), k)
+    items = np.where(found > -np.inf, np.take_along_axis(recs.items, places, axis=1), np.int32(-1))
+    scores = found if keep is None else np.take_along_axis(keep, places, axis=1)
     return replace(recs, items=items, scores=np.where(items >= 0, scores, np.nan))
