@@ -262,7 +262,7 @@ def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> 
     values = np.where(items < 0, -np.float32(np.inf), values)
     step = max(1, _CELLS // items.shape[1])
 
-    def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], Array]]:
+    def blocks(bias: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], Array]]:
         for start in range(0, len(items), step):
             codes = items[start : start + step]
             scores = bias.take(codes, mode="wrap")
