@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,23 +69,35 @@ def _of_users(held: Mapping[Any, Any], what: str, of_keys: _Keys) -> pl.DataFram
     keyed = all(isinstance(theirs, Mapping) for theirs in held.values())
     if keyed and any(map(_ids_among, held.values())):  # a row of a user
         return _of_rows([{"user_id": user, **row} for user, row in held.items()], what)
-    lists = [list(theirs.items()) if keyed else list(theirs) for theirs in held.values()]
-    items = [one.tolist() if isinstance(one, np.ndarray) else one for theirs in lists for one in theirs]
+    lists = [list(theirs.items()) if keyed else _list(theirs, what) for theirs in held.values()]
+    items = [one for theirs in lists for one in theirs]
     users = series("user_id", [user for user, theirs in zip(held, lists, strict=True) for _ in theirs], "user_id", what)
-    rows = [*map(_row, items)]
-    if rows and None not in rows:
+    first = {type(one): one for one in items}.values()  # one of each type
+    rows = [] if None in map(_row, first) else [*map(_row, items)]
+    if rows:
         if [*_ids_among(rows[0])] != ["item_id"]:
             return None
         columns = _of_rows(rows, what).get_columns()
-    elif items and all(isinstance(one, (list, tuple)) and len(one) == 2 and not _is_several(one[1]) for one in items):
+    elif items and all(map(_is_several, first)) and all(len(one) == 2 and not _is_several(one[1]) for one in items):
         ids, scores = ([one[i] for one in items] for i in (0, 1))
         known = series("item_id", ids, "item_id", what)
         columns = [of_keys(known) if keyed else known, series("score", scores, "score", what)]
-    elif any(map(_is_several, items)):
+    elif any(map(_is_several, first)):
         return None
     else:
         columns = [series("item_id", items, "item_id", what)]
     return pl.DataFrame([of_keys(users), *columns])
+
+
+def _list(theirs: Any, what: str) -> list[Any]:
+    """Return the items of a user as a list; raise if labels of pandas may be the items."""
+    labels = getattr(theirs, "index", None)
+    if hasattr(labels, "to_numpy") and type(labels).__name__ != "RangeIndex":
+        raise InvalidInputError(
+            f"{what} holds a {type(theirs).__name__} with labels for each user. Give its .to_dict() where the labels "
+            f"are the items and the values their scores, and its .to_list() where the values are the items."
+        )
+    return list(theirs.tolist() if hasattr(theirs, "tolist") else theirs)  # also of tensors
 
 
 def _row(value: Any) -> Any:
@@ -107,6 +120,9 @@ def _ids_among(names: Iterable[Any]) -> dict[str, Any]:
 
 def series(role: str, values: Any, column: Any, what: str) -> pl.Series:
     """Return a column of an array or any other collection."""
+    if isinstance(values, list) and set(map(type, values)) in ({int}, {str}):
+        with suppress(Exception, pl.exceptions.PanicException):  # each kind of value has errors of its own
+            return pl.Series(role, values)
     array = np.asarray(values) if hasattr(values, "__array__") else objects(values)
     gaps = np.array([not _is_several(one) and is_missing(one) for one in array]) if array.dtype == object else None
     return from_numpy(role, array, gaps, column, what)

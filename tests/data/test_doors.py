@@ -224,6 +224,8 @@ def _rows_of_sqlite():
         {1: [(5, 0.4), (7, 0.9)], 2: [(5, 1)]},
         {1: np.array([[7, 0.9], [5, 0.4]]), 2: np.array([[5, 1]])},
         {1: {5: 0.4, 7: 0.9}, 2: {5: 1}},
+        {1: torch.tensor([7, 5]), 2: torch.tensor([5])},
+        {1: pd.Series([7, 5]), 2: pl.Series([5])},
         {1: [{"item": 7, "score": 0.9}, {"item": 5, "score": 0.4}], 2: [{"item": 5, "score": 1}]},
         {"users": {1: [7, 5], 2: [5]}},
         {"user": [1, 1, 2], "item": [5, 7, 5], "score": [0.4, 0.9, 1]},
@@ -263,6 +265,8 @@ def test_a_row_for_each_key_and_text_as_ids():
     ("held", "message"),
     [
         ({1: {7, 5}}, "holds sets, whose order is chance"),
+        ({1: pd.Series([3, 2], index=[7, 5])}, "holds a Series with labels for each user"),
+        ({1: [2**64, 5]}, "whole numbers of 64 bits"),
         ({"user": [1, 2], "item": [5]}, "columns of different lengths: 2 in 'user', 1 in 'item'"),
         ({1: [7, "a"]}, r"mixed type in 'item_id' \(int, str\)"),
         ({1: [(0.5, "a"), (0.4, "b")]}, "ids in 'item_id' that are not whole numbers"),
