@@ -69,6 +69,7 @@ def test_options(tables):
         "few": partial(coverage, at_least=3), "bits": partial(entropy, base=2, normalize=True), "found": precision,
         "own": partial(gini, catalogue="train"), "shown": partial(gini, catalogue="recommended"),
         "q2": partial(group_share, group="q2"), "ndcg_q3": partial(ndcg, group="q3"),
+        "scaled": partial(ndcg, scale=1.7), "less": partial(ndcg, scale=0.4, group="q2"),
     }  # fmt: skip
     options = {"k": (3, 7), "metrics": metrics, "strict": False, "catalogue": range(100)}
     options["groups"] = partial(ht.PopularityGroups.equal_mass, n=3)

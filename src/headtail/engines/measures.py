@@ -91,13 +91,20 @@ def _of_wanted(value: Callable[[UserSums, Array, int, Any], Any]) -> Callable[..
     return of
 
 
-def _ndcg(sums: UserSums, items: Array, k: int, wanted: Any) -> Any:
-    best = _sum(either(wanted > r, worth) for r, worth in enumerate(discounts(k).tolist()))
+def _ndcg(top: TopK, sums: UserSums, *, group: str | None = None, scale: float = 1.0) -> tuple[Any, float]:
+    return _of_wanted(partial(_of_ideal, scale=scale))(top, sums, group=group)
+
+
+def _of_ideal(sums: UserSums, items: Array, k: int, wanted: Any, *, scale: float) -> Any:
+    wanted = scale * wanted
+    first, *later = discounts(k).tolist()
+    best = _sum(either(wanted > r, worth * either(wanted < r + 1, wanted - r, 1.0)) for r, worth in enumerate(later, 1))
+    best = first + best if later else first
     return sums.gain(items, k) / best
 
 
 _MEANS: dict[Any, Callable[..., tuple[Any, float]]] = {
-    accuracy.ndcg: _of_wanted(_ndcg),
+    accuracy.ndcg: _ndcg,
     accuracy.recall: _of_wanted(lambda sums, items, k, wanted: sums.hits(items, k) / wanted),
     accuracy.hit_rate: _of_wanted(lambda sums, items, k, _: either(sums.hits(items, k) > 0, 1.0)),
     accuracy.mrr: _of_wanted(lambda sums, items, k, _: sums.first(items, k)),
