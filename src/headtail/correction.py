@@ -106,10 +106,8 @@ class Correction(Result):
     @property
     def verdict(self) -> str:
         """What was chosen, why, and what it did on test; a wrong order of rows comes first."""
-        order = self.subject.order
-        doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
-            return f"{doubt}{self._brief}"
+            return self._brief
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
         changes = {metric: self._change(metric) for metric in (self.frontier.unfairness, self.frontier.accuracy)}
         even, accurate = (
@@ -118,14 +116,16 @@ class Correction(Result):
         beyond, high = "", changes[self.frontier.accuracy].high
         if high is not None and high < -self.max_loss and not self.given:
             beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
-        return f"{doubt}{self._brief} So {even}, and {accurate}.{beyond}"
+        return f"{self._brief} So {even}, and {accurate}.{beyond}"
 
     @property
     def _brief(self) -> str:
-        """What was chosen, why, and what it did on test in counts."""
+        """What was chosen, why, and what it did on test in counts; a wrong order of rows comes first."""
+        order = self.subject.order
+        doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
-                f"No correction made exposure more even on validation for at most {self.max_loss:.1%} of accuracy; the "
+                f"{doubt}No correction made exposure more even on validation for at most {self.max_loss:.1%} of accuracy; the "
                 f"recommender stays as it is."
             )
         why = "was given, not chosen on validation"
@@ -135,7 +135,7 @@ class Correction(Result):
                 f"the most even exposure there"
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
-        return f"**{plain(self._named)}** {why}. On the test {'; '.join(filter(None, counts))}."
+        return f"{doubt}**{plain(self._named)}** {why}. On the test {'; '.join(filter(None, counts))}."
 
     def _change(self, metric: str) -> Estimate:
         """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""
