@@ -125,8 +125,8 @@ class Correction(Result):
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
-                f"{doubt}No correction made exposure more even on validation for at most {self.max_loss:.1%} of accuracy; the "
-                f"recommender stays as it is."
+                f"{doubt}No correction made exposure more even on validation for at most {self.max_loss:.1%} of "
+                f"accuracy; the recommender stays as it is."
             )
         why = "was given, not chosen on validation"
         if not self.given:
