@@ -76,6 +76,13 @@ def test_options(tables):
     same(engines.audit(*map(LAZY["polars"], tables), **options), ht.audit(*tables, **options))
 
 
+@pytest.mark.parametrize("scale", [0, -1.0, float("nan")])
+def test_a_scale_that_is_none_is_refused(tables, scale):
+    for audit, make in ((engines.audit, LAZY["polars"]), (ht.audit, lambda table: table)):
+        with pytest.raises(InvalidInputError, match="scale="):
+            audit(*map(make, tables), k=3, metrics={"scaled": partial(ndcg, scale=scale)}, strict=False)
+
+
 def test_lists_of_one_item_for_everybody_have_no_false_intervals():
     """Values that do not vary have no error, though sums of their squares round."""
     train = pl.DataFrame({"user_id": np.arange(3000) % 1000, "item_id": np.arange(3000) // 1000 + 0})

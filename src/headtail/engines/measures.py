@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from headtail._checks import shown
+from headtail._checks import number, shown
 from headtail.engines.moments import Moments, Part
 from headtail.engines.sums import UserSums
 from headtail.engines.tables import either
@@ -92,6 +92,7 @@ def _of_wanted(value: Callable[[UserSums, Array, int, Any], Any]) -> Callable[..
 
 
 def _ndcg(top: TopK, sums: UserSums, *, group: str | None = None, scale: float = 1.0) -> tuple[Any, float]:
+    scale = number("scale", scale, low=0, low_open=True)
     return _of_wanted(partial(_of_ideal, scale=scale))(top, sums, group=group)
 
 

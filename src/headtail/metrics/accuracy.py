@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import checked
+from headtail._checks import checked, number
 from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK, discounts, ideal
 
@@ -56,6 +56,7 @@ def ndcg(top: TopK, *, group: str | None = None, scale: float = 1.0) -> NDArray[
     Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002; the ideal is cut at k, as in
     ranx, implicit and the ReSN protocol.
     """
+    scale = number("scale", scale, low=0, low_open=True)
     rows, ranks, relevant = _relevant(top, "ndcg", group)
     worth = discounts(top.k)
     gained = np.bincount(rows, weights=worth[ranks], minlength=len(top))
