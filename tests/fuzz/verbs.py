@@ -188,7 +188,7 @@ def neurons():
 
 
 def tags():
-    return {item: ["even" if code % 2 == 0 else "odd"] for code, item in enumerate(split().train.item_ids.tolist())}
+    return {item: ["rare" if code % 4 == 3 else "other"] for code, item in enumerate(split().train.item_ids.tolist())}
 
 
 @cache
@@ -438,7 +438,7 @@ VERBS = {
     "metrics.group_share": lambda: of(top(), group="head", by_rank=True),
     "metrics.hit_rate": lambda: of(top(), group="head"),
     "metrics.mrr": lambda: of(top(), group="head"),
-    "metrics.ndcg": lambda: of(top(), group=None),
+    "metrics.ndcg": lambda: of(top(), group=None, scale=1.0),
     "metrics.precision": lambda: of(top(), group=None),
     "metrics.recall": lambda: of(top(), group=None),
     **dict.fromkeys(
@@ -587,10 +587,10 @@ VERBS = {
     "sae.Neurons.card": lambda: of(neurons(), neuron=int(neurons().index[0])),
     "sae.Neurons.report": lambda: of(neurons(), cards=1),
     "sae.find_concepts": lambda: of(neurons=neurons(), tags=tags(), min_items=4, rng=0),
-    "sae.Concepts.items": lambda: of(concepts(), tag="even"),
+    "sae.Concepts.items": lambda: of(concepts(), tag="rare"),
     "sae.Concepts.tags_of": lambda: of(concepts(), neuron=int(neurons().index[0]), min_auc=0.5),
     "sae.Concepts.tagged": lambda: of(concepts(), min_auc=0.5),
-    "sae.steer_tag": lambda: of(model=mf(), concepts=concepts(), tag="odd", strength=0.5, top=2),
+    "sae.steer_tag": lambda: of(model=mf(), concepts=concepts(), tag="rare", strength=0.5, top=2),
     "sae.personal_strength": lambda: of(contrast=contrast(), interactions=split().train, k=3,
         both_ways=True, bound=2.0, prior=5.0),
     "sae.steer": lambda: of(model=mf(), sae=autoencoder(), neurons=neurons(), alpha_popular=0.5,
@@ -633,7 +633,7 @@ VERBS = {
     "dials.Dial.of": lambda: of(name="mine", make=shrunk, grid=(0.0, 0.5)),
     "dials.Dial.beyond": lambda: of(dials.dial("log penalty"), settings=[0.0, 0.1, 0.2], chosen=0.2),
     "dials.Dial.menu": lambda: of(dials.dial("shrink"), settings=[0.0, 0.5]),
-    "dials.more_of": lambda: of(tag="even", tags=tags()),
+    "dials.more_of": lambda: of(tag="rare", tags=tags()),
     "dials.as_dial": lambda: of(given="log penalty"),
     "dials.is_built_in": lambda: of(given=dials.dial("log penalty")),
     "dials.Dial.at": lambda: of(dials.dial("log penalty"), subject=subject(), strength=0.1, seed=0),
