@@ -1,13 +1,10 @@
 """The forms of a recommender to correct, and their fingerprints."""
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
 from headtail._factors import to_numpy
-from headtail._sealed import identity_of
+from headtail._sealed import digest, identity_of
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.training.recipes import Recipe
@@ -49,10 +46,8 @@ def fingerprint_of(source: Any) -> str:
         arrays = [source.items, source.scores]
     else:
         arrays = [to_numpy(matrix) for matrix in source]
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.shape} {array.dtype} ".encode() + np.ascontiguousarray(array).tobytes())
-    return f"{type(source).__name__}, sha256 {digest.hexdigest()[:16]}"
+    parts = (part for array in arrays for part in (f"{array.shape} {array.dtype} ".encode(), array))
+    return f"{type(source).__name__}, sha256 {digest(*parts)}"
 
 
 def check_lists(lists: Recommendations, k: int) -> None:

@@ -1,5 +1,6 @@
 """JSON with checksums of itself and of files beside it, so that damage is always detected."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from headtail.exceptions import CheckpointMismatchError, UnreadableFileError
+from headtail.typing import Array
 
 FORMAT = 1
 _CURE = "Take it from a copy, or delete the folder and make it again."
@@ -85,6 +87,14 @@ def _seal(values: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def digest(*parts: bytes | Array) -> str:
+    """Return a short hash of bytes and of the numbers in arrays."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else part.tobytes())
+    return found.hexdigest()[:16]
 
 
 def identity_of(value: Any) -> str:

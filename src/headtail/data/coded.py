@@ -1,6 +1,5 @@
 """Pairs of users and items as codes, and what follows from them alone."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from headtail import _checks, _frames
 from headtail._checks import checked, integer, shown
+from headtail._sealed import digest
 from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame
@@ -161,9 +161,8 @@ class Coded:
     @cached_property
     def fingerprint(self) -> str:
         """Number of pairs and a hash of them that does not depend on the order of the rows."""
-        digest = hashlib.sha256(f"{self.n_users} {self.n_items} ".encode())
-        digest.update(self.sorted_pairs.tobytes())
-        return f"{len(self)} pairs, sha256 {digest.hexdigest()[:16]}"
+        pairs = digest(f"{self.n_users} {self.n_items} ".encode(), self.sorted_pairs)
+        return f"{len(self)} pairs, sha256 {pairs}"
 
     @cached_property
     def time_rank(self) -> NDArray[np.int64] | None:

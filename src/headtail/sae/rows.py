@@ -1,6 +1,5 @@
 """Vectors of a model, row by row: in memory or memory-mapped, checked, centered and scaled."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from headtail._checks import number
+from headtail._sealed import digest
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.typing import Array, ArrayLike2D
@@ -129,8 +129,3 @@ def _in_windows(rows: Array, random: np.random.Generator) -> Array:
     order = random.permutation(len(pieces))
     windows = [order[start : start + _PIECES] for start in range(0, len(order), _PIECES)]
     return np.concatenate([random.permutation(np.concatenate([pieces[p] for p in window])) for window in windows])
-
-
-def digest(*arrays: Array) -> str:
-    """Return a short hash of numbers."""
-    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()[:16]

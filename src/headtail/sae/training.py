@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, choice, generator, integer, number
+from headtail._sealed import digest
 from headtail._tensors import as_device, learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely, fired
-from headtail.sae.rows import Rows, digest
+from headtail.sae.rows import Rows
 from headtail.training.checkpoints import Run
 from headtail.training.history import History
 from headtail.training.running import Advance, Watch, steps, train_epochs

@@ -1,6 +1,5 @@
 """Training of recommenders."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from torch import nn
 from headtail._checks import checked, generator, integer, list_length
 from headtail._distributed import of_first, world_size
 from headtail._factors import per_item
+from headtail._sealed import digest
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -213,7 +213,7 @@ def fit(
             **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
             "train": train.fingerprint,
             **watched,
-            **{name: None if values is None else _digest(values.tobytes()) for name, values in of_items.items()},
+            **{name: None if values is None else digest(values) for name, values in of_items.items()},
             "penalties": [describe(penalty) for penalty in penalties],
             "patience": patience,
             "eval_every": eval_every,
@@ -287,9 +287,5 @@ def _check_solved(model: nn.Module, given: Mapping[str, Any], penalty_every: int
 def _describe_rng(rng: RNG) -> Any:
     if isinstance(rng, np.random.Generator):
         state = json.dumps(rng.bit_generator.state, sort_keys=True, default=str)
-        return f"generator {_digest(state.encode())}"
+        return f"generator {digest(state.encode())}"
     return None if rng is None else int(rng)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
