@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headtail._stats import mean_interval
+from headtail._stats import mean_influence
 from headtail.data import Interactions
 from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
-from headtail.reports import Block, Chart, Column, Figure, Report, Section, Table, Text
+from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
 from headtail.tradeoffs.pages import named
+from headtail.tradeoffs.points import NOTHING, Estimate, Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import Floats
 
@@ -153,10 +154,8 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
     return Table(columns, rows, title="Who bears it", caption=caption)
 
 
-def _change(before: Floats, after: Floats) -> Figure:
+def _change(before: Floats, after: Floats) -> Estimate:
     known = np.isfinite(before) & np.isfinite(after)
-    mean = float(before[known].mean()) if known.any() else 0.0
-    if known.sum() < 2 or not mean:
-        return Figure("", None)
-    value, low, high = (end / mean for end in mean_interval(after[known] - before[known]))
-    return Figure("", value, low, high)
+    if known.sum() < 2:
+        return NOTHING
+    return paired_change(*(Reading(float(part.mean()), mean_influence(part)) for part in (after[known], before[known])))

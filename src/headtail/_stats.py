@@ -216,13 +216,3 @@ def hypervolume(gain: Array, cost: Array, reference: tuple[float, float]) -> flo
     order = np.argsort(cost)
     best = np.maximum.accumulate(gain[order] - reference[0])  # height of the staircase from each cost on
     return float((best * np.diff(cost[order], append=reference[1])).sum())
-
-
-def mean_interval(values: Array) -> tuple[float, float, float]:
-    """Mean with the ends of its 95% interval by Student's t; the ends are NaN for fewer than two values."""
-    x = np.asarray(values, dtype=np.float64)
-    mean = float(x.mean())
-    if len(x) < 2:
-        return mean, float("nan"), float("nan")
-    margin = student(len(x) - 1) * float(x.std(ddof=1)) / np.sqrt(len(x))
-    return mean, mean - margin, mean + margin

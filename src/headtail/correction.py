@@ -24,7 +24,7 @@ from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
 from headtail.tradeoffs.pages import named, said_change
-from headtail.tradeoffs.points import Reading, change, summary
+from headtail.tradeoffs.points import Reading, paired_change
 from headtail.typing import RNG, Vectors
 
 
@@ -146,7 +146,7 @@ class Correction(Result):
             )
             for audit in self.comparison.audits.values()
         )
-        return summary([change(after, before)])
+        return paired_change(after, before)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, the trade-off and the audits as JSON-able values."""

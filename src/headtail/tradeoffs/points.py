@@ -104,6 +104,11 @@ def change(value: Reading, start: Reading) -> Reading:
     return combined(ratio - 1, [(1 / start.value, value), (-ratio / start.value, start)])
 
 
+def paired_change(value: Reading, start: Reading) -> Estimate:
+    """Return the change from `start` as a share of it, with its interval over the users that both speak of."""
+    return summary([change(value, start)])
+
+
 def summary(readings: list[Reading]) -> Estimate:
     """Average the readings of the seeds.
 
