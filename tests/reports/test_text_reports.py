@@ -57,8 +57,8 @@ def test_what_was_before_and_points_read_well_everywhere():
     report = Report("r", [Figures([tile]), shares])
     text, html = report.to_text(80), report.to_html()
     assert "Gini gini@20   0.7650   0.7610 to 0.7701, was 0.9897" in text
-    assert "| Gini (gini@20) | 0.7650 | 0.7610 to 0.7701, was 0.9897 |" in report.to_markdown()
-    assert "Gini & 0.7650 (0.7610 to 0.7701, was 0.9897)" in report.to_latex()
+    assert "| Gini (gini@20) | 0.7650 (0.7610 to 0.7701, was 0.9897) |" in report.to_markdown()
+    assert "Gini (gini@20) & 0.7650 (0.7610 to 0.7701, was 0.9897)" in report.to_latex()
     assert '<div class="ht-interval">0.7610 to 0.7701</div><div class="ht-interval">was 0.9897</div>' in html
     for written in (text, html, report.to_markdown(), report.to_latex()):
         assert (

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from headtail.reports._values import MISSING, Row, best_rows, finer, finite, is_number, show, show_interval
-from headtail.reports.blocks import Column, Table
+from headtail.reports.blocks import Column, Figures, Table
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,16 @@ class Grid:
     headings: list[str]
     numeric: list[bool]
     rows: list[list[Cell]]
+
+
+def figures_grid(block: Figures) -> Grid:
+    """Format figures, one a row."""
+    rows = [
+        [Cell(figure.label + f" ({figure.code})" * bool(figure.code)),
+         Cell(show(figure.value, figure.format), ", ".join(figure.beside))]
+        for figure in block.figures
+    ]  # fmt: skip
+    return Grid(["Figure", "Value"], [False, True], rows)
 
 
 def grid(table: Table) -> Grid:

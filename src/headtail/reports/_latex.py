@@ -2,8 +2,7 @@
 
 from headtail._printable import printable
 from headtail.reports import _prose
-from headtail.reports._grid import Cell, grid
-from headtail.reports._values import show
+from headtail.reports._grid import Cell, Grid, figures_grid, grid
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Text, definitions
 
 _SPECIAL = {
@@ -67,23 +66,17 @@ def _block(block: Block, level: int) -> list[str]:
     if isinstance(block, Chart):
         return []
     if isinstance(block, Figures):
-        rows = [
-            [Cell(figure.label), Cell(show(figure.value, figure.format), ", ".join(figure.beside))]
-            for figure in block.figures
-        ]  # fmt: skip
-        return [_rows(["Figure", "Value"], [False, True], rows)]
-    written = grid(block)
-    table = _rows(written.headings, written.numeric, written.rows)
+        return [_rows(figures_grid(block))]
     above = [rf"\caption{{{plain(block.title)}}}"] * bool(block.title)
     below = [rf"\par\smallskip\footnotesize {_text(block.caption)}"] * bool(block.caption)
-    return ["\n".join([r"\begin{table}", r"\centering", *above, table, *below, r"\end{table}"])]
+    return ["\n".join([r"\begin{table}", r"\centering", *above, _rows(grid(block)), *below, r"\end{table}"])]
 
 
-def _rows(headings: list[str], numeric: list[bool], rows: list[list[Cell]]) -> str:
+def _rows(written: Grid) -> str:
     lines = [
-        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}", r"\toprule",
-        " & ".join(plain(heading) for heading in headings) + r" \\", r"\midrule",
-        *(" & ".join(_cell(cell) for cell in row) + r" \\" for row in rows),
+        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in written.numeric)}}}", r"\toprule",
+        " & ".join(plain(heading) for heading in written.headings) + r" \\", r"\midrule",
+        *(" & ".join(_cell(cell) for cell in row) + r" \\" for row in written.rows),
         r"\bottomrule", r"\end{tabular}",
     ]  # fmt: skip
     return "\n".join(lines)

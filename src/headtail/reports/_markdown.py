@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from headtail._checks import checked
 from headtail._printable import printable
 from headtail.reports._data import data_table
-from headtail.reports._grid import Cell, grid
-from headtail.reports._values import show
+from headtail.reports._grid import Cell, Grid, figures_grid, grid
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
 DATA_ROWS = 25
@@ -50,17 +49,10 @@ def _block(block: Block, level: int) -> list[str]:
         inner = [part for one in block.blocks for part in _block(one, min(level + 1, 6))]
         return [f"{'#' * level} {plain(block.title)}", *inner]
     if isinstance(block, Figures):
-        rows = [
-            [Cell(figure.label + f" ({figure.code})" * bool(figure.code)), Cell(show(figure.value, figure.format)),
-             Cell(", ".join(figure.beside))]
-            for figure in block.figures
-        ]  # fmt: skip
-        some = any(row[2].text for row in rows)
-        named = "Interval, and before" if any(figure.before is not None for figure in block.figures) else "Interval"
-        return [_rows(["Figure", "Value", named][: 2 + some], [False, True, True], rows)]
+        return [_rows(figures_grid(block))]
     title = f"**{plain(block.title)}**" if block.title else ""
     if isinstance(block, Table):
-        return [title, _prose(block.caption), _table(block)]
+        return [title, _prose(block.caption), _rows(grid(block))]
     return [title, _prose(block.caption), *_chart(block)]
 
 
@@ -69,18 +61,13 @@ def _chart(chart: Chart) -> list[str]:
     said = f"{chart.y_label or chart.y} by {chart.x_label or chart.x}"
     if len(table.rows) < n:
         said += f"; {len(table.rows)} of {n:,} rows, evenly spaced"
-    return [f"*{plain(said)}*", _table(table)]
+    return [f"*{plain(said)}*", _rows(grid(table))]
 
 
-def _table(table: Table) -> str:
-    written = grid(table)
-    return _rows(written.headings, written.numeric, written.rows)
-
-
-def _rows(headings: list[str], numeric: list[bool], rows: list[list[Cell]]) -> str:
-    rule = ["---:" if right else ":---" for right in numeric[: len(headings)]]
-    lines = [[plain(heading) for heading in headings], rule]
-    lines += [[_cell(cell) for cell in row[: len(headings)]] for row in rows]
+def _rows(written: Grid) -> str:
+    lines = [[plain(heading) for heading in written.headings]]
+    lines += [["---:" if right else ":---" for right in written.numeric]]
+    lines += [[_cell(cell) for cell in row] for row in written.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -193,9 +193,9 @@ class Report(Document, Result):
     >>> print(report.to_markdown())
     # Audit
     <BLANKLINE>
-    | Figure | Value | Interval |
-    | :--- | ---: | ---: |
-    | Gini@10 | 0.914 | 0.910 to 0.920 |
+    | Figure | Value |
+    | :--- | ---: |
+    | Gini@10 | 0.914 (0.910 to 0.920) |
     <BLANKLINE>
     ## Definitions
     <BLANKLINE>
