@@ -110,6 +110,7 @@ def audit(
     measurements = [_measurement(part, found[key], n_users) for key, part in parts.items()]
     top = tops[reached[-1]]
     over, under = most_unequal(top)
+    doubts = few_items(top.slots, n_users)
     return EngineAudit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
@@ -118,7 +119,8 @@ def audit(
         groups=profiles.groups,
         definitions={name: definition(one) for name, one in chosen.items()},
         facts=kept_facts(chosen),
-        notes=(*noted.notes, *few_items(top.slots, n_users)),
+        notes=(*noted.notes, *doubts),
+        doubts=tuple(doubts),
         n_users=n_users,
         item_ids=catalogued.item_ids,
         popularity=top.popularity,

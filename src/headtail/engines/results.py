@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from headtail.metrics.charts import notes_block
-from headtail.metrics.collapse import few_items
 from headtail.metrics.pages import all_metrics, headline_figures, who_gets_the_places
 from headtail.metrics.results import Measured
 from headtail.metrics.verdicts import of_exposure
@@ -19,7 +18,7 @@ class EngineAudit(Measured):
 
     Attributes
     ----------
-    measurements, group_shares, over_exposed, under_exposed, groups, definitions, facts, notes
+    measurements, group_shares, over_exposed, under_exposed, groups, definitions, facts, notes, doubts
         As of :class:`headtail.metrics.Audit`; over all users.
     n_users : int
         The users audited.
@@ -43,6 +42,5 @@ class EngineAudit(Measured):
         k = self.cutoffs[-1]
         lifts = ((m.value, m.low, m.high) for m in self.measurements if (m.metric, m.k) == ("popularity_lift", k))
         lift = next(lifts, (math.nan, None, None))
-        doubts = few_items(self.slots, self.n_users)
-        verdict = of_exposure(self.slots, self.popularity, self.groups, lift, doubts)
+        verdict = of_exposure(self.slots, self.popularity, self.groups, lift, self.doubts)
         return Report(f"Popularity audit of {self.n_users:,} users", blocks, verdict)

@@ -115,6 +115,7 @@ class Measured(Result):
     definitions: dict[str, str]
     facts: dict[str, Facts]
     notes: tuple[str, ...]
+    doubts: tuple[str, ...]
 
     def __getitem__(self, name: str) -> float:
         """Return the value of a metric such as ``"gini@10"`` over all users."""
@@ -201,7 +202,6 @@ class Audit(Measured):
         How it was made: the arguments that are no tables; from the command line the command and its files too.
     """
 
-    doubts: tuple[str, ...]
     attribute_shares: tuple[dict[str, Any], ...]
     measures: dict[str, Metric]
     lists: TopK
