@@ -10,7 +10,6 @@ from typing import Any
 from zlib import crc32
 
 from headtail.exceptions import CheckpointMismatchError, UnreadableFileError
-from headtail.typing import Array
 
 FORMAT = 1
 _CURE = "Take it from a copy, or delete the folder and make it again."
@@ -89,7 +88,7 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def digest(*parts: bytes | Array) -> str:
+def digest(*parts: Any) -> str:
     """Return a short hash of bytes and of the numbers in arrays."""
     found = hashlib.sha256()
     for part in parts:
