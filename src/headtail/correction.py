@@ -240,7 +240,8 @@ def correct(
     strength : float, optional
         Strength of the one dial of `dials`, as found in the explorer, in place of a choice on validation.
     max_loss : float, default 0.02
-        Accuracy (NDCG) that may be lost on validation, as a share of the accuracy without correction.
+        Accuracy (NDCG, counted as :func:`headtail.tradeoffs.sweep` does) that may be lost on validation, as a share of
+        that without correction.
     k : int, optional
         Length of the lists that users see; by default 20, or the size of the catalogue.
     user_ids, item_ids : sequences of ids, optional
@@ -249,7 +250,7 @@ def correct(
         Of training and of samples.
     n_users : int, default 20,000
         Settings are tried on a random sample of at most this many users with held-out interactions. The chosen one is
-        made and reported for all; relevance and prices are learned from at most 20,000 users.
+        made and reported for all; relevance and prices are learned from at most 30,000 users.
     refine : int, default 2
         How often settings between the chosen one and its neighbors are tried as well.
     extend : int, default 3

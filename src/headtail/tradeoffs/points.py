@@ -33,7 +33,8 @@ class Point:
         Where the dial stood.
     seed : int
     validation, test : dict of str to float
-        Metrics by name with cut-off, such as ``ndcg@20``.
+        Metrics by name with cut-off, such as ``ndcg@20``; validation's NDCG is at the scale of the test
+        (:attr:`Split.scale <headtail.Split.scale>`).
     intervals : dict of str to (low, high)
         95% intervals of the test's metrics over users; empty if intervals were left out.
     """
