@@ -516,3 +516,13 @@ def test_json_of_one_object(text, rows, tmp_path):
     path = tmp_path / "lists.json"
     path.write_text(text)
     assert read_table(path).rows() == rows
+
+
+@pytest.mark.parametrize(
+    "text", ['{"1": ["a"], "2": ["b"], "1": ["c"]}', '{"1": ["a"],\n "1": ["c"]}', '{"x": {"1": 2, "1": 3}}']
+)
+def test_json_that_names_one_thing_twice_is_refused(text, tmp_path):
+    path = tmp_path / "lists.json"
+    path.write_text(text)
+    with pytest.raises(UnreadableFileError, match=r"lists.json names '1' twice in one object"):
+        read_table(path)

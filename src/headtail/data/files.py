@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from lzma import LZMAError
@@ -235,17 +236,29 @@ def _read_json(content: bytes, what: str) -> pl.DataFrame:
     if content[:100].lstrip()[:1] == b"[":
         return pl.read_json(content, infer_schema_length=None)
     first, _, more = content.strip().partition(b"\n")
+    named = partial(_object, what)
     try:
-        held = json.loads(first)
+        held = json.loads(first, object_pairs_hook=named)
         if more:
             return pl.read_ndjson(content, infer_schema_length=None)
     except ValueError:  # an object of several lines, or none
         try:
-            held = json.loads(content)
+            held = json.loads(content, object_pairs_hook=named)
         except ValueError:
             return pl.read_ndjson(content, infer_schema_length=None)
     table = frame_of(held, what, as_numbers)
     return pl.read_json(content, infer_schema_length=None) if table is None else table
+
+
+def _object(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, in which no name may stand twice."""
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        twice = [name for name, n in Counter(name for name, _ in pairs).items() if n > 1]
+        raise UnreadableFileError(
+            f"{what} names {shown(twice)} twice in one object, of which readers keep the last alone. Join the two."
+        )
+    return held
 
 
 def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:
