@@ -41,8 +41,18 @@ def frame_of(held: Any, what: str, of_keys: _Keys = _same) -> pl.DataFrame | Non
         return _of_users(held, what, of_keys)
     if not all(_is_several(held[name]) for name in named.values()):
         return None
-    columns = {name: values for name, values in held.items() if _is_several(values)}
-    return _of_columns({n: [*c.values()] if isinstance(c, Mapping) else c for n, c in columns.items()}, what)
+    return _of_columns(_aligned({name: values for name, values in held.items() if _is_several(values)}, what), what)
+
+
+def _aligned(columns: Mapping[Any, Any], what: str) -> dict[Any, Any]:
+    """Return columns whose values have labels as lists, all in the order of the first one's."""
+    labelled = [column for column in columns.values() if isinstance(column, Mapping)]
+    if any(column.keys() != labelled[0].keys() for column in labelled):
+        raise InvalidInputError(f"{what} has columns whose values have different labels. Give all the same ones.")
+    return {
+        name: [column[label] for label in labelled[0]] if isinstance(column, Mapping) else column
+        for name, column in columns.items()
+    }
 
 
 def _of_columns(columns: Mapping[Any, Any], what: str) -> pl.DataFrame:

@@ -506,6 +506,7 @@ def test_a_first_line_of_words_may_be_data(tmp_path):
         ('{"lists": {"1": [["a", 0.5], ["b", 1]]}}', [(1, "a", 0.5), (1, "b", 1)]),
         ('{"1": [{"item_id": "007", "score": 0.5}]}', [(1, "007", 0.5)]),
         ('{"user": {"0": 1, "1": 2}, "item": {"0": 7, "1": 8}}', [(1, 7), (2, 8)]),
+        ('{"user": {"0": 1, "1": 2}, "item": {"1": 8, "0": 7}}', [(1, 7), (2, 8)]),
         ('{"user": [1, 2], "item": ["07", "8"]}', [(1, "07"), (2, "8")]),
         ('{"user": 1, "item": [7, 8]}', [(1, [7, 8])]),
         ('{"user": 1, "item": 7}\n{"user": 2, "item": 8}\n', [(1, 7), (2, 8)]),
@@ -525,4 +526,11 @@ def test_json_that_names_one_thing_twice_is_refused(text, tmp_path):
     path = tmp_path / "lists.json"
     path.write_text(text)
     with pytest.raises(UnreadableFileError, match=r"lists.json names '1' twice in one object"):
+        read_table(path)
+
+
+def test_columns_with_other_labels_are_refused(tmp_path):
+    path = tmp_path / "columns.json"
+    path.write_text('{"user": {"0": 1, "1": 2}, "item": {"0": 7, "2": 8}}')
+    with pytest.raises(InvalidInputError, match="columns whose values have different labels"):
         read_table(path)
