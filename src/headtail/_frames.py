@@ -65,15 +65,15 @@ def to_table(
             _refuse_missing(table[role], columns[role], role, what)
     table = table.with_columns([id_column(table[role], columns[role], what) for role in columns if role in _IDS])
     if set(_IDS) <= set(columns) and isinstance(table["item_id"].dtype, pl.String):
-        several_rows = bool(table["user_id"].is_duplicated().any())
-        refuse_lists_in_text(table["item_id"], columns["item_id"], what, several_rows=several_rows)
+        refuse_lists_in_text(table["item_id"], columns["item_id"], what, table["user_id"])
     return table
 
 
-def refuse_lists_in_text(items: pl.Series, column: Any, what: str, *, several_rows: bool) -> None:
+def refuse_lists_in_text(items: pl.Series, column: Any, what: str, users: pl.Series | None = None) -> None:
     """Raise where each row seems to hold several items in one text, which is no id."""
-    if holds_lists(items, several_rows=several_rows):
-        several = items.head(100).filter(items.head(100).str.contains("[ ,;|]"))
+    if holds_lists(items, users):
+        first = items.head(100)
+        several = first.filter(first.str.contains("[ ,;|]"))
         raise InvalidInputError(
             f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
             f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
@@ -81,17 +81,18 @@ def refuse_lists_in_text(items: pl.Series, column: Any, what: str, *, several_ro
         )
 
 
-def holds_lists(items: pl.Series, *, several_rows: bool) -> bool:
+def holds_lists(items: pl.Series, users: pl.Series | None = None) -> bool:
     """Whether each text seems to hold several items, and is not an id in parts, such as "12|34".
 
-    Ids have as many parts in each row, and a user has several rows.
+    Ids have as many parts in each row, and a user, where these are known, has several rows.
     """
     first = items.head(100)
     several = first.filter(first.str.contains("[ ,;|]"))
     written = bool(first.str.starts_with("[").all())
     if len(several) <= (0 if written else len(first) // 2) or not first.str.contains(_LISTED).all():
         return False
-    in_parts = several_rows and len(several) == len(first) and several.str.count_matches("[ ,;|]+").n_unique() == 1
+    alike = len(several) == len(first) and several.str.count_matches("[ ,;|]+").n_unique() == 1
+    in_parts = alike and users is not None and users.is_duplicated().any()
     return written or not in_parts
 
 

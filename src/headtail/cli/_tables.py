@@ -123,8 +123,7 @@ class Tables:
         from headtail.data.text_files import as_numbers
 
         table = self.table(file, "user_id", "item_id", *["score"] * (self.score is not None))
-        several_rows = bool(table["user_id"].is_duplicated().any())
-        if table["item_id"].dtype != pl.String or not holds_lists(table["item_id"], several_rows=several_rows):
+        if table["item_id"].dtype != pl.String or not holds_lists(table["item_id"], table["user_id"]):
             return table
         parts = {name: _apart(table[name]) for name in table.columns if table[name].dtype == pl.String}
         lists = {name: made for name, made in parts.items() if (made.list.len() == parts["item_id"].list.len()).all()}

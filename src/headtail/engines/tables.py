@@ -91,7 +91,7 @@ def count_items(table: Any, what: str, **sums: Any) -> pl.DataFrame:
         )
     items = id_column(found["item_id"], "item_id", what)
     if items.dtype == pl.String:
-        refuse_lists_in_text(items, "item_id", what, several_rows=False)
+        refuse_lists_in_text(items, "item_id", what)
     return found.with_columns(items).sort("item_id")
 
 
