@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from headtail import Interactions, Split, datasets, split_debiased, split_leave_last, split_ratio
 from headtail.dials import Dial
+from headtail.metrics.facts import Metrics
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
 
@@ -23,20 +24,20 @@ EXTENSIONS = 6  # of a grid at most
 REFINEMENTS = 3  # of a grid at most
 
 
-def load(data: Path, name: str, protocol: str) -> Split:
+def load(data: Path, name: str, protocol: str, seed: int = 0) -> Split:
     """Return the split of a data set under a protocol: common, debiased, uniform or leave-last.
 
-    The split is the same for all seeds. ml-1m (common) and gowalla come with a published split of training and test; a
-    tenth of each user's training part is then held out to choose on.
+    What is drawn at random is drawn by the seed. ml-1m (common) and gowalla come with a published split of training and
+    test; a tenth of each user's training part is then held out to choose on.
     """
     if protocol == "leave-last":
         return split_leave_last(_interactions(data, name))
     if protocol == "uniform":
-        return _uniform(data, name)
-    split = _published(data, name)
+        return _uniform(data, name, seed)
+    split = _published(data, name, seed)
     if split is None:
-        split = split_ratio(_interactions(data, name), test=0.2, validation=0.1, rng=0)
-    return split_debiased(split, rng=0) if protocol == "debiased" else split
+        split = split_ratio(_interactions(data, name), test=0.2, validation=0.1, rng=seed)
+    return split_debiased(split, rng=seed) if protocol == "debiased" else split
 
 
 def _frame(data: Path, name: str) -> pl.DataFrame:
@@ -54,17 +55,17 @@ def _interactions(data: Path, name: str) -> Interactions:
     )
 
 
-def _published(data: Path, name: str) -> Split | None:
+def _published(data: Path, name: str, seed: int) -> Split | None:
     column = {"ml-1m": "resn_split", "gowalla": "split"}.get(name)
     if column is None:
         return None
-    return Split.from_frame(_frame(data, name), column).with_validation(0.1, rng=0)
+    return Split.from_frame(_frame(data, name), column).with_validation(0.1, rng=seed)
 
 
-def _uniform(data: Path, name: str) -> Split:
+def _uniform(data: Path, name: str, seed: int) -> Split:
     """Return a split whose test items were shown at random; ratings from 4 are positives."""
     split = Split.from_frame(_frame(data, name), "split", test="test_uniform", min_rating=4, overlap="train")
-    return split.with_validation(0.2, rng=0)
+    return split.with_validation(0.2, rng=seed)
 
 
 def main(
@@ -125,6 +126,30 @@ def turned(
             part = sweep(dial, subject, part.settings(dial.name), refine=REFINEMENTS, max_loss=finely, **kept)
         parts.append(part)
     return sum(parts[1:], start=parts[0])
+
+
+def turned_over_splits(
+    dial: Dial, subjects: Mapping[int, Subject], work: Path, measured: Callable[[Split], Metrics]
+) -> Frontier:
+    """Sweep a dial on the subject of each seed, and beyond its grid for as long as its last setting is chosen."""
+
+    def measure(settings: Sequence[float]) -> Frontier:
+        parts = [
+            sweep(
+                dial, subject, settings, seeds=(seed,), metrics=measured(subject.split), folder=work / f"seed-{seed}",
+                identity=dial.name,
+            )
+            for seed, subject in subjects.items()
+        ]  # fmt: skip
+        return sum(parts[1:], start=parts[0])
+
+    frontier = measure(dial.grid)
+    for _ in range(EXTENSIONS):
+        further = dial.beyond(frontier.settings(dial.name), frontier.choose(dial.name, MAX_LOSS))
+        if further is None:
+            break
+        frontier += measure([further])
+    return frontier
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

@@ -33,8 +33,8 @@ LEVELS = {"gini@20": "Gini", "head_share@20": "share of the head", "gini@10": "G
 OVER = Column("over", "Intervals over")
 
 INTERVALS = """Intervals are of 95%, and tables say what each is over. *Users and seeds*: how far other users and
-another training could be off, together. *Seeds*, of older records: how far another training could be off with the same
-users (Student's t over the seeds, which is wide for three).
+another training could be off, together, and another split where each seed draws its own. *Seeds*, of older records: how
+far another training could be off with the same users (Student's t over the seeds, which is wide for three).
 
 A method's curve runs through those of its settings that neither another one nor a mixture of two others beats on
 validation. What records compare over users and seeds was worked out when they were made, along all settings that no
@@ -162,10 +162,18 @@ def _section(cell: Cell, shown: Sequence[tuple[str, str]], picture: Chart, besid
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
         f"`{cell.name}`: {record['users']:,} users, {record['items']:,} items; {sizes}. "
-        f"{record['split']}{_before(cell)} Settings of the backbone: {settings}."
+        f"{record['split']}{_seeds(cell)}{_before(cell)} Settings of the backbone: {settings}."
     )
     link = figure_of(picture, f"Trade-off of {titled(cell.name)}", cell.stem, beside)
     return Section(titled(cell.name), [Text(text), link, _chosen(cell, shown)])
+
+
+def _seeds(cell: Cell) -> str:
+    """Say how many seeds a cell of the spectral study has, and whether each has its own split."""
+    n = len(cell.frontier.seeds(cell.frontier.methods[0]))
+    if not cell.stem.startswith("resn"):
+        return ""
+    return f" {n} seeds, each with a split of its own." if "splits" in cell.record else f" {n} seeds on one split."
 
 
 def _before(cell: Cell) -> str:

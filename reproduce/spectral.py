@@ -1,8 +1,9 @@
 """ReSN and its rivals: what each gains in even exposure, and what it costs.
 
 A cell is a backbone on a data set under a protocol, such as als/ml-1m/common. In each, the backbone is tuned on the
-validation part without any correction. Then every method's dial is swept with three seeds, and all settings are
-measured on the validation part, to choose by, and on the test part. A cell that was stopped goes on where it was.
+validation part without any correction. Then every method's dial is swept with several seeds, of which each draws the
+split anew as well, and all settings are measured on the validation part, to choose by, and on the test part. A cell
+that was stopped goes on where it was.
 
     python reproduce/spectral.py als/movietweetings/common
     python reproduce/spectral.py --data ../shared/data      # all cells that are not done
@@ -27,8 +28,8 @@ from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier
 from headtail.training import Recipe
 
-K, DIM, SEEDS = 20, 64, (0, 1, 2)
-RESAMPLES = 200  # of the users, for intervals where there are no seeds
+K, DIM = 20, 64
+SEEDS, SEEDS_OF_LARGE = 5, 3
 EVENER = (0.05, 0.1, 0.2)  # how far Gini is below the plain model's where methods are compared
 HEAD = ("head_share@20", 0.2)  # and the share of the head
 
@@ -164,31 +165,34 @@ def run(cell: str, data: Path, work: Path) -> dict[str, Any]:
     """Run a cell, or go on with it; return its record."""
     backbone, name, protocol = cell.split("/")
     model, split = BACKBONES[backbone], cells.load(data, name, protocol)
+    seeds = range(SEEDS_OF_LARGE if len(split.train) >= LARGE else SEEDS)
+    splits = {seed: cells.load(data, name, protocol, seed) for seed in seeds}
+
+    def subjects(of: Backbone, tuning: Sequence[Mapping[str, Any]]) -> dict[int, Subject]:
+        return {seed: Subject(of.recipe(each.train, _best(tuning)), each, k=K) for seed, each in splits.items()}
+
     tuning = _tuning(model, split, work / "tuning.json")
-    settings = _best(tuning)
-    subject = Subject(model.recipe(split.train, settings), split, k=K)
+    plain = subjects(model, tuning)
     own = {method: other for (of, method), other in OWN.items() if of == backbone}
     tunings = {method: _tuning(other, split, work / f"tuning {method}.json") for method, other in own.items()}
 
-    options: dict[str, Any] = {"metrics": _metrics(split)}
     parts = []
     for each in model.dials:
-        of = subject
-        if each.name in own:
-            of = Subject(own[each.name].recipe(split.train, _best(tunings[each.name])), split, k=K)
-        dial = replace(each, grid=model.grid(each, of))
-        parts.append(cells.turned([dial], of, work, seeds=SEEDS, **options))
+        of = subjects(own[each.name], tunings[each.name]) if each.name in own else plain
+        dial = replace(each, grid=model.grid(each, of[0]))
+        parts.append(cells.turned_over_splits(dial, of, work, _metrics))
     for name, members in comparisons.FIRST.items():
         if inner := [each for each in model.dials if each.name in members]:
             both = _then_allocation(name, inner, sum(parts[1:], start=parts[0]))
-            parts.append(cells.turned([both], subject, work, seeds=SEEDS, **options))
+            parts.append(cells.turned_over_splits(both, plain, work, _metrics))
     popular, _ = REFERENCES
-    parts.append(cells.turned([popular], subject, work, n_bootstrap=RESAMPLES, **options))
+    parts.append(cells.turned_over_splits(popular, plain, work, _metrics))
     frontier = sum(parts[1:], start=parts[0])
     return {
         **cells.about(split),
+        "splits": len(splits),
         "tuning": tuning,
-        "settings": settings,
+        "settings": _best(tuning),
         "own": {method: {"tuning": rows, "settings": _best(rows)} for method, rows in tunings.items()},
         "frontier": cells.compact(frontier),
         "compared": compared(frontier),

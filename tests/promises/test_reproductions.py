@@ -81,6 +81,26 @@ def test_settings_are_tried_finely_above_the_one_that_is_chosen_for_little(monke
     assert len(added) == cells.REFINEMENTS and all(chosen < setting < following for setting in added)
 
 
+def test_each_seed_has_its_own_split_and_all_have_the_same_settings(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import cells
+    import spectral
+
+    world = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    subjects = {}
+    for seed in range(3):
+        split = split_ratio(world, validation=0.2, rng=seed)
+        known = split.train.matrix.toarray().astype(float)
+        subjects[seed] = Subject((known, known.T @ known), split, k=5)
+    short = replace(dial("log penalty"), grid=(0.0, 0.01))
+    found = cells.turned_over_splits(short, subjects, tmp_path, spectral._metrics)
+    settings = [[p.setting for p in found.points if p.seed == seed] for seed in subjects]
+    assert settings[0] == settings[1] == settings[2]
+    assert len(settings[0]) > 2  # extended, since the last was chosen over the splits together
+    assert len({point.test["ndcg@5"] for point in found.points if not point.setting}) == 3
+    assert found.estimate("log penalty", 0.01, "ndcg@5", relative=True).over == "users and seeds"
+
+
 def test_intervals_of_a_record_are_over_users_where_their_parts_were_at_hand(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "reproduce")
     import comparisons

@@ -110,6 +110,9 @@ def sweep(
     The NDCG of validation counts as many wanted items a user as the test has (:attr:`Split.scale
     <headtail.Split.scale>`): with its own, smaller number, users who want one item would count for more than there.
 
+    To measure on several splits, sweep a subject for each with a seed of its own, and join the results with ``+``:
+    intervals then hold the chance of the split as well.
+
     For the exposure of five groups of equal interactions, give ``groups=PopularityGroups.equal_mass`` and, as metrics,
     a mapping such as ``{"ndcg": ndcg, "gini": gini, "q1": partial(group_share, group="q1"), ...}``.
 
