@@ -156,4 +156,6 @@ def test_a_row_that_is_not_ahead_says_why(monkeypatch, ahead, why):
     monkeypatch.syspath_prepend(ROOT / "reproduce")
     import page_resn
 
-    assert page_resn._doubt(Estimate(*ahead, 3), Estimate(-0.002, None, None, None, 3), 1234) == why
+    assert (
+        page_resn._doubt(Estimate(*ahead, 3), Estimate(-0.002, None, None, None, 3), {"sizes": {"test": 1234}}) == why
+    )
