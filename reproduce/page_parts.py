@@ -158,12 +158,13 @@ def sections(found: Sequence[Cell], shown: Sequence[tuple[str, str]]) -> list[Se
 
 def _section(cell: Cell, shown: Sequence[tuple[str, str]], picture: Chart, beside: Sequence[Chart]) -> Section:
     record = cell.record
-    settings = ", ".join(f"{name} {_plain(value)}" for name, value in record["settings"].items())
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
         f"`{cell.name}`: {record['users']:,} users, {record['items']:,} items; {sizes}. "
-        f"{record['split']}{_seeds(cell)}{_before(cell)} Settings of the backbone: {settings}."
+        f"{record['split']}{_seeds(cell)}{_before(cell)} Settings of the backbone: {_settings(record)}."
     )
+    for method, own in record.get("own", {}).items():
+        text += f" Those of {method}, which has its own: {_settings(own)}."
     link = figure_of(picture, f"Trade-off of {titled(cell.name)}", cell.stem, beside)
     return Section(titled(cell.name), [Text(text), link, _chosen(cell, shown)])
 
@@ -174,6 +175,16 @@ def _seeds(cell: Cell) -> str:
     if not cell.stem.startswith("resn"):
         return ""
     return f" {n} seeds, each with a split of its own." if "splits" in cell.record else f" {n} seeds on one split."
+
+
+def _settings(tuned: Mapping[str, Any]) -> str:
+    """Return the settings of a backbone as text, marked where one is the least or the largest that was tried."""
+    said = []
+    for name, value in tuned["settings"].items():
+        tried = {row["settings"][name] for row in tuned.get("tuning", [])} if name != "epochs" else set()
+        at_end = len(tried) > 1 and value in (min(tried), max(tried))
+        said.append(f"{name} {_plain(value)}" + (" (end)" if at_end else ""))
+    return ", ".join(said)
 
 
 def _before(cell: Cell) -> str:

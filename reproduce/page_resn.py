@@ -24,7 +24,8 @@ SHOWN = (
 )  # fmt: skip
 
 LAST = """A setting that is the last of its dial's sweep is marked (last): a stronger one may be better. Sweeps go on
-beyond their grid for as long as that happens; records made before they did are marked so more often."""
+beyond their grid for as long as that happens; records made before they did are marked so more often. A setting of a
+backbone that is the least or the largest of those tried is marked (end): one beyond may be better."""
 
 SPECTRAL = f"""Does ReSN give better accuracy at the same evenness of exposure, and the reverse, and how does it stand
 beside simple corrections? Each cell below is a backbone on a data set under a protocol. The backbone was tuned on the

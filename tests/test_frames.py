@@ -258,7 +258,7 @@ class TestWhatIdsMustNotBecome:
         ids = pl.Series(["9007199254740993", "9007199254740992"]).cast(pl.Decimal(38, 0))
         assert self.read(pl.DataFrame({"user_id": ids})) == [2**53 + 1, 2**53]
 
-    @pytest.mark.parametrize("written", ["", " ", "NULL", r"\N", "<NA>", "NA", "None", "nan", "NaT", "#N/A"])
+    @pytest.mark.parametrize("written", ["", " ", "NULL", r"\N", "<NA>", "NA", "None", "nan", "NaT", "#N/A", "#REF!"])
     def test_written_gaps_are_gaps(self, written):
         for frame in (
             pl.DataFrame({"user_id": ["a", written]}),

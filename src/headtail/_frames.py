@@ -24,10 +24,11 @@ from headtail.typing import Array, Codes
 # What databases, pandas and R write where there is no value. As a name of its own it would be one busy user.
 MISSING = {
     "", "NULL", "null", "Null", "(null)", "(NULL)", "[NULL]", "<null>", "#NULL!", r"\N", "<NA>", "NA", "N/A", "n/a",
-    "#N/A", "None", "none", "NONE", "NaN", "nan", "NAN", "NaT",
+    "#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "None", "none", "NONE", "NaN", "nan", "NAN", "NaT",
 }  # fmt: skip
 _IDS = ("user_id", "item_id")
 _PART = 1 << 16
+_SHORTENED = r"^[+-]?\d([.,]\d+)?E\+\d\d+$"
 _LISTED = r"(?s)^(\[.*\]|\w*\d\w*([ ,;|]+\w*\d\w*)*)$"  # what may be several ids in one text
 
 
@@ -119,9 +120,7 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
         return to_table(known, required=(role,), what=what)[role]
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InvalidInputError(f"{what}={shown([values])} is no collection of ids. Give a list, such as [1, 2, 3].")
-    if isinstance(values, np.ma.MaskedArray):
-        values = values.tolist()  # None where masked
-    if hasattr(values, "__array__"):
+    if hasattr(values, "__array__") and not isinstance(values, np.ma.MaskedArray):
         try:
             values = np.asarray(values)
         except Exception as error:  # a tensor of another device or type, say
@@ -216,11 +215,16 @@ def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> Non
         raise InvalidInputError(f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill them first.")
     if role in _IDS and isinstance(values.dtype, pl.String):
         short = values.filter(values.str.len_bytes() <= 16)  # few, so that the next step costs little
-        short = short.filter(short.str.strip_chars().is_in(MISSING))
-        if len(short):
+        gaps = short.filter(short.str.strip_chars().is_in(MISSING))
+        if len(gaps):
             raise InvalidInputError(
-                f"{what} has {len(short)} missing values in {column!r} ({role}), written {short[0]!r}. Drop or fill "
+                f"{what} has {len(gaps)} missing values in {column!r} ({role}), written {gaps[0]!r}. Drop or fill "
                 f"those rows first. If one is really called so, give it another name."
+            )
+        if (shortened := short.str.contains(_SHORTENED)).any():
+            raise InvalidInputError(
+                f"{what} has ids in {column!r} that a spreadsheet shortened, such as {short.filter(shortened)[0]!r}; "
+                f"different ids may have become one. Show the column there as text or whole numbers and export it again."
             )
 
 

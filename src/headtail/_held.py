@@ -133,6 +133,8 @@ def series(role: str, values: Any, column: Any, what: str) -> pl.Series:
     if isinstance(values, list) and set(map(type, values)) in ({int}, {str}):
         with suppress(Exception, pl.exceptions.PanicException):  # each kind of value has errors of its own
             return pl.Series(role, values)
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.tolist()  # None where masked
     array = np.asarray(values) if hasattr(values, "__array__") else objects(values)
     gaps = np.array([not _is_several(one) and is_missing(one) for one in array]) if array.dtype == object else None
     return from_numpy(role, array, gaps, column, what)

@@ -489,6 +489,11 @@ def test_masked_arrays_hold_nothing_where_they_are_masked():
         ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([1, 2], mask=[True, False]))
     whole = ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([7, 8]))
     assert whole.user_ids.tolist() == [7, 8]
+    columns = {"user": np.array([1, 2]), "item": np.ma.array([7, 8], mask=[False, True])}
+    with pytest.raises(InvalidInputError, match="1 missing values in 'item'"):
+        Interactions.from_frame(columns)
+    lists = Recommendations.from_arrays([np.ma.array([7, 8], mask=[False, True]), np.array([8, 9])])
+    assert lists.to_polars().rows() == [(0, 7, 1), (1, 8, 1), (1, 9, 2)]
 
 
 def test_ids_of_databases_that_are_uuids():

@@ -77,6 +77,8 @@ class TestReadTable:
             (["+5", "6"], ["+5", "6"]),
             (["9223372036854775808", "1"], ["9223372036854775808", "1"]),
             (["12e4", "3e5"], ["12e4", "3e5"]),
+            (["1.23E+11", "750"], ["1.23E+11", "750"]),
+            (["1e+05", "1.25e-07"], [1e5, 1.25e-7]),
             (["1e-05", "0.5"], [1e-05, 0.5]),
             (["1.5", "2"], [1.5, 2.0]),
             (["0.5", "-0.5"], [0.5, -0.5]),
@@ -534,3 +536,24 @@ def test_columns_with_other_labels_are_refused(tmp_path):
     path.write_text('{"user": {"0": 1, "1": 2}, "item": {"0": 7, "2": 8}}')
     with pytest.raises(InvalidInputError, match="columns whose values have different labels"):
         read_table(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["user,item\n1.23457E+11,7\n1.23457E+11,8\n", "user;item\n750;7\n1,23457E+11;8\n", "user,item\n2E+15,7\n"]
+)
+def test_ids_that_a_spreadsheet_shortened_are_refused(text, tmp_path):
+    path = tmp_path / "export.csv"
+    path.write_text(text)
+    with pytest.raises(
+        InvalidInputError, match=r"ids in 'user' that a spreadsheet shortened, such as '[12]\S*E\+1[15]'"
+    ):
+        read_interactions(path)
+
+
+def test_byte_order_marks_inside_a_file_are_no_part_of_ids(tmp_path):
+    path = tmp_path / "joined.csv"
+    path.write_text("\ufeffuser,item\n1,7\n\ufeffuser,item\n2,8\n")
+    with pytest.raises(UnreadableFileError, match="a byte order mark stands inside it"):
+        read_table(path)
+    path.write_text("\ufeff\ufeffuser,item\n1,7\n")
+    assert read_table(path).columns == ["user", "item"]

@@ -177,11 +177,11 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
     folder that are not of one form and, but for numbers, of one name are refused: they may be tables of their own.
 
     A column of a text file becomes numbers only if nothing is lost: whole numbers if every value is written as such a
-    number of 64 bits is, so that ``007`` or ``+5`` leaves the column text; else decimals, unless a value looks like an
-    id (a superfluous zero at the beginning, 16 digits or more, ``12e4``). Where commas do not separate, ``3,5`` is a
-    decimal, unless all commas of a column could be those of thousands. Among numbers, ``NULL``, ``NA`` and the like
-    are missing values. RecBole's types go before: ``float`` is a number however it is written, ``token`` is never a
-    decimal, and what holds several values stays text.
+    number of 64 bits is, so that ``007`` or ``+5`` leaves the column text; else decimals, unless a value looks like
+    an id (a superfluous zero at the beginning, 16 digits or more, ``12e4``, or ``1.2E+11`` as spreadsheets shorten
+    it). Where commas do not separate, ``3,5`` is a decimal, unless all commas of a column could be those of
+    thousands. Among numbers, ``NULL``, ``NA`` and the like are missing values. RecBole's types go before: ``float``
+    is a number however it is written, ``token`` is never a decimal, and what holds several values stays text.
 
     Quotes enclose a field in which there are separators, line breaks or, doubled, quotes. Between tabs they do so only
     if the names are in quotes too, or if every quote of the file fits that on its line; otherwise they are text.

@@ -343,7 +343,8 @@ def _of_one_length(lists: Any, fill: float) -> Any:
     """Return lists of different lengths filled at their ends, text with None; other things as they are."""
     if is_tensor(lists) or len(getattr(lists, "shape", (0,))) != 1 or not isinstance(lists, Collection):
         return lists
-    rows = [one if isinstance(one, (list, tuple)) else to_numpy(one).tolist() for one in lists]
+    arrays = (one if isinstance(one, (list, tuple)) or np.ma.is_masked(one) else to_numpy(one) for one in lists)
+    rows = [one if isinstance(one, (list, tuple)) else one.tolist() for one in arrays]  # None where masked
     if not all(isinstance(row, (list, tuple)) for row in rows):
         return lists
     longest, text = max(map(len, rows), default=0), any(isinstance(one, str) for row in rows for one in row)

@@ -27,7 +27,7 @@ _OTHERS = {b"PAR1": "Parquet; give it that ending", ZIP: "an archive or a workbo
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _LONGEST = 1 << 20  # characters of a line of names
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
-_LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$)"
+_LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$|\d(\.\d+)?E\+\d+$)"  # the last as spreadsheets shorten it
 
 
 class NoNamesError(InvalidInputError):
@@ -127,7 +127,7 @@ def _open_text(path: Path) -> _Text:
         raise UnreadableFileError(
             f"Cannot read {path}: its first line holds {len(line[0]):,} bytes, too many for names. Is it a table?"
         )
-    first = line[0].decode("utf-8-sig")
+    first = line[0].decode("utf-8-sig").lstrip("\ufeff")
     if "\0" in first:
         raise UnreadableFileError(
             f"Cannot read {path}: its first line holds NUL, so it is not UTF-8. Save it as UTF-8."
@@ -198,6 +198,11 @@ def _check_lines(path: Path, text: list[pl.Series], names: list[str], from_file:
     """Raise if names from the first line are among the values of their columns: it is data, or it comes twice."""
     if mixed and any(column.str.contains("\r", literal=True).any() for column in text):
         raise _mixed_ends(path)
+    if any(column.str.starts_with("\ufeff").any() for column in text):
+        raise UnreadableFileError(
+            f"Cannot read {path}: a byte order mark stands inside it, as after files were joined. Join them without "
+            f"their marks and, but for the first, without their lines of names."
+        )
     again = [column.name for column in text if from_file and (column == column.name).any()]
     if again and not _any_known(names):
         raise _no_names(path, names)
