@@ -224,7 +224,7 @@ def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> Non
         if (shortened := short.str.contains(_SHORTENED)).any():
             raise InvalidInputError(
                 f"{what} has ids in {column!r} that a spreadsheet shortened, such as {short.filter(shortened)[0]!r}; "
-                f"different ids may have become one. Show the column there as text or whole numbers and export it again."
+                f"different ids may have become one. Show them there as text or whole numbers and export it again."
             )
 
 
