@@ -138,6 +138,11 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("user,item\n1, 2\n1, 3\n", [], 0, ["2 values of 'item' begin or end with blanks"]),
         ("user,item,rating\n1,2,nan\n1,3,4\n", [], 0, ["cannot be read: rating holds 1 values that are not finite"]),
         ("a,b\n1,2\n1,3\n", ["--user", "c"], 0, ["has no column 'c'"]),
+        ("buyer,sku,quantity,sold_at\na,x,1\na,x,-1\nb,x,1\nb,y,2\nc,y,1\n".replace("\n", ",5.1.2020\n")
+         .replace("sold_at,5.1.2020", "sold_at"), [], 0,
+         ["1 rows of 'quantity' are negative", "--duplicates sum --min-rating 1", "pass --timestamp sold_at"]),
+        ("user,item\n" + "".join(f"{u},{u}\n" for u in range(99)) + "".join(f"bot,{i}\n" for i in range(50)), [], 0,
+         ["'bot' alone has 50 of 149 rows, and half of all users have at most 1."]),
     ],
 )  # fmt: skip
 def test_doctor(content, flags, status, said, tmp_path, monkeypatch, capsys):

@@ -1,8 +1,11 @@
 """``headtail doctor``."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import headtail as ht
 from headtail.cli._app import with_example
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _KINDS = ("event", "event_type", "event_name", "action", "action_type", "behavior", "behavior_type", "behaviour")
+_TIMES = re.compile(r"date|time|_at$")
 _ROLES = {"user_id": "--user", "item_id": "--item", "rating": "--rating", "timestamp": "--timestamp"}
 
 
@@ -104,6 +108,12 @@ def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
     console().print(Report(f"{file.name}: {len(table):,} rows", [Table(columns, rows)]))
 
 
+def _counts(rating: "pl.Series") -> bool:
+    """Say whether numbers look like counts, most of which are 1, and not like stars."""
+    positive = rating.filter(rating > 0)
+    return bool((positive == 1).mean() > 0.5)  # type: ignore[operator]
+
+
 def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: list[str]) -> None:
     """Note what is odd about users, items, ratings and repeated pairs."""
     import polars as pl
@@ -112,12 +122,13 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     from headtail._columns import plain
 
     pair = [found["user_id"], found["item_id"]]
-    rating = table[found["rating"]] if "rating" in found else None
+    rating = table[found["rating"]].drop_nulls() if "rating" in found else None
+    low = high = 0.0
     if rating is None or not rating.dtype.is_numeric() or rating.n_unique() < 2:
         rating, stars = None, False
     else:
         low, high = float(rating.min()), float(rating.max())  # type: ignore[arg-type]
-        stars = high <= 10 and rating.n_unique() <= 20
+        stars = high <= 10 and rating.n_unique() <= 20 and not _counts(rating)
     gaps = {name: table[name].null_count() for name in pair if table[name].null_count()}
     odd += [f"{n:,} rows have no {name!r}. Drop them first." for name, n in gaps.items()]
     for name in pair:
@@ -131,12 +142,27 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     if repeated:
         odd.append(f"{repeated:,} rows repeat a (user, item) pair.")
         flags.append("--duplicates last" if stars else "--duplicates sum")
-    rows = table[pair[0]].drop_nulls().value_counts()["count"]
+    users = table[pair[0]].drop_nulls().value_counts(sort=True)
+    rows = users["count"]
+    if len(rows) and rows[0] > max(len(table) / 20, 20 * rows.mean()):  # type: ignore[operator]
+        odd.append(
+            f"{users[0, 0]!r} alone has {rows[0]:,} of {len(table):,} rows, and half of all users have at most "
+            f"{int(np.median(rows)):,}. Leave it out if it is no person."
+        )
     if singles := int((rows == 1).sum()):
         odd.append(f"{singles:,} of {len(rows):,} users have a single row; none of it can be held out.")
     if rating is not None:
         odd.append(
             f"{rating.name!r} goes from {low:g} to {high:g}, and every row counts as positive, whatever it says."
         )
+        if repeated and low < 0 < high and not stars:
+            taken = int((rating < 0).sum())
+            odd.append(
+                f"{taken:,} rows of {rating.name!r} are negative, such as returns; their sum says what was kept."
+            )
+            flags.append(f"--min-rating {float(rating.filter(rating > 0).min()):g}")  # type: ignore[arg-type]
+    if "timestamp" not in found:
+        times = [name for name in table.columns if name not in found.values() and _TIMES.search(plain(name))]
+        odd += [f"{name!r} may hold times. If so, pass --timestamp {shlex.quote(name)}." for name in times]
     if stars and (least := round(low + 0.75 * (high - low))) > low:
         flags.append(f"--min-rating {least:g}")
