@@ -4,6 +4,7 @@ A frame of another engine than Polars (pandas, PyArrow, DuckDB, PySpark, Modin .
 needed inside that engine, and only those are collected.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import polars as pl
 
 from headtail._checks import shown
-from headtail._columns import logger, resolve_columns
+from headtail._columns import logger, plain, resolve_columns
 from headtail._held import frame_of, from_numpy, objects
 from headtail.exceptions import InvalidInputError
+
+_PLACE = re.compile(r"(?:rank|place|position|pos|top|rec|recs|recommendation|item|item_id|product|r)_?(\d+)")
 
 
 def column_names(frame: Any, what: str = "the table") -> list[Any]:
@@ -73,7 +76,24 @@ def unnested(
         inner = inner.rename({field: f"{name}.{field}" for field in inner.columns if field in table.columns})
         logger.info("%s: %r is taken apart: %s", what, name, shown(inner.columns))
         native = nw.from_native(table.hstack(inner))
-    return native
+    return _long(native, given or {}, what) if {"user_id", "item_id"} <= {*roles} else native
+
+
+def _long(native: Any, given: Mapping[str, Any], what: str) -> Any:
+    """Return a row an item where each rank has a column, such as `rank_1`, `rank_2`; other frames as they are."""
+    names = column_names(native, what)
+    places = {int(found[1]): name for name in names if (found := _PLACE.fullmatch(plain(name)))}
+    first = min(places, default=0)
+    listed = len(places) > 1 and first in (0, 1) and sorted(places) == [*range(first, first + len(places))]
+    if not listed or given.get("item_id") is not None or resolve_columns(names, (), ["item_id"]):
+        return native
+    logger.warning("%s: read as lists, %r the first and %r the last place", what, places[first], places[max(places)])
+    table = collected(native, {name: name for name in names}, what)
+    ranks = {str(name): place - first + 1 for place, name in places.items()}
+    table = table.unpivot([*ranks], index=pl.selectors.exclude(*ranks), variable_name="rank", value_name="item_id")
+    if table["item_id"].dtype.is_float():
+        table = table.with_columns(pl.col("item_id").fill_nan(None))
+    return nw.from_native(table.drop_nulls("item_id").with_columns(pl.col("rank").replace_strict(ranks)))
 
 
 def _holding(native: Any, roles: Iterable[str], given: Mapping[str, Any], what: str) -> Any:

@@ -1,9 +1,10 @@
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
 from headtail.data import Recommendations
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, MissingColumnError
 
 IDS = {"user_ids": np.array(["ann", "bob"], dtype=object), "item_ids": np.array([10, 20, 30])}
 
@@ -59,3 +60,25 @@ def test_the_first_of_a_list_are_one_at_least(k):
 def test_ranks_are_refused_as_in_an_audit(ranks):
     with pytest.raises(InvalidInputError, match=r"lists has ranks that"):
         Recommendations.from_frame(pl.DataFrame({"user_id": [4, 4], "item_id": [5, 7], "rank": ranks}))
+
+
+@pytest.mark.parametrize("stem", ["rank_{}", "Item {}", "top{}"])
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame])
+def test_a_column_for_each_rank(stem, first, kind):
+    columns = {stem.format(first + place): items for place, items in enumerate([[7, 5], [6, 7], [9, None]])}
+    lists = Recommendations.from_frame(kind({**dict(reversed(columns.items())), "user": ["ann", "bob"]}))
+    assert lists.to_polars().rows() == [
+        ("ann", 7, 1), ("ann", 6, 2), ("ann", 9, 3), ("bob", 5, 1), ("bob", 7, 2)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("rank_1", "rank_3"), ("1", "2"), ("rank_2", "rank_3"), ("f1", "f2")])
+def test_other_numbered_columns_are_no_ranks(names):
+    with pytest.raises(MissingColumnError, match="no column 'item_id'"):
+        Recommendations.from_frame(pl.DataFrame({"user": ["ann"], names[0]: [7], names[1]: [6]}))
+
+
+def test_numbered_columns_beside_items_are_let_alone():
+    lists = pl.DataFrame({"user": ["ann", "ann"], "item": [7, 6], "item_1": [1, 2], "item_2": [3, 4], "rank": [2, 1]})
+    assert Recommendations.from_frame(lists).to_polars().rows() == [("ann", 6, 1), ("ann", 7, 2)]
