@@ -5,8 +5,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import headtail as ht
 from headtail.cli._app import with_example
 from headtail.cli._output import console, say
@@ -147,7 +145,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     if len(rows) and rows[0] > max(len(table) / 20, 20 * rows.mean()):  # type: ignore[operator]
         odd.append(
             f"{users[0, 0]!r} alone has {rows[0]:,} of {len(table):,} rows, and half of all users have at most "
-            f"{int(np.median(rows)):,}. Leave it out if it is no person."
+            f"{rows.quantile(0.5, 'lower'):,.0f}. Leave it out if it is no person."
         )
     if singles := int((rows == 1).sum()):
         odd.append(f"{singles:,} of {len(rows):,} users have a single row; none of it can be held out.")
