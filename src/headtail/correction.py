@@ -10,7 +10,7 @@ import numpy as np
 from headtail import _correction_page
 from headtail._checks import checked, integer, number
 from headtail._correction_page import CORRECTED, PLAIN
-from headtail._progress import progress_bar
+from headtail._progress import Show, progress_bar
 from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
 from headtail.dials.item_bias import ItemBias
@@ -220,7 +220,7 @@ def correct(
     refine: int = 2,
     extend: int = 3,
     rng: RNG = 0,
-    progress: bool | None = None,
+    progress: Show = None,
     **options: Any,
 ) -> Correction:
     """Correct the popularity bias of a recommender: try what fits, choose on validation, report on test.
@@ -257,8 +257,9 @@ def correct(
         How often a grid is extended while the choice lies at its end.
     rng : seed or generator, default 0
         Divides users where there is no test, and draws those on whom settings are tried.
-    progress : bool, optional
-        Show a progress bar of all dials; without it, only where standard error is a terminal.
+    progress : bool or callable, optional
+        Show a progress bar of all dials; by default only where standard error is a terminal. A callable gets the number
+        of steps and a text, as in :func:`headtail.tradeoffs.sweep`.
     **options
         More arguments of :func:`headtail.tradeoffs.sweep`, such as `metrics`, or `folder` to resume after a stop.
 
@@ -286,8 +287,7 @@ def correct(
     refine, extend = (integer(name, n) * (strength is None) for name, n in (("refine", refine), ("extend", extend)))
     if not len(seeds):
         raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
-    parts = data, validation, test, k, user_ids, item_ids, rng
-    subject = subject_of(source, *parts)
+    subject = subject_of(source, data, validation, test, k=k, user_ids=user_ids, item_ids=item_ids, rng=rng)
     chosen = _dials(dials, subject, strength)
     split, seed = subject.split, seeds[0]
     notes = [str(subject.order)] if subject.order is not None and subject.order.fits else []
@@ -321,7 +321,7 @@ def correct(
 
 
 def _swept(
-    dials: Sequence[Dial], witness: Witness, options: dict[str, Any], notes: list[str], *, named: bool, progress: Any
+    dials: Sequence[Dial], witness: Witness, options: dict[str, Any], notes: list[str], *, named: bool, progress: Show
 ) -> list[Frontier]:
     """Sweep each dial, adding to the notes; dials that were not `named` may be left out."""
     tried = []

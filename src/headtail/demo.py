@@ -1,13 +1,12 @@
 """The demonstration: one recommender on real data, its popularity bias measured, explained and corrected."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import headtail._torch  # noqa: F401 - first, for its error
 
@@ -18,23 +17,20 @@ from headtail._checks import checked
 from headtail._files import check_writable
 from headtail._printable import printable
 from headtail._progress import progress_bar
+from headtail.correction import Correction, correct
 from headtail.data import Interactions, Split, split_debiased, split_ratio, write_table
 from headtail.dials import REFERENCES, dial
-from headtail.exploring import Witness
 from headtail.losses import mse
 from headtail.metrics import Comparison, audit, compare
 from headtail.metrics.charts import MEANING
 from headtail.metrics.pages import figure_of, items_table, metric_column
-from headtail.metrics.verdicts import finds, of_audit, of_comparison, places
+from headtail.metrics.verdicts import of_audit, of_comparison
 from headtail.models import MF
 from headtail.reports import Column, Figures, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
-from headtail.reports.explorer import Explorer
 from headtail.spectral import Spectrum, data_spectrum, memory_effect, spectrum
 from headtail.subjects import Subject
-from headtail.tradeoffs import Frontier, sweep
-from headtail.tradeoffs.pages import named
-from headtail.training import recommend
+from headtail.tradeoffs import sweep
 from headtail.training.recipes import Recipe
 from headtail.typing import Vectors
 
@@ -69,20 +65,17 @@ PLAIN = "MF"
 @checked
 @dataclass(frozen=True)
 class Study:
-    """All that one way of splitting leads to."""
+    """All that one way of splitting leads to: the best correction, and every method as validation sets it."""
 
-    subject: Subject
-    frontier: Frontier
+    correction: Correction
     chosen: dict[str, float]
     comparison: Comparison
-    corrected: Vectors
-    seed: int
-    witness: Witness
+    resn: Vectors
 
     @property
     def best(self) -> str:
         """The method that validation chooses of all."""
-        return self.frontier.best(MAX_LOSS)[0]
+        return self.correction.frontier.best(MAX_LOSS)[0]
 
 
 def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) -> Path:
@@ -96,27 +89,24 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     start = time.perf_counter()
     interactions = datasets.movietweetings()
     split = split_ratio(interactions, test=0.2, validation=0.1, rng=rng)
-    n_steps = 2 * (len(GRIDS) + 1)
-    bar = progress_bar("headtail demo", n_steps, done=-1, show=None if console is not None else False)
-    with _one_thread(), bar as advance, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)  # of strengths that are of no more use: told in the report
-        common = _study(split, "common test", rng, partial(advance, 1))
-        debiased = _study(split_debiased(split, rng=rng), "debiased test", rng, partial(advance, 1))
+    n_settings = sum(len(grid) + EXTENSIONS for grid in GRIDS.values())
+    bar = progress_bar("headtail demo", 2 * n_settings, show=None if console is not None else False)
+    with _one_thread(), bar as advance:
+        common = _study(split, "common test", rng, advance)
+        debiased = _study(split_debiased(split, rng=rng), "debiased test", rng, advance)
     popularity = split.train.popularity
     spectra = {
         "training interactions": data_spectrum(split.train, k=10, popularity=popularity),
-        PLAIN: spectrum(*common.subject.vectors(rng), popularity=popularity),
-        "ReSN": spectrum(*common.corrected, popularity=popularity),
+        PLAIN: spectrum(*common.correction.subject.vectors(rng), popularity=popularity),
+        "ReSN": spectrum(*common.resn, popularity=popularity),
     }
     seconds = time.perf_counter() - start
-    warned = list(dict.fromkeys(f"Warned of on the way: {warning.message}" for warning in caught))
-    report = _report(interactions, common, debiased, spectra, warned, seconds)
+    report = _report(interactions, common, debiased, spectra, seconds)
     path = report.to_html(output / "report.html")
     report.to_markdown(output / "report.md")
     report.to_json(output / "report.json")
-    lists = recommend(common.corrected, split.known, k=K)
-    write_table(lists.to_polars(), output / "recommendations.parquet")
-    explorer = _explorer(common)
+    write_table(common.correction.lists.to_polars(), output / "recommendations.parquet")
+    explorer = common.correction.explore()
     explorer.to_json(output / "explorer.json")
     page = explorer.to_html(output / "explorer.html")
     if console is not None:
@@ -132,23 +122,23 @@ def run_demo(output: Path, *, rng: int = 0, console: "Console | None" = None) ->
     return path
 
 
-def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> Study:
-    """Turn every dial on one split, choose its setting on validation, and audit what is chosen on the test."""
+def _study(split: Split, name: str, seed: int, advance: Callable[..., None]) -> Study:
+    """Correct MF by every dial on one split, and audit each setting that validation chooses beside the baselines."""
     subject = Subject(RECIPE, split, k=K, n_candidates=N_CANDIDATES, autoencoder=AUTOENCODER)
-    frontiers, turned, witness = [], {}, Witness(subject, seed=seed)
-    for method, grid in GRIDS.items():
-        step(f"{name}: {method}")
-        # What is made is kept, for the setting that will be chosen.
-        turned[method] = replace(dial(method), grid=grid, make=cache(dial(method).make))
-        options: dict[str, Any] = {"seeds": (seed,), "extend": EXTENSIONS, "max_loss": MAX_LOSS, "progress": False}
-        frontiers.append(sweep(witness.watching(turned[method]), subject, **options))
-    frontiers += [sweep(witness.watching(each), subject, seeds=(seed,), progress=False) for each in REFERENCES]
-    frontier = sum(frontiers[1:], start=frontiers[0])
-    step(f"{name}: audits")
-    chosen = {method: frontier.choose(method, MAX_LOSS) for method in GRIDS}
+    # What is made is kept, for the settings that will be chosen.
+    dials = {method: replace(dial(method), grid=grid, make=cache(dial(method).make)) for method, grid in GRIDS.items()}
+    better = correct(
+        subject, split, dials=dials.values(), max_loss=MAX_LOSS, seeds=(seed,), refine=0, extend=EXTENSIONS,
+        progress=lambda steps, state: advance(steps, f"{name}: {state}"),
+    )  # fmt: skip
+    references = (sweep(better.witness.watching(one), subject, seeds=(seed,), progress=False) for one in REFERENCES)
+    # MF as it is stands at the beginning of each dial already.
+    frontier = better.frontier.without(better.frontier.reference[0])
+    better = replace(better, frontier=sum(references, start=frontier))
+    chosen = {method: better.frontier.choose(method, MAX_LOSS) for method in GRIDS}
     made = {PLAIN: subject.plain(seed)}
-    made |= {method: turned[method].at(subject, strength, seed) for method, strength in chosen.items()}
-    made |= {each.name: each.at(subject, 0.0, seed) for each in REFERENCES}
+    made |= {method: dials[method].at(subject, strength, seed) for method, strength in chosen.items()}
+    made |= {one.name: one.at(subject, 0.0, seed) for one in REFERENCES}
     audits = {
         method: audit(
             subject.recommend(one, split.known), split.train, split.test, k=(10, K), strict=False, rng=seed,
@@ -156,21 +146,7 @@ def _study(split: Split, name: str, seed: int, step: Callable[[str], None]) -> S
         )
         for method, one in made.items()
     }  # fmt: skip
-    return Study(subject, frontier, chosen, compare(audits), subject.vectors_of(made["ReSN"]), seed, witness)
-
-
-def _explorer(study: Study) -> Explorer:
-    """Return the page on which the dials of a study are moved."""
-    best = study.best
-    audits = study.comparison.audits
-    biased = of_audit(audits[PLAIN]).partition(".**")[0].lstrip("*")
-    pair = compare({name: audits[name] for name in (PLAIN, best)})
-    chosen = named(study.frontier, best, study.chosen[best])
-    return study.witness.explore(
-        study.frontier, chosen=(best, study.chosen[best]), max_loss=MAX_LOSS,
-        verdict=f"{biased}. With {chosen}, as validation puts it, {places(pair, best)}; {finds(pair, best)}. "
-        f"Move any dial, and see whose lists change and how.",
-    )  # fmt: skip
+    return Study(better, chosen, compare(audits), subject.vectors_of(made["ReSN"]))
 
 
 @contextmanager
@@ -210,11 +186,11 @@ def _report(
     common: Study,
     debiased: Study,
     spectra: dict[str, Spectrum],
-    warned: list[str],
     seconds: float,
 ) -> Report:
     audits = common.comparison.audits
     before, best = audits[PLAIN], common.best
+    neurons = common.correction.subject.neurons(common.correction.seed)
     shown = ("gini", "head_share", "arp", "popularity_lift", "ndcg")
     figures = [figure_of(audits[best], name, before[f"{name}@{K}"]) for name in shown]
     unequal = [
@@ -237,12 +213,12 @@ def _report(
             ),
             Section(
                 "Explained: the neurons that carry popularity",
-                [Text(NEURONS), *common.subject.neurons(common.seed).report(1).blocks],
+                [Text(NEURONS), *neurons.report(1).blocks],
                 folded=True,
             ),
             Section("Items most over- and under-exposed by plain MF", unequal, folded=True),
             _corrected(debiased, "Corrected: the debiased test", DEBIASED_TEST, folded=True),
-            _how(common, debiased, [*warned, f"Made in {seconds:.0f} s by `headtail demo`."]),
+            _how(common, debiased, seconds),
         ],
         _verdict(common),
     )
@@ -256,7 +232,7 @@ def _verdict(study: Study) -> str:
 
 
 def _corrected(study: Study, title: str, text: str, *, folded: bool = False) -> Section:
-    frontier = study.frontier
+    frontier = study.correction.frontier
     compared = [  # after the trade-off of the chosen settings, which is in that of all
         replace(block, folded=True) if isinstance(block, Section) else block
         for block in study.comparison.report().blocks[1:]
@@ -267,17 +243,17 @@ def _corrected(study: Study, title: str, text: str, *, folded: bool = False) -> 
     return Section(title, [Text(text), chart, *compared, every], folded)
 
 
-def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
+def _how(common: Study, debiased: Study, seconds: float) -> Section:
     def chosen(study: Study) -> str:
         said = []
         for method, setting in study.chosen.items():
-            last = setting != 0 and setting == study.frontier.settings(method)[-1]
+            last = setting != 0 and setting == study.correction.frontier.settings(method)[-1]
             said.append(f"{method} {setting:g}" + (" (the last that was tried)" if last else ""))
         return ", ".join(said)
 
     lines = [
-        f"Common split: {common.subject.split.description}",
-        f"Debiased split: {debiased.subject.split.description}",
+        f"Common split: {common.correction.subject.split.description}",
+        f"Debiased split: {debiased.correction.subject.split.description}",
         f"Model: MF of {RECIPE.sizes['embedding_dim']} dimensions, squared loss with {TRAINING['n_negatives']} sampled "
         f"negatives, {TRAINING['epochs']} epochs; all of it chosen on the validation part without any correction.",
         f"Choice: of each method the setting with the lowest Gini on validation among those that lose at most "
@@ -285,6 +261,8 @@ def _how(common: Study, debiased: Study, warned: list[str]) -> Section:
         f"Chosen for the common test: {chosen(common)}.",
         f"Chosen for the debiased test: {chosen(debiased)}.",
         "Intervals are 95% intervals over users, of one trained model each; they do not hold the spread over seeds.",
+        *(f"Common test: {note}" for note in common.correction.notes),
+        *(f"Debiased test: {note}" for note in debiased.correction.notes),
+        f"Made in {seconds:.0f} s by `headtail demo`.",
     ]
-    lines += warned
     return Section("How this was done", [Text(MEANING), bullets(lines)], folded=True)

@@ -15,7 +15,15 @@ from headtail.typing import RNG, Array, Vectors
 
 
 def subject_of(
-    source: Any, data: Any, validation: Any, test: Any, k: int | None, user_ids: Any, item_ids: Any, rng: RNG
+    source: Any,
+    data: Any,
+    validation: Any = None,
+    test: Any = None,
+    *,
+    k: int | None = None,
+    user_ids: Any = None,
+    item_ids: Any = None,
+    rng: RNG = 0,
 ) -> Subject:
     """Join a recommender and the interactions that it is judged by; a Subject has both already."""
     if isinstance(source, Subject):

@@ -281,7 +281,7 @@ def odd():
     """Pages that lack this or that: of lists and a dial of one setting; of a strange dial that runs below 0."""
     split = ht.split_ratio(ht.datasets.power_law(100, 40, n_interactions=700, rng=0).interactions, rng=0)
     lists = ht.baselines.most_popular(split.train, 40).to_polars()
-    subject = subject_of(lists.with_columns(score=1 / lists["rank"]), split, None, None, 5, None, None, 0)
+    subject = subject_of(lists.with_columns(score=1 / lists["rank"]), split, k=5)
     still = Witness(subject, n_users=3)
     yield still.explore(sweep(still.watching(dial("IPR")), subject, grid=[0.0], n_bootstrap=0))
     rng = np.random.default_rng(0)

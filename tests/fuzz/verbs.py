@@ -52,12 +52,12 @@ BY_OTHERS = (
     "joining.subject_of",
     "integrations.lenskit.item_lists",  # needs LensKit
 )
-# Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
 # What goes to a model of the user's, of which the errors are its own.
 OF_OTHERS = {
     "sae.activations": {"batches"},
     "integrations.pytorch.vectors": {"users", "items", "user_inputs", "item_inputs"},
 }
+# Made of verbs that are fuzzed, and a minute long; the commands have a test of their own.
 LONG = {"demo.run_demo", "demo.Study"}
 
 
@@ -402,7 +402,6 @@ VERBS = {
     "datasets.power_law": lambda: of(n_users=20, n_items=10, n_interactions=60, exponent=0.7, embedding_dim=2,
         taste=2.0, activity=0.7, offset=-2.0, rng=0),
     "datasets.World.preferences": lambda: of(world()[0], users=np.array([0, 1])),
-    "datasets.World.unbiased_test": lambda: of(world()[0], shown=3, rng=0),
     # measuring
     "audit": lambda: of(recs=lists().to_polars(), train=split().train.to_polars(),
         test=split().test.to_polars(), k=[2, 3], users=pl.DataFrame({"user_id": split().train.user_ids, "group":

@@ -103,7 +103,7 @@ def correct(
             if vectors is not None and steers:
                 from headtail.integrations.pytorch import as_model
 
-                of = subject_of(vectors, data[0], data[1], data[2], k, None, None, seed)
+                of = subject_of(vectors, *data, k=k, rng=seed)
                 model = as_model(of.source)
                 given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
         found = ht.correct(

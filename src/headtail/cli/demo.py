@@ -13,7 +13,7 @@ def demo(*, output: Folder = Path("headtail-demo"), seed: Whole = 0) -> None:
     Parameters
     ----------
     output
-        Folder for the report (HTML, Markdown, JSON), the corrected model and its recommendations.
+        Folder for the report (HTML, Markdown, JSON), the explorer and the corrected recommendations.
     seed
         Seed of the splits and of training.
     """

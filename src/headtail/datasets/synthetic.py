@@ -8,7 +8,6 @@ from scipy.special import expit, log_expit
 
 from headtail._checks import checked, generator, integer, number, user_codes
 from headtail.data import Interactions, Split
-from headtail.data.coded import ascending, pair_keys
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Codes
 
@@ -86,34 +85,6 @@ class World:
         queries = self.queries if users is None else self.queries[user_codes(users, len(self.queries))]
         liking: NDArray[np.float32] = expit(queries @ self.items.T + np.float32(self.offset))
         return liking
-
-    def unbiased_test(self, shown: int = 20, *, rng: RNG = 0) -> Interactions:
-        """Show every user `shown` items drawn uniformly at random and return those that they like.
-
-        As every item is shown equally often, the result measures accuracy free of popularity bias. Repeated draws, and
-        pairs of :attr:`interactions`, are left out.
-        """
-        draw = generator(rng)
-        known = self.interactions
-        shown = integer("shown", shown, low=1)
-        users = np.repeat(np.arange(known.n_users), shown)
-        pairs = ascending(pair_keys(users, draw.integers(known.n_items, size=len(users))))
-        rows, columns = np.divmod(pairs[np.diff(pairs, prepend=-1) > 0], 1 << 32)
-        new = ~known.contains(rows, columns)
-        rows, columns = rows[new], columns[new]
-        liked = np.concatenate(
-            [
-                draw.random(len(part), dtype=np.float32) < self._liking(part, columns[start : start + _BLOCK])
-                for start in range(0, len(rows), _BLOCK)
-                for part in (rows[start : start + _BLOCK],)
-            ]
-        )
-        return Interactions(
-            user_ids=known.user_ids,
-            item_ids=known.item_ids,
-            users=rows[liked].astype(np.int32),
-            items=columns[liked].astype(np.int32),
-        )
 
     def _liking(self, users: Array, items: Array) -> NDArray[np.float32]:
         logits = np.einsum("nd,nd->n", self.queries[users], self.items[items]) + np.float32(self.offset)

@@ -265,13 +265,12 @@ class _Meter:
         started = perf_counter()
         made = self.dial.at(self.subject, setting, seed)
         took = perf_counter() - started
-        at_scale = {name: partial(ndcg, scale=split.scale) for name, metric in self.metrics.items() if metric is ndcg}
-        judged = replace(self, metrics={**self.metrics, **at_scale})
-        on_validation = judged._audit(self.subject.recommend(made, split.train), split.validation, n_bootstrap=0)
+        lists = self.subject.recommend(made, split.train)
+        on_validation = self._audit(lists, split.validation, self._at_scale, n_bootstrap=0)
         started = perf_counter()
         lists = self.subject.recommend(made, split.known)
         seconds = took, (perf_counter() - started) / max(len(lists), 1)
-        on_test = self._audit(lists, split.test, n_bootstrap=self.n_bootstrap)
+        on_test = self._audit(lists, split.test, self.metrics, n_bootstrap=self.n_bootstrap)
         found = {m.name: m for m in on_test.measurements}
         point = Point(
             self.dial.name,
@@ -288,10 +287,17 @@ class _Meter:
             influence = {"test": of_test, "validation": of_validation}
         return point, influence, seconds
 
-    def _audit(self, lists: Recommendations, relevant: Interactions, *, n_bootstrap: int) -> Audit:
-        train = self.subject.split.train
-        options: dict[str, Any] = {"k": self.subject.k, "metrics": self.metrics, "groups": self.groups}
-        return audit(lists, train, relevant, strict=False, n_bootstrap=n_bootstrap, **options)
+    @property
+    def _at_scale(self) -> Mapping[str, Metric]:
+        """The metrics of the validation part, whose NDCG counts at the test's scale."""
+        at_scale = partial(ndcg, scale=self.subject.split.scale)
+        return {name: at_scale if metric is ndcg else metric for name, metric in self.metrics.items()}
+
+    def _audit(
+        self, lists: Recommendations, relevant: Interactions, metrics: Mapping[str, Metric], *, n_bootstrap: int
+    ) -> Audit:
+        options: dict[str, Any] = {"k": self.subject.k, "groups": self.groups, "strict": False}
+        return audit(lists, self.subject.split.train, relevant, metrics=metrics, n_bootstrap=n_bootstrap, **options)
 
     def _by_user(self, audited: Audit, names: Iterable[str]) -> dict[str, Floats]:
         train = self.subject.split.train
