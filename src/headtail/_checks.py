@@ -24,9 +24,9 @@ from headtail.exceptions import (
 from headtail.typing import RNG, Array, Codes
 
 LENGTH = 20  # default length of lists
-_LISTED = 50
-_MOST = 2**31 - 1  # nothing here is counted further: codes have 32 bits
-_NO_NUMBERS = (bool, np.bool_, np.timedelta64, type(np.ma.masked))  # though Python and numpy count with them
+_LISTED = 50  # names that a hint lists
+_MOST = 2**31 - 1  # codes have 32 bits, so no count is larger
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64, type(np.ma.masked))  # not numbers here, though Python and numpy add them
 _LARGEST = 1e15  # beyond it single precision overflows, and what is added to it is lost
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -64,7 +64,7 @@ def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], li
         [name for alias in (role, *ALIASES[role]) for name in names if plain(name) == alias]
         for role in ("rank", "score", "truth")
     )
-    if not scores:  # some recommenders call what they predict so
+    if not scores:  # some recommenders give their predictions such a name
         scores = [name for name in truths if plain(name) in ("rating", "relevance", "weight")]
     if not ranks and not scores:
         return {}, [

@@ -109,7 +109,7 @@ class Goal:
             start, slope, length = bias, float(gradient @ step), min(1.0, 2 * length)
             bias = start + length * step
         residual, bias, meant = best
-        residual = residual if np.isfinite(residual) else 1.0  # of no bias, where no round came that far
+        residual = residual if np.isfinite(residual) else 1.0  # that of no bias, where no round came near
         bias = bias - bias.mean()
         lists = count(self.strength * bias, 1e-6 * width).slots
         self._warn(residual, float(np.abs(lists - meant).sum()) / 2 / n_slots)

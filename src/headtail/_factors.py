@@ -23,7 +23,7 @@ _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache betw
 _BLOCK_ELEMENTS_CUDA = 2**25
 _TILE = 64  # columns
 _IDS = {name for role in ("user_id", "item_id") for name in (role, *ALIASES[role])}  # names of columns
-_MOST = 2**53  # the highest count that float64 tells from the next
+_MOST = 2**53  # whole numbers up to it are exact in float64
 
 
 def is_tensor(values: Any) -> bool:

@@ -214,7 +214,7 @@ def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> Non
     if missing:
         raise InvalidInputError(f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill them first.")
     if role in _IDS and isinstance(values.dtype, pl.String):
-        short = values.filter(values.str.len_bytes() <= 16)  # few, so that the next step costs little
+        short = values.filter(values.str.len_bytes() <= 16)  # no such word is longer
         gaps = short.filter(short.str.strip_chars().is_in(MISSING))
         if len(gaps):
             raise InvalidInputError(

@@ -202,7 +202,7 @@ def _as_floats(value: Any) -> Any:
 
 
 def _is_deep(value: Any, most: int = 8) -> bool:
-    """Whether lists stand in lists without end, or so deep that they may: polars would end the process at one."""
+    """Whether lists are nested endlessly, or deeper than can be told: Polars would crash the process."""
     if not isinstance(value, (list, tuple, dict)):
         return False
     inner = value.values() if isinstance(value, dict) else value

@@ -15,7 +15,7 @@ Show: TypeAlias = bool | Callable[[int, str], None] | None
 def progress_bar(title: str, total: int, *, done: int = 0, show: Show = None) -> Iterator[Callable[..., None]]:
     """Yield ``advance(steps, state)``, which moves a bar, the one that `show` moves, or does nothing.
 
-    Where fewer than `total` steps were taken the rest is made up for at the end.
+    The bar of `show` is moved by `total` steps in all, by those that are left at the end.
     """
     if callable(show):
         left, move = total, show

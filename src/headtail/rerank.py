@@ -74,10 +74,8 @@ def tilt(recs: Recommendations, *, strength: float, k: int, **options: Any) -> R
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> scores = -np.sort(-rng.normal(size=(500, 50)) + np.arange(50) / 25, axis=1)  # item 0 is liked most
-    >>> items = np.argsort(-rng.normal(size=(500, 50)) + np.arange(50) / 25, axis=1)
-    >>> lists = Recommendations(np.arange(500), np.arange(50), np.arange(500), items, scores)
-    >>> before, after = (np.bincount(x.items.ravel()).max() for x in (lists.head(5), tilt(lists, strength=0.3, k=5)))
+    >>> lists = Recommendations.from_scores(rng.normal(size=(500, 50)) - np.arange(50) / 25, k=50)
+    >>> before, after = lists.head(5).slots.max(), tilt(lists, strength=0.3, k=5).slots.max()
     >>> bool(after < before)
     True
     """

@@ -206,7 +206,7 @@ def cross_fitted(
     (300, 40)
     """
     order = generator(rng).permutation(len(recs))
-    order = order[np.argsort(relevant.activity[recs.users[order]] == 0, kind="stable")]  # each half teaches
+    order = order[np.argsort(relevant.activity[recs.users[order]] == 0, kind="stable")]  # hits in both halves
     part = np.empty(len(recs), dtype=np.int64)
     part[order] = np.arange(len(recs)) % 2
     found = np.zeros(recs.items.shape, dtype=np.float32)

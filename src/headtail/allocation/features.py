@@ -15,7 +15,7 @@ from headtail.typing import Array
 
 _MOST = 1e29  # of a probability on any scale, so that what is made of it fits single precision
 _ROWS = 4096  # users whose features are held at a time
-ALONG = np.array([1, 1, 1, -1, -1, 0])  # the sign of each feature that is not of items, where it follows a list's order
+ALONG = np.array([1, 1, 1, -1, -1, 0])  # the sign of each feature of a candidate that follows the order of the list
 _TILTS: tuple[dict[str, Any], ...] = (
     {"strength": 0.1, "welfare": "alpha"},
     {"strength": 0.4, "welfare": "alpha"},
@@ -34,7 +34,7 @@ def features(
         some = lists_at(recs, rows)
         codes = some.items
         scores = np.where(codes >= 0, scores_of(some, 1) / scale, np.nan).astype(np.float32)
-        scores[codes[:, 0] < 0] = 0  # a list that holds nothing has no spread
+        scores[codes[:, 0] < 0] = 0  # an empty list has no spread
         last = np.minimum((codes >= 0).sum(axis=1) - 1, k - 1).clip(0)[:, None]
         deviation = np.nanstd(scores, axis=1, keepdims=True)
         top = scores[:, :1]

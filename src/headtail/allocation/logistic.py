@@ -9,7 +9,7 @@ from scipy.special import expit
 from headtail._factors import Matrix
 from headtail.typing import Array
 
-_RIDGE = 1.0  # in hits: what one hit more or less says of a feature
+_RIDGE = 1.0  # in units of a hit: a single one should not decide on a weight
 _BLOCK = 1 << 17
 
 

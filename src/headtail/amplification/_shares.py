@@ -1,4 +1,4 @@
-"""What the results share: the head's share of lists and histories, and curves of figures."""
+"""Shared by the results: the head's share of lists and histories, and curves of figures."""
 
 from collections.abc import Sequence
 from typing import Any

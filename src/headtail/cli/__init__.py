@@ -25,9 +25,9 @@ __all__ = ["_read_known", "app", "main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    if sys.stdout is None:  # closed, as by >&-
+    if sys.stdout is None:  # closed by the shell (>&-)
         sys.stdout = io.StringIO()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what an encoding lacks, such as that of a pipe on Windows, is a "?"
+    if isinstance(sys.stdout, io.TextIOWrapper):  # characters that the encoding lacks become "?"
         sys.stdout.reconfigure(errors="replace")
     try:
         with warnings_as_typed(arguments):
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         complain("stopped", " ".join(getattr(stop, "__notes__", ["Nothing was written."])))
         return 130
-    except (BrokenPipeError, SystemExit) as end:  # rich makes the second of the first, with the status of a verdict
+    except (BrokenPipeError, SystemExit) as end:  # rich turns a broken pipe into a SystemExit of status 1
         if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except BaseException as error:  # a panic of Polars is no Exception, and would end with the status 1
+    except BaseException as error:  # a panic of Polars is not an Exception, and would exit with status 1
         if isinstance(error, OSError) and error.errno in ABOUT_FILES:
             complain("error", about_path(error.filename or "standard output", error))
             return 2

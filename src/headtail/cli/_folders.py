@@ -39,7 +39,7 @@ def resumable(output: Path, names: set[str]) -> Iterator[Path]:
     checkpoint = place.with_name(f"{place.name}.checkpoint")
     with replaced(output, names):
         yield checkpoint
-        shutil.rmtree(checkpoint, ignore_errors=True)  # the next run may have other data or settings
+        shutil.rmtree(checkpoint, ignore_errors=True)  # the next run may be of other data or settings
 
 
 def write_known(interactions: "ht.Interactions", fitted: "ht.Interactions", path: Path) -> None:

@@ -70,7 +70,7 @@ def audit(
         Refuse users and recommended items that training lacks, and test interactions that are in training; otherwise
         note them.
     n_bootstrap
-        Resamples for the intervals; 0 for none.
+        0 leaves out all intervals.
     fail_if
         Exit with status 1 if this holds, such as "gini@10 > 0.9", or "gini@10 rises", "ndcg@10 falls by 2%" from the
         baseline beyond chance, and with 2 if it cannot be judged, as where the metric is NaN; may be repeated.
@@ -109,7 +109,7 @@ def audit(
     return int(any(judgement.met for judgement in judged))
 
 
-_BESIDE = {"fail_if", "baseline", "again", "output", "json"}  # what makes no difference to the audit
+_BESIDE = {"fail_if", "baseline", "again", "output", "json"}  # arguments that do not change the audit
 
 
 def _usual() -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _measured(given: dict[str, Any]) -> "ht.metrics.Audit":
 
 
 def _repeat(report: Path) -> int:
-    """Run the command of a report again and say what is different."""
+    """Run the command of a report again and print what differs."""
     try:
         text = report.read_bytes()
         old = loads(text)

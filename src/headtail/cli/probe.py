@@ -75,7 +75,7 @@ def probe(
     with resumable(output, _PROBE) as checkpoint, kept(checkpoint):
         trained, fitted = _read(model, pair, train, device, tables)
         if tagged is not None:
-            read_tags(tagged, fitted)  # before long work
+            read_tags(tagged, fitted)  # raises before the training
         learned = ht.sae.states(trained, fitted, layer)
         sae = ht.sae.TopKSAE(learned.shape[1], expansion, k, rng=seed)
         ht.sae.fit_sae(
@@ -93,7 +93,7 @@ def probe(
             neurons.select(top=_TOLD).portraits().to_json(folder / "portraits.json")
             if concepts is not None:
                 concepts.to_html(folder / "tags.html")
-    show(neurons, None, json, cards=0)  # which the report has
+    show(neurons, None, json, cards=0)  # cards are in the report
     if not json:
         if concepts is not None:
             show(concepts, None, json)

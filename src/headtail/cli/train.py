@@ -93,7 +93,7 @@ def train(
         loss, negatives = "sampled-softmax", "all"
     with resumable(output, {"model.json", "model.safetensors", INTERACTIONS}) as checkpoint:
         given = tables.interactions(file, titles=titles, k_core=k_core)
-        interactions = given.compact()  # as its file holds them
+        interactions = given.compact()  # only what is written beside the model
         fitted, held_out = _hold_out(interactions, validation, seed, last=kind.needs_order)
         made = kind.for_data(fitted, rng=seed, **sizes)
         history = ht.training.fit(

@@ -69,7 +69,7 @@ def places_within(groups: Array, order: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def check_codes(name: str, codes: Codes, ids: Array, low: int = 0) -> None:
-    """Raise if there is a code below `low`, or one that is the place of no id."""
+    """Raise if a code is below `low` or beyond the ids."""
     if codes.size and (codes.min() < low or codes.max() >= len(ids)):
         raise InvalidInputError(
             f"{name} holds codes from {codes.min()} to {codes.max()}; there are {len(ids)} ids, so give {low} to "

@@ -39,7 +39,7 @@ def falling(scores: Array) -> Array:
 
 
 def rise_everywhere(scores: Array, filled: Array) -> bool:
-    """Whether scores beside items, best first, never fall along a list but rise, in more places than by chance."""
+    """Whether scores never fall along any list and rise in at least 20 places: they may be distances."""
     beside = filled[:, 1:] & filled[:, :-1]
     later, earlier = scores[:, 1:][beside], scores[:, :-1][beside]
     return bool(np.sum(later > earlier) >= 20 and (later >= earlier).all())

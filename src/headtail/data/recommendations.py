@@ -340,7 +340,7 @@ class Recommendations:
 
 
 def _of_one_length(lists: Any, fill: float) -> Any:
-    """Return lists of different lengths filled at their ends, text with None; other things as they are."""
+    """Pad lists of different lengths at their ends, those of text with None; return other things as they are."""
     if is_tensor(lists) or len(getattr(lists, "shape", (0,))) != 1 or not isinstance(lists, Collection):
         return lists
     arrays = (one if isinstance(one, (list, tuple)) or np.ma.is_masked(one) else to_numpy(one) for one in lists)

@@ -22,7 +22,7 @@ from headtail.metrics.facts import Metrics, definition, facts_of, kept_facts, na
 from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judge, read_lists, widen, with_times, within
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import ALL_USERS, Audit, ItemExposure, Measurement
-from headtail.metrics.topk import Profiles, TopK
+from headtail.metrics.topk import Metric, Profiles, TopK
 from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
 
 
@@ -135,7 +135,7 @@ def audit(
         top, user_ids = judge(lists, profiles, test, vectors, noted)
         return (with_times(top, test, user_ids) if as_of_event else top), user_ids, reached
 
-    with ThreadPoolExecutor(1) as pool:  # reads no frames, since some engines are not thread-safe
+    with ThreadPoolExecutor(1) as pool:  # reads no frames: some engines are not thread-safe
         counted = pool.submit(count_overlap, interactions, test)
         full, user_ids, cutoffs = read_and_judge()
     if overlap := counted.result():
@@ -154,16 +154,7 @@ def audit(
         measurements += found
         user_values |= {f"{name}@{cutoff}": value for name, value in values.items()}
         user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
-    silent = [
-        f"{m.metric}@{m.k}" for m in measurements
-        if m.users == ALL_USERS and m.low is None and np.isfinite(m.value) and f"{m.metric}@{m.k}" in user_influences
-        and facts_of(chosen[m.metric]).influence is None
-    ]  # fmt: skip
-    if silent:
-        noted.notes.append(
-            f"No interval of {', '.join(silent)}: too few users decide, or many only together. Say what such a metric "
-            f"owes to each user (headtail.metrics.better), or let it return one value for each user."
-        )
+    noted.notes += _without_interval(measurements, chosen, user_influences)
     over, under = most_unequal(top)
     doubts = collapse_notes(full.at(cutoffs[-1]))
     return Audit(
@@ -197,6 +188,23 @@ def cutoffs_of(k: int | Sequence[int] | None) -> list[int]:
     if not cutoffs:
         raise InvalidInputError("k names no cut-off. Give at least one, such as k=10.")
     return cutoffs
+
+
+def _without_interval(
+    measurements: Iterable[Measurement], metrics: Mapping[str, Metric], influences: Mapping[str, Floats]
+) -> list[str]:
+    """Return a note if metrics of one's own have no interval though they were evaluated for one."""
+    silent = [
+        f"{m.metric}@{m.k}" for m in measurements
+        if m.users == ALL_USERS and m.low is None and np.isfinite(m.value) and f"{m.metric}@{m.k}" in influences
+        and facts_of(metrics[m.metric]).influence is None
+    ]  # fmt: skip
+    if not silent:
+        return []
+    return [
+        f"No interval of {', '.join(silent)}: too few users decide, or many only together. Say what such a metric owes "
+        f"to each user (headtail.metrics.better), or let it return one value for each user."
+    ]
 
 
 def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tuple[str, NDArray[np.intp]]]:

@@ -1,4 +1,4 @@
-"""The metrics that are here, by what they say of themselves."""
+"""The built-in metrics, and which of them an audit measures."""
 
 from collections.abc import Iterable
 from functools import partial

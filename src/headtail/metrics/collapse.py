@@ -1,4 +1,4 @@
-"""Signs that a recommender collapsed, or of wrong files: few items for all, no better than popular ones, or known."""
+"""Signs of a collapsed recommender or of wrong files: the same few items for all, popular ones, or known ones."""
 
 import numpy as np
 

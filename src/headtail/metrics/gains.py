@@ -1,4 +1,4 @@
-"""NDCG of lists, user by user."""
+"""NDCG of each user's list, without an audit."""
 
 import numpy as np
 

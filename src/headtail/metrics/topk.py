@@ -312,7 +312,7 @@ def discounts(k: int) -> NDArray[np.float64]:
 
 
 def ideal(wanted: Array, k: int, scale: float = 1.0) -> Floats:
-    """Return the DCG of the best list of k for whoever wants so many items, each `scale` times; of at least one."""
+    """Return the DCG of the best list of k for users who want ``scale * wanted`` items, counted as at least one."""
     return np.asarray(np.interp(scale * wanted, np.arange(1, k + 1), np.cumsum(discounts(k))))
 
 

@@ -1,4 +1,4 @@
-"""What an audit and a comparison come to, in sentences made from their numbers."""
+"""Verdicts on audits and comparisons: sentences made from their numbers."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,7 @@ def of_comparison(comparison: "Comparison") -> str:
     others = [name for name in comparison.audits if name not in (comparison.baseline, MOST_POPULAR, RANDOM)]
     changes = {name: comparison.changes.get(name, {}) for name in others}
     doubts = [doubt for name in others for doubt in _disagreements(name, changes[name], len(others) > 1)]
-    if not others:  # but what stands beside any
+    if not others:  # only references stand beside it
         return f"{plain(comparison.baseline)}: {of_audit(comparison.audits[comparison.baseline])}"
     if len(others) == 1:
         return _with(_one_change(comparison, others[0], changes[others[0]]), doubts)

@@ -21,7 +21,7 @@ class Side:
         self.counts = self.starts.diff().to(like.dtype)  # (rows,)
         self.weights = torch.from_numpy(matrix.data).to(like) if weighted else None  # (n,)
         self.mass = torch.from_numpy(matrix.sum(axis=1)).to(like) if weighted else self.counts
-        with warnings.catch_warnings():  # torch calls its sparse matrices a beta
+        with warnings.catch_warnings():  # torch warns that its sparse matrices are in beta
             warnings.simplefilter("ignore", UserWarning)
             zeros = self.counts.new_zeros(len(self.columns))
             self.pattern = torch.sparse_csr_tensor(

@@ -171,7 +171,7 @@ class _View:
         marked = any(cell.best for row in written.rows for cell in row)
         label = name or table.title
         self.regions[label] += 1
-        if label and self.regions[label] > 1:  # landmarks need distinct names
+        if label and self.regions[label] > 1:  # landmarks of a page need distinct names
             label = f"{label} ({self.regions[label]})"
         return {"columns": columns, "rows": rows, "marked": marked, "label": label}
 

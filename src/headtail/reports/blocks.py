@@ -85,7 +85,7 @@ class Figure:
 
     @property
     def beside(self) -> list[str]:
-        """The interval and what was before, in words; what is not there is left out."""
+        """The interval and the value before, in words, as far as they are known."""
         was = "" if self.before is None else f"was {show(self.before, self.format)}"
         return [text for text in (show_interval(self.low, self.high, self.format), was) if text]
 

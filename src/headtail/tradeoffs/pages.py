@@ -98,7 +98,7 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
     rows = []
     for method in frontier.methods:
         setting = frontier.choose(method, max_loss)
-        alone = method not in frontier.curves  # then there is nothing to have changed from
+        alone = method not in frontier.curves  # a single setting has no reference
         rows.append({
             "method": method,
             "setting": f"{setting:g}",

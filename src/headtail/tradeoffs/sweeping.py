@@ -238,7 +238,7 @@ class _Meter:
                 try:
                     point, influence, taken = self._point(setting, seed)
                 except KeyboardInterrupt as stop:
-                    if file is not None:  # in place of the note of a training inside
+                    if file is not None:  # replaces the note of the training within
                         kept = f"What was measured is kept in {file.parent.parent}; run the same again to resume."
                         stop.__notes__ = [kept]
                     raise

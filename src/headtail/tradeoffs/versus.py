@@ -23,7 +23,7 @@ _DOUBT = 0.05
 
 def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float]] | None) -> Report:
     """Compare every other method that has a curve with this one."""
-    frontier.settings(method)  # or say which there are
+    frontier.settings(method)  # raises for an unknown method, listing those there are
     others = [name for name in frontier.curves if name != method]
     if not others:
         raise InvalidInputError(f"There is no curve to compare that of {method!r} with. Sweep another dial as well.")

@@ -150,7 +150,7 @@ class Stepping:
 
     def _own(self, batch: Batch) -> tuple[Batch, float]:
         """Return what this process takes of a batch, and its share of the targets, 1 on average over processes."""
-        if len(batch.inputs) < self.n_processes:  # each takes it all
+        if len(batch.inputs) < self.n_processes:  # too small to share: every process takes it all
             return batch, 1
         own = batch.share(_distributed.rank(), self.n_processes)
         return own, self.n_processes * len(own.rows) / len(batch.rows)

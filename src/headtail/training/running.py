@@ -90,7 +90,7 @@ def train_epochs(
                 if folder is not None and last and process == 0:
                     run.save(folder)
                 if n_processes > 1:
-                    _distributed.of_first(None)  # no process continues, or returns, before the checkpoint is there
+                    _distributed.of_first(None)  # every process waits for the checkpoint
     if run.best is not None:
         run.model.load_state_dict(run.best)
     run.model.eval()

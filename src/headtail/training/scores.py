@@ -1,4 +1,4 @@
-"""Scores of targets and their negatives, without the large tensors of the plain way.
+"""Scores of targets and their negatives, without large intermediate tensors.
 
 For sampled negatives that gathers the vectors of all candidates, (B, n, d), and the backward pass makes two more
 tensors of that size; for all items it forms the scores (B, I), and as much again for every step of the loss. On a CPU
