@@ -68,7 +68,7 @@ class NeuronTable:
 
     @property
     def way(self) -> Floats:
-        """Where a push moves lists: 1 towards what the neuron responds to, -1 away from it, 0 not; NaN if not measured."""
+        """Where a push moves lists: 1 to what the neuron responds to, -1 away from it, 0 not; NaN if not measured."""
         return np.asarray(np.sign(self.effect) * np.sign(self.cohens_d))
 
     @checked
