@@ -8,7 +8,16 @@ import torch
 from headtail import Vectors, recommend
 from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.sae import Contrast, TopKSAE, contrast_items, find_concepts, find_neurons, steer_tag
+from headtail.sae import (
+    Contrast,
+    Steered,
+    Steering,
+    TopKSAE,
+    contrast_items,
+    find_concepts,
+    find_neurons,
+    steer_tag,
+)
 from headtail.sae.concepts import _explained, aucs
 
 TRAIN = power_law(120, 80, n_interactions=1500, exponent=0.6, rng=0).interactions
@@ -117,17 +126,33 @@ class Pair(torch.nn.Module):
         return Vectors(self.query(users), self.table)
 
 
-def test_steering_pushes_the_neurons_of_the_tag_by_how_well_they_tell_it():
+def test_what_a_push_shows_of_a_tag_is_what_lists_made_again_show():
+    concepts, model = found(n_users=120), Pair()
+    neurons = concepts.neurons
+    with torch.no_grad():
+        model.query.weight.copy_(neurons.source.contrast.real)
+        before = concepts._has[recommend(model, TRAIN, k=5).items].mean(axis=(0, 1))
+        for place, neuron in enumerate(neurons.index):
+            shift = torch.zeros(8)
+            shift[neuron] = neurons.std[place]
+            pushed = recommend(Steered(model, Steering(neurons.source.sae, shift)), TRAIN, k=5)
+            expected = concepts._has[pushed.items].mean(axis=(0, 1)) - before
+            np.testing.assert_allclose(concepts.effect[:, place], expected, atol=1e-7)
+
+
+def test_steering_pushes_the_neurons_that_show_more_of_the_tag_by_how_much_more():
     concepts, model = found(), Pair()
     sae, war = concepts.neurons.source.sae, concepts.tags.index("war")
     steered = steer_tag(model, concepts, "war", 3.0, top=2)
-    second = np.argsort(-concepts.auc[war], kind="stable")[1]
+    effect = concepts.effect[war]
+    first, second = np.argsort(-effect, kind="stable")[:2]
     expected = torch.zeros(8)
-    expected[0] = 3.0 * concepts.neurons.std[0]
-    expected[int(second)] = 3.0 * (2 * concepts.auc[war, second] - 1) * concepts.neurons.std[second]
+    expected[int(first)] = 3.0 * concepts.neurons.std[first]
+    expected[int(second)] = 3.0 * effect[second] / effect[first] * concepts.neurons.std[second]
     torch.testing.assert_close(steered.edit.shift, expected)
     users = torch.arange(120)
     with torch.no_grad():
+        model.query.weight.copy_(concepts.neurons.source.contrast.real)
         assert torch.equal(steer_tag(model, concepts, "war", 0.0)(users).queries, model(users).queries)
         shares = [
             concepts.items("war")[recommend(steer_tag(model, concepts, "war", s), TRAIN, k=5).items].mean()
@@ -137,15 +162,17 @@ def test_steering_pushes_the_neurons_of_the_tag_by_how_well_they_tell_it():
     assert sae.decoder.shape == (8, 4)
 
 
-def test_a_neuron_that_raises_popular_items_more_is_not_pushed_for_a_tag():
+def test_a_neuron_that_tells_a_tag_but_shows_less_of_it_is_not_pushed():
     rows = torch.cat([torch.eye(4), -torch.eye(4)])
     rows[0], rows[4] = torch.tensor([0.1, 1.0, 0.0, 0.0]), torch.tensor([0.1, -1.0, 0.0, 0.0])
     concepts = found(rows=rows)
-    auc = concepts.auc[concepts.tags.index("war")]
-    assert set(np.argsort(-auc)[:2]) == {0, 4}  # popularity apart both speak for the tag
-    pushed = steer_tag(Pair(), concepts, "war", 3.0).edit.shift.nonzero()[:, 0].tolist()
-    assert 4 in pushed
-    assert 0 not in pushed
+    war = concepts.tags.index("war")
+    assert set(np.argsort(-concepts.auc[war])[:2]) == {0, 4}  # popularity apart both speak for the tag
+    concepts.effect[war, 4] = -0.1
+    assert 4 not in steer_tag(Pair(), concepts, "war", 3.0).edit.shift.nonzero()
+    concepts.effect[war] = 0.0
+    with pytest.raises(InvalidInputError, match=r"no neuron shows more items with 'war' .* more n_users"):
+        steer_tag(Pair(), concepts, "war", 3.0)
 
 
 def test_what_cannot_be_said_is_refused():

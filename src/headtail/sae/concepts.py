@@ -13,6 +13,7 @@ from headtail._checks import checked, generator, integer, nearest, number
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.reports._markdown import plain
+from headtail.sae.effects import effects_of
 from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
 from headtail.sae.steering import Steering
@@ -54,6 +55,9 @@ class Concepts(Result):
         regression): chosen or fitted on half of the items and measured on the others, popularity apart.
     of_popularity, of_tags, of_both : float arrays of shape (n,)
         Share of the variance of each neuron's numbers that log popularity, all tags, and both explain (adjusted R^2).
+    effect : float array of shape (T, n)
+        What a push of each neuron alone by one ``std`` does to the share of the recommendations that items with the tag
+        have: .001 means one place more in a thousand. NaN for an autoencoder of item vectors.
     without, dropped : int and tuple of str
         Items with interactions but no tag, which are left out, and tags with too few items.
     """
@@ -70,6 +74,7 @@ class Concepts(Result):
     of_popularity: Floats
     of_tags: Floats
     of_both: Floats
+    effect: Floats
     without: int
     dropped: tuple[str, ...]
     _has: Array = field(repr=False)  # (I, T)
@@ -185,7 +190,12 @@ class Concepts(Result):
 
 @checked
 def find_concepts(
-    neurons: Neurons, tags: "IntoFrame | Mapping[Any, Iterable[str]]", *, min_items: int = 10, rng: RNG = 0
+    neurons: Neurons,
+    tags: "IntoFrame | Mapping[Any, Iterable[str]]",
+    *,
+    min_items: int = 10,
+    n_users: int = 512,
+    rng: RNG = 0,
 ) -> Concepts:
     """Say which neurons speak for which tags of items, such as genres.
 
@@ -201,8 +211,10 @@ def find_concepts(
         item; or a mapping from item ids to their tags.
     min_items : int, default 10
         Tags with fewer items, or that fewer items lack, are left out.
+    n_users : int, default 512
+        Real users whose lists are made again with each neuron pushed, as :meth:`Neurons.with_effects` does.
     rng : seed or generator, default 0
-        Splits the items into two halves: the best neuron is chosen on one and measured on the other.
+        Splits the items into two halves: the best neuron is chosen on one and measured on the other. Draws the users.
 
     Examples
     --------
@@ -224,7 +236,8 @@ def find_concepts(
     center = x.mean(axis=0)
     x, apart = x - center, x - center - _projected(x, level)
     dense = np.concatenate([apart, -apart], axis=1)
-    halves = np.array_split(generator(rng).permutation(len(tagged)), 2)
+    random = generator(rng)
+    halves = np.array_split(random.permutation(len(tagged)), 2)
     auc = np.empty((len(found.names), len(neurons)))
     chosen = np.empty((2, *auc.shape))
     explained = np.empty((3, len(neurons)))
@@ -242,6 +255,10 @@ def find_concepts(
     n_items, pairs = labels.sum(axis=0), auc.size
     spread = np.sqrt((len(tagged) + 1) / (12 * n_items * (len(tagged) - n_items)))  # of an AUC by chance
     probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
+    effect = np.full((len(neurons), len(found.names)), np.nan)
+    if neurons.source.contrast.item_codes is None:
+        shares, pushes = found.has.astype(np.float64), {"k": neurons.k, "n_users": n_users, "progress": False}
+        effect, _ = effects_of(neurons.source, neurons.index, neurons.std, shares, rng=random, **pushes)
     return Concepts(
         neurons=neurons,
         tags=found.names,
@@ -255,6 +272,7 @@ def find_concepts(
         of_popularity=explained[0],
         of_tags=explained[1],
         of_both=explained[2],
+        effect=effect.T,
         without=int((interactions.popularity > 0).sum()) - len(tagged),
         dropped=found.dropped,
         _has=found.has,
@@ -314,11 +332,10 @@ def _explained(values: Floats, basis: Floats) -> Floats:
 
 @checked
 def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *, top: int = _TURNED) -> Steered:
-    """Return the model with the neurons that speak for a tag pushed: more of its items, or less below strength 0.
+    """Return the model with the neurons pushed that show more of a tag: more of its items, or less below strength 0.
 
-    A neuron that raises popular items more than those of the tag would drive the tag out of the lists, however well it
-    speaks for it among items as popular: such neurons are left alone. Of a tag that is hardly ever shown a push may
-    still show nothing more.
+    Neurons are chosen by what a push of each alone does to the lists of some users (``concepts.effect``). How well a
+    neuron tells the tag's items from others says little of that: their scores may rise and those of popular items more.
 
     Parameters
     ----------
@@ -328,10 +345,10 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
     tag : str
         One of ``concepts.tags``.
     strength : float
-        Standard deviations by which a neuron of AUC 1 is pushed; the others by ``2 AUC - 1`` of it. 0 changes nothing.
+        Standard deviations by which the neuron is pushed that shows most more; the others in proportion to what they
+        show more. 0 changes nothing.
     top : int, default 16
-        Neurons that are pushed, at most: those of the largest AUC above .5, popularity apart, that fire and add more to
-        the tag's items than to all, weighted by their popularity.
+        Neurons that are pushed, at most.
 
     Examples
     --------
@@ -349,14 +366,13 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
             "these are neurons of item vectors: pushed for all items they favor none. Find the concepts in an "
             "autoencoder of the queries."
         )
-    auc, popularity = concepts.auc[concepts._place(tag)], neurons.source.known.popularity
-    vectors, directions = _space(neurons)
-    ahead = vectors[concepts.items(tag) & (popularity > 0)].mean(axis=0) - popularity @ vectors / popularity.sum()
-    places = np.argsort(-auc, kind="stable")
-    places = places[(auc[places] > 0.5) & (directions[places] @ ahead > 0)][: integer("top", top, low=1)]
+    effect = concepts.effect[concepts._place(tag)]
+    places = np.argsort(-effect, kind="stable")[: integer("top", top, low=1)]
+    places = places[effect[places] > 0]
     if not len(places):
         raise InvalidInputError(
-            f"no neuron that fires raises items with {tag!r} above popular ones. Choose another tag."
+            f"no neuron shows more items with {tag!r} when it is pushed. Choose another tag, or give find_concepts more "
+            f"n_users."
         )
-    push = strength * (2 * auc[places] - 1) * neurons.std[places]
+    push = strength * effect[places] / effect[places[0]] * neurons.std[places]
     return Steered(model, Steering(neurons.source.sae, neurons._at(places)._among_all(push)))

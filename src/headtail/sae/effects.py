@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from headtail._checks import generator, integer
 from headtail._progress import progress_bar
@@ -18,9 +19,19 @@ _SCORES = 2**22  # scores of a block: 16 MiB
 @torch.no_grad()
 @without_autocast
 def effects_of(
-    source: Source, index: NDArray[np.int64], size: Floats, *, k: int, n_users: int, rng: RNG, progress: bool | None
+    source: Source,
+    index: NDArray[np.int64],
+    size: Floats,
+    values: Floats | None = None,
+    *,
+    k: int,
+    n_users: int,
+    rng: RNG,
+    progress: bool | None,
 ) -> tuple[Floats, Floats]:
-    """Return the change of the lists' mean log popularity, and the share of the lists that changes, (n,) each.
+    """Return how the lists' means of values of items (I, V) change, (n, V), and the share of the lists that does, (n,).
+
+    Without values their log popularity is taken.
 
     A push by `size` of neuron j has an effect on a vector only where j is active or becomes so, and then what it does
     to it is known in closed form: j's direction is added, and where j is new that of the least active neuron goes. So
@@ -42,17 +53,18 @@ def effects_of(
     sample = np.sort(generator(rng).permutation(len(users))[:n_users])
     x, items = queries[torch.from_numpy(sample)].to(sae.encoder), items.to(sae.encoder)
     seen = torch.from_numpy(interactions.matrix[users[sample]][:, columns].toarray() > 0).to(x.device)
-    levels = torch.from_numpy(np.log1p(interactions.popularity[columns])).to(sae.encoder)
+    values = np.log1p(interactions.popularity)[:, None] if values is None else values
+    table = torch.from_numpy(values[columns]).float().to(x.device)
     k = min(k, len(items))
     plain = (x @ items.T).masked_fill_(seen, -torch.inf)
     lists = plain.topk(k).indices  # (S, k)
-    usual = levels[lists].mean(dim=1)
-    changes, moved = torch.zeros(2, len(index), dtype=torch.float32)
+    usual = embedding_bag(lists, table, mode="mean")  # (S, V)
+    changes, moved = torch.zeros(len(index), values.shape[1]), torch.zeros(len(index))
 
     def count(scores: Tensor, u: Tensor, j: Tensor) -> None:
         new = scores.topk(k).indices
         kept = (new[:, :, None] == lists[u][:, None]).any(dim=2).float().mean(dim=1)
-        changes.index_add_(0, j.cpu(), (levels[new].mean(dim=1) - usual[u]).cpu().float())
+        changes.index_add_(0, j.cpu(), (embedding_bag(new, table, mode="mean") - usual[u]).cpu().float())
         moved.index_add_(0, j.cpu(), (1 - kept).cpu().float())
 
     gain, lost, least = _push(source, x if of_users else items, index, torch.from_numpy(size).to(sae.encoder))
@@ -66,7 +78,7 @@ def effects_of(
         step = max(1, _SCORES // len(items))
         with progress_bar("effects", len(rows), show=progress) as advance:
             for u, j in zip(torch.split(rows, step), torch.split(neurons, step), strict=True):
-                count(((x[u] + change(u, j)) @ items.T).masked_fill_(seen[u], -torch.inf), u, j)
+                count(plain[u].addmm_(change(u, j), items.T), u, j)  # what is known keeps its -inf
                 advance(len(u), "")
     else:
         everyone = torch.arange(len(x), device=x.device)

@@ -69,7 +69,7 @@ class Neurons(NeuronTable, Result):
         effect, changed = effects_of(
             self.source, self.index, self.std, k=self.k, n_users=n_users, rng=rng, progress=progress
         )
-        return replace(self, effect=effect, changed=changed)
+        return replace(self, effect=effect[:, 0], changed=changed)
 
     def portraits(self, *, n_items: int = 8, n_users: int = 5, push: float = 2.0) -> Portraits:
         """Return what the neurons of this table listen to and do: all that their cards, pages and explorers show.
