@@ -39,7 +39,7 @@ def dial(name: str) -> Dial:
 
 @checked
 def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
-    """Return a dial that recommends more items with a tag, by steering the query neurons that encode it.
+    """Return a dial that recommends more items with a tag, by the query neurons that show more of them.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
     >>> bool(shares[1] > shares[0])
     True
     """
-    return Dial(f"more {tag}", steering.towards_tag(tag, tags), (0.0, 0.5, 1.0, 2.0, 4.0), "model")
+    return Dial(f"more {tag}", steering.towards_tag(tag, tags), (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), "model")
 
 
 @checked

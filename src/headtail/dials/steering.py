@@ -67,7 +67,7 @@ def to_taste(*, neurons: bool = False, **options: Any) -> Make:
 
 
 def towards_tag(tag: str, tags: Any) -> Make:
-    """Push the neurons that encode a tag."""
+    """Push the neurons that show more of a tag."""
     key = object()  # caches the concepts of these tags
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
