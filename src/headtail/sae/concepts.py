@@ -371,8 +371,8 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
     places = places[effect[places] > 0]
     if not len(places):
         raise InvalidInputError(
-            f"no neuron shows more items with {tag!r} when it is pushed. Choose another tag, or give find_concepts more "
-            f"n_users."
+            f"no neuron shows more items with {tag!r} when it is pushed. Choose another tag, or give find_concepts "
+            f"more n_users."
         )
     push = strength * effect[places] / effect[places[0]] * neurons.std[places]
     return Steered(model, Steering(neurons.source.sae, neurons._at(places)._among_all(push)))
