@@ -257,8 +257,10 @@ def find_concepts(
     probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
     effect = np.full((len(neurons), len(found.names)), np.nan)
     if neurons.source.contrast.item_codes is None:
-        shares, pushes = found.has.astype(np.float64), {"k": neurons.k, "n_users": n_users, "progress": False}
-        effect, _ = effects_of(neurons.source, neurons.index, neurons.std, shares, rng=random, **pushes)
+        shares, source = found.has.astype(np.float64), neurons.source
+        effect, _ = effects_of(
+            source, neurons.index, neurons.std, shares, k=neurons.k, n_users=n_users, rng=random, progress=False
+        )
     return Concepts(
         neurons=neurons,
         tags=found.names,
