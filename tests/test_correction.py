@@ -247,6 +247,18 @@ def test_the_picture_leaves_out_what_nobody_would_take_and_names_what_the_verdic
     assert {row["setting"] for row in chart.rows} - {None} == {"as it is", found._named}
 
 
+def test_the_picture_has_the_dials_that_go_furthest(split, factors):
+    found = better(factors, split, dials=None)
+    frontier = found.frontier
+    chart = found.report().blocks[0]
+    ends = {m: frontier.mean(m, frontier.choose(m, found.max_loss), "gini@5", "validation") for m in frontier.curves}
+    drawn = {row["method"] for row in chart.rows}
+    assert len(drawn) == 8 < len(frontier.methods) and "as it is" in drawn
+    assert drawn - {"as it is", found.dial.name} == set(sorted(ends.keys() - {found.dial.name}, key=ends.get)[:6])
+    assert f"{len(frontier.methods) - 8} methods that are less even on validation." in chart.caption
+    assert frontier.report(found.max_loss).blocks[0].caption == chart.caption
+
+
 def test_the_page_says_who_bears_the_change(split, factors):
     found = better(factors, split)
     before, after = found.comparison.audits.values()

@@ -13,7 +13,7 @@ from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
-from headtail.tradeoffs.pages import named
+from headtail.tradeoffs.pages import named, picture
 from headtail.tradeoffs.points import NOTHING, Estimate, Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import Floats
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from headtail.correction import Correction
 
 PLAIN, CORRECTED = "as it is", "corrected"
-_KEPT = 0.75  # of the accuracy, so that settings that nobody would take do not press the others together
-_BARS = 8  # most methods whose intervals are all drawn
 _TITLE = "The recommender, corrected"
 _THIRDS = (  # by how much they chose, and by how popular that is
     ("who chose least", "who chose neither much nor little", "who chose most"),
@@ -101,19 +99,9 @@ def _trade_off(found: "Correction") -> Chart:
     names: dict[tuple[Any, Any], str] = {(PLAIN, None): PLAIN}
     if found.dial is not None:
         names[found.dial.name, f"{found.strength:g}"] = named(found.frontier, found.dial.name, found.strength)
-    chart = found.frontier.chart(found.max_loss)
-    least = _KEPT * found.frontier.mean(*found.frontier.reference, found.frontier.accuracy)
-    rows, shown = chart.rows, list[dict[str, Any]]()
-    for row in rows:
-        name = names.get((row["method"], row["setting"]))
-        bare = name is None and len(found.frontier.methods) > _BARS
-        if row["chosen"] or row["y"] is None or row["y"] >= least:
-            shown.append({**row, "setting": name} | {end: None for end in (chart.low, chart.high) if end and bare})
-    caption = chart.caption
-    if len(shown) < len(rows):
-        left = len(rows) - len(shown)
-        caption += f" Not drawn: {left} setting{'s' * (left > 1)} of less than three quarters of the accuracy."
-    return replace(chart, rows=shown, caption=caption)
+    chart = picture(found.frontier, found.max_loss, None if found.dial is None else found.dial.name)
+    rows = [{**row, "setting": names.get((row["method"], row["setting"]))} for row in chart.rows]
+    return replace(chart, rows=rows)
 
 
 def _versus(found: "Correction", levels: Sequence[tuple[str, float]] | None = None) -> Report | None:

@@ -3,6 +3,7 @@
 import unicodedata
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction and width, surrogates, line separators
+_JOINERS = "\u200c\u200d"  # which Persian, Indic scripts and emoji are written with
 
 
 def printable(text: str) -> str:
@@ -15,4 +16,7 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return "".join(
+        repr(c)[1:-1] if unicodedata.category(c) in _UNSEEN and not (c in _JOINERS and before > "\x7f") else c
+        for before, c in zip(" " + text, text, strict=False)
+    )

@@ -135,7 +135,7 @@ class Correction(Result):
                 f"the most even exposure there"
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
-        return f"{doubt}**{plain(self._named)}** {why}. On the test {'; '.join(filter(None, counts))}."
+        return f"{doubt}**{plain(self._named)}** {why}. On the test, {'; '.join(filter(None, counts))}."
 
     def _change(self, metric: str) -> Estimate:
         """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""

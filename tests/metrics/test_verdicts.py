@@ -1,5 +1,7 @@
 """The sentences that reports open with, on tables small enough to check them by hand."""
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -31,9 +33,23 @@ def of(recs, **options):
 def test_lists_of_the_most_popular_item():
     lede = of(POPULAR).report().lede
     assert lede.startswith("**Popular items are shown more than they are chosen.**")
-    assert "Half of all recommended places go to 1 of 5 items; those hold 44% of what people chose." in lede
+    assert "All recommended places go to 1 of 5 items; that one holds 44% of what people chose." in lede
     assert f"{8 / OWN - 1:.0%} more popular than their own" in lede
     assert "4 items (80%) are shown to nobody." in lede
+
+
+def test_a_world_of_one_item_and_one_user_is_told_in_the_singular():
+    alone = pl.DataFrame({"user_id": [0], "item_id": ["a"]})
+    page = audit(alone, alone, strict=False, k=1).report()
+    assert page.title == "Popularity audit of 1 user"
+    assert "All recommended places go to 1 of 1 item; that one holds 100% of what people chose." in page.lede
+    assert all(said in page.to_markdown() for said in ("Of the 1 item here: ", "go to the top 1 of 1 item (100%)"))
+
+
+def test_what_opens_a_page_is_not_said_again_in_its_notes():
+    found = dataclasses.replace(of(POPULAR), notes=("A note.", "A doubt."), doubts=("A doubt.",))
+    page = found.report().to_markdown()
+    assert page.count("A doubt.") == page.count("A note.") == 1
 
 
 def test_lists_of_rare_items():
@@ -75,7 +91,7 @@ def test_before_and_after():
     )
     lede, shown = found.report().lede, train["item_id"].unique()
     assert lede.startswith(
-        "**some** instead of **one** makes exposure **more even**: half of the places go to 1 item, before 1, and "
+        "**some** instead of **one** makes exposure **more even**: half of the places go to 1 item, as before, and "
     )
     assert f" {len(shown) - 2} are shown to nobody, before {len(shown) - 1} (Gini " in lede
     assert "stands at the top): lists find 50.0% of what people wanted, before 100.0%." in lede

@@ -46,6 +46,7 @@ def test_log_scale_covers_its_values(values, pad):
 def test_the_axis_of_a_single_share_does_not_go_beyond_it(log):
     assert Scale.of([1.0], log=log, pad=0.05).high == 1
     assert Scale.of([1.0, 1.0], zero=True) == Scale(0, 1)
+    assert Scale.of([1.0], log=log, middle=True)(1.0) == pytest.approx(0.5)
     assert from_zero([1.0]) and from_zero([0.0, 0.0]) and not from_zero([-1.0])
 
 

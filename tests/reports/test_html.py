@@ -116,8 +116,11 @@ def test_numbers_of_a_table():
         {"m": "c", "v": None},
     ]
     html = Report("r", [Table(columns, rows)]).to_html()
-    assert '<td class="ht-number ht-best"><b>−0.50</b><div class="ht-interval">−0.75 to 0.25</div></td>' in html
-    assert '<td class="ht-number">0.50<div class="ht-interval">0.00 to 1.00</div></td>' in html
+    assert (
+        '<td class="ht-number ht-best"><b>−0.50</b><div class="ht-interval">−0.75 to\N{NO-BREAK SPACE}0.25</div></td>'
+        in html
+    )
+    assert '<td class="ht-number">0.50<div class="ht-interval">0.00 to\N{NO-BREAK SPACE}1.00</div></td>' in html
     assert '<td class="ht-number ht-missing">–</td>' in html
     assert (
         '<th scope="col" class="ht-number"><a class="ht-term" href="#definition-1" title="What V is.">V</a></th>'
@@ -177,3 +180,9 @@ def test_a_chart_as_a_picture_of_its_own(tmp_path, n):
     assert all(any(f"a < {i}" in text for text in texts) for i in range(n))
     text = chart_svg(chart, tmp_path / "chart.svg").read_text(encoding="utf-8")
     assert text == chart_svg(chart) and "var(" not in text
+
+
+def test_a_long_cell_can_be_cut_on_a_small_screen_and_says_all_of_it_on_hover():
+    name = "Stainless steel " * 12
+    html = Report("r", [Table([Column("item")], [{"item": name}, {"item": "short"}])]).to_html()
+    assert f'<td><div class="ht-long" title="{name}">{name}</div></td>' in html and "<td>short</td>" in html

@@ -59,7 +59,10 @@ def test_what_was_before_and_points_read_well_everywhere():
     assert "Gini gini@20   0.7650   0.7610 to 0.7701, was 0.9897" in text
     assert "| Gini (gini@20) | 0.7650 (0.7610 to 0.7701, was 0.9897) |" in report.to_markdown()
     assert "Gini (gini@20) & 0.7650 (0.7610 to 0.7701, was 0.9897)" in report.to_latex()
-    assert '<div class="ht-interval">0.7610 to 0.7701</div><div class="ht-interval">was 0.9897</div>' in html
+    assert (
+        '<div class="ht-interval">0.7610 to\N{NO-BREAK SPACE}0.7701</div><div class="ht-interval">was 0.9897</div>'
+        in html
+    )
     for written in (text, html, report.to_markdown(), report.to_latex()):
         assert (
             "+10.27 points" in written

@@ -8,6 +8,7 @@ from headtail.data import PopularityGroups
 from headtail.metrics.topk import TopK
 from headtail.reports import Block, Chart, Section
 from headtail.reports._markdown import bullets, plain
+from headtail.reports._values import counted
 from headtail.typing import Array
 
 MEANING = """**What is meant by popularity bias here.** A recommender has popularity bias when items that many people
@@ -24,7 +25,9 @@ _NAMED = 4  # items named above and below the line
 def groups_text(groups: PopularityGroups) -> str:
     """Describe the popularity groups and their sizes in one paragraph."""
     sizes = ", ".join(f"{plain(name)} {size:,}" for name, size in groups.sizes.items())
-    return f"**Popularity groups.** {plain(groups.description)} Of the {len(groups.codes):,} items here: {sizes}."
+    return (
+        f"**Popularity groups.** {plain(groups.description)} Of the {counted(len(groups.codes), 'item')} here: {sizes}."
+    )
 
 
 def notes_block(notes: Iterable[str]) -> list[Block]:
@@ -51,8 +54,8 @@ def concentration_chart(counts: Mapping[str, Array], title: str = "How much the 
     n, n_items = next(iter(tops.values()))[0], len(next(iter(counts.values())))
     return Chart(
         "line", rows, x="items", y="held", color="of", x_scale="log", x_format=".2%", y_format=".0%", title=title,
-        caption=f"{of} go to the top {n:,} of {n_items:,} items ({n / n_items:.0%}). The faster a curve rises, the "
-        f"fewer items share the total.",
+        caption=f"{of} go to the top {n:,} of {counted(n_items, 'item')} ({n / n_items:.0%}). The faster a curve "
+        f"rises, the fewer items share the total.",
         x_label="share of the items, those with most first", y_label="share of the total",
     )  # fmt: skip
 
@@ -98,11 +101,11 @@ def items_chart(top: TopK) -> Chart | None:
     ]  # fmt: skip
     never = int(((popularity > 0) & (slots == 0)).sum())
     part = f"{len(rows):,} of {len(known):,} items that are shown" if len(rows) < len(known) else "Items that are shown"
+    rest = f"; {counted(never, 'other')} {'was' if never == 1 else 'were'} chosen and shown to nobody" * bool(never)
     return Chart(
         "scatter", rows, x="chosen", y="shown", color="group", label="title", x_scale="log", y_scale="log",
         reference="diagonal", x_format=".3%", y_format=".3%", title="Every item: how often chosen, how often shown",
-        caption=f"{part}; {never:,} others were chosen and are shown to nobody. On the dashed line an item is shown as "
-        f"often as it was chosen; above it more often.",
+        caption=f"{part}{rest}. On the dashed line an item is shown as often as it was chosen; above it more often.",
         x_label="share of training interactions", y_label="share of the places",
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from headtail.metrics.facts import Better
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
+from headtail.reports._values import counted
 from headtail.typing import Array
 
 if TYPE_CHECKING:
@@ -63,9 +64,8 @@ def audit_page(audit: "Audit") -> Report:
         blocks += _by_user_group(audit, segments, k)
     blocks.append(all_metrics(audit))
     blocks.append(_how(audit))
-    blocks += notes_block(audit.notes)
-    people = "one user" if len(audit.user_ids) == 1 else f"{len(audit.user_ids):,} users"
-    return Report(f"Popularity audit of {people}", blocks, verdicts.of_audit(audit))
+    blocks += notes_block(note for note in audit.notes if note not in audit.doubts)  # those open the page
+    return Report(f"Popularity audit of {counted(len(audit.user_ids), 'user')}", blocks, verdicts.of_audit(audit))
 
 
 def comparison_page(comparison: "Comparison") -> Report:

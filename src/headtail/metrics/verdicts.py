@@ -11,6 +11,7 @@ from headtail.metrics.collapse import few_items
 from headtail.metrics.popularity import popularity_lift
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports._markdown import plain
+from headtail.reports._values import counted
 from headtail.typing import Array
 
 if TYPE_CHECKING:
@@ -65,17 +66,16 @@ def of_exposure(
         opening = "**Nearly all people are shown the same few items" + (
             ", which are popular.**" if opening.startswith("**Popular items are shown") else ".**"
         )
+    part = "All" if slots[order[:n]].sum() == slots.sum() else "Half of all"
     said = [
-        f"{opening} Half of all recommended places go to {n:,} of {len(slots):,} items; those hold {held:.0%} of what "
-        f"people chose."
+        f"{opening} {part} recommended places go to {n:,} of {counted(len(slots), 'item')}; "
+        f"{'that one holds' if n == 1 else 'those hold'} {held:.0%} of what people chose."
     ]
     if known:
         said.append(f"People are shown items {_times(lift, sign)} their own.")
     if never := _never(slots):
-        one = never == 1
-        said.append(
-            f"{never:,} item{'' if one else 's'} ({never / len(slots):.0%}) {'is' if one else 'are'} shown to nobody."
-        )
+        are = "is" if never == 1 else "are"
+        said.append(f"{counted(never, 'item')} ({never / len(slots):.0%}) {are} shown to nobody.")
     uneven, before = gini(slots), gini(popularity)
     if uneven > before and head < own:
         doubts = [
@@ -139,11 +139,15 @@ def places(comparison: "Comparison", name: str) -> str:
     """Say in counts who gets the places in the lists of `name`, and who did in those of the baseline."""
     before, after = (comparison.audits[one].lists.at(comparison.k).slots for one in (comparison.baseline, name))
     (few, many), (nobody, still) = ([count(slots) for slots in (before, after)] for count in (_half, _never))
-    said = f"half of the places go to {many:,} item{'s' * (many != 1)}, before {few:,}"
+    said = f"half of the places go to {counted(many, 'item')}, {_before(few, many)}"
     if nobody or still:
         left = f"{still:,} {'is' if still == 1 else 'are'}" if still else "none is"
-        said += f", and {left} shown to nobody, before {nobody:,}"
+        said += f", and {left} shown to nobody, {_before(nobody, still)}"
     return said
+
+
+def _before(then: int, now: int) -> str:
+    return "as before" if then == now else f"before {then:,}"
 
 
 def finds(comparison: "Comparison", name: str) -> str:

@@ -33,6 +33,7 @@ AXIS = 50  # pixels for the numbers of a vertical axis
 NAMED = 8  # most series that are named beside their points rather than in a legend
 LONGEST = 300  # characters of a text
 TICKS = 8  # most values of a logarithmic axis that are ticks themselves
+WIDER = 1.12  # times as wide as in Vega is a text in a browser's font
 SAME = 6  # pixels within which points coincide to the eye
 
 
@@ -165,7 +166,7 @@ def _number(field: str, axis: Spec, scale: Scale | None = None, *, at: Sequence[
     if scale is not None:
         options = {"domain": [scale.low, scale.high], "nice": False, "zero": False}
     if scale is not None and scale.log:  # Vega would draw lines at ticks without labels
-        form = ",~%" if axis.get("format") == "%" else ",~g"
+        form = ",.3~p" if axis.get("format") == "%" else ",~g"
         options |= {"type": "log"}
         axis = axis | {
             "values": at if 0 < len(at) <= TICKS else scale.ticks(),
@@ -178,11 +179,11 @@ def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool =
     """Return the encodings of color, shape and dash by series, with one legend above the plot."""
     key: Spec | None = None
     if legend and len(looks) > 1:
-        widest = 1.12 * max(text_width(name, frame.size) for name in looks)  # browsers' fonts are wider than Vega's
+        widest = WIDER * max(text_width(name, frame.size) for name in looks)
         key = {
             "title": None, "orient": "top", "direction": "horizontal", "offset": 36 if above else 12,
             "columns": max(1, int(frame.width / (widest + 40))), "columnPadding": 12 + 0.12 * widest, "rowPadding": 5,
-            "labelColor": TEXT, "labelFontSize": frame.size, "labelLimit": frame.width - 40, "symbolLimit": 0,
+            "labelColor": TEXT, "labelFontSize": frame.size, "labelLimit": (frame.width - 40) / WIDER, "symbolLimit": 0,
             "symbolSize": 100, "symbolOpacity": 1, "symbolStrokeWidth": 2.25, **options,
         }  # fmt: skip
     styles = looks.values()
@@ -232,8 +233,8 @@ def _lines(chart: Chart, looks: Looks, frame: Frame) -> Spec:
 
 def _scatter(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     plot = Placing(frame.width - AXIS, frame.height)
-    x_scale = Scale.of(_numbers(chart, chart.x), log=chart.x_scale == "log", pad=0.07)
-    y_scale = Scale.of(_heights(chart), log=chart.y_scale == "log", pad=0.07)
+    x_scale = Scale.of(_numbers(chart, chart.x), log=chart.x_scale == "log", pad=0.07, middle=True)
+    y_scale = Scale.of(_heights(chart), log=chart.y_scale == "log", pad=0.07, middle=True)
 
     def pixels(row: Row, y: str = chart.y) -> tuple[float, float] | None:
         a, b = finite(row[chart.x]), finite(row[y])

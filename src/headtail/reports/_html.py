@@ -16,7 +16,7 @@ from headtail.reports._data import data_table
 from headtail.reports._drawing import NARROW, WIDE, draw
 from headtail.reports._grid import Cell, grid, is_missing
 from headtail.reports._series import styles_of
-from headtail.reports._values import is_number, minus, show
+from headtail.reports._values import counted, is_number, minus, show
 from headtail.reports.blocks import Block, Chart, Document, Figure, Figures, Section, Table, Text, definitions
 
 View = dict[str, Any]
@@ -145,7 +145,7 @@ class _View:
             "label": figure.label,
             "value": minus(show(figure.value, figure.format)) if is_number(figure.value) else show(figure.value),
             "words": isinstance(figure.value, str),
-            "beside": [minus(text) for text in figure.beside],
+            "beside": [_interval(text) for text in figure.beside],
             "code": figure.code,
             "note": figure.note,
             "href": self._href(figure.label, figure.note),
@@ -178,7 +178,7 @@ class _View:
     def _chart(self, chart: Chart) -> View:
         table, n = data_table(chart, NOTEBOOK_ROWS if self.notebook else DATA_ROWS)
         shown = len(table.rows)
-        summary = f"Data: {n:,} row{'s' * (n != 1)}" if shown == n else f"Data: {shown:,} of {n:,} rows, evenly spaced"
+        summary = f"Data: {counted(n, 'row')}" if shown == n else f"Data: {shown:,} of {n:,} rows, evenly spaced"
         return {
             "kind": "chart",
             **self._heading(chart),
@@ -196,4 +196,9 @@ def _cell(cell: Cell, numeric: bool) -> View:
          (f"ht-{cell.tone}", cell.tone)) if holds
     )  # fmt: skip
     text = minus(cell.text) if numeric else cell.text
-    return {"text": text, "interval": minus(cell.interval), "best": cell.best, "classes": classes}
+    return {"text": text, "interval": _interval(cell.interval), "best": cell.best, "classes": classes}
+
+
+def _interval(text: str) -> str:
+    """Write an interval so that a narrow cell breaks it before the "to"."""
+    return minus(text).replace(" to ", " to\N{NO-BREAK SPACE}")

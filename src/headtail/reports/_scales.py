@@ -15,15 +15,17 @@ class Scale:
     log: bool = False
 
     @classmethod
-    def of(cls, values: Iterable[float], *, log: bool = False, zero: bool = False, pad: float = 0.0) -> "Scale":
+    def of(
+        cls, values: Iterable[float], *, log: bool = False, zero: bool = False, pad: float = 0.0, middle: bool = False
+    ) -> "Scale":
         """Return the axis of the `values`, with a relative margin `pad` at each end except at 0.
 
-        An axis of a single value ends there: a share of 100% needs no axis to 150%.
+        An axis of a single value ends there unless that stands in the `middle`: a share of 100% needs no axis to 150%.
         """
         known = [math.log(v) for v in values] if log else [*values, *([0.0] if zero else [])]
         low, high = min(known, default=0.0), max(known, default=1.0)
         margin = pad * (high - low) if high > low else 0.5 if log else abs(low) / 2 or 1.0
-        low, high = low if zero else low - margin, high + margin if zero or low < high else high
+        low, high = low if zero else low - margin, high + margin if zero or middle or low < high else high
         return cls(math.exp(low), math.exp(high), True) if log else cls(low, high)
 
     def __call__(self, value: float) -> float:

@@ -147,6 +147,11 @@ def show(value: Value, spec: str | None = None) -> str:
     return (text.lstrip("-") if nought else text) + points
 
 
+def counted(n: int, noun: str) -> str:
+    """Return how many there are: "1 item", "2 items"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
     """Format the values, with one more digit than `spec` has if that distinguishes more of them.
 

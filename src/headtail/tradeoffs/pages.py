@@ -1,6 +1,7 @@
 """The report of a frontier."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -8,11 +9,14 @@ import numpy as np
 from headtail.metrics.verdicts import ENDS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets, plain
+from headtail.reports._values import counted
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 from headtail.tradeoffs.settings import facts_for
 
 FAIRER = (0.05, 0.1, 0.15, 0.2)  # how far below the reference's unfairness accuracy is read off
+_KEPT = 0.75  # of the accuracy, so that settings that nobody would take do not press the others together
+_DRAWN = 8  # most methods of a picture
 _SMALL = 0.002  # changes below it are written with more digits
 LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfairness is read off
 
@@ -24,7 +28,7 @@ def frontier_page(frontier: Curves, max_loss: float) -> Report:
     every = Section("Every setting", [settings_table(frontier, max_loss)], folded=True)
     notes = frontier.notes(max_loss)
     ends = [Section("Notes on the grids", [bullets(notes)], folded=True)] if notes else []
-    shown: list[Block] = [curves(frontier, max_loss), _chosen_table(frontier, max_loss), *whole, every, *ends]
+    shown: list[Block] = [picture(frontier, max_loss), _chosen_table(frontier, max_loss), *whole, every, *ends]
     return Report("Accuracy against even exposure", shown, verdict(frontier, max_loss))
 
 
@@ -40,7 +44,7 @@ def verdict(frontier: Curves, max_loss: float) -> str:
     )
     return (
         f"Of {len(frontier.curves)} methods **{plain(named(frontier, *ends[1]))}** spreads exposure most evenly on "
-        f"validation for at most {max_loss:.1%} of accuracy. On the test {gain}, and {cost}."
+        f"validation for at most {max_loss:.1%} of accuracy. On the test, {gain}, and {cost}."
     )
 
 
@@ -90,6 +94,30 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
         caption=f"Every point is one setting of one method; large marks are chosen. {_rule(max_loss)} "
         f"{_intervals(frontier)}",
     )  # fmt: skip
+
+
+def picture(frontier: Curves, max_loss: float, first: str | None = None) -> Chart:
+    """Return the curves of the methods that go furthest, where they keep accuracy; the caption says what is left out.
+
+    The method `first`, by default the best, is drawn in any case.
+    """
+    chart, first = curves(frontier, max_loss), first or frontier.best(max_loss)[0]
+    ends = {
+        m: frontier.mean(m, frontier.choose(m, max_loss), frontier.unfairness, part="validation")
+        for m in frontier.methods
+    }
+    order = sorted(ends, key=lambda m: (m != first, m in frontier.curves, np.isnan(ends[m]), ends[m]))
+    left = order[_DRAWN:]
+    least = _KEPT * frontier.mean(*frontier.reference, frontier.accuracy)
+    rows = [row for row in chart.rows if row["method"] not in left]
+    shown = [row for row in rows if row["chosen"] or row["y"] is None or row["y"] >= least]
+    poor = len(rows) - len(shown)
+    said = [f"{counted(poor, 'setting')} of less than three quarters of the accuracy"] * bool(poor)
+    said += [f"{counted(len(left), 'method')} that {'is' if len(left) == 1 else 'are'} less even on validation"] * bool(
+        left
+    )
+    caption = f"{chart.caption} Not drawn: {', and '.join(said)}." if said else chart.caption
+    return replace(chart, rows=shown, caption=caption)
 
 
 def _chosen_table(frontier: Curves, max_loss: float) -> Table:
