@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -329,3 +331,51 @@ def test_users_to_serve_may_stand_in_a_file_more_than_once(tmp_path, monkeypatch
     Path("some.csv").write_text("user\n2\n1\n2\n")
     assert main(["recommend", "m", "--users", "some.csv", "-k", "1", "-o", "lists.csv"]) == 0
     assert sorted(pl.read_csv("lists.csv")["user_id"].to_list()) == [1, 2]
+
+
+def test_vectors_in_tables_and_ids_in_json(world, capsys):
+    users, items, rng = world.train.user_ids.tolist(), world.train.item_ids.tolist(), np.random.default_rng(0)
+    vectors = {"q": (users, rng.normal(size=(150, 3)).round(3)), "v": (items, rng.normal(size=(60, 3)).round(3))}
+    for name, (ids, rows) in vectors.items():
+        np.save(f"{name}.npy", rows)
+        Path(f"{name}.json").write_text(json.dumps(ids))
+        Path(f"{name}.map.json").write_text(json.dumps({one: row for row, one in enumerate(ids)}))
+        words = [" ".join([str(one), *map(str, row)]) for one, row in zip(ids, rows.tolist(), strict=True)]
+        Path(f"{name}.vec").write_text("\n".join([f"{len(ids)} 3", *words]) + "\n")
+        Path(f"{name}.txt").write_text("\n".join(words))
+        pl.DataFrame({"id": ids, "v": [str(row) for row in rows.tolist()]}).write_csv(f"{name}.csv")
+        pl.DataFrame({"it": ids, "v": rows}).write_parquet(f"{name}.parquet")
+        Path(f"{name}.dict.json").write_text(json.dumps(dict(zip(ids, rows.tolist(), strict=True))))
+        np.savez(f"{name}.npz", rows=rows, ids=np.array(ids))
+    said = set()
+    for form in ("vec", "txt", "csv", "parquet", "dict.json"):
+        assert main(["spectrum", "--queries", f"q.{form}", "--items", f"v.{form}", "--train", "train.csv", "--user",
+                     "who", "--item", "what", "--json"]) == 0  # fmt: skip
+        said.add(capsys.readouterr().out)
+    for ids in ("json", "map.json"):
+        assert main(["spectrum", "--queries", "q.npy", "--items", "v.npy", "--user-ids", f"q.{ids}", "--item-ids",
+                     f"v.{ids}", "--train", "train.csv", "--user", "who", "--item", "what", "--json"]) == 0  # fmt: skip
+        said.add(capsys.readouterr().out)
+    assert len(said) == 1
+    assert main(["spectrum", "--queries", "q.npz", "--items", "v.npy"]) == 2
+    cure = re.search(r"python -c .*", " ".join(capsys.readouterr().err.split()))
+    subprocess.run(cure[0].replace("python", sys.executable, 1), shell=True, check=True)
+    assert np.load("rows.npy").shape == (150, 3)
+
+
+def test_attributes_and_titles_in_an_object_of_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.csv").write_text("user,item\n1,7\n1,8\n2,7\n3,9\n")
+    (tmp_path / "recs.json").write_text('{"1": [9], "2": [8], "3": [7]}')
+    for name, held in {
+        "titles": {7: "Heat", 8: "Dune", 9: "Alien"}, "of users": {1: "a", 2: "b", 3: "a"},
+        "items": {7: ["x", "y"], 8: "x", 9: ["z"]}, "rows": {7: {"genre": "x|y"}, 8: {"genre": "x"}, 9: {"genre": "z"}},
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.json").write_text(json.dumps(held))
+    plain = ["audit", "recs.json", "train.csv", "-k", "1", "--titles", "titles.json", "--users", "of users.json"]
+    found = []
+    for file in ("items.json", "rows.json"):
+        assert main([*plain, "--items", file, "--by", "genre", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert "group=a" in str(found[0]) and "Dune" in str(found[0]) and "gini_of_genre" in str(found[0])
+    assert found[0]["attribute_shares"] == found[1]["attribute_shares"]

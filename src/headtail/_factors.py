@@ -13,7 +13,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail._checks import finite, shown
-from headtail._columns import ALIASES, plain
+from headtail._columns import plain
+from headtail._embeddings import is_id, taken_apart
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Vectors
 
@@ -22,7 +23,6 @@ Matrix = NDArray[np.float64]
 _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
 _BLOCK_ELEMENTS_CUDA = 2**25
 _TILE = 64  # columns
-_IDS = {name for role in ("user_id", "item_id") for name in (role, *ALIASES[role])}  # names of columns
 _MOST = 2**53  # whole numbers up to it are exact in float64
 
 
@@ -64,7 +64,7 @@ def refuse_ids(values: Any) -> None:
         )
     names = [name for name in getattr(values, "columns", ()) if isinstance(name, str)]
     for name in names:
-        if plain(name) in _IDS and (name == names[0] or plain(name).endswith("id")):
+        if is_id(name) and (name == names[0] or plain(name).endswith("id")):
             raise InvalidInputError(
                 f"A {type(values).__name__} of numbers has the column {name!r}, whose ids would be taken for numbers. "
                 f"Leave it out, and give its ids apart, as user_ids=... or item_ids=..."
@@ -101,7 +101,7 @@ def as_matrix(name: str, values: Any) -> Any:
 
 
 def as_pair(queries: Any, items: Any = None) -> Vectors:
-    """Return two matching factors as Vectors, or raise; row labels of pandas frames become ids."""
+    """Return two matching factors as Vectors, or raise; ids of tables of vectors and labels of pandas become ids."""
     user_ids, item_ids = getattr(queries, "user_ids", None), getattr(queries, "item_ids", None)
     if items is None:
         try:
@@ -110,9 +110,8 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
             raise InvalidInputError(
                 f"A {type(queries).__name__} came in place of vectors; give Vectors, or two factors (queries, items)."
             ) from None
-    user_ids, item_ids = (
-        axis_ids(matrix, 0) if ids is None else ids for matrix, ids in ((queries, user_ids), (items, item_ids))
-    )
+    queries, user_ids = _own_ids("queries", queries, user_ids)
+    items, item_ids = _own_ids("items", items, item_ids)
     queries, items = as_matrix("queries", queries), as_matrix("items", items)
     if queries.shape[1] != items.shape[1]:
         raise InvalidInputError(
@@ -120,6 +119,13 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
             f"embedding dimension, must be the same. Transpose a matrix that is (embedding_dim, rows)."
         )
     return Vectors(queries, items, user_ids, item_ids)
+
+
+def _own_ids(name: str, matrix: Any, ids: Any) -> tuple[Any, Any]:
+    """Return a matrix and the ids of its rows: those given, else those of a table of vectors or of a pandas index."""
+    if ids is not None:
+        return matrix, ids
+    return taken_apart(matrix, name) or (matrix, axis_ids(matrix, 0))
 
 
 def per_item(name: str, given: Any, n_items: int | None, cure: str = "Look at where it was computed.") -> Array:

@@ -118,7 +118,9 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
     known = series_frame(values, role)
     if known is not None:
         return to_table(known, required=(role,), what=what)[role]
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+    if isinstance(values, Mapping):
+        values = _in_order(values, what)
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidInputError(f"{what}={shown([values])} is no collection of ids. Give a list, such as [1, 2, 3].")
     if hasattr(values, "__array__") and not isinstance(values, np.ma.MaskedArray):
         try:
@@ -131,6 +133,19 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
             f"{what} has shape {array.shape}; give at least one {role.replace('_', ' ')}, in one dimension."
         )
     return id_column(series(role, array, role, what), role, what)
+
+
+def _in_order(numbered: Mapping[Any, Any], what: str) -> list[Any]:
+    """Return the ids of a mapping between ids and rows in the order of the rows."""
+    rows = range(len(numbered))
+    by_id = {row: key for key, row in numbered.items() if isinstance(row, (int, np.integer))}
+    ways = [[found[row] for row in rows] for found in (by_id, numbered) if found.keys() == set(rows)]
+    if not ways or any(way != ways[0] for way in ways):
+        raise InvalidInputError(
+            f"{what} is a mapping that {'could be read both ways' if ways else 'does not number its ids from 0'}. Give "
+            f"a list in the order of the rows: sorted(ids, key=ids.get) if it maps ids to rows."
+        )
+    return ways[0]
 
 
 def unique_ids(values: Any, role: str, n: int | None = None) -> Array:
@@ -173,8 +188,13 @@ def as_ids(values: Any, role: str, what: str) -> Array:
 
 def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
     """Return ids as Int64 or String, the two forms that the rest of the package knows."""
-    if isinstance(ids.dtype, (pl.Categorical, pl.Enum)):
-        ids = ids.cast(pl.String)
+    if isinstance(ids.dtype, (pl.Categorical, pl.Enum, pl.Binary)):
+        try:
+            ids = ids.cast(pl.String)
+        except pl.exceptions.PolarsError:
+            raise InvalidInputError(
+                f"{what} has bytes in {column!r} that are not UTF-8. Decode them to text."
+            ) from None
     _refuse_missing(ids, column, ids.name, what)
     if isinstance(ids.dtype, pl.String):
         return ids

@@ -19,11 +19,12 @@ def _same(keys: pl.Series) -> pl.Series:
     return keys
 
 
-def frame_of(held: Any, what: str, of_keys: _Keys = _same) -> pl.DataFrame | None:
+def frame_of(held: Any, what: str, of_keys: _Keys = _same, keyed: tuple[str, str] | None = None) -> pl.DataFrame | None:
     """Return a frame of rows with names, of a dict of columns, or of a dict of each user's items; None of other things.
 
     Rows are dicts, named tuples, rows of databases, or a structured array. The items of a user are a list of ids, of
-    (item, score) pairs or of rows, or a dict of scores. `of_keys` reads the ids that are keys of a dict.
+    (item, score) pairs or of rows, or a dict of scores. `of_keys` reads the ids that are keys of a dict. Where one
+    holds attributes of ids in place of items, `keyed` are the names of the ids and of an attribute that has no name.
     """
     if isinstance(held, np.ndarray) and held.dtype.names:
         return _of_columns({name: held[name] for name in held.dtype.names}, what)
@@ -38,7 +39,7 @@ def frame_of(held: Any, what: str, of_keys: _Keys = _same) -> pl.DataFrame | Non
     if {"columns", "data"} <= held.keys():  # as pandas writes it by "split"
         return _of_rows([dict(zip(held["columns"], row, strict=True)) for row in held["data"]], what)
     if not (named := _ids_among(held)):
-        return _of_users(held, what, of_keys)
+        return _of_users(held, what, of_keys) if keyed is None else _of_ids(held, what, of_keys, *keyed)
     if not all(_is_several(held[name]) for name in named.values()):
         return None
     return _of_columns(_aligned({name: values for name, values in held.items() if _is_several(values)}, what), what)
@@ -67,6 +68,18 @@ def _of_rows(rows: Any, what: str) -> pl.DataFrame:
     return _of_columns({name: [row.get(name) for row in rows] for name in names}, what)
 
 
+def _of_ids(held: Mapping[Any, Any], what: str, of_keys: _Keys, role: str, attribute: str) -> pl.DataFrame:
+    """Return a row for each id, whose attributes have names, or are one value or several of one attribute."""
+    values = [sorted(one) if isinstance(one, (set, frozenset)) else one for one in held.values()]
+    ids = of_keys(series(role, list(held), role, what))
+    if all(isinstance(one, Mapping) for one in values):
+        table = _of_rows(values, what)
+        return table if role in resolve_columns(table.columns, (), [role]) else table.insert_column(0, ids)
+    if any(map(_is_several, values)):
+        values = [one if _is_several(one) or is_missing(one) else [one] for one in values]
+    return pl.DataFrame([ids, series(attribute, values, attribute, what)])
+
+
 def _of_users(held: Mapping[Any, Any], what: str, of_keys: _Keys) -> pl.DataFrame | None:
     """Return a row for each item of each user; None if what is held are no lists of items."""
     if any(isinstance(theirs, (set, frozenset)) for theirs in held.values()):
@@ -78,7 +91,10 @@ def _of_users(held: Mapping[Any, Any], what: str, of_keys: _Keys) -> pl.DataFram
         return None
     keyed = all(isinstance(theirs, Mapping) for theirs in held.values())
     if keyed and any(map(_ids_among, held.values())):  # a row of a user
-        return _of_rows([{"user_id": user, **row} for user, row in held.items()], what)
+        table = _of_rows([*held.values()], what)
+        if "user_id" in _ids_among(table.columns):
+            return table
+        return table.insert_column(0, of_keys(series("user_id", [*held], "user_id", what)))
     lists = [list(theirs.items()) if keyed else _list(theirs, what) for theirs in held.values()]
     items = [one for theirs in lists for one in theirs]
     users = series("user_id", [user for user, theirs in zip(held, lists, strict=True) for _ in theirs], "user_id", what)

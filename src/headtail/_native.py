@@ -42,12 +42,17 @@ def series_frame(values: Any, name: str) -> Any:
     return known if isinstance(known, (nw.DataFrame, nw.LazyFrame)) else None
 
 
-def as_native(frame: Any, what: str) -> Any:
-    """Return a frame of any engine as narwhals sees it, the index of pandas as columns where it has names."""
+def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> Any:
+    """Return a frame of any engine as narwhals sees it, the index of pandas as columns where it has names.
+
+    `keyed` are the names of ids and of their attribute where a dict, or a series of pandas, goes from one to the other.
+    """
+    if keyed is not None and hasattr(frame, "index") and hasattr(frame, "to_dict") and not hasattr(frame, "columns"):
+        frame, keyed = frame.to_dict(), (keyed[0], str(keyed[1] if frame.name is None else frame.name))
     index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name is not None]
     if index and hasattr(frame, "columns") and not set(index) & set(frame.columns):
         frame = frame.reset_index(level=index)
-    made = frame_of(frame, what)
+    made = frame_of(frame, what, keyed=keyed)
     try:
         return nw.from_native(frame if made is None else made)
     except TypeError:

@@ -4,13 +4,16 @@ import copy
 import logging
 import pickle
 
+import duckdb
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
 
 import headtail as ht
-from headtail.data.rows import order_of
+from headtail._factors import as_pair, to_numpy
+from headtail.data.rows import order_of, with_ids
 from headtail.exceptions import InvalidInputError
 
 K = 5
@@ -210,3 +213,72 @@ def test_vectors_of_a_model_have_the_ids_of_the_interactions(split):
     found = ht.vectors(model, interactions=split.train, codes=np.array([3, 1]))
     assert found.user_ids.tolist() == split.train.user_ids[[3, 1]].tolist()
     assert found.item_ids is split.train.item_ids
+
+
+def _tables_of_vectors(given, duck):
+    ids, rows = given.tolist(), np.arange(3 * len(given), dtype=float).reshape(-1, 3)
+    written = ["[" + ",".join(map(str, row)) + "]" for row in rows.tolist()]
+    return rows, {
+        "ids and lists, as of Spark's ALS": pl.DataFrame({"id": ids, "features": rows.tolist()}),
+        "of pandas": pd.DataFrame({"id": ids, "features": list(rows)}),
+        "lazy": pl.LazyFrame({"user": ids, "title": ["x"] * len(ids), "v": rows.tolist()}),
+        "arrays of DuckDB": duck.from_arrow(pl.DataFrame({"id": ids, "v": rows}).to_arrow()),
+        "text, as of pgvector": pd.DataFrame({"user_id": ids, "embedding": written}),
+        "text, as of numpy": pl.DataFrame({"who": list(map(str, ids)), "v": [str(row) for row in rows]}),
+        "a column each": pd.DataFrame(rows, columns=list("xyz")).assign(user_id=ids),
+        "a column each, and one of text": pl.DataFrame(rows, schema=list("xyz")).with_columns(
+            who=pl.Series(list(map(str, ids)))
+        ),
+        "a dict": dict(zip(ids, rows, strict=True)),
+        "a dict of tensors": {one: torch.tensor(row, requires_grad=True) for one, row in zip(ids, rows, strict=True)},
+        "rows with names": [{"id": one, "v": row.tolist()} for one, row in zip(ids, rows, strict=True)],
+        "columns with names": {"id": ids, "v": rows.tolist()},
+    }  # fmt: skip
+
+
+def test_tables_of_ids_and_vectors_go_in_as_they_are():
+    ids = np.array([5, 1, 9])
+    rows, tables = _tables_of_vectors(ids, duckdb.connect())
+    for name, table in tables.items():
+        found = as_pair((table, np.eye(3)))
+        assert np.array_equal(to_numpy(found.queries), rows), name
+        assert list(map(int, found.user_ids)) == ids.tolist(), name
+        assert found.item_ids is None
+
+
+def test_tables_of_vectors_are_joined_by_their_ids(split, plain):
+    known, order = split.train, np.random.default_rng(0).permutation(len(plain.items))
+    users = dict(zip(known.user_ids.tolist(), plain.queries, strict=True))
+    items = pl.DataFrame({"item": known.item_ids[order], "vector": plain.items[order]})
+    expected = ht.recommend(plain, known, k=K).to_polars()
+    assert ht.recommend((users, items), known, k=K).to_polars().equals(expected)
+    lists = ht.recommend(plain, known, k=K)
+    by_id = ht.audit(lists, known, k=K, item_vectors=items, n_bootstrap=0)
+    assert by_id["ilad@5"] == ht.audit(lists, known, k=K, item_vectors=plain.items, n_bootstrap=0)["ilad@5"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pl.DataFrame({"id": [1, 2], "v": [[1, 2], [1]]}), r"a vector of 1 numbers for 2 \(row 1\), where others "),
+        ({"a": [1, 2], "b": None}, r"no vector for 'b' \(row 1\)"),
+        (pl.DataFrame({"id": [1], "v": [[1]], "w": [[2]]}), "vectors in 'v', 'w'. Give two columns"),
+        (pl.DataFrame({"a": ["x"], "b": ["y"], "w": [[2]]}), "what may be ids in 'a', 'b'. Give two columns"),
+        (pl.DataFrame({"id": [1], "title": ["a"], "x": [2]}), "has 'title' beside numbers that make vectors. Leave it"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_of_vectors(table, message):
+    with pytest.raises(InvalidInputError, match=f"queries .*{message}"):
+        as_pair((table, np.eye(2)))
+
+
+def test_ids_as_bytes_and_as_a_numbering():
+    ids = np.array([b"ann", b"bob"])
+    for given in (ids, ids.astype(object), {"bob": 1, "ann": 0}, {1: "bob", 0: "ann"}):
+        named = with_ids(ht.Vectors(np.eye(2), np.eye(2), given, {0: 0, 1: 1}))
+        assert named.user_ids.tolist() == ["ann", "bob"] and named.item_ids.tolist() == [0, 1]
+    for given, said in (({0: 1, 1: 2, 2: 0}, "could be read both ways"), ({"a": 1, "b": 2}, "does not number its ids")):
+        with pytest.raises(InvalidInputError, match=said):
+            with_ids(ht.Vectors(np.eye(len(given)), np.eye(2), given))
+    with pytest.raises(InvalidInputError, match="not UTF-8"):
+        with_ids(ht.Vectors(np.eye(1), np.eye(2), [b"\xff"]))

@@ -145,3 +145,28 @@ def test_item_vectors_are_joined_by_id():
     assert audit(RECS, TRAIN, k=2, metrics=[ilad], item_vectors=plain)["ilad@2"] == pytest.approx(expected)
     with pytest.raises(InvalidInputError, match="item_vectors lacks 1 items, for example 'c'"):
         audit(RECS, TRAIN, k=2, item_vectors=ht.Vectors(np.eye(2), rows[:3], item_ids=order[:3]))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        {"a": "x", "b": ["x", "y"], "c": "y", "d": "z"},
+        {"a": ["x"], "b": {"y", "x"}, "c": ["y"], "d": ["z"]},
+        {"a": {"genre": ["x"]}, "b": {"genre": ["x", "y"]}, "c": {"genre": ["y"]}, "d": {"genre": ["z"]}},
+        pd.Series({"a": "x", "b": "x|y", "c": "y", "d": "z"}, name="genre"),
+    ],
+)
+def test_a_dict_from_items_to_their_attributes(items):
+    found, expected = (audit(RECS, TRAIN, k=2, items=one, n_bootstrap=0) for one in (items, GENRES))
+    name = "attribute" if isinstance(items, dict) and not isinstance(items["a"], dict) else "genre"
+    assert {v: {**row, "attribute": "genre"} for v, row in shares(found, name).items()} == shares(expected)
+
+
+def test_a_dict_from_users_to_their_groups():
+    users = TRAIN["user_id"].unique().sort().to_list()
+    groups = pl.DataFrame({"user_id": users, "group": ["ab"[u % 2] for u in users]})
+    expected = [(m.users, m.metric, m.value) for m in audit(RECS, TRAIN, k=2, users=groups, n_bootstrap=0).measurements]
+    rows = {user: {"group": group} for user, group in groups.iter_rows()}
+    for given in (dict(groups.iter_rows()), rows, groups.to_dicts(), pd.Series(dict(groups.iter_rows()), name="group")):
+        found = audit(RECS, TRAIN, k=2, users=given, n_bootstrap=0).measurements
+        np.testing.assert_equal([(m.users, m.metric, m.value) for m in found], expected)

@@ -8,10 +8,14 @@ from cyclopts import Parameter
 
 import headtail as ht
 from headtail.cli._app import VECTORS
-from headtail.cli._tables import Tables, array
+from headtail.cli._tables import Tables
 from headtail.exceptions import InvalidInputError
 
 _File: TypeAlias = Path | None
+_QUERIES = (
+    "In place of a model: vectors of users, a .npy array with a row a user, or a table of ids and vectors "
+    "(a list, or text such as [0.1,0.2], or a column each); .vec as word2vec writes it."
+)
 _IDS = (
     "Ids of the rows of --queries: .npy, .txt (one a line) or a table; without it the user ids of --train, ascending."
 )
@@ -22,10 +26,8 @@ _IDS = (
 class Pair:
     """Vectors in place of a model: parameters shared by the verbs that take them."""
 
-    queries: Annotated[_File, Parameter(help="In place of a model: a .npy file of user vectors, one row a user.")] = (
-        None
-    )
-    items: Annotated[_File, Parameter(help="A .npy file of item vectors, one row an item.")] = None
+    queries: Annotated[_File, Parameter(help=_QUERIES)] = None
+    items: Annotated[_File, Parameter(help="Vectors of items, likewise.")] = None
     user_ids: Annotated[_File, Parameter(help=_IDS)] = None
     item_ids: Annotated[_File, Parameter(help="Ids of the rows of --items, likewise.")] = None
 
@@ -43,7 +45,7 @@ class Pair:
             return None
         named = {"user_id": self.user_ids, "item_id": self.item_ids}
         of_rows = {f"{role}s": tables.ids(file, role) for role, file in named.items() if file is not None}
-        return ht.Vectors(array(self.queries), array(self.items), **of_rows)
+        return ht.Vectors(tables.vectors(self.queries, "user_id"), tables.vectors(self.items, "item_id"), **of_rows)
 
 
 NO_PAIR: Any = Pair()

@@ -1,5 +1,6 @@
 """Layout and filters of the user's tables: parameters shared by the verbs that read them."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -56,7 +57,7 @@ class Tables:
         from headtail._columns import logger
         from headtail.data.files import titles_beside
 
-        titled = None if titles is None else self.table(titles, "item_id")
+        titled = None if titles is None else self.table(titles, "item_id", attribute="title")
         with naming(file):
             made = self._data_set(file, k_core)
             if made is not None:
@@ -99,15 +100,19 @@ class Tables:
             logger.warning("%s is a data set with columns of its own, so %s does not matter to it.", file, unused)
         return ht.datasets.DATASETS[name](*[folder] * bool(folder), **options)
 
-    def table(self, file: Path, *roles: str) -> "pl.DataFrame":
-        """Read a table, with the columns of these roles renamed to them."""
+    def table(self, file: Path, *roles: str, attribute: str | None = None) -> "pl.DataFrame":
+        """Read a table, with the columns of these roles renamed to them.
+
+        `attribute` is the name of what an object of JSON holds for each id.
+        """
         import polars as pl
 
         from headtail._columns import resolve_columns
         from headtail._frames import unnested
 
+        keyed = None if attribute is None else (roles[0], attribute)
         ids = {role: getattr(self, role.removesuffix("_id")) for role in roles if role in _IDS}
-        table: pl.DataFrame = unnested(self.read(file), str(file), ids, ids).to_native()
+        table: pl.DataFrame = unnested(self.read(file, keyed), str(file), ids, ids).to_native()
         given = self._named(table, file, *roles)
         named = resolve_columns(table.columns, given, given=given, what=str(file))
         roles_of = {name: role for role, name in named.items()}
@@ -131,21 +136,33 @@ class Tables:
         kinds = {name: as_numbers(made.explode()).dtype for name, made in lists.items()}
         return table.with_columns(made.cast(pl.List(kinds[name])) for name, made in lists.items() if name != "user_id")
 
-    def ids(self, file: Path, role: str) -> list[Any]:
-        """Return the ids of a .npy array, of the lines of a .txt, or of a table with a column of them."""
+    def vectors(self, file: Path, role: str) -> Any:
+        """Return the matrix of a .npy array, or the ids and vectors of a table or of a text as word2vec writes it."""
+        if file.suffix in (".npy", ".npz"):
+            return array(file)
+        words = word_vectors(file) if file.suffix in (".txt", ".vec") else None
+        if words is not None:
+            return words
+        table, name = self.read(file, (role, "vector")), getattr(self, role.removesuffix("_id"))
+        return table.rename({name: role}) if name in table.columns else table
+
+    def ids(self, file: Path, role: str) -> Any:
+        """Return the ids of a .npy array, of the lines of a .txt, of a list or numbering in JSON, or of a table."""
         if file.suffix == ".npy":
             return list(array(file).tolist())
         if file.suffix == ".txt":
             return _lines(file)
-        table = self.read(file)
+        table = self.read(file, (role, "row"))
+        if table.columns == [role, "row"]:
+            return dict(table.rows())
         return list((table.to_series() if table.width == 1 else self.table(file, role)[role]).to_list())
 
-    def read(self, file: Path) -> "pl.DataFrame":
+    def read(self, file: Path, keyed: tuple[str, str] | None = None) -> "pl.DataFrame":
         """Read a table, with the given column names if it is a text file without a header."""
         from headtail.data.files import names_for
 
         if self.columns is None:
-            return ht.data.read_table(file)
+            return ht.data.read_table(file, keyed=keyed)
         choices = [[name.strip() for name in names.split(",")] for names in self.columns]
         return ht.data.read_table(file, names=names_for(file, choices))
 
@@ -199,8 +216,30 @@ def array(path: Path) -> Any:
     except Exception as error:  # numpy has no error of its own for a damaged header
         raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
     if not isinstance(found, np.ndarray):
-        raise UnreadableFileError(f"Cannot read {path} as a .npy array: it holds several. Save one with numpy.save.")
+        raise UnreadableFileError(
+            f"Cannot read {path} as a .npy array: it holds several, {', '.join(found.files)}. Save each on its own: "
+            f"python -c 'import numpy; [numpy.save(name, array) for name, array in numpy.load(\"{path}\").items()]'"
+        )
     return found
+
+
+def word_vectors(file: Path) -> "pl.DataFrame | None":
+    """Return the ids and vectors of a text with blanks between them, as word2vec, GloVe and fastText write it."""
+    import polars as pl
+
+    from headtail.data.files import readable
+    from headtail.data.text_files import as_numbers
+
+    with readable(file), to_path(file).open("rb") as text:
+        first = text.readline()
+        counts = bool(re.fullmatch(rb"\d+ \d+\s*", first))
+        fields = (text.readline() if counts else first).split()
+        if len(fields) < 3 or re.search(rb"[\t,;|]", first):
+            return None
+        kinds = {str(i): pl.Float64 if i else pl.String for i in range(len(fields))}
+        form: Any = {"separator": " ", "has_header": False, "skip_rows": int(counts), "quote_char": None}
+        table = pl.read_csv(to_path(file), **form, new_columns=list(kinds), schema_overrides=kinds)
+    return table.select(list(kinds)).rename({"0": "id"}).with_columns(as_numbers(table["0"]).alias("id"))
 
 
 def _lines(file: Path) -> list[Any]:

@@ -130,7 +130,7 @@ def _measured(given: dict[str, Any]) -> "ht.metrics.Audit":
         tables.interactions(given["train"], titles=given["titles"], only_pairs=only_pairs),
         None if test is None else tables.interactions(test, only_pairs=only_pairs),
         k=given["k"],
-        users=None if users is None else tables.table(users, "user_id"),
+        users=None if users is None else tables.table(users, "user_id", attribute="group"),
         items=_attributes(given["items"], given["by"], tables),
         as_of_event=given["as_of_event"],
         groups=_grouping(given["groups"]),
@@ -180,7 +180,7 @@ def _attributes(items: Path | None, by: list[str] | None, tables: Tables) -> Any
         return None
     if items is None or by is None:
         raise InvalidInputError("--items and --by go together: a table of items, and which columns of it to show.")
-    table = tables.table(items, "item_id")
+    table = tables.table(items, "item_id", attribute=by[0])
     for name in by:
         if name not in table.columns:
             raise MissingColumnError(f"{items} has no column {name!r}. {nearest(name, table.columns)}")

@@ -48,7 +48,7 @@ def _titled(items: dict[str, Any], file: Path, item: str | None) -> dict[str, An
     """Return the items with the titles of a file; one that is not in it keeps what it has."""
     from headtail._frames import first_titles, to_table
 
-    table = Tables(item=item).table(file, "item_id")
+    table = Tables(item=item).table(file, "item_id", attribute="title")
     table = first_titles(to_table(table, required=("item_id", "title"), what=str(file)))
     known = dict(zip(map(str, table["item_id"].to_list()), map(str, table["title"].to_list()), strict=True))
     if not known.keys() & set(items["ids"]):

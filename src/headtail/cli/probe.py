@@ -71,7 +71,7 @@ def probe(
     from headtail.sae.tags import read_tags
     from headtail.training.checkpoints import kept
 
-    tagged = None if tags is None else tables.table(tags, "item_id")
+    tagged = None if tags is None else tables.table(tags, "item_id", attribute="tags")
     with resumable(output, _PROBE) as checkpoint, kept(checkpoint):
         trained, fitted = _read(model, pair, train, device, tables)
         if tagged is not None:

@@ -21,7 +21,7 @@ from headtail import _frames
 from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
 from headtail._files import atomic_file, check_writable, to_path
-from headtail._held import frame_of
+from headtail._held import frame_of, series
 from headtail.data.interactions import Interactions
 from headtail.data.packed import PACKED, form_of, unpacked
 from headtail.data.parts import parts_of, read_parts
@@ -161,7 +161,9 @@ def _ending(path: Path, known: Sequence[str]) -> str:
 
 
 @checked
-def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.DataFrame:
+def read_table(
+    path: PathLike, *, names: Sequence[str] | None = None, keyed: tuple[str, str] | None = None
+) -> pl.DataFrame:
     r"""Read a table from text, Parquet, Arrow, JSON or a RecBole file, or from a folder or pattern of such.
 
     ``.csv``, ``.txt``, ``.dat`` and ``.data`` may be separated by comma, semicolon, tab or bar, whichever the first
@@ -191,6 +193,9 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
     path : path
     names : sequence of str, optional
         Names of the columns of a text file whose first line holds data.
+    keyed : (str, str), optional
+        Names of the keys and of the values of one object of JSON that holds not users and their items but attributes,
+        such as ``("item_id", "genre")`` of ``{"dune": ["drama"]}``; values that are objects have names of their own.
 
     Raises
     ------
@@ -212,10 +217,11 @@ def read_table(path: PathLike, *, names: Sequence[str] | None = None) -> pl.Data
     """
     path = to_path(path)
     parts = parts_of(path)
-    return _read_file(path, names) if parts is None else read_parts(path, parts, partial(_read_file, names=names))
+    read = partial(_read_file, names=names, keyed=keyed)
+    return read(path) if parts is None else read_parts(path, parts, read)
 
 
-def _read_file(path: Path, names: Sequence[str] | None) -> pl.DataFrame:
+def _read_file(path: Path, names: Sequence[str] | None, keyed: tuple[str, str] | None) -> pl.DataFrame:
     """Return the table of a single file."""
     with readable(path):
         check_exists(path)
@@ -226,14 +232,16 @@ def _read_file(path: Path, names: Sequence[str] | None) -> pl.DataFrame:
             raise InvalidInputError(f"{path} has names of its own, so names= is of no use. Leave it out.")
         content = unpacked(path)
         if form in _JSON:
-            return _read_json(content[:].removeprefix(codecs.BOM_UTF8), str(path))
+            return _read_json(content[:].removeprefix(codecs.BOM_UTF8), str(path), keyed)
         source = content if isinstance(content, bytes) else path
         return pl.read_ipc(source) if form in _ARROW else pl.read_parquet(source, glob=False)
 
 
-def _read_json(content: bytes, what: str) -> pl.DataFrame:
+def _read_json(content: bytes, what: str, keyed: tuple[str, str] | None) -> pl.DataFrame:
     """Return the table of a list of objects, of an object a line, or of one object: columns, or each user's items."""
     if content[:100].lstrip()[:1] == b"[":
+        if keyed is not None and content[:100].lstrip(b"[ \n\r\t")[:1] != b"{":  # ids alone
+            return pl.DataFrame([series(keyed[0], json.loads(content), keyed[0], what)])
         return pl.read_json(content, infer_schema_length=None)
     first, _, more = content.strip().partition(b"\n")
     named = partial(_object, what)
@@ -246,7 +254,7 @@ def _read_json(content: bytes, what: str) -> pl.DataFrame:
             held = json.loads(content, object_pairs_hook=named)
         except ValueError:
             return pl.read_ndjson(content, infer_schema_length=None)
-    table = frame_of(held, what, as_numbers)
+    table = frame_of(held, what, as_numbers, keyed)
     return pl.read_json(content, infer_schema_length=None) if table is None else table
 
 

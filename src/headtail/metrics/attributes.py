@@ -109,8 +109,9 @@ def one_a_row(table: pl.DataFrame, name: str) -> pl.DataFrame:
     return table.explode(name) if isinstance(table[name].dtype, (pl.List, pl.Array)) else table
 
 
-def read_columns(frame: IntoFrame, role: str, what: str) -> tuple[pl.DataFrame, list[str]]:
+def read_columns(frame: IntoFrame, role: str, what: str, attribute: str) -> tuple[pl.DataFrame, list[str]]:
     """Return a frame of ids and attributes as a table, and the names of the attributes."""
+    frame = _frames.as_native(frame, what, (role, attribute))
     names = _frames.column_names(frame, what)
     key = resolve_columns(names, [role], what=what)[role]
     columns = {str(name): name for name in names if name != key}
@@ -122,7 +123,7 @@ def read_columns(frame: IntoFrame, role: str, what: str) -> tuple[pl.DataFrame, 
 
 def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> list[Attribute]:
     """Read the attributes of the catalogue's items: all columns except the ids."""
-    table, names = read_columns(items, "item_id", "items")
+    table, names = read_columns(items, "item_id", "items", "attribute")
     codes = _frames.lookup(table["item_id"], train.item_ids, "items item_id")
     if unknown := int((codes < 0).sum()):
         notes.append(f"{unknown:,} rows of items are of items that are not in the catalogue; they are left out.")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import checked, finite, generator, integer
+from headtail._embeddings import taken_apart
 from headtail._factors import numbers, to_numpy
 from headtail._top import highest
 from headtail.data import Interactions, PopularityGroups, Recommendations
@@ -57,12 +58,13 @@ def audit(
         What the users did later, for accuracy. Test users without recommendations count as misses.
     k : int or sequence of int, optional
         Cut-offs; 10 and 20 by default, as far as the lists reach.
-    users : frame, optional
-        A user column and any number of others; each of those splits the users into groups that are measured apart.
-    items : frame, optional
+    users : frame or mapping, optional
+        A user column and any number of others; each of those splits the users into groups that are measured apart. Or
+        from each user to a group, or to a mapping of attributes.
+    items : frame or mapping, optional
         An item column and any number of others, such as provider, genre or language: exposure is shown by the values of
         each, with its Gini between them (``gini_of_genre``). An item of several values has several rows, a list, or
-        text with "|" between them, and counts in equal parts for each.
+        text with "|" between them, and counts in equal parts for each. A mapping goes from items to any of these.
     metrics : functions of a TopK, or mapping from name to function, optional
         What to measure instead of the whole set, yours included. Accuracy also by target group: ``ndcg_head`` ...
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
@@ -70,7 +72,7 @@ def audit(
         hold 20%. For example ``functools.partial(PopularityGroups.by_rank, cuts=(0.1, 0.9))``.
     catalogue : ids, optional
         All items that could be recommended, if there are more than training and test show.
-    item_vectors : array of shape (n_items, d), mapping from item id to vector, or Vectors, optional
+    item_vectors : array of shape (n_items, d), mapping or table from item id to vector, or Vectors, optional
         For the distance between items of a list (``ilad``). Rows follow ``train.item_ids``; Vectors with `item_ids` are
         joined by them.
     as_of_event : bool, default False
@@ -209,7 +211,7 @@ def _without_interval(
 
 def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tuple[str, NDArray[np.intp]]]:
     """Return a label and the rows of each group of users."""
-    table, names = read_columns(users, "user_id", "users")
+    table, names = read_columns(users, "user_id", "users", "group")
     if table["user_id"].is_duplicated().any():
         raise InvalidInputError("users has a user more than once. Keep one row a user.")
     place = _frames.lookup(user_ids, _frames.to_ids(table["user_id"]), "users user_id")
@@ -229,6 +231,8 @@ def _vectors(vectors: Array | Mapping[Any, Array] | Vectors, train: Interactions
     if isinstance(vectors, Vectors):
         found, ids = numbers(vectors.items), vectors.item_ids
         vectors = found if ids is None else dict(zip(_frames.unique_ids(ids, "item_id").tolist(), found, strict=True))
+    elif not isinstance(vectors, Mapping) and (table := taken_apart(vectors, "item_vectors")) is not None:
+        vectors = dict(zip(table[1], table[0], strict=True))
     if isinstance(vectors, Mapping):
         missing = [i for i in train.item_ids.tolist() if i not in vectors]
         if missing:
