@@ -8,6 +8,7 @@ import polars as pl
 
 from headtail._checks import shown
 from headtail._columns import ALIASES, logger, plain
+from headtail._held import of_columns
 from headtail._native import as_native, collected, column_names, is_frame
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
@@ -28,7 +29,7 @@ def taken_apart(values: Any, what: str) -> tuple[Array, list[Any]] | None:
         return _stacked(list(values.values()), list(values), what), list(values)
     if not is_frame(values) and not _is_rows(values):
         return None
-    frame = as_native(values, what)
+    frame = as_native(of_columns(values, what) if isinstance(values, Mapping) else values, what)
     names, schema = column_names(frame, what), frame.collect_schema()
     if not any(map(is_id, names)) and all(schema[name].is_numeric() for name in names):
         return None

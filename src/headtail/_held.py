@@ -27,7 +27,7 @@ def frame_of(held: Any, what: str, of_keys: _Keys = _same, keyed: tuple[str, str
     holds attributes of ids in place of items, `keyed` are the names of the ids and of an attribute that has no name.
     """
     if isinstance(held, np.ndarray) and held.dtype.names:
-        return _of_columns({name: held[name] for name in held.dtype.names}, what)
+        return of_columns({name: held[name] for name in held.dtype.names}, what)
     if isinstance(held, (list, tuple)) and held:
         rows = [*map(_row, held)]
         return None if None in rows else _of_rows(rows, what)
@@ -42,7 +42,7 @@ def frame_of(held: Any, what: str, of_keys: _Keys = _same, keyed: tuple[str, str
         return _of_users(held, what, of_keys) if keyed is None else _of_ids(held, what, of_keys, *keyed)
     if not all(_is_several(held[name]) for name in named.values()):
         return None
-    return _of_columns(_aligned({name: values for name, values in held.items() if _is_several(values)}, what), what)
+    return of_columns(_aligned({name: values for name, values in held.items() if _is_several(values)}, what), what)
 
 
 def _aligned(columns: Mapping[Any, Any], what: str) -> dict[Any, Any]:
@@ -56,7 +56,8 @@ def _aligned(columns: Mapping[Any, Any], what: str) -> dict[Any, Any]:
     }
 
 
-def _of_columns(columns: Mapping[Any, Any], what: str) -> pl.DataFrame:
+def of_columns(columns: Mapping[Any, Any], what: str) -> pl.DataFrame:
+    """Return a frame of columns by name, whatever holds them."""
     if len({len(column) for column in columns.values()}) > 1:
         counts = ", ".join(f"{len(column):,} in {name!r}" for name, column in columns.items())
         raise InvalidInputError(f"{what} has columns of different lengths: {counts}. Give each a value for every row.")
@@ -65,7 +66,7 @@ def _of_columns(columns: Mapping[Any, Any], what: str) -> pl.DataFrame:
 
 def _of_rows(rows: Any, what: str) -> pl.DataFrame:
     names = dict.fromkeys(name for row in rows for name in row)
-    return _of_columns({name: [row.get(name) for row in rows] for name in names}, what)
+    return of_columns({name: [row.get(name) for row in rows] for name in names}, what)
 
 
 def _of_ids(held: Mapping[Any, Any], what: str, of_keys: _Keys, role: str, attribute: str) -> pl.DataFrame:
