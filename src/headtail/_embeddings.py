@@ -67,7 +67,11 @@ def taken_apart(values: Any, what: str) -> tuple[Array, list[Any]] | None:
 
 
 def _is_rows(values: Any) -> bool:
-    return isinstance(values, Mapping) or (isinstance(values, list) and bool(values) and isinstance(values[0], Mapping))
+    return (
+        isinstance(values, Mapping)
+        or hasattr(values, "column_names")
+        or (isinstance(values, list) and bool(values) and isinstance(values[0], Mapping))
+    )
 
 
 def _numeric(table: pl.DataFrame) -> pl.DataFrame:

@@ -56,11 +56,17 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
     try:
         return nw.from_native(frame if made is None else made)
     except TypeError:
-        raise InvalidInputError(
-            f"{what} is a {type(frame).__name__}, not a frame. Give a pandas, Polars, PyArrow, DuckDB or PySpark "
-            f"frame, a list of dicts, or a dict of columns or of each user's items. Of rows without names make one: "
-            f'polars.DataFrame(list(rows), schema=["user_id", "item_id"], orient="row").'
-        ) from None
+        if hasattr(frame, "column_names") and hasattr(frame, "to_polars"):  # data sets of Hugging Face
+            return nw.from_native(frame.to_polars())
+        cure = (
+            "Give a pandas, Polars, PyArrow, DuckDB or PySpark frame, a list of dicts, or a dict of columns or of each "
+        )
+        cure += "user's items. Of rows without names make one: polars.DataFrame(list(rows), "
+        cure += 'schema=["user_id", "item_id"], orient="row").'
+        if getattr(frame, "ndim", 0) == 2:
+            cure = "Of a matrix make interactions by headtail.Interactions.from_matrix(matrix), or lists: by "
+            cure += "headtail.Recommendations.from_scores(matrix, k=20) of scores, by .from_arrays(matrix) of item ids."
+        raise InvalidInputError(f"{what} is a {type(frame).__name__}, not a frame. {cure}") from None
     except nw.exceptions.DuplicateError as error:
         raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None
 

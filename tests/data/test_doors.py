@@ -532,3 +532,18 @@ def test_long_lists_that_python_holds_are_corrected():
     for held in (lists.to_dicts(), {user: one["item_id"].to_list() for (user,), one in lists.group_by("user_id")}):
         found = ht.correct(held, split.train, split.validation, split.test, **options)
         assert found.frontier.points == of.frontier.points
+
+
+def test_what_polars_reads_and_matrices_in_place_of_frames():
+    class Dataset:  # as of Hugging Face
+        column_names = ("user_id", "item_id")
+
+        def to_polars(self):
+            return pl.DataFrame({"user_id": [1, 2], "item_id": [3, 4]})
+
+    assert len(Interactions.from_frame(Dataset())) == 2
+    scores = np.array([[0.1, 0.3], [0.5, 0.2]])
+    with pytest.raises(InvalidInputError, match="recs is a ndarray, not a frame") as told:
+        ht.audit(scores, Dataset())
+    call = re.search(r"headtail\.(Recommendations\.from_scores\(matrix, k=)20\)", str(told.value))
+    assert eval(f"ht.{call[1]}1)", {"ht": ht, "matrix": scores}).items.ravel().tolist() == [1, 0]
