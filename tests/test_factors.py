@@ -6,6 +6,7 @@ import scipy.sparse as sp
 import torch
 
 import headtail as ht
+from headtail import _factors
 from headtail._factors import as_matrix, to_numpy
 from headtail.exceptions import InvalidInputError
 
@@ -97,3 +98,11 @@ def test_tensors_that_negate_lazily_or_have_8_bits_are_read():
     assert np.array_equal(to_numpy(lazily), values.numpy())
     eight = as_matrix("queries", values.to(torch.float8_e4m3fn))
     assert torch.equal(eight, values)
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 1000])
+@pytest.mark.parametrize("width", [None, 1, 64, 600])
+def test_product_in_stacks_is_the_product(n, width):
+    rng = np.random.default_rng(0)
+    block, small = rng.normal(size=(n, 64)), rng.normal(size=64 if width is None else (64, width))
+    np.testing.assert_allclose(_factors.product(block, small), block @ small, rtol=1e-12, atol=1e-12)

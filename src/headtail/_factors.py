@@ -23,6 +23,7 @@ Matrix = NDArray[np.float64]
 _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
 _BLOCK_ELEMENTS_CUDA = 2**25
 _TILE = 64  # columns
+_ONE_THREAD = 2**18  # multiplications of a product at most, for which OpenBLAS takes no second thread
 _MOST = 2**53  # whole numbers up to it are exact in float64
 
 
@@ -202,7 +203,7 @@ def _square(block: Any) -> Any:
     """Return ``block.T @ block``.
 
     For a tall and narrow block OpenBLAS spends longer on synchronizing its threads than on the product. Stacks of
-    products of up to 2**18 multiplications run on one thread.
+    small products run on one thread.
     """
     if is_tensor(block):
         return block.T @ block
@@ -211,7 +212,7 @@ def _square(block: Any) -> Any:
     for i in range(0, d, _TILE):
         for j in range(i, d, _TILE):
             a, b = block[:, i : i + _TILE], block[:, j : j + _TILE]
-            rows = 2**18 // (a.shape[1] * b.shape[1])
+            rows = _ONE_THREAD // (a.shape[1] * b.shape[1])
             whole = n // rows * rows
             left, right = (part[:whole].reshape(-1, rows, part.shape[1]) for part in (a, b))
             product = np.matmul(left.transpose(0, 2, 1), right).sum(axis=0) + a[whole:].T @ b[whole:]
@@ -288,8 +289,18 @@ def times(matrix: Any, small: Matrix) -> Matrix:
     """Return ``matrix @ small`` as a float64 numpy array, block by block."""
     out = np.empty((matrix.shape[0], *small.shape[1:]))
     for rows, block in blocks(matrix):
-        out[rows] = to_numpy(block @ (block.new_tensor(small) if is_tensor(block) else small))
+        out[rows] = to_numpy(product(block, small))
     return out
+
+
+def product(block: Any, small: Matrix) -> Any:
+    """Return ``block @ small`` for a tall and narrow block; arrays on one thread, as :func:`_square` says why."""
+    if is_tensor(block):
+        return block @ block.new_tensor(small)
+    rows = max(1, _ONE_THREAD // small.size)
+    whole = len(block) // rows * rows
+    head = (block[:whole].reshape(-1, rows, block.shape[1]) @ small).reshape(whole, *small.shape[1:])
+    return np.concatenate([head, block[whole:] @ small]) if whole < len(block) else head
 
 
 def stored(matrix: sp.csr_array) -> tuple[Array, Array]:

@@ -167,7 +167,7 @@ def shrink(
         svd = _factors.factor_svd(queries, items)
         chosen = _directions(directions, len(svd.sigma))
         change = np.eye(items.shape[1]) - strength * svd.right[:, chosen] @ svd.load[:, chosen].T
-        changed = _rewrite(items, lambda rows, block: block @ _like(change, block))
+        changed = _rewrite(items, lambda rows, block: _factors.product(block, change))
         left, whole = np.delete(svd.sigma, chosen).max(initial=0), svd.sigma[0]
         return pair._replace(items=_unless_gone(changed, left, whole) if strength == 1 else changed)
     if directions is not None:

@@ -129,17 +129,11 @@ def audit(
         noted.notes += rating_notes(test, known, "test")
     interactions = widen(interactions, catalogue, test, noted)
 
-    def read_and_judge() -> tuple[TopK, Array, list[int]]:
-        lists, longest, known = read_lists(recs, interactions, cutoffs[-1], noted)
-        reached = within(longest, cutoffs, asked=k is not None)
-        vectors = None if item_vectors is None else _vectors(item_vectors, known)
-        profiles = Profiles(known, as_groups(groups, known.popularity))
-        top, user_ids = judge(lists, profiles, test, vectors, noted)
-        return (with_times(top, test, user_ids) if as_of_event else top), user_ids, reached
-
     with ThreadPoolExecutor(1) as pool:  # reads no frames: some engines are not thread-safe
         counted = pool.submit(count_overlap, interactions, test)
-        full, user_ids, cutoffs = read_and_judge()
+        asked = k is not None
+        full, user_ids, cutoffs = judged(recs, interactions, test, cutoffs, groups, noted, item_vectors, asked=asked)
+        full = with_times(full, test, user_ids) if as_of_event else full
     if overlap := counted.result():
         noted.of_overlap(f"{overlap:,} of {len(full.target_items):,}")
     attributes = [] if items is None else read_attributes(items, full.profiles.train, noted.notes)
@@ -181,6 +175,18 @@ def audit(
             "rng": "a generator" if isinstance(rng, np.random.Generator) else rng,
         },
     )  # fmt: skip
+
+
+def judged(
+    recs: "Recommendations | IntoFrame", train: Interactions, test: Interactions | None, cutoffs: Sequence[int],
+    groups: Grouping, noted: InputNotes, item_vectors: Any = None, *, asked: bool = True,
+) -> tuple[TopK, Array, list[int]]:  # fmt: skip
+    """Return lists with what they are judged by, the user id of each, and the cut-offs that they reach."""
+    lists, longest, known = read_lists(recs, train, cutoffs[-1], noted)
+    reached = within(longest, cutoffs, asked=asked)
+    vectors = None if item_vectors is None else _vectors(item_vectors, known)
+    top, user_ids = judge(lists, Profiles(known, as_groups(groups, known.popularity)), test, vectors, noted)
+    return top, user_ids, reached
 
 
 def cutoffs_of(k: int | Sequence[int] | None) -> list[int]:

@@ -17,13 +17,17 @@ from headtail._checks import checked, integer, nearest, number, shown
 from headtail._files import atomic_file, to_path, writing
 from headtail._progress import Show, progress_bar
 from headtail._sealed import FORMAT, check_settings, identity_of, read_json, write_json
+from headtail._stats import mean_influence
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
 from headtail.dials import Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
-from headtail.metrics import Audit, Metric, audit, ndcg
+from headtail.metrics import Measurement, Metric, ndcg
+from headtail.metrics.auditing import judged
 from headtail.metrics.built_in import HEADLINES
 from headtail.metrics.facts import Metrics, facts_of, kept_facts, named
+from headtail.metrics.lists import InputNotes, widen
+from headtail.metrics.measuring import measure
 from headtail.subjects import Subject
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Part, Point
@@ -266,25 +270,23 @@ class _Meter:
         made = self.dial.at(self.subject, setting, seed)
         took = perf_counter() - started
         lists = self.subject.recommend(made, split.train)
-        on_validation = self._audit(lists, split.validation, self._at_scale, n_bootstrap=0)
+        validation, of_validation = self._measured(lists, split.validation, self._at_scale, n_bootstrap=0)
         started = perf_counter()
         lists = self.subject.recommend(made, split.known)
         seconds = took, (perf_counter() - started) / max(len(lists), 1)
-        on_test = self._audit(lists, split.test, self.metrics, n_bootstrap=self.n_bootstrap)
-        found = {m.name: m for m in on_test.measurements}
+        found, of_test = self._measured(lists, split.test, self.metrics, n_bootstrap=self.n_bootstrap)
         point = Point(
             self.dial.name,
             setting,
             seed,
-            validation={m.name: m.value for m in on_validation.measurements},
+            validation={name: m.value for name, m in validation.items()},
             test={name: m.value for name, m in found.items()},
             intervals={name: (m.low, m.high) for name, m in found.items() if m.low is not None and m.high is not None},
         )
         influence: Influence = {}
         if self.n_bootstrap:
-            of_test = self._by_user(on_test, (*on_test.user_values, *on_test.user_influences))
-            of_validation = self._by_user(on_validation, {self.accuracy} & {*on_validation.user_values})
-            influence = {"test": of_test, "validation": of_validation}
+            of_accuracy = {name: of for name, of in of_validation.items() if name == self.accuracy}
+            influence = {"test": of_test, "validation": of_accuracy}
         return point, influence, seconds
 
     @property
@@ -293,19 +295,19 @@ class _Meter:
         at_scale = partial(ndcg, scale=self.subject.split.scale)
         return {name: at_scale if metric is ndcg else metric for name, metric in self.metrics.items()}
 
-    def _audit(
+    def _measured(
         self, lists: Recommendations, relevant: Interactions, metrics: Mapping[str, Metric], *, n_bootstrap: int
-    ) -> Audit:
-        options: dict[str, Any] = {"k": self.subject.k, "groups": self.groups, "strict": False}
-        return audit(lists, self.subject.split.train, relevant, metrics=metrics, n_bootstrap=n_bootstrap, **options)
-
-    def _by_user(self, audited: Audit, names: Iterable[str]) -> dict[str, Floats]:
-        train = self.subject.split.train
-        codes = train.user_codes(audited.user_ids)
-        found = {name: np.zeros(train.n_users, dtype=np.float32) for name in names}
-        for name, values in found.items():
-            values[codes] = audited.influence(name)
-        return found
+    ) -> tuple[dict[str, Measurement], dict[str, Floats]]:
+        """Return metrics of lists by name, as `audit` has them, and each user's influence on them by code."""
+        train, k = self.subject.split.train, self.subject.k
+        known = widen(train, None, relevant, noted := InputNotes(strict=False))
+        top, user_ids = judged(lists, known, relevant, [k], self.groups, noted)[:2]
+        found, values, influences = measure(top.at(k), metrics, [], n_bootstrap, 0)
+        codes, by_user = train.user_codes(user_ids), {}
+        for name, of in {**{name: mean_influence(mine) for name, mine in values.items()}, **influences}.items():
+            by_user[f"{name}@{k}"] = np.zeros(train.n_users, dtype=np.float32)
+            by_user[f"{name}@{k}"][codes] = of
+        return {m.name: m for m in found}, by_user
 
     def plan(self, identity: str | None) -> dict[str, Any]:
         """Return what identifies this sweep in a folder."""
