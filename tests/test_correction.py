@@ -15,7 +15,7 @@ from headtail.metrics import gini, ndcg
 from headtail.reports import Table
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate
-from headtail.tradeoffs.pages import said_change
+from headtail.tradeoffs.pages import change_sentence
 
 K = 5
 AT = Dial.at
@@ -177,7 +177,7 @@ def test_what_does_not_change_neither_rises_nor_falls(split, factors):
     frontier = better(factors, split).frontier
     for value, said in ((0.0, "stays the same"), (-1e-16, "stays the same"), (-0.02, "falls by 2.0%")):
         change = Estimate(value, None, None, None, 1)
-        assert f"**accuracy {said}**" in said_change(frontier, "ndcg@5", (0.5, 0.5), change)
+        assert f"**accuracy {said}**" in change_sentence(frontier, "ndcg@5", (0.5, 0.5), change)
 
 
 @pytest.mark.parametrize("good", [True, False])

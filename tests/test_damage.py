@@ -10,8 +10,8 @@ import textwrap
 import numpy as np
 import pytest
 
+from headtail._checksums import read_json, write_json
 from headtail._files import writing
-from headtail._sealed import read_json, write_json
 from headtail.exceptions import HeadtailError, UnreadableFileError
 
 torch = pytest.importorskip("torch")

@@ -42,7 +42,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 KNOWN = {name for role, aliases in ALIASES.items() for name in (role, *aliases)}
 
 
-def plain(name: Any) -> str:
+def normalized(name: Any) -> str:
     """Return a name in lower case, with underscores between its words and not around them."""
     return str(name).lower().replace("-", "_").replace(" ", "_").strip("_")
 
@@ -61,11 +61,11 @@ def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], li
     """
     names = list(names)
     ranks, scores, truths = (
-        [name for alias in (role, *ALIASES[role]) for name in names if plain(name) == alias]
+        [name for alias in (role, *ALIASES[role]) for name in names if normalized(name) == alias]
         for role in ("rank", "score", "truth")
     )
     if not scores:  # some recommenders give their predictions such a name
-        scores = [name for name in truths if plain(name) in ("rating", "relevance", "weight")]
+        scores = [name for name in truths if normalized(name) in ("rating", "relevance", "weight")]
     if not ranks and not scores:
         return {}, [
             f"{what} has neither a rank nor a score (there are: {shown(names, len(names))}), so that the order of "
@@ -112,7 +112,7 @@ def resolve_columns(
             continue
         accepted = [role, *ALIASES.get(role, ())]
         taken = [*found.values(), *named.values()]
-        usual = {plain(n): n for n in reversed(names) if isinstance(n, str) and n not in taken}
+        usual = {normalized(n): n for n in reversed(names) if isinstance(n, str) and n not in taken}
         match = role if role in names and role not in taken else next((usual[a] for a in accepted if a in usual), None)
         if match is not None:
             found[role] = match
@@ -120,7 +120,7 @@ def resolve_columns(
             cure = f"Rename one to {role!r}"
             if role in (given or {}):
                 cure = f"Give {role.removesuffix('_id')}=... with the name of the right one"
-            if names and not any(plain(name) in KNOWN for name in names):
+            if names and not any(normalized(name) in KNOWN for name in names):
                 cure += ". If these are data, the table has no header: name its columns where it is read"
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "

@@ -13,7 +13,7 @@ from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
-from headtail.tradeoffs.pages import named, picture
+from headtail.tradeoffs.pages import picture, setting_name
 from headtail.tradeoffs.points import NOTHING, Estimate, Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import Floats
@@ -98,7 +98,7 @@ def _trade_off(found: "Correction") -> Chart:
     """Return the curves where accuracy is kept, with the two points named that the verdict speaks of."""
     names: dict[tuple[Any, Any], str] = {(PLAIN, None): PLAIN}
     if found.dial is not None:
-        names[found.dial.name, f"{found.strength:g}"] = named(found.frontier, found.dial.name, found.strength)
+        names[found.dial.name, f"{found.strength:g}"] = setting_name(found.frontier, found.dial.name, found.strength)
     chart = picture(found.frontier, found.max_loss, None if found.dial is None else found.dial.name)
     rows = [{**row, "setting": names.get((row["method"], row["setting"]))} for row in chart.rows]
     return replace(chart, rows=rows)

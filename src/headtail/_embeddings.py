@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 
 from headtail._checks import shown
-from headtail._columns import ALIASES, logger, plain
-from headtail._held import of_columns
+from headtail._columns import ALIASES, logger, normalized
+from headtail._containers import of_columns
 from headtail._native import as_native, collected, column_names, is_frame
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
@@ -20,7 +20,7 @@ _WRITTEN = rf"^\s*[\[{{(]?\s*{_NUMBER}([\s,;|]+{_NUMBER})+[\s,;|]*[\]}})]?\s*$" 
 
 def is_id(name: Any) -> bool:
     """Whether a column of this name holds ids, wherever it stands."""
-    return isinstance(name, str) and plain(name) in _IDS
+    return isinstance(name, str) and normalized(name) in _IDS
 
 
 def taken_apart(values: Any, what: str) -> tuple[Array, list[Any]] | None:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail._checks import finite, shown
-from headtail._columns import plain
+from headtail._columns import normalized
 from headtail._embeddings import is_id, taken_apart
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Vectors
@@ -65,7 +65,7 @@ def refuse_ids(values: Any) -> None:
         )
     names = [name for name in getattr(values, "columns", ()) if isinstance(name, str)]
     for name in names:
-        if is_id(name) and (name == names[0] or plain(name).endswith("id")):
+        if is_id(name) and (name == names[0] or normalized(name).endswith("id")):
             raise InvalidInputError(
                 f"A {type(values).__name__} of numbers has the column {name!r}, whose ids would be taken for numbers. "
                 f"Leave it out, and give its ids apart, as user_ids=... or item_ids=..."

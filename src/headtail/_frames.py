@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from headtail._checks import shown
 from headtail._columns import resolve_columns
-from headtail._held import is_missing as is_missing, mixed_values, objects, series
+from headtail._containers import is_missing as is_missing, mixed_values, objects, series
 from headtail._native import (
     as_native as as_native,
     collected,

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from headtail._checks import shown
-from headtail._columns import logger, plain, resolve_columns
-from headtail._held import frame_of, from_numpy, objects
+from headtail._columns import logger, normalized, resolve_columns
+from headtail._containers import frame_of, from_numpy, objects
 from headtail.exceptions import InvalidInputError
 
 _PLACE = re.compile(r"(?:rank|place|position|pos|top|rec|recs|recommendation|item|item_id|product|r)_?(\d+)")
@@ -93,7 +93,7 @@ def unnested(
 def _long(native: Any, given: Mapping[str, Any], what: str) -> Any:
     """Return a row an item where each rank has a column, such as `rank_1`, `rank_2`; other frames as they are."""
     names = column_names(native, what)
-    places = {int(found[1]): name for name in names if (found := _PLACE.fullmatch(plain(name)))}
+    places = {int(found[1]): name for name in names if (found := _PLACE.fullmatch(normalized(name)))}
     first = min(places, default=0)
     listed = len(places) > 1 and first in (0, 1) and sorted(places) == [*range(first, first + len(places))]
     if not listed or given.get("item_id") is not None or resolve_columns(names, (), ["item_id"]):

@@ -59,7 +59,7 @@ def full(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.to(common) for tensor in tensors)
 
 
-def rows_of(table: Tensor, codes: Tensor) -> Tensor:
+def take_rows(table: Tensor, codes: Tensor) -> Tensor:
     """Return the rows (B, d) of a table (N, d) whose codes (B,) are given.
 
     Of torch's two look-ups ``index_select`` has the faster backward pass on a CPU, and ``embedding`` a deterministic

@@ -23,7 +23,7 @@ from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
-from headtail.tradeoffs.pages import named, said_change
+from headtail.tradeoffs.pages import change_sentence, setting_name
 from headtail.tradeoffs.points import Reading, paired_change
 from headtail.typing import RNG, Vectors
 
@@ -101,7 +101,7 @@ class Correction(Result):
 
     @property
     def _named(self) -> str:
-        return "No correction" if self.dial is None else named(self.frontier, self.dial.name, self.strength)
+        return "No correction" if self.dial is None else setting_name(self.frontier, self.dial.name, self.strength)
 
     @property
     def verdict(self) -> str:
@@ -111,7 +111,7 @@ class Correction(Result):
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
         changes = {metric: self._change(metric) for metric in (self.frontier.unfairness, self.frontier.accuracy)}
         even, accurate = (
-            said_change(self.frontier, m, [found[m] for found in audits], change) for m, change in changes.items()
+            change_sentence(self.frontier, m, [found[m] for found in audits], change) for m, change in changes.items()
         )
         beyond, high = "", changes[self.frontier.accuracy].high
         if high is not None and high < -self.max_loss and not self.given:

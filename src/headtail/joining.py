@@ -7,7 +7,7 @@ from headtail._checks import checked, generator
 from headtail._factors import as_pair
 from headtail._frames import as_native, lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
-from headtail.data.rows import known_ids, named, narrowed
+from headtail.data.rows import known_ids, narrowed, with_given_ids
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 from headtail.training.recipes import Recipe
@@ -42,18 +42,18 @@ def subject_of(
         user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
     if pair:
         vectors = as_pair(*source) if isinstance(source, list) else as_pair(source)
-        vectors = named(vectors, user_ids, item_ids)
+        vectors = with_given_ids(vectors, user_ids, item_ids)
         user_ids, item_ids = vectors.user_ids, vectors.item_ids
     users, items = known_ids("user_id", user_ids), known_ids("item_id", item_ids)
     split = data
     if not isinstance(data, Split):
-        split = joined(data, validation, test, users=users, items=items, rng=rng)
+        split = split_of(data, validation, test, users=users, items=items, rng=rng)
     elif validation is not None or test is not None:
         raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
     if pair and isinstance(data, Split) and data.validation is not None:
         train, gone = narrowed(split.train, vectors)
         if gone:
-            split = joined(train, split.validation, split.test, rng=rng)
+            split = split_of(train, split.validation, split.test, rng=rng)
             split = replace(split, description=f"{data.description} {split.description} {gone}")
     if split.validation is None:
         raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
@@ -75,7 +75,7 @@ def _left_out(given: Vectors, train: Interactions) -> list[str]:
 
 
 @checked
-def joined(
+def split_of(
     train: Any,
     validation: Any,
     test: Any = None,
@@ -117,12 +117,12 @@ def joined(
             raise InvalidInputError(f"Nothing is left of {name}. {said} Check that ids are written alike.")
         parts[name] = part
     if test is None:
-        return halves(known, parts["validation"], rng, said)
+        return split_in_halves(known, parts["validation"], rng, said)
     return Split(known, parts["test"], parts["validation"], said)
 
 
 @checked
-def halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str = "") -> Split:
+def split_in_halves(train: Interactions, held_out: Interactions, rng: RNG = 0, said: str = "") -> Split:
     """Return a split with one half of the users' held-out interactions as validation, and the other half's as test."""
     first = generator(rng).permutation(train.n_users) % 2 == 0
     if train.n_users != held_out.n_users:

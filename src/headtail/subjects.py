@@ -10,16 +10,16 @@ from zlib import crc32
 import numpy as np
 
 from headtail._checks import checked, generator, integer, list_length
+from headtail._checksums import identity_of
 from headtail._factors import as_pair, to_numpy
 from headtail._forms import FORMS, Form, check_lists, fingerprint_of, form_of
-from headtail._sealed import identity_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, scored
 from headtail.allocation.features import lists_at
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import Order, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.metrics.gains import gained, gains
+from headtail.metrics.gains import gains, mean_gain
 from headtail.rerank import best
 from headtail.training.ranking import lists_of, recommend
 from headtail.training.recipes import Recipe
@@ -338,7 +338,7 @@ class Subject:
         found = self._reach(seed).relevance if self.has("vectors") else None
         if found is None:
             found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
-        mean, error = gained(best(recs, found, self.k), recs.head(self.k), relevant)
+        mean, error = mean_gain(best(recs, found, self.k), recs.head(self.k), relevant)
         told = f"on validation their order changes NDCG by {mean:+.4f}, with a standard error of {error:.4f}"
         if mean > error:
             return True, found, f"Calibrated relevance counts the items' popularity and exposure: {told}."

@@ -623,8 +623,8 @@ VERBS = {
     "exploring.Witness.shown": lambda: of(witness(), dial=mine(), strength=0.5),
     "exploring.Witness.explore": lambda: of(witness(), frontier=frontier(), chosen=("dial", 0.5), verdict="a",
         max_loss=0.5, n_items=5),
-    "joining.halves": lambda: of(train=split().train, held_out=split().test, rng=0, said="mine"),
-    "joining.joined": lambda: of(train=split().train, validation=split().validation, test=split().test, users=None,
+    "joining.split_in_halves": lambda: of(train=split().train, held_out=split().test, rng=0, said="mine"),
+    "joining.split_of": lambda: of(train=split().train, validation=split().validation, test=split().test, users=None,
         items=None, rng=0),
     "dials.dial": lambda: of(name="log penalty"),
     "dials.Dial": lambda: of(

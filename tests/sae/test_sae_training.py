@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from headtail._sealed import write_json
+from headtail._checksums import write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.sae import TopKSAE, fit_sae, stability
 from headtail.sae.rows import _in_windows

@@ -13,7 +13,7 @@ import pytest
 import torch
 from runs import StoppedError, same, stop_at, weights
 
-from headtail._sealed import write_json
+from headtail._checksums import write_json
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import bce, bpr, mse

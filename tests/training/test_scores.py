@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from headtail import _products, losses
-from headtail._tensors import rows_of
+from headtail._tensors import take_rows
 from headtail.training.scores import catalogue_loss, pair_scores
 
 
@@ -40,8 +40,8 @@ def test_only_one_side_may_need_a_gradient():
 def test_rows_of_a_table_with_its_gradient():
     table = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
     codes = torch.tensor([3, 0, 3])
-    assert torch.equal(rows_of(table, codes), table[codes])
-    assert torch.autograd.gradcheck(lambda t: rows_of(t, codes), (table,))
+    assert torch.equal(take_rows(table, codes), table[codes])
+    assert torch.autograd.gradcheck(lambda t: take_rows(t, codes), (table,))
 
 
 LOSSES = {

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from headtail._checks import checked, generator, integer
+from headtail._checksums import FORMAT, read_json, write_json
 from headtail._exposure import sampled
 from headtail._factors import Matrix
 from headtail._files import atomic_file, to_path
-from headtail._sealed import FORMAT, read_json, write_json
 from headtail.allocation.features import ALONG, features, features_of, lists_at
 from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations

@@ -9,7 +9,7 @@ import numpy as np
 
 from headtail.allocation import cross_fitted
 from headtail.data import Interactions, Recommendations, Split
-from headtail.metrics.gains import gained
+from headtail.metrics.gains import mean_gain
 from headtail.metrics.topk import discounts
 from headtail.posthoc import add_bias, normalize, shrink, tilt
 from headtail.rerank import best, scores_of
@@ -57,13 +57,13 @@ class Reach:
         for way in _WAYS:
             further = way(made)
             by_score = [recommend(each, train, codes=codes, k=k) for each in (further, made)]
-            mean, error = gained(by_score[0], by_score[1], relevant)
+            mean, error = mean_gain(by_score[0], by_score[1], relevant)
             if mean <= error:
                 continue
             if lists is None:
                 chosen, lists = judged(chosen)
             reach, by_relevance = judged(cls._along((*chosen.ways, way), further, train, k, seed))
-            if gained(by_relevance, lists, relevant)[0] > 0:
+            if mean_gain(by_relevance, lists, relevant)[0] > 0:
                 chosen, lists, made = reach, by_relevance, further
         return chosen
 

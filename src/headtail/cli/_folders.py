@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headtail as ht
+from headtail._checksums import read_json
 from headtail._files import check_writable, writing
-from headtail._sealed import read_json
 from headtail.exceptions import UnreadableFileError
 
 if TYPE_CHECKING:

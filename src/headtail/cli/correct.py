@@ -122,7 +122,7 @@ def _split_of(
     model: Path, train: Path | None, validation: Path | None, test: Path | None, seed: int, tables: Tables
 ) -> "ht.Split":
     """Return what a model learned from, and what was held out, or later files, to choose and to report on."""
-    from headtail.joining import joined
+    from headtail.joining import split_of
 
     if train is not None:
         raise InvalidInputError(f"--train {train}: {model} has what it was trained on. Leave the flag out.")
@@ -134,7 +134,7 @@ def _split_of(
             f"{model} was trained on all its interactions, so that nothing is left to choose on. Train it with "
             f"--validation above 0, or give later interactions as --validation."
         )
-    return joined(fitted, later, None if test is None else tables.interactions(test, only_pairs=True), rng=seed)
+    return split_of(fitted, later, None if test is None else tables.interactions(test, only_pairs=True), rng=seed)
 
 
 def _neurons(probe: Path | None, model: Any, fitted: "ht.Interactions") -> Any:

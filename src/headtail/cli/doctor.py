@@ -117,7 +117,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     import polars as pl
 
     from headtail._checks import shown
-    from headtail._columns import plain
+    from headtail._columns import normalized
 
     pair = [found["user_id"], found["item_id"]]
     rating = table[found["rating"]].drop_nulls() if "rating" in found else None
@@ -133,7 +133,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
         if table[name].dtype == pl.String and (n := int((table[name].str.strip_chars() != table[name]).sum())):
             odd.append(f"{n:,} values of {name!r} begin or end with blanks, which make other ids. Take them off.")
     for name in table.columns:
-        if plain(name) in _KINDS and 1 < (kinds := table[name].drop_nulls().n_unique()) <= 20:
+        if normalized(name) in _KINDS and 1 < (kinds := table[name].drop_nulls().n_unique()) <= 20:
             said = shown(table[name].drop_nulls().unique(maintain_order=True).to_list())
             odd.append(f"{name!r} holds {kinds} kinds of rows ({said}), and each counts as positive. Keep those meant.")
     repeated = len(table) - table.select(pair).n_unique()
@@ -160,7 +160,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
             )
             flags.append(f"--min-rating {float(rating.filter(rating > 0).min()):g}")  # type: ignore[arg-type]
     if "timestamp" not in found:
-        times = [name for name in table.columns if name not in found.values() and _TIMES.search(plain(name))]
+        times = [name for name in table.columns if name not in found.values() and _TIMES.search(normalized(name))]
         odd += [f"{name!r} may hold times. If so, pass --timestamp {shlex.quote(name)}." for name in times]
     if stars and (least := round(low + 0.75 * (high - low))) > low:
         flags.append(f"--min-rating {least:g}")

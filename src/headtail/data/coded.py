@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from headtail import _checks, _frames
 from headtail._checks import checked, integer, shown
-from headtail._sealed import digest
+from headtail._checksums import digest
 from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame

@@ -20,10 +20,10 @@ import polars as pl
 from headtail import _frames
 from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
+from headtail._containers import frame_of, series
 from headtail._files import atomic_file, check_writable, to_path
-from headtail._held import frame_of, series
 from headtail.data.interactions import Interactions
-from headtail.data.packed import PACKED, form_of, unpacked
+from headtail.data.packed import PACKED, format_of, unpacked
 from headtail.data.parts import parts_of, read_parts
 from headtail.data.text_files import ATOMIC, TEXT, as_numbers, first_fields, read_text
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
@@ -225,7 +225,7 @@ def _read_file(path: Path, names: Sequence[str] | None, keyed: tuple[str, str] |
     """Return the table of a single file."""
     with readable(path):
         check_exists(path)
-        form = form_of(path)
+        form = format_of(path)
         if form in (*TEXT, *ATOMIC):
             return read_text(path, names)
         if names is not None:
@@ -272,7 +272,7 @@ def _object(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:
     """Return which names the columns of a text file need: those of its width; none where its first line has names."""
     path = next((part.file for part in parts_of(path) or ()), path)
-    if form_of(path) not in TEXT:
+    if format_of(path) not in TEXT:
         return None
     with readable(path):
         check_exists(path)
@@ -297,17 +297,17 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
             cure = "A line has more fields than the first line has names; quote fields that hold the separator."
         elif "utf-8" in reason.lower() or isinstance(error, UnicodeError):
             cure = f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {path.name} > utf8-{path.name}"
-        elif form_of(path) in _JSON and unpacked(path)[:2] == b"{'":
+        elif format_of(path) in _JSON and unpacked(path)[:2] == b"{'":
             name, made = (shlex.quote(text) for text in (str(path), f"{path.name.split('.')[0]}.jsonl"))
             cure = (
                 f"Its lines are Python's, not JSON's. Write them anew: zcat -f {name} | python -c 'import ast, json, "
                 f"sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' > {made}"
             )
-        elif form_of(path) in _JSON:
+        elif format_of(path) in _JSON:
             cure = 'Each line must be an object of JSON, such as {"user_id": 1, "item_id": 2}.'
         elif "malformed" in reason or '"' in reason:
             cure = "Put a text that holds quotes in quotes as a whole, and double the quotes in it."
-        elif form_of(path) in _PARQUET:
+        elif format_of(path) in _PARQUET:
             cure = "Read it again from its source, or leave out columns of types that Polars does not know."
         elif path.suffix in PACKED:
             cure = "Read it again from its source."
@@ -320,7 +320,7 @@ def check_exists(path: Path) -> None:
         kind = "file" if path.suffix else "folder or file"
         if not path.parent.is_dir():
             raise UnreadableFileError(f"There is no {kind} {path}, nor the folder {path.parent}.")
-        names = sorted(p.name for p in path.parent.iterdir() if form_of(p) in _READABLE)
+        names = sorted(p.name for p in path.parent.iterdir() if format_of(p) in _READABLE)
         close = difflib.get_close_matches(path.name, names, n=5, cutoff=0.5)
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "Nothing there has a name like it."
         if names and not close:
@@ -328,9 +328,9 @@ def check_exists(path: Path) -> None:
         raise UnreadableFileError(f"There is no {kind} {path}. {hint}")
     if not path.is_file():
         raise UnreadableFileError(f"Cannot read {path}: it is a pipe or a device. Save its content to a file first.")
-    if form_of(path) not in _READABLE:
+    if format_of(path) not in _READABLE:
         raise UnreadableFileError(
-            f"Cannot read {path}: the ending {form_of(path)!r} is not one of {', '.join(_READABLE)} (text also with "
+            f"Cannot read {path}: the ending {format_of(path)!r} is not one of {', '.join(_READABLE)} (text also with "
             f".gz, .bz2, .xz or .zst, or the only file of a .zip). Unpack it, or save it as one of these."
         )
     if not path.stat().st_size:
@@ -339,7 +339,7 @@ def check_exists(path: Path) -> None:
 
 def titles_beside(path: Path) -> pl.DataFrame | None:
     """Return the titles of a RecBole data set, from the `.item` file beside its `.inter` file; None for other files."""
-    if form_of(path) != ".inter":
+    if format_of(path) != ".inter":
         return None
     stem = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     beside = next((p for p in (stem.with_suffix(".item"), stem.with_suffix(".item.gz")) if p.exists()), None)

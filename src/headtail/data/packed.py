@@ -28,7 +28,7 @@ _OPENED: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"(\xb5/\xfd": _open_zst}  # fmt: skip
 
 
-def form_of(path: Path) -> str:
+def format_of(path: Path) -> str:
     """Return the ending that tells the form of a file, without that of compression; in a zip, that of its only file."""
     if path.suffix.lower() == ".zip" and len(inside := _members(path)) == 1:
         path = Path(inside[0])

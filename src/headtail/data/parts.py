@@ -11,7 +11,7 @@ import polars as pl
 
 from headtail._checks import shown
 from headtail._columns import logger
-from headtail.data.packed import form_of
+from headtail.data.packed import format_of
 from headtail.data.text_files import TEXT, as_numbers
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
@@ -65,7 +65,7 @@ def parts_of(path: Path) -> list[Part] | None:
         raise UnreadableFileError(f"Cannot read {path}: it is a folder or pattern without files of a table.")
     kinds = {_VARIES.sub("#", file.name): file.name for file, _ in found}
     folders = {name for _, names in named for name in names[:-1] if "=" not in name}
-    if len({form_of(file) for file, _ in found}) > 1 or (root == path and (len(kinds) > 1 or folders)):
+    if len({format_of(file) for file, _ in found}) > 1 or (root == path and (len(kinds) > 1 or folders)):
         pattern = path / ("**" if folders else "") / f"*{found[0].file.suffix}"
         other = f", or a pattern such as '{pattern}' if they are" if root == path else ""
         holds = shown(sorted([*folders, *kinds.values()]), 5)
@@ -96,7 +96,7 @@ def read_parts(path: Path, parts: Iterable[Part], read: Callable[[Path], pl.Data
                 pl.lit(value, pl.String).alias(name) for name, value in said.items() if name not in table.columns
             )
         )
-    text = form_of(named[0].file) in TEXT
+    text = format_of(named[0].file) in TEXT
     for column in dict.fromkeys(name for table in tables for name in table.columns):
         kinds: dict[Any, Path] = {table[column].dtype: part.file for table, part in zip(tables, named, strict=True)
                  if column in table.columns and len(table) > table[column].null_count()}  # fmt: skip

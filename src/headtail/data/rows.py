@@ -33,7 +33,7 @@ def with_ids(vectors: Vectors, like: Interactions | None = None) -> Vectors:
     return vectors._replace(**ids)
 
 
-def named(vectors: Vectors, user_ids: Any = None, item_ids: Any = None) -> Vectors:
+def with_given_ids(vectors: Vectors, user_ids: Any = None, item_ids: Any = None) -> Vectors:
     """Return vectors with checked ids: those given, or their own, from which those given must not differ."""
     own, given = with_ids(vectors), with_ids(Vectors(*vectors, user_ids, item_ids))
     ids = {name: (getattr(own, name), getattr(given, name)) for name in ("user_ids", "item_ids")}

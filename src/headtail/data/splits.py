@@ -74,7 +74,7 @@ class Split:
     @cached_property
     def known(self) -> Interactions:
         """What is known when the test begins: training and validation together."""
-        return self.train if self.validation is None else joined(self.train, self.validation)
+        return self.train if self.validation is None else union(self.train, self.validation)
 
     @property
     def scale(self) -> float:
@@ -96,7 +96,7 @@ class Split:
     @property
     def whole(self) -> Interactions:
         """All parts together."""
-        return joined(self.known, self.test)
+        return union(self.known, self.test)
 
     @property
     def parts(self) -> dict[str, Interactions]:
@@ -334,7 +334,7 @@ def made_split(train: Interactions, test: Interactions, validation: Interactions
     return Split(train, test, validation, said)
 
 
-def joined(first: Interactions, second: Interactions) -> Interactions:
+def union(first: Interactions, second: Interactions) -> Interactions:
     """Return the interactions of both; a rating or time that only one of them has is left out."""
 
     def both(name: str) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from headtail._checks import checked, choice, generator, number
 from headtail.data.interactions import Interactions
-from headtail.data.splits import Split, draw_each, drawn_shares, joined, made_split
+from headtail.data.splits import Split, draw_each, drawn_shares, made_split, union
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, IntoFrame
 
@@ -194,7 +194,7 @@ def _exchange(
     keep = draw_each(part.items, part.popularity, [np.minimum(wanted, part.popularity)], draw) == 0
     missing = np.clip(wanted - part.popularity, 0, train.popularity)
     give = draw_each(train.items, train.popularity, [missing], draw) == 0
-    return joined(train.subset(~give), part.subset(~keep)), joined(part.subset(keep), train.subset(give))
+    return union(train.subset(~give), part.subset(~keep)), union(part.subset(keep), train.subset(give))
 
 
 def _shares(test: float, validation: float | None) -> tuple[float, float]:

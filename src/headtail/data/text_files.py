@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from headtail import _frames
-from headtail._columns import KNOWN, logger, plain
-from headtail.data.packed import PIECE, ZIP, form_of, unpacked
+from headtail._columns import KNOWN, logger, normalized
+from headtail.data.packed import PIECE, ZIP, format_of, unpacked
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
@@ -64,7 +64,7 @@ class _Text(NamedTuple):
 def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
     """Return the table of a text file, plain or RecBole's, with columns of numbers where that loses nothing."""
     text = _open_text(path)
-    atomic = form_of(path) in ATOMIC
+    atomic = format_of(path) in ATOMIC
     quotes = not atomic and _holds(text, b'"')
     found = _fields(text, quotes)
     _refuse_layouts(path, text.separator, found)
@@ -95,7 +95,7 @@ def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
 def first_fields(path: Path) -> list[str]:
     """Return the fields of the first line of a text file, be they names or data."""
     text = _open_text(path)
-    return _fields(text, form_of(path) not in ATOMIC and _holds(text, b'"'))
+    return _fields(text, format_of(path) not in ATOMIC and _holds(text, b'"'))
 
 
 def _holds(text: _Text, byte: bytes) -> bool:
@@ -116,7 +116,7 @@ def _open_text(path: Path) -> _Text:
     encoding = next((name for mark, name in _WIDE.items() if content[: len(mark)] == mark), None)
     if encoding is not None:
         mapped, content = False, content[:].decode(encoding).encode()
-    if form_of(path) == ".dat" and b"::" in content[:PIECE] and content.find(b"\t") < 0:  # MovieLens
+    if format_of(path) == ".dat" and b"::" in content[:PIECE] and content.find(b"\t") < 0:  # MovieLens
         mapped, content = False, content[:].replace(b"::", b"\t")
     if sep := re.match(rb"(?:\xef\xbb\xbf)?sep=.\r?\n", content):  # as for Excel
         mapped, content = False, content[sep.end() :]
@@ -136,7 +136,7 @@ def _open_text(path: Path) -> _Text:
     end = "\r" if after[:1] == b"\r" and after != b"\r\n" else "\n"
     if end == "\r" and content.find(b"\n") >= 0:
         raise _mixed_ends(path)
-    tabs = form_of(path) in (".tsv", *ATOMIC)
+    tabs = format_of(path) in (".tsv", *ATOMIC)
     separator = "\t" if tabs else max(",", ";", "\t", "|", key=first.count)
     start = line.end() + (2 if after == b"\r\n" else 1)
     return _Text(path, content, mapped, first, start, end, separator)
@@ -213,7 +213,7 @@ def _check_lines(path: Path, text: list[pl.Series], names: list[str], from_file:
 
 
 def _any_known(names: list[str]) -> bool:
-    return any(plain(name) in KNOWN for name in names)
+    return any(normalized(name) in KNOWN for name in names)
 
 
 def _mixed_ends(path: Path) -> UnreadableFileError:

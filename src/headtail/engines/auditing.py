@@ -22,7 +22,7 @@ from headtail.metrics.auditing import cutoffs_of, group_shares, most_unequal
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import few_items
 from headtail.metrics.exposure import pop_reo, pop_rsp
-from headtail.metrics.facts import Metrics, definition, facts_of, kept_facts, named
+from headtail.metrics.facts import Metrics, by_name, definition, facts_of, kept_facts
 from headtail.metrics.lists import InputNotes, widen, with_cold, within
 from headtail.metrics.measuring import measurements_of
 from headtail.metrics.results import ALL_USERS, Measurement
@@ -132,7 +132,7 @@ def _chosen(metrics: Metrics | None, *, has_test: bool) -> dict[str, Metric] | N
     """Return the metrics that are asked for, if any; raise if one cannot be had here."""
     if metrics is None:
         return None
-    chosen = named(metrics)
+    chosen = by_name(metrics)
     refuse_others(chosen)
     for name, one in chosen.items():
         if not has_test and facts_of(one).needs == "targets":

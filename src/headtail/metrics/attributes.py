@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._columns import plain, resolve_columns
+from headtail._columns import normalized, resolve_columns
 from headtail._stats import gini
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -99,7 +99,7 @@ class Attribute:
 
 def metric_name(attribute: str) -> str:
     """Return the name of the metric of an attribute's unevenness."""
-    return f"gini_of_{plain(attribute)}"
+    return f"gini_of_{normalized(attribute)}"
 
 
 def one_a_row(table: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -115,7 +115,7 @@ def read_columns(frame: IntoFrame, role: str, what: str, attribute: str) -> tupl
     names = _frames.column_names(frame, what)
     key = resolve_columns(names, [role], what=what)[role]
     columns = {str(name): name for name in names if name != key}
-    if not columns or len(set(map(plain, columns))) < len(names) - 1:
+    if not columns or len(set(map(normalized, columns))) < len(names) - 1:
         raise InvalidInputError(f"{what} has the columns {names}. Give the ids and attributes, each of another name.")
     given = {role: key} | columns
     return _frames.to_table(frame, required=(role,), optional=list(columns), given=given, what=what), list(columns)

@@ -19,7 +19,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.attributes import read_attributes, read_columns
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.collapse import collapse_notes
-from headtail.metrics.facts import Metrics, definition, facts_of, kept_facts, named
+from headtail.metrics.facts import Metrics, by_name, definition, facts_of, kept_facts
 from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judge, read_lists, widen, with_times, within
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import ALL_USERS, Audit, ItemExposure, Measurement
@@ -121,7 +121,7 @@ def audit(
     if integer("n_bootstrap", n_bootstrap) == 1:
         raise InvalidInputError("n_bootstrap=1 has no spread; give at least 2, or 0 for no intervals.")
     generator(rng)
-    given = None if metrics is None else named(metrics)
+    given = None if metrics is None else by_name(metrics)
     interactions, known = read_pairs(train, "train", repeats=True, times=as_of_event)  # count_overlap refuses repeats
     noted.notes += rating_notes(interactions, known, "train")
     if test is not None:

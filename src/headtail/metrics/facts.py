@@ -115,7 +115,7 @@ def better(direction: Better | None, **facts: Any) -> Callable[[F], F]:
     return mark
 
 
-def named(metrics: Metrics) -> dict[str, Metric]:
+def by_name(metrics: Metrics) -> dict[str, Metric]:
     """Return metrics by name, checked."""
     cure = "Give functions, or a mapping from name to function, such as metrics={'gini': headtail.metrics.gini}."
     if not isinstance(metrics, Iterable):

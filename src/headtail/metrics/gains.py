@@ -15,7 +15,7 @@ def gains(lists: Recommendations, wanted: Interactions, scale: float = 1.0) -> M
     return np.asarray(found / ideal(wanted.activity[lists.users], lists.k, scale))
 
 
-def gained(lists: Recommendations, others: Recommendations, wanted: Interactions) -> tuple[float, float]:
+def mean_gain(lists: Recommendations, others: Recommendations, wanted: Interactions) -> tuple[float, float]:
     """Return the mean difference in NDCG of lists of the same users with wanted items, and its standard error."""
     more = (gains(lists, wanted) - gains(others, wanted))[wanted.activity[lists.users] > 0]
     return float(more.mean()), float(more.std() / len(more) ** 0.5)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, integer
-from headtail._tensors import rows_of
+from headtail._tensors import take_rows
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bpr
@@ -90,7 +90,7 @@ class LightGCN(MF):
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
         queries, items = mean_of(self._layers())
-        return Vectors(self.query(rows_of(queries, users)), self.item(items))
+        return Vectors(self.query(take_rows(queries, users)), self.item(items))
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         """Return the vectors of users and items at the start and after each propagation."""

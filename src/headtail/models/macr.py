@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator, number
-from headtail._tensors import rows_of
+from headtail._tensors import take_rows
 from headtail.exceptions import InvalidInputError
 from headtail.losses import bce
 from headtail.typing import RNG, Vectors
@@ -100,8 +100,8 @@ class MACR(nn.Module):
         else:
             vectors, loss = self.model(users), 0.0
         gated, active, popular = self._gated(*vectors)
-        of_items = rows_of(popular, candidates.flatten()).view_as(candidates)
-        of_users = rows_of(active, rows).expand_as(candidates)
+        of_items = take_rows(popular, candidates.flatten()).view_as(candidates)
+        of_users = take_rows(active, rows).expand_as(candidates)
         return gated, loss + sum(
             weight * bce(answers[:, 0], answers[:, 1:])
             for weight, answers in ((self.alpha, of_items), (self.beta, of_users))

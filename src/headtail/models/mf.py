@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, generator, integer
-from headtail._tensors import rows_of
+from headtail._tensors import take_rows
 from headtail.data import Interactions
 from headtail.losses import mse
 from headtail.typing import RNG, Vectors
@@ -74,4 +74,4 @@ class MF(nn.Module):
 
     def forward(self, users: Tensor) -> Vectors:
         """Return the vectors of the users (B,) as (B, d) and of all items as (I, d)."""
-        return Vectors(self.query(rows_of(self.users, users)), self.item(self.items))
+        return Vectors(self.query(take_rows(self.users, users)), self.item(self.items))

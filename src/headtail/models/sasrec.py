@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from headtail._checks import checked, generator, integer, number
-from headtail._tensors import rows_of
+from headtail._tensors import take_rows
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.losses import sampled_softmax
@@ -140,7 +140,7 @@ class SASRec(nn.Module):
         """Return what enters the blocks, (B, L, d), and which position may attend to which, (B, 1, L, L)."""
         length = sequences.shape[1]
         real = sequences >= 0
-        x = rows_of(self.items, sequences.clamp_min(0).flatten()).view(*sequences.shape, -1)
+        x = take_rows(self.items, sequences.clamp_min(0).flatten()).view(*sequences.shape, -1)
         x = torch.where(real[:, :, None], x + self.positions[self.max_length - length :], self.start)
         # The filling is hidden but for its last position, the start; every position sees itself, so that none sees
         # nothing at all, which would give NaN.

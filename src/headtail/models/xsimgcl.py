@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from headtail._checks import checked, integer, number
 from headtail._products import loss_over_products, softmax_terms
-from headtail._tensors import rows_of
+from headtail._tensors import take_rows
 from headtail.data import Interactions
 from headtail.models.lightgcn import LightGCN, mean_of
 from headtail.typing import RNG, Vectors
@@ -93,8 +93,8 @@ class XSimGCL(LightGCN):
         loss = final[0].new_zeros(())
         for z, y, codes in zip(final, contrast, (users, candidates[:, 0]), strict=True):
             codes = codes.unique()  # type: ignore[no-untyped-call]
-            loss = loss + self._contrast(rows_of(z, codes), rows_of(y, codes))
-        return Vectors(self.query(rows_of(final[0], users)), self.item(final[1])), self.contrast_weight * loss
+            loss = loss + self._contrast(take_rows(z, codes), take_rows(y, codes))
+        return Vectors(self.query(take_rows(final[0], users)), self.item(final[1])), self.contrast_weight * loss
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         """Return the vectors of users and items after each propagation, noisy in training."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from headtail._checks import number
-from headtail._sealed import digest
+from headtail._checksums import digest
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.typing import Array, ArrayLike2D

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headtail import _files
 from headtail._checks import checked
-from headtail._sealed import FORMAT, read_json, write_json
+from headtail._checksums import FORMAT, read_json, write_json
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.autoencoder import TopKSAE

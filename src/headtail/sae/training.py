@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, choice, generator, integer, number
-from headtail._sealed import digest
+from headtail._checksums import digest
 from headtail._tensors import as_device, learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely, fired
 from headtail.sae.rows import Rows

@@ -27,7 +27,7 @@ from headtail.metrics.topk import Metric
 from headtail.reports import Column, Report, Result, Table
 from headtail.reports._markdown import plain
 from headtail.serving.exporting import BiasTable, item_bias
-from headtail.serving.retrieving import Joined, joined, lists_of
+from headtail.serving.retrieving import Joined, join, lists_of
 from headtail.training import recommend
 from headtail.typing import Vectors
 
@@ -197,7 +197,7 @@ def check(
         known = Interactions.of(train, what="train")
         lists, n_candidates = {EXACT: _exact(vectors, known, k), SERVED: _served(index, vectors, known, k)}, index.k
     else:
-        of = joined(vectors, train)
+        of = join(vectors, train)
         known, n_items = of.known, len(of.item_ids)
         n_candidates = min(k if bias is None else 10 * k, n_items) if n_candidates is None else n_candidates
         candidates = lists_of(index, of, integer("n_candidates", n_candidates, low=integer("k", k, low=1)))
@@ -258,7 +258,7 @@ def fewest_candidates(
     >>> 5 < found.n_candidates < 60, found.gain_kept[0] >= 0.95
     (True, True)
     """
-    keep, of = number("keep", keep, low=0, high=1, low_open=True), joined(vectors, train)
+    keep, of = number("keep", keep, low=0, high=1, low_open=True), join(vectors, train)
     table, most = _table(bias, of), len(of.item_ids)
     exact = {PLAIN: _best(of, integer("k", k, low=1)), EXACT: _best(of, k, table)}
     start, goal = (gini(lists.slots) for lists in exact.values())
@@ -302,11 +302,11 @@ def _biased(candidates: Recommendations, table: BiasTable, k: int) -> dict[str, 
 
 
 def _exact(source: Any, known: Interactions, k: int) -> Recommendations:
-    return source.head(k) if isinstance(source, Recommendations) else _best(joined(source, known), k)
+    return source.head(k) if isinstance(source, Recommendations) else _best(join(source, known), k)
 
 
 def _served(index: Any, vectors: Any, known: Interactions, k: int) -> Recommendations:
-    return index.head(k) if isinstance(index, Recommendations) else lists_of(index, joined(vectors, known), k)
+    return index.head(k) if isinstance(index, Recommendations) else lists_of(index, join(vectors, known), k)
 
 
 def _table(bias: Any, of: Joined) -> BiasTable:

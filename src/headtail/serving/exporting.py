@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headtail import _frames, posthoc
 from headtail._checks import checked, choice, finite, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
-from headtail.data.rows import named, with_ids
+from headtail.data.rows import with_given_ids, with_ids
 from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.reports import Column, Report, Result, Table
@@ -179,7 +179,7 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
     if isinstance(source, ItemBias):
         values, order, item_ids = source.bias, source.order, source.subject.split.train.item_ids
     elif isinstance(source, tuple | list) and len(source) == 2 and np.ndim(source[0]) == 2:
-        pair = named(as_pair(*source)._replace(item_ids=getattr(source, "item_ids", None)), item_ids=item_ids)
+        pair = with_given_ids(as_pair(*source)._replace(item_ids=getattr(source, "item_ids", None)), item_ids=item_ids)
         item_ids = pair.item_ids
         if not np.array_equal(to_numpy(pair.queries[:, -1]), np.ones(len(pair.queries))):
             raise InvalidInputError(

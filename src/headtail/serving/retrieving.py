@@ -31,7 +31,7 @@ class Joined(NamedTuple):
     places: Codes  # and where those items are among the interactions
 
 
-def joined(vectors: Any, train: Any) -> Joined:
+def join(vectors: Any, train: Any) -> Joined:
     """Join vectors with what their users know, as :func:`headtail.recommend` does."""
     pair, known = joined_with(as_pair(vectors), read_pairs(train, "train")[0])
     users = np.arange(known.n_users, dtype=np.int32)
@@ -86,7 +86,7 @@ def retrieve(index: Any, vectors: Any, train: Any, *, k: int = 20) -> Recommenda
     >>> retrieve(search, vectors, train, k=2).to_polars().rows()
     [('ann', 'z', 1, 1.0), ('bob', 'z', 1, 3.0), ('bob', 'x', 2, 1.0)]
     """
-    return lists_of(index, joined(vectors, train), k)
+    return lists_of(index, join(vectors, train), k)
 
 
 def lists_of(index: Any, of: Joined, k: int) -> Recommendations:

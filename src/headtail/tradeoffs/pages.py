@@ -38,17 +38,15 @@ def verdict(frontier: Curves, max_loss: float) -> str:
     ends = frontier.reference, frontier.best(max_loss)
     if ends[0] == ends[1]:
         return f"No method makes exposure more even on validation without losing more than {max_loss:.1%} of accuracy."
-    gain, cost = (
-        said_change(frontier, metric, [frontier.mean(*pair, metric) for pair in ends], frontier.change(*ends, metric))
-        for metric in (unfairness, accuracy)
-    )
+    sides = {metric: [frontier.mean(*pair, metric) for pair in ends] for metric in (unfairness, accuracy)}
+    gain, cost = (change_sentence(frontier, m, both, frontier.change(*ends, m)) for m, both in sides.items())
     return (
-        f"Of {len(frontier.curves)} methods **{plain(named(frontier, *ends[1]))}** spreads exposure most evenly on "
-        f"validation for at most {max_loss:.1%} of accuracy. On the test, {gain}, and {cost}."
+        f"Of {len(frontier.curves)} methods **{plain(setting_name(frontier, *ends[1]))}** spreads exposure most evenly "
+        f"on validation for at most {max_loss:.1%} of accuracy. On the test, {gain}, and {cost}."
     )
 
 
-def said_change(frontier: Curves, metric: str, sides: Sequence[float], change: Estimate) -> str:
+def change_sentence(frontier: Curves, metric: str, sides: Sequence[float], change: Estimate) -> str:
     """Say in words how a metric changes, with its values before and after; the change is a share of the first."""
     low, high, spec = change.low, change.high, facts_for(frontier, metric).format
     if np.isnan(change.value):  # nothing is a share of 0
@@ -69,7 +67,7 @@ def noun(frontier: Curves, metric: str) -> str:
     return title if title == metric else title[:1].lower() + title[1:]
 
 
-def named(frontier: Curves, method: str, setting: Setting) -> str:
+def setting_name(frontier: Curves, method: str, setting: Setting) -> str:
     """Return what a setting is called in a sentence; the only one of a method goes by the name of that."""
     return f"{method} at {setting:g}" if method in frontier.curves else method
 
@@ -138,8 +136,8 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
         })  # fmt: skip
     change = "Change from the method's first setting"
     volume = (
-        f"Share of the accuracy of “{plain(named(frontier, *frontier.reference))}” that the method keeps, on average "
-        f"over all levels of `{unfairness}` from 0 to its own; what is not reached counts 0."
+        f"Share of the accuracy of “{plain(setting_name(frontier, *frontier.reference))}” that the method keeps, on "
+        f"average over all levels of `{unfairness}` from 0 to its own; what is not reached counts 0."
     )
     columns = [
         Column("method", "Method"),
@@ -222,7 +220,7 @@ def _equal_text(frontier: Curves) -> str:
     method, setting = frontier.reference
     accuracy, unfairness = (frontier.mean(method, setting, name) for name in (frontier.accuracy, frontier.unfairness))
     return (
-        f"Changes from “{plain(named(frontier, method, setting))}” (`{frontier.accuracy}` {accuracy:.4f}, "
+        f"Changes from “{plain(setting_name(frontier, method, setting))}” (`{frontier.accuracy}` {accuracy:.4f}, "
         f"`{frontier.unfairness}` {unfairness:.4f}), seed by seed, read off straight lines through each method's "
         f"settings that neither another nor a mixture of two others beats on validation. A dash is a level that not "
         f"every seed reaches."

@@ -14,9 +14,9 @@ import numpy as np
 
 from headtail import dials
 from headtail._checks import checked, integer, nearest, number, shown
+from headtail._checksums import FORMAT, check_settings, identity_of, read_json, write_json
 from headtail._files import atomic_file, to_path, writing
 from headtail._progress import Show, progress_bar
-from headtail._sealed import FORMAT, check_settings, identity_of, read_json, write_json
 from headtail._stats import mean_influence
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
@@ -25,7 +25,7 @@ from headtail.exceptions import CheckpointMismatchError, InvalidInputError, Unre
 from headtail.metrics import Measurement, Metric, ndcg
 from headtail.metrics.auditing import judged
 from headtail.metrics.built_in import HEADLINES
-from headtail.metrics.facts import Metrics, facts_of, kept_facts, named
+from headtail.metrics.facts import Metrics, by_name, facts_of, kept_facts
 from headtail.metrics.lists import InputNotes, widen
 from headtail.metrics.measuring import measure
 from headtail.subjects import Subject
@@ -144,7 +144,7 @@ def sweep(
         raise InvalidInputError(
             "The split has no validation part to choose on. Make one, such as split.with_validation(0.1)."
         )
-    measured = HEADLINES if metrics is None else named(metrics)
+    measured = HEADLINES if metrics is None else by_name(metrics)
     _check_traded(measured, accuracy, "higher")
     _check_traded(measured, unfairness, "lower")
     seeds = _listed("seeds", seeds, integer)

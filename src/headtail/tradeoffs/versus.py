@@ -13,7 +13,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.reports import Column, Report, Table
 from headtail.reports._markdown import plain
 from headtail.tradeoffs.curves import Curves
-from headtail.tradeoffs.pages import named, noun
+from headtail.tradeoffs.pages import noun, setting_name
 from headtail.tradeoffs.points import Estimate
 
 LEVELS = (0.05, 0.1, 0.2)  # how far below the reference's unfairness accuracy is read off
@@ -39,9 +39,10 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
         "Accuracy kept over all levels", "+.4f", rows, columns, lambda name: frontier.hypervolume(name, against=method)
     )
     _seconds(frontier, rows, columns)
+    start = setting_name(frontier, *frontier.reference)
     caption = (
         f"Each method's figure less that of “{method}”, on the test, user by user and seed by seed. Accuracy is read "
-        f"off the settings that are best on validation, in shares of that of “{named(frontier, *frontier.reference)}”; "
+        f"off the settings that are best on validation, in shares of that of “{start}”; "
         f"a dash is a level that not every seed of both reaches, and one that no method reaches is left out. p is the "
         f"chance of such a difference were there none (Student's t), after Holm's correction for all methods of a "
         f"column; below {_DOUBT:g} it is beyond doubt."

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from headtail import _files
 from headtail._checks import checked
-from headtail._sealed import FORMAT, check_settings, read_json, write_json
+from headtail._checksums import FORMAT, check_settings, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.models import classes, from_config
 from headtail.training.encoding import device_of

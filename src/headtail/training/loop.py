@@ -14,9 +14,9 @@ import torch.distributed as dist
 from torch import nn
 
 from headtail._checks import checked, generator, integer, list_length
+from headtail._checksums import digest
 from headtail._distributed import of_first, world_size
 from headtail._factors import per_item
-from headtail._sealed import digest
 from headtail._tensors import check_module, learning
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from headtail import _distributed
 from headtail._checks import integer, number
-from headtail._tensors import no_autocast, rows_of
+from headtail._tensors import no_autocast, take_rows
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss
@@ -132,7 +132,7 @@ class Stepping:
                 told |= {} if self.value_of is None else {"values": self.value_of[batch.candidates]}
                 fitting = one_number("loss", self.loss(scores[:, 0], scores[:, 1:], **told))
             else:
-                fitting = catalogue_loss(self.loss, rows_of(queries, rows), items, candidates[:, 0])
+                fitting = catalogue_loss(self.loss, take_rows(queries, rows), items, candidates[:, 0])
             if penalizing:
                 named = zip(self.names[1:], self.penalties, strict=False)
                 found = [one_number(name, penalty(serving, items), constant=True) for name, penalty in named]

@@ -17,7 +17,7 @@ from torch.nn.functional import embedding
 
 from headtail._checks import number
 from headtail._products import loss_over_products, row_blocks, softmax_terms
-from headtail._tensors import full, rows_of
+from headtail._tensors import full, take_rows
 from headtail.exceptions import InvalidInputError
 from headtail.losses import Loss, sampled_softmax
 
@@ -29,7 +29,7 @@ def pair_scores(queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor
     """
     queries, items = full(queries, items)
     if queries.device.type != "cpu":
-        return (embedding(candidates, items) * rows_of(queries, rows)[:, None]).sum(dim=2)
+        return (embedding(candidates, items) * take_rows(queries, rows)[:, None]).sum(dim=2)
     scores: Tensor = _PairScores.apply(queries, rows, items, candidates)  # type: ignore[no-untyped-call]
     return scores
 
@@ -42,7 +42,7 @@ class _PairScores(torch.autograd.Function):
         ctx.save_for_backward(queries, rows, items, candidates)
         scores = queries.new_empty(candidates.shape)
         vectors, codes, found = (tensor.detach().numpy() for tensor in (items, candidates, scores))
-        for part, block in row_blocks(rows_of(queries.detach(), rows)):
+        for part, block in row_blocks(take_rows(queries.detach(), rows)):
             for n in range(candidates.shape[1]):
                 np.einsum("bd,bd->b", block.numpy(), vectors.take(codes[part, n], axis=0), out=found[part, n])
         return scores

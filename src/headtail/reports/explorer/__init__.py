@@ -15,8 +15,8 @@ import numpy as np
 from markupsafe import Markup
 
 from headtail._checks import checked
+from headtail._checksums import FORMAT, read_json, write_json
 from headtail._files import atomic_file, check_writable, to_path, write_text
-from headtail._sealed import FORMAT, read_json, write_json
 from headtail.reports._html import TEMPLATES, source, version
 from headtail.reports._series import styles_of
 from headtail.reports._values import jsonable

@@ -1,4 +1,4 @@
-"""What Python, numpy and JSON hold without a frame, as columns and frames of Polars."""
+"""Containers of Python, NumPy and JSON as frames and columns of Polars."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping

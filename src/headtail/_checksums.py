@@ -1,4 +1,4 @@
-"""JSON with checksums of itself and of files beside it, so that damage is always detected."""
+"""JSON files with checksums of themselves and of files beside them, so that damage is always detected."""
 
 import hashlib
 import json
