@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -379,3 +380,72 @@ def test_attributes_and_titles_in_an_object_of_json(tmp_path, monkeypatch, capsy
         found.append(json.loads(capsys.readouterr().out))
     assert "group=a" in str(found[0]) and "Dune" in str(found[0]) and "gini_of_genre" in str(found[0])
     assert found[0]["attribute_shares"] == found[1]["attribute_shares"]
+
+
+CURED = [  # command, what its first error offers
+    ("data dates.csv", "--time-format '%d/%m/%Y %H:%M'"),
+    ("data gaps.csv", "--drop timestamp"),
+    ("data stars.csv", "--drop rating"),
+    ("data twice.csv", "--duplicates first"),
+    ("data rated.csv --min-rating 9", "--min-rating 4"),
+    ("audit unknown.csv train.csv", "--no-strict"),
+    ("audit gapped.csv train.csv", "--drop rank"),
+    ("audit lists.csv train.csv --baseline audit.json", "--fail-if 'gini@2 rises'"),
+    ("audit lists.csv train.csv --as-of-event", ""),
+    ("audit lists.csv train.csv --items items.csv --by gnre", "--by genre"),
+]
+
+
+@pytest.mark.parametrize(("command", "cure"), CURED)
+def test_what_an_error_offers_can_be_typed(command, cure, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pairs = [(user, item) for user in range(6) for item in range(4) if (user + item) % 3]
+    train = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    n = len(train)
+    lists = pl.DataFrame([(u, i, r) for u in range(6) for r, i in ((1, u % 4), (2, (u + 1) % 4))],
+                         schema=["user_id", "item_id", "rank"], orient="row")  # fmt: skip
+    for name, table in {
+        "train": train,
+        "dates": train.with_columns(timestamp=pl.lit("31/12/2020 09:30")),
+        "gaps": train.with_columns(timestamp=pl.Series([None, *range(n - 1)])),
+        "stars": train.with_columns(rating=pl.lit("many stars")),
+        "rated": train.with_columns(rating=pl.Series([4.0] + [3.0] * (n - 1))),
+        "twice": pl.concat([train, train.head(2)]),
+        "lists": lists,
+        "unknown": lists.with_columns(item_id=pl.col("item_id").replace(3, 99)),
+        "gapped": lists.with_columns(rank=pl.col("rank") * 2),
+        "items": pl.DataFrame({"item_id": range(4), "genre": list("abab")}),
+    }.items():
+        table.write_csv(f"{name}.csv")
+    assert main(["audit", "lists.csv", "train.csv", "-k", "2", "-o", "audit.json"]) == 0
+    typed = [*shlex.split(command), *["-k", "2"] * command.startswith("audit")]
+    assert main(typed) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "polars" not in said.lower() and "frame" not in said
+    flag, value = [*shlex.split(cure), ""][:2] if cure else ("", "")
+    assert (flag in said or flag in typed) and value.replace("@2", "@10") in said
+    if flag in typed:
+        typed[typed.index(flag) + 1] = value
+    elif cure:
+        typed += shlex.split(cure)
+    else:
+        typed.remove("--as-of-event")
+    assert main(typed) == 0
+
+
+def test_percentages_and_lists_in_text_are_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.csv").write_text("user,item,rating\n1,7,80%\n1,8,90.5%\n2,7,3%\n")
+    assert main(["data", "train.csv", "--to", "out.csv", "--min-rating", "50"]) == 0
+    assert data.read_table("out.csv")["rating"].to_list() == [80, 90.5]
+    (tmp_path / "baskets.csv").write_text("user,item\n1,7 8 9\n2,7 3\n")
+    assert main(["data", "baskets.csv", "--to", "out.csv"]) == 0
+    assert data.read_table("out.csv").rows() == [(1, 7), (1, 8), (1, 9), (2, 7), (2, 3)]
+    (tmp_path / "dates.csv").write_text("user,item,when\n1,7,03.04.2020\n2,8,05.04.2020\n")
+    typed = ["data", "dates.csv", "--to", "out.csv", "--timestamp", "when", "--time-format"]
+    assert main([*typed, "%d.%m.%Y"]) == 0
+    assert data.read_table("out.csv")["timestamp"].to_list() == [1585872000, 1586044800]
+    assert main([*typed, "%m-%d-%Y"]) == 2
+    assert "--time-format %m-%d-%Y does not fit '03.04.2020'" in " ".join(capsys.readouterr().err.split())
+    assert main(["data", "dates.csv", "--drop", "whenn"]) == 0
+    assert "dates.csv has no column 'whenn' to leave out" in " ".join(capsys.readouterr().err.split())

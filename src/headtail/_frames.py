@@ -344,13 +344,24 @@ def labels(values: pl.Series, what: str) -> pl.Series:
     return text.fill_null("missing")
 
 
+def _number_reader(values: pl.Series, column: Any) -> str:
+    """Return words for the line of Polars that makes numbers of these texts, if one does."""
+    if values.dtype != pl.String:
+        return ""
+    number = r"^\s*(-?\d+\.?\d*)[^\d.,]*$"
+    ways = ((values.str.strip_chars("% "), "strip_chars('% ')"), (values.str.extract(number), f"extract(r'{number}')"))
+    for found, code in ways:
+        if found.cast(pl.Float64, strict=False).is_not_null().all():
+            return f", such as by: frame.with_columns(pl.col({column!r}).str.{code}.cast(pl.Float64)) in Polars"
+    return ""
+
+
 def numbers(values: pl.Series, column: Any, what: str) -> Array:
     """Return a column of real numbers as numpy, decimals and very wide integers as float64; raise if it is no such."""
     if not values.dtype.is_numeric():
-        cure = f"frame.with_columns(pl.col({column!r}).str.strip_chars('% ').cast(pl.Float64)) in Polars"
         raise InvalidInputError(
             f"{what} has {values.dtype} in {column!r}, for example {shown(values[:1].to_list())}; it must be numbers. "
-            f"Cast the column{f', such as by: {cure}' if values.dtype == pl.String else ''}."
+            f"Cast the column{_number_reader(values, column)}, or drop the column {column!r}."
         )
     wide = isinstance(values.dtype, (pl.Decimal, pl.Int128, pl.UInt128))
     return (values.cast(pl.Float64) if wide else values).to_numpy()

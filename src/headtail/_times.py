@@ -20,7 +20,7 @@ def seconds(times: pl.Series, column: str = "timestamp") -> Array:
     """
     if times.null_count():
         raise InvalidInputError(
-            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column."
+            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column {column!r}."
         )
     if isinstance(times.dtype, pl.String):
         times = _parse_times(times, column)
@@ -81,11 +81,15 @@ def _parse_times(times: pl.Series, column: str) -> pl.Series:
                 return times
         except pl.exceptions.PolarsError:
             pass
-        raise InvalidInputError(f"{column} holds text in several forms, or times that do not exist. Parse it first.")
+        raise InvalidInputError(
+            f"{column} holds text in several forms, or times that do not exist. Parse it first, or "
+            f"drop the column {column!r}."
+        )
     first = times.filter(wrong)[0]
     form = re.sub(r"(\d\d?)(\D)(\d\d?)\2(\d{4})", r"%d\2%m\2%Y", first)
     form = re.sub(r"\d\d?:\d\d(:\d\d)?", lambda found: "%H:%M:%S" if found[1] else "%H:%M", form)
     made = f", where the day comes first by: frame.with_columns(pl.col({column!r}).str.to_datetime({form!r})) in Polars"
     raise InvalidInputError(
-        f"{column} holds {first!r}, which is no ISO 8601 time. Parse it first{made if '%d' in form else ''}."
+        f"{column} holds {first!r}, which is no ISO 8601 time. Parse it first{made if '%d' in form else ''}, or "
+        f"drop the column {column!r}."
     )

@@ -510,11 +510,15 @@ def test_lists_of_whole_numbers_and_decimals():
 
 
 def test_the_cures_for_scores_and_times_as_text_work():
-    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [7, 5], "score": ["6.5%", " 71 %"]})
-    with pytest.raises(InvalidInputError, match="it must be numbers") as refused:
+    for texts in (["6.5%", " 71 %"], ["3 stars", "4.5 stars"]):
+        frame = pl.DataFrame({"user_id": [1, 1], "item_id": [7, 5], "score": texts})
+        with pytest.raises(InvalidInputError, match="it must be numbers") as refused:
+            Recommendations.from_frame(frame)
+        made = eval(re.search("such as by: (.*) in Polars", str(refused.value))[1], {"frame": frame, "pl": pl})
+        assert Recommendations.from_frame(made).to_polars()["item_id"].to_list() == [5, 7]
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [7, 5], "score": ["3,5", "4"]})  # a comma may be either
+    with pytest.raises(InvalidInputError, match="Cast the column, or drop the column 'score'"):
         Recommendations.from_frame(frame)
-    made = eval(re.search("such as by: (.*) in Polars", str(refused.value))[1], {"frame": frame, "pl": pl})
-    assert Recommendations.from_frame(made).to_polars()["item_id"].to_list() == [5, 7]
     for text in ("31.12.2020", "31/12/2020 09:30", "31-12-2020 9:30:05"):
         frame = pl.DataFrame({"user_id": [1], "item_id": [7], "timestamp": [text]})
         with pytest.raises(InvalidInputError, match="no ISO 8601 time") as refused:

@@ -46,6 +46,8 @@ class Tables:
         Parameter(help="What to do with several rows of one (user, item) pair; sums and means are of ratings."),
     ] = "error"
     min_rating: Annotated[float | None, Parameter(help="Keep interactions with at least this rating.")] = None
+    time_format: Annotated[_Name, Parameter(help="How times are written in text, such as '%d/%m/%Y %H:%M'.")] = None
+    drop: Annotated[list[str] | None, Parameter(negative="", help="Column to leave out; may be repeated.")] = None
 
     def interactions(
         self, file: Path, *, k_core: int | None = 0, titles: Path | None = None, only_pairs: bool = False
@@ -62,7 +64,7 @@ class Tables:
             made = self._data_set(file, k_core)
             if made is not None:
                 return made if titled is None else made.with_titles(titled)
-            table = self.read(file)
+            table = _listed(self.read(file), file, self.user, self.item)
             read = partial(
                 ht.Interactions.from_frame,
                 titles=titles_beside(file) if titled is None else titled,
@@ -121,20 +123,7 @@ class Tables:
 
     def lists(self, file: Path) -> "pl.DataFrame":
         """Read recommendations, with lists made of what a text file writes as several ids, or scores, in one field."""
-        import polars as pl
-
-        from headtail._columns import logger
-        from headtail._frames import holds_lists
-        from headtail.data.text_files import as_numbers
-
-        table = self.table(file, "user_id", "item_id", *["score"] * (self.score is not None))
-        if table["item_id"].dtype != pl.String or not holds_lists(table["item_id"], table["user_id"]):
-            return table
-        parts = {name: _apart(table[name]) for name in table.columns if table[name].dtype == pl.String}
-        lists = {name: made for name, made in parts.items() if (made.list.len() == parts["item_id"].list.len()).all()}
-        logger.warning("%s: %s hold several values in one text, and are read as lists.", file, ", ".join(lists))
-        kinds = {name: as_numbers(made.explode()).dtype for name, made in lists.items()}
-        return table.with_columns(made.cast(pl.List(kinds[name])) for name, made in lists.items() if name != "user_id")
+        return _listed(self.table(file, "user_id", "item_id", *["score"] * (self.score is not None)), file)
 
     def vectors(self, file: Path, role: str) -> Any:
         """Return the matrix of a .npy array, or the ids and vectors of a table or of a text as word2vec writes it."""
@@ -162,9 +151,42 @@ class Tables:
         from headtail.data.files import names_for
 
         if self.columns is None:
-            return ht.data.read_table(file, keyed=keyed)
+            return self._mended(ht.data.read_table(file, keyed=keyed), file)
         choices = [[name.strip() for name in names.split(",")] for names in self.columns]
-        return ht.data.read_table(file, names=names_for(file, choices))
+        return self._mended(ht.data.read_table(file, names=names_for(file, choices)), file)
+
+    def _mended(self, table: "pl.DataFrame", file: Path) -> "pl.DataFrame":
+        """Return a table without the columns to drop, and with the times and percentages that are text read."""
+        import polars as pl
+
+        from headtail._columns import logger, resolve_columns
+
+        for name in self.drop or ():
+            if name not in table.columns:
+                logger.warning("%s has no column %r to leave out.", file, name)
+        table = table.drop(self.drop or [], strict=False)
+        given = {
+            role: name for role in ("timestamp", "rating", "score") if (name := getattr(self, role)) in table.columns
+        }
+        for role in ("timestamp", "rating", "score"):
+            name = given.get(role, resolve_columns(table.columns, (), [role]).get(role))
+            if name is None or table[name].dtype != pl.String:
+                continue
+            if role == "timestamp":
+                if self.time_format is None:
+                    continue
+                read = table[name].str.to_datetime(self.time_format, strict=False)
+            else:
+                read = table[name].str.strip_chars("% ").cast(pl.Float64, strict=False)
+            wrong = table[name].filter(read.is_null() & table[name].is_not_null())
+            if len(wrong) and role == "timestamp":
+                raise InvalidInputError(
+                    f"{file}: --time-format {self.time_format} does not fit {wrong[0]!r}. Mend one."
+                )
+            if not len(wrong):
+                logger.info("%s: the text in %r is read as %s", file, name, read.dtype)
+                table = table.with_columns(read.alias(name))
+        return table
 
     def _named(self, table: "pl.DataFrame", file: Path, *roles: str) -> dict[str, Any]:
         """Return the column named for each role, or None where this table has a usual id column instead.
@@ -193,6 +215,28 @@ class Tables:
                 f"Positives: all {len(ratings):,} rows, whatever their rating ({ratings.min():g} to "
                 f"{ratings.max():g}); --min-rating keeps those from a value on."
             )
+
+
+def _listed(table: "pl.DataFrame", file: Path, user: str | None = None, item: str | None = None) -> "pl.DataFrame":
+    """Return a table with lists made of what a text file writes as several ids, or scores, in one field."""
+    import polars as pl
+
+    from headtail._columns import logger, resolve_columns
+    from headtail._frames import holds_lists
+    from headtail.data.text_files import as_numbers
+
+    given = {role: name for role, name in (("user_id", user), ("item_id", item)) if name in table.columns}
+    found = given | resolve_columns(table.columns, (), [role for role in _IDS if role not in given])
+    if len(found) < 2 or table[found["item_id"]].dtype != pl.String:
+        return table
+    if not holds_lists(table[found["item_id"]], table[found["user_id"]]):
+        return table
+    parts = {name: _apart(table[name]) for name in table.columns if table[name].dtype == pl.String}
+    n = parts[found["item_id"]].list.len()
+    lists = {name: made for name, made in parts.items() if (made.list.len() == n).all() and name != found["user_id"]}
+    logger.warning("%s: %s hold several values in one text, and are read as lists.", file, ", ".join(lists))
+    kinds = {name: as_numbers(made.explode()).dtype for name, made in lists.items()}
+    return table.with_columns(made.cast(pl.List(kinds[name])) for name, made in lists.items())
 
 
 def _apart(texts: "pl.Series") -> "pl.Series":

@@ -14,6 +14,9 @@ _VALUE = r"'[^']*'|\"[^\"]*\"|\.\.\.|\[[^\]]*\]|\([^)]*\)|[-+]?\w+(?:[.+-]\w+)*"
 _KEYWORD = re.compile(rf"(?<![\w.-])(\w+)=({_VALUE}|)")
 _CALL = re.compile(r"[A-Z]\w*(?:\.\w+)?\(([^()]*)\)")
 _BARE = re.compile(r"\b([Ll]ower|[Rr]aise) ([a-z_]+)\b")
+_PARSE = re.compile(r"frame\.with_columns\(pl\.col\([^()]*\)\.str\.to_datetime\(('[^']*')\)\) in Polars")
+_CAST = re.compile(r"Cast the column, such as by: frame\.with_columns\(.*?\) in Polars, or |Cast the column, or ")
+_DROP = re.compile(r"drop the column '([^']*)'")
 _OTHERWISE = {"names": "columns", "rng": "seed", "dials": "dial"}  # flags with other names than their keywords
 
 
@@ -37,6 +40,11 @@ def as_typed(text: str, arguments: Sequence[str] | None) -> str:
         inside = [flag(keyword) for keyword in _KEYWORD.finditer(found[1])]
         return " ".join(inside) if inside and all(word.startswith("--") for word in inside) else found[0]
 
+    if "time_format" in flags:
+        text = _DROP.sub(
+            lambda found: f"leave it out by --drop {shlex.quote(found[1])}", _PARSE.sub(r"--time-format \1", text)
+        )
+        text = _CAST.sub("", text)
     text = _KEYWORD.sub(flag, _CALL.sub(call, text))
     if "columns" in flags:
         text = text.replace("name its columns where it is read", "name its columns by --columns")

@@ -356,7 +356,7 @@ def _numeric(table: pl.DataFrame, role: str) -> Any:
     values = _frames.numbers(column, role, "the table")
     if column.null_count():
         raise InvalidInputError(
-            f"{role} has {column.null_count()} missing values. Drop or fill those rows, or drop the column."
+            f"{role} has {column.null_count()} missing values. Drop or fill those rows, or drop the column {role!r}."
         )
     if role == "rating":
         values = values.astype(np.float64, copy=False)

@@ -11,12 +11,19 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 
 
-def checked_ranks(given: Array, rows: NDArray[np.signedinteger[Any]], row_ids: Array, what: str) -> NDArray[np.int64]:
+def checked_ranks(
+    given: Array, rows: NDArray[np.signedinteger[Any]], row_ids: Array, what: str, column: Any
+) -> NDArray[np.int64]:
     """Return ranks as whole numbers if they are 1, 2, 3 ... for every user, however far down."""
+    cure = f"or drop the column {column!r}, so that scores rank, or the order of the rows."
     if not (given == np.floor(given)).all():
-        raise InvalidInputError(f"{what} has ranks that are not whole numbers. Number each user's items 1, 2, 3 ...")
+        raise InvalidInputError(
+            f"{what} has ranks that are not whole numbers. Number each user's items 1, 2, 3 ..., {cure}"
+        )
     if given.min() != 1:
-        raise InvalidInputError(f"{what} has ranks that start at {given.min():g}. Number each user's items from 1.")
+        raise InvalidInputError(
+            f"{what} has ranks that start at {given.min():g}. Number each user's items from 1, {cure}"
+        )
     counts = np.bincount(rows)
     starts = np.cumsum(counts) - counts
     # As many cells as rows: every cell is hit only if no rank is doubled or beyond the end.
@@ -27,8 +34,8 @@ def checked_ranks(given: Array, rows: NDArray[np.signedinteger[Any]], row_ids: A
         wrong = np.unique(np.repeat(np.arange(len(counts)), counts)[~hit])
         raise InvalidInputError(
             f"{what} has ranks that are not 1, 2, 3 ... for {len(wrong)} users; user {shown(row_ids[wrong[:1]])} has "
-            f"{shown(np.sort(given[rows == wrong[0]]))}. Number each user's items from 1 without gaps or repeats, or "
-            f"drop the rank column to rank by score."
+            f"{shown(np.sort(given[rows == wrong[0]]))}. Number each user's items from 1 without gaps or "
+            f"repeats, {cure}"
         )
     return given.astype(np.int64)
 

@@ -130,7 +130,7 @@ class Recommendations:
                 )
         listed, rows = np.unique(codes["user_id"], return_inverse=True)
         if by == "rank" and values is not None:
-            ranks, values = checked_ranks(values, rows, ids["user_id"][listed], "lists"), None
+            ranks, values = checked_ranks(values, rows, ids["user_id"][listed], "lists", found[by]), None
         else:
             ranks = ranks_by(values, rows)
         table_of = np.full((len(listed), ranks.max(initial=0)), -1, dtype=np.int32)

@@ -161,10 +161,10 @@ def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
     if separator == "\t" and len(first) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", first[4]):
         raise UnreadableFileError(
             f"Cannot read {path}: its rows hold what was shown and clicked, as MIND's behaviors. Make clicks of it: "
-            f'clicks = pl.read_csv({str(path)!r}, separator="\\t", has_header=False, quote_char=None, '
-            f'new_columns=["impression", "user_id", "time", "history", "item_id"]).with_columns(pl.col("time").str.'
-            f'to_datetime("%m/%d/%Y %I:%M:%S %p"), pl.col("item_id").str.extract_all(r"\\S+-1\\b").list.eval('
-            f'pl.element().str.strip_suffix("-1"))).filter(pl.col("item_id").list.len() > 0).explode("item_id")'
+            f'(echo user_id,item_id,timestamp; awk -F\'\\t\' \'{{split($3, t, "[/ :]"); n = split($5, shown, " "); for '
+            f'(i = 1; i <= n; i++) if (sub(/-1$/, "", shown[i])) printf "%s,%s,%d-%02d-%02dT%02d:%02d:%02d\\n", $2, '
+            f'shown[i], t[3], t[1], t[2], t[4] % 12 + (t[7] == "PM" ? 12 : 0), t[5], t[6]}}\' '
+            f"{shlex.quote(str(path))}) > clicks.csv"
         )
 
 

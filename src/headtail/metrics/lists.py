@@ -129,7 +129,9 @@ def _lists_from_frame(
         train = with_cold(train, _frames.to_ids(table["item_id"].unique().sort()), noted)
         codes = _frames.lookup(table["item_id"], train.item_ids, "recs item_id")
     if "rank" in columns:
-        ranks = checked_ranks(_frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids, "recs")
+        ranks = checked_ranks(
+            _frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids, "recs", columns["rank"]
+        )
         if scores is not None and (disagreeing := _users_with(np.greater, scores, rows, ranks)):
             noted.notes.append(
                 f"{columns['rank']!r} ranks the recommendations of recs; {columns['score']!r} would rank those of "
