@@ -566,7 +566,7 @@ def test_without_a_test_file_everything_known_is_left_out_of_the_lists(correctio
         ("lists.parquet --train train.parquet --validation missed.csv", "No interaction of validation is among"),
         ("lists.parquet --train train.parquet --validation text.csv", "Cast one of them"),
         ("--queries queries.npy --items items.npy PARTS --user-ids items.txt", "user_ids holds 120 ids for 400 rows"),
-        ("--queries queries.npy --items train.parquet PARTS", "Cannot read train.parquet as a .npy array"),
+        ("--queries queries.npy --items train.parquet PARTS", "whose ids would be taken for numbers"),
         ("--queries queries.npy --items items.npy PARTS --item-ids twice.txt", "more than once"),
     ],
 )

@@ -87,7 +87,7 @@ class TestToTable:
         frame = pl.DataFrame({"item": [2], "user": [1], "junk": ["x"]})
         assert self.table(frame).to_dict(as_series=False) == {"user_id": [1], "item_id": [2]}
 
-    @pytest.mark.parametrize("frame", [{"a": 1}, [1, 2], None, np.zeros((2, 2)), "file.csv"])
+    @pytest.mark.parametrize("frame", [{"a": 1}, [1, 2], None, np.zeros(2), "file.csv"])
     def test_not_a_frame(self, frame):
         with pytest.raises(InvalidInputError, match=r"not a frame. Give a pandas, Polars, PyArrow, DuckDB or PySpark"):
             self.table(frame)
@@ -158,7 +158,7 @@ class TestToTable:
         with pytest.raises(InvalidInputError, match=r"that cannot be read in 'user_id' \(.*list\)"):
             _frames.read_ids([endless, endless], "user_id", "users")
 
-    @pytest.mark.parametrize("ids", [[True, False], [date(2020, 1, 1)] * 2, [b"a", b"b"], [[1], [2]]])
+    @pytest.mark.parametrize("ids", [[True, False], [date(2020, 1, 1)] * 2, [[1], [2]]])
     def test_types_that_are_no_ids(self, ids):
         with pytest.raises(InvalidInputError, match=r"ids of type .* in 'user'. Cast them"):
             self.table(pl.DataFrame({"user": ids, "item": [1, 2]}))

@@ -276,7 +276,7 @@ def with_row(table, *row):
         ({"users": pl.DataFrame({"user_id": [1], "genres": [["x", "y"]]})}, "in 'genres'; a user is in one group"),
         ({"catalogue": "abcdx"}, "catalogue='abcdx' is no collection of ids"),
         ({"catalogue": ["x", None]}, "catalogue has 1 missing values"),
-        ({"catalogue": {"item_id": ["x"]}}, "is no collection of ids"),
+        ({"catalogue": {"item_id": ["x"]}}, "catalogue is a mapping that does not number its ids"),
         (
             {"item_vectors": {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": [1.0]}},
             "give one row for each of the 4 items",
