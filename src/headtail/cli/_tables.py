@@ -165,27 +165,27 @@ class Tables:
             if name not in table.columns:
                 logger.warning("%s has no column %r to leave out.", file, name)
         table = table.drop(self.drop or [], strict=False)
-        given = {
-            role: name for role in ("timestamp", "rating", "score") if (name := getattr(self, role)) in table.columns
-        }
         for role in ("timestamp", "rating", "score"):
-            name = given.get(role, resolve_columns(table.columns, (), [role]).get(role))
-            if name is None or table[name].dtype != pl.String:
+            name = getattr(self, role)
+            if name not in table.columns:
+                name = resolve_columns(table.columns, (), [role]).get(role)
+            if name is None or name in (self.user, self.item) or table[name].dtype != pl.String:
                 continue
-            if role == "timestamp":
-                if self.time_format is None:
-                    continue
+            if role == "timestamp" and self.time_format is not None:
                 read = table[name].str.to_datetime(self.time_format, strict=False)
-            else:
+                wrong = table[name].filter(read.is_null() & table[name].is_not_null())
+                if len(wrong):
+                    raise InvalidInputError(
+                        f"{file}: --time-format {self.time_format} does not fit {wrong[0]!r}. Mend one."
+                    )
+            elif role != "timestamp" and table[name].str.contains("%", literal=True).all():
                 read = table[name].str.strip_chars("% ").cast(pl.Float64, strict=False)
-            wrong = table[name].filter(read.is_null() & table[name].is_not_null())
-            if len(wrong) and role == "timestamp":
-                raise InvalidInputError(
-                    f"{file}: --time-format {self.time_format} does not fit {wrong[0]!r}. Mend one."
-                )
-            if not len(wrong):
-                logger.info("%s: the text in %r is read as %s", file, name, read.dtype)
-                table = table.with_columns(read.alias(name))
+                if read.null_count() > table[name].null_count():
+                    continue
+            else:
+                continue
+            logger.info("%s: the text in %r is read as %s", file, name, read.dtype)
+            table = table.with_columns(read.alias(name))
         return table
 
     def _named(self, table: "pl.DataFrame", file: Path, *roles: str) -> dict[str, Any]:
