@@ -161,9 +161,9 @@ class Tables:
 
         from headtail._columns import logger, resolve_columns
 
-        for name in self.drop or ():
-            if name not in table.columns:
-                logger.warning("%s has no column %r to leave out.", file, name)
+        for gone in self.drop or ():
+            if gone not in table.columns:
+                logger.warning("%s has no column %r to leave out.", file, gone)
         table = table.drop(self.drop or [], strict=False)
         for role in ("timestamp", "rating", "score"):
             name = getattr(self, role)
