@@ -193,3 +193,13 @@ def test_folders_that_no_lock_or_no_work_can_stand_beside(tmp_path):
             pass
     with pytest.raises(UnreadableFileError, match="no name of its own"), atomic_folder(tmp_path / "new" / ".."):
         pass
+
+
+def test_what_killed_writers_left_is_removed_by_the_next_one(tmp_path):
+    left, other = tmp_path / ".out.0123abcd.tmp", tmp_path / ".out.2.0123abcd.tmp"
+    left.mkdir()
+    (left / "part").write_text("x")
+    (tmp_path / ".out.abcd0123.tmp").write_text("x")
+    other.write_text("of another path")
+    with writing(tmp_path / "out"):
+        assert [*tmp_path.glob(".*.tmp")] == [other]

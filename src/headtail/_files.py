@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import re
 import secrets
@@ -204,10 +205,20 @@ def writing(path: str | os.PathLike[str], *, folder: bool = True) -> Iterator[No
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        _remove_left_beside(path)
         yield
     finally:
         file.unlink(missing_ok=True)
         lock.close()
+
+
+def _remove_left_beside(path: Path) -> None:
+    """Remove the temporary files and folders of killed writers of a path whose lock is ours."""
+    if _hidden(path).name.startswith(f".{path.name}."):  # else another path's may be called so
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 def _locked(file: Path, path: Path) -> IO[str]:

@@ -54,12 +54,22 @@ def test_extreme_users_have_the_most_and_the_least_popular_tastes_of_users_as_ac
     popular, niche = extreme_users(WORLD, share=0.1)
     taste = np.array([WORLD.popularity[WORLD.items[WORLD.users == u]].mean() for u in range(WORLD.n_users)])
     by_activity = sorted(range(WORLD.n_users), key=lambda u: WORLD.activity[u])
-    less, more = by_activity[:100], by_activity[100:]  # ten of either group from each half
+    steps = [n for n in range(1, 200) if WORLD.activity[by_activity[n]] > WORLD.activity[by_activity[n - 1]]]
+    cut = min(steps, key=lambda n: abs(n - 100))  # a tenth of either half, which parts no users who are as active
     for group, sign in ((popular, -1), (niche, 1)):
-        for half in (less, more):
-            extremes = sorted(half, key=lambda u: sign * taste[u])[:10]
+        for half in (by_activity[:cut], by_activity[cut:]):
+            extremes = sorted(half, key=lambda u: sign * taste[u])[: -(-len(half) // 10)]
             assert sorted(taste[extremes]) == sorted(taste[np.intersect1d(group, half)])
-    assert len(popular) == len(niche) == len(np.union1d(popular, niche)) / 2 == 20
+    assert len(popular) == len(niche) == len(np.union1d(popular, niche)) / 2 == 21
+
+
+def test_names_do_not_decide_who_is_extreme():
+    renamed = np.random.default_rng(0).permutation(WORLD.n_users).astype(np.int32)
+    other = Interactions(WORLD.user_ids, WORLD.item_ids, renamed[WORLD.users], WORLD.items)
+    taste = np.bincount(WORLD.users, WORLD.popularity[WORLD.items]) / WORLD.activity
+    for group, again in zip(extreme_users(WORLD), extreme_users(other), strict=True):
+        was = np.argsort(renamed)[again]
+        assert sorted(zip(WORLD.activity[was], taste[was])) == sorted(zip(WORLD.activity[group], taste[group]))
 
 
 def test_the_groups_of_extreme_users_are_as_active():

@@ -106,8 +106,9 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
 
     A user's taste is the mean popularity of the items in the history. It falls with the length of the history, so that
     users are compared with others as active: sorted by activity, they are cut into runs of about ten users of either
-    group, and each run gives its own extremes. (Without the runs the groups differ in activity as much as in taste: on
-    MovieLens-1M they had 30 and 262 interactions a user, with them 113 and 121.)
+    group or, where more are equally active, all of those, and each run gives its own extremes. (Without the runs the
+    groups differ in activity as much as in taste: on MovieLens-1M they had 30 and 262 interactions a user, with them
+    117 and 126. Of 256 neurons 54 then had a d of another sign.)
 
     Parameters
     ----------
@@ -126,9 +127,13 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
     share = number("share", share, low=0, high=0.5, low_open=True)
     users = np.flatnonzero(interactions.activity).astype(np.int32)
     taste = (interactions.matrix @ interactions.popularity)[users] / interactions.activity[users]
-    by_activity = np.argsort(interactions.activity[users], kind="stable")
+    activity = interactions.activity[users]
+    by_activity = np.argsort(activity, kind="stable")
+    cuts = np.linspace(0, len(users), max(1, round(share * len(users) / _OF_A_RUN)) + 1)[1:-1]
+    steps = np.flatnonzero(np.diff(activity[by_activity])) + 1  # no cut parts users who are as active
+    nearest = np.searchsorted((steps[1:] + steps[:-1]) / 2, cuts)
     sides: tuple[list[NDArray[np.intp]], ...] = ([], [])
-    for run in np.array_split(by_activity, max(1, round(share * len(users) / _OF_A_RUN))):
+    for run in np.split(by_activity, np.unique(steps[nearest]) if len(steps) else []):
         n = min(len(run) // 2, int(np.ceil(share * len(run) - 1e-9)))
         order = run[np.argsort(-taste[run], kind="stable")]
         for side, extremes in zip(sides, (order[:n], order[::-1][:n]), strict=True):
