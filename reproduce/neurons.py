@@ -199,6 +199,7 @@ def run(cell: str, data: Path, work: Path, dials: Sequence[Dial] = TURNED) -> di
     return {
         **cells.about(split),
         "project_to": "niche",
+        "equally_active": "together",
         "seeds": list(SEEDS),
         "settings": {"backbone": dict(settings.backbone), "autoencoder": dict(settings.autoencoder), "items": ITEMS},
         "autoencoders": [described(subject, seed) for seed in SEEDS] if whole else [],

@@ -199,6 +199,8 @@ def _before(cell: Cell) -> str:
         said += " Zerosum has the settings that were found for the squared loss, not for its own."
     if "dense projection" in cell.frontier.methods and "project_to" not in cell.record:
         said += " The dense projection goes to 0, not to where users of niche tastes lie, as today's does."
+    if cell.stem.startswith("popsteer-lightgcn") and "equally_active" not in cell.record:
+        said += " Of users who are as active their order decided whom each was compared with; today they stay together."
     if "tilt (entropy)" in cell.frontier.methods and "PCT" not in cell.frontier.methods:
         said += (
             " Its tilts had not all settled and did not order lists apart from the bias; dials of today are missing."

@@ -557,3 +557,17 @@ def test_byte_order_marks_inside_a_file_are_no_part_of_ids(tmp_path):
         read_table(path)
     path.write_text("\ufeff\ufeffuser,item\n1,7\n")
     assert read_table(path).columns == ["user", "item"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_blank_lines_take_no_memory(end, tmp_path, monkeypatch):
+    path = tmp_path / "blank.csv"
+    path.write_bytes((end * 300).join(["", "user,item", "1,a", "2,b", ""]).encode())
+    read = []
+    monkeypatch.setattr(
+        pl, "read_csv", lambda *args, do=pl.read_csv, **options: read.append(do(*args, **options)) or read[-1]
+    )
+    assert read_table(path).rows() == [(1, "a"), (2, "b")]
+    assert {len(table) for table in read} == {2}
+    path.write_bytes(("user,item" + end * 90 + '1,"a' + end * 90 + 'b"' + end).encode())
+    assert read_table(path).rows() == [(1, "a" + end * 90 + "b")]

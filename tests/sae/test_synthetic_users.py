@@ -69,7 +69,8 @@ def test_names_do_not_decide_who_is_extreme():
     taste = np.bincount(WORLD.users, WORLD.popularity[WORLD.items]) / WORLD.activity
     for group, again in zip(extreme_users(WORLD), extreme_users(other), strict=True):
         was = np.argsort(renamed)[again]
-        assert sorted(zip(WORLD.activity[was], taste[was])) == sorted(zip(WORLD.activity[group], taste[group]))
+        of = [sorted(zip(WORLD.activity[codes], taste[codes], strict=True)) for codes in (was, group)]
+        assert of[0] == of[1]
 
 
 def test_the_groups_of_extreme_users_are_as_active():

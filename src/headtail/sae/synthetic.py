@@ -108,7 +108,7 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
     users are compared with others as active: sorted by activity, they are cut into runs of about ten users of either
     group or, where more are equally active, all of those, and each run gives its own extremes. (Without the runs the
     groups differ in activity as much as in taste: on MovieLens-1M they had 30 and 262 interactions a user, with them
-    117 and 126. Of 256 neurons 54 then had a d of another sign.)
+    117 and 126. Of 256 neurons 53 then had a d of another sign.)
 
     Parameters
     ----------
