@@ -291,27 +291,30 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
         raise
     except (*below, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(getattr(error, "strerror", None) or error).split("\n")[0]
-        if cure:
-            pass
-        elif "more fields" in reason:
-            cure = "A line has more fields than the first line has names; quote fields that hold the separator."
-        elif "utf-8" in reason.lower() or isinstance(error, UnicodeError):
-            cure = f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {path.name} > utf8-{path.name}"
-        elif format_of(path) in _JSON and unpacked(path)[:2] == b"{'":
-            name, made = (shlex.quote(text) for text in (str(path), f"{path.name.split('.')[0]}.jsonl"))
-            cure = (
-                f"Its lines are Python's, not JSON's. Write them anew: zcat -f {name} | python -c 'import ast, json, "
-                f"sys; [print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' > {made}"
-            )
-        elif format_of(path) in _JSON:
-            cure = 'Each line must be an object of JSON, such as {"user_id": 1, "item_id": 2}.'
-        elif "malformed" in reason or '"' in reason:
-            cure = "Put a text that holds quotes in quotes as a whole, and double the quotes in it."
-        elif format_of(path) in _PARQUET:
-            cure = "Read it again from its source, or leave out columns of types that Polars does not know."
-        elif path.suffix in PACKED:
-            cure = "Read it again from its source."
-        raise UnreadableFileError(f"Cannot read {path}: {reason}. {cure}".rstrip()) from error
+        raise UnreadableFileError(
+            f"Cannot read {path}: {reason}. {cure or _cure(path, reason, error)}".rstrip()
+        ) from error
+
+
+def _cure(path: Path, reason: str, error: BaseException) -> str:
+    """Return what to do about a file that cannot be read, empty where nothing is known."""
+    if "more fields" in reason:
+        return "A line has more fields than the first line has names; quote fields that hold the separator."
+    if "utf-8" in reason.lower() or isinstance(error, UnicodeError):
+        return f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {path.name} > utf8-{path.name}"
+    if format_of(path) in _JSON and unpacked(path)[:2] == b"{'":
+        name, made = (shlex.quote(text) for text in (str(path), f"{path.name.split('.')[0]}.jsonl"))
+        return (
+            f"Its lines are Python's, not JSON's. Write them anew: zcat -f {name} | python -c 'import ast, json, sys; "
+            f"[print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' > {made}"
+        )
+    if format_of(path) in _JSON:
+        return 'Each line must be an object of JSON, such as {"user_id": 1, "item_id": 2}.'
+    if "malformed" in reason or '"' in reason:
+        return "Put a text that holds quotes in quotes as a whole, and double the quotes in it."
+    if format_of(path) in _PARQUET:
+        return "Read it again from its source, or leave out columns of types that Polars does not know."
+    return "Read it again from its source." if path.suffix in PACKED else ""
 
 
 def check_exists(path: Path) -> None:
