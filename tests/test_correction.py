@@ -9,6 +9,7 @@ import pytest
 import headtail as ht
 from headtail._stats import degrees_of_freedom, mean_influence, student
 from headtail.correction import correct
+from headtail.data import Split
 from headtail.dials import Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics import gini, ndcg
@@ -360,3 +361,36 @@ def test_corrected_vectors_keep_their_ids(dial):
     found = ht.correct(given, split, dials=[dial], k=5, max_loss=0.99, refine=0, progress=False).vectors
     assert found.user_ids.tolist() == split.train.user_ids.tolist()
     assert found.item_ids.tolist() == split.train.item_ids.tolist()
+
+
+@pytest.mark.parametrize("kind", ["vectors", "lists"])
+def test_items_that_nobody_chose_are_recommended_whether_data_are_a_split_or_its_parts(split, factors, kind):
+    new = [f"new {i}" for i in range(30)]
+    text = Split.from_frames(
+        **{name: part.to_polars().with_columns(pl.col("item_id").cast(pl.String)) for name, part in split.parts.items()}
+    )
+    ids = [*map(str, split.train.item_ids), *new]
+    items = np.concatenate([factors.items, np.asarray(factors.items)[:30] * 1.1])
+    users = text.train.user_ids
+    source = ht.Vectors(np.asarray(factors.queries)[users], items, users, np.array(ids, dtype=object))
+    if kind == "lists":
+        source = ht.recommend(source, text.train, k=60).to_polars()
+    whole, parts = better(source, text), better(source, text.train, text.validation, text.test)
+    assert whole.subject.split.train.n_items == len(ids)
+    assert whole.subject.split.description.endswith("30 items that only the recommender knows were added.")
+    assert whole.verdict == parts.verdict
+    assert whole.lists.to_polars().equals(parts.lists.to_polars())
+    assert set(new) & set(whole.lists.to_polars()["item_id"])
+    if kind == "vectors":
+        assert set(whole.vectors.item_ids) == set(ids)
+
+
+def test_the_verdict_says_where_few_users_choose(split, factors):
+    few = replace(split, validation=split.validation.subset(split.validation.users < 60))
+    found = better(factors, few, refine=0, extend=0)
+    n = np.count_nonzero(few.validation.activity)
+    loss = found.frontier.estimate(found.dial.name, found.strength, "ndcg@5", part="validation", relative=True)
+    assert loss.low < -0.3
+    assert f"The choice rests on few users, {n} in the validation part (95% interval {loss.low:+.1%}" in found.verdict
+    assert found.verdict.endswith("so that others may lose more than 10.0%.")
+    assert "rests on few users" not in better(factors, split, refine=0, extend=0).verdict

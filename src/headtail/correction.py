@@ -116,7 +116,7 @@ class Correction(Result):
         beyond, high = "", changes[self.frontier.accuracy].high
         if high is not None and high < -self.max_loss and not self.given:
             beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
-        return f"{self._brief} So {even}, and {accurate}.{beyond}"
+        return f"{self._brief} So {even}, and {accurate}.{beyond or self._unsure}"
 
     @property
     def _brief(self) -> str:
@@ -136,6 +136,19 @@ class Correction(Result):
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
         return f"{doubt}**{plain(self._named)}** {why}. On the test, {'; '.join(filter(None, counts))}."
+
+    @property
+    def _unsure(self) -> str:
+        """Say so where validation cannot tell the loss that is allowed from a far larger one."""
+        if self.dial is None or self.given:
+            return ""
+        n, found = _chosen_on(self.frontier, self.dial, self.strength, self.subject)
+        if found.low is not None and found.low >= -3 * max(self.max_loss, 0.01):
+            return ""
+        return (
+            f" The choice rests on few users, {n:,} in the validation part ({_interval(found)} of accuracy there), so "
+            f"that others may lose more than {self.max_loss:.1%}."
+        )
 
     def _change(self, metric: str) -> Estimate:
         """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""
@@ -356,13 +369,22 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float
     return [replace(chosen[0], grid=(0.0, float(strength)))]
 
 
-def _grounds(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> str:
-    """Say how many users the choice rests on, and what it costs on validation, with an interval."""
+def _chosen_on(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> tuple[int, Estimate]:
+    """Return how many users the choice rests on, and the change of their accuracy."""
     relevant = subject.split.validation
     assert relevant is not None
     found = frontier.estimate(dial.name, strength, frontier.accuracy, part="validation", relative=True)
-    ends = "no interval" if found.low is None else f"95% interval {found.low:+.1%} to {found.high:+.1%}"
+    return int(np.count_nonzero(relevant.activity)), found
+
+
+def _interval(found: Estimate) -> str:
+    return "no interval" if found.low is None else f"95% interval {found.low:+.1%} to {found.high:+.1%}"
+
+
+def _grounds(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> str:
+    """Say how many users the choice rests on, and what it costs on validation, with an interval."""
+    n, found = _chosen_on(frontier, dial, strength, subject)
     return (
-        f"Users in the validation part, on whom the choice rests: {np.count_nonzero(relevant.activity):,}. Their "
-        f"accuracy changes by {found.value:+.1%} ({ends})."
+        f"Users in the validation part, on whom the choice rests: {n:,}. Their accuracy changes by {found.value:+.1%} "
+        f"({_interval(found)})."
     )

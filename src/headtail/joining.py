@@ -11,7 +11,7 @@ from headtail.data.rows import known_ids, narrowed, with_given_ids
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 from headtail.training.recipes import Recipe
-from headtail.typing import RNG, Array, Vectors
+from headtail.typing import RNG, Array
 
 
 def subject_of(
@@ -50,28 +50,29 @@ def subject_of(
         split = split_of(data, validation, test, users=users, items=items, rng=rng)
     elif validation is not None or test is not None:
         raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
-    if pair and isinstance(data, Split) and data.validation is not None:
-        train, gone = narrowed(split.train, vectors)
+    if isinstance(data, Split) and data.validation is not None:
+        train, gone = narrowed(data.train, vectors) if pair else (data.train, "")
+        if new := _strange(items, data.train.item_ids, "items"):
+            gone += f" {new:,} items that only the recommender knows were added."
         if gone:
-            split = split_of(train, split.validation, split.test, rng=rng)
-            split = replace(split, description=f"{data.description} {split.description} {gone}")
+            split = split_of(train, data.validation, data.test, items=items, rng=rng)
+            said = f"{data.description} {split.description} {gone}"
+            split = replace(split, description=" ".join(said.split()))
     if split.validation is None:
         raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
     if pair:
         source = vectors
-        split = replace(split, description=" ".join([split.description, *_left_out(vectors, split.train)]))
+        if strange := _strange(users, split.train.user_ids, "users"):
+            said = f"{split.description} Vectors of {strange:,} users that the split does not have were left out."
+            split = replace(split, description=said)
     elif lists:
         source = Recommendations.from_frame(source, split.train)
     return Subject(source, split, k=k)
 
 
-def _left_out(given: Vectors, train: Interactions) -> list[str]:
-    """Say how many vectors are of users and items that the interactions do not have."""
-    said = []
-    for name, own, ids in (("users", given.user_ids, train.user_ids), ("items", given.item_ids, train.item_ids)):
-        if own is not None and (gone := int((lookup(own, ids, name) < 0).sum())):
-            said.append(f"Vectors of {gone:,} {name} that the split does not have were left out.")
-    return said
+def _strange(own: Array | None, ids: Array, what: str) -> int:
+    """Return how many of a recommender's ids are not among these."""
+    return 0 if own is None else int((lookup(own, ids, what) < 0).sum())
 
 
 @checked

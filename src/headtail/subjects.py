@@ -364,7 +364,8 @@ class Subject:
         if relevant is None or not gains(self.recommend(self.plain(seed), self.split.train), relevant).any():
             raise InvalidInputError(
                 f"No interaction of validation is among the first {self.k} recommendations, so that there is no "
-                f"accuracy to keep. Check that the recommender's ids are those of the data, or raise k."
+                f"accuracy to keep. Check that the recommender's ids are those of the data and that it leaves out no "
+                f"more than the training part, or raise k."
             )
 
     def lists(self, known: Interactions) -> Recommendations:
