@@ -50,7 +50,7 @@ def check(lazy, tables, **options):
     there = {m.name for m in ours.measurements}
     assert len(there) == 50 or options
     same(ours, theirs, [m.name for m in theirs.measurements if m.name in there])
-    said = ("1 test users have no rec", "recs or test have 3 users without training history", "24 users have fewer")
+    said = ("1 test user has no rec", "recs or test have 3 users without training history", "24 users have fewer")
     assert all(any(note.startswith(start) for note in ours.notes) for start in said)
 
 

@@ -100,7 +100,7 @@ def test_test_users_without_lists_count_as_misses():
     result = audit(recs, TRAIN, TEST, k=2, n_bootstrap=0)
     assert result["recall@2"] == pytest.approx(2 / 3)
     assert result["arp@2"] == 1  # but they have no list whose popularity could be averaged
-    assert "1 test users have no recommendations" in result.notes[0]
+    assert "1 test user has no recommendations" in result.notes[0]
 
 
 def test_user_groups_are_measured_apart():
@@ -246,8 +246,8 @@ def with_row(table, *row):
         ({"recs": RECS.with_columns(pl.col("rank") + 0.5)}, "ranks that are not whole numbers"),
         ({"recs": with_row(RECS, 3, "c", 2)}, "recs has item 'c' more than once for user 3"),
         ({"recs": with_row(RECS, 3, "c", 2), "k": 1}, "recs has item 'c' more than once for user 3, and 1 such"),
-        ({"recs": with_row(RECS, 3, "x", 2)}, "1 items that are not in the catalogue, for example 'x'"),
-        ({"recs": with_row(RECS, 9, "a", 1)}, "1 users without training history, for example 9"),
+        ({"recs": with_row(RECS, 3, "x", 2)}, "1 item that is not in the catalogue, for example 'x'"),
+        ({"recs": with_row(RECS, 9, "a", 1)}, "1 user without training history, for example 9"),
         ({"recs": RECS.with_columns(pl.col("item_id").replace_strict({"b": 1, "c": 2, "d": 3}))}, "ids are Int64 here"),
         ({"k": 3}, "k=3 is above the longest list, which has 2 items"),
         ({"k": 0}, "k=0 is out of range"),
@@ -306,8 +306,8 @@ def test_items_of_the_test_that_training_lacks_count_as_wanted():
 def test_what_is_not_strict_is_noted():
     recs = with_row(with_row(RECS, 9, "a", 1), 9, "b", 2)
     result = bad(recs=recs, test=with_row(with_row(TEST, 1, "a"), 1, "x"), strict=False)
-    assert any("1 users without training history" in note for note in result.notes)
-    assert any("1 items of the test (1 of its 6 interactions) are not in training" in note for note in result.notes)
+    assert any("1 user without training history" in note for note in result.notes)
+    assert any("1 test item is not in training (1 of its 6 interactions)" in note for note in result.notes)
     assert any("1 of 6 test interactions are in the training interactions too" in note for note in result.notes)
     assert result["arp@2"] == pytest.approx((1 + 1.5 + 1 + 2.5) / 4)
     assert result["popularity_lift@2"] == bad()["popularity_lift@2"]
@@ -317,7 +317,7 @@ def test_users_that_a_split_leaves_without_history_are_noted():
     times = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "b"], "timestamp": range(5)})
     split = split_time(times, test=0.2, validation=None)
     result = audit(most_popular(split.train, 1), split.train, split.test, k=1, n_bootstrap=0)
-    assert any(note.startswith("1 users have no training interactions; they are left out of") for note in result.notes)
+    assert any(note.startswith("1 user has no training interactions; they are left out of") for note in result.notes)
     assert result.measurement("upd@1").n_users == 2 < result.measurement("arp@1").n_users == 3
 
 
@@ -411,9 +411,13 @@ def first(recs, **kwargs):
         ({"score": [1, 3, 2]}, "c", ()),
         ({"rank": [3, 1, 2]}, "c", ()),
         ({"rank": [3, 1, 2], "score": [0.1, 0.9, 0.5]}, "c", ()),
-        ({"rank": [3, 1, 2], "score": [0.9, 0.1, 0.5]}, "c", ("'rank' ranks", "'score' would rank those of 1 users")),
+        (
+            {"rank": [3, 1, 2], "score": [0.9, 0.1, 0.5]},
+            "c",
+            ("'rank' ranks", "'score' would rank those of 1 user "),
+        ),
         ({"score": [1, 3, 1]}, "c", ()),  # the tie is below the cut-off
-        ({"score": [3, 1, 3]}, "b", ("'score' is the same for several items of 1 users, at the first 1 places",)),
+        ({"score": [3, 1, 3]}, "b", ("'score' is the same for several items of 1 user, at the first 1 places",)),
         ({"rank": [3, 1, 2], "score": ["x", "y", "z"]}, "c", ()),
         ({"rank": [3, 1, 2], "position": [1, 2, 3]}, "c", ("'rank' ranks", "'position' not used")),
         ({"r_ui": [5, 1, 1], "est": [3.1, 4.9, 1.0]}, "c", ("'est' ranks", "'r_ui' not used")),
@@ -479,7 +483,7 @@ def test_an_empty_list_counts_as_in_a_table():
     for test in (None, TEST):
         of_lists, of_table = (audit(r, train, test, k=2, n_bootstrap=0) for r in (recs, recs.to_polars()))
         assert [repr(m) for m in of_lists.measurements] == [repr(m) for m in of_table.measurements]
-    assert "1 users of recs have an empty list" in of_lists.notes[0]
+    assert "recs has an empty list for 1 user; only those" in of_lists.notes[0]
     nothing = Recommendations(train.user_ids, train.item_ids, np.arange(1), items[1:2])
     with pytest.raises(InvalidInputError, match="all lists are empty"):
         audit(nothing, train, k=1)

@@ -9,6 +9,7 @@ from headtail.metrics.pages import all_metrics, headline_figures, who_gets_the_p
 from headtail.metrics.results import Measured
 from headtail.metrics.verdicts import of_exposure
 from headtail.reports import Report
+from headtail.reports._values import counted
 from headtail.typing import Array
 
 
@@ -43,4 +44,4 @@ class EngineAudit(Measured):
         lifts = ((m.value, m.low, m.high) for m in self.measurements if (m.metric, m.k) == ("popularity_lift", k))
         lift = next(lifts, (math.nan, None, None))
         verdict = of_exposure(self.slots, self.popularity, self.groups, lift, self.doubts)
-        return Report(f"Popularity audit of {self.n_users:,} users", blocks, verdict)
+        return Report(f"Popularity audit of {counted(self.n_users, 'user')}", blocks, verdict)

@@ -24,6 +24,7 @@ from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judg
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import ALL_USERS, Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Metric, Profiles, TopK
+from headtail.reports._values import counted
 from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
 
 
@@ -222,7 +223,7 @@ def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tupl
         raise InvalidInputError("users has a user more than once. Keep one row a user.")
     place = _frames.lookup(user_ids, _frames.to_ids(table["user_id"]), "users user_id")
     if missing := int((place < 0).sum()):
-        noted.notes.append(f"{missing:,} users with recommendations are not in users; they are in no user group.")
+        noted.notes.append(f"users lacks {counted(missing, 'user')} with recommendations; they are in no user group.")
     segments = []
     for name in names:
         labels, codes = _frames.encode(_frames.labels(table[name], "users"))

@@ -17,6 +17,7 @@ from headtail.data.ranking import checked_ranks, ranks_by
 from headtail.data.recommendations import refuse_repeats, repeated
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
+from headtail.reports._values import counted
 from headtail.typing import Array, Codes, Floats, IntoFrame
 
 
@@ -40,17 +41,18 @@ class InputNotes:
         """
         apart = "they are left out of popularity_lift and upd, and kept in all other metrics"
         if unlisted:
-            self.notes.append(f"{unlisted:,} test users have no recommendations; they count with an empty list.")
+            lacking = counted(unlisted, "test user", "has", "have")
+            self.notes.append(f"{lacking} no recommendations; they count with an empty list.")
         if cold:
             self.raise_or_note(
-                f"recs or test have {cold:,} users without training history{example}.",
+                f"recs or test have {counted(cold, 'user')} without training history{example}.",
                 "Give the training interactions that the recommender was trained on, or leave those users out.",
                 apart,
             )
         if idle:
-            self.notes.append(f"{idle:,} users have no training interactions; {apart}.")
+            self.notes.append(f"{counted(idle, 'user', 'has', 'have')} no training interactions; {apart}.")
         if short:
-            self.notes.append(f"{short:,} users have fewer than {k} recommendations.")
+            self.notes.append(f"{counted(short, 'user', 'has', 'have')} fewer than {counted(k, 'recommendation')}.")
 
     def of_overlap(self, n: str) -> None:
         """Report how many test interactions are in training."""
@@ -98,7 +100,8 @@ def _lists_from_array(recs: Recommendations, train: Interactions, noted: InputNo
     if not listed.any():
         raise InvalidInputError("recs has no recommendations: all lists are empty.")
     if not listed.all():
-        noted.notes.append(f"{(~listed).sum():,} users of recs have an empty list; only those of the test count.")
+        empty = counted(int((~listed).sum()), "user")
+        noted.notes.append(f"recs has an empty list for {empty}; only those of the test count.")
     items, train = _coded(recs, train, noted)
     items = items if listed.all() else items[listed]
     return Lists(recs.user_ids[recs.users[listed]], items), int(lengths.max()), train
@@ -135,14 +138,14 @@ def _lists_from_frame(
         if scores is not None and (disagreeing := _users_with(np.greater, scores, rows, ranks)):
             noted.notes.append(
                 f"{columns['rank']!r} ranks the recommendations of recs; {columns['score']!r} would rank those of "
-                f"{disagreeing:,} users otherwise."
+                f"{counted(disagreeing, 'user')} otherwise."
             )
     else:
         ranks = ranks_by(scores, rows)
         if scores is not None and (tied := _users_with(np.equal, scores, rows, ranks, k)):
             noted.notes.append(
-                f"{columns['score']!r} is the same for several items of {tied:,} users, at the first {k} places; of "
-                f"these the one whose row comes first ranks first."
+                f"{columns['score']!r} is the same for several items of {counted(tied, 'user')}, at the first {k} "
+                f"places; of these the one whose row comes first ranks first."
             )
     longest = int(ranks.max())
     if longest > k:  # repeats beyond the cut are errors too
@@ -173,7 +176,8 @@ def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interaction
     new = ids[_frames.lookup(ids, train.item_ids, "recs item_id") < 0]
     if not len(new):
         return train
-    finding = f"recs has {len(new):,} items that are not in the catalogue, for example {shown(new)}."
+    strange = counted(len(new), "item", "that is", "that are")
+    finding = f"recs has {strange} not in the catalogue, for example {shown(new)}."
     cure = (
         "The catalogue is the items of the training interactions; give catalogue=... with all item ids if more can be "
         "recommended."
@@ -202,9 +206,10 @@ def widen(
             f"{shown(train.item_ids)}. Check that both use the same ids."
         )
     if new.any():
+        wanted = counted(int(new.sum()), "test item", "is", "are")
         noted.notes.append(
-            f"{new.sum():,} items of the test ({test.popularity[new].sum():,} of its {test.popularity.sum():,} "
-            f"interactions) are not in training. They belong to the catalogue and count as wanted."
+            f"{wanted} not in training ({test.popularity[new].sum():,} of its {test.popularity.sum():,} "
+            f"interactions). They belong to the catalogue and count as wanted."
         )
         train = train.with_items(test.item_ids[new])
     return train

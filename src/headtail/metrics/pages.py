@@ -264,7 +264,7 @@ def _by_user_group(audit: "Audit", segments: Sequence[str], k: int) -> list[Bloc
 
 def _how(audit: "Audit") -> Section:
     """Return what the audit means by its words, and what it was made of."""
-    lines = [f"Lists: the first {audit.cutoffs[-1]} places of {len(audit.user_ids):,} users."]
+    lines = [f"Lists: the first {audit.cutoffs[-1]} places of {counted(len(audit.user_ids), 'user')}."]
     lines += [f"{what.capitalize()}: {said}." for what, said in audit.judged_by.items()]
     lines.append("Intervals are 95% intervals over users, as an audit of as many users of the same kind would vary.")
     return Section("How this was measured", [Text(MEANING), bullets(lines)], folded=True)

@@ -341,6 +341,9 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
         beyond = (longest + 14) * unit
         scale = Scale(scale.low - beyond * (scale.low < 0), scale.high + beyond * (scale.high > 0))
         where = {"align": {"expr": "datum.b < 0 ? 'right' : 'left'"}, "dx": {"expr": "datum.b < 0 ? -6 : 6"}}
+    elif scale.low < 0:  # the names of bars stand below
+        room = 0.07 * (scale.high - scale.low)
+        scale = Scale(scale.low - room, scale.high + room)
     along, across = ("x", "y") if lying else ("y", "x")  # of the values, of the names
     numbers = _axis(frame, chart.y_label, chart.y_format, upright=not lying, grid=True, domain=False)
     titles = _axis(frame, chart.x_label, None, upright=lying, domain=False, labelColor=TEXT, labelAngle=0)
@@ -350,7 +353,7 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     }
     bands: Spec = {"paddingOuter": 0.15, "paddingInner": 0.3 if lying else 1 - thick * lanes / step}
     bands |= {"domain": [str(i) for i in range(len(names))]}
-    value = _number("a", numbers, scale if lying else None, zero=True)
+    value = _number("a", numbers, scale if lying or scale.low < 0 else None, zero=True)
     place = {across: {"field": "x", "type": "nominal", "axis": titles, "scale": bands}}
     if lanes > 1:
         place[f"{across}Offset"] = {"field": "c", "type": "nominal", "scale": {"domain": list(looks)}}

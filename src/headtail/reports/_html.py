@@ -16,7 +16,7 @@ from headtail.reports._data import data_table
 from headtail.reports._drawing import NARROW, WIDE, draw
 from headtail.reports._grid import Cell, grid, is_missing
 from headtail.reports._series import styles_of
-from headtail.reports._values import counted, is_number, minus, show
+from headtail.reports._values import counted, finite, is_number, minus, show
 from headtail.reports.blocks import Block, Chart, Document, Figure, Figures, Section, Table, Text, definitions
 
 View = dict[str, Any]
@@ -179,11 +179,16 @@ class _View:
         table, n = data_table(chart, NOTEBOOK_ROWS if self.notebook else DATA_ROWS)
         shown = len(table.rows)
         summary = f"Data: {counted(n, 'row')}" if shown == n else f"Data: {shown:,} of {n:,} rows, evenly spaced"
+        known = any(finite(row[chart.y]) is not None for row in chart.rows)
+        drawn = [
+            draw(chart, self.styles, frame) if known else '<p class="ht-missing">There is no value to draw.</p>'
+            for frame in ((WIDE,) if self.notebook else (WIDE, NARROW))
+        ]
         return {
             "kind": "chart",
             **self._heading(chart),
-            "wide": Markup(draw(chart, self.styles, WIDE)),
-            "narrow": "" if self.notebook else Markup(draw(chart, self.styles, NARROW)),
+            "wide": Markup(drawn[0]),
+            "narrow": Markup("".join(drawn[1:])),
             "summary": summary,
             "data": self._table(table, f"Data of {chart.title or chart.y_label}"),
         }

@@ -147,9 +147,9 @@ def show(value: Value, spec: str | None = None) -> str:
     return (text.lstrip("-") if nought else text) + points
 
 
-def counted(n: int, noun: str) -> str:
-    """Return how many there are: "1 item", "2 items"."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
+    """Return how many there are, and the verb for `one` or `many` of them: "1 item is", "2 items are"."""
+    return f"{n:,} {noun}{'s' * (n != 1)} {one if n == 1 else many}".rstrip()
 
 
 def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
