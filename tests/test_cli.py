@@ -404,6 +404,35 @@ def test_probe_and_correct_by_its_neurons(tmp_path, capsys, kind, dial):
         assert message in capsys.readouterr().err
 
 
+def test_more_of_a_tag_is_chosen_by_the_places_it_gets(corrections, tmp_path, capsys):
+    model, tags, out = corrections / "model", tmp_path / "tags.csv", tmp_path / "more"
+    names = ["rare" if item % 10 == 0 else "even|x" if item % 2 == 0 else "odd" for item in range(120)]
+    names[0] = "one|rare"
+    write_table(pl.DataFrame({"item_id": range(120), "tags": names}), tags)
+    how = ["correct", str(model), "--tags", str(tags), "--k", "10", "--max-loss", "0.3"]
+    assert main([*how, "--more", "rare", "-o", str(out)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "it has the lowest share of places without rare there" in said and "Share of the places, on test" in said
+    found = json.loads((out / "correction.json").read_text(encoding="utf-8"))
+    assert found["strength"] > 0 and found["dial"] == "more rare"
+    rare = pl.read_parquet(out / "recommendations.parquet")["item_id"].is_in(list(range(0, 120, 10)))
+    assert main(["recommend", str(model), "-k", "10", "-o", str(tmp_path / "plain.parquet")]) == 0
+    assert rare.mean() > pl.read_parquet(tmp_path / "plain.parquet")["item_id"].is_in(list(range(0, 120, 10))).mean()
+    capsys.readouterr()
+    refused = {
+        ("--more", "rear"): "'rear': there is no such tag. Did you mean 'rare'? There are: 'odd', 'even', 'x', 'rare'",
+        ("--more", "one"): "'one': too few items have it, or lack it",
+        (): "--more names a tag of the file --tags",
+        ("--more", "rare", "--dial", "spree"): "takes the place of --dial",
+    }
+    for flags, message in refused.items():
+        assert main([*how, *flags]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+    lists = ["--train", str(corrections / "train.parquet"), "--validation", str(corrections / "validation.parquet")]
+    assert main(["correct", str(corrections / "lists.parquet"), *lists, *how[2:], "--more", "rare"]) == 2
+    assert "lists have no neurons" in capsys.readouterr().err
+
+
 def test_a_model_of_all_interactions_leaves_nothing_to_choose_on(tmp_path, capsys):
     pytest.importorskip("torch")
     world = power_law(60, 30, n_interactions=300, rng=0).interactions

@@ -18,13 +18,16 @@ from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
 from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare, verdicts
+from headtail.metrics.built_in import metrics_of
+from headtail.metrics.facts import named as named_metrics
 from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
-from headtail.tradeoffs.pages import change_sentence, setting_name
+from headtail.tradeoffs.pages import change_sentence, noun, setting_name
 from headtail.tradeoffs.points import Reading, paired_change
+from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
 
 
@@ -125,14 +128,14 @@ class Correction(Result):
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
-                f"{doubt}No correction made exposure more even on validation for at most {self.max_loss:.1%} of "
-                f"accuracy; the recommender stays as it is."
+                f"{doubt}No correction {self._sought[0]} on validation for at most {self.max_loss:.1%} of accuracy; "
+                f"the recommender stays as it is."
             )
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
                 f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation it has "
-                f"the most even exposure there"
+                f"{self._sought[1]} there"
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
         return f"{doubt}**{plain(self._named)}** {why}. On the test, {'; '.join(filter(None, counts))}."
@@ -149,6 +152,14 @@ class Correction(Result):
             f" The choice rests on few users, {n:,} in the validation part ({_interval(found)} of accuracy there), so "
             f"that others may lose more than {self.max_loss:.1%}."
         )
+
+    @property
+    def _sought(self) -> tuple[str, str]:
+        """What a correction is to do, and what the best of its settings has, in words."""
+        metric = self.frontier.unfairness
+        if facts_for(self.frontier, metric).family == "exposure":
+            return "made exposure more even", "the most even exposure"
+        return f"lowered the {noun(self.frontier, metric)}", f"the lowest {noun(self.frontier, metric)}"
 
     def _change(self, metric: str) -> Estimate:
         """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""
@@ -274,7 +285,8 @@ def correct(
         Show a progress bar of all dials; by default only where standard error is a terminal. A callable gets the number
         of steps and a text, as in :func:`headtail.tradeoffs.sweep`.
     **options
-        More arguments of :func:`headtail.tradeoffs.sweep`, such as `metrics`, or `folder` to resume after a stop.
+        More arguments of :func:`headtail.tradeoffs.sweep`, such as `metrics` and `unfairness` for another goal than
+        even exposure, or `folder` to resume after a stop.
 
     Raises
     ------
@@ -326,7 +338,13 @@ def correct(
     notes += [made.note] if isinstance(made, ItemBias) else []
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
-    audits = {name: audit(each, split.train, split.test, k=subject.k, strict=False) for name, each in lists.items()}
+    metrics = options.get("metrics")
+    if metrics is not None:
+        metrics = metrics_of(("head", "mid", "tail")) | named_metrics(metrics)
+    audits = {
+        name: audit(each, split.train, split.test, k=subject.k, metrics=metrics, strict=False)
+        for name, each in lists.items()
+    }
     return Correction(
         subject, best, stands, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes), witness,
         given=strength is not None,

@@ -162,6 +162,17 @@ def test_steering_pushes_the_neurons_that_show_more_of_the_tag_by_how_much_more(
     assert sae.decoder.shape == (8, 4)
 
 
+def test_a_tag_that_no_push_shows_is_looked_for_in_longer_lists(monkeypatch):
+    asked = []
+
+    def nothing_at_first(*pushed, k, **options):
+        asked.append((k, pushed[3].shape[1]))
+        return np.full((8, pushed[3].shape[1]), 0.0 if k == 5 else 0.5), None
+
+    monkeypatch.setattr("headtail.sae.concepts.effects_of", nothing_at_first)
+    assert (found().effect == 0.5).all() and asked == [(5, 4), (15, 4)]
+
+
 def test_a_neuron_that_tells_a_tag_but_shows_less_of_it_is_not_pushed():
     rows = torch.cat([torch.eye(4), -torch.eye(4)])
     rows[0], rows[4] = torch.tensor([0.1, 1.0, 0.0, 0.0]), torch.tensor([0.1, -1.0, 0.0, 0.0])
@@ -188,7 +199,7 @@ def test_what_cannot_be_said_is_refused():
         found(min_items=60)
     with pytest.raises(MissingColumnError, match="no column of tags"):
         found(pl.DataFrame({"item_id": list(TAGS), "title": "x"}))
-    with pytest.raises(MissingColumnError, match="there is no tag 'wars'"):
+    with pytest.raises(MissingColumnError, match=r"tag 'wars': there is no such tag\. Did you mean 'war'"):
         found().items("wars")
     neurons = found().neurons
     bare = find_neurons(neurons.source.sae, neurons.source.contrast)

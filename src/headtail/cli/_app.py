@@ -46,6 +46,7 @@ _FILE = "Interactions: a file, a folder of parts or a pattern, with the usual co
 _FILE += '"movietweetings", the 5-core that is part of the package, or "movielens:FOLDER".'
 File: TypeAlias = Annotated[Path, Parameter(help=_FILE)]
 Model: TypeAlias = Annotated[Path, Parameter(help="Folder of a model, of `headtail train` or `headtail correct`.")]
+Tags: TypeAlias = Annotated[Path | None, Parameter(help="File with an item column and one of tags or genres.")]
 Titles: TypeAlias = Annotated[Path | None, Parameter(help="File with an item and a title column.")]
 KCore: TypeAlias = Annotated[
     Whole | None, Parameter(help="Keep users and items with at least this many interactions; 0 keeps all.")

@@ -9,11 +9,12 @@ from cyclopts import Parameter
 
 import headtail as ht
 from headtail._files import atomic_folder
-from headtail.cli._app import AtLeastOne, Device, Json, Length, Whole, with_example
+from headtail.cli._app import AtLeastOne, Device, Json, Length, Tags, Whole, with_example
 from headtail.cli._folders import EXPLORED, INTERACTIONS, is_model, known_to, load, read_known, resumable, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
 from headtail.cli._tables import PLAIN, Tables
+from headtail.cli._tags import say_shares, towards
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def correct(
     n_users: AtLeastOne = 20_000,
     k: Length = None,
     probe: Path | None = None,
+    more: str | None = None,
+    tags: Tags = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     device: Device = None,
     seed: Whole = 0,
@@ -69,6 +72,8 @@ def correct(
         Where there are more, settings are tried on so many of them.
     probe
         Folder that `headtail probe` wrote for this model, or these vectors, for the dials that steer neurons.
+    more
+        Tag of --tags to show more of, by steering neurons: as much more as --max-loss allows, or at --strength.
     output
         Folder for the report, the recommendations, and the corrected vectors or the steered model.
     seed
@@ -80,6 +85,8 @@ def correct(
     from headtail.joining import subject_of
     from headtail.subjects import Subject
 
+    if (more is None) != (tags is None) or (more is not None and dial):
+        raise InvalidInputError("--more names a tag of the file --tags, and takes the place of --dial. Give the two.")
     with nullcontext() if output is None else resumable(output, _WRITTEN) as checkpoint:
         parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
         given: tuple[Any, ...]
@@ -99,20 +106,29 @@ def correct(
                 )
             data: Any = [None if file is None else tables.interactions(file, only_pairs=True) for file in parts]
             given = tables.lists(source) if source is not None else vectors, *data
-            steers = probe is not None or any(as_dial(one).works_on == "model" for one in dial or ())
+            steers = (
+                probe is not None or more is not None or any(as_dial(one).works_on == "model" for one in dial or ())
+            )
             if vectors is not None and steers:
                 from headtail.integrations.pytorch import as_model
 
                 of = subject_of(vectors, *data, k=k, rng=seed)
                 model = as_model(of.source)
                 given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
+        wanted: dict[str, Any] = {"dials": dial}
+        if more is not None and tags is not None:
+            if not isinstance(given[0], Subject):
+                raise InvalidInputError("--more steers a model or vectors; lists have no neurons. Give one of these.")
+            tagged, wanted = towards(more, tables.table(tags, "item_id"), given[1].train)
         found = ht.correct(
-            *given, dials=dial, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
-            folder=checkpoint,
+            *given, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
+            folder=checkpoint, **wanted,
         )  # fmt: skip
         if output is not None:
             _write(found, output, reported=test is not None)
     show(found if json else found.summary(), None, json)
+    if more is not None and not json:
+        say_shares(found, tagged, more)
     if output is not None and not json:
         say(f"Report, recommendations and what makes them written to {output}")
         say(f"To move the dials yourself: headtail explore {shlex.quote(str(output))}")

@@ -1,13 +1,11 @@
 """``headtail probe``."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any, Literal
 
 import headtail as ht
 from headtail._files import atomic_folder
-from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, Whole, with_example
+from headtail.cli._app import AtLeastOne, Device, Folder, Json, Model, Tags, Whole, with_example
 from headtail.cli._folders import read_known, resumable
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
@@ -27,7 +25,7 @@ def probe(
     train: Path | None = None,
     output: Folder,
     layer: Literal["query", "item"] = "query",
-    tags: Annotated[Path | None, Parameter(help="File with an item column and one of tags or genres.")] = None,
+    tags: Tags = None,
     expansion: AtLeastOne = 16,
     k: AtLeastOne = 8,
     epochs: AtLeastOne = 50,

@@ -9,20 +9,21 @@ import torch
 from scipy.stats import norm, rankdata
 from torch import nn
 
-from headtail._checks import checked, generator, integer, nearest, number
-from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail._checks import checked, generator, integer, number
+from headtail.exceptions import InvalidInputError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.reports._markdown import plain
 from headtail.sae.effects import effects_of
 from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
 from headtail.sae.steering import Steering
-from headtail.sae.tags import read_tags
+from headtail.sae.tags import place_of, read_tags
 from headtail.typing import RNG, Array, Floats, IntoFrame
 
 _AT_ONCE = 256  # neurons whose numbers are ranked at a time
 _CLEAR = 0.7  # the AUC from which a neuron speaks for a tag
 _SHOWN = 15  # neurons of the table of popularity and tags
+_DEEPER = 3  # times the length of the lists, for tags that no push shows
 _TURNED = 16  # neurons that steering by a tag pushes, at most
 _AUC = "Chance that an item with the tag has the larger number of two items, one with and one without it; .5 is chance."
 _HELD_OUT = "Chosen or fitted on one half of the items and measured on the other, both ways."
@@ -57,7 +58,8 @@ class Concepts(Result):
         Share of the variance of each neuron's numbers that log popularity, all tags, and both explain (adjusted R^2).
     effect : float array of shape (T, n)
         What a push of each neuron alone by one ``std`` does to the share of the recommendations that items with the tag
-        have: .001 means one place more in a thousand. NaN for an autoencoder of item vectors.
+        have: .001 means one place more in a thousand. Of a tag that no push gives a place, in lists three times as
+        long. NaN for an autoencoder of item vectors.
     without, dropped : int and tuple of str
         Items with interactions but no tag, which are left out, and tags with too few items.
     """
@@ -95,9 +97,7 @@ class Concepts(Result):
         return replace(self.neurons, tags=np.array(tags, dtype=object))
 
     def _place(self, tag: str) -> int:
-        if tag not in self.tags:
-            raise MissingColumnError(f"there is no tag {tag!r}. {nearest(tag, self.tags)}")
-        return self.tags.index(tag)
+        return place_of(tag, self.tags, self.dropped)
 
     def report(self) -> Report:
         """Return the tags with their neurons, and the popularity neurons with what of them is a tag."""
@@ -255,12 +255,11 @@ def find_concepts(
     n_items, pairs = labels.sum(axis=0), auc.size
     spread = np.sqrt((len(tagged) + 1) / (12 * n_items * (len(tagged) - n_items)))  # of an AUC by chance
     probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
-    effect = np.full((len(neurons), len(found.names)), np.nan)
+    effect = np.full((len(found.names), len(neurons)), np.nan)
     if neurons.source.contrast.item_codes is None:
-        shares, source = found.has.astype(np.float64), neurons.source
-        effect, _ = effects_of(
-            source, neurons.index, neurons.std, shares, k=neurons.k, n_users=n_users, rng=random, progress=False
-        )
+        effect = _effect(neurons, found.has, neurons.k, n_users, random)
+        if (hidden := ~(effect > 0).any(axis=1)).any():
+            effect[hidden] = _effect(neurons, found.has[:, hidden], _DEEPER * neurons.k, n_users, random)
     return Concepts(
         neurons=neurons,
         tags=found.names,
@@ -274,11 +273,17 @@ def find_concepts(
         of_popularity=explained[0],
         of_tags=explained[1],
         of_both=explained[2],
-        effect=effect.T,
+        effect=effect,
         without=int((interactions.popularity > 0).sum()) - len(tagged),
         dropped=found.dropped,
         _has=found.has,
     )
+
+
+def _effect(neurons: Neurons, has: Array, k: int, n_users: int, random: np.random.Generator) -> Floats:
+    """Return what pushes do to the shares of items (I, T) in lists, (T, n)."""
+    pushed = neurons.source, neurons.index, neurons.std, has.astype(np.float64)
+    return effects_of(*pushed, k=k, n_users=n_users, rng=random, progress=False)[0].T
 
 
 def _space(neurons: Neurons) -> tuple[Floats, Floats]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from headtail._checks import integer, shown
+from headtail._checks import integer, nearest, shown
 from headtail._frames import is_frame, to_table
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
@@ -23,6 +23,18 @@ class TaggedItems:
     has: Array
     tagged: Array
     dropped: tuple[str, ...]
+
+    def place_of(self, tag: str) -> int:
+        """Return where a tag stands among the names; raise if it is none of them."""
+        return place_of(tag, self.names, self.dropped)
+
+
+def place_of(tag: str, names: tuple[str, ...], dropped: tuple[str, ...]) -> int:
+    """Return where a tag stands among names; `dropped` are those with too few items."""
+    if tag not in names:
+        few = "Too few items have it, or lack it, to tell" if tag in dropped else "There is no such tag"
+        raise MissingColumnError(f"tag {tag!r}: {few[0].lower()}{few[1:]}. {nearest(tag, names)}")
+    return names.index(tag)
 
 
 def read_tags(tags: Any, interactions: Interactions, *, min_items: int = 10) -> TaggedItems:

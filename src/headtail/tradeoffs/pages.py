@@ -88,7 +88,7 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
     return Chart(
         "scatter", rows, x="x", y="y", color="method", connect=True, chosen="chosen", label="setting",
         title="Trade-off on the test", y_label=f"accuracy, {frontier.accuracy}",
-        x_label=f"{noun(frontier, frontier.unfairness)}, {frontier.unfairness} (lower is more even)",
+        x_label=f"{noun(frontier, frontier.unfairness)}, {frontier.unfairness} (lower is better)",
         caption=f"Every point is one setting of one method; large marks are chosen. {_rule(max_loss)} "
         f"{_intervals(frontier)}",
     )  # fmt: skip
