@@ -19,7 +19,7 @@ from headtail.exploring import Witness
 from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare, verdicts
 from headtail.metrics.built_in import metrics_of
-from headtail.metrics.facts import named as named_metrics
+from headtail.metrics.facts import by_name
 from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
@@ -340,7 +340,7 @@ def correct(
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
     metrics = options.get("metrics")
     if metrics is not None:
-        metrics = metrics_of(("head", "mid", "tail")) | named_metrics(metrics)
+        metrics = metrics_of(("head", "mid", "tail")) | by_name(metrics)
     audits = {
         name: audit(each, split.train, split.test, k=subject.k, metrics=metrics, strict=False)
         for name, each in lists.items()
