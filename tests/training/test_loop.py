@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from runs import StoppedError, same, stop_at, weights
 
 from headtail._checksums import write_json
+from headtail._progress import progress_bar
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import bce, bpr, mse
@@ -605,3 +607,14 @@ def test_a_missing_or_truncated_model_is_refused(tmp_path, name):
         load_model(tmp_path / "mf")
     path.write_bytes(whole)
     load_model(tmp_path / "mf")
+
+
+@pytest.mark.parametrize("width", [30, 42, 100])
+def test_title_and_forecast_are_whole_in_a_narrow_terminal(width, monkeypatch, capsys):
+    for name, value in {"COLUMNS": str(width), "TTY_COMPATIBLE": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    with progress_bar("correct", 3, show=True) as move:
+        for i in range(3):
+            move(1, f"tilt (alpha-fair) 0.{i}, ndcg@20 0.1234")
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).rstrip("\n").split("\r")[-1].split("\n")[-1]
+    assert re.match(r"correct ?\S* 0:00:00 tilt", last) and len(last) <= width
