@@ -38,12 +38,12 @@ def progress_bar(title: str, total: int, *, done: int = 0, show: Show = None) ->
     from rich.table import Column
 
     # In a narrow terminal the bar and the state give way, the title and the forecast do not.
-    named, left = Column(no_wrap=True, min_width=min(len(title), 12)), Column(no_wrap=True, min_width=7)
+    named, forecast = Column(no_wrap=True, min_width=min(len(title), 12)), Column(no_wrap=True, min_width=7)
     of_title, state = (
         TextColumn(f"{{task.{name}}}", markup=False, table_column=column)
         for name, column in (("description", named), ("fields[state]", None))
     )
-    columns = (of_title, BarColumn(), TimeRemainingColumn(table_column=left), state)
+    columns = (of_title, BarColumn(), TimeRemainingColumn(table_column=forecast), state)
     whole_run = 24 * 3600.0  # the forecast goes by all that was done, not by the last seconds
     with Progress(*columns, console=Console(stderr=True), speed_estimate_period=whole_run) as bar:
         task = bar.add_task(printable(title), total=total, completed=done, state="")
