@@ -322,8 +322,7 @@ def test_distances_in_place_of_scores_are_told(caplog):
     Interactions.from_matrix,
     Recommendations.from_scores,
     Recommendations.from_arrays,
-    lambda frame: ht.spectrum(frame, np.eye(3)[:, :2]),
-], ids=["matrix", "scores", "arrays", "vectors"])  # fmt: skip
+], ids=["matrix", "scores", "arrays"])  # fmt: skip
 def test_a_column_of_ids_is_no_column_of_numbers(engine, door):
     with pytest.raises(InvalidInputError, match="has the column 'User ID', whose ids would be taken for numbers"):
         door(engine({"User ID": [0, 1, 2], "a": [1, 0, 1], "b": [0, 1, 1]}))

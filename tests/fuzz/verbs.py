@@ -393,7 +393,7 @@ VERBS = {
     "Recommendations.without": lambda: of(lists(), known=split().test),
     # files
     "read_interactions": lambda: of(**written(data.write_interactions, world()[1]), **READING, names=None),
-    "data.read_table": lambda: of(**written(data.write_table, frame()), names=None),
+    "data.read_table": lambda: of(**written(data.write_table, frame()), names=None, keyed=("user_id", "group")),
     "data.write_interactions": lambda: of(interactions=world()[1], path="out.inter"),
     "data.write_table": lambda: of(table=frame(), path="out.tsv"),
     "datasets.movielens": lambda: of(**ratings_folder(), k_core=0, min_rating=1.0),
