@@ -171,6 +171,14 @@ def test_ids_within_objects_of_json(tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["measurements"]
 
 
+def test_doctor_shows_no_more_digits_than_a_column_holds(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scores = pl.Series([0.1254, 0.5], dtype=pl.Float32)
+    pl.DataFrame({"user_id": [1, 2], "item_id": [7, 5], "score": scores}).write_parquet("recs.parquet")
+    assert main(["doctor", "recs.parquet"]) == 0
+    assert "0.1254, 0.5" in capsys.readouterr().out
+
+
 def test_what_doctor_passes_can_be_passed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("bare.csv").write_text("1,7,pv,4\n2,5,buy,3\n")

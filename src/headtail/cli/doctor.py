@@ -97,7 +97,7 @@ def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
             "role": of.get(name, "not read"),
             "type": str(table[name].dtype),
             "missing": table[name].null_count(),
-            "first": shown(table[name].head(3).to_list()),
+            "first": shown([float(f"{v:.6g}") if isinstance(v, float) else v for v in table[name].head(3).to_list()]),
         }
         for name in table.columns
     ]
