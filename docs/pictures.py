@@ -43,7 +43,7 @@ def main() -> None:
     draw(by_dimension(als, train, [1, 4, 16, 64]), dimensions="Exposure of the head")
     draw(in_training(history), training="The first direction")
     autoencoder = sae.TopKSAE(64, 8, 16, rng=0)
-    sae.fit_sae(autoencoder, sae.states(model, train), epochs=40, batch_size=512, lr=3e-3, rng=0)
+    sae.fit_sae(autoencoder, sae.states(model, train), start="given", epochs=40, batch_size=512, lr=3e-3, rng=0)
     neurons = sae.find_neurons(autoencoder, sae.contrast(model, train, rng=0), train)
     draw(neurons, neurons="Neurons by Cohen's d and firing rate")
 

@@ -166,7 +166,7 @@ class Steered(Subject):
             learned = states(self.plain(seed), self.split.train, layer)
             sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("k"), rng=rng)
             checkpoint = folder.with_name(f"{folder.name}-training")
-            fit_sae(sae, learned, rng=rng, checkpoint=checkpoint, progress=False, **options)
+            fit_sae(sae, learned, start="given", rng=rng, checkpoint=checkpoint, progress=False, **options)
             fit_sae(sae, learned, rng=rng, progress=False, **(options | LAST_STRETCH))
             save_sae(sae, folder)
         return load_sae(folder)

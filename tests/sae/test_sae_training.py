@@ -81,6 +81,16 @@ def test_a_trained_one_goes_on_from_its_weights():
     assert second.best_value == pytest.approx(first.best_value, rel=1e-3)
 
 
+def test_a_new_one_starts_from_the_data_and_a_trained_one_from_its_weights():
+    short = {"validation": 0, "epochs": 1, "lr": 1e-12}
+    torch.testing.assert_close(weights(run(**short)[0]), weights(run(start="data", **short)[0]))
+    given = autoencoder()
+    with torch.no_grad():
+        given.encoder_bias += 0.1
+    rows = given.decoder.detach().clone()
+    torch.testing.assert_close(run(given, **short)[0].decoder.detach(), rows)
+
+
 def naive_losses(sae, x, dead):
     pre = (x - sae.bias) @ sae.encoder.T + sae.encoder_bias
 
@@ -167,7 +177,7 @@ def test_without_validation_it_runs_to_the_end():
 
 def test_the_loss_of_the_history_is_the_mean_over_rows():
     sae = autoencoder()
-    _, history = run(sae, lr=1e-12, epochs=1, validation=0, batch_size=175)  # the last batch is shorter
+    _, history = run(sae, start="given", lr=1e-12, epochs=1, validation=0, batch_size=175)  # the last batch is shorter
     scaled = torch.from_numpy(DATA - DATA.mean(axis=0)) / float((DATA - DATA.mean(axis=0)).std())
     with torch.no_grad():
         expected = autoencoder()(scaled).sub(scaled).square().sum() / scaled.square().sum()

@@ -77,8 +77,7 @@ def probe(
         learned = ht.sae.states(trained, fitted, layer)
         sae = ht.sae.TopKSAE(learned.shape[1], expansion, k, rng=seed)
         ht.sae.fit_sae(
-            sae, learned, start="data", epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint,
-            device=device, rng=seed,
+            sae, learned, epochs=epochs, batch_size=batch_size, lr=lr, checkpoint=checkpoint, device=device, rng=seed
         )  # fmt: skip
         contrast = ht.sae.contrast(trained, fitted, layer, rng=seed)
         neurons = ht.sae.find_neurons(sae, contrast, fitted, rng=seed).with_effects(rng=seed)

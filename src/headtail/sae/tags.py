@@ -77,12 +77,18 @@ def _pairs(tags: Any) -> list[tuple[Any, str]]:
     """Return pairs of an item id and a tag."""
     if isinstance(tags, Mapping):
         several = {item: given.split("|") if isinstance(given, str) else given for item, given in tags.items()}
+        pairs: list[tuple[Any, str]] = []
         for item, given in several.items():
-            if not isinstance(given, Iterable):
+            if not isinstance(given, Iterable) or isinstance(given, bytes):
                 raise InvalidInputError(
                     f"tags of {item!r} is {given!r}; give a list of tags, empty where there are none."
                 )
-        return [(item, str(tag)) for item, given in several.items() for tag in given]
+            for tag in given:
+                if isinstance(tag, Iterable) and not isinstance(tag, str):
+                    raise InvalidInputError(f"tags of {item!r} hold {tag!r}; give each tag as text.")
+                if tag is not None and tag == tag:  # no NaN
+                    pairs.append((item, str(tag)))
+        return pairs
     if not is_frame(tags):
         raise InvalidInputError(f"tags is a {type(tags).__name__}; give a frame or a mapping from item ids to tags.")
     table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
