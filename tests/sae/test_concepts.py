@@ -198,7 +198,7 @@ def test_what_cannot_be_said_is_refused():
     with pytest.raises(InvalidInputError, match=r"tags of .* is b'war'; give a list of tags"):
         found(dict.fromkeys(TAGS, b"war"))
     with pytest.raises(InvalidInputError, match=r"tags of .* hold \['war'\]; give each tag as text"):
-        found(dict.fromkeys(TAGS, [["war"]]))
+        found({item: [["war"]] for item in TAGS})
     some = {item: tags + [None, float("nan")] * (i % 2) for i, (item, tags) in enumerate(TAGS.items())}
     assert found(some).tags == found().tags
     with pytest.raises(InvalidInputError, match="none of the 4 tags has 60 items"):
