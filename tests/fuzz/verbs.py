@@ -585,7 +585,7 @@ VERBS = {
     "sae.Neurons.portraits": lambda: of(neurons(), n_items=3, n_users=2, push=1.0),
     "sae.Neurons.card": lambda: of(neurons(), neuron=int(neurons().index[0])),
     "sae.Neurons.report": lambda: of(neurons(), cards=1),
-    "sae.find_concepts": lambda: of(neurons=neurons(), tags=tags(), min_items=4, rng=0),
+    "sae.find_concepts": lambda: of(neurons=neurons(), tags=tags(), min_items=4, n_users=30, rng=0),
     "sae.Concepts.items": lambda: of(concepts(), tag="rare"),
     "sae.Concepts.tags_of": lambda: of(concepts(), neuron=int(neurons().index[0]), min_auc=0.5),
     "sae.Concepts.tagged": lambda: of(concepts(), min_auc=0.5),
