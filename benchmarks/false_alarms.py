@@ -1,6 +1,6 @@
 """How often `headtail audit --baseline` alarms where nothing drifts, and how often where something does.
 
-    python benchmarks/false_alarms.py                        # about five minutes on one core
+    python benchmarks/false_alarms.py                        # about a minute on one core
     python benchmarks/false_alarms.py --output benchmarks/records/false_alarms.json
     python benchmarks/false_alarms.py --page docs/gate.md    # from that record
 
@@ -134,7 +134,7 @@ does, such as "ndcg@10 falls by 10%", leaves it out.
 def main():
     """Run the simulations, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=300)
+    parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()

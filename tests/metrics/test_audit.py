@@ -140,6 +140,16 @@ def test_metrics_of_ones_own():
         audit(RECS, TRAIN, k=2, metrics=["gini"])
 
 
+@pytest.mark.parametrize("name", ["slots", "attention", "popularity", "items", "users", "lengths", "target_items"])
+def test_a_metric_of_ones_own_cannot_change_what_others_are_given(name):
+    def sorts_in_place(top):
+        getattr(top, name).sort()
+        return 0.0
+
+    with pytest.raises(ValueError, match="read-only"):
+        audit(RECS, TRAIN, TEST, k=2, metrics=[sorts_in_place, gini])
+
+
 def test_a_metric_of_ones_own_states_the_same_facts_as_others():
     @better("lower", low=0, high=1, format=".1%", headline=True, family="exposure")
     def share_of_first(top):

@@ -149,12 +149,22 @@ def test_metrics_are_a_flat_dict():
         (["gini@5 > 5%"], "is not of the form"),
         (["gini@5 rises by 1e999"], "is not of the form"),
         (["gina@5 rises"], "Did you mean 'gini@5'?"),
+        (["gini@5 falls by 2"], "can never be met: gini@5 lies between 0 and 1. Give a number in that range"),
+        (["gini@5 falls by 100%"], "can never be met"),
+        (["gini@5 > 90"], "can never be met"),
+        (["gini@5 <= -0.1"], "can never be met"),
     ],
 )
 def test_conditions_that_cannot_be_read(conditions, message):
     audited = drawn(range(20), 0)
     with pytest.raises((InvalidInputError, MissingColumnError), match=re.escape(message)):
         gate(audited, conditions, baseline=audited)
+
+
+def test_conditions_at_the_ends_of_a_range_are_judged():
+    audited = drawn(range(20), 0)
+    for condition in ("gini@5 > 1", "gini@5 < 0", "gini@5 rises by 200%", "arp@5 > 1e6", "arp@5 falls by 99"):
+        assert not gate(audited, [condition], baseline=audited)[0].met
 
 
 def test_what_cannot_be_judged_is_said(tmp_path):

@@ -107,6 +107,7 @@ def gate(
     wanted = [parse(text, audit.metrics(), baseline=baseline is not None) for text in fail_if]
     base = None if baseline is None else read_baseline(baseline)
     for condition in wanted:
+        _refuse_never(condition, audit)
         if condition.trend and base is not None:
             _refuse_other_metric(condition, audit, base)
     changes = [_change(c, audit, base) if c.trend and base is not None else None for c in wanted]
@@ -149,6 +150,22 @@ def parse(text: str, names: Iterable[str], *, baseline: bool) -> Condition:
     if condition.trend and not baseline:
         raise InvalidInputError(f"The condition {text!r} speaks of a change. Give the baseline from which.")
     return condition
+
+
+def _refuse_never(condition: Condition, audit: Audit) -> None:
+    """Raise if the range of the metric alone keeps a condition from ever being met."""
+    facts, amount = audit.facts[condition.name.rpartition("@")[0]], condition.amount
+    if not condition.trend:
+        never = amount > facts.high if condition.sign.startswith(">") else amount < facts.low
+    elif condition.relative:
+        never = condition.sign == "falls" and facts.low == 0 and amount >= 1
+    else:
+        never = amount > facts.high - facts.low
+    if never:
+        raise InvalidInputError(
+            f"The condition {condition.text!r} can never be met: {condition.name} lies between {facts.low:g} and "
+            f"{facts.high:g}. Give a number in that range or, for a share of the baseline's value, such as 2%."
+        )
 
 
 def read_baseline(baseline: "Audit | Baseline | str | os.PathLike[str]") -> Baseline:

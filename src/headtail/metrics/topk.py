@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, wraps
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -112,6 +112,20 @@ class Profiles:
         return PopularityGroups.by_rank(self.train.popularity, cuts=(0.2,)).mask("tail")
 
 
+if TYPE_CHECKING:
+    _figure = cached_property
+else:
+
+    class _figure(cached_property):  # noqa: N801 - a decorator
+        """A cached property whose array cannot be written to, for all metrics share it."""
+
+        def __get__(self, instance, owner=None):
+            found = super().__get__(instance, owner)
+            if isinstance(found, np.ndarray):
+                found.setflags(write=False)
+            return found
+
+
 def _of_uncut(figure: "Callable[[TopK], Array]") -> Any:
     """A cached property of lists that is the same at every cut-off, and is computed only once."""
 
@@ -119,7 +133,7 @@ def _of_uncut(figure: "Callable[[TopK], Array]") -> Any:
     def found(top: "TopK") -> Array:
         return figure(top) if top.uncut is None else getattr(top.uncut, figure.__name__)
 
-    return cached_property(found)
+    return _figure(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +141,7 @@ class TopK:
     """Top-k lists and all that metrics judge them by.
 
     A metric is any function of one TopK that returns a number, or one number a user (shape (U,), NaN where it is not
-    defined for that user), which the audit averages.
+    defined for that user), which the audit averages. All metrics share the arrays, which cannot be written to.
 
     Attributes
     ----------
@@ -163,6 +177,11 @@ class TopK:
     times: Floats | None = None
     uncut: "TopK | None" = None
 
+    def __post_init__(self) -> None:
+        for name in ("items", "users", "target_starts", "target_items", "target_ranks", "item_vectors", "times"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _not_writable(values))
+
     def __len__(self) -> int:
         return len(self.users)
 
@@ -179,31 +198,31 @@ class TopK:
     @property
     def popularity(self) -> NDArray[np.int64]:
         """Training interactions of each item, shape (I,)."""
-        return self.profiles.train.popularity
+        return _not_writable(self.profiles.train.popularity)
 
     @property
     def groups(self) -> PopularityGroups:
         """Popularity groups of the items."""
         return self.profiles.groups
 
-    @cached_property
+    @_figure
     def lengths(self) -> NDArray[np.int64]:
         """Length of each list, shape (U,)."""
         return lengths_of(self.items)
 
-    @cached_property
+    @_figure
     def _lists(self) -> list[sp.csr_array]:
         """Membership matrices of lists and items, (b, I), in blocks of lists that fit in a cache."""
         ones = np.ones(min(len(self), BLOCK) * self.k)
         parts = blocks(len(self)) if len(self) else [slice(0)]
         return [_membership_of(self.items[part], self.lengths[part], len(self.popularity), ones) for part in parts]
 
-    @cached_property
+    @_figure
     def slots(self) -> NDArray[np.int64]:
         """Lists that each item is in, shape (I,): its exposure."""
         return np.asarray(sum(lists.sum(axis=0) for lists in self._lists), dtype=np.int64)
 
-    @cached_property
+    @_figure
     def attention(self) -> NDArray[np.float64]:
         """Exposure of each item by rank, shape (I,): a place at rank r of a list counts 1 / log2(r + 1)."""
         counts, worth = np.zeros(len(self.popularity) + 1), np.tile(discounts(self.k), min(len(self), BLOCK))
@@ -212,12 +231,12 @@ class TopK:
             counts += np.bincount(items + 1, worth[: items.size], len(counts))
         return counts[1:]
 
-    @cached_property
+    @_figure
     def mean_popularity(self) -> NDArray[np.float64]:
         """Mean popularity of the items of each list, shape (U,); NaN for an empty list."""
         return self.mean(self.popularity)
 
-    @cached_property
+    @_figure
     def group_slots(self) -> NDArray[np.int64]:
         """Slots of each list that items of each popularity group take, shape (U, n_groups)."""
         of_group = self.groups.codes[:, None] == np.arange(len(self.groups.names))  # (I, n_groups)
@@ -241,13 +260,13 @@ class TopK:
         """Row of each test interaction, shape (n,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.target_starts))
 
-    @cached_property
+    @_figure
     def hits(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Codes]:
         """Row, rank (0 first) and item of each test interaction that is in the lists."""
         found = np.flatnonzero(self.target_ranks < self.k)
         return self.target_rows[found], self.target_ranks[found], self.target_items[found]
 
-    @cached_property
+    @_figure
     def group_hits(self) -> NDArray[np.int64]:
         """Test interactions in each list by popularity group, shape (U, n_groups)."""
         return _by_group(self.groups, self.hits[2], self.hits[0], len(self))
@@ -314,6 +333,13 @@ def discounts(k: int) -> NDArray[np.float64]:
 def ideal(wanted: Array, k: int, scale: float = 1.0) -> Floats:
     """Return the DCG of the best list of k for users who want ``scale * wanted`` items, counted as at least one."""
     return np.asarray(np.interp(scale * wanted, np.arange(1, k + 1), np.cumsum(discounts(k))))
+
+
+def _not_writable(values: Array) -> Any:
+    """Return a view of an array through which it cannot be changed."""
+    view = values.view()
+    view.setflags(write=False)
+    return view
 
 
 def _membership_of(items: Codes, lengths: Array, n_items: int, ones: Floats) -> sp.csr_array:
