@@ -335,7 +335,7 @@ def ideal(wanted: Array, k: int, scale: float = 1.0) -> Floats:
     return np.asarray(np.interp(scale * wanted, np.arange(1, k + 1), np.cumsum(discounts(k))))
 
 
-def _not_writable(values: Array) -> Any:
+def _not_writable(values: Array) -> Array:
     """Return a view of an array through which it cannot be changed."""
     view = values.view()
     view.setflags(write=False)
