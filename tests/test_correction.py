@@ -394,3 +394,15 @@ def test_the_verdict_says_where_few_users_choose(split, factors):
     assert f"The choice rests on few users, {n} in the validation part (95% interval {loss.low:+.1%}" in found.verdict
     assert found.verdict.endswith("so that others may lose more than 10.0%.")
     assert "rests on few users" not in better(factors, split, refine=0, extend=0).verdict
+
+
+def test_a_test_that_no_list_finds_says_nothing_of_accuracy(split, factors):
+    scores = np.asarray(factors.queries) @ np.asarray(factors.items).T
+    scores[split.known.users, split.known.items] = np.inf
+    low = scores < np.median(scores, axis=1, keepdims=True)  # of these the most popular is wanted
+    items = np.where(low, split.train.popularity, -1).argmax(axis=1)
+    users = np.flatnonzero(split.train.activity)
+    wanted = pl.DataFrame({"user_id": split.train.user_ids[users], "item_id": split.train.item_ids[items[users]]})
+    unseen = replace(split, test=ht.Interactions.of(wanted, like=split.train))
+    found = better(factors, unseen, refine=0, extend=0)
+    assert found.verdict.endswith("No list holds anything of the test, so that it says nothing of accuracy.")

@@ -119,6 +119,8 @@ class Correction(Result):
         beyond, high = "", changes[self.frontier.accuracy].high
         if high is not None and high < -self.max_loss and not self.given:
             beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
+        if not any(found[self.frontier.accuracy] for found in audits):
+            beyond = " No list holds anything of the test, so that it says nothing of accuracy."
         return f"{self._brief} So {even}, and {accurate}.{beyond or self._unsure}"
 
     @property
