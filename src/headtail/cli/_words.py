@@ -44,7 +44,7 @@ def as_typed(text: str, arguments: Sequence[str] | None) -> str:
         text = _DROP.sub(
             lambda found: f"leave it out by --drop {shlex.quote(found[1])}", _PARSE.sub(r"--time-format \1", text)
         )
-        text = _CAST.sub("", text)
+        text = _CAST.sub("", text).replace(". leave it", ". Leave it")
     text = _KEYWORD.sub(flag, _CALL.sub(call, text))
     if "columns" in flags:
         text = text.replace("name its columns where it is read", "name its columns by --columns")
