@@ -20,6 +20,9 @@ from headtail.typing import Floats
 
 if TYPE_CHECKING:
     from headtail.correction import Correction
+    from headtail.dials import Dial
+    from headtail.subjects import Subject
+    from headtail.tradeoffs import Frontier
 
 PLAIN, CORRECTED = "as it is", "corrected"
 _TITLE = "The recommender, corrected"
@@ -33,6 +36,40 @@ def biased(found: "Correction") -> tuple[str, str]:
     """Say how biased the recommender is as it is, and what to doubt of its lists."""
     said, _, doubts = verdicts.of_audit(found.comparison.audits[PLAIN]).partition("\n\n")
     return said, doubts
+
+
+def unsure(found: "Correction") -> str:
+    """Say so where validation cannot tell the loss that is allowed from a far larger one."""
+    if found.dial is None or found.given:
+        return ""
+    n, change = _chosen_on(found.frontier, found.dial, found.strength, found.subject)
+    if change.low is not None and change.low >= -3 * max(found.max_loss, 0.01):
+        return ""
+    return (
+        f" The choice rests on few users, {n:,} in the validation part ({_interval(change)} of accuracy there), so "
+        f"that others may lose more than {found.max_loss:.1%}."
+    )
+
+
+def grounds(frontier: "Frontier", dial: "Dial", strength: float, subject: "Subject") -> str:
+    """Say how many users the choice rests on, and what it costs on validation, with an interval."""
+    n, found = _chosen_on(frontier, dial, strength, subject)
+    return (
+        f"Users in the validation part, on whom the choice rests: {n:,}. Their accuracy changes by {found.value:+.1%} "
+        f"({_interval(found)})."
+    )
+
+
+def _chosen_on(frontier: "Frontier", dial: "Dial", strength: float, subject: "Subject") -> tuple[int, Estimate]:
+    """Return how many users the choice rests on, and the change of their accuracy."""
+    relevant = subject.split.validation
+    assert relevant is not None
+    found = frontier.estimate(dial.name, strength, frontier.accuracy, part="validation", relative=True)
+    return int(np.count_nonzero(relevant.activity)), found
+
+
+def _interval(found: Estimate) -> str:
+    return "no interval" if found.low is None else f"95% interval {found.low:+.1%} to {found.high:+.1%}"
 
 
 def page(found: "Correction") -> Report:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from headtail import _correction_page
 from headtail._checks import checked, integer, number
 from headtail._correction_page import CORRECTED, PLAIN
@@ -121,7 +119,7 @@ class Correction(Result):
             beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
         if not any(found[self.frontier.accuracy] for found in audits):
             beyond = " No list holds anything of the test, so that it says nothing of accuracy."
-        return f"{self._brief} So {even}, and {accurate}.{beyond or self._unsure}"
+        return f"{self._brief} So {even}, and {accurate}.{beyond or _correction_page.unsure(self)}"
 
     @property
     def _brief(self) -> str:
@@ -141,19 +139,6 @@ class Correction(Result):
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
         return f"{doubt}**{plain(self._named)}** {why}. On the test, {'; '.join(filter(None, counts))}."
-
-    @property
-    def _unsure(self) -> str:
-        """Say so where validation cannot tell the loss that is allowed from a far larger one."""
-        if self.dial is None or self.given:
-            return ""
-        n, found = _chosen_on(self.frontier, self.dial, self.strength, self.subject)
-        if found.low is not None and found.low >= -3 * max(self.max_loss, 0.01):
-            return ""
-        return (
-            f" The choice rests on few users, {n:,} in the validation part ({_interval(found)} of accuracy there), so "
-            f"that others may lose more than {self.max_loss:.1%}."
-        )
 
     @property
     def _sought(self) -> tuple[str, str]:
@@ -335,7 +320,7 @@ def correct(
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     if best is not None and strength is None:
-        notes.append(_grounds(frontier, best, stands, sample))
+        notes.append(_correction_page.grounds(frontier, best, stands, sample))
     notes += dict.fromkeys((*sample.decisions(seed), *subject.decisions(seed)))
     notes += [made.note] if isinstance(made, ItemBias) else []
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
@@ -387,24 +372,3 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float
             f"strength={strength!r} is where one dial is to stand, other than 0. Give that dial alone: dials=[...]."
         )
     return [replace(chosen[0], grid=(0.0, float(strength)))]
-
-
-def _chosen_on(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> tuple[int, Estimate]:
-    """Return how many users the choice rests on, and the change of their accuracy."""
-    relevant = subject.split.validation
-    assert relevant is not None
-    found = frontier.estimate(dial.name, strength, frontier.accuracy, part="validation", relative=True)
-    return int(np.count_nonzero(relevant.activity)), found
-
-
-def _interval(found: Estimate) -> str:
-    return "no interval" if found.low is None else f"95% interval {found.low:+.1%} to {found.high:+.1%}"
-
-
-def _grounds(frontier: Frontier, dial: Dial, strength: float, subject: Subject) -> str:
-    """Say how many users the choice rests on, and what it costs on validation, with an interval."""
-    n, found = _chosen_on(frontier, dial, strength, subject)
-    return (
-        f"Users in the validation part, on whom the choice rests: {n:,}. Their accuracy changes by {found.value:+.1%} "
-        f"({_interval(found)})."
-    )

@@ -120,7 +120,7 @@ def contrast(
     >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> contrast(ht.MF(200, 50, 4, rng=0), train)
-    Contrast(20 popular, 20 niche and 200 real users, d=4)
+    Contrast(21 popular, 21 niche and 200 real users, d=4)
     >>> contrast(ht.MF(200, 50, 4, rng=0), train, "item")
     Contrast(5 popular, 5 niche and 50 real items, d=4)
     """

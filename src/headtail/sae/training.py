@@ -108,7 +108,7 @@ def fit_sae(
     >>> directions = rng.standard_normal((12, 6))
     >>> vectors = np.eye(12)[rng.integers(12, size=2000)] @ directions  # one of twelve directions each
     >>> sae = TopKSAE(d_in=6, expansion=4, k=2, rng=0)
-    >>> history = fit_sae(sae, vectors, epochs=20, batch_size=100, lr=0.01, rng=0)
+    >>> history = fit_sae(sae, vectors, epochs=50, batch_size=100, lr=0.01, rng=0)
     >>> history.metric, history.best_value < 1e-6
     ('fvu', True)
     """
