@@ -38,10 +38,9 @@ class MF(nn.Module):
     """
 
     # The squared loss makes the scores follow the data, popularity included.
-    usual: ClassVar[Mapping[str, Any]] = MappingProxyType({
-        "loss": mse, "n_negatives": 4, "lr": 5e-3, "weight_decay": 1e-5, "batch_size": 8192,
-        "epochs": 60, "eval_every": 2,
-    })  # fmt: skip
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"loss": mse, "n_negatives": 4, "lr": 5e-3, "batch_size": 8192, "epochs": 60, "eval_every": 2}
+    )
     needs_order: ClassVar[bool] = False
     # What forward takes rows of, and what it returns whole.
     row_tables: ClassVar[tuple[str, str] | None] = ("users", "items")

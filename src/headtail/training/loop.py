@@ -33,8 +33,11 @@ from headtail.typing import RNG, Array
 
 
 def usual(model: Any) -> dict[str, Any]:
-    """Return the arguments that :func:`fit` takes for a model, or a class of models, where none are given."""
-    common = {"loss": bpr, "n_negatives": 1, "batch_size": 8192, "lr": 5e-3, "weight_decay": 1e-5}
+    """Return the arguments that :func:`fit` takes for a model, or a class of models, where none are given.
+
+    Without a weight decay here, it is one by the number of training pairs.
+    """
+    common = {"loss": bpr, "n_negatives": 1, "batch_size": 8192, "lr": 5e-3}
     return {**common, "epochs": 100, "eval_every": 5, **getattr(model, "usual", {})}
 
 
@@ -130,10 +133,11 @@ def fit(
         Pairs in a batch; about as many for a sequential model, whose batches hold whole windows.
     lr : float, optional [0.005]
         Adam's learning rate.
-    weight_decay : float, optional [1e-5]
+    weight_decay : float, optional [1 / len(train)]
         L2 regularization of all weights as Adam takes it: ``weight_decay * w`` is added to every gradient. It matters
-        much: the loss is a mean over pairs, so that the best value falls as they grow in number (3e-5 to 1e-4 for
-        50,000 pairs, 3e-6 to 1e-5 for 800,000), and too much of it leaves nothing but popularity.
+        much: the loss is a mean over pairs, so that the best value falls as they grow in number, and too much of it
+        leaves nothing but popularity. For MF the best was between .8 and 4 by the number of pairs, from 500 pairs to
+        720,000.
     patience : int or None, default 5
         Evaluations without improvement after which training stops; None never stops early.
     eval_every : int, optional [5]
@@ -195,7 +199,7 @@ def fit(
         further = {"item_values": item_values, "distributed": distributed or None}
         foreign = given | {name: value for name, value in further.items() if value is not None}
         _check_solved(model, foreign, penalty_every)
-    how = {**usual(model), **given}
+    how = {"weight_decay": 1 / len(train), **usual(model), **given}
     epochs, eval_every = (integer(name, how.pop(name), low=1) for name in ("epochs", "eval_every"))
     how |= {"penalty_every": integer("penalty_every", penalty_every, low=1), "distributed": distributed}
     watch, watched = _watched(model, train, validation, metric, k, patience)
