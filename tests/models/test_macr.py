@@ -60,7 +60,9 @@ def test_a_loss_of_the_model_within_is_kept():
 def test_c_holds_down_what_all_like():
     """The gates learn popularity, and a higher c takes it out of the lists, from one set of weights."""
     model = MACR(MF(60, 30, 8, rng=0), alpha=1.0)
-    history = fit(model, WORLD, n_negatives=1, loss=losses.bce, epochs=20, batch_size=256, lr=0.05, rng=0)
+    history = fit(
+        model, WORLD, n_negatives=1, loss=losses.bce, epochs=20, batch_size=256, lr=0.05, weight_decay=1e-5, rng=0
+    )
     assert history.rows[-1]["auxiliary"] < history.rows[0]["auxiliary"]
     assert np.corrcoef(naive(model)[2], np.log1p(WORLD.popularity))[0, 1] > 0.9
     shown = [WORLD.popularity[recommend(model.at(c), WORLD, k=5).items].mean() for c in (0.0, 2.0, 8.0)]

@@ -18,7 +18,17 @@ def test_inverse_propensity_takes_slots_from_the_head():
     share = {}
     for name, given in weights.items():
         model = MF(train.n_users, train.n_items, 8, rng=0)
-        fit(model, train, loss=mse, n_negatives=4, epochs=8, rng=0, progress=False, item_weights=given)
+        fit(
+            model,
+            train,
+            loss=mse,
+            n_negatives=4,
+            epochs=8,
+            weight_decay=1e-5,
+            rng=0,
+            progress=False,
+            item_weights=given,
+        )
         share[name] = np.isin(recommend(model, train, k=10).items, head).mean()
     assert share["equal"] == pytest.approx(share["none"], abs=1e-2)
     assert share["ips"] < share["none"] - 0.02

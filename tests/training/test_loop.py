@@ -75,7 +75,8 @@ def test_arguments_that_are_not_given_are_the_models_usual_ones():
         def forward(self, users):
             return self.inner(users)
 
-    common = {"loss": "headtail.losses.bpr", "n_negatives": 1, "lr": 5e-3, "weight_decay": 1e-5, "batch_size": 8192}
+    common = {"loss": "headtail.losses.bpr", "n_negatives": 1, "lr": 5e-3, "weight_decay": 1 / len(TRAIN)}
+    common |= {"batch_size": 8192}
     usual = common | {"loss": "headtail.losses.mse", "n_negatives": 4}
     for m, expected in ((Stranger(), common), (model(), usual)):
         found = fit(m, TRAIN, epochs=1, rng=0)
