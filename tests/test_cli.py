@@ -419,6 +419,10 @@ def test_more_of_a_tag_is_chosen_by_the_places_it_gets(corrections, tmp_path, ca
     assert main(["recommend", str(model), "-k", "10", "-o", str(tmp_path / "plain.parquet")]) == 0
     assert rare.mean() > pl.read_parquet(tmp_path / "plain.parquet")["item_id"].is_in(list(range(0, 120, 10))).mean()
     capsys.readouterr()
+    held = tmp_path / "tags.json"
+    held.write_text(json.dumps({item: name.split("|") for item, name in enumerate(names)}), encoding="utf-8")
+    assert main(["correct", str(model), "--tags", str(held), "--more", "rear"]) == 2
+    assert "Did you mean 'rare'?" in " ".join(capsys.readouterr().err.split())
     refused = {
         ("--more", "rear"): "'rear': there is no such tag. Did you mean 'rare'? There are: 'odd', 'even', 'x', 'rare'",
         ("--more", "one"): "'one': too few items have it, or lack it",

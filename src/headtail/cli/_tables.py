@@ -25,6 +25,8 @@ _Name: TypeAlias = str | None
 _COLUMNS = "Names for text files without a header, such as user,item,rating; repeat it for files of other widths."
 _IDS = ("user_id", "item_id")
 _ROLES = (*_IDS, "rating", "timestamp", "order")
+_DROP = "Column to leave out, by its name or by its role: timestamp, rating, order, rank or score; may be repeated."
+_DROPPED = ("timestamp", "rating", "order", "rank", "score")  # roles that messages may name
 
 
 @Parameter(name="*", group=TABLES)
@@ -47,7 +49,7 @@ class Tables:
     ] = "error"
     min_rating: Annotated[float | None, Parameter(help="Keep interactions with at least this rating.")] = None
     time_format: Annotated[_Name, Parameter(help="How times are written in text, such as '%d/%m/%Y %H:%M'.")] = None
-    drop: Annotated[list[str] | None, Parameter(negative="", help="Column to leave out; may be repeated.")] = None
+    drop: Annotated[list[str] | None, Parameter(negative="", help=_DROP)] = None
 
     def interactions(
         self, file: Path, *, k_core: int | None = 0, titles: Path | None = None, only_pairs: bool = False
@@ -162,9 +164,11 @@ class Tables:
         from headtail._columns import logger, resolve_columns
 
         for gone in self.drop or ():
-            if gone not in table.columns:
+            name = gone if gone in table.columns else resolve_columns(table.columns, (), _DROPPED).get(gone)
+            if name is None:
                 logger.warning("%s has no column %r to leave out.", file, gone)
-        table = table.drop(self.drop or [], strict=False)
+            else:
+                table = table.drop(name)
         for role in ("timestamp", "rating", "score"):
             name = getattr(self, role)
             if name not in table.columns:

@@ -119,7 +119,7 @@ def correct(
         if more is not None and tags is not None:
             if not isinstance(given[0], Subject):
                 raise InvalidInputError("--more steers a model or vectors; lists have no neurons. Give one of these.")
-            tagged, wanted = towards(more, tables.table(tags, "item_id"), given[1].train)
+            tagged, wanted = towards(more, tables.table(tags, "item_id", attribute="tags"), given[1].train)
         found = ht.correct(
             *given, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
             folder=checkpoint, **wanted,
