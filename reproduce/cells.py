@@ -17,6 +17,7 @@ from headtail.dials import Dial
 from headtail.metrics.facts import Metrics
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
+from headtail.tradeoffs.sweeping import around_choice
 
 RECORDS = Path(__file__).parent / "records"
 MAX_LOSS = 0.05  # of the accuracy on validation, for the settings that are chosen
@@ -143,13 +144,7 @@ def turned_over_splits(
         ]  # fmt: skip
         return sum(parts[1:], start=parts[0])
 
-    frontier = measure(dial.grid)
-    for _ in range(EXTENSIONS):
-        further = dial.beyond(frontier.settings(dial.name), frontier.choose(dial.name, MAX_LOSS))
-        if further is None:
-            break
-        frontier += measure([further])
-    return frontier
+    return around_choice(dial, measure(dial.grid), measure, extend=EXTENSIONS, max_loss=MAX_LOSS)
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

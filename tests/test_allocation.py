@@ -149,6 +149,30 @@ def test_prices_reach_the_optimum_of_the_welfare():
     assert worth(chosen, strength) > plain + 0.7 * (best - plain)
 
 
+def test_prices_are_those_that_the_welfare_asks_for_at_their_own_exposure():
+    rng, popularity, strength = np.random.default_rng(0), np.arange(8, 0, -1) ** 2, 0.3
+    recs = lists(np.tile(np.arange(8), (4000, 1)))
+    relevance = rng.uniform(0.1, 0.9, size=(4000, 8)) ** [1, 1, 1, 1, 2, 2, 3, 3]
+    unit = np.sqrt(relevance.var(axis=1).mean())
+
+    def asked(slots, welfare, aversion):
+        share = slots / slots.mean() + 0.03
+        if welfare == "alpha":
+            return (share**-aversion - 1) / aversion
+        return (welfare == "popularity") * np.log(popularity / popularity.mean() + 0.03) - np.log(share)
+
+    found = []
+    for welfare, aversion in (("entropy", 0.5), ("alpha", 0.2), ("alpha", 1.5), ("popularity", 0.5)):
+        options = {"welfare": welfare, "aversion": aversion, "rounds": 200}
+        options["popularity"] = popularity if welfare == "popularity" else None
+        found.append(allocation_bias(recs, relevance, strength=strength, k=2, gamma=0, **options))
+        slots = allocate(recs, relevance, found[-1], k=2, gamma=0).slots
+        wanted = strength * unit * asked(slots, welfare, aversion)
+        np.testing.assert_allclose(found[-1], wanted - wanted.mean(), atol=0.02 * unit)
+    _, alpha, more, popular = found
+    assert np.abs(alpha - more).max() > 0.03 * unit < np.abs(alpha - popular).max()
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
 def test_more_strength_spreads_exposure_further(world, gamma):
     recs, _, _, truth = world

@@ -90,11 +90,18 @@ def test_calibrated_popularity(seed, strength):
     assert found.items.tolist() == greedy(recs, objective)
 
 
+def by_halves(popularity):
+    return PopularityGroups.by_rank(popularity, (0.5,))
+
+
 @pytest.mark.parametrize("strength", STRENGTHS)
-@pytest.mark.parametrize("variant", ["smooth", "binary"])
-def test_xquad(variant, strength):
+@pytest.mark.parametrize(
+    ("variant", "groups"),
+    [("smooth", PopularityGroups.by_mass), ("binary", PopularityGroups.by_mass), ("smooth", by_halves)],
+)
+def test_xquad(variant, groups, strength):
     recs, known = world(5)
-    tail = PopularityGroups.by_mass(known.popularity).mask("tail")
+    tail = groups(known.popularity).mask("tail")
 
     def objective(row, items, scores, chosen, c):
         own = history(known, recs.users[row])
@@ -103,7 +110,7 @@ def test_xquad(variant, strength):
         share = sum(tail[i] == tail[items[c]] for i in own) / len(own) if own else 0.0
         return round((1 - strength) * scores[c] + strength * share * (1 - covered), 9)
 
-    found = xquad(recs, known, strength=strength, k=K, variant=variant)
+    found = xquad(recs, known, strength=strength, k=K, variant=variant, groups=groups)
     assert found.items.tolist() == greedy(recs, objective)
 
 
@@ -151,24 +158,28 @@ def test_the_paper_s_table_of_fa_ir_before_the_correction():
     assert fewest_protected(0.0, 3).tolist() == [0, 0, 0] and fewest_protected(1.0, 3).tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize(("significance", "groups"), [(0.1, PopularityGroups.by_mass), (0.3, by_halves)])
 @pytest.mark.parametrize("strength", (0.0, 0.2, 0.6, 1.0))
-def test_fa_ir(strength):
+def test_fa_ir(strength, significance, groups):
     recs, known = world(7)
-    tail = PopularityGroups.by_mass(known.popularity).mask("tail")
-    fewest = fewest_protected(strength, K)
+    tail = groups(known.popularity).mask("tail")
+    fewest = fewest_protected(strength, K, significance=significance)
 
     def objective(row, items, scores, chosen, c):
         short = sum(tail[items[i]] for i in chosen) < fewest[len(chosen)]
         return (tail[items[c]] if short else 0, -c)
 
-    assert fa_ir(recs, known.popularity, strength=strength, k=K).items.tolist() == greedy(recs, objective)
+    found = fa_ir(recs, known.popularity, strength=strength, k=K, significance=significance, groups=groups)
+    assert found.items.tolist() == greedy(recs, objective)
 
 
 @pytest.mark.parametrize("strength", (0.02, 0.2, 0.5, 1.0))
-@pytest.mark.parametrize("relevance", (0.0, 0.5, 1.0))
-def test_pct(strength, relevance):
+@pytest.mark.parametrize(
+    ("relevance", "groups"), [*((each, PopularityGroups.by_mass) for each in (0.0, 0.5, 1.0)), (0.5, by_halves)]
+)
+def test_pct(strength, relevance, groups):
     recs, known = world(9)
-    tail = PopularityGroups.by_mass(known.popularity).mask("tail").astype(int)
+    tail = groups(known.popularity).mask("tail").astype(int)
     own = [history(known, u) for u in recs.users]
     shares = {row: sum(tail[i] for i in items) / len(items) for row, items in enumerate(own) if items}
     moved = dict(zip(shares, targets(np.array([*shares.values()]), strength), strict=True))
@@ -204,7 +215,7 @@ def test_pct(strength, relevance):
                 slots[r] = best[1]
                 exposure[tail[items[best[1]]]] += weights[r]
         wanted.append([items[c] for c in slots if c is not None] + [-1] * slots.count(None))
-    assert pct(recs, known, strength=strength, k=K, relevance=relevance).items.tolist() == wanted
+    assert pct(recs, known, strength=strength, k=K, relevance=relevance, groups=groups).items.tolist() == wanted
 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=12), st.floats(0, 1))
@@ -216,8 +227,10 @@ def test_targets_have_the_mean_and_move_evenly(shares, mean):
     assert np.ptp((moved - shares)[free]) < 1e-9 if free.any() else True
 
 
-@pytest.mark.parametrize(("strength", "lr", "window"), [(0.1, 1e-3, 256), (0.05, 0.5, 15), (2.0, 3.0, 7)])
-def test_p_mmf(strength, lr, window):
+@pytest.mark.parametrize(
+    ("strength", "lr", "window", "momentum"), [(0.1, 1e-3, 256, 0.1), (0.05, 0.5, 15, 0.4), (2.0, 3.0, 7, 1.0)]
+)
+def test_p_mmf(strength, lr, window, momentum):
     recs, known = world(11)
     groups = PopularityGroups.equal_mass(known.popularity, 3)
     n = len(groups.names)
@@ -234,7 +247,7 @@ def test_p_mmf(strength, lr, window):
             wanted[row] = [items[c] for c in best] + [-1] * (K - len(best))
             exposure = np.bincount([owner[c] for c in best], minlength=n)
             room = room - exposure
-            slope = 0.1 * (room / (len(users) * K) - exposure / K) + 0.9 * slope
+            slope = momentum * (room / (len(users) * K) - exposure / K) + (1 - momentum) * slope
             prices = prices - lr / sqrt(len(users)) * slope / rho**2
             if sum(min(v, 0) for v in prices * rho) < -strength:
                 over = sorted(-v for v in prices * rho if v < 0)
@@ -247,7 +260,8 @@ def test_p_mmf(strength, lr, window):
                         break
                 raised = max(-v for v in prices * rho) - max(over)
                 prices = np.where(prices < 0, np.minimum(prices * rho + raised, 0), prices * rho) / rho
-    found = p_mmf(recs, known.popularity, strength=strength, k=K, groups=groups, lr=lr, window=window, rng=3)
+    options = {"groups": groups, "lr": lr, "window": window, "momentum": momentum, "rng": 3}
+    found = p_mmf(recs, known.popularity, strength=strength, k=K, **options)
     assert found.items.tolist() == wanted
     kept = found.items >= 0
     places = np.argmax(recs.items[:, :, None] == found.items[:, None, :], axis=1)

@@ -131,6 +131,19 @@ def test_attach_keeps_the_container(kind):
     assert torch.equal(named, x)
 
 
+@pytest.mark.parametrize(("kind", "output"), [("tuple", 1), ("dict", 1), ("dict", "last")])
+def test_attach_changes_the_output_that_is_named(kind, output):
+    class Two(nn.Module):
+        def forward(self, x):
+            return {"first": x, "last": 2 * x} if kind == "dict" else (x, 2 * x)
+
+    model, x = nn.Sequential(Two()), torch.ones(2, 3)
+    with attach(model, lambda v: v + 1, layer="0", output=output):
+        out = model(x)
+    first, last = out.values() if kind == "dict" else out
+    assert torch.equal(first, x) and torch.equal(last, 2 * x + 1)
+
+
 def test_attach_changes_what_comes_after_and_ends():
     model = GRUModel().eval()
     before = model(X)

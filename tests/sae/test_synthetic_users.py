@@ -91,17 +91,21 @@ def test_contrast_of_a_model_of_ids():
     assert torch.equal(found.niche, model.users[niche].detach())
     assert torch.equal(found.real, model.users[found.users].detach())
     assert torch.equal(found.items, model.items.detach())
+    wider, of_items = contrast(model, WORLD, share=0.3), contrast(model, WORLD, "item", by="mass", share=0.3)
+    assert torch.equal(wider.popular, model.users[extreme_users(WORLD, 0.3)[0]].detach())
+    assert torch.equal(of_items.niche, model.items[item_sets(WORLD, "mass", share=0.3)[1]].detach())
 
 
-def test_contrast_of_a_sequential_model():
+@pytest.mark.parametrize("sets", [{"by": "rank"}, {"by": "mass"}, {"by": "mass", "share": 0.4}])
+def test_contrast_of_a_sequential_model(sets):
     train = timed(WORLD)
     model = SASRec(60, max_length=10, embedding_dim=8, rng=0)
-    found = contrast(model, train, batch_size=64, rng=0)
+    found = contrast(model, train, batch_size=64, rng=0, **sets)
     assert model.training
     model.eval()
     assert found.popular.shape == found.niche.shape == found.real.shape
     with torch.no_grad():
-        made = synthetic_users(train, "popular", max_length=10, rng=0)
+        made = synthetic_users(train, "popular", **sets, max_length=10, rng=0)
         expected = model(torch.from_numpy(made).long()).queries
     torch.testing.assert_close(found.popular, expected)
     hidden = contrast(model, train, "blocks.1", rng=0)

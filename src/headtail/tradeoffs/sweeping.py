@@ -157,15 +157,7 @@ def sweep(
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     with progress_bar(dial.name, total, show=progress) as advance:
         frontier = meter.measure(settings, advance, check=check)
-        for _ in range(extend):
-            if (further := dial.beyond(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))) is None:
-                break
-            frontier += meter.measure([further], advance)
-        for _ in range(refine):
-            between = _between(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))
-            if between is None:
-                break
-            frontier += meter.measure([between], advance)
+        frontier = around_choice(dial, frontier, lambda more: meter.measure(more, advance), extend, refine, max_loss)
     if len(frontier.settings(dial.name)) > len(settings):
         by_strength = sorted(frontier.points, key=lambda point: (meter.seeds.index(point.seed), abs(point.setting)))
         frontier = replace(frontier, points=tuple(by_strength))
@@ -181,6 +173,24 @@ def _of_ones_own(name: Any, make: Any, grid: Any, split: Any, k: int | None) -> 
             f"Split."
         )
     return Dial.of(name, make, _listed("grid", grid, number)), Subject(None, split, k=k)
+
+
+def around_choice(
+    dial: Dial,
+    frontier: Frontier,
+    measure: Callable[[list[float]], Frontier],
+    extend: int = 0,
+    refine: int = 0,
+    max_loss: float = 0.05,
+) -> Frontier:
+    """Return a frontier with further settings, each where validation then chooses, as for :func:`sweep`."""
+    for n, following in ((extend, dial.beyond), (refine, _between)):
+        for _ in range(n):
+            setting = following(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))
+            if setting is None:
+                break
+            frontier += measure([setting])
+    return frontier
 
 
 def _between(settings: Sequence[float], chosen: float) -> float | None:
