@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, linear, normalize
@@ -164,17 +165,21 @@ def _largest(values: Tensor, k: int) -> Tensor:
     NumPy finds the k-th largest several times as fast as torch, and what reaches it is selected. Where ties make that
     more than k, or values are NaN, torch selects.
     """
-    known = values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
-    if known and not torch.compiler.is_compiling():
+    if _for_numpy(values) and not torch.compiler.is_compiling():
         n = values.shape[-1]
         flat = values.reshape(-1, n)
         kth = np.partition(flat.numpy(), n - k, axis=1)[:, n - k, None]
         found = np.flatnonzero(flat.numpy() >= kth)
         if len(found) == len(flat) * k:
-            rows, places = np.divmod(found.reshape(-1, k), n)
-            if (rows[:, [0, -1]] == np.arange(len(flat))[:, None]).all():  # k in every row
+            places = found.reshape(-1, k) - np.arange(0, flat.numel(), n)[:, None]
+            if (places[:, 0] >= 0).all() and (places[:, -1] < n).all():  # k in every row
                 return torch.from_numpy(places).reshape(*values.shape[:-1], k)
     return values.topk(k, dim=-1, sorted=False).indices
+
+
+def _for_numpy(values: Tensor) -> bool:
+    """Whether NumPy and SciPy take these numbers as they are."""
+    return values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
 
 
 def _own_gradients() -> bool:
@@ -272,7 +277,14 @@ def _gather_rows(weights: Tensor, neurons: Tensor, rows: Tensor, n_neurons: int)
 
     The transpose of decoding. Sorted by neuron it is a sum over bags again, which is faster than adding row by row.
     """
-    flat, order = neurons.flatten().sort(stable=True)  # stable, so that sums have the same bits every time
-    starts = torch.searchsorted(flat, torch.arange(n_neurons, device=flat.device))
-    at = order // neurons.shape[1]
-    return embedding_bag(at, rows, starts, per_sample_weights=weights.flatten()[order], mode="sum")
+    n_rows, k = neurons.shape
+    if _for_numpy(weights):  # SciPy sorts by counting, in a quarter of the time
+        ends = np.arange(0, n_rows * k + 1, k)
+        by_row = csr_matrix((weights.flatten().numpy(), neurons.flatten().numpy(), ends), shape=(n_rows, n_neurons))
+        by_neuron = by_row.tocsc()
+        weights, at, starts = map(torch.from_numpy, (by_neuron.data, by_neuron.indices, by_neuron.indptr[:-1]))
+    else:
+        flat, order = neurons.flatten().sort(stable=True)  # stable, so that sums have the same bits every time
+        starts = torch.searchsorted(flat, torch.arange(n_neurons, device=flat.device))
+        weights, at = weights.flatten()[order], order // k
+    return embedding_bag(at, rows, starts, per_sample_weights=weights, mode="sum")
