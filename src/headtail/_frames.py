@@ -297,12 +297,14 @@ def to_ids(ids: pl.Series) -> Array:
 def lookup(ids: pl.Series | Array, known: Array, what: str = "ids") -> Codes:
     """Return the position of each id among the `known` ones, -1 where it is not one of them."""
     ids = pl.Series("id", ids)
+    if not len(known):
+        return np.full(len(ids), -1, dtype=np.int32)
     vocabulary = pl.Series("id", known.tolist() if known.dtype == object else known)
-    if ids.dtype.is_integer() != vocabulary.dtype.is_integer() and len(ids) and len(vocabulary):
+    if ids.dtype.is_integer() != vocabulary.dtype.is_integer() and len(ids):
         raise InvalidInputError(
             f"{what}: ids are {ids.dtype} here and {vocabulary.dtype} in the interactions. Cast one of them."
         )
-    if ids.dtype.is_integer() and len(known):
+    if ids.dtype.is_integer():
         low, high = int(known.min()), int(known.max())
         if high - low <= 4 * (len(ids) + len(known)) + 1_000_000:
             positions = np.full(high - low + 1, -1, dtype=np.int32)

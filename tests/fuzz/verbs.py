@@ -426,7 +426,7 @@ VERBS = {
     "metrics.Audit.influence": lambda: of(audit(), name="gini@3"),
     "metrics.jackknife_influence": lambda: of(without=np.array([1.0, 2.0, 4.0])),
     "metrics.better": lambda: of(direction="higher", title="t", low=0.0, high=1.0, influence=None,
-        family="accuracy", format=".2f", headline=True, needs="targets", fewest=1),
+        family="accuracy", format=".2f", headline=True, needs=("targets",), fewest=1),
     "metrics.novelty": lambda: of(top(), of="users"),
     "metrics.Audit.metrics": lambda: of(audit(), at="_at_"),
     "metrics.arp": lambda: of(top(), normalize=None),

@@ -20,7 +20,7 @@ from headtail import engines
 from headtail.baselines import most_popular
 from headtail.data import Interactions, PopularityGroups, Recommendations, split_time
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.metrics import arp, audit, better, compare, coverage, describe, gini, ndcg
+from headtail.metrics import arp, audit, better, compare, coverage, describe, gini, group_share, ndcg
 from headtail.metrics.facts import definition
 
 
@@ -169,13 +169,40 @@ def test_a_metric_of_ones_own_states_the_same_facts_as_others():
     assert r"share\_of\_first" in two and "plain" not in two
     # With options set it is another metric, and no headline.
     by_name = audit(RECS, TRAIN, TEST, k=2, metrics={"ndcg": ndcg, "of_head": partial(ndcg, group="head")})
-    assert by_name.headlines == ["ndcg"] and by_name.facts["of_head"].needs == "targets"
+    assert by_name.headlines == ["ndcg"] and by_name.facts["of_head"].needs == ("targets",)
 
 
 def test_what_is_measured_follows_from_what_metrics_need():
     names = set(audit(RECS, TRAIN, k=2, n_bootstrap=0).facts)
     assert {"gini", "arp", "tail_exposure"} <= names and not names & {"ndcg", "pop_reo", "ilad", "group_share"}
     assert {"ndcg", "pop_reo", "ndcg_head"} <= set(audit(RECS, TRAIN, TEST, k=2, n_bootstrap=0).facts)
+
+
+def test_lists_alone_show_how_evenly_they_share_the_places():
+    alone = audit(RECS, k=2)
+    # Exposure over what the lists hold needs nothing else, and is what a catalogue of just that gives.
+    shown = audit(RECS, TRAIN, k=2, strict=False, metrics={"gini": partial(gini, catalogue="recommended")})
+    assert alone["gini@2"] == shown["gini@2"]
+    assert set(alone.facts) == {"gini", "gini_by_rank", "entropy"}
+    assert any("Only training interactions say" in note and "arp" in note for note in alone.notes)
+    assert any("a catalogue of all ids" in note for note in alone.notes)
+    assert "training" not in alone.judged_by and not alone.references
+    text = alone.to_markdown()
+    assert "recommended places go to" in text and "of what people chose" not in text
+    alone.to_html()
+    # With all ids, or a test, there is more.
+    catalogue = [*RECS["item_id"].unique(), "y", "z"]
+    wide = audit(RECS, catalogue=catalogue, k=2)
+    n = RECS["item_id"].n_unique()
+    assert wide["coverage@2"] == n / (n + 2)
+    assert audit(RECS, test=TEST, k=2)["ndcg@2"] == audit(RECS, TRAIN, TEST, k=2, strict=False)["ndcg@2"]
+    two = compare({"a": wide, "b": audit(RECS.reverse(), catalogue=catalogue, k=2)})
+    assert two.changes["b"]["gini"]["difference"] == 0 and "in training" not in two.to_markdown()
+    for metrics in ([arp], {"x": partial(group_share, group="head")}):
+        with pytest.raises(InvalidInputError, match=r"Give train=\.\.\."):
+            audit(RECS, k=2, metrics=metrics)
+    with pytest.raises(InvalidInputError, match=r"give each catalogue=\.\.\. with the items of all"):
+        compare({"a": wide, "b": alone})
 
 
 def test_intervals_have_the_spread_of_new_samples_of_users():

@@ -49,7 +49,7 @@ def audit(
     recs
         Recommendations: user, item, and rank (1 = first) or score.
     train
-        The training interactions.
+        The training interactions; without them the lists alone are measured.
     test
         Held-out interactions, for accuracy.
     users
@@ -90,8 +90,8 @@ def audit(
         if command_of("audit", given, _usual()) != ["audit"]:
             raise InvalidInputError("--again takes the command from the report. Leave out all else.")
         return _repeat(again)
-    if recs is None or train is None:
-        raise InvalidInputError("Give two files: the recommendations, and the training interactions.")
+    if recs is None:
+        raise InvalidInputError("Give the file of recommendations and, for all but exposure, that of training.")
     check_output(output)
     names = metrics_of(_grouping(groups)([5, 4, 3, 2, 1]).names if test else None, ["times"] if as_of_event else [])
     _check_conditions(fail_if or [], k, [*names, *map(metric_name, by or ())], baseline, n_bootstrap)
@@ -123,11 +123,11 @@ def _grouping(name: str) -> Any:
 def _measured(given: dict[str, Any]) -> "ht.metrics.Audit":
     """Return the audit of the arguments of the verb, with the command and fingerprints of its files."""
     tables: Tables = given["tables"]
-    test, users, catalogue = given["test"], given["users"], given["catalogue"]
+    train, test, users, catalogue = (given[name] for name in ("train", "test", "users", "catalogue"))
     only_pairs = not given["as_of_event"]
     result = ht.metrics.audit(
         tables.lists(given["recs"]),
-        tables.interactions(given["train"], titles=given["titles"], only_pairs=only_pairs),
+        None if train is None else tables.interactions(train, titles=given["titles"], only_pairs=only_pairs),
         None if test is None else tables.interactions(test, only_pairs=only_pairs),
         k=given["k"],
         users=None if users is None else tables.table(users, "user_id", attribute="group"),
@@ -157,7 +157,7 @@ def _repeat(report: Path) -> int:
             f"`headtail audit --output NAME.json` wrote."
         ) from None
     given = {name: value for name, value in given.items() if name not in _BESIDE}
-    if verb is not audit or command_of("audit", given, _usual()) != words or None in (given["recs"], given["train"]):
+    if verb is not audit or command_of("audit", given, _usual()) != words or given["recs"] is None:
         raise InvalidInputError(f"{report} holds a command that `headtail audit` did not write: {shlex.join(words)}.")
     folder = folder_of(report, files)
     if folder != Path():

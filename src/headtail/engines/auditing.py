@@ -135,7 +135,7 @@ def _chosen(metrics: Metrics | None, *, has_test: bool) -> dict[str, Metric] | N
     chosen = by_name(metrics)
     refuse_others(chosen)
     for name, one in chosen.items():
-        if not has_test and facts_of(one).needs == "targets":
+        if not has_test and "targets" in facts_of(one).needs:
             raise without_test(name)
     return chosen
 

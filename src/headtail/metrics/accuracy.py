@@ -13,7 +13,7 @@ from headtail._checks import checked, number
 from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK, discounts, ideal
 
-_accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs="targets")
+_accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs=("targets",))
 
 
 def _relevant(

@@ -31,7 +31,7 @@ from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
 @checked
 def audit(
     recs: "Recommendations | IntoFrame",
-    train: "Interactions | IntoFrame",
+    train: "Interactions | IntoFrame | None" = None,
     test: "Interactions | IntoFrame | None" = None,
     *,
     k: int | Sequence[int] | None = None,
@@ -53,8 +53,9 @@ def audit(
     recs : Recommendations or frame of any engine
         One row for each recommended item: user, item and a rank (1 = first) or a score; with neither, the rows of a
         user are taken in their order.
-    train : Interactions or frame
-        What the recommender learned from. It defines popularity, the users' own taste and the catalogue.
+    train : Interactions or frame, optional
+        What the recommender learned from. It defines popularity, the users' own taste and the catalogue. Without it the
+        lists alone are measured: how evenly they share the places, and accuracy, if there is a test.
     test : Interactions or frame, optional
         What the users did later, for accuracy. Test users without recommendations count as misses.
     k : int or sequence of int, optional
@@ -117,14 +118,17 @@ def audit(
     >>> result["arp@1"], round(result["gini@1"], 3)
     (1.0, 0.444)
     """
-    noted = InputNotes(strict=strict)
+    noted = InputNotes(strict=strict, any_user=train is None, any_item=train is None and catalogue is None)
     cutoffs = cutoffs_of(k)
     if integer("n_bootstrap", n_bootstrap) == 1:
         raise InvalidInputError("n_bootstrap=1 has no spread; give at least 2, or 0 for no intervals.")
     generator(rng)
     given = None if metrics is None else by_name(metrics)
-    interactions, known = read_pairs(train, "train", repeats=True, times=as_of_event)  # count_overlap refuses repeats
-    noted.notes += rating_notes(interactions, known, "train")
+    if train is None:
+        interactions = Interactions(*np.empty((2, 0), dtype=np.int64), *np.empty((2, 0), dtype=np.int32))
+    else:  # count_overlap refuses repeats
+        interactions, known = read_pairs(train, "train", repeats=True, times=as_of_event)
+        noted.notes += rating_notes(interactions, known, "train")
     if test is not None:
         test, known = read_pairs(test, "test", times=as_of_event)
         noted.notes += rating_notes(test, known, "test")
@@ -138,7 +142,9 @@ def audit(
     if overlap := counted.result():
         noted.of_overlap(f"{overlap:,} of {len(full.target_items):,}")
     attributes = [] if items is None else read_attributes(items, full.profiles.train, noted.notes)
-    chosen = given or metrics_of(full.groups.names if full.has_targets else None, full.extras)
+    named = () if train is None else full.groups.names
+    chosen = metrics_of(named if full.has_targets else None, full.extras) if given is None else given
+    chosen = chosen if train is not None else _without_training(chosen, full, noted, refuse=given is not None)
     chosen = chosen | {attribute.metric: attribute.unevenness for attribute in attributes}
     segments = [] if users is None else _segments(users, user_ids, noted)
 
@@ -156,7 +162,7 @@ def audit(
     doubts = collapse_notes(full.at(cutoffs[-1]))
     return Audit(
         measurements=tuple(measurements),
-        group_shares=group_shares(tops),
+        group_shares=() if train is None else group_shares(tops),
         attribute_shares=tuple(row for attribute in attributes for row in attribute.shares(tops)),
         over_exposed=over,
         under_exposed=under,
@@ -186,8 +192,33 @@ def judged(
     lists, longest, known = read_lists(recs, train, cutoffs[-1], noted)
     reached = within(longest, cutoffs, asked=asked)
     vectors = None if item_vectors is None else _vectors(item_vectors, known)
-    top, user_ids = judge(lists, Profiles(known, as_groups(groups, known.popularity)), test, vectors, noted)
+    grouped = _ungrouped(known.popularity) if noted.any_user else as_groups(groups, known.popularity)
+    top, user_ids = judge(lists, Profiles(known, grouped), test, vectors, noted)
     return top, user_ids, reached
+
+
+def _ungrouped(popularity: Array) -> PopularityGroups:
+    return PopularityGroups(("all",), np.zeros(len(popularity), dtype=np.int8), "", popularity)
+
+
+def _without_training(
+    metrics: Mapping[str, Metric], top: TopK, noted: InputNotes, *, refuse: bool
+) -> dict[str, Metric]:
+    """Return the metrics that lists alone allow; refuse or note the others, and what would allow them."""
+    needs = {name: set(facts_of(metric).needs) for name, metric in metrics.items()}
+    unknown = [name for name in needs if "popularity" in needs[name]]
+    said = "Only training interactions say how popular items are and what people like"
+    if refuse and unknown:
+        raise InvalidInputError(f"{said}. Give train=... to measure {', '.join(unknown)}.")
+    noted.notes.append(f"{said}; without them {', '.join(unknown)} are left out.")
+    if noted.any_item:
+        unknown.append("coverage")
+        noted.notes.append(
+            f"The catalogue is the {counted(top.profiles.train.n_items, 'item')} of the lists"
+            f"{' and the test' * top.has_targets}, which says nothing of coverage. Those that nobody is shown count "
+            f"where a catalogue of all ids, or training interactions, are given."
+        )
+    return {name: metric for name, metric in metrics.items() if refuse or name not in unknown}
 
 
 def cutoffs_of(k: int | Sequence[int] | None) -> list[int]:

@@ -21,8 +21,8 @@ def metrics_of(targets: Iterable[str] | None, extras: Iterable[str] = ()) -> dic
 
     `extras` are what it has besides that metrics may need: "vectors", "times".
     """
-    there = {None, *extras} | (set() if targets is None else {"targets"})
-    found = {name: metric for name, metric in BUILT_IN.items() if facts_of(metric).needs in there}
+    there = {"popularity", "catalogue", *extras} | (set() if targets is None else {"targets"})
+    found = {name: metric for name, metric in BUILT_IN.items() if there.issuperset(facts_of(metric).needs)}
     by_target = {
         f"{metric.__name__}_{group}": partial(metric, group=group)
         for metric in (accuracy.ndcg, accuracy.recall)

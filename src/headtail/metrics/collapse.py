@@ -17,7 +17,7 @@ def collapse_notes(top: TopK) -> list[str]:
     """Return notes on collapsed lists; empty for most lists."""
     notes = few_items(top.slots, len(top)) + _known_items(top)
     rows = np.flatnonzero(np.diff(top.target_starts))
-    if len(rows):
+    if len(rows) and len(top.profiles.train):
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
         found, simple = (float(ndcg(lists).mean()) for lists in (some, with_lists(some, _most_popular(some))))
         if found <= simple > 0:

@@ -131,7 +131,7 @@ def _refuse_other_data(name: str, audit: Audit, baseline: str, base: Audit) -> N
             raise InvalidInputError(
                 f"The audits of {name!r} and {baseline!r} have different {what} ({ours}; {theirs}), so that their "
                 f"values cannot stand side by side. Audit all recommenders with the same train, test, catalogue and "
-                f"groups."
+                f"groups; without train, give each catalogue=... with the items of all."
             )
 
 

@@ -8,7 +8,7 @@ from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK
 
 
-@better("higher", title="Difference within a list", low=0, high=2, family="diversity", needs="vectors")
+@better("higher", title="Difference within a list", low=0, high=2, family="diversity", needs=("vectors",))
 def ilad(top: TopK) -> NDArray[np.float64]:
     """Intra-list average distance: mean cosine distance over the pairs of items of a list.
 

@@ -17,7 +17,7 @@ from headtail.typing import Array
 
 FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
 
-_as_share = partial(better, low=0, high=1, family="exposure", format=".1%")
+_as_share = partial(better, low=0, high=1, family="exposure", format=".1%", needs=("popularity",))
 
 
 def _gini_steps(groups: UserGroups, *, catalogue: str = "all") -> Steps:
@@ -156,7 +156,10 @@ def _coverage_steps(groups: UserGroups, *, at_least: int = 1, of_tail: bool = Fa
     return Steps(figure, steps, levels, counted, items, most=(n - there) / max(n, 1) ** 2)
 
 
-@_as_share("higher", title="Items shown to anybody", influence=StepsInfluence(_coverage_steps), headline=True)
+@_as_share(
+    "higher", title="Items shown to anybody", influence=StepsInfluence(_coverage_steps), headline=True,
+    needs=("catalogue",),
+)  # fmt: skip
 @checked
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
@@ -250,7 +253,7 @@ def _group_share_by_group(
     return groups.of_sums(np.divide, top.group_slots[:, top.groups.names.index(group)], top.lengths)
 
 
-@better(None, low=0, high=1, influence=ByGroup(_group_share_by_group), format=".1%")
+@better(None, low=0, high=1, influence=ByGroup(_group_share_by_group), format=".1%", needs=("popularity",))
 @checked
 def group_share(top: TopK, *, group: str, by_rank: bool = False) -> float:
     """Share of all slots that go to items of one popularity group. Range 0 to 1.
@@ -315,8 +318,9 @@ def _rsp_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 @better(
-    "lower", title="Uneven chances to be shown", low=0, influence=ByGroup(_rsp_by_group), family="exposure", fewest=100
-)
+    "lower", title="Uneven chances to be shown", low=0, influence=ByGroup(_rsp_by_group), family="exposure", fewest=100,
+    needs=("popularity",),
+)  # fmt: skip
 def pop_rsp(top: TopK) -> float:
     """Unevenness over popularity groups of the chance to be recommended: 0 if each group has the same chance.
 
@@ -340,7 +344,7 @@ def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 @better(
     "lower", title="Uneven chances to be found", low=0,
     influence=ByGroup(lambda groups: groups.of_sums(variation, *_found(groups.top))), family="exposure",
-    needs="targets", fewest=200,
+    needs=("popularity", "targets"), fewest=200,
 )  # fmt: skip
 def pop_reo(top: TopK) -> float:
     """Unevenness over popularity groups of the chance of a wanted item to be recommended: 0 if it is the same in all.

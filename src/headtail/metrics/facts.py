@@ -19,7 +19,7 @@ from headtail.metrics.topk import Metric
 
 Better = Literal["higher", "lower"]
 Family = Literal["accuracy", "exposure", "popularity", "diversity"]
-Needs = Literal["targets", "vectors", "times"]
+Needs = Literal["popularity", "catalogue", "targets", "vectors", "times"]
 Influence = Callable[..., NDArray[np.float64]]
 Metrics = Iterable[Metric] | Mapping[str, Metric]
 
@@ -50,8 +50,9 @@ class Facts:
     format : str, default ".4f"
         How its values are written.
     headline : bool, default False
-    needs : {"targets", "vectors", "times"}, optional
-        What it cannot do without besides lists: a test, item vectors, or the time of each user's test.
+    needs : tuple of {"popularity", "catalogue", "targets", "vectors", "times"}, default ()
+        What it cannot do without besides lists: training interactions, what else could be recommended, a test, item
+        vectors, or the time of each user's test.
     fewest : int, default 0
         Users that an interval takes at least, where fewer do not show how skewed the metric is.
     """
@@ -64,7 +65,7 @@ class Facts:
     family: Family | None = None
     format: str = ".4f"
     headline: bool = False
-    needs: Needs | None = None
+    needs: tuple[Needs, ...] = ()
     fewest: int = 0
 
 
@@ -73,7 +74,7 @@ def facts_of(metric: Metric) -> Facts:
     if isinstance(metric, partial):
         facts = facts_of(metric.func)
         options = ", ".join(str(value) for value in metric.keywords.values())
-        fewest = _BY_TARGET if facts.needs == "targets" and "group" in metric.keywords else 0
+        fewest = _BY_TARGET if "targets" in facts.needs and "group" in metric.keywords else 0
         title = facts.title and f"{facts.title}, {options}"
         return replace(facts, headline=False, title=title, fewest=max(facts.fewest, fewest))
     return Facts(**{f.name: getattr(metric, f.name) for f in fields(Facts) if hasattr(metric, f.name)})

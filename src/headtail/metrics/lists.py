@@ -27,6 +27,8 @@ class InputNotes:
 
     strict: bool
     notes: list[str] = field(default_factory=list)
+    any_user: bool = False  # no training interactions say who the users are,
+    any_item: bool = False  # and nothing says what the catalogue is
 
     def raise_or_note(self, finding: str, cure: str, consequence: str) -> None:
         """Raise the finding with its cures, or note it with its consequence."""
@@ -43,7 +45,7 @@ class InputNotes:
         if unlisted:
             lacking = counted(unlisted, "test user", "has", "have")
             self.notes.append(f"{lacking} no recommendations; they count with an empty list.")
-        if cold:
+        if cold and not self.any_user:
             self.raise_or_note(
                 f"recs or test have {counted(cold, 'user')} without training history{example}.",
                 "Give the training interactions that the recommender was trained on, or leave those users out.",
@@ -176,6 +178,8 @@ def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interaction
     new = ids[_frames.lookup(ids, train.item_ids, "recs item_id") < 0]
     if not len(new):
         return train
+    if noted.any_item:
+        return train.with_items(new)
     strange = counted(len(new), "item", "that is", "that are")
     finding = f"recs has {strange} not in the catalogue, for example {shown(new)}."
     cure = (
@@ -200,19 +204,20 @@ def widen(
     if test is None or test.item_ids is train.item_ids:
         return train
     new = _frames.lookup(test.item_ids, train.item_ids, "test item_id") < 0
-    if new.all():
+    if new.all() and not noted.any_user:
         raise InvalidInputError(
             f"test has no item in common with training; it holds {shown(test.item_ids)} and training "
             f"{shown(train.item_ids)}. Check that both use the same ids."
         )
-    if new.any():
+    if not new.any():
+        return train
+    if not noted.any_user:
         wanted = counted(int(new.sum()), "test item", "is", "are")
         noted.notes.append(
             f"{wanted} not in training ({test.popularity[new].sum():,} of its {test.popularity.sum():,} "
             f"interactions). They belong to the catalogue and count as wanted."
         )
-        train = train.with_items(test.item_ids[new])
-    return train
+    return train.with_items(test.item_ids[new])
 
 
 def judge(
@@ -235,7 +240,7 @@ def judge(
             items = np.vstack([items, np.full((len(unlisted), items.shape[1]), -1, dtype=np.int32)])
         target_rows = _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users]
     users = _frames.lookup(row_ids, train.user_ids, "recs user_id")
-    cold, idle = users < 0, (users >= 0) & (train.activity[users] == 0)
+    cold, idle = users < 0, np.append(train.activity, 1)[users] == 0  # -1, of a cold user, picks the last
     noted.of_users(
         unlisted=len(unlisted),
         cold=int(cold.sum()),
@@ -272,11 +277,12 @@ def fingerprints(profiles: Profiles, test: Interactions | None) -> dict[str, str
     users, items = _frames.hashes(train.user_ids), _frames.hashes(train.item_ids)
     counts = np.concatenate([train.activity, train.popularity]).astype(np.uint64)
     training = (np.concatenate([users, items]) * counts).sum()
-    found = {
-        "catalogues": f"{train.n_items:,} items, {items.sum():x}",
-        "training interactions": f"{len(train):,} interactions, {training:x}",
-        "popularity groups": f"{groups!r}, {(items * (groups.codes + 1).astype(np.uint64)).sum():x}",
-    }
+    found = {"catalogues": f"{train.n_items:,} items, {items.sum():x}"}
+    if len(train):
+        found |= {
+            "training interactions": f"{len(train):,} interactions, {training:x}",
+            "popularity groups": f"{groups!r}, {(items * (groups.codes + 1).astype(np.uint64)).sum():x}",
+        }
     if test is not None:
         pairs = _frames.hashes(test.user_ids)[test.users] * (_frames.hashes(test.item_ids)[test.items] | np.uint64(1))
         found["test interactions"] = f"{len(test):,} interactions, {pairs.sum():x}"

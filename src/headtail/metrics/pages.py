@@ -52,7 +52,7 @@ def audit_page(audit: "Audit") -> Report:
     """Return the report of one audit: the verdict, the scale, who gets the places, items, and all metrics."""
     k, top = audit.cutoffs[-1], audit.lists
     blocks = headline_figures(audit)
-    if audit.headlines:
+    if audit.headlines and audit.references:
         scale = [("these lists", {m: audit[f"{m}@{k}"] for m in audit.headlines}), *audit.references.items()]
         blocks.append(_by_metric(audit, audit.headlines, scale, title="On one scale", caption=BESIDE))
     chart = items_chart(top)
@@ -74,26 +74,26 @@ def comparison_page(comparison: "Comparison") -> Report:
     first, base = next(iter(audits.values())), audits[comparison.baseline]
     shared = [m for m in first.definitions if all(m in audit.definitions for audit in audits.values())]
     shown = [metric for metric in first.headlines if metric in shared] or shared
-    bars = {"training": _bars(first, {})["training"]} | {
-        name: _bars(audit, {name: f"recommendations@{k}"})[name] for name, audit in audits.items()
-    }
     counts = {name: audit.lists.at(k).slots for name, audit in audits.items()}
-    popularity = base.lists.popularity
+    popularity, trained = base.lists.popularity, bool(base.group_shares)
     chart = _tradeoff(comparison) if {"ndcg", "gini"} <= set(shared) and len(audits.keys() - {RANDOM}) > 1 else None
     blocks: list[Block] = [] if chart is None else [chart]
     several = len(audits) > 2
     blocks += _changes(comparison) if several else [_side_by_side(comparison, shown)]
     blocks += [table for table in [_one_list(comparison)] if table]
     blocks += [_scale(comparison, shown)] if several else []
-    blocks += [
-        Section("Who gets the places", [
+    places: list[Block] = [concentration_chart(({"training": popularity} if trained else {}) | counts)]
+    if trained:
+        bars = {"training": _bars(first, {})["training"]} | {
+            name: _bars(audit, {name: f"recommendations@{k}"})[name] for name, audit in audits.items()
+        }
+        places = [
             exposure_chart(bars, "Share of the training interactions and of the recommended places."),
             Text(groups_text(first.groups)),
-            concentration_chart({"training": popularity} | counts),
+            *places,
             frequency_chart(popularity, counts),
-        ]),
-        *notes_block(comparison.notes),
-    ]  # fmt: skip
+        ]
+    blocks += [Section("Who gets the places", places), *notes_block(comparison.notes)]
     title = (
         f"{len(audits)} recommenders compared" if len(audits) > 1 else f"{comparison.baseline} beside the references"
     )
@@ -120,6 +120,10 @@ def who_gets_the_places(
 ) -> list[Block]:
     """Return how places spread over the items, and the items that get too many and too few of them."""
     k = audit.cutoffs[-1]
+    if not audit.group_shares:  # lists alone
+        shown = concentration_chart({"recommendations": slots})
+        most = items_table(audit.over_exposed, f"Most shown in the top {k}", trained=False)
+        return [Section("Who gets the places", [shown, most])]
     tables = [items_table(audit.over_exposed, f"Over-exposed in the top {k}"),
               items_table(audit.under_exposed, f"Under-exposed in the top {k}")]  # fmt: skip
     return [
@@ -152,8 +156,8 @@ def metric_column(audit: "Audit", metric: str, k: int, *, better: Better | None 
     )  # fmt: skip
 
 
-def items_table(items: "Sequence[ItemExposure]", title: str) -> Table:
-    """Return a table of items with their shares of training and of recommendations."""
+def items_table(items: "Sequence[ItemExposure]", title: str, *, trained: bool = True) -> Table:
+    """Return a table of items with their shares of training, where there is one, and of recommendations."""
     columns = [
         Column("title", "Item"),
         Column("group", "Group"),
@@ -162,6 +166,7 @@ def items_table(items: "Sequence[ItemExposure]", title: str) -> Table:
         Column("interaction_share", "Share of training", format=".2%"),
         Column("exposure_share", "Share of places", format=".2%"),
     ]
+    columns = [c for c in columns if trained or c.key in ("title", "slots", "exposure_share")]
     rows = [{c.key: getattr(item, c.key) for c in columns} for item in items]
     return Table(columns, rows, title=title)
 
@@ -180,7 +185,7 @@ def _scale(comparison: "Comparison", shown: Sequence[str]) -> Table:
     ]
     rows += [{"recommender": name} | values for name, values in base.references.items() if name not in audits]
     columns = [Column("recommender", "Recommender"), *(metric_column(base, m, k) for m in shown)]
-    return Table(columns, rows, title=f"Side by side, top {k}", caption=BESIDE)
+    return Table(columns, rows, title=f"Side by side, top {k}", caption=BESIDE * bool(base.references))
 
 
 def _by_metric(
@@ -314,11 +319,12 @@ def _one_list(comparison: "Comparison") -> Table | None:
     columns = [
         Column("item 0", "Leaves"), Column("chosen 0", "Chosen by", format=",d"),
         Column("item 1", "Enters"), Column("chosen 1", "Chosen by", format=",d"),
-    ]  # fmt: skip
+    ][:: 1 if before.group_shares else 2]  # fmt: skip
     return Table(
         columns, rows, title=f"One person's list, from “{comparison.baseline}” to “{name}”",
         caption=f"{len(sides[1])} of this person's {comparison.k} places change, and for half of all people "
-        f"{np.median(n_new):g} or fewer. Beside each item how many people chose it in training.",
+        f"{np.median(n_new):g} or fewer."
+        + " Beside each item how many people chose it in training." * bool(before.group_shares),
     )  # fmt: skip
 
 
@@ -328,11 +334,11 @@ def _side_by_side(comparison: "Comparison", shown: Sequence[str]) -> Table:
     base = audits[comparison.baseline]
     columns: list[tuple[str, Any]] = [(name, _measured(audit, k)) for name, audit in audits.items()]
     beside = [(name, found) for name, found in base.references.items() if name not in audits]
-    metrics, caption = list(shown), BESIDE
+    metrics, caption = list(shown), BESIDE * bool(beside)
     change = {m: _difference(row) for rows in comparison.changes.values() for m, row in rows.items()}
     if change:
         metrics = [m for m in CHANGES if m in change or m in shown] + [m for m in shown if m not in CHANGES]
-        columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {BESIDE}"
+        columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {caption}".strip()
     columns += beside
     return _by_metric(base, metrics, columns, change=change, title=f"Side by side, top {k}", caption=caption)
 

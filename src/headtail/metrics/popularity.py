@@ -3,6 +3,8 @@
 Metrics that return an array have one number a list, shape (U,).
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,10 +17,11 @@ from headtail.metrics.topk import Standings, TopK, blocks
 from headtail.metrics.user_groups import ByGroup, UserGroups
 from headtail.typing import Array, Codes
 
+_of_popularity = partial(better, family="popularity", needs=("popularity",))
+_then_of = partial(better, family="popularity", needs=("popularity", "times"))
 
-@better(
-    "lower", title="Popularity of what is shown", low=0, family="popularity", format=",.1f", headline=True, fewest=100
-)
+
+@_of_popularity("lower", title="Popularity of what is shown", low=0, format=",.1f", headline=True, fewest=100)
 @checked
 def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
@@ -41,7 +44,7 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
     return np.asarray(top.mean_popularity / scale[normalize])
 
 
-@better("higher", title="Surprise of what is shown, in bits", low=0, family="popularity", format=".2f")
+@_of_popularity("higher", title="Surprise of what is shown, in bits", low=0, format=".2f")
 @checked
 def novelty(top: TopK, *, of: str = "users") -> NDArray[np.float64]:
     """Mean self-information of the items in a user's list: how rare it is to have chosen them, in bits.
@@ -68,7 +71,7 @@ def novelty(top: TopK, *, of: str = "users") -> NDArray[np.float64]:
     return top.mean(np.log2(max(n[of], 1) / np.maximum(top.popularity, 1)))
 
 
-@better("higher", title="Tail items in a list, share", low=0, high=1, family="popularity", format=".1%")
+@_of_popularity("higher", title="Tail items in a list, share", low=0, high=1, format=".1%")
 def aplt(top: TopK) -> NDArray[np.float64]:
     """Average percentage of long-tail items in a user's list, as a share. Range 0 to 1, higher favors the tail more.
 
@@ -81,7 +84,7 @@ def aplt(top: TopK) -> NDArray[np.float64]:
     return top.group_slots[:, -1] / np.where(top.lengths > 0, top.lengths, np.nan)
 
 
-@better("higher", title="Tail items in a list, number", low=0, family="popularity", format=".2f")
+@_of_popularity("higher", title="Tail items in a list, number", low=0, format=".2f")
 def aclt(top: TopK) -> NDArray[np.float64]:
     """Average number of long-tail items in a user's list. Range 0 to k, higher favors the tail more.
 
@@ -117,12 +120,11 @@ def _lift_by_group(groups: UserGroups, own: Array, shown: Array) -> tuple[NDArra
     return ratio - 1, groups.mean((shown - groups.each(ratio) * own) / groups.each(mean))[1]
 
 
-@better(
+@_of_popularity(
     "lower",
     title="More popular than own taste by",
     low=-1,
     influence=ByGroup(lambda groups: _lift_by_group(groups, *_taste(groups.top))),
-    family="popularity",
     format="+.1%",
     headline=True,
     fewest=100,
@@ -158,10 +160,7 @@ def _shown_then(top: TopK) -> NDArray[np.float64]:
     return _then(top, rows, top.items[rows, ranks])
 
 
-@better(
-    "lower", title="Popularity then of what is shown", low=0, family="popularity", format=",.1f", needs="times",
-    fewest=100,
-)  # fmt: skip
+@_then_of("lower", title="Popularity then of what is shown", low=0, format=",.1f", fewest=100)
 def arp_then(top: TopK) -> NDArray[np.float64]:
     """Average popularity of the items in a user's list as of the user's event, the first test interaction.
 
@@ -182,9 +181,9 @@ def _chosen_and_shown(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float6
     return _both(_then(top, top.target_rows, top.target_items), _shown_then(top))
 
 
-@better(
-    "lower", title="More popular then than what was chosen by", low=-1, family="popularity", format="+.1%",
-    influence=ByGroup(lambda groups: _lift_by_group(groups, *_chosen_and_shown(groups.top))), needs="times",
+@_then_of(
+    "lower", title="More popular then than what was chosen by", low=-1, format="+.1%",
+    influence=ByGroup(lambda groups: _lift_by_group(groups, *_chosen_and_shown(groups.top))),
     fewest=100,
 )  # fmt: skip
 def popularity_lift_then(top: TopK) -> float:
@@ -197,7 +196,7 @@ def popularity_lift_then(top: TopK) -> float:
     return _lift(*_chosen_and_shown(top))
 
 
-@better("lower", title="Distance from own taste", low=0, high=1, family="popularity", headline=True)
+@_of_popularity("lower", title="Distance from own taste", low=0, high=1, headline=True)
 def upd(top: TopK) -> NDArray[np.float64]:
     """User popularity deviation: how far each list's mix of popularity groups is from the user's own mix.
 
@@ -219,7 +218,7 @@ def upd(top: TopK) -> NDArray[np.float64]:
     return values
 
 
-@better("lower", title="Distance from own popularity", low=0, high=0.5, family="popularity")
+@_of_popularity("lower", title="Distance from own popularity", low=0, high=0.5)
 def pce(top: TopK) -> NDArray[np.float64]:
     """Popularity calibration error: how far each list lies from where the user's own history lies in popularity.
 

@@ -20,7 +20,10 @@ def references(top: TopK, definitions: Mapping[str, str]) -> dict[str, dict[str,
 
     Users without a history, and metrics with other definitions, are left out; training interactions have no accuracy.
     """
-    base, train = top.take(np.flatnonzero(top.users >= 0)), top.profiles.train
+    train = top.profiles.train
+    if not len(train):
+        return {}
+    base = top.take(np.flatnonzero(top.users >= 0))
     metrics = {name: BUILT_IN[name] for name in definitions if name in BUILT_IN}
     metrics = {name: metric for name, metric in metrics.items() if definition(metric) == definitions[name]}
     taste = top.profiles.mean_popularity[base.users]

@@ -26,6 +26,8 @@ def of_audit(audit: "Audit") -> str:
     """Say how few items get half of the places, how popular they are for those who see them, and what to doubt."""
     top, lift = audit.lists, f"popularity_lift@{audit.cutoffs[-1]}"
     ends: tuple[float | None, float | None] = None, None
+    if not len(top.profiles.train):
+        return _with([f"{_most_places(top.slots)} (Gini {gini(top.slots):.3f}; {ENDS['gini']})."], audit.doubts)
     if "popularity_lift" in audit.facts:
         measured = audit.measurement(lift)
         ends = measured.low, measured.high
@@ -50,8 +52,8 @@ def of_exposure(
 
     `lifted` is the popularity lift with its interval, NaN where it was not measured; `doubts` come first.
     """
-    order, n = np.argsort(-slots, kind="stable"), _half(slots)
-    held = popularity[order[:n]].sum() / max(1, popularity.sum())
+    n = _half(slots)
+    held = popularity[np.argsort(-slots, kind="stable")[:n]].sum() / max(1, popularity.sum())
     lift, low, high = lifted
     noise = low is not None and high is not None and low <= 0 <= high
     sign = 0.0 if noise else float(np.sign(lift))
@@ -66,9 +68,8 @@ def of_exposure(
         opening = "**Nearly all people are shown the same few items" + (
             ", which are popular.**" if opening.startswith("**Popular items are shown") else ".**"
         )
-    part = "All" if slots[order[:n]].sum() == slots.sum() else "Half of all"
     said = [
-        f"{opening} {part} recommended places go to {n:,} of {counted(len(slots), 'item')}; "
+        f"{opening} {_most_places(slots)}; "
         f"{'that one holds' if n == 1 else 'those hold'} {held:.0%} of what people chose."
     ]
     if known:
@@ -85,6 +86,11 @@ def of_exposure(
             f"items, but not to the most popular ones.",
         ]
     return _with(said, doubts)
+
+
+def _most_places(slots: Array) -> str:
+    part = "All" if _half(slots) == np.count_nonzero(slots) else "Half of all"
+    return f"{part} recommended places go to {_half(slots):,} of {counted(len(slots), 'item')}"
 
 
 def _half(slots: Array) -> int:
