@@ -33,7 +33,7 @@ html_static_path, html_css_files = ["site.css"], ["site.css"]
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
-LONG = 15  # rows of a table
+LONG, WIDE = 15, 7  # rows and columns of a table
 GENERATED = Path(__file__).parent / "generated"
 ROOMS = ("", "metrics", "data", "datasets", "baselines", "spectral", "amplification", "sae", "losses", "penalties",
          "posthoc", "rerank", "rerankers", "allocation", "dials", "tradeoffs", "models", "training", "serving",
@@ -255,6 +255,9 @@ def readable(app: Any, page: nodes.document, name: str) -> None:
         if found:
             below = nodes.inline("", found[2], classes=["interval"])
             entry.children[:] = [nodes.paragraph("", "", nodes.Text(found[1]), below)]
+    for table in page.findall(nodes.table):
+        if len(list(table.findall(nodes.colspec))) >= WIDE:
+            table["classes"].append("wide")
     tables = list(page.findall(nodes.table)) if name.startswith(("reproduction", "serving")) else []
     for table in tables:
         n = len(list(table.findall(nodes.row))) - 1

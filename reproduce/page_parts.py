@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import neurons
 import spectral
 
 from headtail.dials import CONTROLS, DIALS
-from headtail.reports import Chart, Column, Section, Table, Text, chart_svg
+from headtail.reports import Block, Chart, Column, Section, Table, Text, chart_svg
 from headtail.tradeoffs import Estimate, Frontier, Point
 
 ENDS = {each.name: each.end for each in (*DIALS, *CONTROLS)}
@@ -31,6 +31,11 @@ DRAWN = (
 DRAWN_ABOVE = 0.8  # of the plain accuracy
 LEVELS = {"gini@20": "Gini", "head_share@20": "share of the head", "gini@10": "Gini", "arp@10": "mean popularity"}
 OVER = Column("over", "Intervals over")
+HEADINGS = {
+    "ndcg": "NDCG", "recall": "Recall", "gini": "Gini", "coverage": "Coverage", "coverage_5": "Shown 5 times",
+    "tail_coverage": "Tail coverage", "head_share": "Head", "tail_exposure": "Tail", "arp": "Popularity",
+    "pce": "Calibration error", "ilad": "Distance in lists",
+}  # fmt: skip
 
 INTERVALS = """Intervals are of 95%, and tables say what each is over. *Users and seeds*: how far other users and
 another training could be off, together, and another split where each seed draws its own. *Seeds*, of older records: how
@@ -52,6 +57,14 @@ class Cell:
     record: dict[str, Any]
     frontier: Frontier
     compare: Callable[[Frontier], dict[str, Any]]
+
+    @property
+    def backbone(self) -> str:
+        return WRITTEN[self.name.split("/")[0]]
+
+    @property
+    def data(self) -> str:
+        return WRITTEN[self.name.split("/")[1]]
 
     @property
     def plain(self) -> tuple[str, Any]:
@@ -119,23 +132,29 @@ def figure_of(chart: Chart, title: str, name: str, beside: Sequence[Chart] = ())
     return Text(f"![{title}](figures/{name}.svg)")
 
 
-def equal(found: Sequence[Cell], protocol: str, metric: str, share: float) -> Table:
-    """Return what each method loses of the plain accuracy where exposure is as much more even."""
-    levels = [cell.level(metric, share) for cell in found]
-    changes = {short(cell.name): level["changes"] for cell, level in zip(found, levels, strict=True)}
-    longest = max((cell.frontier.methods for cell in found), key=len)
-    rows: list[dict[str, Any]] = [
-        {"method": method} | {cell: each[method].value if method in each else None for cell, each in changes.items()}
-        for method in longest
-    ]
+def equal(found: Sequence[Cell], protocol: str, metric: str, share: float) -> Section:
+    """Return what each method loses of the plain accuracy where exposure is as much more even, by data set."""
+    levels = {cell.name: cell.level(metric, share) for cell in found}
     accuracy = found[0].frontier.accuracy.upper()
-    return Table(
-        [Column("method", "Method"), *(Column(cell, format="+.1%", better="higher") for cell in changes)],
-        [row for row in rows if any(row[cell] is not None for cell in changes)],
-        title=f"{protocol} test: change of {accuracy} where the {LEVELS[metric]} is {share:.0%} below the plain one",
-        caption=f"Along each method's own curve of {LEVELS[metric]} and {accuracy}, its settings picked on "
-        f"validation; empty where none is so even. {_wins(levels)}",
-    )  # fmt: skip
+    longest = max((cell.frontier.methods for cell in found), key=len)
+    tables = []
+    for data in dict.fromkeys(cell.data for cell in found):
+        changes = {cell.backbone: levels[cell.name]["changes"] for cell in found if cell.data == data}
+        rows: list[dict[str, Any]] = [
+            {"method": method}
+            | {name: each[method].value if method in each else None for name, each in changes.items()}
+            for method in longest
+        ]
+        columns = [Column("method", "Method"), *(Column(name, format="+.1%", better="higher") for name in changes)]
+        tables.append(
+            Table(columns, [row for row in rows if any(row[name] is not None for name in changes)], title=data)
+        )
+    said = (
+        f"Along each method's own curve of {LEVELS[metric]} and {accuracy}, its settings picked on validation; empty "
+        f"where none is so even. {_wins(list(levels.values()))}"
+    )
+    title = f"{protocol} test: change of {accuracy} where the {LEVELS[metric]} is {share:.0%} below the plain one"
+    return Section(title, [Text(said), *tables])
 
 
 def _wins(levels: Sequence[Mapping[str, Any]]) -> str:
@@ -150,13 +169,33 @@ def _wins(levels: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def sections(found: Sequence[Cell], shown: Sequence[tuple[str, str]]) -> list[Section]:
-    """Return a section for each cell: its data, the picture of its curves, and what was chosen."""
+def heading(metric: str) -> str:
+    """Return what stands above a column of a metric's figures; the length of lists is the page's."""
+    return HEADINGS[metric.partition("@")[0]]
+
+
+def table_over(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], title: str, caption: str) -> Table:
+    """Return a table that says in its caption what intervals are over, and row by row only where rows differ."""
+    over = {row["over"] for row in rows} - {None}
+    if len(over) > 1:
+        return Table([*columns, OVER], rows, title=title, caption=caption)
+    return Table(columns, rows, title=title, caption=" ".join([caption, *(f"Intervals over {it}." for it in over)]))
+
+
+def sections(
+    found: Sequence[Cell],
+    shown: Sequence[tuple[str, str]],
+    details: Callable[[Cell], Iterable[Block]] = lambda _: (),
+) -> list[Section]:
+    """Return a section for each cell: its data, the picture of its curves, details, and what was chosen."""
     pictures = [_picture(cell) for cell in found]
-    return [_section(cell, shown, picture, pictures) for cell, picture in zip(found, pictures, strict=True)]
+    return [
+        Section(titled(cell.name), [*_data(cell, picture, pictures), *details(cell), _chosen(cell, shown)])
+        for cell, picture in zip(found, pictures, strict=True)
+    ]
 
 
-def _section(cell: Cell, shown: Sequence[tuple[str, str]], picture: Chart, beside: Sequence[Chart]) -> Section:
+def _data(cell: Cell, picture: Chart, beside: Sequence[Chart]) -> list[Block]:
     record = cell.record
     sizes = ", ".join(f"{size:,} {part}" for part, size in record["sizes"].items())
     text = (
@@ -165,8 +204,7 @@ def _section(cell: Cell, shown: Sequence[tuple[str, str]], picture: Chart, besid
     )
     for method, own in record.get("own", {}).items():
         text += f" Those of {method}, which has its own: {_settings(own)}."
-    link = figure_of(picture, f"Trade-off of {titled(cell.name)}", cell.stem, beside)
-    return Section(titled(cell.name), [Text(text), link, _chosen(cell, shown)])
+    return [Text(text), figure_of(picture, f"Trade-off of {titled(cell.name)}", cell.stem, beside)]
 
 
 def _seeds(cell: Cell) -> str:
@@ -231,7 +269,11 @@ def _picture(cell: Cell) -> Chart:
 def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
     """Return the test's figures of the settings that were chosen."""
     frontier = cell.frontier
-    fifths = [name for name in frontier.points[0].test if name.startswith("fifth_")]
+    label, spec, grouped = "Exposure of fifths", ".2f", [name for name in frontier.points[0].test if "fifth_" in name]
+    caption = "Fifths: five groups of items with equal training interactions, the most popular first."
+    if not grouped:
+        label, spec, grouped = "NDCG of head, mid, tail", ".3f", [f"ndcg_{name}@10" for name in ("head", "mid", "tail")]
+        caption = "Shown 5 times: share of items in at least five lists. Head, mid, tail: of the wanted items there."
     plain = dict(zip(("method", "setting"), cell.plain, strict=True)) | {"figures": cell.plain_figures}
     rows = []
     for chosen in [plain, *cell.chosen(cells.MAX_LOSS)]:
@@ -241,14 +283,13 @@ def _chosen(cell: Cell, shown: Sequence[tuple[str, str]]) -> Table:
             row = {"method": "plain", "setting": ""}
         row |= {name: frontier.mean(method, setting, name) for name, _ in shown}
         row |= {**chosen["figures"], "over": chosen["figures"][frontier.unfairness].over}
-        row["fifths"] = " ".join(f"{frontier.mean(method, setting, name):.2f}" for name in fifths)
+        row["grouped"] = " ".join(f"{frontier.mean(method, setting, name):{spec}}" for name in grouped)
         rows.append(row)
     columns = [Column("method", "Method"), Column("setting", "Chosen")]
-    columns += [*(Column(name, name, format=spec) for name, spec in shown), OVER]
-    if not fifths:
-        return Table(columns, rows)
-    caption = "Fifths: exposure of five groups of items with equal training interactions, the most popular first."
-    return Table([*columns, Column("fifths", "Fifths")], rows, caption=caption)
+    columns += [Column(name, heading(name), format=spec) for name, spec in shown]
+    columns.append(Column("grouped", label))
+    title = f"Every method, chosen for at most {cells.MAX_LOSS:.0%} of {frontier.accuracy.upper()}: figures on the test"
+    return table_over(columns, rows, title, caption)
 
 
 def setting_of(frontier: Frontier, method: str, setting: Any) -> str:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import ablations
@@ -12,22 +11,23 @@ import page_parts as parts
 
 from headtail.dials import CONTROLS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
+from headtail.reports._values import show
 from headtail.tradeoffs import Estimate, Frontier
 from headtail.tradeoffs.points import Reading, summary
 
 CHEAP = ("ndcg@10", "gini@10", "coverage@10", "ilad@10", "arp@10", "pce@10")
 WITH_ENDS = CHEAP[:2]
+LEAST, SHORT = neurons.LOSSES  # of NDCG@10: what was claimed, and what the page in short is about
 EXCHANGED = {"gini@10": "Gini", "arp@10": "mean popularity", "pce@10": "calibration error"}  # for NDCG@10
 MOVED = EXCHANGED | {"ilad@10": "distance within lists"}  # the last is better higher
 SASREC = {"ml-1m": "MovieLens-1M", "amazon-beauty": "Amazon Beauty", "movietweetings": "MovieTweetings"}
-SETS, BACKBONES = SASREC | {"lastfm": "Last.fm"}, {"sasrec": "SASRec", "lightgcn": "LightGCN"}
 STEERINGS = tuple(each.name for each in neurons.STEERED if each not in CONTROLS)
 MEETING = tuple(name for name in STEERINGS if "SPREE" in name or "by user" in name or "menu" in name)
 ALONE = ("allocation, most hits", "allocation", "tilt (alpha-fair)", "IPR")  # without an autoencoder
 STEERED_SHOWN = (
     ("ndcg@10", ".4f"), ("gini@10", ".4f"), ("coverage@10", ".1%"), ("coverage_5@10", ".1%"),
     ("tail_coverage@10", ".1%"),
-    ("arp@10", ",.0f"), ("ilad@10", ".4f"), ("ndcg_head@10", ".4f"), ("ndcg_mid@10", ".4f"), ("ndcg_tail@10", ".4f"),
+    ("arp@10", ",.0f"), ("ilad@10", ".4f"),
 )  # fmt: skip
 SIDES = (  # whose curves are drawn
     "PopSteer", "PopSteer, items", "PopSteer, users and items", "PopSteer, damped", "SPREE", "tilt (alpha-fair)",
@@ -43,61 +43,69 @@ STABILITY = (
     "in records from before, of all rows alike and between backbones, which is chance."
 )
 
-NEURONS = f"""What does steering through a sparse autoencoder buy, beside corrections that need none? In each cell a
-backbone was trained, then an autoencoder on its frozen states, and every dial was swept with {len(neurons.SEEDS)} seeds
-(each trains both anew). Settings are chosen on the validation part; all figures are of the test part, means over the
-seeds.
+QUESTION = "What does steering through a sparse autoencoder correct, beside corrections that need none?"
+
+IN_SHORT = """Steering lowers what it is aimed at by a few percent: for at most 1% of NDCG@10, {steered}. Dials that
+touch items or lists reach more in {ahead} of {n} rows, most of all of Gini ({all}), and steering is the dial where
+items cannot be touched, where each user is to be met, or where what is done has to be said in words. The published
+rule was said to lower Gini by 12.6 to 28.3% for under 0.5% of NDCG; chosen on validation for that, and measured with
+three seeds, it lowers Gini by {published} at best, and allocation on the same backbones by {allocated}."""
+
+CLAIMED = """A constant shift of queries, which is what such steering is, is an item bias confined to the span of the
+item vectors. What is chosen for 0.5% on validation may lose more on the test, where allocation's NDCG@10 changes by
+{lost}."""
+
+MEASURED = f"""In each cell a backbone was trained, then an autoencoder on its frozen states, and every dial was swept
+with {len(neurons.SEEDS)} seeds (each trains both anew). Settings are chosen on the validation part; all figures are of
+the test part, means over the seeds. Histories are masked; ranking is over the whole catalogue. Measured are Gini of
+exposure, the mean popularity of what is recommended (ARP), the calibration error of popularity (PCE), lower is better
+in all, and the distance within lists (ILAD). A dial is swept beyond its grid while its last setting is chosen for 5%
+of NDCG@10, and then more finely above the setting that is chosen for 0.5%, but where a cell says that it was not.
 
 {parts.INTERVALS}
 
 Everything here is made by `python reproduce/page.py` from `reproduce/records/`; a record is made by
 `python reproduce/neurons.py CELL`, with the cell's name as it stands below its headline."""
 
-METHODS = """**PopSteer**: the rule of the extended paper (v2) on the autoencoder's pre-activations, the reconstruction
-error passed on. Its variants: *error dropped*, as published (alpha 0 is the unsteered autoencoder); *v1*, the first
-paper's rule; *gated*, the extended paper's rule as its code has it; *damped*, activations scaled where they are; *by
-effect*, weighted by what a push does to the popularity of lists, neurons that push the other way than they listen left
-alone; *by user*, as strong as a user's recommendations are more popular than the history; *items*, *users and items*:
-the item vectors are steered, or both; *menu*: each user the one setting of the dial that calibrated relevance and
-prices of exposure choose. Neurons that never fire are left alone in all of them. **SPREE**: each user by sign and
-amount, towards lists as popular as the user's own history, along the dense direction or through neurons. Controls:
-**random neurons** pushed as hard, the sign **reversed**, **noise**. Without an autoencoder: **dense shift** and **dense
-projection** along the difference of means of the same synthetic users, **IPR** (re-ranking by inverse popularity),
-**log penalty**, **shrink** and **tilt**, as in [the other reproduction](reproduction-resn.md). A tilt *as a shift* is
-the best copy of its item biases that one shift of all queries can make: it shows what limits every constant shift.
-Histories are masked; ranking is over the whole catalogue. Measured are Gini of exposure, the mean popularity of what is
-recommended (ARP), the calibration error of popularity (PCE), lower is better in all, and the distance within lists
-(ILAD). A dial is swept beyond its grid while its last setting is chosen for 5% of NDCG@10, and then more finely above
-the setting that is chosen for .5%, but where a cell says that it was not."""
+METHODS = """- **PopSteer**: the rule of the extended paper (v2) on the pre-activations of the autoencoder, whose
+  reconstruction error is passed on; neurons that never fire are left alone in all its variants.
+- *error dropped*: as published (alpha 0 is the unsteered autoencoder).
+- *v1*: the first paper's rule.
+- *gated*: the extended paper's rule as its code has it.
+- *damped*: activations scaled where they are.
+- *by effect*: weighted by what a push does to the popularity of lists; neurons that push the other way than they listen
+  are left alone.
+- *by user*: as strong as a user's recommendations are more popular than the history.
+- *items*, *users and items*: the item vectors are steered, or both.
+- *menu*: each user the one setting of the dial that calibrated relevance and prices of exposure choose.
+- **SPREE**: each user by sign and amount, towards lists as popular as the user's own history, along the dense direction
+  or through neurons.
+- Controls: **random neurons** pushed as hard, the sign **reversed**, **noise**.
+- Without an autoencoder: **dense shift** and **dense projection** along the difference of means of the same synthetic
+  users, **IPR** (re-ranking by inverse popularity), **log penalty**, **shrink** and **tilt**, as in
+  [the other reproduction](reproduction-resn.md).
+- A tilt *as a shift*: the best copy of its item biases that one shift of all queries can make, which shows what limits
+  every constant shift."""
 
 ANEW = """The record of all dials of this backbone is older than some of them; these dials were swept since, on
 backbones that were trained anew."""
 
-FOUND = """**What steering explains.** A sparse autoencoder says which directions of a user's vector answer to popular
-tastes, what each listens to and which items it raises, in items and lists that anybody can read. Its directions are
-found again by another seed only where few neurons speak at a time: of SASRec's states on MovieTweetings (54,960
+EXPLAINED = """A sparse autoencoder says which directions of a user's vector answer to popular tastes, what each listens
+to and which items it raises, in items and lists that anybody can read ([pictures](explain.md)). Its directions are
+found again by another seed only where few neurons speak at a time. Of SASRec's states on MovieTweetings (54,960
 vectors, 64 numbers, 1,024 neurons, 12 epochs) decoder rows, counted by how often their neuron fires, agree with those
-of another seed at .43 where 32 speak, .61 where 16 do and .78 where 8 do (random directions: .39). With 8 the
-reconstruction's NDCG@10 is that of the states (.3% higher, 95%: 1.3% higher to .8% lower). Started from vectors of the
-data, as `headtail probe` does today, they agree at .88 with 32 and .96 with 8, for the data then says where they lie
-([more](explain.md)); the records here started at random. Autoencoders of different
-backbones live in unrelated spaces, so that the agreement which older records name, .39 to .43, is that of chance. Of
-the queries of ALS (4,333 vectors, one a user) it reaches .55 at most: there are too few vectors to learn from.
+of another seed like this; random directions agree at 0.39:
 
-**What it corrects.** For 1% of NDCG@10, dial and setting picked on validation for each measure, the best steering
-changes on the test: {corrected}.
+| Neurons that speak | Start at random, as the records here | Start from vectors of the data, as `headtail probe` |
+| ---: | ---: | ---: |
+| 32 | 0.43 | 0.88 |
+| 16 | 0.61 | – |
+| 8 | 0.78 | 0.96 |
 
-**By calibration error**, its own measure, is steering per user the best of all dials for the same 1%: {each}.
-
-**Where an item-side dial is better.** For exposure, wherever items can be touched: a constant shift of queries is an
-item bias confined to the span of the item vectors. Steering is the dial where items cannot be touched, where each user
-is to be met, or where what is done has to be said in words. Most of the improvement that is claimed for steering can be
-had on its own backbone and data by allocation, chosen on validation for .5% of NDCG@10, with three seeds: on ML-1M
-allocation for the most hits has {ml-1m}; on Amazon Beauty {amazon-beauty}; on MovieTweetings {movietweetings}. What is
-chosen for .5% on validation may lose more on the test, as it does on Amazon Beauty.
-
-**What was claimed** is 12.6 to 28.3% less Gini for under .5% of NDCG. **What was found** of the published rule, chosen
-on validation for at most .5% of NDCG@10 and measured with three seeds: {published} less at best."""
+With 8 the reconstruction's NDCG@10 is that of the states (0.3% higher, 95%: 1.3% higher to 0.8% lower). Started from
+vectors of the data they agree more, for the data then says where they lie. Autoencoders of different backbones live in
+unrelated spaces, so that the agreement which older records name, 0.39 to 0.43, is that of chance. Of the queries of ALS
+(4,333 vectors, one a user) it reaches 0.55 at most: there are too few vectors to learn from."""
 
 ABLATIONS = """One part of PopSteer is changed at a time, with one seed of the backbone; the records are made by
 `python reproduce/ablations.py CELL`. The error is passed on, so that alpha 0 is the plain model in every row."""
@@ -107,52 +115,59 @@ def popsteer_page() -> Report:
     """Return the page on PopSteer."""
     found = list(parts.read("popsteer", neurons.CELLS))
     anew = list(parts.read("popsteer", [f"{name}-some-dials" for name in neurons.CELLS]))
-    of_today = [cell for cell in found if set(STEERINGS) <= set(cell.frontier.methods)]
-    blocks: list[Block] = [Section("In short", [Text(_found(found, of_today))]), Text(METHODS)]
+    blocks: list[Block] = []
+    if of_today := [cell for cell in found if _is_of_today(cell)]:
+        blocks.append(Section("In short", _in_short(found, of_today)))
+    blocks += parts.sections(found, STEERED_SHOWN, _details)
     if found:
-        tables = [_cheap(found, loss) for loss in neurons.LOSSES]
-        tables += [parts.equal(found, "Every", *level) for level in neurons.LEVELS]
-        blocks.append(Section("What it comes to", tables))
-        blocks += map(_today, of_today)
-        blocks.append(Section("The autoencoders", [_autoencoders(found)]))
+        tables = [parts.equal(found, "Every", *level) for level in neurons.LEVELS]
+        blocks.append(Section("At equal evenness", tables))
+        blocks.append(Section("What steering explains", [Text(EXPLAINED), _autoencoders(found)]))
     ablated = list(parts.read("ablation", ablations.CELLS))
     if ablated:
         blocks.append(Section("Taken apart", [Text(ABLATIONS), *(_ablations(cell) for cell in ablated)]))
-    if anew:
-        blocks.append(Section("Some dials anew", [Text(ANEW), *(_cheap(anew, loss) for loss in neurons.LOSSES)]))
+    for cell in anew:
+        tables = [_cheap(cell, loss) for loss in neurons.LOSSES]
+        blocks.append(Section(f"Some dials anew: {parts.short(cell.name)}", [Text(ANEW), *tables]))
     there = {cell.name for cell in ablated}
     further = [f"ablations of {name}" for name in ablations.CELLS if name not in there]
-    blocks += [*parts.sections(found, STEERED_SHOWN), parts.not_run(found, neurons.CELLS, further)]
-    return Report("PopSteer beside its rivals", blocks, NEURONS)
+    blocks += [Section("The methods", [Text(METHODS)]), Section("How it was measured", [Text(MEASURED)])]
+    return Report("PopSteer beside its rivals", [*blocks, parts.not_run(found, neurons.CELLS, further)], QUESTION)
 
 
-def _cheap(found: Sequence[parts.Cell], max_loss: float) -> Table:
+def _is_of_today(cell: parts.Cell) -> bool:
+    return set(STEERINGS) <= set(cell.frontier.methods)
+
+
+def _details(cell: parts.Cell) -> Iterator[Block]:
+    """Yield what every steering reaches on one backbone, beside the other dials."""
+    if _is_of_today(cell):
+        yield from (_reached(cell, loss) for loss in neurons.LOSSES)
+    yield from (_cheap(cell, loss) for loss in neurons.LOSSES)
+    if _is_of_today(cell):
+        yield from (_exchange(cell, loss) for loss in neurons.LOSSES)
+        yield from _curves(cell)
+
+
+def _cheap(cell: parts.Cell, max_loss: float) -> Table:
     """Return what the setting chosen for little loss changes on the test, method by method."""
     rows: list[dict[str, Any]] = []
-    for cell in found:
-        for chosen in cell.chosen(max_loss):
-            method, setting = chosen["method"], chosen["setting"]
-            row: dict[str, Any] = {
-                "cell": parts.short(cell.name),
-                "method": method,
-                "setting": parts.setting_of(cell.frontier, method, setting),
-                "over": chosen["changes"]["ndcg@10"].over,
-            }
-            changes = {name: each if name in WITH_ENDS else each.value for name, each in chosen["changes"].items()}
-            rows.append(row | dict.fromkeys(CHEAP) | changes)
-    columns = [Column("cell", "Cell"), Column("method", "Method"), Column("setting", "Chosen")]
-    columns += [*(Column(name, name, "+.1%") for name in CHEAP), parts.OVER]
-    return Table(
-        columns, rows, title=f"Chosen on validation for at most {100 * max_loss:g}% of NDCG@10: changes on the test",
-        caption="Against the method's own first setting, seed by seed; for dials that drop the error that is the "
-        "unsteered autoencoder.",
+    for chosen in cell.chosen(max_loss):
+        method, setting = chosen["method"], chosen["setting"]
+        row: dict[str, Any] = {
+            "method": method,
+            "setting": parts.setting_of(cell.frontier, method, setting),
+            "over": chosen["changes"]["ndcg@10"].over,
+        }
+        changes = {name: each if name in WITH_ENDS else each.value for name, each in chosen["changes"].items()}
+        rows.append(row | dict.fromkeys(CHEAP) | changes)
+    columns = [Column("method", "Method"), Column("setting", "Chosen")]
+    columns += [Column(name, parts.heading(name), "+.1%") for name in CHEAP]
+    return parts.table_over(
+        columns, rows, f"Every method, chosen for at most {100 * max_loss:g}% of NDCG@10: changes on the test",
+        "Against the method's own first setting, seed by seed; for dials that drop the error that is the unsteered "
+        "autoencoder.",
     )  # fmt: skip
-
-
-def _today(cell: parts.Cell) -> Section:
-    """Return what every steering of today reaches on one backbone, beside the other dials."""
-    tables = [_reached(cell), *(_exchange(cell, loss) for loss in neurons.LOSSES)]
-    return Section(f"Every steering: {parts.short(cell.name)}", [*_curves(cell), *tables])
 
 
 def _exchange(cell: parts.Cell, loss: float) -> Table:
@@ -167,37 +182,59 @@ def _exchange(cell: parts.Cell, loss: float) -> Table:
     )  # fmt: skip
 
 
-def _found(cells_of_all: Sequence[parts.Cell], of_today: Sequence[parts.Cell]) -> str:
-    """Return the page in short, its figures read from the records."""
-    reached = {name: _changes(_swept(name, ALONE[0]), ALONE[0]) for name in SASREC}
-    said = {name: "NDCG {} and Gini {}".format(*changes) for name, changes in reached.items()}
-    said["corrected"] = "; ".join(map(_corrected, of_today))
-    said["each"] = "; ".join(map(_met, of_today))
-    published = [
-        cell.frontier.estimate("PopSteer", cell.frontier.choose("PopSteer", 0.005), "gini@10", relative=True)
-        for cell in cells_of_all
+def _in_short(found: Sequence[parts.Cell], of_today: Sequence[parts.Cell]) -> list[Block]:
+    """Return the page in three sentences and a table, their figures read from the records."""
+    picked = [
+        (cell, what, *(_picked(cell.frontier, methods, name, SHORT) for methods in (STEERINGS, cell.frontier.methods)))
+        for name, what in EXCHANGED.items()
+        for cell in of_today
     ]
-    said["published"] = f"{-min(each.value for each in published):.1%}"
-    return FOUND.format_map(said)
-
-
-def _corrected(cell: parts.Cell) -> str:
-    """Return what the best steering lowers for 1% of the accuracy, and what the best of all dials does."""
-    picked = {
-        what: [_picked(cell.frontier, methods, measure, 0.01) for methods in (STEERINGS, cell.frontier.methods)]
-        for measure, what in EXCHANGED.items()
+    reached = {
+        what: [
+            _range([each.change.value for _, of, *pair in picked if of == what for each in (pair[side],)])
+            for side in (0, 1)
+        ]
+        for what in EXCHANGED.values()
     }
-    changes = (f"{what} {best} (of all dials {of_all})" for what, (best, of_all) in picked.items())
-    backbone, name, _ = cell.name.split("/")
-    return f"for {BACKBONES[backbone]} on {SETS[name]} {', '.join(changes)}"
+    published = min(
+        cell.frontier.estimate("PopSteer", cell.frontier.choose("PopSteer", LEAST), "gini@10", relative=True).value
+        for cell in found
+    )
+    alone = [_changes(_swept(name, ALONE[0]), ALONE[0]) for name in SASREC]
+    said = {
+        "steered": ", ".join(f"{what} by {steered}" for what, (steered, _) in reached.items()),
+        "all": reached["Gini"][1],
+        "ahead": sum(best.change.value < steering.change.value for *_, steering, best in picked),
+        "n": len(picked),
+        "published": f"{-published:.1%}",
+        "allocated": _range([gini.value for _, gini in alone]),
+        "lost": ", ".join(
+            f"{_with_ends(ndcg)} on {title}" for (ndcg, _), title in zip(alone, SASREC.values(), strict=True)
+        ),
+    }
+    rows = [
+        {
+            "measure": what[:1].upper() + what[1:], "cell": parts.short(cell.name),
+            "steering": steering.change, "by": steering.method, "all": best.change, "of all": best.method,
+        }
+        for cell, what, steering, best in picked
+    ]  # fmt: skip
+    columns = [
+        Column("measure", "Measure"), Column("cell", "Model"),
+        Column("by", "Best steering"), Column("steering", "changes it by", "+.1%"),
+        Column("of all", "Best of all dials"), Column("all", "changes it by", "+.1%"),
+    ]  # fmt: skip
+    table = Table(
+        columns, rows, title=f"For at most {SHORT:.0%} of NDCG@10: the best steering and the best of all dials",
+        caption="Dial and setting picked on validation for each measure; changes on the test, three seeds.",
+    )  # fmt: skip
+    return [Text(IN_SHORT.format_map(said)), table, Text(CLAIMED.format_map(said))]
 
 
-def _met(cell: parts.Cell) -> str:
-    """Return whether any dial that meets each user brings popularity closest to the user's own, for 1% of accuracy."""
-    each, best = (_picked(cell.frontier, methods, "pce@10", 0.01) for methods in (MEETING, cell.frontier.methods))
-    said, (backbone, name, _) = f"{each.method} {_with_ends(each.change)}", cell.name.split("/")
-    answer = f"yes ({said})" if each == best else f"no ({said}; {best.method} {_with_ends(best.change)})"
-    return f"for {BACKBONES[backbone]} on {SETS[name]} {answer}"
+def _range(changes: Sequence[float]) -> str:
+    """Return how much lower a measure is, from the least to the most."""
+    low, high = sorted((-max(changes), -min(changes)))
+    return f"{100 * low:.1f} to {high:.1%}"
 
 
 @dataclass(frozen=True)
@@ -214,9 +251,6 @@ class Picked:
     def less(self, other: "Picked") -> Estimate:
         """Return the difference from another one, seed by seed."""
         return summary([Reading(a - b) for a, b in zip(self.changes, other.changes, strict=True)])
-
-    def __str__(self) -> str:
-        return f"{self.change.value:+.1%} by {self.method}"
 
 
 def _picked(frontier: Frontier, methods: Sequence[str], measure: str, loss: float) -> Picked:
@@ -235,24 +269,24 @@ def _picked(frontier: Frontier, methods: Sequence[str], measure: str, loss: floa
     return Picked(method, tuple(points[setting, seed] / points[first, seed] - 1 for seed in frontier.seeds(method)))
 
 
-def _reached(cell: parts.Cell) -> Table:
+def _reached(cell: parts.Cell, loss: float) -> Table:
     """Return, for each measure, the best of all dials, of the steerings, and of those that meet each user."""
     kinds = {"all": cell.frontier.methods, "steering": STEERINGS, "each": MEETING}
     rows = []
-    for loss, (measure, what) in product(neurons.LOSSES, MOVED.items()):
-        row: dict[str, Any] = {"loss": f"{100 * loss:g}%", "measure": what}
+    for measure, what in MOVED.items():
+        row: dict[str, Any] = {"measure": what}
         best = {kind: _picked(cell.frontier, methods, measure, loss) for kind, methods in kinds.items()}
         for kind, found in best.items():
             row |= {f"{kind} name": found.method, kind: found.change}
         rows.append(row | {"behind": best["steering"].less(best["all"])})
-    columns = [Column("loss", "NDCG@10 lost, at most"), Column("measure", "Measure")]
-    for kind, said in (("all", "Best of all"), ("steering", "Best steering"), ("each", "Best that meets each user")):
+    columns = [Column("measure", "Measure")]
+    for kind, said in (("all", "Best of all"), ("steering", "Best steering"), ("each", "Best by user")):
         columns += [Column(f"{kind} name", said), Column(kind, "by", "+.1%")]
     columns.append(Column("behind", "Steering less best", "+.1%"))
     return Table(
-        columns, rows, title="Who betters what most, picked on validation: changes on the test",
+        columns, rows, title=f"For at most {100 * loss:g}% of NDCG@10: who betters what most",
         caption="Dial and setting are those of the lowest value of the measure itself on validation (of the distance "
-        "within lists the highest), for at most so much of NDCG@10 there; differences seed by seed.",
+        "within lists the highest); changes on the test, differences seed by seed.",
     )  # fmt: skip
 
 
@@ -325,15 +359,16 @@ def _ablations(cell: parts.Cell) -> Table:
     )
 
 
-def _changes(cell: parts.Cell, method: str) -> list[str]:
+def _changes(cell: parts.Cell, method: str) -> list[Estimate]:
     """Return what the setting chosen for the least loss changes on the test, of NDCG and of Gini."""
-    changes = next(row for row in cell.chosen(neurons.LOSSES[0]) if row["method"] == method)["changes"]
-    found = [changes[name] for name in ("ndcg@10", "gini@10")]
-    return list(map(_with_ends, found))
+    changes = next(row for row in cell.chosen(LEAST) if row["method"] == method)["changes"]
+    return [changes[name] for name in ("ndcg@10", "gini@10")]
 
 
 def _with_ends(change: Estimate) -> str:
-    return f"{change.value:+.1%} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
+    """Return a change with its interval, as the tables write them."""
+    low, high = (show(100 * end, "+.1f") for end in (change.low, change.high))
+    return f"{show(change.value, '+.1%')} ({low} to {high})"
 
 
 def _swept(name: str, method: str) -> parts.Cell:
@@ -348,6 +383,6 @@ def sasrec_table() -> list[str]:
     titles = [f"{title}: NDCG | Gini" for title in SASREC.values()]
     lines = [f"| Method | {' | '.join(titles)} |", "|---|" + "---:|" * (2 * len(SASREC))]
     for method in (*ALONE, "PopSteer"):
-        row = [text for name in SASREC for text in _changes(_swept(name, method), method)]
+        row = [_with_ends(change) for name in SASREC for change in _changes(_swept(name, method), method)]
         lines.append(f"| {' | '.join([method, *row])} |")
     return lines

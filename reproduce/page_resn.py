@@ -79,7 +79,8 @@ def _verdict(found: Sequence[parts.Cell]) -> Iterator[Block]:
             continue
         for level in (("gini@20", spectral.EVENER[0]), spectral.HEAD):
             yield parts.equal(of_protocol, protocol.capitalize(), *level)
-        yield _chosen_of_all(of_protocol, protocol)
+        for key, loss in (("evenest", MAX_LOSS), ("most accurate", None)):
+            yield _chosen_of_all(of_protocol, protocol, key, loss)
 
 
 def _family(found: Sequence[parts.Cell]) -> Table:
@@ -191,28 +192,21 @@ def _added(found: Sequence[parts.Cell]) -> Iterator[Table]:
         )  # fmt: skip
 
 
-def _chosen_of_all(found: Sequence[parts.Cell], protocol: str) -> Table:
-    """Return ReSN as chosen on validation: the fairest within the loss, and the most accurate."""
+def _chosen_of_all(found: Sequence[parts.Cell], protocol: str, key: str, loss: float | None) -> Table:
+    """Return ReSN as chosen on validation: the fairest within the loss, or the most accurate."""
     rows = []
     for cell in found:
-        frontier = cell.frontier
-        row: dict[str, Any] = {"cell": parts.short(cell.name), "plain": frontier.mean(*cell.plain, frontier.accuracy)}
-        for key, loss in (("even", MAX_LOSS), ("accurate", None)):
-            chosen = next(each for each in cell.chosen(loss) if each["method"] == "ReSN")
-            row |= {
-                key: parts.setting_of(frontier, "ReSN", chosen["setting"]),
-                "over": chosen["changes"]["ndcg@20"].over,
-            }
-            row |= {f"{key} {name}": change for name, change in chosen["changes"].items()}
-        rows.append(row)
-    columns = [Column("cell", "Cell"), Column("plain", "plain NDCG@20", format=".4f")]
-    for key, label in (("even", "evenest weight"), ("accurate", "most accurate weight")):
-        columns.append(Column(key, label))
-        for name, shown in (("ndcg@20", "NDCG"), ("gini@20", "Gini"), ("head_share@20", "head")):
-            columns.append(Column(f"{key} {name}", shown, "+.1%"))
-    columns.append(parts.OVER)
-    return Table(
-        columns, rows, title=f"{protocol.capitalize()} test: ReSN at two weights chosen on validation",
-        caption=f"The evenest weight that loses at most {MAX_LOSS:.0%} of NDCG@20 there, and the weight of the highest "
-        "NDCG@20 there; changes on the test against weight 0.",
+        chosen = next(each for each in cell.chosen(loss) if each["method"] == "ReSN")
+        row: dict[str, Any] = {
+            "cell": parts.short(cell.name), "plain": cell.frontier.mean(*cell.plain, cell.frontier.accuracy),
+            "weight": parts.setting_of(cell.frontier, "ReSN", chosen["setting"]),
+            "over": chosen["changes"]["ndcg@20"].over,
+        }  # fmt: skip
+        rows.append(row | chosen["changes"])
+    columns = [Column("cell", "Cell"), Column("plain", "plain NDCG@20", format=".4f"), Column("weight", "Weight")]
+    columns += [Column(name, parts.heading(name), "+.1%") for name in ("ndcg@20", "gini@20", "head_share@20")]
+    within = f" that loses at most {loss:.0%} of NDCG@20 there" if loss else ""
+    return parts.table_over(
+        columns, rows, f"{protocol.capitalize()} test: ReSN at the {key} weight, chosen on validation",
+        f"The {key} weight{within}; changes on the test against weight 0.",
     )  # fmt: skip

@@ -47,7 +47,7 @@ def test_a_sure_change_that_would_be_written_as_nothing_has_a_digit_more():
     rows = [{"change": -0.0003, "low": -0.0004, "high": -0.0002}, {"change": 0.0001, "low": -0.0002, "high": 0.0004}]
     column = Column("change", low="low", high="high", format="+.1%", better="lower", change=True)
     text = Report("r", [Table([column], rows)]).to_text(80)
-    assert "↓ -0.03% -0.04% to -0.02%" in text and "≈ +0.0%" in text
+    assert "↓ -0.03% -0.04% to -0.02%" in text and "≈ 0.0%" in text
 
 
 def test_what_was_before_and_points_read_well_everywhere():

@@ -140,11 +140,11 @@ def show(value: Value, spec: str | None = None) -> str:
     if spec.endswith("d") and isinstance(value, float):
         spec = spec[:-1] + (".0f" if value.is_integer() else "g")
     text = format(value, spec)
-    # A rounded "-0.00" would show a sign that is not known.
+    # A rounded "-0.00" or "+0.00" would show a sign that is not known.
     nought = not any(c in "123456789" for c in text)
     if nought and spec.startswith("<"):
         return f"< {text[:-1]}1"
-    return (text.lstrip("-") if nought else text) + points
+    return (text.lstrip("+-") if nought else text) + points
 
 
 def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
