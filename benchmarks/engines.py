@@ -44,7 +44,7 @@ def write(folder: Path, rows: int, n_items: int) -> None:
             table.write_parquet(folder / f"{name}-{part}.parquet")
 
 
-def work(engine: str, folder: Path, strict: bool) -> dict:
+def work(engine: str, folder: Path) -> dict:
     """Audit the files by one engine."""
     from headtail import engines
 
@@ -57,9 +57,9 @@ def work(engine: str, folder: Path, strict: bool) -> dict:
         database = duckdb.connect(config={"memory_limit": "3GB", "temp_directory": str(folder / "spill")})
         tables = [database.read_parquet(str(folder / f"{name}-*.parquet")) for name in names]
     wall, used = time.perf_counter(), time.process_time()
-    found = engines.audit(*tables, k=K, strict=strict)
+    found = engines.audit(*tables, k=K)
     return {
-        "engine": engine, "strict": strict, "seconds": round(time.perf_counter() - wall, 1),
+        "engine": engine, "seconds": round(time.perf_counter() - wall, 1),
         "processor_seconds": round(time.process_time() - used, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "figures": {name: found[f"{name}@{K}"] for name in ("ndcg", "gini", "arp", "upd")},
@@ -69,10 +69,9 @@ def work(engine: str, folder: Path, strict: bool) -> dict:
 def table(runs: list[dict]) -> list[str]:
     """Return the lines of the table of all runs, the fewest rows first."""
     lines = ["| Engine | Rows | Processor seconds | Seconds | Load before | Peak memory |", "|---|" + "---:|" * 5]
-    for run in sorted(runs, key=lambda run: (run["rows"], run["version"], run["strict"])):
-        told = ", `strict=True`" if run["strict"] else ""
+    for run in sorted(runs, key=lambda run: (run["rows"], run["version"])):
         lines.append(
-            f"| {run['version']}{told} | {run['rows'] / 1e6:g} million | {run['processor_seconds']} | {run['seconds']} "
+            f"| {run['version']} | {run['rows'] / 1e6:g} million | {run['processor_seconds']} | {run['seconds']} "
             f"| {run['load_before']} | {run['peak_gb']} GB |"
         )
     return lines
@@ -83,12 +82,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--engines", default="polars,duckdb")
-    parser.add_argument("--strict", action="store_true", help="look for repeated pairs too")
     parser.add_argument("--page", type=Path, help="write the table of the record that stands")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        print(json.dumps(work(options.work[0], Path(options.work[1]), options.strict)))
+        print(json.dumps(work(options.work[0], Path(options.work[1]))))
         return
     runs = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else []
     if options.page:
@@ -99,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), options.rows, options.items)
         for engine in options.engines.split(","):
-            command = [sys.executable, __file__, "--work", engine, folder, *(["--strict"] if options.strict else [])]
+            command = [sys.executable, __file__, "--work", engine, folder]
             about = {
                 "version": f"{engine} {version(engine)}", "rows": options.rows, "items": options.items,
                 "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"), "load_before": round(os.getloadavg()[0], 1),
@@ -107,7 +105,7 @@ def main() -> None:
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             run = about | json.loads(done.stdout.splitlines()[-1])
             print(run)
-            same = ("engine", "rows", "items", "strict")
+            same = ("engine", "rows", "items")
             runs = [each for each in runs if any(each[key] != run[key] for key in same)] + [run]
             RECORD.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
 

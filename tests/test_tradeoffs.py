@@ -441,7 +441,7 @@ def test_sweep_of_lists_leaves_out_validation_items_on_the_test(world):
     assert len(split.known) == len(split.train) + len(split.validation)
 
 
-def test_sweep_takes_an_adapter_and_passes_on_what_a_function_raises(world):
+def test_sweep_takes_an_adapter(world):
     split, (queries, items) = world
     measured = [
         sweep(Dial.of("m", lambda *_, made=made: made), Subject(None, split, k=5)).points[0].test
@@ -449,11 +449,43 @@ def test_sweep_takes_an_adapter_and_passes_on_what_a_function_raises(world):
     ]
     assert measured[0] == measured[1]
 
-    def broken(seen):
+
+def test_what_a_function_of_ones_own_raises_is_named_with_it(world):
+    split, factors = world
+
+    def broken(*_):
         raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="mine"):
-        sweep(Dial.of("m", lambda *_: broken), Subject(None, split, k=5))
+    subject, whole = Subject(None, split, k=5), {"ndcg": ndcg, "gini": gini}
+    for dial, metrics, who in (
+        (Dial.of("m", broken), whole, "The dial 'm' at strength 0"),
+        (Dial.of("m", lambda *_: broken), whole, "What the dial 'm' made at strength 0"),
+        (Dial.of("m", lambda *_: factors), whole | {"mine": broken}, "The metric 'mine'"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"^{who} raised KeyError: 'mine'. The traceback") as raised:
+            sweep(dial, subject, metrics=metrics)
+        assert isinstance(raised.value.__cause__, KeyError)
+    for error in (KeyboardInterrupt, SystemExit, MemoryError):
+
+        def stopped(*_, error=error):
+            raise error
+
+        with pytest.raises(error):
+            sweep(Dial.of("m", stopped), subject)
+
+
+def test_what_a_killed_sweep_left_goes_with_the_next_one(world, tmp_path):
+    split, factors = world
+    dial, options = Dial.of("m", lambda *_: factors, (0.0, 1.0)), {"folder": tmp_path, "n_bootstrap": 0}
+    sweep(dial, Subject(None, split, k=5), **options)
+    files = set(tmp_path.rglob("*"))
+    gone = tmp_path / "m" / "seed-0-strength-1.0.json"
+    gone.unlink()
+    for name in (gone.name, gone.with_suffix(".npz").name):
+        gone.with_name(f".{name}.0123abcd.tmp").write_bytes(b"half")
+        gone.with_name(f".{name}.lock").write_text("1234")
+    sweep(dial, Subject(None, split, k=5), **options)
+    assert set(tmp_path.rglob("*")) == files
 
 
 def test_bad_input(world):

@@ -9,7 +9,8 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,6 +133,21 @@ def finite(name: str, values: Array, cure: str = "Remove or replace those rows f
         raise InvalidInputError(
             f"{name} holds {int(bad.sum())} values that are not finite; the first is {values[first]} at {place}. {cure}"
         )
+
+
+@contextmanager
+def raised_by(whose: str) -> Iterator[None]:
+    """Turn what a user's own function raises into an error that names it; other than headtail's, and lack of memory."""
+    try:
+        yield
+    except HeadtailError:
+        raise
+    except Exception as error:
+        if NotEnoughMemoryError.is_meant_by(error):
+            raise
+        raise InvalidInputError(
+            f"{whose} raised {type(error).__name__}: {error}. The traceback above says where; mend it there."
+        ) from error
 
 
 def generator(rng: RNG) -> np.random.Generator:

@@ -149,9 +149,30 @@ def test_all_items_in_one_popularity_group(engine):
     same(engines.audit(*map(LAZY[engine], (recs, recs[:1])), **options), ht.audit(recs, recs[:1], **options))
 
 
-def test_strict_looks_for_pairs(tables):
-    wrong(tables, "recs has 399 rows that repeat", lambda r, a, b: (pl.concat([r, r.filter(rank=1)]), a, b))
-    wrong(tables, "test interactions are in the training", lambda r, a, b: (r, pl.concat([a, b.head(5)]), b))
+@pytest.mark.parametrize("n_rows", [10**6, 700])
+@pytest.mark.parametrize("engine", LAZY)
+def test_pairs_that_repeat_are_refused_as_in_memory(engine, n_rows, tables, monkeypatch):
+    monkeypatch.setattr("headtail.engines.auditing._PAIRS", n_rows)
+    for place, what in enumerate(("recs", "train", "test")):
+        doubled = [pl.concat([t, t.filter(t["item_id"] == t["item_id"][0])]) if i == place else t
+                   for i, t in enumerate(tables)]  # fmt: skip
+        n = len(doubled[place]) - len(tables[place])
+        with pytest.raises(InvalidInputError, match=f"^{what} has {n} rows that repeat a pair"):
+            engines.audit(*map(LAZY[engine], doubled), strict=False)
+        with pytest.raises(InvalidInputError):
+            ht.audit(*doubled, strict=False)
+
+
+@pytest.mark.parametrize("engine", LAZY)
+def test_test_interactions_in_training_count_as_in_memory(engine, tables):
+    recs, train, test = tables
+    both = recs, pl.concat([train, test.head(40)]).unique(), test
+    found, theirs = (audit(*map(make, both), strict=False, metrics=[ndcg, gini])
+                     for audit, make in ((engines.audit, LAZY[engine]), (ht.audit, lambda table: table)))  # fmt: skip
+    same(found, theirs)
+    n = len(test.join(both[1], on=["user_id", "item_id"], how="semi"))
+    assert any(note.startswith(f"{n} test interactions are in the training") for note in found.notes)
+    wrong(both, f"{n} test interactions are in the training", lambda *tables: tables)
     wrong(tables, "without training history", lambda *tables: tables)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from headtail._checks import checked, number
+from headtail._checks import checked, number, raised_by
 from headtail._forms import Form
 from headtail.dials.menus import Menu
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -96,7 +96,8 @@ class Dial:
         strength = number("strength", strength)
         if strength == 0 and self.off_at_zero:
             return subject.plain(seed)
-        return self.make(subject, strength, seed)
+        with raised_by(f"The dial {self.name!r} at strength {strength:g}"):
+            return self.make(subject, strength, seed)
 
     def fits(self, subject: Subject) -> bool:
         """Whether the subject has what the dial works on."""

@@ -16,7 +16,7 @@ from headtail.engines.measures import Measures, by_group, function_of, is_sum, r
 from headtail.engines.moments import Moments, Part, lost, moments_of, power_sums
 from headtail.engines.results import EngineAudit
 from headtail.engines.sums import UserSums
-from headtail.engines.tables import collect, count_items, either, lazy_table, of_one_engine
+from headtail.engines.tables import collect, count_items, either, in_parts, lazy_table, of_one_engine
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.auditing import cutoffs_of, group_shares, most_unequal
 from headtail.metrics.built_in import metrics_of
@@ -30,6 +30,7 @@ from headtail.metrics.topk import Metric, Profiles, TopK, without_test
 from headtail.typing import Array, IntoFrame
 
 _PAIR = ("user_id", "item_id")
+_PAIRS = 30_000_000  # rows whose pairs Polars compares at a time
 
 
 @checked
@@ -64,9 +65,8 @@ def audit(
     groups, catalogue
         As for :func:`headtail.audit`.
     strict : bool, default True
-        Refuse users without training history, recommended items that are not in the catalogue, repeated pairs of user
-        and item, and test interactions that are in training too. False keeps such users and items and notes it, and
-        saves the queries that look for such pairs.
+        Refuse users and recommended items that `train` does not know, and test interactions that are in training too.
+        False keeps them, and notes it.
 
     Examples
     --------
@@ -83,10 +83,10 @@ def audit(
     tables |= {} if test is None else {"test": lazy_table(test, _PAIR, "test")}
     of_one_engine(**tables)
     chosen = _chosen(metrics, has_test=test is not None)
-    _refuse_repeats(tables, noted)
 
     shown_items = _count_slots(tables["recs"], cutoffs)
     catalogued, targets = _catalogue(tables, catalogue, shown_items, noted)
+    _check_pairs(tables, max(shown_items["n"].sum(), catalogued.popularity.sum()), noted)
     profiles = Profiles(catalogued, as_groups(groups, catalogued.popularity))
     slots = {c: _on(catalogued, shown_items, f"at {c}", "recs").astype(np.int64) for c in cutoffs}
     n_listed, longest = float(shown_items["at 1"].sum()), int(shown_items["longest"].max())
@@ -204,23 +204,21 @@ def _hits(tables: Mapping[str, Any], items: Interactions, k: int) -> Array:
     return _on(items, count_items(found, "test"), "n", "test")
 
 
-def _refuse_repeats(tables: Mapping[str, Any], noted: InputNotes) -> None:
-    """Refuse pairs that are there twice, or in training and in the test; note that nothing looks if not strict."""
-    if not noted.strict:
-        noted.notes.append(
-            "Each pair of user and item was taken to be there once, and in training or in the test: strict=False does "
-            "not look."
-        )
-        return
-    for what, table in tables.items():
-        repeated = table.group_by(*_PAIR).agg(nw.len().alias("n")).filter(nw.col("n") > 1)
-        n = collect(repeated.select((nw.col("n") - 1).sum().alias("n")))["n"][0]
+def _check_pairs(tables: Mapping[str, Any], n_rows: float, noted: InputNotes) -> None:
+    """Refuse pairs that are there twice, and report those in training and in the test."""
+    repeated, overlap = dict.fromkeys(tables, 0), 0
+    for part in in_parts(tables, n_rows / _PAIRS):
+        for what, table in part.items():
+            counts = table.group_by(*_PAIR).agg(nw.len().alias("n")).filter(nw.col("n") > 1)
+            repeated[what] += collect(counts.select((nw.col("n") - 1).sum().alias("n")))["n"][0] or 0
+        if "test" in part:
+            both = part["test"].join(part["train"], on=[*_PAIR], how="semi")
+            overlap += collect(both.select(nw.len().alias("n")))["n"][0]
+    for what, n in repeated.items():
         if n:
             raise InvalidInputError(f"{what} has {n:,} rows that repeat a pair of user and item. Keep each pair once.")
-    if "test" in tables:
-        overlap = tables["test"].join(tables["train"], on=[*_PAIR], how="semi")
-        if n := collect(overlap.select(nw.len().alias("n")))["n"][0]:
-            noted.of_overlap(f"{n:,}")
+    if overlap:
+        noted.of_overlap(f"{overlap:,}")
 
 
 def _run(parts: Mapping[str, Part], sums: UserSums, n_users: float, counts: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What a query sums up for each user: over the list, the history, the wanted items, and those that were found."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import add
@@ -11,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from headtail._frames import from_ids
-from headtail.engines.tables import either, part_of_users, placed_beside
+from headtail.engines.tables import either, in_parts, placed_beside
 from headtail.typing import Array
 
 USERS = 6_000_000  # whose sums Polars holds at a time, some 30 numbers each
@@ -110,15 +109,10 @@ class UserSums:
         Beside them `n` and `high`, the number of items of the whole list and its last rank. Where the engine holds all
         groups in memory, there are as many tables as keep that from growing with the users.
         """
-        n_parts = math.ceil(n_users / USERS) if self._tables["list"].implementation == nw.Implementation.POLARS else 1
-        for part in range(max(1, n_parts)):
-            yield self._table({
-                name: table if n_parts <= 1 or table is None else part_of_users(table, part, n_parts)
-                for name, table in self._tables.items()
-            })  # fmt: skip
+        yield from map(self._table, in_parts(self._tables, n_users / USERS))
 
     def _table(self, tables: Mapping[str, Any]) -> Any:
-        wants = nw.lit(False) if tables["wanted"] is None else self.wanted(np.ones(len(self.item_ids))) > 0
+        wants = self.wanted(np.ones(len(self.item_ids))) > 0 if "wanted" in tables else nw.lit(False)
         totals = self._totals()
         ids = from_ids(self.item_ids, np.arange(len(self.item_ids), dtype=np.int32))
         values = {f"v{n}": column for n, column in enumerate(self._values)}
@@ -127,7 +121,7 @@ class UserSums:
         for what, table in tables.items():
             sums = {_name(what, *key): (*key, value) for key, value in self._sums[what].items()}
             sums = {name: found for name, found in sums.items() if name not in totals}
-            if table is None or (not sums and what != "list"):
+            if not sums and what != "list":
                 continue
             columns = list(dict.fromkeys(f"v{column}" for _, column, *_ in sums.values()))
             rows = table.join(items.select("item_id", *columns), on="item_id", how="left") if columns else table

@@ -1,6 +1,7 @@
 """Lazy tables of an engine: narrowed to what is asked for, counted there, and joined with what the driver knows."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import narwhals as nw
@@ -95,9 +96,16 @@ def count_items(table: Any, what: str, **sums: Any) -> pl.DataFrame:
     return found.with_columns(items).sort("item_id")
 
 
-def part_of_users(table: Any, part: int, n_parts: int) -> Any:
-    """Return the rows of one of `n_parts` parts of the users of a Polars table."""
-    return nw.from_native(table.to_native().filter(pl.col("user_id").hash() % n_parts == part))
+def in_parts(tables: Mapping[str, Any], n_parts: float) -> Iterator[dict[str, Any]]:
+    """Yield the tables that are there with the rows of a part of the users each; all at once unless Polars has them."""
+    there = {name: table for name, table in tables.items() if table is not None}
+    whole = math.ceil(n_parts)
+    if whole <= 1 or next(iter(there.values())).implementation != nw.Implementation.POLARS:
+        yield there
+        return
+    for part in range(whole):
+        mine = pl.col("user_id").hash() % whole == part
+        yield {name: nw.from_native(table.to_native().filter(mine)) for name, table in there.items()}
 
 
 def placed_beside(table: Any, columns: pl.DataFrame) -> Any:

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import generator
+from headtail._checks import generator, raised_by
 from headtail._factors import numbers
 from headtail._stats import (
     degrees_of_freedom,
@@ -72,7 +72,8 @@ def _blocks(top: TopK, segments: Sequence[tuple[str, NDArray[np.intp]]]) -> Iter
 
 def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
     """Return the metric of these lists: one number, or one for each of them."""
-    found = numbers(metric(top))
+    with raised_by(f"The metric {name!r}"):
+        found = numbers(metric(top))
     if found.dtype.kind not in "biuf":
         raise InvalidInputError(f"The metric {name!r} returned {found.dtype}. Return one number, or one for each user.")
     found = found.astype(np.float64, copy=False)
@@ -96,10 +97,12 @@ def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int,
         value = np.nan if groups.are_all else float(_evaluate(top, name, metric))
         influence, df = np.empty(0), np.nan
         if told is not None and n_groups:
-            influence = np.asarray(told(top, *bound.args, **bound.keywords), dtype=np.float64)
+            with raised_by(f"The influence of the metric {name!r}"):
+                influence = np.asarray(told(top, *bound.args, **bound.keywords), dtype=np.float64)
             df = degrees_of_freedom(influence, len(top))
         elif n_groups:
-            influence, df = _grouped_influence(top, metric, min(n_groups // 2, MOST_GROUPS, len(top)), rng)
+            of_some = partial(_evaluate, name=name, metric=metric)
+            influence, df = _grouped_influence(top, of_some, min(n_groups // 2, MOST_GROUPS, len(top)), rng)
         found.append((value, float(np.linalg.norm(influence)), df, influence))
     values, errors, dfs, influences = zip(*found, strict=True)
     return np.array(values), np.concatenate(influences), np.array(errors), np.array(dfs)

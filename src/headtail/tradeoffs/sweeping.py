@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from headtail import dials
-from headtail._checks import checked, integer, nearest, number, shown
+from headtail._checks import checked, integer, nearest, number, raised_by, shown
 from headtail._checksums import FORMAT, check_settings, identity_of, read_json, write_json
 from headtail._files import atomic_file, to_path, writing
 from headtail._progress import Show, progress_bar
@@ -279,10 +279,10 @@ class _Meter:
         started = perf_counter()
         made = self.dial.at(self.subject, setting, seed)
         took = perf_counter() - started
-        lists = self.subject.recommend(made, split.train)
+        lists = self._lists(made, setting, split.train)
         validation, of_validation = self._measured(lists, split.validation, self._at_scale, n_bootstrap=0)
         started = perf_counter()
-        lists = self.subject.recommend(made, split.known)
+        lists = self._lists(made, setting, split.known)
         seconds = took, (perf_counter() - started) / max(len(lists), 1)
         found, of_test = self._measured(lists, split.test, self.metrics, n_bootstrap=self.n_bootstrap)
         point = Point(
@@ -298,6 +298,10 @@ class _Meter:
             of_accuracy = {name: of for name, of in of_validation.items() if name == self.accuracy}
             influence = {"test": of_test, "validation": of_accuracy}
         return point, influence, seconds
+
+    def _lists(self, made: Any, setting: float, known: Interactions) -> Recommendations:
+        with raised_by(f"What the dial {self.dial.name!r} made at strength {setting:g}"):
+            return self.subject.recommend(made, known)
 
     @property
     def _at_scale(self) -> Mapping[str, Metric]:
@@ -353,11 +357,13 @@ def _check_same(saved: Point, measured: Point, file: Path) -> None:
 
 
 def _save(file: Path, point: Point, owed: Mapping[Part, Mapping[str, Floats]]) -> None:
-    """Write the arrays first, since the JSON file marks a point as complete."""
+    """Write the arrays first, since the JSON file marks a point as complete; what killed writers left goes."""
     arrays = {f"{part} {name}": values for part, found in owed.items() for name, values in found.items()}
-    with atomic_file(file.with_suffix(".npz")) as temporary, temporary.open("wb") as opened:
-        np.savez(opened, **arrays)  # type: ignore[arg-type]
-    _write({"format": FORMAT, **asdict(point)}, file)
+    beside = file.with_suffix(".npz")
+    with writing(file, folder=False), writing(beside, folder=False):
+        with atomic_file(beside) as temporary, temporary.open("wb") as opened:
+            np.savez(opened, **arrays)  # type: ignore[arg-type]
+        _write({"format": FORMAT, **asdict(point)}, file)
 
 
 def _open(folder: Path, plan: dict[str, Any]) -> Path:

@@ -3,6 +3,7 @@
 import numpy as np
 from torch import nn
 
+from headtail._checks import raised_by
 from headtail._factors import numbers
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
@@ -41,7 +42,8 @@ class Validation:
         lists = recommend(model, train, codes=self.users, k=self.k).items
         ranks = find_ranks(lists, self.rows, self.relevant)
         top = TopK(lists, self.users, self.profiles, self.starts, self.relevant, ranks)
-        found = numbers(self.metric(top))
+        with raised_by("The metric of the validation"):
+            found = numbers(self.metric(top))
         if found.dtype.kind not in "biuf" or not np.isfinite(found).any():
             raise InvalidInputError(
                 f"metric returned no number ({found.dtype} of shape {found.shape}). Return one, or one for each user."
