@@ -69,12 +69,11 @@ def work(engine: str, folder: Path) -> dict:
 def table(runs: list[dict]) -> list[str]:
     """Return the lines of the table of all runs, the fewest rows first."""
     lines = ["| Engine | Rows | Processor seconds | Seconds | Load before | Peak memory |", "|---|" + "---:|" * 5]
-    for run in sorted(runs, key=lambda run: (run["rows"], run["version"])):
-        lines.append(
-            f"| {run['version']} | {run['rows'] / 1e6:g} million | {run['processor_seconds']} | {run['seconds']} "
-            f"| {run['load_before']} | {run['peak_gb']} GB |"
-        )
-    return lines
+    return lines + [
+        f"| {run['version']} | {run['rows'] / 1e6:g} million | {run['processor_seconds']} | {run['seconds']} "
+        f"| {run['load_before']} | {run['peak_gb']} GB |"
+        for run in sorted(runs, key=lambda run: (run["rows"], run["version"]))
+    ]
 
 
 def main() -> None:

@@ -42,6 +42,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
 KNOWN = {name for role, aliases in ALIASES.items() for name in (role, *aliases)}
 
 
+def called(column: Any, role: str) -> str:
+    """Return what to call a column in messages: its name, and its role where that is another."""
+    return role if column == role else f"{column!r} ({role})"
+
+
 def normalized(name: Any) -> str:
     """Return a name in lower case, with underscores between its words and not around them."""
     return str(name).lower().replace("-", "_").replace(" ", "_").strip("_")

@@ -40,7 +40,14 @@ def to_table(
     given: Mapping[str, Any] | None = None,
     what: str = "the table",
 ) -> pl.DataFrame:
-    """Narrow any engine's frame to the columns of the given roles and collect it as a Polars frame.
+    """Narrow any engine's frame to the columns of the given roles and collect it, as :func:`named_table` does."""
+    return named_table(frame, required=required, optional=optional, given=given, what=what)[0]
+
+
+def named_table(
+    frame: Any, *, required: Iterable[str], optional: Iterable[str], given: Mapping[str, Any] | None, what: str
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return a Polars frame of the columns of the given roles of any engine's frame, and the name of each column.
 
     Ids come back as Int64 or String: integers of any width, whole floats and categories are converted.
 
@@ -67,7 +74,7 @@ def to_table(
     table = table.with_columns([id_column(table[role], columns[role], what) for role in columns if role in _IDS])
     if set(_IDS) <= set(columns) and isinstance(table["item_id"].dtype, pl.String):
         refuse_lists_in_text(table["item_id"], columns["item_id"], what, table["user_id"])
-    return table
+    return table, columns
 
 
 def refuse_lists_in_text(items: pl.Series, column: Any, what: str, users: pl.Series | None = None) -> None:

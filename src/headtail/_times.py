@@ -6,24 +6,25 @@ from typing import Any
 import polars as pl
 
 from headtail._checks import finite
-from headtail._columns import logger
+from headtail._columns import called, logger
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 
 
-def seconds(times: pl.Series, column: str = "timestamp") -> Array:
+def seconds(times: pl.Series, name: Any = "timestamp") -> Array:
     """Return times as Unix seconds, int64 where whole: numbers stay as they are, dates and ISO 8601 text are converted.
 
     Times without a zone are read as UTC, and whole numbers that are all dates, such as 20200705 or 20200705183000, as
     dates. Times finer than a microsecond come back as whole nanoseconds, since a float of seconds would lose their
     order.
     """
+    column = called(name, "timestamp")
     if times.null_count():
         raise InvalidInputError(
-            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column {column!r}."
+            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column {name!r}."
         )
     if isinstance(times.dtype, pl.String):
-        times = _parse_times(times, column)
+        times = _parse_times(times, name)
     elif (dates := _numeric_dates(times)) is not None:
         logger.info("%s: read whole numbers such as %s as dates", column, times[0])
         times = dates
@@ -70,7 +71,8 @@ def _numeric_dates(times: pl.Series) -> pl.Series | None:
     return None
 
 
-def _parse_times(times: pl.Series, column: str) -> pl.Series:
+def _parse_times(times: pl.Series, name: Any) -> pl.Series:
+    column = called(name, "timestamp")
     # Year first only: whether 1/2/2020 is in January or in February nobody can know.
     wrong = ~times.str.contains(r"^\d{4}-\d{2}-\d{2}")
     if not wrong.any():
@@ -83,13 +85,13 @@ def _parse_times(times: pl.Series, column: str) -> pl.Series:
             pass
         raise InvalidInputError(
             f"{column} holds text in several forms, or times that do not exist. Parse it first, or "
-            f"drop the column {column!r}."
+            f"drop the column {name!r}."
         )
     first = times.filter(wrong)[0]
     form = re.sub(r"(\d\d?)(\D)(\d\d?)\2(\d{4})", r"%d\2%m\2%Y", first)
     form = re.sub(r"\d\d?:\d\d(:\d\d)?", lambda found: "%H:%M:%S" if found[1] else "%H:%M", form)
-    made = f", where the day comes first by: frame.with_columns(pl.col({column!r}).str.to_datetime({form!r})) in Polars"
+    made = f", where the day comes first by: frame.with_columns(pl.col({name!r}).str.to_datetime({form!r})) in Polars"
     raise InvalidInputError(
         f"{column} holds {first!r}, which is no ISO 8601 time. Parse it first{made if '%d' in form else ''}, or "
-        f"drop the column {column!r}."
+        f"drop the column {name!r}."
     )

@@ -1,5 +1,7 @@
 import logging
+import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, strategies as st
 
-from headtail.data import Interactions
+from headtail.data import Interactions, Split
 from headtail.data.coded import ascending, order_by
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
@@ -226,6 +228,21 @@ class TestBadInput:
     def test_timestamp_that_is_missing(self):
         with pytest.raises(InvalidInputError, match="timestamp has 1 missing values"):
             read([(1, 2, 1), (1, 3, None)], ("user_id", "item_id", "timestamp"))
+
+    @pytest.mark.parametrize(("columns", "values", "message"), [
+        ("timestamp", [1, None], "'my col' (timestamp) has 1 missing values. Drop or fill those rows, or drop the"),
+        ("timestamp", ["2020-01-01", "x"], "'my col' (timestamp) holds 'x', which is no ISO 8601 time"),
+        ("timestamp", [2e9, 2e12], "'my col' (timestamp) mixes units"),
+        ("rating", [1.0, None], "'my col' (rating) has 1 missing values. Drop or fill those rows, or drop the column"),
+        ("rating", [1.0, float("nan")], "'my col' (rating) holds 1 values that are not finite"),
+        ("rating", ["good", "bad"], "String in 'my col', for example 'good'"),
+        ("order", [0.5, 1], "'my col' (order) holds 0.5; give whole numbers"),
+    ])  # fmt: skip
+    def test_messages_name_the_column_of_the_user(self, columns, values, message):
+        table = pl.DataFrame({"user_id": [1, 1], "item_id": [2, 3], "my col": values}, strict=False)
+        for read_all in (Interactions.from_frame, partial(Split.from_frames, test=table[:1])):
+            with pytest.raises(InvalidInputError, match=re.escape(message)):
+                read_all(table, **{columns: "my col"})
 
     @pytest.mark.parametrize(("name", "value"), [("min_rating", float("nan")), ("min_rating", "4?"), ("k_core", -1)])
     def test_arguments(self, name, value):

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from headtail import _frames
 from headtail._checks import checked, choice, finite, integer, number, shown
-from headtail._columns import logger, resolve_columns
+from headtail._columns import called, logger, resolve_columns
 from headtail._factors import axis_ids, refuse_ids
 from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys
@@ -223,11 +223,14 @@ class Interactions(Coded):
 
 
 def _read(frame: Any, names: Mapping[str, str | None], duplicates: str, what: str, **needed: bool) -> Interactions:
-    return without_duplicates(from_table(read_roles(frame, names, **needed, what=what)), duplicates, what)
+    return without_duplicates(from_table(*read_roles(frame, names, **needed, what=what)), duplicates, what)
 
 
-def from_table(table: pl.DataFrame) -> Interactions:
-    """Return the interactions of a checked table whose columns are named by role, repeated pairs included."""
+def from_table(table: pl.DataFrame, names: Mapping[str, Any]) -> Interactions:
+    """Return the interactions of a checked table whose columns are named by role, repeated pairs included.
+
+    `names` are those that the columns had, for messages.
+    """
     with ThreadPoolExecutor(1) as pool:
         of_users = pool.submit(_frames.encode, table["user_id"])
         item_ids, items = _frames.encode(table["item_id"])
@@ -237,9 +240,9 @@ def from_table(table: pl.DataFrame) -> Interactions:
         item_ids=item_ids,
         users=users,
         items=items,
-        ratings=_numeric(table, "rating"),
-        timestamps=seconds(table["timestamp"]) if "timestamp" in table.columns else None,
-        order=_numeric(table, "order"),
+        ratings=_numeric(table, "rating", names),
+        timestamps=seconds(table["timestamp"], names["timestamp"]) if "timestamp" in table.columns else None,
+        order=_numeric(table, "order", names),
     )
     if "item_title" not in table.columns:
         return result
@@ -320,7 +323,9 @@ def read_pairs(
         return pairs, tuple(role for role, column in values.items() if column is not None)
     given = _frames.unnested(given, what)
     read = ("item_title", "timestamp") if times else ("item_title",)
-    pairs = from_table(_frames.to_table(given, required=("user_id", "item_id"), optional=read, what=what))
+    pairs = from_table(
+        *_frames.named_table(given, required=("user_id", "item_id"), optional=read, given=None, what=what)
+    )
     found = resolve_columns(_frames.column_names(given, what), _ROLES[:2], _ROLES[2:], what=what)
     known = tuple(role for role in found if role in ("rating", "timestamp", "order"))
     return pairs if repeats else without_duplicates(pairs, "error", what), known
@@ -341,29 +346,31 @@ def rating_notes(pairs: Interactions, known: Iterable[str], what: str) -> list[s
 
 def read_roles(
     frame: IntoFrame, names: Mapping[str, str | None], *, rating_needed: bool = False, what: str = "interactions"
-) -> pl.DataFrame:
-    """Collect the columns that make interactions, and any further ones that are named."""
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Collect the columns that make interactions, and any further ones that are named; return their names, too."""
     further = [role for role, name in names.items() if role not in _ROLES and name is not None]
     required = ["user_id", "item_id", *further, *(["rating"] if rating_needed else [])]
     optional = [role for role in _ROLES if role not in required]
-    return _frames.to_table(frame, required=required, optional=optional, given=names, what=what)
+    return _frames.named_table(frame, required=required, optional=optional, given=names, what=what)
 
 
-def _numeric(table: pl.DataFrame, role: str) -> Any:
+def _numeric(table: pl.DataFrame, role: str, names: Mapping[str, Any]) -> Any:
     if role not in table.columns:
         return None
-    column = table[role]
-    values = _frames.numbers(column, role, "the table")
-    if column.null_count():
+    column, name = table[role], names[role]
+    values = _frames.numbers(column, name, "the table")
+    if n := column.null_count():
         raise InvalidInputError(
-            f"{role} has {column.null_count()} missing values. Drop or fill those rows, or drop the column {role!r}."
+            f"{called(name, role)} has {n} missing values. Drop or fill those rows, or drop the column {name!r}."
         )
     if role == "rating":
         values = values.astype(np.float64, copy=False)
-        finite(role, values)
+        finite(called(name, role), values)
         return values
     whole = column.cast(pl.Int64, strict=False)
     wrong = whole.is_null() | (whole != column)
     if wrong.any():
-        raise InvalidInputError(f"{role} holds {column.filter(wrong)[0]}; give whole numbers, 0 for the first.")
+        raise InvalidInputError(
+            f"{called(name, role)} holds {column.filter(wrong)[0]}; give whole numbers, 0 for the first."
+        )
     return whole.to_numpy()

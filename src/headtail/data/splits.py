@@ -173,7 +173,7 @@ class Split:
             What to do with a pair in two parts: refuse it, or keep it in the earlier one of train, validation, test.
         """
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
-        table = read_roles(frame, names | {"part": column}, rating_needed=min_rating is not None)
+        table, roles = read_roles(frame, names | {"part": column}, rating_needed=min_rating is not None)
         part = table["part"].cast(pl.String)
         found = part.unique().sort().to_list()
         if validation is None:
@@ -188,7 +188,7 @@ class Split:
             )
         masks = {name: (part == label).to_numpy() for name, label in labels.items() if label is not None}
         said = f"As the column {column!r} of the data gives it."
-        return cls._from_table(table, masks, titles, min_rating, duplicates, overlap, said)
+        return cls._from_table(table, roles, masks, titles, min_rating, duplicates, overlap, said)
 
     @classmethod
     def from_frames(
@@ -214,7 +214,8 @@ class Split:
         """
         names = {"user_id": user, "item_id": item, "rating": rating, "timestamp": timestamp, "order": order}
         frames = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
-        tables = {n: read_roles(f, names, rating_needed=min_rating is not None, what=n) for n, f in frames.items()}
+        read = {n: read_roles(f, names, rating_needed=min_rating is not None, what=n) for n, f in frames.items()}
+        tables = {name: table for name, (table, _) in read.items()}
         common = [c for c in tables["train"].columns if all(c in table.columns for table in tables.values())]
         for name, table in tables.items():
             if left_out := set(table.columns) - set(common):
@@ -233,12 +234,15 @@ class Split:
             raise InvalidInputError(f"The parts have columns of different types: {kinds}. Cast them alike.") from error
         parts = np.repeat(list(tables), [len(table) for table in tables.values()])
         masks = {name: parts == name for name in tables}
-        return cls._from_table(whole, masks, titles, min_rating, duplicates, overlap, "As the data gives it.")
+        return cls._from_table(
+            whole, read["train"][1], masks, titles, min_rating, duplicates, overlap, "As the data gives it."
+        )
 
     @classmethod
     def _from_table(
         cls,
         table: pl.DataFrame,
+        names: Mapping[str, Any],
         masks: Mapping[str, NDArray[np.bool_]],
         titles: "IntoFrame | Mapping[Any, str] | None",
         min_rating: float | None,
@@ -247,7 +251,7 @@ class Split:
         said: str,
     ) -> Self:
         choice("overlap", overlap, ("error", "train"))
-        whole = from_table(table)
+        whole = from_table(table, names)
         if titles is not None:
             whole = whole.with_titles(titles)
         parts: dict[str, Interactions] = {}

@@ -101,14 +101,15 @@ def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int,
                 influence = np.asarray(told(top, *bound.args, **bound.keywords), dtype=np.float64)
             df = degrees_of_freedom(influence, len(top))
         elif n_groups:
-            of_some = partial(_evaluate, name=name, metric=metric)
-            influence, df = _grouped_influence(top, of_some, min(n_groups // 2, MOST_GROUPS, len(top)), rng)
+            influence, df = _grouped_influence(top, name, metric, min(n_groups // 2, MOST_GROUPS, len(top)), rng)
         found.append((value, float(np.linalg.norm(influence)), df, influence))
     values, errors, dfs, influences = zip(*found, strict=True)
     return np.array(values), np.concatenate(influences), np.array(errors), np.array(dfs)
 
 
-def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tuple[NDArray[np.float64], float]:
+def _grouped_influence(
+    top: TopK, name: str, metric: Metric, n_groups: int, rng: RNG
+) -> tuple[NDArray[np.float64], float]:
     """Evaluate a metric again without each of some groups of users, drawn at random, and without pairs of them.
 
     Where the influence of two groups is not the sum of theirs, as on medians and counts of items, the jackknife is not
@@ -120,7 +121,7 @@ def _grouped_influence(top: TopK, metric: Metric, n_groups: int, rng: RNG) -> tu
     group = generator(rng).permutation(len(top)) % n_groups
 
     def without(*out: int) -> float:
-        return float(metric(top.take(np.flatnonzero(~np.isin(group, out)))))
+        return float(_evaluate(top.take(np.flatnonzero(~np.isin(group, out))), name, metric))
 
     alone = np.array([without(g) for g in range(n_groups)])
     together = np.array([without(g - 1, g % n_groups) for g in range(1, n_groups + 1)]) - alone - np.roll(alone, -1)
