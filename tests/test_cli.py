@@ -208,10 +208,44 @@ def test_a_gate_compares_with_an_earlier_audit(files, capsys):
         ([*inputs, "--fail-if", "arp@3 rises"], "Give the baseline"),
         ([*gated, "--fail-if", "arp@3 > 9"], "--baseline is there for conditions of a change"),
         ([*gated, "--fail-if", "arp@3 rises", "--n-bootstrap", "0"], "--n-bootstrap 0 leaves out"),
-        ([*inputs, "--fail-if", "arp@3 rises", "--baseline", str(files / "recs.tsv")], "is no audit in JSON"),
+        ([*inputs, "--fail-if", "arp@3 rises", "--baseline", str(files / "spoilt.json")], "is no audit in JSON"),
     ]:
+        (files / "spoilt.json").write_text('{"kind": "audit"')
         assert main(wrong) == 2
         assert message in capsys.readouterr().err
+
+
+def test_lists_are_compared_with_other_lists(files, capsys):
+    recs, train, test = (str(files / name) for name in ("recs.tsv", "train.csv", "test.parquet"))
+    table = pl.read_csv(recs, separator="\t")
+    (files / "new").mkdir()
+    new = str(files / "new" / "recs.csv")
+    found = pl.read_parquet(test).group_by("user_id").first().with_columns(rank=pl.lit(1, pl.Int64))
+    write_table(found.select("user_id", "item_id", "rank"), new)  # what they want
+    line = ["audit", new, train, "--test", test, "-k", "1", "--baseline", recs]
+    assert main([*line, "--json", "--fail-if", "ndcg@1 rises by 10%", "-o", str(files / "two.html")]) == 1
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert list(report["audits"]) == [recs, new] and report["baseline"] == recs  # both are called recs
+    change = next(row for row in report["differences"] if row["metric"] == "ndcg@1")
+    assert change["difference"] == 1 - report["audits"][recs]["measurements"][0]["value"]
+    assert "failed ndcg@1 rises by 10% (0" in captured.err and "The gate stops" in (files / "two.html").read_text()
+    # Lists alone have the items of both as their catalogue.
+    assert main(["audit", new, "-k", "1", "--baseline", recs]) == 0
+    assert "instead of" in capsys.readouterr().out
+    # A list in JSON is a table; arms of other users have no test in common.
+    keyed = {str(user): items["item_id"].to_list() for (user,), items in table.group_by("user_id")}
+    (files / "keyed.json").write_text(json.dumps(keyed))
+    assert main(["audit", recs, train, "-k", "1", "--baseline", str(files / "keyed.json"), "--json"]) == 0
+    assert all(row["difference"] == 0 for row in json.loads(capsys.readouterr().out)["differences"])
+    half = pl.col("user_id") % 2 == 0
+    for name, rows in (("even", half), ("odd", ~half)):
+        write_table(table.filter(rows), files / f"{name}.csv")
+    arms = ["audit", str(files / "even.csv"), train, "-k", "1", "--baseline", str(files / "odd.csv")]
+    assert main(arms) == 0
+    assert "No user is in two of the audits (odd 10, even 10)" in " ".join(capsys.readouterr().out.split())
+    assert main([*arms, "--test", test]) == 2
+    assert "Leave out --test" in capsys.readouterr().err
 
 
 def test_an_unexpected_error_is_no_verdict(files, capsys, monkeypatch):

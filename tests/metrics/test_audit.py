@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from scipy.stats import ttest_ind
 from test_metrics import RECS, TEST, TRAIN, frame, random_world, recs_frame
 
 from headtail import engines
@@ -203,6 +204,30 @@ def test_lists_alone_show_how_evenly_they_share_the_places():
             audit(RECS, k=2, metrics=metrics)
     with pytest.raises(InvalidInputError, match=r"give each catalogue=\.\.\. with the items of all"):
         compare({"a": wide, "b": alone})
+
+
+def test_arms_of_an_ab_test_are_compared_as_independent_samples():
+    rng = np.random.default_rng(0)
+    train = Interactions.from_frame(frame([(u, i) for u in range(300) for i in rng.choice(30, 3, replace=False)]))
+
+    def arm(users):
+        items = np.argsort(rng.random((len(users), 30)), axis=1)[:, :3].astype(np.int32)
+        return Recommendations(train.user_ids, train.item_ids, users.astype(np.int32), items)
+
+    some, others = np.arange(140), np.arange(140, 300)
+    one, two = (audit(arm(users), train, k=3, metrics=[arp, gini]) for users in (some, others))
+    result = compare({"one": one, "two": two})
+    found = result.changes["two"]
+    told = ttest_ind(two.user_values["arp@3"], one.user_values["arp@3"], equal_var=False)
+    assert found["arp"]["difference"] == pytest.approx(two["arp@3"] - one["arp@3"]) and found["arp"]["n_users"] == 300
+    assert [found["arp"][end] for end in ("low", "high")] == pytest.approx(told.confidence_interval(), rel=0.02)
+    # Gini falls with the number of users alone, so that the larger arm is sampled down.
+    fewer = [gini(two.lists.take(rng.permutation(160)[:140])) for _ in range(200)]
+    assert found["gini"]["difference"] == pytest.approx(np.mean(fewer) - one["gini@3"], abs=3 * np.std(fewer) / 8**0.5)
+    assert not found["gini"]["significant"] and found["gini"]["low"] < 0 < found["gini"]["high"]
+    assert not result.paired and "No user is in two of the audits (one 140, two 160)" in result.notes[0]
+    assert "the same people" not in result.to_markdown()
+    assert compare({"one": one, "again": one}).paired
 
 
 def test_intervals_have_the_spread_of_new_samples_of_users():

@@ -75,7 +75,8 @@ def audit(
         Exit with status 1 if this holds, such as "gini@10 > 0.9", or "gini@10 rises", "ndcg@10 falls by 2%" from the
         baseline beyond chance, and with 2 if it cannot be judged, as where the metric is NaN; may be repeated.
     baseline
-        Report in JSON of an earlier audit, with which conditions of a change compare.
+        What to compare with: other lists for the same data, such as the other arm of an A/B test; or the report in JSON
+        of an earlier audit, with which conditions of a change compare.
     again
         JSON report of an earlier audit, in place of all else: run its command again, where its files are (here, or the
         folder of the report or one above it), and say whether the report is equal byte for byte (status 0) or what
@@ -94,15 +95,20 @@ def audit(
         raise InvalidInputError("Give the file of recommendations and, for all but exposure, that of training.")
     check_output(output)
     names = metrics_of(_grouping(groups)([5, 4, 3, 2, 1]).names if test else None, ["times"] if as_of_event else [])
-    _check_conditions(fail_if or [], k, [*names, *map(metric_name, by or ())], baseline, n_bootstrap)
-    earlier = None if baseline is None else read_baseline(baseline)
-    result = _measured(given)
+    trends = _check_conditions(fail_if or [], k, [*names, *map(metric_name, by or ())], baseline, n_bootstrap)
+    if baseline is not None and not _is_report(baseline):
+        shown, result, other = _compared(given, baseline)
+    elif baseline is not None and not trends:
+        raise InvalidInputError('--baseline is there for conditions of a change. Give one: --fail-if "gini@10 rises".')
+    else:
+        other = None if baseline is None else read_baseline(baseline)
+        shown = result = _measured(given)
     try:
-        judged = ht.metrics.gate(result, fail_if or [], baseline=earlier)
+        judged = ht.metrics.gate(result, fail_if or [], baseline=other)
     except HeadtailError:
-        show(result, output, json)
+        show(shown, output, json)
         raise
-    show(result, output, json, judged=judged)
+    show(shown, output, json, judged=judged)
     for judgement in judged:
         told = ("failed", "bold red") if judgement.met else ("not met", "green")
         complain(told[0], judgement.text, style=told[1])
@@ -120,10 +126,35 @@ def _grouping(name: str) -> Any:
     return getattr(ht.PopularityGroups, {"mass": "by_mass", "rank": "by_rank", "equal-mass": "equal_mass"}[name])
 
 
-def _measured(given: dict[str, Any]) -> "ht.metrics.Audit":
+def _is_report(path: Path) -> bool:
+    """Return whether a file is a report in JSON, or meant as one, and no table."""
+    try:
+        return path.suffix == ".json" and "kind" in loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return True
+
+
+def _compared(given: dict[str, Any], other: Path) -> tuple[Any, "ht.metrics.Audit", "ht.metrics.Audit"]:
+    """Return the comparison of the lists with others, and the audits of both."""
+    recs, catalogue = given["recs"], None
+    if given["train"] is None and given["catalogue"] is None:
+        both = (ht.Recommendations.from_frame(given["tables"].lists(file)).item_ids for file in (recs, other))
+        catalogue = [item for ids in both for item in ids.tolist()]
+    theirs, ours = (_measured(given | {"recs": file}, catalogue) for file in (other, recs))
+    listed = [set(audit.user_ids[audit.lists.lengths > 0].tolist()) for audit in (theirs, ours)]
+    if given["test"] is not None and listed[0].isdisjoint(listed[1]):
+        raise InvalidInputError(
+            f"{recs} and {other} are lists of other users, so that each of them lacks lists for users of the test. "
+            f"Leave out --test: of accuracy the arms of an A/B test say more themselves."
+        )
+    names = [file.stem for file in (other, recs)] if other.stem != recs.stem else [str(other), str(recs)]
+    return ht.compare(dict(zip(names, (theirs, ours), strict=True))), ours, theirs
+
+
+def _measured(given: dict[str, Any], catalogue: list[Any] | None = None) -> "ht.metrics.Audit":
     """Return the audit of the arguments of the verb, with the command and fingerprints of its files."""
     tables: Tables = given["tables"]
-    train, test, users, catalogue = (given[name] for name in ("train", "test", "users", "catalogue"))
+    train, test, users, file = (given[name] for name in ("train", "test", "users", "catalogue"))
     only_pairs = not given["as_of_event"]
     result = ht.metrics.audit(
         tables.lists(given["recs"]),
@@ -134,7 +165,7 @@ def _measured(given: dict[str, Any]) -> "ht.metrics.Audit":
         items=_attributes(given["items"], given["by"], tables),
         as_of_event=given["as_of_event"],
         groups=_grouping(given["groups"]),
-        catalogue=None if catalogue is None else tables.ids(catalogue, "item_id"),
+        catalogue=catalogue if file is None else tables.ids(file, "item_id"),
         strict=given["strict"],
         n_bootstrap=given["n_bootstrap"],
     )
@@ -154,7 +185,7 @@ def _repeat(report: Path) -> int:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, CycloptsError) as error:
         raise UnreadableFileError(
             f"{report} is no report in JSON that says its command ({type(error).__name__}: {error}). Give what "
-            f"`headtail audit --output NAME.json` wrote."
+            f"`headtail audit --output NAME.json` wrote of one table of lists."
         ) from None
     given = {name: value for name, value in given.items() if name not in _BESIDE}
     if verb is not audit or command_of("audit", given, _usual()) != words or given["recs"] is None:
@@ -189,8 +220,8 @@ def _attributes(items: Path | None, by: list[str] | None, tables: Tables) -> Any
 
 def _check_conditions(
     conditions: list[str], cutoffs: list[int] | None, metrics: list[str], baseline: Path | None, n_bootstrap: int
-) -> None:
-    """Refuse a condition that cannot be read, or is of a metric or cut-off that this audit will not have."""
+) -> int:
+    """Refuse a condition that cannot be read, or of what this audit will not have; return how many are of a change."""
     from headtail.metrics.gating import parse
 
     trends = 0
@@ -198,7 +229,6 @@ def _check_conditions(
         found = cutoffs or [int(k) for k in re.findall(r"@(\d+)", text)[:1]]
         names = [f"{metric}@{k}" for metric in metrics for k in found]
         trends += parse(text, names, baseline=baseline is not None).trend
-    if baseline is not None and not trends:
-        raise InvalidInputError('--baseline is there for conditions of a change. Give one: --fail-if "gini@10 rises".')
     if trends and not n_bootstrap:
         raise InvalidInputError("--n-bootstrap 0 leaves out what tells a change from chance. Leave it out.")
+    return trends

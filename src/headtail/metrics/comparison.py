@@ -1,18 +1,21 @@
 """Several audits side by side, with tests of their differences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headtail._checks import checked, nearest, shown
 from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, student
 from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.metrics.gating import of_as_many
 from headtail.metrics.pages import comparison_page
-from headtail.metrics.results import Audit
+from headtail.metrics.results import Audit, Judgement
 from headtail.metrics.user_groups import decided_by_enough
+from headtail.metrics.verdicts import of_gate
 from headtail.reports import Report, Result
 
 
@@ -31,6 +34,7 @@ class Comparison(Result):
     differences : tuple of dict
         For each other recommender and each metric: the difference to the baseline, its 95% interval over the users
         that both speak of (None where no user, or too few of them, make a difference), and whether that leaves out 0.
+        Where no user is in both, as in an A/B test, the interval is that of two independent samples.
     notes : tuple of str
         What a reader should know about the input.
     """
@@ -40,6 +44,12 @@ class Comparison(Result):
     k: int
     differences: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
+
+    @property
+    def paired(self) -> bool:
+        """Whether users are in several of the audits; in the arms of an A/B test they are not."""
+        base = self.audits[self.baseline]
+        return any(_shared(audit, base) for name, audit in self.audits.items() if name != self.baseline)
 
     @cached_property
     def changes(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -65,14 +75,15 @@ class Comparison(Result):
     def _rows(self) -> list[dict[str, Any]]:
         return [{"recommender": name} | asdict(m) for name, audit in self.audits.items() for m in audit.measurements]
 
-    def report(self) -> Report:
-        """Return the comparison as a page."""
-        return comparison_page(self)
+    def report(self, judged: Sequence[Judgement] = ()) -> Report:
+        """Return the comparison as a page, with what a :func:`gate` decided, if that is given."""
+        page = comparison_page(self)
+        return Report(page.title, page.blocks, f"{of_gate(judged)}\n\n{page.lede}") if judged else page
 
 
 @checked
 def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comparison:
-    """Put audits side by side and test each against a baseline, user by user.
+    """Put audits side by side and test each against a baseline, user by user where users are in both.
 
     Parameters
     ----------
@@ -140,21 +151,33 @@ def _other_users(audits: Mapping[str, Audit], base: Audit) -> list[str]:
     if all(np.array_equal(np.sort(audit.user_ids), np.sort(base.user_ids)) for audit in audits.values()):
         return []
     counts = ", ".join(f"{name} {len(audit.user_ids):,}" for name, audit in audits.items())
+    if not any(_shared(audit, base) for audit in audits.values() if audit is not base):
+        return [
+            f"No user is in two of the audits ({counts}), as in an A/B test: differences have intervals of independent "
+            f"samples. Gini, coverage and others that depend on how many users there are differ as of equally many."
+        ]
     return [
         f"The audits speak of different users ({counts}). Gini, coverage and others depend on how many there are, and "
         f"have no paired difference; those of means over users are over the users that both audits have."
     ]
 
 
+def _shared(audit: Audit, base: Audit) -> int:
+    return len(np.intersect1d(audit.user_ids, base.user_ids))
+
+
 def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
     """Return the difference of each metric, with an interval from paired influences of the users."""
     users, mine, theirs = np.intersect1d(audit.user_ids, base.user_ids, return_indices=True)
     same_users = len(users) == len(audit.user_ids) == len(base.user_ids)
-    rows = []
+    rows, spread = [], 0.0
     for name in (*audit.user_values, *audit.user_influences):
-        if not name.endswith(suffix):
+        if not name.endswith(suffix) or not (name in base.user_values or name in base.user_influences):
             continue
-        if name in audit.user_values and name in base.user_values:
+        if not len(users):
+            difference, spread, influence = _of_others(audit, base, name)
+            n_users = len(influence)
+        elif name in audit.user_values and name in base.user_values:
             values = audit.user_values[name][mine] - base.user_values[name][theirs]
             known = values[~np.isnan(values)]
             difference, n_users = known.mean() if len(known) else np.nan, len(known)
@@ -166,7 +189,7 @@ def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
             continue
         if np.isnan(difference):
             continue
-        error, df = float(np.linalg.norm(influence)), degrees_of_freedom(influence)
+        error, df = float(np.sqrt(influence @ influence + spread)), degrees_of_freedom(influence)
         low, high = plain_interval(float(difference), error, student(df))
         shown = not np.isnan(low) and (name in audit.user_values or decided_by_enough(df, n_users))
         rows.append({
@@ -174,3 +197,19 @@ def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
             "high": high if shown else None, "n_users": n_users, "significant": bool(shown and (low > 0 or high < 0)),
         })  # fmt: skip
     return rows
+
+
+def _of_others(audit: Audit, base: Audit, name: str) -> tuple[float, float, NDArray[np.float64]]:
+    """Return the difference of a metric over other users, the variance of sampling, and what each user adds to it.
+
+    Metrics of counts are compared as of the smaller number of users.
+    """
+    influence = np.concatenate([audit.influence(name), base.influence(name)])
+    n, sides = min(len(audit.user_ids), len(base.user_ids)), [(audit[name], 0.0), (base[name], 0.0)]
+    if name not in audit.user_values:
+        sides = [
+            of_as_many(one, name, n) if len(one.user_ids) > n else side
+            for one, side in zip((audit, base), sides, strict=True)
+        ]
+    (now, spread), (before, more) = sides
+    return now - before, spread + more, influence

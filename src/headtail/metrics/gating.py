@@ -216,7 +216,7 @@ def _change(condition: Condition, audit: Audit, base: Baseline) -> tuple[float, 
         return before, math.nan
     now, spread = audit[name], 0.0
     if name not in audit.user_values and n_before != len(audit.user_ids):
-        now, spread = _of_as_many(audit, name, n_before)
+        now, spread = of_as_many(audit, name, n_before)
     beyond = (now - before) * (1 if condition.sign == "rises" else -1)
     beyond -= condition.amount * (abs(before) if condition.relative else 1)
     influence = ours.astype(np.float64) - theirs
@@ -227,7 +227,7 @@ def _change(condition: Condition, audit: Audit, base: Baseline) -> tuple[float, 
     return before, p if beyond > 0 else 1 - p
 
 
-def _of_as_many(audit: Audit, name: str, n: int) -> tuple[float, float]:
+def of_as_many(audit: Audit, name: str, n: int) -> tuple[float, float]:
     """Estimate a metric for `n` users from samples of users, and the variance due to sampling."""
     metric, _, k = name.partition("@")
     top, rng = audit.lists.at(int(k)), np.random.default_rng(0)

@@ -41,8 +41,8 @@ _EQUAL_PARTS = """Share of the items, of the training interactions, and of the r
 values counts in equal parts for each."""
 _SAMPLE = 1000  # people at most among whom that one is picked
 BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
-_PAIRED = """Differences compare the same people with themselves. ≈ stands where the 95% interval holds 0, so that the
-difference may be noise."""
+_SAME = "Differences compare the same people with themselves. "
+_NOISE = "≈ stands where the 95% interval holds 0, so that the difference may be noise."
 CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
            "popularity_lift", "upd")  # fmt: skip
 CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "popularity_lift")
@@ -338,9 +338,13 @@ def _side_by_side(comparison: "Comparison", shown: Sequence[str]) -> Table:
     change = {m: _difference(row) for rows in comparison.changes.values() for m, row in rows.items()}
     if change:
         metrics = [m for m in CHANGES if m in change or m in shown] + [m for m in shown if m not in CHANGES]
-        columns, caption = [*columns, ("difference", change)], f"{_PAIRED} {caption}".strip()
+        columns, caption = [*columns, ("difference", change)], f"{_told(comparison)} {caption}".strip()
     columns += beside
     return _by_metric(base, metrics, columns, change=change, title=f"Side by side, top {k}", caption=caption)
+
+
+def _told(comparison: "Comparison") -> str:
+    return _SAME * comparison.paired + _NOISE
 
 
 def _difference(row: Mapping[str, Any]) -> Figure:
@@ -360,4 +364,4 @@ def _changes(comparison: "Comparison") -> list[Table]:
         columns.append(replace(column, format=_signed(base.facts[m].format), change=True))
     for name, changes in found.items():
         rows.append({"recommender": name} | {m: _difference(changes[m]) for m in measured if m in changes})
-    return [Table(columns, rows, title=f"What changes from “{comparison.baseline}”", caption=_PAIRED)]
+    return [Table(columns, rows, title=f"What changes from “{comparison.baseline}”", caption=_told(comparison))]
