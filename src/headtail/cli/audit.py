@@ -134,7 +134,7 @@ def _is_report(path: Path) -> bool:
         return True
 
 
-def _compared(given: dict[str, Any], other: Path) -> tuple[Any, "ht.metrics.Audit", "ht.metrics.Audit"]:
+def _compared(given: dict[str, Any], other: Path) -> tuple[Any, "ht.metrics.Audit", Any]:
     """Return the comparison of the lists with others, and the audits of both."""
     recs, catalogue = given["recs"], None
     if given["train"] is None and given["catalogue"] is None:
