@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import example, given, settings, strategies as st
 
 import headtail as ht
 from headtail import engines
@@ -62,6 +63,42 @@ def test_every_metric_and_interval_is_that_of_the_tables_in_memory(engine, table
 def test_users_in_parts_give_the_sums_of_all(tables, monkeypatch):
     monkeypatch.setattr("headtail.engines.sums.USERS", 150)
     check(LAZY["polars"], tables)
+
+
+@st.composite
+def small_worlds(draw):
+    """Lists of uneven length, training and test of a few users and items, some in one table alone, rarely NULL."""
+    named = draw(st.sampled_from([int, "u{}".format]))
+    users, items = (list(map(named, range(1, draw(st.integers(*most)) + 1))) for most in ((2, 7), (2, 9)))
+    pairs = st.lists(st.tuples(st.sampled_from(users), st.sampled_from(items)), min_size=1, max_size=25, unique=True)
+    listed = st.lists(st.sampled_from(items), unique=True, max_size=6)
+    recs = [(u, i, rank) for u in users for rank, i in enumerate(draw(listed), start=1)] or [(users[0], items[0], 1)]
+    train, test = draw(pairs), draw(pairs)
+    if draw(st.integers(0, 9)) == 9:
+        place = draw(st.integers(0, 2))
+        (recs, train, test)[place].append((None, items[0], 1)[: 2 + (place == 0)])
+    frame = partial(pl.DataFrame, orient="row")
+    return tuple(frame(rows, ["user_id", "item_id", *["rank"] * (rows is recs)]) for rows in (recs, train, test))
+
+
+ONE = pl.DataFrame({"user_id": [1], "item_id": [1]})
+
+
+@settings(max_examples=5)
+@given(world=small_worlds(), with_test=st.booleans(), k=st.integers(1, 6))
+@example(world=(ONE.with_columns(rank=1), ONE, ONE), with_test=True, k=1)
+@pytest.mark.parametrize("engine", LAZY)
+def test_small_worlds_have_the_figures_of_the_tables_in_memory(engine, world, with_test, k):
+    world, options = world[: 2 + with_test], {"k": min(k, int(world[0]["rank"].max())), "strict": False}
+    try:
+        theirs = ht.audit(*world, **options)
+    except InvalidInputError:
+        with pytest.raises(InvalidInputError):
+            engines.audit(*map(LAZY[engine], world), **options)
+        return
+    ours = engines.audit(*map(LAZY[engine], world), **options)
+    there = {m.name for m in ours.measurements}
+    same(ours, theirs, [m.name for m in theirs.measurements if m.name in there])
 
 
 def test_options(tables):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import narwhals as nw
@@ -29,10 +29,6 @@ def _ones(top: TopK) -> Array:
 
 def _where(condition: Any, value: Any) -> Any:
     return nw.when(condition).then(value)  # null for all others
-
-
-def _sum(values: Any) -> Any:
-    return reduce(lambda a, b: a + b, values)
 
 
 def by_group(top: TopK) -> list[Array]:
@@ -70,13 +66,13 @@ def _aclt(top: TopK, sums: UserSums) -> tuple[Any, float]:
 def _upd(top: TopK, sums: UserSums) -> tuple[Any, float]:
     own = [sums.history(mask) for mask in by_group(top)]
     given = [sums.list(mask, top.k) for mask in by_group(top)]
-    n_own, n_given = _sum(own), _sum(given)
+    n_own, n_given = sum(own), sum(given)
 
     def divergence(p: Any, middle: Any) -> Any:
         return p * either(p > 0, p / middle, 1.0).log(2)
 
     pairs = [(a / n_own, b / n_given) for a, b in zip(own, given, strict=True)]
-    both = _sum(divergence(p, (p + q) / 2) + divergence(q, (p + q) / 2) for p, q in pairs)
+    both = sum(divergence(p, (p + q) / 2) + divergence(q, (p + q) / 2) for p, q in pairs)
     return _where((n_own > 0) & (n_given > 0), both / 2), 0.0
 
 
@@ -99,9 +95,8 @@ def _ndcg(top: TopK, sums: UserSums, *, group: str | None = None, scale: float =
 def _of_ideal(sums: UserSums, items: Array, k: int, wanted: Any, *, scale: float) -> Any:
     wanted = scale * wanted
     first, *later = discounts(k).tolist()
-    best = _sum(either(wanted > r, worth * either(wanted < r + 1, wanted - r, 1.0)) for r, worth in enumerate(later, 1))
-    best = first + best if later else first
-    return sums.gain(items, k) / best
+    more = (either(wanted > r, worth * either(wanted < r + 1, wanted - r, 1.0)) for r, worth in enumerate(later, 1))
+    return sums.gain(items, k) / sum(more, start=first)
 
 
 _MEANS: dict[Any, Callable[..., tuple[Any, float]]] = {
@@ -156,9 +151,9 @@ def _of_unevenness(parts: list[Any], wholes: list[Any], of_all: tuple[Array, Arr
         left = nw.lit(whole_of_all) - whole
         known.append(either(left > 0, 1.0))
         rates.append((nw.lit(part_of_all) - part) * known[-1] / either(left > 0, left, 1.0))
-    n = _sum(known)
-    mean = _sum(rates) / either(n > 0, n, 1.0)
-    spread = _sum(there * (rate - mean) ** 2 for rate, there in zip(rates, known, strict=True))
+    n = sum(known)
+    mean = sum(rates) / either(n > 0, n, 1.0)
+    spread = sum(there * (rate - mean) ** 2 for rate, there in zip(rates, known, strict=True))
     return _where(mean > 0, (spread / n).sqrt() / mean)
 
 
