@@ -569,5 +569,7 @@ def test_blank_lines_take_no_memory(end, tmp_path, monkeypatch):
     )
     assert read_table(path).rows() == [(1, "a"), (2, "b")]
     assert {len(table) for table in read} == {2}
-    path.write_bytes(("user,item" + end * 90 + '1,"a' + end * 90 + 'b"' + end).encode())
-    assert read_table(path).rows() == [(1, "a" + end * 90 + "b")]
+    read.clear()
+    path.write_bytes(("user,item" + end * 90 + '1,"a' + end * 90 + 'b"' + end + "2,b" + end + "3,c").encode())
+    assert read_table(path).rows() == [(1, "a" + end * 90 + "b"), (2, "b"), (3, "c")]
+    assert {len(table) for table in read} == {3}

@@ -25,6 +25,7 @@ _WIDE = {
 }  # fmt: skip
 _OTHERS = {b"PAR1": "Parquet; give it that ending", ZIP: "an archive or a workbook; unpack it, or save it as CSV"}
 _DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
+_BLANK = re.compile(rb'((?<![^\r\n,;\t|])"(?:[^"]++|"")*+")|(\r\n|\n|\r(?!\n))[\r\n]+')  # lines; those in quotes stay
 _LONGEST = 1 << 20  # characters of a line of names
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
 _LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$|\d(\.\d+)?E\+\d+$)"  # the last as spreadsheets shorten it
@@ -121,7 +122,7 @@ def _open_text(path: Path) -> _Text:
     if sep := re.match(rb"(?:\xef\xbb\xbf)?sep=.\r?\n", content):  # as for Excel
         mapped, content = False, content[sep.end() :]
     if _mostly_blank(content):  # each blank line would be a row, and take 60 times its own memory
-        mapped, content = False, re.sub(rb"(\r?\n|\r)[\r\n]+", rb"\1", content[:])
+        mapped, content = False, _BLANK.sub(rb"\1\2", content[:])
     line = re.search(rb"[^\r\n]+", content)
     if line is None:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
@@ -145,10 +146,10 @@ def _open_text(path: Path) -> _Text:
 
 
 def _mostly_blank(content: "bytes | mmap.mmap") -> bool:
-    """Whether most of a text seems to be blank lines, and it has no quotes, which may hold some."""
+    """Whether most of a text seems to be blank lines."""
     starts = range(0, len(content), max(len(content) // 64, 4096))
     some = b"".join(content[start : start + 4096] for start in starts)
-    return 2 * (some.count(b"\n") + some.count(b"\r")) > len(some) and content.find(b'"') < 0
+    return 2 * (some.count(b"\n") + some.count(b"\r")) > len(some)
 
 
 def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
