@@ -179,6 +179,25 @@ def test_doctor_shows_no_more_digits_than_a_column_holds(tmp_path, monkeypatch, 
     assert "0.1254, 0.5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "content", "flags", "rows"), [
+    ("t.csv", "user,item,plays,event\n a,x,1,buy\n,x,2,buy\nNULL,x,2,buy\nb,x,nan,buy\nb,y,3,buy\nb,z,3,view\n", [],
+     [("a", "x", 1.0, "buy"), ("b", "y", 3.0, "buy"), ("b", "z", 3.0, "view")]),
+    ("it's.csv", "a, 1\nb,2\n", ["--columns", "user,item"], [("a", "1"), ("b", "2")]),
+    ("t.csv", "user,item\n" + "".join(f"{u},{u}\n" for u in range(99)) + "".join(f"7,{i}\n" for i in range(200, 250)),
+     [], [(u, u) for u in range(99) if u != 7]),
+])  # fmt: skip
+def test_what_doctor_mends_can_be_typed(name, content, flags, rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(content)
+    assert main(["doctor", name, *flags]) == 0
+    typed = re.search("Mend, leaving out what is not meant: (.*)", capsys.readouterr().out)[1]
+    exec(shlex.split(typed)[2], {})
+    mended = f"{Path(name).stem}.mended.parquet"
+    assert pl.read_parquet(mended).rows() == rows
+    assert main(["doctor", mended]) == 0
+    assert "Read as: Interactions(" in capsys.readouterr().out
+
+
 def test_what_doctor_passes_can_be_passed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("bare.csv").write_text("1,7,pv,4\n2,5,buy,3\n")

@@ -367,9 +367,14 @@ class TestColumnsOfAnyKind:
             _frames.to_table(pd.DataFrame({"user_id": values}), required=("user_id",))
 
     def test_types_that_polars_does_not_know(self):
-        wide = pa.table({"user_id": pa.array([Decimal(1)], pa.decimal256(50, 2))})
+        months = pa.table({"user_id": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
         with pytest.raises(InvalidInputError, match=r"the table cannot be read: .* cast user_id to numbers or text"):
-            _frames.to_table(wide, required=("user_id",))
+            _frames.to_table(months, required=("user_id",))
+
+    def test_wide_decimals_are_numbers(self, capfd):
+        wide = pa.table({"user_id": pa.array([Decimal(1), Decimal(7)], pa.decimal256(50, 2))})
+        assert _frames.to_table(wide, required=("user_id",))["user_id"].to_list() == [1, 7]
+        assert not capfd.readouterr().err  # no panic of Polars
 
     @pytest.mark.parametrize(
         "query",

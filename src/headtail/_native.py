@@ -144,6 +144,9 @@ def collected(frame: Any, columns: Mapping[str, Any], what: str) -> pl.DataFrame
     if not frame.implementation.is_pandas_like():
         narrowed = frame.select(*(nw.col(name).alias(role) for role, name in columns.items()))
         try:
+            if frame.implementation.is_pyarrow():  # Polars panics at wide decimals
+                unknown = [name for name, kind in narrowed.schema.items() if kind == nw.Unknown]
+                narrowed = narrowed.with_columns(nw.col(name).cast(nw.Float64) for name in unknown)
             if isinstance(frame, nw.LazyFrame):
                 return narrowed.collect("polars").to_native()  # type: ignore[no-any-return]
             return narrowed.to_polars()  # type: ignore[no-any-return]

@@ -32,7 +32,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     from headtail._frames import unnested
     from headtail.data.text_files import NoNamesError, first_fields
 
-    flags, odd = list[str](), list[str]()
+    flags, odd, steps = list[str](), list[str](), list[str]()
     try:
         table = tables.read(file)
     except NoNamesError as error:
@@ -41,6 +41,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         say(f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {names}")
         return 2
     given = {role: getattr(tables, role.removesuffix("_id")) for role in ("user_id", "item_id")}
+    flat = table.columns
     table = unnested(table, str(file), given=given).to_native()
     found = _roles(table, tables, odd)
     _show(file, table, found)
@@ -52,7 +53,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         flags += [f"--columns {names}" for names in tables.columns or ()]
         flags += [f"{_ROLES[role]} {shlex.quote(str(getattr(tables, role.removesuffix('_id'))))}" for role in _ROLES
                   if getattr(tables, role.removesuffix("_id")) is not None]  # fmt: skip
-        _look(table, found, odd, flags)
+        _look(table, found, odd, flags, steps)
         roles: dict[str, Any] = {role.removesuffix("_id"): name for role, name in found.items()}
         policy: Any = "first" if tables.duplicates == "error" else tables.duplicates
         try:
@@ -62,6 +63,14 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
             odd.append(f"It cannot be read: {error}")
     for line in odd:
         say(f"- {as_typed(line, ['doctor'])}")
+    if steps and table.columns == flat:
+        names = f", names={tables.columns[0].split(',')!r}" if tables.columns else ""
+        read = f"read_table({str(file)!r}{names}){''.join(steps)}"
+        code = (
+            f"import polars as pl; from headtail.data import *; write_table({read}, {f'{file.stem}.mended.parquet'!r})"
+        )
+        typed = shlex.quote(code) if re.search(r'["$`\\!]', code) else f'"{code}"'
+        say(f"Mend, leaving out what is not meant: python -c {typed}")
     if not odd:
         say("Nothing is odd.")
     elif odd[-1].startswith("It cannot be read"):
@@ -112,12 +121,13 @@ def _counts(rating: "pl.Series") -> bool:
     return bool((positive == 1).mean() > 0.5)  # type: ignore[operator]
 
 
-def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: list[str]) -> None:
-    """Note what is odd about users, items, ratings and repeated pairs."""
+def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: list[str], steps: list[str]) -> None:
+    """Note what is odd about users, items, ratings and repeated pairs, and the steps of Polars that mend it."""
     import polars as pl
 
     from headtail._checks import shown
     from headtail._columns import normalized
+    from headtail._frames import MISSING
 
     pair = [found["user_id"], found["item_id"]]
     rating = table[found["rating"]].drop_nulls() if "rating" in found else None
@@ -127,15 +137,32 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     else:
         low, high = float(rating.min()), float(rating.max())  # type: ignore[arg-type]
         stars = high <= 10 and rating.n_unique() <= 20 and not _counts(rating)
-    gaps = {name: table[name].null_count() for name in pair if table[name].null_count()}
-    odd += [f"{n:,} rows have no {name!r}. Drop them first." for name, n in gaps.items()]
     for name in pair:
-        if table[name].dtype == pl.String and (n := int((table[name].str.strip_chars() != table[name]).sum())):
+        ids = table[name]
+        if n := ids.null_count():
+            odd.append(f"{n:,} rows have no {name!r}. Leave them out.")
+            steps.append(f".drop_nulls({name!r})")
+        if ids.dtype != pl.String:
+            continue
+        if n := int((ids.str.strip_chars() != ids).sum()):
             odd.append(f"{n:,} values of {name!r} begin or end with blanks, which make other ids. Take them off.")
+            steps.append(f".with_columns(pl.col({name!r}).str.strip_chars())")
+        if len(words := ids.filter(ids.str.strip_chars().is_in(MISSING)).str.strip_chars()):
+            written = words.unique().sort().to_list()
+            odd.append(
+                f"{len(words):,} rows have {shown(written)} as {name!r}, which says that there is none. Leave them out."
+            )
+            steps.append(f".filter(~pl.col({name!r}).str.strip_chars().is_in({written}))")
+    if rating is not None and (n := int((~rating.is_finite()).sum())):
+        odd.append(f"{n:,} values of {rating.name!r} are not finite. Leave their rows out.")
+        steps.append(f".filter(pl.col({rating.name!r}).is_finite())")
     for name in table.columns:
         if normalized(name) in _KINDS and 1 < (kinds := table[name].drop_nulls().n_unique()) <= 20:
-            said = shown(table[name].drop_nulls().unique(maintain_order=True).to_list())
-            odd.append(f"{name!r} holds {kinds} kinds of rows ({said}), and each counts as positive. Keep those meant.")
+            said = table[name].drop_nulls().unique(maintain_order=True).to_list()
+            odd.append(
+                f"{name!r} holds {kinds} kinds of rows ({shown(said)}), and each counts as positive. Keep those meant."
+            )
+            steps.append(f".filter(pl.col({name!r}).is_in({said}))")
     repeated = len(table) - table.select(pair).n_unique()
     if repeated:
         odd.append(f"{repeated:,} rows repeat a (user, item) pair.")
@@ -147,6 +174,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
             f"{users[0, 0]!r} alone has {rows[0]:,} of {len(table):,} rows, and half of all users have at most "
             f"{rows.quantile(0.5, 'lower'):,.0f}. Leave it out if it is no person."
         )
+        steps.append(f".filter(pl.col({pair[0]!r}) != {users[0, 0]!r})")
     if singles := int((rows == 1).sum()):
         odd.append(f"{singles:,} of {len(rows):,} users have a single row; none of it can be held out.")
     if rating is not None:
