@@ -65,10 +65,8 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         say(f"- {as_typed(line, ['doctor'])}")
     if steps and table.columns == flat:
         names = f", names={tables.columns[0].split(',')!r}" if tables.columns else ""
-        read = f"read_table({str(file)!r}{names}){''.join(steps)}"
-        code = (
-            f"import polars as pl; from headtail.data import *; write_table({read}, {f'{file.stem}.mended.parquet'!r})"
-        )
+        source = f"read_table({str(file)!r}{names}){''.join(steps)}"
+        code = f"import polars as pl; from headtail.data import *; write_table({source}, {f'{file.stem}.mended.parquet'!r})"
         typed = shlex.quote(code) if re.search(r'["$`\\!]', code) else f'"{code}"'
         say(f"Mend, leaving out what is not meant: python -c {typed}")
     if not odd:
