@@ -66,7 +66,8 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     if steps and table.columns == flat:
         names = f", names={tables.columns[0].split(',')!r}" if tables.columns else ""
         source = f"read_table({str(file)!r}{names}){''.join(steps)}"
-        code = f"import polars as pl; from headtail.data import *; write_table({source}, {f'{file.stem}.mended.parquet'!r})"
+        target = f"{file.stem}.mended.parquet"
+        code = f"import polars as pl; from headtail.data import *; write_table({source}, {target!r})"
         typed = shlex.quote(code) if re.search(r'["$`\\!]', code) else f'"{code}"'
         say(f"Mend, leaving out what is not meant: python -c {typed}")
     if not odd:
