@@ -144,6 +144,33 @@ def test_neuron_dials_change_the_side_they_name(subjects, each):
     assert np.allclose(plain.queries, steered.queries) is ("items" in each.name and "users" not in each.name)
 
 
+class Towers(torch.nn.Module):
+    """A model of users whose layers have names of their own."""
+
+    def __init__(self, queries, items):
+        super().__init__()
+        self.left, self.right = (torch.nn.Embedding.from_pretrained(each) for each in (queries, items))
+
+    def forward(self, users):
+        return ht.Vectors(self.left(users), self.right.weight)
+
+
+@pytest.mark.parametrize("form", ["vectors", "float64", "a model without these layers", "a sample of users"])
+@pytest.mark.parametrize("name", ["PopSteer", "PopSteer, items", "PopSteer, by user", "SPREE", "PopSteer, menu"])
+def test_vectors_alone_are_steered_as_the_model_that_they_are_of(subjects, form, name):
+    model, split = subjects["model"], subjects["model"].split
+    pair = [torch.from_numpy(each) for each in model.vectors(0)[:2]]
+    source = {"float64": tuple(each.double().numpy() for each in pair), "vectors": ht.Vectors(*pair)}.get(form)
+    given = Subject(source or Towers(*pair), split, k=K, autoencoder=model.autoencoder)
+    given, like = (each.sample(100, rng=1) if "sample" in form else each for each in (given, model))
+    strength = dial(name).grid[-1]
+    made = [each.recommend(dial(name).at(each, strength), each.split.train) for each in (given, like)]
+    np.testing.assert_array_equal(made[0].items, made[1].items)
+    assert not np.array_equal(made[0].items, like.recommend(like.plain(0), split.train).items)
+    if name == "PopSteer":
+        assert given.found_neurons(0) is not None
+
+
 def test_items_are_steered_for_whatever_is_known(split):
     """Of a sequential model queries follow from what is known, and steered items stay as they are."""
     parts = ht.Split(*(ordered(part) for part in (split.train, split.test, split.validation)))

@@ -275,6 +275,26 @@ class Subject:
     def _reach(self, seed: int) -> Reach:
         return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed, self.codes)
 
+    def with_layers(self) -> "Subject":
+        """Return the recommender as a model with the layers "query" and "item", which can be steered.
+
+        Vectors are wrapped, and so are those of a model of user ids without these layers; others stay as they are.
+        """
+        layers = dict(self.source.named_modules()) if self.form == "model" else ()
+        if not self.has("vectors") or self.form == "training" or self.sequential or {"query", "item"} <= set(layers):
+            return self
+
+        def wrap() -> "Subject":
+            from headtail.training.encoding import as_model
+
+            model = copy.copy(self)
+            model.source, model.form, model._cache = as_model(self.vectors()), "model", {}
+            model._of = model if self._of is self else self._of.with_layers()
+            model._learner = self._learner and self._learner.with_layers()
+            return model
+
+        return self.cached("with_layers", wrap)
+
     @_cached_of_all
     def contrast(self, seed: int = 0) -> Any:
         """Return the vectors of synthetic users with opposite tastes, see :func:`headtail.sae.contrast`."""
@@ -314,7 +334,8 @@ class Subject:
 
     def found_neurons(self, seed: int = 0) -> Any | None:
         """Return the popularity neurons if they are given or cached, else None."""
-        return self._neurons if self._neurons is not None else self._of._cache.get(("neurons", seed))
+        of = self._of._cache.get("with_layers", self._of)
+        return self._neurons if self._neurons is not None else of._cache.get(("neurons", seed))
 
     @_cached
     def calibrated(self, seed: int, known: Interactions) -> Any:

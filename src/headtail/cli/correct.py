@@ -81,7 +81,6 @@ def correct(
     """
     from headtail.data.files import check_exists
     from headtail.data.parts import parts_of
-    from headtail.dials import as_dial
     from headtail.joining import subject_of
     from headtail.subjects import Subject
 
@@ -106,15 +105,12 @@ def correct(
                 )
             data: Any = [None if file is None else tables.interactions(file, only_pairs=True) for file in parts]
             given = tables.lists(source) if source is not None else vectors, *data
-            steers = (
-                probe is not None or more is not None or any(as_dial(one).works_on == "model" for one in dial or ())
-            )
-            if vectors is not None and steers:
-                from headtail.integrations.pytorch import as_model
-
+            if vectors is not None:
                 of = subject_of(vectors, *data, k=k, rng=seed)
-                model = as_model(of.source)
-                given = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train)), of.split
+                if probe is not None:
+                    model = of.with_layers().source
+                    of = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train))
+                given = of, of.split
         wanted: dict[str, Any] = {"dials": dial}
         if more is not None and tags is not None:
             if not isinstance(given[0], Subject):

@@ -30,7 +30,7 @@ class Dial:
     grid : tuple of float
         Strengths to measure, from 0 on; they may run below 0 where the dial turns both ways.
     works_on : {"training", "model", "vectors", "lists", "data"}, default "vectors"
-        What it needs; see :class:`~headtail.subjects.Subject`.
+        What it needs; see :class:`~headtail.subjects.Subject`. Vectors become a model where one is needed.
     off_at_zero : bool, default True
         Whether strength 0 is the plain recommender. If not, `make` is called for 0 as well, such as for fine-tuning:
         a model that is trained on without a penalty is not the plain one.
@@ -97,11 +97,12 @@ class Dial:
         if strength == 0 and self.off_at_zero:
             return subject.plain(seed)
         with raised_by(f"The dial {self.name!r} at strength {strength:g}"):
-            return self.make(subject, strength, seed)
+            return self.make(subject.with_layers() if self.works_on == "model" else subject, strength, seed)
 
     def fits(self, subject: Subject) -> bool:
         """Whether the subject has what the dial works on."""
-        return subject.has(self.works_on) and self.model in (None, subject.trains)
+        needed: Form = "vectors" if self.works_on == "model" else self.works_on
+        return subject.has(needed) and self.model in (None, subject.trains)
 
     def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
         """Return the strength to try next if the last of the settings is chosen, else None.

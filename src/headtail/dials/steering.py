@@ -20,19 +20,10 @@ def by_users(*, per_user: bool = False, **options: Any) -> Make:
 
 
 def by_items(**options: Any) -> Make:
-    """Steer the item vectors, of a model or of any pair."""
+    """Steer the item vectors."""
 
     def make(subject: Subject, strength: float, seed: int) -> Any:
-        if subject.has("model"):
-            return _pushed(subject.plain(seed), subject.neurons(seed, "item"), strength, layer="item", **options)
-        import torch
-
-        from headtail.sae import neuron_edit
-
-        neurons, vectors = subject.neurons(seed, "item"), subject.vectors(seed)
-        edit = neuron_edit(neurons.source.sae, neurons, alpha_popular=strength, alpha_niche=strength, **options)
-        with torch.no_grad():
-            return vectors._replace(items=edit(torch.from_numpy(vectors.items)).numpy())
+        return _pushed(subject.plain(seed), subject.neurons(seed, "item"), strength, layer="item", **options)
 
     return make
 

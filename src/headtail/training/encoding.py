@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, integer, user_codes
+from headtail._factors import as_pair
 from headtail._tensors import as_device, as_tensor, evaluating
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -175,3 +176,36 @@ def _encoded(model: Any, batch: Tensor) -> Vectors:
             f"return one row for each."
         )
     return found
+
+
+class _Factors(nn.Module):
+    """Factors as a model of users."""
+
+    def __init__(self, queries: Tensor, items: Tensor) -> None:
+        super().__init__()
+        self.n_users, self.n_items = len(queries), len(items)
+        self.users = nn.Embedding.from_pretrained(queries)  # type: ignore[no-untyped-call]
+        self.items = nn.Parameter(items, requires_grad=False)
+        self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items
+
+    def forward(self, users: Tensor) -> Vectors:
+        return Vectors(self.query(self.users(users)), self.item(self.items))
+
+
+@checked
+def as_model(vectors: Any) -> nn.Module:
+    """Return a model of these vectors, with ``query`` and ``item`` layers for autoencoders to read and steer.
+
+    Parameters
+    ----------
+    vectors : Vectors or pair (Q, V)
+        In the order of the codes of the interactions that the model is used with.
+
+    Examples
+    --------
+    >>> model = as_model((torch.eye(3), torch.ones(5, 3)))
+    >>> model(torch.tensor([0, 2])).queries.shape
+    torch.Size([2, 3])
+    """
+    pair = as_pair(vectors)
+    return _Factors(*(as_tensor(name, matrix).float().clone() for name, matrix in zip(pair._fields, pair, strict=True)))
