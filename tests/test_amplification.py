@@ -19,8 +19,12 @@ def train():
     return power_law(120, 60, n_interactions=900, rng=0).interactions
 
 
-def naive_head_share(queries, items, train, k):
-    head = PopularityGroups.by_mass(train.popularity).mask("head")
+def by_halves(popularity):
+    return PopularityGroups.by_rank(popularity, (0.5,))
+
+
+def naive_head_share(queries, items, train, k, groups=PopularityGroups.by_mass):
+    head = groups(train.popularity).mask("head")
     scores = queries @ items.T
     scores[train.users, train.items] = -np.inf
     return head[np.argsort(-scores, axis=1)[:, :k]].mean()
@@ -67,6 +71,8 @@ def test_by_dimension_equals_the_plain_computation(train):
     assert found.data_head_share == pytest.approx(train.popularity[head].sum() / len(train))
     np.testing.assert_array_equal(made[1][0], np.random.default_rng(3).normal(size=(120, 1)) + 0.4)
     assert "By dimension" in show(found)
+    of_halves = by_dimension(make, train, [16], k=5, seed=3, groups=by_halves).rows[0]["head_share"]
+    assert of_halves == pytest.approx(naive_head_share(*made[16], train, 5, by_halves))
 
 
 def test_one_dimension_shows_popularity_to_everybody(train):

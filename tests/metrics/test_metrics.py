@@ -11,7 +11,21 @@ from hypothesis import given, settings, strategies as st
 
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
-from headtail.metrics import arp, audit, coverage, entropy, gini, group_share, ilad, ndcg, pce, topk
+from headtail.metrics import (
+    arp,
+    audit,
+    coverage,
+    entropy,
+    gini,
+    group_share,
+    hit_rate,
+    ilad,
+    mrr,
+    ndcg,
+    pce,
+    precision,
+    topk,
+)  # fmt: skip
 
 
 def frame(pairs):
@@ -98,6 +112,24 @@ def test_all_metrics_equal_naive_ones(seed, k, equal_lengths, monkeypatch):
     assert {m.metric for m in result.measurements} == set(expected)
     for name, value in expected.items():
         assert result[f"{name}@{k}"] == pytest.approx(value, abs=1e-12, nan_ok=True), name
+
+
+def test_accuracy_of_a_group_counts_its_items_alone():
+    train, test, recs = random_world(3)
+    interactions = Interactions.from_frame(frame(train))
+    groups = PopularityGroups.by_mass(interactions.popularity)
+    items = interactions.item_ids.tolist()
+    test = [(u, i) for u, i in test if i in items]
+    ranked = [(u, i) for u, i, _ in recs if i in items]
+    recs = [(u, i, r + 1) for u in range(30) for r, i in enumerate(j for v, j in ranked if v == u)]
+    of_groups = {f"{m.__name__} {g}": partial(m, group=g) for m in (precision, hit_rate, mrr) for g in groups.names}
+    found = audit(recs_frame(recs), interactions, frame(test), k=4, metrics=of_groups, n_bootstrap=0)
+    lists = {u: [i for v, i, _ in recs if v == u][:4] for u in range(30)}
+    for name in groups.names:
+        wanted = sets([(u, i) for u, i in test if groups.mask(name)[items.index(i)]])
+        assert found[f"precision {name}@4"] == pytest.approx(naive.precision(lists, wanted, 4))
+        assert found[f"hit_rate {name}@4"] == pytest.approx(naive.hit_rate(lists, wanted))
+        assert found[f"mrr {name}@4"] == pytest.approx(naive.mrr(lists, wanted))
 
 
 TRAIN = frame([(1, "a"), (1, "b"), (2, "a"), (2, "c"), (3, "a"), (3, "b"), (3, "d")])

@@ -27,6 +27,8 @@ from headtail.metrics.topk import Metric, Profiles, TopK
 from headtail.reports._values import counted
 from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
 
+_NAMED = 10  # of the items that are over-exposed most, and of those that are under-exposed most
+
 
 @checked
 def audit(
@@ -300,12 +302,12 @@ def group_shares(tops: Mapping[int, TopK]) -> tuple[dict[str, Any], ...]:
     )
 
 
-def most_unequal(top: TopK, n: int = 10) -> tuple[tuple[ItemExposure, ...], tuple[ItemExposure, ...]]:
+def most_unequal(top: TopK) -> tuple[tuple[ItemExposure, ...], tuple[ItemExposure, ...]]:
     """Return the items whose share of the slots exceeds, and falls below, that of training most."""
     train = top.profiles.train
     popularity = train.popularity / max(1, train.popularity.sum())
     exposure = top.slots / max(1, top.slots.sum())
-    difference, n = exposure - popularity, min(n, len(popularity))
+    difference, n = exposure - popularity, min(_NAMED, len(popularity))
 
     def describe(code: int) -> ItemExposure:
         return ItemExposure(

@@ -217,10 +217,10 @@ def _drivers(active: sp.csc_array, real: Codes, users: Codes, n_users: int) -> t
     return codes, strengths
 
 
-def _neighbors(neurons: NeuronTable, n: int = 5) -> tuple[Array, Floats]:
+def _neighbors(neurons: NeuronTable) -> tuple[Array, Floats]:
     """Return the neurons of the nearest decoder rows, and the cosines."""
     rows = normalize(neurons.source.sae.decoder.detach(), dim=1)
-    n = min(n, len(rows) - 1)
+    n = min(5, len(rows) - 1)
     found: list[tuple[Tensor, ...]] = []
     for part in torch.split(torch.from_numpy(neurons.index).to(rows.device), _AT_ONCE):
         cosines = rows[part] @ rows.T
