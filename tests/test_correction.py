@@ -134,7 +134,7 @@ def test_the_order_of_a_models_own_vectors_is_never_in_doubt(split, caplog):
     assert "order of the interactions" not in caplog.text
 
 
-def test_rows_of_vectors_are_found_by_their_ids(split, factors):
+def test_rows_of_vectors_are_found_by_their_ids(split, factors, caplog):
     users, items = np.random.default_rng(0).permutation(300), np.random.default_rng(1).permutation(80)
     shuffled = factors.queries[users], factors.items[items]
     ids = {"user_ids": split.train.user_ids[users], "item_ids": split.train.item_ids[items]}
@@ -143,8 +143,12 @@ def test_rows_of_vectors_are_found_by_their_ids(split, factors):
     assert found.strength == plain.strength
     name = "ndcg@5"
     assert found.comparison.audits["as it is"][name] == pytest.approx(plain.comparison.audits["as it is"][name])
-    with pytest.raises(InvalidInputError, match=r"queries has no row for \d+ of \d+ ids"):
-        better((factors.queries[:-10], factors.items), *parts, user_ids=split.train.user_ids[:-10])
+    # Those without a vector are left out of the training part, as of a split's, and with a word.
+    fewer = factors.queries[:-10], factors.items
+    some, of_split = (better(fewer, *data, user_ids=split.train.user_ids[:-10]) for data in (parts, [split]))
+    assert some.comparison.audits["as it is"][name] == of_split.comparison.audits["as it is"][name]
+    assert some.subject.split.train.n_users == 290 and "10 of 295 users, such as" in some.subject.split.description
+    assert "have no vector; they and" in caplog.text
     with pytest.raises(InvalidInputError, match=r"queries has 290 rows and the interactions \d+ ids"):
         better((factors.queries[:-10], factors.items), *parts)
 

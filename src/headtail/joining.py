@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from headtail._checks import checked, generator
+from headtail._columns import logger
 from headtail._factors import as_pair
 from headtail._frames import as_native, lookup, read_ids
 from headtail.data import Interactions, Recommendations, Split
@@ -47,7 +48,11 @@ def subject_of(
     users, items = known_ids("user_id", user_ids), known_ids("item_id", item_ids)
     split = data
     if not isinstance(data, Split):
-        split = split_of(data, validation, test, users=users, items=items, rng=rng)
+        train, gone = narrowed(Interactions.of(data, what="train"), vectors) if pair else (data, "")
+        split = split_of(train, validation, test, users=users, items=items, rng=rng)
+        split = replace(split, description=f"{split.description} {gone}".strip())
+        if gone:
+            logger.warning("%s", gone)
     elif validation is not None or test is not None:
         raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
     if isinstance(data, Split) and data.validation is not None:

@@ -108,10 +108,13 @@ def _read(
         )
     if folder is not None:
         return ht.load_model(folder, device=device), read_known(folder)[0]
-    from headtail.data.rows import in_order_of, widened, with_ids
+    from headtail.data.rows import in_order_of, narrowed, widened, with_ids
     from headtail.integrations.pytorch import as_model
 
     assert vectors is not None and train is not None
     vectors = with_ids(vectors)
-    known = widened(tables.interactions(train, only_pairs=True), vectors)
+    known, gone = narrowed(tables.interactions(train, only_pairs=True), vectors)
+    if gone:
+        say(gone)
+    known = widened(known, vectors)
     return as_model(in_order_of(vectors, known)).to(device or "cpu"), known
