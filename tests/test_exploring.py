@@ -134,14 +134,16 @@ def test_ends_of_the_spectrum(subject, swept):
     assert data["neurons"] is None
 
 
-def test_a_neuron_is_turned_as_by_hand():
+@pytest.mark.parametrize("form", ["model", "vectors"])
+def test_a_neuron_is_turned_as_by_hand(form):
     torch = pytest.importorskip("torch")
     from headtail.exploring import PUSHES
 
     split = ht.split_ratio(ht.datasets.power_law(80, 40, n_interactions=550, rng=0).interactions, rng=0)
     model = ht.MF(80, 40, 4, rng=0)
-    subject = Subject(model, split, k=K, autoencoder={"expansion": 2, "n_active": 2, "epochs": 1})
-    witness, neurons = Witness(subject, n_users=10), subject.neurons(0)
+    source = model if form == "model" else ht.vectors(model, interactions=split.train)
+    subject = Subject(source, split, k=K, autoencoder={"expansion": 2, "n_active": 2, "epochs": 1})
+    witness, neurons = Witness(subject, n_users=10), subject.with_layers().neurons(0)
     data = witness.explore(sweep(witness.watching(dial("log penalty")), subject, grid=[0.0], n_bootstrap=0)).data
     found, names = data["neurons"], np.array([*map(int, data["items"]["ids"])])
     turned, sae = unpacked(found["turned"]), neurons.source.sae

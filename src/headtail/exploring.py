@@ -358,7 +358,7 @@ class _Gathering:
         from headtail.training import recommend
 
         sae, known, k = neurons.source.sae, self.split.known, self.subject.k
-        steered = Steered(self.subject.plain(self.witness.seed), Steering(sae))
+        steered = Steered(self.subject.with_layers().plain(self.witness.seed), Steering(sae))
         lists = np.empty((len(index), len(PUSHES), len(self.witness.codes), k), dtype=np.int32)
         for i, j in np.ndindex(lists.shape[:2]):
             shift = torch.zeros(sae.n_neurons)
