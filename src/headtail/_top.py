@@ -20,6 +20,9 @@ def highest(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
     rows with too many equal values are sorted whole. A row with fewer than k finite values ends with minus infinity.
     """
     n_rows, n = scores.shape
+    if k == n:
+        order = np.argsort(-scores, axis=1, kind="stable")
+        return np.take_along_axis(scores, order, axis=1), order
     best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)
     size = best.shape[1]
     least = np.full(n_rows, np.finfo(scores.dtype).min)
