@@ -1,24 +1,29 @@
 """The explorer in a real Chromium: every control, wide and narrow, light and dark; run by `make test-browser`."""
 
 import base64
+import json
 import os
+import shlex
 import shutil
 import zlib
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: run `make test-browser`")
 pytest.importorskip("torch")
 
 import headtail as ht  # noqa: E402
+from headtail.cli import main  # noqa: E402
 from headtail.correction import correct  # noqa: E402
 from headtail.dials import Dial, dial  # noqa: E402
 from headtail.exploring import Witness  # noqa: E402
 from headtail.joining import subject_of  # noqa: E402
 from headtail.metrics.built_in import HEADLINES  # noqa: E402
 from headtail.metrics.facts import better  # noqa: E402
+from headtail.reports.explorer import Explorer  # noqa: E402
 from headtail.subjects import Subject  # noqa: E402
 from headtail.tradeoffs import sweep  # noqa: E402
 
@@ -218,8 +223,8 @@ def test_the_trade_off_answers(opened, explored):
     last.click()
     assert page.locator(".hx-current").count() == 1
     for kind, part in (
-        ("Python", f'ht.dials.dial("PopSteer").at(better.subject, {setting["strength"]:g})'),
-        ("Command line", f"headtail correct ... --dial 'PopSteer' --strength {setting['strength']:g}"),
+        ("Python", f'dial = ht.dials.dial("PopSteer")\nmade = dial.at(better.subject, {setting["strength"]:g})'),
+        ("Command line", f"headtail correct MODEL --dial PopSteer --strength {setting['strength']:g} -o copied"),
         ("JSON", '"dial": "PopSteer"'),
     ):
         page.get_by_role("button", name=f"Copy {kind}").click()
@@ -240,6 +245,91 @@ def test_the_trade_off_answers(opened, explored):
     assert [float(cell) for cell in cells] == sorted([float(cell) for cell in cells], reverse=True)
     page.locator("#panel-tradeoff tbody button").first.click()
     assert page.locator("#panel-tradeoff tbody tr.hx-picked").count() == 1
+
+
+def split_into_files(folder):
+    """Write long lists with scores, and what users did before, later and after that; return how they are given."""
+    split = ht.split_ratio(ht.datasets.power_law(150, 80, n_interactions=1400, rng=0).interactions, rng=0)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(150, split.train.n_items)) + np.log1p(split.train.popularity)
+    lists = ht.Recommendations.from_scores(
+        scores, k=60, user_ids=split.train.user_ids, item_ids=split.train.item_ids, known=split.train
+    )
+    files = {
+        "lists.parquet": lists,
+        "train.parquet": split.train,
+        "later.parquet": split.validation,
+        "last.parquet": split.test,
+    }
+    for name, table in files.items():
+        table.to_polars().write_parquet(folder / name)
+    return ["lists.parquet", "--train", "train.parquet", "--validation", "later.parquet", "--test", "last.parquet"]
+
+
+def copied(page, kind):
+    page.get_by_role("button", name=f"Copy {kind}").click()
+    page.get_by_role("button", name=f"Copy {kind}").get_by_text("Copied").wait_for()
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+def test_what_is_copied_runs_and_makes_the_setting_again(opened, tmp_path, monkeypatch):
+    """Paste each of the three ways, and compare what comes out with what the page shows."""
+    monkeypatch.chdir(tmp_path)
+    parts = split_into_files(tmp_path)
+    assert main(["correct", *parts, "--dial", "tilt (alpha-fair)", "--dial", "log penalty", "-o", "a result"]) == 0
+    assert main(["explore", "a result"]) == 0
+    data = Explorer.read(tmp_path / "a result" / "explorer.json").data
+    place = next(i for i, one in enumerate(data["settings"]) if one["dial"] == "tilt (alpha-fair)" and one["strength"])
+    setting = data["settings"][place]
+    page = opened(
+        path=tmp_path / "a result" / "explorer.html", hash_=f"#tab=tradeoff&setting={place}",
+        permissions=["clipboard-read", "clipboard-write"],
+    )  # fmt: skip
+    verb, *arguments = shlex.split(copied(page, "Command line"))
+    assert verb == "headtail" and main(arguments) == 0
+    again = json.loads((tmp_path / "copied" / "correction.json").read_text())
+    assert (again["dial"], again["strength"]) == (setting["dial"], setting["strength"])
+    of_command = ht.Recommendations.from_frame(pl.read_parquet(tmp_path / "copied" / "recommendations.parquet"))
+    python, as_json = copied(page, "Python"), json.loads(copied(page, "JSON"))
+    tables = [pl.read_parquet(file) for file in parts[2::2]]
+    better = correct(
+        ht.Recommendations.from_frame(pl.read_parquet(parts[0])), *tables, dials=["log penalty"], progress=False
+    )
+    here = {"better": better}
+    exec(python, here)  # what a person does who pastes it
+    of_json = ht.dials.dial(as_json["dial"]).at(better.subject, as_json["strength"])
+    for lists in (of_command, here["lists"], better.subject.recommend(of_json, better.subject.split.known)):
+        for name in ("ndcg@20", "gini@20"):
+            found = ht.metrics.audit(lists, better.subject.split.train, better.subject.split.test, k=20)[name]
+            assert found == pytest.approx(setting["values"][name][0], rel=1e-9)
+            assert found == pytest.approx(as_json["test"][name], rel=1e-9)
+
+
+def test_the_trade_off_begins_with_the_best_of_each_kind(opened, tmp_path):
+    split = ht.split_ratio(ht.datasets.power_law(200, 60, n_interactions=1600, rng=0).interactions, rng=0)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(200, 4)), rng.normal(size=(split.train.n_items, 4))
+    found = correct(vectors, split, k=10, max_loss=0.5, refine=0, extend=0, progress=False)
+    data = found.explore().data
+    page = opened(path=found.to_html(tmp_path / "page.html", explorer=True), hash_="#tab=tradeoff")
+    shown = set(page.locator(".hx-legend [aria-pressed=true]").all_inner_texts())
+    best = {}
+    for one in data["dials"]:
+        own = [each for each in data["settings"] if each["dial"] == one["name"]]
+        if len(own) > 1:
+            value = next((each for each in own if each["chosen"]), own[0])["values"][data["unfairness"]][0]
+            best.setdefault(one["works_on"], []).append((value, one["name"]))
+    expected = {name for kind in best.values() for value, name in kind if value == min(kind)[0]} | {"as it is"}
+    assert shown == expected | {found.dial.name} and len(shown) < len(data["dials"])
+    hidden = next(i for i, each in enumerate(data["settings"]) if each["dial"] not in shown and each["strength"])
+    name = data["settings"][hidden]["dial"]
+    slider = page.get_by_role("slider", name=name, exact=True)
+    slider.focus()
+    page.keyboard.press("End")
+    assert (
+        page.locator(".hx-legend").get_by_role("button", name=name, exact=True).get_attribute("aria-pressed") == "true"
+    )
+    assert page.locator(".hx-current").count() == 1
 
 
 def test_items_are_searched_sorted_and_looked_at(opened, explored):

@@ -1,34 +1,44 @@
 """Reproducibility of reports: the command, fingerprints of its files, and what a rerun changes."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from headtail.cli._tables import Tables
 from headtail.exceptions import UnreadableFileError
 
 _SHOWN = 20  # differences
 
 
-def command_of(verb: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+def usual(verb: Callable[..., Any]) -> dict[str, Any]:
+    """Return the arguments of a verb that are not given."""
+    return {name: parameter.default for name, parameter in inspect.signature(verb).parameters.items()}
+
+
+def command_of(verb: Callable[..., Any], given: Mapping[str, Any]) -> list[str]:
     """Return a command from the arguments of its verb: paths first, then options that differ from the defaults."""
-    words, usual = [verb], dict(defaults)
-    options = dict(given)
-    tables = options.pop("tables")
-    options, usual = options | asdict(tables), usual | asdict(Tables())
+    parameters, words = inspect.signature(verb).parameters, [verb.__name__]
+    options, defaults = (_flat(each) for each in (given, usual(verb)))
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
-        if value is None or value == usual.get(name):
+        if value is None or value == defaults.get(name):
             continue
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{flag[2:]}")
-        elif isinstance(value, Path) and name in ("recs", "train"):
+        elif name in parameters and parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             words.append(str(value))
         else:
             words += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
     return words
+
+
+def _flat(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments with those of groups, such as how tables are read, beside the others."""
+    groups = [asdict(value) for value in given.values() if is_dataclass(value) and not isinstance(value, type)]
+    single = {name: value for name, value in given.items() if not is_dataclass(value)}
+    return {name: value for group in (single, *groups) for name, value in group.items()}
 
 
 def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:

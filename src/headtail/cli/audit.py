@@ -1,6 +1,5 @@
 """``headtail audit``."""
 
-import inspect
 import re
 import shlex
 from contextlib import chdir
@@ -13,7 +12,7 @@ from cyclopts import CycloptsError, Parameter
 
 import headtail as ht
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app, with_example
-from headtail.cli._evidence import command_of, differences, fingerprints, folder_of
+from headtail.cli._evidence import command_of, differences, fingerprints, folder_of, usual
 from headtail.cli._output import check_output, complain, say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, UnreadableFileError
@@ -88,7 +87,7 @@ def audit(
     from headtail.metrics.gating import read_baseline
 
     if again is not None:
-        if command_of("audit", given, _usual()) != ["audit"]:
+        if command_of(audit, given) != ["audit"]:
             raise InvalidInputError("--again takes the command from the report. Leave out all else.")
         return _repeat(again)
     if recs is None:
@@ -116,10 +115,6 @@ def audit(
 
 
 _BESIDE = {"fail_if", "baseline", "again", "output", "json"}  # arguments that do not change the audit
-
-
-def _usual() -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(audit).parameters.items()}
 
 
 def _grouping(name: str) -> Any:
@@ -169,7 +164,7 @@ def _measured(given: dict[str, Any], catalogue: list[Any] | None = None) -> "ht.
         strict=given["strict"],
         n_bootstrap=given["n_bootstrap"],
     )
-    made = {"command": command_of("audit", given, _usual()), "files": fingerprints(given)}
+    made = {"command": command_of(audit, given), "files": fingerprints(given)}
     return replace(result, provenance=result.provenance | made)
 
 
@@ -181,14 +176,14 @@ def _repeat(report: Path) -> int:
         words = [str(word) for word in old["provenance"]["command"]]
         files = [str(file["path"]) for file in old["provenance"]["files"].values()]
         verb, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
-        given = _usual() | bound.arguments
+        given = usual(audit) | bound.arguments
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, CycloptsError) as error:
         raise UnreadableFileError(
             f"{report} is no report in JSON that says its command ({type(error).__name__}: {error}). Give what "
             f"`headtail audit --output NAME.json` wrote of one table of lists."
         ) from None
     given = {name: value for name, value in given.items() if name not in _BESIDE}
-    if verb is not audit or command_of("audit", given, _usual()) != words or given["recs"] is None:
+    if verb is not audit or command_of(audit, given) != words or given["recs"] is None:
         raise InvalidInputError(f"{report} holds a command that `headtail audit` did not write: {shlex.join(words)}.")
     folder = folder_of(report, files)
     if folder != Path():

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 import headtail as ht
 from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, Json, Length, Tags, Whole, with_example
+from headtail.cli._evidence import command_of
 from headtail.cli._folders import EXPLORED, INTERACTIONS, is_model, known_to, load, read_known, resumable, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
+_OF_A_SETTING = {"dial", "strength", "max_loss", "output", "json"}  # what a command of another setting says itself
 
 
 @with_example("headtail correct model -o corrected")
@@ -79,6 +81,7 @@ def correct(
     seed
         Seed of the halves of the users, and of samples.
     """
+    again = command_of(correct, {name: value for name, value in locals().items() if name not in _OF_A_SETTING})
     from headtail.data.files import check_exists
     from headtail.data.parts import parts_of
     from headtail.joining import subject_of
@@ -121,7 +124,7 @@ def correct(
             folder=checkpoint, **wanted,
         )  # fmt: skip
         if output is not None:
-            _write(found, output, reported=test is not None)
+            _write(found, output, again, reported=test is not None)
     show(found if json else found.summary(), None, json)
     if more is not None and not json:
         say_shares(found, tagged, more)
@@ -162,17 +165,19 @@ def _neurons(probe: Path | None, model: Any, fitted: "ht.Interactions") -> Any:
     return neurons
 
 
-def _write(found: "Correction", output: Path, *, reported: bool) -> None:
+def _write(found: "Correction", output: Path, again: list[str], *, reported: bool) -> None:
     """Write the correction as a folder; the lists leave out all that is known, but a test that was given."""
     import numpy as np
     import polars as pl
+
+    from headtail.reports.explorer import Explorer
 
     made, split = found.made, found.subject.split
     known = split.known if reported else split.whole
     with atomic_folder(output) as folder:
         found.to_html(folder / "report.html")
         found.to_json(folder / "correction.json")
-        found.explore().to_json(folder / EXPLORED)
+        Explorer({**found.explore().data, "command": again}).to_json(folder / EXPLORED)
         ht.data.write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
         if _steered(made):
             from headtail.sae.storage import write_steered

@@ -216,7 +216,7 @@ def _by_metric(
 
 def _signed(spec: str) -> str:
     """Return the format of differences of a metric; those of shares are small, and in percentage points."""
-    return "+.2p" if spec.endswith("%") else f"+{spec.lstrip('+,')}"
+    return "+.1p" if spec.endswith("%") else f"+{spec.lstrip('+,')}"
 
 
 def _measured(audit: "Measured", k: int) -> "dict[str, Measurement]":

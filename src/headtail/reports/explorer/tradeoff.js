@@ -8,15 +8,26 @@ import { pick, state } from "./state.js";
 export function recipes(data, setting) {
   const dial = data.dials.find(({ name }) => name === setting.dial);
   const name = JSON.stringify(setting.dial), strength = String(setting.strength);
-  const shell = `'${setting.dial.replaceAll("'", "'\\''")}'`;
+  const quoted = (word) => (/^[\w./:=,+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
   const json = JSON.stringify({ dial: setting.dial, strength: setting.strength, k: data.k, test: Object.fromEntries(
     data.metrics.map((metric) => [metric.name, setting.values[metric.name][0]])) }, null, 2);
-  const python = dial.built_in
-    ? `import headtail as ht\n\nmade = ht.dials.dial(${name}).at(better.subject, ${strength})`
-    : `made = dial.at(better.subject, ${strength})  # the dial that you named ${name}`;
-  const trained = setting.dial === "ReSN" ? `headtail train ... --resn ${strength}` : null;
-  const command = !dial.built_in ? null : dial.works_on === "training" ? trained : `headtail correct ... --dial ${shell} --strength ${strength}`;
-  return { Python: python, "Command line": command, JSON: json };
+  const found = dial.built_in ? `import headtail as ht\n\ndial = ht.dials.dial(${name})\n` : `# dial: the one that you named ${name}\n`;
+  const python = `# better: what ht.correct returned\n${found}made = dial.at(better.subject, ${strength})\n`
+    + "lists = better.subject.recommend(made, better.subject.split.known)";
+  const trained = setting.dial === "ReSN" ? ["train", "INTERACTIONS", "--resn", strength, "-o", "model"] : null;
+  const corrected = [...(data.command ?? ["correct", "MODEL"]), "--dial", setting.dial, "--strength", strength, "-o", "copied"];
+  const words = !dial.built_in ? null : dial.works_on === "training" ? trained : corrected;
+  return { Python: python, "Command line": words && ["headtail", ...words].map(quoted).join(" "), JSON: json };
+}
+
+/** The dials to begin with, where there are many: what was chosen, the recommender as it is, and the best of each kind. */
+function worth(data, facts) {
+  const swept = data.dials.filter(({ settings }) => settings.length > 1);
+  if (swept.length <= 4) return new Set(swept.map(({ name }) => name));
+  const sign = facts[data.unfairness].better === "higher" ? -1 : 1;
+  const reached = ({ chosen }) => sign * chosen.values[data.unfairness][0];
+  const best = swept.filter((dial) => !swept.some((other) => other.works_on === dial.works_on && reached(other) < reached(dial)));
+  return new Set([data.settings[data.chosen ?? data.plain.index].dial, ...best.map(({ name }) => name)]);
 }
 
 async function copied(text, box) {
@@ -29,10 +40,11 @@ async function copied(text, box) {
 }
 
 export function tradeoffTab(data) {
-  // References such as random lists lie so far off that beside them all else would shrink to a point.
-  const hidden = new Set(data.dials.filter(({ settings }) => settings.length === 1 && !settings[0].off).map(({ name }) => name));
   let axes = { x: data.unfairness, y: data.accuracy }, sort = { key: "", down: false };
   const facts = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
+  // References such as random lists lie so far off that beside them all else would shrink to a point.
+  const shown = worth(data, facts);
+  const hidden = new Set(data.dials.filter(({ name, settings }) => !shown.has(name) && !(settings.length === 1 && settings[0].off)).map(({ name }) => name));
   const plot = h("div", { class: "hx-plot" }), tip = h("div", { class: "hx-tip", hidden: true, "aria-hidden": "true" });
   const legend = h("div", { class: "hx-legend", role: "group", "aria-label": "Shown dials" });
   const table = h("div", {}), copy = h("section", { class: "hx-copy", "aria-labelledby": "copy" });
@@ -112,10 +124,11 @@ export function tradeoffTab(data) {
   };
 
   const show = (changes) => {
+    const unseen = hidden.delete(data.settings[state.setting].dial);
     draw();
     drawCopy();
     drawTable();
-    if (!changes || !changes.includes("setting")) drawLegend();
+    if (!changes || !changes.includes("setting") || unseen) drawLegend();
   };
   new ResizeObserver(() => { if (state.tab === "tradeoff") draw(); }).observe(tab);
   return { tab, show };
