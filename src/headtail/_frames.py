@@ -355,10 +355,14 @@ def labels(values: pl.Series, what: str) -> pl.Series:
 
 def _number_reader(values: pl.Series, column: Any) -> str:
     """Return words for the line of Polars that makes numbers of these texts, if one does."""
+    if values.dtype == pl.Boolean:
+        return f", such as by: frame.with_columns(pl.col({column!r}).cast(pl.Int8)) in Polars"
     if values.dtype != pl.String:
         return ""
     number = r"^\s*(-?\d+\.?\d*)[^\d.,]*$"
-    ways = ((values.str.strip_chars("% "), "strip_chars('% ')"), (values.str.extract(number), f"extract(r'{number}')"))
+    ways = [(values.str.strip_chars("% "), "strip_chars('% ')"), (values.str.extract(number), f"extract(r'{number}')")]
+    if values.str.contains(r"^-?\d+,(\d\d?|\d{4,})$").any() and not values.str.contains(r",.*[,.]|\..*,").any():
+        ways.append((values.str.replace(",", ".", literal=True), "replace(',', '.')"))
     for found, code in ways:
         if found.cast(pl.Float64, strict=False).is_not_null().all():
             return f", such as by: frame.with_columns(pl.col({column!r}).str.{code}.cast(pl.Float64)) in Polars"

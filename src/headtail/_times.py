@@ -88,6 +88,11 @@ def _parse_times(times: pl.Series, name: Any) -> pl.Series:
             f"drop the column {name!r}."
         )
     first = times.filter(wrong)[0]
+    if times.cast(pl.Float64, strict=False).null_count() == 0:
+        raise InvalidInputError(
+            f"{column} holds {first!r} as text. Make numbers of it by: frame.with_columns(pl.col({name!r}).cast("
+            f"pl.Float64)) in Polars, or drop the column {name!r}."
+        )
     form = re.sub(r"(\d\d?)(\D)(\d\d?)\2(\d{4})", r"%d\2%m\2%Y", first)
     form = re.sub(r"\d\d?:\d\d(:\d\d)?", lambda found: "%H:%M:%S" if found[1] else "%H:%M", form)
     made = f", where the day comes first by: frame.with_columns(pl.col({name!r}).str.to_datetime({form!r})) in Polars"

@@ -10,7 +10,8 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, strategies as st
 
-from headtail.data import Interactions, Split
+from headtail import audit
+from headtail.data import Interactions, Recommendations, Split
 from headtail.data.coded import ascending, order_by
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
@@ -384,3 +385,64 @@ def test_times_of_several_units_are_refused(times):
 def test_the_finest_of_several_times_is_read():
     frame = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "date": [20220421] * 2, "time_ms": [2, 1]})
     assert Interactions.from_frame(frame).time_rank.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("other", ["cafe\u0301", "caf\u00e9 ", " caf\u00e9"])
+def test_ids_that_look_alike_are_told(other, caplog):
+    train = pl.DataFrame({"user_id": [1, 1, 2], "item_id": ["caf\u00e9", "b", "b"]})
+    Interactions.from_frame(train)
+    assert not caplog.text
+    mixed = pl.concat([train, pl.DataFrame({"user_id": [2], "item_id": [other]})]).rename({"item_id": "track"})
+    said = "2 ids of {}, such as .*caf.* differ from each other only in blanks around them or in how accents"
+    found = Interactions.from_frame(mixed, item="track")
+    assert re.search(said.format("'track'"), caplog.text)
+    cure = re.search(r"by (frame.*) in Polars", caplog.text)[1]
+    again = eval(cure, {"frame": mixed, "pl": pl})
+    assert (found.n_items, Interactions.from_frame(again, item="track", duplicates="first").n_items) == (3, 2)
+    recs = pl.DataFrame({"user_id": [1, 2], "item_id": ["b", "caf\u00e9"], "rank": [1, 1]})
+    notes = audit(recs, mixed, k=1).notes
+    assert any(re.match(said.format("the items of train"), note) for note in notes)
+    assert not any("differ from each other" in note for note in audit(recs, train, k=1).notes)
+
+
+@pytest.mark.parametrize(("other", "how"), [
+    ("cafe\u0301", "blanks around them or how accents are encoded"), ("caf\u00e9\t", "blanks around them"),
+    ("CAF\u00c9", "upper and lower case"),
+])  # fmt: skip
+def test_ids_that_are_written_otherwise_in_another_table_are_told(other, how):
+    train = pl.DataFrame({"user_id": ["caf\u00e9", "v"], "item_id": ["caf\u00e9", "b"]})
+    recs = pl.DataFrame({"user_id": ["caf\u00e9", "v"], "item_id": ["b", "caf\u00e9"], "rank": [1, 1]})
+    told = f"1 of these are known but for {how}"
+    for role in ("user_id", "item_id"):
+        with pytest.raises(InvalidInputError, match=told) as raised:
+            audit(recs.with_columns(pl.col(role).replace("caf\u00e9", other)), train, k=1)
+        cure = re.search(r"by frame(.*?\)) in Polars", str(raised.value))[1]
+        assert cure.startswith(f".with_columns(pl.col('{role}').str.strip_chars().str.normalize('NFC')")
+    test = pl.DataFrame({"user_id": ["v", "v"], "item_id": [other, "b"]})
+    assert any(told in note for note in audit(recs, train, test, k=1, strict=False).notes)
+    with pytest.raises(InvalidInputError, match=told):
+        Recommendations.from_frame(
+            recs.with_columns(pl.col("item_id").replace("caf\u00e9", other)), Interactions.from_frame(train)
+        )
+
+
+def test_rows_that_say_no_are_told(caplog):
+    rows = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 2], "clicked": [1, 0, 1]})
+    Interactions.from_frame(rows, min_rating=1)
+    Interactions.from_frame(rows.with_columns(clicked=1))
+    assert not caplog.text
+    for read_all in (Interactions.from_frame, Interactions.of):
+        caplog.clear()
+        read_all(rows)
+        assert "1 of 3 rows have a rating of 0 or less, and count as interactions like the others" in caplog.text
+
+
+@pytest.mark.parametrize(("column", "values", "expected"), [
+    ("rating", ["0,5", "1,25"], [0.5, 1.25]), ("rating", [True, False], [1, 0]), ("timestamp", ["7", "9"], [7, 9]),
+])  # fmt: skip
+def test_lines_that_make_numbers_of_a_column(column, values, expected):
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [2, 3], column: values})
+    with pytest.raises(InvalidInputError, match=f"'?{column}'?") as raised:
+        Interactions.from_frame(frame)
+    made = eval(re.search(r"by: (frame.*) in Polars", str(raised.value))[1], {"frame": frame, "pl": pl})
+    assert made[column].to_list() == expected == Interactions.from_frame(made).to_polars()[column].to_list()

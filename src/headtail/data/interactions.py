@@ -13,6 +13,7 @@ from headtail import _frames
 from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import called, logger, resolve_columns
 from headtail._factors import axis_ids, refuse_ids
+from headtail._spelling import twins
 from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys
 from headtail.exceptions import InvalidInputError
@@ -223,7 +224,13 @@ class Interactions(Coded):
 
 
 def _read(frame: Any, names: Mapping[str, str | None], duplicates: str, what: str, **needed: bool) -> Interactions:
-    return without_duplicates(from_table(*read_roles(frame, names, **needed, what=what)), duplicates, what)
+    found = without_duplicates(from_table(*read_roles(frame, names, **needed, what=what)), duplicates, what)
+    if not any(needed.values()) and found.ratings is not None and (n := int((found.ratings <= 0).sum())):
+        logger.warning(
+            "%s: %d of %d rows have a rating of 0 or less, and count as interactions like the others; min_rating=VALUE "
+            "keeps those from a value on", what, n, len(found),
+        )  # fmt: skip
+    return found
 
 
 def from_table(table: pl.DataFrame, names: Mapping[str, Any]) -> Interactions:
@@ -235,6 +242,9 @@ def from_table(table: pl.DataFrame, names: Mapping[str, Any]) -> Interactions:
         of_users = pool.submit(_frames.encode, table["user_id"])
         item_ids, items = _frames.encode(table["item_id"])
     user_ids, users = of_users.result()
+    for role, ids in (("user_id", user_ids), ("item_id", item_ids)):
+        for note in twins(ids, names[role], f"{names[role]!r}"):
+            logger.warning("%s", note)
     result = Interactions(
         user_ids=user_ids,
         item_ids=item_ids,

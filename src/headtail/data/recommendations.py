@@ -13,6 +13,7 @@ from headtail import _frames
 from headtail._checks import checked, finite, integer, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
 from headtail._factors import as_matrix, axis_ids, is_tensor, numbers, stored, to_numpy
+from headtail._spelling import respelled
 from headtail._top import highest
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
@@ -127,6 +128,7 @@ class Recommendations:
                 raise InvalidInputError(
                     f"lists has {len(unknown):,} {kind}s that the interactions do not have, for example "
                     f"{shown(unknown)}. Leave them out, or give interactions with all of them."
+                    f"{respelled(unknown, ids[kind], kind)}"
                 )
         listed, rows = np.unique(codes["user_id"], return_inverse=True)
         if by == "rank" and values is not None:

@@ -11,6 +11,7 @@ from headtail import _frames
 from headtail._checks import checked, finite, generator, integer
 from headtail._embeddings import taken_apart
 from headtail._factors import numbers, to_numpy
+from headtail._spelling import twins
 from headtail._top import highest
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
@@ -131,6 +132,7 @@ def audit(
     else:  # count_overlap refuses repeats
         interactions, known = read_pairs(train, "train", repeats=True, times=as_of_event)
         noted.notes += rating_notes(interactions, known, "train")
+    noted.notes += twins(interactions.item_ids, "item_id", "the items of train")
     if test is not None:
         test, known = read_pairs(test, "test", times=as_of_event)
         noted.notes += rating_notes(test, known, "test")

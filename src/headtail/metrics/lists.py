@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from headtail import _frames
 from headtail._checks import finite, shown
 from headtail._columns import ranking_columns
+from headtail._spelling import respelled
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import ascending, order_by, pair_keys
 from headtail.data.interactions import without_duplicates
@@ -36,10 +37,13 @@ class InputNotes:
             raise InvalidInputError(f"{finding} {cure} Or give strict=False: {consequence}.")
         self.notes.append(f"{finding} {consequence[0].upper()}{consequence[1:]}.")
 
-    def of_users(self, *, unlisted: int, cold: int, short: int, k: int, idle: int = 0, example: str = "") -> None:
+    def of_users(
+        self, *, unlisted: int, cold: int, short: int, k: int, idle: int = 0, example: str = "", alike: str = ""
+    ) -> None:
         """Report how many users have no list, no history, or fewer than k recommendations.
 
-        Users whose ids training does not know may be others; `idle` ones, as a split leaves them, it knows.
+        Users whose ids training does not know may be others, or be written otherwise (`alike`); `idle` ones, as a split
+        leaves them, it knows.
         """
         apart = "they are left out of popularity_lift and upd, and kept in all other metrics"
         if unlisted:
@@ -47,7 +51,7 @@ class InputNotes:
             self.notes.append(f"{lacking} no recommendations; they count with an empty list.")
         if cold and not self.any_user:
             self.raise_or_note(
-                f"recs or test have {counted(cold, 'user')} without training history{example}.",
+                f"recs or test have {counted(cold, 'user')} without training history{example}.{alike}",
                 "Give the training interactions that the recommender was trained on, or leave those users out.",
                 apart,
             )
@@ -182,6 +186,7 @@ def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interaction
         return train.with_items(new)
     strange = counted(len(new), "item", "that is", "that are")
     finding = f"recs has {strange} not in the catalogue, for example {shown(new)}."
+    finding += respelled(new, train.item_ids, "item_id")
     cure = (
         "The catalogue is the items of the training interactions; give catalogue=... with all item ids if more can be "
         "recommended."
@@ -208,6 +213,7 @@ def widen(
         raise InvalidInputError(
             f"test has no item in common with training; it holds {shown(test.item_ids)} and training "
             f"{shown(train.item_ids)}. Check that both use the same ids."
+            f"{respelled(test.item_ids, train.item_ids, 'item_id')}"
         )
     if not new.any():
         return train
@@ -216,6 +222,7 @@ def widen(
         noted.notes.append(
             f"{wanted} not in training ({test.popularity[new].sum():,} of its {test.popularity.sum():,} "
             f"interactions). They belong to the catalogue and count as wanted."
+            f"{respelled(test.item_ids[new], train.item_ids, 'item_id')}"
         )
     return train.with_items(test.item_ids[new])
 
@@ -248,6 +255,7 @@ def judge(
         short=int(((items[:, -1] < 0) & (items[:, 0] >= 0)).sum()),
         k=items.shape[1],
         example=f", for example {shown(row_ids[cold][:1])}",
+        alike=respelled(row_ids[cold], train.user_ids, "user_id"),
     )
     users = np.where(idle, np.int32(-1), users)
     order = order_by(target_rows)

@@ -1,0 +1,53 @@
+"""Ids that look alike and are not: blanks around them, accents encoded in two ways, upper and lower case."""
+
+import polars as pl
+
+from headtail._checks import shown
+from headtail.typing import Array
+
+_PLAIN = ".str.strip_chars().str.normalize('NFC')"
+
+
+def _text(ids: Array) -> pl.Series:
+    return pl.Series(ids.tolist() if ids.dtype == object else [], dtype=pl.String)
+
+
+def _plain(ids: pl.Series) -> pl.Series:
+    return ids.str.strip_chars().str.normalize("NFC")
+
+
+def _cure(role: str, code: str) -> str:
+    return f"frame.with_columns(pl.col({role!r}){code}) in Polars"
+
+
+def twins(ids: Array, role: str, what: str) -> list[str]:
+    """Return a note if distinct ids differ in blanks around them or in how accents are encoded, else none."""
+    text = _text(ids)
+    if not text.str.contains(r"^\s|\s$|[^\x00-\x7F]").any():
+        return []
+    plain = _plain(text)
+    twice = plain.is_duplicated()
+    if not twice.any():
+        return []
+    two = text.filter(plain == plain.filter(twice)[0])
+    return [
+        f"{twice.sum():,} ids of {what}, such as {shown(two[:2])}, "
+        f"differ from each other only in blanks around them or in how accents are encoded, and count as different. "
+        f"Make them one by {_cure(role, _PLAIN)}."
+    ]
+
+
+def respelled(unknown: Array, known: Array, role: str) -> str:
+    """Return a sentence that says how unknown ids are written where they are known, empty if that explains none."""
+    if not len(unknown) or unknown.dtype != object:
+        return ""
+    mine, theirs = _plain(_text(unknown)), _plain(_text(known))
+    for how, code in (
+        ("but for blanks around them or how accents are encoded", ""),
+        ("but for upper and lower case", ".str.to_lowercase()"),
+    ):
+        if code:
+            mine, theirs = mine.str.to_lowercase(), theirs.str.to_lowercase()
+        if n := int(mine.is_in(theirs.implode()).sum()):
+            return f" {n:,} of these are known {how}; write them alike by {_cure(role, _PLAIN + code)}."
+    return ""
