@@ -515,7 +515,7 @@ def test_the_cures_for_scores_and_times_as_text_work():
             Recommendations.from_frame(frame)
         made = eval(re.search("such as by: (.*) in Polars", str(refused.value))[1], {"frame": frame, "pl": pl})
         assert Recommendations.from_frame(made).to_polars()["item_id"].to_list() == [5, 7]
-    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [7, 5], "score": ["3,5", "4"]})  # a comma may be either
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [7, 5], "score": ["3,500", "4"]})  # a comma may be either
     with pytest.raises(InvalidInputError, match="Cast the column, or drop the column 'score'"):
         Recommendations.from_frame(frame)
     for text in ("31.12.2020", "31/12/2020 09:30", "31-12-2020 9:30:05"):
