@@ -122,9 +122,9 @@ def turned(
     parts = []
     for dial in dials:
         kept: dict[str, Any] = {"folder": work, "identity": dial.name, **options}
-        part = sweep(dial, subject, extend=EXTENSIONS, max_loss=MAX_LOSS, **kept)
+        part = sweep(dial, subject, extend=EXTENSIONS, max_loss=MAX_LOSS, margin=0, **kept)
         if finely is not None:
-            part = sweep(dial, subject, part.settings(dial.name), refine=REFINEMENTS, max_loss=finely, **kept)
+            part = sweep(dial, subject, part.settings(dial.name), refine=REFINEMENTS, max_loss=finely, margin=0, **kept)
         parts.append(part)
     return sum(parts[1:], start=parts[0])
 
@@ -144,7 +144,7 @@ def turned_over_splits(
         ]  # fmt: skip
         return sum(parts[1:], start=parts[0])
 
-    return around_choice(dial, measure(dial.grid), measure, extend=EXTENSIONS, max_loss=MAX_LOSS)
+    return around_choice(dial, measure(dial.grid), measure, extend=EXTENSIONS, max_loss=MAX_LOSS, margin=0)
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

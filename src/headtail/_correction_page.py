@@ -12,7 +12,7 @@ from headtail.data import Interactions
 from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
-from headtail.reports._markdown import bullets
+from headtail.reports._markdown import bullets, plain
 from headtail.tradeoffs.pages import picture, setting_name
 from headtail.tradeoffs.points import NOTHING, Estimate, Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
@@ -20,7 +20,6 @@ from headtail.typing import Floats
 
 if TYPE_CHECKING:
     from headtail.correction import Correction
-    from headtail.dials import Dial
     from headtail.subjects import Subject
     from headtail.tradeoffs import Frontier
 
@@ -40,9 +39,20 @@ def biased(found: "Correction") -> tuple[str, str]:
 
 def unsure(found: "Correction") -> str:
     """Say so where validation cannot tell the loss that is allowed from a far larger one."""
-    if found.dial is None or found.given:
+    frontier = found.frontier
+    if found.dial is None:
+        name, setting = frontier.best(found.max_loss, margin=0)
+        if (name, setting) == frontier.reference:
+            return ""
+        n, change = _chosen_on(frontier, name, setting, found.subject)
+        return (
+            f" Without that, {plain(setting_name(frontier, name, setting))} would do, for {change.value:+.1%} of "
+            f"accuracy ({_interval(change)}): {n:,} users in the validation part are too few to tell. Give more of "
+            f"them, or allow a larger loss."
+        )
+    if found.given:
         return ""
-    n, change = _chosen_on(found.frontier, found.dial, found.strength, found.subject)
+    n, change = _chosen_on(frontier, found.dial.name, found.strength, found.subject)
     if change.low is not None and change.low >= -3 * max(found.max_loss, 0.01):
         return ""
     return (
@@ -51,7 +61,7 @@ def unsure(found: "Correction") -> str:
     )
 
 
-def grounds(frontier: "Frontier", dial: "Dial", strength: float, subject: "Subject") -> str:
+def grounds(frontier: "Frontier", dial: str, strength: float, subject: "Subject") -> str:
     """Say how many users the choice rests on, and what it costs on validation, with an interval."""
     n, found = _chosen_on(frontier, dial, strength, subject)
     return (
@@ -60,11 +70,11 @@ def grounds(frontier: "Frontier", dial: "Dial", strength: float, subject: "Subje
     )
 
 
-def _chosen_on(frontier: "Frontier", dial: "Dial", strength: float, subject: "Subject") -> tuple[int, Estimate]:
+def _chosen_on(frontier: "Frontier", dial: str, strength: float, subject: "Subject") -> tuple[int, Estimate]:
     """Return how many users the choice rests on, and the change of their accuracy."""
     relevant = subject.split.validation
     assert relevant is not None
-    found = frontier.estimate(dial.name, strength, frontier.accuracy, part="validation", relative=True)
+    found = frontier.estimate(dial, strength, frontier.accuracy, part="validation", relative=True)
     return int(np.count_nonzero(relevant.activity)), found
 
 

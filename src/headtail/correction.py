@@ -108,7 +108,7 @@ class Correction(Result):
     def verdict(self) -> str:
         """What was chosen, why, and what it did on test; a wrong order of rows comes first."""
         if self.dial is None:
-            return self._brief
+            return self._brief + _correction_page.unsure(self)
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
         changes = {metric: self._change(metric) for metric in (self.frontier.unfairness, self.frontier.accuracy)}
         even, accurate = (
@@ -128,14 +128,14 @@ class Correction(Result):
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
-                f"{doubt}No correction {self._sought[0]} on validation for at most {self.max_loss:.1%} of accuracy; "
-                f"the recommender stays as it is."
+                f"{doubt}No correction {self._sought[0]} on validation for at most {self.max_loss:.1%} of accuracy, "
+                f"with a standard error to spare; the recommender stays as it is."
             )
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
-                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation it has "
-                f"{self._sought[1]} there"
+                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation, with a "
+                f"standard error to spare, it has {self._sought[1]} there"
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
         return f"{doubt}**{plain(self._named)}** {why}. On the test, {'; '.join(filter(None, counts))}."
@@ -252,7 +252,8 @@ def correct(
         Strength of the one dial of `dials`, as found in the explorer, in place of a choice on validation.
     max_loss : float, default 0.02
         Accuracy (NDCG, counted as :func:`headtail.tradeoffs.sweep` does) that may be lost on validation, as a share of
-        that without correction.
+        that without correction; the loss and its standard error together stay below it, since the best of many
+        settings looks better there than it is.
     k : int, optional
         Length of the lists that users see; by default 20, or the size of the catalogue.
     user_ids, item_ids : sequences of ids, optional
@@ -320,7 +321,7 @@ def correct(
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     if best is not None and strength is None:
-        notes.append(_correction_page.grounds(frontier, best, stands, sample))
+        notes.append(_correction_page.grounds(frontier, best.name, stands, sample))
     notes += dict.fromkeys((*sample.decisions(seed), *subject.decisions(seed)))
     notes += [made.note] if isinstance(made, ItemBias) else []
     both = {PLAIN: subject.plain(seed), CORRECTED: made}

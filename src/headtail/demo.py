@@ -257,7 +257,8 @@ def _how(common: Study, debiased: Study, seconds: float) -> Section:
         f"Model: MF of {RECIPE.sizes['embedding_dim']} dimensions, squared loss with {TRAINING['n_negatives']} sampled "
         f"negatives, {TRAINING['epochs']} epochs; all of it chosen on the validation part without any correction.",
         f"Choice: of each method the setting with the lowest Gini on validation among those that lose at most "
-        f"{MAX_LOSS:.0%} of plain MF's NDCG@{K} there. Grids go on for as long as their last setting is chosen.",
+        f"{MAX_LOSS:.0%} of plain MF's NDCG@{K} there, with a standard error to spare. Grids go on for as long as "
+        f"their last setting is chosen.",
         f"Chosen for the common test: {chosen(common)}.",
         f"Chosen for the debiased test: {chosen(debiased)}.",
         "Intervals are 95% intervals over users, of one trained model each; they do not hold the spread over seeds.",

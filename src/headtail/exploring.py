@@ -141,7 +141,7 @@ class Witness:
         verdict : str
             What stands on top of it.
         max_loss : float, default 0.02
-            By which the setting of each dial is chosen on validation.
+            By which the setting of each dial is chosen on validation, as by :meth:`Frontier.choose`.
         n_items : int, default 20,000
             Searchable items: those in the lists, then the most exposed and most popular ones.
 

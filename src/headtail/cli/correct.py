@@ -69,7 +69,7 @@ def correct(
     strength
         Strength of the one dial of --dial, as found with `headtail explore`, in place of a choice.
     max_loss
-        Share of the NDCG on validation that may be lost for more even exposure.
+        Share of the NDCG on validation that may be lost for more even exposure, a standard error included.
     n_users
         Where there are more, settings are tried on so many of them.
     probe

@@ -230,7 +230,8 @@ def _equal_text(frontier: Curves) -> str:
 def _rule(max_loss: float) -> str:
     return (
         "The chosen settings are those that are fairest on the validation part and lose at most "
-        f"{100 * max_loss:.3g}% of the accuracy of the method's first setting there."
+        f"{100 * max_loss:.3g}% of the accuracy of the method's first setting there, with a standard error to spare "
+        "where users are known."
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, nearest, number, shown
-from headtail._stats import pareto_front
+from headtail._stats import Z95, pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import Facts, kept_facts
@@ -160,7 +160,7 @@ class Settings:
         return Reading(metric_of(point, metric, part), influence, ends)
 
     def choose(
-        self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest", *, margin: bool = False
+        self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest", *, margin: float = 1.0
     ) -> Setting:
         """Return the best setting on validation among those that lose little accuracy there.
 
@@ -172,14 +172,15 @@ class Settings:
         criterion : {"fairest", "gain"}, default "fairest"
             "fairest" minimizes unfairness; "gain" maximizes its relative decrease less that of accuracy (by which
             PopSteer was tuned; Ahmadov and Mansoury, RecSys 2025).
-        margin : bool, default False
-            Require the whole 95% interval of the loss on validation to be allowed.
+        margin : float, default 1.0
+            Standard errors of the loss on validation that must be allowed with it (the one-standard-error rule; Breiman
+            et al., 1984), since the best of many settings looks better there than it is. Without an interval of the
+            loss, as for points made by hand, and at 0 the loss alone is judged.
 
         Raises
         ------
         InvalidInputError
-            If the accuracy of the first setting is not a number, no setting can be judged, or there is no interval of
-            a loss that `margin` asks for.
+            If the accuracy of the first setting is not a number, or no setting can be judged.
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
         choice("criterion", criterion, ("fairest", "gain"))
@@ -202,7 +203,7 @@ class Settings:
             s for s in settings
             if np.isfinite(unfairness[s])
             and accuracy[s] >= (1 - max_loss) * accuracy[first]
-            and (not margin or s == first or self._surely(method, s, max_loss))
+            and self._surely((method, s), (method, first), max_loss, margin)
         ]  # fmt: skip
         if not allowed:
             raise InvalidInputError(
@@ -213,11 +214,11 @@ class Settings:
             return min(allowed, key=lambda s: unfairness[s])
         return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
 
-    def best(self, max_loss: float = 0.05) -> tuple[str, Setting]:
+    def best(self, max_loss: float = 0.05, *, margin: float = 1.0) -> tuple[str, Setting]:
         """Return the method and setting with the most even exposure on validation, of all that lose little there.
 
-        At most `max_loss` of the accuracy of :attr:`reference` may be lost. It is the reference itself where no other
-        setting is more even.
+        At most `max_loss` of the accuracy of :attr:`reference` may be lost, with as many standard errors as for
+        :meth:`choose`. It is the reference itself where no other setting is more even.
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
         accuracy, unfairness = (
@@ -225,17 +226,23 @@ class Settings:
             for metric in (self.accuracy, self.unfairness)
         )
         least = (1 - max_loss) * accuracy[self.reference]
-        allowed = [pair for pair in self.pairs if accuracy[pair] >= least and np.isfinite(unfairness[pair])]
+        allowed = [
+            pair for pair in self.pairs
+            if accuracy[pair] >= least
+            and np.isfinite(unfairness[pair])
+            and self._surely(pair, self.reference, max_loss, margin)
+        ]  # fmt: skip
         return min(allowed, key=lambda pair: unfairness[pair], default=self.reference)
 
-    def _surely(self, method: str, setting: Setting, max_loss: float) -> bool:
-        found = self.estimate(method, setting, self.accuracy, part="validation", relative=True)
-        if found.low is None and found.value:
-            raise InvalidInputError(
-                f"The change of {self.accuracy} on validation at {setting!r} of {method!r} has no interval to keep a "
-                f"margin by. Sweep again with n_bootstrap above 0, or leave out margin."
-            )
-        return found.low is None or found.low >= -max_loss
+    def _surely(
+        self, pair: tuple[str, Setting], reference: tuple[str, Setting], max_loss: float, margin: float
+    ) -> bool:
+        """Return whether `margin` standard errors below the change of accuracy on validation no more is lost."""
+        margin = number("margin", margin, low=0)
+        if not margin or pair == reference:
+            return True
+        found = self.change(reference, pair, self.accuracy, "validation")
+        return found.low is None or found.value - margin / Z95 * (found.value - found.low) >= -max_loss
 
     def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
         """Return which choices are at the end of their grid, so that an extended grid may hold a better one."""

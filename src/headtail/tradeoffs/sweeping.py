@@ -48,6 +48,7 @@ def sweep(
     extend: int = 0,
     refine: int = 0,
     max_loss: float = 0.05,
+    margin: float = 1.0,
     metrics: Metrics | None = None,
     accuracy: str = "ndcg",
     unfairness: str = "gini",
@@ -79,8 +80,8 @@ def sweep(
         How often the grid is extended while validation chooses its last setting.
     refine : int, default 0
         How often a setting between the chosen one and the next stronger one is measured as well.
-    max_loss : float, default 0.05
-        The loss by which `extend` and `refine` choose, as :meth:`Frontier.choose` does.
+    max_loss, margin : float, default 0.05 and 1.0
+        By which `extend` and `refine` choose, as :meth:`Frontier.choose` does.
     metrics : functions of a TopK, or mapping from name to function
         What is measured of every setting.
     accuracy, unfairness : str
@@ -157,7 +158,9 @@ def sweep(
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     with progress_bar(dial.name, total, show=progress) as advance:
         frontier = meter.measure(settings, advance, check=check)
-        frontier = around_choice(dial, frontier, lambda more: meter.measure(more, advance), extend, refine, max_loss)
+        frontier = around_choice(
+            dial, frontier, lambda more: meter.measure(more, advance), extend, refine, max_loss, margin
+        )
     if len(frontier.settings(dial.name)) > len(settings):
         by_strength = sorted(frontier.points, key=lambda point: (meter.seeds.index(point.seed), abs(point.setting)))
         frontier = replace(frontier, points=tuple(by_strength))
@@ -182,11 +185,12 @@ def around_choice(
     extend: int = 0,
     refine: int = 0,
     max_loss: float = 0.05,
+    margin: float = 1.0,
 ) -> Frontier:
     """Return a frontier with further settings, each where validation then chooses, as for :func:`sweep`."""
     for n, following in ((extend, dial.beyond), (refine, _between)):
         for _ in range(n):
-            setting = following(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))
+            setting = following(frontier.settings(dial.name), frontier.choose(dial.name, max_loss, margin=margin))
             if setting is None:
                 break
             frontier += measure([setting])
