@@ -8,6 +8,7 @@ ALS, every dial that needs no training, at most 2% of NDCG@20.
 
 import argparse
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def main() -> None:
                 frontier = ht.correct(model, split, max_loss=ALLOWED, rng=seed, progress=False).frontier
             print(f"\n{name}, {n_users} users, seed {seed}:", end="", flush=True)
             for margin, changes in found.items():
-                best = frontier.best(ALLOWED, margin=margin)
+                best = replace(frontier, margin=margin).best(ALLOWED)
                 lost, evener = (
                     frontier.change(frontier.reference, best, metric).value
                     for metric in (frontier.accuracy, frontier.unfairness)

@@ -138,13 +138,13 @@ def turned_over_splits(
         parts = [
             sweep(
                 dial, subject, settings, seeds=(seed,), metrics=measured(subject.split), folder=work / f"seed-{seed}",
-                identity=dial.name,
+                identity=dial.name, margin=0,
             )
             for seed, subject in subjects.items()
         ]  # fmt: skip
         return sum(parts[1:], start=parts[0])
 
-    return around_choice(dial, measure(dial.grid), measure, extend=EXTENSIONS, max_loss=MAX_LOSS, margin=0)
+    return around_choice(dial, measure(dial.grid), measure, extend=EXTENSIONS, max_loss=MAX_LOSS)
 
 
 def compact(frontier: Frontier) -> dict[str, Any]:

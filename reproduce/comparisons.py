@@ -92,7 +92,7 @@ def _at_losses(
     curves = {name: replace(frontier, unfairness=name) for name in along}
     for loss in losses:
         for method in frontier.methods:
-            setting = most_accurate(frontier, [method])[1] if loss is None else frontier.choose(method, loss, margin=0)
+            setting = most_accurate(frontier, [method])[1] if loss is None else frontier.choose(method, loss)
             row = {"method": method, "loss": loss, "setting": setting, "figures": _figures(frontier, method, setting)}
             row["changes"] = {name: frontier.estimate(method, setting, name, relative=True) for name in metrics}
             if loss is not None:

@@ -114,7 +114,7 @@ def read(study: str, names: Sequence[str]) -> Iterator[Cell]:
             record = json.loads(file.read_text(encoding="utf-8"), object_hook=_estimates)
             found = record["frontier"]
             points = tuple(Point(**point) for point in found["points"])
-            frontier = Frontier(points, found["accuracy"], found["unfairness"])
+            frontier = Frontier(points, found["accuracy"], found["unfairness"], margin=0)
             yield Cell(name, file.stem, record, frontier, COMPARED[study])
 
 

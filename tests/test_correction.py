@@ -408,7 +408,7 @@ def test_the_verdict_says_where_few_users_choose(split, factors):
 def test_a_loss_allowed_but_for_its_standard_error_is_told(split, factors):
     few = replace(split, validation=split.validation.subset(split.validation.users < 60))
     found = better(factors, few, refine=0, extend=0)
-    name, setting = found.frontier.best(0.1, margin=0)
+    name, setting = replace(found.frontier, margin=0).best(0.1)
     loss = found.frontier.estimate(name, setting, "ndcg@5", part="validation", relative=True)
     assert found.dial is None and loss.value >= -0.1
     assert (

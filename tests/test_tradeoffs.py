@@ -724,17 +724,19 @@ def test_a_margin_for_the_noise_of_the_validation():
     points = [point("a", s, 0.5 - s / 10, 0.9 - s) for s in (0.0, 0.1, 0.2)]
     noise = np.random.default_rng(0).normal(size=(3, 30)) * 0.0006
     frontier = owed(points, [(row, row) for row in noise])
-    assert frontier.choose("a", max_loss=0.05, margin=0) == frontier.best(max_loss=0.05, margin=0)[1] == 0.2
+    assert replace(frontier, margin=0).choose("a", max_loss=0.05) == 0.2
     found = frontier.estimate("a", 0.2, "ndcg@20", part="validation", relative=True)
     error = (found.value - found.low) / 1.959963984540054
     just_enough = (found.value + 0.05) / error
     for margin, setting in ((just_enough * 0.999, 0.2), (just_enough * 1.001, 0.1)):
-        assert frontier.choose("a", max_loss=0.05, margin=margin) == setting
-        assert frontier.best(max_loss=0.05, margin=margin) == ("a", setting)
-    without = Frontier(tuple(points), "ndcg@20", "gini@20")
-    assert without.choose("a", max_loss=0.05, margin=5) == 0.2
+        spared = replace(frontier, margin=margin)
+        assert spared.choose("a", max_loss=0.05) == setting
+        assert spared.best(max_loss=0.05) == ("a", setting)
+    without = Frontier(tuple(points), "ndcg@20", "gini@20", margin=5)
+    assert without.choose("a", max_loss=0.05) == 0.2, "no interval"
+    assert "accuracy of the method's first setting there, with 5 standard" in without.report().to_markdown()
     with pytest.raises(InvalidInputError, match="margin"):
-        frontier.choose("a", margin=-1)
+        replace(frontier, margin=-1)
 
 
 def test_a_choice_at_the_end_of_a_grid_is_noted():

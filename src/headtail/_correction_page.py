@@ -41,7 +41,7 @@ def unsure(found: "Correction") -> str:
     """Say so where validation cannot tell the loss that is allowed from a far larger one."""
     frontier = found.frontier
     if found.dial is None:
-        name, setting = frontier.best(found.max_loss, margin=0)
+        name, setting = replace(frontier, margin=0).best(found.max_loss)
         if (name, setting) == frontier.reference:
             return ""
         n, change = _chosen_on(frontier, name, setting, found.subject)

@@ -23,7 +23,7 @@ from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
-from headtail.tradeoffs.pages import change_sentence, noun, setting_name
+from headtail.tradeoffs.pages import change_sentence, noun, setting_name, spare
 from headtail.tradeoffs.points import Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
@@ -128,14 +128,14 @@ class Correction(Result):
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
-                f"{doubt}No correction {self._sought[0]} on validation for at most {self.max_loss:.1%} of accuracy, "
-                f"with a standard error to spare; the recommender stays as it is."
+                f"{doubt}No correction {self._sought[0]} on validation for at most {self.max_loss:.1%} of accuracy"
+                f"{spare(self.frontier)}; the recommender stays as it is."
             )
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
-                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation, with a "
-                f"standard error to spare, it has {self._sought[1]} there"
+                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation"
+                f"{spare(self.frontier)}, it has {self._sought[1]} there"
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
         return f"{doubt}**{plain(self._named)}** {why}. On the test, {'; '.join(filter(None, counts))}."

@@ -18,6 +18,7 @@ from headtail.reports.explorer import Explorer, packed
 from headtail.spectral import spectrum
 from headtail.subjects import Subject
 from headtail.tradeoffs import Frontier
+from headtail.tradeoffs.pages import spare
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Array, Codes
 
@@ -205,6 +206,7 @@ class _Gathering:
             "n_users": train.n_users,
             "n_items": train.n_items,
             "max_loss": self.max_loss,
+            "spare": spare(self.frontier),
             "split": self.split.description,
             "accuracy": frontier.accuracy,
             "unfairness": frontier.unfairness,

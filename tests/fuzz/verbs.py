@@ -650,7 +650,7 @@ VERBS = {
     "tradeoffs.Frontier.seeds": lambda: of(frontier(), method="dial"),
     "tradeoffs.Frontier.mean": lambda: of(frontier(), **POINT, part="test"),
     "tradeoffs.Frontier.estimate": lambda: of(frontier(), **POINT, part="test", relative=False),
-    "tradeoffs.Frontier.choose": lambda: of(frontier(), method="dial", max_loss=0.5, criterion="gain", margin=0.0),
+    "tradeoffs.Frontier.choose": lambda: of(frontier(), method="dial", max_loss=0.5, criterion="gain"),
     "tradeoffs.Frontier.accuracy_at": lambda: of(frontier(), unfairness=0.5, **AT),
     "tradeoffs.Frontier.unfairness_at": lambda: of(frontier(), accuracy=0.1, **AT),
     "tradeoffs.Frontier.hypervolume": lambda: of(frontier(), method="dial", reference=(0.0, 1.0), against=None,

@@ -32,6 +32,10 @@ class Frontier(Curves, Result):
         What each user adds to the error of a metric; without it intervals are those of the points or over seeds.
     facts : mapping from metric to Facts
         What metrics say of themselves: titles, formats; those of headtail's own metrics by default.
+    margin : float, default 1.0
+        Standard errors of the loss of accuracy on validation that must be allowed with it where a setting is chosen
+        (the one-standard-error rule; Breiman et al., 1984), since the best of many settings looks better there than it
+        is. At 0, and without an interval of the loss, the loss alone is judged.
     seconds : mapping from (method, setting, seed) to (float, float)
         What making the recommender took, and then the list of one user; only for points measured in this process.
 

@@ -37,12 +37,14 @@ def verdict(frontier: Curves, max_loss: float) -> str:
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     ends = frontier.reference, frontier.best(max_loss)
     if ends[0] == ends[1]:
-        return f"No method makes exposure more even on validation without losing more than {max_loss:.1%} of accuracy."
+        return (
+            f"No method makes exposure more even on validation for at most {max_loss:.1%} of accuracy{spare(frontier)}."
+        )
     sides = {metric: [frontier.mean(*pair, metric) for pair in ends] for metric in (unfairness, accuracy)}
     gain, cost = (change_sentence(frontier, m, both, frontier.change(*ends, m)) for m, both in sides.items())
     return (
         f"Of {len(frontier.curves)} methods **{plain(setting_name(frontier, *ends[1]))}** spreads exposure most evenly "
-        f"on validation for at most {max_loss:.1%} of accuracy. On the test, {gain}, and {cost}."
+        f"on validation for at most {max_loss:.1%} of accuracy{spare(frontier)}. On the test, {gain}, and {cost}."
     )
 
 
@@ -59,6 +61,13 @@ def change_sentence(frontier: Curves, metric: str, sides: Sequence[float], chang
     ends = "" if low is None else f"; 95% interval {low:+.{digits}%} to {high:+.{digits}%}"
     ends += f"; {meant}" if (meant := ENDS.get(metric.partition("@")[0])) else ""
     return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
+
+
+def spare(frontier: Curves) -> str:
+    """Say by how much more than its loss a setting that is chosen stays within what is allowed."""
+    if frontier.margin in (0, 1):
+        return ", with a standard error to spare" * bool(frontier.margin)
+    return f", with {frontier.margin:g} standard errors to spare"
 
 
 def noun(frontier: Curves, metric: str) -> str:
@@ -89,7 +98,7 @@ def curves(frontier: Curves, max_loss: float) -> Chart:
         "scatter", rows, x="x", y="y", color="method", connect=True, chosen="chosen", label="setting",
         title="Trade-off on the test", y_label=f"accuracy, {frontier.accuracy}",
         x_label=f"{noun(frontier, frontier.unfairness)}, {frontier.unfairness} (lower is better)",
-        caption=f"Every point is one setting of one method; large marks are chosen. {_rule(max_loss)} "
+        caption=f"Every point is one setting of one method; large marks are chosen. {_rule(frontier, max_loss)} "
         f"{_intervals(frontier)}",
     )  # fmt: skip
 
@@ -150,7 +159,7 @@ def _chosen_table(frontier: Curves, max_loss: float) -> Table:
     ]
     return Table(
         columns, rows, title="Chosen on validation, measured on test",
-        caption=f"{_rule(max_loss)} {_intervals(frontier)} Changes are taken user by user and seed by seed.",
+        caption=f"{_rule(frontier, max_loss)} {_intervals(frontier)} Changes are taken user by user and seed by seed.",
     )  # fmt: skip
 
 
@@ -227,11 +236,10 @@ def _equal_text(frontier: Curves) -> str:
     )
 
 
-def _rule(max_loss: float) -> str:
+def _rule(frontier: Curves, max_loss: float) -> str:
     return (
         "The chosen settings are those that are fairest on the validation part and lose at most "
-        f"{100 * max_loss:.3g}% of the accuracy of the method's first setting there, with a standard error to spare "
-        "where users are known."
+        f"{100 * max_loss:.3g}% of the accuracy of the method's first setting there{spare(frontier)}."
     )
 
 

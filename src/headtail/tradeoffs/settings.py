@@ -44,6 +44,11 @@ class Settings:
     influences: Influences = field(default_factory=dict)
     facts: Mapping[str, Facts] = field(default_factory=partial(kept_facts, BUILT_IN))
     seconds: Seconds = field(default_factory=dict)
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the margin."""
+        number("margin", self.margin, low=0)
 
     @cached_property
     def _index(self) -> dict[tuple[str, Setting, int], Point]:
@@ -159,10 +164,8 @@ class Settings:
         ends = point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS
         return Reading(metric_of(point, metric, part), influence, ends)
 
-    def choose(
-        self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest", *, margin: float = 1.0
-    ) -> Setting:
-        """Return the best setting on validation among those that lose little accuracy there.
+    def choose(self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest") -> Setting:
+        """Return the best setting on validation among those that lose little accuracy there, :attr:`margin` included.
 
         Parameters
         ----------
@@ -172,10 +175,6 @@ class Settings:
         criterion : {"fairest", "gain"}, default "fairest"
             "fairest" minimizes unfairness; "gain" maximizes its relative decrease less that of accuracy (by which
             PopSteer was tuned; Ahmadov and Mansoury, RecSys 2025).
-        margin : float, default 1.0
-            Standard errors of the loss on validation that must be allowed with it (the one-standard-error rule; Breiman
-            et al., 1984), since the best of many settings looks better there than it is. Without an interval of the
-            loss, as for points made by hand, and at 0 the loss alone is judged.
 
         Raises
         ------
@@ -203,7 +202,7 @@ class Settings:
             s for s in settings
             if np.isfinite(unfairness[s])
             and accuracy[s] >= (1 - max_loss) * accuracy[first]
-            and self._surely((method, s), (method, first), max_loss, margin)
+            and self._surely((method, s), (method, first), max_loss)
         ]  # fmt: skip
         if not allowed:
             raise InvalidInputError(
@@ -214,11 +213,11 @@ class Settings:
             return min(allowed, key=lambda s: unfairness[s])
         return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
 
-    def best(self, max_loss: float = 0.05, *, margin: float = 1.0) -> tuple[str, Setting]:
+    def best(self, max_loss: float = 0.05) -> tuple[str, Setting]:
         """Return the method and setting with the most even exposure on validation, of all that lose little there.
 
-        At most `max_loss` of the accuracy of :attr:`reference` may be lost, with as many standard errors as for
-        :meth:`choose`. It is the reference itself where no other setting is more even.
+        At most `max_loss` of the accuracy of :attr:`reference` may be lost, :attr:`margin` included. It is the
+        reference itself where no other setting is more even.
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
         accuracy, unfairness = (
@@ -230,19 +229,16 @@ class Settings:
             pair for pair in self.pairs
             if accuracy[pair] >= least
             and np.isfinite(unfairness[pair])
-            and self._surely(pair, self.reference, max_loss, margin)
+            and self._surely(pair, self.reference, max_loss)
         ]  # fmt: skip
         return min(allowed, key=lambda pair: unfairness[pair], default=self.reference)
 
-    def _surely(
-        self, pair: tuple[str, Setting], reference: tuple[str, Setting], max_loss: float, margin: float
-    ) -> bool:
-        """Return whether `margin` standard errors below the change of accuracy on validation no more is lost."""
-        margin = number("margin", margin, low=0)
-        if not margin or pair == reference:
+    def _surely(self, pair: tuple[str, Setting], reference: tuple[str, Setting], max_loss: float) -> bool:
+        """Return whether :attr:`margin` standard errors below the change of accuracy on validation no more is lost."""
+        if not self.margin or pair == reference:
             return True
         found = self.change(reference, pair, self.accuracy, "validation")
-        return found.low is None or found.value - margin / Z95 * (found.value - found.low) >= -max_loss
+        return found.low is None or found.value - self.margin / Z95 * (found.value - found.low) >= -max_loss
 
     def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
         """Return which choices are at the end of their grid, so that an extended grid may hold a better one."""

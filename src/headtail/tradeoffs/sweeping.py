@@ -81,7 +81,7 @@ def sweep(
     refine : int, default 0
         How often a setting between the chosen one and the next stronger one is measured as well.
     max_loss, margin : float, default 0.05 and 1.0
-        By which `extend` and `refine` choose, as :meth:`Frontier.choose` does.
+        By which `extend` and `refine` choose, as :meth:`Frontier.choose` does; the frontier keeps the margin.
     metrics : functions of a TopK, or mapping from name to function
         What is measured of every setting.
     accuracy, unfairness : str
@@ -157,10 +157,8 @@ def sweep(
     check = identity is None and not dials.is_built_in(dial)
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     with progress_bar(dial.name, total, show=progress) as advance:
-        frontier = meter.measure(settings, advance, check=check)
-        frontier = around_choice(
-            dial, frontier, lambda more: meter.measure(more, advance), extend, refine, max_loss, margin
-        )
+        frontier = replace(meter.measure(settings, advance, check=check), margin=margin)
+        frontier = around_choice(dial, frontier, lambda more: meter.measure(more, advance), extend, refine, max_loss)
     if len(frontier.settings(dial.name)) > len(settings):
         by_strength = sorted(frontier.points, key=lambda point: (meter.seeds.index(point.seed), abs(point.setting)))
         frontier = replace(frontier, points=tuple(by_strength))
@@ -185,12 +183,11 @@ def around_choice(
     extend: int = 0,
     refine: int = 0,
     max_loss: float = 0.05,
-    margin: float = 1.0,
 ) -> Frontier:
     """Return a frontier with further settings, each where validation then chooses, as for :func:`sweep`."""
     for n, following in ((extend, dial.beyond), (refine, _between)):
         for _ in range(n):
-            setting = following(frontier.settings(dial.name), frontier.choose(dial.name, max_loss, margin=margin))
+            setting = following(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))
             if setting is None:
                 break
             frontier += measure([setting])

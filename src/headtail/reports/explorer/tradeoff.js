@@ -56,7 +56,7 @@ export function tradeoffTab(data) {
       chooser("Across", names, axes.x, (x) => { axes = { ...axes, x }; draw(); })),
     legend, h("div", { class: "hx-holder" }, plot, tip),
     h("p", { class: "hx-quiet" }, "Every point is one setting, measured on the test. A ring marks what validation chooses of each dial, ",
-      `which may lose at most ${written(data.max_loss, ".3g%")} of ${data.accuracy} there, with a standard error to spare. Click a point to take it.`),
+      `which may lose at most ${written(data.max_loss, ".3g%")} of ${data.accuracy} there${data.spare}. Click a point to take it.`),
     copy, every);
 
   const tell = (point, event) => {
