@@ -58,11 +58,12 @@ class TestPowerLaw:
         popularity = power_law(500, 400, rng=0).interactions.popularity
         assert abs(np.corrcoef(np.arange(400), popularity)[0, 1]) < 0.2
 
-    def test_preferences(self):
-        world = power_law(60, 40, embedding_dim=5, rng=0)
+    @pytest.mark.parametrize("offset", [-2.0, 1.0])
+    def test_preferences(self, offset):
+        world = power_law(60, 40, embedding_dim=5, offset=offset, rng=0)
         assert world.queries.shape == (60, 5)
         assert world.items.shape == (40, 5)
-        logits = world.queries.astype(float) @ world.items.T.astype(float) - 2
+        logits = world.queries.astype(float) @ world.items.T.astype(float) + offset
         assert world.preferences() == pytest.approx(expit(logits), abs=1e-6)
         assert np.array_equal(world.preferences(np.array([7, 3])), world.preferences()[[7, 3]])
         assert world.preferences().dtype == np.float32
@@ -72,10 +73,11 @@ class TestPowerLaw:
         assert (world.queries @ world.items.T).std() == pytest.approx(1.5, rel=0.1)
         assert np.ptp(power_law(50, 50, taste=0, rng=0).preferences()) == 0
 
-    def test_users_are_drawn_by_preference_and_activity(self):
+    @pytest.mark.parametrize("offset", [-2.0, -1.0])
+    def test_users_are_drawn_by_preference_and_activity(self, offset):
         # For a rare item among equally active users, drawing is nearly in proportion to the preferences: the mean
         # preference of those drawn is the mean of the squares over the mean.
-        world = power_law(3000, 400, n_interactions=12_000, exponent=0.3, activity=0, rng=0)
+        world = power_law(3000, 400, n_interactions=12_000, exponent=0.3, activity=0, offset=offset, rng=0)
         liking = world.preferences()
         seen = liking[world.interactions.users, world.interactions.items]
         rare = world.interactions.popularity < 60
