@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import t
 
 from headtail.amplification import SpectrumRecorder, by_dimension, in_training, over_history
 from headtail.baselines import most_popular
@@ -215,8 +216,10 @@ def test_over_history_by_hand():
     assert head["share"] == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
     differences = np.array([1 / 4, 0, -1])
     assert head["difference"] == pytest.approx(differences.mean())
-    margin = 1.96 * differences.std(ddof=1) / np.sqrt(3)
-    assert head["high"] - head["difference"] == pytest.approx(margin, rel=1e-4)
+    squares = np.square(differences - differences.mean())
+    df = min(2, 2 / ((squares**2).sum() / squares.sum() ** 2 - 1 / 3))
+    margin = t.ppf(0.975, df) * differences.std(ddof=1) / np.sqrt(3)
+    assert head["high"] - head["difference"] == pytest.approx(margin)
     assert tail["difference"] == pytest.approx(-head["difference"])
     assert found.summary[0]["amplified"] == pytest.approx(1 / 3)
     assert found.n_users == 3

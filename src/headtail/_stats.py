@@ -49,12 +49,6 @@ def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
     return (divergence(p) + divergence(q)) / 2
 
 
-def standard_error(values: Array) -> float:
-    """Standard error of the mean of the values that are not NaN; NaN with fewer than two."""
-    known = values[~np.isnan(values)]
-    return float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
-
-
 def mean_influence(values: Floats) -> NDArray[np.float64]:
     """Each unit's contribution to the error of the mean of the values that are not NaN.
 
@@ -144,6 +138,11 @@ def plain_interval(value: Any, error: Any, quantile: Any, low: float = -np.inf) 
     margin = quantile * error
     margin = np.where(margin > _ROUNDING * np.abs(value), margin, np.nan)[()]
     return np.maximum(value - margin, low), value + margin
+
+
+def influence_interval(value: float, influence: Floats) -> tuple[float, float]:
+    """Interval of a figure from each unit's influence on it, by Student's t."""
+    return plain_interval(value, float(np.linalg.norm(influence)), student(degrees_of_freedom(influence)))
 
 
 def score_interval(

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from scipy.stats import t
 
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -83,8 +84,11 @@ def test_fidelity_equals_a_naive_count():
     assert found.ndcg_reconstructed == pytest.approx(after.mean())
     assert found.lost == pytest.approx(1 - after.mean() / before.mean())
     assert found.overlap == pytest.approx(np.mean(same))
-    margin = 1.96 * (before - after).std(ddof=1) / np.sqrt(26) / before.mean()
-    assert found.high - found.low == pytest.approx(2 * margin, rel=1e-3)
+    without = [np.delete(after, u).mean() / np.delete(before, u).mean() for u in range(26)]  # the jackknife
+    error = np.sqrt(25) * np.std(without)
+    squares = np.square(after - after.mean() / before.mean() * before)
+    df = min(25, 2 / ((squares**2).sum() / squares.sum() ** 2 - 1 / 26))
+    assert found.high - found.low == pytest.approx(2 * t.ppf(0.975, df) * error, rel=0.03)
     whole = sae_quality(sae, queries, vectors=(queries, items), train=train, test=test, k=10)
     assert whole.fidelity == found
     assert "NDCG lost" in whole.report().to_text()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail._checks import checked, list_length
-from headtail._stats import Z95, standard_error
+from headtail._stats import influence_interval, mean_influence
 from headtail.amplification._shares import own_shares
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
@@ -164,10 +164,11 @@ def over_history(
         values = {name.removesuffix(f"@{k}"): each[places] for name, each in one.user_values.items()}
         for name in found.names:
             share, own = values[f"share of {name}"], values[f"own {name}"]
-            difference, margin = float((share - own).mean()), Z95 * standard_error(share - own)
+            difference = float((share - own).mean())
+            low, high = influence_interval(difference, mean_influence(share - own))
             rows.append({
                 "recommender": recommender, "group": name, "share": float(share.mean()), "own": float(own.mean()),
-                "difference": difference, "low": difference - margin, "high": difference + margin,
+                "difference": difference, "low": float(low), "high": float(high),
             })  # fmt: skip
         first = found.names[0]
         summary.append({

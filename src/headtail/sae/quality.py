@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from headtail._checks import checked, list_length
-from headtail._stats import Z95, standard_error
+from headtail._stats import influence_interval, mean_influence
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import audit, ndcg
@@ -211,17 +211,17 @@ def fidelity(
         raise InvalidInputError(
             f"the original queries rank no test item in the top {k}; there is nothing to lose. Raise k."
         )
-    margin = Z95 * standard_error(before - after) / before.mean()
-    lost = 1 - float(after.mean() / before.mean())
+    kept = float(after.mean() / before.mean())
+    low, high = influence_interval(1 - kept, mean_influence(kept * before - after) / before.mean())
     first, second = (each.items for each in lists)
     same = (first[:, :, None] == second[:, None, :]) & (first >= 0)[:, :, None]
     return Fidelity(
         k=k,
         ndcg=float(before.mean()),
         ndcg_reconstructed=float(after.mean()),
-        lost=lost,
-        low=lost - float(margin),
-        high=lost + float(margin),
+        lost=1 - kept,
+        low=float(low),
+        high=float(high),
         overlap=float((same.any(axis=2).sum(axis=1) / np.maximum(1, (first >= 0).sum(axis=1))).mean()),
         n_users=len(users),
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from headtail import posthoc, rerank
 from headtail._checks import checked, integer, number
-from headtail._stats import degrees_of_freedom, gini, plain_interval, student
+from headtail._stats import gini, influence_interval
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.coded import pair_keys
 from headtail.data.recommendations import check_same_ids
@@ -79,8 +79,7 @@ class ServingCheck(Result):
         if len({len(each.user_ids) for each in (plain, exact, before, after)}) > 1:  # some have empty lists
             return kept, np.nan, np.nan
         own, known = before.influence(name) - after.influence(name), plain.influence(name) - exact.influence(name)
-        own = (own - kept * known) / gain
-        return kept, *plain_interval(kept, float(np.linalg.norm(own)), student(degrees_of_freedom(own)))
+        return kept, *influence_interval(kept, (own - kept * known) / gain)
 
     @property
     def verdict(self) -> str:
