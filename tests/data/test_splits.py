@@ -227,6 +227,15 @@ class TestDebiased:
             "training. 6 of 9 users have nothing in the test."
         )
 
+    def test_interactions_are_split_first(self):
+        pairs = {"user_id": np.repeat(range(30), 20), "item_id": np.tile(range(20), 30)}
+        whole = Interactions.from_frame(pl.DataFrame(pairs))
+        expected = split_debiased(split_ratio(whole, rng=3), rng=3)
+        for one in (whole, whole.to_polars()):
+            found = split_debiased(one, rng=3)
+            assert found.test.to_polars().equals(expected.test.to_polars())
+            assert found.description == expected.description
+
     def test_numbers_per_item_by_the_papers_rule(self, ten):
         split = split_debiased(ten, variant="paper", rng=0)
         assert split.test.popularity.tolist() == [2, 2, 2, 1]

@@ -189,6 +189,7 @@ def test_lists_alone_show_how_evenly_they_share_the_places():
     assert any("a catalogue of all ids" in note for note in alone.notes)
     assert "training" not in alone.judged_by and not alone.references
     text = alone.to_markdown()
+    assert alone.verdict in text and compare({"a": alone, "b": alone}).verdict
     assert "recommended places go to" in text and "of what people chose" not in text
     alone.to_html()
     # With all ids, or a test, there is more.

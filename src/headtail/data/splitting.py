@@ -127,7 +127,9 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
 
 
 @checked
-def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "capped", rng: RNG = 0) -> Split:
+def split_debiased(
+    split: "Split | Interactions | IntoFrame", *, variant: Literal["capped", "paper"] = "capped", rng: RNG = 0
+) -> Split:
     """Rearrange a split so that all items have about the same number of test interactions.
 
     With t = floor(test interactions / items of the catalogue), every item with more than t test interactions keeps t of
@@ -139,8 +141,9 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
 
     Parameters
     ----------
-    split : Split
-        What to rearrange, for example ``split_ratio(interactions)`` or ``Split(train, test)``.
+    split : Split, Interactions or frame
+        What to rearrange, for example ``Split(train, test)``; interactions are taken as ``split_ratio(interactions,
+        rng=rng)``.
     variant : {"capped", "paper"}, default "capped"
         "capped" keeps at least half of an item's interactions, and one, in training: where test and validation together
         would take more, their numbers are lowered in proportion. "paper" has no such bound, so that an item with few
@@ -157,8 +160,7 @@ def split_debiased(split: Split, *, variant: Literal["capped", "paper"] = "cappe
     array([1, 1])
     """
     choice("variant", variant, ("capped", "paper"))
-    if not isinstance(split, Split):
-        raise InvalidInputError(f"split is a {type(split).__name__}; give a Split, such as split_ratio(interactions).")
+    split = split if isinstance(split, Split) else split_ratio(split, rng=rng)
     draw = generator(rng)
     train, test, validation = split.train, split.test, split.validation
     t, t_validation = _level(test, "test"), 0 if validation is None else _level(validation, "validation")

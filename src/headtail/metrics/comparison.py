@@ -15,7 +15,7 @@ from headtail.metrics.gating import of_as_many
 from headtail.metrics.pages import comparison_page
 from headtail.metrics.results import Audit, Judgement
 from headtail.metrics.user_groups import decided_by_enough
-from headtail.metrics.verdicts import of_gate
+from headtail.metrics.verdicts import of_comparison, of_gate
 from headtail.reports import Report, Result
 
 
@@ -44,6 +44,11 @@ class Comparison(Result):
     k: int
     differences: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """What changes from the baseline and what it costs, in words; it opens the report."""
+        return of_comparison(self)
 
     @property
     def paired(self) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headtail._stats import gini
-from headtail.metrics import verdicts
 from headtail.metrics.charts import (
     MEANING,
     concentration_chart,
@@ -65,7 +64,7 @@ def audit_page(audit: "Audit") -> Report:
     blocks.append(all_metrics(audit))
     blocks.append(_how(audit))
     blocks += notes_block(note for note in audit.notes if note not in audit.doubts)  # those open the page
-    return Report(f"Popularity audit of {counted(len(audit.user_ids), 'user')}", blocks, verdicts.of_audit(audit))
+    return Report(f"Popularity audit of {counted(len(audit.user_ids), 'user')}", blocks, audit.verdict)
 
 
 def comparison_page(comparison: "Comparison") -> Report:
@@ -97,7 +96,7 @@ def comparison_page(comparison: "Comparison") -> Report:
     title = (
         f"{len(audits)} recommenders compared" if len(audits) > 1 else f"{comparison.baseline} beside the references"
     )
-    return Report(title, blocks, verdicts.of_comparison(comparison))
+    return Report(title, blocks, comparison.verdict)
 
 
 def headline_figures(audit: "Measured") -> list[Block]:

@@ -21,7 +21,7 @@ from headtail.metrics.facts import Better, Facts
 from headtail.metrics.pages import audit_page
 from headtail.metrics.references import references
 from headtail.metrics.topk import Metric, TopK
-from headtail.metrics.verdicts import of_gate
+from headtail.metrics.verdicts import of_audit, of_gate
 from headtail.reports import Report, Result
 from headtail.typing import Array, Floats
 
@@ -228,6 +228,11 @@ class Audit(Measured):
             known = {*self.user_values, *self.user_influences}
             raise MissingColumnError(f"The audit has no influences of {name!r}. {nearest(name, sorted(known))}")
         return self.user_influences[name].astype(np.float64)
+
+    @property
+    def verdict(self) -> str:
+        """Who gets the places, and how popular they are, in words; it opens the report."""
+        return of_audit(self)
 
     @property
     def directions(self) -> dict[str, Better]:
