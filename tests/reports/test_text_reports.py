@@ -1,10 +1,12 @@
 import io
 import re
 
+import polars as pl
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+import headtail as ht
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Table, Text
 
@@ -218,6 +220,21 @@ a\textbackslash{}b & 1 \\
 \end{description}
 """
     assert report.to_latex() == expected
+
+
+def test_latex_of_signs_and_brackets_compiles():
+    """Arrows are no text there, and a row or a term that begins with a bracket would be an argument."""
+    rows = [{"a": "[MF]", "b": "\u2193 -0.2"}, {"a": "\u2248", "b": "\u221e"}]
+    report = Report("", [Table([Column("a", "A"), Column("b", "B", note="Of [b].")], rows)])
+    written = report.to_latex()
+    assert r"{[}MF{]} & \ensuremath{\downarrow} -0.2 \\" in written
+    assert r"\ensuremath{\approx} & \ensuremath{\infty} \\" in written
+    assert "Of {[}b{]}." in written
+    arms = {name: ht.audit(pl.DataFrame({"user_id": [1, 2, 3], "item_id": items, "rank": 1}),
+                           pl.DataFrame({"user_id": [1, 2, 3], "item_id": [7, 8, 8]}), k=1)
+            for name, items in (("a", [8, 7, 7]), ("b", [8, 7, 8]))}  # fmt: skip
+    known = "\u201c\u201d\u2018\u2019\u2026\u2014\xa0"  # to LaTeX
+    assert not {letter for letter in ht.compare(arms).to_latex() if letter > "~"} - set(known)
 
 
 def test_markdown_tells_when_data_is_thinned(sample):

@@ -8,6 +8,8 @@ from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Te
 _SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "−": r"\ensuremath{-}", "×": r"\ensuremath{\times}",
+    "↑": r"\ensuremath{\uparrow}", "↓": r"\ensuremath{\downarrow}", "≈": r"\ensuremath{\approx}",
+    "∞": r"\ensuremath{\infty}", "[": "{[}", "]": "{]}",  # brackets would be the argument of \\ or of \item
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }  # fmt: skip
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
