@@ -214,3 +214,24 @@ def test_what_cannot_be_said_is_refused():
     with pytest.raises(InvalidInputError, match="neurons of item vectors"):
         of_items = find_neurons(neurons.source.sae, contrast_items(ITEMS.astype(np.float32), TRAIN), TRAIN)
         steer_tag(torch.nn.Identity(), find_concepts(of_items, TAGS, min_items=10), "war", 1.0)
+
+
+@pytest.mark.parametrize("strength", [1.0, 6.0, -6.0])
+def test_neurons_are_kept_that_help_those_before_them(strength):
+    concepts, model = found(), Pair()
+    neurons, war = concepts.neurons, concepts.tags.index("war")
+    with torch.no_grad():
+        model.query.weight.copy_(neurons.source.contrast.real)
+    effect = concepts.effect[war] = np.array([8.0, 7, 6, 5, 4, 3, 2, 1])
+    sae, has, kept, most = neurons.source.sae, concepts.items("war"), [], -np.inf
+    for j in range(8):
+        shift = torch.zeros(8)
+        for i in [*kept, j]:
+            shift[i] = strength * effect[i] / 8 * neurons.std[i]
+        lists = recommend(Steered(model, Steering(sae, shift)), TRAIN, k=5).items
+        shown = np.sign(strength) * np.mean([[has[item] for item in items] for items in lists])
+        if shown >= most:
+            kept, most = [*kept, j], shown
+    assert 0 < len(kept) < 8
+    pushed = steer_tag(model, concepts, "war", strength).edit.shift.nonzero()[:, 0].tolist()
+    assert pushed == kept

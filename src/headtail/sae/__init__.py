@@ -9,7 +9,7 @@ that are never called, and sets, lists or tables that would be empty are an
 import headtail._torch  # noqa: F401 - first, for its error
 
 from headtail.sae.autoencoder import Code, TopKSAE
-from headtail.sae.concepts import Concepts, find_concepts, steer_tag
+from headtail.sae.concepts import Concepts, find_concepts
 from headtail.sae.contrasts import Contrast, contrast, contrast_items, states
 from headtail.sae.controls import Direction, steer_direction
 from headtail.sae.hooks import activations, attach
@@ -19,6 +19,7 @@ from headtail.sae.steered import Steered
 from headtail.sae.steering import Steering, neuron_edit, steer
 from headtail.sae.storage import load_neurons, load_sae, load_steered, save_neurons, save_sae, save_steered
 from headtail.sae.synthetic import extreme_users, item_sets, synthetic_users
+from headtail.sae.tag_steering import steer_tag
 from headtail.sae.taste import Excess, personal_strength, spree
 from headtail.sae.training import fit_sae
 

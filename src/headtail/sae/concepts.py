@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import norm, rankdata
-from torch import nn
 
 from headtail._checks import checked, generator, integer, number
-from headtail.exceptions import InvalidInputError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.reports._markdown import plain
 from headtail.sae.effects import effects_of
 from headtail.sae.neurons import Neurons
-from headtail.sae.steered import Steered
-from headtail.sae.steering import Steering
 from headtail.sae.tags import place_of, read_tags
 from headtail.typing import RNG, Array, Floats, IntoFrame
 
@@ -24,7 +20,6 @@ _AT_ONCE = 256  # neurons whose numbers are ranked at a time
 _CLEAR = 0.7  # the AUC from which a neuron speaks for a tag
 _SHOWN = 15  # neurons of the table of popularity and tags
 _DEEPER = 3  # times the length of the lists, for tags that no push shows
-_TURNED = 16  # neurons that steering by a tag pushes, at most
 _AUC = "Chance that an item with the tag has the larger number of two items, one with and one without it; .5 is chance."
 _HELD_OUT = "Chosen or fitted on one half of the items and measured on the other, both ways."
 
@@ -335,51 +330,3 @@ def _explained(values: Floats, basis: Floats) -> Floats:
     share = np.divide((_projected(values, basis) ** 2).sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
     n, b = basis.shape
     return np.asarray(1 - (1 - share) * (n - 1) / max(1, n - b - 1))
-
-
-@checked
-def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *, top: int = _TURNED) -> Steered:
-    """Return the model with the neurons pushed that show more of a tag: more of its items, or less below strength 0.
-
-    Neurons are chosen by what a push of each alone does to the lists of some users (``concepts.effect``). How well a
-    neuron tells the tag's items from others says little of that: their scores may rise and those of popular items more.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    concepts : Concepts
-        Found in an autoencoder of its queries.
-    tag : str
-        One of ``concepts.tags``.
-    strength : float
-        Standard deviations by which the neuron is pushed that shows most more; the others in proportion to what they
-        show more. 0 changes nothing.
-    top : int, default 16
-        Neurons that are pushed, at most.
-
-    Examples
-    --------
-    >>> import headtail as ht
-    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
-    >>> model = ht.MF(200, 50, 4, rng=0)
-    >>> neurons = ht.sae.find_neurons(ht.sae.TopKSAE(4, 4, k=3, rng=0), ht.sae.contrast(model, train), train)
-    >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in train.item_ids.tolist()}
-    >>> steer_tag(model, find_concepts(neurons, tags), "even", 2.0)(torch.arange(3)).queries.shape
-    torch.Size([3, 4])
-    """
-    neurons, strength = concepts.neurons, number("strength", strength)
-    if neurons.source.contrast.item_codes is not None:
-        raise InvalidInputError(
-            "these are neurons of item vectors: pushed for all items they favor none. Find the concepts in an "
-            "autoencoder of the queries."
-        )
-    effect = concepts.effect[concepts._place(tag)]
-    places = np.argsort(-effect, kind="stable")[: integer("top", top, low=1)]
-    places = places[effect[places] > 0]
-    if not len(places):
-        raise InvalidInputError(
-            f"no neuron shows more items with {tag!r} when it is pushed. Choose another tag, or give find_concepts "
-            f"more n_users."
-        )
-    push = strength * effect[places] / effect[places[0]] * neurons.std[places]
-    return Steered(model, Steering(neurons.source.sae, neurons._at(places)._among_all(push)))

@@ -146,6 +146,11 @@ class NeuronTable:
 
 def list_popularity(contrast: Contrast, interactions: Interactions, k: int | None) -> Floats:
     """Return the mean log(1 + popularity) of what is recommended to each real user, (U,)."""
+    return list_means(contrast, interactions, np.log1p(interactions.popularity), k)
+
+
+def list_means(contrast: Contrast, interactions: Interactions, values: Floats, k: int | None) -> Floats:
+    """Return the mean of values (I,) of what is recommended to each real user, (U,)."""
     items, users = contrast.recommendable()
     if len(items) != interactions.n_items or (len(users) and users.max() >= interactions.n_users):
         raise InvalidInputError(
@@ -156,5 +161,5 @@ def list_popularity(contrast: Contrast, interactions: Interactions, k: int | Non
     queries[torch.from_numpy(users).long()] = contrast.real.float()
     vectors = Vectors(queries, items, interactions.user_ids, interactions.item_ids)
     lists = recommend(vectors, interactions, codes=users, k=k).items
-    levels = np.append(np.log1p(interactions.popularity), 0.0)  # the last for places that are not filled
-    return np.asarray(levels[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1))
+    values = np.append(values, 0.0)  # the last for places that are not filled
+    return np.asarray(values[lists].sum(axis=1) / (lists >= 0).sum(axis=1).clip(1))
