@@ -277,7 +277,7 @@ def save(record: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ml-1m"))
-    parser.add_argument("--users", type=int, default=300)
+    parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--record", type=Path, default=RECORD)
     parser.add_argument("--page", action="store_true")
     args = parser.parse_args()
