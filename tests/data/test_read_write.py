@@ -232,6 +232,12 @@ class TestReadTable:
             ("python.json", b"{'u': 1}\n", "Its lines are Python's"),
             ("table.arrow", b"u,i\n1,2\n", "Cannot read .*table.arrow"),
             ("text.parquet", b"u,i\n1,2\n", "leave out columns of types that Polars does not know"),
+            (
+                "shop.db",
+                b"SQLite format 3\0",
+                r"it is a database\..*polars\.read_database\('SELECT \* FROM NAME', sqlite3\.",
+            ),
+            ("shop.duckdb", bytes(8) + b"DUCK", r"import duckdb; duckdb\.connect\(.*\)\.sql\('FROM NAME'\)"),
             ("x.xlsx", b"PK", r"the ending '.xlsx' is not one of .csv"),
             ("x", b"u,i\n", "the ending '' is not one of"),
         ],

@@ -332,6 +332,17 @@ def check_exists(path: Path) -> None:
     if not path.is_file():
         raise UnreadableFileError(f"Cannot read {path}: it is a pipe or a device. Save its content to a file first.")
     if format_of(path) not in _READABLE:
+        with path.open("rb") as file:
+            head = file.read(16)
+        if head.startswith(b"SQLite format 3") or head[8:12] == b"DUCK":
+            needed, read = "duckdb", f"duckdb.connect('{path}').sql('FROM NAME')"
+            if head.startswith(b"SQLite"):
+                needed = "polars, sqlite3"
+                read = f"polars.read_database('SELECT * FROM NAME', sqlite3.connect('{path}'))"
+            raise UnreadableFileError(
+                f'Cannot read {path}: it is a database. Write a table NAME of it to a file: python -c "import '
+                f"{needed}; {read}.write_parquet('NAME.parquet')\""
+            )
         raise UnreadableFileError(
             f"Cannot read {path}: the ending {format_of(path)!r} is not one of {', '.join(_READABLE)} (text also with "
             f".gz, .bz2, .xz or .zst, or the only file of a .zip). Unpack it, or save it as one of these."
