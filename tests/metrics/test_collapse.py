@@ -71,3 +71,15 @@ def test_lists_of_what_users_know_are_doubted():
     as_lists = known.to_polars().select("user_id", "item_id")
     assert "100% of what is recommended stands in its users' own training" in audit(as_lists, known, k=3).doubts[0]
     assert not audit(baselines.most_popular(known, k=3), known, k=3).doubts
+
+
+def test_lists_that_leave_in_some_of_what_users_know_are_doubted():
+    left_in = baselines.most_popular(SPLIT.train, 5, exclude_seen=False)
+    (found,) = [note for note in audit(left_in, SPLIT.train, SPLIT.test, k=5).doubts if "Leave these" in note]
+    codes = np.repeat(left_in.users, 5), left_in.items.ravel()
+    assert found.startswith(
+        f"{SPLIT.train.contains(*codes).mean():.0%} of what is recommended stands in its users' own"
+    )
+    assert not any(
+        "of what is recommended" in note for note in notes(baselines.most_popular(SPLIT.train, 5), SPLIT.test)
+    )

@@ -10,7 +10,7 @@ from headtail.typing import Array, Codes
 
 _FEW = 0.05  # share of the items that this number of slots could hold
 _SAMPLE = 1000  # lists at most that are compared with the most popular items, or with what their users know
-_PLACES, _KNOWN = 100, 0.9  # places at least, and the share of them with items that their users know
+_PLACES, _SOME, _KNOWN = 100, 0.05, 0.9  # places at least, and shares of them with items that their users know
 
 
 def collapse_notes(top: TopK) -> list[str]:
@@ -29,12 +29,17 @@ def collapse_notes(top: TopK) -> list[str]:
 
 
 def _known_items(top: TopK) -> list[str]:
-    """Return a note if lists hold little but what their users have in training, as where files were exchanged."""
+    """Return a note if lists hold what their users have in training, all of it as where files were exchanged."""
     some = top.take(np.flatnonzero(top.users >= 0)[:: -(-len(top) // _SAMPLE)])
     rows, places = np.nonzero(some.items >= 0)
     known = some.profiles.train.contains(some.users[rows], some.items[rows, places])
-    if len(known) < _PLACES or known.mean() < _KNOWN:
+    if len(known) < _PLACES or known.mean() < _SOME:
         return []
+    if known.mean() < _KNOWN:
+        return [
+            f"{known.mean():.0%} of what is recommended stands in its users' own training interactions. Leave these "
+            f"out before lists are cut, unless repeats are meant; a test without repeats cannot find them."
+        ]
     return [
         f"{known.mean():.0%} of what is recommended stands in its users' own training interactions, which lists "
         f"usually leave out. Look at whether recs and train are the right files."
