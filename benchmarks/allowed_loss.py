@@ -22,14 +22,14 @@ USERS = {"movietweetings": 1000, "lastfm": 300, "ml-1m": 150, "ml-latest-small":
 
 def drawn(name: str, folder: Path, n_users: int, seed: int) -> ht.Split | None:
     """Return a split of the interactions of a few users, None where the set is not at hand."""
-    rows = ht.datasets.movietweetings().to_polars()
-    if name != "movietweetings":
-        file = folder / name / "interactions.parquet"
-        if not file.exists():
-            return None
+    if name == "movietweetings":
+        rows = ht.datasets.movietweetings().to_polars()
+    elif not (file := folder / name / "interactions.parquet").exists():
+        return None
+    else:
         rows = pl.read_parquet(file)
-        if name == "coat":
-            rows = rows.filter((pl.col("split") == "train") & (pl.col("rating") >= 4))
+    if name == "coat":
+        rows = rows.filter((pl.col("split") == "train") & (pl.col("rating") >= 4))
     users = rows["user_id"].unique().sort()
     users = users.sample(min(n_users, len(users)), seed=seed)
     rows = rows.filter(pl.col("user_id").is_in(users.implode())).select("user_id", "item_id")
