@@ -167,6 +167,9 @@ def test_a_report_is_evidence(files, capsys, monkeypatch):
     said = " ".join(capsys.readouterr().err.split())
     assert "train.csv is another file than it was (sha256 " in said and "@2 of all.value: 0." in said
     assert said.endswith(" more differences.")
+    write_table(train.head(0), files / "train.csv")  # of which there can be no audit
+    assert main(["audit", "--again", "report.json"]) == 2
+    assert "train.csv is another file than it was (sha256 " in " ".join(capsys.readouterr().err.split())
     write_table(train, files / "train.csv")
     text = (files / "report.json").read_text()
     (files / "edited.json").write_text(text.replace('"value": 0.', '"value": 0.1', 1))

@@ -85,15 +85,20 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def differences(old: Any, new: Any) -> list[str]:
-    """Say what a rerun changed: files first, then versions, then values."""
-    before, now = old.get("provenance", {}).get("files", {}), new["provenance"]["files"]
+def other_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say which files are others than they were, by their fingerprints."""
     said = []
     for name, was in before.items():
         file = now.get(name, {"path": was["path"], "sha256": "none"})
         if file["sha256"] != was["sha256"]:
             hashes = f"sha256 {was['sha256'][:16]}, now {file['sha256'][:16]}"
             said.append(f"{file['path']} is another file than it was ({hashes}).")
+    return said
+
+
+def differences(old: Any, new: Any) -> list[str]:
+    """Say what a rerun changed: files first, then versions, then values."""
+    said = other_files(old["provenance"]["files"], new["provenance"]["files"])
     changed = [line for line in _changed("", old, new) if not line.startswith("provenance.files")]
     more = [f"and {len(changed) - _SHOWN:,} more differences."] * (len(changed) > _SHOWN)
     return said + changed[:_SHOWN] + more

@@ -12,7 +12,7 @@ from cyclopts import CycloptsError, Parameter
 
 import headtail as ht
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app, with_example
-from headtail.cli._evidence import command_of, differences, fingerprints, folder_of, usual
+from headtail.cli._evidence import command_of, differences, fingerprints, folder_of, other_files, usual
 from headtail.cli._output import check_output, complain, say, show
 from headtail.cli._tables import PLAIN, Tables
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError, UnreadableFileError
@@ -189,7 +189,12 @@ def _repeat(report: Path) -> int:
     if folder != Path():
         say(f"Its files are looked for in {folder}.")
     with chdir(folder):
-        new = _measured(given).to_json()
+        try:
+            new = _measured(given).to_json()
+        except HeadtailError:
+            for line in other_files(old["provenance"]["files"], fingerprints(given)):
+                complain("differs", line)
+            raise
     if new.encode() == text:
         say(f"{report}: recomputed, equal byte for byte.")
         return 0
