@@ -104,7 +104,7 @@ def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
     measured = [replace(m, value=0.1 * before[m.name]) if m.name == "ndcg@5" else m for m in after.measurements]
     audits = {"as it is": before, "corrected": replace(after, measurements=tuple(measured))}
     worse = replace(found, comparison=replace(found.comparison, audits=audits))
-    assert worse.verdict.endswith("That is more than the 10.0% that could be lost on validation.")
+    assert worse.verdict.endswith("That is more than the 10% that could be lost on validation.")
 
 
 def test_a_metric_that_was_0_has_no_change_in_percent(split, factors):

@@ -13,6 +13,7 @@ from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets, plain
+from headtail.reports._values import show_interval
 from headtail.tradeoffs.pages import picture, setting_name
 from headtail.tradeoffs.points import NOTHING, Estimate, Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
@@ -57,7 +58,7 @@ def unsure(found: "Correction") -> str:
         return ""
     return (
         f" The choice rests on few users, {n:,} in the validation part ({_interval(change)} of accuracy there), so "
-        f"that others may lose more than {found.max_loss:.1%}."
+        f"that others may lose more than {100 * found.max_loss:g}%."
     )
 
 
@@ -79,7 +80,7 @@ def _chosen_on(frontier: "Frontier", dial: str, strength: float, subject: "Subje
 
 
 def _interval(found: Estimate) -> str:
-    return "no interval" if found.low is None else f"95% interval {found.low:+.1%} to {found.high:+.1%}"
+    return "no interval" if found.low is None else f"95% interval {show_interval(found.low, found.high, '+.1%')}"
 
 
 def page(found: "Correction") -> Report:

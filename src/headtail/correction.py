@@ -116,7 +116,7 @@ class Correction(Result):
         )
         beyond, high = "", changes[self.frontier.accuracy].high
         if high is not None and high < -self.max_loss and not self.given:
-            beyond = f" That is more than the {self.max_loss:.1%} that could be lost on validation."
+            beyond = f" That is more than the {100 * self.max_loss:g}% that could be lost on validation."
         if not any(found[self.frontier.accuracy] for found in audits):
             beyond = " No list holds anything of the test, so that it says nothing of accuracy."
         return f"{self._brief} So {even}, and {accurate}.{beyond or _correction_page.unsure(self)}"
@@ -128,13 +128,13 @@ class Correction(Result):
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
-                f"{doubt}No correction {self._sought[0]} on validation for at most {self.max_loss:.1%} of accuracy"
+                f"{doubt}No correction {self._sought[0]} on validation for at most {100 * self.max_loss:g}% of accuracy"
                 f"{spare(self.frontier)}; the recommender stays as it is."
             )
         why = "was given, not chosen on validation"
         if not self.given:
             why = (
-                f"was chosen: of all settings that lose at most {self.max_loss:.1%} of accuracy on validation"
+                f"was chosen: of all settings that lose at most {100 * self.max_loss:g}% of accuracy on validation"
                 f"{spare(self.frontier)}, it has {self._sought[1]} there"
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]

@@ -99,8 +99,9 @@ class Description(Result):
                 Table([Column("title", "Item"), Column("interactions", "Interactions", format=",d"),
                        Column("share", "Share", format=".2%")], self.most_popular, title="Most popular items"),
             ],
-            f"**{held:.0%}** of the interactions are with the {n_top:,} most popular of {self.n_items:,} items "
-            f"({n_top / self.n_items:.0%}); half of the items have {np.median(popularity):,.0f} or fewer each.",
+            f"**{held:.0%}** of the interactions are with the {f'{n_top:,} ' * (n_top > 1)}most popular of "
+            f"{self.n_items:,} items ({n_top / self.n_items:.0%}); "
+            f"half of the items have {np.median(popularity):,.0f} or fewer each.",
         )  # fmt: skip
 
 

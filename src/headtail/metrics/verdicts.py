@@ -11,7 +11,7 @@ from headtail.metrics.collapse import few_items
 from headtail.metrics.popularity import popularity_lift
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports._markdown import plain
-from headtail.reports._values import counted
+from headtail.reports._values import counted, show, show_interval
 from headtail.typing import Array
 
 if TYPE_CHECKING:
@@ -240,11 +240,11 @@ def _from_to(change: dict[str, Any]) -> str:
     text = f"{before:.4f} to {after:.4f}"
     if not before:
         return text
-    text += f", {change['difference'] / before:+.1%}"
+    text += f", {show(change['difference'] / before, '+.1%')}"
     if change["low"] is None:
         return text
     low, high = sorted((change["low"] / before, change["high"] / before))
-    return f"{text}, 95% interval {low:+.1%} to {high:+.1%}"
+    return f"{text}, 95% interval {show_interval(low, high, '+.1%')}"
 
 
 def _times(lift: float, sign: float) -> str:

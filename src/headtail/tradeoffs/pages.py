@@ -9,7 +9,7 @@ import numpy as np
 from headtail.metrics.verdicts import ENDS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets, plain
-from headtail.reports._values import counted
+from headtail.reports._values import counted, show_interval
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 from headtail.tradeoffs.settings import facts_for
@@ -37,14 +37,12 @@ def verdict(frontier: Curves, max_loss: float) -> str:
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     ends = frontier.reference, frontier.best(max_loss)
     if ends[0] == ends[1]:
-        return (
-            f"No method makes exposure more even on validation for at most {max_loss:.1%} of accuracy{spare(frontier)}."
-        )
+        return f"No method makes exposure more even on validation for at most {100 * max_loss:g}% of accuracy{spare(frontier)}."
     sides = {metric: [frontier.mean(*pair, metric) for pair in ends] for metric in (unfairness, accuracy)}
     gain, cost = (change_sentence(frontier, m, both, frontier.change(*ends, m)) for m, both in sides.items())
     return (
         f"Of {len(frontier.curves)} methods **{plain(setting_name(frontier, *ends[1]))}** spreads exposure most evenly "
-        f"on validation for at most {max_loss:.1%} of accuracy{spare(frontier)}. On the test, {gain}, and {cost}."
+        f"on validation for at most {100 * max_loss:g}% of accuracy{spare(frontier)}. On the test, {gain}, and {cost}."
     )
 
 
@@ -54,11 +52,11 @@ def change_sentence(frontier: Curves, metric: str, sides: Sequence[float], chang
     if np.isnan(change.value):  # nothing is a share of 0
         return f"**{noun(frontier, metric)} goes from {sides[0]:{spec}} to {sides[1]:{spec}}** (`{metric}`)"
     noise = low is not None and high is not None and low <= 0 <= high
-    digits = 1 if abs(change.value) >= _SMALL else 3
+    digits = 1 if noise or abs(change.value) >= _SMALL else 3
     turn = f"{'rises' if change.value > 0 else 'falls'} by {abs(change.value):.{digits}%}"
     if noise or abs(change.value) < 1e-9:  # a rounding error
         turn = "stays within noise" if noise else "stays the same"
-    ends = "" if low is None else f"; 95% interval {low:+.{digits}%} to {high:+.{digits}%}"
+    ends = "" if low is None else f"; 95% interval {show_interval(low, high, f'+.{digits}%')}"
     ends += f"; {meant}" if (meant := ENDS.get(metric.partition("@")[0])) else ""
     return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
 
