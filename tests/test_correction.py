@@ -16,7 +16,7 @@ from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics import gini, ndcg
 from headtail.reports import Table
 from headtail.subjects import Subject
-from headtail.tradeoffs import Estimate
+from headtail.tradeoffs import Estimate, Frontier, Point
 from headtail.tradeoffs.pages import change_sentence
 
 K = 5
@@ -402,7 +402,7 @@ def test_the_verdict_says_where_few_users_choose(split, factors):
     assert "rests on few users" not in found.verdict
     said = replace(found, max_loss=0.02).verdict
     assert f"The choice rests on few users, {n} in the validation part (95% interval {loss.low:+.1%}" in said
-    assert said.endswith("so that others may lose more than 2.0%.")
+    assert said.endswith("so that others may lose more than 2%.")
 
 
 def test_a_loss_allowed_but_for_its_standard_error_is_told(split, factors):
@@ -429,3 +429,16 @@ def test_a_test_that_no_list_finds_says_nothing_of_accuracy(split, factors):
     unseen = replace(split, test=ht.Interactions.of(wanted, like=split.train))
     found = better(factors, unseen, refine=0, extend=0)
     assert found.verdict.endswith("No list holds anything of the test, so that it says nothing of accuracy.")
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [((-0.0021, 0.0004), "-0.2% to 0.0%"), ((-0.0015, -0.0005), "-0.150% to -0.050%")],
+    ids=["noise has one digit", "a small change has more"],
+)
+def test_a_change_is_written_with_the_digits_that_it_has(ends, said):
+    values = {"ndcg@10": 0.2, "gini@10": 0.4}
+    points = tuple(Point("tilt", x, 0, values, values, {}) for x in (0.0, 1.0))
+    change = Estimate(sum(ends) / 2, *ends, "users", 1)
+    frontier = Frontier(points, "ndcg@10", "gini@10")
+    assert f"95% interval {said};" in change_sentence(frontier, "ndcg@10", (0.2, 0.1998), change)
