@@ -37,8 +37,10 @@ def verdict(frontier: Curves, max_loss: float) -> str:
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     ends = frontier.reference, frontier.best(max_loss)
     if ends[0] == ends[1]:
-        return f"No method makes exposure more even on validation for at most {100 * max_loss:g}% of accuracy"
+        return (
+            f"No method makes exposure more even on validation for at most {100 * max_loss:g}% of accuracy"
             f"{spare(frontier)}."
+        )
     sides = {metric: [frontier.mean(*pair, metric) for pair in ends] for metric in (unfairness, accuracy)}
     gain, cost = (change_sentence(frontier, m, both, frontier.change(*ends, m)) for m, both in sides.items())
     return (
