@@ -106,5 +106,5 @@ def test_menus_that_are_none(subject):
     with pytest.raises(InvalidInputError, match="settings"):
         dial("shrink").menu(["a"])
     with pytest.raises(NotAvailableError, match="works on model"):
-        dial("PopSteer, menu").at(subject, 0.1)
+        dial("PopSteer, menu").at(Subject(subject.candidates(0, subject.split.train), subject.split, k=K), 0.1)
     assert is_built_in(dial("PopSteer, menu")) and not is_built_in(dial("shrink").menu())

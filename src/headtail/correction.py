@@ -18,6 +18,7 @@ from headtail.joining import subject_of
 from headtail.metrics import Comparison, audit, compare, verdicts
 from headtail.metrics.built_in import metrics_of
 from headtail.metrics.facts import by_name
+from headtail.metrics.gains import gains
 from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
@@ -308,7 +309,7 @@ def correct(
     if sample is not subject:
         notes.append(f"Settings were tried on {n_users:,} of {split.train.n_users:,} users; the one chosen is for all.")
     witness = Witness(sample, seed=seed)
-    sample.check_hits(seed)
+    _check_hits(sample, seed)
     plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
     turned = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss, **options}
     frontier = sweep(witness.watching(plain), sample, seeds=seeds, progress=False, **options)
@@ -337,6 +338,17 @@ def correct(
         subject, best, stands, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes), witness,
         given=strength is not None,
     )  # fmt: skip
+
+
+def _check_hits(subject: Subject, seed: int) -> None:
+    """Raise if the recommender has no hit in the validation part, so that there is no accuracy to lose."""
+    relevant = subject.split.validation
+    if relevant is None or not gains(subject.recommend(subject.plain(seed), subject.split.train), relevant).any():
+        raise InvalidInputError(
+            f"No interaction of validation is among the first {subject.k} recommendations, so that there is no "
+            f"accuracy to keep. Check that the recommender's ids are those of the data and that it leaves out no "
+            f"more than the training part, or raise k."
+        )
 
 
 def _swept(

@@ -3,12 +3,12 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 from zlib import crc32
 
 import numpy as np
 
+from headtail._caching import cached_method, cached_of_all
 from headtail._checks import checked, generator, integer, list_length
 from headtail._checksums import identity_of
 from headtail._factors import as_pair, to_numpy
@@ -19,7 +19,7 @@ from headtail.allocation.features import lists_at
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import Order, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.metrics.gains import gains, mean_gain
+from headtail.metrics.gains import mean_gain
 from headtail.rerank import best
 from headtail.training.ranking import lists_of, recommend
 from headtail.training.recipes import Recipe
@@ -32,24 +32,6 @@ _AT_ONCE = 30_000  # users
 
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-def _cached(method: _Method) -> _Method:
-    """Cache a method of a subject by its arguments."""
-
-    @wraps(method)
-    def cached(self: "Subject", *key: Any) -> Any:
-        named = (method.__name__, *(part.fingerprint if isinstance(part, Interactions) else part for part in key))
-        return self.cached(named, lambda: method(self, *key))
-
-    return cached  # type: ignore[return-value]
-
-
-def _cached_of_all(method: _Method) -> _Method:
-    """Cache it on the whole: samples of its users share it."""
-    cached = _cached(method)
-    return wraps(method)(lambda self, *key: cached(self._of, *key))  # type: ignore[return-value]
 
 
 @checked
@@ -215,7 +197,7 @@ class Subject:
 
     # -- the recommender as it is ----------------------------------------------------------------------------------
 
-    @_cached_of_all
+    @cached_of_all
     def plain(self, seed: int = 0) -> Any:
         """Return the recommender without correction, as :meth:`recommend` takes it."""
         if isinstance(self.source, Recipe):
@@ -232,7 +214,7 @@ class Subject:
             raise NotAvailableError(f"A {self.form} cannot be trained again. Give a Recipe in its place.")
         return self.source.train(self.split.train, seed, start=start, **changes)
 
-    @_cached_of_all
+    @cached_of_all
     def vectors(self, seed: int = 0, known: Interactions | None = None) -> Vectors:
         """Return queries and items as numpy arrays, for the histories `known`, by default the training part."""
         return self.vectors_of(self.plain(seed), known)
@@ -255,14 +237,14 @@ class Subject:
         made: _Made = self._cache[key]
         return made
 
-    @_cached
+    @cached_method
     def candidates(self, seed: int, known: Interactions) -> Recommendations:
         """Return long lists with scores, without known items."""
         if isinstance(self.source, Recommendations):
             return self.source.without(known)
         return recommend(self.plain(seed), known, codes=self.codes, k=self.n_candidates)
 
-    @_cached
+    @cached_method
     def reachable(self, seed: int, known: Interactions) -> Recommendations:
         """Return the candidates that calibrated relevance ranks; for vectors those of a ``Reach``."""
         if not self.has("vectors"):
@@ -271,7 +253,7 @@ class Subject:
         both = self._of.cached(("both", seed, known.fingerprint), lambda: reach.both(self.vectors(seed, known)))
         return reach.candidates(both, known, self.n_candidates, self.codes)
 
-    @_cached
+    @cached_method
     def _reach(self, seed: int) -> Reach:
         return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed, self.codes)
 
@@ -295,7 +277,7 @@ class Subject:
 
         return self.cached("with_layers", wrap)
 
-    @_cached_of_all
+    @cached_of_all
     def contrast(self, seed: int = 0) -> Any:
         """Return the vectors of synthetic users with opposite tastes, see :func:`headtail.sae.contrast`."""
         from headtail.sae import contrast
@@ -304,7 +286,7 @@ class Subject:
             raise NotAvailableError("Users are contrasted by a model; this subject has none. Give a model or a Recipe.")
         return contrast(self.plain(seed), self.split.train, rng=seed)
 
-    @_cached_of_all
+    @cached_of_all
     def neurons(self, seed: int = 0, layer: str = "query") -> Any:
         """Return the popularity neurons: those given, or of a sparse autoencoder trained on the queries.
 
@@ -327,7 +309,7 @@ class Subject:
         fit_sae(sae, learned, rng=seed, progress=False, **options)
         return find_neurons(sae, found, train, k=self.k, rng=seed)
 
-    @_cached_of_all
+    @cached_of_all
     def measured_neurons(self, seed: int = 0) -> Any:
         """Return the popularity neurons with their measured effects."""
         return self.neurons(seed).with_effects(rng=seed, progress=False)
@@ -337,7 +319,7 @@ class Subject:
         of = self._of._cache.get("with_layers", self._of)
         return self._neurons if self._neurons is not None else of._cache.get(("neurons", seed))
 
-    @_cached
+    @cached_method
     def calibrated(self, seed: int, known: Interactions) -> Any:
         """Return each :meth:`reachable` candidate's probability of being relevant, fitted on the validation part.
 
@@ -351,7 +333,7 @@ class Subject:
             return of_train
         return learner._relevance(seed, by_item)(self.reachable(seed, known), known)
 
-    @_cached
+    @cached_method
     def _cross_fitted(self, seed: int) -> tuple[bool, Any, str]:
         train, relevant, recs = self.split.train, self.split.validation, self.reachable(seed, self.split.train)
         if relevant is None:
@@ -371,23 +353,13 @@ class Subject:
         kept = self.learner._cache.get(("_cross_fitted", seed))
         return [_BY_RANK] * self._by_rank + ([] if kept is None else [kept[2]])
 
-    @_cached
+    @cached_method
     def _relevance(self, seed: int, by_item: bool) -> Any:
         train, relevant = self.split.train, self.split.validation
         assert relevant is not None
         return calibrate(self.reachable(seed, train), train, relevant, k=self.k, by_item=by_item)
 
     # -- lists -----------------------------------------------------------------------------------------------------
-
-    def check_hits(self, seed: int = 0) -> None:
-        """Raise if the recommender has no hit in the validation part, so that there is no accuracy to lose."""
-        relevant = self.split.validation
-        if relevant is None or not gains(self.recommend(self.plain(seed), self.split.train), relevant).any():
-            raise InvalidInputError(
-                f"No interaction of validation is among the first {self.k} recommendations, so that there is no "
-                f"accuracy to keep. Check that the recommender's ids are those of the data and that it leaves out no "
-                f"more than the training part, or raise k."
-            )
 
     def lists(self, known: Interactions) -> Recommendations:
         """Return the first k of the long lists, without known items."""

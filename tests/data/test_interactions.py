@@ -430,6 +430,8 @@ def test_rows_that_say_no_are_told(caplog):
     rows = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 2], "clicked": [1, 0, 1]})
     Interactions.from_frame(rows, min_rating=1)
     Interactions.from_frame(rows.with_columns(clicked=1))
+    scale = pl.DataFrame({"user_id": range(200), "item_id": range(200), "rating": [*range(10)] + 190 * [7]})
+    Interactions.from_frame(scale)  # one 0 of a scale from 0
     assert not caplog.text
     for read_all in (Interactions.from_frame, Interactions.of):
         caplog.clear()

@@ -422,6 +422,7 @@ VERBS = {
     "metrics.gate": lambda: of(audit=audit(), fail_if=["gini@3 rises", "arp@3 falls by 1%"], baseline=audit()),
     "describe": lambda: of(interactions=split().train),
     "metrics.Audit.measurement": lambda: of(audit(), name="gini@3", users="all"),
+    "metrics.Comparison.report": lambda: of(ht.compare({"a": audit(), "b": audit()}), judged=()),
     "metrics.Audit.report": lambda: of(audit(), judged=metrics.gate(audit(), ["gini@3 > 0.5"])),
     "metrics.Audit.influence": lambda: of(audit(), name="gini@3"),
     "metrics.jackknife_influence": lambda: of(without=np.array([1.0, 2.0, 4.0])),

@@ -225,7 +225,8 @@ class Interactions(Coded):
 
 def _read(frame: Any, names: Mapping[str, str | None], duplicates: str, what: str, **needed: bool) -> Interactions:
     found = without_duplicates(from_table(*read_roles(frame, names, **needed, what=what)), duplicates, what)
-    if not any(needed.values()) and found.ratings is not None and (n := int((found.ratings <= 0).sum())):
+    n = 0 if any(needed.values()) or found.ratings is None else int((found.ratings <= 0).sum())
+    if n > len(found) / 100:  # a scale from 0 has some
         logger.warning(
             "%s: %d of %d rows have a rating of 0 or less, and count as interactions like the others; min_rating=VALUE "
             "keeps those from a value on", what, n, len(found),
