@@ -19,6 +19,7 @@ from headtail.metrics.verdicts import of_comparison, of_gate
 from headtail.reports import Report, Result
 
 
+@checked
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Result):
     """Audits of several recommenders on the same users; made by :func:`compare`.
