@@ -109,7 +109,7 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
             queries, items = queries
         except Exception:  # each kind of array and frame has errors of its own
             raise InvalidInputError(
-                f"A {type(queries).__name__} came in place of vectors; give Vectors, or two factors (queries, items)."
+                f"{type(queries).__name__} came in place of vectors; give Vectors, or two factors (queries, items)."
             ) from None
     queries, user_ids = _own_ids("queries", queries, user_ids)
     items, item_ids = _own_ids("items", items, item_ids)

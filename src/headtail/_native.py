@@ -66,6 +66,8 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
         if getattr(frame, "ndim", 0) == 2:
             cure = "Of a matrix make interactions by headtail.Interactions.from_matrix(matrix), or lists: by "
             cure += "headtail.Recommendations.from_scores(matrix, k=20) of scores, by .from_arrays(matrix) of item ids."
+        elif isinstance(frame, tuple) and all(getattr(part, "ndim", 0) == 2 for part in frame):
+            cure = "Of item ids and their scores make lists by headtail.Recommendations.from_arrays(ids, scores)."
         raise InvalidInputError(f"{what} is a {type(frame).__name__}, not a frame. {cure}") from None
     except nw.exceptions.DuplicateError as error:
         raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None

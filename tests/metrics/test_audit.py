@@ -300,6 +300,7 @@ def with_row(table, *row):
         ({"recs": RECS.drop("item_id")}, "recs has no column 'item_id'"),
         ({"recs": RECS.clear()}, "recs has no rows"),
         ({"recs": [1, 2]}, "recs is a list, not a frame"),
+        ({"recs": (np.zeros((2, 2), int), np.ones((2, 2)))}, r"scores make lists by .*from_arrays\(ids, scores\)"),
         ({"recs": with_row(RECS, None, "a", 1)}, "recs has 1 missing values in 'user_id'"),
         ({"recs": RECS.with_columns(score=pl.lit(float("nan")))}, "recs score holds 5 values that are not finite"),
         ({"recs": RECS.with_columns(score=pl.lit(float("inf")))}, "recs score holds 5 values that are not finite"),
