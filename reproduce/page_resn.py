@@ -96,7 +96,7 @@ def _family(found: Sequence[parts.Cell]) -> Table:
             best = max(reached, key=lambda other: reached[other], default=None)
             ahead = NOTHING if best is None else level["ahead"][best]
             rows.append({
-                "cell": parts.titled(cell.name), "gini": -share, "best": best or "none gets there",
+                "cell": parts.titled(cell.name), "data": cell.data, "gini": -share, "best": best or "none gets there",
                 "family": level["family"], "ahead": ahead, "p": ahead.p, "over": ahead.over,
                 "doubt": _doubt(ahead, level["changes"].get(best), cell.record),
             })  # fmt: skip
@@ -104,7 +104,12 @@ def _family(found: Sequence[parts.Cell]) -> Table:
     for row, p in zip(rows, adjusted, strict=True):
         row["p"] = None if math.isnan(p) else float(p)
     sure = sum(row["p"] is not None and row["p"] < 0.05 and row["ahead"].value > 0 for row in rows)
-    clear = sum(row["ahead"].low is not None and row["ahead"].low > 0 for row in rows)
+    clear = {row["data"]: list[bool]() for row in rows}
+    for row in rows:
+        clear[row["data"]].append(row["ahead"].low is not None and row["ahead"].low > 0)
+    shares = sorted(clear.items(), key=lambda each: -sum(each[1]) / len(each[1]))
+    n_clear = sum(sum(ahead) for ahead in clear.values())
+    by_data_set = ", ".join(f"{data} {sum(ahead)} of {len(ahead)}" for data, ahead in shares)
     behind = sum(row["ahead"].high is not None and row["ahead"].high < 0 for row in rows)
     columns = [
         Column("cell", "Cell"),
@@ -119,20 +124,10 @@ def _family(found: Sequence[parts.Cell]) -> Table:
     return Table(
         columns, rows, title="Allocation and tilts as one family: change of NDCG@20 where Gini is as far below",
         caption="Of the family, validation chooses the settings of the curve, and so between its members; so it "
-        f"does the best other, of those that get so far on the test. Ahead beyond doubt in {clear} of {len(rows)} rows "
-        f"({sure} after Holm's correction for all rows), behind beyond doubt in {behind}. By data set: "
-        f"{_by_data_set(rows)}.",
+        f"does the best other, of those that get so far on the test. Ahead beyond doubt in {n_clear} of {len(rows)} "
+        f"rows ({sure} after Holm's correction for all rows), behind beyond doubt in {behind}. By data set: "
+        f"{by_data_set}.",
     )  # fmt: skip
-
-
-def _by_data_set(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say for each data set how many rows are ahead beyond doubt, the most first."""
-    found: dict[str, list[bool]] = {}
-    for row in rows:
-        data_set = row["cell"].partition(" on ")[2].rpartition(", ")[0]
-        found.setdefault(data_set, []).append(row["ahead"].low is not None and row["ahead"].low > 0)
-    shares = sorted(found.items(), key=lambda each: -sum(each[1]) / len(each[1]))
-    return ", ".join(f"{name} {sum(ahead)} of {len(ahead)}" for name, ahead in shares)
 
 
 def _doubt(ahead: Estimate, change: Estimate | None, record: Mapping[str, Any]) -> str:

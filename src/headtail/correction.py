@@ -24,7 +24,7 @@ from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
-from headtail.tradeoffs.pages import change_sentence, noun, setting_name, spare
+from headtail.tradeoffs.pages import allowed, change_sentence, noun, setting_name, spare
 from headtail.tradeoffs.points import Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
@@ -129,8 +129,8 @@ class Correction(Result):
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
             return (
-                f"{doubt}No correction {self._sought[0]} on validation for at most {100 * self.max_loss:g}% of accuracy"
-                f"{spare(self.frontier)}; the recommender stays as it is."
+                f"{doubt}No correction {self._sought[0]} on validation for {allowed(self.frontier, self.max_loss)}; "
+                f"the recommender stays as it is."
             )
         why = "was given, not chosen on validation"
         if not self.given:

@@ -12,10 +12,10 @@ from headtail._checks import checked, nearest, shown
 from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, student
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.gating import of_as_many
-from headtail.metrics.pages import comparison_page
+from headtail.metrics.pages import comparison_page, gated
 from headtail.metrics.results import Audit, Judgement
 from headtail.metrics.user_groups import decided_by_enough
-from headtail.metrics.verdicts import of_comparison, of_gate
+from headtail.metrics.verdicts import of_comparison
 from headtail.reports import Report, Result
 
 
@@ -83,8 +83,7 @@ class Comparison(Result):
 
     def report(self, judged: Sequence[Judgement] = ()) -> Report:
         """Return the comparison as a page, with what a :func:`gate` decided, if that is given."""
-        page = comparison_page(self)
-        return Report(page.title, page.blocks, f"{of_gate(judged)}\n\n{page.lede}") if judged else page
+        return gated(comparison_page(self), judged)
 
 
 @checked

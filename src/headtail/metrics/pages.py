@@ -19,6 +19,7 @@ from headtail.metrics.charts import (
 )
 from headtail.metrics.facts import Better
 from headtail.metrics.references import MOST_POPULAR, RANDOM
+from headtail.metrics.verdicts import of_gate
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
 from headtail.reports._values import counted
@@ -26,7 +27,7 @@ from headtail.typing import Array
 
 if TYPE_CHECKING:
     from headtail.metrics.comparison import Comparison
-    from headtail.metrics.results import Audit, ItemExposure, Measured, Measurement
+    from headtail.metrics.results import Audit, ItemExposure, Judgement, Measured, Measurement
 
 FAMILIES = {
     "accuracy": "Accuracy: is what people wanted found?",
@@ -97,6 +98,11 @@ def comparison_page(comparison: "Comparison") -> Report:
         f"{len(audits)} recommenders compared" if len(audits) > 1 else f"{comparison.baseline} beside the references"
     )
     return Report(title, blocks, comparison.verdict)
+
+
+def gated(page: Report, judged: "Sequence[Judgement]") -> Report:
+    """Return a page that opens with what a gate decided, if that is given."""
+    return Report(page.title, page.blocks, f"{of_gate(judged)}\n\n{page.lede}") if judged else page
 
 
 def headline_figures(audit: "Measured") -> list[Block]:

@@ -18,10 +18,10 @@ from headtail._stats import mean_influence
 from headtail.data import PopularityGroups
 from headtail.exceptions import MissingColumnError
 from headtail.metrics.facts import Better, Facts
-from headtail.metrics.pages import audit_page
+from headtail.metrics.pages import audit_page, gated
 from headtail.metrics.references import references
 from headtail.metrics.topk import Metric, TopK
-from headtail.metrics.verdicts import of_audit, of_gate
+from headtail.metrics.verdicts import of_audit
 from headtail.reports import Report, Result
 from headtail.typing import Array, Floats
 
@@ -287,8 +287,7 @@ class Audit(Measured):
 
     def report(self, judged: Sequence[Judgement] = ()) -> Report:
         """Return the audit as a page, with what a :func:`gate` decided, if that is given."""
-        page = audit_page(self)
-        return Report(page.title, page.blocks, f"{of_gate(judged)}\n\n{page.lede}") if judged else page
+        return gated(audit_page(self), judged)
 
     @cached_property
     def references(self) -> dict[str, dict[str, float]]:

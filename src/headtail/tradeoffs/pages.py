@@ -37,15 +37,12 @@ def verdict(frontier: Curves, max_loss: float) -> str:
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     ends = frontier.reference, frontier.best(max_loss)
     if ends[0] == ends[1]:
-        return (
-            f"No method makes exposure more even on validation for at most {100 * max_loss:g}% of accuracy"
-            f"{spare(frontier)}."
-        )
+        return f"No method makes exposure more even on validation for {allowed(frontier, max_loss)}."
     sides = {metric: [frontier.mean(*pair, metric) for pair in ends] for metric in (unfairness, accuracy)}
     gain, cost = (change_sentence(frontier, m, both, frontier.change(*ends, m)) for m, both in sides.items())
     return (
         f"Of {len(frontier.curves)} methods **{plain(setting_name(frontier, *ends[1]))}** spreads exposure most evenly "
-        f"on validation for at most {100 * max_loss:g}% of accuracy{spare(frontier)}. On the test, {gain}, and {cost}."
+        f"on validation for {allowed(frontier, max_loss)}. On the test, {gain}, and {cost}."
     )
 
 
@@ -62,6 +59,11 @@ def change_sentence(frontier: Curves, metric: str, sides: Sequence[float], chang
     ends = "" if low is None else f"; 95% interval {show_interval(low, high, f'+.{digits}%')}"
     ends += f"; {meant}" if (meant := ENDS.get(metric.partition("@")[0])) else ""
     return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
+
+
+def allowed(frontier: Curves, max_loss: float) -> str:
+    """Say what may be lost on validation where a setting is chosen."""
+    return f"at most {100 * max_loss:g}% of accuracy{spare(frontier)}"
 
 
 def spare(frontier: Curves) -> str:

@@ -183,35 +183,28 @@ class Settings:
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
         choice("criterion", criterion, ("fairest", "gain"))
-        settings = self.settings(method)
-        accuracy, unfairness = (
-            {s: self.mean(method, s, metric, "validation") for s in settings}
-            for metric in (self.accuracy, self.unfairness)
-        )
-        first = settings[0]
-        judged = {self.accuracy: accuracy[first]}
-        if criterion == "gain":
-            judged[self.unfairness] = unfairness[first]
-        for name, value in judged.items():
+        first = (method, self.settings(method)[0])
+        at_first = {name: self.mean(*first, name, "validation") for name in (self.accuracy, self.unfairness)}
+        for name in (self.accuracy, *([self.unfairness] if criterion == "gain" else [])):
+            value = at_first[name]
             if not np.isfinite(value) or (criterion == "gain" and not value):  # a gain is a share of it
                 raise InvalidInputError(
-                    f"{name} of {method!r} at its first setting, {first!r}, is {value} on validation, so that no "
+                    f"{name} of {method!r} at its first setting, {first[1]!r}, is {value} on validation, so that no "
                     f"change from it can be judged. Begin the grid with a setting that can be measured."
                 )
-        allowed = [
-            s for s in settings
-            if np.isfinite(unfairness[s])
-            and accuracy[s] >= (1 - max_loss) * accuracy[first]
-            and self._surely((method, s), (method, first), max_loss)
-        ]  # fmt: skip
-        if not allowed:
+
+        def lost(pair: tuple[str, Setting]) -> float:
+            accuracy, unfairness = (self.mean(*pair, name, "validation") / at_first[name] for name in at_first)
+            return unfairness - accuracy
+
+        pairs = [(method, setting) for setting in self.settings(method)]
+        found = self._first_allowed(pairs, first, max_loss, lost if criterion == "gain" else self._unevenness)
+        if found is None:
             raise InvalidInputError(
                 f"No setting of {method!r} that loses at most {max_loss:.3g} of {self.accuracy} on validation has a "
                 f"{self.unfairness} there. Allow a larger loss, or look at the measured values with to_polars()."
             )
-        if criterion == "fairest":
-            return min(allowed, key=lambda s: unfairness[s])
-        return max(allowed, key=lambda s: accuracy[s] / accuracy[first] - unfairness[s] / unfairness[first])
+        return found[1]
 
     def best(self, max_loss: float = 0.05) -> tuple[str, Setting]:
         """Return the method and setting with the most even exposure on validation, of all that lose little there.
@@ -220,18 +213,26 @@ class Settings:
         reference itself where no other setting is more even.
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
-        accuracy, unfairness = (
-            {pair: self.mean(*pair, metric, "validation") for pair in self.pairs}
-            for metric in (self.accuracy, self.unfairness)
-        )
-        least = (1 - max_loss) * accuracy[self.reference]
-        allowed = [
-            pair for pair in self.pairs
-            if accuracy[pair] >= least
-            and np.isfinite(unfairness[pair])
-            and self._surely(pair, self.reference, max_loss)
-        ]  # fmt: skip
-        return min(allowed, key=lambda pair: unfairness[pair], default=self.reference)
+        found = self._first_allowed(self.pairs, self.reference, max_loss, self._unevenness)
+        return self.reference if found is None else found
+
+    def _unevenness(self, pair: tuple[str, Setting]) -> float:
+        return self.mean(*pair, self.unfairness, "validation")
+
+    def _first_allowed(
+        self,
+        pairs: Iterable[tuple[str, Setting]],
+        reference: tuple[str, Setting],
+        max_loss: float,
+        key: Callable[[tuple[str, Setting]], float],
+    ) -> tuple[str, Setting] | None:
+        """Return the first by `key` of the pairs that lose no more on validation, :attr:`margin` included."""
+        least = (1 - max_loss) * self.mean(*reference, self.accuracy, "validation")
+        there = (
+            pair for pair in pairs
+            if np.isfinite(self._unevenness(pair)) and self.mean(*pair, self.accuracy, "validation") >= least
+        )  # fmt: skip
+        return next((pair for pair in sorted(there, key=key) if self._surely(pair, reference, max_loss)), None)
 
     def _surely(self, pair: tuple[str, Setting], reference: tuple[str, Setting], max_loss: float) -> bool:
         """Return whether :attr:`margin` standard errors below the change of accuracy on validation no more is lost."""
