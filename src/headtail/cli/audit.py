@@ -132,10 +132,11 @@ def _is_report(path: Path) -> bool:
 def _compared(given: dict[str, Any], other: Path) -> tuple[Any, "ht.metrics.Audit", Any]:
     """Return the comparison of the lists with others, and the audits of both."""
     recs, catalogue = given["recs"], None
+    tables = [(file, given["tables"].lists(file)) for file in (other, recs)]
     if given["train"] is None and given["catalogue"] is None:
-        both = (ht.Recommendations.from_frame(given["tables"].lists(file)).item_ids for file in (recs, other))
+        both = (ht.Recommendations.from_frame(table).item_ids for _, table in tables)
         catalogue = [item for ids in both for item in ids.tolist()]
-    theirs, ours = (_measured(given | {"recs": file}, catalogue) for file in (other, recs))
+    theirs, ours = (_measured(given | {"recs": file}, table, catalogue) for file, table in tables)
     listed = [set(audit.user_ids[audit.lists.lengths > 0].tolist()) for audit in (theirs, ours)]
     if given["test"] is not None and listed[0].isdisjoint(listed[1]):
         raise InvalidInputError(
@@ -146,13 +147,16 @@ def _compared(given: dict[str, Any], other: Path) -> tuple[Any, "ht.metrics.Audi
     return ht.compare(dict(zip(names, (theirs, ours), strict=True))), ours, theirs
 
 
-def _measured(given: dict[str, Any], catalogue: list[Any] | None = None) -> "ht.metrics.Audit":
-    """Return the audit of the arguments of the verb, with the command and fingerprints of its files."""
+def _measured(given: dict[str, Any], lists: Any = None, catalogue: list[Any] | None = None) -> "ht.metrics.Audit":
+    """Return the audit of the arguments of the verb, with the command and fingerprints of its files.
+
+    `lists` and `catalogue` are those of the files where these were read before.
+    """
     tables: Tables = given["tables"]
     train, test, users, file = (given[name] for name in ("train", "test", "users", "catalogue"))
     only_pairs = not given["as_of_event"]
     result = ht.metrics.audit(
-        tables.lists(given["recs"]),
+        tables.lists(given["recs"]) if lists is None else lists,
         None if train is None else tables.interactions(train, titles=given["titles"], only_pairs=only_pairs),
         None if test is None else tables.interactions(test, only_pairs=only_pairs),
         k=given["k"],
