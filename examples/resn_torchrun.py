@@ -10,6 +10,7 @@ import os
 
 import torch
 import torch.distributed as dist
+import torch.distributed.fsdp  # before there is a group: else it keeps that, whose threads may abort the exit
 
 import headtail as ht
 
@@ -39,7 +40,6 @@ def main() -> None:
         print(f"{world} processes: ReSN of all users {whole:.6g}, from each process's own {part:.6g}")
         print(f"NDCG@20 {audit['ndcg@20']:.4f}, Gini@20 {audit['gini@20']:.3f}")
     if dist.is_initialized():
-        dist.barrier()  # gloo's threads are still letting go of tensors: who leaves at once may abort at its exit
         dist.destroy_process_group()
 
 
