@@ -1,3 +1,4 @@
+import pickle
 import re
 import shutil
 from dataclasses import replace
@@ -358,6 +359,15 @@ def test_a_stopped_correction_goes_on_where_it_was(split, factors, tmp_path, mon
     assert asked.count("log penalty") == (again.dial.name == "log penalty"), "all settings were there"
     assert again.frontier.points == whole.frontier.points
     assert {path.name for path in tmp_path.iterdir()} == {"as it is", "log penalty", "shrink", "FA-IR"}
+
+
+@pytest.mark.parametrize("dial", ["log penalty", "allocation", "shrink"])
+def test_a_correction_is_the_same_after_pickling(split, factors, dial):
+    found = better(factors, split, dials=[dial], max_loss=0.5)
+    again = pickle.loads(pickle.dumps(found))
+    assert again.to_html() == found.to_html() and again.explore().to_html() == found.explore().to_html()
+    lists = [each.subject.recommend(each.made, each.subject.split.known).items for each in (again, found)]
+    np.testing.assert_array_equal(*lists)
 
 
 @pytest.mark.parametrize("dial", ["log penalty", "tilt (alpha-fair)", "shrink", "TTEN"])

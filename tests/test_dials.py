@@ -1,3 +1,5 @@
+import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +8,7 @@ import torch
 
 import headtail as ht
 from headtail import rerank
-from headtail.dials import CONTROLS, DIALS, Dial, dial
+from headtail.dials import CONTROLS, DIALS, REFERENCES, Dial, dial, is_built_in, more_of
 from headtail.dials.popularity_direction import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.sae import neuron_edit
@@ -183,6 +185,27 @@ def test_items_are_steered_for_whatever_is_known(split):
     for name, side in (("PopSteer, items", queries), ("PopSteer, users and items", both)):
         found = subject.recommend(dial(name).at(subject, 1.0), known)
         np.testing.assert_array_equal(found.items, ht.recommend((side, edited), known, k=K).items)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_dials_are_the_same_after_a_copy(again, split):
+    for each in (*DIALS, *CONTROLS, *REFERENCES):
+        assert again(each) == each and hash(again(each)) == hash(each) and is_built_in(again(replace(each, end=9.0)))
+    assert dial("tilt (entropy)") != replace(dial("tilt (alpha-fair)"), name="tilt (entropy)")
+    assert again(more_of("rare", {1: ["rare"]})).make.tags == {1: ["rare"]}
+    assert again(Dial.of("mine", np.power)).at(Subject(None, split, k=K), 3, 2) == 9
+
+
+@pytest.mark.filterwarnings("ignore:strength=:UserWarning")
+@pytest.mark.parametrize(
+    "name",
+    ["allocation", "tilt (entropy)", "log penalty", "PCT", "IPR", "shrink", "PopSteer", "SPREE", "PopSteer, menu"],
+)
+def test_what_a_dial_makes_recommends_the_same_after_a_copy(subjects, name):
+    subject, known = subjects["model"], subjects["model"].split.known
+    made = dial(name).at(subject, 0.2)
+    for sent in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+        np.testing.assert_array_equal(subject.recommend(sent, known).items, subject.recommend(made, known).items)
 
 
 def test_what_is_costly_is_made_once(subjects):

@@ -105,7 +105,8 @@ def identity_of(value: Any) -> str:
     if not callable(value):
         return repr(value)
     if isinstance(value, partial):
-        options = [*map(repr, value.args), *(f"{name}={given!r}" for name, given in sorted(value.keywords.items()))]
+        named = (f"{name}={identity_of(given)}" for name, given in sorted(value.keywords.items()))
+        options = [*map(identity_of, value.args), *named]
         return f"{identity_of(value.func)}({', '.join(options)})"
     kind = value if hasattr(value, "__qualname__") else type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"

@@ -310,7 +310,7 @@ def correct(
         notes.append(f"Settings were tried on {n_users:,} of {split.train.n_users:,} users; the one chosen is for all.")
     witness = Witness(sample, seed=seed)
     _check_hits(sample, seed)
-    plain = Dial(PLAIN, lambda subject, strength, seed: subject.plain(seed), (0.0,), "lists")
+    plain = Dial(PLAIN, _as_it_is, (0.0,), "lists")
     turned = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss, **options}
     frontier = sweep(witness.watching(plain), sample, seeds=seeds, progress=False, **options)
     tried = _swept(chosen, witness, turned, notes, named=dials is not None, progress=progress)
@@ -338,6 +338,10 @@ def correct(
         subject, best, stands, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes), witness,
         given=strength is not None,
     )  # fmt: skip
+
+
+def _as_it_is(subject: Subject, strength: float, seed: int) -> Any:
+    return subject.plain(seed)
 
 
 def _check_hits(subject: Subject, seed: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition
 from headtail.reports.explorer import Explorer, packed
 from headtail.spectral import spectrum
-from headtail.subjects import Subject
+from headtail.subjects import Lists, Subject
 from headtail.tradeoffs import Frontier
 from headtail.tradeoffs.pages import spare
 from headtail.tradeoffs.settings import facts_for
@@ -88,20 +88,18 @@ class Witness:
     def watching(self, dial: Dial) -> Dial:
         """Return the same dial, with every list that it makes for the test recorded."""
         self._dials[dial.name] = dial
+        return replace(dial, make=wraps(dial.make)(partial(self._watched, dial)))
 
-        @wraps(dial.make)
-        def make(subject: Subject, strength: float, seed: int) -> Any:
-            made = dial.make(subject, strength, seed)
+    def _watched(self, dial: Dial, subject: Subject, strength: float, seed: int) -> Lists:
+        return partial(self._lists, (dial.name, strength), subject, dial.make(subject, strength, seed), seed)
 
-            def lists(known: Interactions) -> Recommendations:
-                found = subject.recommend(made, known)
-                if seed == self.seed and known.fingerprint == self.subject.split.known.fingerprint:
-                    self._keep((dial.name, strength), found)
-                return found
-
-            return lists
-
-        return replace(dial, make=make)
+    def _lists(
+        self, key: tuple[str, float], subject: Subject, made: Any, seed: int, known: Interactions
+    ) -> Recommendations:
+        found = subject.recommend(made, known)
+        if seed == self.seed and known.fingerprint == self.subject.split.known.fingerprint:
+            self._keep(key, found)
+        return found
 
     def shown(self, dial: Dial, strength: float) -> Shown:
         """Return what is shown at a setting, made now if it was not recorded."""

@@ -28,6 +28,9 @@ from headtail.typing import RNG, Codes, Vectors
 Make: TypeAlias = Callable[["Subject", float, int], Any]
 """From a subject, a strength and a seed to the corrected recommender."""
 
+Lists: TypeAlias = Callable[[Interactions], Recommendations]
+"""From the interactions to leave out to lists."""
+
 _AT_ONCE = 30_000  # users
 
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."

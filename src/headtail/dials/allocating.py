@@ -1,5 +1,6 @@
 """Allocation dials: the slots of all lists are assigned to items by calibrated relevance and prices."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,32 +9,27 @@ from headtail._stats import gini
 from headtail.allocation import allocate, allocation_bias, ndcg_worth
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.gains import gains
-from headtail.subjects import Make, Subject
+from headtail.subjects import Lists, Subject
 
 _ENDS = 0.0, 1.0  # values of gamma: maximize hits, or each item's share of its own chance
 _PROBES = 0.1, 0.2, 0.4  # strengths at which the two are compared
 
 
-def allocation(gamma: float | None = None, max_user_loss: float = 1.0) -> Make:
-    """Return the `make` of an allocation dial; without `gamma`, validation chooses between 0 and 1.
+def allocation(
+    subject: Subject, strength: float, seed: int, *, gamma: float | None = None, max_user_loss: float = 1.0
+) -> Lists:
+    """Allocate at one strength; without `gamma`, validation chooses between 0 and 1.
 
     The choice is the one with the higher NDCG where exposure is equally even.
     """
-
-    def make(subject: Subject, strength: float, seed: int) -> Any:
-        learner = subject.learner
-        worth = learner.cached(("gamma", seed), lambda: _better(learner, seed)) if gamma is None else gamma
-
-        def lists(known: Interactions) -> Recommendations:
-            return _allocated(subject, strength, seed, worth, known, max_user_loss)
-
-        return lists
-
-    return make
+    learner = subject.learner
+    if gamma is None:
+        gamma = learner.cached(("gamma", seed), lambda: _better(learner, seed))
+    return partial(_allocated, subject, strength, seed, gamma, max_user_loss)
 
 
 def _allocated(
-    subject: Subject, strength: float, seed: int, gamma: float, known: Interactions, max_user_loss: float = 1.0
+    subject: Subject, strength: float, seed: int, gamma: float, max_user_loss: float, known: Interactions
 ) -> Recommendations:
     learner, k, train = subject.learner, subject.k, subject.split.train
 
@@ -62,7 +58,7 @@ def _better(subject: Subject, seed: int) -> float:
     assert relevant is not None
     curves = []
     for gamma in _ENDS:
-        shown = [_allocated(subject, strength, seed, gamma, train) for strength in (0.0, *_PROBES)]
+        shown = [_allocated(subject, strength, seed, gamma, 1.0, train) for strength in (0.0, *_PROBES)]
         slots = [recs.slots for recs in shown]
         points = sorted(
             (gini(count), float(gains(recs, relevant, subject.split.scale).sum()))

@@ -1,18 +1,22 @@
 """The built-in dials, their controls and baselines, and look-up by name."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from inspect import unwrap
 from typing import Any
 
-from headtail import baselines, rerankers
+from headtail import baselines
 from headtail._checks import checked, nearest
-from headtail.dials import reranking, steering, training, vectors
+from headtail.dials import steering, training, vectors
 from headtail.dials.allocating import allocation
 from headtail.dials.dial import Dial
 from headtail.dials.item_bias import item_bias, log_penalty, tilt
 from headtail.dials.popularity_direction import without_popularity
+from headtail.dials.reranking import by_history, by_popularity
+from headtail.dials.vectors import of_vectors
 from headtail.exceptions import InvalidInputError
-from headtail.subjects import Subject
+from headtail.rerankers import calibrated_popularity, fa_ir, ipr, p_mmf, pct, xquad
+from headtail.subjects import Lists, Subject
 from headtail.typing import IntoFrame
 
 
@@ -62,7 +66,7 @@ def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
     >>> bool(shares[1] > shares[0])
     True
     """
-    return Dial(f"more {tag}", steering.towards_tag(tag, tags), (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), "model")
+    return Dial(f"more {tag}", steering.TowardsTag(tag, tags), (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), "model")
 
 
 @checked
@@ -84,55 +88,64 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
+class _With(partial[Any]):
+    """A function with arguments; equal to the same function with the same ones, also after pickling."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _With) and self.__reduce__() == other.__reduce__()
+
+    def __hash__(self) -> int:
+        return hash((self.func, self.args, *self.keywords.items()))
+
+
 _WEIGHTS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _SHARES = (0.0, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 _TOWARDS_ONE = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.97, 1.0)
 _UP_TO_ALL = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 _PARTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+_BIASES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _ALPHAS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 
 _OWN: tuple[Dial, ...] = (
-    Dial("allocation", allocation(), _SHARES, "lists"),
-    Dial("allocation, nobody loses 10%", allocation(max_user_loss=0.1), _SHARES, "lists"),
-    Dial("allocation, equal shares", allocation(1.0), _SHARES, "lists"),
-    Dial("allocation, most hits", allocation(0.0), _SHARES, "lists"),
-    Dial("tilt (alpha-fair)", item_bias(tilt("alpha")), _SHARES, "lists"),
-    Dial("tilt (entropy)", item_bias(tilt("entropy")), _SHARES, "lists"),
-    Dial("tilt (popularity)", item_bias(tilt("popularity")), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), "lists"),
-    Dial("log penalty", item_bias(log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
-    Dial("IPR", reranking.by_popularity(rerankers.ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
-    Dial(
-        "calibrated popularity", reranking.by_history(rerankers.calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0
-    ),
-    Dial("xQuAD", reranking.by_history(rerankers.xquad), _TOWARDS_ONE, "lists", end=1.0),
-    Dial("FA*IR", reranking.by_popularity(rerankers.fa_ir), _UP_TO_ALL, "lists", end=1.0),
-    Dial("PCT", reranking.by_history(rerankers.pct), _UP_TO_ALL, "lists", end=1.0),
-    Dial("P-MMF", reranking.by_popularity(rerankers.p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
-    Dial("TTEN", vectors.of_vectors(vectors.normalized), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
-    Dial("PPD", vectors.of_vectors(without_popularity), _PARTS, end=1.0),
-    Dial("shrink", vectors.of_vectors(vectors.shrunk), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
-    Dial("PopSteer", steering.by_users(), _ALPHAS, "model"),
-    Dial("PopSteer, error dropped", steering.by_users(keep_error=False), _ALPHAS, "model", off_at_zero=False),
+    Dial("allocation", allocation, _SHARES, "lists"),
+    Dial("allocation, nobody loses 10%", _With(allocation, max_user_loss=0.1), _SHARES, "lists"),
+    Dial("allocation, equal shares", _With(allocation, gamma=1.0), _SHARES, "lists"),
+    Dial("allocation, most hits", _With(allocation, gamma=0.0), _SHARES, "lists"),
+    Dial("tilt (alpha-fair)", _With(item_bias, tilt, welfare="alpha"), _SHARES, "lists"),
+    Dial("tilt (entropy)", _With(item_bias, tilt, welfare="entropy"), _SHARES, "lists"),
+    Dial("tilt (popularity)", _With(item_bias, tilt, welfare="popularity"), _BIASES, "lists"),
+    Dial("log penalty", _With(item_bias, log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
+    Dial("IPR", _With(by_popularity, ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
+    Dial("calibrated popularity", _With(by_history, calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0),
+    Dial("xQuAD", _With(by_history, xquad), _TOWARDS_ONE, "lists", end=1.0),
+    Dial("FA*IR", _With(by_popularity, fa_ir), _UP_TO_ALL, "lists", end=1.0),
+    Dial("PCT", _With(by_history, pct), _UP_TO_ALL, "lists", end=1.0),
+    Dial("P-MMF", _With(by_popularity, p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
+    Dial("TTEN", _With(of_vectors, vectors.normalized), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
+    Dial("PPD", _With(of_vectors, without_popularity), _PARTS, end=1.0),
+    Dial("shrink", _With(of_vectors, vectors.shrunk), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
+    Dial("PopSteer", steering.by_users, _ALPHAS, "model"),
+    Dial("PopSteer, error dropped", _With(steering.by_users, keep_error=False), _ALPHAS, "model", off_at_zero=False),
     Dial(
         "PopSteer v1, error dropped",
-        steering.by_users(variant="v1", keep_error=False),
+        _With(steering.by_users, variant="v1", keep_error=False),
         _ALPHAS,
         "model",
         off_at_zero=False,
     ),
-    Dial("PopSteer, gated", steering.by_users(variant="gated"), _ALPHAS, "model"),
-    Dial("PopSteer, damped", steering.by_users(variant="damp"), _ALPHAS, "model"),
-    Dial("PopSteer, by effect", steering.by_users(by="effect"), _ALPHAS, "model"),
-    Dial("PopSteer, damped by effect", steering.by_users(variant="damp", by="effect"), _ALPHAS, "model"),
-    Dial("PopSteer, by user", steering.by_users(per_user=True), _ALPHAS, "model"),
-    Dial("PopSteer, damped by user", steering.by_users(variant="damp", per_user=True), _ALPHAS, "model"),
-    Dial("PopSteer, items", steering.by_items(), _ALPHAS, "model"),
-    Dial("PopSteer, items gated", steering.by_items(variant="gated"), _ALPHAS, "model"),
-    Dial("PopSteer, items damped", steering.by_items(variant="damp"), _ALPHAS, "model"),
-    Dial("PopSteer, users and items", steering.by_both(), _ALPHAS, "model"),
-    Dial("SPREE", steering.to_taste(), _PARTS, "model"),
-    Dial("SPREE, neurons", steering.to_taste(neurons=True), _PARTS, "model"),
-    Dial("SPREE, damped neurons", steering.to_taste(neurons=True, variant="damp"), _PARTS, "model"),
+    Dial("PopSteer, gated", _With(steering.by_users, variant="gated"), _ALPHAS, "model"),
+    Dial("PopSteer, damped", _With(steering.by_users, variant="damp"), _ALPHAS, "model"),
+    Dial("PopSteer, by effect", _With(steering.by_users, by="effect"), _ALPHAS, "model"),
+    Dial("PopSteer, damped by effect", _With(steering.by_users, variant="damp", by="effect"), _ALPHAS, "model"),
+    Dial("PopSteer, by user", _With(steering.by_users, per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer, damped by user", _With(steering.by_users, variant="damp", per_user=True), _ALPHAS, "model"),
+    Dial("PopSteer, items", steering.by_items, _ALPHAS, "model"),
+    Dial("PopSteer, items gated", _With(steering.by_items, variant="gated"), _ALPHAS, "model"),
+    Dial("PopSteer, items damped", _With(steering.by_items, variant="damp"), _ALPHAS, "model"),
+    Dial("PopSteer, users and items", steering.by_both, _ALPHAS, "model"),
+    Dial("SPREE", steering.to_taste, _PARTS, "model"),
+    Dial("SPREE, neurons", _With(steering.to_taste, neurons=True), _PARTS, "model"),
+    Dial("SPREE, damped neurons", _With(steering.to_taste, neurons=True, variant="damp"), _PARTS, "model"),
     Dial("ReSN", training.resn, _WEIGHTS, "training"),
     Dial("ReSN, fine-tuned", training.resn_fine_tuned, _WEIGHTS, "training", off_at_zero=False),
     Dial("LogDet", training.log_det, (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "training"),
@@ -148,21 +161,25 @@ DIALS: tuple[Dial, ...] = (*_OWN, *(each.menu() for each in _OWN if each.name in
 
 CONTROLS: tuple[Dial, ...] = (
     Dial("random neurons", steering.random_neurons, (0.0, 0.3, 0.75, 1.5), "model"),
-    Dial("reversed", steering.by_users(), (0.0, -0.3, -0.75, -1.5), "model"),
+    Dial("reversed", steering.by_users, (0.0, -0.3, -0.75, -1.5), "model"),
     Dial("noise", steering.noise, (0.0, 0.3, 0.75, 1.5), "model"),
-    Dial("dense shift", steering.direction("shift"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6), "model"),
+    Dial("dense shift", _With(steering.direction, mode="shift"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6), "model"),
     Dial(
-        "dense projection", steering.direction("project"), (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), "model", end=1.0
+        "dense projection",
+        _With(steering.direction, mode="project"),
+        (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
+        "model",
+        end=1.0,
     ),
 )
 
 
-def _most_popular(subject: Subject, strength: float, seed: int) -> Any:
-    return lambda known: baselines.most_popular(known, subject.k)
+def _most_popular(subject: Subject, strength: float, seed: int) -> Lists:
+    return partial(baselines.most_popular, k=subject.k)
 
 
-def _random_items(subject: Subject, strength: float, seed: int) -> Any:
-    return lambda known: baselines.random_items(known, subject.k, rng=seed)
+def _random_items(subject: Subject, strength: float, seed: int) -> Lists:
+    return partial(baselines.random_items, k=subject.k, rng=seed)
 
 
 REFERENCES: tuple[Dial, ...] = (

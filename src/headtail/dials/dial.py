@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -77,7 +78,7 @@ class Dial:
         """Return a dial from a function ``make(strength, seed)`` that needs no subject."""
         if not callable(make):
             raise InvalidInputError(f"make={make!r} of {name!r} is not a function. Give one.")
-        return cls(name, lambda _, strength, seed: make(strength, seed), tuple(grid), "data", off_at_zero=False)
+        return cls(name, partial(_without_subject, make), tuple(grid), "data", off_at_zero=False)
 
     def at(self, subject: Subject, strength: float, seed: int = 0) -> Any:
         """Return the corrected recommender, as :meth:`Subject.recommend` takes it.
@@ -133,4 +134,8 @@ class Dial:
         if 0 not in chosen:
             raise InvalidInputError(f"The menu of {self.name!r} is {chosen}, without 0. Add it, the list as it is.")
         form: Form = "lists" if self.works_on == "data" else self.works_on
-        return Dial(f"{self.name}, menu", Menu(self.name, self.at, chosen), _PRICES, form)
+        return Dial(f"{self.name}, menu", Menu(self, chosen), _PRICES, form)
+
+
+def _without_subject(make: Callable[[float, int], Any], subject: Subject, strength: float, seed: int) -> Any:
+    return make(strength, seed)

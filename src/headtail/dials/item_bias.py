@@ -13,8 +13,6 @@ from headtail.typing import Array, Vectors
 
 ORDERS = 1.0, 0.75, 0.5, 0.25, 0.0
 
-Bias = Callable[[Subject, float, int], Array]
-
 
 class ItemBias:
     """A recommender with a bias added to each item's scores; called with the known interactions, it returns lists.
@@ -71,9 +69,9 @@ class ItemBias:
         return shown if order == 1 else rerank.add_bias(shown, (order - 1) * self.bias, k=shown.k)
 
 
-def item_bias(bias: Bias) -> Callable[[Subject, float, int], ItemBias]:
-    """Return the `make` of a dial from a function that computes the bias."""
-    return lambda subject, strength, seed: ItemBias(subject, bias(subject, strength, seed), seed)
+def item_bias(bias: Callable[..., Array], subject: Subject, strength: float, seed: int, **options: Any) -> ItemBias:
+    """Add what a function computes from these arguments."""
+    return ItemBias(subject, bias(subject, strength, seed, **options), seed)
 
 
 def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
@@ -86,15 +84,11 @@ def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
     return np.asarray(-strength * spread * np.log1p(popularity))
 
 
-def tilt(welfare: Any) -> Bias:
-    """Return a function that computes the bias of a tilt."""
-
-    def bias(subject: Subject, strength: float, seed: int) -> Array:
-        train = subject.split.train
-        options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
-        options["popularity"] = train.popularity
-        if subject.has("vectors"):
-            return np.asarray(posthoc.tilt(subject.vectors(seed), seen=train, **options).items[:, -1])
-        return rerank.tilt_bias(subject.learner.candidates(seed, train), **options)
-
-    return bias
+def tilt(subject: Subject, strength: float, seed: int, *, welfare: Any) -> Array:
+    """Return the bias of a tilt."""
+    train = subject.split.train
+    options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
+    options["popularity"] = train.popularity
+    if subject.has("vectors"):
+        return np.asarray(posthoc.tilt(subject.vectors(seed), seen=train, **options).items[:, -1])
+    return rerank.tilt_bias(subject.learner.candidates(seed, train), **options)

@@ -1,6 +1,7 @@
 """Menus: each user gets the dial setting that is best for them, at item prices that are the same for all."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from headtail._exposure import Goal, Response
 from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.topk import discounts
-from headtail.subjects import Make, Subject
+from headtail.subjects import Lists, Subject
 from headtail.typing import Array, Codes, Floats
 
 _ROWS = 1024  # users per dense block of relevance
@@ -20,21 +21,19 @@ _ROUNDS = 60
 class Menu:
     """The `make` of :meth:`headtail.dials.Dial.menu`: one recommender out of all settings of a dial."""
 
-    name: str
-    at: Make
+    dial: Any  # a Dial
     settings: tuple[float, ...]
 
-    def __call__(self, subject: Subject, strength: float, seed: int) -> Any:
+    def __call__(self, subject: Subject, strength: float, seed: int) -> Lists:
         """Return a function from the known interactions to lists."""
+        return partial(self._lists, subject, strength, seed)
 
-        def lists(known: Interactions) -> Recommendations:
-            plain, items, _ = self._options(subject, seed, known)
-            best = self._chosen(subject, strength, seed, known)
-            return Recommendations(
-                plain.user_ids, plain.item_ids, plain.users, np.ascontiguousarray(items[np.arange(len(items)), best])
-            )
-
-        return lists
+    def _lists(self, subject: Subject, strength: float, seed: int, known: Interactions) -> Recommendations:
+        plain, items, _ = self._options(subject, seed, known)
+        best = self._chosen(subject, strength, seed, known)
+        return Recommendations(
+            plain.user_ids, plain.item_ids, plain.users, np.ascontiguousarray(items[np.arange(len(items)), best])
+        )
 
     def choices(self, subject: Subject, strength: float, seed: int, known: Interactions) -> Floats:
         """Return the setting that each user gets, (U,), in the order of the lists."""
@@ -58,7 +57,8 @@ class Menu:
         """Return the lists at setting 0, and every user's list and its worth at each setting."""
 
         def make() -> tuple[Recommendations, Codes, Floats]:
-            made = subject.cached((self, seed), lambda: [self.at(subject, setting, seed) for setting in self.settings])
+            at = self.dial.at
+            made = subject.cached((self, seed), lambda: [at(subject, setting, seed) for setting in self.settings])
             lists = [subject.recommend(each, known) for each in made]
             plain = self.settings.index(0)
             items = np.stack([each.items for each in lists], axis=1)

@@ -4,34 +4,26 @@ from collections.abc import Callable
 from functools import partial
 
 from headtail.data import Interactions, PopularityGroups, Recommendations
-from headtail.subjects import Make, Subject
+from headtail.subjects import Lists, Subject
 
-Lists = Callable[[Interactions], Recommendations]
-
-
-def by_popularity(rerank: Callable[..., Recommendations]) -> Make:
-    """Return the `make` of a re-ranker by item popularity, in blocks of users."""
-
-    def make(subject: Subject, strength: float, seed: int) -> Lists:
-        popularity = subject.split.train.popularity
-
-        def lists(block: Subject, known: Interactions) -> Recommendations:
-            return rerank(block.candidates(seed, known), popularity, strength=strength, k=block.k)
-
-        return lambda known: subject.in_blocks(partial(lists, known=known))
-
-    return make
+Rerank = Callable[..., Recommendations]
 
 
-def by_history(rerank: Callable[..., Recommendations]) -> Make:
-    """Return the `make` of a re-ranker by each user's history, in blocks of users."""
+def by_popularity(rerank: Rerank, subject: Subject, strength: float, seed: int) -> Lists:
+    """Re-rank by item popularity."""
+    options = {"popularity": subject.split.train.popularity, "strength": strength, "k": subject.k}
+    return partial(_reranked, partial(rerank, **options), subject, seed)
 
-    def make(subject: Subject, strength: float, seed: int) -> Lists:
-        options = {"k": subject.k, "groups": PopularityGroups.by_mass(subject.split.train.popularity)}
 
-        def lists(block: Subject, known: Interactions) -> Recommendations:
-            return rerank(block.candidates(seed, known), known, strength=strength, **options)
+def by_history(rerank: Rerank, subject: Subject, strength: float, seed: int) -> Lists:
+    """Re-rank by each user's history."""
+    groups = PopularityGroups.by_mass(subject.split.train.popularity)
+    return partial(_of_histories, partial(rerank, strength=strength, k=subject.k, groups=groups), subject, seed)
 
-        return lambda known: subject.in_blocks(partial(lists, known=known))
 
-    return make
+def _reranked(rerank: Rerank, subject: Subject, seed: int, known: Interactions) -> Recommendations:
+    return subject.in_blocks(lambda block: rerank(block.candidates(seed, known)))
+
+
+def _of_histories(rerank: Rerank, subject: Subject, seed: int, known: Interactions) -> Recommendations:
+    return subject.in_blocks(lambda block: rerank(block.candidates(seed, known), known))

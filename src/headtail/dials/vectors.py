@@ -1,27 +1,26 @@
 """Dials that correct vectors; where queries depend on histories they return lists."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from headtail import posthoc
 from headtail.data import Interactions, Recommendations
-from headtail.subjects import Make, Subject
+from headtail.subjects import Subject
 from headtail.typing import Vectors
 
+Correct = Callable[[Vectors, Interactions, float], Vectors]
 
-def of_vectors(correct: Callable[[Vectors, Interactions, float], Vectors]) -> Make:
-    """Return the `make` of a correction of vectors, repeated for other histories where queries depend on them."""
 
-    def make(subject: Subject, strength: float, seed: int) -> Any:
-        if not subject.sequential:
-            return correct(subject.vectors(seed), subject.split.train, strength)
+def of_vectors(correct: Correct, subject: Subject, strength: float, seed: int) -> Any:
+    """Correct the vectors, again for other histories where queries depend on them."""
+    if subject.sequential:
+        return partial(_lists, correct, subject, strength, seed)
+    return correct(subject.vectors(seed), subject.split.train, strength)
 
-        def lists(known: Interactions) -> Recommendations:
-            return subject.recommend(correct(subject.vectors(seed, known), known, strength), known)
 
-        return lists
-
-    return make
+def _lists(correct: Correct, subject: Subject, strength: float, seed: int, known: Interactions) -> Recommendations:
+    return subject.recommend(correct(subject.vectors(seed, known), known, strength), known)
 
 
 def shrunk(vectors: Vectors, known: Interactions, strength: float) -> Vectors:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,40 +60,46 @@ class Attribute:
             for v in order.tolist()
         ]
 
-    @cached_property
+    @property
     def unevenness(self) -> Metric:
         """The metric of how unevenly exposure spreads over the values."""
+        title, influence = f"Inequality of exposure between values of {self.name}", ByGroup(self._uneven_by_group)
+        facts = better("lower", title=title, low=0, high=1, influence=influence, family="exposure")
+        return facts(_Unevenness(self))
 
-        def by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-            cells, g = groups.cells, np.arange(len(groups.sizes))
-            shown = np.flatnonzero(cells.slots)
-            group, picked = cells.group[shown], self.weights[cells.items[shown]]
-            of_group = sp.csr_array((cells.slots[shown], (group, np.arange(len(shown)))), shape=(len(g), len(shown)))
-            exposure = np.asarray((of_group @ picked).todense(), dtype=np.float64)  # (G, V)
-            n, total = exposure.shape[1], exposure.sum(axis=1)
-            apart = exposure + (g * (exposure.max(initial=0.0) + 1))[:, None]
-            ordered = np.sort(apart, axis=None)
-            places = np.searchsorted(ordered, apart) + np.searchsorted(ordered, apart, side="right")
-            with np.errstate(invalid="ignore", divide="ignore"):  # NaN without slots
-                value = np.sort(exposure, axis=1) @ (2.0 * np.arange(n) + 1 - n) / (n * total)
-                # Derivative of the Gini index by the slots of each value; ties count in the middle.
-                slope = ((places - (2 * g[:, None] + 1) * n) / n - value[:, None]) / total[:, None]
-            picked.data *= slope[np.repeat(group, np.diff(picked.indptr)), picked.indices]
-            by_cell = np.zeros(len(cells.slots))
-            by_cell[shown] = picked.sum(axis=1)
-            return value, groups.where_enough_decide(groups.jackknife(-groups.over_lists(by_cell)))
+    def _uneven_by_group(self, groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        cells, g = groups.cells, np.arange(len(groups.sizes))
+        shown = np.flatnonzero(cells.slots)
+        group, picked = cells.group[shown], self.weights[cells.items[shown]]
+        of_group = sp.csr_array((cells.slots[shown], (group, np.arange(len(shown)))), shape=(len(g), len(shown)))
+        exposure = np.asarray((of_group @ picked).todense(), dtype=np.float64)  # (G, V)
+        n, total = exposure.shape[1], exposure.sum(axis=1)
+        apart = exposure + (g * (exposure.max(initial=0.0) + 1))[:, None]
+        ordered = np.sort(apart, axis=None)
+        places = np.searchsorted(ordered, apart) + np.searchsorted(ordered, apart, side="right")
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN without slots
+            value = np.sort(exposure, axis=1) @ (2.0 * np.arange(n) + 1 - n) / (n * total)
+            # Derivative of the Gini index by the slots of each value; ties count in the middle.
+            slope = ((places - (2 * g[:, None] + 1) * n) / n - value[:, None]) / total[:, None]
+        picked.data *= slope[np.repeat(group, np.diff(picked.indptr)), picked.indices]
+        by_cell = np.zeros(len(cells.slots))
+        by_cell[shown] = picked.sum(axis=1)
+        return value, groups.where_enough_decide(groups.jackknife(-groups.over_lists(by_cell)))
 
-        def uneven(top: TopK) -> float:
-            return gini(self.of(top.slots))
 
-        uneven.__doc__ = (
-            f"Inequality of exposure between the {len(self.values)} values of {self.name}: 0 if all get the same, "
+class _Unevenness:
+    """The inequality of exposure between an attribute's values."""
+
+    def __init__(self, of: Attribute) -> None:
+        self.of, self.__name__ = of, of.metric
+        self.__doc__ = (
+            f"Inequality of exposure between the {len(of.values)} values of {of.name}: 0 if all get the same, "
             f"1 - 1/n if one gets all. As `gini`, over values in place of items; an item of several values counts in "
             f"equal parts for each. Range 0 to 1, lower is more even."
         )
-        uneven.__name__ = self.metric
-        title = f"Inequality of exposure between values of {self.name}"
-        return better("lower", title=title, low=0, high=1, influence=ByGroup(by_group), family="exposure")(uneven)
+
+    def __call__(self, top: TopK) -> float:
+        return gini(self.of.of(top.slots))
 
 
 def metric_name(attribute: str) -> str:
