@@ -99,9 +99,9 @@ def test_resn_torchrun(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = f"-m torch.distributed.run --nproc_per_node 2 --master_addr 127.0.0.1 --master_port {port}".split()
-    last = tmp_path / "run_and_look.py"
+    example, last = str(EXAMPLES / "resn_torchrun.py"), tmp_path / "run_and_look.py"
     last.write_text(
-        f"import pathlib, runpy; runpy.run_path({str(EXAMPLES / 'resn_torchrun.py')!r}, run_name='__main__')\n"
+        f"import pathlib, runpy; runpy.run_path({example!r}, run_name='__main__')\n"
         "names = [each.read_text() for each in pathlib.Path('/proc/self/task').glob('*/comm')]\n"
         "assert not [name for name in names if 'gloo' in name]  # such threads may abort the process at its exit\n"
     )
