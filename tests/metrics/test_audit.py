@@ -565,6 +565,13 @@ def test_columns_that_are_not_read_may_be_anything():
     assert most_popular(train, 1).items.tolist() == most_popular(Interactions.from_frame(TRAIN), 1).items.tolist()
 
 
+def test_what_the_top_items_hold_is_said_by_name():
+    train = pl.DataFrame({"user_id": [0, 1, 2, 0], "item_id": [5, 5, 5, 6]})
+    assert "Share of the top item (1 of 2): interactions 75%." in describe(train).to_markdown()
+    train = pl.DataFrame({"user_id": range(400), "item_id": [i % 200 for i in range(400)]})
+    assert "Share of the top 1% of items (2 of 200): interactions 1%." in describe(train).to_markdown()
+
+
 def test_which_rows_count_is_said_where_there_are_ratings():
     rated = TRAIN.with_columns(stars=pl.Series(np.arange(len(TRAIN)) % 5 + 1))
     for train, note in (

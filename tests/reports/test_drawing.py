@@ -63,6 +63,7 @@ def test_tick_labels_by_hand():
     assert tick_labels([0.13, 0.14, 0.15]) == ["0.13", "0.14", "0.15"]
     assert tick_labels([1000, 2000]) == ["1,000", "2,000"]
     assert tick_labels([0.1, 1, 10]) == ["0.1", "1", "10"]
+    assert tick_labels([1e-7, 1e-5, 1e-3], ".3%") == ["0.00001%", "0.001%", "0.1%"]
 
 
 # -- labels -----------------------------------------------------------------------------------------------------------
@@ -304,6 +305,13 @@ def test_long_names_of_a_legend_stand_apart_also_in_a_wider_font():
     groups = [e for e in ElementTree.fromstring(svg).iter(f"{SVG}g") if "".join(e.itertext()) in names]
     starts = {float(found[0]) for e in groups if (found := re.findall(r"[\d.]+", e.get("transform", "")))}
     assert len(starts) > 1 and np.diff(sorted(starts)).min() > 1.12 * text_width(names[0], 13) + 14  # and its symbol
+
+
+@pytest.mark.parametrize(("narrow", "name"), [(False, "the top-10 lists of one recommender"), (True, "top-10 lists")])
+def test_the_names_of_lying_bars_are_whole_in_a_wider_font(narrow, name):
+    chart = Chart("bar", [{"x": name, "y": 1.0, "of": "a"}], "x", "y", color="of", stacked=True)
+    left = float(re.findall(r"translate\(([\d.]+)", chart_svg(chart, narrow=narrow))[0])
+    assert left > text_width(name, 12.5 if narrow else 13) + 8  # and the space before its bar
 
 
 def test_few_values_of_a_logarithmic_axis_are_its_ticks():

@@ -116,6 +116,14 @@ def test_wide_tables_are_split_with_the_first_column_repeated():
     assert all(f"a_rather_long_heading_{i}" in text and f"{i}.5" in text for i in range(6))
 
 
+def test_headings_are_folded_where_the_values_then_stand_in_one_table():
+    columns = [Column(name, name) for name in ("item", "share of training", "share of the places", "other people")]
+    table = Table(columns, [{"item": "a", "share of training": 1, "share of the places": 2, "other people": 3}])
+    wide, narrow = (Report("T", [table]).to_text(width) for width in (80, 50))
+    assert "share of training" in wide and "share of training" not in narrow
+    assert narrow.count("item") == 1 and re.search(r"^a +1 +2 +3$", narrow, re.M)
+
+
 def test_brief_text_has_tables_and_figures_only(sample):
     text = sample.to_text(100, brief=True)
     assert "NDCG@20" in text and "MF + ReSN" in text

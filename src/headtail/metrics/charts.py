@@ -50,12 +50,13 @@ def concentration_chart(counts: Mapping[str, Array], title: str = "How much the 
         places = np.unique(np.geomspace(1, len(total), _STEPS).astype(int))
         rows += [{"items": n / len(total), "held": float(total[n - 1]), "of": name} for n in places.tolist()]
     tops = {name: top_percent(held) for name, held in counts.items()}
-    of = ", ".join(f"{share:.0%} of {plain(name)}" for name, (_, share) in tops.items())
+    held_by = ", ".join(f"{plain(name)} {share:.0%}" for name, (_, share) in tops.items())
     n, n_items = next(iter(tops.values()))[0], len(next(iter(counts.values())))
+    top = "top item" if n == 1 else "top 1% of items"
     return Chart(
         "line", rows, x="items", y="held", color="of", x_scale="log", x_format=".2%", y_format=".0%", title=title,
-        caption=f"{of} go to the top {n:,} of {counted(n_items, 'item')} ({n / n_items:.0%}). The faster a curve "
-        f"rises, the fewer items share the total.",
+        caption=f"Share of the {top} ({n:,} of {n_items:,}): {held_by}. The faster a curve rises, the fewer items "
+        "share the total.",
         x_label="share of the items, those with most first", y_label="share of the total",
     )  # fmt: skip
 

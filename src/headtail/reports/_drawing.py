@@ -327,7 +327,8 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     longest = max((text_width(one["t"], frame.size - 1) for one in records), default=0.0)
     lying = frame.narrow or chart.stacked or len(names) * lanes > 24 or widest > 110
     room = min(widest, 0.4 * frame.width)  # of the names of lying bars
-    width = frame.width - (room + 35 if lying else AXIS)
+    spare = 0.16 * room if lying else 0.0  # Vega takes names for narrower than browsers do
+    width = frame.width - (room + spare + 35 if lying else AXIS)
     step = width / max(len(names), 1)
     thick = min(46.0, 0.76 * step / lanes)  # of standing bars
     scale = Scale.of([one[key] for one in records for key in ("a", "b", "e")], zero=True)
@@ -368,7 +369,8 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     text = place | {along: value | {"field": "e"}, "text": {"field": "t"}, "color": _raw("on")}
     layers.append(_layer(labelled, "text", text, baseline="middle", **where))
     height: Any = frame.height if not lying else {"step": 15, "for": "offset"} if lanes > 1 else {"step": 34}
-    return {"width": width, "height": height, "layer": layers}
+    padding = {"left": 2 + spare, "top": 2, "right": 2, "bottom": 2}
+    return {"width": width, "height": height, "padding": padding, "layer": layers}
 
 
 def _stack(chart: Chart, looks: Looks, names: list[str]) -> list[Spec]:

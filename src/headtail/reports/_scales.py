@@ -62,4 +62,6 @@ def tick_labels(ticks: list[float], spec: str | None = None) -> list[str]:
     steps = {round(b - a, 12) for a, b in pairwise(values)}
     digits = next((d for d in range(7) if all(round(v, d) == v for v in values)), None)
     spec = ",.10g" if digits is None or len(steps) > 1 else f",.{digits}f"
-    return [f"{value:{spec}}{sign}" for value in values]
+    texts = (f"{value:{spec}}" for value in values)
+    plain = (f"{v:.15f}".rstrip("0") if "e-" in text else text for v, text in zip(values, texts, strict=True))
+    return [f"{text}{sign}" for text in plain]

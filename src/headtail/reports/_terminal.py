@@ -1,7 +1,7 @@
 """Reports in the terminal, with rich."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from markdown_it.token import Token
 from rich.box import SIMPLE_HEAD
@@ -162,8 +162,8 @@ def _figures(block: Figures) -> RenderableType:
 def _table(table: Table, width: int, limit: int | None) -> Iterator[RenderableType]:
     n = len(table.rows)
     written = grid(Table(table.columns, table.rows[:limit])) if table.rows else grid(table)
-    widths = [w if right else min(w, FOLDED) for w, right in zip(_widths(written), written.numeric, strict=True)]
-    for i, columns in enumerate(_parts(widths, width)):
+    parts, widths = _parts(written, width)
+    for i, columns in enumerate(parts):
         if i:
             yield ""
         yield _rich_table(written, widths, columns)
@@ -171,26 +171,34 @@ def _table(table: Table, width: int, limit: int | None) -> Iterator[RenderableTy
         yield RichText(f"... and {n - limit:,} more rows", style="dim")
 
 
-def _widths(written: Grid) -> list[int]:
-    def cell_width(text: str, interval: str) -> int:
-        return cell_len(text) + (cell_len(interval) + 1 if interval else 0)
+def _parts(written: Grid, width: int) -> tuple[list[list[int]], list[int]]:
+    """Split the columns into parts that fit the width, each starting with the first, and return the columns' widths.
 
-    return [
-        max([cell_len(heading), *(cell_width(row[i].text, row[i].interval) for row in written.rows)])
-        for i, heading in enumerate(written.headings)
-    ]
+    Headings are folded between words if that makes fewer parts.
+    """
 
+    def widths(part: Callable[[str], list[str]]) -> list[int]:
+        cells = [[(row[i].text, row[i].interval) for row in written.rows] for i in range(len(written.headings))]
+        needed = [
+            max(
+                [*map(cell_len, part(heading)), *(cell_len(f"{text} {interval}".rstrip()) for text, interval in column)]
+            )
+            for heading, column in zip(written.headings, cells, strict=True)
+        ]
+        return [w if right else min(w, FOLDED) for w, right in zip(needed, written.numeric, strict=True)]
 
-def _parts(widths: list[int], width: int) -> list[list[int]]:
-    """Split the columns into parts that fit the width, each starting with the first column."""
-    parts, used = [[0]], widths[0]
-    for i in range(1, len(widths)):
-        if used + widths[i] + 3 > width and len(parts[-1]) > 1:
-            parts.append([0])
-            used = widths[0]
-        parts[-1].append(i)
-        used += widths[i] + 3
-    return parts
+    def split(widths: list[int]) -> list[list[int]]:
+        parts, used = [[0]], widths[0]
+        for i in range(1, len(widths)):
+            if used + widths[i] + 3 > width and len(parts[-1]) > 1:
+                parts.append([0])
+                used = widths[0]
+            parts[-1].append(i)
+            used += widths[i] + 3
+        return parts
+
+    whole, folded = widths(lambda heading: [heading]), widths(lambda heading: heading.split() or [""])
+    return min(((split(one), one) for one in (whole, folded)), key=lambda found: len(found[0]))
 
 
 def _rich_table(written: Grid, widths: list[int], columns: list[int]) -> RenderableType:
@@ -198,8 +206,8 @@ def _rich_table(written: Grid, widths: list[int], columns: list[int]) -> Rendera
     for i in columns:
         right = written.numeric[i]
         table.add_column(
-            RichText(written.headings[i]), justify="right" if right else "left", no_wrap=right, overflow="fold",
-            min_width=widths[i],
+            RichText(written.headings[i]), justify="right" if right else "left", overflow="fold",
+            width=widths[i] if right else None, min_width=widths[i],
         )  # fmt: skip
     for row in written.rows:
         table.add_row(*(_cell(row[i]) for i in columns))
