@@ -1,14 +1,16 @@
 """Which neurons speak for which tags of items, popularity apart, and how much of a popularity neuron is a tag."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import norm, rankdata
+from scipy.special import expit, logit
+from scipy.stats import binomtest, norm, rankdata
 
 from headtail._checks import checked, generator, integer, number
+from headtail._stats import Z95
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.reports._markdown import plain
 from headtail.sae.effects import effects_of
@@ -21,6 +23,9 @@ _CLEAR = 0.7  # the AUC from which a neuron speaks for a tag
 _SHOWN = 15  # neurons of the table of popularity and tags
 _DEEPER = 3  # times the length of the lists, for tags that no push shows
 _AUC = "Chance that an item with the tag has the larger number of two items, one with and one without it; .5 is chance."
+_COMPARED = {
+    "neuron": "best neuron", "random": "best random direction", "dimension": "best dimension", "probe": "dense probe"
+}  # fmt: skip
 _HELD_OUT = "Chosen or fitted on one half of the items and measured on the other, both ways."
 
 
@@ -46,9 +51,12 @@ class Concepts(Result):
         The AUC that none of the T n pairs of a tag and a neuron reaches by chance (95%, Bonferroni).
     best : int array of shape (T,)
         The neuron of the largest AUC, by its number in the autoencoder.
-    best_auc, dimension_auc, probe_auc : float arrays of shape (T,)
-        Of the best neuron, of the best raw dimension of the vectors, of either sign, and of a dense linear probe (ridge
-        regression): chosen or fitted on half of the items and measured on the others, popularity apart.
+    best_auc, random_auc, dimension_auc, probe_auc : float arrays of shape (T,)
+        Of the best neuron, of the best of as many random directions as neurons fire, of the best raw dimension of the
+        vectors, of either sign, and of a dense linear probe (ridge regression): chosen or fitted on half of the items
+        and measured on the others, popularity apart.
+    low, high : float arrays of shape (T,)
+        95% interval of ``best_auc`` over items (Hanley and McNeil, 1982, for the logarithm of the odds).
     of_popularity, of_tags, of_both : float arrays of shape (n,)
         Share of the variance of each neuron's numbers that log popularity, all tags, and both explain (adjusted R^2).
     effect : float array of shape (T, n)
@@ -66,8 +74,11 @@ class Concepts(Result):
     chance: Floats
     best: Array
     best_auc: Floats
+    random_auc: Floats
     dimension_auc: Floats
     probe_auc: Floats
+    low: Floats
+    high: Floats
     of_popularity: Floats
     of_tags: Floats
     of_both: Floats
@@ -97,16 +108,16 @@ class Concepts(Result):
     def report(self) -> Report:
         """Return the tags with their neurons, and the popularity neurons with what of them is a tag."""
         rows = self._rows()
-        aucs = {"neuron": "best neuron", "dimension": "best dimension", "probe": "dense probe"}
-        bars = [{"tag": r["tag"], "auc": r[f"{key}_auc"], "by": name} for r in rows for key, name in aucs.items()]
-        medians = {name: float(np.median([row[f"{key}_auc"] for row in rows])) for key, name in aucs.items()}
+        bars = [{"tag": r["tag"], "auc": r[f"{key}_auc"], "by": name} for r in rows for key, name in _COMPARED.items()]
+        medians = {name: float(np.median([row[f"{key}_auc"] for row in rows])) for key, name in _COMPARED.items()}
         figures = [Figure(f"{n.capitalize()}, median", v, format=".2f") for n, v in medians.items()]
         columns = [
             Column("tag", "Tag"),
             Column("items", "Items", format=",d"),
             Column("neuron", "Neuron", format="d", note="That of the largest AUC over all items, popularity apart."),
             Column("cohens_d", "Cohen's d", format=".2f", note="Above 0 it answers to popular tastes as well."),
-            *(Column(f"{key}_auc", f"AUC, {name}", format=".2f") for key, name in aucs.items()),
+            Column("neuron_auc", "AUC, best neuron", format=".2f", low="low", high="high"),
+            *(Column(f"{key}_auc", f"AUC, {name}", format=".2f") for key, name in _COMPARED.items() if key != "neuron"),
         ]
         notes = f"AUC: {_AUC[0].lower()}{_AUC[1:]} {_HELD_OUT}"
         if self.without:
@@ -115,7 +126,7 @@ class Concepts(Result):
             notes += f" Too few items: {', '.join(map(plain, self.dropped))}."
         chart = Chart(
             "bar", bars, x="tag", y="auc", color="by", y_format=".2f", y_label="AUC", x_label="",
-            title="Neurons, raw dimensions and a dense probe", caption=_HELD_OUT,
+            title="Neurons, directions and a dense probe", caption=_HELD_OUT,
         )  # fmt: skip
         table = Table(columns, rows, title="Which neuron speaks for which tag", caption=notes)
         return Report("Neurons and tags", [Figures(figures), table, chart, self._popularity()], self.verdict)
@@ -123,14 +134,20 @@ class Concepts(Result):
     @property
     def verdict(self) -> str:
         """How well single neurons tell tags, beside what they are compared with, and what those of popularity are."""
-        clear, best = int((self.best_auc >= _CLEAR).sum()), float(np.median(self.best_auc))
-        others = [float(np.median(values)) for values in (self.dimension_auc, self.probe_auc)]
-        how = "better" if best > others[0] else "no better"
+        clear, ahead = int((self.best_auc >= _CLEAR).sum()), np.sign(self.best_auc - self.random_auc)
+        won, tried = int((ahead > 0).sum()), int((ahead != 0).sum())
+        how = "no better"
+        if tried and binomtest(won, tried).pvalue < 0.05:
+            how = "better" if 2 * won > tried else "worse"
+        best, drawn, dimension, probe = (
+            np.median(values) for values in (self.best_auc, self.random_auc, self.dimension_auc, self.probe_auc)
+        )
         said = [
-            f"**Single neurons tell tags apart {how} than the raw dimensions do.** At the median of {len(self.tags):,} "
-            f"tags the best neuron reaches an AUC of {best:.2f} on items that it was not chosen on, the best dimension "
-            f"{others[0]:.2f} and a dense probe {others[1]:.2f}; chance is 0.50. {clear or 'No'} "
-            f"tag{'s have' if clear > 1 else ' has'} a neuron of {_CLEAR:g} or more."
+            f"**Single neurons tell tags apart {how} than as many random directions do.** At the median of "
+            f"{len(self.tags):,} tags the best neuron reaches an AUC of {best:.2f} on items that it was not chosen on, "
+            f"the best random direction {drawn:.2f}, the best raw dimension {dimension:.2f} and a dense probe "
+            f"{probe:.2f}; chance is 0.50. {clear or 'No'} tag{'s have' if clear > 1 else ' has'} a neuron of "
+            f"{_CLEAR:g} or more."
         ]
         rows = self._popularity().rows
         if rows:
@@ -178,6 +195,7 @@ class Concepts(Result):
         columns = {
             "tag": self.tags, "items": self.n_items.tolist(), "neuron": self.best.tolist(),
             "cohens_d": [d[i] for i in self.best.tolist()], "neuron_auc": self.best_auc.tolist(),
+            "low": self.low.tolist(), "high": self.high.tolist(), "random_auc": self.random_auc.tolist(),
             "dimension_auc": self.dimension_auc.tolist(), "probe_auc": self.probe_auc.tolist(),
         }  # fmt: skip
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -230,23 +248,13 @@ def find_concepts(
     level = np.log1p(interactions.popularity[tagged])[:, None]
     center = x.mean(axis=0)
     x, apart = x - center, x - center - _projected(x, level)
-    dense = np.concatenate([apart, -apart], axis=1)
     random = generator(rng)
     halves = np.array_split(random.permutation(len(tagged)), 2)
-    auc = np.empty((len(found.names), len(neurons)))
-    chosen = np.empty((2, *auc.shape))
-    explained = np.empty((3, len(neurons)))
-    bases = [level, labels.astype(np.float64), np.column_stack([level, labels])]
-    for start in range(0, len(neurons), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        values = apart @ encoder[part].T
-        auc[:, part] = aucs(values, labels)
-        for side, half in enumerate(halves):
-            chosen[side, :, part] = aucs(values[half], labels[half])
-        explained[:, part] = [_explained(x @ encoder[part].T, basis) for basis in bases]
     silent = neurons.firing_rate == 0
-    auc[:, silent] = chosen[:, :, silent] = 0.5
-    raw = np.stack([aucs(dense[half], labels[half]) for half in halves])
+    heard = np.where(silent[:, None], 0, encoder)
+    auc = np.concatenate([aucs(apart @ part.T, labels) for part in _parts(heard)], axis=1)
+    bases = [level, labels.astype(np.float64), np.column_stack([level, labels])]
+    explained = np.concatenate([[_explained(x @ part.T, basis) for basis in bases] for part in _parts(encoder)], axis=1)
     n_items, pairs = labels.sum(axis=0), auc.size
     spread = np.sqrt((len(tagged) + 1) / (12 * n_items * (len(tagged) - n_items)))  # of an AUC by chance
     probe = np.stack([_probe(apart, labels, half, other) for half, other in (halves, halves[::-1])])
@@ -255,6 +263,10 @@ def find_concepts(
         effect = _effect(neurons, found.has, neurons.k, n_users, random)
         if (hidden := ~(effect > 0).any(axis=1)).any():
             effect[hidden] = _effect(neurons, found.has[:, hidden], _DEEPER * neurons.k, n_users, random)
+    drawn = random.standard_normal((np.count_nonzero(~silent), encoder.shape[1]))
+    axes = np.eye(encoder.shape[1])
+    best, *others = (_crossed(apart, each, labels, halves) for each in (heard, drawn, np.concatenate([axes, -axes])))
+    low, high = _interval(best, n_items, len(tagged) - n_items)
     return Concepts(
         neurons=neurons,
         tags=found.names,
@@ -262,9 +274,12 @@ def find_concepts(
         auc=auc,
         chance=np.minimum(0.5 - norm.ppf(0.05 / pairs) * spread, 1.0),
         best=neurons.index[auc.argmax(axis=1)],
-        best_auc=_crossed(chosen),
-        dimension_auc=_crossed(raw),
+        best_auc=best,
+        random_auc=others[0],
+        dimension_auc=others[1],
         probe_auc=probe.mean(axis=0),
+        low=low,
+        high=high,
         of_popularity=explained[0],
         of_tags=explained[1],
         of_both=explained[2],
@@ -303,10 +318,30 @@ def aucs(values: Floats, labels: Array) -> Floats:
     return np.asarray(np.nan_to_num(found, nan=0.5))
 
 
-def _crossed(auc: Floats) -> Floats:
-    """Return what is chosen on either half, (2, T, n), as the other half sees it; their mean, (T,)."""
+def _parts(directions: Floats) -> list[Floats]:
+    return [directions[start : start + _AT_ONCE] for start in range(0, len(directions), _AT_ONCE)]
+
+
+def _crossed(x: Floats, directions: Floats, labels: Array, halves: Sequence[Array]) -> Floats:
+    """Return the AUC of the best of directions (n, d), chosen on one half of x (I, d) and measured on the other, (T,).
+
+    The mean of both ways; .5 without a direction.
+    """
+    if not len(directions):
+        return np.full(labels.shape[1], 0.5)
+    auc = [np.concatenate([aucs(x[half] @ part.T, labels[half]) for part in _parts(directions)], 1) for half in halves]
     found = [np.take_along_axis(auc[1 - side], auc[side].argmax(axis=1)[:, None], axis=1)[:, 0] for side in (0, 1)]
     return np.asarray(np.mean(found, axis=0))
+
+
+def _interval(auc: Floats, inside: Array, outside: Array) -> tuple[Floats, Floats]:
+    """Return the 95% interval of areas by the numbers of items inside and outside of each tag."""
+    pairs = inside * outside
+    a = np.clip(auc, 0.5 / pairs, 1 - 0.5 / pairs)
+    one, two = a / (2 - a), 2 * a**2 / (1 + a)  # two items inside lie above one outside, one inside above two outside
+    variance = (a * (1 - a) + (inside - 1) * (one - a**2) + (outside - 1) * (two - a**2)) / pairs
+    error = Z95 * np.sqrt(variance) / (a * (1 - a))
+    return expit(logit(a) - error), expit(logit(a) + error)
 
 
 def _probe(x: Floats, labels: Array, fitted: Array, measured: Array) -> Floats:

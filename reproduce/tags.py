@@ -1,0 +1,159 @@
+"""What neurons know of genres, and what "more of a genre" costs: a record, for the tables of docs/explain.md.
+
+MF, LightGCN and SASRec on MovieTweetings and MovieLens-1M, and SASRec with the order of each user's ratings drawn at
+random. A stopped run goes on with the models in the folder for work.
+
+    python reproduce/tags.py --data ../shared/data
+    python reproduce/tables.py
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import cells
+import numpy as np
+import polars as pl
+
+from headtail import Interactions, Split, load_model, losses, save_model, split_leave_last
+from headtail.dials import more_of
+from headtail.exceptions import InvalidInputError
+from headtail.metrics import TopK, gini, ndcg
+from headtail.models import MF, LightGCN, SASRec
+from headtail.sae import Concepts, find_concepts
+from headtail.sae.tags import read_tags
+from headtail.subjects import AUTOENCODER, Subject
+from headtail.tradeoffs import sweep
+from headtail.tradeoffs.points import Estimate, Reading, combined, summary
+from headtail.training import Recipe
+
+RECORD = cells.RECORDS / "tags.json"
+TAGS, STRENGTHS, K = ("Documentary", "Animation", "Horror"), (0.0, 1.0, 2.0, 4.0), 10
+SHUFFLED = "SASRec, order drawn at random"
+
+GRAPH = {"lr": 1e-2, "weight_decay": 1e-7}
+SEQUENCES = {"loss": losses.sampled_softmax, "n_negatives": "all", "weight_decay": 0.0, "lr": 2e-3}
+SHORT = Recipe(SASRec, {"max_length": 50, "dropout": 0.5}, SEQUENCES | {"batch_size": 4096, "epochs": 20})
+LONG = Recipe(SASRec, {"max_length": 50, "dropout": 0.2}, SEQUENCES | {"batch_size": 8192, "epochs": 8})
+RECIPES = {
+    ("MovieTweetings", "MF"): Recipe(MF, {}, {"epochs": 32}),
+    ("MovieTweetings", "LightGCN"): Recipe(LightGCN, {}, GRAPH | {"batch_size": 8192, "epochs": 80}),
+    ("MovieTweetings", "SASRec"): SHORT,
+    ("MovieTweetings", SHUFFLED): SHORT,
+    ("MovieLens-1M", "MF"): Recipe(MF, {}, {"epochs": 30}),
+    ("MovieLens-1M", "LightGCN"): Recipe(LightGCN, {}, GRAPH | {"batch_size": 32768, "epochs": 40}),
+    ("MovieLens-1M", "SASRec"): LONG,
+    ("MovieLens-1M", SHUFFLED): LONG,
+}
+FOLDERS = {"MovieTweetings": "movietweetings", "MovieLens-1M": "ml-1m"}
+
+
+def split_of(data: Path, name: str, model: str) -> Split:
+    """Return the last interactions of each user held out for SASRec, random ones for the others."""
+    split = cells.load(data, FOLDERS[name], "leave-last" if model.startswith("SASRec") else "common")
+    if model != SHUFFLED:
+        return split
+    rows = pl.concat([part.to_polars() for part in split.parts.values()])
+    order = np.random.default_rng(0).permutation(len(rows))
+    return split_leave_last(Interactions.from_frame(rows.select("user_id", "item_id", order=pl.Series(order))))
+
+
+def trained(split: Split, recipe: Recipe, folder: Path) -> Any:
+    """Return the model of a folder, trained if there is none."""
+    if not folder.exists():
+        save_model(recipe.train(split.train, 0), folder)
+    return load_model(folder)
+
+
+def alike(split: Split, tags: pl.DataFrame) -> dict[str, float]:
+    """Return how often a user's next item shares a tag with the one before, and how often any two of theirs do."""
+    has = read_tags(tags, split.train, min_items=1).has
+    order = np.lexsort(
+        (split.train.order if split.train.order is not None else split.train.timestamps, split.train.users)
+    )
+    drawn = np.lexsort((np.random.default_rng(0).random(len(order)), split.train.users))
+    found = {}
+    for name, rows in (("next", order), ("any", drawn)):
+        users, items = split.train.users[rows], split.train.items[rows]
+        same = users[1:] == users[:-1]
+        found[name] = float((has[items[1:][same]] & has[items[:-1][same]]).any(axis=1).mean())
+    return found
+
+
+def known(concepts: Concepts) -> dict[str, Any]:
+    """Return how well neurons tell tags, at the median of the tags."""
+    names = ("best_auc", "random_auc", "dimension_auc", "probe_auc")
+    medians = {name: float(np.median(getattr(concepts, name))) for name in names}
+    popularity = concepts.neurons.source.known.popularity
+    return medians | {
+        "tags": len(concepts.tags),
+        "ahead": int((concepts.best_auc > concepts.random_auc).sum()),
+        "firing": int((concepts.neurons.firing_rate > 0).sum()),
+        "interactions": float(np.median(popularity[popularity > 0])),
+        "of_popularity": float(np.median(concepts.of_popularity)),
+        "of_tags": float(np.median(concepts.of_tags)),
+        "each": {tag: [float(auc[t]) for auc in (concepts.best_auc, concepts.low, concepts.high)]
+                 for t, tag in enumerate(concepts.tags)},
+    }  # fmt: skip
+
+
+def steered(subject: Subject, tag: str, tags: pl.DataFrame) -> dict[str, Any]:
+    """Return a tag's share of the places, and what more of it changes at each strength, on the test, over users."""
+    found = read_tags(tags, subject.split.train)
+    has = found.has[:, found.place_of(tag)]
+
+    def share(top: TopK) -> Any:
+        return top.mean(has)
+
+    dial = more_of(tag, tags)
+    metrics = {"ndcg": ndcg, "gini": gini, "share": share}
+    try:
+        frontier = sweep(dial, subject, STRENGTHS, metrics=metrics, progress=False)
+    except InvalidInputError as error:  # no push shows more
+        print(f"{tag}: {error}")
+        return {"tag": tag, "share": None, "changes": {}}
+
+    def more(strength: float) -> Estimate:
+        ends = []
+        for setting in (strength, STRENGTHS[0]):
+            (point,) = (point for point in frontier.points if point.setting == setting)
+            influence = frontier.influences[dial.name, setting, 0, "test"]["share@10"]
+            ends.append(Reading(point.test["share@10"], influence))
+        return summary([combined(ends[0].value - ends[1].value, [(1, ends[0]), (-1, ends[1])])])
+
+    changes = {
+        f"{strength:g}": {
+            "share": more(strength),
+            **{m: frontier.estimate(dial.name, strength, f"{m}@{K}", relative=True) for m in ("ndcg", "gini")},
+        }
+        for strength in STRENGTHS[1:]
+    }
+    return {"tag": tag, "share": frontier.mean(dial.name, STRENGTHS[0], f"share@{K}"), "changes": changes}
+
+
+def run(data: Path, work: Path) -> list[dict[str, Any]]:
+    """Return what each model's neurons know, and what steering by them does."""
+    rows = []
+    for (name, model), recipe in RECIPES.items():
+        split = split_of(data, name, model)
+        tags = pl.read_parquet(data / FOLDERS[name] / "items.parquet").select("item_id", "genres").drop_nulls()
+        epochs = 5 if model.startswith("SASRec") else 40  # many vectors, or one a user
+        backbone = trained(
+            split, recipe, work / f"{FOLDERS[name]}-{model.lower().replace(', ', '-').replace(' ', '-')}"
+        )
+        subject = Subject(backbone, split, k=K, autoencoder={**AUTOENCODER, "epochs": epochs})
+        row = {"data": name, "model": model, **known(find_concepts(subject.neurons(0), tags, rng=0))}
+        if model == "SASRec":
+            row["alike"] = alike(split, tags)
+        row["steered"] = [] if model == SHUFFLED else [steered(subject, tag, tags) for tag in TAGS]
+        print(name, model, {key: row[key] for key in ("best_auc", "random_auc", "probe_auc")}, flush=True)
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--work", type=Path, default=Path("runs/tags"), help="folder of the trained models")
+    args = parser.parse_args()
+    cells.write(RECORD, {"k": K, "seeds": [0], "rows": run(args.data, args.work)})
