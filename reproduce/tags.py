@@ -8,6 +8,7 @@ random. A stopped run goes on with the models in the folder for work.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,16 @@ TAGS, STRENGTHS, K = ("Documentary", "Animation", "Horror"), (0.0, 1.0, 2.0, 4.0
 SHUFFLED = "SASRec, order drawn at random"
 
 GRAPH = {"lr": 1e-2, "weight_decay": 1e-7}
-SEQUENCES = {"loss": losses.sampled_softmax, "n_negatives": "all", "weight_decay": 0.0, "lr": 2e-3}
-SHORT = Recipe(SASRec, {"max_length": 50, "dropout": 0.5}, SEQUENCES | {"batch_size": 4096, "epochs": 20})
-LONG = Recipe(SASRec, {"max_length": 50, "dropout": 0.2}, SEQUENCES | {"batch_size": 8192, "epochs": 8})
+SEQUENCES = {"loss": losses.sampled_softmax, "n_negatives": "all", "weight_decay": 0.0, "lr": 2e-3, "eval_every": 1}
+LONG = Recipe(
+    SASRec, {"max_length": 50, "embedding_dim": 64, "dropout": 0.2}, SEQUENCES | {"batch_size": 8192, "epochs": 8}
+)
 RECIPES = {
-    ("MovieTweetings", "MF"): Recipe(MF, {}, {"epochs": 32}),
+    ("MovieTweetings", "MF"): Recipe(MF),
     ("MovieTweetings", "LightGCN"): Recipe(LightGCN, {}, GRAPH | {"batch_size": 8192, "epochs": 80}),
-    ("MovieTweetings", "SASRec"): SHORT,
-    ("MovieTweetings", SHUFFLED): SHORT,
+    ("MovieTweetings", "SASRec"): Recipe(
+        SASRec, {"max_length": 50, "embedding_dim": 64, "dropout": 0.5}, SEQUENCES | {"batch_size": 4096, "epochs": 20}
+    ),
     ("MovieLens-1M", "MF"): Recipe(MF, {}, {"epochs": 30}),
     ("MovieLens-1M", "LightGCN"): Recipe(LightGCN, {}, GRAPH | {"batch_size": 32768, "epochs": 40}),
     ("MovieLens-1M", "SASRec"): LONG,
@@ -50,18 +53,18 @@ FOLDERS = {"MovieTweetings": "movietweetings", "MovieLens-1M": "ml-1m"}
 
 def split_of(data: Path, name: str, model: str) -> Split:
     """Return the last interactions of each user held out for SASRec, random ones for the others."""
-    split = cells.load(data, FOLDERS[name], "leave-last" if model.startswith("SASRec") else "common")
     if model != SHUFFLED:
-        return split
-    rows = pl.concat([part.to_polars() for part in split.parts.values()])
-    order = np.random.default_rng(0).permutation(len(rows))
-    return split_leave_last(Interactions.from_frame(rows.select("user_id", "item_id", order=pl.Series(order))))
+        return cells.load(data, FOLDERS[name], "leave-last" if model == "SASRec" else "common")
+    rows = pl.read_parquet(data / FOLDERS[name] / "interactions.parquet").select("user_id", "item_id")
+    rows = rows.with_columns(drawn=pl.Series(np.random.default_rng(0).random(len(rows))))
+    rows = rows.with_columns(order=pl.col("drawn").rank("ordinal").over("user_id")).drop("drawn")
+    return split_leave_last(Interactions.from_frame(rows, k_core=5))
 
 
 def trained(split: Split, recipe: Recipe, folder: Path) -> Any:
     """Return the model of a folder, trained if there is none."""
     if not folder.exists():
-        save_model(recipe.train(split.train, 0), folder)
+        save_model(recipe.train(split.train, 0, validation=split.validation, k=K), folder)
     return load_model(folder)
 
 
@@ -131,13 +134,12 @@ def steered(subject: Subject, tag: str, tags: pl.DataFrame) -> dict[str, Any]:
     return {"tag": tag, "share": frontier.mean(dial.name, STRENGTHS[0], f"share@{K}"), "changes": changes}
 
 
-def run(data: Path, work: Path) -> list[dict[str, Any]]:
-    """Return what each model's neurons know, and what steering by them does."""
-    rows = []
+def run(data: Path, work: Path) -> Iterator[dict[str, Any]]:
+    """Yield what each model's neurons know, and what steering by them does."""
     for (name, model), recipe in RECIPES.items():
         split = split_of(data, name, model)
         tags = pl.read_parquet(data / FOLDERS[name] / "items.parquet").select("item_id", "genres").drop_nulls()
-        epochs = 5 if model.startswith("SASRec") else 40  # many vectors, or one a user
+        epochs = 5 if model.startswith("SASRec") else 30  # many vectors, or one a user
         backbone = trained(
             split, recipe, work / f"{FOLDERS[name]}-{model.lower().replace(', ', '-').replace(' ', '-')}"
         )
@@ -146,9 +148,7 @@ def run(data: Path, work: Path) -> list[dict[str, Any]]:
         if model == "SASRec":
             row["alike"] = alike(split, tags)
         row["steered"] = [] if model == SHUFFLED else [steered(subject, tag, tags) for tag in TAGS]
-        print(name, model, {key: row[key] for key in ("best_auc", "random_auc", "probe_auc")}, flush=True)
-        rows.append(row)
-    return rows
+        yield row
 
 
 if __name__ == "__main__":
@@ -156,4 +156,8 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--work", type=Path, default=Path("runs/tags"), help="folder of the trained models")
     args = parser.parse_args()
-    cells.write(RECORD, {"k": K, "seeds": [0], "rows": run(args.data, args.work)})
+    rows = []
+    for row in run(args.data, args.work):
+        rows.append(row)
+        cells.write(RECORD, {"k": K, "seeds": [0], "rows": rows})
+        print(row["data"], row["model"], f"AUC {row['best_auc']:.2f}", flush=True)
