@@ -1,4 +1,4 @@
-"""Put the table of the README and those of the page of figures in their places, from the records.
+"""Put the tables of the README and of the pages on figures and explanations in their places, from the records.
 
 headtail demo --output headtail-demo
 python reproduce/tables.py headtail-demo    # keeps the figures of the demo as a record
@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import tags
 from page_popsteer import sasrec_table
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "reproduce" / "records" / "demo.json"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", ROOT / "docs" / "explain.md")
 TESTS = {"common": "Corrected: the common test", "debiased": "Corrected: the debiased test"}
 METRICS = ("ndcg", "gini", "head_share")
 HEADER = "| Method | common test: NDCG | Gini | head's share | debiased test: NDCG | Gini | head's share |"
@@ -57,7 +58,10 @@ def put(lines: list[str], page: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         RECORD.write_text(json.dumps(record_of(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
+    known = json.loads(tags.RECORD.read_text(encoding="utf-8"))
+    made = [table(json.loads(RECORD.read_text(encoding="utf-8"))), sasrec_table()]
+    made += [tags.known_table(known), tags.steered_table(known)]
     for page in PAGES:
-        for lines in (table(json.loads(RECORD.read_text(encoding="utf-8"))), sasrec_table()):
+        for lines in made:
             if lines[0] in page.read_text(encoding="utf-8"):
                 put(lines, page)

@@ -30,6 +30,7 @@ from headtail.training import Recipe
 
 RECORD = cells.RECORDS / "tags.json"
 TAGS, STRENGTHS, K = ("Documentary", "Animation", "Horror"), (0.0, 1.0, 2.0, 4.0), 10
+SHOWN = ("1", "2")  # strengths, in the table
 SHUFFLED = "SASRec, order drawn at random"
 
 GRAPH = {"lr": 1e-2, "weight_decay": 1e-7}
@@ -149,6 +150,43 @@ def run(data: Path, work: Path) -> Iterator[dict[str, Any]]:
             row["alike"] = alike(split, tags)
         row["steered"] = [] if model == SHUFFLED else [steered(subject, tag, tags) for tag in TAGS]
         yield row
+
+
+# -- the tables --------------------------------------------------------------------------------------------------------
+
+
+def known_table(record: dict[str, Any]) -> list[str]:
+    """Return the lines of the table of how well neurons tell tags."""
+    lines = [
+        "| Data | Model | Interactions of a film | Best neuron | Random direction | Raw dimension | Dense probe "
+        "| Neuron ahead of random |",
+        "|:---|:---|" + "---:|" * 6,
+    ]
+    for row in record["rows"]:
+        aucs = [f"{row[f'{name}_auc']:.3f}"[1:] for name in ("best", "random", "dimension", "probe")]
+        ahead = f"{row['ahead']} of {row['tags']}"
+        lines.append(f"| {row['data']} | {row['model']} | {row['interactions']:g} | {' | '.join(aucs)} | {ahead} |")
+    return lines
+
+
+def steered_table(record: dict[str, Any]) -> list[str]:
+    """Return the lines of the table of what more of a tag changes."""
+    header = " | ".join(f"strength {strength}: places | NDCG@{K}" for strength in SHOWN)
+    lines = [f"| Data | Model | Tag, share of places | {header} | Gini at 2 |", "|:---|:---|:---|" + "---:|" * 5]
+    for row in record["rows"]:
+        for each in row["steered"]:
+            parts = [row["data"], row["model"], f"{each['tag']} {each['share']:.2%}"]
+            for strength in SHOWN:
+                found = each["changes"][strength]
+                parts += [_written(found["share"], 2), _written(found["ndcg"], 1) + "%"]
+            lines.append(f"| {' | '.join(parts)} | {round(each['changes']['2']['gini']['value'], 3) + 0.0:+.1%} |")
+    return lines
+
+
+def _written(found: dict[str, Any], digits: int) -> str:
+    """Return an estimate and half the width of its interval, in percent."""
+    value, low, high = (100 * found[name] for name in ("value", "low", "high"))
+    return f"{round(value, digits) + 0.0:+.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -206,6 +206,11 @@ def test_steering_pushes_the_neurons_that_show_more_of_the_tag_by_how_much_more(
     assert sae.decoder.shape == (8, 4)
 
 
+def test_strength_0_tries_no_neuron(monkeypatch):
+    monkeypatch.setattr("headtail.sae.tag_steering.list_means", lambda *_: pytest.fail("no lists are needed"))
+    assert not steer_tag(Pair(), found(), "war", 0.0).edit.shift.any()
+
+
 def test_a_tag_that_no_push_shows_is_looked_for_in_longer_lists(monkeypatch):
     asked = []
 

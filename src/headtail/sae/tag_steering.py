@@ -14,7 +14,7 @@ from headtail.sae.neurons import Neurons
 from headtail.sae.steered import Steered
 from headtail.sae.steering import Steering
 from headtail.sae.table import list_means
-from headtail.typing import Array, Floats
+from headtail.typing import Floats
 
 _TURNED = 16  # neurons that are tried
 _USERS = 512  # by whose lists
@@ -72,16 +72,19 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
         chosen = np.array(places)
         return Steering(neurons.source.sae, neurons._at(chosen)._among_all(push[chosen]))
 
-    return Steered(model, edit(_helping(edit, places, neurons, concepts.items(tag) * np.sign(strength))))
+    kept = places.tolist()
+    if strength:
+        kept = _helping(edit, kept, neurons, concepts.items(tag) * np.sign(strength))
+    return Steered(model, edit(kept))
 
 
 @torch.no_grad()
-def _helping(edit: Callable[[list[int]], Steering], places: Array, neurons: Neurons, values: Floats) -> list[int]:
+def _helping(edit: Callable[[list[int]], Steering], places: list[int], neurons: Neurons, values: Floats) -> list[int]:
     """Return the places of neurons, one after another, with which lists show no less of values (I,) than without."""
     contrast, kept, most = neurons.source.contrast, list[int](), -np.inf
     some = np.sort(generator(0).permutation(len(contrast.real))[:_USERS])
     queries, users = contrast.real[torch.from_numpy(some)], contrast.recommendable()[1][some]
-    for place in places.tolist():
+    for place in places:
         pushed = replace(contrast, real=edit([*kept, place])(queries), users=users)
         shown = list_means(pushed, neurons.source.known, values, neurons.k).mean()
         if shown >= most:
