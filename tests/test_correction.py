@@ -57,7 +57,7 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors, capsys):
                 pytest.fail(f"{name} at {setting} loses more than a tenth, with a standard error to spare")
     before, after = found.comparison.audits.values()
     assert after["gini@5"] < before["gini@5"]
-    assert found.dial.name in found.verdict
+    assert found.verdict.startswith(f"With **{found.dial.name} at ") and found.verdict.endswith("exposure there.")
     row = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
     assert "**inequality of exposure falls by" in found.verdict and "(`gini@5` " in found.verdict
     assert "; 0 is even, 1 is all for one item)" in found.verdict
@@ -105,7 +105,7 @@ def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
     measured = [replace(m, value=0.1 * before[m.name]) if m.name == "ndcg@5" else m for m in after.measurements]
     audits = {"as it is": before, "corrected": replace(after, measurements=tuple(measured))}
     worse = replace(found, comparison=replace(found.comparison, audits=audits))
-    assert worse.verdict.endswith("That is more than the 10% that could be lost on validation.")
+    assert "That is more than the 10% that could be lost on validation. All this" in worse.verdict
 
 
 def test_a_metric_that_was_0_has_no_change_in_percent(split, factors):
@@ -438,7 +438,7 @@ def test_a_test_that_no_list_finds_says_nothing_of_accuracy(split, factors):
     wanted = pl.DataFrame({"user_id": split.train.user_ids[users], "item_id": split.train.item_ids[items[users]]})
     unseen = replace(split, test=ht.Interactions.of(wanted, like=split.train))
     found = better(factors, unseen, refine=0, extend=0)
-    assert found.verdict.endswith("No list holds anything of the test, so that it says nothing of accuracy.")
+    assert "No list holds anything of the test, so that it says nothing of accuracy. All this" in found.verdict
 
 
 @pytest.mark.parametrize(

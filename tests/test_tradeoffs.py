@@ -649,6 +649,7 @@ def test_one_method_against_the_others():
     assert (table.rows[0]["made"], table.rows[0]["served"]) == (2.0, 3.0) and table.rows[1]["made"] is None
     assert (
         "**dial** keeps more accuracy than" in frontier.versus("dial").lede
+        and "less than none" not in frontier.versus("dial").lede
         and "p is the chance" in " ".join(frontier.versus("dial").to_text().split())
         and "To make (s)" in frontier.versus("dial").to_markdown()
     )

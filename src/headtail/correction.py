@@ -120,11 +120,16 @@ class Correction(Result):
             beyond = f" That is more than the {100 * self.max_loss:g}% that could be lost on validation."
         if not any(found[self.frontier.accuracy] for found in audits):
             beyond = " No list holds anything of the test, so that it says nothing of accuracy."
-        return f"{self._brief} So {even}, and {accurate}.{beyond or _correction_page.unsure(self)}"
+        unsure = "" if beyond else _correction_page.unsure(self)
+        return f"{self._counts} So {even}, and {accurate}.{beyond} {self._why}{unsure}"
 
     @property
     def _brief(self) -> str:
-        """What was chosen, why, and what it did on test in counts; a wrong order of rows comes first."""
+        """What was chosen, what it did on test in counts, and why; a wrong order of rows comes first."""
+        return self._counts + f" {self._why}" * (self.dial is not None)
+
+    @property
+    def _counts(self) -> str:
         order = self.subject.order
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
         if self.dial is None:
@@ -132,14 +137,17 @@ class Correction(Result):
                 f"{doubt}No correction {self._sought[0]} on validation for {allowed(self.frontier, self.max_loss)}; "
                 f"the recommender stays as it is."
             )
-        why = "was given, not chosen on validation"
-        if not self.given:
-            why = (
-                f"was chosen: of all settings that lose at most {100 * self.max_loss:g}% of accuracy on validation"
-                f"{spare(self.frontier)}, it has {self._sought[1]} there"
-            )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
-        return f"{doubt}**{plain(self._named)}** {why}. On the test, {'; '.join(filter(None, counts))}."
+        return f"{doubt}With **{plain(self._named)}** {'; '.join(filter(None, counts))}."
+
+    @property
+    def _why(self) -> str:
+        if self.given:
+            return "All this is on the test; the setting was given, not chosen on validation."
+        return (
+            f"All this is on the test; of all settings that lose at most {100 * self.max_loss:g}% of accuracy on "
+            f"validation{spare(self.frontier)}, this one has {self._sought[1]} there."
+        )
 
     @property
     def _sought(self) -> tuple[str, str]:

@@ -58,7 +58,7 @@ def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -
     more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
     return (
         f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {len(known)} other methods beyond "
-        f"doubt, and less than {more or 'none'}."
+        f"doubt, and {f'less than {more}' if more else 'none keeps more'}."
     )
 
 
