@@ -5,10 +5,10 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings, strategies as st
 
-from headtail import _factors, posthoc
+from headtail import _factors, posthoc, rerank
 from headtail._exposure import Response, _solved, counter_of_vectors, shares
 from headtail._stats import gini
-from headtail.data import Interactions
+from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.posthoc import add_bias, penalize_popularity, shrink, tilt
 from headtail.typing import Vectors
@@ -468,6 +468,22 @@ def test_shares_equal_those_of_whole_rows_in_order(n, k, decimals):
         unit = min(1, k / max(expected.sum(), 1e-9))
         np.testing.assert_allclose(found, expected * unit, atol=1e-4)
         np.testing.assert_allclose(grows, ((expected > 0) & (expected < 1)) * unit / 0.1, atol=1e-4)
+
+
+@pytest.mark.parametrize("of_lists", [False, True])
+def test_users_who_prefer_nothing_do_not_count(of_lists):
+    """They only lower the spread, the unit of a strength; their lists are equal and change all at once."""
+    queries, items, _, _ = world()
+    nobody = np.zeros((100, queries.shape[1]))
+    everyone = np.concatenate([nobody, queries])
+
+    def bias(users, strength):
+        if not of_lists:
+            return tilt(users, items, strength=strength, k=10, n_users=500).items[:, -1]
+        lists = Recommendations.from_scores(users @ items.T, k=len(items))
+        return rerank.tilt_bias(lists, strength=strength, k=10, n_users=500)
+
+    np.testing.assert_allclose(bias(everyone, 0.2 * (500 / 400) ** 0.5), bias(queries, 0.2), atol=1e-5)
 
 
 def test_tilt_refuses():

@@ -271,8 +271,8 @@ def tilt(
     popularity : array of shape (m,) or Interactions, optional
         For "popularity" only: training interactions per item, by default counted from `seen`, one of which is needed.
     n_users : int, default 4000
-        Users, drawn without replacement, whose lists are counted. About 1,000 suffice for some thousands of items; the
-        more items, the more users.
+        Users, drawn without replacement, whose lists are counted, but for queries of zeros, which prefer nothing and
+        follow any bias at once. About 1,000 suffice for some thousands of items; the more items, the more users.
     rounds : int, default 60
         Rounds at most; it stops where the bias differs by less than 2% (root mean square over items) from the one that
         its own exposure calls for.
@@ -300,6 +300,8 @@ def tilt(
     goal = Goal(strength, welfare, aversion, rounds)
     k, users, matrix = integer("k", k, low=1, high=m), sampled(n, n_users, rng), matrix_of(seen, pair)
     q, v, spread = _standardized(queries, items, users)
+    prefers = q.any(axis=1)
+    q, users = q[prefers], users[prefers]
     removed = None if matrix is None else matrix[users]
     if popularity is None and matrix is not None:
         popularity = np.bincount(matrix.indices, minlength=m)

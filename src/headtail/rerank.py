@@ -109,9 +109,18 @@ def tilt_bias(
     """
     goal = Goal(strength, welfare, aversion, rounds)
     scores, rows, n_items = scores_of(recs, k), sampled(len(recs), n_users, rng), len(recs.item_ids)
-    scale, items = spread(recs), recs.items[rows]
+    scale = spread(recs)
+    rows = rows[_decided(recs.items[rows], scores[rows], k)]
+    items = recs.items[rows]
     count = counter(items, (scores[rows] / scale).astype(np.float32), n_items, k)
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
+
+
+def _decided(items: Array, scores: Array, k: int) -> NDArray[np.bool_]:
+    """Whether scores decide what a list shows, (U,): one of equal scores for more than k follows any bias at once."""
+    there = items >= 0
+    equal = ((scores == scores[:, :1]) | ~there).all(axis=1) & (there.sum(axis=1) > k)
+    return np.asarray(~equal | equal.all())
 
 
 @checked
