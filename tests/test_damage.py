@@ -159,6 +159,33 @@ def test_train_leaves_the_former_folder_or_the_new_one(tmp_path):
     assert set(run_script(script, tmp_path)) == {"0", "1"}
 
 
+@posix
+def test_what_is_kept_of_a_run_goes_as_a_whole(tmp_path):
+    """A kill while it is removed leaves nothing that the next run, maybe of other settings, would take for its own."""
+    script = """
+    from pathlib import Path
+    from headtail.cli._folders import resumable
+
+    def finish():
+        with resumable(Path("out"), set()):
+            pass
+
+    n, kept = 0, Path("out.checkpoint")
+    while True:
+        n += 1
+        kept.mkdir(exist_ok=True)
+        for name in "abc":
+            (kept / name).write_text(name)
+        if not killed_at(n, finish):
+            break
+        print(len(list(kept.glob("?"))))
+    print(len(list(Path(".").glob("*out*"))) - len(list(Path(".").glob("*.lock"))))
+    """
+    found = run_script(script, tmp_path)
+    assert set(found[:-1]) == {"3", "0"}, "whole or gone"
+    assert found[-1] == "0", "what killed runs left goes with the next one"
+
+
 # -- flipped bits ------------------------------------------------------------------------------------------------------
 
 

@@ -190,6 +190,12 @@ def _exchange(new: Path, former: Path) -> None:
     aside.rename(new)
 
 
+def remove_folder(folder: Path, owner: Path) -> None:
+    """Remove a folder, in one step for its readers; what a kill leaves goes with the next writer of `owner`."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(folder.rename(_hidden(owner)), ignore_errors=True)
+
+
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str], *, folder: bool = True) -> Iterator[None]:
     """Lock a path against other processes, or raise if one is writing it; locks of dead processes are freed."""

@@ -1,6 +1,5 @@
 """The folders that verbs write and read: models with their interactions, and checkpoints of runs."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import headtail as ht
 from headtail._checksums import read_json
-from headtail._files import check_writable, writing
+from headtail._files import check_writable, remove_folder, writing
 from headtail.exceptions import UnreadableFileError
 
 if TYPE_CHECKING:
@@ -38,8 +37,13 @@ def resumable(output: Path, names: set[str]) -> Iterator[Path]:
     place = check_writable(output, folder=True).resolve()
     checkpoint = place.with_name(f"{place.name}.checkpoint")
     with replaced(output, names):
-        yield checkpoint
-        shutil.rmtree(checkpoint, ignore_errors=True)  # the next run may be of other data or settings
+        try:
+            yield checkpoint
+        except KeyboardInterrupt as stop:
+            if checkpoint.exists() and not hasattr(stop, "__notes__"):
+                stop.add_note(f"What was done is kept in {checkpoint}; run the same again to resume.")
+            raise
+        remove_folder(checkpoint, place)  # the next run may be of other data or settings
 
 
 def write_known(interactions: "ht.Interactions", fitted: "ht.Interactions", path: Path) -> None:
