@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from headtail._checks import checked, choice, finite, generator, integer, nearest, number
+from headtail._checks import checked, choice, counted, finite, generator, integer, nearest, number
 from headtail.exceptions import InvalidCallError, InvalidInputError, NotEnoughMemoryError
 from headtail.reports import Text
 
@@ -229,3 +229,10 @@ def test_a_mask_is_not_dropped():
     with pytest.raises(InvalidInputError, match="values has 2 masked values"):
         Kept().largest(values)
     assert Kept().largest(np.ma.masked_array([1, 9])) == 9
+
+
+def test_counts_agree_with_their_nouns():
+    assert [counted(n, "row", "has", "have") for n in (0, 1, np.int64(1), 2, 1234)] == [
+        "0 rows have", "1 row has", "1 row has", "2 rows have", "1,234 rows have",
+    ]  # fmt: skip
+    assert counted(np.int64(2), "value") == "2 values" and counted(1, "value") == "1 value"

@@ -44,7 +44,7 @@ def test_users_without_interactions_are_left_out_of_a_model_that_later_verbs_rea
     model = str(tmp_path / "model")
     assert main(["train", "few", "-o", model, "--model", "als", "--epochs", "1", "--validation", "0"]) == 0
     idle = (few.activity == 0).sum()
-    assert f"Left out: {idle} users and 1 items without interactions." in capsys.readouterr().out and idle >= 3
+    assert f"Left out: {idle} users and 1 item without interactions." in capsys.readouterr().out and idle >= 3
     assert main(["recommend", model, "-o", str(tmp_path / "lists.csv"), "-k", "3"]) == 0
 
 
@@ -626,7 +626,7 @@ def test_without_a_test_file_everything_known_is_left_out_of_the_lists(correctio
         ("none.parquet PARTS", "There is no file none.parquet"),
         ("empty.csv PARTS", "empty"),
         ("train.parquet PARTS", "lists has neither a rank nor a score"),
-        ("nan.csv PARTS", "lists has 1 missing values in 'score'"),
+        ("nan.csv PARTS", "lists has 1 missing value in 'score'"),
         ("lists.parquet PARTS -k 60", "The longest list has 60 items and --k 60, so that no other item can move up"),
         ("lists.parquet PARTS --probe model", "--probe holds the neurons of a model"),
         ("lists.parquet PARTS --user-ids users.npy", "--user-ids and --item-ids name the rows of --queries"),
@@ -706,7 +706,11 @@ def test_spectrum_of_arrays(tmp_path, capsys):
         (["data", "train.csv", "--output", "report.pdf"], "the ending is not one of .html, .md, .tex, .json"),
         (["audit", "empty.csv", "train.csv"], "empty"),
         (["audit", "truncated.parquet", "train.csv"], "truncated.parquet"),
-        (["audit", "recs.tsv", "train.csv", "-k", "2.5"], 'unable to convert "2.5" into int'),
+        (["audit", "recs.tsv", "train.csv", "-k", "2.5"], "'2.5' is not a whole number. It is: Cut-off"),
+        (
+            ["train", "train.csv", "-o", "m", "--validation", "test.csv"],
+            "'test.csv' is not a number. It is: Share of each user's",
+        ),
         (["train", "train.csv", "-o", "m", "--seed", "0.5"], "Invalid value for --seed: '0.5' is not a whole number"),
         (["train", "train.csv", "-o", "m", "--resn", "-1"], "--resn -1.0 is out of range"),
         (["train", "train.csv", "-o", "/"], "Cannot write /: it is the root of all"),

@@ -89,12 +89,12 @@ def test_what_a_verb_never_reads_may_have_gaps(tmp_path, monkeypatch, capsys):
     assert main(audit) == 0
     shown = capsys.readouterr()
     told = " ".join(shown.err.split())
-    assert "train.csv: rating has 1 missing values" in told
+    assert "train.csv: rating has 1 missing value" in told
     assert "test.csv: the table has String in 'rating', for example 'good'" in told
     assert json.loads(shown.out)["kind"] == "audit"
     for needed in (["--min-rating", "3"], ["--rating", "rating"], ["--duplicates", "last"], ["--as-of-event"]):
         assert main([*audit, *needed]) == 2
-        assert "missing values" in " ".join(capsys.readouterr().err.split())
+        assert "missing value" in " ".join(capsys.readouterr().err.split())
 
 
 def test_text_files_of_several_widths_without_a_header(tmp_path, monkeypatch, capsys):
@@ -130,7 +130,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
     ("content", "flags", "status", "said"),
     [
         ("customer,product,stars\na,x,1\na,x,5\nb,y,4\n", [], 0,
-         ["customer user_id String", "1 rows repeat", "Pass: headtail data t.csv --duplicates last --min-rating 4"]),
+         ["customer user_id String", "1 row repeats", "Pass: headtail data t.csv --duplicates last --min-rating 4"]),
         ("visitorid,sku,plays\n1,x,1\n1,x,500\n2,y,4\n2,x,1\n", [], 0, ["--duplicates sum", "goes from 1 to 500"]),
         ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,column3"]),
         ("1,10,5\n1,12,3\n", ["--columns", "user,item,rating"], 0, ["2 interactions", "--columns user,item,rating"]),
@@ -138,12 +138,12 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("visitorid,event,itemid\n1,view,2\n1,buy,3\n", [], 0, ["'event' holds 2 kinds of rows ('view', 'buy')"]),
         ("a,b\n1,2\n1,3\n", [], 0, ["usual name of items. Name it by --item.", "--user NAME --item NAME"]),
         ("a,b\n1,2\n1,3\n", ["--user", "a", "--item", "b"], 0, ["Read as: Interactions", "--user a --item b"]),
-        ("user,item\n1, 2\n1, 3\n", [], 0, ["2 values of 'item' begin or end with blanks"]),
-        ("user,item,rating\n1,2,nan\n1,3,4\n", [], 0, ["cannot be read: rating holds 1 values that are not finite"]),
+        ("user,item\n1, 2\n1, 3\n", [], 0, ["'item' begins or ends with blanks in 2 rows"]),
+        ("user,item,rating\n1,2,nan\n1,3,4\n", [], 0, ["cannot be read: rating holds 1 value that is not finite"]),
         ("a,b\n1,2\n1,3\n", ["--user", "c"], 0, ["has no column 'c'"]),
         ("buyer,sku,quantity,sold_at\na,x,1\na,x,-1\nb,x,1\nb,y,2\nc,y,1\n".replace("\n", ",5.1.2020\n")
          .replace("sold_at,5.1.2020", "sold_at"), [], 0,
-         ["1 rows of 'quantity' are negative", "--duplicates sum --min-rating 1", "pass --timestamp sold_at"]),
+         ["'quantity' is negative in 1 row", "--duplicates sum --min-rating 1", "pass --timestamp sold_at"]),
         ("user,item\n" + "".join(f"{u},{u}\n" for u in range(99)) + "".join(f"bot,{i}\n" for i in range(50)), [], 0,
          ["'bot' alone has 50 of 149 rows, and half of all users have at most 1."]),
     ],
@@ -232,7 +232,7 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
         (["audit", "strange.csv", "train.csv"], "give --catalogue FILE with all item ids"),
         (["audit", "cold.csv", "train.csv"], "Or give --no-strict: they are left out"),
         (["audit", "recs.csv", "bare.csv"], "or give --columns VALUE, one for each column"),
-        (["audit", "recs.csv", "bare.csv", "--columns", "a"], "--columns a holds 1 names, but the first line"),
+        (["audit", "recs.csv", "bare.csv", "--columns", "a"], "--columns a holds 1 name, but the first line"),
         (["audit", "recs.csv", "train.csv", "--as-of-event"], "--as-of-event needs the times"),
         (["correct", *PAIR, "--train", "odd.csv", "--validation", "recs.csv"], "Give --user VALUE with"),
         (["correct", *PAIR, "--train", "train.csv", "--validation", "recs.csv"], "row is: --user-ids FILE"),

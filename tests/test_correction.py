@@ -154,7 +154,7 @@ def test_rows_of_vectors_are_found_by_their_ids(split, factors, caplog):
     some, of_split = (better(fewer, *data, user_ids=split.train.user_ids[:-10]) for data in (parts, [split]))
     assert some.comparison.audits["as it is"][name] == of_split.comparison.audits["as it is"][name]
     assert some.subject.split.train.n_users == 290 and "10 of 295 users, such as" in some.subject.split.description
-    assert "have no vector; they and" in caplog.text
+    assert "have no vector; left out with" in caplog.text
     with pytest.raises(InvalidInputError, match=r"queries has 290 rows and the interactions \d+ ids"):
         better((factors.queries[:-10], factors.items), *parts)
 
@@ -396,7 +396,7 @@ def test_items_that_nobody_chose_are_recommended_whether_data_are_a_split_or_its
         source = ht.recommend(source, text.train, k=60).to_polars()
     whole, parts = better(source, text), better(source, text.train, text.validation, text.test)
     assert whole.subject.split.train.n_items == len(ids)
-    assert whole.subject.split.description.endswith("30 items that only the recommender knows were added.")
+    assert whole.subject.split.description.endswith("Added: 30 items that only the recommender knows.")
     assert whole.verdict == parts.verdict
     assert whole.lists.to_polars().equals(parts.lists.to_polars())
     assert set(new) & set(whole.lists.to_polars()["item_id"])

@@ -113,7 +113,7 @@ class TestToTable:
         ],
     )
     def test_missing_ids(self, frame):
-        with pytest.raises(InvalidInputError, match=r"1 missing values in 'user' \(user_id\)"):
+        with pytest.raises(InvalidInputError, match=r"1 missing value in 'user' \(user_id\)"):
             self.table(frame)
 
     @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ class TestSeconds:
     @pytest.mark.parametrize(
         ("times", "message"),
         [
-            ([1, None], "1 missing values"),
-            ([1.0, float("nan")], "1 values that are not finite"),
+            ([1, None], "1 missing value"),
+            ([1.0, float("nan")], "1 value that is not finite"),
             (["1/2/2020"], "'1/2/2020', which is no ISO 8601 time"),
             (["2020-01-01", "soon"], "'soon', which is no ISO 8601 time"),
             (["2020-02-30"], "times that do not exist"),
@@ -265,7 +265,7 @@ class TestWhatIdsMustNotBecome:
             pd.DataFrame({"user_id": ["a", written]}),
             pl.DataFrame({"user_id": pl.Series(["a", written], dtype=pl.Categorical)}),
         ):
-            with pytest.raises(InvalidInputError, match=r"1 missing values in 'user_id' \(user_id\), written"):
+            with pytest.raises(InvalidInputError, match=r"1 missing value in 'user_id' \(user_id\), written"):
                 self.read(frame)
 
     def test_words_that_only_begin_so_are_ids(self):

@@ -125,7 +125,7 @@ def test_bias_refuses():
     queries, items = factors()
     with pytest.raises(InvalidInputError, match=r"bias has shape \(29,\).*each of the 30 items"):
         add_bias(queries, items, np.ones(29))
-    with pytest.raises(InvalidInputError, match="bias holds 1 values"):
+    with pytest.raises(InvalidInputError, match="bias holds 1 value"):
         add_bias(queries, items, np.r_[np.nan, np.ones(29)])
     with pytest.raises(InvalidInputError, match="strength=nan"):
         penalize_popularity(queries, items, np.ones(30), strength=np.nan)
@@ -507,7 +507,7 @@ def test_tilt_refuses():
     with pytest.raises(InvalidInputError, match="all items score the same"):
         tilt(queries, np.ones_like(items), strength=0.1, k=10)
     queries[3, 0] = np.nan
-    with pytest.raises(InvalidInputError, match="queries holds 1 values that are not finite"):
+    with pytest.raises(InvalidInputError, match="queries holds 1 value that is not finite"):
         tilt(queries, items, strength=0.1, k=10)
 
 

@@ -236,7 +236,7 @@ def test_rows_that_are_not_there():
 def test_lists_are_as_short_as_the_index_makes_them():
     lists = serving.retrieve(lambda queries, n: [["a", None], ["b"], [], ["c"]], PLAIN, TRAIN, k=2)
     assert lists.items.tolist() == [[-1, -1], [1, -1], [-1, -1], [-1, -1]]
-    with pytest.raises(InvalidInputError, match=r"longest list that is served has 1 items, and k=2.*hnsw.ef_search"):
+    with pytest.raises(InvalidInputError, match=r"longest list that is served has 1 item, and k=2.*hnsw.ef_search"):
         serving.check(lambda queries, n: [["b"]] * 4, PLAIN, TRAIN, k=2)
     found = serving.check(lambda queries, n: [["b", "c"]] * len(queries), PLAIN, TRAIN, k=2)
     assert "fewer than 2 recommendations" in " ".join(found.comparison.audits["corrected, served"].notes)
@@ -281,10 +281,10 @@ def test_a_bias_of_vectors_of_a_correction_and_of_numbers(world):
     ("call", "message"),
     [
         (lambda: serving.item_bias(PLAIN), "The last coordinate of the queries is not 1"),
-        (lambda: serving.item_bias([1.0, np.nan]), "bias holds 1 values that are not finite"),
+        (lambda: serving.item_bias([1.0, np.nan]), "bias holds 1 value that is not finite"),
         (lambda: serving.item_bias("x"), r"The bias has shape \(\) and type <U1"),
         (lambda: serving.item_bias(WITH_BIAS, item_ids=IDS[::-1]), "item_ids differs from the ids that the vectors"),
-        (lambda: serving.item_bias([1.0], item_ids=["a", "b"]), "item_ids holds 2 ids for 1 items"),
+        (lambda: serving.item_bias([1.0], item_ids=["a", "b"]), "item_ids holds 2 ids for 1 item"),
         (lambda: serving.item_bias([1.0], item_ids=["a"]).added_to(PLAIN), "3 items have no bias, such as 'b', 'c'"),
         (lambda: BIAS.formula("solr"), "engine='solr' is not known"),
         (lambda: BIAS.formula("qdrant", k=20, n_candidates=10), "n_candidates=10 is out of range"),

@@ -220,7 +220,7 @@ def test_overflow():
         (np.ones(29), r"popularity has shape \(29,\).*each of the 30 items"),
         (np.zeros(30), "0 for every item"),
         (np.r_[np.ones(29), -1], "popularity is -1.0 at item 29"),
-        (np.r_[np.ones(29), np.nan], "popularity holds 1 values that are not finite"),
+        (np.r_[np.ones(29), np.nan], "popularity holds 1 value that is not finite"),
         (["a"] * 30, "type <U1"),
     ],
 )
@@ -277,7 +277,7 @@ def test_data_spectrum_refuses():
         data_spectrum([[1, 0]])
     with pytest.raises(InvalidInputError, match="no interactions"):
         data_spectrum(sp.csr_array((3, 4)))
-    with pytest.raises(InvalidInputError, match="data holds 1 values that are not finite"):
+    with pytest.raises(InvalidInputError, match="data holds 1 value that is not finite"):
         data_spectrum(sp.csr_array([[1.0, np.nan]]))
     with pytest.raises(InvalidInputError, match="k=0"):
         data_spectrum(sp.csr_array([[1.0]]), k=0)

@@ -49,6 +49,11 @@ def shown(values: Iterable[Any], most: int = 5) -> str:
     return ", ".join(map(_brief, values[:most])) + (" ..." if len(values) > most else "")
 
 
+def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
+    """Return how many there are, and the verb for `one` or `many` of them: "1 item is", "2 items are"."""
+    return f"{n:,} {noun} {one}".rstrip() if n == 1 else f"{n:,} {noun}s {many}".rstrip()
+
+
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`."""
     options = tuple(options)
@@ -131,7 +136,8 @@ def finite(name: str, values: Array, cure: str = "Remove or replace those rows f
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         place = first[0] if len(first) == 1 else first
         raise InvalidInputError(
-            f"{name} holds {int(bad.sum())} values that are not finite; the first is {values[first]} at {place}. {cure}"
+            f"{name} holds {counted(int(bad.sum()), 'value', 'that is', 'that are')} not finite; the first is "
+            f"{values[first]} at {place}. {cure}"
         )
 
 
@@ -209,8 +215,8 @@ def checked(verb: F) -> F:
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
         for name, value in (*zip(places, args, strict=False), *kwargs.items()):
-            if isinstance(value, np.ma.MaskedArray) and value.ndim and (n := np.count_nonzero(value.mask)):
-                raise InvalidInputError(f"{name} has {n} masked values. Leave them out first, or fill them.")
+            if isinstance(value, np.ma.MaskedArray) and value.ndim and (n := int(np.count_nonzero(value.mask))):
+                raise InvalidInputError(f"{name} has {counted(n, 'masked value')}. Leave out or fill what is masked.")
             if name in flags and not isinstance(value, (bool, np.bool_)):
                 raise InvalidInputError(f"{name}={_brief(value)} is neither True nor False.")
         try:

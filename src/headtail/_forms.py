@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
+from headtail._checks import counted
 from headtail._checksums import digest, identity_of
 from headtail._factors import to_numpy
 from headtail.data import Recommendations
@@ -54,6 +55,6 @@ def check_lists(lists: Recommendations, k: int) -> None:
     """Raise unless there is something to choose from: lists longer than k."""
     if lists.k <= k:
         raise InvalidInputError(
-            f"The longest list has {lists.k} items and k={k}, so that no other item can move up. Give longer lists, "
-            f"such as {10 * k} a user, or lower k."
+            f"The longest list has {counted(lists.k, 'item')} and k={k}, so that no other item can move up. Give "
+            f"longer lists, such as {10 * k} a user, or lower k."
         )

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headtail._checks import shown
+from headtail._checks import counted, shown
 from headtail._columns import resolve_columns
 from headtail._containers import is_missing as is_missing, mixed_values, objects, series
 from headtail._native import (
@@ -164,7 +164,9 @@ def unique_ids(values: Any, role: str, n: int | None = None) -> Array:
             f"{role}s holds {shown(distinct[counts > 1])} more than once. Give each row an id of its own."
         )
     if n is not None and len(found) != n:
-        raise InvalidInputError(f"{role}s holds {len(found)} ids for {n} {role[:-3]}s. Give one id for each.")
+        raise InvalidInputError(
+            f"{role}s holds {counted(len(found), 'id')} for {counted(n, role[:-3])}. Give one id for each."
+        )
     return found
 
 
@@ -239,14 +241,16 @@ def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> Non
     if values.dtype.is_float():
         missing += int(values.is_nan().sum())
     if missing:
-        raise InvalidInputError(f"{what} has {missing} missing values in {column!r} ({role}). Drop or fill them first.")
+        raise InvalidInputError(
+            f"{what} has {counted(missing, 'missing value')} in {column!r} ({role}). Drop or fill those rows first."
+        )
     if role in _IDS and isinstance(values.dtype, pl.String):
         short = values.filter(values.str.len_bytes() <= 16)  # no such word is longer
         gaps = short.filter(short.str.strip_chars().is_in(MISSING))
         if len(gaps):
             raise InvalidInputError(
-                f"{what} has {len(gaps)} missing values in {column!r} ({role}), written {gaps[0]!r}. Drop or fill "
-                f"those rows first. If one is really called so, give it another name."
+                f"{what} has {counted(len(gaps), 'missing value')} in {column!r} ({role}), written {gaps[0]!r}. Drop "
+                f"or fill those rows first. If one is really called so, give it another name."
             )
         if (shortened := short.str.contains(_SHORTENED)).any():
             raise InvalidInputError(

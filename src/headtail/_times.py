@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from headtail._checks import finite
+from headtail._checks import counted, finite
 from headtail._columns import called, logger
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
@@ -21,7 +21,8 @@ def seconds(times: pl.Series, name: Any = "timestamp") -> Array:
     column = called(name, "timestamp")
     if times.null_count():
         raise InvalidInputError(
-            f"{column} has {times.null_count()} missing values. Drop or fill those rows, or drop the column {name!r}."
+            f"{column} has {counted(times.null_count(), 'missing value')}. Drop or fill those rows, or drop the "
+            f"column {name!r}."
         )
     if isinstance(times.dtype, pl.String):
         times = _parse_times(times, name)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from headtail._checks import checked, generator
+from headtail._checks import checked, counted, generator
 from headtail._columns import logger
 from headtail._factors import as_pair
 from headtail._frames import as_native, lookup, read_ids
@@ -58,7 +58,7 @@ def subject_of(
     if isinstance(data, Split) and data.validation is not None:
         train, gone = narrowed(data.train, vectors) if pair else (data.train, "")
         if new := _strange(items, data.train.item_ids, "items"):
-            gone += f" {new:,} items that only the recommender knows were added."
+            gone += f" Added: {counted(new, 'item')} that only the recommender knows."
         if gone:
             split = split_of(train, data.validation, data.test, items=items, rng=rng)
             said = f"{data.description} {split.description} {gone}"
@@ -68,7 +68,7 @@ def subject_of(
     if pair:
         source = vectors
         if strange := _strange(users, split.train.user_ids, "users"):
-            said = f"{split.description} Vectors of {strange:,} users that the split does not have were left out."
+            said = f"{split.description} Left out: vectors of {counted(strange, 'user')} that the split does not have."
             split = replace(split, description=said)
     elif lists:
         source = Recommendations.from_frame(source, split.train)
@@ -111,13 +111,13 @@ def split_of(
         part = Interactions.of(part.subset(of_users & of_items), like=known, what=name)
         if strange := int((~(of_users & of_items)).sum()):
             said += (
-                f" {strange:,} interactions of {name} were left out, of {(~of_users).sum():,} the user and of "
+                f" Left out of {name}: {counted(strange, 'interaction')}, of {(~of_users).sum():,} the user and of "
                 f"{(~of_items).sum():,} the item is neither in train nor known to the recommender."
             )
         for other, earlier in parts.items():
             again = earlier.contains(part.users, part.items)
             if again.any():
-                said += f" {again.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
+                said += f" Kept in {other} alone: {counted(again.sum(), 'pair')} that {name} has as well."
                 part = part.subset(~again)
         if not len(part):
             raise InvalidInputError(f"Nothing is left of {name}. {said} Check that ids are written alike.")

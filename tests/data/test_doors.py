@@ -32,7 +32,7 @@ def test_a_matrix_with_ids():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"matrix": np.eye(2), "user_ids": ["a"]}, "user_ids holds 1 ids for 2 users"),
+        ({"matrix": np.eye(2), "user_ids": ["a"]}, "user_ids holds 1 id for 2 users"),
         ({"matrix": np.eye(2), "item_ids": ["a", "a"]}, "item_ids holds 'a' more than once"),
         ({"matrix": -np.eye(2)}, "holds -1"),
         ({"matrix": np.eye(2) * np.nan}, "not finite"),
@@ -363,7 +363,7 @@ def test_a_place_inside_a_list_without_an_item_or_a_score_is_told(caplog):
         ({"items": [[0, 5]], "item_ids": [1, 2]}, "places from 0 to 5; with item_ids"),
         ({"items": [[0, 0]], "item_ids": [1, 2]}, "item 1 more than once for user 0"),
         ({"items": [["a", "b"]], "item_ids": [1, 2]}, "with item_ids give whole numbers"),
-        ({"items": [[0, 1]], "item_ids": [1, 2], "user_ids": [1, 2]}, "user_ids holds 2 ids for 1 users"),
+        ({"items": [[0, 1]], "item_ids": [1, 2], "user_ids": [1, 2]}, "user_ids holds 2 ids for 1 user"),
         ({"items": [[0, 1]], "scores": [[1.0]]}, r"scores has shape \(1, 1\)"),
         ({"items": [0, 1]}, r"lists has shape \(2,\)"),
         ({"items": []}, "give a list or a row of items for each user"),
@@ -482,14 +482,14 @@ def test_whole_scores_that_floats_do_not_tell_apart_are_refused(kind, made):
 
 def test_masked_arrays_hold_nothing_where_they_are_masked():
     masked = np.ma.array([[1, 1]], mask=[[True, False]])
-    with pytest.raises(InvalidInputError, match="matrix has 1 masked values"):
+    with pytest.raises(InvalidInputError, match="matrix has 1 masked value"):
         ht.Interactions.from_matrix(masked)
-    with pytest.raises(InvalidInputError, match="user_ids has 1 masked values"):
+    with pytest.raises(InvalidInputError, match="user_ids has 1 masked value"):
         ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([1, 2], mask=[True, False]))
     whole = ht.Interactions.from_matrix(np.eye(2), user_ids=np.ma.array([7, 8]))
     assert whole.user_ids.tolist() == [7, 8]
     columns = {"user": np.array([1, 2]), "item": np.ma.array([7, 8], mask=[False, True])}
-    with pytest.raises(InvalidInputError, match="1 missing values in 'item'"):
+    with pytest.raises(InvalidInputError, match="1 missing value in 'item'"):
         Interactions.from_frame(columns)
     lists = Recommendations.from_arrays([np.ma.array([7, 8], mask=[False, True]), np.array([8, 9])])
     assert lists.to_polars().rows() == [(0, 7, 1), (1, 8, 1), (1, 9, 2)]
@@ -499,7 +499,7 @@ def test_ids_of_databases_that_are_uuids():
     one, other = uuid.UUID(int=7), uuid.UUID(int=9)
     for held in (pd.DataFrame({"user_id": [one, other], "item_id": [1, 2]}), [{"user_id": one, "item_id": 1}]):
         assert Interactions.from_frame(held).user_ids[0] == "00000000-0000-0000-0000-000000000007"
-    with pytest.raises(InvalidInputError, match="missing values in 'user_id'"):
+    with pytest.raises(InvalidInputError, match="missing value in 'user_id'"):
         Interactions.from_frame(pd.DataFrame({"user_id": [one, None], "item_id": [1, 2]}))
 
 

@@ -211,11 +211,11 @@ class TestDuplicates:
 class TestBadInput:
     @pytest.mark.parametrize("rating", [float("nan"), float("inf"), float("-inf")])
     def test_rating_that_is_not_finite(self, rating):
-        with pytest.raises(InvalidInputError, match="rating holds 1 values that are not finite"):
+        with pytest.raises(InvalidInputError, match="rating holds 1 value that is not finite"):
             read([(1, 2, 3.0), (1, 3, rating)])
 
     def test_rating_that_is_missing(self):
-        with pytest.raises(InvalidInputError, match="rating has 1 missing values"):
+        with pytest.raises(InvalidInputError, match="rating has 1 missing value"):
             read([(1, 2, 3.0), (1, 3, None)])
 
     def test_rating_that_is_text(self):
@@ -227,15 +227,15 @@ class TestBadInput:
             read([(1, 2, 0.5)], ("user_id", "item_id", "order"))
 
     def test_timestamp_that_is_missing(self):
-        with pytest.raises(InvalidInputError, match="timestamp has 1 missing values"):
+        with pytest.raises(InvalidInputError, match="timestamp has 1 missing value"):
             read([(1, 2, 1), (1, 3, None)], ("user_id", "item_id", "timestamp"))
 
     @pytest.mark.parametrize(("columns", "values", "message"), [
-        ("timestamp", [1, None], "'my col' (timestamp) has 1 missing values. Drop or fill those rows, or drop the"),
+        ("timestamp", [1, None], "'my col' (timestamp) has 1 missing value. Drop or fill those rows, or drop the"),
         ("timestamp", ["2020-01-01", "x"], "'my col' (timestamp) holds 'x', which is no ISO 8601 time"),
         ("timestamp", [2e9, 2e12], "'my col' (timestamp) mixes units"),
-        ("rating", [1.0, None], "'my col' (rating) has 1 missing values. Drop or fill those rows, or drop the column"),
-        ("rating", [1.0, float("nan")], "'my col' (rating) holds 1 values that are not finite"),
+        ("rating", [1.0, None], "'my col' (rating) has 1 missing value. Drop or fill those rows, or drop the column"),
+        ("rating", [1.0, float("nan")], "'my col' (rating) holds 1 value that is not finite"),
         ("rating", ["good", "bad"], "String in 'my col', for example 'good'"),
         ("order", [0.5, 1], "'my col' (order) holds 0.5; give whole numbers"),
     ])  # fmt: skip
@@ -251,9 +251,9 @@ class TestBadInput:
             read([(1, 2, 3.0)], **{name: value})
 
     def test_arrays_that_do_not_match(self, small):
-        with pytest.raises(InvalidInputError, match="ratings has 1 entries and users has 4"):
+        with pytest.raises(InvalidInputError, match="ratings holds 1 value and users 4"):
             replace(small, ratings=np.ones(1))
-        with pytest.raises(InvalidInputError, match="item_titles has 1 entries for 3 items"):
+        with pytest.raises(InvalidInputError, match="item_titles holds 1 title for 3 items"):
             replace(small, item_titles=np.array(["a"]))
 
     def test_codes_without_an_id(self, small):
@@ -292,10 +292,10 @@ def test_interactions_are_coded_like_others():
         (pl.DataFrame({"user_id": [1], "item_id": [5]}), "later users: ids are Int64 here and String"),
         (
             sp.csr_array([[1.0, 0.0]]),
-            "user_ids holds 3 ids for 1 users",
+            "user_ids holds 3 ids for 1 user",
         ),
         (sp.csr_array(np.diag([1.0, -1.0, 1.0])), "later holds -1; a value of a matrix counts interactions"),
-        (sp.csr_array(np.diag([1.0, np.nan, 1.0])), "later holds 1 values that are not finite"),
+        (sp.csr_array(np.diag([1.0, np.nan, 1.0])), "later holds 1 value that is not finite"),
         (np.eye(3), "later is a ndarray, not a frame"),
         (None, "later is a NoneType, not a frame"),
     ],

@@ -222,7 +222,7 @@ class TestReadTable:
             ("letters.csv", b"a" * 200_000, "holds 200000 characters without a separator"),
             ("letters.csv", b'"' + b"a" * 200_000 + b'"', "field larger than field limit"),
             ("latin.csv", 'u,i\n1,"é"\n'.encode("latin-1"), "Save it as UTF-8"),
-            ("names.csv", b'"a\nb",c\n1,2\n', "its lines have 2 fields, but 1 names"),
+            ("names.csv", b'"a\nb",c\n1,2\n', "its lines have 2 fields, but 1 name"),
             ("junk.csv.gz", gzip.compress(b"\xb8\xff\n", mtime=0), "Save it as UTF-8"),
             ("zipped.csv", b"PK\3\4\x14\0", "an archive or a workbook; unpack it"),
             ("table.csv", b"PAR1\x15\0", "not text but Parquet; give it that ending"),
@@ -337,7 +337,7 @@ class TestReadTable:
         path = tmp_path / "x.csv"
         path.write_text('1,"a, b"\n2,c\n')
         assert read_table(path, names=["n", "t"]).rows() == [(1, "a, b"), (2, "c")]
-        with pytest.raises(InvalidInputError, match=r"holds 1 names, but the first line of .* has 2 fields"):
+        with pytest.raises(InvalidInputError, match=r"holds 1 name, but the first line of .* has 2 fields"):
             read_table(path, names=["n"])
         with pytest.raises(InvalidInputError, match="the column 'n' more than once"):
             read_table(path, names=["n", "n"])
@@ -404,7 +404,7 @@ class TestReadInteractions:
     def test_a_short_line_is_a_missing_value(self, tmp_path):
         path = tmp_path / "log.csv"
         path.write_text("user_id,item_id\n1,2\n1\n")
-        with pytest.raises(InvalidInputError, match="1 missing values in 'item_id'"):
+        with pytest.raises(InvalidInputError, match="1 missing value in 'item_id'"):
             read_interactions(path)
 
     @pytest.mark.parametrize("gap", ["", "NULL", "null", r"\N", "<NA>", "NA", "None", "nan", "NaN"])
@@ -414,7 +414,7 @@ class TestReadInteractions:
         rows = [["user_id", "item_id"], [others[0], "7"], [gap, "7"], [others[1], "8"]]
         path = tmp_path / f"log{ending}"
         path.write_text("".join(("," if ending == ".csv" else "\t").join(row) + "\n" for row in rows))
-        with pytest.raises(InvalidInputError, match=r"1 missing values in 'user_id' \(user_id\)"):
+        with pytest.raises(InvalidInputError, match=r"1 missing value in 'user_id' \(user_id\)"):
             read_interactions(path)
 
     @pytest.mark.parametrize("gap", ["", "NULL", "nan"])
@@ -494,7 +494,7 @@ def test_a_word_among_numbers_is_noted(tmp_path, caplog):
     assert "column 'user_id' holds '-' among numbers" in caplog.text
     for marker in ("none", "Null", " NULL ", "(null)"):
         path.write_text(f"user_id,item_id\n1,10\n{marker},11\n")
-        with pytest.raises(InvalidInputError, match="1 missing values"):
+        with pytest.raises(InvalidInputError, match="1 missing value"):
             read_interactions(path)
 
 

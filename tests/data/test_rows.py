@@ -104,7 +104,7 @@ def test_what_has_no_vector_is_left_out_and_said(split, plain, caplog):
     assert len(lists) == known.n_users - 3
     better = ht.correct(fewer, split, dials=["log penalty"], k=K, max_loss=0.5, progress=False)
     said = better.subject.split.description
-    assert "3 of" in said and "2 of 80 items" in said and "interactions of test were left out" in said
+    assert "3 of" in said and "2 of 80 items" in said and "Left out of test: " in said
     assert better.vectors.items.shape[0] == 78
 
 
@@ -177,7 +177,7 @@ def test_correct_shows_the_check(split, plain, shuffled):
     more = ht.Vectors(np.vstack([plain.queries, plain.queries[:2]]), plain.items,
                       np.append(split.train.user_ids, [1000, 1001]), split.train.item_ids)  # fmt: skip
     said = ht.correct(more, split, **options).subject.split.description
-    assert "Vectors of 2 users that the split does not have were left out" in said
+    assert "Left out: vectors of 2 users that the split does not have" in said
 
 
 @pytest.mark.parametrize("wrong", ["users", "items", "both", "by popularity", "as text", "shifted"])

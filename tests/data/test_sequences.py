@@ -74,7 +74,7 @@ def test_codes_that_are_none_are_refused(codes):
     [
         (5, "users=5 is no collection of ids"),
         ("a", "users='a' is no collection of ids"),
-        ([0], "1 of 1 users are not among"),
+        ([0], "The interactions lack 1 of 1 user"),
     ],
 )
 def test_users_that_are_none_are_refused(users, message):

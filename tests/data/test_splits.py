@@ -36,9 +36,9 @@ class TestRatio:
         assert split.train.activity.tolist() == [7, 3, 2, 2, 1]
         assert split.description == (
             "At random, 0.2 of each user's interactions in the test and 0.1 in the validation, rounded; at least one "
-            "in training. 2 of 5 users have nothing in the test. 1 of the 4 items in the test (25.0%) have no training "
+            "in training. 2 of 5 users have nothing in the test. 1 of the 4 items in the test (25.0%) has no training "
             "interactions. 3 of 5 users have nothing in the validation. 1 of the 2 items in the validation (50.0%) "
-            "have no training interactions."
+            "has no training interactions."
         )
 
     def test_something_stays_in_training(self):
@@ -97,8 +97,8 @@ class TestLeaveLast:
         assert pairs(split.train) == [(1, 8), (2, 7), (3, 7)]
         assert split.description == (
             "Each user's last interaction in the test and the one before it in the validation; ties in time by the "
-            "order of the rows. 1 of 3 users have nothing in the test. 2 of 3 users have nothing in the validation. "
-            "1 of the 1 items in the validation (100.0%) have no training interactions."
+            "order of the rows. 1 of 3 users has nothing in the test. 2 of 3 users have nothing in the validation. "
+            "1 of the 1 items in the validation (100.0%) has no training interactions."
         )
 
     def test_without_validation(self):
@@ -223,7 +223,7 @@ class TestDebiased:
         assert split.train.popularity.tolist() == [7, 2, 4, 1]
         assert split.description == (
             "As the column 'split' of the data gives it. Then debiased: up to 2 test interactions an item, exchanged "
-            "with training at random; at least half of an item's, and one, in training. 1 of 9 users have nothing in "
+            "with training at random; at least half of an item's, and one, in training. 1 of 9 users has nothing in "
             "training. 6 of 9 users have nothing in the test."
         )
 
@@ -243,7 +243,7 @@ class TestDebiased:
         assert (
             "Then debiased: about 2 test interactions an item, exchanged with training at random." in split.description
         )
-        assert split.description.endswith("1 of the 4 items in the test (25.0%) have no training interactions.")
+        assert split.description.endswith("1 of the 4 items in the test (25.0%) has no training interactions.")
 
     def test_no_such_variant(self, ten):
         with pytest.raises(InvalidInputError, match="variant='published'"):
@@ -289,7 +289,7 @@ class TestDebiased:
     def test_less_than_one_an_item(self):
         rows = [(0, 0, "test")] + [(1, item, "train") for item in range(3)]
         split = Split.from_frame(pl.DataFrame(rows, schema=["user_id", "item_id", "split"], orient="row"))
-        with pytest.raises(InvalidInputError, match="1 interactions for 3 items, less than one an item"):
+        with pytest.raises(InvalidInputError, match="1 interaction for 3 items, less than one an item"):
             split_debiased(split, rng=0)
 
     def test_ml_1m(self, shared_data):
@@ -363,11 +363,11 @@ class TestFromFrame:
         split = Split.from_frame(frame, overlap="train")
         assert pairs(split.test) == [(2, 7)]
         assert len(split.train) == 2
-        assert "1 pairs of test that are also in train were kept in train alone" in split.description
+        assert "Kept in train alone: 1 pair that test has as well." in split.description
 
     def test_duplicates_are_per_part(self):
         frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [7, 7, 8], "split": ["train", "train", "test"]})
-        with pytest.raises(InvalidInputError, match="1 rows that repeat"):
+        with pytest.raises(InvalidInputError, match="1 row that repeats"):
             Split.from_frame(frame)
         assert len(Split.from_frame(frame, duplicates="first").train) == 1
 

@@ -23,7 +23,7 @@ def test_pairs_in_both_parts_count_as_training_alone_and_that_is_told(coat, shar
     with pytest.raises(InvalidInputError, match=r"share 91 \(user, item\) pairs.*overlap='train'"):
         Split.from_frame(frame, test="test_uniform", min_rating=4)
     assert {name: len(part) for name, part in coat.parts.items()} == {"train": 1905, "test": 860 - 91}
-    assert "91 pairs of test that are also in train were kept in train alone" in coat.description
+    assert "Kept in train alone: 91 pairs that test has as well." in coat.description
     assert (coat.train.n_users, coat.train.n_items) == (290, 300)
     # The published sizes of the five groups, from the rarest items on.
     sizes = PopularityGroups.equal_mass(coat.train.popularity).sizes

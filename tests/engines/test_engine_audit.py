@@ -175,7 +175,7 @@ def test_users_without_a_name_are_refused_wherever_they_are(engine, place, word)
     pairs = {"user_id": ["u", "v"], "item_id": ["a", "b"]}
     tables = [pl.DataFrame({**pairs, "rank": 1}), pl.DataFrame(pairs), pl.DataFrame({**pairs, "item_id": ["b", "a"]})]
     tables[place] = tables[place].with_columns(user_id=pl.Series([word, "v"]))
-    with pytest.raises(InvalidInputError, match=r"^(recs|train|test) has 1 missing values"):
+    with pytest.raises(InvalidInputError, match=r"^(recs|train|test) has 1 missing value"):
         engines.audit(*map(LAZY[engine], tables), strict=False)
 
 
@@ -208,8 +208,8 @@ def test_test_interactions_in_training_count_as_in_memory(engine, tables):
                      for audit, make in ((engines.audit, LAZY[engine]), (ht.audit, lambda table: table)))  # fmt: skip
     same(found, theirs)
     n = len(test.join(both[1], on=["user_id", "item_id"], how="semi"))
-    assert any(note.startswith(f"{n} test interactions are in the training") for note in found.notes)
-    wrong(both, f"{n} test interactions are in the training", lambda *tables: tables)
+    assert any(note.startswith(f"train holds {n} test interactions as well") for note in found.notes)
+    wrong(both, f"train holds {n} test interactions as well", lambda *tables: tables)
     wrong(tables, "without training history", lambda *tables: tables)
 
 

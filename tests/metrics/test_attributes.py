@@ -47,7 +47,7 @@ def test_forms_of_several_values(items):
     expected = audit(RECS, TRAIN, k=2, items=GENRES, n_bootstrap=0)
     found = audit(RECS, TRAIN, k=2, items=items, n_bootstrap=0)
     assert found.attribute_shares == expected.attribute_shares
-    assert any("1 rows of items are of items that are not in the catalogue" in note for note in found.notes) == (
+    assert any("Left out: 1 row of items that are not in the catalogue" in note for note in found.notes) == (
         len(items) == 5 and "item" in items.columns
     )
 
@@ -56,7 +56,7 @@ def test_items_without_a_value_are_one_group_and_noted():
     items = pl.DataFrame({"item_id": ["a", "b", "c"], "genre": ["x", None, "x"], "year": [1990, 1990, 1991]})
     result = audit(RECS, TRAIN, k=2, items=items, n_bootstrap=0)
     assert shares(result)["missing"]["items"] == 0.5 and list(shares(result, "year")) == ["1990", "1991", "missing"]
-    assert "2 of 4 items have no genre; they are shown as 'missing'." in result.notes
+    assert "Without genre: 2 of 4 items, shown as 'missing'." in result.notes
 
 
 def test_one_value_an_item_is_the_gini_of_items_and_its_interval():
@@ -143,7 +143,7 @@ def test_item_vectors_are_joined_by_id():
     ] == pytest.approx(expected)
     plain = ht.Vectors(np.eye(2), np.stack([of[i] for i in "abcd"]))
     assert audit(RECS, TRAIN, k=2, metrics=[ilad], item_vectors=plain)["ilad@2"] == pytest.approx(expected)
-    with pytest.raises(InvalidInputError, match="item_vectors lacks 1 items, for example 'c'"):
+    with pytest.raises(InvalidInputError, match="item_vectors lacks 1 item, for example 'c'"):
         audit(RECS, TRAIN, k=2, item_vectors=ht.Vectors(np.eye(2), rows[:3], item_ids=order[:3]))
 
 

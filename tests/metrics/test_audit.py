@@ -301,7 +301,7 @@ def with_row(table, *row):
         ({"recs": RECS.clear()}, "recs has no rows"),
         ({"recs": [1, 2]}, "recs is a list, not a frame"),
         ({"recs": (np.zeros((2, 2), int), np.ones((2, 2)))}, r"scores make lists by .*from_arrays\(ids, scores\)"),
-        ({"recs": with_row(RECS, None, "a", 1)}, "recs has 1 missing values in 'user_id'"),
+        ({"recs": with_row(RECS, None, "a", 1)}, "recs has 1 missing value in 'user_id'"),
         ({"recs": RECS.with_columns(score=pl.lit(float("nan")))}, "recs score holds 5 values that are not finite"),
         ({"recs": RECS.with_columns(score=pl.lit(float("inf")))}, "recs score holds 5 values that are not finite"),
         ({"recs": RECS.with_columns(pl.col("rank") - 1)}, "ranks that start at 0"),
@@ -316,9 +316,9 @@ def with_row(table, *row):
         ({"k": 3}, "k=3 is above the longest list, which has 2 items"),
         ({"k": 0}, "k=0 is out of range"),
         ({"k": "ten"}, "k='ten' is not a whole number"),
-        ({"test": with_row(TEST, 1, "a")}, "1 of 5 test interactions are in the training interactions too"),
+        ({"test": with_row(TEST, 1, "a")}, "train holds 1 of 5 test interactions as well"),
         ({"test": TEST.with_columns(pl.col("item_id").str.to_uppercase())}, "no item in common with"),
-        ({"train": with_row(TRAIN, 1, "a")}, "train holds 1 rows that repeat a \\(user, item\\) pair"),
+        ({"train": with_row(TRAIN, 1, "a")}, "train holds 1 row that repeats a \\(user, item\\) pair"),
         ({"users": pl.DataFrame({"user_id": [1, 1], "g": ["a", "b"]})}, "users has a user more than once"),
         ({"users": pl.DataFrame({"user_id": [1]})}, "Give the ids and attributes"),
         ({"item_vectors": np.ones((3, 2))}, "give one row for each of the 4 items"),
@@ -339,7 +339,7 @@ def with_row(table, *row):
         ({"users": 5}, "users is a int, not a frame"),
         ({"users": pl.DataFrame({"user_id": [1], "genres": [["x", "y"]]})}, "in 'genres'; a user is in one group"),
         ({"catalogue": "abcdx"}, "catalogue='abcdx' is no collection of ids"),
-        ({"catalogue": ["x", None]}, "catalogue has 1 missing values"),
+        ({"catalogue": ["x", None]}, "catalogue has 1 missing value"),
         ({"catalogue": {"item_id": ["x"]}}, "catalogue is a mapping that does not number its ids"),
         (
             {"item_vectors": {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": [1.0]}},
@@ -372,7 +372,7 @@ def test_what_is_not_strict_is_noted():
     result = bad(recs=recs, test=with_row(with_row(TEST, 1, "a"), 1, "x"), strict=False)
     assert any("1 user without training history" in note for note in result.notes)
     assert any("1 test item is not in training (1 of its 6 interactions)" in note for note in result.notes)
-    assert any("1 of 6 test interactions are in the training interactions too" in note for note in result.notes)
+    assert any("train holds 1 of 6 test interactions as well" in note for note in result.notes)
     assert result["arp@2"] == pytest.approx((1 + 1.5 + 1 + 2.5) / 4)
     assert result["popularity_lift@2"] == bad()["popularity_lift@2"]
 

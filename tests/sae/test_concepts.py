@@ -154,7 +154,7 @@ def test_tags_come_in_rows_in_lists_and_in_one_text():
         assert found(form).to_dict() == expected.to_dict()
     few = {i: TAGS[i] for i in ids[:60]} | {"no item": ["war"]}
     assert found(few).without == len(set(ids[60:]) & set(TRAIN.item_ids[TRAIN.popularity > 0].tolist()))
-    assert "left out" in found(few).report().to_text()
+    assert "Left out" in found(few).report().to_text()
     lede = found(few).report().lede
     medians = [np.median(found(few).__dict__[f"{name}_auc"]) for name in ("best", "random", "dimension", "probe")]
     assert all(f"{median:.2f}" in lede for median in medians) and "no better than as many random" in lede

@@ -81,7 +81,7 @@ def test_order_of_the_rows_does_not_matter():
 
 
 def test_a_user_without_negatives_is_named():
-    with pytest.raises(InvalidInputError, match="1 users have interacted with all 2 items, the first is 11"):
+    with pytest.raises(InvalidInputError, match="1 user has interacted with all 2 items, the first is 11"):
         Negatives(interactions([(0, 0), (1, 0), (1, 1)], 2, 2), 1)
 
 

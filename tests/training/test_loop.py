@@ -530,7 +530,7 @@ def test_models_of_other_types_train(dtype):
         ),
         ({"train": TRAIN.subset(np.zeros(len(TRAIN), dtype=bool))}, "train holds no interactions"),
         ({"train": part(np.ones((SIZE, SIZE), dtype=bool))}, "no negative can be drawn"),
-        ({"validation": TRAIN}, "validation pairs are in train as well"),
+        ({"validation": TRAIN}, "validation pairs can be found in train as well"),
         ({"validation": HELD_OUT.subset(np.zeros(SIZE, dtype=bool))}, "validation holds no interactions"),
         ({"rng": "seed"}, "rng='seed' is neither a seed"),
     ],

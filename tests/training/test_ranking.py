@@ -159,7 +159,7 @@ def test_users_are_ids_and_codes_are_codes(arguments, message):
         ({"k": 0}, "k=0 is out of range"),
         (
             {"users": ["u1", "nobody"]},
-            "1 of 2 users are not among the users of the interactions",
+            "The interactions lack 1 of 2 users",
         ),
         ({"users": ["u1", "u1"]}, "names a user more than once"),
         ({"users": []}, "give at least one user id"),

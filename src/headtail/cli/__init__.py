@@ -10,14 +10,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError, UnusedCliTokensError
+from cyclopts import CycloptsError
 
 from headtail._files import ABOUT_FILES, about_path
 from headtail.cli import audit, correct, data, demo, dials, doctor, explore, probe, recommend, spectrum, train  # noqa: F401
 from headtail.cli._app import app
 from headtail.cli._folders import read_known as _read_known  # for scripts that ask what a trained folder holds
 from headtail.cli._output import complain, say
-from headtail.cli._words import as_typed, warnings_as_typed
+from headtail.cli._words import as_typed, usage, warnings_as_typed
 from headtail.exceptions import HeadtailError, NotEnoughMemoryError
 
 __all__ = ["_read_known", "app", "main"]
@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
-        stdin = "-" in (sys.argv[1:] if arguments is None else arguments)
-        more = " Name further files by flags; --help lists them." if isinstance(error, UnusedCliTokensError) else ""
-        complain("error", "Standard input (-) is not read: save it to a file first." if stdin else f"{error}{more}")
+        complain("error", usage(error, arguments))
         return 2
     except HeadtailError as error:
         complain("error", as_typed(f"{type(error).__name__}: {error}", arguments))

@@ -7,6 +7,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from headtail._checks import counted
 from headtail.exceptions import UnreadableFileError
 
 _SHOWN = 20  # differences
@@ -100,7 +101,7 @@ def differences(old: Any, new: Any) -> list[str]:
     """Say what a rerun changed: files first, then versions, then values."""
     said = other_files(old["provenance"]["files"], new["provenance"]["files"])
     changed = [line for line in _changed("", old, new) if not line.startswith("provenance.files")]
-    more = [f"and {len(changed) - _SHOWN:,} more differences."] * (len(changed) > _SHOWN)
+    more = [f"and {counted(len(changed) - _SHOWN, 'more difference')}."] * (len(changed) > _SHOWN)
     return said + changed[:_SHOWN] + more
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter
 
 import headtail as ht
+from headtail._checks import counted
 from headtail._files import to_path
 from headtail.cli._app import TABLES
 from headtail.cli._output import say
@@ -213,10 +214,10 @@ class Tables:
         if ratings is None or not len(ratings):
             return
         if self.min_rating is not None:
-            say(f"Positives: the {len(ratings):,} rows with a rating of at least {self.min_rating:g}.")
+            say(f"Positives: the {counted(len(ratings), 'row')} with a rating of at least {self.min_rating:g}.")
         elif ratings.min() < ratings.max():
             say(
-                f"Positives: all {len(ratings):,} rows, whatever their rating ({ratings.min():g} to "
+                f"Positives: all {counted(len(ratings), 'row')}, whatever their rating ({ratings.min():g} to "
                 f"{ratings.max():g}); --min-rating keeps those from a value on."
             )
 

@@ -3,9 +3,12 @@
 import logging
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from cyclopts import CoercionError, CycloptsError, UnusedCliTokensError
 
 from headtail.cli._app import app
 from headtail.cli._output import say
@@ -54,11 +57,30 @@ def as_typed(text: str, arguments: Sequence[str] | None) -> str:
     return re.sub(r",? or use split_\w+(?: or split_\w+)*", "", text)
 
 
+def usage(error: CycloptsError, arguments: Sequence[str] | None) -> str:
+    """Return what is wrong with the arguments, and what a flag means that got no number."""
+    if "-" in (sys.argv[1:] if arguments is None else arguments):
+        return "Standard input (-) is not read: save it to a file first."
+    if isinstance(error, UnusedCliTokensError):
+        return f"{error} Name further files by flags; --help lists them."
+    if not isinstance(error, CoercionError) or error.argument is None or error.argument.get_choices():
+        return str(error)
+    kind = "whole number" if error.target_type is int else "number"
+    said = re.sub(r'unable to convert "(.*)" into \w+', rf"'\1' is not a {kind}", str(error), flags=re.DOTALL)
+    meant = next(str(one.parameter.help) for one in _arguments(arguments) if one.names == error.argument.names)
+    return f"{said} It is: {' '.join(meant.split()).partition('. ')[0].rstrip('.')}."
+
+
 def _flags_of(arguments: Sequence[str] | None) -> dict[str, Any]:
     """Return the type of each flag of the current verb, by parameter name."""
-    verbs = app.parse_commands(arguments)[0]
-    there = app[verbs[0]].assemble_argument_collection() if verbs else ()
+    there = _arguments(arguments)
     return {argument.names[0].removeprefix("--").replace("-", "_"): argument.hint for argument in there}
+
+
+def _arguments(arguments: Sequence[str] | None) -> Iterable[Any]:
+    """Return the arguments that the current verb takes, with their help."""
+    verbs = app.parse_commands(arguments)[0]
+    return app[verbs[0]].assemble_argument_collection(parse_docstring=True) if verbs else ()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import headtail as ht
+from headtail._checks import counted
 from headtail._files import atomic_folder
 from headtail.cli._app import File, Json, KCore, Output, Titles, Whole, with_example
 from headtail.cli._folders import replaced
@@ -53,7 +54,10 @@ def data(
         if to is not None and split is not None:
             for name, part in parts.items():
                 users, items = ((counts > 0).sum() for counts in (part.activity, part.popularity))
-                say(f"{to / name}.parquet: {len(part):,} interactions of {users:,} users with {items:,} items")
+                say(
+                    f"{to / name}.parquet: {counted(len(part), 'interaction')} of {counted(users, 'user')} with "
+                    f"{counted(items, 'item')}"
+                )
 
 
 def _split(interactions: "ht.Interactions", by: str, seed: int) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headtail as ht
+from headtail._checks import counted
 from headtail.cli._app import with_example
 from headtail.cli._output import console, say
 from headtail.cli._tables import PLAIN, Tables
@@ -111,7 +112,7 @@ def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
     ]
     columns = [Column("column", "Column"), Column("role", "Read as"), Column("type", "Type"),
                Column("missing", "Missing", format=",d"), Column("first", "First values")]  # fmt: skip
-    console().print(Report(f"{file.name}: {len(table):,} rows", [Table(columns, rows)]))
+    console().print(Report(f"{file.name}: {counted(len(table), 'row')}", [Table(columns, rows)]))
 
 
 def _counts(rating: "pl.Series") -> bool:
@@ -139,21 +140,24 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
     for name in pair:
         ids = table[name]
         if n := ids.null_count():
-            odd.append(f"{n:,} rows have no {name!r}. Leave them out.")
+            odd.append(f"{counted(n, 'row', 'has', 'have')} no {name!r}. Leave out what has none.")
             steps.append(f".drop_nulls({name!r})")
         if ids.dtype != pl.String:
             continue
         if n := int((ids.str.strip_chars() != ids).sum()):
-            odd.append(f"{n:,} values of {name!r} begin or end with blanks, which make other ids. Take them off.")
+            odd.append(
+                f"{name!r} begins or ends with blanks in {counted(n, 'row')}, which makes other ids. Take them off."
+            )
             steps.append(f".with_columns(pl.col({name!r}).str.strip_chars())")
         if len(words := ids.filter(ids.str.strip_chars().is_in(MISSING)).str.strip_chars()):
             written = words.unique().sort().to_list()
             odd.append(
-                f"{len(words):,} rows have {shown(written)} as {name!r}, which says that there is none. Leave them out."
+                f"{counted(len(words), 'row', 'has', 'have')} {shown(written)} as {name!r}, which says that there is "
+                f"none. Leave them out."
             )
             steps.append(f".filter(~pl.col({name!r}).str.strip_chars().is_in({written}))")
     if rating is not None and (n := int((~rating.is_finite()).sum())):
-        odd.append(f"{n:,} values of {rating.name!r} are not finite. Leave their rows out.")
+        odd.append(f"{rating.name!r} is not finite in {counted(n, 'row')}. Leave out what is not.")
         steps.append(f".filter(pl.col({rating.name!r}).is_finite())")
     for name in table.columns:
         if normalized(name) in _KINDS and 1 < (kinds := table[name].drop_nulls().n_unique()) <= 20:
@@ -164,7 +168,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
             steps.append(f".filter(pl.col({name!r}).is_in({said}))")
     repeated = len(table) - table.select(pair).n_unique()
     if repeated:
-        odd.append(f"{repeated:,} rows repeat a (user, item) pair.")
+        odd.append(f"{counted(repeated, 'row', 'repeats', 'repeat')} a (user, item) pair.")
         flags.append("--duplicates last" if stars else "--duplicates sum")
     users = table[pair[0]].drop_nulls().value_counts(sort=True)
     rows = users["count"]
@@ -175,7 +179,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
         )
         steps.append(f".filter(pl.col({pair[0]!r}) != {users[0, 0]!r})")
     if singles := int((rows == 1).sum()):
-        odd.append(f"{singles:,} of {len(rows):,} users have a single row; none of it can be held out.")
+        odd.append(f"A single row stands for {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")
     if rating is not None:
         odd.append(
             f"{rating.name!r} goes from {low:g} to {high:g}, and every row counts as positive, whatever it says."
@@ -183,7 +187,8 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
         if repeated and low < 0 < high and not stars:
             taken = int((rating < 0).sum())
             odd.append(
-                f"{taken:,} rows of {rating.name!r} are negative, such as returns; their sum says what was kept."
+                f"{rating.name!r} is negative in {counted(taken, 'row')}, such as returns; their sum says what was "
+                f"kept."
             )
             flags.append(f"--min-rating {float(rating.filter(rating > 0).min()):g}")  # type: ignore[arg-type]
     if "timestamp" not in found:

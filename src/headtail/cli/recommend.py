@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import headtail as ht
+from headtail._checks import counted
 from headtail.cli._app import Device, Folder, Length, Model, with_example
 from headtail.cli._folders import known_to, load
 from headtail.cli._output import say
@@ -40,4 +41,4 @@ def recommend(
     wanted = None if users is None else list(dict.fromkeys(Tables(user=user).ids(users, "user_id")))
     lists = ht.recommend(load(model), interactions, users=wanted, k=k, exclude_seen=exclude_seen, device=device)
     ht.data.write_table(lists.to_polars(), output)
-    say(f"{len(lists):,} lists of {lists.k} written to {output}")
+    say(f"{counted(len(lists), 'list')} of {lists.k} written to {output}")

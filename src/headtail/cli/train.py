@@ -4,6 +4,7 @@ from inspect import signature
 from typing import Any, Literal
 
 import headtail as ht
+from headtail._checks import counted
 from headtail._files import atomic_folder
 from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, Whole, with_example
 from headtail.cli._folders import INTERACTIONS, resumable, write_known
@@ -121,7 +122,7 @@ def train(
         tables.say_positives(interactions)
         idle = given.n_users - interactions.n_users, given.n_items - interactions.n_items
         if any(idle):
-            say(f"Left out: {idle[0]:,} users and {idle[1]:,} items without interactions.")
+            say(f"Left out: {counted(idle[0], 'user')} and {counted(idle[1], 'item')} without interactions.")
         say(f"Model written to {output}")
 
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _checks, _frames
-from headtail._checks import checked, integer, shown
+from headtail._checks import checked, counted, integer, shown
 from headtail._checksums import digest
 from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
@@ -98,12 +98,13 @@ class Coded:
         for name in ("items", "ratings", "timestamps", "order"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
-                raise InvalidInputError(f"{name} has {len(values)} entries and users has {n}; they must match.")
+                raise InvalidInputError(f"{name} holds {counted(len(values), 'value')} and users {n}; they must match.")
         check_codes("users", self.users, self.user_ids)
         check_codes("items", self.items, self.item_ids)
         if self.item_titles is not None and len(self.item_titles) != len(self.item_ids):
             raise InvalidInputError(
-                f"item_titles has {len(self.item_titles)} entries for {len(self.item_ids)} items. Give one each."
+                f"item_titles holds {counted(len(self.item_titles), 'title')} for "
+                f"{counted(len(self.item_ids), 'item')}. Give one each."
             )
 
     def __len__(self) -> int:
@@ -249,7 +250,7 @@ class Coded:
         if (codes < 0).any():
             unknown = ids[codes < 0]
             raise InvalidInputError(
-                f"{len(unknown)} of {len(ids)} users are not among the users of the interactions; the first is "
+                f"The interactions lack {len(unknown)} of {counted(len(ids), 'user')}; the first is "
                 f"{shown(unknown[:1])}. Leave them out, or add them by with_users."
             )
         if len(np.unique(codes)) < len(codes):

@@ -10,7 +10,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from headtail import _frames
-from headtail._checks import checked, choice, finite, integer, number, shown
+from headtail._checks import checked, choice, counted, finite, integer, number, shown
 from headtail._columns import called, logger, resolve_columns
 from headtail._factors import axis_ids, refuse_ids
 from headtail._spelling import twins
@@ -286,8 +286,8 @@ def without_duplicates(given: Interactions, policy: str, what: str = "interactio
         worst = rows[first[np.argmax(counts)]]
         user, item = shown([given.user_ids[given.users[worst]]]), shown([given.item_ids[given.items[worst]]])
         raise InvalidInputError(
-            f"{what} holds {len(given) - len(first):,} rows that repeat a (user, item) pair; user "
-            f"{user} and item {item} stand there {counts.max()} times. Say which to keep when reading: "
+            f"{what} holds {counted(len(given) - len(first), 'row', 'that repeats', 'that repeat')} a (user, item) "
+            f"pair; user {user} and item {item} stand there {counts.max()} times. Say which to keep when reading: "
             f"Interactions.from_frame(..., duplicates='first'), 'last', or 'mean' or 'sum' (of the ratings)."
         )
     logger.info("interactions: %d repeated pairs merged (%s)", len(given) - len(first), policy)
@@ -372,7 +372,8 @@ def _numeric(table: pl.DataFrame, role: str, names: Mapping[str, Any]) -> Any:
     values = _frames.numbers(column, name, "the table")
     if n := column.null_count():
         raise InvalidInputError(
-            f"{called(name, role)} has {n} missing values. Drop or fill those rows, or drop the column {name!r}."
+            f"{called(name, role)} has {counted(n, 'missing value')}. Drop or fill those rows, or drop the column "
+            f"{name!r}."
         )
     if role == "rating":
         values = values.astype(np.float64, copy=False)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import shown
+from headtail._checks import counted, shown
 from headtail.data.coded import places_within
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
@@ -33,9 +33,9 @@ def checked_ranks(
     if not hit.all():
         wrong = np.unique(np.repeat(np.arange(len(counts)), counts)[~hit])
         raise InvalidInputError(
-            f"{what} has ranks that are not 1, 2, 3 ... for {len(wrong)} users; user {shown(row_ids[wrong[:1]])} has "
-            f"{shown(np.sort(given[rows == wrong[0]]))}. Number each user's items from 1 without gaps or "
-            f"repeats, {cure}"
+            f"{what} has ranks that are not 1, 2, 3 ... for {counted(len(wrong), 'user')}; user "
+            f"{shown(row_ids[wrong[:1]])} has {shown(np.sort(given[rows == wrong[0]]))}. Number each user's items "
+            f"from 1 without gaps or repeats, {cure}"
         )
     return given.astype(np.int64)
 

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _frames
-from headtail._checks import shown
+from headtail._checks import counted, shown
 from headtail._columns import logger
 from headtail._factors import Matrix, as_popularity, axis_ids, to_numpy
 from headtail.data.coded import between
@@ -74,7 +74,7 @@ def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True
             f"{' and '.join(said)} have no vector, and {gone:,} of {len(interactions):,} interactions are theirs. "
             f"Check that the ids of the vectors are those of the interactions."
         )
-    return part, f"{' and '.join(said)} have no vector; they and {gone:,} interactions of theirs were left out."
+    return part, f"{' and '.join(said)} have no vector; left out with {counted(gone, 'interaction')} of theirs."
 
 
 def joined_with(vectors: Vectors, interactions: Interactions) -> tuple[Vectors, Interactions]:
@@ -136,8 +136,8 @@ def check_sizes(vectors: Vectors, interactions: Interactions) -> None:
     ):
         if ids is None and len(matrix) != len(known):
             raise InvalidInputError(
-                f"{name} has {len(matrix)} rows and the interactions {len(known)} ids. Say whose each row is: "
-                f"Vectors(queries, items, user_ids=..., item_ids=...)."
+                f"{name} has {counted(len(matrix), 'row')} and the interactions {counted(len(known), 'id')}. Say "
+                f"whose each row is: Vectors(queries, items, user_ids=..., item_ids=...)."
             )
 
 

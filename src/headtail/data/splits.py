@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headtail._checks import checked, choice, generator, number
+from headtail._checks import checked, choice, counted, generator, number
 from headtail._columns import logger
 from headtail.data.coded import ascending
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
@@ -126,8 +126,8 @@ class Split:
         """
         if self.validation is not None:
             raise InvalidInputError(
-                f"The split has a validation part of {len(self.validation):,} interactions. Use it, or make a split of "
-                f"train and test alone first."
+                f"The split has a validation part of {counted(len(self.validation), 'interaction')}. Use it, or make "
+                f"a split of train and test alone first."
             )
         share = number("share", share, low=0, high=1, low_open=True, high_open=True)
         (held_out,) = drawn_shares(self.train, [share], rng)
@@ -266,7 +266,7 @@ class Split:
                 shared = earlier.contains(part.users, part.items)
                 if overlap == "train" and shared.any():
                     part = part.subset(~shared)
-                    said += f" {shared.sum():,} pairs of {name} that are also in {other} were kept in {other} alone."
+                    said += f" Kept in {other} alone: {counted(shared.sum(), 'pair')} that {name} has as well."
             parts[name] = part
         return cls(parts["train"], parts["test"], parts.get("validation"), said)
 
@@ -323,18 +323,23 @@ def made_split(train: Interactions, test: Interactions, validation: Interactions
     known: Array = np.sum([part.activity for part in parts.values()], axis=0) > 0
     for name, part in parts.items():
         if not len(part):
-            size = f"{sum(map(len, parts.values())):,} interactions of {known.sum():,} users"
+            size = f"{counted(sum(map(len, parts.values())), 'interaction')} of {counted(known.sum(), 'user')}"
             raise InvalidInputError(
                 f"The {name.removeprefix('the ')} part would be empty: {size} are too few, or too many of them are of "
                 f"one time. Change the shares, or do without the validation."
             )
     for name, part in parts.items():
         if without := int((known & (part.activity == 0)).sum()):
-            said += f" {without:,} of {known.sum():,} users have nothing in {name}."
+            said += (
+                f" {without:,} of {counted(known.sum(), 'user')} {'has' if without == 1 else 'have'} nothing in {name}."
+            )
         found = part.popularity > 0
         if cold := int((found & (train.popularity == 0)).sum()):
             share = cold / found.sum()
-            said += f" {cold:,} of the {found.sum():,} items in {name} ({share:.1%}) have no training interactions."
+            said += (
+                f" {cold:,} of the {found.sum():,} items in {name} ({share:.1%}) {'has' if cold == 1 else 'have'} "
+                f"no training interactions."
+            )
     return Split(train, test, validation, said)
 
 

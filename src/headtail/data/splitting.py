@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail._checks import checked, choice, generator, number
+from headtail._checks import checked, choice, counted, generator, number
 from headtail.data.interactions import Interactions
 from headtail.data.splits import Split, draw_each, drawn_shares, made_split, union
 from headtail.exceptions import InvalidInputError
@@ -183,8 +183,8 @@ def _level(part: Interactions, name: str) -> int:
     """Return how many interactions of a part each item would have were they even."""
     if len(part) < part.n_items:
         raise InvalidInputError(
-            f"The {name} part has {len(part):,} interactions for {part.n_items:,} items, less than one an item, so "
-            f"that it cannot be debiased. Give it a larger share, or thin out rare items with k_core."
+            f"The {name} part has {counted(len(part), 'interaction')} for {counted(part.n_items, 'item')}, less than "
+            f"one an item, so that it cannot be debiased. Give it a larger share, or thin out rare items with k_core."
         )
     return len(part) // part.n_items
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from headtail import _frames
+from headtail._checks import counted
 from headtail._columns import KNOWN, logger, normalized
 from headtail.data.packed import PIECE, ZIP, format_of, unpacked
 from headtail.exceptions import InvalidInputError, UnreadableFileError
@@ -76,7 +77,9 @@ def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
     if all(column.null_count() for column in table):
         table = table.filter(~pl.all_horizontal(pl.all().is_null()))
     if table.width != len(names):
-        raise UnreadableFileError(f"Cannot read {path}: its lines have {table.width} fields, but {len(names)} names.")
+        raise UnreadableFileError(
+            f"Cannot read {path}: its lines have {counted(table.width, 'field')}, but {counted(len(names), 'name')}."
+        )
     table.columns = names
     if given is None:  # "user, item": blanks around a name are around its values too
         padded = [name for name, field in zip(names, found, strict=True) if field != field.strip()]
@@ -182,8 +185,8 @@ def _given_names(path: Path, given: Sequence[str], found: list[str]) -> list[str
     names = [str(name) for name in given]
     if len(names) != len(found):
         raise InvalidInputError(
-            f"names={names} holds {len(names)} names, but the first line of {path} has {len(found)} fields between "
-            f"commas, semicolons, tabs or bars. Name each."
+            f"names={names} holds {counted(len(names), 'name')}, but the first line of {path} has "
+            f"{counted(len(found), 'field')} between commas, semicolons, tabs or bars. Name each."
         )
     if set(names) & set(found):
         raise InvalidInputError(f"The first line of {path} holds the names of the columns. Leave out names=.")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from headtail import _frames
-from headtail._checks import checked
+from headtail._checks import checked, counted
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.engines.measures import Measures, by_group, function_of, is_sum, refuse_others
@@ -216,9 +216,12 @@ def _check_pairs(tables: Mapping[str, Any], n_rows: float, noted: InputNotes) ->
             overlap += collect(both.select(nw.len().alias("n")))["n"][0]
     for what, n in repeated.items():
         if n:
-            raise InvalidInputError(f"{what} has {n:,} rows that repeat a pair of user and item. Keep each pair once.")
+            raise InvalidInputError(
+                f"{what} has {counted(n, 'row', 'that repeats', 'that repeat')} a pair of user and item. Keep each "
+                f"pair once."
+            )
     if overlap:
-        noted.of_overlap(f"{overlap:,}")
+        noted.of_overlap(counted(overlap, "test interaction"))
 
 
 def _run(parts: Mapping[str, Part], sums: UserSums, n_users: float, counts: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,8 +260,8 @@ def _judge(n: Mapping[str, int], k: int, noted: InputNotes) -> None:
     """Refuse what cannot be right, and note what a reader should know."""
     if n["gaps"]:
         raise InvalidInputError(
-            f"recs has ranks that are not 1, 2, 3 ... for {n['gaps']:,} users. Number each user's items from 1 without "
-            f"gaps or repeats, such as by row_number() over each user."
+            f"recs has ranks that are not 1, 2, 3 ... for {counted(n['gaps'], 'user')}. Number each user's items from "
+            f"1 without gaps or repeats, such as by row_number() over each user."
         )
     noted.of_users(unlisted=n["unlisted"], cold=n["cold"], short=n["short"], k=k)
 

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from headtail._checks import counted
 from headtail.metrics.charts import notes_block
 from headtail.metrics.pages import all_metrics, headline_figures, who_gets_the_places
 from headtail.metrics.results import Measured
 from headtail.metrics.verdicts import of_exposure
 from headtail.reports import Report
-from headtail.reports._values import counted
 from headtail.typing import Array
 
 

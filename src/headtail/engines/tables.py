@@ -7,6 +7,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
+from headtail._checks import counted
 from headtail._columns import resolve_columns
 from headtail._frames import MISSING, column_names, id_column, refuse_lists_in_text
 from headtail.exceptions import InvalidInputError
@@ -88,7 +89,8 @@ def count_items(table: Any, what: str, **sums: Any) -> pl.DataFrame:
     found = collect(table.select("item_id", **counts).group_by("item_id").agg(*total))
     if n := int(found["nobody"].sum()):
         raise InvalidInputError(
-            f"{what} has {n:,} missing values in user_id, none or written such as NULL. Drop or fill those rows first."
+            f"{what} has {counted(n, 'missing value')} in user_id, none or written such as NULL. Drop or fill those "
+            f"rows first."
         )
     items = id_column(found["item_id"], "item_id", what)
     if items.dtype == pl.String:

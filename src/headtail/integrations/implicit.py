@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headtail import _frames
-from headtail._checks import checked, shown
+from headtail._checks import checked, counted, shown
 from headtail._factors import as_pair, to_numpy
 from headtail.exceptions import InvalidInputError
 from headtail.integrations._asking import ask, matrix_of
@@ -77,8 +77,8 @@ def corrected(model: Any, vectors: Vectors, user_ids: Any = None, item_ids: Any 
             matrix = matrix[_places(name, ids, rows, len(own))]
         if len(own) != len(matrix):
             raise InvalidInputError(
-                f"{name} has {len(own)} rows and the vectors {len(matrix)}; give vectors of the same users and items, "
-                f"in the order of the model's."
+                f"{name} has {counted(len(own), 'row')} and the vectors {len(matrix)}; give vectors of the same users "
+                f"and items, in the order of the model's."
             )
         matrix = np.ascontiguousarray(to_numpy(matrix), dtype=np.float32)
         there[name] = matrix if isinstance(own, np.ndarray) else type(own)(matrix)

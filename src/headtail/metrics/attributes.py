@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
+from headtail._checks import counted
 from headtail._columns import normalized, resolve_columns
 from headtail._stats import gini
 from headtail.data import Interactions
@@ -131,7 +132,7 @@ def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> 
     table, names = read_columns(items, "item_id", "items", "attribute")
     codes = _frames.lookup(table["item_id"], train.item_ids, "items item_id")
     if unknown := int((codes < 0).sum()):
-        notes.append(f"{unknown:,} rows of items are of items that are not in the catalogue; they are left out.")
+        notes.append(f"Left out: {counted(unknown, 'row')} of items that are not in the catalogue.")
     table = table.with_columns(item_id=codes).filter(codes >= 0)
     everything = pl.DataFrame({"item_id": np.arange(train.n_items, dtype=np.int32)})
     found = []
@@ -146,5 +147,5 @@ def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> 
         shape = (train.n_items, len(labels))
         found.append(Attribute(name, labels, sp.csr_array((weights, (rows, values)), shape=shape)))
         if lacking := int((column["value"] == MISSING).sum()):
-            notes.append(f"{lacking:,} of {train.n_items:,} items have no {name}; they are shown as {MISSING!r}.")
+            notes.append(f"Without {name}: {lacking:,} of {counted(train.n_items, 'item')}, shown as {MISSING!r}.")
     return found

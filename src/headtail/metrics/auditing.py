@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import checked, finite, generator, integer
+from headtail._checks import checked, counted, finite, generator, integer
 from headtail._embeddings import taken_apart
 from headtail._factors import numbers, to_numpy
 from headtail._spelling import twins
@@ -25,7 +25,6 @@ from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judg
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import ALL_USERS, Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Metric, Profiles, TopK
-from headtail.reports._values import counted
 from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
 
 _NAMED = 10  # of the items that are over-exposed most, and of those that are under-exposed most
@@ -139,12 +138,12 @@ def audit(
     interactions = widen(interactions, catalogue, test, noted)
 
     with ThreadPoolExecutor(1) as pool:  # reads no frames: some engines are not thread-safe
-        counted = pool.submit(count_overlap, interactions, test)
+        overlapping = pool.submit(count_overlap, interactions, test)
         asked = k is not None
         full, user_ids, cutoffs = judged(recs, interactions, test, cutoffs, groups, noted, item_vectors, asked=asked)
         full = with_times(full, test, user_ids) if as_of_event else full
-    if overlap := counted.result():
-        noted.of_overlap(f"{overlap:,} of {len(full.target_items):,}")
+    if overlap := overlapping.result():
+        noted.of_overlap(f"{overlap:,} of {counted(len(full.target_items), 'test interaction')}")
     attributes = [] if items is None else read_attributes(items, full.profiles.train, noted.notes)
     named = () if train is None else full.groups.names
     chosen = metrics_of(named if full.has_targets else None, full.extras) if given is None else given
@@ -278,7 +277,7 @@ def _vectors(vectors: Array | Mapping[Any, Array] | Vectors, train: Interactions
     if isinstance(vectors, Mapping):
         missing = [i for i in train.item_ids.tolist() if i not in vectors]
         if missing:
-            raise InvalidInputError(f"item_vectors lacks {len(missing)} items, for example {missing[0]!r}.")
+            raise InvalidInputError(f"item_vectors lacks {counted(len(missing), 'item')}, for example {missing[0]!r}.")
         vectors = [to_numpy(vectors[i]) for i in train.item_ids.tolist()]  # type: ignore[assignment]
     found = numbers(vectors)
     if found.ndim != 2 or len(found) != train.n_items or not found.shape[1] or found.dtype.kind not in "iuf":

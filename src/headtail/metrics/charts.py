@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from headtail._checks import counted
 from headtail.data import PopularityGroups
 from headtail.metrics.topk import TopK
 from headtail.reports import Block, Chart, Section
 from headtail.reports._markdown import bullets, plain
-from headtail.reports._values import counted
 from headtail.typing import Array
 
 MEANING = """**What is meant by popularity bias here.** A recommender has popularity bias when items that many people

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import finite, shown
+from headtail._checks import counted, finite, shown
 from headtail._columns import ranking_columns
 from headtail._spelling import respelled
 from headtail.data import Interactions, Recommendations
@@ -18,7 +18,6 @@ from headtail.data.ranking import checked_ranks, ranks_by
 from headtail.data.recommendations import refuse_repeats, repeated
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
-from headtail.reports._values import counted
 from headtail.typing import Array, Codes, Floats, IntoFrame
 
 
@@ -63,7 +62,7 @@ class InputNotes:
     def of_overlap(self, n: str) -> None:
         """Report how many test interactions are in training."""
         self.raise_or_note(
-            f"{n} test interactions are in the training interactions too.",
+            f"train holds {n} as well.",
             "Remove them from one of the two, or check that the right files were given.",
             "they count as wanted items, which no recommender that leaves out seen items can find",
         )
@@ -72,7 +71,9 @@ class InputNotes:
 def within(longest: int, cutoffs: Sequence[int], *, asked: bool) -> list[int]:
     """Return the cut-offs within the longest list, or its length; raise if one that was asked for is beyond it."""
     if longest < cutoffs[-1] and asked:
-        raise InvalidInputError(f"k={cutoffs[-1]} is above the longest list, which has {longest} items. Ask for less.")
+        raise InvalidInputError(
+            f"k={cutoffs[-1]} is above the longest list, which has {counted(longest, 'item')}. Ask for less."
+        )
     return [c for c in cutoffs if c <= longest] or [longest]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headtail._checks import counted
 from headtail._stats import gini
 from headtail.metrics.charts import (
     MEANING,
@@ -22,7 +23,6 @@ from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.metrics.verdicts import of_gate
 from headtail.reports import Block, Chart, Column, Figure, Figures, Report, Section, Table, Text
 from headtail.reports._markdown import bullets
-from headtail.reports._values import counted
 from headtail.typing import Array
 
 if TYPE_CHECKING:

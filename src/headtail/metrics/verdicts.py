@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headtail._checks import counted
 from headtail._stats import gini
 from headtail.data import PopularityGroups
 from headtail.metrics.collapse import few_items
 from headtail.metrics.popularity import popularity_lift
 from headtail.metrics.references import MOST_POPULAR, RANDOM
 from headtail.reports._markdown import plain
-from headtail.reports._values import counted, show, show_interval
+from headtail.reports._values import show, show_interval
 from headtail.typing import Array
 
 if TYPE_CHECKING:

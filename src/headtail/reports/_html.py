@@ -11,12 +11,13 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from headtail._checks import counted
 from headtail.reports import _prose
 from headtail.reports._data import data_table
 from headtail.reports._drawing import NARROW, WIDE, draw
 from headtail.reports._grid import Cell, grid, is_missing
 from headtail.reports._series import styles_of
-from headtail.reports._values import counted, finite, is_number, minus, show
+from headtail.reports._values import finite, is_number, minus, show
 from headtail.reports.blocks import Block, Chart, Document, Figure, Figures, Section, Table, Text, definitions
 
 View = dict[str, Any]

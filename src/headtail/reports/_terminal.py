@@ -12,6 +12,7 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
+from headtail._checks import counted
 from headtail._printable import printable
 from headtail.reports import _prose
 from headtail.reports._grid import Cell, Grid, grid, is_missing
@@ -168,7 +169,7 @@ def _table(table: Table, width: int, limit: int | None) -> Iterator[RenderableTy
             yield ""
         yield _rich_table(written, widths, columns)
     if limit is not None and n > limit:
-        yield RichText(f"... and {n - limit:,} more rows", style="dim")
+        yield RichText(f"... and {counted(n - limit, 'more row')}", style="dim")
 
 
 def _parts(written: Grid, width: int) -> tuple[list[list[int]], list[int]]:

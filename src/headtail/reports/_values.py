@@ -147,11 +147,6 @@ def show(value: Value, spec: str | None = None) -> str:
     return (text.lstrip("+-") if nought else text) + points
 
 
-def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
-    """Return how many there are, and the verb for `one` or `many` of them: "1 item is", "2 items are"."""
-    return f"{n:,} {noun}{'s' * (n != 1)} {one if n == 1 else many}".rstrip()
-
-
 def tell_apart(values: Sequence[Value], spec: str | None) -> list[str]:
     """Format the values, with one more digit than `spec` has if that distinguishes more of them.
 

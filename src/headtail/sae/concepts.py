@@ -9,7 +9,7 @@ import torch
 from scipy.special import expit, logit
 from scipy.stats import binomtest, norm, rankdata
 
-from headtail._checks import checked, generator, integer, number
+from headtail._checks import checked, counted, generator, integer, number
 from headtail._stats import Z95
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.reports._markdown import plain
@@ -121,7 +121,7 @@ class Concepts(Result):
         ]
         notes = f"AUC: {_AUC[0].lower()}{_AUC[1:]} {_HELD_OUT}"
         if self.without:
-            notes += f" {self.without:,} items without tags are left out."
+            notes += f" Left out: {counted(self.without, 'item')} without tags."
         if self.dropped:
             notes += f" Too few items: {', '.join(map(plain, self.dropped))}."
         chart = Chart(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, generator
+from headtail._checks import checked, counted, generator
 from headtail._tensors import as_tensor, evaluating
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -65,7 +65,9 @@ class Contrast:
         for name, rows in (("users", of_users), ("item_codes", self.real)):
             codes = getattr(self, name)
             if codes is not None and len(codes) != len(rows):
-                raise InvalidInputError(f"{name} has {len(codes)} entries for {len(rows)} vectors.")
+                raise InvalidInputError(
+                    f"{name} holds {counted(len(codes), 'value')} for {counted(len(rows), 'vector')}."
+                )
 
     def recommendable(self) -> tuple[Tensor, Codes]:
         """Return the item vectors and the codes of the real users, or say that they are needed."""
@@ -205,7 +207,9 @@ def contrast_items(
         return found
     of_users, users = as_tensor("queries", queries).detach().cpu().float(), np.flatnonzero(interactions.activity)
     if len(of_users) != interactions.n_users:
-        raise InvalidInputError(f"queries has {len(of_users)} rows; give one for each of {interactions.n_users} users.")
+        raise InvalidInputError(
+            f"queries has {counted(len(of_users), 'row')}; give one for each of {interactions.n_users} users."
+        )
     return replace(found, queries=of_users[torch.from_numpy(users)], users=users.astype(np.int32))
 
 

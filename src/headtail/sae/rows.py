@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import number
+from headtail._checks import counted, number
 from headtail._checksums import digest
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
@@ -98,7 +98,7 @@ def check_vectors(name: str, vectors: Any, width: int) -> None:
             f"TopKSAE(d_in={vectors.shape[1]})."
         )
     if len(vectors) < 2:
-        raise InvalidInputError(f"{name} hold {len(vectors)} rows; give at least two.")
+        raise InvalidInputError(f"{name} hold {counted(len(vectors), 'row')}; give at least two.")
 
 
 def _read(source: ArrayLike2D, rows: Array) -> Tensor:

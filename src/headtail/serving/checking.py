@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from headtail import posthoc, rerank
-from headtail._checks import checked, integer, number
+from headtail._checks import checked, counted, integer, number
 from headtail._stats import gini, influence_interval
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.coded import pair_keys
@@ -320,8 +320,8 @@ def _checked(
     longest = int((lists[SERVED].items >= 0).sum(axis=1).max(initial=0))
     if longest < k:
         raise InvalidInputError(
-            f"The longest list that is served has {longest} items, and k={k}. Let the index return more: pgvector "
-            f"returns no more than hnsw.ef_search unless it scans iteratively."
+            f"The longest list that is served has {counted(longest, 'item')}, and k={k}. Let the index return more: "
+            f"pgvector returns no more than hnsw.ef_search unless it scans iteratively."
         )
     exact, served = lists[EXACT], lists[SERVED]
     for each in lists.values():
@@ -338,10 +338,10 @@ def _checked(
     items, (others, places) = exact.items[rows, columns], np.nonzero(served.items >= 0)
     there = np.isin(pair_keys(exact.users[rows], items), pair_keys(served.users[others], served.items[others, places]))
     of = audits[EXACT].groups
-    counted = tuple(
+    shares = tuple(
         {"group": name, "items": int(of.sizes[name]), "places": int(mine.sum()),
          "recall": float(there[mine].mean()) if mine.any() else np.nan}
         for name in of.names
         for mine in [of.mask(name)[items]]
     )  # fmt: skip
-    return ServingCheck(k, n_candidates, float(there.mean()), counted, compare(audits, baseline=EXACT))
+    return ServingCheck(k, n_candidates, float(there.mean()), shares, compare(audits, baseline=EXACT))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames, posthoc
-from headtail._checks import checked, choice, finite, integer, shown
+from headtail._checks import checked, choice, counted, finite, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
 from headtail.data.rows import with_given_ids, with_ids
 from headtail.dials.item_bias import ItemBias
@@ -45,8 +45,8 @@ class BiasTable(Result):
         places = _frames.lookup(ids, self.item_ids, "bias")
         if (places < 0).any():
             raise InvalidInputError(
-                f"{(places < 0).sum():,} items have no bias, such as {shown(ids.filter(places < 0))}. Give each one; a "
-                f"new item that of the least shown, the largest."
+                f"{counted((places < 0).sum(), 'item', 'has', 'have')} no bias, such as "
+                f"{shown(ids.filter(places < 0))}. Give each one; a new item that of the least shown, the largest."
             )
         return np.asarray(self.bias[places])
 
@@ -133,7 +133,7 @@ class BiasTable(Result):
         lede = "**Add each item's bias to its score**, for every user alike, and show the items whose sums are highest."
         if self.order != 1:
             lede += f" Order them by the score and {self.order:g} of the bias."
-        return Report(f"A bias for {len(rows):,} items", tables, lede)
+        return Report(f"A bias for {counted(len(rows), 'item')}", tables, lede)
 
 
 @checked

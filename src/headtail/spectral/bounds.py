@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headtail import _factors
-from headtail._checks import checked, number
+from headtail._checks import checked, counted, number
 from headtail.exceptions import InvalidInputError
 
 
@@ -74,7 +74,9 @@ def fit_power_law(popularity: Any) -> PowerLaw:
     values = _factors.as_popularity(popularity)
     ordered = np.sort(values[values > 0])[::-1]
     if len(ordered) < 3:
-        raise InvalidInputError(f"popularity has {len(ordered)} items with interactions; a fit needs at least 3.")
+        raise InvalidInputError(
+            f"popularity has {counted(len(ordered), 'item')} with interactions; a fit needs at least 3."
+        )
     ranks = np.arange(1, len(ordered) + 1)
     x, y, w = np.log(ranks), np.log(ordered), 1.0 / ranks
     x0, y0 = np.average(x, weights=w), np.average(y, weights=w)

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _factors
-from headtail._checks import checked, finite, integer
+from headtail._checks import checked, counted, finite, integer
 from headtail._factors import Matrix
 from headtail.data import Interactions
 from headtail.data.rows import popularity_of
@@ -331,7 +331,7 @@ def _power_law_blocks(found: Spectrum, law: PowerLaw) -> list[Block]:
         for name, values in curves
         for rank, value in zip(ranks, values, strict=True)
     ]
-    zero = f"; {law.n_zero:,} items without interactions are left out" if law.n_zero else ""
+    zero = f"; without {counted(law.n_zero, 'item')} that nobody chose" if law.n_zero else ""
     text = (
         f"With the items in order of popularity, the item of rank i has about {law.scale:,.0f} · i^-{law.exponent:.2f} "
         f"interactions (least squares of the logarithms over ranks 1 to {law.n_items:,}, every decade of ranks "

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headtail._checks import counted
 from headtail.metrics.verdicts import ENDS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets, plain
-from headtail.reports._values import counted, show_interval
+from headtail.reports._values import show_interval
 from headtail.tradeoffs.curves import Curves
 from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 from headtail.tradeoffs.settings import facts_for

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import number
+from headtail._checks import counted, number
 from headtail._stats import holm
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Column, Report, Table
@@ -57,8 +57,8 @@ def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -
     sure = [row[label].value for row in known if row[f"{label} p"] < _DOUBT]
     more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
     return (
-        f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {len(known)} other methods beyond "
-        f"doubt, and {f'less than {more}' if more else 'none keeps more'}."
+        f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {counted(len(known), 'other method')} "
+        f"beyond doubt, and {f'less than {more}' if more else 'none keeps more'}."
     )
 
 

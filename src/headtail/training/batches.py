@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._checks import counted
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
@@ -128,7 +129,7 @@ class Negatives:
         full = np.flatnonzero(train.activity >= train.n_items)
         if len(full):
             raise InvalidInputError(
-                f"{len(full)} users have interacted with all {train.n_items} items, the first is "
+                f"{counted(len(full), 'user', 'has', 'have')} interacted with all {train.n_items} items, the first is "
                 f"{train.user_ids[full].tolist()[0]!r}; no negative can be drawn for them. Leave them out of train."
             )
         self.n_items = train.n_items

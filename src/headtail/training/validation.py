@@ -3,7 +3,7 @@
 import numpy as np
 from torch import nn
 
-from headtail._checks import raised_by
+from headtail._checks import counted, raised_by
 from headtail._factors import numbers
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
@@ -24,8 +24,8 @@ class Validation:
         shared = int(train.contains(held_out.users, held_out.items).sum())
         if shared:
             raise InvalidInputError(
-                f"{shared} of {len(held_out)} validation pairs are in train as well; they can never be recommended. "
-                f"Remove them from one of the two."
+                f"{shared} of {counted(len(held_out), 'validation pair')} can be found in train as well; these can "
+                f"never be recommended. Remove them from one of the two."
             )
         if getattr(metric, "better", "higher") != "higher":
             raise InvalidInputError(f"metric={metric!r} is better when it is lower; give one that should rise.")
