@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from headtail._checks import checked, choice, counted, finite, generator, integer, nearest, number
+from headtail._checks import checked, choice, finite, generator, integer, nearest, number
+from headtail._printable import counted
 from headtail.exceptions import InvalidCallError, InvalidInputError, NotEnoughMemoryError
 from headtail.reports import Text
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from headtail._printable import counted
 from headtail.exceptions import (
     HeadtailError,
     InvalidCallError,
@@ -47,11 +48,6 @@ def shown(values: Iterable[Any], most: int = 5) -> str:
     """Format the first values as Python does, without numpy's wrappers, for messages."""
     values = [v.item() if isinstance(v, np.generic) else v for v in values]
     return ", ".join(map(_brief, values[:most])) + (" ..." if len(values) > most else "")
-
-
-def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
-    """Return how many there are, and the verb for `one` or `many` of them: "1 item is", "2 items are"."""
-    return f"{n:,} {noun} {one}".rstrip() if n == 1 else f"{n:,} {noun}s {many}".rstrip()
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
-from headtail._checks import counted
 from headtail._checksums import digest, identity_of
 from headtail._factors import to_numpy
+from headtail._printable import counted
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.training.recipes import Recipe

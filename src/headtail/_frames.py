@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headtail._checks import counted, shown
+from headtail._checks import shown
 from headtail._columns import resolve_columns
 from headtail._containers import is_missing as is_missing, mixed_values, objects, series
 from headtail._native import (
@@ -18,6 +18,7 @@ from headtail._native import (
     series_frame,
     unnested as unnested,
 )
+from headtail._printable import counted
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 

@@ -1,4 +1,4 @@
-"""Text that others wrote, on a terminal: what would steer or deceive it is shown, and never sent."""
+"""Text on a terminal: what would steer or deceive it in words of others is shown and never sent; counts in sentences."""
 
 import unicodedata
 
@@ -20,3 +20,8 @@ def printable(text: str) -> str:
         repr(c)[1:-1] if unicodedata.category(c) in _UNSEEN and not (c in _JOINERS and before > "\x7f") else c
         for before, c in zip(" " + text, text, strict=False)
     )
+
+
+def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
+    """Return how many there are, and the verb for `one` or `many` of them: "1 item is", "2 items are"."""
+    return f"{n:,} {noun} {one}".rstrip() if n == 1 else f"{n:,} {noun}s {many}".rstrip()

@@ -5,8 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from headtail._checks import counted, finite
+from headtail._checks import finite
 from headtail._columns import called, logger
+from headtail._printable import counted
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 

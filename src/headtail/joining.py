@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from headtail._checks import checked, counted, generator
+from headtail._checks import checked, generator
 from headtail._columns import logger
 from headtail._factors import as_pair
 from headtail._frames import as_native, lookup, read_ids
+from headtail._printable import counted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import known_ids, narrowed, with_given_ids
 from headtail.exceptions import InvalidInputError

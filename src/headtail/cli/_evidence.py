@@ -7,7 +7,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.exceptions import UnreadableFileError
 
 _SHOWN = 20  # differences

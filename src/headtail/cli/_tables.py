@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter
 
 import headtail as ht
-from headtail._checks import counted
 from headtail._files import to_path
+from headtail._printable import counted
 from headtail.cli._app import TABLES
 from headtail.cli._output import say
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError

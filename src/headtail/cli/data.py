@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import headtail as ht
-from headtail._checks import counted
 from headtail._files import atomic_folder
+from headtail._printable import counted
 from headtail.cli._app import File, Json, KCore, Output, Titles, Whole, with_example
 from headtail.cli._folders import replaced
 from headtail.cli._output import check_output, say, show

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headtail as ht
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.cli._app import with_example
 from headtail.cli._output import console, say
 from headtail.cli._tables import PLAIN, Tables

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import headtail as ht
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.cli._app import Device, Folder, Length, Model, with_example
 from headtail.cli._folders import known_to, load
 from headtail.cli._output import say

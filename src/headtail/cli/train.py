@@ -4,8 +4,8 @@ from inspect import signature
 from typing import Any, Literal
 
 import headtail as ht
-from headtail._checks import counted
 from headtail._files import atomic_folder
+from headtail._printable import counted
 from headtail.cli._app import AtLeastOne, Device, File, Folder, Json, KCore, Titles, Whole, with_example
 from headtail.cli._folders import INTERACTIONS, resumable, write_known
 from headtail.cli._output import say, show

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _checks, _frames
-from headtail._checks import checked, counted, integer, shown
+from headtail._checks import checked, integer, shown
 from headtail._checksums import digest
+from headtail._printable import counted
 from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, IntoFrame

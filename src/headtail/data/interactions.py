@@ -10,9 +10,10 @@ import polars as pl
 import scipy.sparse as sp
 
 from headtail import _frames
-from headtail._checks import checked, choice, counted, finite, integer, number, shown
+from headtail._checks import checked, choice, finite, integer, number, shown
 from headtail._columns import called, logger, resolve_columns
 from headtail._factors import axis_ids, refuse_ids
+from headtail._printable import counted
 from headtail._spelling import twins
 from headtail._times import seconds
 from headtail.data.coded import Coded, order_by, pair_keys

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import counted, shown
+from headtail._checks import shown
+from headtail._printable import counted
 from headtail.data.coded import places_within
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array

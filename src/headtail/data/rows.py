@@ -7,9 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _frames
-from headtail._checks import counted, shown
+from headtail._checks import shown
 from headtail._columns import logger
 from headtail._factors import Matrix, as_popularity, axis_ids, to_numpy
+from headtail._printable import counted
 from headtail.data.coded import between
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.exceptions import InvalidInputError

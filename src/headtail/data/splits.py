@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headtail._checks import checked, choice, counted, generator, number
+from headtail._checks import checked, choice, generator, number
 from headtail._columns import logger
+from headtail._printable import counted
 from headtail.data.coded import ascending
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
 from headtail.exceptions import InvalidInputError

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail._checks import checked, choice, counted, generator, number
+from headtail._checks import checked, choice, generator, number
+from headtail._printable import counted
 from headtail.data.interactions import Interactions
 from headtail.data.splits import Split, draw_each, drawn_shares, made_split, union
 from headtail.exceptions import InvalidInputError

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from headtail import _frames
-from headtail._checks import counted
 from headtail._columns import KNOWN, logger, normalized
+from headtail._printable import counted
 from headtail.data.packed import PIECE, ZIP, format_of, unpacked
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 

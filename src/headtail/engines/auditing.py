@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from headtail import _frames
-from headtail._checks import checked, counted
+from headtail._checks import checked
+from headtail._printable import counted
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.popularity import Grouping, as_groups
 from headtail.engines.measures import Measures, by_group, function_of, is_sum, refuse_others

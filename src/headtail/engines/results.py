@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.metrics.charts import notes_block
 from headtail.metrics.pages import all_metrics, headline_figures, who_gets_the_places
 from headtail.metrics.results import Measured

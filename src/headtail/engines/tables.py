@@ -7,9 +7,9 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from headtail._checks import counted
 from headtail._columns import resolve_columns
 from headtail._frames import MISSING, column_names, id_column, refuse_lists_in_text
+from headtail._printable import counted
 from headtail.exceptions import InvalidInputError
 
 SPARK = (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)

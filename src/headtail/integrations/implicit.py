@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from headtail import _frames
-from headtail._checks import checked, counted, shown
+from headtail._checks import checked, shown
 from headtail._factors import as_pair, to_numpy
+from headtail._printable import counted
 from headtail.exceptions import InvalidInputError
 from headtail.integrations._asking import ask, matrix_of
 from headtail.typing import Vectors

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import counted
 from headtail._columns import normalized, resolve_columns
+from headtail._printable import counted
 from headtail._stats import gini
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import checked, counted, finite, generator, integer
+from headtail._checks import checked, finite, generator, integer
 from headtail._embeddings import taken_apart
 from headtail._factors import numbers, to_numpy
+from headtail._printable import counted
 from headtail._spelling import twins
 from headtail._top import highest
 from headtail.data import Interactions, PopularityGroups, Recommendations

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.data import PopularityGroups
 from headtail.metrics.topk import TopK
 from headtail.reports import Block, Chart, Section

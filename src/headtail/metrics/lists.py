@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames
-from headtail._checks import counted, finite, shown
+from headtail._checks import finite, shown
 from headtail._columns import ranking_columns
+from headtail._printable import counted
 from headtail._spelling import respelled
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import ascending, order_by, pair_keys

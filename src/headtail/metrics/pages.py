@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail._stats import gini
 from headtail.metrics.charts import (
     MEANING,

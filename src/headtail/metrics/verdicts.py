@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail._stats import gini
 from headtail.data import PopularityGroups
 from headtail.metrics.collapse import few_items

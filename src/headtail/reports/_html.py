@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.reports import _prose
 from headtail.reports._data import data_table
 from headtail.reports._drawing import NARROW, WIDE, draw

@@ -12,8 +12,7 @@ from rich.rule import Rule
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from headtail._checks import counted
-from headtail._printable import printable
+from headtail._printable import counted, printable
 from headtail.reports import _prose
 from headtail.reports._grid import Cell, Grid, grid, is_missing
 from headtail.reports._series import Style, styles_of

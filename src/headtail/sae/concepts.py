@@ -9,7 +9,8 @@ import torch
 from scipy.special import expit, logit
 from scipy.stats import binomtest, norm, rankdata
 
-from headtail._checks import checked, counted, generator, integer, number
+from headtail._checks import checked, generator, integer, number
+from headtail._printable import counted
 from headtail._stats import Z95
 from headtail.reports import Chart, Column, Figure, Figures, Report, Result, Table
 from headtail.reports._markdown import plain

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, counted, generator
+from headtail._checks import checked, generator
+from headtail._printable import counted
 from headtail._tensors import as_tensor, evaluating
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import counted, number
+from headtail._checks import number
 from headtail._checksums import digest
+from headtail._printable import counted
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.typing import Array, ArrayLike2D

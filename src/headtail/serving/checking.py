@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from headtail import posthoc, rerank
-from headtail._checks import checked, counted, integer, number
+from headtail._checks import checked, integer, number
+from headtail._printable import counted
 from headtail._stats import gini, influence_interval
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.coded import pair_keys

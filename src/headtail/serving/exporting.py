@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtail import _frames, posthoc
-from headtail._checks import checked, choice, counted, finite, integer, shown
+from headtail._checks import checked, choice, finite, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
+from headtail._printable import counted
 from headtail.data.rows import with_given_ids, with_ids
 from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from headtail import _factors
-from headtail._checks import checked, counted, number
+from headtail._checks import checked, number
+from headtail._printable import counted
 from headtail.exceptions import InvalidInputError
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail import _factors
-from headtail._checks import checked, counted, finite, integer
+from headtail._checks import checked, finite, integer
 from headtail._factors import Matrix
+from headtail._printable import counted
 from headtail.data import Interactions
 from headtail.data.rows import popularity_of
 from headtail.exceptions import InvalidInputError

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.metrics.verdicts import ENDS
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
 from headtail.reports._markdown import bullets, plain

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from headtail._checks import counted, number
+from headtail._checks import number
+from headtail._printable import counted
 from headtail._stats import holm
 from headtail.exceptions import InvalidInputError
 from headtail.reports import Column, Report, Table

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from headtail._checks import counted
+from headtail._printable import counted
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array

@@ -3,8 +3,9 @@
 import numpy as np
 from torch import nn
 
-from headtail._checks import counted, raised_by
+from headtail._checks import raised_by
 from headtail._factors import numbers
+from headtail._printable import counted
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Metric, Profiles, TopK
