@@ -1,4 +1,4 @@
-"""Text on a terminal: what would steer or deceive it in words of others is shown and never sent; counts in sentences."""
+"""Text for people: what would steer or deceive a terminal is shown, and never sent; counts agree with their nouns."""
 
 import unicodedata
 
