@@ -1,6 +1,7 @@
 """The pages on the reproductions hold what the records hold."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -59,6 +60,34 @@ def test_what_the_guide_says_of_genres_is_what_the_record_holds(monkeypatch):
         for each in row["steered"]:
             more = [each["changes"][f"{strength:g}"]["share"]["low"] for strength in tags.STRENGTHS[1:]]
             assert more == sorted(more) and more[0] > 0  # at every strength, up to 4
+
+
+def test_what_the_guide_says_of_steering_stands_in_the_summary_of_the_reproduction():
+    guide, summary = (" ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split())
+                      for name in ("explain.md", "reproduction-popsteer.md"))  # fmt: skip
+    found = {}
+    for row in (ROOT / "docs" / "reproduction-popsteer.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        if len(cells) == 6 and cells[0] in ("Gini", "Calibration error"):
+            changes = [re.findall(r"[\d.]+", cells[place]) for place in (3, 5)]
+            found.setdefault(cells[0], []).extend(changes)
+    lens, _, *others = ((value, low, high) for value, high, low in found["Calibration error"])
+    tweets, pct, last, both = others  # of steering and of all dials
+    assert "falls by {}% ({} to {}) for".format(*lens) in guide and "({}%, {} to {}, beside".format(*pct) in guide
+    assert "beside {}%, {} to {}, of a".format(*tweets) in guide
+    assert "LightGCN: {}%, {} to {}, beside {}%, {} to {})".format(*both, *last) in guide
+    steering, every = ([change[0] for change in found["Gini"][start::2]] for start in (0, 1))
+    assert (
+        "lowers Gini by {}, {} and {}% on these three, and allocation by {}, {} and {}%".format(*steering, *every)
+        in guide
+    )
+    claimed, reached = re.search(
+        r"Gini by ([\d.]+ to [\d.]+)% for under .* Gini by ([\d.]+)% at best", summary
+    ).groups()
+    assert (
+        f"*Claimed* (PopSteer): {claimed}% less Gini" in guide
+        and f"*Found* for the published rule: {reached}% less" in guide
+    )
 
 
 @pytest.mark.parametrize("script", ["spectral.py", "neurons.py"])
