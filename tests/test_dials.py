@@ -187,6 +187,12 @@ def test_items_are_steered_for_whatever_is_known(split):
         np.testing.assert_array_equal(found.items, ht.recommend((side, edited), known, k=K).items)
 
 
+def test_what_is_not_said_of_the_autoencoder_is_as_usual(split):
+    subject = Subject(ht.MF.for_data(split.train, embedding_dim=4, rng=0), split, k=K, autoencoder={"epochs": 1})
+    sae = subject.neurons(0).source.sae
+    assert (sae.n_neurons, sae.k) == (64, 32)
+
+
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_dials_are_the_same_after_a_copy(again, split):
     for each in (*DIALS, *CONTROLS, *REFERENCES):

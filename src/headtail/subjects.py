@@ -58,8 +58,8 @@ class Subject:
     neurons : Neurons, optional
         Popularity neurons of the model, for the dials that steer them.
     autoencoder : mapping, optional
-        Without `neurons`, how the sparse autoencoder that finds them is made and trained: `expansion`, `n_active` and
-        arguments of :func:`headtail.sae.fit_sae`.
+        Without `neurons`, how the sparse autoencoder that finds them is made and trained: `expansion` (16), `n_active`
+        (32) and arguments of :func:`headtail.sae.fit_sae`.
 
     Raises
     ------
@@ -308,7 +308,8 @@ class Subject:
             learned = items[torch.from_numpy(np.flatnonzero(train.popularity))]
         else:
             found, learned = self.contrast(seed), states(self.plain(seed), train)
-        sae = TopKSAE(learned.shape[1], options.pop("expansion"), options.pop("n_active"), rng=seed)
+        sizes = [options.pop(name, AUTOENCODER[name]) for name in ("expansion", "n_active")]
+        sae = TopKSAE(learned.shape[1], *sizes, rng=seed)
         fit_sae(sae, learned, rng=seed, progress=False, **options)
         return find_neurons(sae, found, train, k=self.k, rng=seed)
 

@@ -170,6 +170,11 @@ def test_bad_sizes_are_refused(sizes, message):
         TopKSAE(**sizes)
 
 
+def test_vectors_of_another_width_are_refused():
+    with pytest.raises(InvalidInputError, match="vectors of 7 numbers and the autoencoder takes 4"):
+        TopKSAE(4, k=2, rng=0)(torch.ones(3, 7))
+
+
 # -- on disk -----------------------------------------------------------------------------------------------------------
 
 

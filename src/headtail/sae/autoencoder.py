@@ -116,6 +116,11 @@ class TopKSAE(nn.Module):
 
     def encode(self, x: Tensor, shift: Tensor | None = None) -> Code:
         """Return the code of inputs (..., d); `shift`, of shape (N,) or (..., N), is added to the pre-activations."""
+        if x.shape[-1] != self.d_in:
+            raise InvalidInputError(
+                f"x has vectors of {x.shape[-1]} numbers and the autoencoder takes {self.d_in}; give those of "
+                "the layer that it was trained on."
+            )
         if shift is None and _own_gradients():
             return encode_sparsely(x - self.bias, self.encoder, self.encoder_bias, self.k)
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
