@@ -314,6 +314,15 @@ def test_the_names_of_lying_bars_are_whole_in_a_wider_font(narrow, name):
     assert left > text_width(name, 12.5 if narrow else 13) + 8  # and the space before its bar
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9, 30])
+def test_an_axis_of_whole_numbers_has_no_ticks_between_them(n):
+    rows = [{"epoch": i + 1, "loss": i / 7 + 1} for i in range(n)]
+    for narrow in (False, True):
+        svg = chart_svg(Chart("line", rows, "epoch", "loss"), narrow=narrow)
+        across = re.findall(r">([\d.]+)</text>", svg[: svg.index(">epoch<")])
+        assert across and all(map(str.isdigit, across))
+
+
 def test_few_values_of_a_logarithmic_axis_are_its_ticks():
     chart = Chart("line", [{"x": x, "y": 1 / x} for x in (2, 8, 32)], "x", "y", x_scale="log")
     assert {"2", "8", "32"} <= {text for text, *_ in texts_of(chart_svg(chart))}

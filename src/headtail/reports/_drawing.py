@@ -214,7 +214,9 @@ def _lines(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     records, widths, heights = [record for record, _ in _rows(chart)], _numbers(chart, chart.x), _heights(chart)
     few = len(records) <= MARKED * len(looks)
     across = _axis(frame, chart.x_label, chart.x_format, upright=False)
-    across |= {"tickMinStep": 1} if all(value.is_integer() for value in widths) else {}
+    if widths and "format" not in across and all(map(float.is_integer, widths)):  # no ticks between them
+        low, high = int(min(widths)), int(max(widths))
+        across |= {"values": list(range(low, high + 1)), "format": "d"} if high - low <= across["tickCount"] else {}
     y_scale = Scale.of(heights, log=True, pad=0.04) if chart.y_scale == "log" else None
     x = _number("x", across, Scale.of(widths, log=chart.x_scale == "log"), at=sorted(set(widths)))
     y = _number("y", _axis(frame, chart.y_label, chart.y_format, upright=True), y_scale, zero=from_zero(heights))
