@@ -199,6 +199,14 @@ def test_users_are_picked(opened, explored):
     assert titles_shown(page) == titles_of(data, setting, 3), "the address keeps what was picked"
 
 
+def test_a_printed_list_says_whose_it_is(opened):
+    page = opened()
+    page.emulate_media(media="print")
+    assert page.get_by_label("User", exact=True).is_visible()
+    assert not page.get_by_role("button", name="Next user").is_visible()
+    assert not page.get_by_role("tablist").is_visible()
+
+
 def test_an_address_that_names_nothing_here_is_let_be(opened):
     page = opened(hash_="#tab=nowhere&user=-1&setting=9999&item=x&neuron=1.5&direction=%00")
     assert page.get_by_role("tab", name="Lists").get_attribute("aria-selected") == "true"
