@@ -41,8 +41,16 @@ def load(data: Path, name: str, protocol: str, seed: int = 0) -> Split:
     return split_debiased(split, rng=seed) if protocol == "debiased" else split
 
 
-def _frame(data: Path, name: str) -> pl.DataFrame:
-    return pl.read_parquet(data / name / "interactions.parquet")
+def frame(data: Path, name: str, file: str = "interactions.parquet") -> pl.DataFrame:
+    """Return a table of a data set; end with what there should be if it is not there."""
+    path = data / name / file
+    if not path.exists():
+        raise SystemExit(
+            f"There is no {path}. Give --data a folder with a folder for each set, which holds interactions.parquet "
+            f"(user_id, item_id and, where known, rating, timestamp, order and split) and, where items have titles, "
+            f"items.parquet (item_id, title, genres)."
+        )
+    return pl.read_parquet(path)
 
 
 def _interactions(data: Path, name: str) -> Interactions:
@@ -50,7 +58,7 @@ def _interactions(data: Path, name: str) -> Interactions:
         return datasets.DATASETS[name]()
     titles = data / name / "items.parquet"
     return Interactions.from_frame(
-        _frame(data, name),
+        frame(data, name),
         titles=pl.read_parquet(titles) if titles.exists() else None,
         k_core=5 if name in ("lastfm", "ml-1m") else 0,
     )
@@ -60,12 +68,12 @@ def _published(data: Path, name: str, seed: int) -> Split | None:
     column = {"ml-1m": "resn_split", "gowalla": "split"}.get(name)
     if column is None:
         return None
-    return Split.from_frame(_frame(data, name), column).with_validation(0.1, rng=seed)
+    return Split.from_frame(frame(data, name), column).with_validation(0.1, rng=seed)
 
 
 def _uniform(data: Path, name: str, seed: int) -> Split:
     """Return a split whose test items were shown at random; ratings from 4 are positives."""
-    split = Split.from_frame(_frame(data, name), "split", test="test_uniform", min_rating=4, overlap="train")
+    split = Split.from_frame(frame(data, name), "split", test="test_uniform", min_rating=4, overlap="train")
     return split.with_validation(0.2, rng=seed)
 
 

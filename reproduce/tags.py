@@ -56,7 +56,7 @@ def split_of(data: Path, name: str, model: str) -> Split:
     """Return the last interactions of each user held out for SASRec, random ones for the others."""
     if model != SHUFFLED:
         return cells.load(data, FOLDERS[name], "leave-last" if model == "SASRec" else "common")
-    rows = pl.read_parquet(data / FOLDERS[name] / "interactions.parquet").select("user_id", "item_id")
+    rows = cells.frame(data, FOLDERS[name]).select("user_id", "item_id")
     rows = rows.with_columns(drawn=pl.Series(np.random.default_rng(0).random(len(rows))))
     rows = rows.with_columns(order=pl.col("drawn").rank("ordinal").over("user_id")).drop("drawn")
     return split_leave_last(Interactions.from_frame(rows, k_core=5))
@@ -139,7 +139,7 @@ def run(data: Path, work: Path) -> Iterator[dict[str, Any]]:
     """Yield what each model's neurons know, and what steering by them does."""
     for (name, model), recipe in RECIPES.items():
         split = split_of(data, name, model)
-        tags = pl.read_parquet(data / FOLDERS[name] / "items.parquet").select("item_id", "genres").drop_nulls()
+        tags = cells.frame(data, FOLDERS[name], "items.parquet").select("item_id", "genres").drop_nulls()
         epochs = 5 if model.startswith("SASRec") else 30  # many vectors, or one a user
         backbone = trained(
             split, recipe, work / f"{FOLDERS[name]}-{model.lower().replace(', ', '-').replace(' ', '-')}"

@@ -97,6 +97,12 @@ def test_an_unknown_cell_is_refused(run, script, capsys):
     assert "there is no cell 'als/nowhere/common'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["neurons.py", "sasrec/ml-1m/leave-last"], ["tags.py"]])
+def test_data_that_is_not_there_is_asked_for(run, command, tmp_path):
+    with pytest.raises(SystemExit, match=r"There is no .*\.parquet\. Give --data a folder with a folder for each set"):
+        run(ROOT / "reproduce" / command[0], *command[1:], "--data", tmp_path, "--work", tmp_path / "work")
+
+
 def test_a_cell_of_neurons_turns_every_dial(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "reproduce")
     import cells
