@@ -13,7 +13,7 @@ from headtail.dials.popularity_direction import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.sae import neuron_edit
 from headtail.subjects import Subject
-from headtail.training import Recipe
+from headtail.training import Recipe, ranking
 
 K = 5
 CHEAP = [each for each in DIALS if each.works_on in ("vectors", "lists")]
@@ -339,6 +339,27 @@ def test_the_order_of_a_bias_is_validations(split, name):
     assert values[made.order] == max(values.values()) > min(values.values())
     for known in (split.train, split.known):
         np.testing.assert_array_equal(made(known).items, accuracy(made.order, known, split.test)[0].items)
+
+
+@pytest.mark.parametrize("n_best", [1, 3 * K])
+def test_one_pass_over_all_scores_serves_validation_and_test(split, factors, monkeypatch, n_best):
+    """Half of the users come to know their best items, more than the longer lists hold beyond k, or one."""
+    chosen = np.zeros((200, 80), dtype=int)
+    np.put_along_axis(chosen, ht.recommend(factors, split.train, k=n_best).items, 1, axis=1)
+    chosen[::2] = 0
+    later = ht.Interactions.from_matrix(chosen, user_ids=split.train.user_ids, item_ids=split.train.item_ids)
+    split = replace(split, validation=later, test=split.test.subset(np.zeros(len(split.test), dtype=bool)))
+    served, serve = [], ranking.recommend
+    monkeypatch.setattr(
+        ranking, "recommend", lambda *args, **given: served.append(given["codes"]) or serve(*args, **given)
+    )
+    subject = Subject(factors, split, k=K)
+    for known in (split.train, split.known):
+        found = subject.recommend(subject.source, known)
+        expected = serve(factors, known, k=K)
+        np.testing.assert_array_equal(found.items, expected.items)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-6)
+    assert [None if codes is None else len(codes) for codes in served] == ([None] if n_best == 1 else [None, 100])
 
 
 def test_macr_is_trained_once_and_served_with_any_c(split):

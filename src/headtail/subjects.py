@@ -21,7 +21,7 @@ from headtail.data.rows import Order, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics.gains import mean_gain
 from headtail.rerank import best
-from headtail.training.ranking import lists_of, recommend
+from headtail.training.ranking import lists_of, recommend, shortened
 from headtail.training.recipes import Recipe
 from headtail.typing import RNG, Codes, Vectors
 
@@ -379,6 +379,13 @@ class Subject:
         known : Interactions
             Left out of the lists, and the histories of sequential models.
         """
+        split, (of, longer) = self.split, self._cache.get("longer", (self, None))
+        if not callable(made) and self.learner is self and known.fingerprint == split.train.fingerprint:
+            longer = lists_of(made, known, min(2 * self.k, known.n_items), self.codes)  # serves test as well
+            self._cache["longer"] = made, longer
+            return self._narrowed(longer.head(self.k))
+        if of is made and known.fingerprint == split.known.fingerprint:
+            return self._narrowed(shortened(made, longer, known, self.k))
         return self._narrowed(lists_of(made, known, self.k, self.codes))
 
     def _narrowed(self, lists: Recommendations) -> Recommendations:

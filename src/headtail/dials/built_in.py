@@ -13,7 +13,7 @@ from headtail.dials.dial import Dial
 from headtail.dials.item_bias import item_bias, log_penalty, tilt
 from headtail.dials.popularity_direction import without_popularity
 from headtail.dials.reranking import by_history, by_popularity
-from headtail.dials.vectors import of_vectors
+from headtail.dials.vectors import linearly, of_vectors
 from headtail.exceptions import InvalidInputError
 from headtail.rerankers import calibrated_popularity, fa_ir, ipr, p_mmf, pct, xquad
 from headtail.subjects import Lists, Subject
@@ -122,7 +122,7 @@ _OWN: tuple[Dial, ...] = (
     Dial("PCT", _With(by_history, pct), _UP_TO_ALL, "lists", end=1.0),
     Dial("P-MMF", _With(by_popularity, p_mmf), (0.0, 0.001, 0.01, 0.1, 1.0), "lists"),
     Dial("TTEN", _With(of_vectors, vectors.normalized), (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0), end=1.0),
-    Dial("PPD", _With(of_vectors, without_popularity), _PARTS, end=1.0),
+    Dial("PPD", _With(linearly, without_popularity), _PARTS, end=1.0),
     Dial("shrink", _With(of_vectors, vectors.shrunk), (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0), end=1.0),
     Dial("PopSteer", steering.by_users, _ALPHAS, "model"),
     Dial("PopSteer, error dropped", _With(steering.by_users, keep_error=False), _ALPHAS, "model", off_at_zero=False),

@@ -1,6 +1,7 @@
 """Dials that add a bias to each item: score plus bias selects a list's items, a share of the bias orders them."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,14 @@ class ItemBias:
 
     def vectors(self, known: Interactions) -> Vectors:
         """Return vectors with the bias as the items' last coordinate, so that any index retrieves the lists' items."""
+        return self._biased(known) if self.subject.sequential else self._of_all
+
+    def _biased(self, known: Interactions | None = None) -> Vectors:
         return posthoc.add_bias(self.subject.vectors(self._seed, known), bias=self.bias)
+
+    @cached_property
+    def _of_all(self) -> Vectors:
+        return self._biased()
 
     def __call__(self, known: Interactions) -> Recommendations:
         """Return lists without the known interactions."""

@@ -129,6 +129,20 @@ def lists_of(made: Any, known: Interactions, k: int, codes: Codes | None = None)
             raise error from None
 
 
+def shortened(made: Any, longer: Recommendations, known: Interactions, k: int) -> Recommendations:
+    """Return lists of k without what is known, from longer ones of vectors that leave out only a part of it.
+
+    They save another pass over all scores; users who know too many of the longer list are served anew.
+    """
+    lists = longer.without(known).head(k)
+    few = np.flatnonzero((lists.items[:, -1] < 0) & (longer.items[:, -1] >= 0))
+    if len(few):
+        anew = lists_of(made, known, k, lists.users[few])
+        for name in ("items", "scores"):
+            getattr(lists, name)[few] = getattr(anew, name)
+    return lists
+
+
 def _factors(model: Any, interactions: Interactions, codes: Codes, device: Any) -> tuple[Any, Any]:
     """Return the queries of the users asked for and the vectors of all items, checked, as arrays where on the CPU."""
     if callable(model):
