@@ -65,7 +65,7 @@ def test_users_who_know_nearly_all_or_all_get_what_is_left(split, vectors):
     found = candidates(Reach((), np.zeros(N_ITEMS), K), vectors, known, N_ITEMS)
     assert found.items.shape == (N_USERS, K)
     np.testing.assert_array_equal((found.items >= 0).sum(axis=1), left.sum(axis=1))
-    shown = allocation()(Subject(vectors, split, k=K), 0.1, 0)(known)
+    shown = allocation(Subject(vectors, split, k=K), 0.1, 0)(known)
     np.testing.assert_array_equal((shown.items >= 0).sum(axis=1), left.sum(axis=1))
 
 
@@ -113,7 +113,7 @@ def test_a_probability_is_worth_what_is_more_accurate_at_equal_evenness(split, v
     subject = Subject(vectors, split, k=K, n_candidates=60)
     curves = {}
     for gamma in (0.0, 1.0):
-        shown = [subject.plain(0), *(allocation(gamma)(subject, strength, 0) for strength in (0.1, 0.2, 0.4))]
+        shown = [subject.plain(0), *(allocation(subject, strength, 0, gamma=gamma) for strength in (0.1, 0.2, 0.4))]
         lists = [subject.recommend(made, split.train) for made in shown]
         points = [
             (
@@ -126,8 +126,10 @@ def test_a_probability_is_worth_what_is_more_accurate_at_equal_evenness(split, v
     lowest, highest = max(x[0] for x, _ in curves.values()), min(x[-1] for x, _ in curves.values())
     levels = [lowest, (lowest + highest) / 2, highest]
     best = max(curves, key=lambda gamma: sum(np.interp(levels, *curves[gamma])))
-    found, other = (subject.recommend(allocation(gamma)(subject, 0.3, 0), split.known) for gamma in (best, 1 - best))
-    chosen = subject.recommend(allocation()(subject, 0.3, 0), split.known)
+    found, other = (
+        subject.recommend(allocation(subject, 0.3, 0, gamma=gamma), split.known) for gamma in (best, 1 - best)
+    )
+    chosen = subject.recommend(allocation(subject, 0.3, 0), split.known)
     np.testing.assert_array_equal(chosen.items, found.items)
     assert (chosen.items != other.items).any()
 
