@@ -292,12 +292,8 @@ def _is_list_of(array: Array, inner: Sequence[Any]) -> bool:
 
 def _is_array(value: Any, kind: Any) -> bool:
     kinds = "iu" if _is_kind(kind, np.integer) else "biuf" if _is_kind(kind, np.floating) else "biufmMUO"
-    return (
-        isinstance(value, np.ndarray)
-        and not np.ma.isMaskedArray(value)
-        and value.ndim > 0
-        and value.dtype.kind in kinds
-    )
+    plain = isinstance(value, np.ndarray) and not np.ma.isMaskedArray(value)
+    return plain and value.ndim > 0 and value.dtype.kind in kinds
 
 
 def _is_kind(kind: Any, parent: type) -> bool:

@@ -255,7 +255,10 @@ def factor_svd(queries: Any, items: Any, weights: Matrix | None = None) -> Facto
     (n, d), m = queries.shape, items.shape[0]
     query_gram, _ = gram("queries", queries)
     item_gram, moment = gram("items", items, np.ones(m) if weights is None else weights)
-    unit = _common_units(np.diag(query_gram), np.diag(item_gram))
+    of_query, of_item = np.diag(query_gram), np.diag(item_gram)
+    both = (of_query > 0) & (of_item > 0)
+    # Gives each column of both factors the same length, multiplying one and dividing the other.
+    unit = np.where(both, of_item, 1.0) ** 0.25 / np.where(both, of_query, 1.0) ** 0.25
     query_root, item_root = _root(query_gram * np.outer(unit, unit)), _root(item_gram / np.outer(unit, unit))
     p, sigma, rt = np.linalg.svd(query_root @ item_root.T)
     keep = min(n, m, d)
@@ -266,12 +269,6 @@ def factor_svd(queries: Any, items: Any, weights: Matrix | None = None) -> Facto
     load = (item_root.T @ r) * unit[:, None]
     right = (query_root.T @ p) / unit[:, None]
     return FactorSVD(sigma, load * inverse, right * inverse, load, moment)
-
-
-def _common_units(queries: Matrix, items: Matrix) -> Matrix:
-    """Return numbers that give each column of both factors the same length, multiplying one and dividing the other."""
-    both = (queries > 0) & (items > 0)
-    return np.asarray(np.where(both, items, 1.0) ** 0.25 / np.where(both, queries, 1.0) ** 0.25)
 
 
 def _root(square: Matrix) -> Matrix:

@@ -182,11 +182,7 @@ popularity alone explains earns nothing here (after Lin et al., WSDM 2025)."""
 
 
 def _report(
-    interactions: Interactions,
-    common: Study,
-    debiased: Study,
-    spectra: dict[str, Spectrum],
-    seconds: float,
+    interactions: Interactions, common: Study, debiased: Study, spectra: dict[str, Spectrum], seconds: float
 ) -> Report:
     audits = common.comparison.audits
     before, best = audits[PLAIN], common.best
