@@ -14,6 +14,7 @@ from headtail.allocation.candidates import _WAYS, Reach
 from headtail.allocation.features import lists_at
 from headtail.dials import as_dial
 from headtail.dials.allocating import allocation
+from headtail.dials.item_bias import ItemBias
 from headtail.dials.menus import worth
 from headtail.metrics.gains import gains
 from headtail.subjects import Subject
@@ -168,6 +169,7 @@ def test_lists_of_many_users_are_made_in_blocks_and_the_same_to_the_last_item(sp
 
     assert whole.decisions() == learner.decisions()
     biased = as_dial("tilt (alpha-fair)").at(whole, 0.2)
+    assert len(biased._of_learner) == 130 and biased.order == ItemBias(learner, biased.bias, 0).order
     biased.order = 1.0
     if form == "lists":
         same(whole.lists(known), every.head(K))
