@@ -56,7 +56,7 @@ def test_users_without_a_history_are_offered_the_most_popular_of_all():
     recs = pl.DataFrame({"user_id": [9, 1], "item_id": ["b", "c"]})
     (found,) = audit(recs, train, test, k=1, n_bootstrap=0, strict=False).notes[-1:]
     # User 9 would get a, a hit; user 1 has met a and b, and would get c, as in the lists.
-    assert "ndcg@1 is 0.5000, theirs 1.0000 (among 2 of the users" in found
+    assert "ndcg@1 is 0.5000, theirs 1.0000 (over 2 users, what each of them knows left out)" in found
 
 
 def test_of_a_test_without_interactions_nothing_is_said_of_accuracy():

@@ -104,6 +104,7 @@ def test_before_and_after():
     )
     assert "Accuracy stays the same (NDCG 1.0000 to 1.0000" in same.report().lede
     assert "within noise" not in same.report().lede
+    assert "lists find 100.0% of what people wanted, as before." in same.report().lede
     alone = compare({"one": audit(one, train, test, k=1, strict=False)}).report()
     assert alone.title == "one beside the references" and alone.lede.startswith(
         "one: **Nearly all people are shown the same few items"

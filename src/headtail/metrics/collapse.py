@@ -6,6 +6,7 @@ from headtail.baselines import most_popular
 from headtail.metrics.accuracy import ndcg
 from headtail.metrics.references import with_lists
 from headtail.metrics.topk import TopK
+from headtail.reports._values import counted
 from headtail.typing import Array, Codes
 
 _FEW = 0.05  # share of the items that this number of slots could hold
@@ -23,7 +24,7 @@ def collapse_notes(top: TopK) -> list[str]:
         if found <= simple > 0:
             notes.append(
                 f"The lists are no more accurate than the most popular items would be: ndcg@{top.k} is {found:.4f}, "
-                f"theirs {simple:.4f} (among {len(some):,} of the users, without what each of them knows)."
+                f"theirs {simple:.4f} (over {counted(len(some), 'user')}, what each of them knows left out)."
             )
     return notes
 

@@ -126,7 +126,8 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
             f"{places(comparison, name)} (Gini {_from_to(even)}; {ENDS['gini']})."
         )
     if head:
-        said.append(f"The most popular items get {head['after']:.1%} of the places, before {head['before']:.1%}.")
+        before = _before(head["before"], head["after"], ".1%")
+        said.append(f"The most popular items get {head['after']:.1%} of the places, {before}.")
     if accuracy:
         turn = "rises" if accuracy["difference"] > 0 else "falls"
         if _noise(accuracy):
@@ -153,14 +154,16 @@ def places(comparison: "Comparison", name: str) -> str:
     return said
 
 
-def _before(then: int, now: int) -> str:
-    return "as before" if then == now else f"before {then:,}"
+def _before(then: float, now: float, spec: str = ",") -> str:
+    return "as before" if f"{then:{spec}}" == f"{now:{spec}}" else f"before {then:{spec}}"
 
 
 def finds(comparison: "Comparison", name: str) -> str:
     """Say which part of what people wanted the lists find, and which part they found; empty where nobody measured."""
     found = comparison.changes.get(name, {}).get("recall")
-    return f"lists find {found['after']:.1%} of what people wanted, before {found['before']:.1%}" if found else ""
+    if not found:
+        return ""
+    return f"lists find {found['after']:.1%} of what people wanted, {_before(found['before'], found['after'], '.1%')}"
 
 
 def _many(comparison: "Comparison", changes: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
