@@ -43,7 +43,7 @@ def test_a_world_of_one_item_and_one_user_is_told_in_the_singular():
     page = audit(alone, alone, strict=False, k=1).report()
     assert page.title == "Popularity audit of 1 user"
     assert "All recommended places go to 1 of 1 item; that one holds 100% of what people chose." in page.lede
-    assert all(said in page.to_markdown() for said in ("Of the 1 item here: ", "go to the top 1 of 1 item (100%)"))
+    assert all(said in page.to_markdown() for said in ("Of the 1 item here: ", "Share of the top item (1 of 1): "))
 
 
 def test_what_opens_a_page_is_not_said_again_in_its_notes():

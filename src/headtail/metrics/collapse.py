@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from headtail._printable import counted
 from headtail.baselines import most_popular
 from headtail.metrics.accuracy import ndcg
 from headtail.metrics.references import with_lists
 from headtail.metrics.topk import TopK
-from headtail.reports._values import counted
 from headtail.typing import Array, Codes
 
 _FEW = 0.05  # share of the items that this number of slots could hold
