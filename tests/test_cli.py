@@ -244,6 +244,8 @@ def test_lists_are_compared_with_other_lists(files, capsys):
     half = pl.col("user_id") % 2 == 0
     for name, rows in (("even", half), ("odd", ~half)):
         write_table(table.filter(rows), files / f"{name}.csv")
+    assert main(["audit", new, train, "-k", "1", "--baseline", new]) == 2
+    assert "is its own baseline" in " ".join(capsys.readouterr().err.split())
     arms = ["audit", str(files / "even.csv"), train, "-k", "1", "--baseline", str(files / "odd.csv")]
     assert main(arms) == 0
     assert "No user is in two of the audits (odd 10, even 10)" in " ".join(capsys.readouterr().out.split())

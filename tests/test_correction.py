@@ -452,3 +452,28 @@ def test_a_change_is_written_with_the_digits_that_it_has(ends, said):
     change = Estimate(sum(ends) / 2, *ends, "users", 1)
     frontier = Frontier(points, "ndcg@10", "gini@10")
     assert f"95% interval {said};" in change_sentence(frontier, "ndcg@10", (0.2, 0.1998), change)
+
+
+@pytest.mark.parametrize("names", [["log penalty", "shrink"], ["allocation", "FA*IR"]])
+def test_names_that_keep_the_order_the_order_of_rows_and_the_unit_of_scores_do_not_matter(split, factors, names):
+    rng = np.random.default_rng(0)
+    users, items = split.train.user_ids, split.train.item_ids
+    queries = factors.queries + 1e-4 * rng.normal(size=(300, 8))  # without ties, which go by the place
+    dials = [replace(as_dial(name), grid=as_dial(name).grid[:3]) for name in names]
+    parts = [part.to_polars().select("user_id", "item_id") for part in split.parts.values()]
+    options = {"dials": dials, "extend": 0, "refine": 0}
+    one = better(ht.Vectors(queries, factors.items, users, items), *parts, **options)
+
+    def renamed(table):
+        return table.with_columns(pl.format("é{}", pl.col("user_id") + 1000), pl.col("item_id") * 7 - 40)
+
+    u, i = rng.permutation(300), rng.permutation(80)
+    ids = [f"é{user + 1000}" for user in users[u]], items[i] * 7 - 40
+    others = [renamed(part).sample(fraction=1, shuffle=True, seed=1) for part in parts]
+    other = better(ht.Vectors(queries[u] * 8, factors.items[i], *ids), *others, **options)
+    for mine, theirs in zip(one.frontier.points, other.frontier.points, strict=True):
+        assert theirs.validation == pytest.approx(mine.validation, rel=1e-6, nan_ok=True)
+        assert theirs.test == pytest.approx(mine.test, rel=1e-6, nan_ok=True)
+    assert one.strength == other.strength
+    lists = [found.lists.to_polars().select("user_id", "item_id", "rank") for found in (one, other)]
+    assert renamed(lists[0]).sort("user_id", "rank").rows() == lists[1].sort("user_id", "rank").rows()

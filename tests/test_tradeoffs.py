@@ -488,6 +488,15 @@ def test_what_a_killed_sweep_left_goes_with_the_next_one(world, tmp_path):
     assert set(tmp_path.rglob("*")) == files
 
 
+def test_points_that_do_not_say_of_which_sweep_are_not_taken_for_this_one(world, tmp_path):
+    split, factors = world
+    dial = Dial.of("m", lambda *_: factors, (0.0, 1.0))
+    sweep(dial, Subject(None, split, k=5), folder=tmp_path, n_bootstrap=0)
+    (tmp_path / "m" / "sweep.json").unlink()
+    with pytest.raises(CheckpointMismatchError, match=r"holds points without sweep\.json"):
+        sweep(dial, Subject(None, split, k=6), folder=tmp_path, n_bootstrap=0, identity="m")
+
+
 def test_bad_input(world):
     split, factors = world
 

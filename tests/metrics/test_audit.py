@@ -432,6 +432,7 @@ def test_compare_pairs_users():
     assert json.loads(result.to_json())["baseline"] == "a"
     assert "Differences compare the same people with themselves." in result.to_markdown()
     assert "What changes from" in compare(audits | {"c": audits["a"]}).to_markdown()
+    assert not result.notes and compare(audits | {"c": audits["a"]}).notes == ("The lists of c are those of a.",)
     assert set(result.to_polars()["recommender"]) == {"a", "b"}
 
 
@@ -612,7 +613,7 @@ def test_compare_refuses_other_data_and_notes_other_users():
         with pytest.raises(InvalidInputError, match=rf"'other' and 'one' have different {what} \("):
             compare({"one": one, "other": other})
     shuffled = audit(RECS, TRAIN.sample(fraction=1, shuffle=True, seed=1), TEST.reverse(), k=2, n_bootstrap=0)
-    assert compare({"one": one, "shuffled": shuffled}).notes == ()
+    assert compare({"one": one, "shuffled": shuffled}).notes == ("The lists of shuffled are those of one.",)
     untested = audit(RECS.filter(pl.col("user_id") < 3), TRAIN, k=2, n_bootstrap=0)
     page = compare({"one": one, "fewer": untested}).to_markdown()
     assert "different users (one 3, fewer 2)" in page

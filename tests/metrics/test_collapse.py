@@ -59,6 +59,13 @@ def test_users_without_a_history_are_offered_the_most_popular_of_all():
     assert "ndcg@1 is 0.5000, theirs 1.0000 (over 2 users, what each of them knows left out)" in found
 
 
+def test_lists_may_leave_in_what_users_know_where_the_test_repeats_it():
+    left_in = baselines.most_popular(SPLIT.train, 5, exclude_seen=False)
+    repeated = SPLIT.whole.subset(np.arange(len(SPLIT.whole)) % 4 == 0)
+    doubts = audit(left_in, SPLIT.train, repeated, k=5, strict=False).doubts
+    assert not any("own training interactions" in doubt for doubt in doubts)
+
+
 def test_of_a_test_without_interactions_nothing_is_said_of_accuracy():
     split = split_ratio(power_law(80, 40, n_interactions=500, rng=0).interactions, rng=0)
     nothing = split.test.subset(np.zeros(len(split.test), dtype=bool))

@@ -133,6 +133,8 @@ def _compared(given: dict[str, Any], other: Path) -> tuple[Any, "ht.metrics.Audi
     """Return the comparison of the lists with others, and the audits of both."""
     recs, catalogue = given["recs"], None
     tables = [(file, given["tables"].lists(file)) for file in (other, recs)]
+    if other.samefile(recs):
+        raise InvalidInputError(f"{recs} is its own baseline. Give another table of lists as --baseline.")
     if given["train"] is None and given["catalogue"] is None:
         both = (ht.Recommendations.from_frame(table).item_ids for _, table in tables)
         catalogue = [item for ids in both for item in ids.tolist()]

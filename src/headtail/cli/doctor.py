@@ -179,7 +179,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
         )
         steps.append(f".filter(pl.col({pair[0]!r}) != {users[0, 0]!r})")
     if singles := int((rows == 1).sum()):
-        odd.append(f"A single row stands for {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")
+        odd.append(f"A single row is all of {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")
     if rating is not None:
         odd.append(
             f"{rating.name!r} goes from {low:g} to {high:g}, and every row counts as positive, whatever it says."

@@ -37,6 +37,9 @@ def _known_items(top: TopK) -> list[str]:
     if len(known) < _PLACES or known.mean() < _SOME:
         return []
     if known.mean() < _KNOWN:
+        wanted = some.profiles.train.contains(np.repeat(some.users, np.diff(some.target_starts)), some.target_items)
+        if len(wanted) and wanted.mean() >= _SOME:  # the test repeats what users know, so lists are meant to
+            return []
         return [
             f"{known.mean():.0%} of what is recommended stands in its users' own training interactions. Leave these "
             f"out before lists are cut, unless repeats are meant; a test without repeats cannot find them."

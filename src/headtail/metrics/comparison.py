@@ -17,6 +17,7 @@ from headtail.metrics.results import Audit, Judgement
 from headtail.metrics.user_groups import decided_by_enough
 from headtail.metrics.verdicts import of_comparison
 from headtail.reports import Report, Result
+from headtail.reports._markdown import plain
 
 
 @checked
@@ -135,7 +136,9 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
         if name != baseline
         for row in _paired(audit, base, f"@{k}")
     ]
-    return Comparison(dict(audits), baseline, k, tuple(differences), tuple(_other_users(audits, base)))
+    return Comparison(
+        dict(audits), baseline, k, tuple(differences), (*_same_lists(audits, baseline), *_other_users(audits, base))
+    )
 
 
 def _refuse_other_data(name: str, audit: Audit, baseline: str, base: Audit) -> None:
@@ -149,6 +152,13 @@ def _refuse_other_data(name: str, audit: Audit, baseline: str, base: Audit) -> N
                 f"values cannot stand side by side. Audit all recommenders with the same train, test, catalogue and "
                 f"groups; without train, give each catalogue=... with the items of all."
             )
+
+
+def _same_lists(audits: Mapping[str, Audit], baseline: str) -> list[str]:
+    """Return a note if another recommender's lists are those of the baseline, as where a file is given twice."""
+    base = audits[baseline]._fingerprint
+    same = [name for name, audit in audits.items() if name != baseline and audit._fingerprint == base]
+    return [f"The lists of {plain(name)} are those of {plain(baseline)}." for name in same]
 
 
 def _other_users(audits: Mapping[str, Audit], base: Audit) -> list[str]:

@@ -372,6 +372,10 @@ def _open(folder: Path, plan: dict[str, Any]) -> Path:
     file = folder / "sweep.json"
     if not file.exists():
         with writing(file, folder=False):  # two sweeps may start at once
+            if not file.exists() and any(folder.glob("seed-*")):
+                raise CheckpointMismatchError(
+                    f"{folder} holds points without {file.name}, which said of which sweep. Empty it, or give another."
+                )
             if not file.exists():
                 _write(plan, file)
     check_settings(read_json(file), plan, folder)
