@@ -252,6 +252,10 @@ def test_what_cannot_be_said_is_refused():
     assert found(some).tags == found().tags
     with pytest.raises(InvalidInputError, match="none of the 4 tags has 60 items"):
         found(min_items=60)
+    with pytest.raises(
+        InvalidInputError, match=r"none of the 1 tags .* \('all' has \d+ of \d+\)\. Give coarser or finer"
+    ):
+        found(dict.fromkeys(TAGS, "all"))
     with pytest.raises(MissingColumnError, match="no column of tags"):
         found(pl.DataFrame({"item_id": list(TAGS), "title": "x"}))
     with pytest.raises(MissingColumnError, match=r"tag 'wars': there is no such tag\. Did you mean 'war'"):

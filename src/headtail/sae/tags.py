@@ -65,8 +65,9 @@ def read_tags(tags: Any, interactions: Interactions, *, min_items: int = 10) -> 
     enough = np.minimum(counts, len(tagged) - counts) >= integer("min_items", min_items, low=1)
     if not enough.any():
         raise InvalidInputError(
-            f"none of the {len(names)} tags has {min_items} items, and as many without it. Lower min_items, or give "
-            f"coarser tags."
+            f"none of the {len(names)} tags has {min_items} items and is missing from as many "
+            f"({names[counts.argmax()]!r} has {counts.max()} of {len(tagged)}). Give coarser or finer tags, or a "
+            f"lower min_items."
         )
     order = [t for t in np.argsort(-counts, kind="stable") if enough[t]]
     dropped = tuple(names[t] for t in np.flatnonzero(~enough))
