@@ -628,6 +628,7 @@ def test_without_a_test_file_everything_known_is_left_out_of_the_lists(correctio
         ("none.parquet PARTS", "There is no file none.parquet"),
         ("empty.csv PARTS", "empty"),
         ("train.parquet PARTS", "lists has neither a rank nor a score"),
+        ("train.parquet PARTS", "If one holds scores, name it by --score"),
         ("nan.csv PARTS", "lists has 1 missing value in 'score'"),
         ("lists.parquet PARTS -k 60", "The longest list has 60 items and --k 60, so that no other item can move up"),
         ("lists.parquet PARTS --probe model", "--probe holds the neurons of a model"),

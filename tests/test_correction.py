@@ -191,6 +191,31 @@ def test_what_does_not_change_neither_rises_nor_falls(split, factors):
         assert f"**accuracy {said}**" in change_sentence(frontier, "ndcg@5", (0.5, 0.5), change)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_only_users_who_have_lists_choose_and_report(split, factors, together, caplog):
+    users = split.train.user_ids[:100]
+    lists = ht.recommend(factors, split.train, users=users, k=40).to_polars()
+    parts = {name: part.to_polars() for name, part in split.parts.items()}
+    given = [split] if together else [parts[name] for name in ("train", "validation", "test")]
+    found = better(lists, *given)
+    listed = found.subject.split
+    for name in ("validation", "test"):
+        n = (~parts[name]["user_id"].is_in(users.tolist())).sum()
+        said = f"{n} interactions of {name} were left out, whose users have no list."
+        assert said in listed.description and said in caplog.text
+        assert set(listed.parts[name].user_ids[listed.parts[name].users]) <= set(users)
+    assert not any("have recommendations" in doubt for doubt in found.comparison.audits["as it is"].doubts)
+
+
+def test_an_audit_says_that_most_users_have_no_list_and_compares_the_others_with_popular_items(split):
+    few = ht.baselines.most_popular(split.train, k=K).to_polars().filter(pl.col("user_id") < 20)
+    wanting = set(split.test.user_ids[split.test.users])
+    first, second = ht.audit(few, split.train, split.test, k=K).doubts[-2:]
+    assert first.startswith(f"Of {len(wanting)} users of the test {len(wanting & set(range(20)))} have recommendations")
+    found, theirs = re.findall(r"is ([\d.]+),|theirs ([\d.]+)", second)
+    assert found[0] == theirs[1]  # these are the most popular items
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_a_recommender_that_is_no_better_than_the_most_popular_items_is_said_to_be(split, good):
     wanted = (split.validation.matrix + split.test.matrix).toarray()

@@ -74,7 +74,7 @@ def ranking_columns(names: Iterable[Any], what: str) -> tuple[dict[str, str], li
     if not ranks and not scores:
         return {}, [
             f"{what} has neither a rank nor a score (there are: {shown(names, len(names))}), so that the order of "
-            f"the rows ranks each user's recommendations, the first one best."
+            f"the rows ranks each user's recommendations, the first one best. If one holds scores, name it 'score'."
         ]
     chosen, *unused = ranks or dict.fromkeys([*scores, *truths])
     notes = []

@@ -42,6 +42,7 @@ def subject_of(
     if lists:
         source = as_native(source.to_polars() if isinstance(source, Recommendations) else source, "lists")
         user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
+        data, validation, test, unlisted = _of_listed(user_ids, data, validation, test)
     if pair:
         vectors = as_pair(*source) if isinstance(source, list) else as_pair(source)
         vectors = with_given_ids(vectors, user_ids, item_ids)
@@ -73,7 +74,28 @@ def subject_of(
             split = replace(split, description=said)
     elif lists:
         source = Recommendations.from_frame(source, split.train)
+        split = replace(split, description=f"{split.description} {unlisted}".strip())
     return Subject(source, split, k=k)
+
+
+def _of_listed(user_ids: Any, data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any, str]:
+    """Return held-out interactions of users who have lists, as no others can be corrected, and what was left out."""
+    inside, said = isinstance(data, Split), list[str]()
+    held_out = (data.validation, data.test) if inside else (validation, test)
+    parts = dict(zip(("validation", "test"), held_out, strict=True))
+    for name, given in parts.items():
+        if given is None:
+            continue
+        part = Interactions.of(given, what=name)
+        listed = lookup(part.user_ids, known_ids("user_id", user_ids), f"{name} users")[part.users] >= 0
+        if listed.any() and not listed.all():
+            said.append(f"{(~listed).sum():,} interactions of {name} were left out, whose users have no list.")
+            parts[name] = part.subset(listed)
+    if said:
+        logger.warning("%s", " ".join(said))
+    if inside:
+        return replace(data, **parts), validation, test, " ".join(said)
+    return data, *parts.values(), " ".join(said)
 
 
 def _strange(own: Array | None, ids: Array, what: str) -> int:

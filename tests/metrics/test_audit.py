@@ -576,9 +576,9 @@ def test_what_the_top_items_hold_is_said_by_name():
 def test_which_rows_count_is_said_where_there_are_ratings():
     rated = TRAIN.with_columns(stars=pl.Series(np.arange(len(TRAIN)) % 5 + 1))
     for train, note in (
-        (rated, "Every row of train counts as an interaction, whatever its rating; a least rating can be set"),
-        (Interactions.from_frame(rated), "whatever its rating (1 to 5); a least rating can be set"),
-        (Interactions.from_frame(rated, min_rating=4), "whatever its rating (4 to 5); a least rating can be set"),
+        (rated, "Every row of train counts as an interaction, whatever its rating; min_rating sets a least"),
+        (Interactions.from_frame(rated), "whatever its rating (1 to 5); min_rating sets a least"),
+        (Interactions.from_frame(rated, min_rating=4), "whatever its rating (4 to 5); min_rating sets a least"),
     ):
         assert note.replace("train", "the interactions") in describe(train).to_markdown()
     assert "Every row of train" in audit(RECS, rated, k=2, n_bootstrap=0).notes[0]

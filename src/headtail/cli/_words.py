@@ -51,6 +51,8 @@ def as_typed(text: str, arguments: Sequence[str] | None) -> str:
     text = _KEYWORD.sub(flag, _CALL.sub(call, text))
     if "columns" in flags:
         text = text.replace("name its columns where it is read", "name its columns by --columns")
+    if "score" in flags:
+        text = text.replace("name it 'score'", "name it by --score")
     text = _BARE.sub(lambda m: f"{m[1]} --{m[2].replace('_', '-')}" if m[2] in flags else m[0], text)
     if "split" in flags:
         return re.sub(r"\bsplit_(\w+)", lambda m: f"--split {m[1].replace('_', '-')}", text)

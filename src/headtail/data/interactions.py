@@ -351,8 +351,8 @@ def rating_notes(pairs: Interactions, known: Iterable[str], what: str) -> list[s
         values = f" ({low:g} to {high:g})" if low < high else ""
         known = known if values else ()
     return [
-        f"Every row of {what} counts as an interaction, whatever its rating{values}; a least rating can be set on "
-        f"reading."
+        f"Every row of {what} counts as an interaction, whatever its rating{values}; min_rating sets a least "
+        f"one on reading."
     ] * ("rating" in known)
 
 

@@ -17,7 +17,13 @@ _PLACES, _SOME, _KNOWN = 100, 0.05, 0.9  # places at least, and shares of them w
 def collapse_notes(top: TopK) -> list[str]:
     """Return notes on collapsed lists; empty for most lists."""
     notes = few_items(top.slots, len(top)) + _known_items(top)
-    rows = np.flatnonzero(np.diff(top.target_starts))
+    wanting, listed = np.diff(top.target_starts) > 0, top.items[:, 0] >= 0
+    rows = np.flatnonzero(wanting & listed)
+    if 2 * len(rows) < (n := np.count_nonzero(wanting)):
+        notes.append(
+            f"Of {n:,} users of the test {len(rows):,} have recommendations; for the others nothing counts as found. "
+            f"Unless they should have had lists, leave them out of the test."
+        )
     if len(rows) and len(top.profiles.train):
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
         found, simple = (float(ndcg(lists).mean()) for lists in (some, with_lists(some, _most_popular(some))))
