@@ -21,8 +21,8 @@ def collapse_notes(top: TopK) -> list[str]:
     rows = np.flatnonzero(wanting & listed)
     if 2 * len(rows) < (n := np.count_nonzero(wanting)):
         notes.append(
-            f"Of {counted(int(n), 'user')} of the test {len(rows):,} have recommendations; for the others nothing counts as found. "
-            f"Unless they should have had lists, leave them out of the test."
+            f"Of {counted(int(n), 'user')} of the test {len(rows):,} have recommendations; for the others nothing "
+            f"counts as found. Unless they should have had lists, leave them out of the test."
         )
     if len(rows) and len(top.profiles.train):
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
