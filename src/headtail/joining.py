@@ -80,6 +80,7 @@ def subject_of(
 
 def _of_listed(user_ids: Any, data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any, str]:
     """Return held-out interactions of users who have lists, as no others can be corrected, and what was left out."""
+    users: Any = known_ids("user_id", user_ids)
     inside, said = isinstance(data, Split), list[str]()
     held_out = (data.validation, data.test) if inside else (validation, test)
     parts = dict(zip(("validation", "test"), held_out, strict=True))
@@ -87,7 +88,7 @@ def _of_listed(user_ids: Any, data: Any, validation: Any, test: Any) -> tuple[An
         if given is None:
             continue
         part = Interactions.of(given, what=name)
-        listed = lookup(part.user_ids, known_ids("user_id", user_ids), f"{name} users")[part.users] >= 0
+        listed = lookup(part.user_ids, users, f"{name} users")[part.users] >= 0
         if listed.any() and not listed.all():
             said.append(f"{(~listed).sum():,} interactions of {name} were left out, whose users have no list.")
             parts[name] = part.subset(listed)
