@@ -1,11 +1,12 @@
-"""Ids that look alike and are not: blanks around them, accents encoded in two ways, upper and lower case."""
+"""Ids that look alike and are not: blanks, what is invisible, accents encoded in two ways, upper and lower case."""
 
 import polars as pl
 
 from headtail._checks import shown
 from headtail.typing import Array
 
-_PLAIN = ".str.strip_chars().str.normalize('NFC')"
+_UNSEEN = r"[\u00ad\u200b\u200e\u200f\u2060\ufeff]"  # of no width; joiners have a meaning in some scripts
+_PLAIN = f".str.strip_chars().str.normalize('NFC').str.replace_all(r'{_UNSEEN}', '')"
 
 
 def _text(ids: Array) -> pl.Series:
@@ -13,7 +14,7 @@ def _text(ids: Array) -> pl.Series:
 
 
 def _plain(ids: pl.Series) -> pl.Series:
-    return ids.str.strip_chars().str.normalize("NFC")
+    return ids.str.strip_chars().str.normalize("NFC").str.replace_all(_UNSEEN, "")
 
 
 def _cure(role: str, code: str) -> str:
@@ -21,7 +22,7 @@ def _cure(role: str, code: str) -> str:
 
 
 def twins(ids: Array, role: str, what: str) -> list[str]:
-    """Return a note if distinct ids differ in blanks around them or in how accents are encoded, else none."""
+    """Return a note if distinct ids differ only in blanks, what is invisible or how accents are encoded, else none."""
     text = _text(ids)
     if not text.str.contains(r"^\s|\s$|[^\x00-\x7F]").any():
         return []
@@ -32,8 +33,8 @@ def twins(ids: Array, role: str, what: str) -> list[str]:
     two = text.filter(plain == plain.filter(twice)[0])
     return [
         f"{twice.sum():,} ids of {what}, such as {shown(two[:2])}, "
-        f"differ from each other only in blanks around them or in how accents are encoded, and count as different. "
-        f"Make them one by {_cure(role, _PLAIN)}."
+        f"differ from each other only in blanks around them, what is invisible or how accents are encoded, and count "
+        f"as different. Make them one by {_cure(role, _PLAIN)}."
     ]
 
 
@@ -43,11 +44,14 @@ def respelled(unknown: Array, known: Array, role: str) -> str:
         return ""
     mine, theirs = _plain(_text(unknown)), _plain(_text(known))
     for how, code in (
-        ("but for blanks around them or how accents are encoded", ""),
+        ("but for blanks around them, what is invisible or how accents are encoded", ""),
         ("but for upper and lower case", ".str.to_lowercase()"),
     ):
         if code:
             mine, theirs = mine.str.to_lowercase(), theirs.str.to_lowercase()
         if n := int(mine.is_in(theirs.implode()).sum()):
-            return f" {n:,} of these are known {how}; write them alike by {_cure(role, _PLAIN + code)}."
+            return (
+                f" {n:,} of these {'is' if n == 1 else 'are'} known {how}; write them alike by "
+                f"{_cure(role, _PLAIN + code)}."
+            )
     return ""

@@ -387,13 +387,13 @@ def test_the_finest_of_several_times_is_read():
     assert Interactions.from_frame(frame).time_rank.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("other", ["cafe\u0301", "caf\u00e9 ", " caf\u00e9"])
+@pytest.mark.parametrize("other", ["cafe\u0301", "caf\u00e9 ", " caf\u00e9", "\ufeffcaf\u00e9", "caf\u00e9\u200b"])
 def test_ids_that_look_alike_are_told(other, caplog):
     train = pl.DataFrame({"user_id": [1, 1, 2], "item_id": ["caf\u00e9", "b", "b"]})
     Interactions.from_frame(train)
     assert not caplog.text
     mixed = pl.concat([train, pl.DataFrame({"user_id": [2], "item_id": [other]})]).rename({"item_id": "track"})
-    said = "2 ids of {}, such as .*caf.* differ from each other only in blanks around them or in how accents"
+    said = "2 ids of {}, such as .*caf.* differ from each other only in blanks around them, what is invisible or how"
     found = Interactions.from_frame(mixed, item="track")
     assert re.search(said.format("'track'"), caplog.text)
     cure = re.search(r"by (frame.*) in Polars", caplog.text)[1]
@@ -406,13 +406,14 @@ def test_ids_that_look_alike_are_told(other, caplog):
 
 
 @pytest.mark.parametrize(("other", "how"), [
-    ("cafe\u0301", "blanks around them or how accents are encoded"), ("caf\u00e9\t", "blanks around them"),
+    ("cafe\u0301", "blanks around them, what is invisible or how accents are encoded"), ("caf\u00e9\t", "blanks"),
+    ("caf\u00ad\u00e9", "blanks around them, what is invisible"),
     ("CAF\u00c9", "upper and lower case"),
 ])  # fmt: skip
 def test_ids_that_are_written_otherwise_in_another_table_are_told(other, how):
     train = pl.DataFrame({"user_id": ["caf\u00e9", "v"], "item_id": ["caf\u00e9", "b"]})
     recs = pl.DataFrame({"user_id": ["caf\u00e9", "v"], "item_id": ["b", "caf\u00e9"], "rank": [1, 1]})
-    told = f"1 of these are known but for {how}"
+    told = f"1 of these is known but for {how}"
     for role in ("user_id", "item_id"):
         with pytest.raises(InvalidInputError, match=told) as raised:
             audit(recs.with_columns(pl.col(role).replace("caf\u00e9", other)), train, k=1)
