@@ -451,7 +451,9 @@ def test_more_of_a_tag_is_chosen_by_the_places_it_gets(corrections, tmp_path, ca
     how = ["correct", str(model), "--tags", str(tags), "--k", "10", "--max-loss", "0.3"]
     assert main([*how, "--more", "rare", "-o", str(out)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "it has the lowest share of places without rare there" in said and "Share of the places, on test" in said
+    assert (
+        "this one has the lowest share of places without rare there" in said and "Share of the places, on test" in said
+    )
     found = json.loads((out / "correction.json").read_text(encoding="utf-8"))
     assert found["strength"] > 0 and found["dial"] == "more rare"
     rare = pl.read_parquet(out / "recommendations.parquet")["item_id"].is_in(list(range(0, 120, 10)))
