@@ -88,8 +88,8 @@ def table(record: dict[str, Any]) -> list[str]:
         n_users, n_items, _ = COMMANDS[name]
         verb, comma, of = name.partition(",")
         lines.append(
-            f"| `headtail {verb}`{comma}{of} | {n_users:,} | {n_items:,} | {run['processor_seconds']} | {run['seconds']} "
-            f"| {run['load_before']} | {run['peak_gb']} GB |"
+            f"| `headtail {verb}`{comma}{of} | {n_users:,} | {n_items:,} | {run['processor_seconds']} "
+            f"| {run['seconds']} | {run['load_before']} | {run['peak_gb']} GB |"
         )
     return lines
 
