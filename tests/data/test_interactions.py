@@ -287,7 +287,7 @@ def test_interactions_are_coded_like_others():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (pl.DataFrame({"user_id": ["a", "x"], "item_id": [5, 6]}), "later holds 1 users that train does not have.*'x'"),
+        (pl.DataFrame({"user_id": ["a", "x"], "item_id": [5, 6]}), "later holds 1 user that train does not have.*'x'"),
         (pl.DataFrame({"user_id": ["a", "b"], "item_id": [8, 9]}), "later holds 2 items that train does not have.* 8"),
         (pl.DataFrame({"user_id": [1], "item_id": [5]}), "later users: ids are Int64 here and String"),
         (

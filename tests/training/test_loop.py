@@ -526,7 +526,7 @@ def test_models_of_other_types_train(dtype):
         ({"train": None}, "train is a NoneType, not a frame"),
         (
             {"validation": part(np.eye(SIZE + 1, dtype=bool), SIZE + 1, SIZE + 1)},
-            "validation holds 1 users that train does not have",
+            "validation holds 1 user that train does not have",
         ),
         ({"train": TRAIN.subset(np.zeros(len(TRAIN), dtype=bool))}, "train holds no interactions"),
         ({"train": part(np.ones((SIZE, SIZE), dtype=bool))}, "no negative can be drawn"),

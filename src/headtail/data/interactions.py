@@ -200,7 +200,7 @@ class Interactions(Coded):
             unknown = met[known[met] < 0]
             if len(unknown):
                 raise InvalidInputError(
-                    f"{what} holds {len(unknown)} {name} that train does not have; the first is "
+                    f"{what} holds {counted(len(unknown), name[:-1])} that train does not have; the first is "
                     f"{shown(own[unknown[:1]])}. Leave their interactions out, or take both from one split."
                 )
             codes.append(known[given])
