@@ -393,6 +393,12 @@ def test_a_grid_goes_on_where_its_end_is_chosen_and_is_refined_around_the_choice
     assert made == [0.0, 0.1, 0.2, 0.4, 0.8, 0.57, 0.68]
     assert turned(dial, extend=1).settings("m")[-1] == 0.4
     assert turned(replace(dial, end=0.3), extend=9).settings("m") == (0.0, 0.1, 0.2, 0.3)
+    # Where a dial makes exposure less even at first, its grid goes on while accuracy allows.
+    places |= {0.1: (0.9, 0.98), 0.2: (0.8, 0.95), 0.4: (0.7, 0.92), 0.8: (0.6, 0.85), 1.6: (0.3, 0.7)}
+    found = turned(dial, extend=5)
+    assert (found.settings("m"), found.choose("m", 0.1)) == ((0.0, 0.1, 0.2, 0.4, 0.8, 1.6), 0.8)
+    places |= {0.1: (0.3, 0.98), 0.2: (0.3, 0.95)}
+    assert turned(dial, extend=5).settings("m") == (0.0, 0.1, 0.2)
 
 
 def test_one_model_serves_all_settings_of_a_seed_and_none_where_all_are_measured(world, tmp_path):

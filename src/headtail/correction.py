@@ -275,7 +275,7 @@ def correct(
     refine : int, default 2
         How often settings between the chosen one and its neighbors are tried as well.
     extend : int, default 3
-        How often a grid is extended while the choice lies at its end.
+        How often a grid is extended while its last setting is the most even, but for the first, that loses little.
     rng : seed or generator, default 0
         Divides users where there is no test, and draws those on whom settings are tried.
     progress : bool or callable, optional

@@ -270,6 +270,16 @@ class Settings:
         return np.asarray(known)
 
 
+def reached(settings: Settings, method: str, max_loss: float) -> Setting | None:
+    """Return the most even of a method's settings but the first, of those that lose little on validation.
+
+    Where the first, which is off, is more even than all others, a stronger one than these may not be.
+    """
+    first, *turned = ((method, setting) for setting in settings.settings(method))
+    found = settings._first_allowed(turned, first, max_loss, settings._unevenness)
+    return None if found is None else found[1]
+
+
 def facts_for(settings: Settings, metric: str) -> Facts:
     """Return the facts of a metric with its cut-off; without a title it goes by its name."""
     facts = settings.facts.get(metric.partition("@")[0], Facts())

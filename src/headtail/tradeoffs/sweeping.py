@@ -31,6 +31,7 @@ from headtail.metrics.measuring import measure
 from headtail.subjects import Subject
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.points import Part, Point
+from headtail.tradeoffs.settings import reached
 from headtail.typing import Floats
 
 Influence = dict[Part, dict[str, Floats]]
@@ -77,7 +78,7 @@ def sweep(
     seeds : sequence of int, default (0,)
         Every setting is made for each seed.
     extend : int, default 0
-        How often the grid is extended while validation chooses its last setting.
+        How often the grid is extended while its last setting is the most even, but for the first, that loses little.
     refine : int, default 0
         How often a setting between the chosen one and the next stronger one is measured as well.
     max_loss, margin : float, default 0.05 and 1.0
@@ -184,10 +185,11 @@ def around_choice(
     refine: int = 0,
     max_loss: float = 0.05,
 ) -> Frontier:
-    """Return a frontier with further settings, each where validation then chooses, as for :func:`sweep`."""
-    for n, following in ((extend, dial.beyond), (refine, _between)):
+    """Return a frontier with further settings, at the grid's end and where validation chooses, as for :func:`sweep`."""
+    for n, following, choose in ((extend, dial.beyond, reached), (refine, _between, Frontier.choose)):
         for _ in range(n):
-            setting = following(frontier.settings(dial.name), frontier.choose(dial.name, max_loss))
+            chosen = choose(frontier, dial.name, max_loss)
+            setting = None if chosen is None else following(frontier.settings(dial.name), chosen)
             if setting is None:
                 break
             frontier += measure([setting])
