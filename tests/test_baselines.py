@@ -104,7 +104,7 @@ def test_bad_input(recommend):
     for k, message in ((0, "k=0"), (7, "k=7 exceeds the catalogue of 6 items")):
         with pytest.raises(InvalidInputError, match=message):
             recommend(train, k)
-    with pytest.raises(InvalidInputError, match="users of the interactions; the first is 105"):
+    with pytest.raises(InvalidInputError, match="The interactions lack 1 of 2 users; the first is 105"):
         recommend(train, users=[100, 105])
     with pytest.raises(InvalidInputError, match="users names a user more than once"):
         recommend(train, users=[101, 101])

@@ -105,7 +105,13 @@ def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
     measured = [replace(m, value=0.1 * before[m.name]) if m.name == "ndcg@5" else m for m in after.measurements]
     audits = {"as it is": before, "corrected": replace(after, measurements=tuple(measured))}
     worse = replace(found, comparison=replace(found.comparison, audits=audits))
-    assert "That is more than the 10% that could be lost on validation. All this" in worse.verdict
+    assert "That is more than the 10% that could be lost on validation. For each percent of accuracy" in worse.verdict
+    gini, ndcg = (worse._change(metric).value for metric in ("gini@5", "ndcg@5"))
+    assert f"that is lost, exposure gets {gini / ndcg:.2g}% more even. All this is on the test" in worse.verdict
+    assert (
+        "For each percent"
+        not in replace(found, comparison=replace(found.comparison, audits=audits | {"corrected": before})).verdict
+    )
 
 
 def test_a_metric_that_was_0_has_no_change_in_percent(split, factors):

@@ -38,6 +38,13 @@ def biased(found: "Correction") -> tuple[str, str]:
     return said, doubts
 
 
+def price(unfairness: str, gain: Estimate, cost: Estimate) -> str:
+    """Say what a lost percent of accuracy buys, where both changes are falls beyond noise and it is Gini that falls."""
+    if not unfairness.startswith("gini@") or not all(each.high and each.high < 0 for each in (gain, cost)):
+        return ""
+    return f" {verdicts.price(-gain.value, -cost.value)}"
+
+
 def unsure(found: "Correction") -> str:
     """Say so where validation cannot tell the loss that is allowed from a far larger one."""
     frontier = found.frontier

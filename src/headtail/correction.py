@@ -115,13 +115,14 @@ class Correction(Result):
         even, accurate = (
             change_sentence(self.frontier, m, [found[m] for found in audits], change) for m, change in changes.items()
         )
-        beyond, high = "", changes[self.frontier.accuracy].high
-        if high is not None and high < -self.max_loss and not self.given:
+        beyond, (gain, cost) = "", changes.values()
+        if cost.high is not None and cost.high < -self.max_loss and not self.given:
             beyond = f" That is more than the {100 * self.max_loss:g}% that could be lost on validation."
         if not any(found[self.frontier.accuracy] for found in audits):
             beyond = " No list holds anything of the test, so that it says nothing of accuracy."
         unsure = "" if beyond else _correction_page.unsure(self)
-        return f"{self._counts} So {even}, and {accurate}.{beyond} {self._why}{unsure}"
+        price = _correction_page.price(self.frontier.unfairness, gain, cost)
+        return f"{self._counts} So {even}, and {accurate}.{beyond}{price} {self._why}{unsure}"
 
     @property
     def _brief(self) -> str:

@@ -310,7 +310,7 @@ def broken(value):
         ({"validation": DATA[:, :5]}, "validation have width 5"),
         ({"data": DATA[0]}, r"shape \(n, d\); this is a ndarray of shape \(6,\)"),
         ({"data": DATA.tolist()}, "this is a list"),
-        ({"data": DATA[:1]}, "hold 1 rows"),
+        ({"data": DATA[:1]}, "hold 1 row;"),
         ({"validation": 0.9}, "validation=0.9 is out of range"),
         ({"lr": 0}, "lr=0 is out of range"),
         ({"start": "zero"}, "start='zero' is not known"),

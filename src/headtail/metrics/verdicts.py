@@ -136,11 +136,16 @@ def _one_change(comparison: "Comparison", name: str, changes: dict[str, dict[str
         said.append(f"Accuracy {turn} (NDCG {_from_to(accuracy)}; {ENDS['ndcg']}){wanted}.")
     if even and accuracy and not _noise(even) and even["difference"] < 0:
         if not _noise(accuracy) and accuracy["difference"] < 0:
-            gain, cost = (-change["difference"] / change["before"] for change in (even, accuracy))
-            said.append(f"For each percent of accuracy that is lost, exposure gets {gain / cost:.1f}% more even.")
+            said.append(price(*(-change["difference"] / change["before"] for change in (even, accuracy))))
         elif _noise(accuracy):
             said.append("That costs no accuracy that could be measured.")
     return said
+
+
+def price(gain: float, cost: float) -> str:
+    """Say how much more even exposure gets, for shares by which Gini and accuracy fall."""
+    ratio = f"{gain / cost:{'.1f' if gain >= 0.1 * cost else '.2g'}}"
+    return f"For each percent of accuracy that is lost, exposure gets {ratio}% more even."
 
 
 def places(comparison: "Comparison", name: str) -> str:

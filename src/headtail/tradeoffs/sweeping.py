@@ -1,27 +1,25 @@
 """Every setting of a dial, measured on validation and on test."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
 
 from headtail import dials
 from headtail._checks import checked, integer, nearest, number, raised_by, shown
-from headtail._checksums import FORMAT, check_settings, identity_of, read_json, write_json
-from headtail._files import atomic_file, to_path, writing
+from headtail._checksums import FORMAT, identity_of
+from headtail._files import to_path
 from headtail._progress import Show, progress_bar
 from headtail._stats import mean_influence
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
 from headtail.dials import Dial
-from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
+from headtail.exceptions import InvalidInputError
 from headtail.metrics import Measurement, Metric, ndcg
 from headtail.metrics.auditing import judged
 from headtail.metrics.built_in import HEADLINES
@@ -30,11 +28,10 @@ from headtail.metrics.lists import InputNotes, widen
 from headtail.metrics.measuring import measure
 from headtail.subjects import Subject
 from headtail.tradeoffs.frontier import Frontier
+from headtail.tradeoffs.kept import Influence, check_same, file_name, load_point, open_folder, save_point
 from headtail.tradeoffs.points import Part, Point
 from headtail.tradeoffs.settings import reached
 from headtail.typing import Floats
-
-Influence = dict[Part, dict[str, Floats]]
 
 
 @checked
@@ -154,7 +151,7 @@ def sweep(
     groups = as_groups(groups, popularity)
     meter = _Meter(dial, subject, seeds, measured, accuracy, unfairness, groups, n_bootstrap)
     if folder is not None:
-        meter = replace(meter, folder=_open(to_path(folder) / _file_name(dial.name), meter.plan(identity)))
+        meter = replace(meter, folder=open_folder(to_path(folder) / file_name(dial.name), meter.plan(identity)))
     check = identity is None and not dials.is_built_in(dial)
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     with progress_bar(dial.name, total, show=progress) as advance:
@@ -261,11 +258,11 @@ class _Meter:
                     raise
                 seconds[self.dial.name, setting, seed] = taken
                 if file is not None:
-                    _save(file, point, influence)
+                    save_point(file, point, influence)
             else:
-                point, influence = _load(file)
+                point, influence = load_point(file)
                 if file in again:
-                    _check_same(point, self._point(setting, seed)[0], file)
+                    check_same(point, self._point(setting, seed)[0], file)
             influences |= {(self.dial.name, setting, seed, part): found for part, found in influence.items()}
             points.append(point)
             advance(1, f"{setting:g}, {self.accuracy} {point.validation[self.accuracy]:.4f}")
@@ -339,66 +336,3 @@ class _Meter:
             "groups": self.groups.description,
             "n_bootstrap": self.n_bootstrap,
         }
-
-
-def _file_name(name: str) -> str:
-    """Return a name without characters that file systems reserve, such as the star of FA*IR."""
-    return re.sub(r'[<>:"/\\|?*]', "-", name)
-
-
-def _check_same(saved: Point, measured: Point, file: Path) -> None:
-    """Raise if a point comes out differently when it is measured again."""
-    for part in ("validation", "test"):
-        now = getattr(measured, part)
-        for name, value in getattr(saved, part).items():
-            if not np.isclose(value, now.get(name, np.nan), rtol=1e-6, atol=1e-12, equal_nan=True):
-                raise CheckpointMismatchError(
-                    f"{file.parent} holds a sweep of something else: {name} on {part} of {saved.method!r} at "
-                    f"{saved.setting!r} is {value:.6g} there and {now.get(name, np.nan):.6g} now. Give another folder; "
-                    f"if only chance in training differs, say what is swept with identity=..."
-                )
-
-
-def _save(file: Path, point: Point, owed: Mapping[Part, Mapping[str, Floats]]) -> None:
-    """Write the arrays first, since the JSON file marks a point as complete; what killed writers left goes."""
-    arrays = {f"{part} {name}": values for part, found in owed.items() for name, values in found.items()}
-    beside = file.with_suffix(".npz")
-    with writing(file, folder=False), writing(beside, folder=False):
-        with atomic_file(beside) as temporary, temporary.open("wb") as opened:
-            np.savez(opened, **arrays)  # type: ignore[arg-type]
-        _write({"format": FORMAT, **asdict(point)}, file)
-
-
-def _open(folder: Path, plan: dict[str, Any]) -> Path:
-    """Return the folder, which must hold this sweep or none."""
-    file = folder / "sweep.json"
-    if not file.exists():
-        with writing(file, folder=False):  # two sweeps may start at once
-            if not file.exists() and any(folder.glob("seed-*")):
-                raise CheckpointMismatchError(
-                    f"{folder} holds points without {file.name}, which said of which sweep. Empty it, or give another."
-                )
-            if not file.exists():
-                _write(plan, file)
-    check_settings(read_json(file), plan, folder)
-    return folder
-
-
-def _write(values: dict[str, Any], file: Path) -> None:
-    with atomic_file(file) as temporary:
-        write_json(values, temporary)
-
-
-def _load(file: Path) -> tuple[Point, Influence]:
-    saved = read_json(file)
-    try:
-        intervals = {name: (low, high) for name, (low, high) in saved["intervals"].items()}
-        point = Point(saved["method"], saved["setting"], saved["seed"], saved["validation"], saved["test"], intervals)
-        owed: Influence = {"validation": {}, "test": {}}
-        with file.with_suffix(".npz").open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                part, _, name = key.partition(" ")
-                owed[cast(Part, part)][name] = arrays[key]
-    except (KeyError, TypeError, AttributeError, ValueError, OSError, RuntimeError, EOFError, BadZipFile) as error:
-        raise UnreadableFileError(f"{file} or the arrays beside it cannot be read: {error}. Remove both.") from error
-    return point, owed
