@@ -127,9 +127,13 @@ def resolve_columns(
                 cure = f"Give {role.removesuffix('_id')}=... with the name of the right one"
             if names and not any(normalized(name) in KNOWN for name in names):
                 cure += ". If these are data, the table has no header: name its columns where it is read"
+            lacking = [
+                r for r in required if r not in {role, *found, *named} and not usual.keys() & {r, *ALIASES.get(r, ())}
+            ]
+            nor = "".join(f" There is no {r!r} either." for r in lacking)
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
-                f"{nearest(role, [name for name in names if name not in taken])} {cure}."
+                f"{nearest(role, [name for name in names if name not in taken])}{nor} {cure}."
             )
     renamed = {role: name for role, name in found.items() if role != name}
     if renamed:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _KINDS = ("event", "event_type", "event_name", "action", "action_type", "behavior", "behavior_type", "behaviour")
-_TIMES = re.compile(r"date|time|_at$")
+_TIMES = re.compile(r"dat(e|um)|time|_at$")
 _ROLES = {"user_id": "--user", "item_id": "--item", "rating": "--rating", "timestamp": "--timestamp"}
 
 
@@ -47,9 +47,12 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     found = _roles(table, tables, odd)
     _show(file, table, found)
     lacking = [role for role in ("user_id", "item_id") if role not in found]
+    likely = _likely_ids(table, found)
     for role in lacking:
-        odd.append(f"No column has a usual name of {role.removesuffix('_id')}s. Name it by {_ROLES[role]}.")
-        flags.append(f"{_ROLES[role]} NAME")
+        name = likely.pop(0) if len(likely) >= len(lacking) - lacking.index(role) else None
+        guess = "Name it" if name is None else f"If {name!r} is that, name it"
+        odd.append(f"No column has a usual name of {role.removesuffix('_id')}s. {guess} by {_ROLES[role]}.")
+        flags.append(f"{_ROLES[role]} {'NAME' if name is None else shlex.quote(name)}")
     if not lacking:
         flags += [f"--columns {names}" for names in tables.columns or ()]
         flags += [f"{_ROLES[role]} {shlex.quote(str(getattr(tables, role.removesuffix('_id'))))}" for role in _ROLES
@@ -92,6 +95,22 @@ def _roles(table: "pl.DataFrame", tables: Tables, odd: list[str]) -> dict[str, s
         except (InvalidInputError, MissingColumnError) as error:
             odd.append(str(error))
     return found
+
+
+def _likely_ids(table: "pl.DataFrame", found: dict[str, str]) -> list[str]:
+    """Return the columns without a role that may hold ids, in their order: text or whole numbers that repeat."""
+    import polars as pl
+
+    from headtail._columns import normalized
+
+    return [
+        name
+        for name in table.columns
+        if name not in found.values()
+        and (table[name].dtype.is_integer() or table[name].dtype == pl.String)
+        and 1 < table[name].n_unique() < len(table)
+        and not _TIMES.search(normalized(name))
+    ]
 
 
 def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
