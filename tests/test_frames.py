@@ -311,7 +311,9 @@ class TestWhatIdsMustNotBecome:
 class TestColumnsOfAnyKind:
     def test_names_that_are_no_text(self):
         frame = pd.DataFrame([[1, 10, 5.0], [2, 11, 4.0]])
-        with pytest.raises(MissingColumnError, match=r"no column 'user_id'.*There are: 0, 1, 2. Give user=..."):
+        with pytest.raises(
+            MissingColumnError, match=r"no column 'user_id'.*There are: 0, 1, 2. There is no 'item_id' either. Give"
+        ):
             _frames.to_table(frame, required=("user_id", "item_id"), given={"user_id": None})
         found = _frames.to_table(frame, required=("user_id", "item_id"), given={"user_id": 0, "item_id": 1})
         assert found.rows() == [(1, 10), (2, 11)]

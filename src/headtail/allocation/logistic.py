@@ -44,7 +44,7 @@ def _fitted(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
     def loss(weights: Matrix) -> tuple[float, Matrix]:
         total, gradient = float(ridge @ weights**2) / 2, ridge * weights
         for x, y in blocks():
-            logit = x @ weights.astype(np.float32)
+            logit = _logits(x, weights)
             total += float((np.logaddexp(0, logit) - y * logit).sum(dtype=np.float64))
             gradient += x.T @ (expit(logit) - y)
         return total, gradient
@@ -52,10 +52,15 @@ def _fitted(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
     def curvature(weights: Matrix) -> Matrix:
         total = np.diag(ridge)
         for x, _ in blocks():
-            p = expit(x @ weights.astype(np.float32))
+            p = expit(_logits(x, weights))
             total += x.T @ (x * (p * (1 - p))[:, None])
         return total
 
     start = np.append(np.log(hits.mean() / (1 - hits.mean())), np.zeros(width))
     found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-6 * n})
     return np.asarray(found.x)
+
+
+def _logits(x: NDArray[np.float32], weights: Matrix) -> NDArray[np.float32]:
+    with np.errstate(invalid="ignore"):  # some kernels of BLAS raise the flag in lanes that they do not use
+        return np.asarray(x @ weights.astype(np.float32))
