@@ -45,7 +45,7 @@ RECIPE = Recipe(MF, {"embedding_dim": 64}, TRAINING)
 # Least FVU of those that take seconds.
 AUTOENCODER = {"expansion": 8, "n_active": 16, "epochs": 40, "batch_size": 512, "lr": 3e-3}
 N_CANDIDATES = 200
-EXTENSIONS = 3  # of a grid, at most, where its last setting is the one that is chosen
+EXTENSIONS = 3  # of a grid, at most
 
 _TILTS = (0.0, 0.1, 0.2, 0.4, 0.8)
 GRIDS = {
