@@ -140,6 +140,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("Kunde,am Datum,Artikel,Preis\nk,1,a,2.5\nk,2,b,1.5\nl,1,a,3.5\n", [], 0,
          ["If 'Artikel' is that, name it by --item.", "Pass: headtail data t.csv --user Kunde --item Artikel"]),
         ("Kunde,item\nk,a\nk,b\nl,a\n", [], 0, ["Pass: headtail data t.csv --user Kunde"]),
+        ("Kunde\nk\nk\nl\n", [], 0, ["Pass: headtail data t.csv --user NAME --item NAME"]),
         ("a,b\n1,2\n1,3\n", ["--user", "a", "--item", "b"], 0, ["Read as: Interactions", "--user a --item b"]),
         ("user,item\n1, 2\n1, 3\n", [], 0, ["'item' begins or ends with blanks in 2 rows"]),
         ("user,item,rating\n1,2,nan\n1,3,4\n", [], 0, ["cannot be read: rating holds 1 value that is not finite"]),

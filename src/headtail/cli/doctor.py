@@ -47,9 +47,9 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     found = _roles(table, tables, odd)
     _show(file, table, found)
     lacking = [role for role in ("user_id", "item_id") if role not in found]
-    likely = _likely_ids(table, found)
-    for role in lacking:
-        name = likely.pop(0) if len(likely) >= len(lacking) - lacking.index(role) else None
+    likely = _likely_ids(table, found) if lacking else []
+    guesses = likely if len(likely) >= len(lacking) else [None] * len(lacking)  # of one column nobody knows which it is
+    for role, name in zip(lacking, guesses, strict=False):
         guess = "Name it" if name is None else f"If {name!r} is that, name it"
         odd.append(f"No column has a usual name of {role.removesuffix('_id')}s. {guess} by {_ROLES[role]}.")
         flags.append(f"{_ROLES[role]} {'NAME' if name is None else shlex.quote(name)}")
