@@ -362,6 +362,16 @@ def test_one_pass_over_all_scores_serves_validation_and_test(split, factors, mon
     assert [None if codes is None else len(codes) for codes in served] == ([None] if n_best == 1 else [None, 100])
 
 
+def test_vectors_that_are_filled_anew_are_served_as_they_are(split, factors):
+    subject, (queries, items) = Subject(factors, split, k=K), factors
+    filled = queries, np.array(items)
+    for known in (split.train, split.known):
+        subject.recommend(filled, known)
+    filled[1][:] = items[::-1]
+    expected = ht.recommend((queries, items[::-1]), split.known, k=K)
+    np.testing.assert_array_equal(subject.recommend(filled, split.known).items, expected.items)
+
+
 def test_macr_is_trained_once_and_served_with_any_c(split):
     subject = Subject(Recipe(ht.models.MF, {"embedding_dim": 4}, {"epochs": 30, "batch_size": 256}), split, k=K)
     weak, strong = (dial("MACR").at(subject, c) for c in (0.0, 4.0))
