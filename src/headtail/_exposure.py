@@ -13,13 +13,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from headtail._checks import choice, generator, integer, number
-from headtail._factors import Matrix, as_popularity, stored
+from headtail._factors import as_popularity, stored
 from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Array
+from headtail.typing import RNG, Array, Floats, Ints
 
 Welfare = Literal["entropy", "alpha", "popularity"]
 
@@ -37,12 +36,12 @@ _SCORES, _FEWEST = 2**21, 64  # in memory at a time, but of no fewer users: prod
 class Response(NamedTuple):
     """How lists respond to a bias: the slots of each item, (I,), and how they change with the bias."""
 
-    slots: Matrix
-    growth: Matrix  # of an item's slots with its own bias
-    change: Callable[[Matrix], Matrix]  # of the slots of all items, by a change of the bias
+    slots: Floats
+    growth: Floats  # of an item's slots with its own bias
+    change: Callable[[Floats], Floats]  # of the slots of all items, by a change of the bias
 
 
-Count = Callable[[Matrix, float], Response]
+Count = Callable[[Floats, float], Response]
 """From a bias and a width, in units of the spread, to the response of the lists."""
 
 
@@ -64,7 +63,7 @@ class Goal:
         object.__setattr__(self, "aversion", number("aversion", self.aversion, low=1e-6, high=2))
         integer("rounds", self.rounds, low=1)
 
-    def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any) -> Matrix:
+    def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any) -> Floats:
         """Return the bias, (I,), in units of the scores' spread and of mean 0; warn if it has not settled.
 
         `n_slots` are those of all lists; `popularity`, (I,), earns exposure under the welfare "popularity" alone.
@@ -75,8 +74,8 @@ class Goal:
         floor = max(0.03, n_items / n_slots)
         earned = self._earned(popularity, n_items, floor)
         width = _WIDTH * self.strength * (floor ** (-self.aversion / 2) if self.welfare == "alpha" else 1.0)
-        bias, start, step = np.zeros((3, n_items))
-        best: tuple[float, Matrix, Matrix] = np.inf, bias, bias
+        bias, start, step = list[Floats](np.zeros((3, n_items)))
+        best: tuple[float, Floats, Floats] = np.inf, bias, bias
         slope, length, narrowing = 0.0, 1.0, iter((*_WIDER, 1))
         wider = next(narrowing)
         for _ in range(self.rounds):
@@ -115,12 +114,12 @@ class Goal:
         self._warn(residual, float(np.abs(lists - meant).sum()) / 2 / n_slots)
         return np.asarray(self.strength * bias)
 
-    def _called(self, relative: Matrix) -> Matrix:
+    def _called(self, relative: Floats) -> Floats:
         if self.welfare == "alpha":
             return np.asarray((relative**-self.aversion - 1) / self.aversion)
         return -np.log(relative)
 
-    def _exposure(self, bias: Matrix) -> tuple[Matrix, Matrix]:
+    def _exposure(self, bias: Floats) -> tuple[Floats, Floats]:
         """Return the exposure that calls for a bias, and its rate of decrease."""
         if self.welfare == "alpha":
             base = 1 + self.aversion * bias
@@ -128,7 +127,7 @@ class Goal:
         exposure = np.exp(-bias)
         return exposure, exposure
 
-    def _earned(self, popularity: Any, n_items: int, floor: float) -> Matrix | float:
+    def _earned(self, popularity: Any, n_items: int, floor: float) -> Floats | float:
         """Return the log of the exposure that popularity earns, relative to the mean."""
         if self.welfare != "popularity":
             return 0.0
@@ -155,7 +154,7 @@ class Goal:
             warnings.warn(f"strength={self.strength:g}: {why}", UserWarning, stacklevel=5)
 
 
-def _solved(change: Callable[[Matrix], Matrix], right: Matrix, scale: float, growth: Matrix, own: Matrix) -> Matrix:
+def _solved(change: Callable[[Floats], Floats], right: Floats, scale: float, growth: Floats, own: Floats) -> Floats:
     """Solve ``scale * change(x) + own * x = right`` approximately by conjugate gradients."""
     x, left, diagonal = np.zeros_like(right), right, scale * growth + own
     search = left / diagonal
@@ -171,7 +170,7 @@ def _solved(change: Callable[[Matrix], Matrix], right: Matrix, scale: float, gro
     return x
 
 
-def respond(blocks: Iterable[tuple[NDArray[np.float32], Array | None]], n_items: int, k: int, width: float) -> Response:
+def respond(blocks: Iterable[tuple[Floats, Array | None]], n_items: int, k: int, width: float) -> Response:
     """Return the response of lists of k to the bias in their scores; `width` is as for :func:`shares`.
 
     A block holds users' scores, (B, m), and their items, (B, m), or None for all items in order.
@@ -191,15 +190,13 @@ def respond(blocks: Iterable[tuple[NDArray[np.float32], Array | None]], n_items:
     many = np.bincount(near, minlength=n_items)
     growth = np.asarray(many - close.T @ (1 / crowd[:, 0])) / (2 * width)
 
-    def change(of_bias: Matrix) -> Matrix:
+    def change(of_bias: Floats) -> Floats:
         return np.asarray(many * of_bias - close.T @ ((close @ of_bias) / crowd[:, 0])) / (2 * width)
 
     return Response(slots, growth, change)
 
 
-def shares(
-    scores: NDArray[np.float32], k: int, width: float
-) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+def shares(scores: Floats, k: int, width: float) -> tuple[Ints, Floats, Floats]:
     """Return which items are at least partly in their user's top k, their shares, and the growth of these.
 
     Half-way between the scores at places k and k + 1 an item counts a half, and from `width` above that in full. A
@@ -225,7 +222,7 @@ def shares(
     return places, part * unit, near * unit / (2 * width)
 
 
-def _near(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _near(scores: Floats, k: int, width: float) -> tuple[Ints, Floats]:
     """Return the positions of scores no more than `width` below a level that k + 1 of each row reach, and that level.
 
     The level comes from the highest scores of groups of items: k + 1 items reach it, and few others.
@@ -240,9 +237,7 @@ def _near(scores: NDArray[np.float32], k: int, width: float) -> tuple[NDArray[np
     return np.flatnonzero(scores >= least[:, None]), reached
 
 
-def _last_places(
-    values: NDArray[np.float32], rows: NDArray[np.intp], k: int, n_rows: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _last_places(values: Floats, rows: Ints, k: int, n_rows: int) -> tuple[Floats, Floats]:
     """Return the k-th and the next highest value of each row, minus infinity where it has fewer."""
     counts = np.bincount(rows, minlength=n_rows)
     table = np.full((n_rows, max(k + 1, counts.max(initial=0))), -np.inf, dtype=np.float32)
@@ -251,18 +246,18 @@ def _last_places(
     return table[:, -k], table[:, -k - 1]
 
 
-def sampled(n: int, n_users: int, rng: RNG) -> NDArray[np.int64]:
+def sampled(n: int, n_users: int, rng: RNG) -> Ints:
     """Return ascending rows of `n_users` of n users drawn without replacement, or of all if there are no more."""
     drawn, random = integer("n_users", n_users, low=1), generator(rng)
     return np.sort(random.choice(n, drawn, replace=False)) if drawn < n else np.arange(n)
 
 
-def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> Count:
+def counter(items: Array, values: Floats, n_items: int, k: int) -> Count:
     """Return a function from a bias to the response of the first k of long lists."""
     values = np.where(items < 0, -np.float32(np.inf), values)
     step = max(1, _CELLS // items.shape[1])
 
-    def blocks(bias: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], Array]]:
+    def blocks(bias: Floats) -> Iterator[tuple[Floats, Array]]:
         for start in range(0, len(items), step):
             codes = items[start : start + step]
             scores = bias.take(codes, mode="wrap")
@@ -272,9 +267,7 @@ def counter(items: Array, values: NDArray[np.float32], n_items: int, k: int) -> 
     return lambda bias, width: respond(blocks(bias.astype(np.float32)), n_items, k, width)
 
 
-def counter_of_vectors(
-    queries: NDArray[np.float32], items: NDArray[np.float32], k: int, seen: sp.csr_array | None
-) -> Count:
+def counter_of_vectors(queries: Floats, items: Floats, k: int, seen: sp.csr_array | None) -> Count:
     """Return a function from a bias to the response of the first k of all unseen items."""
     n, d = queries.shape
     step = max(_FEWEST, _SCORES // len(items))
@@ -282,7 +275,7 @@ def counter_of_vectors(
     widened, table = np.ones((n, d + 1), np.float32), np.empty((d + 1, len(items)), np.float32)
     widened[:, :-1], table[:-1] = queries, items.T
 
-    def blocks(bias: Matrix) -> Iterator[tuple[NDArray[np.float32], None]]:
+    def blocks(bias: Floats) -> Iterator[tuple[Floats, None]]:
         table[-1] = bias
         for start in range(0, n, step):
             scores = widened[start : start + step] @ table

@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from headtail._checks import finite, shown
 from headtail._columns import normalized
 from headtail._embeddings import is_id, taken_apart
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, Vectors
-
-Matrix = NDArray[np.float64]
+from headtail.typing import Array, Floats, Vectors
 
 _BLOCK_ELEMENTS = 2**17  # 1 MiB of float64: stays in the processor's cache between conversion and product
 _BLOCK_ELEMENTS_CUDA = 2**25
@@ -146,7 +143,7 @@ def per_item(name: str, given: Any, n_items: int | None, cure: str = "Look at wh
     return values
 
 
-def as_popularity(popularity: Any, n_items: int | None = None) -> Matrix:
+def as_popularity(popularity: Any, n_items: int | None = None) -> Floats:
     """Return the interactions per item as float64, or raise if any is negative or all are zero."""
     cure = "Count the training interactions of each item, 0 where there are none."
     values = per_item("popularity", popularity, n_items, cure).astype(np.float64)
@@ -176,7 +173,7 @@ def blocks(matrix: Any) -> Iterator[tuple[slice, Any]]:
             yield rows, np.ascontiguousarray(block, dtype=np.float64)
 
 
-def gram(name: str, matrix: Any, weights: Matrix | None = None) -> tuple[Matrix, Matrix]:
+def gram(name: str, matrix: Any, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Return ``matrix.T @ matrix`` (d, d) and ``matrix.T @ weights`` (d,), zero without weights, in one pass.
 
     NaN and infinity raise; rows are searched for them only if a sum is not finite.
@@ -239,14 +236,14 @@ class FactorSVD:
     singular value is zero. `load` is ``items.T`` times the right singular vectors.
     """
 
-    sigma: Matrix
-    left: Matrix
-    right: Matrix
-    load: Matrix
-    moment: Matrix
+    sigma: Floats
+    left: Floats
+    right: Floats
+    load: Floats
+    moment: Floats
 
 
-def factor_svd(queries: Any, items: Any, weights: Matrix | None = None) -> FactorSVD:
+def factor_svd(queries: Any, items: Any, weights: Floats | None = None) -> FactorSVD:
     """Decompose the product of a checked pair; `moment` is ``items.T @ weights`` (weights of one by default).
 
     With Q = W B, W orthonormal and B'B = Q'Q, the product Q V' is W (B_q B_v') W', so that the decomposition of one
@@ -271,7 +268,7 @@ def factor_svd(queries: Any, items: Any, weights: Matrix | None = None) -> Facto
     return FactorSVD(sigma, load * inverse, right * inverse, load, moment)
 
 
-def _root(square: Matrix) -> Matrix:
+def _root(square: Floats) -> Floats:
     """Return B with B'B = `square`, columns first scaled to length one so that large ones do not drown small ones."""
     scale = np.sqrt(np.diag(square))
     scale = np.where(scale > 0, scale, 1.0)
@@ -282,7 +279,7 @@ def _root(square: Matrix) -> Matrix:
     return np.asarray(roots[:, None] * vectors.T * scale)
 
 
-def times(matrix: Any, small: Matrix) -> Matrix:
+def times(matrix: Any, small: Floats) -> Floats:
     """Return ``matrix @ small`` as a float64 numpy array, block by block."""
     out = np.empty((matrix.shape[0], *small.shape[1:]))
     for rows, block in blocks(matrix):
@@ -290,7 +287,7 @@ def times(matrix: Any, small: Matrix) -> Matrix:
     return out
 
 
-def product(block: Any, small: Matrix) -> Any:
+def product(block: Any, small: Floats) -> Any:
     """Return ``block @ small`` for a tall and narrow block; arrays on one thread, as :func:`_square` says why."""
     if is_tensor(block):
         return block @ block.new_tensor(small)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from headtail._checks import shown
 from headtail._columns import resolve_columns
@@ -171,7 +170,7 @@ def unique_ids(values: Any, role: str, n: int | None = None) -> Array:
     return found
 
 
-def hashes(ids: Array) -> NDArray[np.uint64]:
+def hashes(ids: Array) -> Array:
     """Return a hash of each id, which is the same wherever the id stands."""
     return from_ids(ids, np.arange(len(ids), dtype=np.int32)).hash().to_numpy()
 

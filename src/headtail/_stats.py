@@ -3,11 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, Floats
+from headtail.typing import Array, Floats, Mask
 
 Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95% interval
 _ROUNDING = 1e-12  # an error below this share of the value is none
@@ -37,11 +36,11 @@ def entropy(values: Array, base: float = np.e) -> float:
     return float(-(p * np.log(p)).sum() / np.log(base) + 0.0)
 
 
-def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
+def jensen_shannon(p: Floats, q: Floats) -> Floats:
     """Jensen-Shannon divergence in bits between the rows of two arrays of shares, shape (n, groups): 0 to 1."""
     middle = (p + q) / 2
 
-    def divergence(a: Floats) -> NDArray[np.float64]:
+    def divergence(a: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(a > 0, a * np.log2(a / middle), 0.0)
         return np.asarray(terms.sum(axis=1))
@@ -49,7 +48,7 @@ def jensen_shannon(p: Floats, q: Floats) -> NDArray[np.float64]:
     return (divergence(p) + divergence(q)) / 2
 
 
-def mean_influence(values: Floats) -> NDArray[np.float64]:
+def mean_influence(values: Floats) -> Floats:
     """Each unit's contribution to the error of the mean of the values that are not NaN.
 
     The root of the sum of squares is the standard error of the mean, and that of the differences of two such arrays
@@ -65,7 +64,7 @@ def mean_influence(values: Floats) -> NDArray[np.float64]:
 
 
 @checked
-def jackknife_influence(without: Floats) -> NDArray[np.float64]:
+def jackknife_influence(without: Floats) -> Floats:
     """Each of n units' contribution to the error of a statistic, from its values without each unit: the jackknife.
 
     The same as :func:`mean_influence` where the statistic is a mean.
@@ -93,7 +92,7 @@ def degrees_of_freedom(influence: Floats, n: int | None = None) -> float:
     return float(satterthwaite(squares.sum(), squares @ squares, n or len(influence)))
 
 
-def satterthwaite(total: Array | float, fourth: Array | float, n: Array | int) -> NDArray[np.float64]:
+def satterthwaite(total: Array | float, fourth: Array | float, n: Array | int) -> Floats:
     """Return :func:`degrees_of_freedom` from sums of the squares and of the fourth powers of n influences."""
     with np.errstate(divide="ignore", invalid="ignore"):
         # The variance of the estimated variance, in shares of its square, is (kurtosis - 1) / n.
@@ -117,7 +116,7 @@ def two_sided(t: float, df: float) -> float:
     return float(2 * stdtr(df, -abs(t))) if df >= 1 else float("nan")
 
 
-def holm(p: Floats) -> NDArray[np.float64]:
+def holm(p: Floats) -> Floats:
     """P-values of several tests with Holm's correction for their number; NaN is no test.
 
     References
@@ -176,7 +175,7 @@ def score_interval(
     return ends[0][()], ends[1][()]
 
 
-def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
+def pareto_front(gain: Array, cost: Array) -> Mask:
     """Return which points are on the Pareto front of gain and cost; equal points are all on it or all off it."""
     order = np.lexsort((-gain, cost))  # by cost, the highest gain of equal costs first
     front = np.zeros(len(gain), dtype=bool)
@@ -188,7 +187,7 @@ def pareto_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
     return front
 
 
-def concave_front(gain: Array, cost: Array) -> NDArray[np.bool_]:
+def concave_front(gain: Array, cost: Array) -> Mask:
     """Return which points neither another point nor a mixture of two others beats: those of no bend inwards."""
     kept: list[int] = []
     on_front = pareto_front(gain, cost)

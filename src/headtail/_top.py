@@ -1,19 +1,18 @@
 """Rows of unequal lengths: the k highest values of each, and the positions of each where they are one after another."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from headtail.typing import Array, Floats
+from headtail.typing import Array, Floats, Ints
 
 _GROUP = 16  # values that share a maximum in the search for the k highest
 
 
-def ranges(starts: Array, counts: Array) -> NDArray[np.int64]:
+def ranges(starts: Array, counts: Array) -> Ints:
     """Return the positions of rows that start at `starts` and have `counts` entries, row after row."""
     return np.asarray(np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts))
 
 
-def highest(scores: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+def highest(scores: Floats, k: int) -> tuple[Floats, Ints]:
     """Return the k highest values of each row, descending, and their columns; of equal values the lowest columns first.
 
     Values below the k-th largest maximum of groups of columns cannot be among the k highest, which leaves few to sort;

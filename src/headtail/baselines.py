@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, generator, list_length
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import met_by
 from headtail.data.interactions import read_pairs
-from headtail.typing import RNG, Codes, IntoFrame
+from headtail.typing import RNG, Codes, IntoFrame, Ints
 
 _BLOCK = 2**22  # cells of a block of users
 
@@ -41,7 +40,6 @@ def most_popular(
 
     Examples
     --------
-    >>> import polars as pl
     >>> train = Interactions.from_frame(pl.DataFrame({"user": [1, 2, 2, 3], "item": [10, 10, 20, 30]}))
     >>> most_popular(train, k=2).items
     array([[ 1,  2],
@@ -88,7 +86,6 @@ def random_items(
 
     Examples
     --------
-    >>> import polars as pl
     >>> train = Interactions.from_frame(pl.DataFrame({"user": [1, 2, 2], "item": [10, 20, 30]}))
     >>> random_items(train, k=2, rng=0).items.shape
     (2, 2)
@@ -108,15 +105,15 @@ def random_items(
     return Recommendations(train.user_ids, train.item_ids, codes, found)
 
 
-def _chunks(rows: NDArray[np.intp], width: int) -> Iterator[NDArray[np.intp]]:
+def _chunks(rows: Ints, width: int) -> Iterator[Ints]:
     step = max(1, _BLOCK // width)
     for start in range(0, len(rows), step):
         yield rows[start : start + step]
 
 
 def _first_unseen(
-    train: Interactions, codes: Codes, rows: NDArray[np.intp], place: Codes, order: Codes, window: int, found: Codes
-) -> NDArray[np.intp]:
+    train: Interactions, codes: Codes, rows: Ints, place: Codes, order: Codes, window: int, found: Codes
+) -> Ints:
     """Fill the lists of `rows` from the `window` most popular items; return the rows that need to look further."""
     k = found.shape[1]
     who, seen = met_by(train, codes[rows])
@@ -130,7 +127,7 @@ def _first_unseen(
     return np.asarray(rows[rank[:, -1] < k])
 
 
-def _draw(sizes: NDArray[np.intp], k: int, random: np.random.Generator) -> NDArray[np.int64]:
+def _draw(sizes: Ints, k: int, random: np.random.Generator) -> Ints:
     """Draw k different numbers below the size of each row, in random order; -1 where a row has no more.
 
     The j-th draw picks one of the numbers that are left by its rank among them.
@@ -147,9 +144,7 @@ def _draw(sizes: NDArray[np.intp], k: int, random: np.random.Generator) -> NDArr
     return drawn
 
 
-def _skip_seen(
-    drawn: NDArray[np.int64], seen: NDArray[np.int32], n_seen: NDArray[np.intp], n_items: int
-) -> NDArray[np.int64]:
+def _skip_seen(drawn: Ints, seen: Codes, n_seen: Ints, n_items: int) -> Ints:
     """Turn positions among the unseen items of each row into item codes; `seen` is ascending within a row."""
     starts = np.cumsum(n_seen) - n_seen
     who = np.repeat(np.arange(len(n_seen)), n_seen)

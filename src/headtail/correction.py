@@ -294,8 +294,6 @@ def correct(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import headtail as ht
     >>> world = ht.datasets.power_law(400, 120, n_interactions=4000, rng=0)
     >>> split = ht.split_ratio(world.interactions, rng=0)
     >>> rng = np.random.default_rng(0)

@@ -22,7 +22,6 @@ import headtail._torch  # noqa: F401 - first, for its error
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, elu, softplus
 
@@ -30,6 +29,7 @@ from headtail._checks import choice, number
 from headtail._factors import as_popularity
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
+from headtail.typing import Floats
 
 Loss: TypeAlias = Callable[..., Tensor]
 """What :func:`headtail.fit` asks of a loss: from scores of positives (B,) and negatives (B, n) to their mean loss."""
@@ -83,7 +83,6 @@ def bpr(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> 
 
     Examples
     --------
-    >>> import torch
     >>> round(bpr(torch.tensor([1.0]), torch.tensor([[1.0]])).item(), 4)
     0.6931
     """
@@ -99,7 +98,6 @@ def bce(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> 
 
     Examples
     --------
-    >>> import torch
     >>> round(bce(torch.tensor([0.0]), torch.tensor([[0.0, 0.0]])).item(), 4)
     0.6931
     """
@@ -123,7 +121,6 @@ def mse(
 
     Examples
     --------
-    >>> import torch
     >>> mse(torch.tensor([0.5]), torch.tensor([[0.5]])).item()
     0.25
     """
@@ -163,7 +160,6 @@ def sampled_softmax(
 
     Examples
     --------
-    >>> import torch
     >>> round(sampled_softmax(torch.tensor([2.0]), torch.tensor([[2.0, 2.0, 2.0]])).exp().item(), 4)
     4.0
     """
@@ -188,7 +184,6 @@ def zerosum(positive: Tensor, negative: Tensor, *, share: float = 0.1) -> Tensor
 
     Examples
     --------
-    >>> import torch
     >>> round(zerosum(torch.tensor([1.0]), torch.tensor([[-1.0]]), share=0.5).item(), 4)  # half of bpr's
     0.0635
     """
@@ -211,7 +206,6 @@ def deconfounded(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tenso
 
     Examples
     --------
-    >>> import torch
     >>> round(deconfounded(torch.tensor([1.0]), torch.tensor([[0.0]]), values=torch.tensor([[1.0, 2.0]])).item(), 4)
     0.6931
     """
@@ -235,7 +229,6 @@ def pr_entmax(positive: Tensor, negative: Tensor, *, values: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> import torch
     >>> round(pr_entmax(torch.tensor([1.0]), torch.tensor([[0.0]]), values=torch.tensor([[0.0, 1.0]])).item(), 4)
     0.3905
     """
@@ -257,7 +250,7 @@ def _entmax(scores: Tensor) -> Tensor:
     return (halves - tau.gather(1, size - 1)).clamp_min(0).square()
 
 
-def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1) -> NDArray[np.float64]:
+def inverse_propensity(popularity: Any, *, power: float = 0.5, clip: float = 0.1) -> Floats:
     """Weights of positive items against the bias of exposure: the less popular an item, the more an interaction counts.
 
     The chance that an interaction with item i was observed is taken to be ``p_i = (r_i / max r)^power``, r_i the

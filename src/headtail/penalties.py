@@ -79,7 +79,6 @@ class ReSN(_Weighted):
 
     Examples
     --------
-    >>> import torch
     >>> queries, items = torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     >>> penalty = ReSN(weight=0.5)
     >>> round(penalty(queries, items).item(), 4)
@@ -244,7 +243,6 @@ class LogDet(_Weighted):
 
     Examples
     --------
-    >>> import torch
     >>> even, uneven = torch.eye(2), torch.diag(torch.tensor([2.0, 1.0]))
     >>> round(LogDet(1.0)(even, even).item(), 4)
     0.0
@@ -291,7 +289,6 @@ class ScoreCorrelation(_Weighted):
 
     Examples
     --------
-    >>> import torch
     >>> penalty = ScoreCorrelation(1.0, popularity=[3, 2, 1])
     >>> users, items = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.3], [0.2], [0.1]])
     >>> round(penalty(users, items).item(), 4)

@@ -16,10 +16,9 @@ import numpy as np
 from headtail import _factors
 from headtail._checks import checked, finite, integer, number
 from headtail._exposure import Goal, Welfare, counter_of_vectors, sampled
-from headtail._factors import Matrix
 from headtail.data.rows import matrix_of, popularity_of
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Vectors
+from headtail.typing import RNG, Floats, Vectors
 
 _USERS = 2**16  # at most, whose scores give the unit of a strength
 
@@ -30,7 +29,6 @@ def add_bias(queries: Any, items: Any = None, bias: Any = None) -> Vectors:
 
     Examples
     --------
-    >>> import numpy as np
     >>> queries, items = add_bias(np.eye(2), np.array([[3.0, 4.0]]), [-1.0])
     >>> queries @ items.T
     array([[2.],
@@ -80,7 +78,6 @@ def penalize_popularity(queries: Any, items: Any = None, popularity: Any = None,
 
     Examples
     --------
-    >>> import numpy as np
     >>> scores = np.array([[0.0, 4.0]])  # of standard deviation 2
     >>> queries, items = penalize_popularity(np.ones((1, 1)), scores.T, [0, 99], strength=0.5)
     >>> (queries @ items.T).round(2)
@@ -105,7 +102,6 @@ def normalize(queries: Any, items: Any = None, *, strength: float = 1.0) -> Vect
 
     Examples
     --------
-    >>> import numpy as np
     >>> normalize(np.eye(2), np.array([[3.0, 4.0], [0.0, 0.5]])).items
     array([[0.6, 0.8],
            [0. , 1. ]])
@@ -155,7 +151,6 @@ def shrink(
 
     Examples
     --------
-    >>> import numpy as np
     >>> queries, items = shrink(np.eye(2), np.diag([3.0, 1.0]), strength=0.5)
     >>> (queries @ items.T).round(6)
     array([[1.5, 0. ],
@@ -198,7 +193,7 @@ def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:
     return [int(k) for k in chosen]
 
 
-def _like(values: Matrix, block: Any) -> Any:
+def _like(values: Floats, block: Any) -> Any:
     return block.new_tensor(values) if _factors.is_tensor(block) else values
 
 
@@ -287,7 +282,6 @@ def tilt(
 
     Examples
     --------
-    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> queries, items = rng.normal(size=(200, 8)) + 0.5, rng.normal(size=(50, 8))
     >>> tilted = tilt(queries, items, strength=0.3, k=5)
@@ -326,7 +320,7 @@ def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float
         return (chosen * unit / spread).astype(np.float32), (items / unit).astype(np.float32), spread
 
 
-def _spread(moment: Matrix, items: Any) -> float:
+def _spread(moment: Floats, items: Any) -> float:
     """Return the standard deviation of a user's scores, root mean square over users; `moment` is the mean of q q'."""
     square, total = _factors.gram("items", items, np.ones(len(items)))
     mean, count = total / len(items), len(items)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, integer, number
 from headtail._exposure import Goal, Welfare, counter, sampled
@@ -19,7 +18,7 @@ from headtail._factors import as_popularity, per_item
 from headtail._top import highest
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Array
+from headtail.typing import RNG, Array, Floats, Mask
 
 
 @checked
@@ -94,7 +93,7 @@ def tilt_bias(
     n_users: int = 4000,
     rounds: int = 60,
     rng: RNG = 0,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return what :func:`tilt` adds to the score of each item, shape (n_items,), of mean 0.
 
     An item that is in no list has the bias of an item that is never shown. The parameters are those of
@@ -116,7 +115,7 @@ def tilt_bias(
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 
-def _decided(items: Array, scores: Array, k: int) -> NDArray[np.bool_]:
+def _decided(items: Array, scores: Array, k: int) -> Mask:
     """Whether scores decide what a list shows, (U,): one of equal scores for more than k follows any bias at once."""
     there = items >= 0
     equal = ((scores == scores[:, :1]) | ~there).all(axis=1) & (there.sum(axis=1) > k)
@@ -140,7 +139,7 @@ def spread(recs: Recommendations) -> float:
     return found
 
 
-def scores_of(recs: Recommendations, k: int) -> NDArray[np.float64]:
+def scores_of(recs: Recommendations, k: int) -> Floats:
     """Return the scores in float64, if there are scores and lists of at least k."""
     if recs.scores is None:
         raise InvalidInputError("the recommendations have no scores; make them with headtail.recommend.")

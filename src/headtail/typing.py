@@ -19,6 +19,12 @@ Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
 """A numpy array of floating-point numbers."""
 
+Ints: TypeAlias = NDArray[np.signedinteger[Any]]
+"""A numpy array of whole numbers: counts, rows, ranks."""
+
+Mask: TypeAlias = NDArray[np.bool_]
+"""A numpy array of truth values."""
+
 Codes: TypeAlias = NDArray[np.int32]
 """Positions in a catalogue of users or items: contiguous, starting at 0."""
 
@@ -56,7 +62,6 @@ class Vectors(_Pair):
 
     Examples
     --------
-    >>> import numpy as np
     >>> vectors = Vectors(np.eye(2), np.eye(2), user_ids=["ann", "bob"], item_ids=[30, 10])
     >>> queries, items = vectors
     >>> vectors.item_ids

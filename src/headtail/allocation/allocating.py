@@ -4,17 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, integer, number
 from headtail._exposure import Goal, Welfare, counter, sampled
-from headtail._factors import Matrix, per_item
+from headtail._factors import per_item
 from headtail.allocation.features import lists_at, probabilities
 from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import discounts, ideal
 from headtail.rerank import best, scores_of, spread
-from headtail.typing import RNG, Array
+from headtail.typing import RNG, Array, Floats
 
 _LEAST = 1e-9  # probability
 _HALVINGS = 8  # of the share of the prices that a user is shown
@@ -34,7 +33,7 @@ def allocation_bias(
     n_users: int = 20_000,
     rounds: int = 60,
     rng: RNG = 0,
-) -> Matrix:
+) -> Floats:
     """Return the price of every item, shape (n_items,), at which its exposure is what the welfare asks for.
 
     Source: the dual of the most expected relevance for a given welfare of the items: Do et al., Two-sided fairness in
@@ -105,7 +104,7 @@ def allocate(
     values, prices = values_of(relevance, gamma), prices.astype(np.float32)[recs.items]
     judged = replace(recs, scores=relevance)
 
-    def shown(rows: Array, share: Array) -> tuple[Recommendations, Matrix]:
+    def shown(rows: Array, share: Array) -> tuple[Recommendations, Floats]:
         some = lists_at(judged, rows)
         chosen = best(some, values[rows] + share[:, None] * prices[rows], k, keep=some.scores)
         lists = best(chosen, scores_of(chosen, k), k)
@@ -129,7 +128,7 @@ def allocate(
 
 
 @checked
-def ndcg_worth(recs: Recommendations, relevance: Array, *, k: int) -> NDArray[np.float32]:
+def ndcg_worth(recs: Recommendations, relevance: Array, *, k: int) -> Floats:
     """Return what each candidate would add to its user's expected NDCG at the first place, (U, R).
 
     A hit counts the less the more there are to be had: its probability is divided by the ideal DCG of as many items as
@@ -155,7 +154,7 @@ def ndcg_worth(recs: Recommendations, relevance: Array, *, k: int) -> NDArray[np
     return np.asarray(relevance / best[:, None], dtype=np.float32)
 
 
-def values_of(relevance: Array, gamma: float) -> NDArray[np.float32]:
+def values_of(relevance: Array, gamma: float) -> Floats:
     """Return what an item in a user's list is worth, whoever else there is."""
     gamma = number("gamma", gamma, low=0, high=1)
     relevance = np.maximum(relevance, _LEAST).astype(np.float32)

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from headtail._checks import checked, generator, integer
 from headtail._checksums import FORMAT, read_json, write_json
 from headtail._exposure import sampled
-from headtail._factors import Matrix
 from headtail._files import atomic_file, to_path
 from headtail.allocation.features import ALONG, features, features_of, lists_at
 from headtail.allocation.logistic import logistic
@@ -20,7 +18,7 @@ from headtail.data import Interactions, Recommendations
 from headtail.data.recommendations import check_same_ids
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.rerank import spread
-from headtail.typing import RNG, Array
+from headtail.typing import RNG, Array, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +42,16 @@ class Relevance:
         Unit of the scores.
     """
 
-    weights: Matrix
-    center: Matrix
-    scale: Matrix
-    low: Matrix
-    high: Matrix
-    items: Matrix
+    weights: Floats
+    center: Floats
+    scale: Floats
+    low: Floats
+    high: Floats
+    items: Floats
     k: int
     spread: float
 
-    def __call__(self, recs: Recommendations, known: Interactions) -> NDArray[np.float32]:
+    def __call__(self, recs: Recommendations, known: Interactions) -> Floats:
         """Return the probability of every candidate, shape (U, R), 0 where a list has ended.
 
         The lists, with scores, are those of the recommender that it was fitted on; `known` are the users' histories.
@@ -139,7 +137,7 @@ def calibrate(
     return _fitted(recs, known, relevant, items, k=k, codes=codes, n_users=n_users, rng=rng)
 
 
-def _items(recs: Recommendations, known: Interactions, relevant: Interactions, k: int, by_item: bool) -> Matrix:
+def _items(recs: Recommendations, known: Interactions, relevant: Interactions, k: int, by_item: bool) -> Floats:
     """Return the features of the items, (n_items, G), of data that fit together."""
     for part in (known, relevant):
         check_same_ids(recs, part)
@@ -150,7 +148,7 @@ def _fitted(
     recs: Recommendations,
     known: Interactions,
     relevant: Interactions,
-    items: Matrix,
+    items: Floats,
     *,
     k: int,
     codes: Array | None,
@@ -189,7 +187,7 @@ def cross_fitted(
     k: int,
     by_item: bool = True,
     rng: RNG = 0,
-) -> NDArray[np.float32]:
+) -> Floats:
     """Return probabilities as :func:`calibrate` gives them, (U, R), each user's from a fit on the other half of users.
 
     So settings can be chosen on the very interactions that the calibration learns from. The parameters are those of
@@ -197,7 +195,6 @@ def cross_fitted(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> split = ht.split_ratio(ht.datasets.power_law(300, 60, n_interactions=2000, rng=0).interactions, rng=0)
     >>> model = ht.models.ALS(300, 60, 4, rng=0)
     >>> _ = ht.fit(model, split.train, progress=False)

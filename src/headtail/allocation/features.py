@@ -5,13 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from headtail._factors import Matrix, numbers
+from headtail._factors import numbers
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of, spread, tilt_bias
-from headtail.typing import Array
+from headtail.typing import Array, Floats
 
 _MOST = 1e29  # of a probability on any scale, so that what is made of it fits single precision
 _ROWS = 4096  # users whose features are held at a time
@@ -24,8 +23,8 @@ _TILTS: tuple[dict[str, Any], ...] = (
 
 
 def features(
-    recs: Recommendations, known: Interactions, items: Matrix, k: int, scale: float
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    recs: Recommendations, known: Interactions, items: Floats, k: int, scale: float
+) -> Iterator[tuple[slice, Floats]]:
     """Yield blocks of rows and the features of their candidates, shape (rows, R, F)."""
     table = items.astype(np.float32)
     rank = np.log1p(np.arange(recs.k, dtype=np.float32))
@@ -59,7 +58,7 @@ def lists_at(recs: Recommendations, rows: Array | slice) -> Recommendations:
     return replace(recs, users=recs.users[rows], items=recs.items[rows], scores=scores)
 
 
-def features_of(recs: Recommendations, known: Interactions, k: int) -> Matrix:
+def features_of(recs: Recommendations, known: Interactions, k: int) -> Floats:
     """Return the features of each item: popularity, exposure in the lists as they are, and the biases of tilts."""
     popularity, scale = known.popularity, spread(recs)
     shown = recs.items[:, :k]

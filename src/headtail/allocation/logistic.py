@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
-from headtail._factors import Matrix
-from headtail.typing import Array
+from headtail.typing import Array, Floats, Mask
 
 _RIDGE = 1.0  # in units of a hit: a single one should not decide on a weight
 _BLOCK = 1 << 17
 
 
-def logistic(features: NDArray[np.float32], hits: NDArray[np.bool_], signs: Array | None = None) -> Matrix:
+def logistic(features: Floats, hits: Mask, signs: Array | None = None) -> Floats:
     """Return the weights of a logistic regression, the constant first, with a small ridge.
 
     A feature whose weight would not have its sign is left out, with the weight 0; of the sign 0 any weight will do.
@@ -30,18 +28,18 @@ def logistic(features: NDArray[np.float32], hits: NDArray[np.bool_], signs: Arra
         used[against.argmax()] = False
 
 
-def _fitted(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
+def _fitted(features: Floats, hits: Mask) -> Floats:
     from scipy.optimize import minimize
 
     n, width = features.shape
     ridge = np.append(0.0, np.full(width, _RIDGE))
 
-    def blocks() -> Iterator[tuple[NDArray[np.float32], Array]]:
+    def blocks() -> Iterator[tuple[Floats, Array]]:
         for start in range(0, n, _BLOCK):
             block = features[start : start + _BLOCK]
             yield np.column_stack([np.ones(len(block), np.float32), block]), hits[start : start + _BLOCK]
 
-    def loss(weights: Matrix) -> tuple[float, Matrix]:
+    def loss(weights: Floats) -> tuple[float, Floats]:
         total, gradient = float(ridge @ weights**2) / 2, ridge * weights
         for x, y in blocks():
             logit = _logits(x, weights)
@@ -49,7 +47,7 @@ def _fitted(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
             gradient += x.T @ (expit(logit) - y)
         return total, gradient
 
-    def curvature(weights: Matrix) -> Matrix:
+    def curvature(weights: Floats) -> Floats:
         total = np.diag(ridge)
         for x, _ in blocks():
             p = expit(_logits(x, weights))
@@ -61,6 +59,6 @@ def _fitted(features: NDArray[np.float32], hits: NDArray[np.bool_]) -> Matrix:
     return np.asarray(found.x)
 
 
-def _logits(x: NDArray[np.float32], weights: Matrix) -> NDArray[np.float32]:
+def _logits(x: Floats, weights: Floats) -> Floats:
     with np.errstate(invalid="ignore"):  # some kernels of BLAS raise the flag in lanes that they do not use
         return np.asarray(x @ weights.astype(np.float32))

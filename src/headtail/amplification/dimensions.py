@@ -127,13 +127,10 @@ def by_dimension(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> from headtail import fit
-    >>> from headtail.models import ALS
-    >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
+    >>> train = ht.datasets.power_law(200, 80, n_interactions=1500, rng=0).interactions
     >>> def make(dimension, seed):
-    ...     model = ALS(train.n_users, train.n_items, dimension, rng=seed)
-    ...     fit(model, train, epochs=6, progress=False)
+    ...     model = ht.models.ALS(train.n_users, train.n_items, dimension, rng=seed)
+    ...     ht.fit(model, train, epochs=6, progress=False)
     ...     return model
     >>> found = by_dimension(make, train, [1, 16], k=5)
     >>> found.rows[0]["energy"] > found.rows[1]["energy"], found.rows[0]["head_share"] > found.rows[1]["head_share"]

@@ -48,11 +48,9 @@ class SpectrumRecorder:
 
     Examples
     --------
-    >>> from headtail import MF, fit
-    >>> from headtail.datasets import power_law
-    >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
+    >>> train = ht.datasets.power_law(200, 80, n_interactions=1500, rng=0).interactions
     >>> recorder = SpectrumRecorder(train, every=2, k=5)
-    >>> history = fit(MF(200, 80, 8, rng=0), train, epochs=4, callbacks=[recorder], rng=0)
+    >>> history = ht.fit(ht.MF(200, 80, 8, rng=0), train, epochs=4, callbacks=[recorder], rng=0)
     >>> [row["epoch"] for row in in_training(history).rows]
     [1, 2, 4]
     """
@@ -178,11 +176,8 @@ def in_training(history: History) -> AmplificationInTraining:
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> import headtail as ht
-    >>> from headtail.models import ALS
-    >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
-    >>> history = ht.fit(ALS(200, 80, 8, rng=0), train, epochs=3, callbacks=[SpectrumRecorder(train, k=5)])
+    >>> train = ht.datasets.power_law(200, 80, n_interactions=1500, rng=0).interactions
+    >>> history = ht.fit(ht.models.ALS(200, 80, 8, rng=0), train, epochs=3, callbacks=[SpectrumRecorder(train, k=5)])
     >>> [len(row["sigma"]) for row in in_training(history).rows]
     [6, 6, 6]
     """

@@ -6,7 +6,6 @@ from functools import partial, reduce
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, list_length
 from headtail._stats import influence_interval, mean_influence
@@ -19,7 +18,7 @@ from headtail.metrics.facts import definition, facts_of
 from headtail.reports import Block, Chart, Column, Report, Table, Text
 from headtail.reports._markdown import plain
 from headtail.reports.report import Rows
-from headtail.typing import IntoFrame
+from headtail.typing import Floats, IntoFrame
 
 _ABOUT = """Not everything popular in a list is the recommender's doing: people choose popular items themselves. A list
 is *calibrated* if popular and rare items have the same shares in it as in the user's own history (Steck, RecSys 2018;
@@ -137,10 +136,8 @@ def over_history(
 
     Examples
     --------
-    >>> from headtail.baselines import most_popular, random_items
-    >>> from headtail.datasets import power_law
-    >>> train = power_law(200, 80, n_interactions=1500, rng=0).interactions
-    >>> lists = {"popular": most_popular(train, 5), "random": random_items(train, 5, rng=0)}
+    >>> train = ht.datasets.power_law(200, 80, n_interactions=1500, rng=0).interactions
+    >>> lists = {"popular": ht.baselines.most_popular(train, 5), "random": ht.baselines.random_items(train, 5, rng=0)}
     >>> found = over_history(lists, train, k=5, groups=PopularityGroups.by_mass)
     >>> [row["difference"] > 0 for row in found.rows if row["group"] == "head"]
     [True, False]
@@ -180,13 +177,13 @@ def over_history(
     return AmplificationOverHistory(tuple(rows), tuple(summary), found, k, len(users))
 
 
-def _share(top: TopK, *, group: str) -> NDArray[np.float64]:
+def _share(top: TopK, *, group: str) -> Floats:
     return top.mean(top.groups.mask(group))
 
 
-def _own_share(top: TopK, *, group: str) -> NDArray[np.float64]:
+def _own_share(top: TopK, *, group: str) -> Floats:
     return np.asarray(own_shares(top.profiles)[top.users, top.groups.names.index(group)])
 
 
-def _own_popularity(top: TopK) -> NDArray[np.float64]:
+def _own_popularity(top: TopK) -> Floats:
     return top.profiles.mean_popularity[top.users]

@@ -8,7 +8,6 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from headtail import _checks, _frames
 from headtail._checks import checked, integer, shown
@@ -16,13 +15,13 @@ from headtail._checksums import digest
 from headtail._printable import counted
 from headtail._top import ranges
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, Codes, IntoFrame
+from headtail.typing import Array, Codes, Floats, IntoFrame, Ints, Mask
 
 C = TypeVar("C", bound="Coded")
 _RUNS = 8
 
 
-def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
+def pair_keys(users: Array, items: Array) -> Ints:
     """Return one number for each (user, item) pair of codes, in the order of users and then items."""
     keys = users.astype(np.int64)
     keys <<= 32
@@ -30,7 +29,7 @@ def pair_keys(users: Array, items: Array) -> NDArray[np.int64]:
     return keys
 
 
-def ascending(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def ascending(keys: Ints) -> Ints:
     """Sort whole numbers in place, and return them: few ascending runs are merged, others sorted by Polars."""
     falls = np.count_nonzero(keys[1:] < keys[:-1])
     if falls > _RUNS:
@@ -40,7 +39,7 @@ def ascending(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return keys
 
 
-def order_by(values: Array) -> NDArray[np.int64]:
+def order_by(values: Array) -> Ints:
     """Return the positions in the order of the values, and of one value in their own order.
 
     The same as ``numpy.argsort(values, kind="stable")``, but faster: whole numbers whose span leaves room for the
@@ -61,7 +60,7 @@ def order_by(values: Array) -> NDArray[np.int64]:
     return np.argsort(values, kind="stable")
 
 
-def places_within(groups: Array, order: NDArray[np.int64]) -> NDArray[np.int64]:
+def places_within(groups: Array, order: Ints) -> Ints:
     """Return the place of each row among those of its group, 0 first, where rows are taken in an order."""
     order, counts = order[order_by(groups[order])], np.bincount(groups)
     places = np.empty(len(groups), dtype=np.int64)
@@ -87,7 +86,7 @@ class Coded:
     item_ids: Array
     users: Codes
     items: Codes
-    ratings: NDArray[np.float64] | None = field(default=None)
+    ratings: Floats | None = field(default=None)
     timestamps: Array | None = field(default=None)
     order: Array | None = field(default=None)
     item_titles: Array | None = field(default=None)
@@ -129,12 +128,12 @@ class Coded:
         return len(self.item_ids)
 
     @cached_property
-    def popularity(self) -> NDArray[np.int64]:
+    def popularity(self) -> Ints:
         """Interactions per item, int64 array of shape (n_items,)."""
         return np.bincount(self.items, minlength=self.n_items)
 
     @cached_property
-    def activity(self) -> NDArray[np.int64]:
+    def activity(self) -> Ints:
         """Interactions per user, int64 array of shape (n_users,)."""
         return np.bincount(self.users, minlength=self.n_users)
 
@@ -146,11 +145,11 @@ class Coded:
         return sp.csr_array((np.ones(len(self), dtype=np.float32), items, starts), shape=(self.n_users, self.n_items))
 
     @cached_property
-    def sorted_pairs(self) -> NDArray[np.int64]:
+    def sorted_pairs(self) -> Ints:
         """Every (user, item) pair as ``user * 2**32 + item``, ascending, int64 array of shape (n,)."""
         return ascending(pair_keys(self.users, self.items))
 
-    def contains(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
+    def contains(self, users: Codes, items: Codes) -> Mask:
         """Return which (user, item) pairs of codes occur, bool array of shape (n,); quickest for sorted pairs."""
         if np.shape(users) != np.shape(items):
             raise InvalidInputError(f"users has shape {np.shape(users)} and items {np.shape(items)}; they must match.")
@@ -167,7 +166,7 @@ class Coded:
         return f"{len(self)} pairs, sha256 {pairs}"
 
     @cached_property
-    def time_rank(self) -> NDArray[np.int64] | None:
+    def time_rank(self) -> Ints | None:
         """Position of every interaction in time within its user (0 first), or None where no time is known.
 
         By `order` where given, else by timestamp; ties keep the order of the rows.
@@ -220,10 +219,8 @@ class Coded:
 
         Examples
         --------
-        >>> import polars as pl
-        >>> from headtail import Interactions
         >>> frame = pl.DataFrame({"user_id": [1, 1, 1, 2], "item_id": [7, 8, 9, 7], "timestamp": [30, 10, 20, 5]})
-        >>> Interactions.from_frame(frame).sequences(max_length=4)
+        >>> ht.Interactions.from_frame(frame).sequences(max_length=4)
         array([[-1,  1,  2,  0],
                [-1, -1, -1,  0]], dtype=int32)
         """
@@ -316,7 +313,7 @@ class Coded:
         return pl.DataFrame(columns | {name: values for name, values in known.items() if values is not None})
 
 
-def met_by(whole: Coded, users: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def met_by(whole: Coded, users: Codes) -> tuple[Ints, Ints]:
     """Return what some users (codes, (U,)) met: the place of the user among them and the item, of each interaction.
 
     For a few users that costs far less than the matrix of all.
@@ -327,7 +324,7 @@ def met_by(whole: Coded, users: Codes) -> tuple[NDArray[np.int64], NDArray[np.in
     return rows, whole.sorted_pairs[ranges(first, counts)] & 0xFFFFFFFF
 
 
-def between(whole: C, users: NDArray[np.bool_], items: NDArray[np.bool_]) -> C:
+def between(whole: C, users: Mask, items: Mask) -> C:
     """Return the interactions of some users with some items, two masks; others are forgotten, and these renumbered."""
     inside = users[whole.users] & items[whole.items]
     part = whole if inside.all() else whole.subset(inside)

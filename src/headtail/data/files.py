@@ -103,7 +103,6 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> import polars as pl
     >>> interactions = Interactions.from_frame(pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"]}))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_interactions(interactions, f"{folder}/tiny.inter").read_text()

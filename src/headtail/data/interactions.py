@@ -48,7 +48,6 @@ class Interactions(Coded):
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame({"user": ["ann", "ann", "bob"], "item": [10, 30, 10]})
     >>> interactions = Interactions.from_frame(frame)
     >>> interactions

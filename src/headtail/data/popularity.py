@@ -6,12 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from headtail._checks import checked, finite, integer, nearest, number
 from headtail._factors import as_popularity, numbers
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.typing import Array, Floats
+from headtail.typing import Array, Floats, Ints, Mask
 
 _TIES = "Items of equal popularity are ordered as in the catalogue, the earlier one counting as more popular."
 
@@ -42,7 +41,7 @@ class PopularityGroups:
     """
 
     names: tuple[str, ...]
-    codes: NDArray[np.int8]
+    codes: Ints
     description: str
     popularity: Array
 
@@ -169,7 +168,7 @@ class PopularityGroups:
             said += f"Tail: {head.replace('most', 'least').format(100 * (1 - cuts[1]))}. Mid: between them. "
         return cls(names, codes, said + _TIES, popularity)
 
-    def mask(self, name: str) -> NDArray[np.bool_]:
+    def mask(self, name: str) -> Mask:
         """Return which items are in the group `name`, bool array of shape (n_items,)."""
         if name not in self.names:
             raise MissingColumnError(f"There is no popularity group {name!r}. {nearest(name, self.names)}")
@@ -199,7 +198,7 @@ class PopularityGroups:
         return sums / total if total else np.full_like(sums, np.nan)
 
 
-Grouping = PopularityGroups | Callable[[NDArray[np.int64]], PopularityGroups]
+Grouping = PopularityGroups | Callable[[Ints], PopularityGroups]
 
 
 def as_groups(groups: Grouping, popularity: Array) -> PopularityGroups:

@@ -3,18 +3,15 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import shown
 from headtail._printable import counted
 from headtail.data.coded import places_within
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array
+from headtail.typing import Array, Ints
 
 
-def checked_ranks(
-    given: Array, rows: NDArray[np.signedinteger[Any]], row_ids: Array, what: str, column: Any
-) -> NDArray[np.int64]:
+def checked_ranks(given: Array, rows: Ints, row_ids: Array, what: str, column: Any) -> Ints:
     """Return ranks as whole numbers if they are 1, 2, 3 ... for every user, however far down."""
     cure = f"or drop the column {column!r}, so that scores rank, or the order of the rows."
     if not (given == np.floor(given)).all():
@@ -53,7 +50,7 @@ def rise_everywhere(scores: Array, filled: Array) -> bool:
     return bool(np.sum(later > earlier) >= 20 and (later >= earlier).all())
 
 
-def ranks_by(scores: Array | None, rows: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
+def ranks_by(scores: Array | None, rows: Ints) -> Ints:
     """Return the rank of each recommendation, 1 first: by score, highest first and ties by row, else by row."""
     order = np.arange(len(rows)) if scores is None else np.argsort(falling(scores), kind="stable")
     return places_within(rows, order) + 1

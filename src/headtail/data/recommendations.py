@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import checked, finite, integer, list_length, pandas, shown
@@ -20,7 +19,7 @@ from headtail.data.interactions import Interactions, read_pairs
 from headtail.data.ranking import checked_ranks, falling, ranks_by, rise_everywhere
 from headtail.data.rows import check_order, rows_of
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, Codes
+from headtail.typing import Array, Codes, Floats, Ints, Mask
 
 if TYPE_CHECKING:
     from headtail.typing import IntoFrame
@@ -46,7 +45,6 @@ class Recommendations:
 
     Examples
     --------
-    >>> import numpy as np
     >>> lists = Recommendations(
     ...     user_ids=np.array([7, 8]), item_ids=np.array([10, 20, 30]), users=np.array([0, 1]),
     ...     items=np.array([[2, 0], [1, -1]]),
@@ -61,7 +59,7 @@ class Recommendations:
     item_ids: Array
     users: Codes
     items: Codes
-    scores: NDArray[np.floating[Any]] | None = None
+    scores: Floats | None = None
 
     def __post_init__(self) -> None:
         for name in ("user_ids", "item_ids"):
@@ -97,7 +95,6 @@ class Recommendations:
 
         Examples
         --------
-        >>> import polars as pl
         >>> lists = pl.DataFrame({"user_id": [2, 2], "item_id": ["b", "a"], "score": [0.1, 0.9]})
         >>> Recommendations.from_frame(lists).to_polars().rows()
         [(2, 'a', 1, 0.9), (2, 'b', 2, 0.1)]
@@ -161,7 +158,6 @@ class Recommendations:
 
         Examples
         --------
-        >>> import numpy as np
         >>> lists = Recommendations.from_arrays(np.array([[1, 0], [0, -1]]), user_ids=["ann", "bob"], item_ids=[70, 80])
         >>> lists.to_polars().rows()
         [('ann', 80, 1), ('ann', 70, 2), ('bob', 70, 1)]
@@ -236,7 +232,6 @@ class Recommendations:
 
         Examples
         --------
-        >>> import numpy as np
         >>> scores = np.array([[0.3, 0.9, 0.5], [0.2, 0.1, 0.8]])
         >>> Recommendations.from_scores(scores, k=2, user_ids=["ann", "bob"], item_ids=[7, 8, 9]).to_polars().rows()
         [('ann', 8, 1, 0.9), ('ann', 9, 2, 0.5), ('bob', 9, 1, 0.8), ('bob', 7, 2, 0.2)]
@@ -290,7 +285,7 @@ class Recommendations:
         return int(self.items.shape[1])
 
     @property
-    def slots(self) -> NDArray[np.int64]:
+    def slots(self) -> Ints:
         """Lists that each item is in, int64 array of shape (n_items,): its exposure."""
         return np.bincount(self.items[self.items >= 0], minlength=len(self.item_ids))
 
@@ -363,7 +358,7 @@ def _exact(scores: Array) -> Array:
     return np.array(scores, dtype=np.float64)
 
 
-def holds_id(table: Array) -> NDArray[np.bool_]:
+def holds_id(table: Array) -> Mask:
     """Return where a table holds an id, and not -1, None or NaN."""
     if table.dtype.kind in "iu":
         return np.asarray(table != -1)

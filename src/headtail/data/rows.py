@@ -9,12 +9,12 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._checks import shown
 from headtail._columns import logger
-from headtail._factors import Matrix, as_popularity, axis_ids, to_numpy
+from headtail._factors import as_popularity, axis_ids, to_numpy
 from headtail._printable import counted
 from headtail.data.coded import between
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, Codes, Vectors
+from headtail.typing import Array, Codes, Floats, Vectors
 
 _PAIRS = 4000  # interactions that are drawn to check an order
 _FEWEST = 200  # below, chance is too wide to tell anything
@@ -212,7 +212,7 @@ def check_order(source: Any, interactions: Interactions, codes: Codes | None = N
         logger.warning("%s", found)
 
 
-def popularity_of(popularity: Any, vectors: Vectors) -> Matrix:
+def popularity_of(popularity: Any, vectors: Vectors) -> Floats:
     """Return the interactions of each row of the items: as counted already, or counted in interactions of any form."""
     if not (isinstance(popularity, Interactions) or sp.issparse(popularity) or _frames.is_frame(popularity)):
         if vectors.item_ids is not None and (labels := axis_ids(popularity, 0)) is not None:  # such as value_counts()

@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, generator, number
 from headtail._columns import logger
@@ -15,7 +14,7 @@ from headtail._printable import counted
 from headtail.data.coded import ascending
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Array, Codes, Floats, IntoFrame
+from headtail.typing import RNG, Array, Codes, Floats, IntoFrame, Ints, Mask
 
 _VALIDATION_LABELS = ("validation", "valid", "val", "dev")
 
@@ -36,7 +35,6 @@ class Split:
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [5, 6, 5], "split": ["train", "test", "train"]})
     >>> Split.from_frame(frame).test.to_polars().rows()
     [(1, 6)]
@@ -83,7 +81,6 @@ class Split:
 
         Examples
         --------
-        >>> import headtail as ht
         >>> data = ht.datasets.power_law(400, 60, n_interactions=3000, rng=0).interactions
         >>> round(ht.split_ratio(data, test=0.3, validation=0.1, rng=0).scale, 1)
         2.1
@@ -119,7 +116,6 @@ class Split:
 
         Examples
         --------
-        >>> import polars as pl
         >>> frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [5, 6, 7], "split": ["train", "train", "test"]})
         >>> split = Split.from_frame(frame).with_validation(0.5, rng=0)
         >>> {name: len(part) for name, part in split.parts.items()}
@@ -244,7 +240,7 @@ class Split:
         cls,
         table: pl.DataFrame,
         names: Mapping[str, Any],
-        masks: Mapping[str, NDArray[np.bool_]],
+        masks: Mapping[str, Mask],
         titles: "IntoFrame | Mapping[Any, str] | None",
         min_rating: float | None,
         duplicates: Duplicates,
@@ -272,7 +268,7 @@ class Split:
         return cls(parts["train"], parts["test"], parts.get("validation"), said)
 
 
-def drawn_shares(interactions: Interactions, shares: Iterable[float], rng: RNG) -> list[NDArray[np.bool_]]:
+def drawn_shares(interactions: Interactions, shares: Iterable[float], rng: RNG) -> list[Mask]:
     """Draw shares of every user's interactions at random, rounded half up, as masks; one at least is in none."""
     activity = interactions.activity
     sizes: list[Array] = []
@@ -284,7 +280,7 @@ def drawn_shares(interactions: Interactions, shares: Iterable[float], rng: RNG) 
     return [drawn == number for number in range(len(sizes))]
 
 
-def draw_each(codes: Codes, counts: Array, sizes: Sequence[Array], draw: np.random.Generator) -> NDArray[np.int8]:
+def draw_each(codes: Codes, counts: Array, sizes: Sequence[Array], draw: np.random.Generator) -> Ints:
     """Draw at random, of the interactions of each code, as many as each of the sizes (n_codes,) says.
 
     Return for each interaction (n,) the position in `sizes` of what it was drawn for, -1 for nothing.
@@ -296,7 +292,7 @@ def draw_each(codes: Codes, counts: Array, sizes: Sequence[Array], draw: np.rand
     return drawn
 
 
-def shuffled(codes: Codes, chances: Floats) -> NDArray[np.int64]:
+def shuffled(codes: Codes, chances: Floats) -> Ints:
     """Return the positions in the order of their codes, and of one code in that of their chances in [0, 1).
 
     The same as ``numpy.lexsort((chances, codes))``, by one sort of whole numbers that hold the code, as many bits of

@@ -32,7 +32,6 @@ def split_ratio(
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame({"user_id": [1] * 10, "item_id": range(10)})
     >>> split = split_ratio(Interactions.from_frame(frame), rng=0)
     >>> {name: len(part) for name, part in split.parts.items()}
@@ -62,7 +61,6 @@ def split_leave_last(interactions: "Interactions | IntoFrame", *, validation: bo
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame({"user_id": [1, 1, 1], "item_id": [7, 8, 9], "timestamp": [30, 10, 20]})
     >>> split_leave_last(Interactions.from_frame(frame)).test.to_polars().rows()
     [(1, 7, 30)]
@@ -99,7 +97,6 @@ def split_time(interactions: "Interactions | IntoFrame", *, test: float = 0.2, v
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": [7, 8, 7, 9], "timestamp": [10, 40, 20, 30]})
     >>> split_time(Interactions.from_frame(frame), test=0.25, validation=None).test.to_polars().rows()
     [(1, 8, 40)]
@@ -153,7 +150,6 @@ def split_debiased(
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame(
     ...     {"user_id": [1, 2, 3, 1, 2], "item_id": [7, 7, 7, 8, 8], "split": ["test"] * 2 + ["train"] * 3}
     ... )

@@ -3,13 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, log_expit
 
 from headtail._checks import checked, generator, integer, number, user_codes
 from headtail.data import Interactions, Split
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Array, Codes
+from headtail.typing import RNG, Array, Codes, Floats, Ints
 
 _BLOCK = 1 << 19  # candidates drawn at a time: with 16 factors about 100 MB
 
@@ -70,25 +69,25 @@ class World:
     """
 
     interactions: Interactions
-    queries: NDArray[np.float32]
-    items: NDArray[np.float32]
+    queries: Floats
+    items: Floats
     offset: float
 
     def __repr__(self) -> str:
         return f"World({self.interactions!r}, {self.queries.shape[1]} tastes)"
 
-    def preferences(self, users: Codes | None = None) -> NDArray[np.float32]:
+    def preferences(self, users: Codes | None = None) -> Floats:
         """Return the probability that each user likes each item once it is shown, whatever its popularity.
 
         float32 of shape (B, n_items), for the users with these codes, (B,), or all.
         """
         queries = self.queries if users is None else self.queries[user_codes(users, len(self.queries))]
-        liking: NDArray[np.float32] = expit(queries @ self.items.T + np.float32(self.offset))
+        liking: Floats = expit(queries @ self.items.T + np.float32(self.offset))
         return liking
 
-    def _liking(self, users: Array, items: Array) -> NDArray[np.float32]:
+    def _liking(self, users: Array, items: Array) -> Floats:
         logits = np.einsum("nd,nd->n", self.queries[users], self.items[items]) + np.float32(self.offset)
-        liking: NDArray[np.float32] = expit(logits)
+        liking: Floats = expit(logits)
         return liking
 
 
@@ -162,7 +161,7 @@ def power_law(
     return replace(world, interactions=observed)
 
 
-def _counts(n_users: int, n_items: int, n_interactions: int | None, exponent: float) -> NDArray[np.int64]:
+def _counts(n_users: int, n_items: int, n_interactions: int | None, exponent: float) -> Ints:
     """Return the number of interactions of the items by rank."""
     shape = np.arange(1, n_items + 1, dtype=np.float64) ** -exponent
     most = 0.5 * n_users
@@ -183,7 +182,7 @@ def _counts(n_users: int, n_items: int, n_interactions: int | None, exponent: fl
     return counts
 
 
-def _draw_pairs(world: World, counts: Array, weights: Array, draw: np.random.Generator) -> NDArray[np.int64]:
+def _draw_pairs(world: World, counts: Array, weights: Array, draw: np.random.Generator) -> Ints:
     """Draw for each item its users, and return ``user * n_items + item`` for every interaction."""
     n_users = len(weights)
     # Rejecting repeated users is slow for an item that needs a good part of them: there, weigh all users.
@@ -197,16 +196,14 @@ def _draw_pairs(world: World, counts: Array, weights: Array, draw: np.random.Gen
     return np.concatenate(pairs)
 
 
-def _users_of(world: World, item: int, count: int, weights: Array, draw: np.random.Generator) -> NDArray[np.int64]:
+def _users_of(world: World, item: int, count: int, weights: Array, draw: np.random.Generator) -> Ints:
     """Draw users without replacement by the Gumbel top-k trick (Vieira 2014): the largest perturbed log-weights."""
     logits = world.queries @ world.items[item] + world.offset
     keys = np.log(weights) + log_expit(logits) + draw.gumbel(size=len(weights))
     return np.argpartition(-keys, count - 1)[:count]
 
 
-def _pairs_of(
-    world: World, block: Array, counts: Array, cumulative: Array, draw: np.random.Generator
-) -> NDArray[np.int64]:
+def _pairs_of(world: World, block: Array, counts: Array, cumulative: Array, draw: np.random.Generator) -> Ints:
     """Draw users by activity, keep those who like the item, and return the first `count` different ones of each."""
     n_items = len(world.items)
     kept = np.zeros(0, dtype=np.int64)  # place in block * n_users + user, in the order drawn

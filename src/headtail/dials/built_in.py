@@ -54,7 +54,6 @@ def more_of(tag: str, tags: "IntoFrame | Mapping[Any, Iterable[str]]") -> Dial:
 
     Examples
     --------
-    >>> import headtail as ht
     >>> split = ht.split_ratio(ht.datasets.power_law(200, 60, n_interactions=1600, rng=0).interactions, rng=0)
     >>> tags = {item: ["even" if item % 2 == 0 else "odd"] for item in split.train.item_ids.tolist()}
     >>> more, model = more_of("even", tags), ht.MF(200, 60, 4, rng=0)

@@ -47,8 +47,6 @@ class Dial:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import headtail as ht
     >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
     >>> rng = np.random.default_rng(0)
     >>> subject = Subject((rng.normal(size=(300, 4)), rng.normal(size=(100, 4))), split, k=5)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from headtail._exposure import Goal, Response
-from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.topk import discounts
 from headtail.subjects import Lists, Subject
@@ -103,7 +102,7 @@ def chosen(items: Codes, values: Floats, price: Floats) -> Array:
     return best
 
 
-def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matrix:
+def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Floats:
     """Return the price of each item, (I,), in units of a plain list's slot: the fixed point of alpha-fairness, 0.5."""
     n_users, _, k = items.shape
     ended = np.where(items < 0, n_items, items)  # padding counts as one more item
@@ -111,7 +110,7 @@ def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matri
     pairs, pair = np.unique(places, return_inverse=True)
     item = pairs % (n_items + 1)
 
-    def count(bias: Matrix, width: float) -> Response:
+    def count(bias: Floats, width: float) -> Response:
         """Count lists of nearly the same worth fractionally."""
         total = (values + np.append(bias, 0.0)[items].sum(axis=2) / k) * (k / width)
         part = np.exp(total - total.max(axis=1, keepdims=True))
@@ -119,7 +118,7 @@ def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Matri
         shown = np.bincount(pair.ravel(), np.repeat(part.ravel(), k), len(pairs))
         growth = np.maximum(shown * (1 - shown), 0) / width
 
-        def change(of_bias: Matrix) -> Matrix:
+        def change(of_bias: Floats) -> Floats:
             gained = np.append(of_bias, 0.0)[items].sum(axis=2)
             gained = part * (gained - (part * gained).sum(axis=1, keepdims=True)) / width
             return np.asarray(np.bincount(ended.ravel(), np.repeat(gained.ravel(), k), n_items + 1)[:n_items], float)

@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.sparse as sp
 
-from headtail._factors import Matrix, to_numpy
+from headtail._factors import to_numpy
 from headtail.data import Interactions
-from headtail.typing import Vectors
+from headtail.typing import Floats, Vectors
 
 _PREFERENCE = 0.5  # weight of interactions that are not due to popularity
 
@@ -39,7 +39,7 @@ def without_popularity(vectors: Vectors, train: Interactions, strength: float) -
     return vectors._replace(queries=queries, items=items)
 
 
-def _direction(due: sp.csr_array, units: Matrix) -> Matrix:
+def _direction(due: sp.csr_array, units: Floats) -> Floats:
     """Return a unit vector, or 0, for each row: its entries' vectors weighted by `due`, less those by 1 - `due`."""
     means, some = [], np.ones(due.shape[0], dtype=bool)
     for weights in (due, sp.csr_array((1 - due.data, due.indices, due.indptr), shape=due.shape)):
@@ -49,13 +49,13 @@ def _direction(due: sp.csr_array, units: Matrix) -> Matrix:
     return _unit((means[0] - _PREFERENCE * means[1]) * some[:, None])
 
 
-def _unit(vectors: Matrix) -> Matrix:
+def _unit(vectors: Floats) -> Floats:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Matrix = vectors / np.where(lengths > 0, lengths, 1)
+    unit: Floats = vectors / np.where(lengths > 0, lengths, 1)
     return unit
 
 
-def _scaled(values: Matrix) -> Matrix:
+def _scaled(values: Floats) -> Floats:
     least, most = values.min(), values.max()
-    scaled: Matrix = (values - least) / (most - least) if most > least else np.zeros_like(values)
+    scaled: Floats = (values - least) / (most - least) if most > least else np.zeros_like(values)
     return scaled

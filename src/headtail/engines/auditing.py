@@ -71,7 +71,6 @@ def audit(
 
     Examples
     --------
-    >>> import polars as pl
     >>> train = pl.LazyFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})
     >>> recs = pl.LazyFrame({"user_id": [1, 2, 3], "item_id": ["c", "b", "b"], "rank": [1, 1, 1]})
     >>> result = audit(recs, train, k=1)

@@ -54,7 +54,6 @@ def recommend(
 
     Examples
     --------
-    >>> import numpy as np, polars as pl
     >>> users = pl.LazyFrame({"user_id": [7, 8], "vector": [[1.0, 0.0], [0.0, 1.0]], "seen": [["a"], []]})
     >>> recommend(users, np.eye(2), ["a", "b"], k=1).collect().rows()
     [(7, 'b', 1, 0.0), (8, 'b', 1, 1.0)]
@@ -89,7 +88,6 @@ def rerank(lists: "IntoFrame", correct: Correct, item_ids: Iterable[Any]) -> Any
 
     Examples
     --------
-    >>> import headtail as ht, polars as pl
     >>> lists = pl.LazyFrame({"user_id": [7], "item_id": [["a", "b"]], "score": [[0.3, 0.2]]})
     >>> correct = lambda recs, known: ht.rerank.add_bias(recs, [0.0, 0.5], k=1)
     >>> rerank(lists, correct, ["a", "b"]).collect().rows()

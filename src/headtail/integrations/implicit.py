@@ -34,7 +34,6 @@ def vectors(model: Any, user_ids: Any = None, item_ids: Any = None) -> Vectors:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> import numpy as np
     >>> fitted = SimpleNamespace(user_factors=np.eye(2), item_factors=np.eye(2))  # as AlternatingLeastSquares has them
     >>> vectors(fitted, item_ids=[70, 80]).item_ids
     [70, 80]
@@ -63,7 +62,6 @@ def corrected(model: Any, vectors: Vectors, user_ids: Any = None, item_ids: Any 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> import numpy as np
     >>> fitted = SimpleNamespace(user_factors=np.eye(2), item_factors=np.eye(2))
     >>> corrected(fitted, Vectors(np.eye(2), 2 * np.eye(2))).item_factors.max().item()
     2.0

@@ -7,18 +7,16 @@ count as wanted (head, mid or tail accuracy), and only users that have some are 
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, number
 from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK, discounts, ideal
+from headtail.typing import Floats, Ints
 
 _accuracy = partial(better, "higher", low=0, high=1, family="accuracy", needs=("targets",))
 
 
-def _relevant(
-    top: TopK, metric: str, group: str | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _relevant(top: TopK, metric: str, group: str | None) -> tuple[Ints, Ints, Ints]:
     """Return the row and rank of every test item that was found, and the number of test items of each user."""
     top.require_targets(metric)
     rows, ranks, items = top.hits
@@ -28,7 +26,7 @@ def _relevant(
     return rows[inside], ranks[inside], top.group_targets[:, top.groups.names.index(group)]
 
 
-def _judged(values: NDArray[np.float64], relevant: NDArray[np.int64]) -> NDArray[np.float64]:
+def _judged(values: Floats, relevant: Ints) -> Floats:
     """Return the values, NaN for users that want nothing."""
     values[relevant == 0] = np.nan
     return values
@@ -36,7 +34,7 @@ def _judged(values: NDArray[np.float64], relevant: NDArray[np.int64]) -> NDArray
 
 @_accuracy(title="Wanted items found, high ranks first", headline=True)
 @checked
-def ndcg(top: TopK, *, group: str | None = None, scale: float = 1.0) -> NDArray[np.float64]:
+def ndcg(top: TopK, *, group: str | None = None, scale: float = 1.0) -> Floats:
     """Normalized discounted cumulative gain: found test items, weighted by rank, against the best possible list.
 
     Formula: sum over found items of 1/log2(rank + 1), divided by the same sum over ranks 1 .. min(|test_u|, k).
@@ -65,7 +63,7 @@ def ndcg(top: TopK, *, group: str | None = None, scale: float = 1.0) -> NDArray[
 
 @_accuracy(title="Share of the wanted items found", headline=True)
 @checked
-def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
+def recall(top: TopK, *, group: str | None = None) -> Floats:
     """Share of a user's test items that are in the list.
 
     Formula: |L_u and test_u| / |test_u|. Range 0 to 1, higher is better. Options and result as for :func:`ndcg`.
@@ -76,7 +74,7 @@ def recall(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
 @_accuracy(title="Users with a wanted item", format=".1%")
 @checked
-def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
+def hit_rate(top: TopK, *, group: str | None = None) -> Floats:
     """Share of users with at least one test item in the list. Range 0 to 1, higher is better.
 
     Options and result as for :func:`ndcg`.
@@ -87,7 +85,7 @@ def hit_rate(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
 @_accuracy(title="How high the first wanted item stands", fewest=200)
 @checked
-def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
+def mrr(top: TopK, *, group: str | None = None) -> Floats:
     """Mean reciprocal rank of the first test item in the list, 0 where none is.
 
     Formula: mean_u 1 / rank of the first hit. Range 0 to 1, higher is better. Options and result as for :func:`ndcg`.
@@ -100,7 +98,7 @@ def mrr(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
 
 @_accuracy(title="Share of the places with a wanted item")
 @checked
-def precision(top: TopK, *, group: str | None = None) -> NDArray[np.float64]:
+def precision(top: TopK, *, group: str | None = None) -> Floats:
     """Share of the k slots that hold a test item.
 
     Formula: |L_u and test_u| / k. Range 0 to 1, higher is better. A list shorter than k is judged as if it had k.

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._columns import normalized, resolve_columns
@@ -18,7 +17,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.topk import Metric, TopK
 from headtail.metrics.user_groups import ByGroup, UserGroups
-from headtail.typing import Array, IntoFrame
+from headtail.typing import Array, Floats, IntoFrame
 
 MISSING = "missing"
 
@@ -44,7 +43,7 @@ class Attribute:
         """Name of the metric of unevenness."""
         return metric_name(self.name)
 
-    def of(self, counts: Array) -> NDArray[np.float64]:
+    def of(self, counts: Array) -> Floats:
         """Sum counts of items, shape (I,), by value: shape (V,)."""
         return np.asarray(counts @ self.weights, dtype=np.float64)
 
@@ -68,7 +67,7 @@ class Attribute:
         facts = better("lower", title=title, low=0, high=1, influence=influence, family="exposure")
         return facts(_Unevenness(self))
 
-    def _uneven_by_group(self, groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _uneven_by_group(self, groups: UserGroups) -> tuple[Floats, Floats]:
         cells, g = groups.cells, np.arange(len(groups.sizes))
         shown = np.flatnonzero(cells.slots)
         group, picked = cells.group[shown], self.weights[cells.items[shown]]

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import checked, finite, generator, integer
@@ -26,7 +25,7 @@ from headtail.metrics.lists import InputNotes, count_overlap, fingerprints, judg
 from headtail.metrics.measuring import measure
 from headtail.metrics.results import ALL_USERS, Audit, ItemExposure, Measurement
 from headtail.metrics.topk import Metric, Profiles, TopK
-from headtail.typing import RNG, Array, Floats, IntoFrame, Vectors
+from headtail.typing import RNG, Array, Floats, IntoFrame, Ints, Vectors
 
 _NAMED = 10  # of the items that are over-exposed most, and of those that are under-exposed most
 
@@ -114,7 +113,6 @@ def audit(
 
     Examples
     --------
-    >>> import polars as pl
     >>> train = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})
     >>> recs = pl.DataFrame({"user_id": [1, 2, 3], "item_id": ["c", "b", "b"], "rank": [1, 1, 1]})
     >>> result = audit(recs, train, k=1, n_bootstrap=0)
@@ -251,7 +249,7 @@ def _without_interval(
     ]
 
 
-def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tuple[str, NDArray[np.intp]]]:
+def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tuple[str, Ints]]:
     """Return a label and the rows of each group of users."""
     table, names = read_columns(users, "user_id", "users", "group")
     if table["user_id"].is_duplicated().any():
@@ -269,7 +267,7 @@ def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tupl
     return [(label, rows) for label, rows in segments if len(rows)]
 
 
-def _vectors(vectors: Array | Mapping[Any, Array] | Vectors, train: Interactions) -> NDArray[np.floating[Any]]:
+def _vectors(vectors: Array | Mapping[Any, Array] | Vectors, train: Interactions) -> Floats:
     if isinstance(vectors, Vectors):
         found, ids = numbers(vectors.items), vectors.item_ids
         vectors = found if ids is None else dict(zip(_frames.unique_ids(ids, "item_id").tolist(), found, strict=True))

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, nearest, shown
 from headtail._stats import degrees_of_freedom, mean_influence, plain_interval, student
@@ -18,6 +17,7 @@ from headtail.metrics.user_groups import decided_by_enough
 from headtail.metrics.verdicts import of_comparison
 from headtail.reports import Report, Result
 from headtail.reports._markdown import plain
+from headtail.typing import Floats
 
 
 @checked
@@ -106,11 +106,9 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
 
     Examples
     --------
-    >>> import polars as pl
-    >>> from headtail.metrics import arp, audit, compare
     >>> train = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})
-    >>> one = audit(pl.DataFrame({"user_id": [1, 2], "item_id": ["c", "b"]}), train, k=1, metrics=[arp])
-    >>> two = audit(pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "a"]}), train, k=1, metrics=[arp])
+    >>> one = ht.audit(pl.DataFrame({"user_id": [1, 2], "item_id": ["c", "b"]}), train, k=1, metrics=[ht.metrics.arp])
+    >>> two = ht.audit(pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "a"]}), train, k=1, metrics=[ht.metrics.arp])
     >>> compare({"rare": one, "popular": two}).differences[0]["difference"]
     2.0
     """
@@ -214,7 +212,7 @@ def _paired(audit: Audit, base: Audit, suffix: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _of_others(audit: Audit, base: Audit, name: str) -> tuple[float, float, NDArray[np.float64]]:
+def _of_others(audit: Audit, base: Audit, name: str) -> tuple[float, float, Floats]:
     """Return the difference of a metric over other users, the variance of sampling, and what each user adds to it.
 
     Metrics of counts are compared as of the smaller number of users.

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked
 from headtail._stats import gini
@@ -13,7 +12,7 @@ from headtail.data.interactions import rating_notes, read_pairs
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.charts import concentration_chart, exposure_chart, groups_text, top_percent
 from headtail.reports import Column, Figure, Figures, Report, Result, Table, Text
-from headtail.typing import IntoFrame
+from headtail.typing import IntoFrame, Ints
 
 _LISTED = 10  # most popular items
 
@@ -115,7 +114,6 @@ def describe(interactions: "Interactions | IntoFrame") -> Description:
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame({"user_id": [1, 1, 2, 3], "item_id": ["a", "b", "a", "a"]})
     >>> description = describe(Interactions.from_frame(frame))
     >>> description.gini, description.most_popular[0]["interactions"]
@@ -129,7 +127,7 @@ def describe(interactions: "Interactions | IntoFrame") -> Description:
     top = np.argsort(-popularity, kind="stable")[:_LISTED]
     titles = interactions.item_labels
 
-    def spread(counts: NDArray[np.int64]) -> dict[str, float]:
+    def spread(counts: Ints) -> dict[str, float]:
         return {"least": float(counts.min()), "median": float(np.median(counts)), "most": float(counts.max())}
 
     return Description(

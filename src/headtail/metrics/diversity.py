@@ -1,15 +1,15 @@
 """How different the items within one list are."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK
+from headtail.typing import Floats
 
 
 @better("higher", title="Difference within a list", low=0, high=2, family="diversity", needs=("vectors",))
-def ilad(top: TopK) -> NDArray[np.float64]:
+def ilad(top: TopK) -> Floats:
     """Intra-list average distance: mean cosine distance over the pairs of items of a list.
 
     Formula: mean_{i != j in L_u} (1 - cos(v_i, v_j)). Range 0 to 2, higher is more diverse. NaN for lists of fewer than

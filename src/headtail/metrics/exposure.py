@@ -4,7 +4,6 @@ import math
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, number
 from headtail._stats import entropy as _entropy, gini as _gini
@@ -13,7 +12,7 @@ from headtail.metrics.facts import better
 from headtail.metrics.steps import Steps, StepsInfluence
 from headtail.metrics.topk import TopK, blocks, discounts
 from headtail.metrics.user_groups import ByGroup, UserGroups
-from headtail.typing import Array
+from headtail.typing import Array, Floats, Ints, Mask
 
 FEW_SLOTS = 20  # with fewer slots in a popularity group, unevenness over groups has no interval
 
@@ -37,7 +36,7 @@ def _gini_steps(groups: UserGroups, *, catalogue: str = "all") -> Steps:
         return Steps(value, steps, levels, counted, items, value / total)
 
 
-def _counted(top: TopK, catalogue: str) -> NDArray[np.bool_]:
+def _counted(top: TopK, catalogue: str) -> Mask:
     if catalogue == "all":
         return np.ones(len(top.popularity), dtype=bool)
     if catalogue == "train":
@@ -74,7 +73,7 @@ def gini(top: TopK, *, catalogue: str = "all") -> float:
     return _gini(top.slots[_counted(top, catalogue)])
 
 
-def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], ...]:
+def _gini_by_rank_by_group(groups: UserGroups) -> tuple[Floats, ...]:
     cells, n = groups.cells, len(groups.top.popularity)
     shown = np.flatnonzero(cells.slots)
     shown = shown[np.lexsort((groups.attention[shown], cells.group[shown]))]
@@ -118,7 +117,7 @@ def _gini_by_rank_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], ...
         return sums / (n * total), influence * groups.each(np.sqrt(single)), single
 
 
-def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _apart(values: Floats) -> Floats:
     """Return the differences between the numbers of each row, each pair's once, summed up; the rows are sorted."""
     k = values.shape[1]
     values.sort(axis=1)
@@ -177,7 +176,7 @@ def coverage(top: TopK, *, at_least: int = 1) -> float:
     return float((top.slots >= at_least).mean())
 
 
-def _tail(top: TopK) -> NDArray[np.bool_]:
+def _tail(top: TopK) -> Mask:
     return top.groups.mask(top.groups.names[-1])
 
 
@@ -206,7 +205,7 @@ def _entropy_steps(groups: UserGroups, *, base: float = math.e, normalize: bool 
         return Steps(figure, steps, levels, counted, items, -(1 + held) / (scale * total))
 
 
-def _e_log_e(e: NDArray[np.float64]) -> NDArray[np.float64]:
+def _e_log_e(e: Floats) -> Floats:
     return e * np.log(np.maximum(e, 1))
 
 
@@ -238,15 +237,13 @@ def _share(top: TopK, mask: Array) -> float:
     return float(top.slots[mask].sum() / taken) if taken else math.nan
 
 
-def _attention(top: TopK, group: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _attention(top: TopK, group: str) -> tuple[Floats, Floats]:
     """Return the attention that each list gives to a group, and to all items."""
     worth, there = discounts(top.k), top.items >= 0
     return (top.groups.mask(group)[top.items] & there) @ worth, there @ worth
 
 
-def _group_share_by_group(
-    groups: UserGroups, *, group: str, by_rank: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _group_share_by_group(groups: UserGroups, *, group: str, by_rank: bool = False) -> tuple[Floats, Floats]:
     top = groups.top
     if by_rank:
         return groups.of_sums(np.divide, *_attention(top, group))
@@ -310,7 +307,7 @@ def tail_exposure(top: TopK) -> float:
     return _share(top, top.profiles.rare)
 
 
-def _rsp_by_group(groups: UserGroups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _rsp_by_group(groups: UserGroups) -> tuple[Floats, Floats]:
     value, influence = groups.of_sums(variation, groups.top.group_slots, groups.top.chances)
     enough = np.min(groups.sum(groups.top.group_slots[groups.rows]), axis=1) >= FEW_SLOTS
     # The spread of fewer is not seen in them.
@@ -335,7 +332,7 @@ def pop_rsp(top: TopK) -> float:
     return _unevenness(top.group_slots, top.chances)
 
 
-def _found(top: TopK) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _found(top: TopK) -> tuple[Ints, Ints]:
     """Return the found and all test items of each group and user."""
     top.require_targets("pop_reo")
     return top.group_hits, top.group_targets
@@ -364,7 +361,7 @@ def _unevenness(parts: Array, wholes: Array) -> float:
     return float(variation(parts.sum(axis=0), wholes.sum(axis=0)))
 
 
-def variation(parts: Array, wholes: Array) -> NDArray[np.float64]:
+def variation(parts: Array, wholes: Array) -> Floats:
     """Return the coefficient of variation of parts / wholes over the last axis, those with a whole."""
     known = wholes > 0
     n = known.sum(axis=-1)

@@ -10,17 +10,15 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from headtail._checks import checked
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Metric
+from headtail.typing import Floats
 
 Better = Literal["higher", "lower"]
 Family = Literal["accuracy", "exposure", "popularity", "diversity"]
 Needs = Literal["popularity", "catalogue", "targets", "vectors", "times"]
-Influence = Callable[..., NDArray[np.float64]]
+Influence = Callable[..., Floats]
 Metrics = Iterable[Metric] | Mapping[str, Metric]
 
 _BY_TARGET = 200  # users that an interval takes where only one group of their items counts
@@ -97,9 +95,8 @@ def better(direction: Better | None, **facts: Any) -> Callable[[F], F]:
 
     Examples
     --------
-    >>> from headtail.metrics import jackknife_influence
     >>> def influence(top):
-    ...     return jackknife_influence((top.lengths.sum() - top.lengths) / (len(top) - 1))
+    ...     return ht.metrics.jackknife_influence((top.lengths.sum() - top.lengths) / (len(top) - 1))
     >>> @better("higher", low=0, influence=influence, format=".1f", headline=True)
     ... def mean_length(top):
     ...     return float(top.lengths.mean())

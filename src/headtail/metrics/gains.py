@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.topk import discounts, ideal
+from headtail.typing import Floats
 
 
-def gains(lists: Recommendations, wanted: Interactions, scale: float = 1.0) -> Matrix:
+def gains(lists: Recommendations, wanted: Interactions, scale: float = 1.0) -> Floats:
     """Return the NDCG of each list, shape (U,), as ``ndcg`` scales it; 0 for users without wanted items."""
     rows, columns = np.nonzero(lists.items >= 0)
     hit = wanted.contains(lists.users[rows], lists.items[rows, columns])

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, nearest
 from headtail._files import to_path
@@ -18,6 +17,7 @@ from headtail._stats import degrees_of_freedom, holm, two_sided
 from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
 from headtail.metrics.results import PARTS, Audit, Judgement
 from headtail.reports._values import show
+from headtail.typing import Floats
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _FORM = re.compile(
@@ -48,7 +48,7 @@ class Baseline(NamedTuple):
     """What a JSON report holds of an audit."""
 
     measured: dict[str, tuple[float, int]]
-    parts: dict[str, NDArray[np.float32]]
+    parts: dict[str, Floats]
     definitions: dict[str, str]
     judged_by: dict[str, str]
 
@@ -94,10 +94,9 @@ def gate(
 
     Examples
     --------
-    >>> import polars as pl
-    >>> from headtail.metrics import arp, audit, gate
     >>> train = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})
-    >>> rare = audit(pl.DataFrame({"user_id": [1, 2, 3], "item_id": ["c", "b", "c"]}), train, k=1, metrics=[arp])
+    >>> recs = pl.DataFrame({"user_id": [1, 2, 3], "item_id": ["c", "b", "c"]})
+    >>> rare = ht.audit(recs, train, k=1, metrics=[ht.metrics.arp])
     >>> same, high = gate(rare, ["arp@1 rises", "arp@1 > 0.5"], baseline=rare)
     >>> same.met, high.met
     (False, True)

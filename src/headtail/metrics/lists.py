@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail import _frames
 from headtail._checks import finite, shown
@@ -19,7 +18,7 @@ from headtail.data.ranking import checked_ranks, ranks_by
 from headtail.data.recommendations import refuse_repeats, repeated
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
-from headtail.typing import Array, Codes, Floats, IntoFrame
+from headtail.typing import Array, Codes, Floats, IntoFrame, Ints
 
 
 @dataclass
@@ -167,7 +166,7 @@ def _lists_from_frame(
     return Lists(row_ids, items), longest, train
 
 
-def _users_with(relation: np.ufunc, scores: Array, rows: Codes, ranks: NDArray[np.int64], k: int | None = None) -> int:
+def _users_with(relation: np.ufunc, scores: Array, rows: Codes, ranks: Ints, k: int | None = None) -> int:
     """Count the users with a score, among the first k, that is in this relation to the one before it."""
     counts = np.bincount(rows)
     starts, whose = np.cumsum(counts) - counts, np.repeat(np.arange(len(counts)), counts)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import generator, raised_by
 from headtail._factors import numbers
@@ -21,7 +20,7 @@ from headtail.metrics.results import ALL_USERS, Measurement
 from headtail.metrics.steps import StepsInfluence
 from headtail.metrics.topk import Metric, TopK
 from headtail.metrics.user_groups import ByGroup, UserGroups, decided_by_enough
-from headtail.typing import RNG, Array, Floats
+from headtail.typing import RNG, Array, Floats, Ints
 
 MOST_GROUPS = 25  # more of them give no truer intervals (benchmarks/interval_coverage.py)
 _LEAST_SINGLE = 2 / 3  # of the variance of a metric of one's own, what single groups of users bring about
@@ -32,7 +31,7 @@ Figures = tuple[Array, Array, Array, Array]  # of groups: a metric, its users, i
 
 
 def measure(
-    top: TopK, metrics: Mapping[str, Metric], segments: Sequence[tuple[str, NDArray[np.intp]]], n_groups: int, rng: RNG
+    top: TopK, metrics: Mapping[str, Metric], segments: Sequence[tuple[str, Ints]], n_groups: int, rng: RNG
 ) -> tuple[list[Measurement], dict[str, Floats], dict[str, Floats]]:
     """Return all metrics at one cut-off, the per-user values of those that have them, and the others' influences."""
     values = {name: _evaluate(top, name, metric) for name, metric in metrics.items()}
@@ -60,7 +59,7 @@ def measure(
     return measurements, mine, influences
 
 
-def _blocks(top: TopK, segments: Sequence[tuple[str, NDArray[np.intp]]]) -> Iterator[tuple[Sequence[str], UserGroups]]:
+def _blocks(top: TopK, segments: Sequence[tuple[str, Ints]]) -> Iterator[tuple[Sequence[str], UserGroups]]:
     """Yield the names of groups of users and their lists, in blocks that bound the memory they take."""
     sizes = np.array([len(rows) for _, rows in segments], dtype=np.int64)
     block = np.cumsum(sizes) * top.k // _SLOTS
@@ -107,9 +106,7 @@ def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int,
     return np.array(values), np.concatenate(influences), np.array(errors), np.array(dfs)
 
 
-def _grouped_influence(
-    top: TopK, name: str, metric: Metric, n_groups: int, rng: RNG
-) -> tuple[NDArray[np.float64], float]:
+def _grouped_influence(top: TopK, name: str, metric: Metric, n_groups: int, rng: RNG) -> tuple[Floats, float]:
     """Evaluate a metric again without each of some groups of users, drawn at random, and without pairs of them.
 
     Where the influence of two groups is not the sum of theirs, as on medians and counts of items, the jackknife is not

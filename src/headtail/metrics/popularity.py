@@ -6,7 +6,6 @@ Metrics that return an array have one number a list, shape (U,).
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked
 from headtail._stats import jensen_shannon
@@ -15,7 +14,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.topk import Standings, TopK, blocks
 from headtail.metrics.user_groups import ByGroup, UserGroups
-from headtail.typing import Array, Codes
+from headtail.typing import Array, Codes, Floats
 
 _of_popularity = partial(better, family="popularity", needs=("popularity",))
 _then_of = partial(better, family="popularity", needs=("popularity", "times"))
@@ -23,7 +22,7 @@ _then_of = partial(better, family="popularity", needs=("popularity", "times"))
 
 @_of_popularity("lower", title="Popularity of what is shown", low=0, format=",.1f", headline=True, fewest=100)
 @checked
-def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
+def arp(top: TopK, *, normalize: str | None = None) -> Floats:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
 
     Formula: mean_u (1/|L_u|) sum_{i in L_u} r_i. In interactions, 0 to max r; lower is less popular.
@@ -46,7 +45,7 @@ def arp(top: TopK, *, normalize: str | None = None) -> NDArray[np.float64]:
 
 @_of_popularity("higher", title="Surprise of what is shown, in bits", low=0, format=".2f")
 @checked
-def novelty(top: TopK, *, of: str = "users") -> NDArray[np.float64]:
+def novelty(top: TopK, *, of: str = "users") -> Floats:
     """Mean self-information of the items in a user's list: how rare it is to have chosen them, in bits.
 
     Formula: mean_u (1/|L_u|) sum_{i in L_u} -log2 p_i, with p_i = max(r_i, 1) / n, r_i the training interactions of
@@ -72,7 +71,7 @@ def novelty(top: TopK, *, of: str = "users") -> NDArray[np.float64]:
 
 
 @_of_popularity("higher", title="Tail items in a list, share", low=0, high=1, format=".1%")
-def aplt(top: TopK) -> NDArray[np.float64]:
+def aplt(top: TopK) -> Floats:
     """Average percentage of long-tail items in a user's list, as a share. Range 0 to 1, higher favors the tail more.
 
     Formula: mean_u |L_u in tail| / |L_u|; the tail is the last of the popularity groups.
@@ -85,7 +84,7 @@ def aplt(top: TopK) -> NDArray[np.float64]:
 
 
 @_of_popularity("higher", title="Tail items in a list, number", low=0, format=".2f")
-def aclt(top: TopK) -> NDArray[np.float64]:
+def aclt(top: TopK) -> Floats:
     """Average number of long-tail items in a user's list. Range 0 to k, higher favors the tail more.
 
     Formula: mean_u |L_u in tail|; the tail is the last of the popularity groups.
@@ -97,13 +96,13 @@ def aclt(top: TopK) -> NDArray[np.float64]:
     return np.where(top.lengths > 0, top.group_slots[:, -1], np.nan)
 
 
-def _taste(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _taste(top: TopK) -> tuple[Floats, Floats]:
     """Return the mean popularity of each user's history and of the list, NaN without one or the other."""
     own = np.append(top.profiles.mean_popularity, np.nan)[top.users]  # -1, a user that training lacks, picks the last
     return _both(own, top.mean_popularity)
 
 
-def _both(own: Array, shown: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _both(own: Array, shown: Array) -> tuple[Floats, Floats]:
     unknown = np.isnan(own) | np.isnan(shown)
     return np.where(unknown, np.nan, own), np.where(unknown, np.nan, shown)
 
@@ -113,7 +112,7 @@ def _lift(own: Array, shown: Array) -> float:
     return float(np.nansum(shown) / total - 1) if total > 0 else float("nan")
 
 
-def _lift_by_group(groups: UserGroups, own: Array, shown: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _lift_by_group(groups: UserGroups, own: Array, shown: Array) -> tuple[Floats, Floats]:
     own, shown = own[groups.rows], shown[groups.rows]
     (mean, _, _), (mean_shown, _, _) = groups.mean(own), groups.mean(shown)
     ratio = mean_shown / mean
@@ -143,7 +142,7 @@ def popularity_lift(top: TopK) -> float:
     return _lift(*_taste(top))
 
 
-def _then(top: TopK, rows: Array, items: Codes) -> NDArray[np.float64]:
+def _then(top: TopK, rows: Array, items: Codes) -> Floats:
     """Return the mean popularity of items of each row as of the row's event, shape (U,); NaN without any."""
     if top.times is None:
         raise InvalidInputError(
@@ -155,13 +154,13 @@ def _then(top: TopK, rows: Array, items: Codes) -> NDArray[np.float64]:
     return np.bincount(rows, weights=counts, minlength=len(top)) / np.where(n > 0, n, np.nan)
 
 
-def _shown_then(top: TopK) -> NDArray[np.float64]:
+def _shown_then(top: TopK) -> Floats:
     rows, ranks = np.nonzero(top.items >= 0)
     return _then(top, rows, top.items[rows, ranks])
 
 
 @_then_of("lower", title="Popularity then of what is shown", low=0, format=",.1f", fewest=100)
-def arp_then(top: TopK) -> NDArray[np.float64]:
+def arp_then(top: TopK) -> Floats:
     """Average popularity of the items in a user's list as of the user's event, the first test interaction.
 
     Formula: mean_u (1/|L_u|) sum_{i in L_u} r_i(t_u), r_i(t) the training interactions of item i before t and t_u the
@@ -176,7 +175,7 @@ def arp_then(top: TopK) -> NDArray[np.float64]:
     return _shown_then(top)
 
 
-def _chosen_and_shown(top: TopK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _chosen_and_shown(top: TopK) -> tuple[Floats, Floats]:
     """Return the mean popularity then of what each user chose and is shown, NaN without one or the other."""
     return _both(_then(top, top.target_rows, top.target_items), _shown_then(top))
 
@@ -197,7 +196,7 @@ def popularity_lift_then(top: TopK) -> float:
 
 
 @_of_popularity("lower", title="Distance from own taste", low=0, high=1, headline=True)
-def upd(top: TopK) -> NDArray[np.float64]:
+def upd(top: TopK) -> Floats:
     """User popularity deviation: how far each list's mix of popularity groups is from the user's own mix.
 
     Formula: mean_u JSD(P_u, Q_u), the Jensen-Shannon divergence in bits between the shares of head, mid and tail items
@@ -219,7 +218,7 @@ def upd(top: TopK) -> NDArray[np.float64]:
 
 
 @_of_popularity("lower", title="Distance from own popularity", low=0, high=0.5)
-def pce(top: TopK) -> NDArray[np.float64]:
+def pce(top: TopK) -> Floats:
     """Popularity calibration error: how far each list lies from where the user's own history lies in popularity.
 
     Formula: mean_u mean_{j in H_u} |F_u(r_j) - G_u(r_j)|, H_u the training items of user u, and F_u and G_u the shares
@@ -250,7 +249,7 @@ def pce(top: TopK) -> NDArray[np.float64]:
     return found
 
 
-def _calibration_error(own: Standings, users: Codes, items: Codes, lengths: Array) -> NDArray[np.float64]:
+def _calibration_error(own: Standings, users: Codes, items: Codes, lengths: Array) -> Floats:
     counts = own.starts[users + 1] - own.starts[users]
     row = np.repeat(np.arange(len(users)), counts)
     places = ranges(own.starts[users], counts)

@@ -9,7 +9,7 @@ from headtail.baselines import most_popular, random_items
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition
 from headtail.metrics.topk import TopK, find_ranks
-from headtail.typing import Codes
+from headtail.typing import Codes, Floats
 
 TRAINING, MOST_POPULAR, RANDOM = "training", "most popular", "random"
 _OF_TRAINING = ("gini", "coverage", "entropy", "head_share", "tail_share")  # metrics of item counts
@@ -57,6 +57,6 @@ def with_lists(top: TopK, items: Codes) -> TopK:
     return replace(top, items=items, target_ranks=ranks, uncut=None)
 
 
-def _mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
+def _mean(values: Floats) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else np.nan

@@ -11,7 +11,6 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, nearest
 from headtail._stats import mean_influence
@@ -211,7 +210,7 @@ class Audit(Measured):
     judged_by: dict[str, str]
     provenance: dict[str, Any]
 
-    def influence(self, name: str) -> NDArray[np.float64]:
+    def influence(self, name: str) -> Floats:
         """Return what each user adds to the error of a metric over all users, shape (U,).
 
         The root of the sum of squares is the metric's standard error. Of two audits of the same users, that of the
@@ -250,7 +249,7 @@ class Audit(Measured):
         return {f"{m.metric}{at}{m.k}": m.value for m in self.measurements if m.users == ALL_USERS}
 
     @cached_property
-    def user_parts(self) -> dict[str, NDArray[np.float32]]:
+    def user_parts(self) -> dict[str, Floats]:
         """What each of 64 parts of the users adds to the error of each metric that has one, for :func:`gate`.
 
         A user's part is a hash of the id, CRC-32 of its text, so that the same users are together in every audit.

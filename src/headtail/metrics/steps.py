@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail.metrics.topk import TopK
 from headtail.metrics.user_groups import Levels, UserGroups
-from headtail.typing import Array
+from headtail.typing import Array, Floats
 
 _TOGETHER = 1.0, -1.0, 0.5  # weights of what 2, 3, 4 lists bring about: an alternating sum, of which the last is halved
 
@@ -44,12 +43,12 @@ class Steps(NamedTuple):
     most: Array | float = math.inf
 
     @property
-    def by_cell(self) -> NDArray[np.float64]:
+    def by_cell(self) -> Floats:
         """What the sum would fall by without one list that holds the item, of each item of a group, shape (C,)."""
         cells, steps = self.levels.cells, np.where(self.levels.slots > 0, self.steps, 0.0)
         return np.where(np.append(self.counted, False)[cells.items], steps[self.levels.of_cells], 0.0)
 
-    def of_single(self, variance: Array) -> NDArray[np.float64]:
+    def of_single(self, variance: Array) -> Floats:
         """Return the part of a jackknife's variance that single lists bring about, by group, shape (G,).
 
         It is too large where single lists decide on many items, for it counts what r lists bring about together r times
@@ -72,7 +71,7 @@ class StepsInfluence:
 
     steps: Callable[..., Steps]
 
-    def by_group(self, groups: UserGroups, **options: Any) -> tuple[NDArray[np.float64], ...]:
+    def by_group(self, groups: UserGroups, **options: Any) -> tuple[Floats, ...]:
         """Return the metric of each group, the influences, and the part of single lists in their variance."""
         found = self.steps(groups, **options)
         falls = groups.over_lists(found.by_cell)
@@ -81,6 +80,6 @@ class StepsInfluence:
         single = found.of_single(groups.sum(influence * influence))
         return found.figure, influence * groups.each(np.sqrt(single)), single
 
-    def __call__(self, top: TopK, **options: Any) -> NDArray[np.float64]:
+    def __call__(self, top: TopK, **options: Any) -> Floats:
         """Return the influences over all users, shape (U,)."""
         return self.by_group(UserGroups.of_all(top), **options)[1]

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from headtail._top import ranges
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.coded import ascending, pair_keys
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, Codes, Floats
+from headtail.typing import Array, Codes, Floats, Ints, Mask
 
 BLOCK = 1 << 14  # lists at a time, so that results stay in the processor's cache
 
@@ -23,7 +22,7 @@ def blocks(n: int) -> Iterator[slice]:
     return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
 
 
-def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) -> NDArray[np.int64]:
+def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) -> Ints:
     """Count the items of each row in each popularity group, shape (n_rows, n_groups), stored group by group."""
     n_groups = len(groups.names)
     cells = np.multiply(groups.codes, n_rows, dtype=np.int64).take(items)
@@ -48,7 +47,7 @@ class Standings:
     """
 
     levels: Codes
-    starts: NDArray[np.int64]
+    starts: Ints
     level: Codes
     weight: Floats
     below: Floats
@@ -62,14 +61,14 @@ class Profiles:
     groups: PopularityGroups
 
     @cached_property
-    def group_counts(self) -> NDArray[np.int64]:
+    def group_counts(self) -> Ints:
         """Training interactions of each user in each popularity group, shape (n_users, n_groups)."""
         codes, names = self.groups.codes, self.groups.names
         counts = [self.train.matrix @ (codes == group).astype(np.float32) for group in range(len(names))]
         return np.array(counts, dtype=np.int64).T
 
     @cached_property
-    def mean_popularity(self) -> NDArray[np.float64]:
+    def mean_popularity(self) -> Floats:
         """Mean popularity of the items in each user's history, shape (n_users,); NaN without history."""
         with np.errstate(invalid="ignore"):
             return np.asarray((self.train.matrix @ self.train.popularity) / self.train.activity)
@@ -94,12 +93,12 @@ class Profiles:
         return Standings(levels, np.append(0, np.cumsum(held)), level, weight, below)
 
     @cached_property
-    def _moments(self) -> tuple[Floats, NDArray[np.int64]]:
+    def _moments(self) -> tuple[Floats, Ints]:
         """The distinct times of the training interactions, and a sorted key of item and time for each."""
         times, moment = np.unique(np.asarray(self.train.timestamps, dtype=np.float64), return_inverse=True)
         return times, ascending(pair_keys(self.train.items, moment.astype(np.int32)))
 
-    def popularity_before(self, items: Array, times: Array) -> NDArray[np.int64]:
+    def popularity_before(self, items: Array, times: Array) -> Ints:
         """Training interactions of each item before each time, both of shape (n,)."""
         moments, keys = self._moments
         moment = np.searchsorted(moments, times).astype(np.int32)
@@ -107,7 +106,7 @@ class Profiles:
         return np.asarray(end - start)
 
     @cached_property
-    def rare(self) -> NDArray[np.bool_]:
+    def rare(self) -> Mask:
         """Which items are the least popular 80% of the catalogue, shape (n_items,)."""
         return PopularityGroups.by_rank(self.train.popularity, cuts=(0.2,)).mask("tail")
 
@@ -169,9 +168,9 @@ class TopK:
     items: Codes
     users: Codes
     profiles: Profiles
-    target_starts: NDArray[np.int64]
+    target_starts: Ints
     target_items: Codes
-    target_ranks: NDArray[np.int64]
+    target_ranks: Ints
     item_vectors: Floats | None = None
     has_targets: bool = True
     times: Floats | None = None
@@ -196,7 +195,7 @@ class TopK:
         return ["vectors"] * (self.item_vectors is not None) + ["times"] * (self.times is not None)
 
     @property
-    def popularity(self) -> NDArray[np.int64]:
+    def popularity(self) -> Ints:
         """Training interactions of each item, shape (I,)."""
         return _not_writable(self.profiles.train.popularity)
 
@@ -206,7 +205,7 @@ class TopK:
         return self.profiles.groups
 
     @_figure
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Ints:
         """Length of each list, shape (U,)."""
         return lengths_of(self.items)
 
@@ -218,12 +217,12 @@ class TopK:
         return [_membership_of(self.items[part], self.lengths[part], len(self.popularity), ones) for part in parts]
 
     @_figure
-    def slots(self) -> NDArray[np.int64]:
+    def slots(self) -> Ints:
         """Lists that each item is in, shape (I,): its exposure."""
         return np.asarray(sum(lists.sum(axis=0) for lists in self._lists), dtype=np.int64)
 
     @_figure
-    def attention(self) -> NDArray[np.float64]:
+    def attention(self) -> Floats:
         """Exposure of each item by rank, shape (I,): a place at rank r of a list counts 1 / log2(r + 1)."""
         counts, worth = np.zeros(len(self.popularity) + 1), np.tile(discounts(self.k), min(len(self), BLOCK))
         for part in blocks(len(self)):
@@ -232,55 +231,55 @@ class TopK:
         return counts[1:]
 
     @_figure
-    def mean_popularity(self) -> NDArray[np.float64]:
+    def mean_popularity(self) -> Floats:
         """Mean popularity of the items of each list, shape (U,); NaN for an empty list."""
         return self.mean(self.popularity)
 
     @_figure
-    def group_slots(self) -> NDArray[np.int64]:
+    def group_slots(self) -> Ints:
         """Slots of each list that items of each popularity group take, shape (U, n_groups)."""
         of_group = self.groups.codes[:, None] == np.arange(len(self.groups.names))  # (I, n_groups)
         return self.sum(of_group).astype(np.int64, order="F")  # group by group, as callers read them
 
     @_of_uncut
-    def histories(self) -> NDArray[np.int64]:
+    def histories(self) -> Ints:
         """Training interactions of each list's user in each popularity group, shape (U, n_groups); 0 without any."""
         counts = self.profiles.group_counts.T.take(self.users, axis=1)
         counts[:, self.users < 0] = 0
         return counts.T
 
     @_of_uncut
-    def chances(self) -> NDArray[np.int64]:
+    def chances(self) -> Ints:
         """Items of each popularity group that each list could have held, shape (U, n_groups); 0 for an empty list."""
         sizes = np.bincount(self.groups.codes, minlength=len(self.groups.names))
         return np.where(self.lengths[:, None] > 0, sizes - self.histories, 0)
 
     @_of_uncut
-    def target_rows(self) -> NDArray[np.int64]:
+    def target_rows(self) -> Ints:
         """Row of each test interaction, shape (n,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.target_starts))
 
     @_figure
-    def hits(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Codes]:
+    def hits(self) -> tuple[Ints, Ints, Codes]:
         """Row, rank (0 first) and item of each test interaction that is in the lists."""
         found = np.flatnonzero(self.target_ranks < self.k)
         return self.target_rows[found], self.target_ranks[found], self.target_items[found]
 
     @_figure
-    def group_hits(self) -> NDArray[np.int64]:
+    def group_hits(self) -> Ints:
         """Test interactions in each list by popularity group, shape (U, n_groups)."""
         return _by_group(self.groups, self.hits[2], self.hits[0], len(self))
 
     @_of_uncut
-    def group_targets(self) -> NDArray[np.int64]:
+    def group_targets(self) -> Ints:
         """Test interactions of each list's user in each popularity group, shape (U, n_groups)."""
         return _by_group(self.groups, self.target_items, self.target_rows, len(self))
 
-    def mean(self, values: Array) -> NDArray[np.float64]:
+    def mean(self, values: Array) -> Floats:
         """Mean of item values, shape (I,), over each list: shape (U,), NaN for an empty list."""
         return self.sum(values) / np.where(self.lengths > 0, self.lengths, np.nan)
 
-    def sum(self, values: Array) -> NDArray[np.float64]:
+    def sum(self, values: Array) -> Floats:
         """Sum of item values, shape (I,) or (I, n), over each list: shape (U,) or (U, n)."""
         values = np.asarray(values, dtype=np.float64)
         return np.concatenate([lists @ values for lists in self._lists])
@@ -291,7 +290,7 @@ class TopK:
             return self
         return replace(self, items=np.ascontiguousarray(self.items[:, :k]), uncut=self.uncut or self)
 
-    def take(self, rows: NDArray[np.intp]) -> "TopK":
+    def take(self, rows: Ints) -> "TopK":
         """Return the lists of some rows, in that order, repeats included."""
         counts = np.diff(self.target_starts)[rows]
         positions = ranges(self.target_starts[:-1][rows], counts)
@@ -320,12 +319,12 @@ def without_test(metric: str) -> InvalidInputError:
 class Metric(Protocol):
     """A function of the lists that returns one number, or one a user."""
 
-    def __call__(self, top: TopK, /) -> "float | NDArray[np.float64]":
+    def __call__(self, top: TopK, /) -> "float | Floats":
         """Return the metric of these lists."""
         ...
 
 
-def discounts(k: int) -> NDArray[np.float64]:
+def discounts(k: int) -> Floats:
     """Return the discounts of ranks 1 to k, 1 / log2(rank + 1), shape (k,)."""
     return np.asarray(1 / np.log2(np.arange(k) + 2))
 
@@ -351,7 +350,7 @@ def _membership_of(items: Codes, lengths: Array, n_items: int, ones: Floats) -> 
     return lists
 
 
-def lengths_of(items: Codes) -> NDArray[np.int64]:
+def lengths_of(items: Codes) -> Ints:
     """Return the lengths, (U,), of lists padded with -1, (U, k)."""
     lengths = np.full(len(items), items.shape[1])
     short = np.flatnonzero(items[:, -1] < 0)
@@ -359,7 +358,7 @@ def lengths_of(items: Codes) -> NDArray[np.int64]:
     return lengths
 
 
-def find_ranks(items: Codes, rows: NDArray[np.int64], relevant: Codes) -> NDArray[np.int64]:
+def find_ranks(items: Codes, rows: Ints, relevant: Codes) -> Ints:
     """Return the position of each relevant item, shape (n,), in the list of its row, k where it is not there."""
     k = items.shape[1]
     ranks = np.full(len(relevant), k, dtype=np.int64)

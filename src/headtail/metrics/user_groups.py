@@ -6,11 +6,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._stats import satterthwaite
 from headtail.metrics.topk import TopK, blocks, discounts
-from headtail.typing import Array
+from headtail.typing import Array, Floats, Ints, Mask
 
 _FEWEST = 30  # degrees of freedom of an influence, about twice the users that decide
 
@@ -32,8 +31,8 @@ class UserGroups:
     """
 
     top: TopK
-    rows: NDArray[np.intp] | slice
-    sizes: NDArray[np.int64]
+    rows: Ints | slice
+    sizes: Ints
 
     @classmethod
     def of_all(cls, top: TopK) -> "UserGroups":
@@ -53,7 +52,7 @@ class UserGroups:
         return [self.top.take(rows) for rows in np.split(self.rows, np.cumsum(self.sizes)[:-1])]
 
     @cached_property
-    def of(self) -> NDArray[np.int64]:
+    def of(self) -> Ints:
         """Group of each list, shape (n,)."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
@@ -67,7 +66,7 @@ class UserGroups:
         """Return for each list what its group has; of one group as it is, which NumPy repeats as needed."""
         return values if len(self.sizes) == 1 else values[self.of[rows]]
 
-    def mean(self, values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    def mean(self, values: Array) -> tuple[Floats, Floats, Ints]:
         """Return the mean of values of lists that are not NaN by group, its influences, and the number of values."""
         known = ~np.isnan(values)
         n = self.sum(known)
@@ -76,7 +75,7 @@ class UserGroups:
             scale = np.where(n > 1, np.sqrt(n * (n - 1.0)), np.nan)
             return mean, np.where(known, (values - self.each(mean)) / self.each(scale), 0.0), n
 
-    def jackknife(self, without: Array, *, first_order: bool = False) -> NDArray[np.float64]:
+    def jackknife(self, without: Array, *, first_order: bool = False) -> Floats:
         """What each list adds to the error of its group's figure, from the figure without the list, shape (n,).
 
         To first order a list that is gone makes a mean change by its distance / n, where really it is / (n - 1).
@@ -86,7 +85,7 @@ class UserGroups:
             scale = np.where(n > 1, np.sqrt(n / (n - 1) if first_order else (n - 1) / n), np.nan)
             return np.asarray((self.each(self.sum(without) / self.sizes) - without) * self.each(scale))
 
-    def of_sums(self, figure: Callable[..., Array], *parts: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def of_sums(self, figure: Callable[..., Array], *parts: Array) -> tuple[Floats, Floats]:
         """Return a figure of sums of all lists' `parts` by group, and its influences."""
         mine = [part[self.rows] for part in parts]
         sums = [self.sum(part) for part in mine]
@@ -97,7 +96,7 @@ class UserGroups:
                 without[rows] = figure(*rest)
             return figure(*sums), self.jackknife(without)
 
-    def error(self, influence: Array, single: Array | float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def error(self, influence: Array, single: Array | float = 1.0) -> tuple[Floats, Floats]:
         """Return the standard error that influences make by group, and its degrees of freedom, shape (G,) each.
 
         Where only the part `single` of a variance was left, it is as uncertain as the whole was.
@@ -106,7 +105,7 @@ class UserGroups:
         total = self.sum(squares)
         return np.sqrt(total), satterthwaite(total, self.sum(squares * squares), self.sizes) * np.square(single)
 
-    def where_enough_decide(self, influence: NDArray[np.float64]) -> NDArray[np.float64]:
+    def where_enough_decide(self, influence: Floats) -> Floats:
         """Return the influences, NaN in groups where too few users decide on the metric."""
         enough = decided_by_enough(self.error(influence)[1], self.sizes)
         return np.where(self.each(enough), influence, np.nan)
@@ -125,7 +124,7 @@ class UserGroups:
         return Cells(found // (n_items + 1), items, np.where(items < n_items, slots, 0), place.reshape(keys.shape))
 
     @cached_property
-    def attention(self) -> NDArray[np.float64]:
+    def attention(self) -> Floats:
         """Exposure by rank of the items of each group's lists, shape (C,)."""
         if isinstance(self.rows, slice):
             return self.top.attention
@@ -142,7 +141,7 @@ class UserGroups:
         group = np.repeat(np.arange(len(most)), most + 1)
         return Levels(cells, starts, group, np.arange(len(group)) - starts[group], len(self.top.popularity))
 
-    def over_lists(self, values: Array) -> NDArray[np.float64]:
+    def over_lists(self, values: Array) -> Floats:
         """Sum values of cells over each list, shape (n,)."""
         if isinstance(self.rows, slice):
             return self.top.sum(values)
@@ -163,9 +162,9 @@ class Cells:
         Which cell each place of a list is; -1, too, where a list has ended.
     """
 
-    group: NDArray[np.int64]
-    items: NDArray[np.int64]
-    slots: NDArray[np.int64]
+    group: Ints
+    items: Ints
+    slots: Ints
     place: Array
 
 
@@ -184,12 +183,12 @@ class Levels:
     """
 
     cells: Cells
-    starts: NDArray[np.int64]
-    group: NDArray[np.int64]
-    slots: NDArray[np.int64]
+    starts: Ints
+    group: Ints
+    slots: Ints
     n_items: int
 
-    def items(self, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def items(self, counted: Mask) -> Ints:
         """Return how many of some items, a mask of shape (I,), are at each level, shape (L,)."""
         there = self.cells.slots > 0
         there[there] = counted[self.cells.items[there]]
@@ -202,23 +201,23 @@ class Levels:
         return np.asarray(np.add.reduceat(values, self.starts))
 
     @cached_property
-    def of_cells(self) -> NDArray[np.int64]:
+    def of_cells(self) -> Ints:
         """Level of each cell, shape (C,)."""
         return np.asarray(self.starts[self.cells.group] + self.cells.slots)
 
     @cached_property
-    def near(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def near(self) -> tuple[Ints, Ints]:
         """The levels before and at the end of those that chance moves an item of each level to, shape (L,) each."""
         reach = np.sqrt(self.slots).astype(np.int64) // 3
         places, last = np.arange(len(self.slots)), np.append(self.starts[1:], len(self.slots)) - 1
         return places - reach - 1, np.minimum(places + reach, last[self.group])
 
-    def slope(self, values: Array) -> NDArray[np.float64]:
+    def slope(self, values: Array) -> Floats:
         """Return how steeply values rise about each level, shape (L,)."""
         before, end = self.near
         return np.where(self.slots > 0, (values[end] - values[before]) / (end - before), 0.0)
 
-    def among_others(self, items: Array) -> NDArray[np.bool_]:
+    def among_others(self, items: Array) -> Mask:
         """Whether so many items are about each level, or chance moves one by so little, that slopes are known."""
         before, end = self.near
         below = np.cumsum(items)
@@ -236,9 +235,9 @@ class ByGroup:
         influence together too, the part of single lists in the variance, shape (G,).
     """
 
-    by_group: Callable[..., tuple[NDArray[np.float64], ...]]
+    by_group: Callable[..., tuple[Floats, ...]]
 
-    def __call__(self, top: TopK, **options: Any) -> NDArray[np.float64]:
+    def __call__(self, top: TopK, **options: Any) -> Floats:
         """Return the influences over all users, shape (U,)."""
         return self.by_group(UserGroups.of_all(top), **options)[1]
 

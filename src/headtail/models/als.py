@@ -65,11 +65,9 @@ class ALS(MF):
 
     Examples
     --------
-    >>> from headtail.datasets import checkerboard
-    >>> train = checkerboard(20, 20).train
-    >>> from headtail.training import fit
+    >>> train = ht.datasets.checkerboard(20, 20).train
     >>> model = ALS.for_data(train, embedding_dim=4, rng=0)
-    >>> losses = [row["loss"] for row in fit(model, train, epochs=5).rows]
+    >>> losses = [row["loss"] for row in ht.fit(model, train, epochs=5).rows]
     >>> losses == sorted(losses, reverse=True)
     True
     """

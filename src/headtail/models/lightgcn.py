@@ -43,8 +43,7 @@ class LightGCN(MF):
 
     Examples
     --------
-    >>> from headtail.datasets import checkerboard
-    >>> train = checkerboard(20, 20).train
+    >>> train = ht.datasets.checkerboard(20, 20).train
     >>> model = LightGCN(train, embedding_dim=4, n_layers=2, rng=0)
     >>> queries, items = model(torch.tensor([0, 3]))
     >>> queries.shape, items.shape

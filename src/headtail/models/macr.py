@@ -39,8 +39,7 @@ class MACR(nn.Module):
 
     Examples
     --------
-    >>> from headtail.models import MF
-    >>> model = MACR(MF(n_users=4, n_items=6, embedding_dim=2, rng=0), c=30.0)
+    >>> model = MACR(ht.MF(n_users=4, n_items=6, embedding_dim=2, rng=0), c=30.0)
     >>> queries, items = model(torch.tensor([0, 3]))
     >>> queries.shape, items.shape
     (torch.Size([2, 3]), torch.Size([6, 3]))

@@ -30,7 +30,6 @@ class MF(nn.Module):
 
     Examples
     --------
-    >>> import torch
     >>> model = MF(n_users=4, n_items=6, embedding_dim=2, rng=0)
     >>> queries, items = model(torch.tensor([0, 3]))
     >>> queries.shape, items.shape

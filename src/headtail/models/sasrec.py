@@ -48,7 +48,6 @@ class SASRec(nn.Module):
 
     Examples
     --------
-    >>> import torch
     >>> model = SASRec(n_items=6, max_length=4, embedding_dim=8, rng=0).eval()
     >>> queries, items = model(torch.tensor([[-1, -1, 3, 5], [-1, -1, -1, -1]]))
     >>> queries.shape, items.shape

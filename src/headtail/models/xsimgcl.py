@@ -49,8 +49,7 @@ class XSimGCL(LightGCN):
 
     Examples
     --------
-    >>> from headtail.datasets import checkerboard
-    >>> model = XSimGCL(checkerboard(20, 20).train, embedding_dim=4, rng=0).eval()
+    >>> model = XSimGCL(ht.datasets.checkerboard(20, 20).train, embedding_dim=4, rng=0).eval()
     >>> users = torch.tensor([0, 3])
     >>> bool((model(users).queries == model(users).queries).all())
     True

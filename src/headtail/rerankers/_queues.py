@@ -8,18 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from headtail._factors import Matrix
 from headtail.data import Interactions, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.data.recommendations import check_same_ids
 from headtail.rerank import best, scores_of
-from headtail.typing import Array
+from headtail.typing import Array, Floats, Ints, Mask
 
 _ROWS = 4096  # lists that are re-ranked at a time
 
-Places = NDArray[np.int64]
+Places = Ints
 
 
 class Queues:
@@ -44,7 +42,7 @@ class Queues:
         """Column of the best item that is left of each group, shape (U, G)."""
         return np.take_along_axis(self._columns, self.taken[:, :, None], axis=2)[:, :, 0]
 
-    def take(self, values: Matrix, where: NDArray[np.bool_] | None = None) -> tuple[Places, Places]:
+    def take(self, values: Floats, where: Mask | None = None) -> tuple[Places, Places]:
         """Take the item of the group with the highest value from each list, of equal ones the one that stands first.
 
         `values`, (U, G), are those of the first item of each group; -inf is taken only where nothing else is left. Only
@@ -65,7 +63,7 @@ class Queues:
 
 
 def greedily(
-    recs: Recommendations, codes: Array, n_groups: int, k: int, values: Callable[[slice, int, Queues, Matrix], Matrix]
+    recs: Recommendations, codes: Array, n_groups: int, k: int, values: Callable[[slice, int, Queues, Floats], Floats]
 ) -> Recommendations:
     """Fill each list, best first, slot by slot with the item of the highest value.
 
@@ -108,7 +106,7 @@ def best_first(recs: Recommendations, k: int) -> Recommendations:
     return best(recs, scores, recs.k) if rising else recs
 
 
-def unit_scores(recs: Recommendations, rows: slice | Places) -> Matrix:
+def unit_scores(recs: Recommendations, rows: slice | Places) -> Floats:
     """Return the scores scaled to run from 0 to 1 within each list, 0 where a list has ended or all are the same."""
     assert recs.scores is not None
     filled = recs.items[rows] >= 0
@@ -118,13 +116,13 @@ def unit_scores(recs: Recommendations, rows: slice | Places) -> Matrix:
     return np.where(filled & (width > 0), (scores - low) / np.where(width > 0, width, 1.0), 0.0)
 
 
-def tail_of(groups: Grouping, popularity: Array) -> NDArray[np.int8]:
+def tail_of(groups: Grouping, popularity: Array) -> Ints:
     """Return 1 for the items of the last popularity group, and 0 for the others."""
     found = as_groups(groups, popularity)
     return np.asarray(found.codes == len(found.names) - 1, dtype=np.int8)
 
 
-def profiles(recs: Recommendations, known: Interactions, codes: Array, n_groups: int) -> Matrix:
+def profiles(recs: Recommendations, known: Interactions, codes: Array, n_groups: int) -> Floats:
     """Return the share of each group in the history of each list's user, all 0 without history; shape (U, G)."""
     check_same_ids(recs, known)
     cells = known.users.astype(np.int64) * n_groups + codes[known.items]

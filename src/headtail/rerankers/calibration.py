@@ -3,11 +3,11 @@
 import numpy as np
 
 from headtail._checks import checked, number
-from headtail._factors import Matrix
 from headtail._stats import jensen_shannon
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.rerankers._queues import Queues, best_first, greedily, profiles
+from headtail.typing import Floats
 
 
 @checked
@@ -39,7 +39,6 @@ def calibrated_popularity(
 
     Examples
     --------
-    >>> import polars as pl
     >>> known = Interactions.of(pl.DataFrame({"user_id": [7, 7, 8, 8, 9], "item_id": [1, 3, 1, 2, 1]}))
     >>> lists = Recommendations(  # the likes of item 1 are in every history, item 3 in that of user 7 alone
     ...     known.user_ids, known.item_ids, np.array([0]), np.array([[1, 2]]), scores=np.array([[2.0, 1.0]])
@@ -53,7 +52,7 @@ def calibrated_popularity(
     recs, own = best_first(recs, k), profiles(recs, known, codes, n_groups)
     added = np.eye(n_groups)  # (G, G): one more item of each group
 
-    def values(rows: slice, slot: int, queues: Queues, scores: Matrix) -> Matrix:
+    def values(rows: slice, slot: int, queues: Queues, scores: Floats) -> Floats:
         mixes = (queues.taken[:, None, :] + added) / (slot + 1)  # (U, G, G)
         apart = jensen_shannon(np.repeat(own[rows], n_groups, axis=0), mixes.reshape(-1, n_groups))
         has_history = own[rows].any(axis=1, keepdims=True)

@@ -5,10 +5,10 @@ from typing import Literal
 import numpy as np
 
 from headtail._checks import checked, choice, number
-from headtail._factors import Matrix
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
 from headtail.rerankers._queues import Queues, best_first, greedily, profiles, tail_of
+from headtail.typing import Floats
 
 
 @checked
@@ -43,7 +43,6 @@ def xquad(
 
     Examples
     --------
-    >>> import polars as pl
     >>> known = Interactions.of(pl.DataFrame({"user_id": [7, 7, 8, 8, 9], "item_id": [1, 3, 1, 2, 1]}))
     >>> lists = Recommendations(
     ...     known.user_ids, known.item_ids, np.array([0]), np.array([[0, 1, 2]]), scores=np.array([[3.0, 2.0, 1.0]])
@@ -55,7 +54,7 @@ def xquad(
     choice("variant", variant, ("smooth", "binary"))
     recs, own = best_first(recs, k), profiles(recs, known, tail, 2)
 
-    def values(rows: slice, slot: int, queues: Queues, scores: Matrix) -> Matrix:
+    def values(rows: slice, slot: int, queues: Queues, scores: Floats) -> Floats:
         covered = queues.taken / max(slot, 1) if variant == "smooth" else queues.taken > 0
         return np.asarray((1 - strength) * scores + strength * own[rows] * (1 - covered))
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import checked, generator, integer, number
-from headtail._factors import Matrix, as_popularity
+from headtail._factors import as_popularity
 from headtail.data import PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of
 from headtail.rerankers._queues import Places, best_first, unit_scores
-from headtail.typing import RNG
+from headtail.typing import RNG, Floats
 
 
 @checked
@@ -104,7 +104,7 @@ def p_mmf(
     return replace(recs, items=np.take_along_axis(recs.items, chosen, axis=1), scores=scores)
 
 
-def nearest_prices(prices: Matrix, rho: Matrix, strength: float) -> Matrix:
+def nearest_prices(prices: Floats, rho: Floats, strength: float) -> Floats:
     """Return the prices nearest to these, in the norm of rho * mu, of which the negative sum up to at most `strength`.
 
     The positive ones stay; the negative ones, in units of 1 / rho, are projected on a simplex: all are raised by the
@@ -117,7 +117,7 @@ def nearest_prices(prices: Matrix, rho: Matrix, strength: float) -> Matrix:
     return np.asarray(np.where(values < 0, np.minimum(values + raised, 0.0), values) / rho)
 
 
-def _largest(values: Matrix, k: int) -> Places:
+def _largest(values: Floats, k: int) -> Places:
     """Return the columns of the k largest values of each row, ascending; of equal ones the first."""
     least = -np.partition(-values, k - 1, axis=1)[:, [k - 1]]
     tied = values == least

@@ -3,14 +3,14 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import bdtr
 
 from headtail._checks import checked, integer, number
-from headtail._factors import Matrix, as_popularity
+from headtail._factors import as_popularity
 from headtail.data import PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
 from headtail.rerankers._queues import Queues, best_first, greedily, tail_of
+from headtail.typing import Floats, Ints
 
 
 @checked
@@ -50,7 +50,7 @@ def fa_ir(
     strength = number("strength", strength, low=0, high=1)
     fewest = fewest_protected(strength, k, significance=significance)
 
-    def values(rows: slice, slot: int, queues: Queues, scores: Matrix) -> Matrix:
+    def values(rows: slice, slot: int, queues: Queues, scores: Floats) -> Floats:
         short = queues.taken[:, 1] < fewest[slot]
         return np.where(short[:, None] & [True, False], -np.inf, -queues.first.astype(np.float64))
 
@@ -58,7 +58,7 @@ def fa_ir(
 
 
 @checked
-def fewest_protected(share: float, k: int, *, significance: float = 0.1) -> NDArray[np.int64]:
+def fewest_protected(share: float, k: int, *, significance: float = 0.1) -> Ints:
     """Return the fewest protected items that a fair list has in its first 1, 2 .. k places, shape (k,).
 
     Fair is what a lottery could have drawn that puts a protected item in each place with probability `share`, 0 to 1:
@@ -87,12 +87,12 @@ def fewest_protected(share: float, k: int, *, significance: float = 0.1) -> NDAr
     return _fewest(below, steps[low])
 
 
-def _fewest(below: NDArray[np.float64], alpha: float) -> NDArray[np.int64]:
+def _fewest(below: Floats, alpha: float) -> Ints:
     """Return the fewest protected items with F > alpha, for each number of places."""
     return np.asarray((below <= alpha).sum(axis=1), dtype=np.int64)
 
 
-def _passed(fewest: NDArray[np.int64], share: float) -> float:
+def _passed(fewest: Ints, share: float) -> float:
     """Return the probability that the lottery has the fewest items everywhere."""
     chances = np.zeros(len(fewest) + 1)  # of each number of protected items, all tests passed
     chances[0] = 1.0

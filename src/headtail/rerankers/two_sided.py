@@ -3,11 +3,11 @@
 import numpy as np
 
 from headtail._checks import checked, number
-from headtail._factors import Matrix
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
 from headtail.metrics.topk import discounts
 from headtail.rerankers._queues import Places, Queues, best_first, blocks, picked, profiles, tail_of
+from headtail.typing import Floats
 
 
 @checked
@@ -48,7 +48,6 @@ def pct(
 
     Examples
     --------
-    >>> import polars as pl
     >>> known = Interactions.of(pl.DataFrame({"user_id": [7, 7, 8, 8, 9], "item_id": [1, 3, 1, 2, 1]}))
     >>> lists = Recommendations(
     ...     known.user_ids, known.item_ids, np.array([0]), np.array([[0, 1, 2]]), scores=np.array([[3.0, 2.0, 1.0]])
@@ -72,7 +71,7 @@ def pct(
     return picked(recs, chosen, k)
 
 
-def targets(shares: Matrix, mean: float) -> Matrix:
+def targets(shares: Floats, mean: float) -> Floats:
     """Return shares that are all moved by the same amount, or as far as 0 or 1 allows, to have this mean."""
     if not len(shares):
         return shares
@@ -83,10 +82,10 @@ def targets(shares: Matrix, mean: float) -> Matrix:
     used = np.concatenate([[0.0], np.cumsum(room)[:-1]])
     moves = (missing - used) / np.arange(len(room), 0, -1)
     move = float(moves[min(int(np.searchsorted(room >= moves, True)), len(room) - 1)])
-    return np.clip(shares + (move if up else -move), 0.0, 1.0)
+    return np.asarray(np.clip(shares + (move if up else -move), 0.0, 1.0))
 
 
-def _filled(queues: Queues, target: Matrix, weights: Matrix, relevance: float) -> Places:
+def _filled(queues: Queues, target: Floats, weights: Floats, relevance: float) -> Places:
     """Return the columns of the items that fill the lists, rank by rank."""
     exposure = np.zeros_like(target)
     slots = np.full((len(target), len(weights)), queues.none)

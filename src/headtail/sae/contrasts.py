@@ -120,7 +120,6 @@ def contrast(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> contrast(ht.MF(200, 50, 4, rng=0), train)
     Contrast(21 popular, 21 niche and 200 real users, d=4)
@@ -184,8 +183,7 @@ def contrast_items(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> contrast_items(np.random.default_rng(0).normal(size=(50, 4)), train, by="mass")
     Contrast(2 popular, 21 niche and 50 real items, d=4)
     """
@@ -234,7 +232,6 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> states(ht.MF(200, 50, 4, rng=0), train).shape
     torch.Size([200, 4])

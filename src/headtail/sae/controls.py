@@ -131,7 +131,6 @@ def steer_direction(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> model = ht.MF(200, 50, 4, rng=0)
     >>> steer_direction(model, ht.sae.contrast(model, train), strength=0.5)(torch.arange(3)).queries.shape

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -11,7 +10,7 @@ from headtail._progress import progress_bar
 from headtail._tensors import without_autocast
 from headtail.exceptions import InvalidInputError
 from headtail.sae.table import Source
-from headtail.typing import RNG, Floats
+from headtail.typing import RNG, Floats, Ints
 
 _SCORES = 2**22  # scores of a block: 16 MiB
 
@@ -20,7 +19,7 @@ _SCORES = 2**22  # scores of a block: 16 MiB
 @without_autocast
 def effects_of(
     source: Source,
-    index: NDArray[np.int64],
+    index: Ints,
     size: Floats,
     values: Floats | None = None,
     *,
@@ -92,7 +91,7 @@ def effects_of(
     return (changes / len(sample)).double().numpy(), (moved / len(sample)).double().numpy()
 
 
-def _push(source: Source, x: Tensor, index: NDArray[np.int64], size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _push(source: Source, x: Tensor, index: Ints, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return by how much each neuron's activation rises and that of the least active one falls, and which that is.
 
     Shapes (S, n), (S, n) and (S,).

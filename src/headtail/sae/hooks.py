@@ -56,8 +56,7 @@ def activations(
 
     Examples
     --------
-    >>> from headtail.models import MF
-    >>> model = MF(n_users=5, n_items=6, embedding_dim=3, rng=0)
+    >>> model = ht.MF(n_users=5, n_items=6, embedding_dim=3, rng=0)
     >>> activations(model, [torch.tensor([0, 1]), torch.tensor([4])]).shape
     torch.Size([3, 3])
     """
@@ -169,8 +168,7 @@ def attach(
 
     Examples
     --------
-    >>> from headtail.models import MF
-    >>> model, users = MF(n_users=5, n_items=6, embedding_dim=3, rng=0), torch.arange(5)
+    >>> model, users = ht.MF(n_users=5, n_items=6, embedding_dim=3, rng=0), torch.arange(5)
     >>> with attach(model, lambda x: 2 * x):
     ...     doubled = model(users).queries
     >>> torch.equal(doubled, 2 * model(users).queries)

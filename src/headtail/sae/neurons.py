@@ -131,7 +131,6 @@ def find_neurons(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> sae = TopKSAE(d_in=4, expansion=4, k=3, rng=0)
     >>> neurons = find_neurons(sae, ht.sae.contrast(ht.MF(200, 50, 4, rng=0), train), train)

@@ -33,9 +33,7 @@ class Steered(nn.Module):
 
     Examples
     --------
-    >>> import torch
-    >>> from headtail.models import MF
-    >>> model, users = MF(n_users=5, n_items=6, embedding_dim=3, rng=0), torch.arange(5)
+    >>> model, users = ht.MF(n_users=5, n_items=6, embedding_dim=3, rng=0), torch.arange(5)
     >>> steered = Steered(model, nn.Dropout(p=1.0))
     >>> bool((steered(users).queries == 0).all()), steered.n_items
     (True, 6)

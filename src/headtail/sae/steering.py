@@ -155,7 +155,6 @@ def neuron_edit(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> items = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
     >>> sae = TopKSAE(d_in=4, expansion=4, k=3, rng=0)
@@ -202,7 +201,6 @@ def steer(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> model, sae = ht.MF(200, 50, 4, rng=0), TopKSAE(d_in=4, expansion=4, k=3, rng=0)
     >>> neurons = ht.sae.find_neurons(sae, ht.sae.contrast(model, train), train)

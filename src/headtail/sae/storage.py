@@ -140,7 +140,6 @@ def save_neurons(neurons: Neurons, folder: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> contrast = ht.sae.contrast(ht.MF(200, 50, 4, rng=0), train)
     >>> neurons = ht.sae.find_neurons(TopKSAE(4, 4, k=3, rng=0), contrast, train)
@@ -229,7 +228,6 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> import headtail as ht
     >>> steered = Steered(ht.MF(5, 6, 4, rng=0), Steering(ht.sae.TopKSAE(d_in=4, expansion=2, k=3, rng=0)))
     >>> with tempfile.TemporaryDirectory() as place:
     ...     load_steered(save_steered(steered, f"{place}/steered")).n_items

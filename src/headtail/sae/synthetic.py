@@ -3,12 +3,11 @@
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, generator, integer, number
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Codes
+from headtail.typing import RNG, Codes, Ints
 
 SetBy = Literal["rank", "mass"]
 _SHARES = {"rank": 0.1, "mass": 0.2}
@@ -52,8 +51,7 @@ def synthetic_users(
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> train = power_law(200, 50, n_interactions=1500, rng=0).interactions
+    >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> popular = synthetic_users(train, "popular", rng=0)
     >>> set(popular[popular >= 0].tolist()) == set(np.argsort(-train.popularity, kind="stable")[:5].tolist())
     True
@@ -73,8 +71,7 @@ def item_sets(interactions: Interactions, by: SetBy = "rank", *, share: float | 
 
     Examples
     --------
-    >>> from headtail.datasets import power_law
-    >>> popular, niche = item_sets(power_law(200, 50, n_interactions=1500, rng=0).interactions, "mass")
+    >>> popular, niche = item_sets(ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions, "mass")
     >>> len(popular) < len(niche)
     True
     """
@@ -119,7 +116,6 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
 
     Examples
     --------
-    >>> import polars as pl
     >>> frame = pl.DataFrame({"user": [1, 1, 2, 3, 4], "item": [10, 20, 10, 10, 40]})
     >>> extreme_users(Interactions.from_frame(frame), share=0.25)
     (array([1], dtype=int32), array([3], dtype=int32))
@@ -132,7 +128,7 @@ def extreme_users(interactions: Interactions, share: float = 0.1) -> tuple[Codes
     cuts = np.linspace(0, len(users), max(1, round(share * len(users) / _OF_A_RUN)) + 1)[1:-1]
     steps = np.flatnonzero(np.diff(activity[by_activity])) + 1  # no cut parts users who are as active
     nearest = np.searchsorted((steps[1:] + steps[:-1]) / 2, cuts)
-    sides: tuple[list[NDArray[np.intp]], ...] = ([], [])
+    sides: tuple[list[Ints], ...] = ([], [])
     for run in np.split(by_activity, np.unique(steps[nearest]) if len(steps) else []):
         n = min(len(run) // 2, int(np.ceil(share * len(run) - 1e-9)))
         order = run[np.argsort(-taste[run], kind="stable")]

@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from headtail._checks import checked, choice, integer, number, shown
@@ -15,7 +14,7 @@ from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.sae.contrasts import Contrast
 from headtail.training.ranking import recommend
-from headtail.typing import Array, Floats, Vectors
+from headtail.typing import Array, Floats, Ints, Vectors
 
 _ROWS = 4096  # users in a block: 64 MiB of pre-activations for 4,096 neurons
 
@@ -44,7 +43,7 @@ class Source:
 class NeuronTable:
     """The columns of :class:`~headtail.sae.Neurons`, one entry a neuron."""
 
-    index: NDArray[np.int64]
+    index: Ints
     cohens_d: Floats
     low: Floats
     high: Floats
@@ -132,7 +131,7 @@ class NeuronTable:
             raise MissingColumnError(f"neuron {neuron!r} is not in this table; there are {shown(self.index)}.")
         return int(places[0])
 
-    def _at(self, places: NDArray[np.int64]) -> Self:
+    def _at(self, places: Ints) -> Self:
         columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         kept: dict[str, Any] = {name: v[places] for name, v in columns.items() if isinstance(v, np.ndarray)}
         return replace(self, **kept)

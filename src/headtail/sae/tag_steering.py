@@ -44,7 +44,6 @@ def steer_tag(model: nn.Module, concepts: Concepts, tag: str, strength: float, *
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> model = ht.MF(200, 50, 4, rng=0)
     >>> neurons = ht.sae.find_neurons(ht.sae.TopKSAE(4, 4, k=3, rng=0), ht.sae.contrast(model, train), train)

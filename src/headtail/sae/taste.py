@@ -106,7 +106,6 @@ def personal_strength(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> model = ht.models.ALS(200, 50, 4, rng=0)
     >>> _ = ht.fit(model, train)
@@ -197,7 +196,6 @@ def spree(
 
     Examples
     --------
-    >>> import headtail as ht
     >>> train = ht.datasets.power_law(200, 50, n_interactions=1500, rng=0).interactions
     >>> model = ht.models.ALS(200, 50, 4, rng=0)
     >>> _ = ht.fit(model, train)

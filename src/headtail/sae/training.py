@@ -103,7 +103,6 @@ def fit_sae(
 
     Examples
     --------
-    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> directions = rng.standard_normal((12, 6))
     >>> vectors = np.eye(12)[rng.integers(12, size=2000)] @ directions  # one of twelve directions each

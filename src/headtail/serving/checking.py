@@ -176,8 +176,6 @@ def check(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import headtail as ht
     >>> world = ht.datasets.power_law(300, 60, n_interactions=2000, rng=0)
     >>> vectors = ht.Vectors(world.queries, world.items, world.interactions.user_ids, world.interactions.item_ids)
     >>> tilted = ht.tilt(vectors, strength=0.3, k=5, seen=world.interactions)
@@ -247,8 +245,6 @@ def fewest_candidates(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import headtail as ht
     >>> world = ht.datasets.power_law(300, 60, n_interactions=2000, rng=0)
     >>> vectors = ht.Vectors(world.queries, world.items, world.interactions.user_ids, world.interactions.item_ids)
     >>> tilted = ht.tilt(vectors, strength=0.3, k=5, seen=world.interactions)

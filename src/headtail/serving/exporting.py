@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail import _frames, posthoc
 from headtail._checks import checked, choice, finite, integer, shown
@@ -16,7 +15,7 @@ from headtail.data.rows import with_given_ids, with_ids
 from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.reports import Column, Report, Result, Table
-from headtail.typing import Array, Vectors
+from headtail.typing import Array, Floats, Vectors
 
 Engine = Literal["qdrant", "milvus", "elasticsearch", "opensearch", "pgvector"]
 _SHOWN = 10  # items at each end of the bias
@@ -37,10 +36,10 @@ class BiasTable(Result):
     """
 
     item_ids: Array
-    bias: NDArray[np.float64]
+    bias: Floats
     order: float = 1.0
 
-    def of(self, item_ids: Any) -> NDArray[np.float64]:
+    def of(self, item_ids: Any) -> Floats:
         """Return the bias of these items, in their order."""
         ids = _frames.read_ids(item_ids, "item_id", "item_ids")
         places = _frames.lookup(ids, self.item_ids, "bias")
@@ -163,8 +162,6 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import headtail as ht
     >>> vectors = ht.Vectors(np.eye(2), np.array([[3.0, 1.0], [1.0, 3.0]]), item_ids=["x", "y"])
     >>> item_bias(ht.penalize_popularity(vectors, popularity=[9, 0], strength=0.1)).bias.round(2)
     array([-0.23, -0.  ])

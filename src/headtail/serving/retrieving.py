@@ -77,8 +77,6 @@ def retrieve(index: Any, vectors: Any, train: Any, *, k: int = 20) -> Recommenda
 
     Examples
     --------
-    >>> import numpy as np, polars as pl
-    >>> import headtail as ht
     >>> vectors = ht.Vectors(np.eye(2), np.array([[3, 1], [2, 2], [1, 3]]), ["ann", "bob"], ["x", "y", "z"])
     >>> def search(queries, n):  # misses "y", as an approximate index may
     ...     return [["x", "z"][:n] for query in queries]

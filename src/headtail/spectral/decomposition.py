@@ -8,7 +8,6 @@ import scipy.sparse as sp
 
 from headtail import _factors
 from headtail._checks import checked, finite, integer
-from headtail._factors import Matrix
 from headtail._printable import counted
 from headtail.data import Interactions
 from headtail.data.rows import popularity_of
@@ -58,15 +57,15 @@ class Spectrum(Result):
         What the singular vectors are made of: ``queries @ left_basis`` and ``items @ right_basis``.
     """
 
-    sigma: Matrix
-    alignment: Matrix | None
+    sigma: Floats
+    alignment: Floats | None
     total_energy: float
     queries: Any
     items: Any
-    popularity: Matrix | None
+    popularity: Floats | None
     power_law: PowerLaw | None
-    left_basis: Matrix
-    right_basis: Matrix
+    left_basis: Floats
+    right_basis: Floats
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,7 +78,7 @@ class Spectrum(Result):
         return int(np.count_nonzero(self.sigma))
 
     @property
-    def energy(self) -> Matrix:
+    def energy(self) -> Floats:
         """Share of every direction in the sum of squares of all scores, float array of shape (r,), 0 to 1."""
         return self.sigma**2 / self.total_energy if self.total_energy > 0 else np.zeros_like(self.sigma)
 
@@ -92,11 +91,11 @@ class Spectrum(Result):
             "ratio": float(self.sigma[0] / self.sigma[1]) if self.rank > 1 else None,
         }
 
-    def left(self, k: int) -> Matrix:
+    def left(self, k: int) -> Floats:
         """Return the left singular vector of direction `k` (0 is the first): float64, shape (n,), one a user."""
         return _factors.times(self.queries, self.left_basis[:, self._direction(k)])
 
-    def right(self, k: int) -> Matrix:
+    def right(self, k: int) -> Floats:
         """Return the right singular vector of direction `k` (0 is the first): float64, shape (m,), one an item.
 
         Signs are chosen so that its product with popularity (with ones, without popularity) is not negative.
@@ -173,7 +172,6 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
 
     Examples
     --------
-    >>> import numpy as np
     >>> queries = np.array([[2.0, 0.0], [2.0, 1.0]])
     >>> items = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.5]])
     >>> found = spectrum(queries, items, popularity=[2, 2, 0])
@@ -186,7 +184,7 @@ def spectrum(queries: Any, items: Any = None, *, popularity: Any = None) -> Spec
     return _spectrum(*pair, popularity, None)
 
 
-def _spectrum(queries: Any, items: Any, popularity: Matrix | None, total_energy: float | None) -> Spectrum:
+def _spectrum(queries: Any, items: Any, popularity: Floats | None, total_energy: float | None) -> Spectrum:
     svd = _factors.factor_svd(queries, items, popularity)
     along = svd.right.T @ svd.moment  # q_k . popularity
     signs = np.where(along < 0, -1.0, 1.0)

@@ -151,11 +151,9 @@ def memory_effect(spectra: Mapping[str, Spectrum]) -> MemoryEffect:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from headtail.spectral import spectrum
     >>> popularity = [30, 20, 10]
-    >>> follows = spectrum(np.ones((5, 1)), np.array([[3.0], [2.0], [1.0]]), popularity=popularity)
-    >>> ignores = spectrum(np.ones((5, 1)), np.array([[-1.0], [1.0], [1.0]]), popularity=popularity)
+    >>> follows = ht.spectrum(np.ones((5, 1)), np.array([[3.0], [2.0], [1.0]]), popularity=popularity)
+    >>> ignores = ht.spectrum(np.ones((5, 1)), np.array([[-1.0], [1.0], [1.0]]), popularity=popularity)
     >>> memory_effect({"follows": follows, "ignores": ignores}).to_polars()["cosine"].round(3).to_list()
     [1.0, 0.0]
     """

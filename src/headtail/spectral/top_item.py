@@ -32,10 +32,9 @@ def top_item_bound(found: Spectrum) -> float:
 
     Examples
     --------
-    >>> from headtail.spectral import spectrum
     >>> queries = [[2.0, 0.1], [2.0, -0.1], [0.5, 1.0]]
     >>> items = [[3.0, 0.0], [1.0, 0.5], [1.0, -1.5]]
-    >>> round(top_item_bound(spectrum(queries, items, popularity=[9, 3, 1])), 2)
+    >>> round(top_item_bound(ht.spectrum(queries, items, popularity=[9, 3, 1])), 2)
     0.67
     """
     if found.popularity is None:

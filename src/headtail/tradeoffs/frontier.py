@@ -41,10 +41,9 @@ class Frontier(Curves, Result):
 
     Examples
     --------
-    >>> from headtail.tradeoffs import Point
     >>> def point(method, setting, ndcg, gini):
     ...     measured = {"ndcg@20": ndcg, "gini@20": gini}
-    ...     return Point(method, setting, 0, measured, measured, {})
+    ...     return ht.tradeoffs.Point(method, setting, 0, measured, measured, {})
     >>> points = point("tilt", 0.0, 0.30, 0.90), point("tilt", 0.1, 0.29, 0.80), point("tilt", 0.2, 0.25, 0.70)
     >>> frontier = Frontier(points, "ndcg@20", "gini@20")
     >>> frontier.choose("tilt", max_loss=0.05)
@@ -120,10 +119,9 @@ class Frontier(Curves, Result):
 
         Examples
         --------
-        >>> from headtail.tradeoffs import Point
         >>> def point(method, setting, ndcg, gini):
         ...     measured = {"ndcg@20": ndcg, "gini@20": gini}
-        ...     return Point(method, setting, 0, measured, measured, {})
+        ...     return ht.tradeoffs.Point(method, setting, 0, measured, measured, {})
         >>> tilt = point("tilt", 0.0, 0.30, 0.90), point("tilt", 0.1, 0.29, 0.80), point("tilt", 0.2, 0.25, 0.70)
         >>> other = point("other", 0.0, 0.30, 0.90), point("other", 0.1, 0.27, 0.80), point("other", 0.2, 0.20, 0.75)
         >>> table = Frontier(tilt + other, "ndcg@20", "gini@20").versus("tilt", [("gini@20", 0.1)]).blocks[0]

@@ -6,7 +6,6 @@ from functools import cached_property, partial
 from typing import Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._checks import checked, choice, nearest, number, shown
 from headtail._stats import Z95, pareto_front
@@ -27,9 +26,9 @@ from headtail.tradeoffs.points import (
     metric_of,
     summary,
 )
-from headtail.typing import Array
+from headtail.typing import Array, Mask
 
-Front: TypeAlias = Callable[[Array, Array], NDArray[np.bool_]]
+Front: TypeAlias = Callable[[Array, Array], Mask]
 """From gains and costs to which points count."""
 
 
@@ -259,9 +258,7 @@ class Settings:
         on_front = self._on_front(self.pairs, part)
         return tuple(pair for pair, is_on in zip(self.pairs, on_front, strict=True) if is_on)
 
-    def _on_front(
-        self, pairs: Iterable[tuple[str, Setting]], part: Part, front: Front = pareto_front
-    ) -> NDArray[np.bool_]:
+    def _on_front(self, pairs: Iterable[tuple[str, Setting]], part: Part, front: Front = pareto_front) -> Mask:
         """Return which (method, setting) pairs no other of them beats in both metrics, of those that have both."""
         means = [[self.mean(*pair, name, part) for name in (self.accuracy, self.unfairness)] for pair in pairs]
         gain, cost = np.array(means).reshape(-1, 2).T

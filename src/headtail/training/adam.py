@@ -6,12 +6,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from headtail._products import row_blocks
-from headtail.typing import Array
+from headtail.typing import Array, Floats
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -148,7 +147,7 @@ class _Past:
         self.after = _running(bias[::-1], ratio)[::-1] * ratio
         self.before = np.concatenate([[0.0], _running(bias, np.sqrt(beta2))])
 
-    def factors(self, moved: Array, now: int) -> NDArray[np.float64]:
+    def factors(self, moved: Array, now: int) -> Floats:
         """Return six numbers a row, (6, B), for steps from `moved` (B,) to `now`."""
         missed = now - moved
         kept_mean, root = self.kept_mean[missed], self.root[missed]
@@ -161,6 +160,6 @@ class _Past:
         return np.stack([kept, by_mean, by_decay, kept_mean, to_mean, to_square])
 
 
-def _running(values: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+def _running(values: Floats, factor: float) -> Floats:
     """Return the sums of `values` in which each earlier one counts `factor` times the next."""
     return np.array(list(accumulate(values.tolist(), lambda total, value: factor * total + value)))

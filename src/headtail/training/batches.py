@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headtail._printable import counted
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array
+from headtail.typing import Array, Ints
 
 _BITMAP_BYTES = 1 << 28  # at most; a bitmap of all pairs is the fastest index, and a folded one tells most that are not
 _ROUNDS = 16  # of rejection, after which a user's unseen items are listed instead
@@ -25,9 +24,9 @@ class Batch(NamedTuple):
     then n items that its user has not met in training.
     """
 
-    inputs: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    candidates: NDArray[np.int64]
+    inputs: Ints
+    rows: Ints
+    candidates: Ints
 
     def share(self, part: int, n_parts: int) -> "Batch":
         """Return one of `n_parts` parts of the inputs, which are at least as many, with their targets."""

@@ -40,9 +40,8 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from headtail.models import MF
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     folder = save_model(MF(n_users=4, n_items=6, embedding_dim=2, rng=0), f"{place}/mf")
+    ...     folder = save_model(ht.MF(n_users=4, n_items=6, embedding_dim=2, rng=0), f"{place}/mf")
     ...     print(load_model(folder).config)
     {'model': 'MF', 'n_users': 4, 'n_items': 6, 'embedding_dim': 2}
     """

@@ -64,11 +64,9 @@ def inputs(
 
     Examples
     --------
-    >>> import polars as pl
-    >>> from headtail.models import SASRec
     >>> frame = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [7, 8, 7], "timestamp": [10, 20, 30]})
     >>> train = Interactions.from_frame(frame)
-    >>> list(inputs(SASRec(train.n_items, max_length=50, rng=0), train))
+    >>> list(inputs(ht.models.SASRec(train.n_items, max_length=50, rng=0), train))
     [tensor([[ 0,  1],
             [-1,  0]])]
     """
@@ -121,8 +119,7 @@ def vectors(
 
     Examples
     --------
-    >>> from headtail.models import MF
-    >>> queries, items = vectors(MF(n_users=4, n_items=6, embedding_dim=2, rng=0))
+    >>> queries, items = vectors(ht.MF(n_users=4, n_items=6, embedding_dim=2, rng=0))
     >>> queries.shape, items.shape
     (torch.Size([4, 2]), torch.Size([6, 2]))
     """

@@ -177,10 +177,8 @@ def fit(
 
     Examples
     --------
-    >>> import polars as pl
-    >>> from headtail.models import MF
     >>> train = Interactions.from_frame(pl.DataFrame({"user_id": [1, 1, 2, 2], "item_id": [1, 2, 3, 4]}))
-    >>> model = MF(train.n_users, train.n_items, embedding_dim=4, rng=0)
+    >>> model = ht.MF(train.n_users, train.n_items, embedding_dim=4, rng=0)
     >>> history = fit(model, train, epochs=60, lr=0.1, weight_decay=0, rng=0)
     >>> len(history.rows), round(history.rows[-1]["loss"], 1)
     (60, 0.0)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -22,6 +21,7 @@ from headtail.training.adam import Adam
 from headtail.training.batches import Batch, Distinct, Pairs, Windows
 from headtail.training.running import Advance, steps
 from headtail.training.scores import catalogue_loss, one_number, pair_scores
+from headtail.typing import Floats
 
 _LARGE = 4  # times the rows that a batch takes, a table is large: only those rows are read and moved
 
@@ -61,8 +61,8 @@ class Stepping:
         device: torch.device,
         random: np.random.Generator,
         *,
-        item_weights: NDArray[np.float64] | None,
-        item_values: NDArray[np.float64] | None,
+        item_weights: Floats | None,
+        item_values: Floats | None,
         penalty_every: int,
         loss: Loss,
         n_negatives: int | Literal["all"],

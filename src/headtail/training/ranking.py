@@ -72,7 +72,6 @@ def recommend(
 
     Examples
     --------
-    >>> import numpy as np, polars as pl
     >>> frame = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"]})
     >>> recommend((np.eye(2), np.eye(2)), frame, k=2).to_polars().rows()
     [('ann', 'y', 1, 0.0), ('bob', 'x', 1, 0.0)]

@@ -26,8 +26,7 @@ class Recipe:
 
     Examples
     --------
-    >>> from headtail.models import MF
-    >>> Recipe(MF, {"embedding_dim": 32}).epochs, Recipe(MF, training={"epochs": 20}).epochs
+    >>> Recipe(ht.MF, {"embedding_dim": 32}).epochs, Recipe(ht.MF, training={"epochs": 20}).epochs
     (60, 20)
     """
 
