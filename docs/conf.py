@@ -195,7 +195,8 @@ GENERATED.mkdir(exist_ok=True)
 rooms = [f"headtail.{room}".rstrip(".") for room in ROOMS]
 pages = {"metrics": metric_page(), "dials": dial_page()} | {room: reference_page(room) for room in rooms}
 TAKEN = "Examples take `import headtail as ht, numpy as np, polars as pl, torch` for granted."
-index = ["# Reference", "", f"Everything public, room by room. {TAKEN}", "", "```{toctree}", ":hidden:", *rooms, "```", ""]
+index = ["# Reference", "", f"Everything public, room by room. {TAKEN}", ""]
+index += ["```{toctree}", ":hidden:", *rooms, "```", ""]
 index += [f"- [{room}]({room}.md): {first_line(import_module(room))}" for room in rooms]
 for made, text in (pages | {"reference": "\n".join(index) + "\n"}).items():
     page = GENERATED / f"{made}.md"
