@@ -10,6 +10,7 @@ from docutils import nodes
 
 import headtail
 from headtail.dials import CONTROLS, DIALS, REFERENCES
+from headtail.dials.words import about
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition, facts_of
 from headtail.metrics.pages import FAMILIES
@@ -40,65 +41,6 @@ ROOMS = ("", "metrics", "data", "datasets", "baselines", "spectral", "amplificat
          "engines", "reports",
          "integrations.implicit", "integrations.lenskit", "integrations.pytorch", "integrations.rectools",
          "integrations.recbole", "exceptions")  # fmt: skip
-
-ABOUT = {
-    "allocation": "gives the places to the items where that costs the least expected relevance",
-    "tilt": "spreads the model's own exposure by one number an item, found so that exposure settles",
-    "log penalty": "subtracts the logarithm of popularity from the scores",
-    "IPR": "re-ranks long lists by inverse popularity",
-    "shrink": "takes a part of the first singular direction, which is popularity, out of the vectors",
-    "PopSteer": "turns down the neurons of popular tastes and up those of niche ones",
-    "PopSteer, error dropped": "PopSteer without the part of the vectors that the autoencoder misses",
-    "PopSteer v1, error dropped": "the same with the weights of the first paper",
-    "PopSteer, gated": "PopSteer as its authors' code has it: neurons move only for users in whom they are outliers",
-    "PopSteer, damped": "turns down neurons of popular tastes in proportion to how active they are",
-    "PopSteer, by effect": "PopSteer, of neurons by what a push does rather than by whom they answer to",
-    "PopSteer, damped by effect": "both: in proportion to activity, of neurons by what a push does",
-    "PopSteer, by user": "PopSteer, as much as each user's list is more popular than the user's own items",
-    "PopSteer, damped by user": "both: in proportion to activity, and user by user",
-    "PopSteer, items": "PopSteer on the vectors of items",
-    "PopSteer, items gated": "the same, where items are outliers",
-    "PopSteer, items damped": "the same, in proportion to activity",
-    "PopSteer, users and items": "PopSteer on both vectors",
-    "PopSteer, menu": "PopSteer at the strength that suits each user, at prices that even out exposure",
-    "PopSteer, damped, menu": "the same of PopSteer, damped",
-    "ReSN": "penalizes the first singular direction while training",
-    "LogDet": "penalizes collapsed dimensions while training",
-    "Zerosum": "trains with a loss on sums of scores",
-    "IPS": "weights what was chosen by inverse propensity while training",
-    "PD": "trains with popularity as a factor of its own, and leaves it out when it recommends",
-    "PR-Entmax": "trains with a sparse loss and weights by popularity",
-    "MACR": "trains with a gate for popular items and one for active users, and takes off what the gates explain",
-    "SPRINT": "penalizes what lets few places have all the say in a transformer while training",
-    "PPD": "takes a part of each vector's own popularity direction out of it",
-    "TTEN": "scales item vectors to more even lengths when it recommends",
-    "calibrated popularity": "re-ranks towards each user's own shares of head, mid and tail",
-    "xQuAD": "re-ranks so that head and tail are both covered, by how much each user likes them",
-    "FA*IR": "re-ranks with a least number of tail items among the first of every list",
-    "PCT": "re-ranks towards a mix of popularity for all users together",
-    "P-MMF": "re-ranks so that the group of items that is worst off gets the most",
-    "SPREE": "steers each user towards the popularity of the user's own choices, along one direction",
-    "SPREE, neurons": "the same, through neurons",
-    "SPREE, damped neurons": "the same, in proportion to how active the neurons are",
-    "allocation, nobody loses 10%": "allocation, where no user may lose a tenth of the expected relevance",
-    "allocation, equal shares": "allocation in which every user gives up the same share of the expected hits",
-    "allocation, most hits": "allocation in which places change where that costs the least expected NDCG",
-    "tilt (alpha-fair), by relevance": "chooses by the tilt, and orders by relevance alone",
-    "tilt (popularity)": "takes out the exposure beyond what an item's popularity earns",
-    "ReSN, fine-tuned": "the same, in training a finished model further",
-    "random neurons": "PopSteer on neurons drawn at random",
-    "reversed": "PopSteer turned the other way",
-    "noise": "random shifts of the vectors, as large as PopSteer's",
-    "dense shift": "one shift between the means of popular and niche tastes, without an autoencoder",
-    "dense projection": "takes that direction out of the vectors",
-    "most popular": "the most popular items that a user has not met",
-    "random": "items at random",
-}
-
-
-def about(name: str) -> str:
-    """Return what a dial does, by its name or the longest start of it that is known."""
-    return ABOUT.get(max((start for start in ABOUT if name.startswith(start)), key=len, default=""), "")
 
 
 def strengths(dial: Any) -> str:

@@ -666,11 +666,11 @@ def test_wrong_inputs_of_correct(corrections, capsys, monkeypatch, arguments, me
 def test_dials_are_listed(capsys):
     assert main(["dials"]) == 0
     listed = capsys.readouterr().out
-    assert "tilt (alpha-fair)" in listed and "xQuAD" in listed
+    assert "tilt (alpha-fair)" in listed and "penalizes the first singular direction" in listed
     assert main(["dials", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["works_on"] for row in rows} == {"training", "model", "vectors", "lists"}
-    assert all(row["strengths"][0] == 0 for row in rows)
+    assert all(row["strengths"][0] == 0 and row["does"] for row in rows)
 
 
 def test_every_model_is_trained_as_is_usual_for_it(tmp_path, capsys):

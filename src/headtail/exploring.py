@@ -11,6 +11,7 @@ from headtail._checks import checked, generator, integer, shown
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import tastes_of
 from headtail.dials import Dial, is_built_in
+from headtail.dials.words import about
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition
@@ -18,7 +19,7 @@ from headtail.reports.explorer import Explorer, packed
 from headtail.spectral import spectrum
 from headtail.subjects import Lists, Subject
 from headtail.tradeoffs import Frontier
-from headtail.tradeoffs.pages import spare
+from headtail.tradeoffs.pages import KEPT, spare
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Array, Codes
 
@@ -203,6 +204,7 @@ class _Gathering:
             "n_items": train.n_items,
             "max_loss": self.max_loss,
             "spare": spare(self.frontier),
+            "kept": KEPT,
             "split": self.split.description,
             "accuracy": frontier.accuracy,
             "unfairness": frontier.unfairness,
@@ -244,7 +246,9 @@ class _Gathering:
             strengths = frontier.settings(method)
             own = dial is None or not is_built_in(dial)
             works_on = None if dial is None else dial.works_on
-            dials.append({"name": method, "built_in": not own, "works_on": works_on})
+            dials.append(
+                {"name": method, "built_in": not own, "works_on": works_on, "about": "" if own else about(method)}
+            )
             for strength in strengths:
                 values = {m: _estimate(frontier, method, strength, m) for m in frontier.points[0].test}
                 traded = (frontier.accuracy, frontier.unfairness)

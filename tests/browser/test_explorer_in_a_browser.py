@@ -199,6 +199,31 @@ def test_users_are_picked(opened, explored):
     assert titles_shown(page) == titles_of(data, setting, 3), "the address keeps what was picked"
 
 
+def test_a_title_leads_to_its_item_and_an_item_to_its_users(opened, explored):
+    page, data = opened(), explored[1]
+    first = page.locator("#panel-lists ol .hx-item").first
+    title = first.locator(".hx-told").text_content()
+    first.click()
+    detail = page.locator("#panel-items .hx-detail")
+    assert detail.locator("h2").text_content() == title
+    item, lists = data["items"]["titles"].index(title), lists_of(data["lists"])[data["settings"][data["chosen"]]["row"]]
+    users = [data["users"]["ids"][user] for user in np.flatnonzero((lists == item).any(axis=1))]
+    assert f"Now shown to {len(users)} users of the {len(data['users']['ids'])} here: {', '.join(users[:20])}" in (
+        detail.inner_text()
+    )
+    detail.get_by_role("button", name=users[1], exact=True).click()
+    assert page.locator("#panel-lists select").locator("option:checked").text_content() == f"User {users[1]}"
+    assert title in titles_shown(page)
+
+
+def test_the_dial_that_is_turned_says_what_it_does(opened, explored):
+    page, said = opened(), {one["name"]: one["about"] for one in explored[1]["dials"]}
+    for name, words in (("log penalty", "logarithm of popularity"), ("PopSteer", "neurons of popular tastes")):
+        page.get_by_role("slider", name=name).focus()
+        page.keyboard.press("ArrowRight")
+        assert page.locator(".hx-does:visible").all_inner_texts() == [said[name]] and words in said[name]
+
+
 def test_a_printed_list_says_whose_it_is(opened):
     page = opened()
     page.emulate_media(media="print")
@@ -222,6 +247,10 @@ def test_the_trade_off_answers(opened, explored):
     page.keyboard.press("ArrowRight")
     assert page.get_by_role("tab", name="Trade-off").get_attribute("aria-selected") == "true"
     points = page.locator(".hx-point")
+    least = 0.75 * data["settings"][0]["values"][data["accuracy"]][0]
+    poor = [one for one in data["settings"] if one["values"][data["accuracy"]][0] < least and not one["chosen"]]
+    assert poor and points.count() == len(data["settings"]) - len(poor), "they would squeeze all others"
+    page.get_by_role("button", name=" of less than 75% of the accuracy").click()
     assert points.count() == len(data["settings"])
     last = points.nth(len(data["settings"]) - 1)
     last.hover()

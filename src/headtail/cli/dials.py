@@ -11,17 +11,25 @@ from headtail.cli._output import console
 
 @with_example("headtail dials")
 def dials(*, json: Json = False) -> None:
-    """List the corrections, what each works on, and the strengths that are tried."""
+    """List the corrections, what each works on and what it does; as JSON with the strengths that are tried."""
+    from headtail.dials.words import about
+
     controls = ht.dials.CONTROLS
     rows: list[dict[str, Any]] = [
-        {"dial": each.name, "works_on": each.works_on, "strengths": list(each.grid), "control": each in controls}
+        {
+            "dial": each.name,
+            "does": about(each.name),
+            "works_on": each.works_on,
+            "strengths": list(each.grid),
+            "control": each in controls,
+        }
         for each in (*ht.dials.DIALS, *controls)
     ]
     if json:
         sys.stdout.write(dumps(rows, indent=2) + "\n")
         return
-    shown = [row | {"strengths": " ".join(f"{strength:g}" for strength in row["strengths"])} for row in rows]
-    columns = [
-        ht.reports.Column(*both) for both in (("dial", "Dial"), ("works_on", "Works on"), ("strengths", "Strengths"))
-    ]
-    console().print(ht.reports.Report("Dials", [ht.reports.Table(columns, shown)]))
+    titles = {"dial": "Dial", "works_on": "Works on", "does": "What it does"}
+    columns = [ht.reports.Column(key, title) for key, title in titles.items()]
+    console().print(
+        ht.reports.Report("Dials", [ht.reports.Table(columns, [{key: row[key] for key in titles} for row in rows])])
+    )

@@ -16,7 +16,7 @@ from headtail.tradeoffs.points import NOTHING, Estimate, Setting
 from headtail.tradeoffs.settings import facts_for
 
 FAIRER = (0.05, 0.1, 0.15, 0.2)  # how far below the reference's unfairness accuracy is read off
-_KEPT = 0.75  # of the accuracy, so that settings that nobody would take do not press the others together
+KEPT = 0.75  # of the accuracy, so that settings that nobody would take do not press the others together
 _DRAWN = 8  # most methods of a picture
 _SMALL = 0.002  # changes below it are written with more digits
 LOSSES = (0.01, 0.02, 0.05, 0.1)  # how far below the reference's accuracy unfairness is read off
@@ -119,7 +119,7 @@ def picture(frontier: Curves, max_loss: float, first: str | None = None) -> Char
     }
     order = sorted(ends, key=lambda m: (m != first, m in frontier.curves, np.isnan(ends[m]), ends[m]))
     left = order[_DRAWN:]
-    least = _KEPT * frontier.mean(*frontier.reference, frontier.accuracy)
+    least = KEPT * frontier.mean(*frontier.reference, frontier.accuracy)
     rows = [row for row in chart.rows if row["method"] not in left]
     shown = [row for row in rows if row["chosen"] or row["y"] is None or row["y"] >= least]
     poor = len(rows) - len(shown)

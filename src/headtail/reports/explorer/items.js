@@ -4,7 +4,7 @@ import { spark } from "./charts.js";
 import { named, titled } from "./lists.js";
 import { pick, state } from "./state.js";
 
-const PAGE = 50;
+const PAGE = 50, SOME = 20;
 
 export function itemsTab(data) {
   const texts = data.items.titles.map((title, i) => plainly(title === data.items.ids[i] ? title : `${title} ${data.items.ids[i]}`));
@@ -27,10 +27,12 @@ export function itemsTab(data) {
 
   const showDetail = (item) => {
     const dials = data.turned.map((dial) => ({ dial, shown: dial.settings.map((setting) => data.shown(setting.row, item)) }));
+    const setting = data.settings[state.setting];
+    const users = setting.row === null ? [] : data.users.ids.flatMap((_, user) => (data.list(setting.row, user).includes(item) ? [user] : []));
     const top = Math.max(...dials.flatMap(({ shown }) => shown), 1);
     replaced(detail, h("h2", {}, titled(data, item)),
       h("p", { class: "hx-quiet" }, `${data.items.groups[data.items.group[item]]}, ${plural(data.items.popularity[item], "training interaction")}; `,
-        `in ${count(values.before(item))} of ${count(data.n_users)} lists as it is, in ${count(values.now(item))} ${named(data.settings[state.setting]) === "as it is" ? "now" : `with ${named(data.settings[state.setting])}`}.`),
+        `in ${count(values.before(item))} of ${count(data.n_users)} lists as it is, in ${count(values.now(item))} ${named(setting) === "as it is" ? "now" : `with ${named(setting)}`}.`),
       h("table", { class: "ht-table" }, h("caption", { class: "hx-unseen" }, "Lists with this item, by dial"),
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Dial"), h("th", { scope: "col" }, "off to strongest"), h("th", { scope: "col", class: "ht-number" }, "as chosen"))),
         h("tbody", {}, dials.map(({ dial, shown }) => {
@@ -38,7 +40,10 @@ export function itemsTab(data) {
           return h("tr", {}, h("td", {}, button(dial.name, () => pick({ setting: dial.chosen.index }), { class: "hx-plain", "data-key": `dial ${dial.name}` })),
             h("td", {}, spark(shown, place, top, dial.look.color, `${dial.name}: ${shown.join(", ")} lists`)),
             h("td", { class: "ht-number" }, count(shown[place])));
-        }))));
+        }))),
+      users.length ? h("p", { class: "hx-quiet" }, `Now shown to ${plural(users.length, "user")} of the ${count(data.users.ids.length)} here: `, users.slice(0, SOME).flatMap((user, i) =>
+        [i ? ", " : "", button(data.users.ids[user], () => pick({ tab: "lists", user }), { class: "hx-plain", "data-key": `user ${user}` })]), users.length > SOME && ", …")
+        : h("p", { class: "hx-quiet" }, `Now shown to none of the ${plural(data.users.ids.length, "user")} here.`));
   };
 
   const show = (changes) => {

@@ -26,9 +26,9 @@ export function dialPanel(data) {
     const mark = marks > 0 && h("span", { class: "hx-mark", title: "chosen on validation" });
     const share = marks / (dial.settings.length - 1);  // the thumb, 16 pixels wide, stays inside its track
     if (mark) mark.style.left = `calc(${8 - 16 * share}px + ${100 * share}%)`;
-    const row = h("div", { class: "hx-dial" },
+    const row = h("div", { class: "hx-dial", title: dial.about },
       h("div", { class: "hx-dial-name" }, swatch(dial.look), h("span", {}, dial.name), output),
-      h("div", { class: "hx-slide" }, input, mark));
+      h("div", { class: "hx-slide" }, input, mark), dial.about && h("p", { class: "hx-quiet hx-does" }, dial.about));
     return { dial, row, input, output };
   });
   let active = rows[0];
@@ -98,6 +98,9 @@ const chip = (data, item) => {
 
 export const titled = (data, item) => told(data.items.titles[item]);
 
+/** A title that leads to what every dial does to the item. */
+const linked = (data, item, ...beside) => button([titled(data, item), ...beside], () => pick({ tab: "items", item }), { class: "hx-plain hx-item" });
+
 function moved(before, place) {
   if (before < 0) return [h("span", { class: "hx-new" }, "new"), "new"];
   const by = before - place;
@@ -117,7 +120,7 @@ export function userChooser(data) {
 
 /** An item that entered or left a list, with its place there. */
 export const placed = (data, item, place, words, ...beside) => h("li", {}, h("span", { class: "hx-rank" }, unseen(words), place + 1),
-  h("span", { class: "hx-what" }, titled(data, item), beside), chip(data, item));
+  h("span", { class: "hx-what" }, linked(data, item, ...beside)), chip(data, item));
 
 /** The tab of lists: whose, the list as it is now, what left it, and what is known of the user. */
 export function listsTab(data) {
@@ -149,7 +152,7 @@ export function listsTab(data) {
     now.replaceChildren(...after.map((item, place) => {
       const [mark, words] = moved(before.indexOf(item), place);
       return h("li", { class: before.includes(item) ? "" : "hx-entered" }, h("span", { class: "hx-rank" }, place + 1),
-        h("span", { class: "hx-move" }, mark, words !== "new" && unseen(words)), h("span", { class: "hx-what" }, titled(data, item), star(item)), chip(data, item));
+        h("span", { class: "hx-move" }, mark, words !== "new" && unseen(words)), h("span", { class: "hx-what" }, linked(data, item, star(item))), chip(data, item));
     }));
     if (setting.row === null) now.replaceChildren(h("li", { class: "hx-quiet" }, "Of this method there are figures and no lists."));
     gone.replaceChildren(...left.map((item) => placed(data, item, before.indexOf(item), "was ", star(item))));
@@ -157,7 +160,7 @@ export function listsTab(data) {
     knownOf = user;
     knownTitle.textContent = data.known[user].length < data.users.n_known[user]
       ? `Known of this user, ${data.known[user].length} of ${data.users.n_known[user]}` : "Known of this user";
-    known.replaceChildren(...data.known[user].map((item) => h("li", {}, h("span", { class: "hx-what" }, titled(data, item)), chip(data, item))));
+    known.replaceChildren(...data.known[user].map((item) => h("li", {}, h("span", { class: "hx-what" }, linked(data, item)), chip(data, item))));
   };
   return { tab, show };
 }

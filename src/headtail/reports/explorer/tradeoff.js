@@ -1,5 +1,5 @@
 // The trade-off: every setting as a point, and the words that make one of them again.
-import { button, chooser, h, replaced, sortable, written } from "./dom.js";
+import { button, chooser, h, plural, replaced, sortable, written } from "./dom.js";
 import { scatter, swatch } from "./charts.js";
 import { named } from "./lists.js";
 import { pick, state } from "./state.js";
@@ -45,6 +45,10 @@ export function tradeoffTab(data) {
   // References such as random lists lie so far off that beside them all else would shrink to a point.
   const shown = worth(data, facts);
   const hidden = new Set(data.dials.filter(({ name, settings }) => !shown.has(name) && !(settings.length === 1 && settings[0].off)).map(({ name }) => name));
+  // So does a setting that nobody would take, which the reports leave out of their pictures by the same rule.
+  const least = data.kept * data.plain.values[data.accuracy][0];
+  const poor = (setting) => !setting.chosen && setting.values[data.accuracy][0] < least;
+  let whole = false;
   const plot = h("div", { class: "hx-plot" }), tip = h("div", { class: "hx-tip", hidden: true, "aria-hidden": "true" });
   const legend = h("div", { class: "hx-legend", role: "group", "aria-label": "Shown dials" });
   const table = h("div", {}), copy = h("section", { class: "hx-copy", "aria-labelledby": "copy" });
@@ -72,7 +76,7 @@ export function tradeoffTab(data) {
 
   const draw = () => {
     const series = data.dials.filter(({ name }) => !hidden.has(name)).map((dial) => ({ name: dial.name, look: dial.look,
-      points: dial.settings.map((setting) => {
+      points: dial.settings.filter((setting) => whole || !poor(setting) || setting.index === state.setting).map((setting) => {
         const [y, low, high] = setting.values[axes.y];
         return { x: setting.values[axes.x][0], y, low, high, mark: setting.chosen, key: setting.index };
       }) }));
@@ -83,13 +87,17 @@ export function tradeoffTab(data) {
     tip.hidden = true;
   };
 
-  const drawLegend = () => replaced(legend, ...data.dials.map((dial) => {
-    return button([swatch(dial.look), dial.name], () => {
+  const drawLegend = () => {
+    const left = whole ? 0 : data.settings.filter((setting) => poor(setting) && !hidden.has(setting.dial)).length;
+    replaced(legend, ...data.dials.map((dial) => button([swatch(dial.look), dial.name], () => {
       if (!hidden.delete(dial.name) && hidden.size < data.dials.length - 1) hidden.add(dial.name);
       drawLegend();
       draw();
-    }, { "aria-pressed": String(!hidden.has(dial.name)), "data-key": dial.name });
-  }), hidden.size > 0 && button("Show all", () => { hidden.clear(); drawLegend(); draw(); }, { class: "hx-plain" }) || "");
+    }, { "aria-pressed": String(!hidden.has(dial.name)), "data-key": dial.name })),
+    hidden.size > 0 ? button("Show all", () => { hidden.clear(); drawLegend(); draw(); }, { class: "hx-plain" }) : "",
+    left ? button(`Show ${plural(left, "setting")} of less than ${written(data.kept, ".0%")} of the accuracy`,
+      () => { whole = true; drawLegend(); draw(); }, { class: "hx-plain" }) : "");
+  };
 
   const drawCopy = () => {
     const setting = data.settings[state.setting];
