@@ -20,7 +20,7 @@ ABOUT = {
     "PopSteer, items damped": "PopSteer on the vectors of items, in proportion to how active neurons are",
     "PopSteer, users and items": "PopSteer on both vectors",
     "PopSteer, menu": "PopSteer at the strength that suits each user, at prices that even out exposure",
-    "PopSteer, damped, menu": "the damped PopSteer at the strength that suits each user, at prices that even out exposure",
+    "PopSteer, damped, menu": "PopSteer, damped, at the strength that suits each user, at prices that spread exposure",
     "ReSN": "penalizes the first singular direction while training",
     "LogDet": "penalizes collapsed dimensions while training",
     "Zerosum": "trains with a loss on sums of scores",
