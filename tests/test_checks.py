@@ -28,6 +28,22 @@ def test_choice():
         choice("form", "linaer", ("linear", "sigmoid"))
 
 
+def test_choices_are_checked_before_the_call():
+    @checked
+    def shown(part: Literal["validation", "test"] = "test", by: Literal["rank", "mass"] | None = None) -> str:
+        return "test" if part == "test" else f"validation by {by}"
+
+    assert [shown(), shown("validation"), shown(part="validation", by="rank")] == [
+        "test", "validation by None", "validation by rank"
+    ]  # fmt: skip
+    with pytest.raises(InvalidInputError, match=r"part='tset' is not known. Did you mean 'test'"):
+        shown("tset")
+    with pytest.raises(InvalidInputError, match=r"by=1 is not known. There are: 'rank', 'mass'"):
+        shown(by=1)
+    with pytest.raises(InvalidInputError, match="part=None is not known"):
+        shown(None)
+
+
 @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.25), 1])
 def test_number_in_range_is_returned_as_float(value):
     result = number("share", value, low=0, high=1)

@@ -193,7 +193,7 @@ def checked(verb: F) -> F:
 
     If an argument is not of its annotated type, any error from further down becomes one that names the argument, and a
     call that does not match the signature becomes one that lists the parameters. Calls that work are left alone, and so
-    are the function's own errors. Only flags are checked beforehand, since any value has a truth value.
+    are the function's own errors. Only flags, since any value has a truth value, and choices are checked beforehand.
     """
     if isinstance(verb, type):
         for name, member in list(vars(verb).items()):
@@ -207,6 +207,7 @@ def checked(verb: F) -> F:
 
     places = verb.__code__.co_varnames
     flags = {name for name, kind in verb.__annotations__.items() if kind in (bool, "bool")}
+    choices = {name: options for name, kind in verb.__annotations__.items() if (options := _options(kind))}
 
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -215,6 +216,8 @@ def checked(verb: F) -> F:
                 raise InvalidInputError(f"{name} has {counted(n, 'masked value')}. Leave out or fill what is masked.")
             if name in flags and not isinstance(value, (bool, np.bool_)):
                 raise InvalidInputError(f"{name}={_brief(value)} is neither True nor False.")
+            if name in choices and (value is not None or None not in choices[name]):
+                choice(name, value, filter(None, choices[name]))
         try:
             return verb(*args, **kwargs)
         except HeadtailError:
@@ -237,6 +240,14 @@ def checked(verb: F) -> F:
             raise
 
     return typing.cast(F, call)
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """Return what an annotation allows if that is one of several words, or None: empty for other annotations."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if not all(typing.get_origin(kind) is typing.Literal or kind is type(None) for kind in kinds):
+        return ()
+    return tuple(word for kind in kinds for word in typing.get_args(kind) or (None,))
 
 
 def _hint(verb: Callable[..., Any], parameter: inspect.Parameter) -> Any:

@@ -50,14 +50,6 @@ def named_table(
     """Return a Polars frame of the columns of the given roles of any engine's frame, and the name of each column.
 
     Ids come back as Int64 or String: integers of any width, whole floats and categories are converted.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not a frame, is empty, has a doubled column, missing ids (also those that are written, such as NULL),
-        ids of mixed type, ids that are neither whole numbers nor text, or numbers too large to be exact.
-    MissingColumnError
-        If a required column is not there.
     """
     required, frame = list(required), as_native(frame, what)
     native = unnested(frame, what, [role for role in _IDS if role in required], given)

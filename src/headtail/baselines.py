@@ -33,11 +33,6 @@ def most_popular(
     exclude_seen : bool, default True
         Leave out what the user met in `train`.
 
-    Raises
-    ------
-    InvalidInputError
-        If k is not from 1 to the number of items, or a user does not exist.
-
     Examples
     --------
     >>> train = Interactions.from_frame(pl.DataFrame({"user": [1, 2, 2, 3], "item": [10, 10, 20, 30]}))

@@ -286,12 +286,6 @@ def correct(
         More arguments of :func:`headtail.tradeoffs.sweep`, such as `metrics` and `unfairness` for another goal than
         even exposure, or `folder` to resume after a stop.
 
-    Raises
-    ------
-    InvalidInputError, MissingColumnError
-        If the data do not fit together, there is nothing to choose on, the recommender hits nothing of the validation
-        part, no dial fits, or a strength is given to several dials.
-
     Examples
     --------
     >>> world = ht.datasets.power_law(400, 120, n_interactions=4000, rng=0)

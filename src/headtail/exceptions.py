@@ -1,7 +1,8 @@
 """Errors that say what is wrong, with which value, and what to do about it.
 
 Every error of headtail is a :class:`HeadtailError`, and each is also the built-in error that a caller who has never
-heard of headtail would catch.
+heard of headtail would catch. Everywhere, arguments and tables that cannot be right are an :class:`InvalidInputError`,
+and names that are not there a :class:`MissingColumnError`; docstrings name what else is raised.
 """
 
 import re

@@ -142,11 +142,6 @@ class Witness:
             By which the setting of each dial is chosen on validation, as by :meth:`Frontier.choose`.
         n_items : int, default 20,000
             Searchable items: those in the lists, then the most exposed and most popular ones.
-
-        Raises
-        ------
-        InvalidInputError
-            If no watched dial is a method of the frontier.
         """
         if not any(name in self._dials for name in frontier.methods):
             raise InvalidInputError(

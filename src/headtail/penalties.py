@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from headtail._checks import checked, choice, number
+from headtail._checks import checked, number
 from headtail._distributed import all_sum
 from headtail._factors import as_pair, as_popularity
 from headtail._products import row_blocks
@@ -89,10 +89,6 @@ class ReSN(_Weighted):
 
     form: Literal["linear", "sigmoid"] = "linear"
     distributed: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        choice("form", self.form, ("linear", "sigmoid"))
 
     def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
         """Return ``weight * rayleigh(queries, items) / B``, a scalar tensor of at least 0."""

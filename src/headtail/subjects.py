@@ -61,11 +61,6 @@ class Subject:
         Without `neurons`, how the sparse autoencoder that finds them is made and trained: `expansion` (16), `n_active`
         (32) and arguments of :func:`headtail.sae.fit_sae`.
 
-    Raises
-    ------
-    InvalidInputError
-        If the source is none of these, or does not fit the split.
-
     Examples
     --------
     >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)

@@ -55,11 +55,6 @@ class Vectors(_Pair):
     user_ids, item_ids : sequence of ids of length B and I, optional
         Whose the rows are.
 
-    Raises
-    ------
-    InvalidInputError
-        If there are not as many ids as rows.
-
     Examples
     --------
     >>> vectors = Vectors(np.eye(2), np.eye(2), user_ids=["ann", "bob"], item_ids=[30, 10])

@@ -184,7 +184,7 @@ def test_gini_counts_the_catalogue_given():
 
 @pytest.mark.parametrize("metric", [partial(gini, catalogue="none"), partial(arp, normalize="mean")])
 def test_unknown_definition(metric):
-    with pytest.raises(InvalidInputError, match="is not known; give"):
+    with pytest.raises(InvalidInputError, match="is not known"):
         audit(RECS, TRAIN, k=2, metrics={"m": metric}, n_bootstrap=0)
 
 

@@ -1,11 +1,4 @@
-"""Interactions, recommendations, popularity groups and splits: the nouns that the other floors speak about.
-
-Data that cannot be right (none at all, missing or unknown ids, numbers that are not finite, shapes that do not match,
-a pair, or an item of a list, that stands twice) and arguments out of range are an
-:class:`~headtail.exceptions.InvalidInputError`, files that cannot be read or written an
-:class:`~headtail.exceptions.UnreadableFileError`, columns that are not there a
-:class:`~headtail.exceptions.MissingColumnError`.
-"""
+"""Interactions, recommendations, popularity groups and splits: the nouns that the other floors speak about."""
 
 from headtail.data.files import read_interactions, read_table, write_interactions, write_table
 from headtail.data.interactions import Interactions

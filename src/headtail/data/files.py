@@ -97,8 +97,6 @@ def write_interactions(interactions: Interactions, path: PathLike) -> Path:
     ------
     UnreadableFileError
         If the ending is another one, or the file cannot be written.
-    InvalidInputError
-        If an id holds a tab or a line break, which RecBole's form has no way to write.
 
     Examples
     --------
@@ -201,8 +199,6 @@ def read_table(
     UnreadableFileError
         If the file is missing, empty, damaged, not UTF-8, or of an unknown form, or if a line has too many fields or
         a quote that is not closed.
-    InvalidInputError
-        If a column name occurs twice, or the first line holds data instead of names.
 
     Examples
     --------

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
 from headtail import _frames
-from headtail._checks import checked, choice, finite, integer, number, shown
+from headtail._checks import checked, finite, integer, number, shown
 from headtail._columns import called, logger, resolve_columns
 from headtail._factors import axis_ids, refuse_ids
 from headtail._printable import counted
@@ -273,7 +273,6 @@ def rated(given: Interactions, min_rating: float) -> Interactions:
 
 def without_duplicates(given: Interactions, policy: str, what: str = "interactions") -> Interactions:
     """Return the interactions with each pair once, by one of the policies of :meth:`Interactions.from_frame`."""
-    choice("duplicates", policy, get_args(Duplicates))
     if (given.sorted_pairs[1:] != given.sorted_pairs[:-1]).all():
         return given
     pair = pair_keys(given.users, given.items)

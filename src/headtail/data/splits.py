@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import polars as pl
 
-from headtail._checks import checked, choice, generator, number
+from headtail._checks import checked, generator, number
 from headtail._columns import logger
 from headtail._printable import counted
 from headtail.data.coded import ascending
@@ -247,7 +247,6 @@ class Split:
         overlap: str,
         said: str,
     ) -> Self:
-        choice("overlap", overlap, ("error", "train"))
         whole = from_table(table, names)
         if titles is not None:
             whole = whole.with_titles(titles)

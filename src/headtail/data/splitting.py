@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headtail._checks import checked, choice, generator, number
+from headtail._checks import checked, generator, number
 from headtail._printable import counted
 from headtail.data.interactions import Interactions
 from headtail.data.splits import Split, draw_each, drawn_shares, made_split, union
@@ -156,7 +156,6 @@ def split_debiased(
     >>> split_debiased(Split.from_frame(frame), rng=0).test.popularity
     array([1, 1])
     """
-    choice("variant", variant, ("capped", "paper"))
     split = split if isinstance(split, Split) else split_ratio(split, rng=rng)
     draw = generator(rng)
     train, test, validation = split.train, split.test, split.validation

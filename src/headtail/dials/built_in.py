@@ -24,11 +24,6 @@ from headtail.typing import IntoFrame
 def dial(name: str) -> Dial:
     """Return a dial of :data:`DIALS` or :data:`CONTROLS`; case, spaces and punctuation of the name do not matter.
 
-    Raises
-    ------
-    InvalidInputError
-        If there is no such dial; the message lists them.
-
     Examples
     --------
     >>> dial("tilt-entropy").name

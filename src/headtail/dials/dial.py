@@ -40,11 +40,6 @@ class Dial:
     model : str, optional
         Name of the only model class that it can train, such as "SASRec"; any by default.
 
-    Raises
-    ------
-    InvalidInputError
-        If `make` is not a function, or the grid does not begin with 0, is not monotonic or not finite.
-
     Examples
     --------
     >>> split = ht.split_ratio(ht.datasets.power_law(300, 100, n_interactions=3000, rng=0).interactions, rng=0)
@@ -122,11 +117,6 @@ class Dial:
         prices``. Relevance is calibrated on the validation part; the prices, whose strength is the menu's, are at the
         fixed point of the exposure that they lead to, see :func:`headtail.allocation_bias`. The choices are
         ``menu.make.choices(subject, strength, seed, known)``.
-
-        Raises
-        ------
-        InvalidInputError
-            If 0 is not among the settings.
         """
         chosen = tuple(self.grid if settings is None else (number("settings", value) for value in settings))
         if 0 not in chosen:

@@ -54,11 +54,6 @@ def corrected(model: Any, vectors: Vectors, user_ids: Any = None, item_ids: Any 
     user_ids, item_ids : sequences of ids, optional
         Ids of the rows and columns that the model was trained on, as for :func:`vectors`.
 
-    Raises
-    ------
-    InvalidInputError
-        If the vectors have ids and none are given, or there is not a vector for each row of the model.
-
     Examples
     --------
     >>> from types import SimpleNamespace

@@ -44,11 +44,6 @@ def vectors(
         Ids of the rows.
     batch_size : int, default 4096
 
-    Raises
-    ------
-    InvalidInputError
-        If a tower has no inputs, or does not return one vector per row.
-
     Examples
     --------
     >>> users, items = nn.Embedding(3, 4), nn.Linear(2, 4)

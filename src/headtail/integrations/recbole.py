@@ -113,8 +113,6 @@ def vectors(model: Any, dataset: Any) -> Vectors:
 
     Raises
     ------
-    InvalidInputError
-        If the model has no such vectors, or not as many as the data set has tokens.
     UnreadableFileError
         If the path is not that of a checkpoint.
     """

@@ -91,11 +91,6 @@ def audit(
     rng : seed or generator, default 0
         Draws the groups of users that such a metric is evaluated without.
 
-    Raises
-    ------
-    InvalidInputError, MissingColumnError
-        If an input cannot be right; the message says what is wrong and how to mend it.
-
     Notes
     -----
     An interval speaks of what an audit of as many users of the same kind gives on average. Coverage, Gini, entropy and

@@ -99,11 +99,6 @@ def compare(audits: Mapping[str, Audit], *, baseline: str | None = None) -> Comp
     baseline : str, optional
         Name of the recommender to compare with; the first by default.
 
-    Raises
-    ------
-    InvalidInputError
-        If there are no audits, they share no cut-off or no metric, or they were made with other data.
-
     Examples
     --------
     >>> train = pl.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "c", "a"]})

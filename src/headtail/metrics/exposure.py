@@ -2,12 +2,12 @@
 
 import math
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
 from headtail._checks import checked, number
 from headtail._stats import entropy as _entropy, gini as _gini
-from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.steps import Steps, StepsInfluence
 from headtail.metrics.topk import TopK, blocks, discounts
@@ -41,9 +41,7 @@ def _counted(top: TopK, catalogue: str) -> Mask:
         return np.ones(len(top.popularity), dtype=bool)
     if catalogue == "train":
         return top.popularity > 0
-    if catalogue == "recommended":
-        return top.slots > 0
-    raise InvalidInputError(f"catalogue={catalogue!r} is not known; give 'all', 'train' or 'recommended'.")
+    return top.slots > 0
 
 
 _of_places = StepsInfluence(_gini_steps)
@@ -53,7 +51,7 @@ _of_places = StepsInfluence(_gini_steps)
     "lower", title="Inequality of exposure", low=0, high=1, influence=_of_places, family="exposure", headline=True,
 )  # fmt: skip
 @checked
-def gini(top: TopK, *, catalogue: str = "all") -> float:
+def gini(top: TopK, *, catalogue: Literal["all", "train", "recommended"] = "all") -> float:
     """Inequality of exposure: 0 if every item is recommended equally often, 1 - 1/n if one item takes every slot.
 
     Formula: sum_i (2 i - n - 1) e_i / (n sum_i e_i), over items in ascending order of exposure e (lists that the item

@@ -75,8 +75,6 @@ def gate(
 
     Raises
     ------
-    InvalidInputError
-        If a condition cannot be read or judged: its metric is NaN, or has no interval in one of the audits.
     UnreadableFileError
         If the file holds no audit.
 

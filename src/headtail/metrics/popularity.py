@@ -4,6 +4,7 @@ Metrics that return an array have one number a list, shape (U,).
 """
 
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _then_of = partial(better, family="popularity", needs=("popularity", "times"))
 
 @_of_popularity("lower", title="Popularity of what is shown", low=0, format=",.1f", headline=True, fewest=100)
 @checked
-def arp(top: TopK, *, normalize: str | None = None) -> Floats:
+def arp(top: TopK, *, normalize: Literal["max", "total"] | None = None) -> Floats:
     """Average recommendation popularity: mean number of training interactions of the items in a user's list.
 
     Formula: mean_u (1/|L_u|) sum_{i in L_u} r_i. In interactions, 0 to max r; lower is less popular.
@@ -38,14 +39,12 @@ def arp(top: TopK, *, normalize: str | None = None) -> Floats:
     Yin et al., "Challenging the long tail recommendation", VLDB 2012.
     """
     scale = {None: 1, "max": top.popularity.max(), "total": top.popularity.sum()}
-    if normalize not in scale:
-        raise InvalidInputError(f"normalize={normalize!r} is not known; give None, 'max' or 'total'.")
     return np.asarray(top.mean_popularity / scale[normalize])
 
 
 @_of_popularity("higher", title="Surprise of what is shown, in bits", low=0, format=".2f")
 @checked
-def novelty(top: TopK, *, of: str = "users") -> Floats:
+def novelty(top: TopK, *, of: Literal["users", "interactions"] = "users") -> Floats:
     """Mean self-information of the items in a user's list: how rare it is to have chosen them, in bits.
 
     Formula: mean_u (1/|L_u|) sum_{i in L_u} -log2 p_i, with p_i = max(r_i, 1) / n, r_i the training interactions of
@@ -65,8 +64,6 @@ def novelty(top: TopK, *, of: str = "users") -> Floats:
     """
     train = top.profiles.train
     n = {"users": int(np.count_nonzero(train.activity)), "interactions": len(train)}
-    if of not in n:
-        raise InvalidInputError(f"of={of!r} is not known; give 'users' or 'interactions'.")
     return top.mean(np.log2(max(n[of], 1) / np.maximum(top.popularity, 1)))
 
 

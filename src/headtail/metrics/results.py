@@ -215,11 +215,6 @@ class Audit(Measured):
 
         The root of the sum of squares is the metric's standard error. Of two audits of the same users, that of the
         differences is the paired standard error of the difference of the two figures.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such metric, or the audit was made without intervals.
         """
         if name in self.user_values:
             return mean_influence(self.user_values[name])

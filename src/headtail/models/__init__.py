@@ -1,8 +1,8 @@
 """Recommenders: ``torch.nn.Module`` s that return :class:`headtail.typing.Vectors` for user codes or for sequences.
 
-Each takes its sizes, whole numbers of at least 1, and ``rng``, a seed or generator (default 0) of its initial vectors;
-what is out of range is an :class:`~headtail.exceptions.InvalidInputError`. ``config`` holds the arguments that make it
-again, with its class's name under ``"model"``; hooks find queries and items at ``query`` and ``item``.
+Each takes its sizes, whole numbers of at least 1, and ``rng``, a seed or generator (default 0) of its initial vectors.
+``config`` holds the arguments that make it again, with its class's name under ``"model"``; hooks find queries and items
+at ``query`` and ``item``.
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
-from headtail._checks import checked, choice, number
+from headtail._checks import checked, number
 from headtail.exceptions import InvalidInputError
 from headtail.reports._values import Value, check_format, clean, clean_rows, finite, show, show_interval, with_ends
 
@@ -143,8 +143,6 @@ class Column:
         _check_texts(self)
         _set(self, label=self.label or self.key)
         check_format(self.format, f"Column {self.key!r}")
-        if self.better is not None:
-            choice("better", self.better, ("higher", "lower"))
 
 
 @checked
@@ -216,11 +214,6 @@ class Chart:
         Name of a boolean value that highlights points of a scatter.
     stacked : bool
         Stack the bars of a category instead of placing them side by side.
-
-    Raises
-    ------
-    InvalidInputError
-        If a value cannot be drawn: text where a number is due, or none above 0 on a log scale.
     """
 
     kind: Literal["line", "bar", "scatter"]
@@ -246,9 +239,6 @@ class Chart:
 
     def __post_init__(self) -> None:
         _check_texts(self)
-        choice("kind", self.kind, ("line", "bar", "scatter"))
-        choice("x_scale", self.x_scale, ("linear", "log"))
-        choice("y_scale", self.y_scale, ("linear", "log"))
         what = f"Chart {self.title!r}"
         rows, figures = with_ends(self.rows)
         low = f"{self.y} low"

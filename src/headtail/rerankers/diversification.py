@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from headtail._checks import checked, choice, number
+from headtail._checks import checked, number
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
 from headtail.rerankers._queues import Queues, best_first, greedily, profiles, tail_of
@@ -51,7 +51,6 @@ def xquad(
     [[0, 2]]
     """
     tail, strength = tail_of(groups, known.popularity), number("strength", strength, low=0, high=1)
-    choice("variant", variant, ("smooth", "binary"))
     recs, own = best_first(recs, k), profiles(recs, known, tail, 2)
 
     def values(rows: slice, slot: int, queues: Queues, scores: Floats) -> Floats:

@@ -1,9 +1,6 @@
 """Sparse autoencoders of a model's vectors: their neurons found, explained and steered.
 
-Arguments out of range, vectors of another width than the autoencoder, that hold values that are not finite or are all
-the same, neurons of another autoencoder, item vectors, users or interactions that are needed and not given, layers
-that are never called, and sets, lists or tables that would be empty are an
-:class:`~headtail.exceptions.InvalidInputError`. Models and edits that are given are never changed.
+Models and edits that are given are never changed.
 """
 
 import headtail._torch  # noqa: F401 - first, for its error

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, choice, generator, number
+from headtail._checks import checked, generator, number
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
 from headtail.sae.contrasts import Contrast
@@ -88,7 +88,7 @@ class Direction(nn.Module):
             raise InvalidInputError(
                 f"direction has shape {tuple(direction.shape)} and length {float(length)}; give a vector that is not 0."
             )
-        self.mode, self.level, self.d_in = choice("mode", mode, ("shift", "project")), level, len(direction)
+        self.mode, self.level, self.d_in = mode, level, len(direction)
         self.per_user = per_user
         self.register_buffer("direction", direction / length)
         self.register_buffer("strength", direction.new_tensor(number("strength", strength)))

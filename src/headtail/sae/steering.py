@@ -1,12 +1,12 @@
 """Steering: vectors pass an edited autoencoder on their way to the scores."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, choice, number
+from headtail._checks import checked, number
 from headtail._tensors import as_floats
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import ROWS, Code, TopKSAE, pre_activations_in_blocks
@@ -223,9 +223,8 @@ def steering_weights(
 
     At most 0 for popular and at least 0 for niche neurons where the alphas are positive.
     """
-    choice("variant", variant, get_args(Variant))
     alphas = number("alpha_popular", alpha_popular), number("alpha_niche", alpha_niche)
-    size, popular = np.abs(getattr(neurons, choice("by", by, ("cohens_d", "effect")))), neurons.cohens_d > 0
+    size, popular = np.abs(getattr(neurons, by)), neurons.cohens_d > 0
     if variant == "v1":
         span = size.max() - size.min()
         relative = (size - size.min()) / span if span > 0 else np.ones_like(size)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from headtail._checks import checked, choice, generator, integer, number
+from headtail._checks import checked, generator, integer, number
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Codes, Ints
@@ -56,7 +56,6 @@ def synthetic_users(
     >>> set(popular[popular >= 0].tolist()) == set(np.argsort(-train.popularity, kind="stable")[:5].tolist())
     True
     """
-    choice("which", which, ("popular", "niche"))
     max_length = integer("max_length", max_length, low=1)
     chosen = item_sets(interactions, by, share=share)[("popular", "niche").index(which)]
     lengths = np.minimum(interactions.activity[interactions.activity > 0], max_length)
@@ -75,7 +74,6 @@ def item_sets(interactions: Interactions, by: SetBy = "rank", *, share: float | 
     >>> len(popular) < len(niche)
     True
     """
-    choice("by", by, tuple(_SHARES))
     share = number("share", _SHARES[by] if share is None else share, low=0, high=0.5, low_open=True)
     known = np.flatnonzero(interactions.popularity).astype(np.int32)
     problem = f"by={by!r} with share={share:g}: the {len(known)} items with interactions"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headtail._checks import checked, choice, integer, number, shown
+from headtail._checks import checked, integer, number, shown
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.sae.autoencoder import TopKSAE
@@ -94,8 +94,6 @@ class NeuronTable:
         min_rate : float, default 0
             Neurons that fire for at least this share of the real users; none that never fires.
         """
-        choice("by", by, ("cohens_d", "effect"))
-        choice("sign", sign, ("both", "popular", "niche"))
         fires = self.firing_rate > 0
         keep = fires & ~np.isnan(self.cohens_d) & (self.firing_rate >= number("min_rate", min_rate, low=0, high=1))
         if min_d is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, choice, generator, integer, number
+from headtail._checks import checked, generator, integer, number
 from headtail._checksums import digest
 from headtail._tensors import as_device, learning, no_autocast
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely, fired
@@ -114,7 +114,7 @@ def fit_sae(
     aux_weight = number("aux_weight", aux_weight, low=0)
     lr = number("lr", lr, low=0, low_open=True)
     new = not (sae.bias.any() or sae.encoder_bias.any())
-    begins = choice("start", ("data" if new else "given") if start is None else start, ("given", "data"))
+    begins = start or ("data" if new else "given")
     epochs = integer("epochs", epochs, low=1)
     batch_size = integer("batch_size", batch_size, low=1)
     if patience is not None:

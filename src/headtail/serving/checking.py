@@ -169,11 +169,6 @@ def check(
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What head, mid and tail mean.
 
-    Raises
-    ------
-    InvalidInputError
-        As :func:`retrieve`, and if lists to compare are of different users.
-
     Examples
     --------
     >>> world = ht.datasets.power_law(300, 60, n_interactions=2000, rng=0)
@@ -237,11 +232,6 @@ def fewest_candidates(
     -------
     ServingCheck
         Of ``n_candidates`` items.
-
-    Raises
-    ------
-    InvalidInputError
-        As :func:`check`, and if the bias has no gain, or even all items of the index do not keep enough.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headtail import _frames, posthoc
-from headtail._checks import checked, choice, finite, integer, shown
+from headtail._checks import checked, finite, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
 from headtail._printable import counted
 from headtail.data.rows import with_given_ids, with_ids
@@ -92,9 +92,8 @@ class BiasTable(Result):
         JOIN item_bias USING (item_id)
         ORDER BY score + bias DESC LIMIT 2
         """
-        write = _WRITERS[choice("engine", engine, _WRITERS)]
         k = integer("k", k, low=1)
-        return write(self, k, integer("n_candidates", n_candidates, low=k), field)
+        return _WRITERS[engine](self, k, integer("n_candidates", n_candidates, low=k), field)
 
     def to_sql(self, table: str = "item_bias") -> str:
         """Return SQL that creates a table of the items and their bias.
@@ -157,8 +156,6 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
     ------
     NotAvailableError
         If the correction adds no bias to items.
-    InvalidInputError
-        If the last coordinate of the queries is not 1, or numbers are not finite.
 
     Examples
     --------

@@ -69,12 +69,6 @@ def retrieve(index: Any, vectors: Any, train: Any, *, k: int = 20) -> Recommenda
     Recommendations
         Ordered and scored by the exact inner products. A list is shorter than k where the index returns no more.
 
-    Raises
-    ------
-    InvalidInputError
-        If the index does not match `vectors` in items or dimensions, measures distances or cosines of vectors of
-        different lengths, or returns unknown items or an item twice.
-
     Examples
     --------
     >>> vectors = ht.Vectors(np.eye(2), np.array([[3, 1], [2, 2], [1, 3]]), ["ann", "bob"], ["x", "y", "z"])

@@ -54,13 +54,6 @@ class Curves(Settings):
             both have.
         part : {"validation", "test"}, default "validation"
             Where the settings of the curve are picked. On test the curve flatters methods with many settings.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such method.
-        InvalidInputError
-            If the methods share no seed, or the level is not a number.
         """
         level = number("unfairness", unfairness)
         return self._compared(self._along(self.unfairness, self.accuracy, level, relative, part), method, against)
@@ -76,7 +69,7 @@ class Curves(Settings):
     ) -> Estimate:
         """Return the least unfairness that a method reaches at a level of accuracy.
 
-        The curve, the other parameters and errors are as in :meth:`accuracy_at`. Where accuracy rises and falls along
+        The curve and the other parameters are as in :meth:`accuracy_at`. Where accuracy rises and falls along
         the curve, the least uneven place with that accuracy counts.
 
         The interval holds the places of the curve whose accuracy may be at the level (Fieller's method). Differences

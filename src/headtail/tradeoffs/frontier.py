@@ -110,13 +110,6 @@ class Frontier(Curves, Result):
             Metrics of unfairness, with how far each is to lie below the reference, as a share. Without it
             :attr:`unfairness` at 5, 10 and 20%, and the head's share at 20% where it was measured.
 
-        Raises
-        ------
-        InvalidInputError
-            If there is no other method of more than one setting.
-        MissingColumnError
-            If there is no such method or metric.
-
         Examples
         --------
         >>> def point(method, setting, ndcg, gini):

@@ -7,7 +7,7 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from headtail._checks import checked, choice, nearest, number, shown
+from headtail._checks import checked, nearest, number, shown
 from headtail._stats import Z95, pareto_front
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.built_in import BUILT_IN
@@ -130,11 +130,6 @@ class Settings:
         relative : bool, default False
             Return the relative change from the method's first setting, seed by seed: -0.03 where 3% are lost, NaN where
             that was 0.
-
-        Raises
-        ------
-        MissingColumnError
-            If there is no such method, setting or metric.
         """
         if relative:
             return self.change((method, self.settings(method)[0]), (method, setting), metric, part)
@@ -174,14 +169,8 @@ class Settings:
         criterion : {"fairest", "gain"}, default "fairest"
             "fairest" minimizes unfairness; "gain" maximizes its relative decrease less that of accuracy (by which
             PopSteer was tuned; Ahmadov and Mansoury, RecSys 2025).
-
-        Raises
-        ------
-        InvalidInputError
-            If the accuracy of the first setting is not a number, or no setting can be judged.
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
-        choice("criterion", criterion, ("fairest", "gain"))
         first = (method, self.settings(method)[0])
         at_first = {name: self.mean(*first, name, "validation") for name in (self.accuracy, self.unfairness)}
         for name in (self.accuracy, *([self.unfairness] if criterion == "gain" else [])):

@@ -102,9 +102,6 @@ def sweep(
     ------
     CheckpointMismatchError
         If the folder holds another sweep: of another dial, recommender, split or measurement.
-    InvalidInputError
-        If the split has no validation part, the grid or the seeds are empty or repeat one, a traded metric is not
-        measured, or is better the other way round.
     NotAvailableError
         If the subject does not have what the dial works on.
 

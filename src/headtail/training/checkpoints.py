@@ -32,8 +32,6 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
-    InvalidInputError
-        If the model is not of a class of :mod:`headtail.models`, so that it could not be loaded again.
     UnreadableFileError
         If the folder cannot be written.
 

@@ -167,9 +167,6 @@ def fit(
 
     Raises
     ------
-    InvalidInputError
-        If the model and the interactions differ in size, a user has met every item, so that there is no negative, the
-        model is sequential and no time is known, or a model that is solved for has no closed form of a penalty.
     TrainingDivergedError
         If the loss, a penalty or a weight is not finite; the checkpoint before stays as it is.
     CheckpointMismatchError

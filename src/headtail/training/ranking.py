@@ -64,12 +64,6 @@ def recommend(
     batch_size : int, optional
         Users in a block; 512 (4,096 on CUDA) without it.
 
-    Raises
-    ------
-    InvalidInputError
-        If the factors do not fit the interactions or lack the row of an id, or hold values that are not finite or so
-        large that scores would overflow.
-
     Examples
     --------
     >>> frame = pl.DataFrame({"user_id": ["ann", "bob"], "item_id": ["x", "y"]})
