@@ -214,6 +214,15 @@ def test_what_a_dial_makes_recommends_the_same_after_a_copy(subjects, name):
         np.testing.assert_array_equal(subject.recommend(sent, known).items, subject.recommend(made, known).items)
 
 
+def test_a_pickled_subject_leaves_its_candidates_behind_and_makes_the_same_again(subjects):
+    subject, known = subjects["model"], subjects["model"].split.known
+    made = [subject.recommend(dial(name).at(subject, 0.2), known).items for name in ("allocation", "IPR")]
+    sent = pickle.loads(pickle.dumps(subject))
+    assert subject.candidates(0, known).items.size and not any(key[0] == "candidates" for key in sent._cache)
+    for name, items in zip(("allocation", "IPR"), made, strict=True):
+        np.testing.assert_array_equal(sent.recommend(dial(name).at(sent, 0.2), known).items, items)
+
+
 def test_what_is_costly_is_made_once(subjects):
     subject = subjects["model"]
     assert subject.neurons(0) is subject.neurons(0)

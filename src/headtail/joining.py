@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from headtail._checks import checked, generator
 from headtail._columns import logger
 from headtail._factors import as_pair
@@ -13,7 +15,7 @@ from headtail.data.rows import known_ids, narrowed, with_given_ids
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 from headtail.training.recipes import Recipe
-from headtail.typing import RNG, Array
+from headtail.typing import RNG, Array, Codes
 
 
 def subject_of(
@@ -42,7 +44,6 @@ def subject_of(
     if lists:
         source = as_native(source.to_polars() if isinstance(source, Recommendations) else source, "lists")
         user_ids, item_ids = (read_ids(source, role, "lists").unique() for role in ("user_id", "item_id"))
-        data, validation, test, unlisted = _of_listed(user_ids, data, validation, test)
     if pair:
         vectors = as_pair(*source) if isinstance(source, list) else as_pair(source)
         vectors = with_given_ids(vectors, user_ids, item_ids)
@@ -74,29 +75,20 @@ def subject_of(
             split = replace(split, description=said)
     elif lists:
         source = Recommendations.from_frame(source, split.train)
-        split = replace(split, description=f"{split.description} {unlisted}".strip())
+        split = _of_listed(split, source.users)
     return Subject(source, split, k=k)
 
 
-def _of_listed(user_ids: Any, data: Any, validation: Any, test: Any) -> tuple[Any, Any, Any, str]:
-    """Return held-out interactions of users who have lists, as no others can be corrected, and what was left out."""
-    users: Any = known_ids("user_id", user_ids)
-    inside, said = isinstance(data, Split), list[str]()
-    held_out = (data.validation, data.test) if inside else (validation, test)
-    parts = dict(zip(("validation", "test"), held_out, strict=True))
-    for name, given in parts.items():
-        if given is None:
-            continue
-        part = Interactions.of(given, what=name)
-        listed = lookup(part.user_ids, users, f"{name} users")[part.users] >= 0
-        if listed.any() and not listed.all():
-            said.append(f"{(~listed).sum():,} interactions of {name} were left out, whose users have no list.")
+def _of_listed(split: Split, users: Codes) -> Split:
+    """Return a split whose held-out parts are of these users, as those without lists cannot be corrected."""
+    parts, said = dict[str, Any](), [split.description]
+    for name, part in split.parts.items():
+        listed = np.isin(part.users, users)
+        if name != "train" and listed.any() and not listed.all():
             parts[name] = part.subset(listed)
-    if said:
-        logger.warning("%s", " ".join(said))
-    if inside:
-        return replace(data, **parts), validation, test, " ".join(said)
-    return data, *parts.values(), " ".join(said)
+            said.append(f"{(~listed).sum():,} interactions of {name} were left out, whose users have no list.")
+            logger.warning("%s", said[-1])
+    return replace(split, description=" ".join(said), **parts)
 
 
 def _strange(own: Array | None, ids: Array, what: str) -> int:
