@@ -508,3 +508,13 @@ def test_names_that_keep_the_order_the_order_of_rows_and_the_unit_of_scores_do_n
     assert one.strength == other.strength
     lists = [found.lists.to_polars().select("user_id", "item_id", "rank") for found in (one, other)]
     assert renamed(lists[0]).sort("user_id", "rank").rows() == lists[1].sort("user_id", "rank").rows()
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+def test_a_recommender_whose_scores_tie_is_told(split, factors, digits):
+    lists = ht.recommend(factors, split.train, k=40).to_polars().drop("rank")
+    found = better(lists.with_columns(pl.col("score").round(digits)), split, dials=["IPR"])
+    plain = found.subject.recommend(found.subject.plain(0), split.known)
+    n = sum(len(set(row.tolist())) < K for row in plain.scores)
+    told = [note for note in found.notes if "alike" in note]
+    assert bool(told) == (digits == 1) and all(f"items of {n} lists of 300 alike" in note for note in told)

@@ -45,6 +45,13 @@ def as_floats(name: str, values: Any) -> Tensor:
     return values
 
 
+def finite(name: str, values: Tensor) -> Tensor:
+    """Return a tensor if it holds no NaN and nothing infinite, else raise."""
+    if not torch.isfinite(values).all():
+        raise InvalidInputError(f"{name} holds values that are NaN or infinite; check that training converged.")
+    return values
+
+
 def as_device(device: Any) -> torch.device:
     """Return the device of that name, or raise."""
     try:

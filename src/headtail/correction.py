@@ -5,9 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from headtail import _correction_page
 from headtail._checks import checked, integer, number
 from headtail._correction_page import CORRECTED, PLAIN
+from headtail._printable import counted
 from headtail._progress import Show, progress_bar
 from headtail.data import Recommendations
 from headtail.dials import DIALS, Dial, as_dial
@@ -28,6 +31,8 @@ from headtail.tradeoffs.pages import allowed, change_sentence, noun, setting_nam
 from headtail.tradeoffs.points import Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
+
+_TIED = 0.05  # of the lists; those of users without a history tie, too
 
 
 @checked
@@ -328,6 +333,7 @@ def correct(
     notes += [made.note] if isinstance(made, ItemBias) else []
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
+    notes += _ties(lists[PLAIN])
     metrics = options.get("metrics")
     if metrics is not None:
         metrics = metrics_of(("head", "mid", "tail")) | by_name(metrics)
@@ -343,6 +349,18 @@ def correct(
 
 def _as_it_is(subject: Subject, strength: float, seed: int) -> Any:
     return subject.plain(seed)
+
+
+def _ties(lists: Recommendations) -> list[str]:
+    """Return a note if the recommender gives neighboring items of a list the same score, in 5% of lists or more."""
+    scores = lists.scores
+    tied = 0 if scores is None else int((scores[:, 1:] == scores[:, :-1]).any(axis=1).sum())
+    if not tied or tied < _TIED * len(lists):
+        return []
+    return [
+        f"The recommender scores several items of {counted(tied, 'list')} of {len(lists):,} alike; their order, and "
+        f"which of them are in a list, is that of the rows or of the catalogue."
+    ]
 
 
 def _check_hits(subject: Subject, seed: int) -> None:

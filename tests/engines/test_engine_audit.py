@@ -217,3 +217,13 @@ def test_metrics_that_compare_items_of_a_list_are_named(tables):
     wrong(tables, "'gini_by_rank', 'mine'", lambda *t: t, metrics={"gini_by_rank": gini_by_rank, "mine": len})
     wrong(tables, "ndcg needs test interactions", lambda r, a, b: (r, a), metrics=[ndcg], strict=False)
     wrong(tables, "k=30 is above the longest list", lambda *t: t, k=30, strict=False)
+
+
+@pytest.mark.parametrize("engine", LAZY)
+@pytest.mark.parametrize("n", [10, 60])
+def test_few_lists_are_doubted_as_in_memory(engine, n, tables):
+    recs, train, test = tables
+    few = recs.filter(pl.col("user_id").is_in(recs["user_id"].unique(maintain_order=True)[:n].to_list())), train, test
+    theirs = [d for d in ht.audit(*few, k=5, strict=False).doubts if "than the most popular" not in d]
+    assert list(engines.audit(*map(LAZY[engine], few), k=5, strict=False).doubts) == theirs
+    assert len(theirs) == 1 + (n == 10)

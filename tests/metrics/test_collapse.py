@@ -90,3 +90,12 @@ def test_lists_that_leave_in_some_of_what_users_know_are_doubted():
     assert not any(
         "of what is recommended" in note for note in notes(baselines.most_popular(SPLIT.train, 5), SPLIT.test)
     )
+
+
+@pytest.mark.parametrize("n", [1, 14, 15])
+def test_few_users_are_told(n):
+    recs = baselines.random_items(SPLIT.train, 5, rng=0, users=SPLIT.train.user_ids[:n])
+    told = [doubt for doubt in audit(recs, SPLIT.train, k=5, n_bootstrap=0).doubts if "These are the lists of" in doubt]
+    assert told == [
+        f"These are the lists of {n} user{'s' * (n > 1)}: the figures of others may be quite different."
+    ] * (n < 15)

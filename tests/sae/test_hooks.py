@@ -213,3 +213,7 @@ def test_states_are_the_queries_of_every_place():
         last = model.eval()(torch.from_numpy(train.sequences(codes=users, max_length=4).astype(np.int64))).queries
     torch.testing.assert_close(found[ends], last)
     assert len(states(MF(40, 20, 4, rng=0), train)) == len(users)
+    with torch.no_grad():
+        next(model.parameters())[0] = torch.nan
+    with pytest.raises(InvalidInputError, match="queries holds values that are NaN"):
+        states(model, train)

@@ -316,3 +316,11 @@ def test_frames_and_matrices_are_interactions():
     assert from_frame.to_polars().equals(recommend(PLAIN, full, k=3, exclude_seen=False).to_polars())
     with pytest.raises(InvalidInputError, match="not a frame"):
         recommend(PLAIN, None)
+
+
+@pytest.mark.parametrize("matrix", ["queries", "items"])
+def test_vectors_of_a_model_that_diverged_are_refused(matrix):
+    made = {"queries": torch.ones(6, 2), "items": torch.ones(11, 2)}
+    made[matrix][3, 1] = np.nan
+    with pytest.raises(InvalidInputError, match=f"{matrix} holds values that are NaN or infinite; check that training"):
+        vectors(lambda users: Vectors(made["queries"][users], made["items"]), interactions=world()[0])

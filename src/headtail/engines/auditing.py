@@ -21,7 +21,7 @@ from headtail.engines.tables import collect, count_items, either, in_parts, lazy
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.auditing import cutoffs_of, group_shares, most_unequal
 from headtail.metrics.built_in import metrics_of
-from headtail.metrics.collapse import few_items
+from headtail.metrics.collapse import few_items, few_lists, few_users
 from headtail.metrics.exposure import pop_reo, pop_rsp
 from headtail.metrics.facts import Metrics, by_name, definition, facts_of, kept_facts
 from headtail.metrics.lists import InputNotes, widen, with_cold, within
@@ -106,11 +106,12 @@ def audit(
         targets=targets,
     )
     parts = {f"{name}@{c}": measures.part(name, one, top) for c, top in tops.items() for name, one in chosen.items()}
-    found, n_users = _summed(parts, sums, n_listed, noted)
-    measurements = [_measurement(part, found[key], n_users) for key, part in parts.items()]
+    found, n = _summed(parts, sums, n_listed, noted)
+    measurements = [_measurement(part, found[key], n["users"]) for key, part in parts.items()]
     top = tops[reached[-1]]
     over, under = most_unequal(top)
-    doubts = few_items(top.slots, n_users)
+    doubts = few_items(top.slots, n["users"]) + few_lists(n["wanting"], n["wanting"] - n["unlisted"])
+    doubts += few_users(n["users"] - n["unlisted"])
     return EngineAudit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
@@ -121,7 +122,7 @@ def audit(
         facts=kept_facts(chosen),
         notes=(*noted.notes, *doubts),
         doubts=tuple(doubts),
-        n_users=n_users,
+        n_users=n["users"],
         item_ids=catalogued.item_ids,
         popularity=top.popularity,
         slots=top.slots,
@@ -230,8 +231,10 @@ def _run(parts: Mapping[str, Part], sums: UserSums, n_users: float, counts: Mapp
     return pl.concat(rows).sum().row(0, named=True)
 
 
-def _summed(parts: dict[str, Part], sums: UserSums, n_users: float, noted: InputNotes) -> tuple[dict[str, Any], int]:
-    """Run the query over users, once more where the first showed that the centers were far off."""
+def _summed(
+    parts: dict[str, Part], sums: UserSums, n_users: float, noted: InputNotes
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Run the query over users, once more where the first showed that the centers were far off, and count the users."""
     ones = np.ones(len(sums.item_ids))
     listed = nw.col("n") > 0
     asked = {
@@ -239,12 +242,14 @@ def _summed(parts: dict[str, Part], sums: UserSums, n_users: float, noted: Input
         "gaps": (nw.col("high") != nw.col("n")) | sums.gaps(),
         "short": listed & (nw.col("n") < sums.k),
         "unlisted": ~listed,
+        "wanting": sums.wants(),
         "cold": sums.history(ones) == 0,
     }
     counts = {f"{name} count": either(condition, 1.0) for name, condition in asked.items()}
     row = _run(parts, sums, n_users, counts)
     found = {key: moments_of(key, part, row) for key, part in parts.items()}
-    _judge({name: int(row[f"{name} count"]) for name in asked}, sums.k, noted)
+    n = {name: int(row[f"{name} count"]) for name in asked}
+    _judge(n, sums.k, noted)
     far = {
         key: replace(part, centers=found[key][1])
         for key, part in parts.items()
@@ -253,7 +258,7 @@ def _summed(parts: dict[str, Part], sums: UserSums, n_users: float, noted: Input
     if far:
         row = _run(far, sums, n_users, counts)
         found |= {key: moments_of(key, part, row) for key, part in far.items()}
-    return {key: moments for key, (moments, _) in found.items()}, int(row["users count"])
+    return {key: moments for key, (moments, _) in found.items()}, n
 
 
 def _judge(n: Mapping[str, int], k: int, noted: InputNotes) -> None:

@@ -46,6 +46,11 @@ class UserSums:
         """Return the sum of item values over a user's test interactions."""
         return self._asked("wanted", values)
 
+    def wants(self) -> Any:
+        """Return whether a user has test interactions."""
+        there = self._tables["wanted"] is not None
+        return self.wanted(np.ones(len(self.item_ids))) > 0 if there else nw.lit(False)
+
     def hits(self, values: Array, k: int) -> Any:
         """Return the sum of item values over the test items in the first k places."""
         return self._asked("hit", values, k)
@@ -112,8 +117,7 @@ class UserSums:
         yield from map(self._table, in_parts(self._tables, n_users / USERS))
 
     def _table(self, tables: Mapping[str, Any]) -> Any:
-        wants = self.wanted(np.ones(len(self.item_ids))) > 0 if "wanted" in tables else nw.lit(False)
-        totals = self._totals()
+        wants, totals = self.wants(), self._totals()
         ids = from_ids(self.item_ids, np.arange(len(self.item_ids), dtype=np.int32))
         values = {f"v{n}": column for n, column in enumerate(self._values)}
         items = placed_beside(self._tables["list"], pl.DataFrame({"item_id": ids} | values))

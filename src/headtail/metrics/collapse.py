@@ -11,6 +11,7 @@ from headtail.typing import Array, Codes
 
 _FEW = 0.05  # share of the items that this number of slots could hold
 _SAMPLE = 1000  # lists at most that are compared with the most popular items, or with what their users know
+_USERS = 15  # below these, few metrics have an interval
 _PLACES, _SOME, _KNOWN = 100, 0.05, 0.9  # places at least, and shares of them with items that their users know
 
 
@@ -19,11 +20,7 @@ def collapse_notes(top: TopK) -> list[str]:
     notes = few_items(top.slots, len(top)) + _known_items(top)
     wanting, listed = np.diff(top.target_starts) > 0, top.items[:, 0] >= 0
     rows = np.flatnonzero(wanting & listed)
-    if 2 * len(rows) < (n := np.count_nonzero(wanting)):
-        notes.append(
-            f"Of {counted(int(n), 'user')} of the test {len(rows):,} have recommendations; for the others nothing "
-            f"counts as found. Unless they should have had lists, leave them out of the test."
-        )
+    notes += few_lists(int(wanting.sum()), len(rows)) + few_users(int(listed.sum()))
     if len(rows) and len(top.profiles.train):
         some = top.take(rows[:: -(-len(rows) // _SAMPLE)])
         found, simple = (float(ndcg(lists).mean()) for lists in (some, with_lists(some, _most_popular(some))))
@@ -63,6 +60,24 @@ def _most_popular(top: TopK) -> Codes:
     if known.any():
         items[known] = most_popular(train, top.k, users=train.user_ids[top.users[known]]).items
     return items
+
+
+def few_lists(n_wanting: int, n_listed: int) -> list[str]:
+    """Return a note if fewer than half of the users of the test have a list."""
+    if 2 * n_listed >= n_wanting:
+        return []
+    return [
+        f"Of {counted(n_wanting, 'user')} of the test {n_listed:,} {'has' if n_listed == 1 else 'have'} "
+        f"recommendations; for the others nothing counts as found. Unless they should have had lists, leave them out "
+        f"of the test."
+    ]
+
+
+def few_users(n_lists: int) -> list[str]:
+    """Return a note if there are so few lists that chance decides on every figure."""
+    if n_lists >= _USERS:
+        return []
+    return [f"These are the lists of {counted(n_lists, 'user')}: the figures of others may be quite different."]
 
 
 def few_items(slots: Array, n_lists: int) -> list[str]:

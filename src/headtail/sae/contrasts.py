@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from headtail._checks import checked, generator
 from headtail._printable import counted
-from headtail._tensors import as_tensor, evaluating
+from headtail._tensors import as_tensor, evaluating, finite
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.sae.hooks import activations, submodule
@@ -60,8 +60,7 @@ class Contrast:
                 raise InvalidInputError(
                     f"{name} has shape {tuple(values.shape)}; give vectors (n, {self.real.shape[-1]}), at least two."
                 )
-            if not torch.isfinite(values).all():
-                raise InvalidInputError(f"{name} holds values that are NaN or infinite; check that training converged.")
+            finite(name, values)
         of_users = self.real if self.queries is None else self.queries
         for name, rows in (("users", of_users), ("item_codes", self.real)):
             codes = getattr(self, name)
@@ -248,7 +247,8 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
     vectors_at: Any = model.states
     device, batches = device_of(model, None), inputs(model, interactions, codes=users, batch_size=batch_size)
     with evaluating(model):
-        return torch.cat([vectors_at(b.to(device)).queries[(b >= 0).to(device)] for b in batches])
+        blocks = [vectors_at(b.to(device)).queries[(b >= 0).to(device)] for b in batches]
+    return finite("queries", torch.cat(blocks))
 
 
 def _item_vectors(model: nn.Module, interactions: Interactions) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from headtail._checks import checked, integer, user_codes
 from headtail._factors import as_pair
-from headtail._tensors import as_device, as_tensor, evaluating
+from headtail._tensors import as_device, as_tensor, evaluating, finite
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Recommender, Vectors
@@ -134,7 +134,7 @@ def vectors(
         model.to(device)
     with evaluating(model), torch.no_grad():
         blocks = [_encoded(model, batch.to(device)) for batch in batches]
-    queries, items = torch.cat([block.queries for block in blocks]), blocks[0].items
+    queries, items = finite("queries", torch.cat([b.queries for b in blocks])), finite("items", blocks[0].items)
     if interactions is None or len(items) != (known := Interactions.of(interactions)).n_items:
         return Vectors(queries, items)
     return Vectors(queries, items, known.user_ids[known.user_codes(users, codes=codes)], known.item_ids)
