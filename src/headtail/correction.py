@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from headtail import _correction_page
 from headtail._checks import checked, integer, number
 from headtail._correction_page import CORRECTED, PLAIN
