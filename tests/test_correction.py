@@ -190,6 +190,28 @@ def test_nothing_is_corrected_where_nothing_helps(split, factors):
     assert "stays as it is" in found.verdict
 
 
+def test_a_far_more_accurate_setting_and_a_weak_recommender_are_told(split, factors):
+    random = np.random.default_rng(0)
+    weak, even = (tuple(random.normal(size=(n, 8)) for n in (300, 80)) for _ in range(2))
+    dial = Dial("mend", lambda subject, strength, seed: ht.Vectors(*(even, factors)[strength == 1.0]), (0.0, 1.0, 2.0))
+    found = better(weak, split, dials=[dial], max_loss=0.9, refine=0, extend=0)
+    assert found.strength == 2
+    of_chosen = found.frontier.change(("mend", 2.0), ("mend", 1.0), "ndcg@5")
+    of_plain = found.frontier.change(found.frontier.reference, ("mend", 1.0), "ndcg@5")
+    assert (
+        f"**mend at 1 is far more accurate**, by {of_chosen.value:.1%} (95% interval {of_chosen.low:+.1%} to"
+        in found.verdict
+    )
+    assert "give that dial and strength alone to take it. A gain of" in found.verdict
+    assert f"A gain of {of_plain.value:.0%} without training says that the recommender is far" in found.verdict
+    taken = better(weak, split, dials=[dial], strength=1.0)
+    assert taken.strength == 1 and "far more accurate" not in taken.verdict and "A gain of" not in taken.verdict
+    itself = better(weak, split, dials=[replace(dial, grid=(0.0, 1.0))], refine=0, extend=0)
+    assert (itself.strength == 1) == ("far more accurate" not in itself.verdict)
+    assert "A gain of" in itself.verdict
+    assert "A gain of" not in better(factors, split, dials=["tilt (popularity)"]).verdict, "a good recommender"
+
+
 def test_what_does_not_change_neither_rises_nor_falls(split, factors):
     frontier = better(factors, split).frontier
     for value, said in ((0.0, "stays the same"), (-1e-16, "stays the same"), (-0.02, "falls by 2.0%")):

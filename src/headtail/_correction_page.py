@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headtail.tradeoffs import Frontier
 
 PLAIN, CORRECTED = "as it is", "corrected"
+_FAR = 0.05  # a gain of accuracy that no correction brings to a recommender that is well trained
 _TITLE = "The recommender, corrected"
 _THIRDS = (  # by how much they chose, and by how popular that is
     ("who chose least", "who chose neither much nor little", "who chose most"),
@@ -67,6 +68,40 @@ def unsure(found: "Correction") -> str:
         f" The choice rests on few users, {n:,} in the validation part ({_interval(change)} of accuracy there), so "
         f"that others may lose more than {100 * found.max_loss:g}%."
     )
+
+
+def far_better(found: "Correction") -> str:
+    """Say so where a setting is far more accurate beyond doubt, than the chosen one or than the recommender as it is.
+
+    Validation picks the setting, so that the interval on test does not flatter it.
+    """
+    frontier = found.frontier
+    if found.given:
+        return ""
+    chosen = frontier.reference if found.dial is None else (found.dial.name, found.strength)
+    there = {pair: frontier.mean(*pair, frontier.accuracy, "validation") for pair in frontier.pairs}
+    best = max(there, key=lambda pair: np.nan_to_num(there[pair]))
+    more, all_gained = (frontier.change(start, best, frontier.accuracy) for start in (chosen, frontier.reference))
+    said = ""
+    if _far(more):
+        figures = (
+            f"`{metric}` {frontier.mean(*best, metric):{facts_for(frontier, metric).format}}"
+            for metric in (frontier.accuracy, frontier.unfairness)
+        )
+        said = (
+            f" **{plain(setting_name(frontier, *best))} is far more accurate**, by {more.value:.1%} "
+            f"({_interval(more)}; {', '.join(figures)}); give that dial and strength alone to take it."
+        )
+    if _far(all_gained):
+        said += (
+            f" A gain of {all_gained.value:.0%} without training says that the recommender is far from its best (train "
+            f"and tune it first), or that the held-out part asks for less popular items than it learned from."
+        )
+    return said
+
+
+def _far(gain: Estimate) -> bool:
+    return gain.low is not None and gain.low > _FAR
 
 
 def grounds(frontier: "Frontier", dial: str, strength: float, subject: "Subject") -> str:

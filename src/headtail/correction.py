@@ -112,7 +112,7 @@ class Correction(Result):
     def verdict(self) -> str:
         """What was chosen, why, and what it did on test; a wrong order of rows comes first."""
         if self.dial is None:
-            return self._brief + _correction_page.unsure(self)
+            return self._brief + _correction_page.unsure(self) + _correction_page.far_better(self)
         audits = [self.comparison.audits[name] for name in (PLAIN, CORRECTED)]
         changes = {metric: self._change(metric) for metric in (self.frontier.unfairness, self.frontier.accuracy)}
         even, accurate = (
@@ -123,9 +123,9 @@ class Correction(Result):
             beyond = f" That is more than the {100 * self.max_loss:g}% that could be lost on validation."
         if not any(found[self.frontier.accuracy] for found in audits):
             beyond = " No list holds anything of the test, so that it says nothing of accuracy."
-        unsure = "" if beyond else _correction_page.unsure(self)
+        rest = ("" if beyond else _correction_page.unsure(self)) + _correction_page.far_better(self)
         price = _correction_page.price(self.frontier.unfairness, gain, cost)
-        return f"{self._counts} So {even}, and {accurate}.{beyond}{price} {self._why}{unsure}"
+        return f"{self._counts} So {even}, and {accurate}.{beyond}{price} {self._why}{rest}"
 
     @property
     def _brief(self) -> str:
