@@ -24,19 +24,11 @@ MISSING = "missing"
 
 @dataclass(frozen=True, eq=False)
 class Attribute:
-    """The values of one attribute of each item.
-
-    Attributes
-    ----------
-    name : str
-    values : array of str of shape (V,)
-    weights : sparse array of shape (I, V)
-        Each item's row sums to 1: an item of several values counts in equal parts for each.
-    """
+    """The values of one attribute of each item; an item of several values counts in equal parts for each."""
 
     name: str
-    values: Array
-    weights: sp.csr_array
+    values: Array  # texts, (V,)
+    weights: sp.csr_array  # (I, V), of which each item's row sums to 1
 
     @property
     def metric(self) -> str:

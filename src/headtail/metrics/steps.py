@@ -15,32 +15,15 @@ _TOGETHER = 1.0, -1.0, 0.5  # weights of what 2, 3, 4 lists bring about: an alte
 
 
 class Steps(NamedTuple):
-    """A sum over items of a function of their slots, for G groups of users, as far as its interval needs it.
+    """A sum over items of a function of their slots, for G groups of users, as far as its interval needs it."""
 
-    Attributes
-    ----------
-    figure : float array of shape (G,)
-        The metric.
-    steps : float array of shape (L,)
-        The function at each of the `levels`, less that at one slot fewer; at no slots it is not used.
-    levels : Levels
-    counted : bool array of shape (I,)
-        Items in the sum.
-    items : int array of shape (L,)
-        How many of them are at each level.
-    per_slot : float array of shape (G,), or 0
-        What the figure falls by for each slot that is there.
-    most : float array of shape (G,), or infinity
-        What the variance cannot exceed if items are independent.
-    """
-
-    figure: Array
-    steps: Array
+    figure: Array  # (G,), the metric
+    steps: Array  # (L,), the function at each of the levels, less that at one slot fewer; not used at no slots
     levels: Levels
-    counted: Array
-    items: Array
-    per_slot: Array | float = 0.0
-    most: Array | float = math.inf
+    counted: Array  # (I,), which items are in the sum
+    items: Array  # (L,), how many of them are at each level
+    per_slot: Array | float = 0.0  # (G,), what the figure falls by for each slot that is there
+    most: Array | float = math.inf  # (G,), what the variance cannot exceed if items are independent
 
     @property
     def by_cell(self) -> Floats:

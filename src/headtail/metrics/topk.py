@@ -32,25 +32,13 @@ def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) 
 
 @dataclass(frozen=True, eq=False)
 class Standings:
-    """The distinct popularity levels in users' histories; those of user u are at ``starts[u]:starts[u + 1]``.
+    """The distinct popularity levels in users' histories; those of user u are at ``starts[u]:starts[u + 1]``."""
 
-    Attributes
-    ----------
-    levels : int32 array of shape (I,)
-        Level of each item, 0 for the least popular ones; items of equal popularity share one.
-    starts : int array of shape (n_users + 1,)
-    level : int32 array of shape (n,)
-    weight : float array of shape (n,)
-        Share of the history at the level.
-    below : float array of shape (n,)
-        Share of the history below the level, and half of that at it.
-    """
-
-    levels: Codes
-    starts: Ints
-    level: Codes
-    weight: Floats
-    below: Floats
+    levels: Codes  # (I,), of each item, 0 for the least popular ones; items of equal popularity share one
+    starts: Ints  # (n_users + 1,)
+    level: Codes  # (n,)
+    weight: Floats  # (n,), the share of the history at the level
+    below: Floats  # (n,), the share of the history below the level, and half of that at it
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,21 +18,11 @@ _CROWD, _FEW_LISTS = 10, 9  # items of which a slope is known; below, chance mov
 
 @dataclass(frozen=True, eq=False)
 class UserGroups:
-    """The lists of G groups of users, one group after another: n in all, for a list may be in several.
+    """The lists of G groups of users, one group after another: n in all, for a list may be in several."""
 
-    Attributes
-    ----------
-    top : TopK
-        All lists.
-    rows : int array of shape (n,), or slice
-        Row of each list in `top`.
-    sizes : int array of shape (G,)
-        Lists of each group, at least one.
-    """
-
-    top: TopK
-    rows: Ints | slice
-    sizes: Ints
+    top: TopK  # all lists
+    rows: Ints | slice  # (n,), of each list in `top`
+    sizes: Ints  # (G,), lists of each group, at least one
 
     @classmethod
     def of_all(cls, top: TopK) -> "UserGroups":
@@ -139,7 +129,7 @@ class UserGroups:
         np.maximum.at(most, cells.group, cells.slots)
         starts = np.cumsum(most + 1) - most - 1
         group = np.repeat(np.arange(len(most)), most + 1)
-        return Levels(cells, starts, group, np.arange(len(group)) - starts[group], len(self.top.popularity))
+        return Levels(cells, starts, group, np.arange(len(group)) - starts[group])
 
     def over_lists(self, values: Array) -> Floats:
         """Sum values of cells over each list, shape (n,)."""
@@ -150,43 +140,25 @@ class UserGroups:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The pairs of a group of users and an item that its lists hold; of all users as the one group, all items.
+    """The C pairs of a group of users and an item that its lists hold; of all users as the one group, all items.
 
-    Attributes
-    ----------
-    group, items : int arrays of shape (C,)
-        Both ascending; item I fills the end of lists that are shorter than k.
-    slots : int array of shape (C,)
-        Lists of the group that hold the item.
-    place : int array of shape (n, k)
-        Which cell each place of a list is; -1, too, where a list has ended.
+    Groups, and the items of each, ascend; item I fills the end of lists that are shorter than k.
     """
 
-    group: Ints
-    items: Ints
-    slots: Ints
-    place: Array
+    group: Ints  # (C,)
+    items: Ints  # (C,)
+    slots: Ints  # (C,), lists of the group that hold the item
+    place: Array  # (n, k), which cell each place of a list is; -1, too, where a list has ended
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Each number of lists that an item of a group can be in, from 0 to that of the item that most hold.
-
-    Attributes
-    ----------
-    cells : Cells
-    starts : int array of shape (G,)
-        Where each group begins.
-    group, slots : int arrays of shape (L,)
-    n_items : int
-        The catalogue.
-    """
+    """Each number of lists that an item of a group can be in, from 0 to that of the item that most hold."""
 
     cells: Cells
-    starts: Ints
-    group: Ints
-    slots: Ints
-    n_items: int
+    starts: Ints  # (G,), where each group begins
+    group: Ints  # (L,)
+    slots: Ints  # (L,)
 
     def items(self, counted: Mask) -> Ints:
         """Return how many of some items, a mask of shape (I,), are at each level, shape (L,)."""
@@ -228,11 +200,8 @@ class Levels:
 class ByGroup:
     """The influences on a metric that is one number, of all groups of users at once.
 
-    Attributes
-    ----------
-    by_group : function of UserGroups
-        Returns the metric of each group, shape (G,), what each list adds to its error, shape (n,), and, if lists have
-        influence together too, the part of single lists in the variance, shape (G,).
+    ``by_group(groups)`` returns the metric of each group, (G,), what each list adds to its error, (n,), and, if lists
+    have influence together too, the part of single lists in the variance, (G,).
     """
 
     by_group: Callable[..., tuple[Floats, ...]]
