@@ -69,9 +69,7 @@ def jackknife_influence(without: Floats) -> Floats:
 
     The same as :func:`mean_influence` where the statistic is a mean.
 
-    References
-    ----------
-    Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 1981.
+    Source: Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 1981.
     """
     if without.ndim != 1:
         raise InvalidInputError(f"without has shape {without.shape}; give the statistic without each user, (U,).")
@@ -119,9 +117,7 @@ def two_sided(t: float, df: float) -> float:
 def holm(p: Floats) -> Floats:
     """P-values of several tests with Holm's correction for their number; NaN is no test.
 
-    References
-    ----------
-    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 1979.
     """
     adjusted, order = np.full(len(p), np.nan), np.argsort(p)  # NaN last
     order = order[: int((~np.isnan(p)).sum())]

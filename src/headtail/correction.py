@@ -271,23 +271,14 @@ def correct(
         Length of the lists that users see; by default 20, or the size of the catalogue.
     user_ids, item_ids : sequences of ids, optional
         Ids of the rows of Q and V; by default those of the training part, ascending.
-    seeds : sequence of int, default (0,)
-        Of training and of samples.
     n_users : int, default 20,000
         Settings are tried on a random sample of at most this many users with held-out interactions. The chosen one is
         made and reported for all; relevance and prices are learned from at most 30,000 users.
-    refine : int, default 2
-        How often settings between the chosen one and its neighbors are tried as well.
-    extend : int, default 3
-        How often a grid is extended while its last setting is the most even, but for the first, that loses little.
     rng : seed or generator, default 0
         Divides users where there is no test, and draws those on whom settings are tried.
-    progress : bool or callable, optional
-        Show a progress bar of all dials; by default only where standard error is a terminal. A callable gets the number
-        of steps and a text, as in :func:`headtail.tradeoffs.sweep`.
-    **options
-        More arguments of :func:`headtail.tradeoffs.sweep`, such as `metrics` and `unfairness` for another goal than
-        even exposure, or `folder` to resume after a stop.
+    seeds, refine, extend, progress, **options
+        As for :func:`headtail.tradeoffs.sweep`, for all dials: `metrics` and `unfairness` for another goal than even
+        exposure, `folder` to resume after a stop.
 
     Examples
     --------

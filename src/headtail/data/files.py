@@ -53,11 +53,10 @@ def read_interactions(
     path : path
         A file that :func:`read_table` can read.
     names : sequence of str, optional
-        Names of the columns of a text file whose first line holds data, such as ``["user_id", "item_id", "rating"]``.
+        As for :func:`read_table`, such as ``["user_id", "item_id", "rating"]``.
     titles : path, frame or mapping, optional
-        Title of each item: a file or frame with an item and a title column, or a mapping from item id to title.
-        Without it, a RecBole ``.inter`` file takes the titles of the ``.item`` file of the same name, and another file
-        those of its column ``item_title``.
+        As for `from_frame`, also in a file of their own. Without it, a RecBole ``.inter`` file takes those of the
+        ``.item`` file of the same name.
     **options
         What :meth:`Interactions.from_frame` takes: the names of columns, `min_rating`, `k_core`, `duplicates`.
 

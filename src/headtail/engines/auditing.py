@@ -58,16 +58,11 @@ def audit(
         One row for each recommended item: user, item, and rank (1 = first), for rows of an engine have no order.
     train, test : tables of the same engine
         Ids are of the same type in all three.
-    k : int or sequence of int, optional
-        Cut-offs; 10 and 20 by default, as far as the lists reach.
+    k, groups, catalogue, strict
+        As for :func:`headtail.audit`.
     metrics : functions of a TopK, or mapping from name to function, optional
         Of headtail's own those that are made of sums over items and users: all but `gini_by_rank`, `pce`, `novelty` and
         `ilad`. All of them by default; others are an error.
-    groups, catalogue
-        As for :func:`headtail.audit`.
-    strict : bool, default True
-        Refuse users and recommended items that `train` does not know, and test interactions that are in training too.
-        False keeps them, and notes it.
 
     Examples
     --------

@@ -40,6 +40,9 @@ def ndcg(top: TopK, *, group: str | None = None, scale: float = 1.0) -> Floats:
     Formula: sum over found items of 1/log2(rank + 1), divided by the same sum over ranks 1 .. min(|test_u|, k).
     Range 0 to 1, higher is better.
 
+    Source: Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002; the ideal is cut at
+    k, as in ranx, implicit and the ReSN protocol.
+
     Parameters
     ----------
     top : TopK
@@ -48,11 +51,6 @@ def ndcg(top: TopK, *, group: str | None = None, scale: float = 1.0) -> Floats:
     scale : float, default 1
         Items that a user wants for each one that is in the test: the best possible list holds as many, so that with a
         smaller part users count as they would with the whole.
-
-    References
-    ----------
-    Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002; the ideal is cut at k, as in
-    ranx, implicit and the ReSN protocol.
     """
     scale = number("scale", scale, low=0, low_open=True)
     rows, ranks, relevant = _relevant(top, "ndcg", group)

@@ -15,9 +15,7 @@ def ilad(top: TopK) -> Floats:
     Formula: mean_{i != j in L_u} (1 - cos(v_i, v_j)). Range 0 to 2, higher is more diverse. NaN for lists of fewer than
     two items. The item vectors are those of the audit; compare only audits that use the same ones.
 
-    References
-    ----------
-    Zhang and Hurley, "Avoiding monotony", RecSys 2008.
+    Source: Zhang and Hurley, "Avoiding monotony", RecSys 2008.
     """
     if top.item_vectors is None:
         raise InvalidInputError("ilad needs item vectors. Give item_vectors=..., or leave the metric out.")

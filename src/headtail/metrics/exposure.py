@@ -57,16 +57,14 @@ def gini(top: TopK, *, catalogue: Literal["all", "train", "recommended"] = "all"
     Formula: sum_i (2 i - n - 1) e_i / (n sum_i e_i), over items in ascending order of exposure e (lists that the item
     is in), i from 1. Range 0 to 1, lower is fairer.
 
+    Source: Fleder and Hosanagar, "Blockbuster culture's next rise or fall", Management Science 2009.
+
     Parameters
     ----------
     top : TopK
     catalogue : {"all", "train", "recommended"}, default "all"
         The n items counted: the whole catalogue, those with training interactions (LensKit), or only those that were
         recommended at least once (evidently), which hides the items that never are.
-
-    References
-    ----------
-    Fleder and Hosanagar, "Blockbuster culture's next rise or fall", Management Science 2009.
     """
     return _gini(top.slots[_counted(top, catalogue)])
 
@@ -132,13 +130,11 @@ def gini_by_rank(top: TopK) -> float:
 
     The order of lists moves it, where :func:`gini` counts only which items they hold. Range 0 to 1, lower is fairer.
 
+    Source: Singh and Joachims, "Fairness of exposure in rankings", KDD 2018 (exposure by rank, discounted as in DCG).
+
     Parameters
     ----------
     top : TopK
-
-    References
-    ----------
-    Singh and Joachims, "Fairness of exposure in rankings", KDD 2018 (exposure by rank, discounted as in DCG).
     """
     return _gini(top.attention)
 
@@ -161,15 +157,13 @@ def _coverage_steps(groups: UserGroups, *, at_least: int = 1, of_tail: bool = Fa
 def coverage(top: TopK, *, at_least: int = 1) -> float:
     """Share of the catalogue that is recommended to at least one user. Range 0 to 1, higher is broader.
 
+    Source: Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy", RecSys 2010.
+
     Parameters
     ----------
     top : TopK
     at_least : int, default 1
         Count an item from this many lists on.
-
-    References
-    ----------
-    Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy", RecSys 2010.
     """
     return float((top.slots >= at_least).mean())
 
@@ -298,9 +292,7 @@ def tail_exposure(top: TopK) -> float:
     Unlike :func:`tail_share` it does not depend on the popularity groups of the audit. The rest of the slots go to the
     head of ``PopularityGroups.by_rank``, whose `cuts` give other shares.
 
-    References
-    ----------
-    Reported by Yang et al., "The pitfall of scaling up", KDD 2026, to measure ReSN and its successors.
+    Source: Reported by Yang et al., "The pitfall of scaling up", KDD 2026, to measure ReSN and its successors.
     """
     return _share(top, top.profiles.rare)
 
@@ -323,9 +315,7 @@ def pop_rsp(top: TopK) -> float:
     recommended, a user's training items excluded. Range 0 to sqrt(groups - 1), lower is fairer. Ranking-based
     statistical parity over popularity groups.
 
-    References
-    ----------
-    Zhu, Wang and Caverlee, "Measuring and mitigating item under-recommendation bias", SIGIR 2020.
+    Source: Zhu, Wang and Caverlee, "Measuring and mitigating item under-recommendation bias", SIGIR 2020.
     """
     return _unevenness(top.group_slots, top.chances)
 
@@ -347,9 +337,7 @@ def pop_reo(top: TopK) -> float:
     Formula: std_g(R_g) / mean_g(R_g), R_g = test interactions with group g that are in the lists / all of them.
     Range 0 to sqrt(groups - 1), lower is fairer. Ranking-based equal opportunity over popularity groups. Needs a test.
 
-    References
-    ----------
-    Zhu, Wang and Caverlee, "Measuring and mitigating item under-recommendation bias", SIGIR 2020.
+    Source: Zhu, Wang and Caverlee, "Measuring and mitigating item under-recommendation bias", SIGIR 2020.
     """
     return _unevenness(*_found(top))
 

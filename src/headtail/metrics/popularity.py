@@ -28,15 +28,13 @@ def arp(top: TopK, *, normalize: Literal["max", "total"] | None = None) -> Float
 
     Formula: mean_u (1/|L_u|) sum_{i in L_u} r_i. In interactions, 0 to max r; lower is less popular.
 
+    Source: Yin et al., "Challenging the long tail recommendation", VLDB 2012.
+
     Parameters
     ----------
     top : TopK
     normalize : {None, "max", "total"}, default None
         Divide by the popularity of the most popular item (evidently) or by all interactions (RecTools).
-
-    References
-    ----------
-    Yin et al., "Challenging the long tail recommendation", VLDB 2012.
     """
     scale = {None: 1, "max": top.popularity.max(), "total": top.popularity.sum()}
     return np.asarray(top.mean_popularity / scale[normalize])
@@ -50,17 +48,15 @@ def novelty(top: TopK, *, of: Literal["users", "interactions"] = "users") -> Flo
     Formula: mean_u (1/|L_u|) sum_{i in L_u} -log2 p_i, with p_i = max(r_i, 1) / n, r_i the training interactions of
     item i and n the number of users with any. Range 0 (all have chosen them) to log2 n, higher is less popular.
 
+    Source: Vargas and Castells, "Rank and relevance in novelty and diversity metrics for recommender systems", RecSys
+    2011; Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", PNAS 2010.
+
     Parameters
     ----------
     top : TopK
     of : {"users", "interactions"}, default "users"
         What n counts. Of users it is inverse user frequency (RecTools' `MeanInvUserFreq`); of all interactions p_i is
         the chance that a choice is of item i, and the metric the expected free discovery of Vargas and Castells.
-
-    References
-    ----------
-    Vargas and Castells, "Rank and relevance in novelty and diversity metrics for recommender systems", RecSys 2011;
-    Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", PNAS 2010.
     """
     train = top.profiles.train
     n = {"users": int(np.count_nonzero(train.activity)), "interactions": len(train)}
@@ -73,9 +69,7 @@ def aplt(top: TopK) -> Floats:
 
     Formula: mean_u |L_u in tail| / |L_u|; the tail is the last of the popularity groups.
 
-    References
-    ----------
-    Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
+    Source: Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
     """
     return top.group_slots[:, -1] / np.where(top.lengths > 0, top.lengths, np.nan)
 
@@ -86,9 +80,7 @@ def aclt(top: TopK) -> Floats:
 
     Formula: mean_u |L_u in tail|; the tail is the last of the popularity groups.
 
-    References
-    ----------
-    Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
+    Source: Abdollahpouri, Burke and Mobasher, "Managing popularity bias with personalized re-ranking", FLAIRS 2019.
     """
     return np.where(top.lengths > 0, top.group_slots[:, -1], np.nan)
 
@@ -131,9 +123,7 @@ def popularity_lift(top: TopK) -> float:
     Formula: (mean_u q_u - mean_u p_u) / mean_u p_u, with p_u and q_u the mean popularity of user u's training items and
     recommended items. Above -1; above 0 the recommender amplifies popularity. Users without history are left out.
 
-    References
-    ----------
-    Abdollahpouri et al., "The connection between popularity bias, calibration, and fairness in recommendation",
+    Source: Abdollahpouri et al., "The connection between popularity bias, calibration, and fairness in recommendation",
     RecSys 2020.
     """
     return _lift(*_taste(top))
@@ -165,9 +155,7 @@ def arp_then(top: TopK) -> Floats:
     each user's last interactions has later ones of others in training. Lower is less popular. NaN for users without a
     test.
 
-    References
-    ----------
-    Ji, Sun, Zhang and Li, "A re-visit of the popularity baseline in recommender systems", SIGIR 2020.
+    Source: Ji, Sun, Zhang and Li, "A re-visit of the popularity baseline in recommender systems", SIGIR 2020.
     """
     return _shown_then(top)
 
@@ -200,10 +188,8 @@ def upd(top: TopK) -> Floats:
     in user u's training items (P) and list (Q). Range 0 (same mix) to 1, lower is better calibrated. NaN for users
     without history.
 
-    References
-    ----------
-    Abdollahpouri et al., "User-centered evaluation of popularity bias in recommender systems", UMAP 2021 (there the
-    users are first grouped; here each user counts alone).
+    Source: Abdollahpouri et al., "User-centered evaluation of popularity bias in recommender systems", UMAP 2021 (there
+    the users are first grouped; here each user counts alone).
     """
     values = np.empty(len(top))
     for part in blocks(len(top)):
@@ -231,11 +217,9 @@ def pce(top: TopK) -> Floats:
     no weight of the extremes. A list that is too popular and one that is too rare count alike in both; the lift's sign
     says which prevails.
 
-    References
-    ----------
-    The popularity quantile calibration of Schirmer et al., "Aligning recommendations with user popularity preferences"
-    (SPREE), FAccT 2026, arXiv 2604.01036. Here all quantiles of a history count, and ties are split in half, so that
-    the history itself has no error, however short it is.
+    Source: The popularity quantile calibration of Schirmer et al., "Aligning recommendations with user popularity
+    preferences" (SPREE), FAccT 2026, arXiv 2604.01036. Here all quantiles of a history count, and ties are split in
+    half, so that the history itself has no error, however short it is.
     """
     found = np.full(len(top), np.nan)
     met = np.append(np.diff(top.profiles.standings.starts) > 0, False)  # -1, a user that training lacks, picks the last

@@ -109,6 +109,9 @@ class Curves(Settings):
         share of the reference's accuracy that the method keeps, averaged over all levels of unfairness from 0 to the
         reference's: at each level that of the best setting at most as uneven, or 0. Without any correction it is 0.
 
+        Source: Zitzler and Thiele, Multiobjective optimization using evolutionary algorithms, PPSN 1998 (exact in two
+        metrics).
+
         Parameters
         ----------
         method : str, or several
@@ -119,10 +122,6 @@ class Curves(Settings):
             Another method, whose figure is subtracted, user by user and seed by seed.
         part : {"validation", "test"}, default "validation"
             Where the settings are picked.
-
-        References
-        ----------
-        Zitzler and Thiele, Multiobjective optimization using evolutionary algorithms, PPSN 1998 (exact in two metrics).
         """
         worst = number("reference", reference[0]), number("reference", reference[1], low=0, low_open=True)
 
