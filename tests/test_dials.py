@@ -371,6 +371,17 @@ def test_one_pass_over_all_scores_serves_validation_and_test(split, factors, mon
     assert [None if codes is None else len(codes) for codes in served] == ([None] if n_best == 1 else [None, 100])
 
 
+@pytest.mark.parametrize("name", ["tilt (alpha-fair)", "log penalty"])
+def test_one_pass_over_all_scores_serves_a_bias(split, factors, monkeypatch, name):
+    served, serve = [], ranking.recommend
+    monkeypatch.setattr(ranking, "recommend", lambda *args, **given: served.append(args[1]) or serve(*args, **given))
+    subject = Subject(factors, split, k=K)
+    made = dial(name).at(subject, 0.1)
+    for known in (split.train, split.known):
+        subject.recommend(made, known)
+    assert len(served) == 1
+
+
 def test_vectors_that_are_filled_anew_are_served_as_they_are(split, factors):
     subject, (queries, items) = Subject(factors, split, k=K), factors
     filled = queries, np.array(items)

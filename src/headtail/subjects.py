@@ -380,8 +380,10 @@ class Subject:
         known : Interactions
             Left out of the lists, and the histories of sequential models.
         """
+        if callable(made):
+            return self._narrowed(lists_of(made, known, self.k, self.codes))
         split, (of, longer) = self.split, self._cache.pop("longer", (self, None))  # once: arrays may be filled anew
-        if not callable(made) and self.learner is self and known.fingerprint == split.train.fingerprint:
+        if self.learner is self and known.fingerprint == split.train.fingerprint:
             longer = lists_of(made, known, min(2 * self.k, known.n_items), self.codes)  # serves test as well
             self._cache["longer"] = made, longer
             return self._narrowed(longer.head(self.k))
