@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings, strategies as st
 
 from headtail import _factors, posthoc, rerank
-from headtail._exposure import Response, _solved, counter_of_vectors, shares
+from headtail._exposure import Response, _solved, counter_of_vectors, respond, shares
 from headtail._stats import gini
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
@@ -468,6 +468,23 @@ def test_shares_equal_those_of_whole_rows_in_order(n, k, decimals):
         unit = min(1, k / max(expected.sum(), 1e-9))
         np.testing.assert_allclose(found, expected * unit, atol=1e-4)
         np.testing.assert_allclose(grows, ((expected > 0) & (expected < 1)) * unit / 0.1, atol=1e-4)
+
+
+@pytest.mark.parametrize("reach", [0.3, 3.0, 30.0])
+def test_of_a_large_catalogue_the_highest_scores_are_counted_as_all_are(reach):
+    """A mild bias brings no other item into any list, a strong one into some, and the strongest into all."""
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(300, 4)).astype(np.float32), rng.normal(size=(1500, 4)).astype(np.float32)
+    seen = rng.random((300, 1500)) < 0.05
+    seen[0], seen[1, 3:] = True, True  # nothing is left of these, or three
+    count = counter_of_vectors(queries, items, 2, sp.csr_array(seen))
+    bias = rng.uniform(-reach, reach, size=1500)
+    scores = queries @ items.T + bias.astype(np.float32)
+    scores[seen] = -np.inf
+    for width in (0.05, 1e-6):
+        expected, found = respond([(scores, None)], 1500, 2, width), count(bias, width)
+        np.testing.assert_allclose(found.slots, expected.slots, atol=1e-3 if width > 1e-3 else 0.5)
+        np.testing.assert_allclose(found.change(bias), expected.change(bias), rtol=1e-4, atol=0.1)
 
 
 @pytest.mark.parametrize("of_lists", [False, True])

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from headtail._checks import choice, generator, integer, number
 from headtail._factors import as_popularity, stored
-from headtail._top import ranges
+from headtail._top import highest, ranges
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Floats, Ints
 
@@ -31,6 +31,7 @@ _AHEAD = 0.3  # share of a step's slope that may be left at its end
 _GRADIENTS = 100  # conjugate gradients per step
 _CELLS = 2**18  # of long lists at a time: they stay in the cache
 _SCORES, _FEWEST = 2**21, 64  # in memory at a time, but of no fewer users: products of few rows are slow
+_LISTS, _FEW = 32, 16  # kept of each user: so many lists, where the catalogue has so many times their items
 
 
 class Response(NamedTuple):
@@ -268,19 +269,39 @@ def counter(items: Array, values: Floats, n_items: int, k: int) -> Count:
 
 
 def counter_of_vectors(queries: Floats, items: Floats, k: int, seen: sp.csr_array | None) -> Count:
-    """Return a function from a bias to the response of the first k of all unseen items."""
+    """Return a function from a bias to the response of the first k of all unseen items.
+
+    Of a large catalogue each user's highest scores are kept: where no other item can come near the end of the list
+    under a bias, they alone are counted.
+    """
     n, d = queries.shape
-    step = max(_FEWEST, _SCORES // len(items))
+    m = len(items)
     # The bias is one more coordinate, and the items lie as a product reads them.
-    widened, table = np.ones((n, d + 1), np.float32), np.empty((d + 1, len(items)), np.float32)
+    widened, table = np.ones((n, d + 1), np.float32), np.zeros((d + 1, m), np.float32)
     widened[:, :-1], table[:-1] = queries, items.T
 
-    def blocks(bias: Floats) -> Iterator[tuple[Floats, None]]:
-        table[-1] = bias
-        for start in range(0, n, step):
-            scores = widened[start : start + step] @ table
+    def scored(rows: Array) -> Iterator[Floats]:
+        step = max(_FEWEST, _SCORES // m)
+        for part in (rows[start : start + step] for start in range(0, len(rows), step)):
+            scores = widened[part] @ table
             if seen is not None:
-                scores[stored(seen[start : start + step])] = -np.inf
+                scores[stored(seen[part])] = -np.inf
+            yield scores
+
+    everyone, n_kept = np.arange(n), _LISTS * k
+    kept, codes = list[Array](np.empty((2, 0, n_kept)))
+    if n and m >= _FEW * n_kept:
+        kept, codes = map(np.concatenate, zip(*(highest(scores, n_kept) for scores in scored(everyone)), strict=True))
+
+    def blocks(bias: Floats, width: float) -> Iterator[tuple[Floats, Array | None]]:
+        table[-1], left, step = bias, [everyone[len(kept) :]], max(1, _CELLS // n_kept)
+        for rows in (everyone[start : start + step] for start in range(0, len(kept), step)):
+            scores = kept[rows] + bias[codes[rows]]
+            following = np.partition(scores, -k - 1, axis=1)[:, -k - 1]
+            alone = following - width > kept[rows, -1] + bias.max()
+            left.append(rows[~alone])
+            yield scores[alone], codes[rows[alone]]
+        for scores in scored(np.concatenate(left)):
             yield scores, None
 
-    return lambda bias, width: respond(blocks(bias.astype(np.float32)), len(items), k, width)
+    return lambda bias, width: respond(blocks(bias.astype(np.float32), width), m, k, width)
