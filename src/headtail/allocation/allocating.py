@@ -83,6 +83,8 @@ def allocate(
 ) -> Recommendations:
     """Return the k candidates of each user with the highest value and price, ordered and scored by relevance.
 
+    Parameters
+    ----------
     recs, relevance, k, gamma
         As for the prices.
     bias : float array of shape (n_items,)
