@@ -3,6 +3,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -449,3 +450,36 @@ def test_ppd_where_a_user_did_nothing():
     queries = np.random.default_rng(0).normal(size=(3, 2))
     vectors = ht.Vectors(queries, np.array([[1.0, 0.5], [0.2, 1.0]]))
     assert np.array_equal(without_popularity(vectors, train, 1.0).queries[1], queries[1])
+
+
+def test_lists_of_ones_own_may_be_a_frame_and_longer_than_k():
+    split = ht.split_ratio(ht.datasets.power_law(120, 60, n_interactions=900, rng=0).interactions, rng=0)
+    random = np.random.default_rng(0)
+    pair = random.normal(size=(120, 4)), random.normal(size=(60, 4))
+    popularity = dict(zip(split.train.item_ids.tolist(), split.train.popularity.tolist(), strict=True))
+
+    def rarer(subject, strength, known):
+        table = subject.candidates(0, known).to_polars().drop("rank")
+        fall = pl.col("item_id").replace_strict(popularity, return_dtype=pl.Float64)
+        return table.with_columns(score=pl.col("score") - strength * fall)
+
+    def as_frame(subject, strength, seed):
+        return lambda known: rarer(subject, strength, known).sample(fraction=1.0, shuffle=True, seed=1)
+
+    def as_recommendations(subject, strength, seed):
+        return lambda known: ht.Recommendations.from_frame(rarer(subject, strength, known), known).head(5)
+
+    made = [Dial("mine", make, (0.0, 0.02), "lists") for make in (as_frame, as_recommendations)]
+    options = {"k": 5, "max_loss": 0.99, "progress": False, "refine": 0, "extend": 0}
+    frame, lists = (ht.correct(pair, split, dials=[each], **options) for each in made)
+    assert frame.frontier.points == lists.frontier.points
+    assert frame.lists.k == 5 and frame.lists.to_polars().equals(lists.lists.to_polars())
+
+
+@pytest.mark.parametrize("made", [None, pl.DataFrame({"user_id": [1], "item_id": [2]}), 3.0])
+def test_a_dial_of_ones_own_that_returns_something_else_is_named(made):
+    split = ht.split_ratio(ht.datasets.power_law(60, 30, n_interactions=300, rng=0).interactions, rng=0)
+    subject = Subject((np.ones((60, 2)), np.ones((30, 2))), split, k=5)
+    said = f"The dial 'mine' at strength 0.5 returned a {type(made).__name__}. Return a model, vectors"
+    with pytest.raises(InvalidInputError, match=said):
+        Dial("mine", lambda subject, strength, seed: made, (0.0, 0.5)).at(subject, 0.5)

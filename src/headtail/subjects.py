@@ -376,7 +376,7 @@ class Subject:
         Parameters
         ----------
         made : what a dial returns
-            A model, vectors, or a function from the interactions to leave out to Recommendations.
+            A model, vectors, or a function from the interactions to leave out to lists (Recommendations, or a frame).
         known : Interactions
             Left out of the lists, and the histories of sequential models.
         """

@@ -27,7 +27,7 @@ class Dial:
         The same in tables, figures, files and on the command line.
     make : callable
         ``make(subject, strength, seed)`` returns the corrected recommender: a model, vectors, or a function from the
-        interactions to leave out to Recommendations.
+        interactions to leave out to lists (Recommendations, or a frame).
     grid : tuple of float
         Strengths to measure, from 0 on; they may run below 0 where the dial turns both ways.
     works_on : {"training", "model", "vectors", "lists", "data"}, default "vectors"
@@ -91,7 +91,13 @@ class Dial:
         if strength == 0 and self.off_at_zero:
             return subject.plain(seed)
         with raised_by(f"The dial {self.name!r} at strength {strength:g}"):
-            return self.make(subject.with_layers() if self.works_on == "model" else subject, strength, seed)
+            made = self.make(subject.with_layers() if self.works_on == "model" else subject, strength, seed)
+        if not (callable(made) or (hasattr(made, "__len__") and len(made) == 2)):
+            raise InvalidInputError(
+                f"The dial {self.name!r} at strength {strength:g} returned a {type(made).__name__}. Return a model, "
+                f"vectors (Q, V), or a function from the interactions to leave out to lists."
+            )
+        return made
 
     def fits(self, subject: Subject) -> bool:
         """Whether the subject has what the dial works on."""

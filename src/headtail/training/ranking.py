@@ -104,8 +104,9 @@ def recommend(
 def lists_of(made: Any, known: Interactions, k: int, codes: Codes | None = None) -> Recommendations:
     """Return the lists of what :func:`recommend` takes, or of a function from the interactions to leave out to lists.
 
-    With `codes`, of these users alone, if lists are made here. A function that does not take interactions, or makes
-    vectors of them, is one of users (:class:`~headtail.typing.Recommender`), and recommends.
+    Such a function may return a frame as well. With `codes`, of these users alone, if lists are made here. A function
+    that does not take interactions, or makes vectors of them, is one of users (:class:`~headtail.typing.Recommender`),
+    and recommends.
     """
     if hasattr(made, "parameters"):
         return recommend(made, known, codes=codes, k=k)
@@ -113,8 +114,11 @@ def lists_of(made: Any, known: Interactions, k: int, codes: Codes | None = None)
         vectors = as_pair(made)._replace(user_ids=known.user_ids, item_ids=known.item_ids)
         return recommend(vectors, known, codes=codes, k=k)
     try:
-        lists: Recommendations = made(known)
-        return recommend(made, known, codes=codes, k=k) if isinstance(lists, tuple) else lists
+        lists = made(known)
+        if isinstance(lists, tuple):
+            return recommend(made, known, codes=codes, k=k)
+        lists = lists if isinstance(lists, Recommendations) else Recommendations.from_frame(lists, known)
+        return lists.head(k) if lists.k > k else lists
     except Exception as error:
         try:
             return recommend(made, known, codes=codes, k=k)
