@@ -230,7 +230,7 @@ PAIR = ["--queries", "q.npy", "--items", "v.npy"]
         (["spectrum", *PAIR, "--item-ids", "odd.csv"], "Give --item VALUE with"),
         (["probe", "none", "--tags", "odd.csv", "-o", "p"], "Give --item VALUE with"),
         (["data", "words.csv"], "If these are data, the table has no header: name its columns by --columns."),
-        (["audit", "recs.csv", "twice.csv"], "--duplicates first, 'last'"),
+        (["audit", "recs.csv", "twice.csv"], "--duplicates first; or 'last', or 'mean'"),
         (["audit", "recs.csv", "train.csv", "-k", "9"], "--k 9 is above the longest list"),
         (["audit", "recs.csv", "train.csv", "--min-rating", "9"], "--min-rating 9 leaves no interactions"),
         (["audit", "strange.csv", "train.csv"], "give --catalogue FILE with all item ids"),

@@ -22,15 +22,19 @@ def _same(keys: pl.Series) -> pl.Series:
 def frame_of(held: Any, what: str, of_keys: _Keys = _same, keyed: tuple[str, str] | None = None) -> pl.DataFrame | None:
     """Return a frame of rows with names, of a dict of columns, or of a dict of each user's items; None of other things.
 
-    Rows are dicts, named tuples, rows of databases, or a structured array. The items of a user are a list of ids, of
-    (item, score) pairs or of rows, or a dict of scores. `of_keys` reads the ids that are keys of a dict. Where one
-    holds attributes of ids in place of items, `keyed` are the names of the ids and of an attribute that has no name.
+    Rows are dicts, named tuples, rows or a cursor of a database, or a structured array. The items of a user are a list
+    of ids, of (item, score) pairs or of rows, or a dict of scores. `of_keys` reads the ids that are keys of a dict.
+    Where one holds attributes of ids in place of items, `keyed` are the names of the ids and of an attribute that has
+    no name.
     """
     if isinstance(held, np.ndarray) and held.dtype.names:
         return of_columns({name: held[name] for name in held.dtype.names}, what)
     if isinstance(held, (list, tuple)) and held:
         rows = [*map(_row, held)]
         return None if None in rows else _of_rows(rows, what)
+    if hasattr(held, "executemany") and getattr(held, "description", None):
+        rows = [tuple(row.values()) if isinstance(row, Mapping) else row for row in held.fetchall()]
+        return of_columns({column[0]: [row[i] for row in rows] for i, column in enumerate(held.description)}, what)
     if not isinstance(held, Mapping) or not held:
         return None
     inner = next(iter(held.values()))

@@ -59,9 +59,9 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
         if hasattr(frame, "column_names") and hasattr(frame, "to_polars"):  # data sets of Hugging Face
             return nw.from_native(frame.to_polars())
         cure = (
-            "Give a pandas, Polars, PyArrow, DuckDB or PySpark frame, a list of dicts, or a dict of columns or of each "
+            "Give a pandas, Polars, PyArrow, DuckDB or PySpark frame, a database's cursor, a list of dicts or a dict "
         )
-        cure += "user's items. Of rows without names make one: polars.DataFrame(list(rows), "
+        cure += "of columns or of each user's items. Of rows without names make one: polars.DataFrame(list(rows), "
         cure += 'schema=["user_id", "item_id"], orient="row").'
         if getattr(frame, "ndim", 0) == 2:
             cure = "Of a matrix make interactions by headtail.Interactions.from_matrix(matrix), or lists: by "

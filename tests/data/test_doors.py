@@ -206,12 +206,39 @@ def test_an_index_of_pandas_that_has_a_name_is_a_column():
 Rated = namedtuple("Rated", ["uid", "iid", "est"])
 
 
+_QUERY = "SELECT 1 AS user, 7 AS item, 0.9 AS score UNION ALL SELECT 1, 5, 0.4 UNION ALL SELECT 2, 5, 1.0"
+
+
 def _rows_of_sqlite():
     base = sqlite3.connect(":memory:")
     base.row_factory = sqlite3.Row
-    return base.execute(
-        "SELECT 1 AS user, 7 AS item, 0.9 AS score UNION ALL SELECT 1, 5, 0.4 UNION ALL SELECT 2, 5, 1.0"
-    )
+    return base.execute(_QUERY)
+
+
+class _DictCursor:
+    """A cursor whose rows are dicts, as that of psycopg and PyMySQL can be."""
+
+    description = (("user", int, None), ("item", int, None))
+
+    def fetchall(self):
+        return [{"user": 1, "item": 7}, {"user": 1, "item": 5}, {"user": 2, "item": 5}]
+
+    executemany = execute = fetchall
+
+
+@pytest.mark.parametrize("cursor", [
+    _rows_of_sqlite, lambda: sqlite3.connect(":memory:").execute(_QUERY), lambda: duckdb.connect().execute(_QUERY),
+    _DictCursor,
+])  # fmt: skip
+def test_a_cursor_is_the_table_that_it_returns(cursor):
+    found = Recommendations.from_frame(cursor()).to_polars()
+    assert found.select("user_id", "item_id", "rank").rows() == [(1, 7, 1), (1, 5, 2), (2, 5, 1)]
+    assert ht.audit(cursor(), cursor(), cursor(), strict=False, k=1, n_bootstrap=0)["coverage@1"] == 1
+
+
+def test_a_cursor_without_a_result_is_no_table():
+    with pytest.raises(InvalidInputError, match="is a Cursor, not a frame"):
+        Interactions.from_frame(sqlite3.connect(":memory:").cursor())
 
 
 @pytest.mark.parametrize(

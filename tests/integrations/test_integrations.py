@@ -26,7 +26,10 @@ from headtail.integrations import implicit, lenskit, pytorch, recbole, rectools
         (lambda: lenskit.item_lists(5), "lists is a int; give Recommendations"),
         (lambda: recbole.interactions(5), "A int has no inter_matrix; give a RecBole dataset"),
         (lambda: recbole.vectors({}, 5), "A int has no uid_field; give a RecBole dataset"),
-        (lambda: pytorch.vectors(nn.Linear(2, 2), np.eye(2)), "users is a Linear; give user_inputs"),
+        (
+            lambda: pytorch.vectors(nn.Linear(2, 2), np.eye(2)),
+            r"give user_inputs, what it encodes, such as torch.arange\(n_users\)",
+        ),
         (lambda: pytorch.vectors(np.eye(2), np.eye(2), user_inputs=np.eye(2)), "users is a ndarray, which encodes no"),
         (lambda: pytorch.vectors(np.eye(2), nn.Flatten(0), item_inputs=torch.ones(3, 2)), "items"),
         (lambda: pytorch.as_model(5), "give Vectors, or two factors"),

@@ -298,6 +298,7 @@ def test_an_adapter_is_a_model(name):
         (lambda users: (PLAIN[0], PLAIN[1]), r"returned queries of shape \(6, 4\) for 2 users"),
         (lambda users: (PLAIN[0][users], PLAIN[1][:5]), "items has 5 rows and the interactions 11 items"),
         (lambda users: (["a", "b"], PLAIN[1]), "queries is a list"),
+        (lambda users, items: 0, "not called with users alone: missing a required argument: 'items'. Of two towers"),
     ],
 )
 def test_an_adapter_that_returns_something_else_is_refused(adapter, message):

@@ -287,7 +287,7 @@ def without_duplicates(given: Interactions, policy: str, what: str = "interactio
         raise InvalidInputError(
             f"{what} holds {counted(len(given) - len(first), 'row', 'that repeats', 'that repeat')} a (user, item) "
             f"pair; user {user} and item {item} stand there {counts.max()} times. Say which to keep when reading: "
-            f"Interactions.from_frame(..., duplicates='first'), 'last', or 'mean' or 'sum' (of the ratings)."
+            f"Interactions.from_frame(..., duplicates='first'); or 'last', or 'mean' or 'sum' of the ratings."
         )
     logger.info("interactions: %d repeated pairs merged (%s)", len(given) - len(first), policy)
     kept = np.sort(rows[first])

@@ -60,7 +60,10 @@ def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
     if inputs is None:
         weight = tower.weight if isinstance(tower, nn.Embedding) else tower
         if isinstance(weight, nn.Module):
-            raise InvalidInputError(f"{name} is a {type(tower).__name__}; give {name[:-1]}_inputs, which it encodes.")
+            raise InvalidInputError(
+                f"{name} is a {type(tower).__name__}; give {name[:-1]}_inputs, what it encodes, such as "
+                f"torch.arange(n_{name}) where it takes the numbers of embeddings."
+            )
         return as_tensor(name, weight).detach()
     if not callable(tower):
         raise InvalidInputError(f"{name} is a {type(tower).__name__}, which encodes no inputs. Give a module.")

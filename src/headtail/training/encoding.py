@@ -1,5 +1,6 @@
 """Vectors of users and items from a model: its own, or those of any function with the same call."""
 
+import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,6 +17,10 @@ from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Recommender, Vectors
 
+_ELSE = (
+    "Of two towers give headtail.integrations.pytorch.vectors(...), of a matrix of scores Recommendations.from_scores."
+)
+
 
 def device_of(model: Any, device: str | torch.device | None) -> torch.device:
     """Return the device given, or the one on which the model's parameters lie."""
@@ -23,6 +28,17 @@ def device_of(model: Any, device: str | torch.device | None) -> torch.device:
         return as_device(device)
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     return next((p.device for p in parameters), torch.device("cpu"))
+
+
+def check_call(model: Any) -> None:
+    """Raise if a model cannot be called with users alone."""
+    called = model.forward if isinstance(model, nn.Module) else model
+    try:
+        inspect.signature(called).bind(None)
+    except TypeError as error:
+        raise InvalidInputError(f"{type(model).__name__} is not called with users alone: {error}. {_ELSE}") from None
+    except ValueError:  # it has no signature
+        pass
 
 
 def check_sizes(model: Any, interactions: Interactions, what: str, cure: str) -> None:
@@ -159,12 +175,13 @@ def _codes(model: Any, users: Any, codes: Any) -> Tensor:
 
 def _encoded(model: Any, batch: Tensor) -> Vectors:
     """Return what the model makes of a batch as two matrices of tensors, or say what else it returned."""
+    check_call(model)
     out = model(batch)
     try:
         queries, items = out
     except (TypeError, ValueError):
         raise InvalidInputError(
-            f"{type(model).__name__} returned a {type(out).__name__}; return Vectors(queries, items)."
+            f"{type(model).__name__} returned a {type(out).__name__}; return Vectors(queries, items). {_ELSE}"
         ) from None
     found = Vectors(as_tensor("queries", queries).detach(), as_tensor("items", items).detach())
     if len(found.queries) != len(batch):

@@ -24,7 +24,7 @@ from headtail.losses import Loss, bpr
 from headtail.metrics import Metric, ndcg
 from headtail.penalties import Penalty
 from headtail.training import checkpoints
-from headtail.training.encoding import check_sizes, device_of
+from headtail.training.encoding import check_call, check_sizes, device_of
 from headtail.training.history import History
 from headtail.training.passes import FIT, Solving, Stepping, describe
 from headtail.training.running import Callback, Watch, train_epochs
@@ -182,6 +182,7 @@ def fit(
     """
     train = Interactions.of(train, what="train")
     check_module(model)
+    check_call(model)
     check_sizes(model, train, "train", FIT)
     if not len(train):
         raise InvalidInputError("train holds no interactions, so there is nothing to learn from. Check the split.")
