@@ -23,6 +23,7 @@ from headtail.exploring import Witness  # noqa: E402
 from headtail.joining import subject_of  # noqa: E402
 from headtail.metrics.built_in import HEADLINES  # noqa: E402
 from headtail.metrics.facts import better  # noqa: E402
+from headtail.reports import Column, Report, Section, Table  # noqa: E402
 from headtail.reports.explorer import Explorer  # noqa: E402
 from headtail.subjects import Subject  # noqa: E402
 from headtail.tradeoffs import sweep  # noqa: E402
@@ -230,6 +231,19 @@ def test_a_printed_list_says_whose_it_is(opened):
     assert page.get_by_label("User", exact=True).is_visible()
     assert not page.get_by_role("button", name="Next user").is_visible()
     assert not page.get_by_role("tablist").is_visible()
+
+
+def test_a_long_table_that_is_folded_is_not_printed_unless_it_is_opened(browser, tmp_path):
+    long, short = (Table([Column("n", "n")], [{"n": f"row {i} of {n}"} for i in range(n)]) for n in (50, 5))
+    sections = [Section("Long", [long], folded=True), Section("Short", [short], folded=True)]
+    page = browser.new_page()
+    page.goto(f"file://{Report('Folded', sections).to_html(tmp_path / 'folded.html')}")
+    page.emulate_media(media="print")
+    seen = "text => [...document.querySelectorAll('td')].find((one) => one.textContent === text).checkVisibility()"
+    assert [page.evaluate(seen, text) for text in ("row 0 of 50", "row 0 of 5")] == [False, True]
+    page.evaluate("document.querySelector('details').open = true")
+    assert page.evaluate(seen, "row 0 of 50")
+    page.close()
 
 
 def test_an_address_that_names_nothing_here_is_let_be(opened):
