@@ -326,3 +326,12 @@ def test_an_axis_of_whole_numbers_has_no_ticks_between_them(n):
 def test_few_values_of_a_logarithmic_axis_are_its_ticks():
     chart = Chart("line", [{"x": x, "y": 1 / x} for x in (2, 8, 32)], "x", "y", x_scale="log")
     assert {"2", "8", "32"} <= {text for text, *_ in texts_of(chart_svg(chart))}
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_titles_of_axes_and_names_of_a_legend_are_cut_to_the_width_of_the_drawing(narrow):
+    long = "a long name of something " * 9
+    rows = [{"x": x, "y": x, "m": m} for m in (f"{long} a", f"{long} b") for x in (1, 2)]
+    svg = chart_svg(Chart("line", rows, "x", "y", color="m", x_label=long, y_label=long), narrow=narrow)
+    said = [text for text, *_ in texts_of(svg) if text.startswith("a long")]
+    assert len(said) == 4 and all(text_width(text, 12.5) < 1.1 * (360 if narrow else 920) for text in said)

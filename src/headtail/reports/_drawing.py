@@ -59,6 +59,8 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
     chart = replace(chart, rows=rows, **{name: _cut(getattr(chart, name)) for name in ("title", "x_label", "y_label")})
     spec = {"bar": _bars, "line": _lines, "scatter": _scatter}[chart.kind](chart, looks, frame)
     config = {"font": "sans-serif", "view": {"stroke": None}, "text": {"fontSize": frame.size - 1}, "background": None}
+    # To hold texts to a limit, Vega measures them again and again, which takes longer than all else.
+    config |= {"axis": {"labelLimit": 0, "titleLimit": 0}, "legend": {"labelLimit": 0}}
     # NUL would crash vl-convert.
     svg = vl_convert.vegalite_to_svg(printable_texts({"padding": 2, "config": config, **spec}))
     svg = re.sub(r'<path class="(?:back|fore)ground"[^>]*/>', "", svg)
@@ -151,8 +153,8 @@ def _axis(frame: Frame, label: str | None, spec: str | None, *, upright: bool, *
         place = {"titleAngle": 0, "titleAlign": "left", "titleY": -14, "titlePadding": 0, "titleBaseline": "bottom",
                  "tickCount": 5, "domain": False}  # fmt: skip
     return {
-        "title": label or None, "titleAnchor": "end", "titleColor": MUTED, "titleFontSize": frame.size,
-        "titleFontWeight": 400, "titleLimit": frame.width - 20, "labelColor": MUTED, "labelFontSize": frame.size - 0.5,
+        "title": shorten(label or "", frame.width - 20, frame.size) or None, "titleAnchor": "end", "titleColor": MUTED, "titleFontSize": frame.size,
+        "titleFontWeight": 400, "labelColor": MUTED, "labelFontSize": frame.size - 0.5,
         "labelPadding": 8, "labelFlush": False, "ticks": False, "gridColor": GRID, "domainColor": LINE, **place,
         **({"format": "%"} if spec and spec.endswith("%") else {}), **options,
     }  # fmt: skip
@@ -179,12 +181,13 @@ def _told_apart(looks: Looks, frame: Frame, *, above: str | None, legend: bool =
     """Return the encodings of color, shape and dash by series, with one legend above the plot."""
     key: Spec | None = None
     if legend and len(looks) > 1:
-        widest = WIDER * max(text_width(name, frame.size) for name in looks)
+        widest, most = WIDER * max(text_width(name, frame.size) for name in looks), frame.width - 40.0
         key = {
             "title": None, "orient": "top", "direction": "horizontal", "offset": 36 if above else 12,
             "columns": max(1, int(frame.width / (widest + 40))), "columnPadding": 12 + 0.12 * widest, "rowPadding": 5,
-            "labelColor": TEXT, "labelFontSize": frame.size, "labelLimit": (frame.width - 40) / WIDER, "symbolLimit": 0,
-            "symbolSize": 100, "symbolOpacity": 1, "symbolStrokeWidth": 2.25, **options,
+            "labelColor": TEXT, "labelFontSize": frame.size, "symbolLimit": 0,
+            "symbolSize": 100, "symbolOpacity": 1, "symbolStrokeWidth": 2.25,
+            **({"labelLimit": most / WIDER} if widest > most else {}), **options,
         }  # fmt: skip
     styles = looks.values()
     channels = {"color": [one.css for one in styles], "shape": [MARKERS[one.marker] for one in styles],
@@ -350,10 +353,9 @@ def _bars(chart: Chart, looks: Looks, frame: Frame) -> Spec:
     along, across = ("x", "y") if lying else ("y", "x")  # of the values, of the names
     numbers = _axis(frame, chart.y_label, chart.y_format, upright=not lying, grid=True, domain=False)
     titles = _axis(frame, chart.x_label, None, upright=lying, domain=False, labelColor=TEXT, labelAngle=0)
-    titles |= {
-        "labelExpr": f"{json.dumps(printable_texts(names))}[datum.value]",
-        "labelLimit": room + 5 if lying else step - 4,
-    }
+    titles["labelExpr"] = f"{json.dumps(printable_texts(names))}[datum.value]"
+    if widest > (most := room if lying else step - 4):
+        titles["labelLimit"] = most + 5 * lying
     bands: Spec = {"paddingOuter": 0.15, "paddingInner": 0.3 if lying else 1 - thick * lanes / step}
     bands |= {"domain": [str(i) for i in range(len(names))]}
     value = _number("a", numbers, scale if lying or scale.low < 0 else None, zero=True)
