@@ -83,7 +83,7 @@ def test_labels_of_up_to_eight_points_do_not_cover_each_other(points):
     plot.take(np.array(apart), 5.0)
     labels = [plot.put(point, f"model {i}", 13, needed=True) for i, point in enumerate(apart)]
     assert all(label.free for label in labels)
-    boxes = plot.labels + np.array([4, 0, -4, 0])  # without their gaps
+    boxes = plot.labels + np.array([4, 2, -4, -2])  # without their gaps
     for i, box in enumerate(boxes):
         assert all(overlap(box, other) == 0 for other in [*boxes[:i], *plot.boxes[: len(apart)]])
         assert box[0] >= 0 and box[2] <= 600 and box[1] >= 0 and box[3] <= 350
@@ -94,6 +94,14 @@ def test_a_label_without_a_free_place_is_left_out_unless_needed():
     plot.take(np.array([[50.0, 50.0]]), 60.0)
     assert plot.put((50, 50), "name", 13, needed=False) is None
     assert plot.put((50, 50), "name", 13, needed=True).free is False
+
+
+def test_labels_do_not_touch_and_fit_also_in_a_wider_font():
+    plot = Placing(400, 100)
+    labels = [plot.put((50.0, 30.0 + 15 * i), "name", 13, needed=False) for i in range(2)]
+    assert labels[0].align != labels[1].align or abs(labels[1].y - labels[0].y) >= 13 + 4
+    narrow = Placing(5 + 1.1 * text_width("name", 13), 100)
+    assert narrow.put((0.0, 50.0), "name", 13, needed=False) is None
 
 
 def test_a_label_covers_marks_rather_than_a_label():

@@ -20,7 +20,7 @@ from headtail._printable import printable
 from headtail.reports._labels import Placing
 from headtail.reports._scales import Scale, from_zero
 from headtail.reports._series import MARKERS, Style, kept_color, series_of, styles_of
-from headtail.reports._values import Row, finite, minus, printable_texts, shorten, show, tell_apart, text_width
+from headtail.reports._values import WIDER, Row, finite, minus, printable_texts, shorten, show, tell_apart, text_width
 from headtail.reports.blocks import Chart
 
 Spec = dict[str, Any]
@@ -33,7 +33,6 @@ AXIS = 50  # pixels for the numbers of a vertical axis
 NAMED = 8  # most series that are named beside their points rather than in a legend
 LONGEST = 300  # characters of a text
 TICKS = 8  # most values of a logarithmic axis that are ticks themselves
-WIDER = 1.12  # times as wide as in Vega is a text in a browser's font
 SAME = 6  # pixels within which points coincide to the eye
 
 
@@ -58,7 +57,12 @@ def draw(chart: Chart, styles: Looks, frame: Frame) -> str:
     rows = [{key: _cut(value) for key, value in row.items()} for row in chart.rows]
     chart = replace(chart, rows=rows, **{name: _cut(getattr(chart, name)) for name in ("title", "x_label", "y_label")})
     spec = {"bar": _bars, "line": _lines, "scatter": _scatter}[chart.kind](chart, looks, frame)
-    config = {"font": "sans-serif", "view": {"stroke": None}, "text": {"fontSize": frame.size - 1}, "background": None}
+    config: Spec = {
+        "font": "sans-serif",
+        "view": {"stroke": None},
+        "text": {"fontSize": frame.size - 1},
+        "background": None,
+    }
     # To hold texts to a limit, Vega measures them again and again, which takes longer than all else.
     config |= {"axis": {"labelLimit": 0, "titleLimit": 0}, "legend": {"labelLimit": 0}}
     # NUL would crash vl-convert.
@@ -153,8 +157,8 @@ def _axis(frame: Frame, label: str | None, spec: str | None, *, upright: bool, *
         place = {"titleAngle": 0, "titleAlign": "left", "titleY": -14, "titlePadding": 0, "titleBaseline": "bottom",
                  "tickCount": 5, "domain": False}  # fmt: skip
     return {
-        "title": shorten(label or "", frame.width - 20, frame.size) or None, "titleAnchor": "end", "titleColor": MUTED, "titleFontSize": frame.size,
-        "titleFontWeight": 400, "labelColor": MUTED, "labelFontSize": frame.size - 0.5,
+        "title": shorten(label or "", frame.width - 20, frame.size) or None, "titleAnchor": "end", "titleColor": MUTED,
+        "titleFontSize": frame.size, "titleFontWeight": 400, "labelColor": MUTED, "labelFontSize": frame.size - 0.5,
         "labelPadding": 8, "labelFlush": False, "ticks": False, "gridColor": GRID, "domainColor": LINE, **place,
         **({"format": "%"} if spec and spec.endswith("%") else {}), **options,
     }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headtail.reports._values import text_width
+from headtail.reports._values import WIDER, text_width
 from headtail.typing import Floats
 
 # Candidate positions of a label: its alignment, and a direction across and down, at four distances.
@@ -51,7 +51,7 @@ class Placing:
 
         A text that would cover something is left out unless it is `needed`.
         """
-        width, height = text_width(text, size), size + 2
+        width, height = WIDER * text_width(text, size), size + 2
         x, y = (np.array(at) + _MOVE).T + np.array([np.zeros_like(_LIFT), _LIFT * (height / 2 - 1)])
         left, top = x + _START * width, y - height / 2
         spots = np.column_stack([left, top, left + width, top + height])
@@ -63,7 +63,7 @@ class Placing:
         best = int(np.argmin(cost if far else cost[: -len(_SPOTS)]))
         if cost[best] > 0 and not needed:
             return None
-        self.labels = np.concatenate([self.labels, spots[[best]] + np.array([-4.0, 0.0, 4.0, 0.0])])
+        self.labels = np.concatenate([self.labels, spots[[best]] + np.array([-4.0, -2.0, 4.0, 2.0])])
         return Label(float(x[best]), float(y[best]), _TRIED[best][0], bool(cost[best] == 0))
 
 

@@ -18,6 +18,7 @@ Value: TypeAlias = "str | int | float | bool | None"
 Row: TypeAlias = "Mapping[str, Value]"
 
 MISSING = "–"
+WIDER = 1.12  # times as wide as estimated is a text in a browser's font
 
 
 def clean(value: Any, where: str) -> Value:
