@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from headtail._files import atomic_file, atomic_folder, check_writable, to_path, write_text, writing
-from headtail.data import write_table
+from headtail.data import read_table, write_table
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 
@@ -152,6 +152,22 @@ def test_paths_that_no_file_can_have(path):
     for door in (to_path, check_writable, lambda path: write_text(path, "text")):
         with pytest.raises(UnreadableFileError, match=r"No file can have this path: .* Give another path"):
             door(path)
+
+
+@pytest.mark.parametrize("name", ["", "x.csv", "new/x.csv", "*.csv"])
+def test_a_folder_that_may_not_be_entered(name, tmp_path, monkeypatch):
+    locked, asked = tmp_path / "locked", os.stat
+
+    def stat(path, **options):  # as for users other than root, whom no mode keeps out
+        if str(path).startswith(f"{locked}{os.sep}"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return asked(path, **options)
+
+    locked.mkdir(mode=0)
+    monkeypatch.setattr(os, "stat", stat)
+    for door in (to_path, check_writable, read_table):
+        with pytest.raises(UnreadableFileError, match=r"Cannot reach '.*locked.*': Permission denied. Give another"):
+            door(str(locked / name))
 
 
 @pytest.mark.parametrize("path", [None, 5, b"name", ["name"]])

@@ -26,12 +26,14 @@ ABOUT_FILES = {
 
 
 def to_path(path: Any) -> Path:
-    """Return a path; raise if no file can have such a name."""
+    """Return a path; raise if no file can have such a name, or a folder on the way to it lets nobody like us in."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:
         os.fspath(path).encode()  # the libraries below open no names but those in UTF-8
-        Path(path).stat()
+        os.stat(os.path.join(path, "."))  # of a folder: may it be entered?
+    except PermissionError as error:
+        raise UnreadableFileError(f"Cannot reach {about_path(path, error)}") from error
     except (OSError, ValueError) as error:  # a ValueError tells of NUL and of lone surrogates
         if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             raise UnreadableFileError(f"No file can have this path: {about_path(path, error)}") from error
