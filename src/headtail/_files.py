@@ -31,7 +31,7 @@ def to_path(path: Any) -> Path:
         raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:
         os.fspath(path).encode()  # the libraries below open no names but those in UTF-8
-        os.stat(os.path.join(path, "."))  # of a folder: may it be entered?
+        os.stat(f"{os.fspath(path)}/.")  # noqa: PTH116 - of a folder: may it be entered? A Path drops the dot
     except PermissionError as error:
         raise UnreadableFileError(f"Cannot reach {about_path(path, error)}") from error
     except (OSError, ValueError) as error:  # a ValueError tells of NUL and of lone surrogates
