@@ -383,6 +383,24 @@ def test_one_pass_over_all_scores_serves_a_bias(split, factors, monkeypatch, nam
     assert len(served) == 1
 
 
+@pytest.mark.parametrize(("strength", "mostly"), [(0.05, False), (0.8, False), (20.0, True)])
+def test_candidates_serve_a_bias_where_no_other_item_can_reach_the_list(monkeypatch, strength, mostly):
+    split = ht.split_ratio(ht.datasets.power_law(200, 800, n_interactions=4000, rng=0).interactions, rng=0)
+    n_users, n_items = split.train.n_users, split.train.n_items
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(n_users, 3)), rng.normal(size=(n_items, 3))
+    subject, served, serve = Subject(factors, split, k=K, n_candidates=n_items // 16), [], ranking.recommend
+    made = dial("log penalty").at(subject, strength)
+    monkeypatch.setattr(
+        ranking, "recommend", lambda *args, **given: served.append(given["codes"]) or serve(*args, **given)
+    )
+    made.order = 1.0
+    found, expected = made(split.known), serve(made.vectors(split.known), split.known, k=K)
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
+    assert (sum(map(len, served)) > n_users / 2) == mostly
+
+
 def test_vectors_that_are_filled_anew_are_served_as_they_are(split, factors):
     subject, (queries, items) = Subject(factors, split, k=K), factors
     filled = queries, np.array(items)

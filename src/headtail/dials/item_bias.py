@@ -10,9 +10,11 @@ from headtail import posthoc, rerank
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.gains import gains
 from headtail.subjects import Subject
+from headtail.training.ranking import served_anew
 from headtail.typing import Array, Vectors
 
 ORDERS = 1.0, 0.75, 0.5, 0.25, 0.0
+_FEW = 16  # candidates are few where the catalogue has so many times their number
 
 
 class ItemBias:
@@ -68,11 +70,16 @@ class ItemBias:
         return note
 
     def _shown(self, subject: Subject, known: Interactions) -> Recommendations:
-        if subject.has("vectors"):
+        if not subject.has("vectors"):
+            return subject.in_blocks(
+                lambda block: rerank.add_bias(block.candidates(self._seed, known), self.bias, k=block.k)
+            )
+        if subject.learner is not subject or known.n_items < _FEW * subject.n_candidates:
             return subject.recommend(self.vectors(known), known)
-        return subject.in_blocks(
-            lambda block: rerank.add_bias(block.candidates(self._seed, known), self.bias, k=block.k)
-        )
+        candidates = subject.candidates(self._seed, known)
+        lists = rerank.add_bias(candidates, self.bias, k=subject.k)
+        last, outside = (rerank.scores_of(each, 1)[:, -1] for each in (lists, candidates))
+        return served_anew(lists, outside + self.bias.max() >= last, self.vectors(known), known)
 
     def _ordered(self, shown: Recommendations, order: float) -> Recommendations:
         return shown if order == 1 else rerank.add_bias(shown, (order - 1) * self.bias, k=shown.k)

@@ -132,9 +132,14 @@ def shortened(made: Any, longer: Recommendations, known: Interactions, k: int) -
     They save another pass over all scores; users who know too many of the longer list are served anew.
     """
     lists = longer.without(known).head(k)
-    few = np.flatnonzero((lists.items[:, -1] < 0) & (longer.items[:, -1] >= 0))
+    return served_anew(lists, (lists.items[:, -1] < 0) & (longer.items[:, -1] >= 0), made, known)
+
+
+def served_anew(lists: Recommendations, which: Array, made: Any, known: Interactions) -> Recommendations:
+    """Return lists in which some users, (U,), have those that :func:`lists_of` makes."""
+    few = np.flatnonzero(which)
     if len(few):
-        anew = lists_of(made, known, k, lists.users[few])
+        anew = lists_of(made, known, lists.k, lists.users[few])
         for name in ("items", "scores"):
             getattr(lists, name)[few] = getattr(anew, name)
     return lists
