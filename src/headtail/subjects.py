@@ -32,7 +32,6 @@ Lists: TypeAlias = Callable[[Interactions], Recommendations]
 """From the interactions to leave out to lists."""
 
 _AT_ONCE = 30_000  # users
-
 _MADE_AGAIN = {"vectors", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer"}  # in moments
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
@@ -103,10 +102,8 @@ class Subject:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out of pickles, and copies, what is large and quickly made again."""
-        names = {key: key if isinstance(key, str) else key[0] for key in self._cache}
-        return vars(self) | {
-            "_cache": {key: made for key, made in self._cache.items() if names[key] not in _MADE_AGAIN}
-        }
+        again = {key for key in self._cache if (key if isinstance(key, str) else key[0]) in _MADE_AGAIN}
+        return vars(self) | {"_cache": {key: made for key, made in self._cache.items() if key not in again}}
 
     def sample(self, n_users: int, rng: RNG = 0) -> "Subject":
         """Return the recommender for a random sample of its users, those in the held-out parts first.
