@@ -1,9 +1,12 @@
 """A progress bar on standard error."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from statistics import median
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 from headtail._printable import printable
 
@@ -11,11 +14,63 @@ Show: TypeAlias = bool | Callable[[int, str], None] | None
 """Whether a bar is shown, or what moves the one that is there; None where standard error is a terminal."""
 
 
+class Forecast:
+    """The seconds that are left of parts whose steps take unlike times.
+
+    Of each part the first two steps are set aside: a setting that is off, and one that learns what others use, too. A
+    part that has no further step yet takes as long as others have, by its weight beside theirs.
+
+    Parameters
+    ----------
+    parts : mapping
+        Of each part, in their order, the number of steps and what one of them weighs.
+    clock : function, optional
+        Returns seconds.
+
+    Examples
+    --------
+    >>> seconds = iter([0, 1, 9, 11, 11.5])
+    >>> left = Forecast({"a": (4, 1.0), "b": (3, 2.0)}, clock=lambda: next(seconds))
+    >>> left.step(), left.step(), left.step(), left.seconds()
+    (None, None, None, 13.5)
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[int, float]], clock: Callable[[], float] = monotonic) -> None:
+        self._parts, self._clock, self._last = parts, clock, clock()
+        self._took: dict[str, list[float]] = {part: [] for part in parts}
+        self._part = next(iter(parts), "")
+
+    def begin(self, part: str) -> None:
+        """Note which part is on; those before it are over."""
+        self._part, self._last = part, self._clock()
+
+    def step(self) -> None:
+        """Note that a step is done."""
+        now = self._clock()
+        self._took[self._part].append(now - self._last)
+        self._last = now
+
+    def seconds(self) -> float | None:
+        """Return how many seconds are left; None while nothing tells."""
+        of_a_step = {part: median(took[2:]) for part, took in self._took.items() if len(took) > 2}
+        if not of_a_step:
+            return None
+        a_weight = median(each / self._parts[part][1] for part, each in of_a_step.items())
+        left, names = 0.0, [*self._parts]
+        for part in names[names.index(self._part) :]:
+            n, weight = self._parts[part]
+            left += max(n - len(self._took[part]), 0) * of_a_step.get(part, weight * a_weight)
+        return max(left - (self._clock() - self._last), 0.0)
+
+
 @contextmanager
-def progress_bar(title: str, total: int, *, done: int = 0, show: Show = None) -> Iterator[Callable[..., None]]:
+def progress_bar(
+    title: str, total: int, *, done: int = 0, show: Show = None, forecast: Forecast | None = None
+) -> Iterator[Callable[..., None]]:
     """Yield ``advance(steps, state)``, which moves a bar, the one that `show` moves, or does nothing.
 
-    The bar of `show` is moved by `total` steps in all, by those that are left at the end.
+    The bar of `show` is moved by `total` steps in all, by those that are left at the end. Without a `forecast` all
+    steps take as long.
     """
     if callable(show):
         left, move = total, show
@@ -37,14 +92,26 @@ def progress_bar(title: str, total: int, *, done: int = 0, show: Show = None) ->
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
+    class Left(TimeRemainingColumn):
+        def render(self, task: Any) -> Any:
+            if forecast is not None and not task.finished:
+                task = SimpleNamespace(finished=False, total=1, time_remaining=forecast.seconds())
+            return super().render(task)
+
     # In a narrow terminal the bar and the state give way, the title and the forecast do not.
-    named, forecast = Column(no_wrap=True, min_width=min(len(title), 12)), Column(no_wrap=True, min_width=7)
+    named, at_right = Column(no_wrap=True, min_width=min(len(title), 12)), Column(no_wrap=True, min_width=7)
     of_title, state = (
         TextColumn(f"{{task.{name}}}", markup=False, table_column=column)
         for name, column in (("description", named), ("fields[state]", None))
     )
-    columns = (of_title, BarColumn(), TimeRemainingColumn(table_column=forecast), state)
+    columns = (of_title, BarColumn(), Left(table_column=at_right), state)
     whole_run = 24 * 3600.0  # the forecast goes by all that was done, not by the last seconds
     with Progress(*columns, console=Console(stderr=True), speed_estimate_period=whole_run) as bar:
         task = bar.add_task(printable(title), total=total, completed=done, state="")
-        yield lambda steps, state: bar.update(task, advance=steps, state=printable(state))
+
+        def update(steps: int, state: str) -> None:
+            if forecast is not None:
+                forecast.step()
+            bar.update(task, advance=steps, state=printable(state))
+
+        yield update

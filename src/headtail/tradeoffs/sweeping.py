@@ -14,7 +14,7 @@ from headtail import dials
 from headtail._checks import checked, integer, nearest, number, raised_by, shown
 from headtail._checksums import FORMAT, identity_of
 from headtail._files import to_path
-from headtail._progress import Show, progress_bar
+from headtail._progress import Forecast, Show, progress_bar
 from headtail._stats import mean_influence
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
 from headtail.data.popularity import Grouping, as_groups
@@ -149,7 +149,8 @@ def sweep(
         meter = replace(meter, folder=open_folder(to_path(folder) / file_name(dial.name), meter.plan(identity)))
     check = identity is None and not dials.is_built_in(dial)
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
-    with progress_bar(dial.name, total, show=progress) as advance:
+    forecast = Forecast({dial.name: (len(seeds) * (len(settings) + (extend + refine) // 2), 1.0)})
+    with progress_bar(dial.name, total, show=progress, forecast=forecast) as advance:
         frontier = replace(meter.measure(settings, advance, check=check), margin=margin)
         frontier = around_choice(dial, frontier, lambda more: meter.measure(more, advance), extend, refine, max_loss)
     if len(frontier.settings(dial.name)) > len(settings):
