@@ -200,7 +200,7 @@ def test_dials_are_the_same_after_a_copy(again, split):
         assert again(each) == each and hash(again(each)) == hash(each) and is_built_in(again(replace(each, end=9.0)))
     assert dial("tilt (entropy)") != replace(dial("tilt (alpha-fair)"), name="tilt (entropy)")
     assert again(more_of("rare", {1: ["rare"]})).make.tags == {1: ["rare"]}
-    assert again(Dial.of("mine", np.power)).at(Subject(None, split, k=K), 3, 2) == 9
+    assert again(Dial.of("mine", np.divmod)).at(Subject(None, split, k=K), 7, 2) == (3, 1)
 
 
 @pytest.mark.filterwarnings("ignore:strength=:UserWarning")
