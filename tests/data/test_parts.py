@@ -298,6 +298,7 @@ def test_a_first_line_for_excel_is_no_table():
     ("text", "cure", "expected"),
     [
         ("user   item  rating\n1      2    5\n1  3  4\n", 0, [(1, 2, 5), (1, 3, 4)]),
+        ("# user item\n1.0 2.0\n", 0, [(1.0, 2.0)]),  # as numpy.savetxt marks a header
         ("0 5 1\n7 5\n", 1, [(0, 5), (0, 1), (7, 5)]),  # as LightGCN's data sets are laid out
     ],
 )
@@ -310,6 +311,37 @@ def test_the_cures_for_blanks_are_commands_that_work(text, cure, expected):
     )
     subprocess.run(commands[cure], shell=True, check=True)
     assert read_table("the lists.table.csv").rows() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("x.inter", "user_id:token item_id:token\n1 2\n", "blanks separate the fields of its lines, not tabs"),
+        ("x.csv", "# made by hand\nuser_id,item_id\n1,2\n", "its first line seems to be a comment"),
+        ("x.tsv", "# comment\nuser_id\titem_id\n1\t2\n", "its first line seems to be a comment"),
+    ],
+)
+def test_the_cures_for_other_first_lines_are_commands_that_work(name, text, problem):
+    Path(name).write_text(text)
+    with pytest.raises(UnreadableFileError, match=problem) as told:
+        read_table(name)
+    subprocess.run(str(told.value).split(": ", 2)[2], shell=True, check=True)
+    assert ht.read_interactions(name.replace(".", ".table.")).to_polars().rows() == [(1, 2)]
+
+
+def test_names_behind_the_mark_of_a_comment():
+    Path("x.csv").write_text("# user_id,item_id\n1,2\n")
+    assert read_table("x.csv").columns == ["user_id", "item_id"]
+    Path("x.csv").write_text("#id,item_id\n1,2\n")
+    assert read_table("x.csv").columns == ["#id", "item_id"]
+
+
+@pytest.mark.parametrize("name", ["x.inter", "x.tsv"])
+def test_a_file_of_tabs_may_have_commas_instead(name):
+    Path(name).write_text("user_id,item_id\n1,2\n")
+    assert read_table(name).rows() == [(1, 2)]
+    Path(name).write_text("item_id\nb\na,b\n")
+    assert read_table(name)["item_id"].to_list() == ["b", "a,b"]
 
 
 def test_a_run_of_trec_has_fields_between_blanks():

@@ -69,7 +69,8 @@ def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
     atomic = format_of(path) in ATOMIC
     quotes = not atomic and _holds(text, b'"')
     found = _fields(text, quotes)
-    _refuse_layouts(path, text.separator, found)
+    _refuse_layouts(path, text, found)
+    found[0] = _without_mark(found)
     typed = [name.strip().partition(":")[::2] if atomic else (name.strip(), "") for name in found]
     names = [name for name, _ in typed] if given is None else _given_names(path, given, found)
     _check_names(path, names, given is None)
@@ -143,7 +144,8 @@ def _open_text(path: Path) -> _Text:
     if end == "\r" and content.find(b"\n") >= 0:
         raise _mixed_ends(path)
     tabs = format_of(path) in (".tsv", *ATOMIC)
-    separator = "\t" if tabs else max(",", ";", "\t", "|", key=first.count)
+    tabs &= "\t" in first or not set(first) & set(",;|")
+    separator = "\t" if tabs else max(",;\t|", key=first.count)
     start = line.end() + (2 if after == b"\r\n" else 1)
     return _Text(path, content, mapped, first, start, end, separator)
 
@@ -155,8 +157,19 @@ def _mostly_blank(content: "bytes | mmap.mmap") -> bool:
     return 2 * (some.count(b"\n") + some.count(b"\r")) > len(some)
 
 
-def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
+def _without_mark(first: list[str]) -> str:
+    """Return the first name without the mark of a comment that some programs, such as NumPy, put before names."""
+    bare = first[0].lstrip("#% ")
+    return bare if _any_known([bare]) else first[0]
+
+
+def _refuse_layouts(path: Path, text: _Text, first: list[str]) -> None:
     """Raise if a file is laid out in a way that is no table but widely known, saying how to make one of it."""
+    name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table{path.suffix}")
+    if first[0].startswith(("#", "%")) and not _any_known(text.first.split()) and _differs(text, first):
+        raise UnreadableFileError(
+            f"Cannot read {path}: its first line seems to be a comment. Leave it out: tail -n +2 {name} > {table}"
+        )
     if re.fullmatch(r"\d+:", first[0]):
         raise UnreadableFileError(
             f"Cannot read {path}: lines such as {first[0]!r} name the film of those below, as in Netflix's prize. Make "
@@ -164,14 +177,20 @@ def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
             f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
         )
     words = first[0].split() if len(first) == 1 and not _any_known(first) else ()
-    if len(words) > 1 and (_any_known(words) or sum(bool(re.fullmatch(_DATA, word)) for word in words) > 1):
-        name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
+    names = [word.partition(":")[0] for word in words]
+    if len(words) > 1 and (_any_known(names) or sum(bool(re.fullmatch(_DATA, word)) for word in words) > 1):
+        if format_of(path) in ATOMIC:
+            raise UnreadableFileError(
+                f"Cannot read {path}: blanks separate the fields of its lines, not tabs. Make it anew: "
+                f"tr ' ' '\\t' < {name} > {table}"
+            )
+        table, mark = shlex.quote(f"{path.stem}.table.csv"), 'sub(/^#/, ""); ' * words[0].startswith("#")
         raise UnreadableFileError(
-            f"Cannot read {path}: blanks separate the fields of its lines. Make a table of it: awk '{{$1 = $1; print}}"
-            f"' OFS=, {name} > {table}. If each line holds a user and then their items: (echo user_id,item_id; awk "
-            f"'{{for (i = 2; i <= NF; i++) print $1 \",\" $i}}' {name}) > {table}"
+            f"Cannot read {path}: blanks separate the fields of its lines. Make a table of it: awk '{{{mark}$1 = $1; "
+            f"print}}' OFS=, {name} > {table}. If each line holds a user and then their items: (echo user_id,item_id; "
+            f"awk '{{for (i = 2; i <= NF; i++) print $1 \",\" $i}}' {name}) > {table}"
         )
-    if separator == "\t" and len(first) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", first[4]):
+    if text.separator == "\t" and len(first) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", first[4]):
         raise UnreadableFileError(
             f"Cannot read {path}: its rows hold what was shown and clicked, as MIND's behaviors. Make clicks of it: "
             f'(echo user_id,item_id,timestamp; awk -F\'\\t\' \'{{split($3, t, "[/ :]"); n = split($5, shown, " "); for '
@@ -179,6 +198,13 @@ def _refuse_layouts(path: Path, separator: str, first: list[str]) -> None:
             f'shown[i], t[3], t[1], t[2], t[4] % 12 + (t[7] == "PM" ? 12 : 0), t[5], t[6]}}\' '
             f"{shlex.quote(str(path))}) > clicks.csv"
         )
+
+
+def _differs(text: _Text, first: list[str]) -> bool:
+    """Whether the second line has another number of fields than the first, or of words, if that is one field."""
+    line = text.content[text.start : text.start + _LONGEST].partition(b"\n")[0]
+    n = line.count(text.separator.encode()) + 1
+    return n != len(first) or (n == 1 and len(line.split()) != len(first[0].split()))
 
 
 def _given_names(path: Path, given: Sequence[str], found: list[str]) -> list[str]:

@@ -84,7 +84,7 @@ class Rows:
 def check_vectors(name: str, vectors: Any, width: int) -> None:
     """Raise unless there are vectors (n, width) with n of at least two."""
     if isinstance(vectors, torch.Tensor):
-        real = not vectors.is_complex() and not vectors.is_sparse
+        real = not (vectors.is_complex() or vectors.is_sparse or vectors.is_meta)
     else:
         real = isinstance(vectors, np.ndarray) and vectors.dtype.kind in "fiub" and not np.ma.is_masked(vectors)
     if not real or vectors.ndim != 2:
