@@ -263,6 +263,10 @@ def test_the_page(split, factors, tmp_path):
 
 
 def test_refusals(split, factors):
+    with pytest.raises(InvalidInputError, match=r"dials holds 'log penalty' 2 times. Give each dial once"):
+        better(factors, split, dials=["log penalty", "shrink", "Log-penalty"])
+    with pytest.raises(InvalidInputError, match=r"There is no dial 'tilt'. Did you mean 'tilt .alpha-fair.'"):
+        better(factors, split, dials=["tilt"])
     with pytest.raises(InvalidInputError, match="dials is empty"):
         better(factors, split, dials=[])
     with pytest.raises(InvalidInputError, match="validation is missing"):

@@ -35,10 +35,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:
-    """Return a hint that lists the known names, the one most like `name` first."""
-    known, name = list(known), name if isinstance(name, str) else _brief(name)
+    """Return a hint that lists the known names, the one that begins with `name`, or is most like it, first."""
+    known, name = list(known), (name if isinstance(name, str) else _brief(name)).lower()
     texts = [str(k).lower() for k in known]
-    close = difflib.get_close_matches(name.lower(), texts, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, texts, n=1, cutoff=0.6)
+    close = close or [text for text in texts if len(name) > 2 and text.startswith(name)]
     meant = f"Did you mean {shown([known[texts.index(close[0])]])}? " if close else ""
     more = f" ({len(known):,} in all)" if len(known) > _LISTED else ""
     return f"{meant}There are: {shown(known, _LISTED) or 'none'}{more}."

@@ -11,7 +11,8 @@ from headtail._correction_page import CORRECTED, PLAIN
 from headtail._printable import counted
 from headtail._progress import Forecast, Show, progress_bar
 from headtail.data import Recommendations
-from headtail.dials import DIALS, Dial, as_dial
+from headtail.dials import DIALS, Dial
+from headtail.dials.built_in import as_dials
 from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
@@ -404,8 +405,8 @@ def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float
     """Return the dials to try: those named, one of them at a strength, or all that fit and need no training."""
     if dials is None:
         chosen = [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
-    elif not (chosen := [as_dial(each) for each in ([dials] if isinstance(dials, str | Dial) else dials)]):
-        raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
+    else:
+        chosen = as_dials([dials] if isinstance(dials, str | Dial) else dials)
     if strength is None:
         return chosen
     if number("strength", strength) == 0 or dials is None or len(chosen) > 1:

@@ -71,6 +71,17 @@ def as_dial(given: str | Dial) -> Dial:
     return given if isinstance(given, Dial) else dial(given)
 
 
+def as_dials(given: Iterable[str | Dial]) -> list[Dial]:
+    """Return dials, each by its name or as it is; raise without any, and for two of one name."""
+    found = [as_dial(each) for each in given]
+    names = [each.name for each in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidInputError(f"dials holds {twice[0]!r} {len(twice)} times. Give each dial once, or another name.")
+    if not found:
+        raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
+    return found
+
+
 @checked
 def is_built_in(given: Dial) -> bool:
     """Whether this is a built-in dial, whatever its grid."""
