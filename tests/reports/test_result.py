@@ -42,6 +42,18 @@ def test_repr_is_brief_plain_text_though_the_class_is_a_dataclass():
     ]
 
 
+def test_a_repr_fits_a_terminal_that_is_narrow_and_is_the_same_elsewhere(monkeypatch):
+    wide = Report("r", [Table([Column("t", "T"), Column("n", "N")], [{"t": "word " * 30, "n": 1}])], "said " * 40)
+    lines = repr(wide).splitlines()
+    assert 60 < max(map(len, lines)) <= 100
+    monkeypatch.setenv("COLUMNS", "50")
+    assert repr(wide).splitlines() == lines
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert max(map(len, repr(wide).splitlines())) <= 50
+    monkeypatch.setattr("sys.stdout", None)
+    assert repr(wide).splitlines() == lines
+
+
 def test_a_repr_of_its_own_is_kept():
     class Own(Shares):
         def __repr__(self):

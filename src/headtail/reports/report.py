@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -71,7 +73,9 @@ class Result(ABC):
 
     def __repr__(self) -> str:
         report = self.report()
-        text = report.to_text(width=100, brief=True)
+        terminal = getattr(sys.stdout, "isatty", bool)()  # elsewhere the same text whatever the window
+        width = min(100, shutil.get_terminal_size().columns) if terminal else 100
+        text = report.to_text(width, brief=True)
         return f"<{type(self).__name__}: {printable(report.title)}>\n{text}".rstrip()
 
     def _repr_html_(self) -> str:
