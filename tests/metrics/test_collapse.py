@@ -99,3 +99,14 @@ def test_few_users_are_told(n):
     assert told == [
         f"These are the lists of {n} user{'s' * (n > 1)}: the figures of others may be quite different."
     ] * (n < 15)
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(15, 20), (14, 20), (100, 20), (100, 300)])
+def test_the_same_list_for_all(n_users, n_items):
+    ids, items = SPLIT.train.user_ids[:n_users], SPLIT.train.item_ids[:n_items]
+    recs = pl.DataFrame({"user_id": np.repeat(ids, n_items), "item_id": np.tile(items, n_users)})
+    told = [note for note in notes(recs, k=n_items) if "collapsed" in note]
+    assert len(told) == (n_users >= 15 and n_items < 300)  # a list of the whole catalogue is the same for all
+    assert all(f"all {n_users} of them hold {n_items} of 300 items" in note for note in told)
+    other = recs.with_columns(item_id=pl.when(pl.row_index() == 0).then(items[-1] + 1).otherwise("item_id"))
+    assert n_items == 300 or not any("collapsed" in note for note in notes(other, k=n_items))

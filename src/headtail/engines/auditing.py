@@ -105,7 +105,7 @@ def audit(
     measurements = [_measurement(part, found[key], n["users"]) for key, part in parts.items()]
     top = tops[reached[-1]]
     over, under = most_unequal(top)
-    doubts = few_items(top.slots, n["users"]) + few_lists(n["wanting"], n["wanting"] - n["unlisted"])
+    doubts = few_items(top.slots, n["users"] - n["unlisted"]) + few_lists(n["wanting"], n["wanting"] - n["unlisted"])
     doubts += few_users(n["users"] - n["unlisted"])
     return EngineAudit(
         measurements=tuple(measurements),

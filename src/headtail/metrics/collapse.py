@@ -17,8 +17,8 @@ _PLACES, _SOME, _KNOWN = 100, 0.05, 0.9  # places at least, and shares of them w
 
 def collapse_notes(top: TopK) -> list[str]:
     """Return notes on collapsed lists; empty for most lists."""
-    notes = few_items(top.slots, len(top)) + _known_items(top)
     wanting, listed = np.diff(top.target_starts) > 0, top.items[:, 0] >= 0
+    notes = few_items(top.slots, int(listed.sum())) + _known_items(top)
     rows = np.flatnonzero(wanting & listed)
     notes += few_lists(int(wanting.sum()), len(rows)) + few_users(int(listed.sum()))
     if len(rows) and len(top.profiles.train):
@@ -81,9 +81,10 @@ def few_users(n_lists: int) -> list[str]:
 
 
 def few_items(slots: Array, n_lists: int) -> list[str]:
-    """Return a note if lists hold few items, from the number of lists that each item is in, shape (I,)."""
-    shown, reachable = np.count_nonzero(slots), min(len(slots), int(slots.sum()))
-    if shown >= _FEW * reachable:
+    """Return a note if lists hold few items, or all the same, from the number of lists that hold each item, (I,)."""
+    shown, n_slots = np.count_nonzero(slots), int(slots.sum())
+    same = n_lists >= _USERS and n_slots == shown * n_lists < len(slots) * n_lists
+    if shown >= _FEW * min(len(slots), n_slots) and not same:
         return []
     return [
         f"The lists may have collapsed to few items: all {n_lists:,} of them hold {shown:,} of {len(slots):,} items. "
