@@ -15,7 +15,8 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
     """Re-rank lists by inverse popularity: every score is raised by up to `strength`, the more the rarer the item.
 
     A score s becomes ``s (1 + strength (1 - popularity / max popularity))``. A negative score is divided by that factor
-    instead, so that it rises as well. What a strength does depends on where scores have their zero. Lists have the new scores; items of equal score stay in their order.
+    instead, so that it rises as well. What a strength does depends on where scores have their zero. Lists have the new
+    scores; items of equal score stay in their order.
 
     Source: the baseline IPR of Ahmadov and Mansoury, RecSys 2025, section 5.
 
