@@ -2,11 +2,13 @@
 
 from functools import partial
 
+import numpy as np
 import polars as pl
 import pytest
 
 from headtail.data import PopularityGroups, Split
-from headtail.exceptions import InvalidInputError
+from headtail.datasets import uniform_exposure
+from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.metrics import audit, group_share, ndcg, recall, tail_exposure
 from headtail.models import ALS
 from headtail.training import fit, recommend
@@ -28,6 +30,41 @@ def test_pairs_in_both_parts_count_as_training_alone_and_that_is_told(coat, shar
     # The published sizes of the five groups, from the rarest items on.
     sizes = PopularityGroups.equal_mass(coat.train.popularity).sizes
     assert [sizes[f"q{i}"] for i in (5, 4, 3, 2, 1)] == [160, 61, 39, 27, 13]
+
+
+def test_the_files_of_coat_as_they_are_published(coat, shared_data, tmp_path):
+    frame = pl.read_parquet(shared_data("coat") / "interactions.parquet")
+    for part, name in (("train", "train"), ("test_uniform", "test")):
+        rows = frame.filter(pl.col("split") == part)
+        ratings = np.zeros((290, 300), dtype=int)
+        ratings[rows["user_id"] - frame["user_id"].min(), rows["item_id"] - frame["item_id"].min()] = rows["rating"]
+        np.savetxt(tmp_path / f"{name}.ascii", ratings, fmt="%d")
+    split = uniform_exposure(tmp_path)
+    for name, part in coat.parts.items():
+        np.testing.assert_array_equal(split.parts[name].matrix.toarray(), part.matrix.toarray())
+    assert uniform_exposure(tmp_path, min_rating=5).train.matrix.nnz < len(coat.train)
+
+
+def test_the_files_of_yahoo_r3(tmp_path):
+    train, test = (tmp_path / f"ydata-ymusic-rating-study-v1_0-{part}.txt" for part in ("train", "test"))
+    train.write_text("1\t14\t5\n1\t35\t1\n2\t7\t4\n")
+    test.write_text("1\t7\t5\n2\t14\t2\n1\t14\t4\n")
+    split = uniform_exposure(tmp_path)
+    assert split.train.to_polars().select("user_id", "item_id").rows() == [(1, 14), (2, 7)]
+    assert split.test.to_polars().select("user_id", "item_id").rows() == [(1, 7)], "what is in training stays there"
+    train.write_text("1\t14\tfive\n")
+    with pytest.raises(UnreadableFileError, match=r"Cannot read .*train.txt: it holds text"):
+        uniform_exposure(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["0 x 0\n", "0 1\n1 2 3\n", ""])
+def test_files_of_coat_that_are_damaged_or_missing(content, tmp_path):
+    (tmp_path / "train.ascii").write_text("5 0 4\n0 4 1\n")
+    with pytest.raises(UnreadableFileError, match=r"has neither train.ascii and test.ascii nor .*it holds train.ascii"):
+        uniform_exposure(tmp_path)
+    (tmp_path / "test.ascii").write_text(content)
+    with pytest.raises(UnreadableFileError, match=r"Cannot read .*test.ascii: .* Unpack the set again"):
+        uniform_exposure(tmp_path)
 
 
 def test_from_the_file_to_the_audit(coat):

@@ -317,6 +317,14 @@ def ratings_folder():
     return {"folder": "."}
 
 
+def coat_folder():
+    from pathlib import Path
+
+    Path("train.ascii").write_text("5 0 4\n0 4 1\n")
+    Path("test.ascii").write_text("0 5 0\n4 0 0\n")
+    return {"folder": "."}
+
+
 COLUMNS = {"user": "user_id", "item": "item_id", "rating": "rating", "timestamp": "timestamp", "order": None}
 READING = {**COLUMNS, "titles": None, "min_rating": 1.0, "k_core": 1, "duplicates": "first"}
 SPLITTING = {"test": 0.2, "validation": 0.1}
@@ -397,6 +405,7 @@ VERBS = {
     "data.write_interactions": lambda: of(interactions=world()[1], path="out.inter"),
     "data.write_table": lambda: of(table=frame(), path="out.tsv"),
     "datasets.movielens": lambda: of(**ratings_folder(), k_core=0, min_rating=1.0),
+    "datasets.uniform_exposure": lambda: of(**coat_folder(), min_rating=4),
     "datasets.movietweetings": lambda: of(k_core=15, min_rating=None),
     "datasets.checkerboard": lambda: of(n_users=10, n_items=10, validation=True),
     "datasets.power_law": lambda: of(n_users=20, n_items=10, n_interactions=60, exponent=0.7, embedding_dim=2,
