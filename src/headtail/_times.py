@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from headtail._checks import finite
@@ -10,6 +11,8 @@ from headtail._columns import called, logger
 from headtail._printable import counted
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
+
+_SINCE, _UNTIL = 6e8, 4.1e9  # 1989 to 2099, in seconds
 
 
 def seconds(times: pl.Series, name: Any = "timestamp") -> Array:
@@ -45,16 +48,21 @@ def seconds(times: pl.Series, name: Any = "timestamp") -> Array:
     values = numbers.to_numpy()
     finite(column, values)
     _refuse_mixed_units(values, column)
+    early = int((values <= 0).sum())
+    if early and np.median(values) >= _SINCE:
+        logger.warning(
+            "%s: %s 0 or less beside times since 1989, and so the earliest; leave them out if they mean no time",
+            column, counted(early, "value", "is", "are"),
+        )  # fmt: skip
     return values
 
 
 def _refuse_mixed_units(times: Array, column: str) -> None:
     """Raise if some numbers are recent times in one unit and others in another, whose order would be wrong."""
-    since, until = 6e8, 4.1e9  # 1989 to 2099
     units = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
-    if not len(times) or times.max() < since * 1e3:
+    if not len(times) or times.max() < _SINCE * 1e3:
         return
-    some = {unit: times[(times >= since * each) & (times < until * each)][:1] for unit, each in units.items()}
+    some = {unit: times[(times >= _SINCE * each) & (times < _UNTIL * each)][:1] for unit, each in units.items()}
     found = [f"{time[0]} ({unit})" for unit, time in some.items() if len(time)]
     if len(found) > 1:
         raise InvalidInputError(f"{column} mixes units: it holds {' and '.join(found)}. Bring all to one unit.")

@@ -427,6 +427,12 @@ def test_ids_that_are_written_otherwise_in_another_table_are_told(other, how):
         )
 
 
+@pytest.mark.parametrize(("times", "n"), [([0.0, -1.0, 16e8, 17e8, 17e8], 2), ([0, 1, 2], 0), ([-5.0, 3e8, 17e8], 0)])
+def test_times_that_may_stand_for_none_are_told(times, n, caplog):
+    Interactions.from_frame(pl.DataFrame({"user_id": 1, "item_id": range(len(times)), "timestamp": times}))
+    assert (f"timestamp: {n} values are 0 or less beside times since 1989" in caplog.text) == bool(n)
+
+
 def test_rows_that_say_no_are_told(caplog):
     rows = pl.DataFrame({"user_id": [1, 1, 2], "item_id": [1, 2, 2], "clicked": [1, 0, 1]})
     Interactions.from_frame(rows, min_rating=1)

@@ -624,3 +624,12 @@ def test_compare_refuses_other_data_and_notes_other_users():
     for wrong in ([one], {"one": 5}):
         with pytest.raises(InvalidInputError, match="no mapping from names to audits"):
             compare(wrong)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, None])
+def test_a_catalogue_that_lacks_items_of_training_is_told(kept):
+    items = sorted(set(TRAIN["item_id"]))
+    found = audit(RECS, TRAIN, k=2, n_bootstrap=0, strict=False, catalogue=[*items[:kept], "new", "other"])
+    told = [note for note in found.notes if "not in the catalogue given" in note]
+    assert len(told) == (kept in (1, 2))  # new items alone are added to those of training
+    assert all(note.startswith(f"{len(items) - kept} items of training are") for note in told)

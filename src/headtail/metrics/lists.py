@@ -206,7 +206,12 @@ def widen(
     A test item that training does not have counts as one that no list held, not as one that was never asked for.
     """
     if catalogue is not None:
-        train = train.with_items(catalogue)
+        ids = _frames.to_ids(_frames.read_ids(catalogue, "item_id", "catalogue"))
+        held = np.count_nonzero(np.unique(_frames.lookup(ids, train.item_ids, "catalogue")) >= 0)
+        if 0 < held < train.n_items:
+            lacking = counted(int(train.n_items - held), "item", "of training is", "of training are")
+            noted.notes.append(f"{lacking} not in the catalogue given; all the same they count as recommendable.")
+        train = train.with_items(ids)
     if test is None or test.item_ids is train.item_ids:
         return train
     new = _frames.lookup(test.item_ids, train.item_ids, "test item_id") < 0
