@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headtail._printable import counted
 from headtail._stats import mean_influence
-from headtail.data import Interactions
+from headtail.data import Interactions, Recommendations
 from headtail.data.popularity import tastes_of
 from headtail.metrics import Comparison, compare, verdicts
 from headtail.reports import Block, Chart, Column, Report, Section, Table, Text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from headtail.tradeoffs import Frontier
 
 PLAIN, CORRECTED = "as it is", "corrected"
+_TIED = 0.05  # of the lists; those of users without a history tie, too
 _FAR = 0.05  # a gain of accuracy that no correction brings to a recommender that is well trained
 _TITLE = "The recommender, corrected"
 _THIRDS = (  # by how much they chose, and by how popular that is
@@ -102,6 +104,18 @@ def far_better(found: "Correction") -> str:
 
 def _far(gain: Estimate) -> bool:
     return gain.low is not None and gain.low > _FAR
+
+
+def ties(lists: Recommendations) -> list[str]:
+    """Return a note if the recommender gives neighboring items of a list the same score, in 5% of lists or more."""
+    scores = lists.scores
+    tied = 0 if scores is None else int((scores[:, 1:] == scores[:, :-1]).any(axis=1).sum())
+    if not tied or tied < _TIED * len(lists):
+        return []
+    return [
+        f"The recommender scores several items of {counted(tied, 'list')} of {len(lists):,} alike; their order, and "
+        f"which of them are in a list, is that of the rows or of the catalogue."
+    ]
 
 
 def grounds(frontier: "Frontier", dial: str, strength: float, subject: "Subject") -> str:

@@ -2,17 +2,16 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from headtail import _correction_page
 from headtail._checks import checked, integer, number
 from headtail._correction_page import CORRECTED, PLAIN
-from headtail._printable import counted
 from headtail._progress import Forecast, Show, progress_bar
 from headtail.data import Recommendations
-from headtail.dials import DIALS, Dial
-from headtail.dials.built_in import as_dials
+from headtail.dials import Dial
+from headtail.dials.built_in import dials_to_try
 from headtail.dials.item_bias import ItemBias
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.exploring import Witness
@@ -30,8 +29,6 @@ from headtail.tradeoffs.pages import allowed, change_sentence, noun, setting_nam
 from headtail.tradeoffs.points import Reading, paired_change
 from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
-
-_TIED = 0.05  # of the lists; those of users without a history tie, too
 
 
 @checked
@@ -298,7 +295,7 @@ def correct(
     if not len(seeds):
         raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
     subject = subject_of(source, data, validation, test, k=k, user_ids=user_ids, item_ids=item_ids, rng=rng)
-    chosen = _dials(dials, subject, strength)
+    chosen = dials_to_try(dials, subject, strength)
     split, seed = subject.split, seeds[0]
     notes = [str(subject.order)] if subject.order is not None and subject.order.fits else []
     sample = subject.sample(integer("n_users", n_users, low=1), rng)
@@ -323,7 +320,7 @@ def correct(
     notes += [made.note] if isinstance(made, ItemBias) else []
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
-    notes += _ties(lists[PLAIN])
+    notes += _correction_page.ties(lists[PLAIN])
     metrics = options.get("metrics")
     if metrics is not None:
         metrics = metrics_of(("head", "mid", "tail")) | by_name(metrics)
@@ -339,18 +336,6 @@ def correct(
 
 def _as_it_is(subject: Subject, strength: float, seed: int) -> Any:
     return subject.plain(seed)
-
-
-def _ties(lists: Recommendations) -> list[str]:
-    """Return a note if the recommender gives neighboring items of a list the same score, in 5% of lists or more."""
-    scores = lists.scores
-    tied = 0 if scores is None else int((scores[:, 1:] == scores[:, :-1]).any(axis=1).sum())
-    if not tied or tied < _TIED * len(lists):
-        return []
-    return [
-        f"The recommender scores several items of {counted(tied, 'list')} of {len(lists):,} alike; their order, and "
-        f"which of them are in a list, is that of the rows or of the catalogue."
-    ]
 
 
 def _check_hits(subject: Subject, seed: int) -> None:
@@ -399,18 +384,3 @@ def _weight(dial: Dial, subject: Subject) -> float:
     if dial.works_on == "vectors" or (dial.name == "log penalty" and of_vectors):
         return 0.5 + n_items / 10_000
     return 2.0 if tilts or dial.name == "allocation, most hits" else 1.0
-
-
-def _dials(dials: Iterable[str | Dial] | None, subject: Subject, strength: float | None) -> list[Dial]:
-    """Return the dials to try: those named, one of them at a strength, or all that fit and need no training."""
-    if dials is None:
-        chosen = [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
-    else:
-        chosen = as_dials([dials] if isinstance(dials, str | Dial) else dials)
-    if strength is None:
-        return chosen
-    if number("strength", strength) == 0 or dials is None or len(chosen) > 1:
-        raise InvalidInputError(
-            f"strength={strength!r} is where one dial is to stand, other than 0. Give that dial alone: dials=[...]."
-        )
-    return [replace(chosen[0], grid=(0.0, float(strength)))]

@@ -1,12 +1,13 @@
 """The built-in dials, their controls and baselines, and look-up by name."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from inspect import unwrap
 from typing import Any
 
 from headtail import baselines
-from headtail._checks import checked, nearest
+from headtail._checks import checked, nearest, number
 from headtail.dials import steering, training, vectors
 from headtail.dials.allocating import allocation
 from headtail.dials.dial import Dial
@@ -71,15 +72,26 @@ def as_dial(given: str | Dial) -> Dial:
     return given if isinstance(given, Dial) else dial(given)
 
 
-def as_dials(given: Iterable[str | Dial]) -> list[Dial]:
-    """Return dials, each by its name or as it is; raise without any, and for two of one name."""
-    found = [as_dial(each) for each in given]
-    names = [each.name for each in found]
+def dials_to_try(
+    given: str | Dial | Iterable[str | Dial] | None, subject: Subject, strength: float | None
+) -> list[Dial]:
+    """Return the dials that are named, one of them at a strength, or all that fit and need no training."""
+    if given is None:
+        chosen = [each for each in DIALS if each.works_on in ("vectors", "lists") and each.fits(subject)]
+    else:
+        chosen = [as_dial(each) for each in ([given] if isinstance(given, str | Dial) else given)]
+        if not chosen:
+            raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
+    names = [each.name for each in chosen]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InvalidInputError(f"dials holds {twice[0]!r} {len(twice)} times. Give each dial once, or another name.")
-    if not found:
-        raise InvalidInputError("dials is empty; name at least one, or leave it out for all that fit.")
-    return found
+    if strength is None:
+        return chosen
+    if number("strength", strength) == 0 or given is None or len(chosen) > 1:
+        raise InvalidInputError(
+            f"strength={strength!r} is where one dial is to stand, other than 0. Give that dial alone: dials=[...]."
+        )
+    return [replace(chosen[0], grid=(0.0, float(strength)))]
 
 
 @checked
