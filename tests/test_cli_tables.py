@@ -132,7 +132,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("customer,product,stars\na,x,1\na,x,5\nb,y,4\n", [], 0,
          ["customer user_id String", "1 row repeats", "Pass: headtail data t.csv --duplicates last --min-rating 4"]),
         ("visitorid,sku,plays\n1,x,1\n1,x,500\n2,y,4\n2,x,1\n", [], 0, ["--duplicates sum", "goes from 1 to 500"]),
-        ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,column3"]),
+        ("1,10,5\n1,12,3\n", [], 2, ["holds data", "--columns user,item,rating"]),
         ("1,10,5\n1,12,3\n", ["--columns", "user,item,rating"], 0, ["2 interactions", "--columns user,item,rating"]),
         ("listener,track\n1,2\n1,3\n", [], 0, ["Nothing is odd", "1 users, 2 items"]),
         ("visitorid,event,itemid\n1,view,2\n1,buy,3\n", [], 0, ["'event' holds 2 kinds of rows ('view', 'buy')"]),

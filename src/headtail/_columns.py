@@ -23,7 +23,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
                 "sku_id", "product_code", "show_id", "episode_id", "podcast_id", "hotel_id", "restaurant_id", "job_id",
                 "post_id", "item_idx", "venue_id", "poi_id", "anime_id", "app_id", "appid", "ad_id", "adid", "aid",
                 "stockcode", "stock_code", "click_article_id", "offer_id", "course_id", "recommendations",
-                "recommended_items", "recommended_item_ids", "recs", "item_ids"),
+                "recommended_items", "recommendeditems", "recommended_item_ids", "recs", "item_ids"),
     "rating": ("weight", "score", "stars", "overall", "plays", "play_count", "playcount", "quantity", "qty", "count",
                "value", "label", "relevance", "book_rating", "click", "clicked", "is_click", "is_clicked"),
     "timestamp": ("time", "datetime", "unix_timestamp", "event_time", "ts", "time_ms", "unixreviewtime", "date"),

@@ -86,6 +86,8 @@ def unnested(
         if not isinstance(table[name].dtype, pl.Struct):
             table = table.filter(pl.col(name).list.len() > 0).explode(name)
         table, inner = table.drop(name), table[name].struct.unnest()
+        if _by_id(name, inner.columns, roles):
+            inner = inner.rename({"id": name})
         inner = inner.rename({field: f"{name}.{field}" for field in inner.columns if field in table.columns})
         logger.info("%s: %r is taken apart: %s", what, name, shown(inner.columns))
         native = nw.from_native(table.hstack(inner))
@@ -122,9 +124,18 @@ def _holding(native: Any, roles: Iterable[str], given: Mapping[str, Any], what: 
     for role in roles if nested else ():
         own = resolve_columns(names, (), [role], {role: given[role]} if given.get(role) in names else None, what)
         for name in own.values() or nested:
-            if _has_field(nested.get(name), role, given.get(role)):
+            kind = nested.get(name)
+            fields = [field.name for field in kind.fields] if isinstance(kind, nw.Struct) else []
+            if _has_field(kind, role, given.get(role)) or _by_id(name, fields, [role]):
                 return name
     return None
+
+
+def _by_id(name: str, fields: list[str], roles: Iterable[str]) -> bool:
+    """Whether a struct that is called as a role holds its id as "id": such as {"user": {"id": 7, "age": 30}}."""
+    return "id" in fields and any(
+        resolve_columns([name], (), [role]) and not resolve_columns(fields, (), [role]) for role in roles
+    )
 
 
 def _has_field(kind: Any, role: str, given: Any) -> bool:

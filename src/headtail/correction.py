@@ -380,7 +380,7 @@ def _weight(dial: Dial, subject: Subject) -> float:
     if dial.works_on in ("training", "model"):
         return 20.0
     if tilts and of_vectors:  # rounds over all scores of 4,000 users
-        return 0.002 * n_items * min(n_users, 4000) / (n_users if subject.codes is None else len(subject.codes))
+        return (3 + n_items / 1000) * min(n_users, 4000) / (n_users if subject.codes is None else len(subject.codes))
     if dial.works_on == "vectors" or (dial.name == "log penalty" and of_vectors):
         return 0.5 + n_items / 10_000
     return 2.0 if tilts or dial.name == "allocation, most hits" else 1.0

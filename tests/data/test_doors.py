@@ -577,3 +577,15 @@ def test_what_polars_reads_and_matrices_in_place_of_frames():
         ht.audit(scores, Dataset())
     call = re.search(r"headtail\.(Recommendations\.from_scores\(matrix, k=)20\)", str(told.value))
     assert eval(f"ht.{call[1]}1)", {"ht": ht, "matrix": scores}).items.ravel().tolist() == [1, 0]
+
+
+def test_ids_inside_the_objects_of_users_and_items():
+    rows = [{"user": {"id": "u1", "age": 30}, "item": {"id": 7, "title": "x"}, "ts": 5}]
+    assert Interactions.from_frame(rows).to_polars().rows() == [("u1", 7, 5)]
+    named = [{"user": {"id": "row 1", "user_id": "u1"}, "item_id": 7}]
+    assert Interactions.from_frame(named).to_polars().rows() == [("u1", 7)]
+
+
+def test_batches_of_amazon_personalize():
+    lines = [{"input": {"userId": "u1"}, "output": {"recommendedItems": [7, 5], "scores": [0.9, 0.4]}, "error": None}]
+    assert Recommendations.from_frame(lines).to_polars().rows() == [("u1", 7, 1, 0.9), ("u1", 5, 2, 0.4)]

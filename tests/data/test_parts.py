@@ -4,15 +4,20 @@ import gzip
 import json
 import lzma
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.io
+from scipy import sparse
 
 import headtail as ht
 from headtail.cli import main
@@ -344,16 +349,45 @@ def test_a_file_of_tabs_may_have_commas_instead(name):
     assert read_table(name)["item_id"].to_list() == ["b", "a,b"]
 
 
-def test_a_run_of_trec_has_fields_between_blanks():
-    Path("run.txt").write_text("q1 Q0 d7 1 9.5 mine\nq1 Q0 d5 2 9.1 mine\n")
-    with pytest.raises(UnreadableFileError, match="blanks separate the fields") as told:
-        read_table("run.txt")
-    subprocess.run(str(told.value).split("Make a table of it: ")[1].split(". If each")[0], shell=True, check=True)
-    table = read_table("run.table.csv", names=["user", "q0", "item", "rank", "score", "run"])
-    assert ht.Recommendations.from_frame(table.drop("rank")).to_polars().rows() == [
-        ("q1", "d7", 1, 9.5),
-        ("q1", "d5", 2, 9.1),
-    ]
+OF_OTHERS = {
+    "run.trec": ("q1 Q0 d7 1 9.5 mine\nq1 Q0 d5 2 9.1 mine\n", [("q1", "d7", 9.5), ("q1", "d5", 9.1)]),
+    "qrels.txt": ("q1 0 d7 2\nq2 0 d5 1\n", [("q1", "d7", 2), ("q2", "d5", 1)]),
+    "fm.libfm": ("5 1:1 12:1\n3 2:1 12:1\n", [(1, 12, 5), (2, 12, 3)]),
+    "their lists.svm": ("1 12:5 13:4\n2 12:3\n", [(1, 12, 5), (1, 13, 4), (2, 12, 3)]),
+    "wide.tsv": ("u\ti\n1\t2\n".encode("utf-16-le"), [(1, 2)]),
+    "noted.csv": ("# from the shop\nuser_id,item_id\n1,2\n", [(1, 2)]),
+    "list.recs": ("user_id,item_id\n1,2\n", [(1, 2)]),
+    "two columns.npz": ({"user_id": np.array([1, 2]), "item_id": np.array([5, 7])}, [(1, 5), (2, 7)]),
+    "dense.npy": (np.array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
+    "sparse.npz": (sparse.csr_array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
+    "market.mtx": (sparse.coo_array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
+}
+
+
+def _save(name, held):
+    if name.endswith(".mtx"):
+        scipy.io.mmwrite(name, held)
+    elif sparse.issparse(held):
+        sparse.save_npz(name, held)
+    elif isinstance(held, dict):
+        np.savez(name, **held)
+    elif isinstance(held, np.ndarray):
+        np.save(name, held)
+    else:
+        Path(name).write_bytes(held if isinstance(held, bytes) else held.encode())
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_the_cures_for_files_of_others_are_commands_that_work(name):
+    held, expected = OF_OTHERS[name]
+    _save(name, held)
+    with pytest.raises(UnreadableFileError) as told:
+        read_table(name)
+    command = re.split(r"it: |by: |so: |out: ", str(told.value))[-1]
+    python = shlex.quote(sys.executable)
+    subprocess.run(command.replace("python -c", f"{python} -c"), shell=True, check=True)
+    made = max((path for path in Path().iterdir() if path.name != name), key=lambda path: path.stat().st_mtime)
+    assert read_table(made).rows() == expected
 
 
 def test_a_folder_that_cannot_be_looked_into_is_refused(monkeypatch):

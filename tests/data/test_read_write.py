@@ -226,7 +226,7 @@ class TestReadTable:
             ("junk.csv.gz", gzip.compress(b"\xb8\xff\n", mtime=0), "Save it as UTF-8"),
             ("zipped.csv", b"PK\3\4\x14\0", "an archive or a workbook; unpack it"),
             ("table.csv", b"PAR1\x15\0", "not text but Parquet; give it that ending"),
-            ("table.csv.lz4", b"x", "the ending '.lz4' is not one of .*Unpack it"),
+            ("table.csv.lz4", b"\x04\x22M\x18", "the ending '.lz4' is not one of .*Unpack it"),
             ("cut.csv.bz2", bz2.compress(b"u,i\n1,2\n")[:-5], "Read it again from its source"),
             ("cut.jsonl", b'{"u": 1}\n{"u": 2', "Each line must be an object of JSON"),
             ("python.json", b"{'u': 1}\n", "Its lines are Python's"),

@@ -38,7 +38,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         table = tables.read(file)
     except NoNamesError as error:
         say(as_typed(str(error), ["doctor"]))
-        names = ",".join(["user", "item", *(f"column{i}" for i in range(3, len(first_fields(file)) + 1))])
+        names = ",".join(["user", "item", *_guessed(first_fields(file)[2:])])
         say(f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {names}")
         return 2
     given = {role: getattr(tables, role.removesuffix("_id")) for role in ("user_id", "item_id")}
@@ -80,6 +80,16 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         return 0
     say(f"Pass: headtail data {shlex.quote(str(file))} {' '.join(dict.fromkeys(flags))}".rstrip())
     return 0
+
+
+def _guessed(fields: list[str]) -> list[str]:
+    """Return a name for each further column by what the first line holds: stars, then a time of Unix."""
+    names = [f"column{i}" for i in range(3, len(fields) + 3)]
+    for name, like in (("rating", r"\d(\.\d+)?|10"), ("timestamp", r"\d{9,13}(\.\d*)?")):
+        place = next((i for i, field in enumerate(fields) if re.fullmatch(like, field.strip())), None)
+        if place is not None:
+            names[place] = name
+    return names
 
 
 def _roles(table: "pl.DataFrame", tables: Tables, odd: list[str]) -> dict[str, str]:
@@ -197,7 +207,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
             f"{rows.quantile(0.5, 'lower'):,.0f}. Leave it out if it is no person."
         )
         steps.append(f".filter(pl.col({pair[0]!r}) != {users[0, 0]!r})")
-    if singles := int((rows == 1).sum()):
+    if (singles := int((rows == 1).sum())) and not isinstance(table[pair[1]].dtype, pl.List):
         odd.append(f"A single row is all of {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")
     if rating is not None:
         odd.append(

@@ -22,6 +22,7 @@ from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
 from headtail._containers import frame_of, series
 from headtail._files import atomic_file, check_writable, to_path
+from headtail.data.foreign import refuse_ending
 from headtail.data.interactions import Interactions
 from headtail.data.packed import PACKED, format_of, unpacked
 from headtail.data.parts import parts_of, read_parts
@@ -337,10 +338,7 @@ def check_exists(path: Path) -> None:
                 f'Cannot read {path}: it is a database. Write a table NAME of it to a file: python -c "import '
                 f"{needed}; {read}.write_parquet('NAME.parquet')\""
             )
-        raise UnreadableFileError(
-            f"Cannot read {path}: the ending {format_of(path)!r} is not one of {', '.join(_READABLE)} (text also with "
-            f".gz, .bz2, .xz or .zst, or the only file of a .zip). Unpack it, or save it as one of these."
-        )
+        refuse_ending(path, _READABLE)
     if not path.stat().st_size:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
 

@@ -15,6 +15,7 @@ import polars as pl
 from headtail import _frames
 from headtail._columns import KNOWN, logger, normalized
 from headtail._printable import counted
+from headtail.data.foreign import refuse_fields
 from headtail.data.packed import PIECE, ZIP, format_of, unpacked
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
@@ -137,7 +138,9 @@ def _open_text(path: Path) -> _Text:
     first = line[0].decode("utf-8-sig").lstrip("\ufeff")
     if "\0" in first:
         raise UnreadableFileError(
-            f"Cannot read {path}: its first line holds NUL, so it is not UTF-8. Save it as UTF-8."
+            f"Cannot read {path}: its first line holds NUL, so it is not UTF-8. Save it as UTF-8, such as by: iconv -f "
+            f"utf-16{'be' if first[0] == chr(0) else 'le'} -t utf-8 {shlex.quote(str(path))} > "
+            f"{shlex.quote(f'utf8-{path.name}')}"
         )
     after = content[line.end() : line.end() + 2]
     end = "\r" if after[:1] == b"\r" and after != b"\r\n" else "\n"
@@ -177,6 +180,7 @@ def _refuse_layouts(path: Path, text: _Text, first: list[str]) -> None:
             f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
         )
     words = first[0].split() if len(first) == 1 and not _any_known(first) else ()
+    refuse_fields(path, words)
     names = [word.partition(":")[0] for word in words]
     if len(words) > 1 and (_any_known(names) or sum(bool(re.fullmatch(_DATA, word)) for word in words) > 1):
         if format_of(path) in ATOMIC:
