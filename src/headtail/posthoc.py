@@ -248,7 +248,8 @@ def tilt(
     cost is that of scoring `n_users` users once a round, whatever the number of users.
 
     Source: derived for headtail. The bias is the dual variable of exposure constraints, as in P-MMF (Xu et al., WWW
-    2023), and the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021).
+    2023), and the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021). Jaspal and
+    Agarwal (arXiv 2503.23630) change scores at retrieval by a learned probability of exposure, without a goal for it.
 
     Parameters
     ----------
