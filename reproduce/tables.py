@@ -1,4 +1,4 @@
-"""Put the tables of the README and of the pages on figures and explanations in their places, from the records.
+"""Put the tables of the README and of the pages, and what the demo found, in their places, from the records.
 
 headtail demo --output headtail-demo
 python reproduce/tables.py headtail-demo    # keeps the figures of the demo as a record
@@ -7,6 +7,7 @@ python reproduce/tables.py                  # from the records as they are
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from page_popsteer import sasrec_table
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "reproduce" / "records" / "demo.json"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "figures.md", ROOT / "docs" / "explain.md")
+FIRST = ROOT / "docs" / "index.md"
 TESTS = {"common": "Corrected: the common test", "debiased": "Corrected: the debiased test"}
 METRICS = ("ndcg", "gini", "head_share")
 HEADER = "| Method | common test: NDCG | Gini | head's share | debiased test: NDCG | Gini | head's share |"
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    """Return what the table shows of a demo's report, by test and recommender."""
-    blocks = {block.get("title"): block for block in json.loads((folder / "report.json").read_text())["blocks"]}
-    found: dict[str, Any] = {}
+    """Return what the table shows of a demo's report, by test and recommender, and what the report opens with."""
+    report = json.loads((folder / "report.json").read_text())
+    blocks = {block.get("title"): block for block in report["blocks"]}
+    found: dict[str, Any] = {"verdict": report["lede"]}
     for test, title in TESTS.items():
         tables = [block for block in blocks[title]["blocks"] if str(block.get("title")).startswith("Side by side")]
         found[test] = {
@@ -47,11 +50,19 @@ def table(record: dict[str, Any]) -> list[str]:
     return lines
 
 
+def quote(record: dict[str, Any]) -> list[str]:
+    """Return the lines of a quotation of what the demo's report opens with."""
+    parts = record["verdict"].split("\n\n")
+    quoted = ["> " + line for part in parts for line in (*textwrap.wrap(part, 116, break_on_hyphens=False), "")]
+    return [line.rstrip() for line in quoted[:-1]]
+
+
 def put(lines: list[str], page: Path) -> None:
-    """Put a table in place of the one with the same header."""
+    """Put a table in place of the one with the same header, or a quotation in place of the first."""
     text = page.read_text(encoding="utf-8").splitlines()
-    start = text.index(lines[0])
-    end = next(i for i in range(start, len(text)) if not text[i].startswith("|"))
+    mark = lines[0][0]  # of the lines of a table or a quotation
+    start = text.index(lines[0]) if mark == "|" else next(i for i, line in enumerate(text) if line.startswith(mark))
+    end = next(i for i in range(start, len(text)) if not text[i].startswith(mark))
     page.write_text("\n".join([*text[:start], *lines, *text[end:]]) + "\n", encoding="utf-8")
 
 
@@ -59,7 +70,9 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         RECORD.write_text(json.dumps(record_of(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
     known = json.loads(tags.RECORD.read_text(encoding="utf-8"))
-    made = [table(json.loads(RECORD.read_text(encoding="utf-8"))), sasrec_table()]
+    demo = json.loads(RECORD.read_text(encoding="utf-8"))
+    put(quote(demo), FIRST)
+    made = [table(demo), sasrec_table()]
     made += [tags.known_table(known), tags.steered_table(known)]
     for page in PAGES:
         for lines in made:
