@@ -503,6 +503,17 @@ def test_points_that_do_not_say_of_which_sweep_are_not_taken_for_this_one(world,
         sweep(dial, Subject(None, split, k=6), folder=tmp_path, n_bootstrap=0, identity="m")
 
 
+def test_sweeps_of_other_splits_are_not_joined(world):
+    split, factors = world
+    other = split_ratio(split.whole, rng=7)
+    first, second = (Dial.of(name, lambda *_: factors, (0.0,)) for name in ("first", "second"))
+    one = sweep(first, Subject(None, split, k=5))
+    assert (one + sweep(second, Subject(None, split, k=5))).methods == ("first", "second")
+    with pytest.raises(InvalidInputError, match="judged by other test interactions at seed 0, so that their figures"):
+        one + sweep(second, Subject(None, other, k=5))
+    assert len((one + sweep(second, Subject(None, other, k=5), seeds=(1,))).points) == 2  # a split for each seed
+
+
 def test_bad_input(world):
     split, factors = world
 

@@ -38,6 +38,8 @@ class Frontier(Curves, Result):
         is. At 0, and without an interval of the loss, the loss alone is judged.
     seconds : mapping from (method, setting, seed) to (float, float)
         What making the recommender took, and then the list of one user; only for points measured in this process.
+    judged_by : mapping from seed to str
+        Fingerprint of the test interactions, where known.
 
     Examples
     --------
@@ -59,6 +61,12 @@ class Frontier(Curves, Result):
                 f"The sweeps measure {self.accuracy}, {self.unfairness} and {other.accuracy}, {other.unfairness}. "
                 f"Join sweeps of the same metrics and cut-offs."
             )
+        others = {seed for seed, test in self.judged_by.items() if other.judged_by.get(seed, test) != test}
+        if others:
+            raise InvalidInputError(
+                f"The sweeps are judged by other test interactions at seed {min(others)}, so that their figures cannot "
+                f"stand side by side. Sweep both on the same split."
+            )
         if twice := self._index.keys() & other._index.keys():
             method, setting, seed = min(twice, key=str)
             raise InvalidInputError(
@@ -66,7 +74,8 @@ class Frontier(Curves, Result):
                 f"name, or leave the method out with without()."
             )
         joined: dict[str, Any] = {
-            name: {**getattr(self, name), **getattr(other, name)} for name in ("influences", "facts", "seconds")
+            name: {**getattr(self, name), **getattr(other, name)}
+            for name in ("influences", "facts", "seconds", "judged_by")
         }
         return replace(self, points=self.points + other.points, **joined)
 

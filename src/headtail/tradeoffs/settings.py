@@ -44,6 +44,7 @@ class Settings:
     facts: Mapping[str, Facts] = field(default_factory=partial(kept_facts, BUILT_IN))
     seconds: Seconds = field(default_factory=dict)
     margin: float = 1.0
+    judged_by: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the margin."""

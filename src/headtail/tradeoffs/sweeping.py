@@ -263,7 +263,10 @@ class _Meter:
             points.append(point)
             advance(1, f"{setting:g}, {self.accuracy} {point.validation[self.accuracy]:.4f}")
         facts = kept_facts(self.metrics)
-        return Frontier(tuple(points), self.accuracy, self.unfairness, influences, facts, seconds)
+        judged_by = dict.fromkeys(self.seeds, self.subject.split.test.fingerprint)
+        return Frontier(
+            tuple(points), self.accuracy, self.unfairness, influences, facts, seconds, judged_by=judged_by
+        )  # fmt: skip
 
     def _file(self, seed: int, setting: float) -> Path | None:
         return None if self.folder is None else self.folder / f"seed-{seed}-strength-{setting!r}.json"
