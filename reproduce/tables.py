@@ -6,6 +6,7 @@ python reproduce/tables.py                  # from the records as they are
 """
 
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -52,7 +53,7 @@ def table(record: dict[str, Any]) -> list[str]:
 
 def quote(record: dict[str, Any]) -> list[str]:
     """Return the lines of a quotation of what the demo's report opens with."""
-    parts = record["verdict"].split("\n\n")
+    parts = re.sub(r"(?<![\w-])-(?=\d)", "−", record["verdict"]).split("\n\n")
     quoted = ["> " + line for part in parts for line in (*textwrap.wrap(part, 116, break_on_hyphens=False), "")]
     return [line.rstrip() for line in quoted[:-1]]
 
