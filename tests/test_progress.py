@@ -8,6 +8,7 @@ import headtail as ht
 from headtail._progress import Forecast, progress_bar
 from headtail.correction import _weight
 from headtail.dials import dial
+from headtail.training import running
 
 # Seconds of settings of `correct` on MovieTweetings: the first two of a dial, the median of the others, and how many.
 OF_VECTORS = {
@@ -75,6 +76,20 @@ def test_a_bar_shows_the_forecast_of_unlike_steps(capsys, monkeypatch):
     with progress_bar("correct", 9, show=True, forecast=Forecast({"one": (9, 1.0)})) as advance:
         advance(1, "begun")
     assert "1:02:03" in capsys.readouterr().err
+
+
+def test_what_may_stop_early_takes_less(capsys, monkeypatch):
+    monkeypatch.setattr(Forecast, "seconds", lambda forecast: 3723.0)
+    with progress_bar("training", 9, show=True, forecast=Forecast({"one": (9, 1.0)}), at_most=True) as advance:
+        advance(1, "begun")
+    assert "< 1:02:03" in capsys.readouterr().err
+    asked, split = [], ht.split_ratio(ht.datasets.power_law(60, 20, n_interactions=250, rng=0).interactions, rng=0)
+    monkeypatch.setattr(
+        running, "progress_bar", lambda *args, at_most, **options: asked.append(at_most) or progress_bar(*args)
+    )
+    for options in ({}, {"validation": split.validation, "patience": 1}):
+        ht.fit(ht.MF.for_data(split.train, embedding_dim=2), split.train, epochs=2, progress=False, **options)
+    assert asked == [False, True]
 
 
 def test_a_sweep_and_a_correction_note_every_setting(monkeypatch):

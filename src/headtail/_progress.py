@@ -65,12 +65,18 @@ class Forecast:
 
 @contextmanager
 def progress_bar(
-    title: str, total: int, *, done: int = 0, show: Show = None, forecast: Forecast | None = None
+    title: str,
+    total: int,
+    *,
+    done: int = 0,
+    show: Show = None,
+    forecast: Forecast | None = None,
+    at_most: bool = False,
 ) -> Iterator[Callable[..., None]]:
     """Yield ``advance(steps, state)``, which moves a bar, the one that `show` moves, or does nothing.
 
     The bar of `show` is moved by `total` steps in all, by those that are left at the end. Without a `forecast` all
-    steps take as long.
+    steps take as long. What may stop before its last step takes `at_most` so long.
     """
     if callable(show):
         left, move = total, show
@@ -91,15 +97,20 @@ def progress_bar(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column
+    from rich.text import Text
 
     class Left(TimeRemainingColumn):
         def render(self, task: Any) -> Any:
             if forecast is not None and not task.finished:
                 task = SimpleNamespace(finished=False, total=1, time_remaining=forecast.seconds())
-            return super().render(task)
+            text = super().render(task)
+            return Text("< ", text.style) + text if at_most and text.plain[:1].isdigit() else text
 
     # In a narrow terminal the bar and the state give way, the title and the forecast do not.
-    named, at_right = Column(no_wrap=True, min_width=min(len(title), 12)), Column(no_wrap=True, min_width=7)
+    named, at_right = (
+        Column(no_wrap=True, min_width=min(len(title), 12)),
+        Column(no_wrap=True, min_width=7 + 2 * at_most),
+    )
     of_title, state = (
         TextColumn(f"{{task.{name}}}", markup=False, table_column=column)
         for name, column in (("description", named), ("fields[state]", None))

@@ -70,7 +70,8 @@ def train_epochs(
             _resume(run, folder, title, epochs)
         patience = None if watch is None else watch.patience
         show = False if process else progress
-        with progress_bar(title, epochs * size, done=run.epoch * size, show=show) as advance:
+        bar = progress_bar(title, epochs * size, done=run.epoch * size, show=show, at_most=patience is not None)
+        with bar as advance:
             while run.epoch < epochs and (patience is None or run.stale < patience):
                 number, started = run.epoch + 1, time.perf_counter()
                 if n_processes > 1:  # each has its own dropout, and a resumed run the same
