@@ -204,7 +204,9 @@ def test_a_title_leads_to_its_item_and_an_item_to_its_users(opened, explored):
     page, data = opened(), explored[1]
     first = page.locator("#panel-lists ol .hx-item").first
     title = first.locator(".hx-told").text_content()
-    first.click()
+    first.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "tab-items", "what was focused is hidden now"
     detail = page.locator("#panel-items .hx-detail")
     assert detail.locator("h2").text_content() == title
     item, lists = data["items"]["titles"].index(title), lists_of(data["lists"])[data["settings"][data["chosen"]]["row"]]

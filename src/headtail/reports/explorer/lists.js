@@ -148,7 +148,7 @@ export function listsTab(data) {
     nowTitle.textContent = `The list, ${named(setting)}`;
     goneTitle.textContent = left.length ? `What left (${left.length})` : "Nothing left the list";
     live.textContent = `${named(setting)}: ${entered.length} entered, ${left.length} left, ${hits(after)} in the test.`;
-    const star = (item) => relevant.has(item) && h("span", { class: "hx-hit", title: "in the test" }, "★", unseen("in the test"));
+    const star = (item) => relevant.has(item) && h("span", { class: "hx-hit", title: "in the test" }, h("span", { "aria-hidden": "true" }, "★"), unseen(" in the test"));
     now.replaceChildren(...after.map((item, place) => {
       const [mark, words] = moved(before.indexOf(item), place);
       return h("li", { class: before.includes(item) ? "" : "hx-entered" }, h("span", { class: "hx-rank" }, place + 1),

@@ -38,6 +38,8 @@ function build(data) {
       figures.show();
     }
     if (!changes || changes.some((name) => name !== "tab")) names.forEach((name) => stale.add(name));
+    // What had the focus and is hidden now gives it to the tab that is shown.
+    const lost = panels.some((panel, i) => names[i] !== state.tab && panel.contains(document.activeElement));
     side.hidden = ["neurons", "spectrum"].includes(state.tab);
     names.forEach((name, i) => {
       const on = name === state.tab;
@@ -45,6 +47,7 @@ function build(data) {
       heads[i].tabIndex = on ? 0 : -1;
       panels[i].hidden = !on;
     });
+    if (lost) heads[names.indexOf(state.tab)].focus();
     if (stale.delete(state.tab)) tabs[state.tab].show(changes);
   };
   watch(show);
