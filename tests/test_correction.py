@@ -297,7 +297,7 @@ def test_what_cannot_be_tried_is_left_out_with_a_note(split, factors, monkeypatc
         raise InvalidInputError("there is nothing to learn from")
 
     known = ht.dials.dial("log penalty"), Dial("impossible", refuse, (0.0, 1.0))
-    monkeypatch.setattr("headtail.correction.DIALS", known)
+    monkeypatch.setattr("headtail.dials.built_in.DIALS", known)
     found = better(factors, split, dials=None)
     assert found.frontier.methods == ("as it is", "log penalty")
     assert "impossible was left out. there is nothing to learn from" in found.notes

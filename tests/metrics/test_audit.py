@@ -483,7 +483,7 @@ def first(recs, **kwargs):
             ("'rank' ranks", "'score' would rank those of 1 user "),
         ),
         ({"score": [1, 3, 1]}, "c", ()),  # the tie is below the cut-off
-        ({"score": [3, 1, 3]}, "b", ("'score' is the same for several items of 1 user, at the first 1 places",)),
+        ({"score": [3, 1, 3]}, "b", ("'score' is the same for several items of 1 user, up to place 1;",)),
         ({"rank": [3, 1, 2], "score": ["x", "y", "z"]}, "c", ()),
         ({"rank": [3, 1, 2], "position": [1, 2, 3]}, "c", ("'rank' ranks", "'position' not used")),
         ({"r_ui": [5, 1, 1], "est": [3.1, 4.9, 1.0]}, "c", ("'est' ranks", "'r_ui' not used")),

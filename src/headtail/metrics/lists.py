@@ -151,8 +151,8 @@ def _lists_from_frame(
         ranks = ranks_by(scores, rows)
         if scores is not None and (tied := _users_with(np.equal, scores, rows, ranks, k)):
             noted.notes.append(
-                f"{columns['score']!r} is the same for several items of {counted(tied, 'user')}, at the first {k} "
-                f"places; of these the one whose row comes first ranks first."
+                f"{columns['score']!r} is the same for several items of {counted(tied, 'user')}, up to place {k}; of "
+                f"these the one whose row comes first ranks first."
             )
     longest = int(ranks.max())
     if longest > k:  # repeats beyond the cut are errors too
