@@ -68,3 +68,13 @@ def refuse_fields(path: Path, words: Sequence[str]) -> None:
                 f"Cannot read {path}: blanks separate the fields of its lines, which hold more than ids. Make a table "
                 f"of it: (echo {names}; awk '{{{printed}}}' {name}) > {table}"
             )
+
+
+def refuse_films(path: Path, line: str) -> None:
+    """Raise if a line names the film of those below, as in Netflix's prize."""
+    if re.fullmatch(r"\d+:", line):
+        raise UnreadableFileError(
+            f"Cannot read {path}: lines such as {line!r} name the film of those below, as in Netflix's prize. Make "
+            f'a table of it: (echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} '
+            f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
+        )

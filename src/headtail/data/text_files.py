@@ -15,7 +15,7 @@ import polars as pl
 from headtail import _frames
 from headtail._columns import KNOWN, logger, normalized
 from headtail._printable import counted
-from headtail.data.foreign import refuse_fields
+from headtail.data.foreign import refuse_fields, refuse_films
 from headtail.data.packed import PIECE, ZIP, format_of, unpacked
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
@@ -173,12 +173,7 @@ def _refuse_layouts(path: Path, text: _Text, first: list[str]) -> None:
         raise UnreadableFileError(
             f"Cannot read {path}: its first line seems to be a comment. Leave it out: tail -n +2 {name} > {table}"
         )
-    if re.fullmatch(r"\d+:", first[0]):
-        raise UnreadableFileError(
-            f"Cannot read {path}: lines such as {first[0]!r} name the film of those below, as in Netflix's prize. Make "
-            f'a table of it: (echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} '
-            f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
-        )
+    refuse_films(path, first[0])
     words = first[0].split() if len(first) == 1 and not _any_known(first) else ()
     refuse_fields(path, words)
     names = [word.partition(":")[0] for word in words]
