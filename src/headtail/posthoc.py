@@ -245,7 +245,8 @@ def tilt(
 
     Each round counts the exposure under the present bias, in which an item close to the end of a list counts in part,
     and takes a Newton step towards the bias that this exposure calls for; ten to forty rounds settle most tilts. The
-    cost is that of scoring `n_users` users once a round, whatever the number of users.
+    cost is at most that of scoring `n_users` users once a round, whatever the number of users; of a large catalogue,
+    once in all where no item beyond a user's highest scores can come near the list.
 
     Source: derived for headtail. The bias is the dual variable of exposure constraints, as in P-MMF (Xu et al., WWW
     2023), and the welfare functions are those of fair rankings by concave welfare (Do et al., NeurIPS 2021). Jaspal and
