@@ -222,7 +222,7 @@ def tilt(
     aversion: float = 0.5,
     popularity: Any = None,
     n_users: int = 4000,
-    rounds: int = 60,
+    rounds: int = 100,
     rng: RNG = 0,
 ) -> Vectors:
     """Spread the exposure that the model itself gives, by one number added to the score of each item.
@@ -270,7 +270,7 @@ def tilt(
     n_users : int, default 4000
         Users, drawn without replacement, whose lists are counted, but for queries of zeros, which prefer nothing and
         follow any bias at once. About 1,000 suffice for some thousands of items; the more items, the more users.
-    rounds : int, default 60
+    rounds : int, default 100
         Rounds at most; it stops where the bias differs by less than 2% (root mean square over items) from the one that
         its own exposure calls for.
     rng : seed or generator, default 0

@@ -91,7 +91,7 @@ def tilt_bias(
     aversion: float = 0.5,
     popularity: Any = None,
     n_users: int = 4000,
-    rounds: int = 60,
+    rounds: int = 100,
     rng: RNG = 0,
 ) -> Floats:
     """Return what :func:`tilt` adds to the score of each item, shape (n_items,), of mean 0.

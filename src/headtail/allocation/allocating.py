@@ -31,7 +31,7 @@ def allocation_bias(
     gamma: float = 0.5,
     popularity: Any = None,
     n_users: int = 20_000,
-    rounds: int = 60,
+    rounds: int = 100,
     rng: RNG = 0,
 ) -> Floats:
     """Return the price of every item, shape (n_items,), at which its exposure is what the welfare asks for.
