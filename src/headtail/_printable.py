@@ -1,5 +1,6 @@
 """Text for people: what would steer or deceive a terminal is shown, and never sent; counts agree with their nouns."""
 
+import shlex
 import unicodedata
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction and width, surrogates, line separators
@@ -25,3 +26,9 @@ def printable(text: str) -> str:
 def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
     """Return how many there are, and the verb for `one` or `many` of them: "1 item is", "2 items are"."""
     return f"{n:,} {noun} {one}".rstrip() if n == 1 else f"{n:,} {noun}s {many}".rstrip()
+
+
+def python_command(code: str) -> str:
+    """Return what runs `code` when it is typed in a shell, whatever names of files it holds."""
+    plain = not set(code) & set('"$`!\\')
+    return "python -c " + (f'"{code}"' if plain else shlex.quote(code))

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 import headtail as ht
 from headtail._files import to_path
-from headtail._printable import counted
+from headtail._printable import counted, python_command
 from headtail.cli._app import TABLES
 from headtail.cli._output import say
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
@@ -267,7 +267,7 @@ def array(path: Path) -> Any:
     if not isinstance(found, np.ndarray):
         raise UnreadableFileError(
             f"Cannot read {path} as a .npy array: it holds several, {', '.join(found.files)}. Save each on its own: "
-            f"python -c 'import numpy; [numpy.save(name, array) for name, array in numpy.load(\"{path}\").items()]'"
+            + python_command(f"import numpy; [numpy.save(*each) for each in numpy.load({str(path)!r}).items()]")
         )
     return found
 

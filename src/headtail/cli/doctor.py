@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import headtail as ht
-from headtail._printable import counted
+from headtail._printable import counted, python_command
 from headtail.cli._app import with_example
 from headtail.cli._output import console, say
 from headtail.cli._tables import PLAIN, Tables
@@ -72,8 +72,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         source = f"read_table({str(file)!r}{names}){''.join(steps)}"
         target = f"{file.stem}.mended.parquet"
         code = f"import polars as pl; from headtail.data import *; write_table({source}, {target!r})"
-        typed = shlex.quote(code) if re.search(r'["$`\\!]', code) else f'"{code}"'
-        say(f"Mend, leaving out what is not meant: python -c {typed}")
+        say(f"Mend, leaving out what is not meant: {python_command(code)}")
     if not odd:
         say("Nothing is odd.")
     elif odd[-1].startswith("It cannot be read"):

@@ -22,6 +22,7 @@ from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
 from headtail._containers import frame_of, series
 from headtail._files import atomic_file, check_writable, to_path
+from headtail._printable import python_command
 from headtail.data.foreign import refuse_ending
 from headtail.data.interactions import Interactions
 from headtail.data.packed import PACKED, format_of, unpacked
@@ -296,7 +297,8 @@ def _cure(path: Path, reason: str, error: BaseException) -> str:
     if "more fields" in reason:
         return "A line has more fields than the first line has names; quote fields that hold the separator."
     if "utf-8" in reason.lower() or isinstance(error, UnicodeError):
-        return f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {path.name} > utf8-{path.name}"
+        made = shlex.quote(f"utf8-{path.name}")
+        return f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {shlex.quote(path.name)} > {made}"
     if format_of(path) in _JSON and unpacked(path)[:2] == b"{'":
         name, made = (shlex.quote(text) for text in (str(path), f"{path.name.split('.')[0]}.jsonl"))
         return (
@@ -330,13 +332,13 @@ def check_exists(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(16)
         if head.startswith(b"SQLite format 3") or head[8:12] == b"DUCK":
-            needed, read = "duckdb", f"duckdb.connect('{path}').sql('FROM NAME')"
+            needed, read = "duckdb", f"duckdb.connect({str(path)!r}).sql('FROM NAME')"
             if head.startswith(b"SQLite"):
                 needed = "polars, sqlite3"
-                read = f"polars.read_database('SELECT * FROM NAME', sqlite3.connect('{path}'))"
+                read = f"polars.read_database('SELECT * FROM NAME', sqlite3.connect({str(path)!r}))"
+            command = python_command(f"import {needed}; {read}.write_parquet('NAME.parquet')")
             raise UnreadableFileError(
-                f'Cannot read {path}: it is a database. Write a table NAME of it to a file: python -c "import '
-                f"{needed}; {read}.write_parquet('NAME.parquet')\""
+                f"Cannot read {path}: it is a database. Write a table NAME of it to a file: {command}"
             )
         refuse_ending(path, _READABLE)
     if not path.stat().st_size:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
+from headtail._printable import python_command
 from headtail.data.packed import format_of
 from headtail.exceptions import UnreadableFileError
 
@@ -40,7 +41,7 @@ def _cure_of_ending(path: Path) -> str:
         read = "import numpy, pandas; pandas.DataFrame(dict(numpy.load({file})))"  # columns, as numpy.savez keeps them
     written = repr(f"{path.stem}.table.csv")
     table = f".to_csv({written}, index=False)" if "pandas" in read else f".to_polars().write_csv({written})"
-    return f'Make a table of it: python -c "{read.format(file=repr(str(path)))}{table}"'
+    return f"Make a table of it: {python_command(read.format(file=repr(str(path))) + table)}"
 
 
 def refuse_ending(path: Path, known: Iterable[str]) -> None:
