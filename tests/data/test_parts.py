@@ -359,7 +359,7 @@ OF_OTHERS = {
     "list.recs": ("user_id,item_id\n1,2\n", [(1, 2)]),
     "two columns.npz": ({"user_id": np.array([1, 2]), "item_id": np.array([5, 7])}, [(1, 5), (2, 7)]),
     "dense.npy": (np.array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
-    "it's \"$(touch x)\" `y`.npy": (np.array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
+    'it\'s "$(touch x)" `y`.npy': (np.array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
     "sparse.npz": (sparse.csr_array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
     "market.mtx": (sparse.coo_array([[0, 5], [3, 0]]), [(0, 1, 5), (1, 0, 3)]),
 }

@@ -42,7 +42,6 @@ ABOUT = {
     "allocation, nobody loses 10%": "allocation, where no user may lose a tenth of the expected relevance",
     "allocation, equal shares": "allocation in which every user gives up the same share of the expected hits",
     "allocation, most hits": "allocation in which places change where that costs the least expected NDCG",
-    "tilt (alpha-fair), by relevance": "chooses by the tilt, and orders by relevance alone",
     "tilt (popularity)": "takes out the exposure beyond what an item's popularity earns",
     "ReSN, fine-tuned": "penalizes the first singular direction while a finished model is trained further",
     "random neurons": "PopSteer on neurons drawn at random",
