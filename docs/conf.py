@@ -169,6 +169,7 @@ ACCESSIBLE = {  # what the theme leaves out for keyboards and screen readers
     'role="heading"><span class="caption-text">': 'role="heading" aria-level="2"><span class="caption-text">',
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Site">',
     '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    '<div id="search-results">': '<h1>Search</h1><div id="search-results">',
 }
 
 
