@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import headtail as ht
-from headtail import rerank
+from headtail import exploring, rerank
 from headtail.dials import CONTROLS, DIALS, REFERENCES, Dial, dial, is_built_in, more_of
 from headtail.dials.popularity_direction import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -501,3 +501,5 @@ def test_a_dial_of_ones_own_that_returns_something_else_is_named(made):
     said = f"The dial 'mine' at strength 0.5 returned a {type(made).__name__}. Return a model, vectors"
     with pytest.raises(InvalidInputError, match=said):
         Dial("mine", lambda subject, strength, seed: made, (0.0, 0.5)).at(subject, 0.5)
+    with pytest.raises(InvalidInputError, match=said):  # also where the lists that it makes are watched
+        exploring.Witness(subject).watching(Dial("mine", lambda *of: made, (0.0, 0.5))).at(subject, 0.5)

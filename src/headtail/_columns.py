@@ -133,7 +133,7 @@ def resolve_columns(
             nor = "".join(f" There is no {r!r} either." for r in lacking)
             raise MissingColumnError(
                 f"{what} has no column {role!r}, nor one of its usual names ({', '.join(accepted[1:5])} ...). "
-                f"{nearest(role, [name for name in names if name not in taken])}{nor} {cure}."
+                f"{nearest(role, [name for name in names if name not in taken] or names)}{nor} {cure}."
             )
     renamed = {role: name for role, name in found.items() if role != name}
     if renamed:

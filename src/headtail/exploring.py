@@ -90,7 +90,7 @@ class Witness:
         return replace(dial, make=wraps(dial.make)(partial(self._watched, dial)))
 
     def _watched(self, dial: Dial, subject: Subject, strength: float, seed: int) -> Lists:
-        return partial(self._lists, (dial.name, strength), subject, dial.make(subject, strength, seed), seed)
+        return partial(self._lists, (dial.name, strength), subject, dial.at(subject, strength, seed), seed)
 
     def _lists(
         self, key: tuple[str, float], subject: Subject, made: Any, seed: int, known: Interactions

@@ -589,3 +589,8 @@ def test_ids_inside_the_objects_of_users_and_items():
 def test_batches_of_amazon_personalize():
     lines = [{"input": {"userId": "u1"}, "output": {"recommendedItems": [7, 5], "scores": [0.9, 0.4]}, "error": None}]
     assert Recommendations.from_frame(lines).to_polars().rows() == [("u1", 7, 1, 0.9), ("u1", 5, 2, 0.4)]
+
+
+def test_a_table_of_users_alone_is_told_what_it_holds():
+    with pytest.raises(MissingColumnError, match=r"no column 'item_id'.* There are: 'user_id'\. Rename one"):
+        ht.audit(pl.DataFrame({"user_id": [1, 2]}))
