@@ -344,6 +344,17 @@ def test_the_page_says_who_bears_the_change(split, factors):
     ends = table.rows[0]["ndcg@5 low"], table.rows[0]["ndcg@5 high"]
     assert ends == pytest.approx((expected - margin, expected + margin))
     assert all(row["arp@5"] < 0 for row in table.rows)  # everybody's lists are less popular
+    # Users are paired, and not rows: the same of lists in another order.
+    lists, names = found.lists, found.comparison.audits
+    turned = replace(lists, users=lists.users[::-1], items=lists.items[::-1], scores=lists.scores[::-1])
+    again = ht.audit(turned, split.train, split.test, k=5, strict=False)
+    other = replace(found, comparison=ht.compare(dict(zip(names, (before, again), strict=True))))
+    assert not np.array_equal(again.user_ids, after.user_ids)
+    page = next(block for block in other.report().blocks if getattr(block, "title", "") == "Who bears it")
+    assert page.rows[0] == pytest.approx(table.rows[0])
+    for metric in ("gini@5", "ndcg@5"):
+        assert other._change(metric).low == pytest.approx(found._change(metric).low)
+    assert np.isnan(again.influence("gini@5", before.user_ids[1:])).all()
 
 
 @pytest.mark.parametrize("form", ["vectors", "lists", "model"])

@@ -240,6 +240,49 @@ def test_a_dial_of_ones_own(subjects):
     np.testing.assert_allclose(mine.at(subject, 1).items, 2 * subject.vectors(0).items)
 
 
+@pytest.mark.parametrize("n_users", [200, 70])
+@pytest.mark.parametrize("form", ["vectors", "lists"])
+def test_what_a_dial_of_ones_own_makes_is_joined_by_its_ids(subjects, form, n_users):
+    subject, rng = subjects["vectors"].sample(n_users), np.random.default_rng(0)
+    users, items, rows = rng.permutation(200), rng.permutation(80), rng.permutation(200)
+
+    def vectors(subject, strength, seed, known=None):
+        queries, of_items, user_ids, item_ids = (lambda v: (*v, v.user_ids, v.item_ids))(subject.vectors(seed))
+        return ht.Vectors(queries[users], of_items[items] ** 2, user_ids[users], item_ids[items])
+
+    def lists(subject, strength, seed):
+        def of(known):
+            found = ht.recommend(vectors(subject, strength, seed), known, k=K)
+            codes = [np.argsort(order).astype(np.int32) for order in (users, items)]
+            return ht.Recommendations(
+                found.user_ids[users], found.item_ids[items], codes[0][found.users][rows],
+                codes[1][found.items][rows], found.scores[rows],
+            )  # fmt: skip
+
+        return of
+
+    plain = Dial("mine", lambda subject, *_: (subject.vectors(0).queries, subject.vectors(0).items ** 2), (0, 1))
+    shuffled = replace(plain, make=vectors if form == "vectors" else lists)
+    for known in (subject.split.train, subject.split.known):
+        expected, found = (subject.recommend(each.at(subject, 1), known) for each in (plain, shuffled))
+        assert len(found) == n_users
+        np.testing.assert_array_equal(found.users, expected.users)
+        np.testing.assert_array_equal(found.items, expected.items)
+        np.testing.assert_array_equal(found.item_ids, subject.split.train.item_ids)
+    if form == "vectors":
+        again = subject.vectors_of(shuffled.at(subject, 1))
+        np.testing.assert_array_equal(again.items, subject.vectors(0).items ** 2)
+
+
+def test_lists_of_a_dial_with_items_that_nobody_knows(subjects):
+    subject = subjects["vectors"]
+    strange = ht.Recommendations(
+        subject.split.train.user_ids, np.array([-7]), np.array([3]), np.array([[0]], dtype=np.int32)
+    )
+    with pytest.raises(InvalidInputError, match=r"items that the interactions do not have, such as -7"):
+        subject.recommend(lambda known: strange, subject.split.train)
+
+
 @pytest.mark.parametrize("grid", [(), (0.1, 0.2), (0, 0.2, 0.1), (0, float("nan")), (0, 10**400)])
 def test_grids_begin_with_nothing_and_run_one_way(grid):
     with pytest.raises(InvalidInputError, match=r"grid of 'mine'|The grid of 'mine'"):

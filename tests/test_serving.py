@@ -1,6 +1,7 @@
 """What an index keeps of a correction, and how a bias is served."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -254,6 +255,23 @@ def test_served_lists_need_no_index_and_no_bias(world):
         serving.check(lists, lists, known, k=5, plain_index=lists)
     with pytest.raises(InvalidInputError, match="different users"):
         serving.check(ht.recommend(plain, known, k=5, codes=np.arange(9)), lists, known, k=5)
+
+
+def test_the_interval_of_the_gain_kept_pairs_users_and_not_rows(world):
+    plain, tilted, known = world
+    before, after = (ht.recommend(vectors, known, k=5) for vectors in (plain, tilted))
+    noisy = ht.Vectors(tilted.queries, tilted.items.round(1), tilted.user_ids, tilted.item_ids)
+    served = ht.recommend(noisy, known, k=5)
+    rows = np.random.default_rng(0).permutation(len(served))
+    other = replace(served, users=served.users[rows], items=served.items[rows], scores=served.scores[rows])
+    found = [serving.check(each, after, known, k=5, plain=before).gain_kept for each in (served, other)]
+    assert found[0] == pytest.approx(found[1]) and not np.isnan(found[0]).any()
+    # As many users, but others, where each of two has an empty list: no interval.
+    short = [replace(each, items=each.items.copy()) for each in (served, after, before)]
+    for user, each in enumerate(short):
+        each.items[user] = -1
+    gone = serving.check(short[0], short[1], known, k=5, plain=short[2]).gain_kept
+    assert np.isfinite(gone[0]) and np.isnan(gone[1:]).all()
 
 
 # -- the bias itself ---------------------------------------------------------------------------------------------------

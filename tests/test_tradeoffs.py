@@ -19,6 +19,7 @@ from headtail.exceptions import CheckpointMismatchError, InvalidInputError, Miss
 from headtail.metrics import arp, audit, gini, group_share, ndcg, recall, tail_share
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, Point, sweep
+from headtail.tradeoffs.sweeping import _between
 
 
 def point(method, setting, accuracy, unfairness, seed=0, test=None, intervals=None):
@@ -392,6 +393,10 @@ def test_a_grid_goes_on_where_its_end_is_chosen_and_is_refined_around_the_choice
     assert turned(dial, extend=3, refine=2).settings("m") == (0.0, 0.1, 0.2, 0.4, 0.57, 0.68, 0.8)
     assert made == [0.0, 0.1, 0.2, 0.4, 0.8, 0.57, 0.68]
     assert turned(dial, extend=1).settings("m")[-1] == 0.4
+    # The first of a grid stays the reference, wherever it stands; nothing lies between strengths of two signs.
+    found = sweep(dial, Subject(None, split, k=5), [0.4, 0.1, 0.2, 0.0], refine=1, n_bootstrap=0)
+    assert found.reference == ("m", 0.4)
+    assert _between([0.0, 0.2, -0.4, 0.8, -0.8], 0.2) == 0.4 and _between([0.0, 0.2, -0.4, 0.4], 0.4) is None
     assert turned(replace(dial, end=0.3), extend=9).settings("m") == (0.0, 0.1, 0.2, 0.3)
     # Where a dial makes exposure less even at first, its grid goes on while accuracy allows.
     places |= {0.1: (0.9, 0.98), 0.2: (0.8, 0.95), 0.4: (0.7, 0.92), 0.8: (0.6, 0.85), 1.6: (0.3, 0.7)}

@@ -222,7 +222,8 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
     The thirds are by the number of a user's training interactions and by the mean log popularity of their items.
     """
     before, after = comparison.audits.values()
-    codes = train.user_codes(before.user_ids)
+    users, mine, theirs = np.intersect1d(before.user_ids, after.user_ids, return_indices=True)
+    codes = train.user_codes(users)
     activity = train.activity.astype(np.float64)
     taste = tastes_of(train.matrix, train.popularity)
     metrics = [name for name in (accuracy, f"arp@{accuracy.partition('@')[2]}") if name in before.user_values]
@@ -232,7 +233,9 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
         for name, members in zip(names, np.array_split(order, 3), strict=True):
             row: dict[str, Any] = {"group": name}
             for metric in metrics:
-                row[metric] = _change(before.user_values[metric][members], after.user_values[metric][members])
+                row[metric] = _change(
+                    before.user_values[metric][mine[members]], after.user_values[metric][theirs[members]]
+                )
             rows.append(row)
     columns = [Column("group", "Third of the users")]
     columns += [

@@ -161,12 +161,13 @@ class Correction(Result):
 
     def _change(self, metric: str) -> Estimate:
         """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""
+        audits, users = self.comparison.audits, self.comparison.audits[PLAIN].user_ids
         before, after = (
             Reading(
                 audit[metric],
-                audit.influence(metric) if metric in (*audit.user_values, *audit.user_influences) else None,
+                audit.influence(metric, users) if metric in (*audit.user_values, *audit.user_influences) else None,
             )
-            for audit in self.comparison.audits.values()
+            for audit in audits.values()
         )
         return paired_change(after, before)
 

@@ -17,7 +17,7 @@ from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, scored
 from headtail.allocation.features import lists_at
 from headtail.data import Interactions, Recommendations, Split
-from headtail.data.rows import Order, in_order_of, order_of, with_ids
+from headtail.data.rows import Order, by_codes, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics.gains import mean_gain
 from headtail.rerank import best
@@ -228,8 +228,8 @@ class Subject:
             from headtail.training import vectors
 
             made = vectors(made, interactions=self.split.train if known is None else known)
-        train = self.split.train
-        return Vectors(*map(to_numpy, made))._replace(user_ids=train.user_ids, item_ids=train.item_ids)
+        found = by_codes(as_pair(made), self.split.train)
+        return found._replace(**{name: to_numpy(getattr(found, name)) for name in ("queries", "items")})
 
     def cached(self, key: Any, make: Callable[[], _Made]) -> _Made:
         """Return the cached result of `make` under a hashable key."""

@@ -117,6 +117,13 @@ def in_order_of(vectors: Vectors, interactions: Interactions, codes: Codes | Non
     return Vectors(queries, items, users, interactions.item_ids)
 
 
+def by_codes(vectors: Vectors, interactions: Interactions) -> Vectors:
+    """Return vectors in the order of the codes, with the ids; those without ids are in that order already."""
+    ids = {name: getattr(interactions, name) for name in ("user_ids", "item_ids")}
+    own = vectors._replace(**{name: known for name, known in ids.items() if getattr(vectors, name) is None})
+    return in_order_of(with_ids(own, like=interactions), interactions)
+
+
 def _rows(name: str, matrix: Any, ids: Array, wanted: Array) -> Any:
     if ids is wanted or np.array_equal(ids, wanted):
         return matrix

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headtail import _frames
 from headtail._checks import checked, nearest
 from headtail._stats import mean_influence
 from headtail.data import PopularityGroups
@@ -210,18 +211,23 @@ class Audit(Measured):
     judged_by: dict[str, str]
     provenance: dict[str, Any]
 
-    def influence(self, name: str) -> Floats:
+    def influence(self, name: str, user_ids: Array | None = None) -> Floats:
         """Return what each user adds to the error of a metric over all users, shape (U,).
 
         The root of the sum of squares is the metric's standard error. Of two audits of the same users, that of the
-        differences is the paired standard error of the difference of the two figures.
+        differences is the paired standard error of the difference of the two figures: give `user_ids` of one to the
+        other, since each has an order of its own. Of other users than those audited it is NaN.
         """
-        if name in self.user_values:
-            return mean_influence(self.user_values[name])
-        if name not in self.user_influences:
+        if name not in self.user_values and name not in self.user_influences:
             known = {*self.user_values, *self.user_influences}
             raise MissingColumnError(f"The audit has no influences of {name!r}. {nearest(name, sorted(known))}")
-        return self.user_influences[name].astype(np.float64)
+        mine = self.user_values.get(name)
+        found = self.user_influences[name].astype(np.float64) if mine is None else mean_influence(mine)
+        if user_ids is None or np.array_equal(user_ids, self.user_ids):
+            return found
+        places = _frames.lookup(user_ids, self.user_ids, "user_ids")
+        same = len(places) == len(found) and (places >= 0).all()
+        return found[places] if same else np.full(len(places), np.nan)
 
     @property
     def verdict(self) -> str:

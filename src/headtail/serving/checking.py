@@ -77,9 +77,9 @@ class ServingCheck(Result):
         )
         gain = plain[name] - exact[name]
         kept = (before[name] - after[name]) / gain
-        if len({len(each.user_ids) for each in (plain, exact, before, after)}) > 1:  # some have empty lists
-            return kept, np.nan, np.nan
-        own, known = before.influence(name) - after.influence(name), plain.influence(name) - exact.influence(name)
+        users = plain.user_ids  # others have none where some of their lists are empty
+        pairs = (before, after), (plain, exact)
+        own, known = (one.influence(name, users) - other.influence(name, users) for one, other in pairs)
         return kept, *influence_interval(kept, (own - kept * known) / gain)
 
     @property

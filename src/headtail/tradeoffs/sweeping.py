@@ -154,7 +154,8 @@ def sweep(
         frontier = replace(meter.measure(settings, advance, check=check), margin=margin)
         frontier = around_choice(dial, frontier, lambda more: meter.measure(more, advance), extend, refine, max_loss)
     if len(frontier.settings(dial.name)) > len(settings):
-        by_strength = sorted(frontier.points, key=lambda point: (meter.seeds.index(point.seed), abs(point.setting)))
+        first = settings[0]  # stays the reference
+        by_strength = sorted(frontier.points, key=lambda p: (seeds.index(p.seed), p.setting != first, abs(p.setting)))
         frontier = replace(frontier, points=tuple(by_strength))
     return frontier
 
@@ -191,7 +192,7 @@ def around_choice(
 
 def _between(settings: Sequence[float], chosen: float) -> float | None:
     """Return a round number between the chosen strength and the next stronger one, None if there is none."""
-    stronger = [setting for setting in settings if abs(setting) > abs(chosen)]
+    stronger = [setting for setting in settings if abs(setting) > abs(chosen) and chosen * setting >= 0]
     if not stronger:
         return None
     following = min(stronger, key=abs)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headtail._checks import checked, integer, list_length
+from headtail._checks import checked, integer, list_length, shown
 from headtail._factors import as_pair, is_tensor, stored, to_numpy
+from headtail._frames import lookup
 from headtail._top import highest
 from headtail.data import Interactions, Recommendations
+from headtail.data.coded import order_by
 from headtail.data.interactions import read_pairs
-from headtail.data.rows import check_order, in_order_of, joined_with
+from headtail.data.rows import by_codes, check_order, in_order_of, joined_with
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, ArrayLike2D, Codes, Floats, Recommender, Vectors
 
@@ -111,19 +113,37 @@ def lists_of(made: Any, known: Interactions, k: int, codes: Codes | None = None)
     if hasattr(made, "parameters"):
         return recommend(made, known, codes=codes, k=k)
     if not callable(made):
-        vectors = as_pair(made)._replace(user_ids=known.user_ids, item_ids=known.item_ids)
-        return recommend(vectors, known, codes=codes, k=k)
+        return recommend(by_codes(as_pair(made), known), known, codes=codes, k=k)
     try:
         lists = made(known)
         if isinstance(lists, tuple):
             return recommend(made, known, codes=codes, k=k)
-        lists = lists if isinstance(lists, Recommendations) else Recommendations.from_frame(lists, known)
+        own = isinstance(lists, Recommendations)
+        lists = _coded_like(known, lists) if own else Recommendations.from_frame(lists, known)
         return lists.head(k) if lists.k > k else lists
     except Exception as error:
         try:
             return recommend(made, known, codes=codes, k=k)
         except Exception:
             raise error from None
+
+
+def _coded_like(known: Interactions, lists: Recommendations) -> Recommendations:
+    """Return lists with the ids, and so the codes, of interactions, in the order of the users there."""
+    codes = {}
+    for name, own in (("users", lists.users), ("items", lists.items)):
+        ours, theirs = (getattr(each, f"{name[:-1]}_ids") for each in (lists, known))
+        codes[name] = own
+        if ours is not theirs and not np.array_equal(ours, theirs):
+            codes[name] = np.append(lookup(ours, theirs, f"lists {name}"), np.int32(-1))[own]
+            if (lost := (codes[name] < 0) & (own >= 0)).any():
+                raise InvalidInputError(
+                    f"The lists have {name} that the interactions do not have, such as {shown(ours[own[lost][:1]])}. "
+                    f"Leave them out."
+                )
+    order = order_by(codes["users"])
+    scores = None if lists.scores is None else lists.scores[order]
+    return Recommendations(known.user_ids, known.item_ids, codes["users"][order], codes["items"][order], scores)
 
 
 def shortened(made: Any, longer: Recommendations, known: Interactions, k: int) -> Recommendations:
