@@ -6,7 +6,6 @@ import pytest
 
 import headtail as ht
 from headtail._progress import Forecast, progress_bar
-from headtail.correction import _weight
 from headtail.dials import dial
 from headtail.training import running
 
@@ -47,7 +46,7 @@ def test_the_forecast_of_a_correction_is_right_within_a_factor_of_two(took, form
     clock = Clock()
     steps = {name: [zero, first, *[others] * n] for name, (zero, first, others, n) in took.items()}
     total = sum(map(sum, steps.values()))
-    forecast = Forecast({name: (len(dial(name).grid) + 2, _weight(dial(name), subject)) for name in took}, clock)
+    forecast = Forecast({name: (len(dial(name).grid) + 2, dial(name).cost_on(subject)) for name in took}, clock)
     for name, seconds in steps.items():
         forecast.begin(name)
         for i, each in enumerate(seconds):

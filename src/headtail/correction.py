@@ -357,7 +357,7 @@ def _swept(
     tried = []
     n_seeds, tail = len(options["seeds"]), options["extend"] + options["refine"]
     n_settings = sum(len(each.grid) + tail for each in dials)
-    forecast = Forecast({d.name: (n_seeds * (len(d.grid) + tail // 2), _weight(d, witness.subject)) for d in dials})
+    forecast = Forecast({d.name: (n_seeds * (len(d.grid) + tail // 2), d.cost_on(witness.subject)) for d in dials})
     with progress_bar("correct", n_seeds * n_settings, show=progress, forecast=forecast) as advance:
         for each in dials:
             forecast.begin(each.name)
@@ -372,16 +372,3 @@ def _swept(
             if told := list(dict.fromkeys(str(warning.message) for warning in caught)):
                 notes.append(f"{each.name}: {told[-1]}" + f" {len(told)} settings are like this." * (len(told) > 1))
     return tried
-
-
-def _weight(dial: Dial, subject: Subject) -> float:
-    """Return about how many times as long as one that re-orders candidates a setting of this dial takes."""
-    n_users, n_items = subject.split.train.n_users, subject.split.train.n_items
-    tilts, of_vectors = dial.name.startswith("tilt"), subject.has("vectors")
-    if dial.works_on in ("training", "model"):
-        return 20.0
-    if tilts and of_vectors:  # rounds over all scores of 4,000 users
-        return (3 + n_items / 1000) * min(n_users, 4000) / (n_users if subject.codes is None else len(subject.codes))
-    if dial.works_on == "vectors" or (dial.name == "log penalty" and of_vectors):
-        return 0.5 + n_items / 10_000
-    return 2.0 if tilts or dial.name == "allocation, most hits" else 1.0

@@ -11,7 +11,7 @@ from headtail._checks import checked, nearest, number
 from headtail.dials import steering, training, vectors
 from headtail.dials.allocating import allocation
 from headtail.dials.dial import Dial
-from headtail.dials.item_bias import item_bias, log_penalty, tilt
+from headtail.dials.item_bias import cost_of_penalty, cost_of_tilt, item_bias, log_penalty, tilt
 from headtail.dials.popularity_direction import without_popularity
 from headtail.dials.reranking import by_history, by_popularity
 from headtail.dials.vectors import linearly, of_vectors
@@ -127,11 +127,17 @@ _OWN: tuple[Dial, ...] = (
     Dial("allocation", allocation, _SHARES, "lists"),
     Dial("allocation, nobody loses 10%", _With(allocation, max_user_loss=0.1), _SHARES, "lists"),
     Dial("allocation, equal shares", _With(allocation, gamma=1.0), _SHARES, "lists"),
-    Dial("allocation, most hits", _With(allocation, gamma=0.0), _SHARES, "lists"),
-    Dial("tilt (alpha-fair)", _With(item_bias, tilt, welfare="alpha"), _SHARES, "lists"),
-    Dial("tilt (entropy)", _With(item_bias, tilt, welfare="entropy"), _SHARES, "lists"),
-    Dial("tilt (popularity)", _With(item_bias, tilt, welfare="popularity"), _BIASES, "lists"),
-    Dial("log penalty", _With(item_bias, log_penalty), (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), "lists"),
+    Dial("allocation, most hits", _With(allocation, gamma=0.0), _SHARES, "lists", cost=2.0),
+    Dial("tilt (alpha-fair)", _With(item_bias, tilt, welfare="alpha"), _SHARES, "lists", cost=cost_of_tilt),
+    Dial("tilt (entropy)", _With(item_bias, tilt, welfare="entropy"), _SHARES, "lists", cost=cost_of_tilt),
+    Dial("tilt (popularity)", _With(item_bias, tilt, welfare="popularity"), _BIASES, "lists", cost=cost_of_tilt),
+    Dial(
+        "log penalty",
+        _With(item_bias, log_penalty),
+        (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+        "lists",
+        cost=cost_of_penalty,
+    ),
     Dial("IPR", _With(by_popularity, ipr), (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0), "lists"),
     Dial("calibrated popularity", _With(by_history, calibrated_popularity), _TOWARDS_ONE, "lists", end=1.0),
     Dial("xQuAD", _With(by_history, xquad), _TOWARDS_ONE, "lists", end=1.0),

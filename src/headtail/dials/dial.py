@@ -13,6 +13,7 @@ from headtail.dials.menus import Menu
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Make, Subject
 
+_TRAINED = 20.0  # cost of a setting that trains a model or an autoencoder
 _PRICES = (0.0, 0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)  # of a menu
 
 
@@ -39,6 +40,9 @@ class Dial:
         The strongest setting, if the dial has a natural one, such as 1 for a share.
     model : str, optional
         Name of the only model class that it can train, such as "SASRec"; any by default.
+    cost : float or function of a Subject, optional
+        About how many times as long a setting takes as one that re-orders candidates, for forecasts; by default as
+        long as others that work on the same.
 
     Examples
     --------
@@ -56,6 +60,7 @@ class Dial:
     off_at_zero: bool = True
     end: float | None = None
     model: str | None = None
+    cost: float | Callable[[Subject], float] | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.make):
@@ -104,6 +109,14 @@ class Dial:
         needed: Form = "vectors" if self.works_on == "model" else self.works_on
         return subject.has(needed) and self.model in (None, subject.trains)
 
+    def cost_on(self, subject: Subject) -> float:
+        """Return about how many times as long a setting takes as one that re-orders candidates."""
+        if self.cost is not None:
+            return self.cost(subject) if callable(self.cost) else self.cost
+        if self.works_on == "vectors":
+            return of_products(subject)
+        return _TRAINED if self.works_on in ("training", "model") else 1.0
+
     def beyond(self, settings: Sequence[float], chosen: float) -> float | None:
         """Return the strength to try next if the last of the settings is chosen, else None.
 
@@ -129,6 +142,11 @@ class Dial:
             raise InvalidInputError(f"The menu of {self.name!r} is {chosen}, without 0. Add it, the list as it is.")
         form: Form = "lists" if self.works_on == "data" else self.works_on
         return Dial(f"{self.name}, menu", Menu(self, chosen), _PRICES, form)
+
+
+def of_products(subject: Subject) -> float:
+    """Return the cost of a setting that scores all items."""
+    return 0.5 + subject.split.train.n_items / 10_000
 
 
 def _without_subject(make: Callable[[float, int], Any], subject: Subject, strength: float, seed: int) -> Any:

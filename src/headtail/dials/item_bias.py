@@ -8,6 +8,7 @@ import numpy as np
 
 from headtail import posthoc, rerank
 from headtail.data import Interactions, Recommendations
+from headtail.dials.dial import of_products
 from headtail.metrics.gains import gains
 from headtail.subjects import Subject
 from headtail.training.ranking import served_anew
@@ -108,3 +109,17 @@ def tilt(subject: Subject, strength: float, seed: int, *, welfare: Any) -> Array
     if subject.has("vectors"):
         return np.asarray(posthoc.tilt(subject.vectors(seed), seen=train, **options).items[:, -1])
     return rerank.tilt_bias(subject.learner.candidates(seed, train), **options)
+
+
+def cost_of_penalty(subject: Subject) -> float:
+    """Return what a setting of the log penalty costs."""
+    return of_products(subject) if subject.has("vectors") else 1.0
+
+
+def cost_of_tilt(subject: Subject) -> float:
+    """Return what a setting of a tilt costs: rounds over candidates, or over all scores of at most 4,000 users."""
+    if not subject.has("vectors"):
+        return 2.0
+    train, codes = subject.split.train, subject.codes
+    n_served = train.n_users if codes is None else len(codes)
+    return (3 + train.n_items / 1000) * min(train.n_users, 4000) / n_served

@@ -105,8 +105,8 @@ def audit(
     measurements = [_measurement(part, found[key], n["users"]) for key, part in parts.items()]
     top = tops[reached[-1]]
     over, under = most_unequal(top)
-    doubts = few_items(top.slots, n["users"] - n["unlisted"]) + few_lists(n["wanting"], n["wanting"] - n["unlisted"])
-    doubts += few_users(n["users"] - n["unlisted"])
+    n_lists = n["users"] - n["unlisted"]
+    doubts = few_items(top.slots, n_lists) + few_lists(n["wanting"], n["wanting"] - n["unlisted"]) + few_users(n_lists)
     return EngineAudit(
         measurements=tuple(measurements),
         group_shares=group_shares(tops),
