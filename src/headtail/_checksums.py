@@ -26,11 +26,12 @@ def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
     """Read what :func:`write_json` wrote; raise if a file is damaged. A `foreign` one needs no format or checksum."""
     _refuse_pipe(path)
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(text := path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise UnreadableFileError(f"{path} does not exist. Check the folder's path.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UnreadableFileError(f"{path} cannot be read as JSON ({error}); it may be truncated. {_CURE}") from None
+        reason = "it is empty" if isinstance(error, ValueError) and not text else f"{error}; it may be truncated"
+        raise UnreadableFileError(f"{path} cannot be read as JSON: {reason}. {_CURE}") from None
     if not isinstance(values, dict) or not (foreign or values.get("format") == FORMAT):
         raise UnreadableFileError(f"{path} is not of format {FORMAT}, the one that this version of headtail reads.")
     seal, sums = values.pop("checksum", None), values.get("checksums", {})

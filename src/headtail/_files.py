@@ -46,6 +46,12 @@ def about_path(path: Any, error: Exception) -> str:
     return f"{name!r}: {getattr(error, 'strerror', error)}. Give another path."
 
 
+def refuse_empty(path: Path, cure: str = "") -> None:
+    """Raise if a file holds nothing."""
+    if path.is_file() and not path.stat().st_size:
+        raise UnreadableFileError(f"Cannot read {path}: it is empty. {cure}".rstrip())
+
+
 def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
     """Return `path` if a file, or a folder, can be created there; to be called before long work."""
     path = to_path(path)

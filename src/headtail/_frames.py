@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from headtail._checks import shown
-from headtail._columns import resolve_columns
+from headtail._columns import logger, resolve_columns
 from headtail._containers import is_missing as is_missing, mixed_values, objects, series
 from headtail._native import (
     as_native as as_native,
@@ -168,15 +168,22 @@ def hashes(ids: Array) -> Array:
 
 
 def first_titles(table: pl.DataFrame) -> pl.DataFrame:
-    """Return one row an item, with the first of its titles that is one."""
+    """Return one row an item, with the first of its titles that is one; say so if an item has several."""
     title = table["title"]
     known = title.is_not_null()
     if title.dtype.is_float():
         known &= title.is_not_nan()
     elif isinstance(title.dtype, pl.String):
         known &= title.str.strip_chars() != ""
-    ordered = pl.concat([table.filter(known), table.filter(~known)])
-    return ordered.unique("item_id", keep="first", maintain_order=True)
+    titled = table.filter(known).unique(["item_id", "title"], keep="first", maintain_order=True)
+    found = pl.concat([titled, table.filter(~known)]).unique("item_id", keep="first", maintain_order=True)
+    if len(more := titled.filter(titled["item_id"].is_duplicated())):
+        n, of_one = more["item_id"].n_unique(), more.filter(more["item_id"] == more["item_id"][0])
+        logger.warning(
+            "%s several titles, such as %s of %s; the first is taken.", counted(n, "item", "has", "have"),
+            shown(of_one["title"]), shown(of_one["item_id"][:1]),
+        )  # fmt: skip
+    return found
 
 
 def as_ids(values: Any, role: str, what: str) -> Array:

@@ -174,6 +174,14 @@ class TestDuplicates:
         with pytest.raises(InvalidInputError, match=r"2 rows that repeat.*user 1 and item 7 stand there 3 times"):
             read(self.rows, self.names)
 
+    def test_several_titles_of_an_item_are_told(self, caplog):
+        rows = {"user_id": [1, 2, 3, 4], "item_id": [1, 1, 2, 2], "item_title": ["a", None, "b", "b"]}
+        assert Interactions.from_frame(pl.DataFrame(rows)).item_titles.tolist() == ["a", "b"]
+        assert not caplog.text
+        made = Interactions.from_frame(pl.DataFrame(rows | {"item_title": ["a", "z", "b", "b"]}))
+        assert made.item_titles.tolist() == ["a", "b"]
+        assert caplog.messages == ["1 item has several titles, such as 'a', 'z' of 1; the first is taken."]
+
     @pytest.mark.parametrize(
         ("policy", "kept"),
         [

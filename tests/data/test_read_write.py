@@ -209,6 +209,12 @@ class TestReadTable:
         [
             ("empty.csv", b"", "it is empty"),
             ("empty.parquet", b"", "it is empty"),
+            ("empty.trec", b"", "it is empty"),
+            ("empty.npz", b"", "it is empty"),
+            ("marked.csv", b"\xef\xbb\xbf\r\n", "it is empty"),
+            ("blanks.csv", b"\n \t\n", "it is empty"),
+            ("blank.jsonl", b"\n\n", "it is empty"),
+            ("run.trec", b"1 Q0 a 1 2.5 mine\n1 Q0 b 2 NaN mine\n", "the score is NaN in the line '1 Q0 b 2 NaN mine'"),
             ("cut.parquet", b"PAR1 and no more", r"Cannot read .*cut.parquet: .*Read it again"),
             ("ragged.csv", b"u,i\n1,2,3\n", "A line has more fields than the first line has names"),
             ("latin.csv", "u,i\n1,é\n".encode("latin-1"), "Save it as UTF-8"),

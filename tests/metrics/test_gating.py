@@ -184,7 +184,7 @@ def test_what_cannot_be_judged_is_said(tmp_path):
     with pytest.raises(InvalidInputError, match="gini@2 has another definition in the baseline"):
         gate(plain, ["gini@2 rises"], baseline=audit(RECS, TRAIN, k=2, metrics={"gini": other}))
     report = json.loads(plain.to_json())
-    for text in ("", "[]", '{"measurements": 5}', json.dumps(report | {"user_parts": {"gini@2": "AAAA"}})):
+    for text in ("{", "[]", '{"measurements": 5}', json.dumps(report | {"user_parts": {"gini@2": "AAAA"}})):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(UnreadableFileError, match="is no audit in JSON"):
             gate(plain, ["gini@2 > 0"], baseline=tmp_path / "bad.json")

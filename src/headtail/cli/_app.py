@@ -1,11 +1,15 @@
 """The application, and parameters shared by several verbs."""
 
 from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from cyclopts import App, Group, Parameter
 from cyclopts.validators import Number
+
+from headtail.cli._apart import check_apart
 
 # No verb imports anything heavy before it runs, so that --help comes at once.
 
@@ -25,9 +29,18 @@ app = App(
 
 
 def with_example(example: str) -> Callable[[_Verb], _Verb]:
-    """Return the decorator of a verb whose help ends with the example."""
-    register: Callable[[_Verb], _Verb] = app.command(help_epilogue=f"Example: {example}\n\n{_STATUS}")
-    return register
+    """Return the decorator of a verb whose help ends with the example, and which refuses to write over its inputs."""
+    register: Any = app.command(help_epilogue=f"Example: {example}\n\n{_STATUS}")
+
+    def decorate(verb: _Verb) -> _Verb:
+        @wraps(verb)
+        def run(*args: Any, **options: Any) -> Any:
+            check_apart(signature(verb).bind(*args, **options).arguments)
+            return verb(*args, **options)
+
+        return register(run)  # type: ignore[no-any-return]
+
+    return decorate
 
 
 def _whole(kind: Any, tokens: Any) -> int:

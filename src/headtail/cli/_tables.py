@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter
 
 import headtail as ht
-from headtail._files import to_path
+from headtail._files import refuse_empty, to_path
 from headtail._printable import counted, python_command
 from headtail.cli._app import TABLES
 from headtail.cli._output import say
@@ -260,6 +260,7 @@ def array(path: Path) -> Any:
     import numpy as np
 
     path = to_path(path)
+    refuse_empty(path)
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy has no error of its own for a damaged header
@@ -293,6 +294,7 @@ def word_vectors(file: Path) -> "pl.DataFrame | None":
 
 def _lines(file: Path) -> list[Any]:
     """Return the lines of a text file, as integers if all of them are."""
+    refuse_empty(file)
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:

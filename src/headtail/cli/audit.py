@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import CycloptsError, Parameter
 
 import headtail as ht
+from headtail._files import refuse_empty
 from headtail.cli._app import AtLeastOne, Json, Output, Titles, Whole, app, with_example
 from headtail.cli._evidence import command_of, differences, fingerprints, folder_of, other_files, usual
 from headtail.cli._output import check_output, complain, say, show
@@ -176,6 +177,7 @@ def _measured(given: dict[str, Any], lists: Any = None, catalogue: list[Any] | N
 
 def _repeat(report: Path) -> int:
     """Run the command of a report again and print what differs."""
+    refuse_empty(report)
     try:
         text = report.read_bytes()
         old = loads(text)

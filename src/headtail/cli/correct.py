@@ -82,7 +82,7 @@ def correct(
         Seed of the halves of the users, and of samples.
     """
     again = command_of(correct, {name: value for name, value in locals().items() if name not in _OF_A_SETTING})
-    from headtail.data.files import check_exists
+    from headtail.data.files import check_exists, readable
     from headtail.data.parts import parts_of
     from headtail.joining import subject_of
     from headtail.subjects import Subject
@@ -101,7 +101,8 @@ def correct(
             )
         else:
             if source is not None and parts_of(source) is None:
-                check_exists(source)
+                with readable(source):
+                    check_exists(source)
             if train is None or validation is None:
                 raise InvalidInputError(
                     "Give what the recommender learned from as --train, and what users did later as --validation."

@@ -21,7 +21,7 @@ from headtail import _frames
 from headtail._checks import checked, shown
 from headtail._columns import resolve_columns
 from headtail._containers import frame_of, series
-from headtail._files import atomic_file, check_writable, to_path
+from headtail._files import atomic_file, check_writable, refuse_empty, to_path
 from headtail._printable import python_command
 from headtail.data.foreign import refuse_ending
 from headtail.data.interactions import Interactions
@@ -235,6 +235,8 @@ def _read_file(path: Path, names: Sequence[str] | None, keyed: tuple[str, str] |
 
 def _read_json(content: bytes, what: str, keyed: tuple[str, str] | None) -> pl.DataFrame:
     """Return the table of a list of objects, of an object a line, or of one object: columns, or each user's items."""
+    if not content.strip():
+        raise UnreadableFileError(f"Cannot read {what}: it is empty.")
     if content[:100].lstrip()[:1] == b"[":
         if keyed is not None and content[:100].lstrip(b"[ \n\r\t")[:1] != b"{":  # ids alone
             return pl.DataFrame([series(keyed[0], json.loads(content), keyed[0], what)])
@@ -282,6 +284,7 @@ def readable(path: Path, cure: str = "") -> Iterator[None]:
     """Turn what the system and the libraries below say about a file that cannot be read into our error."""
     below = (OSError, EOFError, UnicodeError, zlib_error, LZMAError, csv.Error)
     try:
+        refuse_empty(path, cure)
         yield
     except HeadtailError:
         raise
@@ -341,8 +344,6 @@ def check_exists(path: Path) -> None:
                 f"Cannot read {path}: it is a database. Write a table NAME of it to a file: {command}"
             )
         refuse_ending(path, _READABLE)
-    if not path.stat().st_size:
-        raise UnreadableFileError(f"Cannot read {path}: it is empty.")
 
 
 def titles_beside(path: Path) -> pl.DataFrame | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
 from headtail._printable import python_command
-from headtail.data.packed import format_of
+from headtail.data.packed import format_of, unpacked
 from headtail.exceptions import UnreadableFileError
 
 _MATRIX = "import headtail, numpy, scipy; headtail.Interactions.from_matrix(scipy.sparse.csr_array({}))"
@@ -31,6 +31,7 @@ _BY_WORDS = {
         "user_id,item_id,rating", 'for (i = 2; i <= NF; i++) {split($i, f, ":"); print $1 "," f[1] "," f[2]}'
     ),
 }  # fmt: skip
+_NO_SCORE = rb"(?mi)^\S+\s+Q0\s+\S+\s+\d+\s+([+-]?(?:nan|inf)\w*)\s.*$"  # of a line of a run
 
 
 def _cure_of_ending(path: Path) -> str:
@@ -65,6 +66,11 @@ def refuse_fields(path: Path, words: Sequence[str]) -> None:
     name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
     for shape, (names, printed) in _BY_WORDS.items():
         if re.fullmatch(shape, " ".join(words)):
+            if "score" in names and (none := re.search(_NO_SCORE, unpacked(path))):
+                raise UnreadableFileError(
+                    f"Cannot read {path}: the score is {none[1].decode()} in the line {none[0].decode().strip()!r}. "
+                    f"Leave out items that have no score."
+                )
             raise UnreadableFileError(
                 f"Cannot read {path}: blanks separate the fields of its lines, which hold more than ids. Make a table "
                 f"of it: (echo {names}; awk '{{{printed}}}' {name}) > {table}"

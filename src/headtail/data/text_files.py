@@ -129,7 +129,7 @@ def _open_text(path: Path) -> _Text:
     if _mostly_blank(content):  # each blank line would be a row, and take 60 times its own memory
         mapped, content = False, _BLANK.sub(rb"\1\2", content[:])
     line = re.search(rb"[^\r\n]+", content)
-    if line is None:
+    if line is None or re.search(rb"[^\s\xef\xbb\xbf]", content) is None:
         raise UnreadableFileError(f"Cannot read {path}: it is empty.")
     if len(line[0]) > _LONGEST:
         raise UnreadableFileError(

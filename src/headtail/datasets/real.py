@@ -102,8 +102,8 @@ def movielens_files(folder: str | os.PathLike[str]) -> tuple[_Layout, Path, Path
 
 def _titles(path: Path, separator: str) -> pl.DataFrame:
     """Read item and title from the older releases, whose other fields are no concern here."""
-    check_exists(path)
     with readable(path, "Unpack the release again."):
+        check_exists(path)
         content = path.read_bytes()
         try:
             text = content.decode()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headtail._checks import checked, nearest
-from headtail._files import to_path
+from headtail._files import refuse_empty, to_path
 from headtail._stats import degrees_of_freedom, holm, two_sided
 from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
 from headtail.metrics.results import PARTS, Audit, Judgement
@@ -172,6 +172,7 @@ def read_baseline(baseline: "Audit | Baseline | str | os.PathLike[str]") -> Base
     if isinstance(baseline, Audit):
         return _baseline(baseline.to_dict())
     path = to_path(baseline)
+    refuse_empty(path)
     try:
         return _baseline(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
