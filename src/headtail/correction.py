@@ -297,6 +297,10 @@ def correct(
         raise InvalidInputError("seeds is empty; give at least one, such as (0,).")
     subject = subject_of(source, data, validation, test, k=k, user_ids=user_ids, item_ids=item_ids, rng=rng)
     chosen = dials_to_try(dials, subject, strength)
+    if any(each.name == PLAIN for each in chosen):
+        raise InvalidInputError(
+            f"{PLAIN!r} is what results call the recommender without a dial. Give the dial another name."
+        )
     split, seed = subject.split, seeds[0]
     notes = [str(subject.order)] if subject.order is not None and subject.order.fits else []
     sample = subject.sample(integer("n_users", n_users, low=1), rng)

@@ -17,6 +17,7 @@ from headtail.cli import audit, correct, data, demo, dials, doctor, explore, pro
 from headtail.cli._app import app
 from headtail.cli._folders import read_known as _read_known  # for scripts that ask what a trained folder holds
 from headtail.cli._output import complain, say
+from headtail.cli._own import raised_in_it
 from headtail.cli._words import as_typed, usage, warnings_as_typed
 from headtail.exceptions import HeadtailError, NotEnoughMemoryError
 
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("error", usage(error, arguments))
         return 2
     except HeadtailError as error:
+        for line in raised_in_it(error).splitlines():
+            say(line, stderr=True)
         complain("error", as_typed(f"{type(error).__name__}: {error}", arguments))
         return 2
     except KeyboardInterrupt as stop:

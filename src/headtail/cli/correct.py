@@ -14,12 +14,14 @@ from headtail.cli._evidence import command_of
 from headtail.cli._folders import EXPLORED, INTERACTIONS, is_model, known_to, load, read_known, resumable, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import say, show
+from headtail.cli._own import dial_of
 from headtail.cli._tables import PLAIN, Tables
 from headtail.cli._tags import say_shares, towards
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 
 if TYPE_CHECKING:
     from headtail.correction import Correction
+    from headtail.dials import Dial
 
 _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
@@ -65,7 +67,8 @@ def correct(
     test
         What users did after that, to report on; it is not left out of the new lists.
     dial
-        Correction to try, as `headtail dials` names it; may be repeated. All that need no training without it.
+        Correction to try, as `headtail dials` names it, or one of your own: FILE.py:NAME or MODULE:NAME of a Dial,
+        whose code is run. May be repeated; without it all that need no training.
     strength
         Strength of the one dial of --dial, as found with `headtail explore`, in place of a choice.
     max_loss
@@ -89,6 +92,7 @@ def correct(
 
     if (more is None) != (tags is None) or (more is not None and dial):
         raise InvalidInputError("--more names a tag of the file --tags, and takes the place of --dial. Give the two.")
+    own = {each: dial_of(each) for each in dial or ()}
     with nullcontext() if output is None else resumable(output, _WRITTEN) as checkpoint:
         parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
         given: tuple[Any, ...]
@@ -115,7 +119,7 @@ def correct(
                     model = of.with_layers().source
                     of = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train))
                 given = of, of.split
-        wanted: dict[str, Any] = {"dials": dial}
+        wanted: dict[str, Any] = {"dials": None if dial is None else [own[each] for each in dial]}
         if more is not None and tags is not None:
             if not isinstance(given[0], Subject):
                 raise InvalidInputError("--more steers a model or vectors; lists have no neurons. Give one of these.")
@@ -125,7 +129,7 @@ def correct(
             folder=checkpoint, **wanted,
         )  # fmt: skip
         if output is not None:
-            _write(found, output, again, reported=test is not None)
+            _write(found, output, again, own, reported=test is not None)
     show(found if json else found.summary(), None, json)
     if more is not None and not json:
         say_shares(found, tagged, more)
@@ -166,7 +170,7 @@ def _neurons(probe: Path | None, model: Any, fitted: "ht.Interactions") -> Any:
     return neurons
 
 
-def _write(found: "Correction", output: Path, again: list[str], *, reported: bool) -> None:
+def _write(found: "Correction", output: Path, again: list[str], own: "dict[str, Dial]", *, reported: bool) -> None:
     """Write the correction as a folder; the lists leave out all that is known, but a test that was given."""
     import numpy as np
     import polars as pl
@@ -178,7 +182,8 @@ def _write(found: "Correction", output: Path, again: list[str], *, reported: boo
     with atomic_folder(output) as folder:
         found.to_html(folder / "report.html")
         found.to_json(folder / "correction.json")
-        Explorer({**found.explore().data, "command": again}).to_json(folder / EXPLORED)
+        typed = {each.name: as_typed for as_typed, each in own.items()}
+        Explorer({**found.explore().data, "command": again, "typed": typed}).to_json(folder / EXPLORED)
         ht.data.write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
         if _steered(made):
             from headtail.sae.storage import write_steered

@@ -63,6 +63,8 @@ class Dial:
     cost: float | Callable[[Subject], float] | None = None
 
     def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise InvalidInputError(f"name={self.name!r} of a dial is blank. Give one, for tables and files.")
         if not callable(self.make):
             raise InvalidInputError(f"make={self.make!r} of {self.name!r} is not a function. Give one.")
         steps = np.diff([number(f"grid of {self.name!r}", each) for each in self.grid])

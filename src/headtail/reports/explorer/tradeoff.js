@@ -15,8 +15,9 @@ export function recipes(data, setting) {
   const python = `# better: what ht.correct returned\n${found}made = dial.at(better.subject, ${strength})\n`
     + "lists = better.subject.recommend(made, better.subject.split.known)";
   const trained = setting.dial === "ReSN" ? ["train", "INTERACTIONS", "--resn", strength, "-o", "model"] : null;
-  const corrected = [...(data.command ?? ["correct", "MODEL"]), "--dial", setting.dial, "--strength", strength, "-o", "copied"];
-  const words = !dial.built_in ? null : dial.works_on === "training" ? trained : corrected;
+  const typed = data.typed?.[setting.dial] ?? (dial.built_in ? setting.dial : null);  // or FILE.py:NAME
+  const corrected = [...(data.command ?? ["correct", "MODEL"]), "--dial", typed, "--strength", strength, "-o", "copied"];
+  const words = typed === null ? null : dial.works_on === "training" ? trained : corrected;
   return { Python: python, "Command line": words && ["headtail", ...words].map(quoted).join(" "), JSON: json };
 }
 
