@@ -358,7 +358,7 @@ class _Gathering:
         steered = Steered(self.subject.with_layers().plain(self.witness.seed), Steering(sae))
         lists = np.empty((len(index), len(PUSHES), len(self.witness.codes), k), dtype=np.int32)
         for i, j in np.ndindex(lists.shape[:2]):
-            shift = torch.zeros(sae.n_neurons)
+            shift = torch.zeros(sae.n_neurons, device="cpu")
             shift[int(index[i])] = PUSHES[j] * float(std[i])
             steered.edit = Steering(sae, shift)
             lists[i, j] = recommend(steered, known, codes=self.witness.codes, k=k).items

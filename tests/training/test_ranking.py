@@ -52,7 +52,7 @@ def test_equals_a_full_sort_with_ties_over_any_blocks(
     queries, items = rng.integers(0, levels, (n_users, 2)), rng.integers(0, levels, (n_items, 2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "_ITEMS", blocks[1])
-        patch.setattr(ranking, "_CUDA_ITEMS", blocks[1])
+        patch.setattr(ranking, "_CUDA_SCORES", blocks[0] * blocks[1])
         patch.setattr(_top, "_GROUP", group)
         if on_device:  # the way of GPUs, taken on the CPU
             patch.setattr(ranking, "to_numpy", torch.as_tensor)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headtail._checks import checked, integer
 from headtail._tensors import as_tensor, evaluating
 from headtail.exceptions import InvalidInputError
-from headtail.training.encoding import as_model
+from headtail.training.encoding import as_model, device_of
 from headtail.typing import Vectors
 
 __all__ = ["as_model", "vectors"]
@@ -69,7 +69,7 @@ def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
         raise InvalidInputError(f"{name} is a {type(tower).__name__}, which encodes no inputs. Give a module.")
     parts: Iterable[Any] = inputs if isinstance(inputs, tuple | list) else (inputs,)
     try:
-        given = [torch.as_tensor(part) for part in parts]
+        given = [part if isinstance(part, Tensor) else torch.as_tensor(part, device="cpu") for part in parts]
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidInputError(f"{name[:-1]}_inputs is no tensor: {error}. Give one, or a tuple of them.") from None
     if not given or any(part.ndim == 0 or len(part) != len(given[0]) or not len(part) for part in given):
@@ -78,7 +78,8 @@ def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
         )
     with evaluating(tower), torch.no_grad():
         batches = zip(*(torch.split(part, size) for part in given), strict=True)
-        found = torch.cat([as_tensor(name, tower(*batch)) for batch in batches])
+        device = device_of(tower, None)
+        found = torch.cat([as_tensor(name, tower(*(part.to(device) for part in batch))) for batch in batches])
     if found.ndim != 2 or len(found) != len(given[0]):
         raise InvalidInputError(
             f"{name} made a tensor of shape {tuple(found.shape)} of {len(given[0])} inputs; let it make a row of each."

@@ -98,9 +98,11 @@ class ALS(MF):
 
     def _start(self, source: torch.Generator) -> tuple[nn.Parameter, ...]:
         """Return the vectors of users, all 0, and of items to begin with."""
-        items = torch.randn(self.n_items, self.embedding_dim, generator=source) * (0.1 / self.embedding_dim**0.5)
+        items = torch.randn(self.n_items, self.embedding_dim, generator=source, device="cpu") * (
+            0.1 / self.embedding_dim**0.5
+        )
         # No gradient ever flows here: solve() below does all.
-        tables = torch.zeros(self.n_users, self.embedding_dim), items
+        tables = torch.zeros(self.n_users, self.embedding_dim, device="cpu"), items
         return tuple(nn.Parameter(table, requires_grad=False) for table in tables)
 
     def extra_repr(self) -> str:

@@ -69,7 +69,7 @@ class LightGCN(MF):
     def _start(self, source: torch.Generator) -> tuple[nn.Parameter, ...]:
         """Return the vectors of users and items to begin with."""
         shapes = (self.n_users, self.embedding_dim), (self.n_items, self.embedding_dim)
-        return tuple(nn.Parameter(torch.randn(shape, generator=source) * 0.1) for shape in shapes)
+        return tuple(nn.Parameter(torch.randn(shape, generator=source, device="cpu") * 0.1) for shape in shapes)
 
     @classmethod
     @checked

@@ -63,7 +63,7 @@ class MACR(nn.Module):
         self.usual = {**within.usual, "loss": bce}
         source = torch.Generator().manual_seed(int(generator(rng).integers(2**63)))
         self.of_users, self.of_items = (
-            nn.Parameter(nn.init.xavier_uniform_(torch.empty(within.embedding_dim, 1), generator=source))
+            nn.Parameter(nn.init.xavier_uniform_(torch.empty(within.embedding_dim, 1, device="cpu"), generator=source))
             for _ in range(2)
         )
         self.query, self.item = nn.Identity(), nn.Identity()  # where hooks find queries and items

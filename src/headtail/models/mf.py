@@ -61,7 +61,10 @@ class MF(nn.Module):
     def _start(self, source: torch.Generator) -> tuple[nn.Parameter, ...]:
         """Return the vectors of users and items to begin with."""
         shapes = (self.n_users, self.embedding_dim), (self.n_items, self.embedding_dim)
-        return tuple(nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape), generator=source)) for shape in shapes)
+        return tuple(
+            nn.Parameter(nn.init.xavier_uniform_(torch.empty(shape, device="cpu"), generator=source))
+            for shape in shapes
+        )
 
     @classmethod
     @checked

@@ -25,7 +25,7 @@ class Side:
             warnings.simplefilter("ignore", UserWarning)
             zeros = self.counts.new_zeros(len(self.columns))
             self.pattern = torch.sparse_csr_tensor(
-                self.starts, self.columns, zeros, matrix.shape, check_invariants=True
+                self.starts, self.columns, zeros, matrix.shape, device=like.device, check_invariants=True
             )
 
     def scores(self, rows: Tensor, other: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class SASRec(nn.Module):
             "inner_dim": int(inner_dim),
             "dropout": self.dropout.p,
         }
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global state
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # torch's layers draw from the global state
             torch.default_generator.manual_seed(int(generator(rng).integers(2**63)))
             self.items = nn.Parameter(torch.randn(self.n_items, embedding_dim) * _SPREAD)
             self.start = nn.Parameter(torch.randn(embedding_dim) * _SPREAD)
@@ -102,7 +102,7 @@ class SASRec(nn.Module):
             self.blocks = nn.ModuleList(
                 _Block(embedding_dim, n_heads, inner_dim, self.dropout.p) for _ in range(n_layers)
             )
-        self.norm = nn.LayerNorm(embedding_dim)
+            self.norm = nn.LayerNorm(embedding_dim)
         self.query, self.item = nn.Identity(), nn.Identity()
 
     @classmethod

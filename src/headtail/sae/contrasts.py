@@ -130,7 +130,7 @@ def contrast(
     submodule(model, layer)  # before long work
     if layer == ITEM:
         found = contrast_items(_item_vectors(model, interactions), interactions, by=by, share=share, rng=random)
-        queries = torch.as_tensor(vectors(model, interactions=interactions, codes=users).queries).float()
+        queries = as_tensor("queries", vectors(model, interactions=interactions, codes=users).queries).float()
         fits = queries.ndim == 2 and queries.shape[1] == found.real.shape[1]
         return replace(found, queries=queries.cpu(), users=users) if fits else found
 
@@ -239,11 +239,11 @@ def states(model: nn.Module, interactions: Interactions, layer: str = "query", *
     if layer == ITEM:
         submodule(model, layer)
         known = torch.from_numpy(np.flatnonzero(interactions.popularity))
-        return torch.as_tensor(_item_vectors(model, interactions)[known])
+        return as_tensor("items", _item_vectors(model, interactions)[known])
     if layer != "query":
         raise InvalidInputError(f"layer={layer!r} is not known; give 'query' or 'item', or take the activations.")
     if not hasattr(model, "max_length"):
-        return torch.as_tensor(vectors(model, interactions=interactions, codes=users).queries)
+        return as_tensor("queries", vectors(model, interactions=interactions, codes=users).queries)
     vectors_at: Any = model.states
     device, batches = device_of(model, None), inputs(model, interactions, codes=users, batch_size=batch_size)
     with evaluating(model):

@@ -58,8 +58,8 @@ def effects_of(
     plain = (x @ items.T).masked_fill_(seen, -torch.inf)
     lists = plain.topk(k).indices  # (S, k)
     usual = embedding_bag(lists, table, mode="mean")  # (S, V)
-    changes = torch.zeros(len(index), values.shape[1], dtype=torch.float32)
-    moved = torch.zeros(len(index), dtype=torch.float32)
+    changes = torch.zeros(len(index), values.shape[1], dtype=torch.float32, device="cpu")
+    moved = torch.zeros(len(index), dtype=torch.float32, device="cpu")
 
     def count(scores: Tensor, u: Tensor, j: Tensor) -> None:
         new = scores.topk(k).indices

@@ -233,7 +233,7 @@ def _cohens_d(popular: _Moments, niche: _Moments, encoder: Floats) -> Floats:
 def _firing(source: Source) -> tuple[Floats, Floats]:
     """Return the share of real users for whom each neuron is active, and its mean activation there."""
     n = source.sae.n_neurons
-    counts, sums = torch.zeros(2, n, dtype=torch.float64)
+    counts, sums = torch.zeros(2, n, dtype=torch.float64, device="cpu")
     for x in source.blocks(source.contrast.real):
         code = source.sae.encode(x)
         counts += fired(code, n).cpu()

@@ -243,7 +243,9 @@ def _lists(neurons: NeuronTable, users: Array, push: float, k: int) -> Array:
             continue
         x = source.contrast.real[[row_of[user] for user in users[part].tolist()]].to(sae.encoder)
         shift = x.new_zeros(len(part), sae.n_neurons)
-        shift[torch.arange(len(part)), torch.from_numpy(neurons.index[part])] = size[torch.from_numpy(part)]
+        shift[torch.arange(len(part), device="cpu"), torch.from_numpy(neurons.index[part])] = size[
+            torch.from_numpy(part)
+        ]
         pushed = x + (sae.decode(sae.encode(x, shift)) - sae.decode(sae.encode(x)))
         seen = torch.from_numpy(source.known.matrix[users[part]].toarray() > 0).to(x.device)
         for side, queries in enumerate((x, pushed)):

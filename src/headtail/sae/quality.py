@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headtail._checks import checked, list_length
 from headtail._stats import influence_interval, mean_influence
+from headtail._tensors import as_tensor
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import audit, ndcg
@@ -199,7 +200,7 @@ def fidelity(
     k = list_length(k, train.n_items)
     if not isinstance(vectors, tuple) or len(vectors) != 2:
         raise InvalidInputError(f"vectors is a {type(vectors).__name__}; give the pair (Q, V).")
-    queries, items = (torch.as_tensor(part).detach() for part in vectors)
+    queries, items = (as_tensor(*part).detach() for part in zip(("queries", "items"), vectors, strict=True))
     check_vectors("queries", queries, sae.d_in)
     rebuilt = sae(queries.to(sae.bias.device, torch.float32)).to(queries.device)
     users = np.flatnonzero(test.activity)
@@ -260,7 +261,7 @@ def stability(saes: Sequence[TopKSAE], activations: "ArrayLike2D | None" = None)
         )
     rows = [torch.nn.functional.normalize(sae.decoder, dim=1).cpu().double() for sae in saes]
     weights = [
-        torch.ones(len(each), dtype=torch.float64) if activations is None else _fired(sae, activations)
+        torch.ones(len(each), dtype=torch.float64, device="cpu") if activations is None else _fired(sae, activations)
         for sae, each in zip(saes, rows, strict=True)
     ]
     if not all(each.any() for each in weights):

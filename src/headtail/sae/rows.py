@@ -45,11 +45,11 @@ class Rows:
             share = number("validation", validation, low=0, high=0.5)
             n_held_out = min(round(share * len(source)), _HELD_OUT_ROWS)
             kept[random.permutation(len(source))[:n_held_out]] = False
-            none = torch.empty(0, width, dtype=torch.float32)
+            none = torch.empty(0, width, dtype=torch.float32, device="cpu")
             others = torch.cat([none, *blocks(source, np.flatnonzero(~kept), "activations")])
         rows = np.flatnonzero(kept)
-        total = sum(block.double().sum(dim=0) for block in blocks(source, rows, "activations"))
-        mean = torch.as_tensor(total) / len(rows)
+        total: Any = sum(block.double().sum(dim=0) for block in blocks(source, rows, "activations"))
+        mean = total / len(rows)
         variance = sum(float((b.double() - mean).square().sum()) for b in blocks(source, rows, "activations"))
         variance /= len(rows) * width
         if variance <= 1e-12 * float(mean.square().mean()):

@@ -177,7 +177,7 @@ def neuron_edit(
         popular = chosen.cohens_d > 0
         low = np.where(popular, chosen.mean_niche + 2 * chosen.std_niche, -np.inf)
         high = np.where(popular, np.inf, chosen.mean_popular - 2 * chosen.std_popular)
-        gate = torch.tensor([[-np.inf], [np.inf]], dtype=torch.float32).repeat(1, sae.n_neurons)
+        gate = torch.tensor([[-np.inf], [np.inf]], dtype=torch.float32, device="cpu").repeat(1, sae.n_neurons)
         gate[:, torch.from_numpy(chosen.index)] = torch.from_numpy(np.stack([low, high])).float()
     return Steering(sae, full, gate=gate, per_user=per_user, keep_error=keep_error)
 

@@ -159,7 +159,7 @@ def write_neurons(neurons: Neurons, folder: Path) -> None:
     table = {f.name: getattr(neurons, f.name) for f in fields(neurons)}
     vectors = {f"contrast.{f.name}": getattr(source.contrast, f.name) for f in fields(source.contrast)}
     tensors = {
-        name: torch.as_tensor(value).clone()
+        name: torch.as_tensor(value, device="cpu").clone()
         for name, value in (table | vectors).items()
         if isinstance(value, (np.ndarray, torch.Tensor)) and name != "tags"
     }

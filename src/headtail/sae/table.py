@@ -118,7 +118,7 @@ class NeuronTable:
 
     def _among_all(self, values: Floats) -> Tensor:
         """Return values of these neurons, (n,), placed among all of the autoencoder's, (N,), with 0 for the others."""
-        full = torch.zeros(self.n_neurons, dtype=torch.float32)
+        full = torch.zeros(self.n_neurons, dtype=torch.float32, device="cpu")
         full[torch.from_numpy(self.index)] = torch.from_numpy(values).float()
         return full
 
@@ -154,8 +154,8 @@ def list_means(contrast: Contrast, interactions: Interactions, values: Floats, k
             f"interactions has {interactions.n_users} users and {interactions.n_items} items, which are not those "
             f"of the contrast; give the interactions that it was made from."
         )
-    queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32)
-    queries[torch.from_numpy(users).long()] = contrast.real.float()
+    queries = torch.zeros(interactions.n_users, items.shape[1], dtype=torch.float32, device="cpu")
+    queries[torch.from_numpy(users).long()] = contrast.real.float().cpu()
     vectors = Vectors(queries, items, interactions.user_ids, interactions.item_ids)
     lists = recommend(vectors, interactions, codes=users, k=k).items
     values = np.append(values, 0.0)  # the last for places that are not filled

@@ -82,7 +82,8 @@ def _helping(edit: Callable[[list[int]], Steering], places: list[int], neurons: 
     """Return the places of neurons, one after another, with which lists show no less of values (I,) than without."""
     contrast, kept, most = neurons.source.contrast, list[int](), -np.inf
     some = np.sort(generator(0).permutation(len(contrast.real))[:_USERS])
-    queries, users = contrast.real[torch.from_numpy(some)], contrast.recommendable()[1][some]
+    queries = contrast.real[torch.from_numpy(some)].to(neurons.source.sae.bias.device)
+    users = contrast.recommendable()[1][some]
     for place in places:
         pushed = replace(contrast, real=edit([*kept, place])(queries), users=users)
         shown = list_means(pushed, neurons.source.known, values, neurons.k).mean()

@@ -213,7 +213,8 @@ def spree(
         return neuron_edit(neurons.source.sae, neurons, per_user=per_user, **(alphas | options))
 
     with torch.no_grad():
-        pushed = replace(contrast, real=push(None)(contrast.real))
+        on = contrast.real if neurons is None else contrast.real.to(neurons.source.sae.bias.device)
+        pushed = replace(contrast, real=push(None)(on))
     slope = float((list_popularity(contrast, interactions, k) - list_popularity(pushed, interactions, k)).mean())
     if abs(slope) < 1e-6:
         raise InvalidInputError("a push leaves the popularity of all lists as it is; choose other neurons.")

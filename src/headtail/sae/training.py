@@ -159,7 +159,8 @@ def fit_sae(
             return f"lr={lr:g} is too high (try {lr / 10:g})"
 
         watch = Watch("fvu", lambda: data.held_out_fvu(learner, device), "lower", patience)
-        some = torch.randn(min(batch_size, _TIMED), sae.d_in, generator=torch.Generator().manual_seed(0))
+        random_rows = torch.Generator("cpu").manual_seed(0)
+        some = torch.randn(min(batch_size, _TIMED), sae.d_in, generator=random_rows, device="cpu")
         with _quickest_threads(lambda: learner(some)) if device.type == "cpu" else nullcontext():
             history = train_epochs(
                 Run(learner, random, device, settings, optimizer, {"silent": silent}), epoch, title="autoencoder",

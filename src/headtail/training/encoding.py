@@ -166,7 +166,7 @@ def _codes(model: Any, users: Any, codes: Any) -> Tensor:
         problem = "does not say of how many users it is (n_users)"
     else:
         if codes is None:
-            return torch.arange(model.n_users)
+            return torch.arange(model.n_users, device="cpu")
         return torch.from_numpy(user_codes(codes, getattr(model, "n_users", 2**31))).long()
     raise InvalidInputError(
         f"{type(model).__name__} {problem}; give interactions=..., such as the training interactions."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 _USERS, _ITEMS = 512, 1 << 14  # scores of one block on a CPU: at most 32 MiB as float32
-_CUDA_USERS, _CUDA_ITEMS = 4096, 1 << 16  # 1 GiB
+_CUDA_USERS, _CUDA_SCORES = 4096, 1 << 28  # 1 GiB: all items at once, of up to half a million
 
 
 @checked
@@ -38,9 +38,9 @@ def recommend(
 ) -> Recommendations:
     """Return the k best items of each user with their scores, exactly, over the whole catalogue.
 
-    Scores ``queries @ items.T`` are made in blocks of `batch_size` users by 16,384 items (65,536 on CUDA) and merged,
-    so that at most one block of scores is held: 32 MiB with the defaults (1 GiB on CUDA). Equal scores, after rounding
-    in the factors' precision (float32, or float64 where both factors are), are ranked by item code, lowest first.
+    Scores ``queries @ items.T`` are made in blocks and merged, so that at most one block of scores is held: 32 MiB with
+    the defaults (1 GiB on an accelerator). Equal scores, after rounding in the factors' precision (float32, or float64
+    where both factors are), are ranked by item code, lowest first.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def recommend(
     device : str or torch.device, optional
         Where to compute; without it, where the model or the factors are.
     batch_size : int, optional
-        Users in a block; 512 (4,096 on CUDA) without it.
+        Users in a block; 512 without it (up to 4,096 on an accelerator).
 
     Examples
     --------
@@ -85,12 +85,12 @@ def recommend(
     queries, items = _factors(model, interactions, found, device)
     seen = partial(_seen_places, interactions) if exclude_seen else None
     of_block: Any = _best_of_block
-    n_rows, n_columns = _USERS, _ITEMS
+    n_rows, n_columns = integer("batch_size", batch_size or _USERS, low=1), _ITEMS
     if is_tensor(queries):
         from headtail.training.device import best_of_block as of_block
 
-        n_rows, n_columns = _CUDA_USERS, _CUDA_ITEMS
-    n_rows = integer("batch_size", batch_size or n_rows, low=1)
+        n_rows = batch_size or min(_CUDA_USERS, max(_USERS, _CUDA_SCORES // len(items)))
+        n_columns = max(1, _CUDA_SCORES // n_rows)
 
     best_items = np.empty((len(found), k), dtype=np.int32)
     best_scores = np.empty((len(found), k), dtype=np.float64 if str(items.dtype).endswith("float64") else np.float32)
