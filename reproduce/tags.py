@@ -1,35 +1,45 @@
 """What neurons know of genres, and what "more of a genre" costs: a record, for the tables of docs/explain.md.
 
 MF, LightGCN and SASRec on MovieTweetings and MovieLens-1M, and SASRec with the order of each user's ratings drawn at
-random. A stopped run goes on with the models in the folder for work.
+random; three trainings of each. Every seed has a folder of its own for its work, from which a stopped run goes on, so
+that seeds can run side by side:
 
+    python reproduce/tags.py --data ../shared/data --seed 0
+    python reproduce/tags.py --data ../shared/data --seed 1
+    python reproduce/tags.py --data ../shared/data --seed 2
     python reproduce/tags.py --data ../shared/data
     python reproduce/tables.py
+
+The fourth joins them into the record, and runs what is not there yet.
 """
 
 import argparse
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import cells
 import numpy as np
 import polars as pl
+import torch
 
-from headtail import Interactions, Split, load_model, losses, save_model, split_leave_last
-from headtail.dials import more_of
+from headtail import Interactions, Recommendations, Split, load_model, losses, recommend, save_model, split_leave_last
+from headtail.dials import Dial
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import TopK, gini, ndcg
 from headtail.models import MF, LightGCN, SASRec
-from headtail.sae import Concepts, find_concepts
+from headtail.sae import Concepts, find_concepts, steer_tag
 from headtail.sae.tags import read_tags
 from headtail.subjects import AUTOENCODER, Subject
-from headtail.tradeoffs import sweep
-from headtail.tradeoffs.points import Estimate, Reading, combined, summary
+from headtail.tradeoffs import Frontier, sweep
+from headtail.tradeoffs.points import Reading, combined, summary
 from headtail.training import Recipe
 
 RECORD = cells.RECORDS / "tags.json"
 TAGS, STRENGTHS, K = ("Documentary", "Animation", "Horror"), (0.0, 1.0, 2.0, 4.0), 10
+SEEDS = (0, 1, 2)
 SHOWN = ("1", "2")  # strengths, in the table
 SHUFFLED = "SASRec, order drawn at random"
 
@@ -62,10 +72,10 @@ def split_of(data: Path, name: str, model: str) -> Split:
     return split_leave_last(Interactions.from_frame(rows, k_core=5))
 
 
-def trained(split: Split, recipe: Recipe, folder: Path) -> Any:
+def trained(split: Split, recipe: Recipe, folder: Path, seed: int) -> Any:
     """Return the model of a folder, trained if there is none."""
     if not folder.exists():
-        save_model(recipe.train(split.train, 0, validation=split.validation, k=K), folder)
+        save_model(recipe.train(split.train, seed, validation=split.validation, k=K), folder)
     return load_model(folder)
 
 
@@ -101,54 +111,92 @@ def known(concepts: Concepts) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def steered(subject: Subject, tag: str, tags: pl.DataFrame) -> dict[str, Any]:
-    """Return a tag's share of the places, and what more of it changes at each strength, on the test, over users."""
-    found = read_tags(tags, subject.split.train)
-    has = found.has[:, found.place_of(tag)]
+def share(top: TopK, *, has: Any) -> Any:
+    """Return the share of each list that has a tag."""
+    return top.mean(has)
 
-    def share(top: TopK) -> Any:
-        return top.mean(has)
 
-    dial = more_of(tag, tags)
-    metrics = {"ndcg": ndcg, "gini": gini, "share": share}
-    try:
-        frontier = sweep(dial, subject, STRENGTHS, metrics=metrics, progress=False)
-    except InvalidInputError as error:  # no push shows more
-        print(f"{tag}: {error}")
-        return {"tag": tag, "share": None, "changes": {}}
+def turned(subject: Subject, concepts: Callable[[], Concepts], tag: str, has: Any, seed: int, work: Path) -> Frontier:
+    """Return what more of a tag changes at each strength; the histories of users are encoded once for all strengths."""
 
-    def more(strength: float) -> Estimate:
-        ends = []
-        for setting in (strength, STRENGTHS[0]):
-            (point,) = (point for point in frontier.points if point.setting == setting)
-            influence = frontier.influences[dial.name, setting, 0, "test"]["share@10"]
-            ends.append(Reading(point.test["share@10"], influence))
-        return summary([combined(ends[0].value - ends[1].value, [(1, ends[0]), (-1, ends[1])])])
+    def at(subject: Subject, strength: float, seed: int) -> Callable[[Interactions], Recommendations]:
+        edit: Callable[[Any], Any] = torch.nn.Identity()
+        if strength:
+            try:
+                edit = steer_tag(subject.plain(seed), concepts(), tag, strength).edit
+            except InvalidInputError as error:  # no push shows more: lists stay as they are
+                print(f"seed {seed}, {tag}: {error}", flush=True)
+
+        def lists(known: Interactions) -> Recommendations:
+            plain = subject.vectors(seed, known)
+            with torch.no_grad():
+                queries = edit(torch.from_numpy(plain.queries)).numpy()
+            return recommend(plain._replace(queries=queries), known, k=subject.k)
+
+        return lists
+
+    dial = Dial(f"more {tag}", at, STRENGTHS, "model", off_at_zero=False)
+    metrics = {"ndcg": ndcg, "gini": gini, "share": partial(share, has=has)}
+    return sweep(dial, subject, seeds=(seed,), metrics=metrics, folder=work, identity=tag, progress=False)
+
+
+def steered(tag: str, frontier: Frontier) -> dict[str, Any]:
+    """Return a tag's share of the places, and what more of it changes at each strength, on the test."""
+    name, share_at = f"more {tag}", f"share@{K}"
+
+    def reading(strength: float, seed: int) -> Reading:
+        (point,) = (each for each in frontier.points if (each.setting, each.seed) == (strength, seed))
+        return Reading(point.test[share_at], frontier.influences[name, strength, seed, "test"][share_at])
+
+    def more(strength: float, seed: int) -> Reading:
+        after, before = reading(strength, seed), reading(STRENGTHS[0], seed)
+        return combined(after.value - before.value, [(1, after), (-1, before)])
 
     changes = {
         f"{strength:g}": {
-            "share": more(strength),
-            **{m: frontier.estimate(dial.name, strength, f"{m}@{K}", relative=True) for m in ("ndcg", "gini")},
+            "share": summary([more(strength, seed) for seed in frontier.seeds(name)]),
+            **{m: frontier.estimate(name, strength, f"{m}@{K}", relative=True) for m in ("ndcg", "gini")},
         }
         for strength in STRENGTHS[1:]
     }
-    return {"tag": tag, "share": frontier.mean(dial.name, STRENGTHS[0], f"share@{K}"), "changes": changes}
+    return {"tag": tag, "share": frontier.mean(name, STRENGTHS[0], share_at), "changes": changes}
 
 
-def run(data: Path, work: Path) -> Iterator[dict[str, Any]]:
+def studied(
+    split: Split, recipe: Recipe, tags: pl.DataFrame, epochs: int, asked: Sequence[str], seed: int, work: Path
+) -> tuple[dict[str, Any], list[Frontier]]:
+    """Return what the neurons of one training know, and what steering by them does to each tag that is asked for."""
+    backbone = trained(split, recipe, work / "model", seed)
+    subject = Subject(backbone, split, k=K, autoencoder={**AUTOENCODER, "epochs": epochs})
+
+    @cache
+    def concepts() -> Concepts:
+        return find_concepts(subject.neurons(seed), tags, rng=seed)
+
+    if not (file := work / "known.json").exists():
+        cells.write(file, known(concepts()))
+    found = read_tags(tags, split.train)
+    at = {tag: found.has[:, found.place_of(tag)] for tag in asked}
+    frontiers = [turned(subject, concepts, tag, has, seed, work / "steered") for tag, has in at.items()]
+    return json.loads(file.read_text(encoding="utf-8")), frontiers
+
+
+def run(data: Path, work: Path, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Yield what each model's neurons know, and what steering by them does."""
     for (name, model), recipe in RECIPES.items():
         split = split_of(data, name, model)
         tags = cells.frame(data, FOLDERS[name], "items.parquet").select("item_id", "genres").drop_nulls()
         epochs = 5 if model.startswith("SASRec") else 30  # many vectors, or one a user
-        backbone = trained(
-            split, recipe, work / f"{FOLDERS[name]}-{model.lower().replace(', ', '-').replace(' ', '-')}"
-        )
-        subject = Subject(backbone, split, k=K, autoencoder={**AUTOENCODER, "epochs": epochs})
-        row = {"data": name, "model": model, **known(find_concepts(subject.neurons(0), tags, rng=0))}
+        asked = () if model == SHUFFLED else TAGS
+        slug = f"{FOLDERS[name]}-{model.lower().replace(', ', '-').replace(' ', '-')}"
+        found = [studied(split, recipe, tags, epochs, asked, seed, work / f"seed-{seed}" / slug) for seed in seeds]
+        by_seed = [each for each, _ in found]
+        means = {key: float(np.mean([each[key] for each in by_seed])) for key in by_seed[0] if key != "each"}
+        row = {"data": name, "model": model, **means, "by_seed": by_seed}
         if model == "SASRec":
             row["alike"] = alike(split, tags)
-        row["steered"] = [] if model == SHUFFLED else [steered(subject, tag, tags) for tag in TAGS]
+        joined = [sum(of_tag[1:], start=of_tag[0]) for of_tag in zip(*(each for _, each in found), strict=True)]
+        row["steered"] = [steered(tag, frontier) for tag, frontier in zip(asked, joined, strict=True)]
         yield row
 
 
@@ -164,7 +212,10 @@ def known_table(record: dict[str, Any]) -> list[str]:
     ]
     for row in record["rows"]:
         aucs = [f"{row[f'{name}_auc']:.3f}"[1:] for name in ("best", "random", "dimension", "probe")]
-        ahead = f"{row['ahead']} of {row['tags']}"
+        of_seeds = summary([Reading(each["best_auc"], None) for each in row.get("by_seed", ())])
+        if of_seeds.high is not None:
+            aucs[0] += f" ± {of_seeds.high - of_seeds.value:.3f}".replace("0.", ".")
+        ahead = f"{row['ahead']:.3g} of {row['tags']:g}"
         lines.append(f"| {row['data']} | {row['model']} | {row['interactions']:g} | {' | '.join(aucs)} | {ahead} |")
     return lines
 
@@ -185,17 +236,20 @@ def steered_table(record: dict[str, Any]) -> list[str]:
 
 def _written(found: dict[str, Any], digits: int) -> str:
     """Return an estimate and half the width of its interval, in percent."""
-    value, low, high = (100 * found[name] for name in ("value", "low", "high"))
-    return f"{round(value, digits) + 0.0:+.{digits}f} ± {(high - low) / 2:.{digits}f}"
+    value, low, high = (found[name] for name in ("value", "low", "high"))
+    half = "" if high is None else f" ± {50 * (high - low):.{digits}f}"
+    return f"{round(100 * value, digits) + 0.0:+.{digits}f}{half}"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
-    parser.add_argument("--work", type=Path, default=Path("runs/tags"), help="folder of the trained models")
+    parser.add_argument("--work", type=Path, default=Path("runs/tags"), help="folder with a folder for each seed")
+    parser.add_argument("--seed", type=int, choices=SEEDS, help="do the work of this seed alone, without the record")
     args = parser.parse_args()
     rows = []
-    for row in run(args.data, args.work):
+    for row in run(args.data, args.work, SEEDS if args.seed is None else [args.seed]):
         rows.append(row)
-        cells.write(RECORD, {"k": K, "seeds": [0], "rows": rows})
         print(row["data"], row["model"], f"AUC {row['best_auc']:.2f}", flush=True)
+    if args.seed is None:
+        cells.write(RECORD, {"k": K, "seeds": SEEDS, "rows": rows})

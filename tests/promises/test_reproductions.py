@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from headtail import split_ratio
+from headtail import MF, load_model, split_ratio
 from headtail.datasets import power_law
 from headtail.dials import dial
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, Point
+from headtail.training import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +50,7 @@ def test_what_the_guide_says_of_genres_is_what_the_record_holds(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "reproduce")
     import tags
 
-    rows = json.loads(tags.RECORD.read_text(encoding="utf-8"))["rows"]
+    rows = (record := json.loads(tags.RECORD.read_text(encoding="utf-8")))["rows"]
     tweets, lens = (next(r for r in rows if (r["data"], r["model"]) == (data, "SASRec")) for data in tags.FOLDERS)
     page = " ".join((ROOT / "docs" / "explain.md").read_text(encoding="utf-8").split())
     shared = [f"{100 * row['alike'][name]:.0f}" for row in (lens, tweets) for name in ("next", "any")]
@@ -62,8 +64,9 @@ def test_what_the_guide_says_of_genres_is_what_the_record_holds(monkeypatch):
     )
     for row in rows:
         for each in row["steered"]:
-            more = [each["changes"][f"{strength:g}"]["share"]["low"] for strength in tags.STRENGTHS[1:]]
+            more = [each["changes"][f"{strength:g}"]["share"]["value"] for strength in tags.STRENGTHS[1:]]
             assert more == sorted(more) and more[0] > 0  # at every strength, up to 4
+    assert f"{'One' if len(record['seeds']) == 1 else 'Three'} training" in page
 
 
 def test_what_the_guide_says_of_steering_stands_in_the_summary_of_the_reproduction():
@@ -105,6 +108,30 @@ def test_an_unknown_cell_is_refused(run, script, capsys):
 def test_data_that_is_not_there_is_asked_for(run, command, tmp_path):
     with pytest.raises(SystemExit, match=r"There is no .*\.parquet\. Give --data a folder with a folder for each set"):
         run(ROOT / "reproduce" / command[0], *command[1:], "--data", tmp_path, "--work", tmp_path / "work")
+
+
+def test_seeds_of_tags_run_apart_and_are_joined(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import cells
+    import tags
+
+    world = power_law(80, 40, n_interactions=560, rng=0).interactions
+    genres = pl.DataFrame({"item_id": world.item_ids, "genres": [("a", "b")[i % 2] for i in range(world.n_items)]})
+    monkeypatch.setattr(tags, "split_of", lambda *_: split_ratio(world, validation=0.1, rng=0))
+    monkeypatch.setattr(cells, "frame", lambda *_: genres)
+    monkeypatch.setattr(tags, "RECIPES", {("MovieLens-1M", "MF"): Recipe(MF, {"embedding_dim": 4}, {"epochs": 1})})
+    monkeypatch.setattr(tags, "AUTOENCODER", {"expansion": 2, "n_active": 3})
+    monkeypatch.setattr(tags, "TAGS", ("a",))
+    alone = [next(tags.run(tmp_path, tmp_path, [seed])) for seed in tags.SEEDS]
+    monkeypatch.setattr(tags, "trained", lambda *given: load_model(given[2]))  # nothing is trained again
+    monkeypatch.setattr(tags, "find_concepts", None)
+    (joined,) = tags.run(tmp_path, tmp_path, tags.SEEDS)
+    assert joined["by_seed"] == [row["by_seed"][0] for row in alone]
+    assert joined["best_auc"] == pytest.approx(np.mean([row["best_auc"] for row in alone]))
+    found, each = (row["steered"][0]["changes"]["2"]["share"] for row in (joined, alone[0]))
+    assert found.value == pytest.approx(np.mean([r["steered"][0]["changes"]["2"]["share"].value for r in alone]))
+    assert (found.n_seeds, each.n_seeds) == (3, 1) and found.low < found.value < found.high
+    assert "± " in tags.known_table({"rows": [joined]})[-1]
 
 
 def test_a_cell_of_neurons_turns_every_dial(monkeypatch, tmp_path):
