@@ -274,6 +274,25 @@ def test_what_a_dial_of_ones_own_makes_is_joined_by_its_ids(subjects, form, n_us
         np.testing.assert_array_equal(again.items, subject.vectors(0).items ** 2)
 
 
+def test_a_dial_cannot_change_what_all_dials_share(split, factors):
+    given = ht.Vectors(factors.queries.copy(), factors.items.copy())
+    subject = Subject(given, split, k=K)
+
+    def in_place(subject, strength, seed):
+        queries, items = subject.vectors(seed)
+        items *= 1 - strength
+        return ht.Vectors(queries, items)
+
+    mine = Dial("mine", in_place, (0, 0.5))
+    for _ in range(2):
+        np.testing.assert_array_equal(mine.at(subject, 0.5).items, factors.items / 2)
+    np.testing.assert_array_equal(subject.vectors(0).items, factors.items)
+    np.testing.assert_array_equal(given.items, factors.items)
+    for counts in (split.train.popularity, split.train.activity):
+        with pytest.raises(ValueError, match="read-only"):
+            counts += 1
+
+
 def test_lists_of_a_dial_with_items_that_nobody_knows(subjects):
     subject = subjects["vectors"]
     strange = ht.Recommendations(

@@ -17,6 +17,7 @@ from headtail.datasets import power_law
 from headtail.dials import REFERENCES, Dial
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, MissingColumnError, UnreadableFileError
 from headtail.metrics import arp, audit, gini, group_share, ndcg, recall, tail_share
+from headtail.models import MF, SASRec
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, Point, sweep
 from headtail.tradeoffs.sweeping import _between
@@ -506,6 +507,57 @@ def test_points_that_do_not_say_of_which_sweep_are_not_taken_for_this_one(world,
     (tmp_path / "m" / "sweep.json").unlink()
     with pytest.raises(CheckpointMismatchError, match=r"holds points without sweep\.json"):
         sweep(dial, Subject(None, split, k=6), folder=tmp_path, n_bootstrap=0, identity="m")
+
+
+def test_a_folder_knows_what_metrics_groups_neurons_and_histories_hold(world, tmp_path):
+    split, factors = world
+    folders, many = iter(range(99)), np.arange(5000.0)
+
+    def mean_of(held):
+        return lambda top: float(np.mean(held))
+
+    class Held:
+        def __init__(self, held):
+            self.held = held
+
+        def __call__(self, top):
+            return float(np.mean(self.held))
+
+        def bound(self, top):
+            return float(np.mean(self.held))
+
+    def swept(folder, groups=PopularityGroups.by_mass, **mine):
+        options = {"folder": tmp_path / str(folder), "n_bootstrap": 0, "groups": groups}
+        metrics = {"ndcg": ndcg, "gini": gini, **mine}
+        return sweep("log penalty", Subject(factors, split, k=5), [0.0], metrics=metrics, **options)
+
+    def refuses(first, second, what):
+        folder = next(folders)
+        swept(folder, **first())
+        swept(folder, **first())  # the same of other objects
+        with pytest.raises(CheckpointMismatchError, match=what):
+            swept(folder, **second())
+
+    other = np.where(many == 2500, 0.0, many)
+    named = lambda held: lambda top, held=held: float(np.mean(held))  # noqa: E731
+    bound = lambda held: Held(held).bound  # noqa: E731
+    for make in (mean_of, Held, bound, named, lambda held: functools.partial(lambda top, held: 0.5, held=held)):
+        refuses(lambda make=make: {"mine": make(many.copy())}, lambda make=make: {"mine": make(other)}, "metrics")
+
+    def grouped(turn):
+        return lambda p: PopularityGroups(("head", "tail"), (np.arange(len(p)) % 2 == turn).astype(np.int8), "mine", p)
+
+    refuses(lambda: {"groups": grouped(0)}, lambda: {"groups": grouped(1)}, "groups")
+    rows = np.arange(len(split.train))
+    there, back = (replace(split, train=replace(split.train, order=order.copy())) for order in (rows, rows[::-1]))
+    model = SASRec(split.train.n_items, embedding_dim=4, rng=0)
+    assert Subject(model, there, k=5).fingerprint != Subject(model, back, k=5).fingerprint
+    assert Subject(factors, there, k=5).fingerprint == Subject(factors, back, k=5).fingerprint  # they have no order
+    neurons = Subject(
+        MF(120, 60, 4, rng=0), split, k=5, autoencoder={"expansion": 2, "n_active": 2, "epochs": 1}
+    ).neurons(0)
+    some = [Subject(model, split, k=5, neurons=each).fingerprint for each in (neurons, neurons, neurons.select(top=1))]
+    assert some[0] == some[1] != some[2]
 
 
 def test_sweeps_of_other_splits_are_not_joined(world):

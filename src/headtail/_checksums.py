@@ -1,8 +1,11 @@
 """JSON files with checksums of themselves and of files beside them, so that damage is always detected."""
 
+import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from types import CodeType
@@ -12,6 +15,7 @@ from zlib import crc32
 from headtail.exceptions import CheckpointMismatchError, UnreadableFileError
 
 FORMAT = 1
+_ADDRESS, _DEEPEST = re.compile(r" at 0x[0-9a-f]+"), 20
 _CURE = "Take it from a copy, or delete the folder and make it again."
 
 
@@ -97,24 +101,56 @@ def digest(*parts: Any) -> str:
     return found.hexdigest()[:16]
 
 
-def identity_of(value: Any) -> str:
-    """Identify a function by its module, options and code; plain values as text."""
+def identity_of(value: Any, within: tuple[int, ...] = ()) -> str:
+    """Identify a value by what it holds: arrays by their numbers, functions by module, options, code and closure.
+
+    It is the same in another process, which an address is not. `within` are the values around it.
+    """
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    name, code = f"{kind.__module__}.{kind.__qualname__}", getattr(value, "__code__", None)
+    if id(value) in within or len(within) > _DEEPEST:
+        return name
+    of = partial(identity_of, within=(*within, id(value)))
     if hasattr(value, "fingerprint"):
         return str(value.fingerprint)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={identity_of(inner)}" for name, inner in value.items())
-    if not callable(value):
-        return repr(value)
+        return ", ".join(f"{key}={of(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(of, value))}]"
+    if isinstance(value, set | frozenset):
+        return of(sorted(map(of, value)))
+    if getattr(value, "shape", ()) and hasattr(value, "__array__"):
+        array = (value.detach().cpu().double() if hasattr(value, "detach") else value).__array__()
+        return of(array.tolist()) if array.dtype.hasobject else f"{array.shape} {array.dtype} {digest(array)}"
     if isinstance(value, partial):
-        named = (f"{name}={identity_of(given)}" for name, given in sorted(value.keywords.items()))
-        options = [*map(identity_of, value.args), *named]
-        return f"{identity_of(value.func)}({', '.join(options)})"
-    kind = value if hasattr(value, "__qualname__") else type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    code = getattr(value, "__code__", None)
-    return name if code is None else f"{name} {crc32(_code(code)):08x}"
+        named = (f"{key}={of(given)}" for key, given in sorted(value.keywords.items()))
+        return f"{of(value.func)}({', '.join([*map(of, value.args), *named])})"
+    if code is not None:
+        said = f"{name} {crc32(_code(code)):08x}"
+        # What decorators close over is no option, and headtail's own functions have no other closures.
+        held = [] if name.startswith("headtail.") else _held(value)
+        return f"{said}({', '.join(map(of, held))})" if held else said
+    if kind is value:  # a class, or a function that is not Python's
+        return name
+    if hasattr(value, "state_dict"):
+        return f"{name}({of(value.state_dict())})"
+    if is_dataclass(value):
+        return f"{name}({of({each.name: getattr(value, each.name) for each in fields(value)})})"
+    if hasattr(value, "__dict__"):
+        return f"{name}({of(vars(value))})"
+    return _ADDRESS.sub("", repr(value))
+
+
+def _held(function: Any) -> list[Any]:
+    """Return what a function has beside its code: the object that it is bound to, defaults, and its closure."""
+    own = [] if (of := getattr(function, "__self__", None)) is None else [of]
+    own += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it is still empty
+            own.append(cell.cell_contents)
+    return own
 
 
 def _code(code: CodeType) -> bytes:
-    constants = [_code(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts]
+    constants = [_code(c) if isinstance(c, CodeType) else identity_of(c).encode() for c in code.co_consts]
     return b"".join([code.co_code, *constants, *(name.encode() for name in code.co_names)])

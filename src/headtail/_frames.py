@@ -341,7 +341,7 @@ def from_ids(ids: Array, codes: Codes) -> pl.Series:
 
 
 def labels(values: pl.Series, what: str) -> pl.Series:
-    """Return the name of each row's group as text, "missing" where there is none; raise if a row holds several."""
+    """Return the name of each row's group as text, "missing" without one; raise if a row holds several."""
     if values.dtype.is_nested():
         raise InvalidInputError(
             f"{what} has {values.dtype} in {values.name!r}; a user is in one group of each column. Give one value a "
@@ -353,7 +353,8 @@ def labels(values: pl.Series, what: str) -> pl.Series:
         text = values.fill_nan(None).cast(pl.String).replace("-0.0", "0.0")
     else:
         text = values.cast(pl.String)
-    return text.fill_null("missing")
+    text = text.str.strip_chars()
+    return text.replace("", None).fill_null("missing")
 
 
 def _number_reader(values: pl.Series, column: Any) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 
 from headtail._caching import cached_method, cached_of_all
 from headtail._checks import checked, generator, integer, list_length
-from headtail._checksums import identity_of
+from headtail._checksums import digest, identity_of
 from headtail._factors import as_pair, to_numpy
-from headtail._forms import FORMS, Form, check_lists, fingerprint_of, form_of
+from headtail._forms import FORMS, Form, check_lists, fingerprint_in_order, fingerprint_of, form_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, scored
 from headtail.allocation.features import lists_at
@@ -174,12 +174,12 @@ class Subject:
     @property
     def fingerprint(self) -> str:
         """Identifies this recommender, its split and its lists."""
-        parts = [f"{name} {part.fingerprint}" for name, part in self.split.parts.items()]
+        parts = [f"{name} {fingerprint_in_order(self.source, part)}" for name, part in self.split.parts.items()]
         options = f"k={self.k}, {self.n_candidates} candidates, autoencoder ({identity_of(self.autoencoder)})"
         if self.codes is not None:
             options += f", {len(self.codes)} users {crc32(self.codes.tobytes()):08x}"
         if self._neurons is not None:
-            options += f", neurons of {fingerprint_of(self._neurons.source.sae)}"
+            options += f", neurons {digest(identity_of(self._neurons).encode())}"
         return "; ".join([f"{self.form} {fingerprint_of(self.source)}", options, *parts])
 
     def has(self, form: Form) -> bool:
@@ -215,10 +215,11 @@ class Subject:
             raise NotAvailableError(f"A {self.form} cannot be trained again. Give a Recipe in its place.")
         return self.source.train(self.split.train, seed, start=start, **changes)
 
-    @cached_of_all
     def vectors(self, seed: int = 0, known: Interactions | None = None) -> Vectors:
-        """Return queries and items as numpy arrays, for the histories `known`, by default the training part."""
-        return self.vectors_of(self.plain(seed), known)
+        """Return a copy of queries and items, for the histories `known`, by default the training part."""
+        of, key = self._of, ("vectors", seed, None if known is None else known.fingerprint)
+        found = of.cached(key, lambda: of.vectors_of(of.plain(seed), known))
+        return found._replace(queries=found.queries.copy(), items=found.items.copy())
 
     def vectors_of(self, made: Any, known: Interactions | None = None) -> Vectors:
         """Return the vectors of a model, or given vectors, as numpy arrays."""

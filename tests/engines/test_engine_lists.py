@@ -173,6 +173,13 @@ def test_some_users_have_met_nothing(engine):
     assert sorted(found.select("user_id", "item_id").rows()) == [(1, "b"), (2, "a"), (3, "a")]
 
 
+def test_what_is_seen_twice_counts_once():
+    lists = pl.LazyFrame({"user_id": [1], "item_id": [["a", "b"]], "score": [[2.0, 1.0]], "seen": [["c", "c", "a"]]})
+    told = []
+    engines.rerank(lists, lambda recs, known: told.append(known) or recs, ["a", "b", "c"]).collect()
+    assert told[-1].popularity.tolist() == [1, 0, 1] and len(told[-1]) == 2
+
+
 def test_a_user_without_an_id_is_refused():
     users = pl.LazyFrame({"user_id": [1, None], "vector": [[1.0, 0.0]] * 2})
     with pytest.raises(InvalidInputError, match="user_id is missing"):

@@ -54,7 +54,9 @@ def test_forms_of_several_values(items):
 
 def test_items_without_a_value_are_one_group_and_noted():
     items = pl.DataFrame({"item_id": ["a", "b", "c"], "genre": ["x", None, "x"], "year": [1990, 1990, 1991]})
-    result = audit(RECS, TRAIN, k=2, items=items, n_bootstrap=0)
+    blank = items.with_columns(genre=pl.Series(["x|", " ", "| x"]))
+    result, same = (audit(RECS, TRAIN, k=2, items=each, n_bootstrap=0) for each in (items, blank))
+    assert same.attribute_shares == result.attribute_shares
     assert shares(result)["missing"]["items"] == 0.5 and list(shares(result, "year")) == ["1990", "1991", "missing"]
     assert "Without genre: 2 of 4 items, shown as 'missing'." in result.notes
 

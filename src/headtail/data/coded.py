@@ -68,6 +68,12 @@ def places_within(groups: Array, order: Ints) -> Ints:
     return places
 
 
+def _locked(values: Ints) -> Ints:
+    """Return an array that all share, which can no longer be written to."""
+    values.setflags(write=False)
+    return values
+
+
 def check_codes(name: str, codes: Codes, ids: Array, low: int = 0) -> None:
     """Raise if a code is below `low` or beyond the ids."""
     if codes.size and (codes.min() < low or codes.max() >= len(ids)):
@@ -130,12 +136,12 @@ class Coded:
     @cached_property
     def popularity(self) -> Ints:
         """Interactions per item, int64 array of shape (n_items,)."""
-        return np.bincount(self.items, minlength=self.n_items)
+        return _locked(np.bincount(self.items, minlength=self.n_items))
 
     @cached_property
     def activity(self) -> Ints:
         """Interactions per user, int64 array of shape (n_users,)."""
-        return np.bincount(self.users, minlength=self.n_users)
+        return _locked(np.bincount(self.users, minlength=self.n_users))
 
     @cached_property
     def matrix(self) -> sp.csr_array:

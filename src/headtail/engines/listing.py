@@ -145,6 +145,7 @@ class _Lists:
         rows, items = np.empty(0, np.int32), np.empty(0, np.int32)
         if "seen" in batch.columns:
             met = batch.select(pl.int_range(pl.len(), dtype=pl.Int32).alias("row"), "seen").explode("seen").drop_nulls()
+            met = met.unique()  # what is seen twice is one interaction
             items = _frames.lookup(met["seen"], self.item_ids, "seen")
             rows, items = met["row"].to_numpy()[items >= 0], items[items >= 0]
         if users.null_count():

@@ -129,7 +129,7 @@ def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> 
     found = []
     for name in names:
         column = one_a_row(table.select("item_id", value=name), "value")
-        column = column.with_columns(value=_frames.labels(column["value"], "items").str.strip_chars()).unique()
+        column = column.with_columns(value=_frames.labels(column["value"], "items")).unique()
         several = (column["value"] == MISSING) & column["item_id"].is_duplicated()
         column = everything.join(column.filter(~several), on="item_id", how="left").fill_null(MISSING)
         labels, values = _frames.encode(column["value"])

@@ -333,6 +333,6 @@ class _Meter:
             "metrics": {name: identity_of(metric) for name, metric in sorted(self.metrics.items())},
             "scale": self.subject.split.scale,
             "accuracy": self.accuracy,
-            "groups": self.groups.description,
+            "groups": identity_of(self.groups),
             "n_bootstrap": self.n_bootstrap,
         }
