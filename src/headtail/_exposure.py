@@ -64,7 +64,7 @@ class Goal:
         object.__setattr__(self, "aversion", number("aversion", self.aversion, low=1e-6, high=2))
         integer("rounds", self.rounds, low=1)
 
-    def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any) -> Floats:
+    def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any = None) -> Floats:
         """Return the bias, (I,), in units of the scores' spread and of mean 0; warn if it has not settled.
 
         `n_slots` are those of all lists; `popularity`, (I,), earns exposure under the welfare "popularity" alone.

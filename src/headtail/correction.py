@@ -309,12 +309,9 @@ def correct(
     witness = Witness(sample, seed=seed)
     _check_hits(sample, seed)
     plain = Dial(PLAIN, _as_it_is, (0.0,), "lists")
-    turned = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss, **options}
     frontier = sweep(witness.watching(plain), sample, seeds=seeds, progress=False, **options)
-    tried = _swept(chosen, witness, turned, notes, named=dials is not None, progress=progress)
-    if not tried:
-        raise InvalidInputError("No dial could be tried. " + " ".join(notes))
-    frontier = sum(tried, start=frontier)
+    turned = {"seeds": seeds, "refine": refine, "extend": extend, "max_loss": max_loss, **options}
+    frontier = sum(_swept(chosen, witness, turned, notes, named=dials is not None, progress=progress), start=frontier)
     name, stands = frontier.best(max_loss) if strength is None else (chosen[0].name, float(strength))
     best = next((each for each in chosen if each.name == name), None)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # noted above
@@ -326,17 +323,22 @@ def correct(
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
     notes += _correction_page.ties(lists[PLAIN])
-    metrics = options.get("metrics")
-    if metrics is not None:
-        metrics = metrics_of(("head", "mid", "tail")) | by_name(metrics)
-    audits = {
-        name: audit(each, split.train, split.test, k=subject.k, metrics=metrics, strict=False)
-        for name, each in lists.items()
-    }
+    comparison = _on_test(lists, subject, options.get("metrics"))
     return Correction(
-        subject, best, stands, made, frontier, compare(audits), lists[CORRECTED], max_loss, seed, tuple(notes), witness,
+        subject, best, stands, made, frontier, comparison, lists[CORRECTED], max_loss, seed, tuple(notes), witness,
         given=strength is not None,
     )  # fmt: skip
+
+
+def _on_test(lists: dict[str, Recommendations], subject: Subject, metrics: Any) -> Comparison:
+    """Audit lists on the test; `metrics` of one's own come beside the usual ones."""
+    if metrics is not None:
+        metrics = metrics_of(("head", "mid", "tail")) | by_name(metrics)
+    split = subject.split
+    return compare({
+        name: audit(each, split.train, split.test, k=subject.k, metrics=metrics, strict=False)
+        for name, each in lists.items()
+    })  # fmt: skip
 
 
 def _as_it_is(subject: Subject, strength: float, seed: int) -> Any:
@@ -375,4 +377,6 @@ def _swept(
                     notes.append(f"{each.name} was left out. {error}")
             if told := list(dict.fromkeys(str(warning.message) for warning in caught)):
                 notes.append(f"{each.name}: {told[-1]}" + f" {len(told)} settings are like this." * (len(told) > 1))
+    if not tried:
+        raise InvalidInputError("No dial could be tried. " + " ".join(notes))
     return tried

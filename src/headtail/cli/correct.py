@@ -3,7 +3,7 @@
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headtail.correction import Correction
     from headtail.dials import Dial
 
+_Parts: TypeAlias = tuple[Path | None, Path | None, Path | None]  # training, validation and test
 _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
 _WRITTEN |= {"queries.npy", "items.npy", "user_ids.parquet", "item_ids.parquet"}
 _OF_A_SETTING = {"dial", "strength", "max_loss", "output", "json"}  # what a command of another setting says itself
@@ -85,40 +86,13 @@ def correct(
         Seed of the halves of the users, and of samples.
     """
     again = command_of(correct, {name: value for name, value in locals().items() if name not in _OF_A_SETTING})
-    from headtail.data.files import check_exists, readable
-    from headtail.data.parts import parts_of
-    from headtail.joining import subject_of
     from headtail.subjects import Subject
 
     if (more is None) != (tags is None) or (more is not None and dial):
         raise InvalidInputError("--more names a tag of the file --tags, and takes the place of --dial. Give the two.")
     own = {each: dial_of(each) for each in dial or ()}
     with nullcontext() if output is None else resumable(output, _WRITTEN) as checkpoint:
-        parts, vectors = (train, validation, test), pair.read(source, tables, "the folder of a model, a file of lists")
-        given: tuple[Any, ...]
-        if source is not None and is_model(source):
-            model, split = load(source, device), _split_of(source, *parts, seed, tables)
-            given = Subject(model, split, k=k, neurons=_neurons(probe, model, read_known(source)[0])), split
-        elif vectors is None and probe is not None:
-            raise InvalidInputError(
-                "--probe holds the neurons of a model, or of vectors. Give its folder as SOURCE, or them."
-            )
-        else:
-            if source is not None and parts_of(source) is None:
-                with readable(source):
-                    check_exists(source)
-            if train is None or validation is None:
-                raise InvalidInputError(
-                    "Give what the recommender learned from as --train, and what users did later as --validation."
-                )
-            data: Any = [None if file is None else tables.interactions(file, only_pairs=True) for file in parts]
-            given = tables.lists(source) if source is not None else vectors, *data
-            if vectors is not None:
-                of = subject_of(vectors, *data, k=k, rng=seed)
-                if probe is not None:
-                    model = of.with_layers().source
-                    of = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train))
-                given = of, of.split
+        given = _given(source, (train, validation, test), pair, probe, k, device, seed, tables)
         wanted: dict[str, Any] = {"dials": None if dial is None else [own[each] for each in dial]}
         if more is not None and tags is not None:
             if not isinstance(given[0], Subject):
@@ -136,6 +110,47 @@ def correct(
     if output is not None and not json:
         say(f"Report, recommendations and what makes them written to {output}")
         say(f"To move the dials yourself: headtail explore {shlex.quote(str(output))}")
+
+
+def _given(
+    source: Path | None,
+    parts: _Parts,
+    pair: Pair,
+    probe: Path | None,
+    k: int | None,
+    device: str | None,
+    seed: int,
+    tables: Tables,
+) -> tuple[Any, ...]:
+    """Return what `ht.correct` takes first: a recommender, and the data that it is judged by."""
+    from headtail.data.files import check_exists, readable
+    from headtail.data.parts import parts_of
+    from headtail.joining import subject_of
+    from headtail.subjects import Subject
+
+    vectors = pair.read(source, tables, "the folder of a model, a file of lists")
+    if source is not None and is_model(source):
+        model, split = load(source, device), _split_of(source, *parts, seed, tables)
+        return Subject(model, split, k=k, neurons=_neurons(probe, model, read_known(source)[0])), split
+    if vectors is None and probe is not None:
+        raise InvalidInputError(
+            "--probe holds the neurons of a model, or of vectors. Give its folder as SOURCE, or them."
+        )
+    if source is not None and parts_of(source) is None:
+        with readable(source):
+            check_exists(source)
+    if parts[0] is None or parts[1] is None:
+        raise InvalidInputError(
+            "Give what the recommender learned from as --train, and what users did later as --validation."
+        )
+    data: Any = [None if file is None else tables.interactions(file, only_pairs=True) for file in parts]
+    if source is not None:
+        return tables.lists(source), *data
+    of = subject_of(vectors, *data, k=k, rng=seed)
+    if probe is not None:
+        model = of.with_layers().source
+        of = Subject(model, of.split, k=k, neurons=_neurons(probe, model, of.split.train))
+    return of, of.split
 
 
 def _split_of(

@@ -143,72 +143,30 @@ def _show(file: Path, table: "pl.DataFrame", found: dict[str, str]) -> None:
     console().print(Report(f"{file.name}: {counted(len(table), 'row')}", [Table(columns, rows)]))
 
 
-def _counts(rating: "pl.Series") -> bool:
-    """Say whether numbers look like counts, most of which are 1, and not like stars."""
-    positive = rating.filter(rating > 0)
-    return bool((positive == 1).mean() > 0.5)  # type: ignore[operator]
-
-
 def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: list[str], steps: list[str]) -> None:
     """Note what is odd about users, items, ratings and repeated pairs, and the steps of Polars that mend it."""
     import polars as pl
 
-    from headtail._checks import shown
     from headtail._columns import normalized
-    from headtail._frames import MISSING
 
     pair = [found["user_id"], found["item_id"]]
     rating = table[found["rating"]].drop_nulls() if "rating" in found else None
-    low = high = 0.0
     if rating is None or not rating.dtype.is_numeric() or rating.n_unique() < 2:
-        rating, stars = None, False
-    else:
-        low, high = float(rating.min()), float(rating.max())  # type: ignore[arg-type]
-        stars = high <= 10 and rating.n_unique() <= 20 and not _counts(rating)
+        rating = None
+    stars = rating is not None and _are_stars(rating)
     for name in pair:
-        ids = table[name]
-        if n := ids.null_count():
-            odd.append(f"{counted(n, 'row', 'has', 'have')} no {name!r}. Leave out what has none.")
-            steps.append(f".drop_nulls({name!r})")
-        if ids.dtype != pl.String:
-            continue
-        if n := int((ids.str.strip_chars() != ids).sum()):
-            odd.append(
-                f"{name!r} begins or ends with blanks in {counted(n, 'row')}, which makes other ids. Take them off."
-            )
-            steps.append(f".with_columns(pl.col({name!r}).str.strip_chars())")
-        if len(words := ids.filter(ids.str.strip_chars().is_in(MISSING)).str.strip_chars()):
-            written = words.unique().sort().to_list()
-            odd.append(
-                f"{counted(len(words), 'row', 'has', 'have')} {shown(written)} as {name!r}, which says that there is "
-                f"none. Leave them out."
-            )
-            steps.append(f".filter(~pl.col({name!r}).str.strip_chars().is_in({written}))")
+        _look_at_ids(table[name], odd, steps)
     if rating is not None and (n := int((~rating.is_finite()).sum())):
         odd.append(f"{rating.name!r} is not finite in {counted(n, 'row')}. Leave out what is not.")
         steps.append(f".filter(pl.col({rating.name!r}).is_finite())")
-    for name in table.columns:
-        if normalized(name) in _KINDS and 1 < (kinds := table[name].drop_nulls().n_unique()) <= 20:
-            said = table[name].drop_nulls().unique(maintain_order=True).to_list()
-            odd.append(
-                f"{name!r} holds {kinds} kinds of rows ({shown(said)}), and each counts as positive. Keep those meant."
-            )
-            steps.append(f".filter(pl.col({name!r}).is_in({said}))")
+    _look_at_kinds(table, odd, steps)
     repeated = len(table) - table.select(pair).n_unique()
     if repeated:
         odd.append(f"{counted(repeated, 'row', 'repeats', 'repeat')} a (user, item) pair.")
         flags.append("--duplicates last" if stars else "--duplicates sum")
-    users = table[pair[0]].drop_nulls().value_counts(sort=True)
-    rows = users["count"]
-    if len(rows) and rows[0] > max(len(table) / 20, 20 * rows.mean()):  # type: ignore[operator]
-        odd.append(
-            f"{users[0, 0]!r} alone has {rows[0]:,} of {len(table):,} rows, and half of all users have at most "
-            f"{rows.quantile(0.5, 'lower'):,.0f}. Leave it out if it is no person."
-        )
-        steps.append(f".filter(pl.col({pair[0]!r}) != {users[0, 0]!r})")
-    if (singles := int((rows == 1).sum())) and not isinstance(table[pair[1]].dtype, pl.List):
-        odd.append(f"A single row is all of {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")
+    _look_at_users(table[pair[0]], odd, steps, lists=isinstance(table[pair[1]].dtype, pl.List))
     if rating is not None:
+        low, high = float(rating.min()), float(rating.max())  # type: ignore[arg-type]
         odd.append(
             f"{rating.name!r} goes from {low:g} to {high:g}, and every row counts as positive, whatever it says."
         )
@@ -224,3 +182,63 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
         odd += [f"{name!r} may hold times. If so, pass --timestamp {shlex.quote(name)}." for name in times]
     if stars and (least := round(low + 0.75 * (high - low))) > low:
         flags.append(f"--min-rating {least:g}")
+
+
+def _are_stars(rating: "pl.Series") -> bool:
+    """Say whether numbers look like stars, and not like counts, most of which are 1."""
+    positive = rating.filter(rating > 0)
+    few = rating.max() <= 10 and rating.n_unique() <= 20  # type: ignore[operator]
+    return bool(few and not (positive == 1).mean() > 0.5)  # type: ignore[operator]
+
+
+def _look_at_ids(ids: "pl.Series", odd: list[str], steps: list[str]) -> None:
+    """Note missing ids, blanks around them, and words that say that there is none."""
+    import polars as pl
+
+    from headtail._checks import shown
+    from headtail._frames import MISSING
+
+    name = ids.name
+    if n := ids.null_count():
+        odd.append(f"{counted(n, 'row', 'has', 'have')} no {name!r}. Leave out what has none.")
+        steps.append(f".drop_nulls({name!r})")
+    if ids.dtype != pl.String:
+        return
+    if n := int((ids.str.strip_chars() != ids).sum()):
+        odd.append(f"{name!r} begins or ends with blanks in {counted(n, 'row')}, which makes other ids. Take them off.")
+        steps.append(f".with_columns(pl.col({name!r}).str.strip_chars())")
+    if len(words := ids.filter(ids.str.strip_chars().is_in(MISSING)).str.strip_chars()):
+        written = words.unique().sort().to_list()
+        odd.append(
+            f"{counted(len(words), 'row', 'has', 'have')} {shown(written)} as {name!r}, which says that there is none. "
+            f"Leave them out."
+        )
+        steps.append(f".filter(~pl.col({name!r}).str.strip_chars().is_in({written}))")
+
+
+def _look_at_kinds(table: "pl.DataFrame", odd: list[str], steps: list[str]) -> None:
+    """Note columns that tell kinds of rows apart, such as views and purchases."""
+    from headtail._checks import shown
+    from headtail._columns import normalized
+
+    for name in table.columns:
+        if normalized(name) in _KINDS and 1 < (kinds := table[name].drop_nulls().n_unique()) <= 20:
+            said = table[name].drop_nulls().unique(maintain_order=True).to_list()
+            odd.append(
+                f"{name!r} holds {kinds} kinds of rows ({shown(said)}), and each counts as positive. Keep those meant."
+            )
+            steps.append(f".filter(pl.col({name!r}).is_in({said}))")
+
+
+def _look_at_users(ids: "pl.Series", odd: list[str], steps: list[str], *, lists: bool) -> None:
+    """Note a user with very many rows, and users with one; where rows hold `lists`, one says nothing."""
+    users = ids.drop_nulls().value_counts(sort=True)
+    rows = users["count"]
+    if len(rows) and rows[0] > max(len(ids) / 20, 20 * rows.mean()):  # type: ignore[operator]
+        odd.append(
+            f"{users[0, 0]!r} alone has {rows[0]:,} of {len(ids):,} rows, and half of all users have at most "
+            f"{rows.quantile(0.5, 'lower'):,.0f}. Leave it out if it is no person."
+        )
+        steps.append(f".filter(pl.col({ids.name!r}) != {users[0, 0]!r})")
+    if (singles := int((rows == 1).sum())) and not lists:
+        odd.append(f"A single row is all of {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")

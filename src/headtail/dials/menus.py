@@ -127,5 +127,5 @@ def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Float
         return Response(slots.astype(np.float64), of_own.astype(np.float64), change)
 
     goal = Goal(strength, "alpha", 0.5, _ROUNDS)
-    settled = goal.settle(count, n_slots=n_users * k, n_items=n_items, popularity=None)
+    settled = goal.settle(count, n_slots=n_users * k, n_items=n_items)
     return np.asarray(settled / k)

@@ -120,16 +120,8 @@ def audit(
         raise InvalidInputError("n_bootstrap=1 has no spread; give at least 2, or 0 for no intervals.")
     generator(rng)
     given = None if metrics is None else by_name(metrics)
-    if train is None:
-        interactions = Interactions(*np.empty((2, 0), dtype=np.int64), *np.empty((2, 0), dtype=np.int32))
-    else:  # count_overlap refuses repeats
-        interactions, known = read_pairs(train, "train", repeats=True, times=as_of_event)
-        noted.notes += rating_notes(interactions, known, "train")
-    noted.notes += twins(interactions.item_ids, "item_id", "the items of train")
-    if test is not None:
-        test, known = read_pairs(test, "test", times=as_of_event)
-        noted.notes += rating_notes(test, known, "test")
-    interactions = widen(interactions, catalogue, test, noted)
+    known, test = _read(train, test, noted, times=as_of_event)
+    interactions = widen(known, catalogue, test, noted)
 
     with ThreadPoolExecutor(1) as pool:  # reads no frames: some engines are not thread-safe
         overlapping = pool.submit(count_overlap, interactions, test)
@@ -145,10 +137,8 @@ def audit(
     chosen = chosen | {attribute.metric: attribute.unevenness for attribute in attributes}
     segments = [] if users is None else _segments(users, user_ids, noted)
 
-    measurements: list[Measurement] = []
-    user_values: dict[str, Floats] = {}
-    user_influences: dict[str, Floats] = {}
     tops = {cutoff: full.at(cutoff) for cutoff in cutoffs}
+    measurements, user_values, user_influences = list[Measurement](), dict[str, Floats](), dict[str, Floats]()
     for cutoff, top in tops.items():
         found, values, influences = measure(top, chosen, segments, n_bootstrap, rng)
         measurements += found
@@ -156,7 +146,7 @@ def audit(
         user_influences |= {f"{name}@{cutoff}": value for name, value in influences.items()}
     noted.notes += _without_interval(measurements, chosen, user_influences)
     over, under = most_unequal(top)
-    doubts = collapse_notes(full.at(cutoffs[-1]))
+    doubts = collapse_notes(top)
     return Audit(
         measurements=tuple(measurements),
         group_shares=() if train is None else group_shares(tops),
@@ -169,7 +159,7 @@ def audit(
         measures=dict(chosen),
         notes=(*noted.notes, *doubts),
         doubts=tuple(doubts),
-        lists=full.at(cutoffs[-1]),
+        lists=top,
         user_ids=user_ids,
         user_values=user_values,
         user_influences=user_influences,
@@ -179,6 +169,21 @@ def audit(
             "rng": "a generator" if isinstance(rng, np.random.Generator) else rng,
         },
     )  # fmt: skip
+
+
+def _read(train: Any, test: Any, noted: InputNotes, *, times: bool) -> tuple[Interactions, Interactions | None]:
+    """Return the training interactions, none without them, and those of the test, noting what is odd about them."""
+    if train is None:
+        known = Interactions(*np.empty((2, 0), dtype=np.int64), *np.empty((2, 0), dtype=np.int32))
+    else:  # count_overlap refuses repeats
+        known, given = read_pairs(train, "train", repeats=True, times=times)
+        noted.notes += rating_notes(known, given, "train")
+    noted.notes += twins(known.item_ids, "item_id", "the items of train")
+    if test is None:
+        return known, None
+    later, given = read_pairs(test, "test", times=times)
+    noted.notes += rating_notes(later, given, "test")
+    return known, later
 
 
 def judged(

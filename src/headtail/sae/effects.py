@@ -9,8 +9,9 @@ from headtail._checks import generator, integer
 from headtail._progress import progress_bar
 from headtail._tensors import without_autocast
 from headtail.exceptions import InvalidInputError
+from headtail.sae.contrasts import Contrast
 from headtail.sae.table import Source
-from headtail.typing import RNG, Floats, Ints
+from headtail.typing import RNG, Codes, Floats, Ints
 
 _SCORES = 2**22  # scores of a block: 16 MiB
 
@@ -36,18 +37,8 @@ def effects_of(
     to it is known in closed form: j's direction is added, and where j is new that of the least active neuron goes. So
     only the scores of those vectors are made again: of users, or of items for all users of the sample.
     """
-    contrast = source.contrast
-    of_users = contrast.item_codes is None
-    if contrast.item_codes is None:
-        items, users = contrast.recommendable()
-        queries, columns = contrast.real, np.arange(len(items), dtype=np.int32)
-    elif contrast.queries is None or contrast.users is None:
-        raise InvalidInputError(
-            "effects are measured by recommendations, and this contrast of items has no queries of users. Give them to "
-            "contrast_items, or make it of a model."
-        )
-    else:
-        items, users, queries, columns = contrast.real, contrast.users, contrast.queries, contrast.item_codes
+    queries, users, items, columns = _sides(source.contrast)
+    of_users = source.contrast.item_codes is None
     n_users, sae, interactions = integer("n_users", n_users, low=1), source.sae, source.known
     sample = np.sort(generator(rng).permutation(len(users))[:n_users])
     x, items = queries[torch.from_numpy(sample)].to(sae.encoder), items.to(sae.encoder)
@@ -89,6 +80,19 @@ def effects_of(
                 count(scores, everyone, j.expand(len(x)))
                 advance(1, "")
     return (changes / len(sample)).double().numpy(), (moved / len(sample)).double().numpy()
+
+
+def _sides(contrast: Contrast) -> tuple[Tensor, Codes, Tensor, Codes]:
+    """Return the queries with their users' codes, and the items with theirs, by which lists are made."""
+    if contrast.item_codes is None:
+        items, users = contrast.recommendable()
+        return contrast.real, users, items, np.arange(len(items), dtype=np.int32)
+    if contrast.queries is None or contrast.users is None:
+        raise InvalidInputError(
+            "effects are measured by recommendations, and this contrast of items has no queries of users. Give them to "
+            "contrast_items, or make it of a model."
+        )
+    return contrast.queries, contrast.users, contrast.real, contrast.item_codes
 
 
 def _push(source: Source, x: Tensor, index: Ints, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:

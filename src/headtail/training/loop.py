@@ -192,9 +192,10 @@ def fit(
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if hasattr(model, "solve"):
-        further = {"item_values": item_values, "distributed": distributed or None}
-        foreign = given | {name: value for name, value in further.items() if value is not None}
-        _check_solved(model, foreign, penalty_every)
+        _check_solved(
+            model, *given, *["item_values"] * (item_values is not None), *["penalty_every"] * (penalty_every > 1),
+            *["distributed"] * distributed,
+        )  # fmt: skip
     how = {"weight_decay": 1 / len(train), **usual(model), **given}
     epochs, eval_every = (integer(name, how.pop(name), low=1) for name in ("epochs", "eval_every"))
     how |= {"penalty_every": integer("penalty_every", penalty_every, low=1), "distributed": distributed}
@@ -203,12 +204,7 @@ def fit(
     random, device = generator(rng), device_of(model, device)
     with learning(model):
         model.to(device)
-        method: Solving | Stepping
-        if hasattr(model, "solve"):
-            solve: Any = model.solve
-            method = Solving(solve(train, penalties=penalties, item_weights=of_items["item_weights"]), device)
-        else:
-            method = Stepping(model, train, penalties, device, random, **of_items, **how)
+        method = _method(model, train, penalties, device, random, of_items, how)
         settings = {
             **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
             "train": train.fingerprint,
@@ -275,9 +271,19 @@ def _watched(
     return watch, {"validation": validation.fingerprint, "metric": name}
 
 
-def _check_solved(model: nn.Module, given: Mapping[str, Any], penalty_every: int) -> None:
-    foreign = [*(given.keys() - {"epochs", "eval_every"}), *(["penalty_every"] if penalty_every > 1 else [])]
-    if foreign:
+def _method(
+    model: nn.Module, train: Interactions, penalties: Sequence[Penalty], device: torch.device,
+    random: np.random.Generator, of_items: dict[str, Any], how: dict[str, Any],
+) -> Solving | Stepping:  # fmt: skip
+    """Return what an epoch does."""
+    if hasattr(model, "solve"):
+        solve: Any = model.solve
+        return Solving(solve(train, penalties=penalties, item_weights=of_items["item_weights"]), device)
+    return Stepping(model, train, penalties, device, random, **of_items, **how)
+
+
+def _check_solved(model: nn.Module, *given: str) -> None:
+    if foreign := set(given) - {"epochs", "eval_every"}:
         raise InvalidInputError(
             f"{type(model).__name__} is solved for in closed form, without {' and '.join(sorted(foreign))}; leave that "
             f"out. What there is to choose are arguments of {type(model).__name__}."
