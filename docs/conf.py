@@ -14,9 +14,6 @@ from headtail.dials.words import about
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition, facts_of
 from headtail.metrics.pages import FAMILIES
-from headtail.penalties import LogDet, ReSN, ScoreCorrelation, ScoreGap
-
-PENALTIES = {one.__name__: one for one in (ReSN, LogDet, ScoreCorrelation, ScoreGap)}
 
 project, author, copyright = "headtail", "The headtail authors", "The headtail authors, Apache-2.0"
 release = version = metadata.version("headtail")
@@ -100,10 +97,7 @@ def dial_page() -> str:
             lines += ["", f"## {title}", "", *table(["Dial", "What it does", "Strengths that are tried"], rows)]
     rest = [[f"`{d.name}`", about(d.name), strengths(d)] for d in (*CONTROLS, *REFERENCES)]
     lines += ["", "## What dials are compared with", "", *table(["Name", "What it does", "Strengths"], rest)]
-    lines += ["", "## For a training loop of your own", "",
-              "Penalties that are added to any loss; the dials above have the first two.", "",
-              *table(["Penalty", "What it does"], [[f"[`{name}`](headtail.penalties.md)", first_line(one)]
-                                                   for name, one in PENALTIES.items()])]  # fmt: skip
+    lines += ["", "In a training loop of your own add [ReSN or LogDet](headtail.penalties.md) to any loss."]
     return "\n".join(lines) + "\n"
 
 

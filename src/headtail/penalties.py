@@ -6,12 +6,11 @@ of items, are an :class:`~headtail.exceptions.InvalidInputError`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import headtail._torch  # noqa: F401 - first, for its error
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -19,10 +18,9 @@ from torch.autograd.function import once_differentiable
 
 from headtail._checks import checked, number
 from headtail._distributed import all_sum
-from headtail._factors import as_pair, as_popularity
+from headtail._factors import as_pair
 from headtail._products import row_blocks
 from headtail._tensors import as_tensor, full, no_autocast
-from headtail.data import PopularityGroups
 from headtail.exceptions import InvalidInputError
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once by the sigmoid form: 4 MiB, on CUDA 256 MiB
@@ -132,10 +130,10 @@ def _pair(queries: Any, items: Any) -> tuple[Tensor, Tensor]:
     return queries, items
 
 
-def _unit(direction: Tensor, noise: Tensor | float = 0.0) -> Tensor:
-    """Scale to unit length; what is no larger than `noise` stays about 0, with a finite gradient."""
+def _unit(direction: Tensor) -> Tensor:
+    """Scale to unit length; 0 stays 0."""
     largest = direction.detach().abs().amax()
-    empty = (largest <= noise).to(direction.dtype)
+    empty = (largest == 0).to(direction.dtype)
     scaled = direction / (largest + empty)  # its square neither overflows nor underflows
     return scaled / (scaled.square().sum() + empty).sqrt()
 
@@ -215,9 +213,6 @@ class _AlongScores(Function):
         return slope * of_queries, slope * of_items, None, None
 
 
-# -- relatives of ReSN -------------------------------------------------------------------------------------------------
-
-
 @checked
 @dataclass(frozen=True)
 class LogDet(_Weighted):
@@ -263,103 +258,3 @@ def _collapse(rows: Tensor) -> Tensor:
     gram = gram / mean + _RIDGE * even if mean.detach() > 0 else 0 * gram + even
     logarithms: Tensor = 2 * torch.linalg.cholesky(gram).diagonal().log()
     return (gram.diagonal().mean().log() - logarithms.mean()).clamp_min(0)
-
-
-@checked
-@dataclass(frozen=True, eq=False)
-class ScoreCorrelation(_Weighted):
-    """Penalty on the correlation of an item's scores with its popularity.
-
-    ``weight * rho^2``, rho the Pearson correlation, over the items, of popularity and of the mean score of the users at
-    hand, ``V mean(Q)``. Range [0, weight]; 0 where scores do not rise or fall with popularity, or are all equal.
-    The cost is O((B + I) d). The published penalty correlates popularity with the scores of the pairs in training;
-    here it is all users with all items, as the other penalties have it.
-
-    Source: Zhu et al., Popularity-opportunity bias in collaborative filtering, WSDM 2021 (the regularization).
-
-    Parameters
-    ----------
-    weight : float
-    popularity : array of shape (I,)
-        Training interactions of each item, such as ``train.popularity``; not the same for all.
-
-    Examples
-    --------
-    >>> penalty = ScoreCorrelation(1.0, popularity=[3, 2, 1])
-    >>> users, items = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.3], [0.2], [0.1]])
-    >>> round(penalty(users, items).item(), 4)
-    1.0
-    """
-
-    popularity: Any = field(repr=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        popularity = as_popularity(self.popularity)
-        if np.ptp(popularity) == 0:
-            raise InvalidInputError(
-                f"popularity is {popularity[0]:g} for all {len(popularity)} items, with which nothing is correlated. "
-                f"Give the training interactions of each item, such as train.popularity."
-            )
-        object.__setattr__(self, "popularity", popularity)
-
-    def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
-        """Return the penalty, a scalar tensor in [0, weight]."""
-        queries, items = _pair(queries, items)
-        _check_items("popularity", len(self.popularity), items)
-        centered = self.popularity - self.popularity.mean()
-        expected = torch.as_tensor(centered / np.linalg.norm(centered), dtype=items.dtype, device=items.device)
-        with no_autocast(items.device):
-            scores = items @ queries.mean(dim=0)  # (I,)
-            noise = 8 * torch.finfo(scores.dtype).eps * scores.detach().abs().amax()  # of scores that are all equal
-            correlation: Tensor = expected @ _unit(scores - scores.mean(), noise)
-        return self.weight * correlation.square()
-
-
-@checked
-@dataclass(frozen=True)
-class ScoreGap(_Weighted):
-    """Penalty on the gap between the scores of head and of tail items.
-
-    ``weight * mean over users of (mean score of the head's items - mean score of the tail's items)^2``, at a cost of
-    O((B + I) d). At least 0; 0 where every user scores head and tail alike on average. The simplest penalty of this
-    kind, of no paper in particular; :func:`headtail.losses.zerosum` is the published method that comes closest.
-
-    Parameters
-    ----------
-    weight : float
-        In loss per squared score.
-    groups : PopularityGroups
-        Groups of items by popularity; the first counts as head, the last as tail.
-
-    Examples
-    --------
-    >>> penalty = ScoreGap(0.5, PopularityGroups.by_mass([6, 1, 1], cuts=(0.5,)))  # one item is the head, two the tail
-    >>> penalty(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0], [0.0]])).item()  # gaps of 2 and 4
-    5.0
-    """
-
-    groups: PopularityGroups
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in (self.groups.names[0], self.groups.names[-1]):
-            if not self.groups.mask(name).any():
-                raise InvalidInputError(f"group {name!r} holds no items ({self.groups!r}); choose other cuts.")
-
-    def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
-        """Return the penalty, a scalar tensor of at least 0."""
-        queries, items = _pair(queries, items)
-        _check_items("groups", len(self.groups.codes), items)
-        head, tail = (self.groups.mask(name) for name in (self.groups.names[0], self.groups.names[-1]))
-        contrast = head / head.sum() - tail / tail.sum()  # (I,): averages the head, and takes off the tail's average
-        with no_autocast(items.device):
-            gap: Tensor = queries @ (torch.as_tensor(contrast, dtype=items.dtype, device=items.device) @ items)  # (B,)
-        return self.weight * gap.square().mean()
-
-
-def _check_items(name: str, expected: int, items: Tensor) -> None:
-    if len(items) != expected:
-        raise InvalidInputError(
-            f"{name} is of {expected} items and there are {len(items)} item vectors; both must be of one catalogue."
-        )

@@ -565,8 +565,6 @@ VERBS = {
     "ReSN.rayleigh": lambda: of(ht.ReSN(1e-3), **tensors()),
     "ReSN.sigma1_squared": lambda: of(ht.ReSN(1e-3), **tensors()),
     "penalties.LogDet": lambda: of(weight=1e-3),
-    "penalties.ScoreCorrelation": lambda: of(weight=1e-3, popularity=split().train.popularity),
-    "penalties.ScoreGap": lambda: of(weight=1e-3, groups=groups()),
     # autoencoders
     "sae.TopKSAE": lambda: of(d_in=4, expansion=2, k=2, n_neurons=None, rng=0),
     "sae.fit_sae": lambda: of(sae=sae.TopKSAE(4, 2, 2, rng=0), activations=np.ones((40, 4)) + np.eye(40, 4),
