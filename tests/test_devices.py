@@ -90,8 +90,6 @@ def test_losses(name):
         penalties.ReSN(1.0),
         penalties.ReSN(1.0, "sigmoid"),
         penalties.LogDet(1.0),
-        penalties.ScoreCorrelation(1.0, np.arange(30)),
-        penalties.ScoreGap(1.0, ht.PopularityGroups.by_mass(1 + np.arange(30))),
     ],
     ids=lambda each: type(each).__name__,
 )
