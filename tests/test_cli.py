@@ -599,11 +599,15 @@ def test_explore_what_correct_wrote(corrections, tmp_path, capsys, monkeypatch):
     assert str(page) in capsys.readouterr().out.replace("\n", "")
     assert f'"film {items[0]}"' in page.read_text(encoding="utf-8")
     assert main(["correct", "lists.parquet", *parts, *how]) == 0, "the page is ours, too"
+    killed = tmp_path / ".other.html.0123abcd.tmp"
+    killed.touch()
     assert main(["explore", str(tmp_path / "better"), "-o", str(tmp_path / "other.html")]) == 0
+    assert not killed.exists()
     assert '"film ' not in (tmp_path / "other.html").read_text(encoding="utf-8")
     capsys.readouterr()
     write_table(pl.DataFrame({"item_id": ["x"], "title": ["film"]}), tmp_path / "strange.csv")
     for arguments, message in (
+        ([str(tmp_path), "-o", "page.md"], "--output page.md: the page is HTML."),
         ([str(tmp_path)], "holds no explorer.json. Give a folder that `headtail correct --output`"),
         ([str(tmp_path / "better"), "--titles", str(tmp_path / "strange.csv")], "holds none of the items"),
         ([str(tmp_path / "better"), "-o", str(tmp_path / "titles.csv" / "page.html")], "is not a folder"),

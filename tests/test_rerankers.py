@@ -3,6 +3,7 @@
 from math import comb, log2, sqrt
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given, strategies as st
@@ -10,6 +11,7 @@ from scipy.optimize import minimize
 
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.exceptions import InvalidInputError
+from headtail.rerank import penalize_popularity
 from headtail.rerankers import calibrated_popularity, fa_ir, fewest_protected, ipr, p_mmf, pct, xquad
 from headtail.rerankers.max_min import nearest_prices
 from headtail.rerankers.two_sided import targets
@@ -365,3 +367,16 @@ def test_more_ipr_never_favors_popular_items(scores, low, high):
     given_ = lists([order], np.array([np.array(scores)[order]]))
     means = [POPULARITY[ipr(given_, POPULARITY, strength=s, k=1).items[0]].mean() for s in (low, high)]
     assert means[1] <= means[0] + 1e-9 or np.isclose(*sorted(scores)[-2:], atol=1e-6)
+
+
+@pytest.mark.parametrize("rerank", [ipr, p_mmf, fa_ir, penalize_popularity])
+def test_popularity_of_any_form(rerank):
+    ids = [f"i{i}" for i in range(8)]
+    rng = np.random.default_rng(0)
+    pairs = {(int(u), int(i * i / 8)) for u, i in rng.integers(0, 8, (60, 2))} | {(0, i) for i in range(8)}
+    known = Interactions.from_frame({"user_id": [u for u, _ in pairs], "item_id": [ids[i] for _, i in pairs]})
+    recs = Recommendations.from_scores(rng.normal(size=(8, 8)), k=8, item_ids=ids)
+    expected = rerank(recs, known.popularity, strength=0.4, k=3).items
+    by_id = pd.Series(known.popularity, index=known.item_ids)
+    for form in (known, known.to_polars(), by_id, by_id.sort_values()):
+        assert np.array_equal(rerank(recs, form, strength=0.4, k=3).items, expected)

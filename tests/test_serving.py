@@ -232,6 +232,22 @@ def test_rows_that_are_not_there():
         serving.retrieve(lambda q, n: np.full((len(q), n), 9), PLAIN._replace(item_ids=None), TRAIN, k=1)
     with pytest.raises(InvalidInputError, match=r"no numbers of rows. Return \(items, scores\), in this order"):
         serving.retrieve(lambda q, n: (np.ones((4, 1)), None), PLAIN._replace(item_ids=None), TRAIN, k=1)
+    with pytest.raises(InvalidInputError, match=r"are no ids. Return \(items, scores\), in this order"):
+        serving.retrieve(lambda q, n: (np.full((4, 1), 2.5), None), PLAIN, TRAIN, k=1)
+
+
+@pytest.mark.parametrize(
+    ("ids", "bias", "message"),
+    [
+        ([1, 1], [0.1, 0.2], "holds 1 more than once"),
+        ([1, 2], [0.1, np.nan], "bias holds 1 value that is not finite"),
+        ([1, 2], [0.1], "holds 2 ids for 1 item"),
+        ([1, 2], ["a", "b"], "give a number an item"),
+    ],
+)
+def test_a_table_of_biases_is_checked(ids, bias, message):
+    with pytest.raises(InvalidInputError, match=message):
+        serving.BiasTable(ids, bias)
 
 
 def test_lists_are_as_short_as_the_index_makes_them():

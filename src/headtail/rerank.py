@@ -14,9 +14,10 @@ import numpy as np
 
 from headtail._checks import checked, integer, number
 from headtail._exposure import Goal, Welfare, counter, sampled
-from headtail._factors import as_popularity, per_item
+from headtail._factors import per_item
 from headtail._top import highest
 from headtail.data import Recommendations
+from headtail.data.rows import popularity_by_id
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Floats, Mask
 
@@ -59,7 +60,7 @@ def penalize_popularity(recs: Recommendations, popularity: Any, *, strength: flo
     >>> penalize_popularity(lists, [99, 0], strength=1.0, k=1).to_polars()["item_id"].to_list()
     [20]
     """
-    counts = as_popularity(popularity, len(recs.item_ids))
+    counts = popularity_by_id(popularity, recs.item_ids)
     return add_bias(recs, -number("strength", strength) * spread(recs) * np.log1p(counts), k=k)
 
 
@@ -112,6 +113,7 @@ def tilt_bias(
     rows = rows[_decided(recs.items[rows], scores[rows], k)]
     items = recs.items[rows]
     count = counter(items, (scores[rows] / scale).astype(np.float32), n_items, k)
+    popularity = None if popularity is None else popularity_by_id(popularity, recs.item_ids)
     return scale * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 

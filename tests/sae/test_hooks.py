@@ -217,3 +217,25 @@ def test_states_are_the_queries_of_every_place():
         next(model.parameters())[0] = torch.nan
     with pytest.raises(InvalidInputError, match="queries holds values that are NaN"):
         states(model, train)
+
+
+def test_a_layer_in_several_places_is_told(caplog):
+    shared = nn.ReLU()
+    model = nn.Sequential(nn.Linear(4, 4), shared, nn.Linear(4, 4), nn.Sequential(shared))
+    with attach(model, lambda x: x * 0 + 7, "1"):
+        assert (model(torch.ones(2, 4)) == 7).all()
+    assert caplog.messages == ["'1' and '3.0' are one layer, and each use of it is meant."]
+
+
+def test_a_layer_that_is_called_several_times_a_batch_is_told(caplog):
+    class TwoTowers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Identity()
+
+        def forward(self, user):
+            return self.encoder(user), self.encoder(user + 1)
+
+    found = activations(TwoTowers(), [torch.zeros(2, 3), torch.zeros(1, 3)], "encoder")
+    assert (found == 1).all()
+    assert caplog.messages == ["layer='encoder' is called 2 times a batch; the last call is read."]

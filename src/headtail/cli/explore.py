@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from headtail._files import check_writable
+from headtail._files import check_writable, writing
 from headtail.cli._app import Titles, with_example
 from headtail.cli._folders import EXPLORED
 from headtail.cli._output import say
@@ -33,6 +33,8 @@ def explore(
     from headtail.reports.explorer import Explorer
 
     page = result / "explorer.html" if output is None else output
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InvalidInputError(f"--output {page}: the page is HTML. Give it the ending .html.")
     check_writable(page)
     if not (result / EXPLORED).is_file():
         raise UnreadableFileError(
@@ -41,7 +43,9 @@ def explore(
     found = Explorer.read(result / EXPLORED)
     if titles is not None:
         found = Explorer({**found.data, "items": _titled(found.data["items"], titles, item)})
-    say(f"Open {found.to_html(page)} in a browser.")
+    with writing(page, folder=False):
+        found.to_html(page)
+    say(f"Open {page} in a browser.")
 
 
 def _titled(items: dict[str, Any], file: Path, item: str | None) -> dict[str, Any]:

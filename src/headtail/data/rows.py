@@ -221,14 +221,30 @@ def check_order(source: Any, interactions: Interactions, codes: Codes | None = N
 
 def popularity_of(popularity: Any, vectors: Vectors) -> Floats:
     """Return the interactions of each row of the items: as counted already, or counted in interactions of any form."""
-    if not (isinstance(popularity, Interactions) or sp.issparse(popularity) or _frames.is_frame(popularity)):
-        if vectors.item_ids is not None and (labels := axis_ids(popularity, 0)) is not None:  # such as value_counts()
-            known = _frames.unique_ids(labels, "item_id")
-            places = _frames.lookup(_frames.unique_ids(vectors.item_ids, "item_id"), known, "popularity")
-            popularity = np.where(places >= 0, np.asarray(popularity)[places], 0)
-        return as_popularity(popularity, len(vectors.items))
+    if not _are_interactions(popularity):
+        return _by_label(popularity, vectors.item_ids, len(vectors.items))
     counts, _ = read_pairs(popularity, "popularity")
     return as_popularity(_of_rows(counts, vectors, "popularity").popularity, len(vectors.items))
+
+
+def popularity_by_id(popularity: Any, item_ids: Array) -> Floats:
+    """Return the interactions of each item of some lists, from what :func:`popularity_of` takes."""
+    if not _are_interactions(popularity):
+        return _by_label(popularity, item_ids, len(item_ids))
+    counts, _ = read_pairs(popularity, "popularity")
+    return as_popularity(rows_of(counts, counts.user_ids, item_ids, what="popularity").popularity, len(item_ids))
+
+
+def _are_interactions(popularity: Any) -> bool:
+    return isinstance(popularity, Interactions) or sp.issparse(popularity) or _frames.is_frame(popularity)
+
+
+def _by_label(popularity: Any, item_ids: Any, n_items: int) -> Floats:
+    if item_ids is not None and (labels := axis_ids(popularity, 0)) is not None:  # such as value_counts()
+        known = _frames.unique_ids(labels, "item_id")
+        places = _frames.lookup(_frames.unique_ids(item_ids, "item_id"), known, "popularity")
+        popularity = np.where(places >= 0, np.asarray(popularity)[places], 0)
+    return as_popularity(popularity, n_items)
 
 
 def matrix_of(seen: Any, vectors: Vectors) -> sp.csr_array | None:

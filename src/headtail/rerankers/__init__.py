@@ -6,11 +6,11 @@ weighed against something else, they are scaled to run from 0 to 1 within each l
 for any recommender. What adds one number to the scores of each item is in :mod:`headtail.rerank`.
 
 What they share: `recs`, the long lists; `known` (Interactions), the users' histories, without which a user's list
-is only shortened, or `popularity` of shape (n_items,), the training interactions of each item; `k`, the length of the
-new lists; `groups`, PopularityGroups or a function from popularity to them, of which the last is the tail. A strength
-of 0 only shortens the lists. They return Recommendations; those of the greedy ones stand in the order of the choice,
-and have as scores k for the first item of a list, k - 1 for the second and so on. Lists without scores or shorter than
-`k`, numbers out of range, and interactions or popularity of other users or items are an
+is only shortened, or `popularity`, the training interactions or how many of them each item has, of shape (n_items,);
+`k`, the length of the new lists; `groups`, PopularityGroups or a function from popularity to them, of which the last is
+the tail. A strength of 0 only shortens the lists. They return Recommendations; those of the greedy ones stand in the
+order of the choice, and have as scores k for the first item of a list, k - 1 for the second and so on. Lists without
+scores or shorter than `k`, numbers out of range, and interactions or popularity of other users or items are an
 :class:`~headtail.exceptions.InvalidInputError`.
 """
 

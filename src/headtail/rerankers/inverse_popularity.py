@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import checked, number
-from headtail._factors import as_popularity
 from headtail.data import Recommendations
+from headtail.data.rows import popularity_by_id
 from headtail.rerank import best, scores_of
 
 
@@ -34,6 +34,6 @@ def ipr(recs: Recommendations, popularity: Any, *, strength: float, k: int) -> R
     [(10, 2.475), (30, 2.0)]
     """
     scores = scores_of(recs, k)
-    counts = as_popularity(popularity, len(recs.item_ids))
+    counts = popularity_by_id(popularity, recs.item_ids)
     factor = 1 + number("strength", strength, low=0) * (1 - counts / counts.max())[recs.items]
     return best(recs, np.where(scores < 0, scores / factor, scores * factor), k)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import checked, generator, integer, number
-from headtail._factors import as_popularity
 from headtail.data import PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
+from headtail.data.rows import popularity_by_id
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of
 from headtail.rerankers._queues import Places, best_first, unit_scores
@@ -68,7 +68,7 @@ def p_mmf(
     >>> np.bincount(found.items[:, 0]).tolist()  # no more than 1.5 times the half of the slots
     [3, 1]
     """
-    counts = as_popularity(popularity, len(recs.item_ids))
+    counts = popularity_by_id(popularity, recs.item_ids)
     found = as_groups(groups, counts)
     strength, window = number("strength", strength, low=0), integer("window", window, low=1)
     lr, momentum = number("lr", lr, low=0, low_open=True), number("momentum", momentum, low=0, high=1, low_open=True)

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import bdtr
 
 from headtail._checks import checked, integer, number
-from headtail._factors import as_popularity
 from headtail.data import PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping
+from headtail.data.rows import popularity_by_id
 from headtail.rerankers._queues import Queues, best_first, greedily, tail_of
 from headtail.typing import Floats, Ints
 
@@ -46,7 +46,7 @@ def fa_ir(
     >>> fa_ir(lists, [40, 30, 20, 6, 4], strength=0.9, k=3).items.tolist()
     [[0, 2, 3]]
     """
-    tail = tail_of(groups, as_popularity(popularity, len(recs.item_ids)))
+    tail = tail_of(groups, popularity_by_id(popularity, recs.item_ids))
     strength = number("strength", strength, low=0, high=1)
     fewest = fewest_protected(strength, k, significance=significance)
 

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from headtail import _files
 from headtail._checks import checked, nearest
+from headtail._columns import logger
 from headtail._progress import progress_bar
 from headtail._tensors import evaluating, no_autocast
 from headtail.exceptions import InvalidInputError, MissingColumnError
@@ -72,7 +73,7 @@ def _blocks(
     if not callable(position) and position not in ("last", "all"):
         raise InvalidInputError(f"position={position!r} is not known. Give 'last', 'all' or a callable.")
     total = len(batches) if isinstance(batches, Sized) else 0
-    caught: list[Tensor] = []
+    caught, told = list[Tensor](), False
     handle = register(model, layer, lambda _module, _args, out: caught.append(vectors_in(out, layer, output)))
     try:
         with evaluating(model), progress_bar("activations", total, show=progress if total else False) as step:
@@ -82,6 +83,9 @@ def _blocks(
                     _call(model, batch, device)
                 if not caught:
                     raise InvalidInputError(f"{_not_called(layer)}.")
+                if len(caught) > 1 and not told:
+                    told = True
+                    logger.warning("layer=%r is called %d times a batch; the last call is read.", layer, len(caught))
                 block = _positions(caught[-1], batch, position, layer)
                 if not torch.isfinite(block).all():
                     raise InvalidInputError(
@@ -190,9 +194,18 @@ def attach(
 
 
 def register(model: nn.Module, layer: str, hook: Callable[[nn.Module, Any, Any], Any]) -> RemovableHandle:
-    """Call a hook with what a layer puts out, from now on."""
+    """Call a hook with what a layer puts out, from now on; say so if the layer stands in several places."""
+    found = submodule(model, layer)
+    places = [
+        f"{path}.{name}".lstrip(".")
+        for path, part in model.named_modules()
+        for name, child in part._modules.items()
+        if child is found
+    ]
+    if len(places) > 1:
+        logger.warning("%s are one layer, and each use of it is meant.", " and ".join(map(repr, places)))
     try:
-        return submodule(model, layer).register_forward_hook(hook)
+        return found.register_forward_hook(hook)
     except RuntimeError:  # torch has none there
         raise InvalidInputError(
             f"{type(model).__name__} is scripted or traced, so that nobody can look into it; give the model as it was "

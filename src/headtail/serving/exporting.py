@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headtail import _frames, posthoc
-from headtail._checks import checked, finite, integer, shown
+from headtail._checks import checked, finite, integer, number, shown
 from headtail._factors import as_pair, numbers, to_numpy
 from headtail._printable import counted
 from headtail.data.rows import with_given_ids, with_ids
@@ -38,6 +38,18 @@ class BiasTable(Result):
     item_ids: Array
     bias: Floats
     order: float = 1.0
+
+    def __post_init__(self) -> None:
+        values = numbers(self.bias)
+        if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiub":
+            raise InvalidInputError(
+                f"The bias has shape {values.shape} and type {values.dtype}; give a number an item."
+            )
+        values = values.astype(np.float64)
+        finite("bias", values, "Look at where it was computed.")
+        object.__setattr__(self, "bias", values)
+        object.__setattr__(self, "item_ids", _frames.unique_ids(self.item_ids, "item_id", len(values)))
+        number("order", self.order, low=0, high=1)
 
     def of(self, item_ids: Any) -> Floats:
         """Return the bias of these items, in their order."""
@@ -184,13 +196,7 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
         values = to_numpy(pair.items[:, -1])
     else:
         values = numbers(source)
-    if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiub":
-        raise InvalidInputError(f"The bias has shape {values.shape} and type {values.dtype}; give a number an item.")
-    values = values.astype(np.float64)
-    finite("bias", values, "Look at where it was computed.")
-    rows = len(values)
-    ids = np.arange(rows) if item_ids is None else _frames.unique_ids(item_ids, "item_id", rows)
-    return BiasTable(ids, values, order)
+    return BiasTable(np.arange(np.size(values)) if item_ids is None else item_ids, values, order)
 
 
 # -- requests, each as the documentation of its database has it --------------------------------------------------------

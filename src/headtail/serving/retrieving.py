@@ -128,13 +128,13 @@ def _search_of(index: Any, of: Joined) -> Callable[[Floats, int], Codes]:
 
 
 def _rows(ids: Array, item_ids: Array | None, n_items: int) -> Codes:
+    ids = np.array(ids.tolist()) if ids.dtype == object else ids
+    if ids.dtype.kind == "f" or (item_ids is None and ids.dtype.kind not in "iu"):
+        raise InvalidInputError(
+            f"The index returns {shown(ids)}, which are no {'numbers of rows' if item_ids is None else 'ids'}. Return "
+            f"(items, scores), in this order, and give Vectors(..., item_ids=...) if these are ids."
+        )
     if item_ids is None:
-        ids = np.array(ids.tolist()) if ids.dtype == object else ids
-        if ids.dtype.kind not in "iu":
-            raise InvalidInputError(
-                f"The index returns {shown(ids)}, which are no numbers of rows. Return (items, scores), in this order, "
-                f"and give Vectors(..., item_ids=...) if these are ids."
-            )
         rows = np.where((ids >= 0) & (ids < n_items), ids, -1).astype(np.int32)
     else:
         rows = _frames.lookup(_frames.read_ids(ids, "item_id", "what the index returns"), item_ids, "index")
