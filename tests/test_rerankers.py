@@ -1,5 +1,6 @@
 """Every re-ranking against a plain one, list by list and item by item."""
 
+from dataclasses import replace
 from math import comb, log2, sqrt
 
 import numpy as np
@@ -193,7 +194,7 @@ def test_pct(strength, relevance, groups):
         exposure, slots = [0.0, 0.0], [None] * K
         for r in range(K):
             for c, i in enumerate(items):
-                if c not in slots and exposure[tail[i]] + weights[r] <= target[tail[i]]:
+                if c not in slots and exposure[tail[i]] + weights[r] <= target[tail[i]] + 1e-9:
                     slots[r] = c
                     exposure[tail[i]] += weights[r]
                     break
@@ -218,6 +219,19 @@ def test_pct(strength, relevance, groups):
                 exposure[tail[items[best[1]]]] += weights[r]
         wanted.append([items[c] for c in slots if c is not None] + [-1] * slots.count(None))
     assert pct(recs, known, strength=strength, k=K, relevance=relevance, groups=groups).items.tolist() == wanted
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_pct_gives_the_tail_all_places_whoever_comes_first(turn):
+    recs, known = world(9)
+    rows = np.random.default_rng(turn).permutation(len(recs))
+    turned = replace(recs, users=recs.users[rows], items=recs.items[rows], scores=recs.scores[rows])
+    for k in range(1, 8):
+        found, other = (pct(each, known, strength=1.0, k=k) for each in (recs, turned))
+        np.testing.assert_array_equal(other.items, found.items[rows])
+        tail = PopularityGroups.by_mass(known.popularity).mask("tail")
+        there = np.where(recs.items >= 0, tail[recs.items], False).sum(axis=1)
+        assert (np.where(found.items >= 0, tail[found.items], False).sum(axis=1) == np.minimum(there, k)).all()
 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=12), st.floats(0, 1))

@@ -9,6 +9,8 @@ from headtail.metrics.topk import discounts
 from headtail.rerankers._queues import Places, Queues, best_first, blocks, picked, profiles, tail_of
 from headtail.typing import Floats
 
+_ROUNDING = 1e-9  # of an exposure: the order in which one is summed decides nothing
+
 
 @checked
 def pct(
@@ -94,7 +96,7 @@ def _filled(queues: Queues, target: Floats, weights: Floats, relevance: float) -
         for rank, weight in enumerate(weights):
             first, after = queues.first, exposure + weight
             if within:
-                fits = (after <= target) & (first < queues.none)
+                fits = (after <= target + _ROUNDING) & (first < queues.none)
                 values, where = np.where(fits, -first.astype(np.float64), -np.inf), fits.any(axis=1)
             else:
                 away = ((exposure - target) ** 2).sum(axis=1, keepdims=True)
