@@ -73,7 +73,7 @@ def unsure(found: "Correction") -> str:
 
 
 def far_better(found: "Correction") -> str:
-    """Say so where a setting is far more accurate beyond doubt, than the chosen one or than the recommender as it is.
+    """Say where a setting is far more accurate, beyond doubt, than the chosen one or the recommender as it is.
 
     Validation picks the setting, so that the interval on test does not flatter it.
     """

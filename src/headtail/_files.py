@@ -26,7 +26,7 @@ ABOUT_FILES = {
 
 
 def to_path(path: Any) -> Path:
-    """Return a path; raise if no file can have such a name, or a folder on the way to it lets nobody like us in."""
+    """Return a path; raise if no file can have such a name, or a folder on the way to it may not be entered."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         raise InvalidInputError(f"{path!r} is not a path. Give a str or a pathlib.Path.")
     try:

@@ -168,7 +168,7 @@ def hashes(ids: Array) -> Array:
 
 
 def first_titles(table: pl.DataFrame) -> pl.DataFrame:
-    """Return one row an item, with the first of its titles that is one; say so if an item has several."""
+    """Return one row for each item with the first of its titles; log that an item has several."""
     title = table["title"]
     known = title.is_not_null()
     if title.dtype.is_float():

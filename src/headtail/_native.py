@@ -132,7 +132,7 @@ def _holding(native: Any, roles: Iterable[str], given: Mapping[str, Any], what: 
 
 
 def _by_id(name: str, fields: list[str], roles: Iterable[str]) -> bool:
-    """Whether a struct that is called as a role holds its id as "id": such as {"user": {"id": 7, "age": 30}}."""
+    """Whether a struct column named after a role holds its id as "id": such as {"user": {"id": 7, "age": 30}}."""
     return "id" in fields and any(
         resolve_columns([name], (), [role]) and not resolve_columns(fields, (), [role]) for role in roles
     )

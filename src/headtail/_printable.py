@@ -29,6 +29,6 @@ def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
 
 
 def python_command(code: str) -> str:
-    """Return what runs `code` when it is typed in a shell, whatever names of files it holds."""
+    """Return a shell command that runs `code` in Python, with the names of files in it quoted."""
     plain = not set(code) & set('"$`!\\')
     return "python -c " + (f'"{code}"' if plain else shlex.quote(code))

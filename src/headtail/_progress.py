@@ -15,7 +15,7 @@ Show: TypeAlias = bool | Callable[[int, str], None] | None
 
 
 class Forecast:
-    """The seconds that are left of parts whose steps take unlike times.
+    """Estimates the time left of parts whose steps take different times.
 
     Of each part the first two steps are set aside: a setting that is off, and one that learns what others use, too. A
     part that has no further step yet takes as long as others have, by its weight beside theirs.
@@ -41,7 +41,7 @@ class Forecast:
         self._part = next(iter(parts), "")
 
     def begin(self, part: str) -> None:
-        """Note which part is on; those before it are over."""
+        """Note which part runs now; those before it are over."""
         self._part, self._last = part, self._clock()
 
     def step(self) -> None:
@@ -51,7 +51,7 @@ class Forecast:
         self._last = now
 
     def seconds(self) -> float | None:
-        """Return how many seconds are left; None while nothing tells."""
+        """Return how many seconds are left; None while nothing is known yet."""
         of_a_step = {part: median(took[2:]) for part, took in self._took.items() if len(took) > 2}
         if not of_a_step:
             return None
@@ -76,7 +76,7 @@ def progress_bar(
     """Yield ``advance(steps, state)``, which moves a bar, the one that `show` moves, or does nothing.
 
     The bar of `show` is moved by `total` steps in all, by those that are left at the end. Without a `forecast` all
-    steps take as long. What may stop before its last step takes `at_most` so long.
+    steps take as long. With `at_most` it is an upper bound, of what may stop before its last step.
     """
     if callable(show):
         left, move = total, show

@@ -101,7 +101,7 @@ class Subject:
         self._by_rank = self.source is not source
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out of pickles, and copies, what is large and quickly made again."""
+        """Leave what is large and quickly made again out of pickles and copies."""
         again = {key for key in self._cache if (key if isinstance(key, str) else key[0]) in _MADE_AGAIN}
         return vars(self) | {"_cache": {key: made for key, made in self._cache.items() if key not in again}}
 

@@ -1,4 +1,4 @@
-"""Outputs that are inputs of the same command: refused before any work, for what was there would be lost."""
+"""Outputs that are inputs of the same command: refused before any work, since what was there would be lost."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress

@@ -231,7 +231,7 @@ def _look_at_kinds(table: "pl.DataFrame", odd: list[str], steps: list[str]) -> N
 
 
 def _look_at_users(ids: "pl.Series", odd: list[str], steps: list[str], *, lists: bool) -> None:
-    """Note a user with very many rows, and users with one; where rows hold `lists`, one says nothing."""
+    """Note a user with very many rows, and users with only one, which says nothing where rows hold `lists`."""
     users = ids.drop_nulls().value_counts(sort=True)
     rows = users["count"]
     if len(rows) and rows[0] > max(len(ids) / 20, 20 * rows.mean()):  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Files that are no table but widely known: refused with the line that makes a table of them."""
+"""Well-known formats that are not tables: refused, with the command that converts them."""
 
 import re
 import shlex
@@ -35,7 +35,7 @@ _NO_SCORE = rb"(?mi)^\S+\s+Q0\s+\S+\s+\d+\s+([+-]?(?:nan|inf)\w*)\s.*$"  # of a 
 
 
 def _cure_of_ending(path: Path) -> str:
-    """Return the line that makes a table of a file by its ending, empty where nothing is known."""
+    """Return the command that converts a file to a table, by its ending; empty where none is known."""
     if (read := _BY_ENDING.get(path.suffix.lower())) is None:
         return ""
     if path.suffix.lower() == ".npz" and is_zipfile(path) and "format.npy" not in ZipFile(path).namelist():
@@ -46,7 +46,7 @@ def _cure_of_ending(path: Path) -> str:
 
 
 def refuse_ending(path: Path, known: Iterable[str]) -> None:
-    """Raise that a file has none of the endings that are known."""
+    """Raise an error that names the known endings of files."""
     cure = _cure_of_ending(path)
     if not cure:
         with path.open("rb") as file:
@@ -62,7 +62,7 @@ def refuse_ending(path: Path, known: Iterable[str]) -> None:
 
 
 def refuse_fields(path: Path, words: Sequence[str]) -> None:
-    """Raise if the words of a line are the fields of a form that is no table but widely known."""
+    """Raise if a line has the fields of a well-known format that is not a table."""
     name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
     for shape, (names, printed) in _BY_WORDS.items():
         if re.fullmatch(shape, " ".join(words)):

@@ -161,7 +161,7 @@ def _mostly_blank(content: "bytes | mmap.mmap") -> bool:
 
 
 def _without_mark(first: list[str]) -> str:
-    """Return the first name without the mark of a comment that some programs, such as NumPy, put before names."""
+    """Return the first name without the comment mark that some programs, such as NumPy, put before names."""
     bare = first[0].lstrip("#% ")
     return bare if _any_known([bare]) else first[0]
 
@@ -200,7 +200,7 @@ def _refuse_layouts(path: Path, text: _Text, first: list[str]) -> None:
 
 
 def _differs(text: _Text, first: list[str]) -> bool:
-    """Whether the second line has another number of fields than the first, or of words, if that is one field."""
+    """Whether the second line differs from the first in its number of fields, or of words where that is one field."""
     line = text.content[text.start : text.start + _LONGEST].partition(b"\n")[0]
     n = line.count(text.separator.encode()) + 1
     return n != len(first) or (n == 1 and len(line.split()) != len(first[0].split()))

@@ -60,7 +60,7 @@ def uniform_exposure(folder: str | os.PathLike[str], *, min_rating: float = 4) -
 
 
 def _rows(file: Path) -> pl.DataFrame:
-    """Read a user, an item and a rating a line."""
+    """Read lines of a user, an item and a rating."""
     found = read_table(file, names=list(_COLUMNS))
     if pl.String in found.dtypes:
         raise UnreadableFileError(f"Cannot read {file}: it holds text. Unpack the set again.")
@@ -68,7 +68,7 @@ def _rows(file: Path) -> pl.DataFrame:
 
 
 def _matrix(file: Path) -> pl.DataFrame:
-    """Read a row of ratings a user, 0 where there is none."""
+    """Read a row of ratings for each user, 0 where there is none."""
     with readable(file, "Unpack the set again."), warnings.catch_warnings(action="error"):
         try:
             ratings = np.loadtxt(file, ndmin=2)

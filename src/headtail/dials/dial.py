@@ -41,8 +41,8 @@ class Dial:
     model : str, optional
         Name of the only model class that it can train, such as "SASRec"; any by default.
     cost : float or function of a Subject, optional
-        About how many times as long a setting takes as one that re-orders candidates, for forecasts; by default as
-        long as others that work on the same.
+        About how long a setting takes, for forecasts, in times of one that re-orders candidates; by default as long as
+        other dials that work on the same.
 
     Examples
     --------
@@ -112,7 +112,7 @@ class Dial:
         return subject.has(needed) and self.model in (None, subject.trains)
 
     def cost_on(self, subject: Subject) -> float:
-        """Return about how many times as long a setting takes as one that re-orders candidates."""
+        """Return the time that a setting takes, in times of one that re-orders candidates."""
         if self.cost is not None:
             return self.cost(subject) if callable(self.cost) else self.cost
         if self.works_on == "vectors":

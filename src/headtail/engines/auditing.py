@@ -229,7 +229,7 @@ def _run(parts: Mapping[str, Part], sums: UserSums, n_users: float, counts: Mapp
 def _summed(
     parts: dict[str, Part], sums: UserSums, n_users: float, noted: InputNotes
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """Run the query over users, once more where the first showed that the centers were far off, and count the users."""
+    """Run the query over users, again where the first run showed that the centers were far off, and count the users."""
     ones = np.ones(len(sums.item_ids))
     listed = nw.col("n") > 0
     asked = {

@@ -172,7 +172,7 @@ def audit(
 
 
 def _read(train: Any, test: Any, noted: InputNotes, *, times: bool) -> tuple[Interactions, Interactions | None]:
-    """Return the training interactions, none without them, and those of the test, noting what is odd about them."""
+    """Read the training interactions, empty where not given, and those of the test; note what is odd about them."""
     if train is None:
         known = Interactions(*np.empty((2, 0), dtype=np.int64), *np.empty((2, 0), dtype=np.int32))
     else:  # count_overlap refuses repeats

@@ -74,7 +74,7 @@ def few_lists(n_wanting: int, n_listed: int) -> list[str]:
 
 
 def few_users(n_lists: int) -> list[str]:
-    """Return a note if there are so few lists that chance decides on every figure."""
+    """Return a note if there are so few lists that chance decides every figure."""
     if n_lists >= _USERS:
         return []
     return [f"These are the lists of {counted(n_lists, 'user')}: the figures of others may be quite different."]

@@ -18,7 +18,7 @@ _CROWD, _FEW_LISTS = 10, 9  # items of which a slope is known; below, chance mov
 
 @dataclass(frozen=True, eq=False)
 class UserGroups:
-    """The lists of G groups of users, one group after another: n in all, for a list may be in several."""
+    """The lists of G groups of users, one group after another: n in all, since a list may be in several."""
 
     top: TopK  # all lists
     rows: Ints | slice  # (n,), of each list in `top`

@@ -59,7 +59,7 @@ def p_mmf(
     momentum : float, default 0.1
         Weight of the newest gradient, above 0 up to 1.
     rng : seed or generator, default 0
-        Draws the order in which the users come, by their rows: the same users in other rows get other lists.
+        Draws the order in which users are served: the same users in other rows get other lists.
 
     Examples
     --------

@@ -185,7 +185,7 @@ def spree(
     bound : float, default 3
         Nobody is pushed more than this many times as hard as the mean user.
     prior : float, default 10
-        A history of n items is steered by ``n / (n + prior)`` of its excess, for a short one says little.
+        A history of n items is steered by ``n / (n + prior)`` of its excess, since a short one says little.
     layer : str, default "query"
     **options
         With `neurons`: see :func:`~headtail.sae.neuron_edit`.
