@@ -1,7 +1,7 @@
 """What training, autoencoders and lists take on an accelerator, and on the processor beside it.
 
 python benchmarks/devices.py                       # measures, into records/devices.json
-python benchmarks/devices.py --page docs/speed.md  # the table of the record that stands
+python benchmarks/devices.py --page docs/scale.md  # the table of the record that stands
 """
 
 import argparse
@@ -94,7 +94,7 @@ def _least(work: Callable[[], object], times: int = 3) -> float:
 def table(record: dict[str, Any]) -> list[str]:
     """Return the lines of the page."""
     lines = [
-        f"| Work | {record['accelerator']} | {record['threads']} threads of its processor |", "|---|---:|---:|",
+        f"| Work | {record['accelerator']} | {record['threads']} threads beside it |", "|---|---:|---:|",
     ]  # fmt: skip
     for name, (there, here) in record["seconds"].items():
         lines.append(f"| {name} | {_told(there)} | {_told(here)} |")
