@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from headtail.tradeoffs import Frontier
+from headtail.tradeoffs.points import NOTHING
 
 FAMILY = (  # of headtail, one family of which validation chooses
     "allocation", "allocation, nobody loses 10%", "allocation, equal shares", "allocation, most hits",
@@ -50,8 +51,9 @@ def _at_levels(frontier: Frontier, levels: Sequence[tuple[str, float]]) -> Itera
     """Yield how the accuracy changes where metrics of unfairness lie so far below the plain model's, as shares.
 
     A row holds the change with each method that gets there, which of them loses least and whether it surely does; the
-    change with the family, and how far that is ahead of each method outside; how far allocation is ahead of rivals; and
-    of allocation after a correction in training, how far that is ahead of allocation alone and of the training alone.
+    change with the family, and how far that is ahead of each method outside and of all of them as one family; how far
+    allocation is ahead of rivals; and of allocation after a correction in training, how far that is ahead of allocation
+    alone and of the training alone.
     """
     family = [method for method in frontier.methods if method in FAMILY]
     both = {name: then_allocation(name) for name in FIRST if then_allocation(name) in frontier.methods}
@@ -68,6 +70,7 @@ def _at_levels(frontier: Frontier, levels: Sequence[tuple[str, float]]) -> Itera
         if family:
             row["family"] = at(family)
             row["ahead"] = {method: at(family, against=method) for method in others if method in reached}
+            row["rivals"] = at(family, against=others) if others else NOTHING  # of which validation chooses likewise
         rivals = [method for method in RIVALS if method in reached and "allocation" in reached]
         row["allocation"] = {method: at("allocation", against=method) for method in rivals}
         row["then"] = {

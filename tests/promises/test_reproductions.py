@@ -46,6 +46,29 @@ def test_the_tables_of_the_other_pages_are_made_from_the_records(run, tmp_path):
         assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / page).read_text(encoding="utf-8")
 
 
+def test_what_is_said_of_all_rivals_as_one_family_is_what_the_records_hold(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import comparisons
+    import page_parts
+    import spectral
+
+    combined = [comparisons.then_allocation(name) for name in comparisons.FIRST]
+    rows = []
+    for cell in page_parts.read("resn", spectral.CELLS):
+        methods = cell.frontier.methods
+        family = [name for name in methods if name in comparisons.FAMILY]
+        rivals = [name for name in methods if name not in (*family, *combined, "most popular")]
+        if "allocation" in methods:
+            at = partial(cell.frontier.accuracy_at, family, relative=True, against=rivals)
+            rows += [at(-share) for share in spectral.EVENER]
+    ahead, clear, behind = (
+        sum(test(row) for row in rows)
+        for test in (lambda r: r.value > 0, lambda r: (r.low or -1) > 0, lambda r: (r.high or 1) < 0)
+    )
+    page = " ".join((ROOT / "docs" / "figures.md").read_text(encoding="utf-8").split())
+    assert f"is ahead in {ahead} of {len(rows)} (in {clear} the interval over seeds is above 0) and in {behind}" in page
+
+
 def test_what_the_guide_says_of_genres_is_what_the_record_holds(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "reproduce")
     import tags
@@ -215,6 +238,7 @@ def test_intervals_of_a_record_are_over_users_where_their_parts_were_at_hand(mon
     at = partial(whole.accuracy_at, unfairness=-0.1, relative=True)
     assert level["ahead"] == {rival: at(family, against=rival) for rival in ("IPR", "IPS")}
     assert level["ahead"]["IPR"].over == "users and seeds" and level["least"] == both
+    assert level["rivals"] == at(family, against=["IPR", "IPS"])
     assert level["then"] == {
         "IPS": {
             "alone": at(both),
