@@ -221,6 +221,14 @@ def test_pct(strength, relevance, groups):
     assert pct(recs, known, strength=strength, k=K, relevance=relevance, groups=groups).items.tolist() == wanted
 
 
+def test_p_mmf_fills_no_place_with_what_rounding_leaves():
+    lists, counts = Recommendations.from_scores([[5.0, 4.0, 3.0, 2.0, 1.0]] * 20, k=5), np.array([7, 1, 10, 2, 4])
+    groups = PopularityGroups(tuple("abcde"), np.arange(5, dtype=np.int8), "one item each", counts)
+    found = p_mmf(lists, counts, strength=1e-9, k=1, groups=groups, lr=1e-9)
+    # 20 places * 6 / 5 * 7 / 24 is 7, but 7.000000000000001 in floating point.
+    assert np.bincount(found.items[:, 0], minlength=5).tolist() == [7, 1, 10, 2, 0]
+
+
 @pytest.mark.parametrize("turn", range(5))
 def test_pct_gives_the_tail_all_places_whoever_comes_first(turn):
     recs, known = world(9)

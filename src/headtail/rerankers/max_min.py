@@ -93,7 +93,7 @@ def p_mmf(
         on = slice(0, int((sizes > step).sum()))
         rows, size = order[starts[on] + step], sizes[on, None]
         owners = padded[recs.items[rows]]  # (W, R)
-        cost = np.pad(np.where(room[on] > 0, prices[on], _FULL), ((0, 0), (0, 1)), constant_values=2 * _FULL)
+        cost = np.pad(np.where(room[on] > _ROUNDING, prices[on], _FULL), ((0, 0), (0, 1)), constant_values=2 * _FULL)
         chosen[rows] = _largest(unit_scores(recs, rows) - np.take_along_axis(cost, owners, axis=1), k)
         shown = np.take_along_axis(owners, chosen[rows], axis=1)
         exposure = (shown[:, :, None] == np.arange(len(rho))).sum(axis=1)  # (W, P)
@@ -125,4 +125,5 @@ def _largest(values: Floats, k: int) -> Places:
     return np.nonzero((values > least) | (tied & (np.cumsum(tied, axis=1) <= places)))[1].reshape(-1, k)
 
 
+_ROUNDING = 1e-9  # of a place: no room is left
 _FULL = 1e4  # more than any score and price: what a group costs that has no room left
