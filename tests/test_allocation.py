@@ -15,13 +15,15 @@ from headtail.allocation import (
     calibrate,
     calibration,
     cross_fitted,
+    load_relevance,
     ndcg_worth,
+    save_relevance,
 )
 from headtail.allocation.allocating import values_of
 from headtail.allocation.features import features_of, lists_at
 from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.metrics.gains import gains
 from headtail.metrics.topk import discounts
 from headtail.subjects import Subject
@@ -137,25 +139,38 @@ def test_prices_reach_the_optimum_of_the_welfare():
     def worth(choice, strength):
         slots = np.bincount(choice, minlength=n_items)
         share = slots / slots.mean() + 0.5
-        return value[np.arange(n_users), choice].sum() + strength * slots.mean() * (4 * share**0.5 - 2 * share).sum()
+        return value[np.arange(n_users), choice].sum() - strength * slots.mean() * (share * (np.log(share) - 1)).sum()
 
     strength = 0.6
-    prices = allocation_bias(recs, relevance, strength=strength, k=1, gamma=0)
+    prices = allocation_bias(recs, relevance, strength=strength, k=1, welfare="entropy", gamma=0)
     chosen = allocate(recs, relevance, prices, k=1, gamma=0).items[:, 0]
     best = max(worth(np.array(choice), strength) for choice in itertools.product(range(n_items), repeat=n_users))
     plain = worth(np.zeros(n_users, dtype=int), strength)
     assert worth(chosen, strength) > plain + 0.7 * (best - plain)
 
 
-def test_prices_are_those_that_their_own_exposure_calls_for():
-    rng, strength = np.random.default_rng(0), 0.3
+def test_prices_are_those_that_the_welfare_asks_for_at_their_own_exposure():
+    rng, popularity, strength = np.random.default_rng(0), np.arange(8, 0, -1) ** 2, 0.3
     recs = lists(np.tile(np.arange(8), (4000, 1)))
     relevance = rng.uniform(0.1, 0.9, size=(4000, 8)) ** [1, 1, 1, 1, 2, 2, 3, 3]
     unit = np.sqrt(relevance.var(axis=1).mean())
-    found = allocation_bias(recs, relevance, strength=strength, k=2, gamma=0)
-    slots = allocate(recs, relevance, found, k=2, gamma=0).slots
-    wanted = strength * unit * 2 * ((slots / slots.mean() + 0.03) ** -0.5 - 1)
-    np.testing.assert_allclose(found, wanted - wanted.mean(), atol=0.02 * unit)
+
+    def asked(slots, welfare, aversion):
+        share = slots / slots.mean() + 0.03
+        if welfare == "alpha":
+            return (share**-aversion - 1) / aversion
+        return (welfare == "popularity") * np.log(popularity / popularity.mean() + 0.03) - np.log(share)
+
+    found = []
+    for welfare, aversion in (("entropy", 0.5), ("alpha", 0.2), ("alpha", 1.5), ("popularity", 0.5)):
+        options = {"welfare": welfare, "aversion": aversion, "rounds": 200}
+        options["popularity"] = popularity if welfare == "popularity" else None
+        found.append(allocation_bias(recs, relevance, strength=strength, k=2, gamma=0, **options))
+        slots = allocate(recs, relevance, found[-1], k=2, gamma=0).slots
+        wanted = strength * unit * asked(slots, welfare, aversion)
+        np.testing.assert_allclose(found[-1], wanted - wanted.mean(), atol=0.02 * unit)
+    _, alpha, more, popular = found
+    assert np.abs(alpha - more).max() > 0.03 * unit < np.abs(alpha - popular).max()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
@@ -219,6 +234,21 @@ def test_what_cannot_be_learned_is_refused(world):
         calibrate(replace(recs, scores=None), seen, wanted, k=10)
 
 
+def test_a_calibration_is_saved_and_loaded(world, tmp_path):
+    recs, seen, wanted, _ = world
+    found = calibrate(recs, seen, wanted, k=10)
+    file = save_relevance(found, tmp_path / "relevance.json")
+    np.testing.assert_array_equal(load_relevance(file)(recs, seen), found(recs, seen))
+    assert file.stat().st_size < 40_000
+    file.write_text(file.read_text().replace('"k": 10', '"k": 11'))
+    with pytest.raises(UnreadableFileError, match="checksum is wrong"):
+        load_relevance(file)
+    with pytest.raises(UnreadableFileError, match="does not exist"):
+        load_relevance(tmp_path / "none.json")
+    with pytest.raises(InvalidInputError, match="is of type dict; give Relevance"):
+        save_relevance({}, file)
+
+
 def test_relevance_of_another_catalogue_is_refused(world):
     recs, seen, wanted, _ = world
     fitted = calibrate(recs, seen, wanted, k=10)
@@ -231,10 +261,11 @@ def test_relevance_of_another_catalogue_is_refused(world):
         calibrate(recs, seen, replace(wanted, item_ids=wanted.item_ids + 1), k=10)
 
 
-def test_without_the_items_a_list_keeps_its_order(world):
+def test_without_the_items_a_list_keeps_its_order(world, tmp_path):
     recs, seen, wanted, truth = world
     fitted = calibrate(recs, seen, wanted, k=10, by_item=False)
-    found = fitted(recs, seen)
+    found = load_relevance(save_relevance(fitted, tmp_path / "relevance.json"))(recs, seen)
+    np.testing.assert_array_equal(found, fitted(recs, seen))
     assert (np.diff(found, axis=1) < 0).all()  # nowhere level, or prices would decide the order there
     assert found.mean() == pytest.approx(truth.mean(), rel=0.02)
     assert allocate(recs, found, np.zeros(60), k=10).items.tolist() == recs.items[:, :10].tolist()

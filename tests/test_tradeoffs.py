@@ -93,9 +93,17 @@ def test_figures_are_written_as_their_metrics_say():
     assert {"ndcg@5", "popularity_lift@5"} < set(sweep("shrink", subject, grid=[0]).points[0].test)
 
 
-def test_choose_where_nothing_was_found_at_first():
+def test_choose_by_gain():
+    # Unfairness falls by a tenth for a fiftieth of the accuracy, then hardly further for as much again.
+    points = point("a", 0, 1.0, 1.0), point("a", 1, 0.98, 0.9), point("a", 2, 0.96, 0.89)
+    frontier = Frontier(points, "ndcg@20", "gini@20")
+    assert (frontier.choose("a"), frontier.choose("a", criterion="gain")) == (2, 1)
+    with pytest.raises(InvalidInputError, match="criterion"):
+        frontier.choose("a", criterion="best")
     nothing_found = Frontier((point("a", 0, 0.0, 1.0), point("a", 1, 0.1, 0.9)), "ndcg@20", "gini@20")
     assert nothing_found.choose("a") == 1 and "goes from 0.0000 to 0.1000" in nothing_found.to_markdown()
+    with pytest.raises(InvalidInputError, match=r"ndcg@20 of 'a' at its first setting, 0, is 0\.0 on validation"):
+        nothing_found.choose("a", criterion="gain")
 
 
 def test_choice_looks_at_validation_alone():
@@ -790,6 +798,8 @@ def test_what_cannot_be_judged_is_not_chosen():
     assert grid((0.5, nan), (0.5, 0.8), (0.49, 0.7), (nan, 0.1)).choose("a") == 2
     with pytest.raises(InvalidInputError, match=r"ndcg@20 of 'a' at its first setting, 0, is nan"):
         grid((nan, 0.9), (0.5, 0.8)).choose("a")
+    with pytest.raises(InvalidInputError, match=r"gini@20 of 'a' at its first setting"):
+        grid((0.5, nan), (0.5, 0.8)).choose("a", criterion="gain")
     with pytest.raises(InvalidInputError, match=r"No setting of 'a' that loses at most 0\.05"):
         grid((0.5, nan), (0.4, 0.8)).choose("a")
 

@@ -21,6 +21,7 @@ from headtail.sae import (
     load_neurons,
     load_steered,
     neuron_edit,
+    personal_strength,
     save_neurons,
     save_steered,
     spree,
@@ -283,3 +284,11 @@ def test_spree_off_and_with_nothing_to_go_by():
         spree(MODEL, alike, TRAIN)
     with pytest.raises(InvalidInputError, match="a contrast of items has none"):
         spree(MODEL, contrast(MODEL, TRAIN, "item"), TRAIN)
+
+
+def test_short_histories_and_outliers_are_steered_little():
+    x = FOUND.real
+    free, bounded = (personal_strength(FOUND, TRAIN, k=5, both_ways=True, bound=b)(x) for b in (100.0, 1.25))
+    assert float(free.abs().max()) > 1.3 > float(bounded.abs().max())
+    assert float(free.abs().mean()) == pytest.approx(1, rel=1e-4)
+    assert float(free.min()) < 0

@@ -167,12 +167,14 @@ def test_a_card_shows_the_items_that_a_neuron_raises_most():
     assert table.rows[0]["plus"] == pytest.approx(added.max(), rel=1e-5)
 
 
-def test_personal_strength_is_a_regression_on_the_vector():
-    strength = personal_strength(FOUND, TRAIN, k=5)
+@pytest.mark.parametrize("prior", [0, 4])
+def test_personal_strength_is_a_regression_on_the_vector(prior):
+    strength = personal_strength(FOUND, TRAIN, k=5, prior=prior)
     lists = recommend(MODEL, TRAIN, users=TRAIN.user_ids[FOUND.users], k=5).items
     levels = np.log1p(TRAIN.popularity)
     taste = [levels[TRAIN.items[TRAIN.users == u]].mean() for u in FOUND.users]
-    excess = levels[lists].mean(axis=1) - taste
+    n = TRAIN.activity[FOUND.users]
+    excess = (levels[lists].mean(axis=1) - taste) * n / (n + prior)
     x = FOUND.real.double().numpy() - FOUND.real.double().numpy().mean(axis=0)
     ridge = 1e-3 * np.trace(x.T @ x) / 6 * np.eye(6)
     fitted = excess.mean() + x @ np.linalg.solve(x.T @ x + ridge, x.T @ excess)

@@ -7,7 +7,7 @@ exposure asks, each where its probability makes it cheapest (:func:`allocation_b
 """
 
 from headtail.allocation.allocating import allocate, allocation_bias, ndcg_worth
-from headtail.allocation.calibration import Relevance, calibrate, cross_fitted
+from headtail.allocation.calibration import Relevance, calibrate, cross_fitted, load_relevance, save_relevance
 
 __all__ = [
     "Relevance",
@@ -15,5 +15,7 @@ __all__ = [
     "allocation_bias",
     "calibrate",
     "cross_fitted",
+    "load_relevance",
     "ndcg_worth",
+    "save_relevance",
 ]

@@ -1,11 +1,12 @@
 """Slots for the items at prices: each where its probability makes it cheapest."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from headtail._checks import checked, integer, number
-from headtail._exposure import Goal, counter, sampled
+from headtail._exposure import Goal, Welfare, counter, sampled
 from headtail._factors import per_item
 from headtail.allocation.features import lists_at, probabilities
 from headtail.data import Recommendations
@@ -25,12 +26,15 @@ def allocation_bias(
     *,
     strength: float,
     k: int,
+    welfare: Welfare = "alpha",
+    aversion: float = 0.5,
     gamma: float = 0.5,
+    popularity: Any = None,
     n_users: int = 20_000,
     rounds: int = 100,
     rng: RNG = 0,
 ) -> Floats:
-    """Return the price of every item, shape (n_items,), at which its exposure is what alpha-fairness asks for.
+    """Return the price of every item, shape (n_items,), at which its exposure is what the welfare asks for.
 
     Source: the dual of the most expected relevance for a given welfare of the items: Do et al., Two-sided fairness in
     rankings via Lorenz dominance, NeurIPS 2021; Xu et al., P-MMF, WWW 2023.
@@ -45,7 +49,7 @@ def allocation_bias(
         At least 0. In units of the spread of a list's values, as for :func:`headtail.tilt`.
     k : int
         Length of the lists that users see.
-    rounds, rng
+    welfare, aversion, popularity, rounds, rng
         As for :func:`headtail.tilt`.
     gamma : float, default 0.5
         From 0 to 1: a probability is worth ``p ** (1 - gamma) / (1 - gamma)``, with 1 its logarithm. With 0 a slot is
@@ -62,7 +66,7 @@ def allocation_bias(
     >>> allocate(recs, relevance, prices, k=1).items.tolist()  # who loses least gets the other item
     [[0], [1]]
     """
-    goal = Goal(strength, "alpha", 0.5, rounds)
+    goal = Goal(strength, welfare, aversion, rounds)
     k = integer("k", k, low=1, high=recs.k)
     rows = sampled(len(recs), n_users, rng)
     relevance = probabilities(recs, relevance)
@@ -70,7 +74,7 @@ def allocation_bias(
     items, values, n_items = some.items, values_of(relevance[rows], gamma), len(recs.item_ids)
     unit = spread(replace(some, scores=values))
     count = counter(items, values / np.float32(unit), n_items, k)
-    return unit * goal.settle(count, n_slots=len(items) * k, n_items=n_items)
+    return unit * goal.settle(count, n_slots=len(items) * k, n_items=n_items, popularity=popularity)
 
 
 @checked

@@ -1,17 +1,22 @@
 """Calibrated relevance: the probability that an item is what its user wants, learned from the validation part."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
 from headtail._checks import checked, generator, integer
+from headtail._checksums import FORMAT, read_json, write_json
 from headtail._exposure import sampled
+from headtail._files import atomic_file, to_path
 from headtail.allocation.features import ALONG, features, features_of, lists_at
 from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
 from headtail.data.recommendations import check_same_ids
-from headtail.exceptions import InvalidInputError
+from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.rerank import spread
 from headtail.typing import RNG, Array, Floats
 
@@ -62,6 +67,34 @@ class Relevance:
             found[rows] = expit(self.weights[0] + x @ self.weights[1:])
         found[recs.items < 0] = 0
         return found
+
+
+@checked
+def save_relevance(relevance: Relevance, file: str | os.PathLike[str]) -> Path:
+    """Write a calibration as one small JSON file, whole or not at all, and return its path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> made = Relevance(*np.ones((5, 2)), np.zeros((3, 1)), k=5, spread=1.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load_relevance(save_relevance(made, f"{folder}/relevance.json")).k
+    5
+    """
+    with atomic_file(to_path(file)) as temporary:
+        write_json({"format": FORMAT, "kind": "relevance", **asdict(relevance)}, temporary)
+    return Path(file)
+
+
+@checked
+def load_relevance(file: str | os.PathLike[str]) -> Relevance:
+    """Return a calibration that :func:`save_relevance` wrote; any other file is an UnreadableFileError."""
+    saved = read_json(to_path(file))
+    if saved.pop("kind", None) != "relevance":
+        raise UnreadableFileError(f"{file} holds no calibration. Give a file that save_relevance wrote.")
+    del saved["format"]
+    values: dict[str, Any] = {k: np.array(v) if isinstance(v, list) else v for k, v in saved.items()}
+    return Relevance(**values)
 
 
 @checked

@@ -79,13 +79,15 @@ def personal_strength(
     interactions: Interactions,
     *,
     k: int | None = None,
+    both_ways: bool = False,
+    bound: float = 3.0,
+    prior: float = 0.0,
 ) -> Excess:
     """Return the strength that steers a user the more, the more popular the recommendations are than the history.
 
     The excess of a user is the mean log(1 + popularity) of the k recommendations less that of the history. It is
-    regressed on the user's vector, so that a steered model needs nothing but the vector, for new users too. Where it is
-    below 0 the user is left alone. What is returned, for `per_user` of :func:`~headtail.sae.steer`, has a mean of 1
-    over the real users.
+    regressed on the user's vector, so that a steered model needs nothing but the vector, for new users too. What is
+    returned, for `per_user` of :func:`~headtail.sae.steer`, has a mean size of 1 over the real users.
 
     Parameters
     ----------
@@ -95,6 +97,12 @@ def personal_strength(
         Training interactions.
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
+    both_ways : bool, default False
+        Also steer users whose recommendations are rarer than their own choices towards popular items, all users at most
+        `bound` times as hard as the mean user; otherwise they are left alone.
+    bound : float, default 3
+    prior : float, default 0
+        A history of n items is steered by ``n / (n + prior)`` of its excess, since a short one says little.
 
     Examples
     --------
@@ -106,12 +114,12 @@ def personal_strength(
     >>> round(float(strength(found.real).mean()), 4)
     1.0
     """
-    excess, mean = _excess(contrast, interactions, k)
+    excess, mean = _excess(contrast, interactions, k, prior, bound if both_ways else None)
     return _scaled(excess, 1 / mean)
 
 
 def _excess(
-    contrast: Contrast, interactions: Interactions, k: int | None, prior: float = 0.0, bound: float | None = None
+    contrast: Contrast, interactions: Interactions, k: int | None, prior: float, bound: float | None
 ) -> tuple[Excess, float]:
     """Return the excess in log popularity, both ways if there is a bound, and its mean size."""
     recommended, users = list_popularity(contrast, interactions, k), contrast.recommendable()[1]
@@ -159,7 +167,7 @@ def spree(
 ) -> Steered:
     """Return a model that steers each user by sign and amount to where lists are as popular as the user's own choices.
 
-    The excess of a user, see :func:`personal_strength`, is taken out, both ways, by a push along one direction,
+    The excess of a user, see :func:`personal_strength` with `both_ways`, is taken out by a push along one direction,
     the difference of the mean vectors of users of popular and of niche tastes, or through neurons. What one unit of
     the push does is measured on the lists of the real users::
 
@@ -175,17 +183,13 @@ def spree(
     Parameters
     ----------
     model : torch.nn.Module
-    contrast, interactions, k
+    contrast, interactions, k, bound, prior
         See :func:`personal_strength`.
     strength : float, default 1
         0 changes nothing.
     neurons : Neurons, optional
         Push through these: as :func:`~headtail.sae.steer` does with both alphas 0.5. Without them, along the direction,
         by half the standard deviation of the real users.
-    bound : float, default 3
-        Nobody is pushed more than this many times as hard as the mean user.
-    prior : float, default 10
-        A history of n items is steered by ``n / (n + prior)`` of its excess, since a short one says little.
     layer : str, default "query"
     **options
         With `neurons`: see :func:`~headtail.sae.neuron_edit`.

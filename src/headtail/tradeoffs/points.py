@@ -14,6 +14,7 @@ from headtail.typing import Floats
 Setting: TypeAlias = float
 Part: TypeAlias = Literal["validation", "test"]
 Over: TypeAlias = Literal["users and seeds", "users", "seeds"]
+Criterion: TypeAlias = Literal["fairest", "gain"]
 Influences: TypeAlias = Mapping[tuple[str, Setting, int, Part], Mapping[str, Floats]]
 Seconds: TypeAlias = Mapping[tuple[str, Setting, int], tuple[float, float]]
 

@@ -14,6 +14,7 @@ from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import Facts, kept_facts
 from headtail.tradeoffs.points import (
     NO_ENDS,
+    Criterion,
     Estimate,
     Influences,
     Part,
@@ -158,19 +159,35 @@ class Settings:
         ends = point.intervals.get(metric, NO_ENDS) if part == "test" else NO_ENDS
         return Reading(metric_of(point, metric, part), influence, ends)
 
-    def choose(self, method: str, max_loss: float = 0.05) -> Setting:
-        """Return the most even setting on validation of those that lose little accuracy there, :attr:`margin` included.
+    def choose(self, method: str, max_loss: float = 0.05, criterion: Criterion = "fairest") -> Setting:
+        """Return the best setting on validation among those that lose little accuracy there, :attr:`margin` included.
 
-        At most `max_loss` of the accuracy of the method's first setting may be lost.
+        Parameters
+        ----------
+        method : str
+        max_loss : float, default 0.05
+            Accuracy that may be lost, as a share of the accuracy of the method's first setting.
+        criterion : {"fairest", "gain"}, default "fairest"
+            "fairest" minimizes unfairness; "gain" maximizes its relative decrease less that of accuracy (by which
+            PopSteer was tuned; Ahmadov and Mansoury, RecSys 2025).
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
+        first = (method, self.settings(method)[0])
+        at_first = {name: self.mean(*first, name, "validation") for name in (self.accuracy, self.unfairness)}
+        for name in (self.accuracy, *([self.unfairness] if criterion == "gain" else [])):
+            value = at_first[name]
+            if not np.isfinite(value) or (criterion == "gain" and not value):  # a gain is a share of it
+                raise InvalidInputError(
+                    f"{name} of {method!r} at its first setting, {first[1]!r}, is {value} on validation, so that no "
+                    f"change from it can be judged. Begin the grid with a setting that can be measured."
+                )
+
+        def lost(pair: tuple[str, Setting]) -> float:
+            accuracy, unfairness = (self.mean(*pair, name, "validation") / at_first[name] for name in at_first)
+            return unfairness - accuracy
+
         pairs = [(method, setting) for setting in self.settings(method)]
-        if not np.isfinite(value := self.mean(*pairs[0], self.accuracy, "validation")):
-            raise InvalidInputError(
-                f"{self.accuracy} of {method!r} at its first setting, {pairs[0][1]!r}, is {value} on validation, so "
-                f"that no loss from it can be judged. Begin the grid with a setting that can be measured."
-            )
-        found = self._most_even(pairs, pairs[0], max_loss)
+        found = self._first_allowed(pairs, first, max_loss, lost if criterion == "gain" else self._unevenness)
         if found is None:
             raise InvalidInputError(
                 f"No setting of {method!r} that loses at most {max_loss:.3g} of {self.accuracy} on validation has a "
@@ -185,23 +202,26 @@ class Settings:
         reference itself where no other setting is more even.
         """
         max_loss = number("max_loss", max_loss, low=0, high=1)
-        found = self._most_even(self.pairs, self.reference, max_loss)
+        found = self._first_allowed(self.pairs, self.reference, max_loss, self._unevenness)
         return self.reference if found is None else found
 
-    def _most_even(
-        self, pairs: Iterable[tuple[str, Setting]], reference: tuple[str, Setting], max_loss: float
+    def _unevenness(self, pair: tuple[str, Setting]) -> float:
+        return self.mean(*pair, self.unfairness, "validation")
+
+    def _first_allowed(
+        self,
+        pairs: Iterable[tuple[str, Setting]],
+        reference: tuple[str, Setting],
+        max_loss: float,
+        key: Callable[[tuple[str, Setting]], float],
     ) -> tuple[str, Setting] | None:
-        """Return the most even of the pairs that lose no more on validation, :attr:`margin` included."""
-
-        def unevenness(pair: tuple[str, Setting]) -> float:
-            return self.mean(*pair, self.unfairness, "validation")
-
+        """Return the first by `key` of the pairs that lose no more on validation, :attr:`margin` included."""
         least = (1 - max_loss) * self.mean(*reference, self.accuracy, "validation")
         there = (
             pair for pair in pairs
-            if np.isfinite(unevenness(pair)) and self.mean(*pair, self.accuracy, "validation") >= least
+            if np.isfinite(self._unevenness(pair)) and self.mean(*pair, self.accuracy, "validation") >= least
         )  # fmt: skip
-        return next((pair for pair in sorted(there, key=unevenness) if self._surely(pair, reference, max_loss)), None)
+        return next((pair for pair in sorted(there, key=key) if self._surely(pair, reference, max_loss)), None)
 
     def _surely(self, pair: tuple[str, Setting], reference: tuple[str, Setting], max_loss: float) -> bool:
         """Return whether :attr:`margin` standard errors below the change of accuracy on validation no more is lost."""
@@ -243,7 +263,7 @@ def reached(settings: Settings, method: str, max_loss: float) -> Setting | None:
     Where the first, which is off, is more even than all others, a stronger one than these may not be.
     """
     first, *turned = ((method, setting) for setting in settings.settings(method))
-    found = settings._most_even(turned, first, max_loss)
+    found = settings._first_allowed(turned, first, max_loss, settings._unevenness)
     return None if found is None else found[1]
 
 
