@@ -12,7 +12,7 @@ import numpy as np
 
 from headtail import dials
 from headtail._checks import checked, integer, nearest, number, raised_by, shown
-from headtail._checksums import FORMAT, identity_of
+from headtail._checksums import FORMAT, digest, identity_of
 from headtail._files import to_path
 from headtail._progress import Forecast, Show, progress_bar
 from headtail._stats import mean_influence
@@ -333,6 +333,6 @@ class _Meter:
             "metrics": {name: identity_of(metric) for name, metric in sorted(self.metrics.items())},
             "scale": self.subject.split.scale,
             "accuracy": self.accuracy,
-            "groups": identity_of(self.groups),
+            "groups": f"{self.groups.description} ({digest(self.groups.codes)})",
             "n_bootstrap": self.n_bootstrap,
         }
