@@ -793,6 +793,17 @@ def test_no_verb_writes_over_what_it_reads(files, capsys, monkeypatch, words, me
     assert {path: path.read_bytes() for path in files.rglob("*.*") if path.is_file()} == held
 
 
+def test_a_tilde_is_the_home(files, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(files))
+    monkeypatch.chdir(files.parent)
+    assert main(["audit", "~/recs.tsv", "~/train.csv", "--test=~/test.parquet", "-o", "~/report.json"]) == 0
+    assert (files / "report.json").exists()
+    assert main(["spectrum", "--queries=~/none.npy", "--items=~/none.npy"]) == 2
+    assert str(files / "none.npy") in capsys.readouterr().err.replace("\n", "")
+    assert main(["data", "~no-such-user/train.csv"]) == 2
+    assert "~no-such-user/train.csv" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["data days/*.csv --to days/all.parquet", "data train.csv --to model/train.csv"])
 def test_an_output_may_lie_beside_what_is_read(files, monkeypatch, words):
     monkeypatch.chdir(files)

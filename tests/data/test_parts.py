@@ -287,7 +287,7 @@ def test_the_cure_for_mind_is_a_line_that_works():
 
 def test_streams_are_refused_with_the_cure(capsys):
     assert main(["audit", "-", "train.csv"]) == 2
-    assert "Standard input (-) is not read: save it to a file first." in capsys.readouterr().err
+    assert "Standard input and output (-) are not taken: give files." in capsys.readouterr().err
     os.mkfifo("pipe.csv")
     with pytest.raises(UnreadableFileError, match=r"it is a pipe or a device\. Save its content to a file first"):
         read_table("pipe.csv")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from cyclopts import App, Group, Parameter
 from cyclopts.validators import Number
 
-from headtail.cli._apart import check_apart
+from headtail.cli._paths import at_home, check_apart
 
 # No verb imports anything heavy before it runs, so that --help comes at once.
 
@@ -35,8 +35,10 @@ def with_example(example: str) -> Callable[[_Verb], _Verb]:
     def decorate(verb: _Verb) -> _Verb:
         @wraps(verb)
         def run(*args: Any, **options: Any) -> Any:
-            check_apart(signature(verb).bind(*args, **options).arguments)
-            return verb(*args, **options)
+            given = signature(verb).bind(*args, **options)
+            given.arguments = {name: at_home(value) for name, value in given.arguments.items()}
+            check_apart(given.arguments)
+            return verb(*given.args, **given.kwargs)
 
         return register(run)  # type: ignore[no-any-return]
 

@@ -62,7 +62,7 @@ def as_typed(text: str, arguments: Sequence[str] | None) -> str:
 def usage(error: CycloptsError, arguments: Sequence[str] | None) -> str:
     """Return what is wrong with the arguments, and what a flag means that got no number."""
     if "-" in (sys.argv[1:] if arguments is None else arguments):
-        return "Standard input (-) is not read: save it to a file first."
+        return "Standard input and output (-) are not taken: give files."
     if isinstance(error, UnusedCliTokensError):
         return f"{error} Name further files by flags; --help lists them."
     if not isinstance(error, CoercionError) or error.argument is None or error.argument.get_choices():

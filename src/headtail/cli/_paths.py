@@ -1,8 +1,9 @@
-"""Outputs that are inputs of the same command: refused before any work, since what was there would be lost."""
+"""Paths among the arguments of a verb: ~ is the home, and an output that is an input is refused before any work."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,16 @@ from headtail.exceptions import HeadtailError, InvalidInputError
 _OUTPUTS = ("output", "to")
 # What verbs write into their folders and others read; pages and lists may be written beside it.
 _WITHIN = ("interactions.parquet", "model.json", "model.safetensors", "steering.json", "explorer.json", "neurons.json")
+
+
+def at_home(value: Any) -> Any:
+    """Return an argument with ~ at the beginning of its paths replaced, as shells leave --flag=~/file."""
+    if isinstance(value, Path):
+        before, data_set, path = str(value).rpartition("movielens:")
+        return Path(before + data_set + os.path.expanduser(path))  # noqa: PTH111 - a Path raises without a home
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: at_home(getattr(value, field.name)) for field in fields(value)})
+    return value
 
 
 def check_apart(given: Mapping[str, Any]) -> None:
