@@ -16,6 +16,7 @@ from headtail.cli import app, main
 from headtail.data import write_table
 from headtail.datasets import DATASETS, checkerboard, power_law
 from headtail.exceptions import CheckpointMismatchError
+from headtail.subjects import Subject
 
 WRITTEN = {"report.html", "correction.json", "explorer.json", "recommendations.parquet"}
 
@@ -614,6 +615,26 @@ def test_explore_what_correct_wrote(corrections, tmp_path, capsys, monkeypatch):
     ):
         assert main(["explore", *arguments]) == 2
         assert message in capsys.readouterr().err.replace("\n", "")
+
+
+def test_lists_that_were_reported_are_not_made_again(corrections, tmp_path, monkeypatch):
+    monkeypatch.chdir(corrections)
+    module = sys.modules["headtail.cli.correct"]
+    write, recommend = module._write, Subject.recommend
+
+    def without_making_any(found, *arguments, **options):
+        made = []
+        with monkeypatch.context() as patch:
+            patch.setattr(Subject, "recommend", lambda self, *given: made.append(given[0]) or recommend(self, *given))
+            write(found, *arguments, **options)
+        assert not any(each is found.made for each in made)
+
+    monkeypatch.setattr(module, "_write", without_making_any)
+    parts = ["--train", "train.parquet", "--validation", "validation.parquet", "--test", "test.parquet"]
+    assert main(["correct", "lists.parquet", *parts, "--dial", "IPR", "-k", "10", "-o", str(tmp_path / "better")]) == 0
+    known = pl.concat([pl.read_parquet(f"{part}.parquet") for part in ("train", "validation")], how="diagonal")
+    recs = pl.read_parquet(tmp_path / "better" / "recommendations.parquet")
+    assert recs.join(known, on=["user_id", "item_id"], how="semi").is_empty()
 
 
 def test_without_a_test_file_everything_known_is_left_out_of_the_lists(corrections, tmp_path, monkeypatch):

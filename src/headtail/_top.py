@@ -12,22 +12,27 @@ def ranges(starts: Array, counts: Array) -> Ints:
     return np.asarray(np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts))
 
 
-def highest(scores: Floats, k: int) -> tuple[Floats, Ints]:
+def highest(scores: Floats, k: int, floor: Floats | None = None) -> tuple[Floats, Ints]:
     """Return the k highest values of each row, descending, and their columns; of equal values the lowest columns first.
 
     Values below the k-th largest maximum of groups of columns cannot be among the k highest, which leaves few to sort;
-    rows with too many equal values are sorted whole. A row with fewer than k finite values ends with minus infinity.
+    rows with too many equal values are sorted whole. A row with fewer than k finite values ends with minus infinity,
+    and so it may where some are below its `floor`, (n_rows,), as where others are known that reach it.
     """
     n_rows, n = scores.shape
     if k == n:
         order = np.argsort(-scores, axis=1, kind="stable")
         return np.take_along_axis(scores, order, axis=1), order
-    best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)
-    size = best.shape[1]
-    least = np.full(n_rows, np.finfo(scores.dtype).min)
-    if k < size:
-        least = np.maximum(least, np.partition(best, size - k, axis=1)[:, size - k])
-    places = np.flatnonzero(scores >= least[:, None])
+    lowest = np.finfo(scores.dtype).min
+    least = np.full(n_rows, lowest) if floor is None else np.maximum(floor, lowest)
+    reached = None if floor is None else scores >= least[:, None]
+    if reached is None or np.count_nonzero(reached) > 2 * k * n_rows:
+        best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)
+        size = best.shape[1]
+        if k < size:
+            least = np.maximum(least, np.partition(best, size - k, axis=1)[:, size - k])
+        reached = scores >= least[:, None]
+    places = np.flatnonzero(reached)
     counts = np.diff(np.searchsorted(places, n * np.arange(n_rows + 1)))
     crowded = np.flatnonzero(counts > 4 * (k + _GROUP))
     if len(crowded):

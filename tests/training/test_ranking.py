@@ -72,6 +72,22 @@ def test_equals_a_full_sort_with_ties_over_any_blocks(
     np.testing.assert_array_equal(lists.scores[filled], taken[filled])
 
 
+@pytest.mark.parametrize("ascending", [False, True])
+def test_of_later_items_those_that_reach_the_list_so_far_are_sorted(ascending, monkeypatch):
+    """Where most of them do, the highest are looked for as in the first block."""
+    scores = np.random.default_rng(0).normal(size=(4, 900)).astype(np.float32)
+    scores = np.sort(scores, axis=1) if ascending else scores
+    floor = _top.highest(scores[:, :600], 5)[0][:, -1]
+    expected = _top.highest(scores[:, 600:], 5)
+    called, partition = [], np.partition
+    monkeypatch.setattr(np, "partition", lambda *a, **options: called.append(a) or partition(*a, **options))
+    values, columns = _top.highest(scores[:, 600:], 5, floor)
+    there = expected[0] >= floor[:, None]
+    np.testing.assert_array_equal(values, np.where(there, expected[0], -np.inf))
+    np.testing.assert_array_equal(columns[there], expected[1][there])
+    assert bool(called) == ascending
+
+
 def test_seen_items_never_appear_and_lists_are_cut_short():
     train, seen = world(density=0.8)
     lists = recommend((np.ones((6, 1)), np.ones((11, 1))), train, k=11)

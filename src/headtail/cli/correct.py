@@ -194,12 +194,13 @@ def _write(found: "Correction", output: Path, again: list[str], own: "dict[str, 
 
     made, split = found.made, found.subject.split
     known = split.known if reported else split.whole
+    lists = found.lists if reported else found.subject.recommend(made, known)
     with atomic_folder(output) as folder:
         found.to_html(folder / "report.html")
         found.to_json(folder / "correction.json")
         typed = {each.name: as_typed for as_typed, each in own.items()}
         Explorer({**found.explore().data, "command": again, "typed": typed}).to_json(folder / EXPLORED)
-        ht.data.write_table(found.subject.recommend(made, known).to_polars(), folder / "recommendations.parquet")
+        ht.data.write_table(lists.to_polars(), folder / "recommendations.parquet")
         if _steered(made):
             from headtail.sae.storage import write_steered
 

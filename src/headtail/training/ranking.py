@@ -221,7 +221,7 @@ def _best(queries: Any, items: Any, codes: Codes, seen: Any, k: int, n_columns: 
     for start in range(0, len(items), n_columns):
         block = items[start : start + n_columns]
         places = None if seen is None else seen(codes, start, start + len(block))
-        values, columns = of_block(queries, block, places, k)
+        values, columns = of_block(queries, block, places, k, found[0][0][:, -1] if found else None)
         found.append((values, columns + start))
         if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
             values, columns = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
@@ -230,12 +230,17 @@ def _best(queries: Any, items: Any, codes: Codes, seen: Any, k: int, n_columns: 
     return found[0]
 
 
-def _best_of_block(queries: Floats, block: Floats, seen: tuple[Array, Array] | None, k: int) -> tuple[Array, Array]:
-    """Return the k highest scores of each query with a block of items, (B, k), and their columns."""
+def _best_of_block(
+    queries: Floats, block: Floats, seen: tuple[Array, Array] | None, k: int, floor: Floats | None
+) -> tuple[Array, Array]:
+    """Return the k highest scores of each query with a block of items, (B, k), and their columns.
+
+    Those below the `floor`, (B,), need not be among them.
+    """
     scores = queries @ block.T  # (B, columns)
     if seen is not None:
         scores[seen] = -np.inf
-    return highest(scores, k)
+    return highest(scores, k, floor)
 
 
 def _seen_places(interactions: Interactions, codes: Codes, low: int, high: int) -> tuple[Array, Array]:
