@@ -135,3 +135,14 @@ def test_a_run_by_rows_resumes_to_the_bit(tmp_path):
     run(resumed, epochs=3, checkpoint=tmp_path)
     assert torch.equal(whole.users, resumed.users)
     assert torch.equal(whole.items, resumed.items)
+
+
+def test_gradients_that_a_model_comes_with_do_not_count():
+    world = power_law(40, 30, n_interactions=200, rng=0).interactions
+    models = MF(40, 30, 4, rng=0), MF(40, 30, 4, rng=0)
+    for weights in models[0].parameters():
+        weights.grad = torch.ones_like(weights)
+    for model in models:
+        fit(model, world, epochs=2, weight_decay=0, rng=0, progress=False)
+    assert torch.equal(models[0].items, models[1].items)
+    assert models[0].items.grad is None

@@ -40,8 +40,7 @@ class Adam(torch.optim.Adam):
         self._tables = tuple(tables)
         self._taken: list[tuple[nn.Parameter, Array, Tensor, Tensor, Tensor]] = []
         for table in self._tables:
-            moments = {name: torch.zeros_like(table, requires_grad=False) for name in _MOMENTS}
-            self.state[table] = {"step": torch.zeros((), device=table.device), **moments}
+            self._moments(table)
         self._begin(0)
 
     def _begin(self, now: int) -> None:
@@ -71,28 +70,37 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
-        """Take a step: whole parameters that have a gradient, and the rows that were taken for it."""
-        super().step()
-        self._now += 1
+        """Move whole parameters that have a gradient, and the rows that were taken; let go of the gradients."""
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
+        moved = [(p, p, *self._moments(p)) for p in group["params"] if p.grad is not None]
+        moved += [(table, values, mean, square) for table, _, values, mean, square in self._taken]
+        tables, values, means, squares = map(list, zip(*moved, strict=True))
+        adam(
+            values, [cast(Tensor, rows.grad) for rows in values], means, squares, [],
+            [self.state[table]["step"] for table in tables], foreach=False, fused=bool(group["fused"]), amsgrad=False,
+            beta1=beta1, beta2=beta2, lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"],
+            maximize=False,
+        )  # fmt: skip
+        for rows in values:
+            rows.grad = None
+        self._now += 1
         whole = {*self._tables}
-        for table, codes, values, mean, square in self._taken:
+        for table, codes, *parts in self._taken:
             whole.discard(table)
-            adam(
-                [values], [cast(Tensor, values.grad)], [mean], [square], [], [self.state[table]["step"]],
-                foreach=False, fused=bool(group["fused"]), amsgrad=False, beta1=beta1, beta2=beta2, lr=group["lr"],
-                weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
-            )  # fmt: skip
-            for target, rows in zip((table, *self._moments(table)), (values, mean, square), strict=True):
+            for target, rows in zip((table, *self._moments(table)), parts, strict=True):
                 _put(target, codes, rows)
             self._moved[table][codes] = self._now
         for table in whole:
             self._moved[table][:] = self._now
         self._taken.clear()
 
-    def _moments(self, table: nn.Parameter) -> tuple[Tensor, Tensor]:
-        state = self.state[table]
+    def _moments(self, parameter: nn.Parameter) -> tuple[Tensor, Tensor]:
+        """Return both moments of a parameter, 0 at its first gradient."""
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), device=parameter.device)
+            state.update((name, torch.zeros_like(parameter, requires_grad=False)) for name in _MOMENTS)
         return state["exp_avg"], state["exp_avg_sq"]
 
     def _catch_up(self, values: Tensor, mean: Tensor, square: Tensor, moved: Array) -> None:

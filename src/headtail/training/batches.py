@@ -48,12 +48,14 @@ class Pairs:
 
     def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every training pair once, in random batches."""
-        order = rng.permutation(len(self))
+        order = rng.permutation(len(self)).astype(np.min_scalar_type(-len(self)))  # narrow numbers sort faster
         for start in range(0, len(order), batch_size):
             pairs = self._pairs[np.sort(order[start : start + batch_size])]  # user and item from one place of memory
             users, items = pairs >> 32, pairs & 0xFFFFFFFF  # (B,), the users ascending
-            first = np.concatenate([[True], users[1:] != users[:-1]])
-            yield Batch(users[first], np.cumsum(first) - 1, self._negatives.after(items, users, rng))
+            rows = np.cumsum(np.diff(users, prepend=users[:1]) > 0)
+            inputs = np.empty(rows[-1] + 1, np.int64)
+            inputs[rows] = users
+            yield Batch(inputs, rows, self._negatives.after(items, users, rng))
 
 
 class Windows:

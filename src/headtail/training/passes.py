@@ -110,6 +110,7 @@ class Stepping:
     def epoch(self, number: int, advance: Advance) -> dict[str, float]:
         """Take a step for every batch; return the mean loss and penalties."""
         self.model.train()
+        self.optimizer.zero_grad()
         batches = self.batches.epoch(self.batch_size, self.random)
         row = steps(batches, self._step, self.model, self.names, self._cause, number, advance)
         self.optimizer.refresh()
@@ -140,8 +141,7 @@ class Stepping:
             else:
                 penalties = [fitting.new_zeros(()) for _ in self.penalties]
             terms = [fitting if share == 1 else fitting * share, *penalties, *auxiliary]
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(torch.stack(terms).sum())
+            torch.autograd.backward(torch.stack(terms).sum() if len(terms) > 1 else fitting)
             if self.n_processes > 1:
                 terms = [term.detach() for term in terms]
                 _distributed.average([*terms, *(p.grad for p in self.model.parameters() if p.grad is not None)])
@@ -201,7 +201,7 @@ def _encode(
     elif sequential:
         queries, items = module.states(inputs)  # (S, L, d)
     else:
-        queries, items = functional_call(model, taken, (inputs,))
+        queries, items = functional_call(model, taken, (inputs,)) if taken else model(inputs)
     if sequential:
         return queries.flatten(0, 1), queries[:, -1], items, auxiliary
     return queries, queries, items, auxiliary

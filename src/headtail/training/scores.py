@@ -5,21 +5,25 @@ tensors of that size; for all items it forms the scores (B, I), and as much agai
 nearly all the time goes into moving that memory. Here nothing is larger than (B, d), but blocks that stay in the cache.
 """
 
+import warnings
 from functools import partial
 from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, embedding_bag
 
 from headtail._checks import number
-from headtail._products import loss_over_products, row_blocks, softmax_terms
+from headtail._products import loss_over_products, softmax_terms
 from headtail._tensors import full, take_rows
 from headtail.exceptions import InvalidInputError
 from headtail.losses import Loss, sampled_softmax
+
+with warnings.catch_warnings():  # that sparse CSR tensors are in beta, which is told once
+    warnings.simplefilter("ignore", UserWarning)
+    torch.sparse_csr_tensor([0, 0], [], [], (1, 1))
 
 
 def pair_scores(queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
@@ -30,36 +34,39 @@ def pair_scores(queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor
     queries, items = full(queries, items)
     if queries.device.type != "cpu":
         return (embedding(candidates, items) * take_rows(queries, rows)[:, None]).sum(dim=2)
+    if candidates.numel() > len(queries) * len(items):  # torch's sparse matrices hold each element once
+        return (queries @ items.T)[rows[:, None], candidates]
     scores: Tensor = _PairScores.apply(queries, rows, items, candidates)  # type: ignore[no-untyped-call]
     return scores
 
 
 class _PairScores(torch.autograd.Function):
-    """Part by part, and in NumPy and SciPy, which take half of torch's time for this."""
+    """The scores are elements of a product, in the places of a sparse matrix with a row for each query."""
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
-        ctx.save_for_backward(queries, rows, items, candidates)
-        scores = queries.new_empty(candidates.shape)
-        vectors, codes, found = (tensor.detach().numpy() for tensor in (items, candidates, scores))
-        for part, block in row_blocks(take_rows(queries.detach(), rows)):
-            for n in range(candidates.shape[1]):
-                np.einsum("bd,bd->b", block.numpy(), vectors.take(codes[part, n], axis=0), out=found[part, n])
-        return scores
+        counts = torch.bincount(rows, minlength=len(queries)) * candidates.shape[1]
+        starts = nn.functional.pad(counts.cumsum(0), (1, 0))
+        ctx.save_for_backward(queries, items, candidates, starts)
+        places = torch.sparse_csr_tensor(
+            starts, candidates.flatten(), queries.new_zeros(candidates.numel()), (len(queries), len(items)),
+            check_invariants=False,
+        )  # fmt: skip
+        torch.sparse.sampled_addmm(places, queries, items.T, beta=0.0, out=places)
+        return places.values().view_as(candidates)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
-        queries, rows, items, candidates = ctx.saved_tensors
-        starts = np.searchsorted(rows.numpy(), np.arange(len(queries) + 1)) * slopes.shape[1]
-        weights = sp.csr_array(
-            (slopes.numpy().ravel(), candidates.numpy().ravel(), starts), shape=(len(queries), len(items))
-        )
+        queries, items, candidates, starts = ctx.saved_tensors
+        weights, codes = slopes.flatten(), candidates.flatten()
         of_queries = of_items = None
         if ctx.needs_input_grad[0]:  # the weighted sum of each query's candidates
-            of_queries = torch.from_numpy(weights @ items.detach().numpy())
-        if ctx.needs_input_grad[2]:  # that of each candidate's queries
-            of_items = torch.from_numpy(weights.T @ queries.detach().numpy())
+            of_queries = embedding_bag(codes, items, starts[:-1], per_sample_weights=weights, mode="sum")
+        if ctx.needs_input_grad[2]:  # that of each candidate's queries; SciPy needs no order of them
+            shape = len(items), len(queries)
+            by_query = sp.csc_array((weights.numpy(), codes.numpy(), starts.numpy()), shape=shape)
+            of_items = torch.from_numpy(by_query @ queries.detach().numpy())
         return of_queries, None, of_items, None
 
 
