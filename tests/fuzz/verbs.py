@@ -164,7 +164,7 @@ def mf():
     model = ht.MF(split().train.n_users, split().train.n_items, 4, rng=0)
     with torch.no_grad():
         model.users[:, 0] = 1
-        model.items[:, 0] = torch.from_numpy(split().train.popularity) / 10
+        model.items[:, 0] = torch.tensor(split().train.popularity) / 10
     return model
 
 
