@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import settling
 import tags
 from page_popsteer import sasrec_table
 
@@ -75,6 +76,7 @@ if __name__ == "__main__":
     put(quote(demo), FIRST)
     made = [table(demo), sasrec_table()]
     made += [tags.known_table(known), tags.steered_table(known)]
+    made.append(settling.table(json.loads(settling.RECORD.read_text(encoding="utf-8"))))
     for page in PAGES:
         for lines in made:
             if lines[0] in page.read_text(encoding="utf-8"):

@@ -133,6 +133,23 @@ def test_data_that_is_not_there_is_asked_for(run, command, tmp_path):
         run(ROOT / "reproduce" / command[0], *command[1:], "--data", tmp_path, "--work", tmp_path / "work")
 
 
+def test_residuals_of_a_set_are_those_at_which_a_bias_warns(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "reproduce")
+    import settling
+
+    world = power_law(80, 40, n_interactions=560, rng=0).interactions
+    split = split_ratio(world, rng=0)
+    monkeypatch.setattr(settling, "split_of", lambda *_: split)
+    monkeypatch.setattr(settling, "K", 5)
+    row = settling.measured(tmp_path, "lastfm")
+    grids = {name: [f"{strength:g}" for strength in dial(name).grid[1:]] for name in settling.DIALS}
+    assert {name: list(found) for name, found in row["residuals"].items()} == grids
+    assert all(0 <= residual < 1 for found in row["residuals"].values() for residual in found.values())
+    row["residuals"]["tilt (entropy)"] |= {"0.4": 0.05, "0.8": 0.2}
+    assert ".200 (at 0.4, 0.8) |" in settling.table({"rows": [row]})[-1]
+    assert row["users"] == 80 and row["items"] == 40
+
+
 def test_seeds_of_tags_run_apart_and_are_joined(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "reproduce")
     import cells
