@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from headtail.data import Interactions
 from headtail.datasets import power_law
 from headtail.exceptions import InvalidInputError, MissingColumnError
-from headtail.models import ALS
+from headtail.models import ALS, MF
 from headtail.sae import Contrast, TopKSAE, contrast, find_neurons, personal_strength
 from headtail.training import fit, recommend
 
@@ -111,6 +112,34 @@ def test_effects_equal_lists_made_again_with_one_neuron_pushed():
     assert np.array_equal(fewer.effect, NEURONS.with_effects(n_users=20).effect)
     part = NEURONS.select(top=3)
     np.testing.assert_allclose(part.with_effects(n_users=1000).effect, measured.effect[part.index], atol=1e-6)
+
+
+def test_effects_are_those_of_the_items_that_are_left_to_a_user():
+    rng = np.random.default_rng(0)
+    met = rng.random((40, 12)) < 0.75  # fewer than five are left to most
+    met[0] = True
+    train, model = Interactions.from_matrix(met), MF(40, 12, 6, rng=0)
+    found = contrast(model, train)
+    neurons = find_neurons(SAE, found, train, k=5).with_effects(n_users=40, progress=False)
+    assert neurons.changed.max() > 0
+    levels = np.log1p(train.popularity)
+
+    def lists(x):
+        scores = np.where(met, -np.inf, x.numpy() @ found.items.numpy().T)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+        return [[i for i in own if not met[u, i]] for u, own in enumerate(order)]
+
+    before = lists(found.real)
+    for j in range(24):
+        shift = torch.zeros(24)
+        shift[j] = float(neurons.std[j])
+        with torch.no_grad():
+            after = lists(found.real + SAE.decode(SAE.encode(found.real, shift)) - SAE.decode(SAE.encode(found.real)))
+        pairs = [(a, b) for a, b in zip(after, before, strict=True) if b]
+        assert neurons.effect[j] == pytest.approx(
+            sum(levels[a].mean() - levels[b].mean() for a, b in pairs) / 40, abs=1e-5
+        )
+        assert neurons.changed[j] == pytest.approx(sum(len(set(b) - set(a)) / len(b) for a, b in pairs) / 40, abs=1e-5)
 
 
 def test_selection():

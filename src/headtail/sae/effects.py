@@ -47,16 +47,24 @@ def effects_of(
     table = torch.from_numpy(values[columns]).float().to(x.device)
     k = min(k, len(items))
     plain = (x @ items.T).masked_fill_(seen, -torch.inf)
-    lists = plain.topk(k).indices  # (S, k)
-    usual = embedding_bag(lists, table, mode="mean")  # (S, V)
+
+    def shown(scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return lists, -1 where a user has met what would fill them, (S, k), and their means of values, (S, V)."""
+        found = scores.topk(k)
+        there = (found.values > -torch.inf).to(table)
+        means = embedding_bag(found.indices, table, per_sample_weights=there, mode="sum")
+        return found.indices.masked_fill(there == 0, -1), means / there.sum(dim=1, keepdim=True).clamp_min(1)
+
+    lists, usual = shown(plain)
+    lengths = (lists >= 0).sum(dim=1)
     changes = torch.zeros(len(index), values.shape[1], dtype=torch.float32, device="cpu")
     moved = torch.zeros(len(index), dtype=torch.float32, device="cpu")
 
     def count(scores: Tensor, u: Tensor, j: Tensor) -> None:
-        new = scores.topk(k).indices
-        kept = (new[:, :, None] == lists[u][:, None]).any(dim=2).float().mean(dim=1)
-        changes.index_add_(0, j.cpu(), (embedding_bag(new, table, mode="mean") - usual[u]).cpu().float())
-        moved.index_add_(0, j.cpu(), (1 - kept).cpu().float())
+        new, means = shown(scores)
+        gone = lengths[u] - ((new[:, :, None] == lists[u][:, None]).any(dim=2) & (new >= 0)).sum(dim=1)
+        changes.index_add_(0, j.cpu(), (means - usual[u]).cpu().float())
+        moved.index_add_(0, j.cpu(), (gone / lengths[u].clamp_min(1)).cpu().float())
 
     gain, lost, least = _push(source, x if of_users else items, index, torch.from_numpy(size).to(sae.encoder))
     directions = sae.decoder[torch.from_numpy(index).to(x.device)]
