@@ -4,7 +4,8 @@ import numpy as np
 
 from headtail.typing import Array, Floats, Ints
 
-_GROUP = 16  # values that share a maximum in the search for the k highest
+_GROUPS = 4  # of values that share a maximum in the search for the k highest, times k
+_FEW = 64  # values beyond 4 k of a row that are sorted at once
 
 
 def ranges(starts: Array, counts: Array) -> Ints:
@@ -27,14 +28,14 @@ def highest(scores: Floats, k: int, floor: Floats | None = None) -> tuple[Floats
     least = np.full(n_rows, lowest) if floor is None else np.maximum(floor, lowest)
     reached = None if floor is None else scores >= least[:, None]
     if reached is None or np.count_nonzero(reached) > 2 * k * n_rows:
-        best = scores if n < 2 * _GROUP * k else scores[:, : n - n % _GROUP].reshape(n_rows, _GROUP, -1).max(axis=1)
-        size = best.shape[1]
-        if k < size:
-            least = np.maximum(least, np.partition(best, size - k, axis=1)[:, size - k])
+        size = max(1, n // (_GROUPS * k))
+        best = scores[:, : n - n % size].reshape(n_rows, size, n // size).max(axis=1)
+        if k < n // size:
+            least = np.maximum(least, np.partition(best, n // size - k, axis=1)[:, n // size - k])
         reached = scores >= least[:, None]
     places = np.flatnonzero(reached)
     counts = np.diff(np.searchsorted(places, n * np.arange(n_rows + 1)))
-    crowded = np.flatnonzero(counts > 4 * (k + _GROUP))
+    crowded = np.flatnonzero(counts > 4 * k + _FEW)
     if len(crowded):
         places = places[~np.isin(places // n, crowded)]
         counts[crowded] = 0

@@ -53,7 +53,7 @@ def test_equals_a_full_sort_with_ties_over_any_blocks(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "_ITEMS", blocks[1])
         patch.setattr(ranking, "_CUDA_SCORES", blocks[0] * blocks[1])
-        patch.setattr(_top, "_GROUP", group)
+        patch.setattr(_top, "_GROUPS", group)
         if on_device:  # the way of GPUs, taken on the CPU
             patch.setattr(ranking, "to_numpy", torch.as_tensor)
             patch.setattr(ranking, "_of_one_type", lambda *factors: placed(*factors, None))
