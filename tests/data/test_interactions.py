@@ -463,3 +463,15 @@ def test_lines_that_make_numbers_of_a_column(column, values, expected):
         Interactions.from_frame(frame)
     made = eval(re.search(r"by: (frame.*) in Polars", str(raised.value))[1], {"frame": frame, "pl": pl})
     assert made[column].to_list() == expected == Interactions.from_frame(made).to_polars()[column].to_list()
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, dict, pl.DataFrame])
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.int16])
+def test_later_changes_of_what_was_read_do_not_reach_interactions(kind, dtype):
+    columns = {"user_id": np.arange(4), "item_id": np.arange(4)}
+    columns |= {name: np.arange(4).astype(dtype) for name in ("rating", "timestamp", "order")}
+    made = Interactions.from_frame(pd.DataFrame(columns, copy=False) if kind is pd.DataFrame else kind(columns))
+    for values in columns.values():
+        values[:] = 77
+    for values in (made.user_ids, made.item_ids, made.ratings, made.timestamps, made.order):
+        assert values.tolist() == [0, 1, 2, 3]

@@ -251,9 +251,9 @@ def from_table(table: pl.DataFrame, names: Mapping[str, Any]) -> Interactions:
         item_ids=item_ids,
         users=users,
         items=items,
-        ratings=_numeric(table, "rating", names),
-        timestamps=seconds(table["timestamp"], names["timestamp"]) if "timestamp" in table.columns else None,
-        order=_numeric(table, "order", names),
+        ratings=_own(_numeric(table, "rating", names)),
+        timestamps=_own(seconds(table["timestamp"], names["timestamp"])) if "timestamp" in table.columns else None,
+        order=_own(_numeric(table, "order", names)),
     )
     if "item_title" not in table.columns:
         return result
@@ -362,6 +362,11 @@ def read_roles(
     required = ["user_id", "item_id", *further, *(["rating"] if rating_needed else [])]
     optional = [role for role in _ROLES if role not in required]
     return _frames.named_table(frame, required=required, optional=optional, given=names, what=what)
+
+
+def _own(values: Any) -> Any:
+    """Return numbers that no later change of the user's frame reaches; Polars gives views, which are read-only."""
+    return values if values is None or values.flags.writeable else values.copy()
 
 
 def _numeric(table: pl.DataFrame, role: str, names: Mapping[str, Any]) -> Any:
