@@ -101,12 +101,15 @@ def test_what_the_guide_says_of_steering_stands_in_the_summary_of_the_reproducti
         if len(cells) == 6 and cells[0] in ("Gini", "Calibration error"):
             changes = [re.findall(r"[\d.]+", cells[place]) for place in (3, 5)]
             found.setdefault(cells[0], []).extend(changes)
+            for signed in (re.findall(r"[-+]?[\d.]+", cells[place]) for place in (3, 5)) if cells[0] == "Gini" else ():
+                value, high, low = (0.0 - float(each) for each in signed)
+                found.setdefault("lowered", []).append(f"{value:.1f} ({low:.1f} to {high:.1f})")
     lens, _, *others = ((value, low, high) for value, high, low in found["Calibration error"])
     tweets, pct, last, both = others  # of steering and of all dials
     assert "falls by {}% ({} to {}) for".format(*lens) in guide and "({}%, {} to {}, beside".format(*pct) in guide
     assert "beside {}%, {} to {}, of a".format(*tweets) in guide
     assert "LightGCN: {}%, {} to {}, beside {}%, {} to {})".format(*both, *last) in guide
-    steering, every = ([change[0] for change in found["Gini"][start::2]] for start in (0, 1))
+    steering, every = (found["lowered"][start::2] for start in (0, 1))
     assert (
         "lowers Gini by {}, {} and {}% on these three, and allocation by {}, {} and {}%".format(*steering, *every)
         in guide
