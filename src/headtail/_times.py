@@ -47,7 +47,7 @@ def seconds(times: pl.Series, name: Any = "timestamp") -> Array:
         raise InvalidInputError(f"{column} holds {times.filter(numbers.is_null())[0]}; give Unix seconds.")
     values = numbers.to_numpy()
     finite(column, values)
-    _refuse_mixed_units(values, column)
+    refuse_mixed_units(values, column)
     early = int((values <= 0).sum())
     if early and np.median(values) >= _SINCE:
         logger.warning(
@@ -57,7 +57,7 @@ def seconds(times: pl.Series, name: Any = "timestamp") -> Array:
     return values
 
 
-def _refuse_mixed_units(times: Array, column: str) -> None:
+def refuse_mixed_units(times: Array, column: str) -> None:
     """Raise if some numbers are recent times in one unit and others in another, whose order would be wrong."""
     units = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
     if not len(times) or times.max() < _SINCE * 1e3:

@@ -11,6 +11,7 @@ from test_metrics import RECS, TEST, TRAIN, frame, random_world, recs_frame
 
 import headtail as ht
 from headtail.exceptions import InvalidInputError
+from headtail.joining import split_of
 from headtail.metrics import arp, arp_then, audit, gate, gini, ilad, popularity_lift_then
 
 # Lists: 1 b c; 2 c d; 3 b (see test_metrics), items a b c d.
@@ -172,3 +173,16 @@ def test_a_dict_from_users_to_their_groups():
     for given in (dict(groups.iter_rows()), rows, groups.to_dicts(), pd.Series(dict(groups.iter_rows()), name="group")):
         found = audit(RECS, TRAIN, k=2, users=given, n_bootstrap=0).measurements
         np.testing.assert_equal([(m.users, m.metric, m.value) for m in found], expected)
+
+
+def test_times_of_train_and_test_are_in_one_unit():
+    late = 1_600_000_000 + np.arange(len(TRAIN))
+    known = TRAIN.with_columns(timestamp=pl.Series(late * 1000))
+    wanted = pl.DataFrame({"user_id": [1], "item_id": ["d"], "timestamp": [late[-1] + 1]})
+    options = {"k": 2, "metrics": [arp_then], "as_of_event": True, "strict": False, "n_bootstrap": 0}
+    with pytest.raises(InvalidInputError, match=r"time of train and test mixes units: it holds .* \(seconds\) and"):
+        audit(RECS, known, wanted, **options)
+    assert audit(RECS, known, wanted.with_columns(pl.col("timestamp") * 1000), **options)["arp_then@2"] > 0
+    split = split_of(known, wanted, wanted.with_columns(user_id=pl.lit(2)))
+    with pytest.raises(InvalidInputError, match="time of two parts mixes units"):
+        _ = split.known

@@ -11,6 +11,7 @@ import polars as pl
 from headtail._checks import checked, generator, number
 from headtail._columns import logger
 from headtail._printable import counted
+from headtail._times import refuse_mixed_units
 from headtail.data.coded import ascending
 from headtail.data.interactions import Duplicates, Interactions, from_table, rated, read_roles, without_duplicates
 from headtail.exceptions import InvalidInputError
@@ -344,6 +345,11 @@ def union(first: Interactions, second: Interactions) -> Interactions:
 
     def both(name: str) -> Any:
         values = getattr(first, name), getattr(second, name)
-        return None if values[0] is None or values[1] is None else np.concatenate(values)
+        if values[0] is None or values[1] is None:
+            return None
+        joined = np.concatenate(values)
+        if name == "timestamps":
+            refuse_mixed_units(joined, "The time of two parts")
+        return joined
 
     return replace(first, **{name: both(name) for name in ("users", "items", "ratings", "timestamps", "order")})

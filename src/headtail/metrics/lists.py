@@ -11,6 +11,7 @@ from headtail._checks import finite, shown
 from headtail._columns import ranking_columns
 from headtail._printable import counted
 from headtail._spelling import respelled
+from headtail._times import refuse_mixed_units
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import ascending, order_by, pair_keys
 from headtail.data.interactions import without_duplicates
@@ -277,6 +278,7 @@ def with_times(top: TopK, test: Interactions | None, row_ids: Array) -> TopK:
         raise InvalidInputError(
             "as_of_event=True needs the times of interactions. Give train and test with timestamps, or leave it out."
         )
+    refuse_mixed_units(np.concatenate([top.profiles.train.timestamps, test.timestamps]), "The time of train and test")
     first = np.full(len(top), np.inf)
     np.minimum.at(first, _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users], test.timestamps)
     return replace(top, times=np.where(np.isfinite(first), first, np.nan))
