@@ -211,13 +211,34 @@ def _best(tuning: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _tuning(model: Backbone, split: Split, file: Path) -> list[dict[str, Any]]:
-    """Measure the backbone on the validation part at every point of its grid; rows are kept as they come."""
+    """Measure the backbone on the validation part at every point of its grid; rows are kept as they come.
+
+    Where the best value of an argument is an end of its grid, the grid is extended for as long as that is better.
+    """
     rows: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
-    for values in list(itertools.product(*model.tuned.values()))[len(rows) :]:
-        value, settings = model.tune(split, dict(zip(model.tuned, values, strict=True)))
-        rows.append({"settings": settings, "ndcg": value})
-        cells.write(file, rows)
+
+    def measure(settings: dict[str, Any]) -> None:
+        if not any(settings.items() <= row["settings"].items() for row in rows):
+            value, found = model.tune(split, settings)
+            rows.append({"settings": found, "ndcg": value})
+            cells.write(file, rows)
+
+    for values in itertools.product(*model.tuned.values()):
+        measure(dict(zip(model.tuned, values, strict=True)))
+    for _ in range(cells.EXTENSIONS):
+        best = {name: _best(rows)[name] for name in model.tuned}
+        for name in model.tuned:
+            if (beyond := _beyond(best[name], {row["settings"][name] for row in rows})) is not None:
+                measure(best | {name: beyond})
     return rows
+
+
+def _beyond(value: float, tried: set[float]) -> float | None:
+    """Return the next value of a grid that goes up by ratios, or None if the value is none of its ends."""
+    for end, before in (sorted(tried)[:2], sorted(tried)[:-3:-1]):
+        if value == end:
+            return float(f"{end * end / before:.2g}")
+    return None
 
 
 def _accuracy(model: Any, split: Split) -> float:
