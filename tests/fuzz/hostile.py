@@ -225,7 +225,7 @@ def _array_twists(value):
         kinds += [
             value.tolist(),
             np.ma.masked_array(value),
-            *([] if value.dtype == object else [torch.from_numpy(value)]),
+            *([] if value.dtype == object else [torch.from_numpy(value.copy())]),
         ]
     spoiled = []
     for odd in (math.nan, math.inf, 1e300, -1, 1e-320):

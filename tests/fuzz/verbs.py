@@ -433,7 +433,7 @@ VERBS = {
     "metrics.Audit.measurement": lambda: of(audit(), name="gini@3", users="all"),
     "metrics.Comparison.report": lambda: of(ht.compare({"a": audit(), "b": audit()}), judged=()),
     "metrics.Audit.report": lambda: of(audit(), judged=metrics.gate(audit(), ["gini@3 > 0.5"])),
-    "metrics.Audit.influence": lambda: of(audit(), name="gini@3"),
+    "metrics.Audit.influence": lambda: of(audit(), name="gini@3", user_ids=audit().user_ids),
     "metrics.jackknife_influence": lambda: of(without=np.array([1.0, 2.0, 4.0])),
     "metrics.better": lambda: of(direction="higher", title="t", low=0.0, high=1.0, influence=None,
         family="accuracy", format=".2f", headline=True, needs=("targets",), fewest=1),

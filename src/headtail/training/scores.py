@@ -23,7 +23,7 @@ from headtail.losses import Loss, sampled_softmax
 
 with warnings.catch_warnings():  # that sparse CSR tensors are in beta, which is told once
     warnings.simplefilter("ignore", UserWarning)
-    torch.sparse_csr_tensor([0, 0], [], [], (1, 1))
+    torch.sparse_csr_tensor([0, 0], [], [], (1, 1), device="cpu")
 
 
 def pair_scores(queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class _PairScores(torch.autograd.Function):
         ctx.save_for_backward(queries, items, candidates, starts)
         places = torch.sparse_csr_tensor(
             starts, candidates.flatten(), queries.new_zeros(candidates.numel()), (len(queries), len(items)),
-            check_invariants=False,
+            device=queries.device, check_invariants=False,
         )  # fmt: skip
         torch.sparse.sampled_addmm(places, queries, items.T, beta=0.0, out=places)
         return places.values().view_as(candidates)
