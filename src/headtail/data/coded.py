@@ -135,12 +135,12 @@ class Coded:
 
     @cached_property
     def popularity(self) -> Ints:
-        """Interactions per item, int64 array of shape (n_items,)."""
+        """Interactions per item, int64 array of shape (n_items,), read-only."""
         return _locked(np.bincount(self.items, minlength=self.n_items))
 
     @cached_property
     def activity(self) -> Ints:
-        """Interactions per user, int64 array of shape (n_users,)."""
+        """Interactions per user, int64 array of shape (n_users,), read-only."""
         return _locked(np.bincount(self.users, minlength=self.n_users))
 
     @cached_property
