@@ -17,6 +17,7 @@ from runs import StoppedError, same, stop_at, weights
 from headtail._checksums import write_json
 from headtail._progress import progress_bar
 from headtail.data import Interactions
+from headtail.datasets import checkerboard
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import bce, bpr, mse
 from headtail.metrics import gini, ndcg, recall
@@ -24,6 +25,7 @@ from headtail.models import MF
 from headtail.penalties import LogDet, ReSN
 from headtail.training import fit, load_model, recommend, save_model
 from headtail.training.validation import Validation
+from headtail.typing import Vectors
 
 SIZE = 24
 
@@ -619,3 +621,16 @@ def test_title_and_forecast_are_whole_in_a_narrow_terminal(width, monkeypatch, c
             move(1, f"tilt (alpha-fair) 0.{i}, ndcg@20 0.1234")
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).rstrip("\n").split("\r")[-1].split("\n")[-1]
     assert re.match(r"correct ?\S* 0:00:00 tilt", last) and len(last) <= width
+
+
+def test_a_model_that_learns_nothing_is_refused():
+    class Beside(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused, self.held = torch.nn.Parameter(torch.zeros(3)), [torch.ones(30, 2, requires_grad=True)]
+
+        def forward(self, users):
+            return Vectors(self.held[0][users], self.held[0])
+
+    with pytest.raises(InvalidInputError, match="the loss depends on no parameter of the model"):
+        fit(Beside(), checkerboard(30, 30).train, epochs=1)

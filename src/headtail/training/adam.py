@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from headtail._products import row_blocks
+from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Floats
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -75,6 +76,11 @@ class Adam(torch.optim.Adam):
         beta1, beta2 = group["betas"]
         moved = [(p, p, *self._moments(p)) for p in group["params"] if p.grad is not None]
         moved += [(table, values, mean, square) for table, _, values, mean, square in self._taken]
+        if not moved:
+            raise InvalidInputError(
+                "the loss depends on no parameter of the model, so nothing is learned. Make its vectors of tensors "
+                "that are its nn.Parameters."
+            )
         tables, values, means, squares = map(list, zip(*moved, strict=True))
         adam(
             values, [cast(Tensor, rows.grad) for rows in values], means, squares, [],
