@@ -1,7 +1,9 @@
 """What training, autoencoders and lists take on an accelerator, and on the processor beside it.
 
-python benchmarks/devices.py                       # measures, into records/devices.json
-python benchmarks/devices.py --page docs/scale.md  # the table of the record that stands
+    python benchmarks/devices.py                       # measures, into records/devices.json
+    python benchmarks/devices.py --page docs/scale.md  # the table of the record that stands
+
+The processor's threads are those of OMP_NUM_THREADS.
 """
 
 import argparse

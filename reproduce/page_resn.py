@@ -106,16 +106,19 @@ def _family(found: Sequence[parts.Cell]) -> Table:
     for row, p in zip(rows, adjusted, strict=True):
         row["p"] = None if math.isnan(p) else float(p)
     sure = sum(row["p"] is not None and row["p"] < 0.05 and row["ahead"].value > 0 for row in rows)
-    clear = {row["data"]: list[bool]() for row in rows}
-    for row in rows:
-        clear[row["data"]].append(row["ahead"].low is not None and row["ahead"].low > 0)
+
+    def clear_by(key: str) -> dict[str, list[bool]]:
+        """Return for each value of a column of which of its rows the family is ahead beyond doubt."""
+        found: dict[str, list[bool]] = {}
+        for row in rows:
+            found.setdefault(row[key], []).append(row["ahead"].low is not None and row["ahead"].low > 0)
+        return found
+
+    clear, of_cell = clear_by("data"), clear_by("cell")
     shares = sorted(clear.items(), key=lambda each: -sum(each[1]) / len(each[1]))
     n_clear = sum(sum(ahead) for ahead in clear.values())
     by_data_set = ", ".join(f"{data} {sum(ahead)} of {len(ahead)}" for data, ahead in shares)
     behind = sum(row["ahead"].high is not None and row["ahead"].high < 0 for row in rows)
-    of_cell = {row["cell"]: list[bool]() for row in rows}
-    for row in rows:
-        of_cell[row["cell"]].append(row["ahead"].low is not None and row["ahead"].low > 0)
     columns = [
         Column("cell", "Cell"),
         Column("gini", "Gini", format="+.0%"),

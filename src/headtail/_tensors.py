@@ -2,9 +2,10 @@
 
 import ctypes
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import reduce, wraps
+from functools import cache, reduce, wraps
 from itertools import chain
 from typing import Any, ParamSpec, TypeVar
 
@@ -64,6 +65,24 @@ def full(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return tensors in their common type of at least 32 bits."""
     common = reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
     return tuple(tensor.to(common) for tensor in tensors)
+
+
+def sparse_rows(starts: Tensor, columns: Tensor, shape: tuple[int, int], like: Tensor, *, check: bool) -> Tensor:
+    """Return a sparse matrix with zeros in the places that its row starts and columns give, in the type of `like`.
+
+    With `check` the columns of each row must ascend.
+    """
+    _accept_sparse()
+    zeros = like.new_zeros(len(columns))
+    return torch.sparse_csr_tensor(starts, columns, zeros, shape, device=like.device, check_invariants=check)
+
+
+@cache
+def _accept_sparse() -> None:
+    """Hear, once and without a word, torch's warning that its sparse matrices are in beta."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.sparse_csr_tensor([0, 0], [], [], (1, 1), device="cpu")
 
 
 def take_rows(table: Tensor, codes: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """The normal equations of alternating least squares, and some steps towards their solution."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
+
+from headtail._tensors import sparse_rows
 
 _ROUND = 2  # steps between solving for what couples the rows
 
@@ -21,12 +22,7 @@ class Side:
         self.counts = self.starts.diff().to(like.dtype)  # (rows,)
         self.weights = torch.from_numpy(matrix.data).to(like) if weighted else None  # (n,)
         self.mass = torch.from_numpy(matrix.sum(axis=1)).to(like) if weighted else self.counts
-        with warnings.catch_warnings():  # torch warns that its sparse matrices are in beta
-            warnings.simplefilter("ignore", UserWarning)
-            zeros = self.counts.new_zeros(len(self.columns))
-            self.pattern = torch.sparse_csr_tensor(
-                self.starts, self.columns, zeros, matrix.shape, device=like.device, check_invariants=True
-            )
+        self.pattern = sparse_rows(self.starts, self.columns, matrix.shape, like, check=True)
 
     def scores(self, rows: Tensor, other: Tensor) -> Tensor:
         """Return the inner products of the pairs that interacted, (n,), of rows (R, d) and the other side (C, d)."""

@@ -85,12 +85,13 @@ def recommend(
     queries, items = _factors(model, interactions, found, device)
     seen = partial(_seen_places, interactions) if exclude_seen else None
     of_block: Any = _best_of_block
-    n_rows, n_columns = integer("batch_size", batch_size or _USERS, low=1), _ITEMS
+    n_rows = _USERS
     if is_tensor(queries):
         from headtail.training.device import best_of_block as of_block
 
-        n_rows = batch_size or min(_CUDA_USERS, max(_USERS, _CUDA_SCORES // len(items)))
-        n_columns = max(1, _CUDA_SCORES // n_rows)
+        n_rows = min(_CUDA_USERS, max(_USERS, _CUDA_SCORES // len(items)))
+    n_rows = integer("batch_size", batch_size or n_rows, low=1)
+    n_columns = max(1, _CUDA_SCORES // n_rows) if is_tensor(queries) else _ITEMS
 
     best_items = np.empty((len(found), k), dtype=np.int32)
     best_scores = np.empty((len(found), k), dtype=np.float64 if str(items.dtype).endswith("float64") else np.float32)

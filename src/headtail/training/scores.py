@@ -5,7 +5,6 @@ tensors of that size; for all items it forms the scores (B, I), and as much agai
 nearly all the time goes into moving that memory. Here nothing is larger than (B, d), but blocks that stay in the cache.
 """
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -17,13 +16,9 @@ from torch.nn.functional import embedding, embedding_bag
 
 from headtail._checks import number
 from headtail._products import loss_over_products, softmax_terms
-from headtail._tensors import full, take_rows
+from headtail._tensors import full, sparse_rows, take_rows
 from headtail.exceptions import InvalidInputError
 from headtail.losses import Loss, sampled_softmax
-
-with warnings.catch_warnings():  # that sparse CSR tensors are in beta, which is told once
-    warnings.simplefilter("ignore", UserWarning)
-    torch.sparse_csr_tensor([0, 0], [], [], (1, 1), device="cpu")
 
 
 def pair_scores(queries: Tensor, rows: Tensor, items: Tensor, candidates: Tensor) -> Tensor:
@@ -48,10 +43,7 @@ class _PairScores(torch.autograd.Function):
         counts = torch.bincount(rows, minlength=len(queries)) * candidates.shape[1]
         starts = nn.functional.pad(counts.cumsum(0), (1, 0))
         ctx.save_for_backward(queries, items, candidates, starts)
-        places = torch.sparse_csr_tensor(
-            starts, candidates.flatten(), queries.new_zeros(candidates.numel()), (len(queries), len(items)),
-            device=queries.device, check_invariants=False,
-        )  # fmt: skip
+        places = sparse_rows(starts, candidates.flatten(), (len(queries), len(items)), queries, check=False)
         torch.sparse.sampled_addmm(places, queries, items.T, beta=0.0, out=places)
         return places.values().view_as(candidates)
 
