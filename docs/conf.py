@@ -10,7 +10,6 @@ from docutils import nodes
 
 import headtail
 from headtail.dials import CONTROLS, DIALS, REFERENCES
-from headtail.dials.words import about
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition, facts_of
 from headtail.metrics.pages import FAMILIES
@@ -92,10 +91,10 @@ def dial_page() -> str:
         "[Which dial when](../which-dial.md) helps to choose.",
     ]  # fmt: skip
     for form, title in needs.items():
-        rows = [[f"`{d.name}`", about(d.name), strengths(d)] for d in DIALS if d.works_on == form]
+        rows = [[f"`{d.name}`", d.about, strengths(d)] for d in DIALS if d.works_on == form]
         if rows:
             lines += ["", f"## {title}", "", *table(["Dial", "What it does", "Strengths that are tried"], rows)]
-    rest = [[f"`{d.name}`", about(d.name), strengths(d)] for d in (*CONTROLS, *REFERENCES)]
+    rest = [[f"`{d.name}`", d.about, strengths(d)] for d in (*CONTROLS, *REFERENCES)]
     lines += ["", "## What dials are compared with", "", *table(["Name", "What it does", "Strengths"], rest)]
     lines += ["", "In a training loop of your own add [ReSN or LogDet](headtail.penalties.md) to any loss."]
     return "\n".join(lines) + "\n"

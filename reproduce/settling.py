@@ -10,16 +10,17 @@ Below .03 a bias counts as settled, and above it a warning is given.
 
 import argparse
 import json
+import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import cells
 
 from headtail import Interactions, Split, datasets, fit, split_ratio
-from headtail._exposure import Goal
 from headtail.dials import Dial, dial
 from headtail.models import ALS
 from headtail.subjects import Subject
@@ -49,12 +50,29 @@ def residuals(subject: Subject, turned: Dial) -> dict[str, float]:
     """Return the residual at each strength of a dial's grid but 0."""
     found: dict[str, float] = {}
     for strength in turned.grid[1:]:
-        seen: list[float] = []
-        with patch.object(Goal, "_warn", lambda _, residual, astray, seen=seen: seen.append(residual)):
-            made = turned.at(subject, strength)
-            made(subject.split.train)
+        with logged_residuals() as seen:
+            turned.at(subject, strength)(subject.split.train)
         found[f"{strength:g}"] = seen[-1]
     return found
+
+
+@contextmanager
+def logged_residuals() -> Iterator[list[float]]:
+    """Collect the residuals that headtail logs within."""
+    logger, seen = logging.getLogger("headtail"), list[float]()
+
+    def keep(record: logging.LogRecord) -> bool:
+        seen.extend([record.residual] if hasattr(record, "residual") else [])
+        return True
+
+    level = logger.level
+    logger.addFilter(keep)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield seen
+    finally:
+        logger.removeFilter(keep)
+        logger.setLevel(level)
 
 
 def measured(data: Path, name: str) -> dict[str, Any]:

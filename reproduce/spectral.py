@@ -21,6 +21,7 @@ import comparisons
 
 from headtail import MF, Interactions, PopularityGroups, Split, audit, fit, losses, recommend
 from headtail.dials import DIALS, REFERENCES, Dial, dial
+from headtail.dials.dial import next_by_ratio
 from headtail.losses import inverse_propensity
 from headtail.metrics import Metric, arp, coverage, gini, head_share, ndcg, recall, tail_exposure, tail_share
 from headtail.models import ALS, LightGCN, XSimGCL
@@ -237,7 +238,7 @@ def _beyond(value: float, tried: set[float]) -> float | None:
     """Return the next value of a grid that goes up by ratios, or None if the value is none of its ends."""
     for end, before in (sorted(tried)[:2], sorted(tried)[:-3:-1]):
         if value == end:
-            return float(f"{end * end / before:.2g}")
+            return next_by_ratio(before, end)
     return None
 
 

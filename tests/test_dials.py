@@ -70,7 +70,7 @@ def test_every_dial_has_a_name_of_its_own_and_begins_with_nothing():
     names = [each.name for each in (*DIALS, *CONTROLS)]
     assert len(set(names)) == len(names)
     assert all(dial(name.upper().replace(" ", "-")).name == name for name in names)
-    assert all(each.grid[0] == 0 for each in (*DIALS, *CONTROLS))
+    assert all(each.grid[0] == 0 and each.about for each in (*DIALS, *CONTROLS))
 
 
 def test_a_recipe_of_als_takes_the_corrections_that_have_a_closed_form(split):

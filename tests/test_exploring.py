@@ -9,7 +9,7 @@ import pytest
 
 import headtail as ht
 from headtail.correction import correct
-from headtail.dials import dial
+from headtail.dials import Dial, dial
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.exploring import TASTES, Witness
 from headtail.reports.explorer import Explorer, packed
@@ -166,6 +166,15 @@ def test_whole_numbers_take_as_few_bytes_as_hold_them():
         made = packed(np.array(values, dtype=None if values else np.int64))
         assert made["type"] == kind
         assert unpacked(made).tolist() == values
+
+
+def test_a_dial_of_ones_own_says_what_it_does(subject):
+    mine = Dial("mine", lambda subject, strength, seed: subject.vectors(seed), (0.0,), about="does nothing")
+    witness = Witness(subject, n_users=3)
+    data = witness.explore(sweep(witness.watching(mine), subject, n_bootstrap=0)).data
+    assert [(each["name"], each["about"], each["built_in"]) for each in data["dials"]] == [
+        ("mine", "does nothing", False)
+    ]
 
 
 def test_a_correction_is_explored(subject, tmp_path):

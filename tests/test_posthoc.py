@@ -418,6 +418,14 @@ def test_it_warns_where_strength_is_of_no_use():
         tilt(queries, items, strength=0.3, k=10, seen=seen)
 
 
+def test_how_far_a_bias_has_settled_is_logged(caplog):
+    queries, items, _, seen = world()
+    caplog.set_level("DEBUG", "headtail")
+    tilt(queries, items, strength=0.3, k=10, seen=seen)
+    (residual,) = (record.residual for record in caplog.records if hasattr(record, "residual"))
+    assert 0 < residual < 0.02
+
+
 @pytest.mark.parametrize("welfare", ["entropy", "alpha", "popularity"])
 @pytest.mark.parametrize("strength", [0.0125, 0.1, 0.4, 1.6])
 @pytest.mark.parametrize("n", [60, 400])

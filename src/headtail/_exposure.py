@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from headtail._checks import choice, generator, integer, number
+from headtail._columns import logger
 from headtail._factors import as_popularity, stored
 from headtail._top import highest, ranges
 from headtail.exceptions import InvalidInputError
@@ -67,6 +68,8 @@ class Goal:
     def settle(self, count: Count, *, n_slots: int, n_items: int, popularity: Any = None) -> Floats:
         """Return the bias, (I,), in units of the scores' spread and of mean 0; warn if it has not settled.
 
+        How far it has is a record of the log, at level DEBUG, with an attribute `residual`: the distance between the
+        bias and the one that its own lists call for, as a share of the latter's size.
         `n_slots` are those of all lists; `popularity`, (I,), earns exposure under the welfare "popularity" alone.
         Newton's method with conjugate gradients: Nocedal and Wright, Numerical Optimization, 2006, chapter 7.
         """
@@ -112,7 +115,9 @@ class Goal:
         residual = residual if np.isfinite(residual) else 1.0  # that of no bias, where no round came near
         bias = bias - bias.mean()
         lists = count(self.strength * bias, 1e-6 * width).slots
-        self._warn(residual, float(np.abs(lists - meant).sum()) / 2 / n_slots)
+        astray = float(np.abs(lists - meant).sum()) / 2 / n_slots
+        logger.debug("residual %.4f, %.1f%% of the slots astray", residual, 100 * astray, extra={"residual": residual})
+        self._warn(residual, astray)
         return np.asarray(self.strength * bias)
 
     def _called(self, relative: Floats) -> Floats:

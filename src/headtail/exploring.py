@@ -11,7 +11,6 @@ from headtail._checks import checked, generator, integer, shown
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import tastes_of
 from headtail.dials import Dial, is_built_in
-from headtail.dials.words import about
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.built_in import BUILT_IN
 from headtail.metrics.facts import definition
@@ -241,9 +240,8 @@ class _Gathering:
             strengths = frontier.settings(method)
             own = dial is None or not is_built_in(dial)
             works_on = None if dial is None else dial.works_on
-            dials.append(
-                {"name": method, "built_in": not own, "works_on": works_on, "about": "" if own else about(method)}
-            )
+            about = "" if dial is None else dial.about
+            dials.append({"name": method, "built_in": not own, "works_on": works_on, "about": about})
             for strength in strengths:
                 values = {m: _estimate(frontier, method, strength, m) for m in frontier.points[0].test}
                 traded = (frontier.accuracy, frontier.unfairness)

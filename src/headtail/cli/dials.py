@@ -12,13 +12,11 @@ from headtail.cli._output import console
 @with_example("headtail dials")
 def dials(*, json: Json = False) -> None:
     """List the corrections, what each works on and what it does; as JSON with the strengths that are tried."""
-    from headtail.dials.words import about
-
     controls = ht.dials.CONTROLS
     rows: list[dict[str, Any]] = [
         {
             "dial": each.name,
-            "does": about(each.name),
+            "does": each.about,
             "works_on": each.works_on,
             "strengths": list(each.grid),
             "control": each in controls,

@@ -74,6 +74,13 @@ def _locked(values: Ints) -> Ints:
     return values
 
 
+def recoded(codes: Codes, ids: Array, others: Array, what: str) -> Codes:
+    """Return codes of ids as codes of others, -1 where these do not hold an id, or where a place is empty (-1)."""
+    if ids is others or np.array_equal(ids, others):
+        return codes
+    return np.append(_frames.lookup(ids, others, what), np.int32(-1))[codes]
+
+
 def check_codes(name: str, codes: Codes, ids: Array, low: int = 0) -> None:
     """Raise if a code is below `low` or beyond the ids."""
     if codes.size and (codes.min() < low or codes.max() >= len(ids)):

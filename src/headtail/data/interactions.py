@@ -16,7 +16,7 @@ from headtail._factors import axis_ids, refuse_ids
 from headtail._printable import counted
 from headtail._spelling import twins
 from headtail._times import seconds
-from headtail.data.coded import Coded, order_by, pair_keys
+from headtail.data.coded import Coded, order_by, pair_keys, recoded
 from headtail.exceptions import InvalidInputError
 from headtail.typing import IntoFrame
 
@@ -190,19 +190,12 @@ class Interactions(Coded):
         """Return the same interactions with the ids, and so the codes, of others."""
         codes = []
         for name, own, ids in (("users", self.user_ids, other.user_ids), ("items", self.item_ids, other.item_ids)):
-            given = getattr(self, name)
-            if own is ids or np.array_equal(own, ids):
-                codes.append(given)
-                continue
-            known = _frames.lookup(own, ids, f"{what} {name}")
-            met = np.flatnonzero(np.bincount(given, minlength=len(own)))
-            unknown = met[known[met] < 0]
-            if len(unknown):
+            codes.append(recoded(given := getattr(self, name), own, ids, f"{what} {name}"))
+            if len(unknown := np.unique(given[codes[-1] < 0])):
                 raise InvalidInputError(
                     f"{what} holds {counted(len(unknown), name[:-1])} that train does not have; the first is "
                     f"{shown(own[unknown[:1]])}. Leave their interactions out, or take both from one split."
                 )
-            codes.append(known[given])
         return replace(
             self, user_ids=other.user_ids, item_ids=other.item_ids, users=codes[0], items=codes[1],
             item_titles=other.item_titles,

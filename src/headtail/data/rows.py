@@ -11,7 +11,7 @@ from headtail._checks import shown
 from headtail._columns import logger
 from headtail._factors import as_popularity, axis_ids, to_numpy
 from headtail._printable import counted
-from headtail.data.coded import between
+from headtail.data.coded import between, recoded
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats, Vectors
@@ -270,8 +270,8 @@ def rows_of(interactions: Interactions, user_ids: Array, item_ids: Array, *, wha
     """Return the interactions with these ids; those of other users or items are left out, and counted in the log."""
     if user_ids is interactions.user_ids and item_ids is interactions.item_ids:
         return interactions
-    users = _frames.lookup(interactions.user_ids, user_ids, f"{what} users")[interactions.users]
-    items = _frames.lookup(interactions.item_ids, item_ids, f"{what} items")[interactions.items]
+    users = recoded(interactions.users, interactions.user_ids, user_ids, f"{what} users")
+    items = recoded(interactions.items, interactions.item_ids, item_ids, f"{what} items")
     kept = (users >= 0) & (items >= 0)
     if not kept.all():
         gone, all_of = (~kept).sum(), len(kept)

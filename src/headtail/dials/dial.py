@@ -43,6 +43,8 @@ class Dial:
     cost : float or function of a Subject, optional
         About how long a setting takes, for forecasts, in times of one that re-orders candidates; by default as long as
         other dials that work on the same.
+    about : str, default ""
+        What it does, in a line.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Dial:
     end: float | None = None
     model: str | None = None
     cost: float | Callable[[Subject], float] | None = None
+    about: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -127,8 +130,7 @@ class Dial:
         settings = [number("settings", setting) for setting in settings]
         if len(settings) < 2 or chosen != settings[-1] or chosen == self.end:
             return None
-        before, last = settings[-2:]
-        further = float(f"{last * (last / before if before else 2.0):.2g}")
+        further = next_by_ratio(*settings[-2:])
         return further if self.end is None else min(further, self.end)
 
     def menu(self, settings: Iterable[float] | None = None) -> "Dial":
@@ -143,7 +145,19 @@ class Dial:
         if 0 not in chosen:
             raise InvalidInputError(f"The menu of {self.name!r} is {chosen}, without 0. Add it, the list as it is.")
         form: Form = "lists" if self.works_on == "data" else self.works_on
-        return Dial(f"{self.name}, menu", Menu(self, chosen), _PRICES, form)
+        about = f"{self.name}, at the strength that suits each user, at prices that even out exposure"
+        return Dial(f"{self.name}, menu", Menu(self, chosen), _PRICES, form, about=about)
+
+
+def next_by_ratio(before: float, last: float) -> float:
+    """Return the number, rounded, that follows two of a grid by their ratio, or twice the last one after 0.
+
+    Examples
+    --------
+    >>> next_by_ratio(0.1, 0.3)
+    0.9
+    """
+    return float(f"{last * (last / before if before else 2.0):.2g}")
 
 
 def of_products(subject: Subject) -> float:

@@ -19,9 +19,7 @@ def placed(queries: Any, items: Any, device: "str | torch.device | None") -> tup
     return queries.to(device, both), items.to(device, both)
 
 
-def best_of_block(
-    queries: Tensor, block: Tensor, seen: tuple[Array, Array] | None, k: int, _floor: Array | None = None
-) -> tuple[Array, Array]:
+def best_of_block(queries: Tensor, block: Tensor, seen: tuple[Array, Array] | None, k: int) -> tuple[Array, Array]:
     """Return the k highest scores of each query with a block of items, (B, k), and their columns, as arrays."""
     with no_autocast(queries.device):
         scores = queries @ block.T  # (B, columns)

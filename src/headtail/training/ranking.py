@@ -8,10 +8,9 @@ import numpy as np
 
 from headtail._checks import checked, integer, list_length, shown
 from headtail._factors import as_pair, is_tensor, stored, to_numpy
-from headtail._frames import lookup
 from headtail._top import highest
 from headtail.data import Interactions, Recommendations
-from headtail.data.coded import order_by
+from headtail.data.coded import order_by, recoded
 from headtail.data.interactions import read_pairs
 from headtail.data.rows import by_codes, check_order, in_order_of, joined_with
 from headtail.exceptions import InvalidInputError
@@ -87,7 +86,10 @@ def recommend(
     of_block: Any = _best_of_block
     n_rows = _USERS
     if is_tensor(queries):
-        from headtail.training.device import best_of_block as of_block
+        from headtail.training.device import best_of_block
+
+        def of_block(*block: Any, floor: Any) -> Any:  # sorting there takes less than leaving out
+            return best_of_block(*block)
 
         n_rows = min(_CUDA_USERS, max(_USERS, _CUDA_SCORES // len(items)))
     n_rows = integer("batch_size", batch_size or n_rows, low=1)
@@ -134,14 +136,12 @@ def _coded_like(known: Interactions, lists: Recommendations) -> Recommendations:
     codes = {}
     for name, own in (("users", lists.users), ("items", lists.items)):
         ours, theirs = (getattr(each, f"{name[:-1]}_ids") for each in (lists, known))
-        codes[name] = own
-        if ours is not theirs and not np.array_equal(ours, theirs):
-            codes[name] = np.append(lookup(ours, theirs, f"lists {name}"), np.int32(-1))[own]
-            if (lost := (codes[name] < 0) & (own >= 0)).any():
-                raise InvalidInputError(
-                    f"The lists have {name} that the interactions do not have, such as {shown(ours[own[lost][:1]])}. "
-                    f"Leave them out."
-                )
+        codes[name] = recoded(own, ours, theirs, f"lists {name}")
+        if (lost := (codes[name] < 0) & (own >= 0)).any():
+            raise InvalidInputError(
+                f"The lists have {name} that the interactions do not have, such as {shown(ours[own[lost][:1]])}. "
+                f"Leave them out."
+            )
     order = order_by(codes["users"])
     scores = None if lists.scores is None else lists.scores[order]
     return Recommendations(known.user_ids, known.item_ids, codes["users"][order], codes["items"][order], scores)
@@ -222,7 +222,7 @@ def _best(queries: Any, items: Any, codes: Codes, seen: Any, k: int, n_columns: 
     for start in range(0, len(items), n_columns):
         block = items[start : start + n_columns]
         places = None if seen is None else seen(codes, start, start + len(block))
-        values, columns = of_block(queries, block, places, k, found[0][0][:, -1] if found else None)
+        values, columns = of_block(queries, block, places, k, floor=found[0][0][:, -1] if found else None)
         found.append((values, columns + start))
         if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
             values, columns = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
@@ -232,7 +232,7 @@ def _best(queries: Any, items: Any, codes: Codes, seen: Any, k: int, n_columns: 
 
 
 def _best_of_block(
-    queries: Floats, block: Floats, seen: tuple[Array, Array] | None, k: int, floor: Floats | None
+    queries: Floats, block: Floats, seen: tuple[Array, Array] | None, k: int, *, floor: Floats | None
 ) -> tuple[Array, Array]:
     """Return the k highest scores of each query with a block of items, (B, k), and their columns.
 
