@@ -377,7 +377,11 @@ def test_train_recommend_spectrum_audit(tmp_path, capsys):
     assert {p.name for p in tmp_path.iterdir()} == {"train.parquet", "model"}
     assert main(["spectrum", str(model), "--json"]) == 0
     out = capsys.readouterr().out
-    assert len(json.loads(out[out.index("\n{") :])["directions"]) == 8
+    directions = json.loads(out[out.index("\n{") :])["directions"]
+    assert len(directions) == 8
+    learned = ht.Split.from_frame(pl.read_parquet(model / "interactions.parquet"), "split", test="held out").train
+    found = ht.spectrum(ht.vectors(ht.load_model(model)), popularity=learned)  # without what was held out
+    assert [each["alignment"] for each in directions] == pytest.approx(found.alignment)
     assert main(["recommend", str(model), "--output", str(recs), "-k", "5"]) == 0
     write_table(pl.DataFrame({"userId": [3, 1]}), tmp_path / "some.csv")
     assert main(["recommend", str(model), "-o", str(tmp_path / "few.csv"), "--users", str(tmp_path / "some.csv")]) == 0
@@ -455,6 +459,7 @@ def test_more_of_a_tag_is_chosen_by_the_places_it_gets(corrections, tmp_path, ca
     assert (
         "this one has the lowest share of places without rare there" in said and "Share of the places, on test" in said
     )
+    assert re.search(r"rare \d+\.\d+% \d+\.\d+% \+\d+\.\d+ points", said), "a difference of shares"
     found = json.loads((out / "correction.json").read_text(encoding="utf-8"))
     assert found["strength"] > 0 and found["dial"] == "more rare"
     rare = pl.read_parquet(out / "recommendations.parquet")["item_id"].is_in(list(range(0, 120, 10)))

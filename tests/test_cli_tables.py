@@ -482,3 +482,11 @@ def test_percentages_and_lists_in_text_are_read(tmp_path, monkeypatch, capsys):
     assert "--time-format %m-%d-%Y does not fit '03.04.2020'" in " ".join(capsys.readouterr().err.split())
     assert main(["data", "dates.csv", "--drop", "whenn"]) == 0
     assert "dates.csv has no column 'whenn' to leave out" in " ".join(capsys.readouterr().err.split())
+
+
+def test_ids_of_lines_are_those_that_a_table_would_have(tmp_path):
+    for lines, ids in ((["7", "12"], [7, 12]), (["007", "012"], ["007", "012"]), (["a", "1"], ["a", "1"])):
+        (tmp_path / "ids.txt").write_text("\n".join(lines))
+        (tmp_path / "ids.csv").write_text("\n".join(["item_id", *lines]))
+        found = [Tables().ids(tmp_path / name, "item_id") for name in ("ids.txt", "ids.csv")]
+        assert found == [ids, ids]

@@ -9,9 +9,11 @@ import polars as pl
 import pytest
 
 import headtail as ht
+from headtail._correction_page import bearers
 from headtail._stats import degrees_of_freedom, mean_influence, student
 from headtail.correction import correct
 from headtail.data import Split
+from headtail.data.popularity import tastes_of
 from headtail.dials import Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics import gini, ndcg
@@ -210,6 +212,8 @@ def test_a_far_more_accurate_setting_and_a_weak_recommender_are_told(split, fact
     assert (itself.strength == 1) == ("far more accurate" not in itself.verdict)
     assert "A gain of" in itself.verdict
     assert "A gain of" not in better(factors, split, dials=["tilt (popularity)"]).verdict, "a good recommender"
+    found.witness._dials["mend"] = replace(dial, works_on="training")
+    assert "far more accurate" in found.verdict and "without training" not in found.verdict
 
 
 def test_what_does_not_change_neither_rises_nor_falls(split, factors):
@@ -357,6 +361,21 @@ def test_the_page_says_who_bears_the_change(split, factors):
     assert np.isnan(again.influence("gini@5", before.user_ids[1:])).all()
 
 
+def test_users_without_a_history_have_no_taste_that_bears_anything(split, factors):
+    new = np.arange(split.train.n_users) < 60
+    train = split.train.subset(~new[split.train.users])
+    before, after = (
+        ht.audit(ht.recommend(pair, train, k=5), train, split.test, k=5, strict=False)
+        for pair in (factors, ht.posthoc.penalize_popularity(factors, popularity=train, strength=0.3))
+    )
+    rows = bearers(ht.compare({"as it is": before, "corrected": after}), train, "ndcg@5").rows
+    known = np.flatnonzero(~new)
+    most = known[np.argsort(tastes_of(train.matrix, train.popularity)[known], kind="stable")][-len(known) // 3 :]
+    values = [audit.user_values["arp@5"][np.isin(train.user_codes(audit.user_ids), most)] for audit in (before, after)]
+    assert rows[-1]["group"] == "with the most popular tastes"
+    assert rows[-1]["arp@5"] == pytest.approx(values[1].mean() / values[0].mean() - 1, abs=2e-3)
+
+
 @pytest.mark.parametrize("form", ["vectors", "lists", "model"])
 def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(split, factors, form):
     model = ht.models.ALS(300, 80, 8, rng=0)
@@ -368,6 +387,7 @@ def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(s
     assert [len(audit.user_ids) for audit in found.comparison.audits.values()] == [300, 300]
     assert len(found.lists) == 300
 
+    assert found.explore().data["n_users"] == 120, "whose lists the page counts"
     sample = found.witness.subject
     assert len(sample.codes) == 120
     assert np.isin(found.witness.codes, sample.codes).all()

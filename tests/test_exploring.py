@@ -210,3 +210,10 @@ def test_data_are_kept_whole(swept, tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace("title of 1", "title of 2", 1), encoding="utf-8")
     with pytest.raises(UnreadableFileError, match="its checksum is wrong"):
         Explorer.read(path)
+
+
+def test_a_page_needs_the_recommender_as_it_is(subject):
+    witness = Witness(subject, n_users=3)
+    frontier = sweep(witness.watching(dial("log penalty")), subject, grid=[0.3, 1.0], n_bootstrap=0)
+    with pytest.raises(InvalidInputError, match=r"'log penalty' at 0.3, would pass for .* Sweep from 0"):
+        witness.explore(frontier)

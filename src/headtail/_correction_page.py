@@ -94,7 +94,7 @@ def far_better(found: "Correction") -> str:
             f" **{plain(setting_name(frontier, *best))} is far more accurate**, by {more.value:.1%} "
             f"({_interval(more)}; {', '.join(figures)}); give that dial and strength alone to take it."
         )
-    if _far(all_gained):
+    if _far(all_gained) and not found.witness.trains(best[0]):
         said += (
             f" A gain of {all_gained.value:.0%} without training says that the recommender is far from its best (train "
             f"and tune it first), or that the held-out part asks for less popular items than it learned from."
@@ -230,6 +230,7 @@ def bearers(comparison: Comparison, train: Interactions, accuracy: str) -> Table
     rows: list[dict[str, Any]] = []
     for names, values in zip(_THIRDS, (activity, taste), strict=True):
         order = np.argsort(values[codes], kind="stable")
+        order = order[: np.isfinite(values[codes]).sum()]  # without a history there is no taste
         for name, members in zip(names, np.array_split(order, 3), strict=True):
             row: dict[str, Any] = {"group": name}
             for metric in metrics:

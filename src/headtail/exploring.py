@@ -88,6 +88,10 @@ class Witness:
         self._dials[dial.name] = dial
         return replace(dial, make=wraps(dial.make)(partial(self._watched, dial)))
 
+    def trains(self, method: str) -> bool:
+        """Whether a method is a watched dial that trains the recommender again."""
+        return method in self._dials and self._dials[method].works_on == "training"
+
     def _watched(self, dial: Dial, subject: Subject, strength: float, seed: int) -> Lists:
         return partial(self._lists, (dial.name, strength), subject, dial.at(subject, strength, seed), seed)
 
@@ -147,6 +151,11 @@ class Witness:
                 f"None of the methods {shown(frontier.methods, 50)} is a dial that was watched. Sweep what "
                 f"watching(dial) returns."
             )
+        if frontier.reference[1] != 0:
+            name, strength = frontier.reference
+            raise InvalidInputError(
+                f"The first setting, {name!r} at {strength:g}, would pass for the recommender as it is. Sweep from 0."
+            )
         if not isinstance(verdict, str):
             raise InvalidInputError(f"verdict={verdict!r} is no text. Give a sentence, or leave it out.")
         return Explorer(_Gathering(self, frontier, max_loss, integer("n_items", n_items, low=1)).data(chosen, verdict))
@@ -194,7 +203,7 @@ class _Gathering:
             "kind": "explorer",
             "verdict": verdict,
             "k": self.subject.k,
-            "n_users": train.n_users,
+            "n_users": len(self.subject.users),
             "n_items": train.n_items,
             "max_loss": self.max_loss,
             "spare": spare(self.frontier),

@@ -147,7 +147,7 @@ class Subject:
         if self.learner is self:
             yield self
             return
-        order = np.random.default_rng(0).permutation(self._users)
+        order = np.random.default_rng(0).permutation(self.users)
         for start in range(0, len(order), _AT_ONCE):
             block = self._of_users(np.sort(order[start : start + _AT_ONCE]))
             block._learner = self.learner
@@ -158,14 +158,14 @@ class Subject:
         made = [make(block) for block in self.blocks()]
         if len(made) == 1:
             return made[0]
-        order = np.argsort(np.concatenate([each.users for each in made]))[np.argsort(np.argsort(self._users))]
+        order = np.argsort(np.concatenate([each.users for each in made]))[np.argsort(np.argsort(self.users))]
         joined: dict[str, Any] = {"scores": None} if made[0].scores is None else {}
         for name in ("users", "items", "scores"):
             joined.setdefault(name, np.concatenate([getattr(each, name) for each in made])[order])
         return replace(made[0], **joined)
 
     @property
-    def _users(self) -> Codes:
+    def users(self) -> Codes:
         """Codes of all users, in the order of the lists."""
         if isinstance(self.source, Recommendations):
             return self.source.users

@@ -628,6 +628,7 @@ VERBS = {
     "correction.Correction.explore": lambda: of(corrected(), n_items=5),
     "exploring.Witness": lambda: of(subject=subject(), n_users=5, seed=0, rng=0),
     "exploring.Witness.watching": lambda: of(witness(), dial=mine()),
+    "exploring.Witness.trains": lambda: of(witness(), method="dial"),
     "exploring.Witness.shown": lambda: of(witness(), dial=mine(), strength=0.5),
     "exploring.Witness.explore": lambda: of(witness(), frontier=frontier(), chosen=("dial", 0.5), verdict="a",
         max_loss=0.5, n_items=5),

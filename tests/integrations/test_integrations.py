@@ -96,3 +96,10 @@ def test_vectors_become_a_model_that_is_steered():
         ht.recommend(model, split.train, k=3).items, ht.recommend(pair._replace(
             queries=pair.queries.astype(np.float32), items=pair.items.astype(np.float32)), split.train, k=3).items
     )  # fmt: skip
+
+
+def test_a_corrected_model_of_implicit_forgets_what_it_kept_of_its_factors():
+    fitted = SimpleNamespace(user_factors=np.eye(2), item_factors=np.eye(2), _item_norms=np.ones(2), _YtY=np.eye(2))
+    made = implicit.corrected(fitted, ht.Vectors(np.eye(2), 2 * np.eye(2)))
+    assert made._item_norms is None and made._YtY is None, "norms and products are made again of the new factors"
+    assert fitted._item_norms is not None and not hasattr(made, "_XtX")

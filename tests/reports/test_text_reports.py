@@ -267,3 +267,10 @@ def test_texts_of_others_are_shown_escaped_wherever_they_stand():
         assert not set(text) & set("\x1b\x9b\u202e\u200b\u2028")
     assert r"\x1b[2J" in report.to_text()
     assert "[red]x[/red]" in report.to_text()
+
+
+def test_a_reference_beyond_the_data_lies_on_the_axis():
+    rows = [{"x": 1, "y": 0.1}, {"x": 2, "y": 0.3}]
+    plain, beyond = (Report("r", [Chart("line", rows, "x", "y", reference=at)]).to_text(60) for at in (None, 0.9))
+    tops = [float(re.findall(r"(\S+) ┤", text)[0]) for text in (plain, beyond)]
+    assert tops[0] < 0.4 and tops[1] > 0.7

@@ -634,3 +634,12 @@ def test_a_model_that_learns_nothing_is_refused():
 
     with pytest.raises(InvalidInputError, match="the loss depends on no parameter of the model"):
         fit(Beside(), checkerboard(30, 30).train, epochs=1)
+
+
+def test_what_callbacks_record_besides_numbers_leaves_the_report_readable():
+    def record(_, row):
+        row |= {"lengths": [1, 2], "deep": {"a": 1}, "share": 0.5}
+
+    history = fit(model(), TRAIN, epochs=2, rng=0, callbacks=[record])
+    assert history.rows[0]["lengths"] == [1, 2]
+    assert "share" in history.to_text() and "lengths" not in history.to_text()

@@ -293,13 +293,17 @@ def word_vectors(file: Path) -> "pl.DataFrame | None":
 
 
 def _lines(file: Path) -> list[Any]:
-    """Return the lines of a text file, as integers if all of them are."""
+    """Return the lines of a text file, as numbers where those of a table would be."""
+    import polars as pl
+
+    from headtail.data.text_files import as_numbers
+
     refuse_empty(file)
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise UnreadableFileError(f"Cannot read {file} as text: {error}") from None
-    return [int(line) for line in lines] if all(line.isdecimal() for line in lines) else list(lines)
+    return as_numbers(pl.Series(lines, dtype=pl.String)).to_list()
 
 
 @contextmanager

@@ -43,6 +43,6 @@ def say_shares(found: Any, tagged: "TaggedItems", tag: str) -> None:
         ht.reports.Column("tag", "Tag"),
         ht.reports.Column("before", "As it is", format=".2%"),
         ht.reports.Column("after", "Corrected", format=".2%"),
-        ht.reports.Column("change", "Change, of all places", format="+.2%"),
+        ht.reports.Column("change", "Change", format="+.2p"),
     ]
     console().print(ht.reports.Report("Tags", [ht.reports.Table(columns, rows, title="Share of the places, on test")]))

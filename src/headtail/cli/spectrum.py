@@ -5,7 +5,7 @@ from typing import Any
 
 import headtail as ht
 from headtail.cli._app import Json, Model, Output, with_example
-from headtail.cli._folders import known_to, load
+from headtail.cli._folders import load, read_known
 from headtail.cli._inputs import NO_PAIR, Pair
 from headtail.cli._output import check_output, show
 from headtail.cli._tables import PLAIN, Tables
@@ -32,7 +32,7 @@ def spectrum(
     factors: Any = pair.read(model, tables)
     popularity: Any = None if train is None else tables.interactions(train, only_pairs=True)
     if model is not None:
-        known = known_to(model)
+        known, _ = read_known(model)
         factors = ht.vectors(load(model), interactions=known)
         popularity = known if popularity is None else popularity
     show(ht.spectrum(factors, popularity=popularity), output, json)

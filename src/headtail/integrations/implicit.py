@@ -18,6 +18,8 @@ from headtail.integrations._asking import ask, matrix_of
 from headtail.typing import Vectors
 
 _FITTED = "a fitted model of implicit that has factors (ALS, BPR, LMF)"
+# What models keep of their factors, and make again where it is None.
+_CACHES = ("_user_norms", "_item_norms", "_user_norms_host", "_item_norms_host", "_XtX", "_YtY")
 
 
 @checked
@@ -77,7 +79,8 @@ def corrected(model: Any, vectors: Vectors, user_ids: Any = None, item_ids: Any 
         matrix = np.ascontiguousarray(to_numpy(matrix), dtype=np.float32)
         there[name] = matrix if isinstance(own, np.ndarray) else type(own)(matrix)
     made = copy.copy(model)
-    for name, matrix in there.items():
+    stale = dict.fromkeys(name for name in _CACHES if hasattr(model, name))
+    for name, matrix in (there | stale).items():
         setattr(made, name, matrix)
     return made
 

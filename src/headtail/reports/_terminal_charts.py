@@ -103,6 +103,7 @@ def _plot(chart: Chart, looks: Mapping[str, Style], width: int) -> Iterator[Rich
     """Yield lines or points on a canvas with both axes."""
     scatter = chart.kind == "scatter"
     across, heights = ([v for row in chart.rows if (v := finite(row[key])) is not None] for key in (chart.x, chart.y))
+    heights += [] if chart.reference in (None, "diagonal") else [float(chart.reference)]
     zero = not scatter and chart.y_scale == "linear" and from_zero(heights)
     x = Scale.of(across, log=chart.x_scale == "log", pad=0.04 * scatter)
     y = Scale.of(heights, log=chart.y_scale == "log", zero=zero, pad=0.0 if zero else 0.05)

@@ -35,8 +35,8 @@ class History(Rows):
 
     def report(self) -> Report:
         """Return the run as a document: key figures, curves, one row an epoch."""
-        # A dict is what a callback recorded, which has a report of its own.
-        rows = [{name: value for name, value in row.items() if not isinstance(value, dict)} for row in self.rows]
+        # Callbacks may record more than a table shows, which then has a report of its own.
+        rows = [{name: v for name, v in row.items() if not isinstance(v, (dict, list, tuple))} for row in self.rows]
         last = rows[-1]
         penalties = [name for name in last if name not in ("epoch", "loss", "seconds", self.metric)]
         figures = [

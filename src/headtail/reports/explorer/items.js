@@ -59,7 +59,7 @@ export function itemsTab(data) {
     });
     const picked = state.item ?? found[0] ?? 0;
     const left = data.n_items - data.items.ids.length;
-    said.textContent = !found.length ? "No item is found. Search by words of a title, or by an id." : `${plural(found.length, "item")}${left && !wanted && !group ? `; ${count(left)} that are seldom shown are left out of this page` : ""}. Lists of all ${count(data.n_users)} users, ${data.k} items each.`;
+    said.textContent = !found.length ? "No item is found. Search by words of a title, or by an id." : `${plural(found.length, "item")}${left && !wanted && !group ? `; ${count(left)} that are seldom shown are left out of this page` : ""}. Lists of ${count(data.n_users)} users, ${data.k} items each.`;
     const columns = [{ key: "title", label: "Item" }, { key: "popularity", label: "Popularity", number: true }, { key: "before", label: "As it is", number: true },
       { key: "now", label: "Now", number: true }, { key: "change", label: "Change", number: true }];
     replaced(table, sortable(columns, sort, (to) => { sort = to; again(); }, found.slice(0, most).map((item) => h("tr", { class: item === picked && "hx-picked" },
