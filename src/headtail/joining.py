@@ -11,6 +11,7 @@ from headtail._factors import as_pair
 from headtail._frames import as_native, lookup, read_ids
 from headtail._printable import counted
 from headtail.data import Interactions, Recommendations, Split
+from headtail.data.coded import recoded
 from headtail.data.rows import known_ids, narrowed, with_given_ids
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
@@ -122,8 +123,8 @@ def split_of(
         if given is None:
             continue
         part = Interactions.of(given, what=name)
-        of_users = lookup(part.user_ids, known.user_ids, f"{name} users")[part.users] >= 0
-        of_items = lookup(part.item_ids, known.item_ids, f"{name} items")[part.items] >= 0
+        of_users = recoded(part.users, part.user_ids, known.user_ids, f"{name} users") >= 0
+        of_items = recoded(part.items, part.item_ids, known.item_ids, f"{name} items") >= 0
         part = Interactions.of(part.subset(of_users & of_items), like=known, what=name)
         if strange := int((~(of_users & of_items)).sum()):
             said += (

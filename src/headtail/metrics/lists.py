@@ -13,7 +13,7 @@ from headtail._printable import counted
 from headtail._spelling import respelled
 from headtail._times import refuse_mixed_units
 from headtail.data import Interactions, Recommendations
-from headtail.data.coded import ascending, order_by, pair_keys
+from headtail.data.coded import ascending, order_by, pair_keys, recoded
 from headtail.data.interactions import without_duplicates
 from headtail.data.ranking import checked_ranks, ranks_by
 from headtail.data.recommendations import refuse_repeats, repeated
@@ -247,12 +247,12 @@ def judge(
     target_rows = np.empty(0, dtype=np.int32)
     unlisted = train.user_ids[:0]
     if test is not None:
-        target_items = _items_of(test, train)
+        target_items = recoded(test.items, test.item_ids, train.item_ids, "test item_id")
         unlisted = test.user_ids[(test.activity > 0) & (_frames.lookup(test.user_ids, row_ids, "test user_id") < 0)]
         if len(unlisted):
             row_ids = np.concatenate([row_ids, unlisted])
             items = np.vstack([items, np.full((len(unlisted), items.shape[1]), -1, dtype=np.int32)])
-        target_rows = _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users]
+        target_rows = recoded(test.users, test.user_ids, row_ids, "test user_id")
     users = _frames.lookup(row_ids, train.user_ids, "recs user_id")
     cold, idle = users < 0, np.append(train.activity, 1)[users] == 0  # -1, of a cold user, picks the last
     noted.of_users(
@@ -280,7 +280,7 @@ def with_times(top: TopK, test: Interactions | None, row_ids: Array) -> TopK:
         )
     refuse_mixed_units(np.concatenate([top.profiles.train.timestamps, test.timestamps]), "The time of train and test")
     first = np.full(len(top), np.inf)
-    np.minimum.at(first, _frames.lookup(test.user_ids, row_ids, "test user_id")[test.users], test.timestamps)
+    np.minimum.at(first, recoded(test.users, test.user_ids, row_ids, "test user_id"), test.timestamps)
     return replace(top, times=np.where(np.isfinite(first), first, np.nan))
 
 
@@ -310,15 +310,8 @@ def count_overlap(train: Interactions, test: Interactions | None) -> int:
     without_duplicates(train, "error", "train")
     if test is None:
         return 0
-    users = _frames.lookup(test.user_ids, train.user_ids, "test user_id")[test.users]
-    pairs = ascending(pair_keys(users, _items_of(test, train)))
+    users = recoded(test.users, test.user_ids, train.user_ids, "test user_id")
+    pairs = ascending(pair_keys(users, recoded(test.items, test.item_ids, train.item_ids, "test item_id")))
     pairs = pairs[np.searchsorted(pairs, 0) :]  # drop users that training does not know
     pairs = ascending(np.concatenate([train.sorted_pairs, pairs]))
     return int(np.count_nonzero(pairs[1:] == pairs[:-1]))
-
-
-def _items_of(test: Interactions, train: Interactions) -> Codes:
-    """Return the items of the test interactions as codes of the training catalogue."""
-    if test.item_ids is train.item_ids:
-        return test.items
-    return _frames.lookup(test.item_ids, train.item_ids, "test item_id")[test.items]

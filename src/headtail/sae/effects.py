@@ -38,34 +38,13 @@ def effects_of(
     only the scores of those vectors are made again: of users, or of items for all users of the sample.
     """
     queries, users, items, columns = _sides(source.contrast)
-    of_users = source.contrast.item_codes is None
-    n_users, sae, interactions = integer("n_users", n_users, low=1), source.sae, source.known
-    sample = np.sort(generator(rng).permutation(len(users))[:n_users])
+    of_users, sae, interactions = source.contrast.item_codes is None, source.sae, source.known
+    sample = np.sort(generator(rng).permutation(len(users))[: integer("n_users", n_users, low=1)])
     x, items = queries[torch.from_numpy(sample)].to(sae.encoder), items.to(sae.encoder)
     seen = torch.from_numpy(interactions.matrix[users[sample]][:, columns].toarray() > 0).to(x.device)
     values = np.log1p(interactions.popularity)[:, None] if values is None else values
-    table = torch.from_numpy(values[columns]).float().to(x.device)
-    k = min(k, len(items))
     plain = (x @ items.T).masked_fill_(seen, -torch.inf)
-
-    def shown(scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return lists, -1 where a user has met what would fill them, (S, k), and their means of values, (S, V)."""
-        found = scores.topk(k)
-        there = (found.values > -torch.inf).to(table)
-        means = embedding_bag(found.indices, table, per_sample_weights=there, mode="sum")
-        return found.indices.masked_fill(there == 0, -1), means / there.sum(dim=1, keepdim=True).clamp_min(1)
-
-    lists, usual = shown(plain)
-    lengths = (lists >= 0).sum(dim=1)
-    changes = torch.zeros(len(index), values.shape[1], dtype=torch.float32, device="cpu")
-    moved = torch.zeros(len(index), dtype=torch.float32, device="cpu")
-
-    def count(scores: Tensor, u: Tensor, j: Tensor) -> None:
-        new, means = shown(scores)
-        gone = lengths[u] - ((new[:, :, None] == lists[u][:, None]).any(dim=2) & (new >= 0)).sum(dim=1)
-        changes.index_add_(0, j.cpu(), (means - usual[u]).cpu().float())
-        moved.index_add_(0, j.cpu(), (gone / lengths[u].clamp_min(1)).cpu().float())
-
+    lists = _Lists(plain, torch.from_numpy(values[columns]).float().to(x.device), k, len(index))
     gain, lost, least = _push(source, x if of_users else items, index, torch.from_numpy(size).to(sae.encoder))
     directions = sae.decoder[torch.from_numpy(index).to(x.device)]
     rows, neurons = gain.nonzero(as_tuple=True)
@@ -77,7 +56,7 @@ def effects_of(
         step = max(1, _SCORES // len(items))
         with progress_bar("effects", len(rows), show=progress) as advance:
             for u, j in zip(torch.split(rows, step), torch.split(neurons, step), strict=True):
-                count(plain[u].addmm_(change(u, j), items.T), u, j)  # what is known keeps its -inf
+                lists.count(plain[u].addmm_(change(u, j), items.T), u, j)  # what is known keeps its -inf
                 advance(len(u), "")
     else:
         everyone = torch.arange(len(x), device=x.device)
@@ -85,9 +64,40 @@ def effects_of(
             for j in torch.unique(neurons):
                 mine = rows[neurons == j]
                 scores = plain.index_add(1, mine, x @ change(mine, j.expand(len(mine))).T)
-                count(scores, everyone, j.expand(len(x)))
+                lists.count(scores, everyone, j.expand(len(x)))
                 advance(1, "")
-    return (changes / len(sample)).double().numpy(), (moved / len(sample)).double().numpy()
+    return (lists.changes / len(sample)).double().numpy(), (lists.moved / len(sample)).double().numpy()
+
+
+class _Lists:
+    """The lists of S users by their scores, (S, I), and how those of n pushes differ from them, summed over users.
+
+    Attributes
+    ----------
+    changes, moved : Tensors of shape (n, V) and (n,)
+        Of the lists' means of `values`, (I, V), and the share of each list that is replaced.
+    """
+
+    def __init__(self, scores: Tensor, values: Tensor, k: int, n: int) -> None:
+        self.values, self.k = values, min(k, len(values))
+        self.items, self.means = self._made(scores)
+        self.lengths = (self.items >= 0).sum(dim=1)
+        self.changes = torch.zeros(n, values.shape[1], dtype=torch.float32, device="cpu")
+        self.moved = torch.zeros(n, dtype=torch.float32, device="cpu")
+
+    def _made(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return lists, -1 where a user has met what would fill them, (S, k), and their means of values, (S, V)."""
+        found = scores.topk(self.k)
+        there = (found.values > -torch.inf).to(self.values)
+        means = embedding_bag(found.indices, self.values, per_sample_weights=there, mode="sum")
+        return found.indices.masked_fill(there == 0, -1), means / there.sum(dim=1, keepdim=True).clamp_min(1)
+
+    def count(self, scores: Tensor, u: Tensor, j: Tensor) -> None:
+        """Add the lists of users `u` by new scores, (B, I), to the sums of pushes `j`."""
+        new, means = self._made(scores)
+        lengths, there = self.lengths[u], (new[:, :, None] == self.items[u][:, None]).any(dim=2) & (new >= 0)
+        self.changes.index_add_(0, j.cpu(), (means - self.means[u]).cpu().float())
+        self.moved.index_add_(0, j.cpu(), ((lengths - there.sum(dim=1)) / lengths.clamp_min(1)).cpu().float())
 
 
 def _sides(contrast: Contrast) -> tuple[Tensor, Codes, Tensor, Codes]:

@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Literal
 
@@ -159,9 +159,7 @@ def fit_sae(
             return f"lr={lr:g} is too high (try {lr / 10:g})"
 
         watch = Watch("fvu", lambda: data.held_out_fvu(learner, device), "lower", patience)
-        random_rows = torch.Generator("cpu").manual_seed(0)
-        some = torch.randn(min(batch_size, _TIMED), sae.d_in, generator=random_rows, device="cpu")
-        with _quickest_threads(lambda: learner(some)) if device.type == "cpu" else nullcontext():
+        with _quickest_threads(learner, batch_size) if device.type == "cpu" else nullcontext():
             history = train_epochs(
                 Run(learner, random, device, settings, optimizer, {"silent": silent}), epoch, title="autoencoder",
                 epochs=epochs, size=len(data.rows), watch=watch if len(data.held_out) else None,
@@ -191,20 +189,21 @@ def _write_back(learner: TopKSAE, data: Rows, sae: TopKSAE) -> None:
 
 
 @contextmanager
-def _quickest_threads(action: Callable[[], object]) -> Iterator[None]:
-    """Compute with all of torch's threads or with one, whichever is quicker at `action` now.
+def _quickest_threads(sae: TopKSAE, batch_size: int) -> Iterator[None]:
+    """Compute with all of torch's threads or with one, whichever is quicker at such a batch now.
 
     Threads wait for each other at the end of every operation, so that where other programs keep the cores busy several
     are a fraction as fast as one. What is computed does not depend on it.
     """
-    given = torch.get_num_threads()
+    given, random = torch.get_num_threads(), torch.Generator("cpu").manual_seed(0)
+    some = torch.randn(min(batch_size, _TIMED), sae.d_in, generator=random, device="cpu")
     seconds = dict.fromkeys((given, 1), 0.0)
     try:
         for threads in 3 * (given, 1) if given > 1 else ():
             torch.set_num_threads(threads)
             started = time.perf_counter()
             with torch.no_grad():
-                action()
+                sae(some)
             seconds[threads] += time.perf_counter() - started  # the sum: what several lose, they lose now and then
         torch.set_num_threads(min(seconds, key=seconds.__getitem__))
         yield
