@@ -262,3 +262,15 @@ def test_over_history_refuses(train):
         over_history({}, train)
     with pytest.raises(InvalidInputError, match="k=6 is above the longest list"):
         over_history({"popular": most_popular(train, 5)}, train, k=6)
+
+
+def test_frames_are_taken_as_interactions_are(train):
+    frame, factors = train.to_polars().sample(fraction=1, shuffle=True, seed=0), np.random.default_rng(0)
+    made = factors.normal(size=(120, 4)), factors.normal(size=(60, 4))
+    lists = {"popular": most_popular(train, 5)}
+    for measure in (
+        lambda known: by_dimension(lambda *_: made, known, [4], k=5, progress=False),
+        lambda known: over_history(lists, known, k=5),
+        lambda known: in_training(fit(ALS(120, 60, 4), train, epochs=1, callbacks=[SpectrumRecorder(known, k=5)])),
+    ):
+        assert measure(frame).rows == measure(train).rows

@@ -716,6 +716,8 @@ def test_every_model_is_trained_as_is_usual_for_it(tmp_path, capsys):
         assert type(load_model(tmp_path / name)) is kind
     assert main(["train", str(tmp_path / "train.parquet"), *how, "--max-length", "5"]) == 2
     assert "ALS has no max_length" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "train.parquet"), *how[2:], "--loss", "softmax", "--n-negatives", "3"]) == 2
+    assert "Leave out --n-negatives 3" in capsys.readouterr().err
     assert main(["train", str(tmp_path / "train.parquet"), "--model", "lightgnc", *how[2:]]) == 2
     assert "Did you mean 'lightgcn'?" in capsys.readouterr().err
 

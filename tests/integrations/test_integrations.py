@@ -103,3 +103,11 @@ def test_a_corrected_model_of_implicit_forgets_what_it_kept_of_its_factors():
     made = implicit.corrected(fitted, ht.Vectors(np.eye(2), 2 * np.eye(2)))
     assert made._item_norms is None and made._YtY is None, "norms and products are made again of the new factors"
     assert fitted._item_norms is not None and not hasattr(made, "_XtX")
+
+
+def test_vectors_of_embeddings_stay_what_they_were_when_training_goes_on():
+    towers = nn.Embedding(3, 4), nn.Embedding(5, 4)
+    found = pytorch.vectors(*towers)
+    with torch.no_grad():
+        towers[1].weight.zero_()
+    assert found.items.any()

@@ -133,6 +133,17 @@ def test_shapes_and_gradients(train, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_vectors_stay_what_they_were_when_training_goes_on(train, name):
+    model = build(name, train)
+    found = vectors(model, interactions=train)
+    before = [part.clone() for part in found[:2]]
+    fit(model, train, epochs=1, rng=0)
+    assert all(torch.equal(part, kept) for part, kept in zip(found[:2], before, strict=True))
+    found.items.zero_()
+    assert vectors(model, interactions=train).items.any(), "the model has weights of its own"
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_same_seed_same_weights(train, name):
     runs = []
     for _ in range(2):

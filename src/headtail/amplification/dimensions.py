@@ -113,7 +113,7 @@ def by_dimension(
     ----------
     make : callable
         ``make(dimension, seed)`` returns a trained model, Vectors or a pair of factors with one query for each user.
-    interactions : Interactions
+    interactions : Interactions, frame or sparse matrix
         What they are trained on.
     dims : iterable of int, default (8, 16, 32, 64, 128, 256, 512)
         Embedding dimensions, each once. The bound says something only below about 8: add 1, 2 and 4 to see it.
@@ -139,6 +139,7 @@ def by_dimension(
     dimensions = sorted(integer("dims", dimension, low=1) for dimension in dims)
     if not dimensions or len(set(dimensions)) < len(dimensions):
         raise InvalidInputError(f"dims={dimensions} is empty or repeats a dimension; give each once, such as (8, 64).")
+    interactions = Interactions.of(interactions)
     k = list_length(k, interactions.n_items)
     found = as_groups(groups, interactions.popularity)
     rows = []

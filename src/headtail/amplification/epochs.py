@@ -36,7 +36,7 @@ class SpectrumRecorder:
 
     Parameters
     ----------
-    train : Interactions
+    train : Interactions, frame or sparse matrix
         What the model is trained on.
     every : int, default 1
         Record every n-th epoch; the first is always recorded.
@@ -65,7 +65,7 @@ class SpectrumRecorder:
         groups: Grouping = PopularityGroups.by_mass,
         rng: RNG = 0,
     ) -> None:
-        self.train = train
+        self.train = train = Interactions.of(train, what="train")
         self.every = integer("every", every, low=1)
         self.k = list_length(k, train.n_items)
         self.groups = as_groups(groups, train.popularity)

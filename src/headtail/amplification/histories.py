@@ -128,7 +128,7 @@ def over_history(
     ----------
     recommendations : mapping from name to Recommendations or frame
         Lists, as :func:`headtail.audit` takes them; at least one.
-    train : Interactions
+    train : Interactions, frame or sparse matrix
         Training interactions: the histories.
     k : int, optional
         Length of the lists; by default 20, or the size of the catalogue.
@@ -144,6 +144,7 @@ def over_history(
     """
     if not recommendations:
         raise InvalidInputError("recommendations is empty; give at least one, such as {'MF': recommend(model, train)}.")
+    train = Interactions.of(train, what="train")
     found, k = as_groups(groups, train.popularity), list_length(k, train.n_items)
     metrics: dict[str, Metric] = {"upd": upd, "arp": arp, "own popularity": _own_popularity}
     for name in found.names:

@@ -91,6 +91,11 @@ def train(
         raise InvalidInputError(f"{kind.__name__} has no {', '.join(foreign)}. Leave the flag out.")
     negatives: Any = n_negatives or (None if loss is None else 8)
     if loss == "softmax":
+        if n_negatives is not None:
+            raise InvalidInputError(
+                f"--loss softmax takes all other items as negatives. Leave out --n-negatives {n_negatives}, or give "
+                f"--loss sampled-softmax."
+            )
         loss, negatives = "sampled-softmax", "all"
     with resumable(output, {"model.json", "model.safetensors", INTERACTIONS}) as checkpoint:
         given = tables.interactions(file, titles=titles, k_core=k_core)

@@ -64,7 +64,7 @@ def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
                 f"{name} is a {type(tower).__name__}; give {name[:-1]}_inputs, what it encodes, such as "
                 f"torch.arange(n_{name}) where it takes the numbers of embeddings."
             )
-        return as_tensor(name, weight).detach()
+        return as_tensor(name, weight).detach().clone()
     if not callable(tower):
         raise InvalidInputError(f"{name} is a {type(tower).__name__}, which encodes no inputs. Give a module.")
     parts: Iterable[Any] = inputs if isinstance(inputs, tuple | list) else (inputs,)

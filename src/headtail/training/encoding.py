@@ -150,7 +150,9 @@ def vectors(
         model.to(device)
     with evaluating(model), torch.no_grad():
         blocks = [_encoded(model, batch.to(device)) for batch in batches]
-    queries, items = finite("queries", torch.cat([b.queries for b in blocks])), finite("items", blocks[0].items)
+    # Of their own: many models return a table of weights as it is, which training on would change.
+    queries, items = torch.cat([b.queries for b in blocks]), blocks[0].items.clone()
+    queries, items = finite("queries", queries), finite("items", items)
     if interactions is None or len(items) != (known := Interactions.of(interactions)).n_items:
         return Vectors(queries, items)
     return Vectors(queries, items, known.user_ids[known.user_codes(users, codes=codes)], known.item_ids)
