@@ -265,12 +265,15 @@ def test_over_history_refuses(train):
 
 
 def test_frames_are_taken_as_interactions_are(train):
-    frame, factors = train.to_polars().sample(fraction=1, shuffle=True, seed=0), np.random.default_rng(0)
-    made = factors.normal(size=(120, 4)), factors.normal(size=(60, 4))
+    train, rng = train.compact(), np.random.default_rng(0)
+    frame = train.to_polars().sample(fraction=1, shuffle=True, seed=0)
+    made = rng.normal(size=(train.n_users, 4)), rng.normal(size=(train.n_items, 4))
     lists = {"popular": most_popular(train, 5)}
     for measure in (
         lambda known: by_dimension(lambda *_: made, known, [4], k=5, progress=False),
         lambda known: over_history(lists, known, k=5),
-        lambda known: in_training(fit(ALS(120, 60, 4), train, epochs=1, callbacks=[SpectrumRecorder(known, k=5)])),
+        lambda known: in_training(
+            fit(ALS.for_data(train, embedding_dim=4), train, epochs=1, callbacks=[SpectrumRecorder(known, k=5)])
+        ),
     ):
         assert measure(frame).rows == measure(train).rows
