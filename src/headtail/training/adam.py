@@ -90,6 +90,26 @@ class Adam(torch.optim.Adam):
         )  # fmt: skip
         for rows in values:
             rows.grad = None
+        self.settle()
+
+    def parts(self, table: nn.Parameter) -> list[Tensor]:
+        """Return the rows of a table that were taken, or all of them, and their moments."""
+        found = (parts for taken, _, *parts in self._taken if taken is table)
+        return next(found, [table, *self._moments(table)])
+
+    @torch.no_grad()
+    def count(self, *tables: nn.Parameter) -> list[np.float32]:
+        """Count a step of tables that are moved elsewhere; return its rate, root, betas, weight decay and epsilon."""
+        for table in tables:
+            self.state[table]["step"] += 1
+        (group,), step = self.param_groups, self.state[tables[0]]["step"].item()
+        beta1, beta2 = group["betas"]
+        rate, root = group["lr"] / (1 - beta1**step), (1 - beta2**step) ** -0.5
+        return [np.float32(x) for x in (rate, root, beta1, beta2, group["weight_decay"], group["eps"])]
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """End a step: put back the rows that were taken."""
         self._now += 1
         whole = {*self._tables}
         for table, codes, *parts in self._taken:

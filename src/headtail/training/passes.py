@@ -17,6 +17,7 @@ from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss
 from headtail.penalties import Penalty
+from headtail.training import fused
 from headtail.training.adam import Adam
 from headtail.training.batches import Batch, Distinct, Pairs, Windows
 from headtail.training.running import Advance, steps
@@ -111,6 +112,8 @@ class Stepping:
         """Take a step for every batch; return the mean loss and penalties."""
         self.model.train()
         self.optimizer.zero_grad()
+        plain = self.n_drawn and self.n_processes == 1 and fused.fits(self.model)
+        self.fused = fused.Step(self.model, self.optimizer) if plain else None
         batches = self.batches.epoch(self.batch_size, self.random)
         row = steps(batches, self._step, self.model, self.names, self._cause, number, advance)
         self.optimizer.refresh()
@@ -120,6 +123,9 @@ class Stepping:
         penalizing = bool(self.penalties) and i % self.penalty_every == 0
         whole, batch, share = len(batch.rows), *self._own(batch)
         held, taken = self._rows(batch, all_items=penalizing)
+        if self.fused and not penalizing:
+            fitting = self.fused(held, partial(self._fitting, batch))
+            return [fitting, *(fitting.new_zeros(()) for _ in self.penalties)], whole
         inputs, rows, candidates = (torch.from_numpy(codes).to(self.device) for codes in held)
         # (Q, d), (S, d), (I, d): those of which each target has one, those that users are served by, and items: all or
         # the batch's
@@ -128,10 +134,7 @@ class Stepping:
             raise InvalidInputError(f"the model has vectors of {len(items)} items and train {self.n_items}; {FIT}.")
         with no_autocast(self.device):
             if self.n_drawn:
-                scores = pair_scores(queries, rows, items, candidates)  # (B, 1 + n)
-                told = {} if self.weight_of is None else {"weight": self.weight_of[batch.candidates[:, 0]]}
-                told |= {} if self.value_of is None else {"values": self.value_of[batch.candidates]}
-                fitting = one_number("loss", self.loss(scores[:, 0], scores[:, 1:], **told))
+                fitting = self._fitting(batch, pair_scores(queries, rows, items, candidates))
             else:
                 fitting = catalogue_loss(self.loss, take_rows(queries, rows), items, candidates[:, 0])
             if penalizing:
@@ -147,6 +150,12 @@ class Stepping:
                 _distributed.average([*terms, *(p.grad for p in self.model.parameters() if p.grad is not None)])
             self.optimizer.step()
         return terms, whole
+
+    def _fitting(self, batch: Batch, scores: Tensor) -> Tensor:
+        """Return the loss of the scores (B, 1 + n) of a batch."""
+        told = {} if self.weight_of is None else {"weight": self.weight_of[batch.candidates[:, 0]]}
+        told |= {} if self.value_of is None else {"values": self.value_of[batch.candidates]}
+        return one_number("loss", self.loss(scores[:, 0], scores[:, 1:], **told))
 
     def _own(self, batch: Batch) -> tuple[Batch, float]:
         """Return what this process takes of a batch, and its share of the targets, 1 on average over processes."""
