@@ -79,8 +79,8 @@ def fit(
     sequential model is given whole histories, cut into windows of at most `max_length` items, each place of which
     predicts the item after it; its penalties receive the states at the last place of each window.
 
-    Where numba is installed (``pip install 'headtail[fast]'``), it compiles the steps of :class:`~headtail.models.MF` on
-    a CPU, which then take two thirds of the time and are the same to rounding.
+    Where numba is installed (``pip install 'headtail[fast]'``), it compiles the steps of
+    :class:`~headtail.models.MF` on a CPU, which then take two thirds of the time and are the same to rounding.
 
     Arguments whose default is None are the usual ones of the model, its attribute ``usual``. What a model does not name
     there is in brackets below.
@@ -148,9 +148,9 @@ def fit(
     checkpoint : path, optional
         Folder for checkpoints. The latest stands in ``epoch-...`` inside it; earlier ones are removed.
     resume : bool, default True
-        Resume from the checkpoint in that folder if there is one; False starts over and replaces it. On the same device,
-        with as many threads and with numba or without, a resumed run ends with the very bits of one that was never
-        interrupted. All settings but `epochs` must be the same.
+        Resume from the checkpoint in that folder if there is one; False starts over and replaces it. On the same
+        device, with as many threads and with numba or without, a resumed run ends with the very bits of one that was
+        never interrupted. All settings but `epochs` must be the same.
     device : str or torch.device, optional
         Where to train; the model is moved there. Without it, where the model is.
     rng : seed or generator, default 0
