@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 from headtail._checksums import digest, identity_of
 from headtail._factors import to_numpy
 from headtail._printable import counted
-from headtail.data import Interactions, Recommendations
+from headtail.data import Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.training.recipes import Recipe
 
@@ -49,14 +49,6 @@ def fingerprint_of(source: Any) -> str:
         arrays = [to_numpy(matrix) for matrix in source]
     parts = (part for array in arrays for part in (f"{array.shape} {array.dtype} ".encode(), array))
     return f"{type(source).__name__}, sha256 {digest(*parts)}"
-
-
-def fingerprint_in_order(source: Any, part: Interactions) -> str:
-    """Identify interactions, with the order of each history where the source recommends by it."""
-    model = getattr(source, "model", source)
-    if part.time_rank is None or not (hasattr(model, "max_length") or getattr(model, "needs_order", False)):
-        return part.fingerprint
-    return f"{part.fingerprint}, in the order {digest(part.histories)}"
 
 
 def check_lists(lists: Recommendations, k: int) -> None:

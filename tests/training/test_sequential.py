@@ -1,5 +1,7 @@
 """Training and serving of sequential models: what penalties see, histories, validation, resuming to the bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -133,6 +135,9 @@ def test_a_run_that_was_stopped_resumes_to_the_same_bits(tmp_path, objective, ep
     assert [row["ndcg@3"] for row in resumed.rows] == [row["ndcg@3"] for row in history.rows]
     with pytest.raises(CheckpointMismatchError, match=r"n_negatives: .* in the checkpoint, 7 now"):
         fit(model(dropout=0.3), SPLIT.train, **{**settings, "n_negatives": 7}, checkpoint=tmp_path)
+    turned = replace(SPLIT.train, order=-SPLIT.train.time_rank)
+    with pytest.raises(CheckpointMismatchError, match=r"train: .* in the order .* in the checkpoint"):
+        fit(model(dropout=0.3), turned, **settings, checkpoint=tmp_path)
 
 
 # -- serving -----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from headtail.training import checkpoints
 from headtail.training.encoding import check_call, check_sizes, device_of
 from headtail.training.history import History
 from headtail.training.passes import FIT, Solving, Stepping, describe
+from headtail.training.recipes import fingerprint_in_order
 from headtail.training.running import Callback, Watch, train_epochs
 from headtail.training.validation import Validation
 from headtail.typing import RNG, Array
@@ -210,7 +211,7 @@ def fit(
         method = _method(model, train, penalties, device, random, of_items, how)
         settings = {
             **{f"model.{name}": value for name, value in checkpoints.config_of(model).items()},
-            "train": train.fingerprint,
+            "train": fingerprint_in_order(model, train),
             **watched,
             **{name: None if values is None else digest(values) for name, values in of_items.items()},
             "penalties": [describe(penalty) for penalty in penalties],
@@ -271,7 +272,7 @@ def _watched(
     k = list_length(k, train.n_items)
     name = f"{getattr(metric, '__name__', 'metric')}@{k}"
     watch = Watch(name, partial(Validation(train, validation, metric, k), model), patience=patience)
-    return watch, {"validation": validation.fingerprint, "metric": name}
+    return watch, {"validation": validation.fingerprint, "metric": f"{describe(metric)}@{k}"}
 
 
 def _method(
