@@ -101,6 +101,15 @@ def digest(*parts: Any) -> str:
     return found.hexdigest()[:16]
 
 
+def fingerprint_in_order(source: Any, part: Any) -> str:
+    """Identify interactions, with the order of each history where the source recommends by it."""
+    models = source, getattr(source, "model", None)
+    ordered = any(hasattr(each, "max_length") or getattr(each, "needs_order", False) for each in models)
+    if part.time_rank is None or not ordered:
+        return part.fingerprint
+    return f"{part.fingerprint}, in the order {digest(part.histories)}"
+
+
 def identity_of(value: Any, within: tuple[int, ...] = ()) -> str:
     """Identify a value by what it holds: arrays by their numbers, functions by module, options, code and closure.
 

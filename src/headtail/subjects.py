@@ -10,7 +10,7 @@ import numpy as np
 
 from headtail._caching import cached_method, cached_of_all
 from headtail._checks import checked, generator, integer, list_length
-from headtail._checksums import digest, identity_of
+from headtail._checksums import digest, fingerprint_in_order, identity_of
 from headtail._factors import as_pair, to_numpy
 from headtail._forms import FORMS, Form, check_lists, fingerprint_of, form_of
 from headtail.allocation import calibrate, cross_fitted
@@ -22,7 +22,7 @@ from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics.gains import mean_gain
 from headtail.rerank import best
 from headtail.training.ranking import lists_of, recommend, shortened
-from headtail.training.recipes import Recipe, fingerprint_in_order
+from headtail.training.recipes import Recipe
 from headtail.typing import RNG, Codes, Vectors
 
 Make: TypeAlias = Callable[["Subject", float, int], Any]

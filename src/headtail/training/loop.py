@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import nn
 
 from headtail._checks import checked, generator, integer, list_length
-from headtail._checksums import digest
+from headtail._checksums import digest, fingerprint_in_order
 from headtail._distributed import of_first, world_size
 from headtail._factors import per_item
 from headtail._tensors import check_module, learning
@@ -27,7 +27,6 @@ from headtail.training import checkpoints
 from headtail.training.encoding import check_call, check_sizes, device_of
 from headtail.training.history import History
 from headtail.training.passes import FIT, Solving, Stepping, describe
-from headtail.training.recipes import fingerprint_in_order
 from headtail.training.running import Callback, Watch, train_epochs
 from headtail.training.validation import Validation
 from headtail.typing import RNG, Array

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headtail._checks import checked
-from headtail._checksums import digest
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 
@@ -57,12 +56,3 @@ class Recipe:
         model = self.model.for_data(train, rng=seed, **self.sizes) if start is None else copy.deepcopy(start)
         fit(model, train, rng=seed, progress=False, **{**self.training, **changes})
         return model
-
-
-def fingerprint_in_order(source: Any, part: Interactions) -> str:
-    """Identify interactions, with the order of each history where the source recommends by it."""
-    models = source, getattr(source, "model", None)
-    ordered = any(hasattr(each, "max_length") or getattr(each, "needs_order", False) for each in models)
-    if part.time_rank is None or not ordered:
-        return part.fingerprint
-    return f"{part.fingerprint}, in the order {digest(part.histories)}"
