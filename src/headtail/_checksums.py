@@ -106,7 +106,7 @@ def fingerprint_in_order(source: Any, part: Any) -> str:
     models = source, getattr(source, "model", None)
     ordered = any(hasattr(each, "max_length") or getattr(each, "needs_order", False) for each in models)
     if part.time_rank is None or not ordered:
-        return part.fingerprint
+        return str(part.fingerprint)
     return f"{part.fingerprint}, in the order {digest(part.histories)}"
 
 
