@@ -169,7 +169,7 @@ ACCESSIBLE = {  # what the theme leaves out for keyboards and screen readers
 def for_small_screens(found: re.Match[str]) -> str:
     """Return a picture that small screens show as it is drawn for them."""
     narrow = f'<source media="(max-width: 46em)" srcset="{found[2]}narrow/{found[3]}.svg">'
-    return f'<p class="picture"><picture>{narrow}{found[1]}</picture>'
+    return f'<picture>{narrow}{found[1]}</picture>'
 
 
 def finish(app: Any, error: Exception | None) -> None:
@@ -181,7 +181,7 @@ def finish(app: Any, error: Exception | None) -> None:
         text = made = page.read_text(encoding="utf-8")
         for ours, theirs in ACCESSIBLE.items():
             made = made.replace(ours, theirs)
-        made = re.sub(r'<p>(<img [^>]*src="([./]*_images/)([^"/]+)\.svg" />)', for_small_screens, made)
+        made = re.sub(r'(<img [^>]*src="([./]*_images/)([^"/]+)\.svg" />)', for_small_screens, made)
         if made != text:
             page.write_text(made, encoding="utf-8")
 

@@ -183,6 +183,23 @@ def test_doctor_shows_no_more_digits_than_a_column_holds(tmp_path, monkeypatch, 
     assert "0.1254, 0.5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("names", "passed"), [
+    ("user_id,item_id,position,model_score", "headtail audit t.csv TRAIN --score model_score"),
+    ("kunde,item_id,rank,score", "headtail audit t.csv TRAIN --user kunde"),
+    ("user_id,item_id,place,prediction", "headtail audit t.csv TRAIN"),
+    ("user_id,item_id,rating,price", None),
+])  # fmt: skip
+def test_doctor_says_how_recommendations_are_audited(names, passed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text(names + "\nann,x,1,0.5\nann,y,2,0.25\nbob,x,1,0.5\n")
+    Path("train.csv").write_text("user,item\nann,z\nbob,y\ncy,x\n")
+    assert main(["doctor", "t.csv", *(["--user", "kunde"] if "kunde" in names else [])]) == 0
+    found = re.search("If its rows are recommendations: (.*)", capsys.readouterr().out)
+    assert (found and found[1]) == passed
+    if passed and "kunde" not in names:
+        assert main([*passed.replace("TRAIN", "train.csv").split()[1:], "-k", "1"]) == 0
+
+
 @pytest.mark.parametrize(("name", "content", "flags", "rows"), [
     ("t.csv", "user,item,plays,event\n a,x,1,buy\n,x,2,buy\nNULL,x,2,buy\nb,x,nan,buy\nb,y,3,buy\nb,z,3,view\n", [],
      [("a", "x", 1.0, "buy"), ("b", "y", 3.0, "buy"), ("b", "z", 3.0, "view")]),

@@ -14,6 +14,7 @@ from headtail._stats import degrees_of_freedom, mean_influence, student
 from headtail.correction import correct
 from headtail.data import Split
 from headtail.data.popularity import tastes_of
+from headtail.data.splits import union
 from headtail.dials import Dial, as_dial
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.metrics import gini, ndcg
@@ -331,6 +332,13 @@ def test_the_picture_has_the_dials_that_go_furthest(split, factors):
     assert frontier.report(found.max_loss).blocks[0].caption == chart.caption
 
 
+def test_the_picture_leaves_out_what_would_hide_the_chosen_dial(split, factors):
+    twin = replace(ht.dials.dial("log penalty"), name="twin")
+    chart = better(factors, split, dials=["log penalty", twin], refine=0).report().blocks[0]
+    assert {row["method"] for row in chart.rows} == {"as it is", "log penalty"}
+    assert chart.caption.endswith("twin, whose settings are those of log penalty.")
+
+
 def test_the_page_says_who_bears_the_change(split, factors):
     found = better(factors, split)
     before, after = found.comparison.audits.values()
@@ -376,6 +384,17 @@ def test_users_without_a_history_have_no_taste_that_bears_anything(split, factor
     assert rows[-1]["arp@5"] == pytest.approx(values[1].mean() / values[0].mean() - 1, abs=2e-3)
 
 
+@pytest.mark.parametrize(("learned", "kind"), [("all", "vectors"), ("all", "model"), ("train", "vectors")])
+def test_a_recommender_that_learned_what_is_held_out_is_found_out(split, learned, kind):
+    whole = union(split.known, split.test)  # as if the split had been made afterwards
+    model = ht.models.ALS(300, 80, 8, rng=0)
+    ht.fit(model, whole if learned == "all" else split.train)
+    source = model if kind == "model" else ht.Vectors(*ht.vectors(model))
+    found = better(source, split, refine=0)
+    told = found.verdict.startswith("**Look at the training first.** The recommender scores what was held out no lower")
+    assert told == (learned == "all")
+
+
 @pytest.mark.parametrize("form", ["vectors", "lists", "model"])
 def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(split, factors, form):
     model = ht.models.ALS(300, 80, 8, rng=0)
@@ -384,6 +403,8 @@ def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(s
     dials = ["log penalty", "tilt (entropy)", "allocation", "PCT"] + ["shrink"] * (form != "lists")
     found = better(of, split, dials=dials, n_users=120)
     assert "Settings were tried on 120 of 300 users; the one chosen is for all." in found.notes
+    assert sum(note.startswith("Calibrated relevance") for note in found.notes) <= 1, "decided for all, and where tried"
+    assert sum(note.startswith("Where settings were tried: Calibrated relevance") for note in found.notes) == 1
     assert [len(audit.user_ids) for audit in found.comparison.audits.values()] == [300, 300]
     assert len(found.lists) == 300
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PLAIN, CORRECTED = "as it is", "corrected"
 _TIED = 0.05  # of the lists; those of users without a history tie, too
 _FAR = 0.05  # a gain of accuracy that no correction brings to a recommender that is well trained
+_FEW = 30  # users, of whom nothing is said
+_LEARNED = 3.0  # standard errors; trained on all 100,000 MovieTweetings -.7 to 2.8, on the training part 9.6 and more
 _TITLE = "The recommender, corrected"
 _THIRDS = (  # by how much they chose, and by how popular that is
     ("who chose least", "who chose neither much nor little", "who chose most"),
@@ -39,6 +41,36 @@ def biased(found: "Correction") -> tuple[str, str]:
     """Say how biased the recommender is as it is, and what to doubt of its lists."""
     said, _, doubts = verdicts.of_audit(found.comparison.audits[PLAIN]).partition("\n\n")
     return said, doubts
+
+
+def trained_on(subject: "Subject", seed: int) -> str:
+    """Say so if what was held out is scored no lower than what was learned from, as by a model trained on both.
+
+    Of held-out interactions drawn at random from what a model was trained on, the difference has the mean 0.
+    """
+    relevant = subject.split.validation
+    if relevant is None or subject.trains or subject.sequential or not subject.has("vectors"):
+        return ""
+
+    def gap() -> float:
+        queries, items, *_ = subject.vectors(seed)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            learned, held_out = (
+                np.einsum("ud,ud->u", queries, part.matrix @ items) / part.activity
+                for part in (subject.split.train, relevant)
+            )
+        more = (learned - held_out)[(subject.split.train.activity > 0) & (relevant.activity > 0)]
+        if len(more) < _FEW or not more.std():
+            return math.inf
+        return float(more.mean() / more.std() * len(more) ** 0.5)
+
+    if subject.cached(("gap", seed), gap) > _LEARNED:
+        return ""
+    return (
+        "**Look at the training first.** The recommender scores what was held out no lower than what it learned from. "
+        "If it was trained on both, all accuracy here is too good: train it on the training part alone. If it predicts "
+        "what comes next, or knows little of single users, that is as it should be.\n\n"
+    )
 
 
 def price(unfairness: str, gain: Estimate, cost: Estimate) -> str:

@@ -134,6 +134,7 @@ class Correction(Result):
     def _counts(self) -> str:
         order = self.subject.order
         doubt = "" if order is None or order.fits else f"**Look at the rows first.** {order}\n\n"
+        doubt = doubt or _correction_page.trained_on(self.subject, self.seed)
         if self.dial is None:
             return (
                 f"{doubt}No correction {self._sought[0]} on validation for {allowed(self.frontier, self.max_loss)}; "
@@ -251,7 +252,8 @@ def correct(
     Parameters
     ----------
     source : torch.nn.Module, Recipe, (Q, V), Recommendations, frame of long lists, or Subject
-        The recommender. A frame has a user, an item and a score, and lists longer than `k`.
+        The recommender, trained on the training part alone. A frame has a user, an item and a score, and lists longer
+        than `k`.
     data : Split, Interactions or frame
         A split with a validation part, or the training interactions.
     validation, test : Interactions or frame, optional
@@ -318,7 +320,8 @@ def correct(
         made = subject.plain(seed) if best is None else best.at(subject, stands, seed)
     if best is not None and strength is None:
         notes.append(_correction_page.grounds(frontier, best.name, stands, sample))
-    notes += dict.fromkeys((*sample.decisions(seed), *subject.decisions(seed)))
+    notes += (decided := subject.decisions(seed))
+    notes += [f"Where settings were tried: {note}" for note in sample.decisions(seed) if note not in decided]
     notes += [made.note] if isinstance(made, ItemBias) else []
     both = {PLAIN: subject.plain(seed), CORRECTED: made}
     lists = {name: subject.recommend(one, split.known) for name, one in both.items()}

@@ -58,6 +58,7 @@ def test_the_site_builds_without_warnings(tmp_path):
     assert headless == []  # a screen reader has no name for such a column
     figures = sorted(path.name for path in (DOCS / "figures").glob("*.svg"))
     assert figures == sorted(path.name for path in (tmp_path / "site" / "_images" / "narrow").iterdir())
-    explained = (tmp_path / "site" / "explain.html").read_text(encoding="utf-8")
-    assert explained.count("<picture>") == explained.count("<img ") == explained.count('srcset="_images/narrow/') == 4
+    for page in ("explain.html", "scale.html"):  # alone and several in a paragraph
+        shown = (tmp_path / "site" / page).read_text(encoding="utf-8")
+        assert shown.count("<picture>") == shown.count("<img ") == shown.count('srcset="_images/narrow/') == 4
     assert 'id="headtail.audit"' in (tmp_path / "site" / "generated" / "headtail.html").read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _KINDS = ("event", "event_type", "event_name", "action", "action_type", "behavior", "behavior_type", "behaviour")
+_SCORES = re.compile(r"score|pred|logit|prob")
 _TIMES = re.compile(r"dat(e|um)|time|_at$")
 _ROLES = {"user_id": "--user", "item_id": "--item", "rating": "--rating", "timestamp": "--timestamp"}
 
@@ -78,7 +79,22 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     elif odd[-1].startswith("It cannot be read"):
         return 0
     say(f"Pass: headtail data {shlex.quote(str(file))} {' '.join(dict.fromkeys(flags))}".rstrip())
+    if not lacking and (ranked := _ranked(table, tables)) is not None:
+        columns = [flag for flag in dict.fromkeys(flags) if flag.startswith(("--user", "--item", "--columns"))]
+        line = " ".join(["headtail audit", shlex.quote(str(file)), "TRAIN", *columns, *ranked])
+        say(f"If its rows are recommendations: {line}")
     return 0
+
+
+def _ranked(table: "pl.DataFrame", tables: Tables) -> list[str] | None:
+    """Return the flags by which recommendations are ranked; None where no column looks like a rank or a score."""
+    from headtail._columns import ALIASES, normalized
+
+    scores = {"score", *ALIASES["score"]}
+    usual = [name for name in map(normalized, table.columns) if name in scores or name in {"rank", *ALIASES["rank"]}]
+    likely = [name for name in table.columns if _SCORES.search(normalized(name)) and table[name].dtype.is_float()]
+    score = tables.score or next(iter([] if scores & {*usual} else likely), None)
+    return [f"--score {shlex.quote(score)}"] if score else [] if usual else None
 
 
 def _guessed(fields: list[str]) -> list[str]:

@@ -82,7 +82,7 @@ def _overview(neurons: NeuronTable) -> list[Block]:
             "scatter", points(some, "rate", neurons.firing_rate), x="d", y="rate", color="kind",
             title="Neurons by Cohen's d and firing rate",
             x_label="Cohen's d (right: popular tastes)", y_label="firing rate", y_format=".0%",
-            caption="" if len(some) == len(neurons) else f"The strongest {_POINTS // 2} and some of the others.",
+            caption=_D if len(some) == len(neurons) else f"{_D} The strongest {_POINTS // 2} and some of the others.",
         ),
         Chart(
             "line", _histogram({"neurons": neurons.cohens_d}, share=False), x="x", y="y",

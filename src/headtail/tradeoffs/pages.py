@@ -118,15 +118,18 @@ def picture(frontier: Curves, max_loss: float, first: str | None = None) -> Char
         for m in frontier.methods
     }
     order = sorted(ends, key=lambda m: (m != first, m in frontier.curves, np.isnan(ends[m]), ends[m]))
-    left = order[_DRAWN:]
+    places = {m: [(row["x"], row["y"]) for row in chart.rows if row["method"] == m] for m in order}
+    same = [m for m in order if m != first and places[m] == places[first]]  # which would hide it
+    left = [m for m in order if m not in same][_DRAWN:]
     least = KEPT * frontier.mean(*frontier.reference, frontier.accuracy)
-    rows = [row for row in chart.rows if row["method"] not in left]
+    rows = [row for row in chart.rows if row["method"] not in (*left, *same)]
     shown = [row for row in rows if row["chosen"] or row["y"] is None or row["y"] >= least]
     poor = len(rows) - len(shown)
     said = [f"{counted(poor, 'setting')} of less than three quarters of the accuracy"] * bool(poor)
     said += [f"{counted(len(left), 'method')} that {'is' if len(left) == 1 else 'are'} less even on validation"] * bool(
         left
     )
+    said += [f"{plain(name)}, whose settings are those of {plain(first)}" for name in same]
     caption = f"{chart.caption} Not drawn: {', and '.join(said)}." if said else chart.caption
     return replace(chart, rows=shown, caption=caption)
 
