@@ -1,5 +1,6 @@
 import copy
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -565,3 +566,52 @@ def test_a_dial_of_ones_own_that_returns_something_else_is_named(made):
         Dial("mine", lambda subject, strength, seed: made, (0.0, 0.5)).at(subject, 0.5)
     with pytest.raises(InvalidInputError, match=said):  # also where the lists that it makes are watched
         exploring.Witness(subject).watching(Dial("mine", lambda *of: made, (0.0, 0.5))).at(subject, 0.5)
+
+
+def nan(queries):
+    queries = queries.copy()
+    queries[3, 1] = np.nan
+    return queries
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda q, v: (nan(q), v), "queries or items hold values that are NaN"),
+        (lambda q, v: (q[:-1], v), "user_ids holds 60 ids for 59 rows"),
+        (lambda q, v: (q[:, :3], v), "queries has shape (60, 3) and items (30, 4)"),
+        (lambda q, v: (None, None), "queries is a NoneType"),
+        (lambda q, v: lambda known: None, "lists is a NoneType"),
+        (lambda q, v: lambda known: ht.recommend((q, v), known, k=2), "its longest list has 2 of k=5 items"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_dial_of_ones_own_makes_is_refused_with_its_name_and_strength(made, said):
+    split = ht.split_ratio(ht.datasets.power_law(60, 30, n_interactions=300, rng=0).interactions, rng=0)
+    pair = np.random.default_rng(0).normal(size=(60, 4)), np.random.default_rng(1).normal(size=(30, 4))
+    dial, subject = Dial("mine", lambda *_: made(*pair), (0.0, 0.5)), Subject(pair, split, k=5)
+    named = re.escape(f"What the dial 'mine' made at strength 0.5: {said}")
+    menu = dial.menu().at(subject, 0.1)
+    for verb in (
+        lambda: ht.tradeoffs.sweep(dial, subject),
+        lambda: ht.correct(pair, split, dials=[dial], k=5, strength=0.5, progress=False),
+        lambda: exploring.Witness(subject).shown(dial, 0.5),
+        lambda: menu(split.train),
+    ):
+        with pytest.raises(InvalidInputError, match=f"^{named}"):
+            verb()
+
+
+def test_users_without_a_list_at_a_setting_keep_the_plain_one_of_a_menu_and_are_told_by_correct():
+    split = ht.split_ratio(ht.datasets.power_law(60, 30, n_interactions=300, rng=0).interactions, rng=0)
+    pair = np.random.default_rng(0).normal(size=(60, 4)), np.random.default_rng(1).normal(size=(30, 4))
+    dial = Dial("some", lambda *_: lambda known: ht.recommend(pair, known, k=5, codes=np.arange(20)), (0.0, 0.5))
+    subject = Subject(pair, split, k=5)
+    menu = dial.menu()
+    lists = subject.recommend(menu.at(subject, 0.1), split.train)
+    plain = subject.recommend(pair, split.train)
+    assert lists.users.tolist() == list(range(60))
+    np.testing.assert_array_equal(lists.items[20:], plain.items[20:])
+    assert set(menu.make.choices(subject, 0.1, 0, split.train)[20:]) == {0.0}
+    found = ht.correct(pair, split, dials=[dial], k=5, strength=0.5, progress=False)
+    assert found.notes[-1] == "The correction leaves 200 of 300 places empty; 40 users have no list any more."

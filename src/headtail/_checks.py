@@ -140,10 +140,12 @@ def finite(name: str, values: Array, cure: str = "Remove or replace those rows f
 
 @contextmanager
 def raised_by(whose: str) -> Iterator[None]:
-    """Turn what a user's own function raises into an error that names it; other than headtail's, and lack of memory."""
+    """Let errors name the user's own function that they come from, but for lack of memory."""
     try:
         yield
-    except HeadtailError:
+    except HeadtailError as error:
+        if whose not in str(error):
+            error.args = (f"{whose}: {error}",)
         raise
     except Exception as error:
         if NotEnoughMemoryError.is_meant_by(error):

@@ -38,15 +38,15 @@ def frame_of(held: Any, what: str, of_keys: _Keys = _same, keyed: tuple[str, str
     if not isinstance(held, Mapping) or not held:
         return None
     inner = next(iter(held.values()))
-    if len(held) == 1 and isinstance(inner, Mapping) and inner and all(map(_is_several, inner.values())):
+    if len(held) == 1 and isinstance(inner, Mapping) and inner and all(map(is_several, inner.values())):
         held = inner  # under a name of the whole
     if {"columns", "data"} <= held.keys():  # as pandas writes it by "split"
         return _of_rows([dict(zip(held["columns"], row, strict=True)) for row in held["data"]], what)
     if not (named := _ids_among(held)):
         return _of_users(held, what, of_keys) if keyed is None else _of_ids(held, what, of_keys, *keyed)
-    if not all(_is_several(held[name]) for name in named.values()):
+    if not all(is_several(held[name]) for name in named.values()):
         return None
-    return of_columns(_aligned({name: values for name, values in held.items() if _is_several(values)}, what), what)
+    return of_columns(_aligned({name: values for name, values in held.items() if is_several(values)}, what), what)
 
 
 def _aligned(columns: Mapping[Any, Any], what: str) -> dict[Any, Any]:
@@ -80,8 +80,8 @@ def _of_ids(held: Mapping[Any, Any], what: str, of_keys: _Keys, role: str, attri
     if all(isinstance(one, Mapping) for one in values):
         table = _of_rows(values, what)
         return table if role in resolve_columns(table.columns, (), [role]) else table.insert_column(0, ids)
-    if any(map(_is_several, values)):
-        values = [one if _is_several(one) or is_missing(one) else [one] for one in values]
+    if any(map(is_several, values)):
+        values = [one if is_several(one) or is_missing(one) else [one] for one in values]
     return pl.DataFrame([ids, series(attribute, values, attribute, what)])
 
 
@@ -92,7 +92,7 @@ def _of_users(held: Mapping[Any, Any], what: str, of_keys: _Keys) -> pl.DataFram
             f"{what} holds sets, whose order is chance. Make lists of them: {{user: sorted(items) for user, items in "
             f"held.items()}}."
         )
-    if not all(map(_is_several, held.values())):
+    if not all(map(is_several, held.values())):
         return None
     keyed = all(isinstance(theirs, Mapping) for theirs in held.values())
     if keyed and any(map(_ids_among, held.values())):  # a row of a user
@@ -109,11 +109,11 @@ def _of_users(held: Mapping[Any, Any], what: str, of_keys: _Keys) -> pl.DataFram
         if [*_ids_among(rows[0])] != ["item_id"]:
             return None
         columns = _of_rows(rows, what).get_columns()
-    elif items and all(map(_is_several, first)) and all(len(one) == 2 and not _is_several(one[1]) for one in items):
+    elif items and all(map(is_several, first)) and all(len(one) == 2 and not is_several(one[1]) for one in items):
         ids, scores = ([one[i] for one in items] for i in (0, 1))
         known = series("item_id", ids, "item_id", what)
         columns = [of_keys(known) if keyed else known, series("score", scores, "score", what)]
-    elif any(map(_is_several, first)):
+    elif any(map(is_several, first)):
         return None
     else:
         columns = [series("item_id", items, "item_id", what)]
@@ -141,7 +141,7 @@ def _row(value: Any) -> Any:
     return None if as_mapping is None else as_mapping()
 
 
-def _is_several(value: Any) -> bool:
+def is_several(value: Any) -> bool:
     return isinstance(value, Mapping) or (hasattr(value, "__len__") and not isinstance(value, (str, bytes)))
 
 
@@ -157,7 +157,7 @@ def series(role: str, values: Any, column: Any, what: str) -> pl.Series:
     if isinstance(values, np.ma.MaskedArray):
         values = values.tolist()  # None where masked
     array = np.asarray(values) if hasattr(values, "__array__") else objects(values)
-    gaps = np.array([not _is_several(one) and is_missing(one) for one in array]) if array.dtype == object else None
+    gaps = np.array([not is_several(one) and is_missing(one) for one in array]) if array.dtype == object else None
     return from_numpy(role, array, gaps, column, what)
 
 

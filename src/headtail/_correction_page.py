@@ -150,6 +150,18 @@ def ties(lists: Recommendations) -> list[str]:
     ]
 
 
+def emptied(before: Recommendations, after: Recommendations) -> list[str]:
+    """Return a note if the correction fills fewer places than the recommender does."""
+    filled, left = (int(lists.slots.sum()) for lists in (before, after))
+    if left >= filled:
+        return []
+    lost = int((~np.isin(before.users, after.users)).sum())
+    return [
+        f"The correction leaves {filled - left:,} of {filled:,} places empty; "
+        f"{counted(lost, 'user', 'has', 'have')} no list any more."
+    ]
+
+
 def grounds(frontier: "Frontier", dial: str, strength: float, subject: "Subject") -> str:
     """Say how many users the choice rests on, and what it costs on validation, with an interval."""
     n, found = _chosen_on(frontier, dial, strength, subject)

@@ -111,12 +111,17 @@ def as_pair(queries: Any, items: Any = None) -> Vectors:
     queries, user_ids = _own_ids("queries", queries, user_ids)
     items, item_ids = _own_ids("items", items, item_ids)
     queries, items = as_matrix("queries", queries), as_matrix("items", items)
+    check_widths(queries, items)
+    return Vectors(queries, items, user_ids, item_ids)
+
+
+def check_widths(queries: Any, items: Any) -> None:
+    """Raise unless two matrices have the same number of columns."""
     if queries.shape[1] != items.shape[1]:
         raise InvalidInputError(
             f"queries has shape {tuple(queries.shape)} and items {tuple(items.shape)}; the second number, the "
             f"embedding dimension, must be the same. Transpose a matrix that is (embedding_dim, rows)."
         )
-    return Vectors(queries, items, user_ids, item_ids)
 
 
 def _own_ids(name: str, matrix: Any, ids: Any) -> tuple[Any, Any]:

@@ -323,9 +323,9 @@ def correct(
     notes += (decided := subject.decisions(seed))
     notes += [f"Where settings were tried: {note}" for note in sample.decisions(seed) if note not in decided]
     notes += [made.note] if isinstance(made, ItemBias) else []
-    both = {PLAIN: subject.plain(seed), CORRECTED: made}
-    lists = {name: subject.recommend(one, split.known) for name, one in both.items()}
-    notes += _correction_page.ties(lists[PLAIN])
+    both = {PLAIN: (plain, subject.plain(seed)), CORRECTED: (best or plain, made)}
+    lists = {name: dial.lists(one, subject, stands, split.known) for name, (dial, one) in both.items()}
+    notes += _correction_page.ties(lists[PLAIN]) + _correction_page.emptied(lists[PLAIN], lists[CORRECTED])
     comparison = _on_test(lists, subject, options.get("metrics"))
     return Correction(
         subject, best, stands, made, frontier, comparison, lists[CORRECTED], max_loss, seed, tuple(notes), witness,

@@ -108,16 +108,13 @@ class Witness:
         key = PLAIN if strength == 0 and dial.off_at_zero else (dial.name, strength)
         if key not in self._seen:
             made = dial.at(self.subject, strength, self.seed)
-            self._keep(key, self.subject.recommend(made, self.subject.split.known))
+            self._keep(key, dial.lists(made, self.subject, strength, self.subject.split.known))
         return self._seen[key]
 
     def _keep(self, key: tuple[str, float], found: Recommendations) -> None:
         """Record the exposure of all lists, and the sampled users' lists, empty where a user has none."""
         exposure = found.slots
-        rows = np.full(len(found.user_ids), -1)
-        rows[found.users] = np.arange(len(found))
-        sampled = np.where(rows[self.codes, None] >= 0, found.items[rows[self.codes]], np.int32(-1))
-        self._seen[key] = Shown(sampled[:, : self.subject.k], exposure)
+        self._seen[key] = Shown(found.items_of(self.codes)[:, : self.subject.k], exposure)
 
     def explore(
         self,

@@ -88,6 +88,22 @@ class TestShape:
         titles = pl.DataFrame({"movieId": [2, 3], "title": ["two", "three"]})
         assert read([(1, 2)], titles=titles).item_titles.tolist() == ["two"]
 
+    @pytest.mark.parametrize(
+        "titles",
+        [
+            pd.Series({2: "two", 3: "three"}),
+            pd.Series({2: "two", 3: "three"}, name="title").rename_axis("movieId"),
+            {"movieId": [3, 2], "title": ["three", "two"]},
+        ],
+    )
+    def test_titles_from_a_series_with_ids_and_a_dict_of_columns(self, titles):
+        assert read([(1, 2)], titles=titles).item_titles.tolist() == ["two"]
+
+    @pytest.mark.parametrize("titles", [pd.Series(["two"]), pl.Series(["two"]), np.array(["two"])])
+    def test_titles_without_ids(self, titles):
+        with pytest.raises(InvalidInputError, match=r"without ids\. Give a mapping from item id to title"):
+            read([(1, 2)], titles=titles)
+
     def test_titles_of_other_ids(self):
         with pytest.raises(
             InvalidInputError, match=r"titles holds none of the 1 items; ids are 2 \(int\).*'2' \(str\)"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,7 +22,7 @@ from headtail.datasets import checkerboard
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.losses import bce, bpr, mse
 from headtail.metrics import gini, ndcg, recall
-from headtail.models import MF
+from headtail.models import MF, SASRec
 from headtail.penalties import LogDet, ReSN
 from headtail.training import fit, load_model, recommend, save_model
 from headtail.training.validation import Validation
@@ -644,3 +645,39 @@ def test_what_callbacks_record_besides_numbers_leaves_the_report_readable():
     history = fit(model(), TRAIN, epochs=2, rng=0, callbacks=[record])
     assert history.rows[0]["lengths"] == [1, 2]
     assert "share" in history.to_text() and "lengths" not in history.to_text()
+
+
+class Returns(torch.nn.Module):
+    def __init__(self, made):
+        super().__init__()
+        self.users, self.items = (torch.nn.Parameter(torch.ones(n, 2)) for n in (TRAIN.n_users, TRAIN.n_items))
+        self.made = made
+
+    def forward(self, users):
+        return self.made(self.users[users], self.items)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda q, v: None, "Returns returned a NoneType; return Vectors"),
+        (lambda q, v: q @ v.T, "Returns returned a Tensor; return Vectors"),
+        (lambda q, v: (q[:1], v), "Returns returned queries of shape"),
+        (lambda q, v: (q[:, :1], v), "What Returns returned: queries has shape"),
+        (lambda q, v: {"queries": q, "items": v}, "What Returns returned: queries is a str"),
+        (lambda q, v: (q[:, 0], v[:, 0]), "What Returns returned: queries is a Tensor"),
+    ],
+)
+def test_a_model_that_returns_something_else_is_named(made, said):
+    with pytest.raises(InvalidInputError, match=f"^{said}"):
+        fit(Returns(made), TRAIN, epochs=1, batch_size=50, rng=0)
+
+
+def test_a_sequential_model_returns_a_state_for_each_place():
+    class Short(SASRec):
+        def states(self, sequences):
+            queries, items = super().states(sequences)
+            return queries[:, :1], items
+
+    with pytest.raises(InvalidInputError, match=r"^Short returned queries of shape .* places of sequences"):
+        fit(Short(TRAIN.n_items, 5, 8, rng=0), replace(TRAIN, timestamps=np.arange(float(len(TRAIN)))), epochs=1, rng=0)

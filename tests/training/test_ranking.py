@@ -313,7 +313,8 @@ def test_an_adapter_is_a_model(name):
         (lambda users: None, "returned a NoneType; return Vectors"),
         (lambda users: (PLAIN[0], PLAIN[1]), r"returned queries of shape \(6, 4\) for 2 users"),
         (lambda users: (PLAIN[0][users], PLAIN[1][:5]), "items has 5 rows and the interactions 11 items"),
-        (lambda users: (["a", "b"], PLAIN[1]), "queries is a list"),
+        (lambda users: (["a", "b"], PLAIN[1]), "What <lambda> returned: queries is a list"),
+        (lambda users: (np.nan * PLAIN[0][users], PLAIN[1]), "What <lambda> returned: queries holds values that are"),
         (lambda users, items: 0, "not called with users alone: missing a required argument: 'items'. Of two towers"),
     ],
 )

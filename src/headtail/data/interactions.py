@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._checks import checked, finite, integer, number, shown
 from headtail._columns import called, logger, resolve_columns
+from headtail._containers import is_several
 from headtail._factors import axis_ids, refuse_ids
 from headtail._printable import counted
 from headtail._spelling import twins
@@ -203,7 +204,15 @@ class Interactions(Coded):
 
     def with_titles(self, titles: "IntoFrame | Mapping[Any, str]") -> Self:
         """Return the same interactions with item titles; an item that is not in `titles` shows its id."""
-        if not isinstance(titles, Mapping):
+        series: Any = titles if len(getattr(titles, "shape", ())) == 1 else None
+        if series is not None and axis_ids(series, 0) is None:
+            raise InvalidInputError(
+                f"titles is a {type(titles).__name__} without ids. Give a mapping from item id to title, a frame of "
+                f"both, or a Series of pandas whose index holds the ids."
+            )
+        if series is not None:
+            titles = series.to_frame("title").rename_axis("item_id")
+        if not isinstance(titles, Mapping) or all(map(is_several, titles.values())):
             table = _frames.first_titles(_frames.to_table(titles, required=("item_id", "title"), what="titles"))
             titles = dict(zip(table["item_id"].to_list(), table["title"].to_list(), strict=True))
         if not any(i in titles for i in self.item_ids.tolist()):

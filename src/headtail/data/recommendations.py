@@ -292,6 +292,13 @@ class Recommendations:
     def __len__(self) -> int:
         return len(self.users)
 
+    def items_of(self, codes: Codes) -> Codes:
+        """Return the lists of the users with these codes, (B, k); -1 throughout for a user without a list."""
+        rows = np.full(len(self.user_ids), -1)
+        rows[self.users] = np.arange(len(self))
+        lists: Codes = np.vstack([self.items, np.full((1, self.k), np.int32(-1))])[rows[codes]]
+        return lists
+
     def head(self, k: int) -> Self:
         """Return the first k of each list."""
         k = integer("k", k, low=1)

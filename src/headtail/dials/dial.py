@@ -9,6 +9,7 @@ import numpy as np
 
 from headtail._checks import checked, number, raised_by
 from headtail._forms import Form
+from headtail.data import Interactions, Recommendations
 from headtail.dials.menus import Menu
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.subjects import Make, Subject
@@ -108,6 +109,14 @@ class Dial:
                 f"vectors (Q, V), or a function from the interactions to leave out to lists."
             )
         return made
+
+    def lists(self, made: Any, subject: Subject, strength: float, known: Interactions) -> Recommendations:
+        """Return the lists of what the dial made at a strength, as :meth:`Subject.recommend` does; errors name both."""
+        with raised_by(f"What the dial {self.name!r} made at strength {strength:g}"):
+            lists = subject.recommend(made, known)
+            if lists.k < subject.k:
+                raise InvalidInputError(f"its longest list has {lists.k} of k={subject.k} items. Make lists of k.")
+            return lists
 
     def fits(self, subject: Subject) -> bool:
         """Whether the subject has what the dial works on."""

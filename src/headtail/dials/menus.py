@@ -56,18 +56,21 @@ class Menu:
         """Return the lists at setting 0, and every user's list and its worth at each setting."""
 
         def make() -> tuple[Recommendations, Codes, Floats]:
-            at = self.dial.at
-            made = subject.cached((self, seed), lambda: [at(subject, setting, seed) for setting in self.settings])
-            lists = [subject.recommend(each, known) for each in made]
+            made = subject.cached((self, seed), lambda: [self.dial.at(subject, at, seed) for at in self.settings])
+            lists = [self.dial.lists(each, subject, at, known) for at, each in zip(self.settings, made, strict=True)]
             plain = self.settings.index(0)
-            items = np.stack([each.items for each in lists], axis=1)
-            place = np.empty(known.n_users, dtype=np.int64)
+            items = np.stack([each.items_of(lists[plain].users) for each in lists], axis=1)
+            place = np.full(known.n_users, -1)
             place[lists[plain].users] = np.arange(len(items))
-            values = np.empty(items.shape[:2])
+            values = np.zeros(items.shape[:2])
             for block in subject.blocks():
                 candidates, relevance = block.reachable(seed, known), block.calibrated(seed, known)
                 rows = place[candidates.users]
-                values[rows] = worth(items[rows], candidates.items, relevance, plain, known.n_items)
+                there = rows >= 0
+                rows = rows[there]
+                values[rows] = worth(items[rows], candidates.items[there], relevance[there], plain, known.n_items)
+            none = (items < 0).all(axis=2) & (np.arange(len(lists)) != plain)
+            values[none] = -np.inf  # a setting without a list is not chosen
             return lists[plain], items, values
 
         return subject.cached((self, "options", seed, known.fingerprint), make)

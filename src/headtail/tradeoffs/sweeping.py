@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headtail import dials
-from headtail._checks import checked, integer, nearest, number, raised_by, shown
+from headtail._checks import checked, integer, nearest, number, shown
 from headtail._checksums import FORMAT, digest, identity_of
 from headtail._files import to_path
 from headtail._progress import Forecast, Show, progress_bar
@@ -279,10 +279,10 @@ class _Meter:
         started = perf_counter()
         made = self.dial.at(self.subject, setting, seed)
         took = perf_counter() - started
-        lists = self._lists(made, setting, split.train)
+        lists = self.dial.lists(made, self.subject, setting, split.train)
         validation, of_validation = self._measured(lists, split.validation, self._at_scale, n_bootstrap=0)
         started = perf_counter()
-        lists = self._lists(made, setting, split.known)
+        lists = self.dial.lists(made, self.subject, setting, split.known)
         seconds = took, (perf_counter() - started) / max(len(lists), 1)
         found, of_test = self._measured(lists, split.test, self.metrics, n_bootstrap=self.n_bootstrap)
         point = Point(
@@ -298,10 +298,6 @@ class _Meter:
             of_accuracy = {name: of for name, of in of_validation.items() if name == self.accuracy}
             influence = {"test": of_test, "validation": of_accuracy}
         return point, influence, seconds
-
-    def _lists(self, made: Any, setting: float, known: Interactions) -> Recommendations:
-        with raised_by(f"What the dial {self.dial.name!r} made at strength {setting:g}"):
-            return self.subject.recommend(made, known)
 
     @property
     def _at_scale(self) -> Mapping[str, Metric]:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headtail._checks import checked, integer, user_codes
-from headtail._factors import as_pair
+from headtail._checks import checked, integer, raised_by, user_codes
+from headtail._factors import as_pair, check_widths
 from headtail._tensors import as_device, as_tensor, evaluating, finite
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -152,7 +152,8 @@ def vectors(
         blocks = [_encoded(model, batch.to(device)) for batch in batches]
     # Of their own: many models return a table of weights as it is, which training on would change.
     queries, items = torch.cat([b.queries for b in blocks]), blocks[0].items.clone()
-    queries, items = finite("queries", queries), finite("items", items)
+    with raised_by(f"What {_name(model)} returned"):
+        queries, items = finite("queries", queries), finite("items", items)
     if interactions is None or len(items) != (known := Interactions.of(interactions)).n_items:
         return Vectors(queries, items)
     return Vectors(queries, items, known.user_ids[known.user_codes(users, codes=codes)], known.item_ids)
@@ -176,22 +177,35 @@ def _codes(model: Any, users: Any, codes: Any) -> Tensor:
 
 
 def _encoded(model: Any, batch: Tensor) -> Vectors:
-    """Return what the model makes of a batch as two matrices of tensors, or say what else it returned."""
+    """Return what the model makes of a batch, detached."""
     check_call(model)
-    out = model(batch)
+    return Vectors(*(matrix.detach() for matrix in returned(model, model(batch), len(batch))))
+
+
+def _name(model: Any) -> str:
+    """Return the name of a function, or of a model's class."""
+    return str(getattr(model, "__name__", type(model).__name__))
+
+
+def returned(model: Any, out: Any, n_rows: int, of: str = "users") -> tuple[Tensor, Tensor]:
+    """Return the queries and items that a model returned as matrices, or say what else they are."""
+    name = _name(model)
     try:
         queries, items = out
     except (TypeError, ValueError):
         raise InvalidInputError(
-            f"{type(model).__name__} returned a {type(out).__name__}; return Vectors(queries, items). {_ELSE}"
+            f"{name} returned a {type(out).__name__}; return Vectors(queries, items). {_ELSE}"
         ) from None
-    found = Vectors(as_tensor("queries", queries).detach(), as_tensor("items", items).detach())
-    if len(found.queries) != len(batch):
+    with raised_by(f"What {name} returned"):
+        if of != "users" and getattr(queries, "ndim", 0) == 3:  # (B, L, d), a state for each place
+            queries = queries.flatten(0, 1)
+        queries, items = as_tensor("queries", queries), as_tensor("items", items)
+        check_widths(queries, items)
+    if len(queries) != n_rows:
         raise InvalidInputError(
-            f"{type(model).__name__} returned queries of shape {tuple(found.queries.shape)} for {len(batch)} users; "
-            f"return one row for each."
+            f"{name} returned queries of shape {tuple(queries.shape)} for {n_rows} {of}; return one row for each."
         )
-    return found
+    return queries, items
 
 
 class _Factors(nn.Module):

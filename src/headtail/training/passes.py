@@ -20,6 +20,7 @@ from headtail.penalties import Penalty
 from headtail.training import fused
 from headtail.training.adam import Adam
 from headtail.training.batches import Batch, Distinct, Pairs, Windows
+from headtail.training.encoding import returned
 from headtail.training.running import Advance, steps
 from headtail.training.scores import catalogue_loss, one_number, pair_scores
 from headtail.typing import Floats
@@ -206,14 +207,14 @@ def _encode(
     module: Any = model
     sequential, auxiliary = hasattr(model, "max_length"), []
     if hasattr(model, "forward_with_loss"):
-        (queries, items), *auxiliary = module.forward_with_loss(inputs, rows, candidates)
+        out, *auxiliary = module.forward_with_loss(inputs, rows, candidates)
     elif sequential:
-        queries, items = module.states(inputs)  # (S, L, d)
+        out = module.states(inputs)  # (S, L, d)
     else:
-        queries, items = functional_call(model, taken, (inputs,)) if taken else model(inputs)
-    if sequential:
-        return queries.flatten(0, 1), queries[:, -1], items, auxiliary
-    return queries, queries, items, auxiliary
+        out = functional_call(model, taken, (inputs,)) if taken else model(inputs)
+    queries, items = returned(model, out, inputs.numel(), "places of sequences" if sequential else "users")
+    serving = queries.view(*inputs.shape, -1)[:, -1] if sequential else queries
+    return queries, serving, items, auxiliary
 
 
 def _check(model: nn.Module) -> None:
