@@ -56,6 +56,8 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
     try:
         return nw.from_native(frame if made is None else made)
     except TypeError:
+        if hasattr(frame, "__arrow_c_stream__"):
+            return nw.from_native(pl.DataFrame(frame))
         if hasattr(frame, "column_names") and hasattr(frame, "to_polars"):  # data sets of Hugging Face
             return nw.from_native(frame.to_polars())
         cure = (

@@ -594,3 +594,16 @@ def test_batches_of_amazon_personalize():
 def test_a_table_of_users_alone_is_told_what_it_holds():
     with pytest.raises(MissingColumnError, match=r"no column 'item_id'.* There are: 'user_id'\. Rename one"):
         ht.audit(pl.DataFrame({"user_id": [1, 2]}))
+
+
+@pytest.mark.parametrize(
+    "held_as",
+    [lambda table: table.to_arrow().to_reader(), lambda table: table.to_arrow().combine_chunks().to_batches()[0]],
+    ids=["RecordBatchReader", "RecordBatch"],
+)
+def test_what_speaks_arrow_is_a_frame(held_as):
+    table = pl.DataFrame({"user_id": ["a", "a", "b"], "item_id": ["x", "y", "x"], "rank": [1, 2, 1]})
+    read = Interactions.from_frame(held_as(table.drop("rank")))
+    assert read.to_polars().equals(Interactions.from_frame(table.drop("rank")).to_polars())
+    lists = Recommendations.from_frame(held_as(table))
+    assert lists.to_polars().equals(Recommendations.from_frame(table).to_polars())
