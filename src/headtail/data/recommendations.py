@@ -296,8 +296,7 @@ class Recommendations:
         """Return the lists of the users with these codes, (B, k); -1 throughout for a user without a list."""
         rows = np.full(len(self.user_ids), -1)
         rows[self.users] = np.arange(len(self))
-        lists: Codes = np.vstack([self.items, np.full((1, self.k), np.int32(-1))])[rows[codes]]
-        return lists
+        return np.asarray(np.vstack([self.items, np.full((1, self.k), np.int32(-1))])[rows[codes]])
 
     def head(self, k: int) -> Self:
         """Return the first k of each list."""
