@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+import unittest.mock
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from headtail.data import Recommendations
 from headtail.datasets import power_law
 from headtail.subjects import Subject
 from headtail.tradeoffs import sweep
+from headtail.training import fused
 
 RECORD = Path(__file__).parent / "records" / "speed.json"
 EPOCHS = 5  # as many as iterations that implicit is given, so that what comes before the first counts alike
@@ -131,17 +133,27 @@ def operator(queries: np.ndarray, items: np.ndarray) -> LinearOperator:
 
 
 def cases(args: argparse.Namespace) -> Iterator[Case]:
-    """Yield all cases, each with its data, which are free again when the next one comes."""
+    """Yield the cases of the parts asked for, each with its data, which are free again when the next one comes."""
 
     def n(size: int) -> int:
         return max(100, int(size * args.scale))
 
+    for part in args.part:
+        yield from PARTS[part](args, n)
+
+
+def of_lists(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Case]:
+    """Yield audits of lists."""
     for n_users in (n(100_000), n(1_000_000)):
         whole = power_law(n_users, 20_000, n_interactions=6 * n_users, rng=0).interactions
         split = ht.split_ratio(whole, test=1 / 6, validation=None, rng=0)
         recs, size = lists_of(split, 20), f"{n_users:,} lists of 20, {len(split.train):,} training rows"
         run = lambda recs=recs, split=split: ht.audit(recs, fresh(split.train), fresh(split.test), strict=False)  # noqa: E731
         yield Case("audit, all metrics and intervals", size, run)
+
+
+def of_tables(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Case]:
+    """Yield what takes tables, and what reads them."""
     world = ht.split_ratio(
         power_law(n(100_000), 50_000, n_interactions=n(6_000_000), rng=0).interactions, validation=None, rng=0
     )
@@ -182,8 +194,6 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
                 lambda path=path: ht.read_interactions(path),
                 {f"pl.read_{ending[1:]}": lambda path=path, read=read: read(path)},
             )
-    yield from of_vectors(args, n)
-    yield from of_training(args)
 
 
 def of_vectors(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Case]:
@@ -229,19 +239,25 @@ def of_vectors(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Ca
     )
 
 
-def of_training(args: argparse.Namespace) -> Iterator[Case]:
+def plainly(fit: Callable[..., object], **more: Any) -> object:
+    """Train without numba."""
+    with unittest.mock.patch.object(fused, "fits", return_value=False):
+        return fit(**more)
+
+
+def of_training(args: argparse.Namespace, n: Callable[[int], int]) -> Iterator[Case]:
     """Yield training and ranking of MovieLens-1M, or of a world of its size."""
     world = ht.Split(*read(args.data))
     train, test = world.train, world.test
     model, name = ht.MF(train.n_users, train.n_items, 64, rng=0), args.data.name if args.data.exists() else "made up"
     size = f"{len(train):,} pairs ({name}), 1 negative, 64 dimensions, batches of 8,192"
     bpr = partial(ht.fit, model, train, loss=ht.losses.bpr, n_negatives=1, epochs=EPOCHS, rng=0, progress=False)
-    yield Case(
-        f"fit, MF with BPR, {EPOCHS} epochs",
-        size,
-        bpr,
-        peers={name: peer(args, name, script, world, times=EPOCHS) for name, script in train_users.PEERS.items()},
-    )
+    peers = {name: peer(args, name, script, world, times=EPOCHS) for name, script in train_users.PEERS.items()}
+    yield Case(f"fit, MF with BPR, {EPOCHS} epochs", size, partial(plainly, bpr), peers=peers)
+    if find_spec("numba"):
+        plain = {"without numba": partial(plainly, bpr)}
+        yield Case(f"fit, MF with BPR, {EPOCHS} epochs, compiled by numba", size, bpr, plain, peers)
+    bpr = partial(plainly, bpr)
     resn = partial(bpr, penalties=[ht.ReSN(1e-4)])
     yield Case(
         f"fit, MF with BPR and ReSN, {EPOCHS} epochs",
@@ -275,6 +291,9 @@ def of_training(args: argparse.Namespace) -> Iterator[Case]:
     )
 
 
+PARTS = {"lists": of_lists, "tables": of_tables, "vectors": of_vectors, "training": of_training}
+
+
 def measured(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     """Run a case and what is beside it in turn, and return a row of the record."""
     found: dict[str, list[float]] = {}
@@ -302,7 +321,7 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.exists() else [f"model name: {platform.processor()}"]
     model = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), platform.machine())
-    packages = ("headtail", "numpy", "scipy", "polars", "torch")
+    packages = ("headtail", "numpy", "scipy", "polars", "torch", "numba")
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": f"{model}, {os.cpu_count()} cores",
@@ -310,7 +329,8 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 1),
         "scale": args.scale,
         "rounds": args.rounds,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in packages if find_spec(name)},
         "peers": {name: version_of(name, python) for name, python in sorted(args.peer.items())},
     }
 
@@ -362,7 +382,8 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes but those of training")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", default="", help="works whose name holds this; nothing is written")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=[*PARTS], help="with less than all of them")
+    parser.add_argument("--only", default="", help="or works whose name holds this alone, nothing is written")
     parser.add_argument("--page", type=Path, help="write the page of the record that stands, without timing")
     args = parser.parse_args()
     if args.page:
@@ -376,7 +397,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     record = machine(args)
     record["rows"] = [measured(case, args) for case in cases(args) if args.only in case.work]
-    if not args.only:
+    if not args.only and args.part == [*PARTS]:
         RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

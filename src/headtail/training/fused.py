@@ -17,7 +17,7 @@ _TABLES = "users", "items"
 
 
 class Step:
-    """Moves the tables of a model that fits as torch does, to rounding, in two thirds of its time."""
+    """Moves the tables of a model that fits as torch does, to rounding, in 70% of its time."""
 
     def __init__(self, model: nn.Module, optimizer: Adam) -> None:
         self._optimizer = optimizer

@@ -80,7 +80,7 @@ def fit(
     predicts the item after it; its penalties receive the states at the last place of each window.
 
     Where numba is installed (``pip install 'headtail[fast]'``), it compiles the steps of
-    :class:`~headtail.models.MF` on a CPU, which then take two thirds of the time and are the same to rounding.
+    :class:`~headtail.models.MF` on a CPU, which then take 70% of the time and are the same to rounding.
 
     Arguments whose default is None are the usual ones of the model, its attribute ``usual``. What a model does not name
     there is in brackets below.
