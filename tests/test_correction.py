@@ -208,6 +208,7 @@ def test_a_far_more_accurate_setting_and_a_weak_recommender_are_told(split, fact
     assert "give that dial and strength alone to take it. A gain of" in found.verdict
     assert f"A gain of {of_plain.value:.0%} without training says that the recommender is far" in found.verdict
     taken = better(weak, split, dials=[dial], strength=1.0)
+    assert next(block.rows[1] for block in taken.summary().blocks if isinstance(block, Table))["strength"] == 1
     assert taken.strength == 1 and "far more accurate" not in taken.verdict and "A gain of" not in taken.verdict
     itself = better(weak, split, dials=[replace(dial, grid=(0.0, 1.0))], refine=0, extend=0)
     assert (itself.strength == 1) == ("far more accurate" not in itself.verdict)
@@ -600,3 +601,12 @@ def test_a_recommender_whose_scores_tie_is_told(split, factors, digits):
     n = sum(len(set(row.tolist())) < K for row in plain.scores)
     told = [note for note in found.notes if "alike" in note]
     assert bool(told) == (digits == 1) and all(f"items of {n} lists of 300 alike" in note for note in told)
+
+
+def test_a_summary_shows_the_setting_that_was_given(split, factors):
+    found = better(factors, split, dials=["log penalty"], strength=4.0)  # far more than validation would choose
+    table = next(block for block in found.summary().blocks if isinstance(block, Table))
+    assert table.title == "The setting that was given, measured on test"
+    assert found.frontier.choose("log penalty", found.max_loss) == 0
+    assert table.rows[1]["strength"] == 4
+    assert table.rows[1]["ndcg@5"] == pytest.approx(found.comparison.audits["corrected"]["ndcg@5"])

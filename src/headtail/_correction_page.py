@@ -214,7 +214,7 @@ def summary(found: "Correction") -> Report:
     frontier, rows = found.frontier, list[dict[str, Any]]()
     chosen = None if found.dial is None else found.dial.name
     for method in sorted(frontier.methods, key=lambda name: (name != PLAIN, name != chosen)):
-        setting = frontier.choose(method, found.max_loss)
+        setting = found.strength if method == chosen else frontier.choose(method, found.max_loss)
         row: dict[str, Any] = {"dial": method, "strength": setting}
         for metric in (frontier.accuracy, frontier.unfairness):
             row[metric] = frontier.mean(method, setting, metric)
@@ -227,7 +227,8 @@ def summary(found: "Correction") -> Report:
             Column(metric, facts.title, format=facts.format, code=metric),
             Column(f"{metric} change", "change", format="+.1%"),
         ]
-    table = Table(columns, rows, title="Each dial as validation chooses it, measured on test")
+    said = "The setting that was given" if found.given else "Each dial as validation chooses it"
+    table = Table(columns, rows, title=f"{said}, measured on test")
     versus = _versus(found, [(frontier.unfairness, 0.1)])
     texts = [Text(versus.lede)] if versus and versus.lede else []
     texts += [bullets(found.notes)] if found.notes else []
