@@ -330,7 +330,7 @@ def test_the_picture_has_the_dials_that_go_furthest(split, factors):
     drawn = {row["method"] for row in chart.rows}
     assert len(drawn) == 8 < len(frontier.methods) and "as it is" in drawn
     assert drawn - {"as it is", found.dial.name} == set(sorted(ends.keys() - {found.dial.name}, key=ends.get)[:6])
-    assert f"{len(frontier.methods) - 8} methods that are less even on validation." in chart.caption
+    assert f"{len(frontier.methods) - 8} methods that do less on validation." in chart.caption
     assert frontier.report(found.max_loss).blocks[0].caption == chart.caption
 
 

@@ -64,8 +64,13 @@ def test_the_best_of_all_settings_loses_little_of_the_accuracy_of_the_reference(
     assert FRONTIER.best(max_loss=0) == FRONTIER.reference
     unknown = replace(FRONTIER, points=(point("dial", 0.0, float("nan"), 0.90), *POINTS[1:]))
     assert unknown.best(max_loss=1) == unknown.reference
-    assert "**dial at 0.1** spreads exposure most evenly" in FRONTIER.report(0.05).lede
-    assert FRONTIER.report(0).lede.startswith("No method makes exposure more even on validation")
+    assert "**dial at 0.1** has the most even exposure" in FRONTIER.report(0.05).lede
+    assert FRONTIER.report(0).lede.startswith("No method made exposure more even on validation")
+    popular = [replace(p, validation={"ndcg@20": p.validation["ndcg@20"], "arp@20": 9.0 - p.setting}) for p in POINTS]
+    popular = Frontier(tuple(replace(p, test=p.validation) for p in popular), "ndcg@20", "arp@20").report(1.0)
+    assert popular.title == "Accuracy against popularity of what is shown"
+    assert "has the lowest popularity of what is shown on validation" in popular.lede
+    assert "even" not in popular.to_text(), "what is lowered is no inequality"
     assert FRONTIER.change(("dial", 0.0), ("other", 1.0), "ndcg@20").value == pytest.approx(-0.1)
     with pytest.raises(MissingColumnError, match=r"'dial' was not measured at 0\.7"):
         FRONTIER.change(("dial", 0.7), ("other", 1.0), "ndcg@20")

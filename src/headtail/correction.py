@@ -25,9 +25,8 @@ from headtail.reports._markdown import plain
 from headtail.reports.explorer import Explorer
 from headtail.subjects import Subject
 from headtail.tradeoffs import Estimate, Frontier, sweep
-from headtail.tradeoffs.pages import allowed, change_sentence, noun, setting_name, spare
+from headtail.tradeoffs.pages import allowed, change_sentence, setting_name, sought, spare
 from headtail.tradeoffs.points import Reading, paired_change
-from headtail.tradeoffs.settings import facts_for
 from headtail.typing import RNG, Vectors
 
 
@@ -137,8 +136,8 @@ class Correction(Result):
         doubt = doubt or _correction_page.trained_on(self.subject, self.seed)
         if self.dial is None:
             return (
-                f"{doubt}No correction {self._sought[0]} on validation for {allowed(self.frontier, self.max_loss)}; "
-                f"the recommender stays as it is."
+                f"{doubt}No correction {sought(self.frontier)[0]} on validation for "
+                f"{allowed(self.frontier, self.max_loss)}; the recommender stays as it is."
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
         return f"{doubt}With **{plain(self._named)}** {'; '.join(filter(None, counts))}."
@@ -149,16 +148,8 @@ class Correction(Result):
             return "All this is on the test; the setting was given, not chosen on validation."
         return (
             f"All this is on the test; of all settings that lose at most {100 * self.max_loss:g}% of accuracy on "
-            f"validation{spare(self.frontier)}, this one has {self._sought[1]} there."
+            f"validation{spare(self.frontier)}, this one has {sought(self.frontier)[1]} there."
         )
-
-    @property
-    def _sought(self) -> tuple[str, str]:
-        """What a correction is to do, and what the best of its settings has, in words."""
-        metric = self.frontier.unfairness
-        if facts_for(self.frontier, metric).family == "exposure":
-            return "made exposure more even", "the most even exposure"
-        return f"lowered the {noun(self.frontier, metric)}", f"the lowest {noun(self.frontier, metric)}"
 
     def _change(self, metric: str) -> Estimate:
         """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""

@@ -30,20 +30,21 @@ def frontier_page(frontier: Curves, max_loss: float) -> Report:
     notes = frontier.notes(max_loss)
     ends = [Section("Notes on the grids", [bullets(notes)], folded=True)] if notes else []
     shown: list[Block] = [picture(frontier, max_loss), _chosen_table(frontier, max_loss), *whole, every, *ends]
-    return Report("Accuracy against even exposure", shown, verdict(frontier, max_loss))
+    against = "even exposure" if _of_exposure(frontier) else noun(frontier, frontier.unfairness)
+    return Report(f"Accuracy against {against}", shown, verdict(frontier, max_loss))
 
 
 def verdict(frontier: Curves, max_loss: float) -> str:
-    """Say which method spreads exposure most evenly within the loss allowed, what that costs, and what is noise."""
+    """Say which method does most within the loss allowed, what that costs, and what is noise."""
     accuracy, unfairness = frontier.accuracy, frontier.unfairness
     ends = frontier.reference, frontier.best(max_loss)
     if ends[0] == ends[1]:
-        return f"No method makes exposure more even on validation for {allowed(frontier, max_loss)}."
+        return f"No method {sought(frontier)[0]} on validation for {allowed(frontier, max_loss)}."
     sides = {metric: [frontier.mean(*pair, metric) for pair in ends] for metric in (unfairness, accuracy)}
     gain, cost = (change_sentence(frontier, m, both, frontier.change(*ends, m)) for m, both in sides.items())
     return (
-        f"Of {len(frontier.curves)} methods **{plain(setting_name(frontier, *ends[1]))}** spreads exposure most evenly "
-        f"on validation for {allowed(frontier, max_loss)}. On the test, {gain}, and {cost}."
+        f"Of {len(frontier.curves)} methods **{plain(setting_name(frontier, *ends[1]))}** has {sought(frontier)[1]} on "
+        f"validation for {allowed(frontier, max_loss)}. On the test, {gain}, and {cost}."
     )
 
 
@@ -60,6 +61,18 @@ def change_sentence(frontier: Curves, metric: str, sides: Sequence[float], chang
     ends = "" if low is None else f"; 95% interval {show_interval(low, high, f'+.{digits}%')}"
     ends += f"; {meant}" if (meant := ENDS.get(metric.partition("@")[0])) else ""
     return f"**{noun(frontier, metric)} {turn}** (`{metric}` {sides[0]:{spec}} to {sides[1]:{spec}}{ends})"
+
+
+def sought(frontier: Curves) -> tuple[str, str]:
+    """Return what a correction is to do, and what the best of its settings has, in words."""
+    if _of_exposure(frontier):
+        return "made exposure more even", "the most even exposure"
+    low = noun(frontier, frontier.unfairness)
+    return f"lowered the {low}", f"the lowest {low}"
+
+
+def _of_exposure(frontier: Curves) -> bool:
+    return facts_for(frontier, frontier.unfairness).family == "exposure"
 
 
 def allowed(frontier: Curves, max_loss: float) -> str:
@@ -126,7 +139,7 @@ def picture(frontier: Curves, max_loss: float, first: str | None = None) -> Char
     shown = [row for row in rows if row["chosen"] or row["y"] is None or row["y"] >= least]
     poor = len(rows) - len(shown)
     said = [f"{counted(poor, 'setting')} of less than three quarters of the accuracy"] * bool(poor)
-    said += [f"{counted(len(left), 'method')} that {'is' if len(left) == 1 else 'are'} less even on validation"] * bool(
+    said += [f"{counted(len(left), 'method')} that {'does' if len(left) == 1 else 'do'} less on validation"] * bool(
         left
     )
     said += [f"{plain(name)}, whose settings are those of {plain(first)}" for name in same]
@@ -192,8 +205,8 @@ def settings_table(frontier: Curves, max_loss: float) -> Table:
         Column("setting", "Setting"),
         Column(
             "front", "On validation",
-            note="Front: on validation no other setting here is better in one of accuracy and exposure and not worse "
-            "in the other.",
+            note=f"Front: on validation no other setting here is better in one of `{frontier.accuracy}` and "
+            f"`{frontier.unfairness}` and not worse in the other.",
         ),
         *(_measure(frontier, name, name) for name in metrics),
     ]  # fmt: skip
@@ -245,7 +258,7 @@ def _equal_text(frontier: Curves) -> str:
 
 def _rule(frontier: Curves, max_loss: float) -> str:
     return (
-        "The chosen settings are those that are fairest on the validation part and lose at most "
+        f"The chosen settings are those with {sought(frontier)[1]} on the validation part, of those that lose at most "
         f"{100 * max_loss:.3g}% of the accuracy of the method's first setting there{spare(frontier)}."
     )
 
