@@ -18,9 +18,8 @@ from typing import Any
 import cells
 import comparisons
 import numpy as np
-import torch
 
-from headtail import Interactions, Recommendations, Split, Vectors, load_model, losses, posthoc, save_model
+from headtail import Interactions, Split, Vectors, load_model, losses, posthoc, save_model
 from headtail.dials import CONTROLS, DIALS, Dial, dial
 from headtail.metrics import (
     TopK,
@@ -39,7 +38,6 @@ from headtail.metrics import (
 from headtail.models import LightGCN, SASRec
 from headtail.sae import (
     Neurons,
-    Steered as SteeredModel,
     TopKSAE,
     contrast,
     find_neurons,
@@ -135,19 +133,6 @@ class Steered(Subject):
         other = Steered(self.backbone, replace(self.settings, autoencoder=autoencoder), self.split, work)
         other.plain = self.plain  # type: ignore[method-assign]
         return other
-
-    def vectors_of(self, made: Any, known: Interactions | None = None) -> Vectors:
-        """Return vectors; of a steered model by its edit of the plain one's, which are kept."""
-        if not isinstance(made, SteeredModel) or made.layer != "query":
-            return super().vectors_of(made, known)
-        seed = next(seed for seed in SEEDS if self.plain(seed).items.data_ptr() == made.model.items.data_ptr())
-        queries, items = self.vectors(seed, known)
-        with torch.no_grad():
-            return Vectors(made.edit(torch.from_numpy(queries)).numpy(), items)
-
-    def recommend(self, made: Any, known: Interactions) -> Recommendations:
-        """Return the lists that users see."""
-        return super().recommend(self.vectors_of(made, known) if isinstance(made, SteeredModel) else made, known)
 
     def _trained(self, seed: int = 0) -> Any:
         folder = self.work(seed) / "model"

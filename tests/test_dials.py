@@ -189,6 +189,35 @@ def test_items_are_steered_for_whatever_is_known(split):
         np.testing.assert_array_equal(found.items, ht.recommend((side, edited), known, k=K).items)
 
 
+@pytest.mark.parametrize("n_users", [None, 40])
+def test_histories_are_encoded_once_for_all_edits_of_the_ends(split, monkeypatch, n_users):
+    split = replace(split, **{name: ordered(part) for name, part in split.parts.items()})
+    model, sae = ht.models.SASRec(80, max_length=8, embedding_dim=8, rng=0), ht.sae.TopKSAE(8, 4, k=4, rng=0)
+    subject = Subject(model, split, k=K)
+    subject = subject if n_users is None else subject.sample(n_users)
+    shifts = torch.randn(3, sae.n_neurons, generator=torch.Generator().manual_seed(0))
+    edits = [ht.sae.Steering(sae, shift) for shift in shifts]
+    queries, items = ht.sae.Steered(model, edits[0]), ht.sae.Steered(model, edits[1], "item")
+    made = [model, queries, items, ht.sae.Steered(queries, edits[2], "model.item")]
+    expected = [ht.recommend(each, split.known, codes=subject.codes, k=K) for each in made]
+    calls, forward = [], ht.models.SASRec.forward
+    monkeypatch.setattr(ht.models.SASRec, "forward", lambda self, x: calls.append(len(x)) or forward(self, x))
+    for each, lists in zip(made, expected, strict=True):
+        found = subject.recommend(each, split.known)
+        np.testing.assert_array_equal(found.items, lists.items)
+        np.testing.assert_array_equal(found.scores, lists.scores)
+    assert len(calls) == 1
+    assert len({lists.items.tobytes() for lists in expected}) == len(made)  # each edit did something
+    inside = ht.sae.Steered(model, edits[0], "norm")  # it changes what histories are encoded to
+    np.testing.assert_array_equal(
+        subject.recommend(inside, split.known).items, ht.recommend(inside, split.known, codes=subject.codes, k=K).items
+    )
+    with torch.no_grad():
+        model.items.mul_(-1)
+    again = ht.recommend(queries, split.known, codes=subject.codes, k=K)
+    np.testing.assert_array_equal(subject.recommend(queries, split.known).items, again.items)
+
+
 def test_what_is_not_said_of_the_autoencoder_is_as_usual(split):
     subject = Subject(ht.MF.for_data(split.train, embedding_dim=4, rng=0), split, k=K, autoencoder={"epochs": 1})
     sae = subject.neurons(0).source.sae
@@ -479,6 +508,7 @@ def test_macr_is_trained_once_and_served_with_any_c(split):
     weak, strong = (dial("MACR").at(subject, c) for c in (0.0, 4.0))
     assert (weak.c, strong.c) == (0.0, 4.0) and weak.model is strong.model
     assert concentration(subject, strong, "arp") < concentration(subject, weak, "arp")
+    assert Subject(strong, split, k=K).fingerprint != Subject(weak, split, k=K).fingerprint
     with pytest.raises(InvalidInputError, match="A SASRec is not a model that learns of users"):
         dial("MACR").at(Subject(Recipe(ht.models.SASRec, {"embedding_dim": 4}), split, k=K), 1.0)
 

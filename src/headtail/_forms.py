@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
-from headtail._checksums import digest, identity_of
+from headtail._checksums import digest, fingerprint_in_order, identity_of
 from headtail._factors import to_numpy
 from headtail._printable import counted
-from headtail.data import Recommendations
+from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.training.recipes import Recipe
+from headtail.typing import Codes
 
 Form: TypeAlias = Literal["training", "model", "vectors", "lists", "data"]
 """What a correction needs, from the most to the least; "data" is the split alone."""
@@ -41,14 +42,35 @@ def fingerprint_of(source: Any) -> str:
     if source is None:
         return ""
     arrays: Iterable[Any]
+    told = b""
     if hasattr(source, "state_dict"):
         arrays = [to_numpy(tensor) for tensor in source.state_dict().values()]
+        told = identity_of(getattr(source, "config", None)).encode()  # what weights do not say, such as c of MACR
     elif isinstance(source, Recommendations):
         arrays = [source.items, source.scores]
     else:
         arrays = [to_numpy(matrix) for matrix in source]
     parts = (part for array in arrays for part in (f"{array.shape} {array.dtype} ".encode(), array))
-    return f"{type(source).__name__}, sha256 {digest(*parts)}"
+    return f"{type(source).__name__}, sha256 {digest(told, *parts)}"
+
+
+def encoded(made: Any, known: Interactions, codes: Codes | None, kept: dict[Any, Any]) -> Any:
+    """Return the vectors of a model, for users with these codes or all, and anything else as it is.
+
+    What a model computes before its ends is `kept`, of the last model and for each histories: edits of the ends alone,
+    such as those of neurons, leave it as it is.
+    """
+    if not hasattr(made, "parameters"):
+        return made
+    from headtail.training import encoding
+
+    if (inner := encoding.within(made)) is None:
+        return encoding.vectors(made, interactions=known, codes=codes)
+    histories = fingerprint_in_order(inner, known) if hasattr(inner, "max_length") else ""
+    key, own = ("encoded", histories), fingerprint_of(inner)
+    if kept.get(key, ("",))[0] != own:
+        kept[key] = own, encoding.before_ends(inner, known, codes)
+    return encoding.through_ends(made, inner, kept[key][1])
 
 
 def check_lists(lists: Recommendations, k: int) -> None:

@@ -12,7 +12,7 @@ from headtail._caching import cached_method, cached_of_all
 from headtail._checks import checked, generator, integer, list_length
 from headtail._checksums import digest, fingerprint_in_order, identity_of
 from headtail._factors import as_pair, to_numpy
-from headtail._forms import FORMS, Form, check_lists, fingerprint_of, form_of
+from headtail._forms import FORMS, Form, check_lists, encoded, fingerprint_of, form_of
 from headtail.allocation import calibrate, cross_fitted
 from headtail.allocation.candidates import Reach, scored
 from headtail.allocation.features import lists_at
@@ -32,7 +32,7 @@ Lists: TypeAlias = Callable[[Interactions], Recommendations]
 """From the interactions to leave out to lists."""
 
 _AT_ONCE = 30_000  # users
-_MADE_AGAIN = {"vectors", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer"}  # in moments
+_MADE_AGAIN = {"vectors", "encoded", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer"}
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
 
@@ -101,7 +101,7 @@ class Subject:
         self._by_rank = self.source is not source
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what is large and quickly made again out of pickles and copies."""
+        """Leave what is large and made again in moments out of pickles and copies."""
         again = {key for key in self._cache if (key if isinstance(key, str) else key[0]) in _MADE_AGAIN}
         return vars(self) | {"_cache": {key: made for key, made in self._cache.items() if key not in again}}
 
@@ -225,10 +225,7 @@ class Subject:
         """Return the vectors of a model, or given vectors, as numpy arrays."""
         if not self.has("vectors"):
             raise NotAvailableError("Lists have no vectors. Give vectors or a model for this correction.")
-        if hasattr(made, "parameters"):
-            from headtail.training import vectors
-
-            made = vectors(made, interactions=self.split.train if known is None else known)
+        made = encoded(made, self.split.train if known is None else known, None, self._of._cache)
         found = by_codes(as_pair(made), self.split.train)
         return found._replace(**{name: to_numpy(getattr(found, name)) for name in ("queries", "items")})
 
@@ -244,7 +241,8 @@ class Subject:
         """Return long lists with scores, without known items."""
         if isinstance(self.source, Recommendations):
             return self.source.without(known)
-        return recommend(self.plain(seed), known, codes=self.codes, k=self.n_candidates)
+        made = encoded(self.plain(seed), known, self.codes, self._cache)
+        return recommend(made, known, codes=self.codes, k=self.n_candidates)
 
     @cached_method
     def reachable(self, seed: int, known: Interactions) -> Recommendations:
@@ -378,6 +376,8 @@ class Subject:
         known : Interactions
             Left out of the lists, and the histories of sequential models.
         """
+        if (vectors := encoded(made, known, self.codes, self._cache)) is not made:
+            return recommend(vectors, known, codes=self.codes, k=self.k)
         if callable(made):
             return self._narrowed(lists_of(made, known, self.k, self.codes))
         split, (of, longer) = self.split, self._cache.pop("longer", (self, None))  # once: arrays may be filled anew

@@ -1,5 +1,6 @@
 """Vectors of users and items from a model: its own, or those of any function with the same call."""
 
+import copy
 import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from headtail._factors import as_pair, check_widths
 from headtail._tensors import as_device, as_tensor, evaluating, finite
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
+from headtail.models import classes
 from headtail.typing import Array, Recommender, Vectors
 
 _ELSE = (
@@ -28,6 +30,10 @@ def device_of(model: Any, device: str | torch.device | None) -> torch.device:
         return as_device(device)
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     return next((p.device for p in parameters), torch.device("cpu"))
+
+
+def _users_at_once(model: Any) -> int:
+    return 1024 if hasattr(model, "max_length") else 65_536
 
 
 def check_call(model: Any) -> None:
@@ -139,8 +145,7 @@ def vectors(
     >>> queries.shape, items.shape
     (torch.Size([4, 2]), torch.Size([6, 2]))
     """
-    sequential = hasattr(model, "max_length")
-    size = integer("batch_size", batch_size or (1024 if sequential else 65_536), low=1)
+    size = integer("batch_size", batch_size or _users_at_once(model), low=1)
     if interactions is not None:
         batches = inputs(model, interactions, users, codes=codes, batch_size=size)
     else:
@@ -157,6 +162,35 @@ def vectors(
     if interactions is None or len(items) != (known := Interactions.of(interactions)).n_items:
         return Vectors(queries, items)
     return Vectors(queries, items, known.user_ids[known.user_codes(users, codes=codes)], known.item_ids)
+
+
+def within(model: Any) -> Any | None:
+    """Return the model of headtail in steered ones, if it computes its vectors and only its ends are edited, or None.
+
+    The ends are its layers "query" and "item", after which it does nothing; one with ``row_tables`` computes nothing.
+    """
+    layers = [model]
+    while hasattr(layers[-1], "edit"):
+        layers.append(layers[-1].model)
+    inner = layers.pop()
+    if type(inner) not in classes().values() or getattr(inner, "row_tables", None):
+        return None
+    parts = [*layers, *(part for part in inner.modules() if part is not inner.query and part is not inner.item)]
+    return None if any(part._forward_hooks or part._forward_pre_hooks for part in parts) else inner
+
+
+def before_ends(inner: Any, interactions: Interactions, codes: Array | None) -> Vectors:
+    """Return the vectors that such a model gives its layers "query" and "item"."""
+    bare = copy.copy(inner)
+    bare._modules = {**inner._modules, "query": nn.Identity(), "item": nn.Identity()}
+    return vectors(bare, interactions=interactions, codes=codes)
+
+
+def through_ends(model: Any, inner: Any, given: Vectors) -> Vectors:
+    """Return what the ends make of these vectors, as :func:`vectors` would return it of `model`."""
+    with evaluating(model), torch.no_grad():
+        queries = torch.cat([inner.query(part) for part in torch.split(given.queries, _users_at_once(inner))])
+        return given._replace(queries=finite("queries", queries), items=finite("items", inner.item(given.items)))
 
 
 def _codes(model: Any, users: Any, codes: Any) -> Tensor:
