@@ -16,7 +16,6 @@ from headtail._factors import as_pair, check_widths
 from headtail._tensors import as_device, as_tensor, evaluating, finite
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
-from headtail.models import classes
 from headtail.typing import Array, Recommender, Vectors
 
 _ELSE = (
@@ -173,7 +172,7 @@ def within(model: Any) -> Any | None:
     while hasattr(layers[-1], "edit"):
         layers.append(layers[-1].model)
     inner = layers.pop()
-    if type(inner) not in classes().values() or getattr(inner, "row_tables", None):
+    if not type(inner).__module__.startswith("headtail.models.") or getattr(inner, "row_tables", None):
         return None
     parts = [*layers, *(part for part in inner.modules() if part is not inner.query and part is not inner.item)]
     return None if any(part._forward_hooks or part._forward_pre_hooks for part in parts) else inner
