@@ -22,7 +22,7 @@ from headtail.dials import Dial
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Measurement, Metric, ndcg
 from headtail.metrics.auditing import judged
-from headtail.metrics.built_in import HEADLINES
+from headtail.metrics.built_in import HEADLINES, metrics_of
 from headtail.metrics.facts import Metrics, by_name, facts_of, kept_facts
 from headtail.metrics.lists import InputNotes, widen
 from headtail.metrics.measuring import measure
@@ -83,7 +83,8 @@ def sweep(
     metrics : functions of a TopK, or mapping from name to function
         What is measured of every setting.
     accuracy, unfairness : str
-        Names of the two metrics that are traded: more of the first and less of the second is better.
+        Names of the two metrics that are traded, of `metrics` or of :mod:`headtail.metrics`: more of the first and
+        less of the second is better.
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What head, mid and tail mean, as for :func:`headtail.audit`.
     n_bootstrap : int, default 200
@@ -138,12 +139,13 @@ def sweep(
         raise InvalidInputError(
             "The split has no validation part to choose on. Make one, such as split.with_validation(0.1)."
         )
-    measured = HEADLINES if metrics is None else by_name(metrics)
+    groups = as_groups(groups, popularity)
+    usual, measured = metrics_of(groups.names), dict(HEADLINES if metrics is None else by_name(metrics))
+    measured |= {name: usual[name] for name in (accuracy, unfairness) if name in usual and name not in measured}
     _check_traded(measured, accuracy, "higher")
     _check_traded(measured, unfairness, "lower")
     seeds = _listed("seeds", seeds, integer)
     accuracy, unfairness = (f"{name}@{subject.k}" for name in (accuracy, unfairness))
-    groups = as_groups(groups, popularity)
     meter = _Meter(dial, subject, seeds, measured, accuracy, unfairness, groups, n_bootstrap)
     if folder is not None:
         meter = replace(meter, folder=open_folder(to_path(folder) / file_name(dial.name), meter.plan(identity)))

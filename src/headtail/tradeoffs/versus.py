@@ -57,9 +57,11 @@ def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -
     known = [row for row in rows if np.isfinite(row[label].value)]
     sure = [row[label].value for row in known if row[f"{label} p"] < _DOUBT]
     more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
+    of = counted(len(known), "other method")
+    if not sure:
+        return f"With {where}, the accuracy of **{plain(method)}** is not told apart from that of {of}."
     return (
-        f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {counted(len(known), 'other method')} "
-        f"beyond doubt, and {f'less than {more}' if more else 'none keeps more'}."
+        f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {of} beyond doubt, and less than {more}."
     )
 
 
