@@ -9,6 +9,7 @@ from runs import StoppedError, same, stop_at, weights
 
 import headtail as ht
 from headtail.datasets import power_law
+from headtail.exceptions import InvalidInputError
 from headtail.training import fused
 
 TRAIN = power_law(40, 20, n_interactions=200, rng=0).interactions
@@ -55,6 +56,22 @@ def test_it_is_torchs_step_to_rounding(loops, monkeypatch, how):
         torch.testing.assert_close(weight, plain.state_dict()[name], rtol=1e-3, atol=2e-5)
     for row, other in zip(history.rows, expected.rows, strict=True):
         assert {**row, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-4)
+
+
+def test_a_loss_that_reads_the_tables_counts_whole_or_is_refused(loops, monkeypatch):
+    def trained(batch_size):
+        model = ht.MF.for_data(TRAIN, embedding_dim=5, rng=0)
+        loss = lambda positive, negative: ht.losses.bpr(positive, negative) + 0.1 * model.items.square().sum()  # noqa: E731
+        ht.fit(model, TRAIN, loss=loss, n_negatives=1, batch_size=batch_size, epochs=3, rng=0, progress=False)
+        return model.items
+
+    own = trained(64)
+    with pytest.raises(InvalidInputError, match="reads a large table"):
+        trained(2)
+    monkeypatch.setattr(fused, "_numba", lambda: None)
+    torch.testing.assert_close(own, trained(64), rtol=1e-3, atol=2e-5)
+    with pytest.raises(InvalidInputError, match="reads a large table"):
+        trained(2)
 
 
 def test_a_resumed_run_is_that_of_one_that_never_stopped(loops, tmp_path):

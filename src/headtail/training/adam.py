@@ -74,6 +74,7 @@ class Adam(torch.optim.Adam):
         """Move whole parameters that have a gradient, and the rows that were taken; let go of the gradients."""
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
+        self.check()
         moved = [(p, p, *self._moments(p)) for p in group["params"] if p.grad is not None]
         moved += [(table, values, mean, square) for table, _, values, mean, square in self._taken]
         if not moved:
@@ -91,6 +92,14 @@ class Adam(torch.optim.Adam):
         for rows in values:
             rows.grad = None
         self.settle()
+
+    def check(self) -> None:
+        """Raise if a table of which rows were taken has a gradient of another way."""
+        if any(table.grad is not None for table, *_ in self._taken):
+            raise InvalidInputError(
+                "the loss reads a large table of the model beside the scores it is given, and a batch moves a few rows "
+                "of it alone. Make what it adds a penalty, a function of queries and items."
+            )
 
     def parts(self, table: nn.Parameter) -> list[Tensor]:
         """Return the rows of a table that were taken, or all of them, and their moments."""

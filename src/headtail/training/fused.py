@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,9 +32,15 @@ class Step:
         scores = torch.empty(batch.candidates.shape, device="cpu")
         _compiled(_score)(queries, at, items, batch.candidates, scores.numpy())
         value = loss(scores.requires_grad_())
-        (slopes,) = torch.autograd.grad(value, scores)
+        torch.autograd.backward(value)
+        self._optimizer.check()
+        slopes = cast(Tensor, scores.grad).contiguous().numpy()
         gradients = [whole[: len(own)] for whole, (own, *_) in zip(self._gradients, parts, strict=True)]
-        _compiled(_differentiate)(queries, at, items, batch.candidates, slopes.contiguous().numpy(), *gradients)
+        _compiled(_differentiate)(queries, at, items, batch.candidates, slopes, *gradients)
+        for table, gradient in zip(self._tables, gradients, strict=True):
+            if table.grad is not None:  # of a loss that reads the table, too
+                gradient += table.grad.numpy()
+                table.grad = None
         numbers = self._optimizer.count(*self._tables)
         for (own, mean, square), gradient in zip(parts, gradients, strict=True):
             _compiled(_move)(*(part.reshape(-1) for part in (own, gradient, mean, square)), *numbers)
