@@ -11,7 +11,7 @@ import torch
 import headtail as ht
 from headtail import exploring, rerank
 from headtail.dials import CONTROLS, DIALS, REFERENCES, Dial, dial, is_built_in, more_of
-from headtail.dials.popularity_direction import without_popularity
+from headtail.dials.vectors import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.sae import neuron_edit
 from headtail.subjects import Subject

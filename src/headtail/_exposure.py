@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from headtail._checks import choice, generator, integer, number
 from headtail._columns import logger
 from headtail._factors import as_popularity, stored
-from headtail._top import highest, ranges
+from headtail._top import highest, ranges, slices
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG, Array, Floats, Ints
 
@@ -287,7 +287,7 @@ def counter_of_vectors(queries: Floats, items: Floats, k: int, seen: sp.csr_arra
 
     def scored(rows: Array) -> Iterator[Floats]:
         step = max(_FEWEST, _SCORES // m)
-        for part in (rows[start : start + step] for start in range(0, len(rows), step)):
+        for part in (rows[some] for some in slices(len(rows), step)):
             scores = widened[part] @ table
             if seen is not None:
                 scores[stored(seen[part])] = -np.inf
@@ -300,7 +300,7 @@ def counter_of_vectors(queries: Floats, items: Floats, k: int, seen: sp.csr_arra
 
     def blocks(bias: Floats, width: float) -> Iterator[tuple[Floats, Array | None]]:
         table[-1], left, step = bias, [everyone[len(kept) :]], max(1, _CELLS // n_kept)
-        for rows in (everyone[start : start + step] for start in range(0, len(kept), step)):
+        for rows in (everyone[some] for some in slices(len(kept), step)):
             scores = kept[rows] + bias[codes[rows]]
             following = np.partition(scores, -k - 1, axis=1)[:, -k - 1]
             alone = following - width > kept[rows, -1] + bias.max()

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from headtail._checks import finite, shown
 from headtail._columns import normalized
 from headtail._embeddings import is_id, taken_apart
+from headtail._top import slices
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Floats, Vectors
 
@@ -167,8 +168,7 @@ def blocks(matrix: Any) -> Iterator[tuple[slice, Any]]:
     cuda = bool(getattr(matrix, "is_cuda", False))
     n, width = matrix.shape
     step = max(1, (_BLOCK_ELEMENTS_CUDA if cuda else _BLOCK_ELEMENTS) // width)
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
+    for rows in slices(n, step):
         block = matrix[rows]
         if cuda:
             yield rows, block.double()

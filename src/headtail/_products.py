@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from headtail._tensors import full, no_autocast
+from headtail._top import slices
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # products held at once: 4 MiB on a CPU, 256 MiB on CUDA
 _ROW_BLOCK = 1 << 17  # elements of a table taken at once on a CPU: 512 KiB
@@ -20,8 +21,7 @@ Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def row_blocks(table: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield slices of rows, and the rows, small enough to stay in a CPU's cache."""
     step = len(table) if table.is_cuda else max(1, _ROW_BLOCK // table.shape[1])
-    for start in range(0, len(table), step):
-        part = slice(start, start + step)
+    for part in slices(len(table), step):
         yield part, table[part]
 
 
@@ -55,8 +55,7 @@ class _LossOverProducts(torch.autograd.Function):
         of_queries, of_items = torch.empty_like(queries), torch.zeros_like(items)
         total = queries.new_zeros(())
         n_rows = max(1, (_CUDA_BLOCK if queries.is_cuda else _BLOCK) // len(items))
-        for start in range(0, len(queries), n_rows):
-            part = slice(start, start + n_rows)
+        for part in slices(len(queries), n_rows):
             block = queries[part]
             value, slopes = terms(block @ items.T, targets[part])
             total += value

@@ -1,4 +1,6 @@
-"""Rows of unequal lengths: the k highest values of each, and the positions of each where they are one after another."""
+"""Rows: a block at a time, the k highest values of each, and the positions of those of unequal lengths."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -6,6 +8,11 @@ from headtail.typing import Array, Floats, Ints
 
 _GROUPS = 4  # of values that share a maximum in the search for the k highest, times k
 _FEW = 64  # values beyond 4 k of a row that are sorted at once
+
+
+def slices(n: int, step: int) -> Iterator[slice]:
+    """Yield the positions of n rows, `step` at a time."""
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
 def ranges(starts: Array, counts: Array) -> Ints:
@@ -46,7 +53,7 @@ def highest(scores: Floats, k: int, floor: Floats | None = None) -> tuple[Floats
     order = np.argsort(-values, axis=1, kind="stable")[:, :k]  # equal values stay in the order of their columns
     top_values, top_columns = (np.take_along_axis(table, order, axis=1) for table in (values, columns))
     step = max(1, n_rows // 8)
-    for part in (crowded[start : start + step] for start in range(0, len(crowded), step)):
+    for part in (crowded[rows] for rows in slices(len(crowded), step)):
         whole = np.argsort(-scores[part], axis=1, kind="stable")[:, :k]
         top_columns[part], top_values[part] = whole, np.take_along_axis(scores[part], whole, axis=1)
     return top_values, top_columns

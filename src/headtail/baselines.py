@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import checked, generator, list_length
+from headtail._top import slices
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import met_by
 from headtail.data.interactions import read_pairs
@@ -101,9 +102,7 @@ def random_items(
 
 
 def _chunks(rows: Ints, width: int) -> Iterator[Ints]:
-    step = max(1, _BLOCK // width)
-    for start in range(0, len(rows), step):
-        yield rows[start : start + step]
+    return (rows[part] for part in slices(len(rows), max(1, _BLOCK // width)))
 
 
 def _first_unseen(

@@ -6,7 +6,7 @@ import pytest
 
 from headtail.exceptions import InvalidInputError, MissingColumnError, UnreadableFileError
 from headtail.reports import Chart, Column, Figure, Figures, Report, Section, Table, Text
-from headtail.reports._data import data_table
+from headtail.reports._grid import data_table
 from headtail.reports._values import best_rows, show
 from headtail.reports.blocks import definitions
 from headtail.tradeoffs import Estimate

@@ -10,12 +10,6 @@ from headtail.allocation.allocating import allocate, allocation_bias, ndcg_worth
 from headtail.allocation.calibration import Relevance, calibrate, cross_fitted, load_relevance, save_relevance
 
 __all__ = [
-    "Relevance",
-    "allocate",
-    "allocation_bias",
-    "calibrate",
-    "cross_fitted",
-    "load_relevance",
-    "ndcg_worth",
+    "Relevance", "allocate", "allocation_bias", "calibrate", "cross_fitted", "load_relevance", "ndcg_worth",
     "save_relevance",
-]
+]  # fmt: skip

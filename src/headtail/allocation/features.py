@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headtail._factors import numbers
+from headtail._top import slices
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of, spread, tilt_bias
@@ -28,8 +29,7 @@ def features(
     """Yield blocks of rows and the features of their candidates, shape (rows, R, F)."""
     table = items.astype(np.float32)
     rank = np.log1p(np.arange(recs.k, dtype=np.float32))
-    for start in range(0, len(recs), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for rows in slices(len(recs), _ROWS):
         some = lists_at(recs, rows)
         codes = some.items
         scores = np.where(codes >= 0, scores_of(some, 1) / scale, np.nan).astype(np.float32)

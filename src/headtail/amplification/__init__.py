@@ -10,11 +10,6 @@ from headtail.amplification.epochs import AmplificationInTraining, SpectrumRecor
 from headtail.amplification.histories import AmplificationOverHistory, over_history
 
 __all__ = [
-    "AmplificationByDimension",
-    "AmplificationInTraining",
-    "AmplificationOverHistory",
-    "SpectrumRecorder",
-    "by_dimension",
-    "in_training",
-    "over_history",
-]
+    "AmplificationByDimension", "AmplificationInTraining", "AmplificationOverHistory", "SpectrumRecorder",
+    "by_dimension", "in_training", "over_history",
+]  # fmt: skip

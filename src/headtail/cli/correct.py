@@ -13,15 +13,15 @@ from headtail.cli._app import AtLeastOne, Device, Json, Length, Tags, Whole, wit
 from headtail.cli._evidence import command_of
 from headtail.cli._folders import EXPLORED, INTERACTIONS, is_model, known_to, load, read_known, resumable, write_known
 from headtail.cli._inputs import NO_PAIR, Pair
-from headtail.cli._output import say, show
+from headtail.cli._output import console, say, show
 from headtail.cli._own import dial_of
 from headtail.cli._tables import PLAIN, Tables
-from headtail.cli._tags import say_shares, towards
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 
 if TYPE_CHECKING:
     from headtail.correction import Correction
     from headtail.dials import Dial
+    from headtail.sae.tags import TaggedItems
 
 _Parts: TypeAlias = tuple[Path | None, Path | None, Path | None]  # training, validation and test
 _WRITTEN = {"report.html", "correction.json", EXPLORED, "explorer.html", "recommendations.parquet", "model"}
@@ -97,7 +97,7 @@ def correct(
         if more is not None and tags is not None:
             if not isinstance(given[0], Subject):
                 raise InvalidInputError("--more steers a model or vectors; lists have no neurons. Give one of these.")
-            tagged, wanted = towards(more, tables.table(tags, "item_id", attribute="tags"), given[1].train)
+            tagged, wanted = _towards(more, tables.table(tags, "item_id", attribute="tags"), given[1].train)
         found = ht.correct(
             *given, strength=strength, max_loss=max_loss, n_users=n_users, k=k, seeds=(seed,), rng=seed,
             folder=checkpoint, **wanted,
@@ -106,7 +106,7 @@ def correct(
             _write(found, output, again, own, reported=test is not None)
     show(found if json else found.summary(), None, json)
     if more is not None and not json:
-        say_shares(found, tagged, more)
+        _say_shares(found, tagged, more)
     if output is not None and not json:
         say(f"Report, recommendations and what makes them written to {output}")
         say(f"To move the dials yourself: headtail explore {shlex.quote(str(output))}")
@@ -221,3 +221,42 @@ def _steered(made: Any) -> bool:
         return False
     within = _steered(made.model) if hasattr(made.model, "edit") else hasattr(made.model, "config")
     return within and isinstance(made.edit, (ht.sae.Steering, ht.sae.Direction))
+
+
+def _towards(tag: str, table: Any, train: "ht.Interactions") -> "tuple[TaggedItems, dict[str, Any]]":
+    """Return the tags of items, and what makes `correct` give one of them as many places as the loss allows."""
+    from headtail.metrics.built_in import HEADLINES
+    from headtail.sae.tags import place_of, read_tags
+
+    tagged = read_tags(table, train)
+    has = tagged.has[:, place_of(tag, tagged.names, tagged.dropped)]
+
+    @ht.metrics.better("lower", title=f"Share of places without {tag}", low=0, high=1, format=".2%")
+    def without_tag(top: ht.metrics.TopK) -> Any:
+        return 1 - top.mean(has)
+
+    metrics = {**HEADLINES, "without_tag": without_tag}
+    return tagged, {"dials": [ht.dials.more_of(tag, table)], "metrics": metrics, "unfairness": "without_tag"}
+
+
+def _say_shares(found: Any, tagged: "TaggedItems", tag: str) -> None:
+    """Print what share of the places a tag has before and after, and then the others, those that change most first."""
+    before, after = (
+        each.lists.sum(tagged.has).sum(axis=0) / each.lists.slots.sum() for each in found.comparison.audits.values()
+    )
+    rows = [
+        {
+            "tag": tagged.names[t],
+            "before": float(before[t]),
+            "after": float(after[t]),
+            "change": float(after[t] - before[t]),
+        }
+        for t in sorted(range(len(after)), key=lambda t: (tagged.names[t] != tag, -abs(after[t] - before[t])))
+    ]
+    columns = [
+        ht.reports.Column("tag", "Tag"),
+        ht.reports.Column("before", "As it is", format=".2%"),
+        ht.reports.Column("after", "Corrected", format=".2%"),
+        ht.reports.Column("change", "Change", format="+.2p"),
+    ]
+    console().print(ht.reports.Report("Tags", [ht.reports.Table(columns, rows, title="Share of the places, on test")]))

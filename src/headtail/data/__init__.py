@@ -8,16 +8,6 @@ from headtail.data.splits import Split
 from headtail.data.splitting import split_debiased, split_leave_last, split_ratio, split_time
 
 __all__ = [
-    "Interactions",
-    "PopularityGroups",
-    "Recommendations",
-    "Split",
-    "read_interactions",
-    "read_table",
-    "split_debiased",
-    "split_leave_last",
-    "split_ratio",
-    "split_time",
-    "write_interactions",
-    "write_table",
-]
+    "Interactions", "PopularityGroups", "Recommendations", "Split", "read_interactions", "read_table",
+    "split_debiased", "split_leave_last", "split_ratio", "split_time", "write_interactions", "write_table",
+]  # fmt: skip

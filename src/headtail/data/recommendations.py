@@ -13,7 +13,7 @@ from headtail._checks import checked, finite, integer, list_length, pandas, show
 from headtail._columns import logger, ranking_columns
 from headtail._factors import as_matrix, axis_ids, is_tensor, numbers, stored, to_numpy
 from headtail._spelling import respelled
-from headtail._top import highest
+from headtail._top import highest, slices
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.data.ranking import checked_ranks, falling, ranks_by, rise_everywhere
@@ -253,8 +253,7 @@ class Recommendations:
         items = np.full((n_users, k), -1, dtype=np.int32)
         best = np.full(items.shape, np.nan, dtype=np.float64)
         step = max(1, _BLOCK // n_items)
-        for start in range(0, n_users, step):
-            rows = slice(start, min(start + step, n_users))
+        for rows in slices(n_users, step):
             if sparse:
                 part = matrix[rows]
                 block = np.full(part.shape, -np.inf)
@@ -262,7 +261,7 @@ class Recommendations:
             else:
                 block = _exact(to_numpy(matrix[rows]))
             if np.isposinf(block).any():
-                raise InvalidInputError(f"scores holds infinity in rows from {start}; give finite scores.")
+                raise InvalidInputError(f"scores holds infinity in rows from {rows.start}; give finite scores.")
             block[np.isnan(block)] = -np.inf
             if seen is not None:
                 block[stored(left_out[rows])] = -np.inf

@@ -12,9 +12,8 @@ from headtail.dials import steering, training, vectors
 from headtail.dials.allocating import allocation
 from headtail.dials.dial import Dial
 from headtail.dials.item_bias import cost_of_penalty, cost_of_tilt, item_bias, log_penalty, tilt
-from headtail.dials.popularity_direction import without_popularity
 from headtail.dials.reranking import by_history, by_popularity
-from headtail.dials.vectors import linearly, of_vectors
+from headtail.dials.vectors import linearly, of_vectors, without_popularity
 from headtail.exceptions import InvalidInputError
 from headtail.rerankers import calibrated_popularity, fa_ir, ipr, p_mmf, pct, xquad
 from headtail.subjects import Lists, Subject

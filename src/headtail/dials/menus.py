@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headtail._exposure import Goal, Response
+from headtail._top import slices
 from headtail.data import Interactions, Recommendations
 from headtail.metrics.topk import discounts
 from headtail.subjects import Lists, Subject
@@ -85,8 +86,7 @@ def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items
     """
     discount = discounts(items.shape[2])
     found = np.empty(items.shape[:2])
-    for start in range(0, len(items), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for rows in slices(len(items), _ROWS):
         known = candidates[rows] >= 0
         least = np.where(known, relevance[rows], np.inf).min(axis=1)
         table = np.repeat(np.where(np.isfinite(least), least, 0.0)[:, None], n_items + 1, axis=1)

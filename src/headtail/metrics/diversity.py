@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from headtail._top import slices
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.facts import better
 from headtail.metrics.topk import TopK
@@ -28,8 +29,7 @@ def ilad(top: TopK) -> Floats:
     own = top.sum((norms[:, 0] > 0).astype(np.float64))
     squared = np.zeros(len(top))
     block = max(1, (1 << 22) // (top.k * units.shape[1]))
-    for start in range(0, len(top), block):
-        part = slice(start, start + block)
+    for part in slices(len(top), block):
         squared[part] = np.square(units[top.items[part]].sum(axis=1, dtype=np.float64)).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(n > 1, 1 - (squared - own) / (n * (n - 1)), np.nan)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from headtail._top import ranges
+from headtail._top import ranges, slices
 from headtail.data import Interactions, PopularityGroups
 from headtail.data.coded import ascending, pair_keys
 from headtail.exceptions import InvalidInputError
@@ -19,7 +19,7 @@ BLOCK = 1 << 14  # lists at a time, so that results stay in the processor's cach
 
 def blocks(n: int) -> Iterator[slice]:
     """Yield the rows of n lists or users, a block at a time."""
-    return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
+    return slices(n, BLOCK)
 
 
 def _by_group(groups: PopularityGroups, items: Codes, rows: Array, n_rows: int) -> Ints:
@@ -350,8 +350,7 @@ def find_ranks(items: Codes, rows: Ints, relevant: Codes) -> Ints:
     """Return the position of each relevant item, shape (n,), in the list of its row, k where it is not there."""
     k = items.shape[1]
     ranks = np.full(len(relevant), k, dtype=np.int64)
-    for start in range(0, len(relevant), BLOCK):
-        part = slice(start, start + BLOCK)
+    for part in blocks(len(relevant)):
         places = np.flatnonzero(items.take(rows[part], axis=0) == relevant[part, None])
-        ranks[start + places // k] = places % k
+        ranks[part.start + places // k] = places % k
     return ranks

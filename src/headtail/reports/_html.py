@@ -13,9 +13,8 @@ from markupsafe import Markup
 
 from headtail._printable import counted
 from headtail.reports import _prose
-from headtail.reports._data import data_table
 from headtail.reports._drawing import NARROW, WIDE, draw
-from headtail.reports._grid import Cell, grid, is_missing
+from headtail.reports._grid import Cell, data_table, grid, is_missing
 from headtail.reports._series import styles_of
 from headtail.reports._values import finite, is_number, minus, show
 from headtail.reports.blocks import Block, Chart, Document, Figure, Figures, Section, Table, Text, definitions

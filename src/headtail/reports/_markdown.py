@@ -5,8 +5,7 @@ from collections.abc import Iterable
 
 from headtail._checks import checked
 from headtail._printable import printable
-from headtail.reports._data import data_table
-from headtail.reports._grid import Cell, Grid, figures_grid, grid
+from headtail.reports._grid import Cell, Grid, data_table, figures_grid, grid
 from headtail.reports.blocks import Block, Chart, Document, Figures, Section, Table, Text, definitions
 
 DATA_ROWS = 25

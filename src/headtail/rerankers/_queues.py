@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from headtail._top import slices
 from headtail.data import Interactions, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.data.recommendations import check_same_ids
@@ -84,8 +85,7 @@ def greedily(
 def blocks(recs: Recommendations, codes: Array, n_groups: int, k: int) -> Iterator[tuple[slice, Queues]]:
     """Yield the lists block by block, with their queues."""
     padded = np.append(codes, np.int8(-1))
-    for start in range(0, len(recs), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for rows in slices(len(recs), _ROWS):
         yield rows, Queues(padded[recs.items[rows]], n_groups, k)
 
 

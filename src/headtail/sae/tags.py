@@ -24,10 +24,6 @@ class TaggedItems:
     tagged: Array
     dropped: tuple[str, ...]
 
-    def place_of(self, tag: str) -> int:
-        """Return where a tag stands among the names; raise if it is none of them."""
-        return place_of(tag, self.names, self.dropped)
-
 
 def place_of(tag: str, names: tuple[str, ...], dropped: tuple[str, ...]) -> int:
     """Return where a tag stands among names; `dropped` are those with too few items."""

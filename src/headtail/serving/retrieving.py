@@ -8,6 +8,7 @@ import numpy as np
 from headtail import _frames
 from headtail._checks import checked, integer, shown
 from headtail._factors import as_pair, numbers, to_numpy
+from headtail._top import slices
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
 from headtail.data.recommendations import holds_id
@@ -91,7 +92,7 @@ def lists_of(index: Any, of: Joined, k: int) -> Recommendations:
     while len(waiting):
         short: list[Array] = []
         step = max(1, _BLOCK // (n * of.queries.shape[1]))
-        for rows in (waiting[start : start + step] for start in range(0, len(waiting), step)):
+        for rows in (waiting[some] for some in slices(len(waiting), step)):
             found = search(of.queries[rows], n)
             there = found >= 0
             users = np.broadcast_to(of.users[rows, None], found.shape)

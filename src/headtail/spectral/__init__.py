@@ -14,15 +14,6 @@ from headtail.spectral.memory import MemoryEffect, memory_effect
 from headtail.spectral.top_item import top_item_bound
 
 __all__ = [
-    "MemoryBound",
-    "MemoryEffect",
-    "PowerLaw",
-    "Spectrum",
-    "data_spectrum",
-    "fit_power_law",
-    "memory_bound",
-    "memory_bound_power_law",
-    "memory_effect",
-    "spectrum",
-    "top_item_bound",
-]
+    "MemoryBound", "MemoryEffect", "PowerLaw", "Spectrum", "data_spectrum", "fit_power_law", "memory_bound",
+    "memory_bound_power_law", "memory_effect", "spectrum", "top_item_bound",
+]  # fmt: skip

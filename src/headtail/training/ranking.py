@@ -8,7 +8,7 @@ import numpy as np
 
 from headtail._checks import checked, integer, list_length, shown
 from headtail._factors import as_pair, is_tensor, stored, to_numpy
-from headtail._top import highest
+from headtail._top import highest, slices
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import order_by, recoded
 from headtail.data.interactions import read_pairs
@@ -97,8 +97,7 @@ def recommend(
 
     best_items = np.empty((len(found), k), dtype=np.int32)
     best_scores = np.empty((len(found), k), dtype=np.float64 if str(items.dtype).endswith("float64") else np.float32)
-    for start in range(0, len(found), n_rows):
-        part = slice(start, start + n_rows)
+    for part in slices(len(found), n_rows):
         scores, columns = _best(queries[part], items, found[part], seen, k, n_columns, of_block)
         absent = scores == -np.inf
         best_items[part] = np.where(absent, -1, columns)
