@@ -340,6 +340,18 @@ def test_where_nothing_could_be_written_is_told_before_the_work(tmp_path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "train.csv"]
 
 
+@pytest.mark.parametrize("ids", [["ann", "bob"], [7, 5]])
+def test_ids_saved_as_python_objects_are_told_how_to_be_saved(ids, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("q.npy", "v.npy"):
+        np.save(name, np.eye(2))
+    np.save("it's.npy", np.array(ids, dtype=object))
+    assert main(["spectrum", *PAIR, "--item-ids", "it's.npy"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    exec(shlex.split(told.partition("numbers: ")[2])[2], {})
+    assert np.load("it's.npy").tolist() == ids
+
+
 def test_arrays_whose_header_is_damaged_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("v.npy", np.eye(10))

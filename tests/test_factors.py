@@ -66,6 +66,13 @@ def test_layouts_and_types(door, layout):
         np.testing.assert_allclose(DOORS[door](QUERIES, ITEMS, change(POPULARITY)), expected, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:tilt")
+@pytest.mark.parametrize("door", DOORS)
+def test_embeddings_of_torch_are_their_weights(door):
+    queries, items = (torch.nn.Embedding.from_pretrained(torch.tensor(m), freeze=False) for m in (QUERIES, ITEMS))
+    np.testing.assert_allclose(DOORS[door](queries, items), DOORS[door](QUERIES, ITEMS), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", WRONG)
 @pytest.mark.parametrize("door", DOORS)
 def test_what_is_no_matrix_of_numbers_is_named(door, kind):

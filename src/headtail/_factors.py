@@ -80,8 +80,9 @@ def axis_ids(values: Any, axis: int) -> Array | None:
 
 
 def as_matrix(name: str, values: Any) -> Any:
-    """Return a dense matrix of real numbers: tensors detached, anything else as a numpy array."""
+    """Return a dense matrix of real numbers: tensors and embeddings detached, anything else as a numpy array."""
     kind = type(values).__name__
+    values = values.weight if hasattr(values, "num_embeddings") else values  # torch.nn.Embedding
     if is_tensor(values) and not (values.is_nested or values.is_quantized):
         values = values.detach()
         if values.is_floating_point() and values.element_size() == 1:  # nothing computes with 8 bits

@@ -315,7 +315,10 @@ def test_an_adapter_is_a_model(name):
         (lambda users: (PLAIN[0][users], PLAIN[1][:5]), "items has 5 rows and the interactions 11 items"),
         (lambda users: (["a", "b"], PLAIN[1]), "What <lambda> returned: queries is a list"),
         (lambda users: (np.nan * PLAIN[0][users], PLAIN[1]), "What <lambda> returned: queries holds values that are"),
-        (lambda users, items: 0, "not called with users alone: missing a required argument: 'items'. Of two towers"),
+        (
+            lambda users, items: 0,
+            "not called with users alone: missing a required argument: 'items'. Where scores are inner",
+        ),
     ],
 )
 def test_an_adapter_that_returns_something_else_is_refused(adapter, message):

@@ -264,7 +264,14 @@ def array(path: Path) -> Any:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy has no error of its own for a damaged header
-        raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}") from None
+        cure, name = "", repr(str(path))
+        if "Python objects" in str(error):
+            values = f"numpy.load({name}, allow_pickle=True).tolist()"
+            cure = (
+                " Loading those may run code. If the file is your own, save it as text or numbers: "
+                + python_command(f"import numpy; numpy.save({name}, numpy.array({values}))")
+            )
+        raise UnreadableFileError(f"Cannot read {path} as a .npy array: {error}{cure}") from None
     if not isinstance(found, np.ndarray):
         raise UnreadableFileError(
             f"Cannot read {path} as a .npy array: it holds several, {', '.join(found.files)}. Save each on its own: "

@@ -19,7 +19,8 @@ from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Recommender, Vectors
 
 _ELSE = (
-    "Of two towers give headtail.integrations.pytorch.vectors(...), of a matrix of scores Recommendations.from_scores."
+    "Where scores are inner products give both matrices, such as (model.users.weight, model.items.weight). Of two "
+    "towers give headtail.integrations.pytorch.vectors(...), of any other model Recommendations.from_scores(...)."
 )
 
 
