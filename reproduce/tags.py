@@ -31,7 +31,7 @@ from headtail.exceptions import InvalidInputError
 from headtail.metrics import TopK, gini, ndcg
 from headtail.models import MF, LightGCN, SASRec
 from headtail.sae import Concepts, find_concepts, steer_tag
-from headtail.sae.tags import read_tags
+from headtail.sae.tags import place_of, read_tags
 from headtail.subjects import AUTOENCODER, Subject
 from headtail.tradeoffs import Frontier, sweep
 from headtail.tradeoffs.points import Reading, combined, summary
@@ -176,7 +176,7 @@ def studied(
     if not (file := work / "known.json").exists():
         cells.write(file, known(concepts()))
     found = read_tags(tags, split.train)
-    at = {tag: found.has[:, found.place_of(tag)] for tag in asked}
+    at = {tag: found.has[:, place_of(tag, found.names, found.dropped)] for tag in asked}
     frontiers = [turned(subject, concepts, tag, has, seed, work / "steered") for tag, has in at.items()]
     return json.loads(file.read_text(encoding="utf-8")), frontiers
 
