@@ -1,11 +1,11 @@
 """Corrections of a trained recommender through its two factors, without training it again.
 
 Each takes the factors, queries (n, d), a row for each user, and items (m, d), as arrays or tensors or as one pair, and
-returns :class:`~headtail.typing.Vectors` of their kind, type and device whose product is the corrected scores, so that
-any vector index serves them. The correction lives in the items (one more coordinate, or changed vectors): queries made
-later need only a 1 appended where a coordinate was added. Shapes that do not match, numbers out of range and values
-that are not finite are an :class:`~headtail.exceptions.InvalidInputError`, and so are scores that are the same for all
-items where a strength is in units of their spread.
+returns :class:`~headtail.typing.Vectors` of their kind, type (NumPy's float16 becomes float32) and device whose product
+is the corrected scores, so that any vector index serves them. The correction lives in the items (one more coordinate,
+or changed vectors): queries made later need only a 1 appended where a coordinate was added. Shapes that do not match,
+numbers out of range and values that are not finite are an :class:`~headtail.exceptions.InvalidInputError`, and so are
+scores that are the same for all items where a strength is in units of their spread.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -122,8 +122,9 @@ def fit(
     penalties : sequence of callables, optional
         Each ``penalty(queries, items) -> scalar`` is added to the loss, such as :class:`~headtail.penalties.ReSN`.
     penalty_every : int, default 1
-        Take the penalties in every n-th batch alone, n times as strongly (lazy regularization: Karras et al., Analyzing
-        and improving the image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less.
+        Take the penalties in the first of every n batches alone, n times as strongly, or less where an epoch has no
+        multiple of n, so that it weighs them alike (lazy regularization: Karras et al., Analyzing and improving the
+        image quality of StyleGAN, CVPR 2020, section 3.1). They cost that much less.
     validation : Interactions, frame or sparse matrix, optional
         Held-out interactions of users and items of `train`; choose with them, report on others.
     metric : function of a TopK, default :func:`headtail.metrics.ndcg`
