@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from hypothesis import given, strategies as st
 
 from headtail import audit
-from headtail.data import Interactions, Recommendations, Split
+from headtail.data import Interactions, Recommendations, Split, coded
 from headtail.data.coded import ascending, order_by
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
@@ -22,6 +22,18 @@ def frame(rows, names=("user_id", "item_id", "rating")):
 
 def read(rows, names=("user_id", "item_id", "rating"), **kwargs):
     return Interactions.from_frame(frame(rows, names), **kwargs)
+
+
+def test_interactions_are_counted_by_parts(monkeypatch):
+    monkeypatch.setattr(coded, "_PART", 3)
+    rng = np.random.default_rng(0)
+    users, items = rng.permutation([(u, i) for u in range(5) for i in range(4) if (u + i) % 3]).T
+    part = Interactions(np.arange(5), np.arange(4), users.astype(np.int32), items.astype(np.int32))
+    assert part.popularity.tolist() == [(items == i).sum() for i in range(4)]
+    assert part.activity.tolist() == [(users == u).sum() for u in range(5)]
+    assert part.subset(np.zeros(len(part), bool)).activity.tolist() == [0] * 5
+    with pytest.raises(ValueError, match="read-only"):
+        part.popularity[0] = 1
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from headtail.typing import Array, Codes, Floats, IntoFrame, Ints, Mask
 
 C = TypeVar("C", bound="Coded")
 _RUNS = 8
+_PART = 1 << 18  # interactions that are counted at a time
 
 
 def pair_keys(users: Array, items: Array) -> Ints:
@@ -68,10 +69,13 @@ def places_within(groups: Array, order: Ints) -> Ints:
     return places
 
 
-def _locked(values: Ints) -> Ints:
-    """Return an array that all share, which can no longer be written to."""
-    values.setflags(write=False)
-    return values
+def _counts(codes: Codes, n: int) -> Ints:
+    """Return how often each of n codes occurs, read-only; counted by parts, whose copies stay in the cache."""
+    found, step = np.zeros(n, dtype=np.int64), max(n, _PART)
+    for start in range(0, len(codes), step):
+        found += np.bincount(codes[start : start + step], minlength=n)
+    found.setflags(write=False)
+    return found
 
 
 def recoded(codes: Codes, ids: Array, others: Array, what: str) -> Codes:
@@ -143,12 +147,12 @@ class Coded:
     @cached_property
     def popularity(self) -> Ints:
         """Interactions per item, int64 array of shape (n_items,), read-only."""
-        return _locked(np.bincount(self.items, minlength=self.n_items))
+        return _counts(self.items, self.n_items)
 
     @cached_property
     def activity(self) -> Ints:
         """Interactions per user, int64 array of shape (n_users,), read-only."""
-        return _locked(np.bincount(self.users, minlength=self.n_users))
+        return _counts(self.users, self.n_users)
 
     @cached_property
     def matrix(self) -> sp.csr_array:
