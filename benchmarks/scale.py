@@ -28,6 +28,7 @@ import headtail as ht
 from headtail import allocation, engines, sae
 from headtail.data import Recommendations
 from headtail.reports import Chart, chart_svg
+from headtail.subjects import Subject
 
 RECORD = Path(__file__).parent / "records" / "scale.json"
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
@@ -110,6 +111,24 @@ def tilting(n_users: int, n_items: int) -> Callable[[], object]:
     return lambda: ht.tilt(*pair, strength=0.1, k=20, n_users=n_users, rounds=5)
 
 
+def fitted(n_users: int) -> tuple[ht.Split, ht.Vectors]:
+    split = ht.split_ratio(world(n_users), rng=0)
+    model = ht.models.ALS.for_data(split.train, embedding_dim=DIM, rng=0)
+    ht.fit(model, split.train, epochs=3, progress=False)
+    return split, ht.vectors(model)
+
+
+def sweeping(n: int) -> Callable[[], object]:
+    split, pair = fitted(n)
+    return lambda: ht.tradeoffs.sweep("log penalty", Subject(pair, split, k=20), progress=False)
+
+
+def exploring(n: int) -> Callable[[], object]:
+    split, pair = fitted(n)
+    correction = ht.correct(pair, split, dials=["log penalty"], k=20, progress=False)
+    return lambda: correction.explore().to_html()
+
+
 def of_vectors(n: int, verb: Callable[..., object]) -> Callable[[], object]:
     pair = factors(n)
     return lambda: verb(*pair)
@@ -170,6 +189,8 @@ VERBS = {
     "recommend, of more items": Verb(partial(ranking, 1000), "items", 100_000, 1e8, "vectors"),
     "tilt, a round": Verb(partial(tilting, n_items=ITEMS), "users", 20_000, 5e6, "vectors"),
     "tilt, a round, of more items": Verb(partial(tilting, 400), "items", 100_000, 1e8, "vectors"),
+    "sweep of the log penalty": Verb(sweeping, "users", 30_000, 1e9, "lists"),
+    "explore": Verb(exploring, "users", 20_000, 20_000, "lists"),
     "rerank.add_bias": Verb(
         partial(of_lists, verb=lambda recs, _: ht.rerank.add_bias(recs, BIAS, k=20)), "users", 100_000, 1e9, "lists"
     ),
