@@ -1,10 +1,13 @@
 """The ranks of lists: as given, or by score."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from headtail._checks import shown
+from headtail._columns import logger
 from headtail._printable import counted
 from headtail.data.coded import places_within
 from headtail.exceptions import InvalidInputError
@@ -36,6 +39,20 @@ def checked_ranks(given: Array, rows: Ints, row_ids: Array, what: str, column: A
             f"from 1 without gaps or repeats, {cure}"
         )
     return given.astype(np.int64)
+
+
+def note_other_order(table: pl.DataFrame, columns: Mapping[str, Any], scores: Any, rows: Ints, ranks: Ints) -> None:
+    """Log for how many users the ranks beside scores give another order, which these do not leave to chance."""
+    if len(columns) < 2 or not table["rank"].dtype.is_numeric():
+        return
+    places, known = (np.full((rows.max() + 1, ranks.max()), np.nan) for _ in range(2))
+    places[rows, ranks - 1], known[rows, ranks - 1] = table["rank"].to_numpy(), scores
+    n = int(((np.diff(places) < 0) & (np.diff(known) < 0)).any(axis=1).sum())
+    if n:
+        logger.warning(
+            "%r ranks the lists; %r would rank those of %s otherwise. Leave %r out to rank by it.",
+            columns["score"], columns["rank"], counted(n, "user"), columns["score"],
+        )  # fmt: skip
 
 
 def falling(scores: Array) -> Array:

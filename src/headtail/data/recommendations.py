@@ -16,7 +16,7 @@ from headtail._spelling import respelled
 from headtail._top import highest, slices
 from headtail.data.coded import check_codes
 from headtail.data.interactions import Interactions, read_pairs
-from headtail.data.ranking import checked_ranks, falling, ranks_by, rise_everywhere
+from headtail.data.ranking import checked_ranks, falling, note_other_order, ranks_by, rise_everywhere
 from headtail.data.rows import check_order, rows_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats, Ints, Mask
@@ -106,11 +106,10 @@ class Recommendations:
         found, notes = ranking_columns(_frames.column_names(frame, "lists"), "lists")
         for note in [] if "score" in found else notes:
             logger.warning("%s", note)
-        by = "score" if "score" in found else "rank"
-        given = {by: found[by]} if found else {}
-        table = _frames.to_table(frame, required=("user_id", "item_id", *given), given=given, what="lists")
-        values = None
-        if given:
+        by, values = "score" if "score" in found else "rank", None
+        wanted = ("user_id", "item_id", *[by][: len(found)])
+        table = _frames.to_table(frame, required=wanted, optional=list(found), given=found, what="lists")
+        if found:
             values = _frames.numbers(table[by], found[by], "lists")
             finite(f"lists {by}", values, f"Leave out items that have no {by}.")
         ids, codes = {}, {}
@@ -132,6 +131,7 @@ class Recommendations:
             ranks, values = checked_ranks(values, rows, ids["user_id"][listed], "lists", found[by]), None
         else:
             ranks = ranks_by(values, rows)
+            note_other_order(table, found, values, rows, ranks)
         table_of = np.full((len(listed), ranks.max(initial=0)), -1, dtype=np.int32)
         table_of[rows, ranks - 1] = codes["item_id"]
         scored = None if values is None else np.full(table_of.shape, np.nan)
