@@ -811,6 +811,17 @@ def test_what_cannot_be_judged_is_not_chosen():
         grid((0.5, nan), (0.4, 0.8)).choose("a")
 
 
+@pytest.mark.parametrize(("n", "chosen"), [(2, 0.0), (33, 0.0), (91, 0.0), (92, 0.1), (4000, 0.1)])
+def test_few_users_whose_accuracy_does_not_change_are_not_enough_to_choose(n, chosen):
+    # None of 91 changes with the probability .1587, that of one error below a mean, where 2.002% do.
+    points = [point("a", s, 0.5, 0.9 - s) for s in (0.0, 0.1)]
+    influence = mean_influence(np.arange(n) ** 2.0)
+    influences = {("a", s, 0, "validation"): {"ndcg@20": np.append(influence, 0.0)} for s in (0.0, 0.1)}
+    frontier = Frontier(tuple(points), "ndcg@20", "gini@20", influences)
+    assert frontier.choose("a", max_loss=0.02) == chosen
+    assert replace(frontier, margin=0).choose("a", max_loss=0.02) == 0.1
+
+
 def test_a_margin_for_the_noise_of_the_validation():
     points = [point("a", s, 0.5 - s / 10, 0.9 - s) for s in (0.0, 0.1, 0.2)]
     noise = np.random.default_rng(0).normal(size=(3, 30)) * 0.0006

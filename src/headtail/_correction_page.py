@@ -122,9 +122,11 @@ def far_better(found: "Correction") -> str:
             f"`{metric}` {frontier.mean(*best, metric):{facts_for(frontier, metric).format}}"
             for metric in (frontier.accuracy, frontier.unfairness)
         )
+        plain_is = best == frontier.reference
+        name = "The recommender as it is" if plain_is else plain(setting_name(frontier, *best))
         said = (
-            f" **{plain(setting_name(frontier, *best))} is far more accurate**, by {more.value:.1%} "
-            f"({_interval(more)}; {', '.join(figures)}); give that dial and strength alone to take it."
+            f" **{name} is far more accurate**, by {more.value:.1%} ({_interval(more)}; {', '.join(figures)})"
+            f"{'' if plain_is else '; give that dial and strength alone to take it'}."
         )
     if _far(all_gained) and not found.witness.trains(best[0]):
         said += (

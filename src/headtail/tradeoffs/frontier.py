@@ -35,7 +35,8 @@ class Frontier(Curves, Result):
     margin : float, default 1.0
         Standard errors of the loss of accuracy on validation that must be allowed with it where a setting is chosen
         (the one-standard-error rule; Breiman et al., 1984), since the best of many settings looks better there than it
-        is. At 0, and without an interval of the loss, the loss alone is judged.
+        is. Where no user's accuracy changes, the share of users is judged who may lose theirs nevertheless. At 0, and
+        where users' accuracy was not kept, the loss alone is judged.
     seconds : mapping from (method, setting, seed) to (float, float)
         What making the recommender took, and then the list of one user; only for points measured in this process.
     judged_by : mapping from seed to str

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from math import erfc
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -224,11 +225,19 @@ class Settings:
         return next((pair for pair in sorted(there, key=key) if self._surely(pair, reference, max_loss)), None)
 
     def _surely(self, pair: tuple[str, Setting], reference: tuple[str, Setting], max_loss: float) -> bool:
-        """Return whether :attr:`margin` standard errors below the change of accuracy on validation no more is lost."""
+        """Return whether :attr:`margin` standard errors below the change of accuracy on validation no more is lost.
+
+        Where the accuracy of none of n users changes, the error is the share of users who may lose theirs
+        nevertheless: none among n has then the probability that a normal value is below its mean by the margin.
+        """
         if not self.margin or pair == reference:
             return True
         found = self.change(reference, pair, self.accuracy, "validation")
-        return found.low is None or found.value - self.margin / Z95 * (found.value - found.low) >= -max_loss
+        if found.low is not None:
+            return found.value - self.margin / Z95 * (found.value - found.low) >= -max_loss
+        influence = self._reading(self._points_of(pair[0])[0], self.accuracy, "validation").influence
+        n = 0 if influence is None else np.count_nonzero(influence)
+        return not n or found.value + float((erfc(self.margin / 2**0.5) / 2) ** (1 / n)) - 1 >= -max_loss
 
     def notes(self, max_loss: float = 0.05) -> tuple[str, ...]:
         """Return which choices are at the end of their grid, so that an extended grid may hold a better one."""
