@@ -89,7 +89,8 @@ def main(
     With `dials`, some of them can be asked for: `run` gets those, and the record says so in its name.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cells", nargs="*", metavar="cell", help=f"without one, all that have no record: {list(cells)}")
+    told = f"without one, all of these that have no record: {', '.join(cells)}"
+    parser.add_argument("cells", nargs="*", metavar="cell", help=told)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for what a stopped cell goes on from")
     if dials:

@@ -136,7 +136,7 @@ export function listsTab(data) {
       button("←", () => step(-1), { "aria-label": "Previous user" }), button("→", () => step(1), { "aria-label": "Next user" })),
     about, live,
     h("div", { class: "hx-columns" }, h("section", {}, nowTitle, now, h("p", { class: "hx-quiet hx-hint" },
-      "★ this user chose it in the test. ▲▼ places up or down from the list as it is. The number: who chose it in training.")),
+      "★ this user chose it in the test. ▲▼ places up or down from the list as it is. The number: people who chose it in training.")),
       h("div", {}, h("section", {}, goneTitle, gone), h("section", {}, knownTitle, known))));
   const show = () => {
     const setting = data.settings[state.setting], user = state.user;
