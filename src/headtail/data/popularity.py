@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 
-from headtail._checks import checked, finite, integer, nearest, number
-from headtail._factors import as_popularity, numbers
+from headtail._checks import checked, integer, nearest, number
+from headtail._factors import as_popularity, per_item
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.typing import Array, Floats, Ints, Mask
 
@@ -182,13 +182,7 @@ class PopularityGroups:
 
     def sum(self, values: Any) -> Floats:
         """Return the sum of `values` (n_items,) in each group, float array of shape (n_groups,)."""
-        values = numbers(values)
-        if values.shape != self.codes.shape or values.dtype.kind not in "biuf":
-            raise InvalidInputError(
-                f"values has shape {values.shape} and type {values.dtype}; give one number for each of the "
-                f"{len(self.codes)} items."
-            )
-        finite("values", values)
+        values = per_item("values", values, len(self.codes))
         return np.bincount(self.codes, weights=values, minlength=len(self.names)).astype(np.float64)
 
     def shares(self, values: Any) -> Floats:

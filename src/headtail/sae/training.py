@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -122,16 +122,14 @@ def fit_sae(
     random = generator(rng)
     data = Rows.prepare(activations, validation, sae.d_in, random)
     dead_after = len(data.rows) if dead_after is None else integer("dead_after", dead_after, low=1)
+    how: dict[str, Any] = {"aux_weight": aux_weight, "batch_size": batch_size, "lr": lr, "dead_after": dead_after}
     settings = {
         **{f"model.{name}": value for name, value in sae.config.items()},
         "weights": digest(*(p.detach().cpu().float().numpy() for p in sae.parameters())),
         "activations": data.fingerprint,
         "start": begins,
-        "aux_weight": aux_weight,
-        "batch_size": batch_size,
-        "lr": lr,
         "patience": patience,
-        "dead_after": dead_after,
+        **how,
     }
 
     device = as_device(device) if device is not None else sae.bias.device
@@ -140,33 +138,45 @@ def fit_sae(
         learner = _centered(sae, data)  # the original is only touched at the end
         if begins == "data":
             _start_at(learner, next(data.batches(max(_SOME, sae.n_neurons), random, device)))
-        silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=device)  # rows since a neuron was last active
-        optimizer = torch.optim.Adam(learner.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
-
-        def step(_: int, x: Tensor) -> tuple[list[Tensor], int]:
-            fvu, auxiliary = _losses(learner, x, silent, dead_after)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(fvu + aux_weight * auxiliary)
-            _step(learner, optimizer)
-            return [fvu, auxiliary], len(x)
-
-        def epoch(number: int, advance: Advance) -> dict[str, float]:
-            batches = data.batches(batch_size, random, device)
-            means = steps(batches, step, learner, ("loss", "auxiliary"), cause, number, advance)
-            return {**means, "dead": float((silent >= dead_after).double().mean())}
-
-        def cause(_: str) -> str:
-            return f"lr={lr:g} is too high (try {lr / 10:g})"
-
+        stepping = _Stepping(learner, data, random, **how)
         watch = Watch("fvu", lambda: data.held_out_fvu(learner, device), "lower", patience)
         with _quickest_threads(learner, batch_size) if device.type == "cpu" else nullcontext():
             history = train_epochs(
-                Run(learner, random, device, settings, optimizer, {"silent": silent}), epoch, title="autoencoder",
-                epochs=epochs, size=len(data.rows), watch=watch if len(data.held_out) else None,
+                Run(learner, random, device, settings, stepping.optimizer, {"silent": stepping.silent}), stepping.epoch,
+                title="autoencoder", epochs=epochs, size=len(data.rows), watch=watch if len(data.held_out) else None,
                 checkpoint=checkpoint, resume=resume, progress=progress,
             )  # fmt: skip
         _write_back(learner, data, sae)
         return history
+
+
+class _Stepping:
+    """An epoch of gradient steps; `silent` counts the rows since each neuron was last active, (N,)."""
+
+    def __init__(
+        self, sae: TopKSAE, data: Rows, random: np.random.Generator, *, aux_weight: float, batch_size: int, lr: float,
+        dead_after: int,
+    ) -> None:  # fmt: skip
+        self.sae, self.data, self.random, self.device = sae, data, random, sae.bias.device
+        self.aux_weight, self.batch_size, self.lr, self.dead_after = aux_weight, batch_size, lr, dead_after
+        self.silent = torch.zeros(sae.n_neurons, dtype=torch.int64, device=self.device)
+        self.optimizer = torch.optim.Adam(sae.parameters(), lr=lr, fused=self.device.type in ("cpu", "cuda"))
+
+    def epoch(self, number: int, advance: Advance) -> dict[str, float]:
+        """Take a step for every batch; return the mean losses, and the share of the neurons that are dead then."""
+        batches = self.data.batches(self.batch_size, self.random, self.device)
+        means = steps(batches, self._step, self.sae, ("loss", "auxiliary"), self._cause, number, advance)
+        return {**means, "dead": float((self.silent >= self.dead_after).double().mean())}
+
+    def _step(self, _: int, x: Tensor) -> tuple[list[Tensor], int]:
+        fvu, auxiliary = _losses(self.sae, x, self.silent, self.dead_after)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(fvu + self.aux_weight * auxiliary)
+        _step(self.sae, self.optimizer)
+        return [fvu, auxiliary], len(x)
+
+    def _cause(self, _: str) -> str:
+        return f"lr={self.lr:g} is too high (try {self.lr / 10:g})"
 
 
 @torch.no_grad()
