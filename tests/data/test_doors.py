@@ -614,6 +614,8 @@ def test_lists_by_score_say_where_the_ranks_beside_it_give_another_order(ranks, 
     frame = pl.DataFrame({"user_id": [1, 1, 1, 2, 2], "item_id": [5, 6, 7, 5, 6], "score": [0.9, 0.8, 0.8, 3.0, 1.0]})
     lists = Recommendations.from_frame(frame.with_columns(rank=pl.Series(ranks)))
     assert lists.to_polars().equals(Recommendations.from_frame(frame).to_polars())
-    said = f"'score' ranks the lists; 'rank' would rank those of {n} users otherwise. Leave 'score' out to rank by it."
+    said = (
+        f"'score' ranks the lists; 'rank' would rank those of {n} users otherwise. Leave 'score' out to rank by that."
+    )
     assert (said in caplog.text) == (n > 0)  # the second and the third of user 1 score alike
     Recommendations.from_frame(frame.with_columns(rank=pl.lit("x")))  # no numbers

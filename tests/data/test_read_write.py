@@ -293,6 +293,11 @@ class TestReadTable:
     def test_arrow(self, tmp_path):
         pl.DataFrame(ROWS).write_ipc(tmp_path / "x.feather")
         assert read_table(tmp_path / "x.feather").equals(pl.DataFrame(ROWS))
+        pl.DataFrame(ROWS).write_ipc_stream(tmp_path / "x.arrow")
+        assert read_table(tmp_path / "x.arrow").equals(pl.DataFrame(ROWS))
+        (tmp_path / "x.arrow").write_bytes(b"ARROW2, and no more")
+        with pytest.raises(UnreadableFileError, match="Cannot read"):
+            read_table(tmp_path / "x.arrow")
 
     def test_a_rating_that_is_no_number_is_shown(self, tmp_path):
         (tmp_path / "x.csv").write_text("user;item;rating\n1;2;4/5\n")

@@ -230,7 +230,9 @@ def _read_file(path: Path, names: Sequence[str] | None, keyed: tuple[str, str] |
         if form in _JSON:
             return _read_json(content[:].removeprefix(codecs.BOM_UTF8), str(path), keyed)
         source = content if isinstance(content, bytes) else path
-        return pl.read_ipc(source) if form in _ARROW else pl.read_parquet(source, glob=False)
+        if form not in _ARROW:
+            return pl.read_parquet(source, glob=False)
+        return pl.read_ipc(source) if content[:6] == b"ARROW1" else pl.read_ipc_stream(source)  # of Hugging Face
 
 
 def _read_json(content: bytes, what: str, keyed: tuple[str, str] | None) -> pl.DataFrame:

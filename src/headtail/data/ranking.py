@@ -50,7 +50,7 @@ def note_other_order(table: pl.DataFrame, columns: Mapping[str, Any], scores: An
     n = int(((np.diff(places) < 0) & (np.diff(known) < 0)).any(axis=1).sum())
     if n:
         logger.warning(
-            "%r ranks the lists; %r would rank those of %s otherwise. Leave %r out to rank by it.",
+            "%r ranks the lists; %r would rank those of %s otherwise. Leave %r out to rank by that.",
             columns["score"], columns["rank"], counted(n, "user"), columns["score"],
         )  # fmt: skip
 
