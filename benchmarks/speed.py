@@ -365,7 +365,8 @@ def page(record: dict[str, Any]) -> str:
         f"On {record['date']}, {record['processor']}, threads: {record['threads']}, load {record['load']}; {versions}. "
         f"CPU seconds, median of {record['rounds']} runs (least to most), all sides in turn"
         + (f"; sizes are {record['scale']:g} of the full ones" if record["scale"] != 1 else "")
-        + ".\n\n| Work | Size | headtail | Beside it |\n|---|---|---|---|\n"
+        + ". Where numba is installed (`pip install 'headtail[fast]'`), `fit` has the steps of `MF` compiled by itself."
+        + "\n\n| Work | Size | headtail | Beside it |\n|---|---|---|---|\n"
         + "\n".join(line(row) for row in record["rows"])
         + "\n"
     )
