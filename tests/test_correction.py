@@ -397,6 +397,13 @@ def test_a_recommender_that_learned_what_is_held_out_is_found_out(split, learned
     assert told == (learned == "all")
 
 
+def test_what_a_recommender_learned_is_not_judged_by_few_users():
+    split = ht.split_ratio(ht.datasets.power_law(150, 80, n_interactions=1400, rng=0).interactions, rng=0)
+    model = ht.models.ALS(150, 80, 8, rng=0)
+    ht.fit(model, union(split.known, split.test))
+    assert "Look at the training" not in better(model, split, refine=0).verdict
+
+
 @pytest.mark.parametrize("form", ["vectors", "lists", "model"])
 def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(split, factors, form):
     model = ht.models.ALS(300, 80, 8, rng=0)

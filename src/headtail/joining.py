@@ -118,7 +118,7 @@ def split_of(
         known = known.with_items(items)
     if users is not None:
         known = known.with_users(users)
-    parts, said = {"train": known}, "The parts as given."
+    parts, said = {"train": known}, ""
     for name, given in {"validation": validation, "test": test}.items():
         if given is None:
             continue
@@ -137,8 +137,9 @@ def split_of(
                 said += f" Kept in {other} alone: {counted(again.sum(), 'pair')} that {name} has as well."
                 part = part.subset(~again)
         if not len(part):
-            raise InvalidInputError(f"Nothing is left of {name}. {said} Check that ids are written alike.")
+            raise InvalidInputError(f"Nothing is left of {name}.{said} Check that ids are written alike.")
         parts[name] = part
+    said = f"The parts as given.{said}"
     if test is None:
         return split_in_halves(known, parts["validation"], rng, said)
     return Split(known, parts["test"], parts["validation"], said)

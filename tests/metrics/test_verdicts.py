@@ -35,7 +35,7 @@ def test_lists_of_the_most_popular_item():
     assert lede.startswith("**Popular items are shown more than they are chosen.**")
     assert "All recommended places go to 1 of 5 items; that one holds 44% of what people chose." in lede
     assert f"{8 / OWN - 1:.0%} more popular than their own" in lede
-    assert "4 items (80%) are shown to nobody." in lede
+    assert "4 items (80%) are never shown." in lede
 
 
 def test_a_world_of_one_item_and_one_user_is_told_in_the_singular():
@@ -93,7 +93,7 @@ def test_before_and_after():
     assert lede.startswith(
         "**some** instead of **one** makes exposure **more even**: half of the places go to 1 item, as before, and "
     )
-    assert f" {len(shown) - 2} are shown to nobody, before {len(shown) - 1} (Gini " in lede
+    assert f" {len(shown) - 2} items are never shown, before {len(shown) - 1} (Gini " in lede
     assert "stands at the top): lists find 50.0% of what people wanted, before 100.0%." in lede
     assert "Accuracy falls (NDCG 1.0000 to 0.5000, -50.0%, 95% interval " in lede
     assert "; 0 is even, 1 is all for one item)" in lede and "; 1 if all that people wanted stands at the top)" in lede

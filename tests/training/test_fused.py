@@ -108,3 +108,16 @@ def changed(model, change):
 def test_what_is_more_than_two_tables_goes_torchs_way(loops, model):
     assert fused.fits(ht.MF(4, 6, 2, rng=0))
     assert not fused.fits(model)
+
+
+def test_loops_are_compiled_where_they_cannot_be_kept(monkeypatch):
+    class Numba:
+        @staticmethod
+        def njit(cache=False, **options):
+            if cache:
+                raise RuntimeError("cannot cache function: no locator available")
+            return lambda loop: ("compiled", loop)
+
+    monkeypatch.setattr(fused, "_numba", Numba)
+    monkeypatch.setattr(fused, "_compiled", fused._compiled.__wrapped__)
+    assert fused._compiled(len) == ("compiled", len)

@@ -102,7 +102,7 @@ def items_chart(top: TopK) -> Chart | None:
     ]  # fmt: skip
     never = int(((popularity > 0) & (slots == 0)).sum())
     part = f"{len(rows):,} of {len(known):,} items that are shown" if len(rows) < len(known) else "Items that are shown"
-    rest = f"; {counted(never, 'other')} {'was' if never == 1 else 'were'} chosen and shown to nobody" * bool(never)
+    rest = f"; {counted(never, 'other')} {'was' if never == 1 else 'were'} chosen and never shown" * bool(never)
     return Chart(
         "scatter", rows, x="chosen", y="shown", color="group", label="title", x_scale="log", y_scale="log",
         reference="diagonal", x_format=".3%", y_format=".3%", title="Every item: how often chosen, how often shown",

@@ -77,7 +77,7 @@ def of_exposure(
         said.append(f"People are shown items {_times(lift, sign)} their own.")
     if never := _never(slots):
         are = "is" if never == 1 else "are"
-        said.append(f"{counted(never, 'item')} ({never / len(slots):.0%}) {are} shown to nobody.")
+        said.append(f"{counted(never, 'item')} ({never / len(slots):.0%}) {are} never shown.")
     uneven, before = gini(slots), gini(popularity)
     if uneven > before and head < own:
         doubts = [
@@ -154,8 +154,7 @@ def places(comparison: "Comparison", name: str) -> str:
     (few, many), (nobody, still) = ([count(slots) for slots in (before, after)] for count in (_half, _never))
     said = f"half of the places go to {counted(many, 'item')}, {_before(few, many)}"
     if nobody or still:
-        left = f"{still:,} {'is' if still == 1 else 'are'}" if still else "none is"
-        said += f", and {left} shown to nobody, {_before(nobody, still)}"
+        said += f", and {counted(still, 'item', 'is', 'are')} never shown, {_before(nobody, still)}"
     return said
 
 

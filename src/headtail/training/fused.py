@@ -70,9 +70,13 @@ def _numba() -> Any:
 
 @cache
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a loop compiled, which is kept on disk; sums may be taken in any order."""
-    options = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "nogil": True, "cache": True}
-    compiled: Callable[..., None] = _numba().njit(**options)(function)
+    """Return a loop compiled, which is kept on disk where it can be; sums may be taken in any order."""
+    options = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "nogil": True}
+    compiled: Callable[..., None]
+    try:
+        compiled = _numba().njit(**options, cache=True)(function)
+    except RuntimeError:  # nowhere to keep it
+        compiled = _numba().njit(**options)(function)
     return compiled
 
 
