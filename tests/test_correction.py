@@ -536,6 +536,12 @@ def test_the_verdict_says_where_few_users_choose(split, factors):
     assert said.endswith("so that others may lose more than 2%.")
 
 
+def test_a_standard_error_is_spared_without_intervals_as_well(split, factors):
+    chosen = [better(factors, split, n_bootstrap=n, max_loss=0.03).strength for n in (0, 200)]
+    by_loss = better(factors, split, max_loss=0.03).frontier
+    assert chosen[0] == chosen[1] != replace(by_loss, margin=0).choose("log penalty", 0.03)
+
+
 def test_a_loss_allowed_but_for_its_standard_error_is_told(split, factors):
     few = replace(split, validation=split.validation.subset(split.validation.users < 60))
     found = better(factors, few, refine=0, extend=0)

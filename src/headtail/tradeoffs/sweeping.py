@@ -88,7 +88,7 @@ def sweep(
     groups : PopularityGroups, or function from popularity to one, default PopularityGroups.by_mass
         What head, mid and tail mean, as for :func:`headtail.audit`.
     n_bootstrap : int, default 200
-        As for :func:`headtail.audit`; 0 leaves out all intervals over users.
+        As for :func:`headtail.audit`; 0 leaves out all intervals over users on the test. Choices are the same.
     folder : path, optional
         Where every point is saved as soon as it is measured, in a folder named after the dial; saved points are not
         measured again, whatever the grid.
@@ -295,10 +295,10 @@ class _Meter:
             test={name: m.value for name, m in found.items()},
             intervals={name: (m.low, m.high) for name, m in found.items() if m.low is not None and m.high is not None},
         )
-        influence: Influence = {}
+        of_accuracy = {name: of for name, of in of_validation.items() if name == self.accuracy}
+        influence: Influence = {"validation": of_accuracy}  # which choices need
         if self.n_bootstrap:
-            of_accuracy = {name: of for name, of in of_validation.items() if name == self.accuracy}
-            influence = {"test": of_test, "validation": of_accuracy}
+            influence["test"] = of_test
         return point, influence, seconds
 
     @property
