@@ -6,6 +6,7 @@ needed inside that engine, and only those are collected.
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import narwhals as nw
@@ -57,7 +58,8 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
         return nw.from_native(frame if made is None else made)
     except TypeError:
         if hasattr(frame, "__arrow_c_stream__"):
-            return nw.from_native(pl.DataFrame(frame))
+            with suppress(pl.exceptions.SchemaError):  # a column of its own, such as a Series
+                return nw.from_native(pl.DataFrame(frame))
         if hasattr(frame, "column_names") and hasattr(frame, "to_polars"):  # data sets of Hugging Face
             return nw.from_native(frame.to_polars())
         cure = (

@@ -10,6 +10,7 @@ import numpy as np
 from headtail._checks import checked, generator, integer, shown
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.popularity import tastes_of
+from headtail.data.recommendations import items_of
 from headtail.dials import Dial, is_built_in
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.built_in import BUILT_IN
@@ -114,7 +115,7 @@ class Witness:
     def _keep(self, key: tuple[str, float], found: Recommendations) -> None:
         """Record the exposure of all lists, and the sampled users' lists, empty where a user has none."""
         exposure = found.slots
-        self._seen[key] = Shown(found.items_of(self.codes)[:, : self.subject.k], exposure)
+        self._seen[key] = Shown(items_of(found, self.codes)[:, : self.subject.k], exposure)
 
     def explore(
         self,

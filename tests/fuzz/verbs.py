@@ -637,7 +637,7 @@ VERBS = {
         items=None, rng=0),
     "dials.dial": lambda: of(name="log penalty"),
     "dials.Dial": lambda: of(
-        name="mine", make=shrunk, grid=(0.0, 0.5), works_on="vectors", off_at_zero=True, end=None, model=None,
+        name="mine", make=shrunk, grid=(0.0, 0.5), works_on="vectors", off_at_zero=True, end=None, model=None, about="",
         cost=None),
     "dials.Dial.of": lambda: of(name="mine", make=shrunk, grid=(0.0, 0.5)),
     "dials.Dial.beyond": lambda: of(dials.dial("log penalty"), settings=[0.0, 0.1, 0.2], chosen=0.2),
@@ -646,6 +646,8 @@ VERBS = {
     "dials.as_dial": lambda: of(given="log penalty"),
     "dials.is_built_in": lambda: of(given=dials.dial("log penalty")),
     "dials.Dial.at": lambda: of(dials.dial("log penalty"), subject=subject(), strength=0.1, seed=0),
+    "dials.Dial.lists": lambda: of(dials.dial("log penalty"), made=shrunk(0.1, 0), subject=subject(), strength=0.1,
+                                   known=split().test),
     "dials.Dial.cost_on": lambda: of(dials.dial("log penalty"), subject=subject()),
     "dials.Dial.fits": lambda: of(dials.dial("log penalty"), subject=subject()),
     "training.Recipe": lambda: of(model=ht.MF, sizes={"embedding_dim": 2}, training={"epochs": 1}),

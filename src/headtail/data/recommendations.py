@@ -291,12 +291,6 @@ class Recommendations:
     def __len__(self) -> int:
         return len(self.users)
 
-    def items_of(self, codes: Codes) -> Codes:
-        """Return the lists of the users with these codes, (B, k); -1 throughout for a user without a list."""
-        rows = np.full(len(self.user_ids), -1)
-        rows[self.users] = np.arange(len(self))
-        return np.asarray(np.vstack([self.items, np.full((1, self.k), np.int32(-1))])[rows[codes]])
-
     def head(self, k: int) -> Self:
         """Return the first k of each list."""
         k = integer("k", k, low=1)
@@ -397,3 +391,10 @@ def check_same_ids(recs: Recommendations, known: Interactions) -> None:
                 f"The recommendations and the interactions have different {name}. Give lists and interactions of the "
                 f"same users and items."
             )
+
+
+def items_of(lists: Recommendations, codes: Codes) -> Codes:
+    """Return the lists of the users with these codes, (B, k); -1 throughout for a user without a list."""
+    rows = np.full(len(lists.user_ids), -1)
+    rows[lists.users] = np.arange(len(lists))
+    return np.asarray(np.vstack([lists.items, np.full((1, lists.k), np.int32(-1))])[rows[codes]])

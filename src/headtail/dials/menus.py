@@ -9,6 +9,7 @@ import numpy as np
 from headtail._exposure import Goal, Response
 from headtail._top import slices
 from headtail.data import Interactions, Recommendations
+from headtail.data.recommendations import items_of
 from headtail.metrics.topk import discounts
 from headtail.subjects import Lists, Subject
 from headtail.typing import Array, Codes, Floats
@@ -60,7 +61,7 @@ class Menu:
             made = subject.cached((self, seed), lambda: [self.dial.at(subject, at, seed) for at in self.settings])
             lists = [self.dial.lists(each, subject, at, known) for at, each in zip(self.settings, made, strict=True)]
             plain = self.settings.index(0)
-            items = np.stack([each.items_of(lists[plain].users) for each in lists], axis=1)
+            items = np.stack([items_of(each, lists[plain].users) for each in lists], axis=1)
             place = np.full(known.n_users, -1)
             place[lists[plain].users] = np.arange(len(items))
             values = np.zeros(items.shape[:2])
