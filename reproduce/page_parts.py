@@ -44,7 +44,7 @@ far another training could be off with the same users (Student's t over the seed
 A method's curve runs through those of its settings that neither another one nor a mixture of two others beats on
 validation. What records compare over users and seeds was worked out when they were made, along all settings that no
 other one beats. Without intervals both can be worked out from the points: today's curves lose up to 0.7% of NDCG@20
-less for the family of allocation and tilts, at most 0.3% more, and differ more than that on coat alone. The NDCG of
+less for the family of allocation and tilts, at most 0.3% more, and differ more than that on Coat alone. The NDCG of
 validation is that of as many wanted items a user as the test has; records made before have it as it is."""
 
 

@@ -100,7 +100,7 @@ def _in_short(found: Sequence[parts.Cell]) -> Iterator[Block]:
     sure, behind = sum(_clear(row) for row in rows), sum(_behind(row) for row in rows)
     common = [cell for cell in found if cell.name.endswith("common")]
     least = Counter(re.split(r",| \(", cell.level(*spectral.HEAD)["least"] or "none")[0] for cell in common)
-    heads = ", ".join(f"{method} in {n}" for method, n in least.most_common())
+    heads = ", ".join(f"{'a tilt' if method == 'tilt' else method} in {n}" for method, n in least.most_common())
     yield Text(
         "Where exposure is more even, headtail's allocation and tilts, between which validation chooses, lose least: "
         f"in {sure} of {len(rows)} comparisons they are beyond doubt ahead of the best other correction, in {behind} "
