@@ -65,21 +65,26 @@ than elsewhere, and XSimGCL at most {spectral.BACKBONES["xsimgcl"].large["epochs
 def resn_page() -> Report:
     """Return the page on ReSN."""
     found = list(parts.read("resn", spectral.CELLS))
+    allocated = [cell for cell in found if "allocation" in cell.frontier.methods]
+    family = _family_rows(allocated)
     blocks: list[Block] = [
-        Section("In short", list(_in_short(found))),
+        Section("In short", list(_in_short(found, family))),
         Section("How it was measured", [Text(MEASURED), Text(PROTOCOLS)]),
-        Section("What it comes to", list(_verdict(found))),
+        Section("What it comes to", [*_verdict(allocated, family), *_by_protocol(found)]),
         *parts.sections(found, SHOWN),
         parts.not_run(found, spectral.CELLS),
     ]
     return Report("ReSN beside its rivals", blocks, SPECTRAL)
 
 
-def _verdict(found: Sequence[parts.Cell]) -> Iterator[Block]:
-    if allocated := _allocated(found):
-        yield _family(allocated)
+def _verdict(allocated: Sequence[parts.Cell], family: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
+    if allocated:
+        yield _family(family)
         yield _allocation(allocated)
         yield from _added(allocated)
+
+
+def _by_protocol(found: Sequence[parts.Cell]) -> Iterator[Block]:
     for protocol in ("common", "debiased", "uniform"):
         of_protocol = [cell for cell in found if cell.name.endswith(protocol)]
         if not of_protocol:
@@ -90,13 +95,8 @@ def _verdict(found: Sequence[parts.Cell]) -> Iterator[Block]:
             yield _chosen_of_all(of_protocol, protocol, key, loss)
 
 
-def _allocated(found: Sequence[parts.Cell]) -> list[parts.Cell]:
-    return [cell for cell in found if "allocation" in cell.frontier.methods]
-
-
-def _in_short(found: Sequence[parts.Cell]) -> Iterator[Block]:
-    """Yield what the page finds, in words and by data set."""
-    rows = _family_rows(_allocated(found))
+def _in_short(found: Sequence[parts.Cell], rows: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
+    """Yield what the page finds, in words and by data set; `rows` are those of the family."""
     sure, behind = sum(_clear(row) for row in rows), sum(_behind(row) for row in rows)
     common = [cell for cell in found if cell.name.endswith("common")]
     least = Counter(re.split(r",| \(", cell.level(*spectral.HEAD)["least"] or "none")[0] for cell in common)
@@ -160,12 +160,10 @@ def _family_rows(found: Sequence[parts.Cell]) -> list[dict[str, Any]]:
     return rows
 
 
-def _family(found: Sequence[parts.Cell]) -> Table:
+def _family(found: Sequence[Mapping[str, Any]]) -> Table:
     """Return the rows on the family, with p-values for all of them together, and what they come to."""
-    rows = _family_rows(found)
-    adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in rows]))
-    for row, p in zip(rows, adjusted, strict=True):
-        row["p"] = None if math.isnan(p) else float(p)
+    adjusted = holm(np.array([math.nan if row["p"] is None else row["p"] for row in found]))
+    rows = [{**row, "p": None if math.isnan(p) else float(p)} for row, p in zip(found, adjusted, strict=True)]
     sure = sum(row["p"] is not None and row["p"] < 0.05 and row["ahead"].value > 0 for row in rows)
 
     def clear_by(key: str) -> dict[str, list[bool]]:

@@ -77,6 +77,16 @@ def sparse_rows(starts: Tensor, columns: Tensor, shape: tuple[int, int], like: T
     return torch.sparse_csr_tensor(starts, columns, zeros, shape, device=like.device, check_invariants=check)
 
 
+def sampled_products(queries: Tensor, items: Tensor, starts: Tensor, columns: Tensor) -> Tensor:
+    """Return the products of queries (Q, d) with the items (I, d) that row starts (Q + 1,) and columns (n,) give; (n,).
+
+    As elements of a sparse matrix, which takes a fraction of gathering the items.
+    """
+    places = sparse_rows(starts, columns, (len(queries), len(items)), queries, check=False)
+    torch.sparse.sampled_addmm(places, queries, items.T, beta=0.0, out=places)
+    return places.values()
+
+
 @cache
 def _accept_sparse() -> None:
     """Hear, once and without a word, torch's warning that its sparse matrices are in beta."""

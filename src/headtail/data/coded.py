@@ -13,7 +13,7 @@ from headtail import _checks, _frames
 from headtail._checks import checked, integer, shown
 from headtail._checksums import digest
 from headtail._printable import counted
-from headtail._top import ranges
+from headtail._top import ranges, slices
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats, IntoFrame, Ints, Mask
 
@@ -72,8 +72,8 @@ def places_within(groups: Array, order: Ints) -> Ints:
 def _counts(codes: Codes, n: int) -> Ints:
     """Return how often each of n codes occurs, read-only; counted by parts, whose copies stay in the cache."""
     found, step = np.zeros(n, dtype=np.int64), max(n, _PART)
-    for start in range(0, len(codes), step):
-        found += np.bincount(codes[start : start + step], minlength=n)
+    for part in slices(len(codes), step):
+        found += np.bincount(codes[part], minlength=n)
     found.setflags(write=False)
     return found
 

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, linear, normalize
 
 from headtail._checks import checked, generator, integer
-from headtail._tensors import no_autocast, sparse_rows
+from headtail._tensors import no_autocast, sampled_products
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG
 
@@ -278,9 +278,7 @@ def _products(queries: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
     """Return the products (B, K) of each query (B, d) with its chosen ones of the rows (N, d)."""
     if _for_numpy(queries):  # elements of a sparse matrix, in a quarter of the time
         ends = torch.arange(0, chosen.numel() + 1, chosen.shape[1], device=chosen.device)
-        places = sparse_rows(ends, chosen.flatten(), (len(queries), len(rows)), queries, check=False)
-        torch.sparse.sampled_addmm(places, queries, rows.T, beta=0.0, out=places)
-        return places.values().view_as(chosen)
+        return sampled_products(queries, rows, ends, chosen.flatten()).view_as(chosen)
     buffer, found = torch.empty_like(queries), queries.new_empty(chosen.shape)  # one, for fresh memory costs far more
     for codes, products in zip(chosen.unbind(dim=1), found.unbind(dim=1), strict=True):
         torch.index_select(rows, 0, codes, out=buffer)

@@ -16,7 +16,7 @@ from torch.nn.functional import embedding, embedding_bag
 
 from headtail._checks import number
 from headtail._products import loss_over_products, softmax_terms
-from headtail._tensors import full, sparse_rows, take_rows
+from headtail._tensors import full, sampled_products, take_rows
 from headtail.exceptions import InvalidInputError
 from headtail.losses import Loss, sampled_softmax
 
@@ -43,9 +43,7 @@ class _PairScores(torch.autograd.Function):
         counts = torch.bincount(rows, minlength=len(queries)) * candidates.shape[1]
         starts = nn.functional.pad(counts.cumsum(0), (1, 0))
         ctx.save_for_backward(queries, items, candidates, starts)
-        places = sparse_rows(starts, candidates.flatten(), (len(queries), len(items)), queries, check=False)
-        torch.sparse.sampled_addmm(places, queries, items.T, beta=0.0, out=places)
-        return places.values().view_as(candidates)
+        return sampled_products(queries, items, starts, candidates.flatten()).view_as(candidates)
 
     @staticmethod
     @once_differentiable
