@@ -103,13 +103,17 @@ def test_one_subtraction_re_sorts_what_an_index_returns(split, factors):
 
 def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
     found = better(factors, split)
-    assert "could be lost" not in found.verdict
+    assert "could be lost" not in found.verdict + found.explore().data["verdict"]
     before, after = found.comparison.audits.values()
     measured = [replace(m, value=0.1 * before[m.name]) if m.name == "ndcg@5" else m for m in after.measurements]
     audits = {"as it is": before, "corrected": replace(after, measurements=tuple(measured))}
     worse = replace(found, comparison=replace(found.comparison, audits=audits))
     assert "That is more than the 10% that could be lost on validation. For each percent of accuracy" in worse.verdict
     gini, ndcg = (worse._change(metric).value for metric in ("gini@5", "ndcg@5"))
+    more = (
+        f" Accuracy falls by {-ndcg:.1%}, more than the 10% that could be lost on validation. All this is on the test"
+    )
+    assert more in worse.explore().data["verdict"], "the explorer opens without the change of accuracy"
     assert f"that is lost, exposure gets {gini / ndcg:.2g}% more even. All this is on the test" in worse.verdict
     assert (
         "For each percent"
@@ -418,6 +422,12 @@ def test_settings_are_tried_on_a_sample_of_users_and_the_chosen_one_serves_all(s
     assert len(found.lists) == 300
 
     assert found.explore().data["n_users"] == 120, "whose lists the page counts"
+    assert "figures of the settings below are of 120 of the 300 users" in found.explore().data["verdict"]
+    table, *_ = (block for block in found.summary().blocks if isinstance(block, Table))
+    assert table.title == "Each dial as validation chooses it, measured on test (120 of the 300 users)"
+    page = found.to_html()
+    assert "Measured on 120 of the 300 users." in page
+    assert "All figures here are of 120 of the 300 users; those of before and after, of all." in page
     sample = found.witness.subject
     assert len(sample.codes) == 120
     assert np.isin(found.witness.codes, sample.codes).all()

@@ -594,6 +594,12 @@ def test_bad_input(world):
         sweep(dial, subject, grid=[])
     with pytest.raises(InvalidInputError, match="'speed' is not among the metrics"):
         sweep(dial, subject, metrics=[arp, gini], unfairness="speed")
+    with pytest.raises(
+        InvalidInputError, match=r"'pcee' is not among the metrics: .* Did you mean 'pce'\? There are: "
+    ):
+        sweep(dial, subject, metrics=[arp, gini], unfairness="pcee")
+    with pytest.raises(InvalidInputError, match=r"accuracy='pce' does not fit.* 'recall', 'hit_rate'"):
+        sweep(dial, subject, metrics=[arp, gini], accuracy="pce")
     found = sweep(dial, subject, grid=[0.0], metrics=[arp], unfairness="pce", n_bootstrap=0)
     assert {"arp@5", "ndcg@5", "pce@5"} <= found.points[0].test.keys(), "what is traded is measured"
     unvalidated = split_ratio(split.train, validation=None, rng=0)

@@ -105,9 +105,12 @@ def fingerprint_in_order(source: Any, part: Any) -> str:
     """Identify interactions, with the order of each history where the source recommends by it."""
     models = source, getattr(source, "model", None)
     ordered = any(hasattr(each, "max_length") or getattr(each, "needs_order", False) for each in models)
-    if part.time_rank is None or not ordered:
-        return str(part.fingerprint)
-    return f"{part.fingerprint}, in the order {digest(part.histories)}"
+    return identity_in_order(part) if ordered else str(part.fingerprint)
+
+
+def identity_in_order(part: Any) -> str:
+    """Identify interactions, with the order of each history where it is known."""
+    return str(part.fingerprint) + ("" if part.time_rank is None else f", in the order {digest(part.histories)}")
 
 
 def identity_of(value: Any, within: tuple[int, ...] = ()) -> str:

@@ -196,6 +196,8 @@ def page(found: "Correction") -> Report:
     # Its chart has but two points of the trade-off above.
     beside = [block for block in pair.report().blocks if not isinstance(block, Chart)]
     how = bullets([found.subject.split.description, *found.notes])
+    some = sampled(found)
+    of = [Text(f"All figures here are of {some}; those of before and after, of all.")] * bool(some)
     versus, against = _versus(found), list[Section]()
     if versus is not None:
         told = [Text(versus.lede)] * bool(versus.lede)
@@ -204,7 +206,7 @@ def page(found: "Correction") -> Report:
         _trade_off(found),
         Section(title, beside),
         *who,
-        Section("What was tried", tried),
+        Section("What was tried", [*of, *tried]),
         *against,
         Section("How it was chosen", [how], folded=True),
     ]
@@ -230,11 +232,18 @@ def summary(found: "Correction") -> Report:
             Column(f"{metric} change", "change", format="+.1%"),
         ]
     said = "The setting that was given" if found.given else "Each dial as validation chooses it"
-    table = Table(columns, rows, title=f"{said}, measured on test")
+    of = f" ({some})" if (some := sampled(found)) else ""
+    table = Table(columns, rows, title=f"{said}, measured on test{of}")
     versus = _versus(found, [(frontier.unfairness, 0.1)])
     texts = [Text(versus.lede)] if versus and versus.lede else []
     texts += [bullets(found.notes)] if found.notes else []
     return Report(_TITLE, [table, *texts], _opening(found))
+
+
+def sampled(found: "Correction") -> str:
+    """Say on which users settings were measured, where that is a sample and the verdict is of all."""
+    some, every = found.witness.subject, found.subject
+    return "" if some is every else f"{len(some.users):,} of the {len(every.users):,} users"
 
 
 def _opening(found: "Correction") -> str:
@@ -252,7 +261,8 @@ def _trade_off(found: "Correction") -> Chart:
         names[found.dial.name, f"{found.strength:g}"] = setting_name(found.frontier, found.dial.name, found.strength)
     chart = picture(found.frontier, found.max_loss, None if found.dial is None else found.dial.name)
     rows = [{**row, "setting": names.get((row["method"], row["setting"]))} for row in chart.rows]
-    return replace(chart, rows=rows)
+    of = f" Measured on {some}." if (some := sampled(found)) else ""
+    return replace(chart, rows=rows, caption=f"{chart.caption}{of}")
 
 
 def _versus(found: "Correction", levels: Sequence[tuple[str, float]] | None = None) -> Report | None:

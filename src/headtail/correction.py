@@ -115,9 +115,8 @@ class Correction(Result):
         even, accurate = (
             change_sentence(self.frontier, m, [found[m] for found in audits], change) for m, change in changes.items()
         )
-        beyond, (gain, cost) = "", changes.values()
-        if cost.high is not None and cost.high < -self.max_loss and not self.given:
-            beyond = f" That is more than the {100 * self.max_loss:g}% that could be lost on validation."
+        gain, cost = changes.values()
+        beyond = f" That is {more}" if (more := self._beyond(cost)) else ""
         if not any(found[self.frontier.accuracy] for found in audits):
             beyond = " No list holds anything of the test, so that it says nothing of accuracy."
         rest = ("" if beyond else _correction_page.unsure(self)) + _correction_page.far_better(self)
@@ -127,7 +126,16 @@ class Correction(Result):
     @property
     def _brief(self) -> str:
         """What was chosen, what it did on test in counts, and why; a wrong order of rows comes first."""
-        return self._counts + f" {self._why}" * (self.dial is not None)
+        if self.dial is None:
+            return self._counts
+        more = self._beyond(cost := self._change(self.frontier.accuracy))
+        return f"{self._counts}{f' Accuracy falls by {-cost.value:.1%}, {more}' if more else ''} {self._why}"
+
+    def _beyond(self, cost: Estimate) -> str:
+        """Say so where more accuracy is lost on test, beyond noise, than validation was to lose."""
+        if self.given or cost.high is None or cost.high >= -self.max_loss:
+            return ""
+        return f"more than the {100 * self.max_loss:g}% that could be lost on validation."
 
     @property
     def _counts(self) -> str:
@@ -206,6 +214,8 @@ class Correction(Result):
         chosen = (PLAIN if self.dial is None else self.dial.name), self.strength
         biased, _ = _correction_page.biased(self)
         said = f"{biased.partition('.**')[0]}. {self._brief}".replace("**", "")
+        if some := _correction_page.sampled(self):
+            said += f" The figures of the settings below are of {some}."
         return self.witness.explore(self.frontier, chosen=chosen, verdict=said, max_loss=self.max_loss, n_items=n_items)
 
     def summary(self) -> Report:

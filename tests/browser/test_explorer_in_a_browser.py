@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shlex
 import shutil
 import zlib
@@ -24,6 +25,8 @@ from headtail.joining import subject_of  # noqa: E402
 from headtail.metrics.built_in import HEADLINES  # noqa: E402
 from headtail.metrics.facts import better  # noqa: E402
 from headtail.reports import Column, Report, Section, Table  # noqa: E402
+from headtail.reports._html import source  # noqa: E402
+from headtail.reports._values import jsonable, minus, show  # noqa: E402
 from headtail.reports.explorer import Explorer  # noqa: E402
 from headtail.subjects import Subject  # noqa: E402
 from headtail.tradeoffs import sweep  # noqa: E402
@@ -356,6 +359,30 @@ def test_what_is_copied_runs_and_makes_the_setting_again(opened, tmp_path, monke
             found = ht.metrics.audit(lists, better.subject.split.train, better.subject.split.test, k=20)[name]
             assert found == pytest.approx(setting["values"][name][0], rel=1e-9)
             assert found == pytest.approx(as_json["test"][name], rel=1e-9)
+
+
+def test_numbers_are_written_as_python_writes_them(browser):
+    values = [0.0, 1.0, 0.98765, -3.26, 1234.5678, 12345678.9, 0.000012345, -1e-7]
+    formats = [".4f", "+.2f", ",.1f", ".1%", "+.0%", ".2e", "g", ".3g", "+.2g"]
+    page, functions = browser.new_page(), re.sub("^export ", "", source("explorer/dom.js"), flags=re.M)
+    calls = "values.map((value) => formats.map((format) => written(value, format)))"
+    found = page.evaluate(f"([values, formats]) => {{ {functions} return {calls}; }}", [values, formats])
+    assert found == [[minus(show(value, spec)).strip() for spec in formats] for value in values]
+    page.close()
+
+
+def test_a_metric_of_tiny_values_is_told_apart(opened, explored, tmp_path):
+    data = json.loads(json.dumps(jsonable(explored[1])))
+    name = next(one["name"] for one in data["metrics"] if one["name"] not in (data["accuracy"], data["unfairness"]))
+    next(one for one in data["metrics"] if one["name"] == name)["format"] = ".2e"
+    for place, setting in enumerate(data["settings"]):
+        setting["values"][name] = [1e-7 * (1 + place), None, None]
+    page = opened(path=Explorer(data).to_html(tmp_path / "page.html"), hash_="#tab=tradeoff")
+    page.get_by_label("Upright").select_option(name)
+    ticks = page.locator(".hx-plot .hx-tick[text-anchor=end]").all_text_contents()
+    assert len(set(ticks)) == len(ticks) > 2 and all("e−0" in tick for tick in ticks if tick != "0")
+    page.click("#panel-tradeoff summary")
+    assert page.get_by_role("cell", name="2.00e−07", exact=True).count() == 1
 
 
 def test_the_trade_off_begins_with_the_best_of_each_kind(opened, tmp_path):

@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from test_neurons import FOUND, MODEL, NEURONS, SAE, TRAIN
 
-from headtail.exceptions import InvalidInputError
+from headtail.data import Interactions
+from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 from headtail.sae import Steering, contrast, find_neurons, load_neurons, save_neurons
 from headtail.sae.portraits import PRIOR, portraits
 from headtail.training import recommend
@@ -89,6 +91,21 @@ def test_portraits_are_shown_and_written(tmp_path):
     assert "war, love" in card.title and "Nearest neurons" in str(card)
     assert "among items as popular; over all items it may raise others more: war, love." in str(card)
     assert "war, love" in again.portraits().to_html()
+
+
+def test_neurons_are_not_those_of_the_same_interactions_in_another_order(tmp_path):
+    frame = TRAIN.to_polars().drop("timestamp", strict=False).with_row_index("timestamp")
+    early, late, timeless = map(
+        Interactions.from_frame, (frame, frame.with_columns(-pl.col("timestamp").cast(int)), frame.drop("timestamp"))
+    )
+    assert early.fingerprint == late.fingerprint == timeless.fingerprint
+    folder = save_neurons(find_neurons(SAE, FOUND, early), tmp_path / "neurons")
+    for one in (early, timeless, None):
+        load_neurons(folder, one)
+    with pytest.raises(
+        CheckpointMismatchError, match=r"other interactions \(.*, in the order .*\) than these \(.*, in the order "
+    ):
+        load_neurons(folder, late)
 
 
 def test_item_neurons_have_portraits_without_users():

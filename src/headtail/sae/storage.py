@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headtail import _files
 from headtail._checks import checked
-from headtail._checksums import FORMAT, read_json, write_json
+from headtail._checksums import FORMAT, identity_in_order, read_json, write_json
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.autoencoder import TopKSAE
@@ -167,7 +167,7 @@ def write_neurons(neurons: Neurons, folder: Path) -> None:
         "n_neurons": neurons.n_neurons,
         "k": neurons.k,
         "tags": neurons.tags.tolist(),
-        "interactions": None if source.interactions is None else source.interactions.fingerprint,
+        "interactions": None if source.interactions is None else identity_in_order(source.interactions),
     }
     save_sae(source.sae, folder / "autoencoder")
     write_tensors(tensors, folder / "neurons.safetensors")
@@ -188,16 +188,16 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     Raises
     ------
     CheckpointMismatchError
-        If the interactions are others.
+        If the interactions are others, or in another order.
     """
     folder = _files.to_path(folder)
     settings = read_json(folder / "neurons.json")
-    known = settings["interactions"]
-    if interactions is not None and interactions.fingerprint != known:
+    known, these = settings["interactions"] or "none", "" if interactions is None else identity_in_order(interactions)
+    if not known.startswith(these) and not these.startswith(known):  # one may lack the order
         raise CheckpointMismatchError(
-            f"{folder} was made with other interactions ({known or 'none'}) than these ({interactions.fingerprint}); "
-            f"give those, or none. Of a model that headtail train wrote they are the part 'train' by the column "
-            f"'split' of its interactions.parquet, see Split.from_frame."
+            f"{folder} was made with other interactions ({known}) than these ({these}); give those, or none. "
+            f"Of a model that headtail train wrote they are the part 'train' by the column 'split' of its "
+            f"interactions.parquet, see Split.from_frame."
         )
     tensors = read_tensors(folder / "neurons.safetensors")
     table = {name: value.numpy() for name, value in tensors.items() if not name.startswith("contrast.")}

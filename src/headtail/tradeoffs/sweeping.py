@@ -141,9 +141,10 @@ def sweep(
         )
     groups = as_groups(groups, popularity)
     usual, measured = metrics_of(groups.names), dict(HEADLINES if metrics is None else by_name(metrics))
-    measured |= {name: usual[name] for name in (accuracy, unfairness) if name in usual and name not in measured}
-    _check_traded(measured, accuracy, "higher")
-    _check_traded(measured, unfairness, "lower")
+    known = usual | measured
+    _check_traded(known, accuracy, "higher")
+    _check_traded(known, unfairness, "lower")
+    measured |= {name: known[name] for name in (accuracy, unfairness)}
     seeds = _listed("seeds", seeds, integer)
     accuracy, unfairness = (f"{name}@{subject.k}" for name in (accuracy, unfairness))
     meter = _Meter(dial, subject, seeds, measured, accuracy, unfairness, groups, n_bootstrap)
@@ -213,7 +214,10 @@ def _listed(name: str, values: Any, check: Callable[[str, Any], Any]) -> list[An
 
 def _check_traded(metrics: Mapping[str, Metric], name: str, better: str) -> None:
     if name not in metrics:
-        raise InvalidInputError(f"{name!r} is not among the metrics. {nearest(str(name), metrics)}")
+        raise InvalidInputError(
+            f"{name!r} is not among the metrics: those given, and those of headtail that need neither vectors nor "
+            f"times. {nearest(name, metrics)}"
+        )
     if (facts_of(metrics[name]).better or better) != better:
         kind = "accuracy" if better == "higher" else "unfairness"
         fitting = [other for other, metric in metrics.items() if facts_of(metric).better == better]

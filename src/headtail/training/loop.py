@@ -155,7 +155,8 @@ def fit(
     device : str or torch.device, optional
         Where to train; the model is moved there. Without it, where the model is.
     rng : seed or generator, default 0
-        Source of batches, negatives and the model's own randomness. Same seed, same result.
+        Source of batches, negatives and the model's own randomness. Same seed, same result. The seed that the model was
+        made with repeats the numbers of its start; give another where the two are to be independent.
     progress : bool, optional
         Show a progress bar on standard error; without it, only where that is a terminal.
     callbacks : sequence of callables, optional

@@ -74,8 +74,11 @@ export function scatter(series, { xLabel, yLabel, xFormat, yFormat, width, curre
 /** A tick, with as many digits as the finest of its axis has. */
 function tickText(value, format, all) {
   const share = format.endsWith("%") ? "%" : "";
-  const digits = Math.max(...all.map((one) => (String(Number((one * (share ? 100 : 1)).toPrecision(6))).split(".")[1] ?? "").length));
-  return written(value, `,.${digits}f${share}`);
+  const digits = Math.max(...all.map((one) => {
+    const [, , decimals, power] = /^(-?\d)(?:\.(\d+))?e(.+)$/.exec(Number((one * (share ? 100 : 1)).toPrecision(6)).toExponential());
+    return Math.max(0, (decimals ?? "").length - power);
+  }));
+  return written(value, digits > 5 ? `.3g${share}` : `,.${digits}f${share}`);
 }
 
 /** Upright bars that can be picked: bars are { value, label, second }. */

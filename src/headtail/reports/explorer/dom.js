@@ -29,17 +29,24 @@ const writers = {};
 const writer = (places, useGrouping) => (writers[[places, useGrouping]] ??= new Intl.NumberFormat("en-US",
   { minimumFractionDigits: places, maximumFractionDigits: places, useGrouping }));
 
-/** Write a number by a format of Python's: ".3f", ".1%", ",d", "+.1%", "g" or, for a share, ".3g%". */
+const powered = (value, places) => value.toExponential(places).replace(/(?<=e[+-])(?=\d$)/, "0");
+
+function general(value, digits) {
+  const text = powered(value, digits - 1), power = Number(text.split("e")[1]);
+  return power < -4 || power >= digits ? text.replace(/\.?0*(?=e)/, "") : String(Number(text));
+}
+
+/** Write a number by a format of Python's: ".3f", ".1%", ",d", ".2e", "+.1%", "g" or, for a share, ".3g%". */
 export function written(value, format = ".4f") {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  const [, plus, comma, digits, kind, share] = /^(\+?)(,?)(?:\.(\d+))?([fdg]?)(%?)$/.exec(format) ?? ["", "", "", "4", "f", ""];
-  const scaled = share ? 100 * value : value;
+  const [, plus, comma, digits, letter, share] = /(\+?)\d*(,?)(?:\.(\d+))?([a-z]?)(%?)$/i.exec(format);
+  const kind = letter.toLowerCase() || (share ? "f" : "g"), scaled = share ? 100 * value : value;
   const places = kind === "d" ? 0 : Number(digits ?? 6);
-  let text = kind === "g" ? String(Number(scaled.toPrecision(Number(digits ?? 6))))
-    : writer(places, comma === ",").format(scaled);
+  let text = kind === "e" ? powered(scaled, places)
+    : kind === "g" ? general(scaled, places || 1) : writer(places, comma === ",").format(scaled);
   if (!/[1-9]/.test(text)) text = text.replace("-", "");
   else if (plus && scaled > 0) text = `+${text}`;
-  return text.replace("-", "−") + share;
+  return text.replaceAll("-", "−") + share;
 }
 
 export const count = (value) => written(value, ",d");
