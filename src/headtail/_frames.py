@@ -84,14 +84,15 @@ def refuse_lists_in_text(items: pl.Series, column: Any, what: str, users: pl.Ser
 def holds_lists(items: pl.Series, users: pl.Series | None = None) -> bool:
     """Whether each text seems to hold several items, and is not an id in parts, such as "12|34".
 
-    Ids have as many parts in each row, and a user, where these are known, has several rows.
+    Ids have as many parts in each row, and few, and a user, where these are known, has several rows.
     """
     first = items.head(100)
     several = first.filter(first.str.contains("[ ,;|]"))
     written = bool(first.str.starts_with("[").all())
     if len(several) <= (0 if written else len(first) // 2) or not first.str.contains(_LISTED).all():
         return False
-    alike = len(several) == len(first) and several.str.count_matches("[ ,;|]+").n_unique() == 1
+    marks = several.str.count_matches("[ ,;|]+")
+    alike = len(several) == len(first) and marks.n_unique() == 1 and marks[0] < 5
     in_parts = alike and users is not None and users.is_duplicated().any()
     return written or not in_parts
 

@@ -45,6 +45,16 @@ def test_what_is_no_matrix_of_interactions(arguments, message):
         Interactions.from_matrix(**arguments)
 
 
+def test_the_matrix_of_a_graph_is_none_of_interactions():
+    clicks = sp.random(70, 50, density=0.1, random_state=0, format="csr")
+    graph = sp.bmat([[sp.eye(70), clicks], [clicks.T, None]], format="csr")  # as graph models keep it
+    with pytest.raises(InvalidInputError, match=r"its 120 rows, .* matrix\[:n_users, n_users:\]"):
+        Interactions.from_matrix(graph)
+    assert len(Interactions.from_matrix(graph[:70, 70:])) == clicks.nnz
+    assert len(Interactions.from_matrix(sp.random(120, 120, density=0.1, random_state=0))) == 1440
+    assert Interactions.from_matrix(sp.random(120, 50) @ sp.random(50, 120)).n_users == 120
+
+
 def test_matrices_are_taken_by_every_door():
     world = ht.datasets.power_law(60, 30, n_interactions=300, rng=0).interactions
     matrix = world.matrix

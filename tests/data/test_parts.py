@@ -300,22 +300,67 @@ def test_a_first_line_for_excel_is_no_table():
 
 
 @pytest.mark.parametrize(
-    ("text", "cure", "expected"),
+    ("text", "cure", "names", "expected"),
     [
-        ("user   item  rating\n1      2    5\n1  3  4\n", 0, [(1, 2, 5), (1, 3, 4)]),
-        ("# user item\n1.0 2.0\n", 0, [(1.0, 2.0)]),  # as numpy.savetxt marks a header
-        ("0 5 1\n7 5\n", 1, [(0, 5), (0, 1), (7, 5)]),  # as LightGCN's data sets are laid out
+        ("user   item  rating\n1      2    5\n1  3  4\n", 0, None, [(1, 2, 5), (1, 3, 4)]),
+        ("# user item\n1.0 2.0\n", 0, None, [(1.0, 2.0)]),  # as numpy.savetxt marks a header
+        ("old new\n8975 0\n9190 1\n", 0, None, [(8975, 0), (9190, 1)]),
+        ("U894 P5 1.0\nU7 P4 1.0\nU7 P1 2.0\n", 0, "abc", [("U894", "P5", 1.0), ("U7", "P4", 1.0), ("U7", "P1", 2.0)]),
+        ("1 1 2\t97\n1 3 4\t75\n", 0, "abcd", [(1, 1, 2, 97), (1, 3, 4, 75)]),
+        ("0 5\n7 5\n", 1, None, [(0, 5), (7, 5)]),
+        ("0 5 1\n7 5\n", 0, None, [(0, 5), (0, 1), (7, 5)]),  # as LightGCN's data sets are laid out
+        ("2 5 9\n1 7\n3 5 7 8\n", 0, None, [(0, 5), (0, 9), (1, 7), (2, 5), (2, 7), (2, 8)]),  # as CiteULike's
     ],
 )
-def test_the_cures_for_blanks_are_commands_that_work(text, cure, expected):
+def test_the_cures_for_blanks_are_commands_that_work(text, cure, names, expected):
     Path("the lists.txt").write_text(text)
     with pytest.raises(UnreadableFileError, match="blanks separate the fields") as told:
         read_table("the lists.txt")
-    commands = (
-        str(told.value).split("Make a table of it: ")[1].split(". If each line holds a user and then their items: ")
-    )
+    commands = re.findall(r"(?:awk|\(echo).*? > 'the lists\.table\.csv'", str(told.value))
     subprocess.run(commands[cure], shell=True, check=True)
-    assert read_table("the lists.table.csv").rows() == expected
+    assert read_table("the lists.table.csv", names=names).rows() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem", "expected"),
+    [
+        ("x.txt", "0 1:1 9:1\n1 3:1\n0 1:2\n1 1:1\n", "a user is the number of the line",
+         [(0, 1, 1), (0, 9, 1), (1, 3, 1), (2, 1, 2), (3, 1, 1)]),
+        ("x.svm", "4 1:1 9:1\n7 3:1\n8 1:2\n", "hold more than ids", [(4, 1, 1), (4, 9, 1), (7, 3, 1), (8, 1, 2)]),
+        ("x.negative", "(0,25)\t1064\t174\n(1,133)\t1072\t31\n", "hold more than ids", [(0, 25), (1, 133)]),
+        ("x.csv", ",0,1,2\n0,424,4076,993.0\n1,1311,1574,957.0\n", "pandas wrote numbers",
+         [(424, 4076, 993.0), (1311, 1574, 957.0)]),
+    ],
+)  # fmt: skip
+def test_the_cures_for_well_known_layouts_are_commands_that_work(name, text, problem, expected):
+    Path(name).write_bytes(text.encode())
+    with pytest.raises(UnreadableFileError, match=problem) as told:
+        read_table(name)
+    subprocess.run(re.search(r"(?:awk|\(echo) .*", str(told.value))[0], shell=True, check=True)
+    assert read_table("x.table.csv").rows() == expected
+
+
+def test_vectors_between_blanks_are_no_table():
+    Path("x.txt").write_text("a 0.1 -0.2 0.3 0.4\nb 0.2 0.1 0.3 1.4\n")
+    with pytest.raises(UnreadableFileError, match=r"ids and vectors.*, as \.vec: cp x.txt x.vec"):
+        read_table("x.txt")
+
+
+def test_a_packed_text_of_an_unknown_ending_is_called_text():
+    Path("x.rating.gz").write_bytes(gzip.compress(b"user\titem\n1\t2\n"))
+    with pytest.raises(UnreadableFileError, match=r"the ending '\.rating'") as told:
+        read_table("x.rating.gz")
+    subprocess.run(str(told.value).split("call it so: ")[1], shell=True, check=True)
+    assert read_table("x.rating.txt.gz").rows() == [(1, 2)]
+
+
+def test_text_of_another_encoding_is_made_utf_8_where_it_lies():
+    Path("folder").mkdir()
+    Path("folder/x.csv").write_bytes("user,item\n1,Amélie\n".encode("latin-1"))
+    with pytest.raises(UnreadableFileError, match="Save it as UTF-8") as told:
+        read_table("folder/x.csv")
+    subprocess.run(str(told.value).split("such as by: ")[1], shell=True, check=True)
+    assert read_table("utf8-x.csv").rows() == [(1, "Amélie")]
 
 
 @pytest.mark.parametrize(

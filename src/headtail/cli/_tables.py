@@ -67,7 +67,7 @@ class Tables:
             made = self._data_set(file, k_core)
             if made is not None:
                 return made if titled is None else made.with_titles(titled)
-            table = _listed(self.read(file), file, self.user, self.item)
+            table = listed(self.read(file), file, self.user, self.item)
             read = partial(
                 ht.Interactions.from_frame,
                 titles=titles_beside(file) if titled is None else titled,
@@ -126,7 +126,7 @@ class Tables:
 
     def lists(self, file: Path) -> "pl.DataFrame":
         """Read recommendations, with lists made of what a text file writes as several ids, or scores, in one field."""
-        return _listed(self.table(file, "user_id", "item_id", *["score"] * (self.score is not None)), file)
+        return listed(self.table(file, "user_id", "item_id", *["score"] * (self.score is not None)), file)
 
     def vectors(self, file: Path, role: str) -> Any:
         """Return the matrix of a .npy array, or the ids and vectors of a table or of a text as word2vec writes it."""
@@ -222,7 +222,7 @@ class Tables:
             )
 
 
-def _listed(table: "pl.DataFrame", file: Path, user: str | None = None, item: str | None = None) -> "pl.DataFrame":
+def listed(table: "pl.DataFrame", file: Path, user: str | None = None, item: str | None = None) -> "pl.DataFrame":
     """Return a table with lists made of what a text file writes as several ids, or scores, in one field."""
     import polars as pl
 

@@ -9,7 +9,7 @@ import headtail as ht
 from headtail._printable import counted, python_command
 from headtail.cli._app import with_example
 from headtail.cli._output import console, say
-from headtail.cli._tables import PLAIN, Tables
+from headtail.cli._tables import PLAIN, Tables, listed
 from headtail.cli._words import as_typed
 from headtail.exceptions import HeadtailError, InvalidInputError, MissingColumnError
 
@@ -39,15 +39,17 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         table = tables.read(file)
     except NoNamesError as error:
         say(as_typed(str(error), ["doctor"]))
-        names = ",".join(["user", "item", *_guessed(first_fields(file)[2:])])
+        names = ",".join(_guessed(first_fields(file)))
         say(f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {names}")
         return 2
     given = {role: getattr(tables, role.removesuffix("_id")) for role in ("user_id", "item_id")}
     flat = table.columns
-    table = unnested(table, str(file), given=given).to_native()
+    table = unnested(listed(table, file, *given.values()), str(file), given=given).to_native()
     found = _roles(table, tables, odd)
     _show(file, table, found)
     lacking = [role for role in ("user_id", "item_id") if role not in found]
+    if lacking == ["user_id"] and table[found["item_id"]].n_unique() == len(table) > 1:
+        odd.append("No item comes twice. If the table describes items, give it to --titles or --items of another verb.")
     likely = _likely_ids(table, found) if lacking else []
     guesses = likely if len(likely) >= len(lacking) else [None] * len(lacking)  # of one column nobody knows which it is
     for role, name in zip(lacking, guesses, strict=False):
@@ -87,21 +89,24 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
 
 
 def _ranked(table: "pl.DataFrame", tables: Tables) -> list[str] | None:
-    """Return the flags by which recommendations are ranked; None where no column looks like a rank or a score."""
+    """Return the flags by which recommendations are ranked; None where no column looks like a rank, score or list."""
     from headtail._columns import ALIASES, normalized
 
     scores = {"score", *ALIASES["score"]}
     usual = [name for name in map(normalized, table.columns) if name in scores or name in {"rank", *ALIASES["rank"]}]
     likely = [name for name in table.columns if _SCORES.search(normalized(name)) and table[name].dtype.is_float()]
     score = tables.score or next(iter([] if scores & {*usual} else likely), None)
-    return [f"--score {shlex.quote(score)}"] if score else [] if usual else None
+    lists = any(dtype.is_nested() for dtype in table.dtypes)
+    return [f"--score {shlex.quote(score)}"] if score else [] if usual or lists else None
 
 
 def _guessed(fields: list[str]) -> list[str]:
-    """Return a name for each further column by what the first line holds: stars, then a time of Unix."""
-    names = [f"column{i}" for i in range(3, len(fields) + 3)]
+    """Return a name for each column by what the first line holds: ids, stars and a time of Unix, or an item's title."""
+    names = ["user", "item", *(f"column{i}" for i in range(3, len(fields) + 1))]
+    if re.search(r"[^\W\d_]{2}.* ", "".join(fields[1:2])):
+        return ["item", "title", *names[2:]]
     for name, like in (("rating", r"\d(\.\d+)?|10"), ("timestamp", r"\d{9,13}(\.\d*)?")):
-        place = next((i for i, field in enumerate(fields) if re.fullmatch(like, field.strip())), None)
+        place = next((i for i, field in enumerate(fields) if i > 1 and re.fullmatch(like, field.strip())), None)
         if place is not None:
             names[place] = name
     return names
@@ -192,6 +197,7 @@ def _look(table: "pl.DataFrame", found: dict[str, str], odd: list[str], flags: l
                 f"{rating.name!r} is negative in {counted(taken, 'row')}, such as returns; their sum says what was "
                 f"kept."
             )
+        if low <= 0 < high and not stars:
             flags.append(f"--min-rating {float(rating.filter(rating > 0).min()):g}")  # type: ignore[arg-type]
     if "timestamp" not in found:
         times = [name for name in table.columns if name not in found.values() and _TIMES.search(normalized(name))]
@@ -247,7 +253,7 @@ def _look_at_kinds(table: "pl.DataFrame", odd: list[str], steps: list[str]) -> N
 
 
 def _look_at_users(ids: "pl.Series", odd: list[str], steps: list[str], *, lists: bool) -> None:
-    """Note a user with very many rows, and users with only one, which says nothing where rows hold `lists`."""
+    """Note a user with very many rows, and users with only one, or with several where rows hold `lists`."""
     users = ids.drop_nulls().value_counts(sort=True)
     rows = users["count"]
     if len(rows) and rows[0] > max(len(ids) / 20, 20 * rows.mean()):  # type: ignore[operator]
@@ -256,5 +262,8 @@ def _look_at_users(ids: "pl.Series", odd: list[str], steps: list[str], *, lists:
             f"{rows.quantile(0.5, 'lower'):,.0f}. Leave it out if it is no person."
         )
         steps.append(f".filter(pl.col({ids.name!r}) != {users[0, 0]!r})")
-    if (singles := int((rows == 1).sum())) and not lists:
+    singles = int((rows == 1).sum())
+    if lists and singles < len(rows):
+        odd.append(f"{counted(len(rows) - singles, 'user')} of {len(rows):,} have several lists. Keep one of each.")
+    if singles and not lists:
         odd.append(f"A single row is all of {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")

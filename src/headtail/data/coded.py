@@ -78,6 +78,14 @@ def _counts(codes: Codes, n: int) -> Ints:
     return found
 
 
+def of_graph(rows: Codes, columns: Codes) -> bool:
+    """Whether a square matrix holds links of some with others behind them, and these links the other way round."""
+    up, down = rows < columns, rows > columns
+    if not np.count_nonzero(up) == np.count_nonzero(down) > 0:
+        return False
+    return bool(rows[up].max() < columns[up].min() and columns[down].max() < rows[down].min())
+
+
 def recoded(codes: Codes, ids: Array, others: Array, what: str) -> Codes:
     """Return codes of ids as codes of others, -1 where these do not hold an id, or where a place is empty (-1)."""
     if ids is others or np.array_equal(ids, others):

@@ -303,7 +303,7 @@ def _cure(path: Path, reason: str, error: BaseException) -> str:
         return "A line has more fields than the first line has names; quote fields that hold the separator."
     if "utf-8" in reason.lower() or isinstance(error, UnicodeError):
         made = shlex.quote(f"utf8-{path.name}")
-        return f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {shlex.quote(path.name)} > {made}"
+        return f"Save it as UTF-8, such as by: iconv -f windows-1252 -t utf-8 {shlex.quote(str(path))} > {made}"
     if format_of(path) in _JSON and unpacked(path)[:2] == b"{'":
         name, made = (shlex.quote(text) for text in (str(path), f"{path.name.split('.')[0]}.jsonl"))
         return (

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
+from headtail._columns import KNOWN, normalized
 from headtail._printable import python_command
-from headtail.data.packed import format_of, unpacked
+from headtail.data.packed import PACKED, format_of, unpacked
 from headtail.exceptions import UnreadableFileError
 
+DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"  # of a field, and no name
 _MATRIX = "import headtail, numpy, scipy; headtail.Interactions.from_matrix(scipy.sparse.csr_array({}))"
 _BY_ENDING = {
     ".xlsx": "import pandas; pandas.read_excel({file})",
@@ -27,7 +29,8 @@ _BY_WORDS = {
     r"\S+ \d+:1 \d+:1": (
         "user_id,item_id,rating", 'split($2, u, ":"); split($3, i, ":"); print u[1] "," i[1] "," $1'
     ),
-    r"\S+( \d+:\S+)+": (
+    r"\(\d+,\d+\)( \d+)+": ("user_id,item_id", 'split($1, pair, /[(,)]/); print pair[2] "," pair[3]'),  # of NCF
+    r"\S+( \d+:[^\s:]+)+": (
         "user_id,item_id,rating", 'for (i = 2; i <= NF; i++) {split($i, f, ":"); print $1 "," f[1] "," f[2]}'
     ),
 }  # fmt: skip
@@ -42,46 +45,117 @@ def _cure_of_ending(path: Path) -> str:
         read = "import numpy, pandas; pandas.DataFrame(dict(numpy.load({file})))"  # columns, as numpy.savez keeps them
     written = repr(f"{path.stem}.table.csv")
     table = f".to_csv({written}, index=False)" if "pandas" in read else f".to_polars().write_csv({written})"
-    return f"Make a table of it: {python_command(read.format(file=repr(str(path))) + table)}"
+    vectors = "Vectors are for --queries and --items of headtail correct. " * (path.suffix.lower() == ".npy")
+    return f"{vectors}Make a table of it: {python_command(read.format(file=repr(str(path))) + table)}"
 
 
 def refuse_ending(path: Path, known: Iterable[str]) -> None:
     """Raise an error that names the known endings of files."""
     cure = _cure_of_ending(path)
     if not cure:
-        with path.open("rb") as file:
-            first = file.readline(1 << 16)
-        line = first.decode("utf-8", "replace").expandtabs().strip()
-        if line and line.isprintable() and "\ufffd" not in line:
-            refuse_fields(path, line.split())
-            cure = f"If it is text, call it so: cp {shlex.quote(str(path))} {shlex.quote(f'{path.name}.txt')}"
+        head = unpacked(path)[: 1 << 16].decode("utf-8", "replace").expandtabs().splitlines()
+        lines = [line.strip() for line in head if line.strip()]
+        if lines and lines[0].isprintable() and "\ufffd" not in lines[0]:
+            refuse_fields(path, [line.split() for line in lines[:-1] or lines])
+            packed = path.suffix if path.suffix.lower() in PACKED else ""
+            made = f"{path.name.removesuffix(packed)}.txt{packed}"
+            cure = f"If it is text, call it so: cp {shlex.quote(str(path))} {shlex.quote(made)}"
     raise UnreadableFileError(
         f"Cannot read {path}: the ending {format_of(path)!r} is not one of {', '.join(known)} (text also with .gz, "
         f".bz2, .xz or .zst, or the only file of a .zip). {cure or 'Unpack it, or save it as one of these.'}"
     )
 
 
-def refuse_fields(path: Path, words: Sequence[str]) -> None:
-    """Raise if a line has the fields of a well-known format that is not a table."""
+def refuse_fields(path: Path, lines: Sequence[Sequence[str]]) -> None:
+    """Raise if the first line has the fields of a well-known format that is not a table."""
     name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
+    some = [" ".join(line) for line in lines[:100]]
     for shape, (names, printed) in _BY_WORDS.items():
-        if re.fullmatch(shape, " ".join(words)):
+        if all(re.fullmatch(shape, line) for line in (some if shape.endswith(":1") else some[:1])):
             if "score" in names and (none := re.search(_NO_SCORE, unpacked(path))):
                 raise UnreadableFileError(
                     f"Cannot read {path}: the score is {none[1].decode()} in the line {none[0].decode().strip()!r}. "
                     f"Leave out items that have no score."
                 )
+            more = ""
+            if "for" in printed and len({line[0] for line in lines}) < len(lines):
+                printed = printed.replace("print $1", "print NR - 1")
+                more = ", and the first of them repeats, as a label does, so that a user is the number of the line"
             raise UnreadableFileError(
-                f"Cannot read {path}: blanks separate the fields of its lines, which hold more than ids. Make a table "
-                f"of it: (echo {names}; awk '{{{printed}}}' {name}) > {table}"
+                f"Cannot read {path}: blanks separate the fields of its lines, which hold more than ids{more}. Make a "
+                f"table of it: (echo {names}; awk '{{{printed}}}' {name}) > {table}"
             )
 
 
-def refuse_films(path: Path, line: str) -> None:
-    """Raise if a line names the film of those below, as in Netflix's prize."""
-    if re.fullmatch(r"\d+:", line):
+def refuse_words(path: Path, lines: Sequence[Sequence[str]]) -> None:
+    """Raise if blanks seem to separate the fields of lines, with the command for what these seem to hold."""
+    refuse_fields(path, lines)
+    if len(lines[0]) < 2 or not (_names(lines[0]) or _numbered(lines)):
+        return
+    if format_of(path) in (".inter", ".item", ".user"):
+        name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table{path.suffix}")
         raise UnreadableFileError(
-            f"Cannot read {path}: lines such as {line!r} name the film of those below, as in Netflix's prize. Make "
-            f'a table of it: (echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} '
-            f'{{print film "," $0}}\' {shlex.quote(str(path))}) > ratings.csv'
+            f"Cannot read {path}: blanks separate the fields of its lines, not tabs. Make it anew: "
+            f"tr ' ' '\\t' < {name} > {table}"
+        )
+    name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
+    first = lines[0]
+    problem = f"Cannot read {path}: blanks separate the fields of its lines"
+    if len(first) > 4 and sum("." in word for word in first[1:]) > len(first) / 2 and ":" not in first[0]:
+        raise UnreadableFileError(
+            f"{problem}, which seem to hold ids and vectors. Those go to --queries or --items of headtail correct, as "
+            f".vec: cp {name} {shlex.quote(f'{path.stem}.vec')}"
+        )
+    lists = f"(echo user_id,item_id; awk '{{for (i = 2; i <= NF; i++) print $1 \",\" $i}}' {name}) > {table}"
+    if len(lines) > 1 and all(line[0] == str(len(line) - 1) for line in lines):
+        raise UnreadableFileError(
+            f"{problem}, which hold how many items a user has, and these. Make a table of it, where a user is the "
+            f"number of the line: {lists.replace('$1', 'NR - 1')}"
+        )
+    if len({*map(len, lines)}) > 1 and not _names(first):
+        raise UnreadableFileError(
+            f"{problem}, which seem to hold a user and then their items. Make a table of it: {lists}. If they hold "
+            f"items alone, a user is the number of the line: in place of i = 2 and $1, write i = 1 and NR - 1."
+        )
+    mark = 'sub(/^#/, ""); ' * first[0].startswith("#")
+    raise UnreadableFileError(
+        f"{problem}. Make a table of it: awk '{{{mark}$1 = $1; print}}' OFS=, {name} > {table}. If each line holds a "
+        f"user and then their items: {lists}"
+    )
+
+
+def _names(words: Sequence[str]) -> bool:
+    return any(normalized(word.partition(":")[0]) in KNOWN for word in words)
+
+
+def _numbered(lines: Sequence[Sequence[str]]) -> bool:
+    """Whether several words of the first line are numbers, or those in one place of lines that are as long as it."""
+    if sum(bool(re.fullmatch(DATA, word)) for word in lines[0]) > 1:
+        return True
+    places = zip(*lines[1:], strict=True) if len({*map(len, lines)}) == 1 else ()
+    return any(all(re.fullmatch(DATA, word) for word in words) for words in places)
+
+
+def refuse_rows(path: Path, fields: Sequence[str]) -> None:
+    """Raise if the fields of the first line are those of Netflix's prize, of MIND, or pandas' numbers of columns."""
+    name = shlex.quote(str(path))
+    if re.fullmatch(r"\d+:", fields[0]):
+        raise UnreadableFileError(
+            f"Cannot read {path}: lines such as {fields[0]!r} name the film of those below, as in Netflix's prize. "
+            f'Make a table of it: (echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} '
+            f'{{print film "," $0}}\' {name}) > ratings.csv'
+        )
+    if len(fields) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", fields[4]):
+        raise UnreadableFileError(
+            f"Cannot read {path}: its rows hold what was shown and clicked, as MIND's behaviors. Make clicks of it: "
+            f'(echo user_id,item_id,timestamp; awk -F\'\\t\' \'{{split($3, t, "[/ :]"); n = split($5, shown, " "); for '
+            f'(i = 1; i <= n; i++) if (sub(/-1$/, "", shown[i])) printf "%s,%s,%d-%02d-%02dT%02d:%02d:%02d\\n", $2, '
+            f'shown[i], t[3], t[1], t[2], t[4] % 12 + (t[7] == "PM" ? 12 : 0), t[5], t[6]}}\' {name}) > clicks.csv'
+        )
+    if len(fields) > 2 and not fields[0] and list(fields[1:]) == [str(i) for i in range(len(fields) - 1)]:
+        names = ",".join(["user_id", "item_id", "rating", "timestamp", *fields][: len(fields) - 1])
+        raise UnreadableFileError(
+            f"Cannot read {path}: pandas wrote numbers as the names of its columns, and those of its rows before them. "
+            f"Name the columns, such as by: (echo {names}; tail -n +2 {name} | cut -d, -f2-) > "
+            f"{shlex.quote(f'{path.stem}.table.csv')}"
         )

@@ -17,7 +17,7 @@ from headtail._factors import axis_ids, refuse_ids
 from headtail._printable import counted
 from headtail._spelling import twins
 from headtail._times import seconds
-from headtail.data.coded import Coded, order_by, pair_keys, recoded
+from headtail.data.coded import Coded, of_graph, order_by, pair_keys, recoded
 from headtail.exceptions import InvalidInputError
 from headtail.typing import IntoFrame
 
@@ -143,7 +143,7 @@ class Interactions(Coded):
         ----------
         matrix : SciPy sparse matrix, or array of shape (n_users, n_items)
             Above zero where a user met an item; values other than 1 are ratings, entries of one place are summed.
-            Negative values are an error.
+            Negative values are an error, as is a matrix of a graph, whose rows and columns are users and then items.
         user_ids, item_ids : sequences of ids, optional
             Ids of the rows and columns, each once; if not given, the labels of a pandas frame, else their numbers.
         what : str, default "interactions"
@@ -178,6 +178,11 @@ class Interactions(Coded):
         kept = values > 0
         users, items = table.coords
         n_users, n_items = table.shape
+        if n_users == n_items > 100 and of_graph(users[kept], items[kept]):
+            raise InvalidInputError(
+                f"{what} is the matrix of a graph: its {n_users:,} rows, and its columns, are users and then items. "
+                f"Give the users by items, matrix[:n_users, n_users:]."
+            )
         user_ids, item_ids = (axis_ids(matrix, i) if ids is None else ids for i, ids in enumerate((user_ids, item_ids)))
         return cls(
             user_ids=np.arange(n_users) if user_ids is None else _frames.unique_ids(user_ids, "user_id", n_users),

@@ -15,7 +15,7 @@ import polars as pl
 from headtail import _frames
 from headtail._columns import KNOWN, logger, normalized
 from headtail._printable import counted
-from headtail.data.foreign import refuse_fields, refuse_films
+from headtail.data.foreign import DATA, refuse_rows, refuse_words
 from headtail.data.packed import PIECE, ZIP, format_of, unpacked
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
@@ -26,7 +26,6 @@ _WIDE = {
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
 _OTHERS = {b"PAR1": "Parquet; give it that ending", ZIP: "an archive or a workbook; unpack it, or save it as CSV"}
-_DATA = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*"
 _BLANK = re.compile(rb'((?<![^\r\n,;\t|])"(?:[^"]++|"")*+")|(\r\n|\n|\r(?!\n))[\r\n]+')  # lines; those in quotes stay
 _LONGEST = 1 << 20  # characters of a line of names
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
@@ -173,30 +172,19 @@ def _refuse_layouts(path: Path, text: _Text, first: list[str]) -> None:
         raise UnreadableFileError(
             f"Cannot read {path}: its first line seems to be a comment. Leave it out: tail -n +2 {name} > {table}"
         )
-    refuse_films(path, first[0])
-    words = first[0].split() if len(first) == 1 and not _any_known(first) else ()
-    refuse_fields(path, words)
-    names = [word.partition(":")[0] for word in words]
-    if len(words) > 1 and (_any_known(names) or sum(bool(re.fullmatch(_DATA, word)) for word in words) > 1):
-        if format_of(path) in ATOMIC:
-            raise UnreadableFileError(
-                f"Cannot read {path}: blanks separate the fields of its lines, not tabs. Make it anew: "
-                f"tr ' ' '\\t' < {name} > {table}"
-            )
-        table, mark = shlex.quote(f"{path.stem}.table.csv"), 'sub(/^#/, ""); ' * words[0].startswith("#")
-        raise UnreadableFileError(
-            f"Cannot read {path}: blanks separate the fields of its lines. Make a table of it: awk '{{{mark}$1 = $1; "
-            f"print}}' OFS=, {name} > {table}. If each line holds a user and then their items: (echo user_id,item_id; "
-            f"awk '{{for (i = 2; i <= NF; i++) print $1 \",\" $i}}' {name}) > {table}"
-        )
-    if text.separator == "\t" and len(first) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", first[4]):
-        raise UnreadableFileError(
-            f"Cannot read {path}: its rows hold what was shown and clicked, as MIND's behaviors. Make clicks of it: "
-            f'(echo user_id,item_id,timestamp; awk -F\'\\t\' \'{{split($3, t, "[/ :]"); n = split($5, shown, " "); for '
-            f'(i = 1; i <= n; i++) if (sub(/-1$/, "", shown[i])) printf "%s,%s,%d-%02d-%02dT%02d:%02d:%02d\\n", $2, '
-            f'shown[i], t[3], t[1], t[2], t[4] % 12 + (t[7] == "PM" ? 12 : 0), t[5], t[6]}}\' '
-            f"{shlex.quote(str(path))}) > clicks.csv"
-        )
+    refuse_rows(path, first)
+    if words := _words(text, first):
+        refuse_words(path, words)
+
+
+def _words(text: _Text, first: list[str]) -> list[list[str]]:
+    """Return what stands between the blanks of some first lines, nothing if other marks separate the fields."""
+    words = text.first.split()
+    mixed = text.separator == "\t" and " " in first[0].strip() and all(re.fullmatch(DATA, word) for word in words)
+    if (len(first) > 1 or _any_known(first)) and not mixed:
+        return []
+    lines = text.content[text.start : text.start + PIECE].decode("utf-8", "replace").splitlines()
+    return [words, *filter(None, map(str.split, lines[:-1] or lines))]
 
 
 def _differs(text: _Text, first: list[str]) -> bool:
@@ -220,7 +208,7 @@ def _given_names(path: Path, given: Sequence[str], found: list[str]) -> list[str
 
 def _check_names(path: Path, names: list[str], from_file: bool) -> None:
     fields = names if len(names) > 1 else names[0].split()  # blanks do not separate, but data stays data
-    if from_file and not _any_known(names) and any(re.fullmatch(_DATA, field) for field in fields):
+    if from_file and not _any_known(names) and any(re.fullmatch(DATA, field) for field in fields):
         raise _no_names(path, names)
     if len(set(names)) < len(names):
         doubled = next(name for name in names if names.count(name) > 1)
