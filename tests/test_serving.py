@@ -215,7 +215,7 @@ def test_distances_rank_vectors_of_one_length(world):
         (lambda v: lambda queries, n: [["x"]] * 4, "returns 'x', not among the item_ids of the vectors"),
         (lambda v: lambda queries, n: np.zeros((4, 1), int), "ids are .* here and"),
         (lambda v: lambda queries, n: [["a"]] * 3, r"items of shape \(3, 1\) for 4 queries"),
-        (lambda v: lambda queries, n: 7, r"items of shape \(0, 0\) for 4 queries"),
+        (lambda v: lambda queries, n: 7, r"items of shape \(\) for 4 queries"),
         (lambda v: lambda queries, n: [["a", "a"]] * 4, "an item twice"),
         (lambda v: "index", "A str is no index"),
     ],

@@ -55,16 +55,19 @@ def read_json(path: Path, *, foreign: bool = False) -> dict[str, Any]:
 def check_settings(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     """Raise unless a checkpoint has the same settings, naming those that differ."""
     now = json.loads(json.dumps(now, default=str))
-    differing = [
-        f"{name}: {saved.get(name, 'absent')!r} in the checkpoint, {now.get(name, 'absent')!r} now"
+    if differing := differences(saved, now, "in the checkpoint", "now"):
+        raise CheckpointMismatchError(
+            f"{folder} belongs to another run. {differing}. Give another folder, or empty this one to start over."
+        )
+
+
+def differences(saved: Mapping[str, Any], now: Mapping[str, Any], there: str, here: str) -> str:
+    """Say by name what two mappings hold where they differ; empty where they do not."""
+    return "; ".join(
+        f"{name}: {saved.get(name, 'absent')!r} {there}, {now.get(name, 'absent')!r} {here}"
         for name in sorted(saved.keys() | now.keys())
         if saved.get(name) != now.get(name)
-    ]
-    if differing:
-        raise CheckpointMismatchError(
-            f"{folder} belongs to another run. {'; '.join(differing)}. "
-            f"Give another folder, or empty this one to start over."
-        )
+    )
 
 
 def _refuse_pipe(path: Path) -> None:

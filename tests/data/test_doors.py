@@ -619,7 +619,10 @@ def test_what_speaks_arrow_is_a_frame(held_as):
     assert lists.to_polars().equals(Recommendations.from_frame(table).to_polars())
 
 
-@pytest.mark.parametrize(("ranks", "n"), [([1, 2, 3, 1, 2], 0), ([1, 3, 2, 1, 2], 0), ([3, 2, 1, 2, 1], 2)])
+@pytest.mark.parametrize(
+    ("ranks", "n"),
+    [([1, 2, 3, 1, 2], 0), ([1, 3, 2, 1, 2], 0), ([1, 1, 1, 1, 1], 0), ([3, 2, 1, 2, 1], 2), ([2, 3, 1, 2, 1], 2)],
+)
 def test_lists_by_score_say_where_the_ranks_beside_it_give_another_order(ranks, n, caplog):
     frame = pl.DataFrame({"user_id": [1, 1, 1, 2, 2], "item_id": [5, 6, 7, 5, 6], "score": [0.9, 0.8, 0.8, 3.0, 1.0]})
     lists = Recommendations.from_frame(frame.with_columns(rank=pl.Series(ranks)))

@@ -241,18 +241,13 @@ def _towards(tag: str, table: Any, train: "ht.Interactions") -> "tuple[TaggedIte
 
 def _say_shares(found: Any, tagged: "TaggedItems", tag: str) -> None:
     """Print what share of the places a tag has before and after, and then the others, those that change most first."""
-    before, after = (
-        each.lists.sum(tagged.has).sum(axis=0) / each.lists.slots.sum() for each in found.comparison.audits.values()
-    )
+    audits = found.comparison.audits.values()
+    before, after = ((each.lists.sum(tagged.has).sum(axis=0) / each.lists.slots.sum()).tolist() for each in audits)
     rows = [
-        {
-            "tag": tagged.names[t],
-            "before": float(before[t]),
-            "after": float(after[t]),
-            "change": float(after[t] - before[t]),
-        }
-        for t in sorted(range(len(after)), key=lambda t: (tagged.names[t] != tag, -abs(after[t] - before[t])))
+        {"tag": name, "before": then, "after": now, "change": now - then}
+        for name, then, now in zip(tagged.names, before, after, strict=True)
     ]
+    rows.sort(key=lambda row: (row["tag"] != tag, -abs(row["change"])))
     columns = [
         ht.reports.Column("tag", "Tag"),
         ht.reports.Column("before", "As it is", format=".2%"),

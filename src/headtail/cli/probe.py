@@ -65,7 +65,6 @@ def probe(
     seed
         Seed of training and of the synthetic users.
     """
-    from headtail.sae.storage import write_neurons
     from headtail.sae.tags import read_tags
     from headtail.training.checkpoints import kept
 
@@ -84,7 +83,7 @@ def probe(
         concepts = None if tagged is None else ht.sae.find_concepts(neurons, tagged, rng=seed)
         neurons = neurons if concepts is None else concepts.tagged()
         with atomic_folder(output) as folder:
-            write_neurons(neurons, folder)
+            ht.sae.save_neurons(neurons, folder)
             neurons.to_html(folder / "report.html")
             ht.data.write_table(neurons.to_polars(), folder / "neurons.parquet")
             neurons.select(top=_TOLD).portraits().to_json(folder / "portraits.json")

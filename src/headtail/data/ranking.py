@@ -41,14 +41,12 @@ def checked_ranks(given: Array, rows: Ints, row_ids: Array, what: str, column: A
     return given.astype(np.int64)
 
 
-def note_other_order(table: pl.DataFrame, columns: Mapping[str, Any], scores: Any, rows: Ints, ranks: Ints) -> None:
+def note_other_order(table: pl.DataFrame, columns: Mapping[str, Any], scores: Any, rows: Ints) -> None:
     """Log for how many users the ranks beside scores give another order, which these do not leave to chance."""
     if len(columns) < 2 or not table["rank"].dtype.is_numeric():
         return
-    places, known = (np.full((rows.max() + 1, ranks.max()), np.nan) for _ in range(2))
-    places[rows, ranks - 1], known[rows, ranks - 1] = table["rank"].to_numpy(), scores
-    n = int(((np.diff(places) < 0) & (np.diff(known) < 0)).any(axis=1).sum())
-    if n:
+    order = np.lexsort((falling(scores), table["rank"].to_numpy()))
+    if n := users_with(np.greater, scores, rows, places_within(rows, order) + 1):
         logger.warning(
             "%r ranks the lists; %r would rank those of %s otherwise. Leave %r out to rank by that.",
             columns["score"], columns["rank"], counted(n, "user"), columns["score"],
@@ -65,6 +63,18 @@ def rise_everywhere(scores: Array, filled: Array) -> bool:
     beside = filled[:, 1:] & filled[:, :-1]
     later, earlier = scores[:, 1:][beside], scores[:, :-1][beside]
     return bool(np.sum(later > earlier) >= 20 and (later >= earlier).all())
+
+
+def users_with(relation: np.ufunc, scores: Array, rows: Ints, ranks: Ints, k: int | None = None) -> int:
+    """Count the users with a score, among the first k, that is in this relation to the one before it."""
+    counts = np.bincount(rows)
+    starts, whose = np.cumsum(counts) - counts, np.repeat(np.arange(len(counts)), counts)
+    ordered = np.empty_like(scores)
+    ordered[starts[rows] + ranks - 1] = scores
+    found = relation(ordered[1:], ordered[:-1]) & (whose[1:] == whose[:-1])
+    if k is not None and found.any():
+        found &= np.arange(1, len(whose)) - starts[whose[1:]] <= k
+    return len(np.unique(whose[1:][found]))
 
 
 def ranks_by(scores: Array | None, rows: Ints) -> Ints:

@@ -131,7 +131,7 @@ class Recommendations:
             ranks, values = checked_ranks(values, rows, ids["user_id"][listed], "lists", found[by]), None
         else:
             ranks = ranks_by(values, rows)
-            note_other_order(table, found, values, rows, ranks)
+            note_other_order(table, found, values, rows)
         table_of = np.full((len(listed), ranks.max(initial=0)), -1, dtype=np.int32)
         table_of[rows, ranks - 1] = codes["item_id"]
         scored = None if values is None else np.full(table_of.shape, np.nan)
@@ -162,7 +162,7 @@ class Recommendations:
         >>> lists.to_polars().rows()
         [('ann', 80, 1), ('ann', 70, 2), ('bob', 70, 1)]
         """
-        table = numbers(_of_one_length(items, -1))
+        table = numbers(of_one_length(items, -1))
         user_ids = axis_ids(items, 0) if user_ids is None else user_ids
         if table.ndim != 2 or not table.size:
             raise InvalidInputError(
@@ -186,7 +186,7 @@ class Recommendations:
         users = np.arange(len(table)) if user_ids is None else _frames.unique_ids(user_ids, "user_id", len(table))
         values = None
         if scores is not None:
-            values = numbers(_of_one_length(scores, np.nan))
+            values = numbers(of_one_length(scores, np.nan))
             if values.shape != table.shape or values.dtype.kind not in "fiu":
                 raise InvalidInputError(
                     f"scores has shape {values.shape} and type {values.dtype}; give a number for each of {table.shape}."
@@ -335,7 +335,7 @@ class Recommendations:
         return pandas().DataFrame(self.to_polars().to_dict(as_series=False))  # without PyArrow
 
 
-def _of_one_length(lists: Any, fill: float) -> Any:
+def of_one_length(lists: Any, fill: float | None) -> Any:
     """Pad lists of different lengths at their ends, those of text with None; return other things as they are."""
     if is_tensor(lists) or len(getattr(lists, "shape", (0,))) != 1 or not isinstance(lists, Collection):
         return lists

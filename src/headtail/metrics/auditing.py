@@ -194,13 +194,11 @@ def judged(
     lists, longest, known = read_lists(recs, train, cutoffs[-1], noted)
     reached = within(longest, cutoffs, asked=asked)
     vectors = None if item_vectors is None else _vectors(item_vectors, known)
-    grouped = _ungrouped(known.popularity) if noted.any_user else as_groups(groups, known.popularity)
+    if noted.any_user:  # nothing says how popular items are
+        groups = PopularityGroups(("all",), np.zeros(known.n_items, dtype=np.int8), "", known.popularity)
+    grouped = as_groups(groups, known.popularity)
     top, user_ids = judge(lists, Profiles(known, grouped), test, vectors, noted)
     return top, user_ids, reached
-
-
-def _ungrouped(popularity: Array) -> PopularityGroups:
-    return PopularityGroups(("all",), np.zeros(len(popularity), dtype=np.int8), "", popularity)
 
 
 def _without_training(

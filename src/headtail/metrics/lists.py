@@ -15,11 +15,11 @@ from headtail._times import refuse_mixed_units
 from headtail.data import Interactions, Recommendations
 from headtail.data.coded import ascending, order_by, pair_keys, recoded
 from headtail.data.interactions import without_duplicates
-from headtail.data.ranking import checked_ranks, ranks_by
+from headtail.data.ranking import checked_ranks, ranks_by, users_with
 from headtail.data.recommendations import refuse_repeats, repeated
 from headtail.exceptions import InvalidInputError
 from headtail.metrics.topk import Profiles, TopK, find_ranks, lengths_of
-from headtail.typing import Array, Codes, Floats, IntoFrame, Ints
+from headtail.typing import Array, Codes, Floats, IntoFrame
 
 
 @dataclass
@@ -143,14 +143,14 @@ def _lists_from_frame(
         ranks = checked_ranks(
             _frames.numbers(table["rank"], columns["rank"], "recs"), rows, row_ids, "recs", columns["rank"]
         )
-        if scores is not None and (disagreeing := _users_with(np.greater, scores, rows, ranks)):
+        if scores is not None and (disagreeing := users_with(np.greater, scores, rows, ranks)):
             noted.notes.append(
                 f"{columns['rank']!r} ranks the recommendations of recs; {columns['score']!r} would rank those of "
                 f"{counted(disagreeing, 'user')} otherwise."
             )
     else:
         ranks = ranks_by(scores, rows)
-        if scores is not None and (tied := _users_with(np.equal, scores, rows, ranks, k)):
+        if scores is not None and (tied := users_with(np.equal, scores, rows, ranks, k)):
             noted.notes.append(
                 f"{columns['score']!r} is the same for several items of {counted(tied, 'user')}, up to place {k}; of "
                 f"these the one whose row comes first ranks first."
@@ -165,18 +165,6 @@ def _lists_from_frame(
     items = np.full((len(row_ids), min(k, longest)), -1, dtype=np.int32)
     items[rows, ranks - 1] = codes
     return Lists(row_ids, items), longest, train
-
-
-def _users_with(relation: np.ufunc, scores: Array, rows: Codes, ranks: Ints, k: int | None = None) -> int:
-    """Count the users with a score, among the first k, that is in this relation to the one before it."""
-    counts = np.bincount(rows)
-    starts, whose = np.cumsum(counts) - counts, np.repeat(np.arange(len(counts)), counts)
-    ordered = np.empty_like(scores)
-    ordered[starts[rows] + ranks - 1] = scores
-    found = relation(ordered[1:], ordered[:-1]) & (whose[1:] == whose[:-1])
-    if k is not None and found.any():
-        found &= np.arange(1, len(whose)) - starts[whose[1:]] <= k
-    return len(np.unique(whose[1:][found]))
 
 
 def with_cold(train: Interactions, ids: Array, noted: InputNotes) -> Interactions:

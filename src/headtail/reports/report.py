@@ -111,7 +111,7 @@ class Result(ABC):
         """
         from headtail.reports import _html
 
-        return _deliver(path, lambda: _html.page(self.report(**options)))
+        return deliver(path, lambda: _html.page(self.report(**options)))
 
     @overload
     def to_markdown(self, path: None = None, **options: Any) -> str: ...
@@ -119,7 +119,7 @@ class Result(ABC):
     def to_markdown(self, path: str | os.PathLike[str], **options: Any) -> Path: ...
     def to_markdown(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str | Path:
         """Return Markdown (charts as tables of their data), or write it and return the path; see :meth:`to_html`."""
-        return _deliver(path, lambda: _markdown.to_markdown(self.report(**options)))
+        return deliver(path, lambda: _markdown.to_markdown(self.report(**options)))
 
     @overload
     def to_latex(self, path: None = None, **options: Any) -> str: ...
@@ -129,7 +129,7 @@ class Result(ABC):
         """Return prose and tables for a LaTeX document that uses booktabs, or write them; see :meth:`to_html`."""
         from headtail.reports import _latex
 
-        return _deliver(path, lambda: _latex.to_latex(self.report(**options)))
+        return deliver(path, lambda: _latex.to_latex(self.report(**options)))
 
     def to_text(self, width: int = 100, *, brief: bool = False, **options: Any) -> str:
         """Return plain text without color.
@@ -153,7 +153,7 @@ class Result(ABC):
     def to_json(self, path: str | os.PathLike[str]) -> Path: ...
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
         """Return :meth:`to_dict` as JSON text, or write it and return the path; what is not finite becomes null."""
-        return _deliver(path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, allow_nan=False) + "\n")
+        return deliver(path, lambda: json.dumps(jsonable(self.to_dict()), indent=2, allow_nan=False) + "\n")
 
     def to_polars(self) -> "pl.DataFrame":
         """Return the result as a Polars frame, one row a measured value."""
@@ -248,10 +248,11 @@ def chart_svg(
     True
     """
     frame = _drawing.NARROW if narrow else _drawing.WIDE
-    return _deliver(path, lambda: _drawing.standalone(chart, beside, frame))
+    return deliver(path, lambda: _drawing.standalone(chart, beside, frame))
 
 
-def _deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:
+def deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:
+    """Return a text, or write it, if that is possible, and return the path."""
     if path is None:
         return make()
     check_writable(path)

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import checked, generator, integer, number
+from headtail._top import highest
 from headtail.data import PopularityGroups, Recommendations
 from headtail.data.popularity import Grouping, as_groups
 from headtail.data.rows import popularity_by_id
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of
-from headtail.rerankers._queues import Places, best_first, unit_scores
+from headtail.rerankers._queues import best_first, unit_scores
 from headtail.typing import RNG, Floats
 
 
@@ -94,7 +95,8 @@ def p_mmf(
         rows, size = order[starts[on] + step], sizes[on, None]
         owners = padded[recs.items[rows]]  # (W, R)
         cost = np.pad(np.where(room[on] > _ROUNDING, prices[on], _FULL), ((0, 0), (0, 1)), constant_values=2 * _FULL)
-        chosen[rows] = _largest(unit_scores(recs, rows) - np.take_along_axis(cost, owners, axis=1), k)
+        values = unit_scores(recs, rows) - np.take_along_axis(cost, owners, axis=1)
+        chosen[rows] = np.sort(highest(values, k)[1], axis=1)
         shown = np.take_along_axis(owners, chosen[rows], axis=1)
         exposure = (shown[:, :, None] == np.arange(len(rho))).sum(axis=1)  # (W, P)
         room[on] -= exposure
@@ -115,14 +117,6 @@ def nearest_prices(prices: Floats, rho: Floats, strength: float) -> Floats:
     raises = (np.cumsum(below, axis=1) - strength) / np.arange(1, below.shape[1] + 1)
     raised = np.maximum(raises.max(axis=1, keepdims=True), 0.0)
     return np.asarray(np.where(values < 0, np.minimum(values + raised, 0.0), values) / rho)
-
-
-def _largest(values: Floats, k: int) -> Places:
-    """Return the columns of the k largest values of each row, ascending; of equal ones the first."""
-    least = -np.partition(-values, k - 1, axis=1)[:, [k - 1]]
-    tied = values == least
-    places = k - (values > least).sum(axis=1, keepdims=True)
-    return np.nonzero((values > least) | (tied & (np.cumsum(tied, axis=1) <= places)))[1].reshape(-1, k)
 
 
 _ROUNDING = 1e-9  # of a place: no room is left

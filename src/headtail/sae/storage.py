@@ -148,13 +148,6 @@ def save_neurons(neurons: Neurons, folder: str | os.PathLike[str]) -> Path:
     >>> again.to_polars().equals(neurons.to_polars(), null_equal=True)
     True
     """
-    with _files.atomic_folder(folder) as temporary:
-        write_neurons(neurons, temporary)
-    return Path(folder)
-
-
-def write_neurons(neurons: Neurons, folder: Path) -> None:
-    """Write neurons into a folder that is there."""
     source = neurons.source
     table = {f.name: getattr(neurons, f.name) for f in fields(neurons)}
     vectors = {f"contrast.{f.name}": getattr(source.contrast, f.name) for f in fields(source.contrast)}
@@ -169,9 +162,11 @@ def write_neurons(neurons: Neurons, folder: Path) -> None:
         "tags": neurons.tags.tolist(),
         "interactions": None if source.interactions is None else identity_in_order(source.interactions),
     }
-    save_sae(source.sae, folder / "autoencoder")
-    write_tensors(tensors, folder / "neurons.safetensors")
-    write_json({"format": FORMAT, **settings}, folder / "neurons.json", folder.rglob("*"))
+    with _files.atomic_folder(folder) as temporary:
+        save_sae(source.sae, temporary / "autoencoder")
+        write_tensors(tensors, temporary / "neurons.safetensors")
+        write_json({"format": FORMAT, **settings}, temporary / "neurons.json", temporary.rglob("*"))
+    return Path(folder)
 
 
 @checked

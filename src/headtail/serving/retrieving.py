@@ -11,7 +11,7 @@ from headtail._factors import as_pair, numbers, to_numpy
 from headtail._top import slices
 from headtail.data import Interactions, Recommendations
 from headtail.data.interactions import read_pairs
-from headtail.data.recommendations import holds_id
+from headtail.data.recommendations import holds_id, of_one_length
 from headtail.data.rows import in_order_of, joined_with
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats
@@ -152,16 +152,8 @@ def _table(found: Any, n_queries: int, n: int) -> Array:
     """Return search results as an array of shape (queries, at most n), padded with None."""
     if isinstance(found, tuple) and len(found) == 2:
         found = found[0]
-    table = numbers(found)
-    if table.ndim != 2:
-        try:
-            ragged = [list(row) for row in found]
-        except TypeError:
-            ragged = []
-        table = np.full((len(ragged), max(map(len, ragged), default=0)), None, dtype=object)
-        for row, own in zip(table, ragged, strict=True):
-            row[: len(own)] = own
-    if len(table) != n_queries or table.ndim != 2:
+    table = numbers(of_one_length(found, None))
+    if table.ndim != 2 or len(table) != n_queries:
         raise InvalidInputError(
             f"The index returns items of shape {table.shape} for {n_queries} queries; give a list of items for each."
         )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from headtail import _files
 from headtail._checks import checked
-from headtail._checksums import FORMAT, check_settings, read_json, write_json
+from headtail._checksums import FORMAT, check_settings, differences, read_json, write_json
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.models import classes, from_config
 from headtail.training.encoding import device_of
@@ -107,13 +107,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
     """Put weights into a model, or say which of them do not fit."""
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.items()}
-    if own != given:
-        differing = [
-            f"{name}: {given.get(name, 'absent')} in the file, {own.get(name, 'absent')} in the model"
-            for name in sorted(own.keys() | given.keys())
-            if own.get(name) != given.get(name)
-        ]
-        raise CheckpointMismatchError(f"{source} holds the weights of another model. {'; '.join(differing)}.")
+    if differing := differences(given, own, "in the file", "in the model"):
+        raise CheckpointMismatchError(f"{source} holds the weights of another model. {differing}.")
     model.load_state_dict(dict(weights))
 
 

@@ -16,11 +16,12 @@ from markupsafe import Markup
 
 from headtail._checks import checked
 from headtail._checksums import FORMAT, read_json, write_json
-from headtail._files import atomic_file, check_writable, to_path, write_text
+from headtail._files import atomic_file, to_path
 from headtail.reports._html import TEMPLATES, source, version
 from headtail.reports._series import styles_of
 from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart
+from headtail.reports.report import deliver
 from headtail.typing import Array
 
 # In the order of their imports; see `_joined`.
@@ -55,10 +56,7 @@ class Explorer:
     def to_html(self, path: str | os.PathLike[str]) -> Path: ...
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | Path:
         """Return one self-contained HTML page, or write it and return the path; it needs JavaScript and no network."""
-        if path is None:
-            return _page(self.data)
-        check_writable(path)
-        return write_text(path, _page(self.data))
+        return deliver(path, lambda: _page(self.data))
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write the data with a checksum, for :meth:`read`, and return the path."""
