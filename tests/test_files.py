@@ -4,13 +4,17 @@ import os
 import polars as pl
 import pytest
 
-from headtail._files import atomic_file, atomic_folder, check_writable, to_path, write_text, writing
+from headtail._files import atomic_file, atomic_folder, check_writable, deliver, to_path, writing
 from headtail.data import read_table, write_table
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def write_text(path, text):
+    return deliver(path, lambda: text)
 
 
 def test_a_file_appears_whole_and_replaces_the_former(tmp_path):

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,15 +87,12 @@ def _clear_errors(*paths: Path) -> Iterator[None]:
         told = re.search(r"([^:(]*) \(os error (\d+)\)", str(error))
         number = getattr(error, "errno", None) or (told and int(told[2]))
         named = getattr(error, "filename", None)
-        ours = named is None or any(_related(Path(os.fsdecode(named)), path) for path in paths)
+        place = None if named is None else Path(os.fsdecode(named))
+        ours = place is None or any(place.is_relative_to(path) or path.is_relative_to(place) for path in paths)
         if number not in ABOUT_FILES or not ours:
             raise
         reason = getattr(error, "strerror", None) or (told and told[1].strip())
         raise UnreadableFileError(f"Cannot write {paths[0]}: {reason}. Give another path or make room.") from error
-
-
-def _related(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _hidden(path: Path) -> Path:
@@ -135,8 +132,12 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write `text` as UTF-8, whole or not at all."""
+def deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:
+    """Return a text, or write it as UTF-8, whole or not at all, and return the path; refused before it is made."""
+    if path is None:
+        return make()
+    check_writable(path)
+    text = make()
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)

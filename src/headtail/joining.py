@@ -50,25 +50,26 @@ def subject_of(
         vectors = with_given_ids(vectors, user_ids, item_ids)
         user_ids, item_ids = vectors.user_ids, vectors.item_ids
     users, items = known_ids("user_id", user_ids), known_ids("item_id", item_ids)
-    split = data
-    if not isinstance(data, Split):
-        train, gone = narrowed(Interactions.of(data, what="train"), vectors) if pair else (data, "")
+    split = data if isinstance(data, Split) else None
+    if split is not None and (validation is not None or test is not None):
+        raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
+    if split is not None and split.validation is None:
+        raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
+    train, gone = Interactions.of(data, what="train") if split is None else split.train, ""
+    if pair:
+        train, gone = narrowed(train, vectors)
+    if split is None:
         split = split_of(train, validation, test, users=users, items=items, rng=rng)
         split = replace(split, description=f"{split.description} {gone}".strip())
         if gone:
             logger.warning("%s", gone)
-    elif validation is not None or test is not None:
-        raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
-    if isinstance(data, Split) and data.validation is not None:
-        train, gone = narrowed(data.train, vectors) if pair else (data.train, "")
-        if new := _strange(items, data.train.item_ids, "items"):
+    else:
+        if new := _strange(items, split.train.item_ids, "items"):
             gone += f" Added: {counted(new, 'item')} that only the recommender knows."
         if gone:
-            split = split_of(train, data.validation, data.test, items=items, rng=rng)
-            said = f"{data.description} {split.description} {gone}"
-            split = replace(split, description=" ".join(said.split()))
-    if split.validation is None:
-        raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
+            made = split_of(train, split.validation, split.test, items=items, rng=rng)
+            said = f"{split.description} {made.description} {gone}"
+            split = replace(made, description=" ".join(said.split()))
     if pair:
         source = vectors
         if strange := _strange(users, split.train.user_ids, "users"):

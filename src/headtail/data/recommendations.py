@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -19,10 +19,7 @@ from headtail.data.interactions import Interactions, read_pairs
 from headtail.data.ranking import checked_ranks, falling, note_other_order, ranks_by, rise_everywhere
 from headtail.data.rows import check_order, rows_of
 from headtail.exceptions import InvalidInputError
-from headtail.typing import Array, Codes, Floats, Ints, Mask
-
-if TYPE_CHECKING:
-    from headtail.typing import IntoFrame
+from headtail.typing import Array, Codes, Floats, IntoFrame, Ints, Mask
 
 _BLOCK = 2**22  # scores in memory at a time
 

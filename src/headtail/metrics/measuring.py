@@ -34,7 +34,7 @@ def measure(
     top: TopK, metrics: Mapping[str, Metric], segments: Sequence[tuple[str, Ints]], n_groups: int, rng: RNG
 ) -> tuple[list[Measurement], dict[str, Floats], dict[str, Floats]]:
     """Return all metrics at one cut-off, the per-user values of those that have them, and the others' influences."""
-    values = {name: _evaluate(top, name, metric) for name, metric in metrics.items()}
+    values = {name: evaluate(top, name, metric) for name, metric in metrics.items()}
     facts = {name: facts_of(metric) for name, metric in metrics.items()}
     mine = {name: found for name, found in values.items() if found.ndim}
     influences: dict[str, Floats] = {}
@@ -69,7 +69,7 @@ def _blocks(top: TopK, segments: Sequence[tuple[str, Ints]]) -> Iterator[tuple[S
             yield labels, UserGroups(top, np.concatenate(rows), sizes[some])
 
 
-def _evaluate(top: TopK, name: str, metric: Metric) -> Floats:
+def evaluate(top: TopK, name: str, metric: Metric) -> Floats:
     """Return the metric of these lists: one number, or one for each of them."""
     with raised_by(f"The metric {name!r}"):
         found = numbers(metric(top))
@@ -93,7 +93,7 @@ def _of_one_number(groups: UserGroups, name: str, metric: Metric, n_groups: int,
         return figure, influence, *groups.error(influence, *single)
     found = []
     for top in groups.apart:
-        value = np.nan if groups.are_all else float(_evaluate(top, name, metric))
+        value = np.nan if groups.are_all else float(evaluate(top, name, metric))
         influence, df = np.empty(0), np.nan
         if told is not None and n_groups:
             with raised_by(f"The influence of the metric {name!r}"):
@@ -118,7 +118,7 @@ def _grouped_influence(top: TopK, name: str, metric: Metric, n_groups: int, rng:
     group = generator(rng).permutation(len(top)) % n_groups
 
     def without(*out: int) -> float:
-        return float(_evaluate(top.take(np.flatnonzero(~np.isin(group, out))), name, metric))
+        return float(evaluate(top.take(np.flatnonzero(~np.isin(group, out))), name, metric))
 
     alone = np.array([without(g) for g in range(n_groups)])
     together = np.array([without(g - 1, g % n_groups) for g in range(1, n_groups + 1)]) - alone - np.roll(alone, -1)

@@ -5,13 +5,13 @@ import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from headtail._checks import checked, pandas
-from headtail._files import check_writable, write_text
+from headtail._files import deliver
 from headtail._printable import printable
 from headtail.reports import _drawing, _markdown
 from headtail.reports._values import jsonable
@@ -249,11 +249,3 @@ def chart_svg(
     """
     frame = _drawing.NARROW if narrow else _drawing.WIDE
     return deliver(path, lambda: _drawing.standalone(chart, beside, frame))
-
-
-def deliver(path: str | os.PathLike[str] | None, make: Callable[[], str]) -> str | Path:
-    """Return a text, or write it, if that is possible, and return the path."""
-    if path is None:
-        return make()
-    check_writable(path)
-    return write_text(path, make())

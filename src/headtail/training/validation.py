@@ -3,12 +3,11 @@
 import numpy as np
 from torch import nn
 
-from headtail._checks import raised_by
-from headtail._factors import numbers
 from headtail._printable import counted
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Metric, Profiles, TopK
+from headtail.metrics.measuring import evaluate
 from headtail.metrics.topk import find_ranks
 from headtail.training.ranking import recommend
 
@@ -43,10 +42,7 @@ class Validation:
         lists = recommend(model, train, codes=self.users, k=self.k).items
         ranks = find_ranks(lists, self.rows, self.relevant)
         top = TopK(lists, self.users, self.profiles, self.starts, self.relevant, ranks)
-        with raised_by("The metric of the validation"):
-            found = numbers(self.metric(top))
-        if found.dtype.kind not in "biuf" or not np.isfinite(found).any():
-            raise InvalidInputError(
-                f"metric returned no number ({found.dtype} of shape {found.shape}). Return one, or one for each user."
-            )
+        found = evaluate(top, getattr(self.metric, "__name__", "metric"), self.metric)
+        if not np.isfinite(found).any():
+            raise InvalidInputError("metric is finite for no user of the validation. Return one number, or several.")
         return float(np.nanmean(found))

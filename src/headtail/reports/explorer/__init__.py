@@ -16,12 +16,11 @@ from markupsafe import Markup
 
 from headtail._checks import checked
 from headtail._checksums import FORMAT, read_json, write_json
-from headtail._files import atomic_file, to_path
+from headtail._files import atomic_file, deliver, to_path
 from headtail.reports._html import TEMPLATES, source, version
 from headtail.reports._series import styles_of
 from headtail.reports._values import jsonable
 from headtail.reports.blocks import Chart
-from headtail.reports.report import deliver
 from headtail.typing import Array
 
 # In the order of their imports; see `_joined`.
