@@ -107,10 +107,8 @@ def progress_bar(
             return Text("< ", text.style) + text if at_most and text.plain[:1].isdigit() else text
 
     # In a narrow terminal the bar and the state give way, the title and the forecast do not.
-    named, at_right = (
-        Column(no_wrap=True, min_width=min(len(title), 12)),
-        Column(no_wrap=True, min_width=7 + 2 * at_most),
-    )
+    named = Column(no_wrap=True, min_width=min(len(title), 12))
+    at_right = Column(no_wrap=True, min_width=7 + 2 * at_most)
     of_title, state = (
         TextColumn(f"{{task.{name}}}", markup=False, table_column=column)
         for name, column in (("description", named), ("fields[state]", None))

@@ -265,10 +265,9 @@ class _Gathering:
     def _row(self, dial: Dial, strength: float) -> int:
         """Return the row of a setting's lists; all dials that are off share one."""
         shown = self.witness.shown(dial, strength)
-        place = next((i for i, row in enumerate(self.rows) if row is shown), None)
-        if place is None:
+        if shown not in self.rows:
             self.rows.append(shown)
-        return len(self.rows) - 1 if place is None else place
+        return self.rows.index(shown)
 
     def _history(self, user: int) -> Codes:
         """Return a user's latest known items, or the most popular of them where no time is known."""

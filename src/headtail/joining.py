@@ -13,6 +13,7 @@ from headtail._printable import counted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.coded import recoded
 from headtail.data.rows import known_ids, narrowed, with_given_ids
+from headtail.data.splits import kept_apart
 from headtail.exceptions import InvalidInputError
 from headtail.subjects import Subject
 from headtail.training.recipes import Recipe
@@ -132,11 +133,8 @@ def split_of(
                 f" Left out of {name}: {counted(strange, 'interaction')}, of {(~of_users).sum():,} the user and of "
                 f"{(~of_items).sum():,} the item is neither in train nor known to the recommender."
             )
-        for other, earlier in parts.items():
-            again = earlier.contains(part.users, part.items)
-            if again.any():
-                said += f" Kept in {other} alone: {counted(again.sum(), 'pair')} that {name} has as well."
-                part = part.subset(~again)
+        part, kept = kept_apart(part, parts, name)
+        said += kept
         if not len(part):
             raise InvalidInputError(f"Nothing is left of {name}.{said} Check that ids are written alike.")
         parts[name] = part

@@ -51,14 +51,14 @@ def fingerprints(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     for name, path in given.items():
         if not isinstance(path, Path):
             continue
-        if (parts := parts_of(path)) is not None:
+        parts, listed = parts_of(path), ""
+        if parts is not None:
             listed = "".join(f"{part.values} {part.file.name} {_sha256(part.file)}\n" for part in parts)
-            found[name] = {"path": str(path), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
-        elif path.is_file():
-            found[name] = {"path": str(path), "sha256": _sha256(path)}
-        elif str(path).startswith("movielens:"):
+        elif str(path).startswith("movielens:") and not path.is_file():
             listed = "".join(f"{file.name} {_sha256(file)}\n" for file in movielens_files(str(path)[10:])[1:])
-            found[name] = {"path": str(path), "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+        if listed or path.is_file():
+            digest = hashlib.sha256(listed.encode()).hexdigest() if listed else _sha256(path)
+            found[name] = {"path": str(path), "sha256": digest}
     return found
 
 

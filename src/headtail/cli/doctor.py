@@ -42,10 +42,12 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         names = ",".join(_guessed(first_fields(file)))
         say(f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {names}")
         return 2
-    given = {role: getattr(tables, role.removesuffix("_id")) for role in ("user_id", "item_id")}
+    given = {role: getattr(tables, role.removesuffix("_id")) for role in _ROLES}
+    named = {role: name for role, name in given.items() if name is not None}
     flat = table.columns
-    table = unnested(listed(table, file, *given.values()), str(file), given=given).to_native()
-    found = _roles(table, tables, odd)
+    table = listed(table, file, given["user_id"], given["item_id"])
+    table = unnested(table, str(file), given=given).to_native()
+    found = _roles(table, named, odd)
     _show(file, table, found)
     lacking = [role for role in ("user_id", "item_id") if role not in found]
     if lacking == ["user_id"] and table[found["item_id"]].n_unique() == len(table) > 1:
@@ -58,8 +60,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         flags.append(f"{_ROLES[role]} {'NAME' if name is None else shlex.quote(name)}")
     if not lacking:
         flags += [f"--columns {names}" for names in tables.columns or ()]
-        flags += [f"{_ROLES[role]} {shlex.quote(str(getattr(tables, role.removesuffix('_id'))))}" for role in _ROLES
-                  if getattr(tables, role.removesuffix("_id")) is not None]  # fmt: skip
+        flags += [f"{_ROLES[role]} {shlex.quote(name)}" for role, name in named.items()]
         _look(table, found, odd, flags, steps)
         roles: dict[str, Any] = {role.removesuffix("_id"): name for role, name in found.items()}
         policy: Any = "first" if tables.duplicates == "error" else tables.duplicates
@@ -112,16 +113,14 @@ def _guessed(fields: list[str]) -> list[str]:
     return names
 
 
-def _roles(table: "pl.DataFrame", tables: Tables, odd: list[str]) -> dict[str, str]:
+def _roles(table: "pl.DataFrame", named: dict[str, str], odd: list[str]) -> dict[str, str]:
     """Return which column plays which role, and note names that are given and not there."""
     from headtail._columns import resolve_columns
 
-    given = {role: getattr(tables, role.removesuffix("_id")) for role in _ROLES}
     found = dict[str, str]()
     for role in _ROLES:
-        known = {other: name for other, name in given.items() if name is not None}
         try:
-            found |= resolve_columns(table.columns, [], [role], {role: known[role]} if role in known else None)
+            found |= resolve_columns(table.columns, [], [role], {role: named[role]} if role in named else None)
         except (InvalidInputError, MissingColumnError) as error:
             odd.append(str(error))
     return found

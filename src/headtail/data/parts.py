@@ -45,10 +45,8 @@ def parts_of(path: Path) -> list[Part] | None:
                 f"Cannot read {path}: it is a {_LAKES[lake]} table, whose folder keeps rows that were deleted too. "
                 f"Read it with its own library, and write what it returns to one Parquet file."
             )
-        root, files = (
-            path,
-            [Path(folder) / name for folder, _, names in os.walk(path, onerror=_refuse) for name in names],
-        )
+        root = path
+        files = [Path(folder) / name for folder, _, names in os.walk(path, onerror=_refuse) for name in names]
     elif not path.exists() and _WILD.search(str(path)):
         root = next(parent for parent in path.parents if not _WILD.search(str(parent)))
         files = list(root.glob(str(path.relative_to(root))))

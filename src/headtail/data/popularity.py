@@ -217,8 +217,7 @@ def tastes_of(histories: sp.csr_array, popularity: Array) -> Floats:
     `histories` is a matrix of ones, a row for each user.
     """
     with np.errstate(invalid="ignore"):
-        taste: Floats = (histories @ np.log1p(popularity)) / np.diff(histories.indptr)
-    return taste
+        return np.asarray((histories @ np.log1p(popularity)) / np.diff(histories.indptr))
 
 
 def _cuts(cuts: tuple[float, ...]) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -59,17 +60,14 @@ class Split:
         pairs = ascending(np.concatenate([part.sorted_pairs for part in parts.values()]))
         if not (pairs[1:] == pairs[:-1]).any():
             return
-        names = list(parts)
-        for i, later in enumerate(names):
-            for earlier in names[:i]:
-                common = np.flatnonzero(parts[earlier].contains(parts[later].users, parts[later].items))
-                if len(common):
-                    user, item = parts[later].subset(common[:1]).to_polars().row(0)[:2]
-                    raise InvalidInputError(
-                        f"{earlier} and {later} share {len(common):,} (user, item) pairs, the first of them user "
-                        f"{user!r} with item {item!r}. Keep each pair in one part; "
-                        f"Split.from_frame(..., overlap='train') does so."
-                    )
+        for earlier, later in combinations(parts, 2):
+            common = np.flatnonzero(parts[earlier].contains(parts[later].users, parts[later].items))
+            if len(common):
+                user, item = parts[later].subset(common[:1]).to_polars().row(0)[:2]
+                raise InvalidInputError(
+                    f"{earlier} and {later} share {len(common):,} (user, item) pairs, the first of them user {user!r} "
+                    f"with item {item!r}. Keep each pair in one part; Split.from_frame(..., overlap='train') does so."
+                )
 
     @cached_property
     def known(self) -> Interactions:
@@ -259,11 +257,9 @@ class Split:
             if min_rating is not None:
                 part = rated(part, number("min_rating", min_rating))
             part = without_duplicates(part, duplicates)
-            for other, earlier in parts.items():
-                shared = earlier.contains(part.users, part.items)
-                if overlap == "train" and shared.any():
-                    part = part.subset(~shared)
-                    said += f" Kept in {other} alone: {counted(shared.sum(), 'pair')} that {name} has as well."
+            if overlap == "train":
+                part, kept = kept_apart(part, parts, name)
+                said += kept
             parts[name] = part
         return cls(parts["train"], parts["test"], parts.get("validation"), said)
 
@@ -338,6 +334,17 @@ def made_split(train: Interactions, test: Interactions, validation: Interactions
                 f"no training interactions."
             )
     return Split(train, test, validation, said)
+
+
+def kept_apart(part: Interactions, others: Mapping[str, Interactions], name: str) -> tuple[Interactions, str]:
+    """Return a part without the pairs that others have, and which of them keep how many."""
+    said = ""
+    for other, earlier in others.items():
+        shared = earlier.contains(part.users, part.items)
+        if shared.any():
+            part = part.subset(~shared)
+            said += f" Kept in {other} alone: {counted(shared.sum(), 'pair')} that {name} has as well."
+    return part, said
 
 
 def union(first: Interactions, second: Interactions) -> Interactions:

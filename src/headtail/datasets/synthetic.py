@@ -82,13 +82,11 @@ class World:
         float32 of shape (B, n_items), for the users with these codes, (B,), or all.
         """
         queries = self.queries if users is None else self.queries[user_codes(users, len(self.queries))]
-        liking: Floats = expit(queries @ self.items.T + np.float32(self.offset))
-        return liking
+        return np.asarray(expit(queries @ self.items.T + np.float32(self.offset)))
 
     def _liking(self, users: Array, items: Array) -> Floats:
         logits = np.einsum("nd,nd->n", self.queries[users], self.items[items]) + np.float32(self.offset)
-        liking: Floats = expit(logits)
-        return liking
+        return np.asarray(expit(logits))
 
 
 @checked

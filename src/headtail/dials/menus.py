@@ -102,8 +102,7 @@ def worth(items: Codes, candidates: Codes, relevance: Array, plain: int, n_items
 def chosen(items: Codes, values: Floats, price: Floats) -> Array:
     """Return the setting with the largest worth plus prices for each user, (U,); the first of equal ones."""
     padded = np.append(price, 0.0)
-    best: Array = (values + padded[items].sum(axis=2)).argmax(axis=1)
-    return best
+    return np.asarray((values + padded[items].sum(axis=2)).argmax(axis=1))
 
 
 def prices(items: Codes, values: Floats, strength: float, n_items: int) -> Floats:

@@ -91,11 +91,9 @@ def _direction(due: sp.csr_array, units: Floats) -> Floats:
 
 def _unit(vectors: Floats) -> Floats:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Floats = vectors / np.where(lengths > 0, lengths, 1)
-    return unit
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 
 
 def _scaled(values: Floats) -> Floats:
     least, most = values.min(), values.max()
-    scaled: Floats = (values - least) / (most - least) if most > least else np.zeros_like(values)
-    return scaled
+    return np.asarray((values - least) / (most - least)) if most > least else np.zeros_like(values)

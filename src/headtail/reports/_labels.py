@@ -70,5 +70,4 @@ class Placing:
 def _shared(some: Floats, others: Floats) -> Floats:
     """Return the area of overlap of each of `some` boxes with each of the `others`."""
     low, high = np.maximum(some[:, None, :2], others[:, :2]), np.minimum(some[:, None, 2:], others[:, 2:])
-    area: Floats = np.clip(high - low, 0.0, None).prod(axis=2)
-    return area
+    return np.asarray(np.clip(high - low, 0.0, None).prod(axis=2))

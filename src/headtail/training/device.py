@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from headtail._tensors import as_device, as_tensor, no_autocast
-from headtail.typing import Array
+from headtail.typing import Array, Floats
 
 _WIDE = (torch.float64, torch.int64, torch.int32)  # what float32 does not hold exactly
 
@@ -19,8 +19,13 @@ def placed(queries: Any, items: Any, device: "str | torch.device | None") -> tup
     return queries.to(device, both), items.to(device, both)
 
 
-def best_of_block(queries: Tensor, block: Tensor, seen: tuple[Array, Array] | None, k: int) -> tuple[Array, Array]:
-    """Return the k highest scores of each query with a block of items, (B, k), and their columns, as arrays."""
+def best_of_block(
+    queries: Tensor, block: Tensor, seen: tuple[Array, Array] | None, k: int, *, floor: Floats | None
+) -> tuple[Array, Array]:
+    """Return the k highest scores of each query with a block of items, (B, k), and their columns, as arrays.
+
+    `floor`, below which no score counts, is not used: to leave scores out takes longer here than to sort them.
+    """
     with no_autocast(queries.device):
         scores = queries @ block.T  # (B, columns)
     if seen is not None:

@@ -88,9 +88,7 @@ def recommend(
     if is_tensor(queries):
         from headtail.training.device import best_of_block
 
-        def of_block(*block: Any, floor: Any) -> Any:  # sorting there takes less than leaving out
-            return best_of_block(*block)
-
+        of_block = best_of_block
         n_rows = min(_CUDA_USERS, max(_USERS, _CUDA_SCORES // len(items)))
     n_rows = integer("batch_size", batch_size or n_rows, low=1)
     n_columns = max(1, _CUDA_SCORES // n_rows) if is_tensor(queries) else _ITEMS
