@@ -264,10 +264,10 @@ def counter(items: Array, values: Floats, n_items: int, k: int) -> Count:
     step = max(1, _CELLS // items.shape[1])
 
     def blocks(bias: Floats) -> Iterator[tuple[Floats, Array]]:
-        for start in range(0, len(items), step):
-            codes = items[start : start + step]
+        for rows in slices(len(items), step):
+            codes = items[rows]
             scores = bias.take(codes, mode="wrap")
-            scores += values[start : start + step]
+            scores += values[rows]
             yield scores, codes
 
     return lambda bias, width: respond(blocks(bias.astype(np.float32)), n_items, k, width)

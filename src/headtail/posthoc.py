@@ -43,7 +43,7 @@ def _append(matrix: Any, column: Any) -> Any:
     out = _empty_like(matrix, (matrix.shape[0], matrix.shape[1] + 1))
     out[:, :-1] = matrix
     with np.errstate(over="ignore"):
-        out[:, -1] = out.new_tensor(column) if _factors.is_tensor(out) else column
+        out[:, -1] = _like(column, out)
     return _finite(out)
 
 
@@ -193,8 +193,9 @@ def _directions(directions: int | Sequence[int] | None, n: int) -> list[int]:
     return [int(k) for k in chosen]
 
 
-def _like(values: Floats, block: Any) -> Any:
-    return block.new_tensor(values) if _factors.is_tensor(block) else values
+def _like(values: Any, other: Any) -> Any:
+    """Return numbers as a tensor if `other` is one."""
+    return other.new_tensor(values) if _factors.is_tensor(other) and not _factors.is_tensor(values) else values
 
 
 def _rewrite(matrix: Any, change: Callable[[slice, Any], Any]) -> Any:
@@ -202,8 +203,7 @@ def _rewrite(matrix: Any, change: Callable[[slice, Any], Any]) -> Any:
     out = _empty_like(matrix, tuple(matrix.shape))
     for rows, block in _factors.blocks(matrix):
         with np.errstate(over="ignore"):
-            new = change(rows, block)
-            out[rows] = out.new_tensor(new) if _factors.is_tensor(out) and not _factors.is_tensor(new) else new
+            out[rows] = _like(change(rows, block), out)
     return _finite(out)
 
 

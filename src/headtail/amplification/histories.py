@@ -146,7 +146,8 @@ def over_history(
         raise InvalidInputError("recommendations is empty; give at least one, such as {'MF': recommend(model, train)}.")
     train = Interactions.of(train, what="train")
     found, k = as_groups(groups, train.popularity), list_length(k, train.n_items)
-    metrics: dict[str, Metric] = {"upd": upd, "arp": arp, "own popularity": _own_popularity}
+    metrics: dict[str, Metric] = {"upd": upd, "arp": arp}
+    metrics["own popularity"] = lambda top: top.profiles.mean_popularity[top.users]
     for name in found.names:
         metrics |= {f"share of {name}": partial(_share, group=name), f"own {name}": partial(_own_share, group=name)}
     audits = [
@@ -184,7 +185,3 @@ def _share(top: TopK, *, group: str) -> Floats:
 
 def _own_share(top: TopK, *, group: str) -> Floats:
     return np.asarray(own_shares(top.profiles)[top.users, top.groups.names.index(group)])
-
-
-def _own_popularity(top: TopK) -> Floats:
-    return top.profiles.mean_popularity[top.users]

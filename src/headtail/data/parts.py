@@ -74,7 +74,7 @@ def parts_of(path: Path) -> list[Part] | None:
 
 
 def _refuse(error: OSError) -> None:
-    """Raise where a folder cannot be looked into: its parts would be lacking."""
+    """Raise where a folder cannot be read: its parts would be missing."""
     raise UnreadableFileError(f"Cannot read {error.filename}: {error.strerror}.") from error
 
 

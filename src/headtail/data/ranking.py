@@ -42,7 +42,7 @@ def checked_ranks(given: Array, rows: Ints, row_ids: Array, what: str, column: A
 
 
 def note_other_order(table: pl.DataFrame, columns: Mapping[str, Any], scores: Any, rows: Ints) -> None:
-    """Log for how many users the ranks beside scores give another order, which these do not leave to chance."""
+    """Log for how many users the ranks beside the scores give another order; the order of equal scores is open."""
     if len(columns) < 2 or not table["rank"].dtype.is_numeric():
         return
     order = np.lexsort((falling(scores), table["rank"].to_numpy()))

@@ -311,7 +311,7 @@ def shuffled(codes: Codes, chances: Floats) -> Ints:
 
 
 def made_split(train: Interactions, test: Interactions, validation: Interactions | None, said: str) -> Split:
-    """Return a split whose description counts who is missing where, and which items nothing can be learned of."""
+    """Return a split whose description counts the users missing from each part, and the items without training."""
     parts = {"training": train, "the test": test} | ({} if validation is None else {"the validation": validation})
     known: Array = np.sum([part.activity for part in parts.values()], axis=0) > 0
     for name, part in parts.items():

@@ -216,11 +216,10 @@ def _longest(matrix: Any) -> Any:
 def _best(queries: Any, items: Any, codes: Codes, seen: Any, k: int, n_columns: int, of_block: Any) -> Any:
     """Return scores and codes of the best items, (B, k) each, of one block of users over all blocks of items."""
     found: list[tuple[Array, Array]] = []
-    for start in range(0, len(items), n_columns):
-        block = items[start : start + n_columns]
-        places = None if seen is None else seen(codes, start, start + len(block))
-        values, columns = of_block(queries, block, places, k, floor=found[0][0][:, -1] if found else None)
-        found.append((values, columns + start))
+    for part in slices(len(items), n_columns):
+        places = None if seen is None else seen(codes, part.start, part.stop)
+        values, columns = of_block(queries, items[part], places, k, floor=found[0][0][:, -1] if found else None)
+        found.append((values, columns + part.start))
         if len(found) > 1:  # keep k of those so far; a stable sort ranks equal scores by block, so by item code
             values, columns = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
             order = np.argsort(-values, axis=1, kind="stable")[:, :k]
