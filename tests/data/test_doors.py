@@ -631,4 +631,5 @@ def test_lists_by_score_say_where_the_ranks_beside_it_give_another_order(ranks, 
         f"'score' ranks the lists; 'rank' would rank those of {n} users otherwise. Leave 'score' out to rank by that."
     )
     assert (said in caplog.text) == (n > 0)  # the second and the third of user 1 score alike
+    Recommendations.from_frame(frame.with_columns(rank=pl.Series(ranks).cast(pl.Decimal(9, 0))))
     Recommendations.from_frame(frame.with_columns(rank=pl.lit("x")))  # no numbers

@@ -45,7 +45,7 @@ def note_other_order(table: pl.DataFrame, columns: Mapping[str, Any], scores: An
     """Log for how many users the ranks beside the scores give another order; the order of equal scores is open."""
     if len(columns) < 2 or not table["rank"].dtype.is_numeric():
         return
-    order = np.lexsort((falling(scores), table["rank"].to_numpy()))
+    order = np.lexsort((falling(scores), table["rank"].cast(pl.Float64).to_numpy()))
     if n := users_with(np.greater, scores, rows, places_within(rows, order) + 1):
         logger.warning(
             "%r ranks the lists; %r would rank those of %s otherwise. Leave %r out to rank by that.",
