@@ -8,7 +8,7 @@ from headtail.data import Interactions
 from headtail.datasets import checkerboard
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError
 from headtail.models import LightGCN, XSimGCL
-from headtail.models.graph import Graph
+from headtail.models.lightgcn import Graph
 from headtail.training import fit, load_model, save_model, vectors
 
 

@@ -25,7 +25,7 @@ from headtail.metrics import gini, ndcg, recall
 from headtail.models import MF, SASRec
 from headtail.penalties import LogDet, ReSN
 from headtail.training import fit, load_model, recommend, save_model
-from headtail.training.validation import Validation
+from headtail.training.loop import Validation
 from headtail.typing import Vectors
 
 SIZE = 24

@@ -14,7 +14,7 @@ from headtail.metrics import ndcg
 from headtail.models import MF, SASRec
 from headtail.penalties import ReSN
 from headtail.training import fit, inputs, recommend, vectors
-from headtail.training.validation import Validation
+from headtail.training.loop import Validation
 from headtail.typing import Vectors
 
 N_USERS, N_ITEMS, LENGTH = 30, 12, 5

@@ -17,18 +17,21 @@ from headtail._checks import checked, generator, integer, list_length
 from headtail._checksums import digest, fingerprint_in_order
 from headtail._distributed import of_first, world_size
 from headtail._factors import per_item
+from headtail._printable import counted
 from headtail._tensors import check_module, learning
-from headtail.data import Interactions
+from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.losses import Loss, bpr
-from headtail.metrics import Metric, ndcg
+from headtail.metrics import Metric, Profiles, TopK, ndcg
+from headtail.metrics.measuring import evaluate
+from headtail.metrics.topk import find_ranks
 from headtail.penalties import Penalty
 from headtail.training import checkpoints
 from headtail.training.encoding import check_call, check_sizes, device_of
 from headtail.training.history import History
 from headtail.training.passes import FIT, Solving, Stepping, describe
+from headtail.training.ranking import recommend
 from headtail.training.running import Callback, Watch, train_epochs
-from headtail.training.validation import Validation
 from headtail.typing import RNG, Array
 
 
@@ -274,6 +277,42 @@ def _watched(
     name = f"{getattr(metric, '__name__', 'metric')}@{k}"
     watch = Watch(name, partial(Validation(train, validation, metric, k), model), patience=patience)
     return watch, {"validation": validation.fingerprint, "metric": f"{describe(metric)}@{k}"}
+
+
+class Validation:
+    """Scores a model on held-out interactions by full ranking over the items that are not in a user's training part.
+
+    There must be some, none of them in train, and more of the metric must be better.
+    """
+
+    def __init__(self, train: Interactions, held_out: Interactions, metric: Metric, k: int) -> None:
+        if not len(held_out):
+            raise InvalidInputError("validation holds no interactions; leave it out, or make a larger one.")
+        shared = int(train.contains(held_out.users, held_out.items).sum())
+        if shared:
+            raise InvalidInputError(
+                f"{shared} of {counted(len(held_out), 'validation pair')} can be found in train as well; these can "
+                f"never be recommended. Remove them from one of the two."
+            )
+        if getattr(metric, "better", "higher") != "higher":
+            raise InvalidInputError(f"metric={metric!r} is better when it is lower; give one that should rise.")
+        self.metric, self.k = metric, min(k, train.n_items)
+        self.users = np.flatnonzero(held_out.activity).astype(np.int32)
+        self.profiles = Profiles(train, PopularityGroups.by_mass(train.popularity))
+        relevant = held_out.matrix[self.users]
+        self.starts, self.relevant = relevant.indptr.astype(np.int64), relevant.indices.astype(np.int32)
+        self.rows = np.repeat(np.arange(len(self.users)), np.diff(self.starts))
+
+    def __call__(self, model: nn.Module) -> float:
+        """Return the metric, as its mean over users who have held-out items if it has a value for each."""
+        train = self.profiles.train
+        lists = recommend(model, train, codes=self.users, k=self.k).items
+        ranks = find_ranks(lists, self.rows, self.relevant)
+        top = TopK(lists, self.users, self.profiles, self.starts, self.relevant, ranks)
+        found = evaluate(top, getattr(self.metric, "__name__", "metric"), self.metric)
+        if not np.isfinite(found).any():
+            raise InvalidInputError("metric is finite for no user of the validation. Return one number, or several.")
+        return float(np.nanmean(found))
 
 
 def _method(
