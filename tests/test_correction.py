@@ -60,7 +60,9 @@ def test_chosen_on_validation_within_the_loss_allowed(split, factors, capsys):
                 pytest.fail(f"{name} at {setting} loses more than a tenth, with a standard error to spare")
     before, after = found.comparison.audits.values()
     assert after["gini@5"] < before["gini@5"]
-    assert found.verdict.startswith(f"With **{found.dial.name} at ") and found.verdict.endswith("exposure there.")
+    assert found.verdict.startswith(
+        f"With **{found.dial.name} at {found.strength:g}**, half of the places go to "
+    ) and found.verdict.endswith("exposure there.")
     row = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
     assert "**inequality of exposure falls by" in found.verdict and "(`gini@5` " in found.verdict
     assert "; 0 is even, 1 is all for one item)" in found.verdict
@@ -110,10 +112,9 @@ def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
     worse = replace(found, comparison=replace(found.comparison, audits=audits))
     assert "That is more than the 10% that could be lost on validation. For each percent of accuracy" in worse.verdict
     gini, ndcg = (worse._change(metric).value for metric in ("gini@5", "ndcg@5"))
-    more = (
-        f" Accuracy falls by {-ndcg:.1%}, more than the 10% that could be lost on validation. All this is on the test"
-    )
-    assert more in worse.explore().data["verdict"], "the explorer opens without the change of accuracy"
+    more = f"; accuracy falls by {-ndcg:.1%} (ndcg@5), more than the 10% that could be lost on validation. All this is"
+    assert more in worse.explore().data["verdict"]
+    assert "(ndcg@5). All this is on the test; of all" in found.explore().data["verdict"]
     assert f"that is lost, exposure gets {gini / ndcg:.2g}% more even. All this is on the test" in worse.verdict
     assert (
         "For each percent"

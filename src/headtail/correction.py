@@ -128,8 +128,11 @@ class Correction(Result):
         """What was chosen, what it did on test in counts, and why; a wrong order of rows comes first."""
         if self.dial is None:
             return self._counts
-        more = self._beyond(cost := self._change(self.frontier.accuracy))
-        return f"{self._counts}{f' Accuracy falls by {-cost.value:.1%}, {more}' if more else ''} {self._why}"
+        metric, before, after = self.frontier.accuracy, *self.comparison.audits.values()
+        cost = self._change(metric)
+        told = change_sentence(self.frontier, metric, [before[metric], after[metric]], cost).partition(" (")[0]
+        more = f", {more}" if (more := self._beyond(cost)) else "."
+        return f"{self._counts[:-1]}; {told} ({metric}){more} {self._why}"
 
     def _beyond(self, cost: Estimate) -> str:
         """Say so where more accuracy is lost on test, beyond noise, than validation was to lose."""
@@ -148,7 +151,7 @@ class Correction(Result):
                 f"{allowed(self.frontier, self.max_loss)}; the recommender stays as it is."
             )
         counts = [told(self.comparison, CORRECTED) for told in (verdicts.places, verdicts.finds)]
-        return f"{doubt}With **{plain(self._named)}** {'; '.join(filter(None, counts))}."
+        return f"{doubt}With **{plain(self._named)}**, {'; '.join(filter(None, counts))}."
 
     @property
     def _why(self) -> str:

@@ -572,6 +572,7 @@ def test_what_the_top_items_hold_is_said_by_name():
     assert "Share of the top item (1 of 2): interactions 75%." in describe(train).to_markdown()
     train = pl.DataFrame({"user_id": range(400), "item_id": [i % 200 for i in range(400)]})
     assert "Share of the top 1% of items (2 of 200): interactions 1%." in describe(train).to_markdown()
+    assert "half of the items have 2 each." in describe(train).to_markdown(), "none has fewer"
 
 
 def test_which_rows_count_is_said_where_there_are_ratings():

@@ -108,6 +108,17 @@ def test_the_choice_is_labelled_in_the_terminal():
     assert len(drawn) == 3 and [line for line in drawn if "●⠒0.5" in line] == [drawn[1]]
 
 
+def test_labels_in_the_terminal_keep_clear_of_marks_that_are_drawn_later():
+    rows = [
+        {"x": x, "y": 1, "of": "items", "name": name}
+        for x, name in ((0.0, ""), (0.9, "a long name"), (0.8, ""), (1.0, ""))
+    ]
+    text = Report("r", [Chart("scatter", rows, "x", "y", color="of", label="name")]).to_text(60)
+    assert "long" not in text and text.count("●") == 4
+    rows[2]["x"] = 0.3
+    assert "a long name ●" in Report("r", [Chart("scatter", rows, "x", "y", color="of", label="name")]).to_text(60)
+
+
 def test_wide_tables_are_split_with_the_first_column_repeated():
     columns = [Column("name"), *(Column(f"a_rather_long_heading_{i}") for i in range(6))]
     row = {"name": "the row"} | {f"a_rather_long_heading_{i}": i + 0.5 for i in range(6)}

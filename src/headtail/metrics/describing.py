@@ -67,7 +67,7 @@ class Description(Result):
     def report(self) -> Report:
         """Return the description as a page."""
         items, popularity = np.array(list(self.groups.sizes.values())), self.groups.popularity
-        n_top, held = top_percent(popularity)
+        (n_top, held), half = top_percent(popularity), np.median(popularity)
         shares = {
             "items": dict(zip(self.groups.names, (items / items.sum()).tolist(), strict=True)),
             "interactions": dict(zip(self.groups.names, self.groups.shares(popularity).tolist(), strict=True)),
@@ -100,7 +100,7 @@ class Description(Result):
             ],
             f"**{held:.0%}** of the interactions are with the {f'{n_top:,} ' * (n_top > 1)}most popular of "
             f"{self.n_items:,} items ({n_top / self.n_items:.0%}); "
-            f"half of the items have {np.median(popularity):,.0f} or fewer each.",
+            f"half of the items have {half:,.0f}{' or fewer' * bool(popularity.min() < half)} each.",
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Charts in the terminal: bars of blocks, lines and points on a braille canvas."""
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import pairwise, product
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import RenderableType
@@ -165,7 +165,7 @@ def _draw(canvas: Canvas, chart: Chart, looks: Mapping[str, Style], x: Scale, y:
                 chosen = bool(chart.chosen and row[chart.chosen])
                 label = str(row[chart.label]) if chart.label and row[chart.label] is not None else ""
                 points += [(chosen, at, mark, color, label)] if at else []
-    for chosen, at, mark, color, label in sorted(points, key=lambda point: point[0]):
-        some = bool(chart.chosen)
+    some, points = bool(chart.chosen), sorted(points, key=lambda point: point[0])
+    for named, (chosen, at, mark, color, label) in product((False, True), points):  # labels keep clear of all marks
         style = f"bold {color}" if chosen else color
-        canvas.mark(at, "·" if some and not chosen else mark, style, label if chosen == some else "")
+        canvas.mark(at, "·" if some and not chosen else mark, style, label if named and chosen == some else "")

@@ -146,7 +146,7 @@ export function listsTab(data) {
     about.replaceChildren(`${data.users.tastes[user]}, `, plural(data.users.n_known[user], "known item"), ", ",
       plural(relevant.size, "item"), " in the test: ", h("b", {}, `${hits(after)} in this list`), `, ${hits(before)} as it is`);
     const entered = after.filter((item) => !before.includes(item)), left = before.filter((item) => !after.includes(item));
-    nowTitle.textContent = `The list, ${named(setting)}`;
+    nowTitle.textContent = `The list: ${named(setting)}`;
     goneTitle.textContent = left.length ? `What left (${left.length})` : "Nothing left the list";
     live.textContent = `${named(setting)}: ${entered.length} entered, ${left.length} left, ${hits(after)} in the test.`;
     const star = (item) => relevant.has(item) && h("span", { class: "hx-hit", title: "in the test" }, h("span", { "aria-hidden": "true" }, "★"), unseen(" in the test"));
