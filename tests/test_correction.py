@@ -122,6 +122,16 @@ def test_a_loss_on_test_beyond_what_was_allowed_is_said(split, factors):
     )
 
 
+def test_a_change_that_few_users_decide_has_no_interval_anywhere(split, factors):
+    found = better(factors, split)
+    gini = next(row for row in found.comparison.differences if row["metric"] == "gini@5")
+    assert found._change("gini@5").low is not None
+    few = tuple({**row, "low": None, "high": None} if row is gini else row for row in found.comparison.differences)
+    found = replace(found, comparison=replace(found.comparison, differences=few))
+    assert "The change of Gini has no interval" in found.summary().lede and found._change("gini@5").low is None
+    assert "; 0 is even" in found.verdict and "; 95% interval" not in found.verdict.partition("0 is even")[0]
+
+
 def test_a_metric_that_was_0_has_no_change_in_percent(split, factors):
     found = better(factors, split)
     before, after = found.comparison.audits.values()

@@ -744,6 +744,8 @@ def test_one_method_against_the_others():
     np.testing.assert_allclose([row[f"{label} p"] for row in table.rows], holm(np.array(chances)))
     assert all(row["ndcg@20 at gini@20 -30%"] is None for row in table.rows)
     assert (table.rows[0]["made"], table.rows[0]["served"]) == (2.0, 3.0) and table.rows[1]["made"] is None
+    sure = [row["method"] for row in table.rows if row[f"{label} p"] < 0.05 and row[label] < 0]
+    assert f"**dial** keeps more accuracy than {' and '.join(sure)} beyond doubt." in frontier.versus("dial").lede
     assert (
         re.search(r"\*\*dial\*\* (keeps more accuracy than|is not told apart from that)", frontier.versus("dial").lede)
         and "p is the chance" in " ".join(frontier.versus("dial").to_text().split())

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headtail import _correction_page
@@ -163,7 +163,10 @@ class Correction(Result):
         )
 
     def _change(self, metric: str) -> Estimate:
-        """Return the relative change of a metric on test with its paired 95% interval; NaN if it was 0."""
+        """Return the relative change of a metric on test; NaN if it was 0.
+
+        It has a paired 95% interval where the difference has one: where enough users decide.
+        """
         audits, users = self.comparison.audits, self.comparison.audits[PLAIN].user_ids
         before, after = (
             Reading(
@@ -172,7 +175,9 @@ class Correction(Result):
             )
             for audit in audits.values()
         )
-        return paired_change(after, before)
+        found, (name, _, _) = paired_change(after, before), metric.rpartition("@")
+        told = self.comparison.changes.get(CORRECTED, {}).get(name, {"low": None})["low"] is not None
+        return found if told else replace(found, low=None, high=None, over=None, p=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, the trade-off and the audits as JSON-able values."""

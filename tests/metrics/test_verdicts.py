@@ -144,3 +144,10 @@ def test_fewer_wanted_items_are_told_though_ndcg_does_not_fall():
     assert early["ndcg@4"] > late["ndcg@4"] and early["recall@4"] < late["recall@4"]
     said = compare({"late": late, "early": early}).report().to_markdown()
     assert "NDCG does not fall beyond noise, but fewer wanted items are found" in said
+
+
+def test_one_list_that_changes_where_most_do_not_says_so():
+    train = pl.DataFrame({"user_id": [1, 2, 3, 4], "item_id": ["a", "b", "c", "d"]})
+    lists = [pl.DataFrame({"user_id": [1, 2, 3], "item_id": items}) for items in (["b", "c", "d"], ["c", "c", "d"])]
+    page = compare({name: audit(recs, train, k=1) for name, recs in zip("xy", lists, strict=True)}).to_markdown()
+    assert "This person's list gets 1 new item of 1, and half of all people's none." in page

@@ -327,8 +327,8 @@ def _one_list(comparison: "Comparison") -> Table | None:
     ][:: 1 if before.group_shares else 2]  # fmt: skip
     return Table(
         columns, rows, title=f"One person's list, from “{comparison.baseline}” to “{name}”",
-        caption=f"{len(sides[1])} of this person's {comparison.k} places change, and for half of all people "
-        f"{np.median(n_new):g} or fewer."
+        caption=f"This person's list gets {counted(len(sides[1]), 'new item')} of {comparison.k}, and half of all "
+        f"people's {f'{half:g} or fewer' if (half := np.median(n_new)) else 'none'}."
         + " Beside each item how many people chose it in training." * bool(before.group_shares),
     )  # fmt: skip
 

@@ -53,16 +53,18 @@ def versus_page(frontier: Curves, method: str, levels: Sequence[tuple[str, float
 
 
 def _said(where: str, label: str, rows: Sequence[dict[str, Any]], method: str) -> str:
-    """Say how many of the methods that reach the level are more and less accurate beyond doubt."""
+    """Say which of the methods that reach the level, or how many, are more and less accurate beyond doubt."""
     known = [row for row in rows if np.isfinite(row[label].value)]
-    sure = [row[label].value for row in known if row[f"{label} p"] < _DOUBT]
-    more, less = (sum(turn * value > 0 for value in sure) for turn in (1, -1))
-    of = counted(len(known), "other method")
+    sure = {row["method"]: row[label].value for row in known if row[f"{label} p"] < _DOUBT}
     if not sure:
+        of = plain(known[0]["method"]) if len(known) == 1 else counted(len(known), "other method")
         return f"With {where}, the accuracy of **{plain(method)}** is not told apart from that of {of}."
-    return (
-        f"With {where}, **{plain(method)}** keeps more accuracy than {less} of {of} beyond doubt, and less than {more}."
-    )
+    said = []
+    for word, turn in (("more", -1), ("less", 1)):
+        if others := [plain(name) for name, value in sure.items() if turn * value > 0]:
+            of = " and ".join(others) if len(others) < 3 else f"{len(others)} of {len(known)} other methods"
+            said.append(f"{word} accuracy than {of}")
+    return f"With {where}, **{plain(method)}** keeps {' and '.join(said)} beyond doubt."
 
 
 def _level(pair: Any) -> tuple[str, float]:
