@@ -128,6 +128,8 @@ def resolve_columns(
                 cure = f"Give {role.removesuffix('_id')}=... with the name of the right one"
             if names and not any(normalized(name) in KNOWN for name in names):
                 cure += ". If these are data, the table has no header: name its columns where it is read"
+            if role == "item_id" and sum(not isinstance(name, str) for name in names) > len(names) / 2:
+                cure += ". If each column is an item, make interactions by headtail.Interactions.from_matrix(frame)"
             lacking = [
                 r for r in required if r not in {role, *found, *named} and not usual.keys() & {r, *ALIASES.get(r, ())}
             ]

@@ -77,7 +77,8 @@ def refuse_lists_in_text(items: pl.Series, column: Any, what: str, users: pl.Ser
         raise InvalidInputError(
             f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
             f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
-            f".cast(pl.List(pl.Int64)) behind where ids are numbers; if each is one id, join its parts by '-'."
+            f".cast(pl.List(pl.Int64)) behind where ids are numbers; frame[{column!r}] = frame[{column!r}].str.findall("
+            f"r'[\\w.-]+') in pandas, with .map(lambda ids: [*map(int, ids)]); if each is one id, join it by '-'."
         )
 
 

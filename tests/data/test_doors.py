@@ -35,7 +35,7 @@ def test_a_matrix_with_ids():
         ({"matrix": np.eye(2), "user_ids": ["a"]}, "user_ids holds 1 id for 2 users"),
         ({"matrix": np.eye(2), "item_ids": ["a", "a"]}, "item_ids holds 'a' more than once"),
         ({"matrix": -np.eye(2)}, "holds -1"),
-        ({"matrix": np.eye(2) * np.nan}, "not finite"),
+        ({"matrix": np.eye(2) * np.nan}, r"not finite.*Give 0 where there are none, such as by frame\.fillna\(0\)"),
         ({"matrix": "x"}, "give a matrix of numbers"),
         ({"matrix": np.array([["a"]])}, "give"),
     ],
@@ -53,6 +53,33 @@ def test_the_matrix_of_a_graph_is_none_of_interactions():
     assert len(Interactions.from_matrix(graph[:70, 70:])) == clicks.nnz
     assert len(Interactions.from_matrix(sp.random(120, 120, density=0.1, random_state=0))) == 1440
     assert Interactions.from_matrix(sp.random(120, 50) @ sp.random(50, 120)).n_users == 120
+
+
+def test_a_frame_with_a_column_for_each_item_is_a_matrix():
+    clicks = pd.DataFrame({"user": [1, 1, 2], "item": [30, 40, 40], "rating": [5, 3, 4]})
+    wide = clicks.pivot_table(index="user", columns="item", values="rating").fillna(0)
+    with pytest.raises(
+        MissingColumnError, match=r"each column is an item, .* headtail\.Interactions\.from_matrix\(frame"
+    ):
+        Interactions.from_frame(wide)
+    assert Interactions.from_matrix(wide).to_polars().rows() == [(1, 30, 5.0), (1, 40, 3.0), (2, 40, 4.0)]
+
+
+def test_lists_in_text_become_lists_in_either_engine():
+    texts = {"user_id": [1, 2], "recs": ["[30, 40]", "[40, 50]"]}
+    for make, behind in (
+        (pl.DataFrame, ".cast(pl.List(pl.Int64))"),
+        (pd.DataFrame, ".map(lambda ids: [*map(int, ids)])"),
+    ):
+        frame = make(texts)
+        with pytest.raises(InvalidInputError, match="Make lists of it") as told:
+            Recommendations.from_frame(frame)
+        assert behind in str(told.value)
+        if make is pl.DataFrame:
+            frame = frame.with_columns(pl.col("recs").str.extract_all(r"[\w.-]+").cast(pl.List(pl.Int64)))
+        else:
+            exec(re.search(r"; (frame\['recs'\] = .*?) in pandas", str(told.value))[1] + behind, {"frame": frame})
+        assert Recommendations.from_frame(frame).to_polars()["item_id"].to_list() == [30, 40, 40, 50]
 
 
 def test_matrices_are_taken_by_every_door():

@@ -170,7 +170,7 @@ class Interactions(Coded):
             )
         table = sp.coo_array(sp.csr_array(table.astype(np.float64)))  # adds up what stands in one place
         values = table.data
-        finite(what, values)
+        finite(what, values, "Give 0 where there are none, such as by frame.fillna(0).")
         if (values < 0).any():
             raise InvalidInputError(
                 f"{what} holds {values.min():g}; a value of a matrix counts interactions. Give 0 where there are none."
