@@ -226,6 +226,21 @@ def test_what_doctor_mends_can_be_typed(name, content, flags, rows, tmp_path, mo
     assert "Read as: Interactions(" in capsys.readouterr().out
 
 
+def test_the_films_of_movielens_have_titles_once_they_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("u.data").write_text("7\t1\t5\t881250949\n7\t2\t3\t881250950\n8\t1\t4\t881250951\n")
+    Path("u.item").write_text(
+        "1|Toy Story (1995)|01-Jan-1995||http://a/b|0|1\n2|Heat (1995)|01-Jan-1995||http://a/c|1|0\n"
+    )
+    assert main(["doctor", "u.item"]) == 2
+    passed = re.search("such as: headtail (.*)", capsys.readouterr().out)[1].split()
+    assert main(passed) == 0
+    line = ["data", "u.data", "--columns", "user,item,rating,timestamp", "--titles", "u.item", *passed[2:]]
+    assert main([*line, "--to", "films.inter"]) == 0
+    assert data.read_table("films.item")["item_title"].to_list() == ["Toy Story (1995)", "Heat (1995)"]
+    assert main(["data", "films.inter", *passed[2:]]) == 0  # which has names of its own
+
+
 def test_what_doctor_passes_can_be_passed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("bare.csv").write_text("1,7,pv,4\n2,5,buy,3\n")

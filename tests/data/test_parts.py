@@ -340,6 +340,13 @@ def test_the_cures_for_well_known_layouts_are_commands_that_work(name, text, pro
     assert read_table("x.table.csv").rows() == expected
 
 
+@pytest.mark.parametrize(("name", "load"), [("x.mat", "loadmat"), ("x.pt", "torch.load"), ("x.pickle", "you trust it")])
+def test_what_python_loads_is_for_python(name, load):
+    Path(name).write_bytes(b"\x80\x02")
+    with pytest.raises(UnreadableFileError, match=rf"Load it in Python \(.*{load}.* embeddings to headtail\.Vectors"):
+        read_table(name)
+
+
 def test_vectors_between_blanks_are_no_table():
     Path("x.txt").write_text("a 0.1 -0.2 0.3 0.4\nb 0.2 0.1 0.3 1.4\n")
     with pytest.raises(UnreadableFileError, match=r"ids and vectors.*, as \.vec: cp x.txt x.vec"):

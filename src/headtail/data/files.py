@@ -6,6 +6,7 @@ import csv
 import difflib
 import json
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -272,13 +273,14 @@ def _object(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def names_for(path: Path, choices: Sequence[list[str]]) -> list[str] | None:
     """Return which names the columns of a text file need: those of its width; none where its first line has names."""
     path = next((part.file for part in parts_of(path) or ()), path)
-    if format_of(path) not in TEXT:
+    if format_of(path) not in (*TEXT, *ATOMIC):
         return None
     with readable(path):
         check_exists(path)
         found = first_fields(path)
     names = next((names for names in choices if len(names) == len(found)), choices[0])
-    return None if len(found) == len(names) and not set(found).isdisjoint(names) else names
+    typed = any(re.search(r":(token|float)(_seq)?$", field) for field in found)  # as in RecBole's files
+    return None if typed or (len(found) == len(names) and not set(found).isdisjoint(names)) else names
 
 
 @contextlib.contextmanager

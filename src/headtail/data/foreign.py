@@ -22,6 +22,14 @@ _BY_ENDING = {
     ".npy": _MATRIX.format("numpy.load({file})"),
     ".mtx": _MATRIX.replace("scipy;", "scipy.io;").format("scipy.io.mmread({file})"),
 }
+_LOADED = {
+    ".mat": "scipy.io.loadmat, or from MATLAB 7.3 on h5py.File",
+    ".h5": "h5py.File",
+    ".hdf5": "h5py.File",
+    ".pt": "torch.load",
+    ".pth": "torch.load",
+    ".pkl": "pandas.read_pickle; only if you trust it, for that may run code",
+}
 # What the fields of a line are, the names of those that are kept, and how awk prints them.
 _BY_WORDS = {
     r"\S+ Q0 \S+ \d+ \S+ \S+": ("user_id,item_id,score", 'print $1 "," $3 "," $5'),
@@ -38,7 +46,12 @@ _NO_SCORE = rb"(?mi)^\S+\s+Q0\s+\S+\s+\d+\s+([+-]?(?:nan|inf)\w*)\s.*$"  # of a 
 
 
 def _cure_of_ending(path: Path) -> str:
-    """Return the command that converts a file to a table, by its ending; empty where none is known."""
+    """Return how a file becomes a table or what a table does, by its ending; empty where that is not known."""
+    if load := _LOADED.get(path.suffix.lower().replace("pickle", "pkl")):
+        return (
+            f"Load it in Python ({load}), and give a matrix of users by items to headtail.Interactions.from_matrix, "
+            f"rows to .from_frame, and embeddings to headtail.Vectors."
+        )
     if (read := _BY_ENDING.get(path.suffix.lower())) is None:
         return ""
     if path.suffix.lower() == ".npz" and is_zipfile(path) and "format.npy" not in ZipFile(path).namelist():
