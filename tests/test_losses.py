@@ -57,6 +57,15 @@ def test_values_and_gradients_equal_the_naive_formula(name):
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_scores_in_half_precision_do_not_overflow(name):
+    """Sums over a batch and squares exceed 65,504, the largest number that float16 holds."""
+    scores = torch.randn(30_000, 5, generator=torch.Generator().manual_seed(0)).mul(3).half()
+    scores[0] = torch.tensor([300.0, -300, 300, 0, 1])
+    halves, whole = ((s[:, 0], s[:, 1:]) for s in (scores, scores.float()))
+    torch.testing.assert_close(ALL[name](*halves), ALL[name](*whole))
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_weights_multiply_the_terms_of_the_positives(name):
     rng = np.random.default_rng(1)
     positive = torch.tensor(rng.normal(size=7), requires_grad=True)

@@ -1,5 +1,7 @@
 """ReSN against naive float64 references, its bound, its scale and its edges."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from headtail import penalties
 from headtail.exceptions import InvalidInputError
-from headtail.penalties import ReSN
+from headtail.penalties import LogDet, ReSN
 
 FORMS = ("linear", "sigmoid")
 
@@ -40,6 +42,18 @@ def test_values_and_gradients_equal_the_naive_formula(form):
         torch.autograd.grad(value, (queries, items)), torch.autograd.grad(expected, (queries, items)), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", [*map(partial(ReSN, 0.7), FORMS), LogDet(0.7)])
+def test_torch_func_differentiates_and_batches(penalty):
+    queries, items = factors(b=8)
+    expected = torch.autograd.grad(penalty(queries, items), (queries, items))
+    queries, items = queries.detach(), items.detach()
+    for ours, theirs in zip(torch.func.grad(penalty, argnums=(0, 1))(queries, items), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    both = torch.stack([queries, 2 * queries])
+    found = torch.vmap(penalty, in_dims=(0, None))(both, items)
+    torch.testing.assert_close(found, torch.stack([penalty(part, items) for part in both]))
 
 
 def test_linear_gradient_is_the_numerical_one():

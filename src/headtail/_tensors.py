@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, reduce, wraps
-from itertools import chain
 from typing import Any, ParamSpec, TypeVar
 
 import headtail._torch  # noqa: F401 - first, for its error
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
+from torch.nn.parameter import is_lazy
 
 from headtail._factors import as_matrix
 from headtail.exceptions import InvalidInputError
@@ -104,6 +104,16 @@ def take_rows(table: Tensor, codes: Tensor) -> Tensor:
     return embedding(codes, table) if table.is_cuda else table.index_select(0, codes)
 
 
+def transformed() -> bool:
+    """Whether torch.func differentiates or batches what is computed, which then must be plain operations."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
+def traced() -> bool:
+    """Whether torch.compile, torch.export or torch.func follows what is computed."""
+    return torch.compiler.is_compiling() or transformed()
+
+
 def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """Disable autocast, where the caller has it on."""
     return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
@@ -147,7 +157,12 @@ def check_module(model: Any) -> None:
     """Raise unless it is a module whose weights can change."""
     if not isinstance(model, nn.Module):
         raise InvalidInputError(f"{type(model).__name__} cannot be trained; give a torch.nn.Module.")
-    if any(weight.is_inference() for weight in chain(model.parameters(), model.buffers())):
+    weights = [*model.parameters(), *model.buffers()]
+    if any(map(is_lazy, weights)):
+        raise InvalidInputError(
+            f"{type(model).__name__} has lazy layers, whose sizes are not known before it is called. Call it once."
+        )
+    if any(weight.is_inference() for weight in weights):
         raise InvalidInputError(
             f"{type(model).__name__} was made under torch.inference_mode(), so that its weights can never change. Make "
             f"it outside."

@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy, elu, softplus
 
 from headtail._checks import choice, number
 from headtail._factors import as_popularity
-from headtail._tensors import as_floats
+from headtail._tensors import as_floats, full
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Floats
 
@@ -35,7 +35,8 @@ Loss: TypeAlias = Callable[..., Tensor]
 """What :func:`headtail.fit` asks of a loss: from scores of positives (B,) and negatives (B, n) to their mean loss."""
 
 
-def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> None:
+def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return scores that belong together, in at least 32 bits: sums of half precision overflow."""
     for name, scores in (("positive", positive), ("negative", negative)):
         as_floats(name, scores)
     if positive.ndim != 1 or negative.ndim != 2 or len(positive) != len(negative) or not negative.numel():
@@ -48,11 +49,13 @@ def _check(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> 
             f"weight has shape {tuple(getattr(weight, 'shape', ()))} and positive {tuple(positive.shape)}; give a "
             f"tensor of one for each positive."
         )
+    positive, negative = full(positive, negative)
+    return positive, negative
 
 
 def _candidates(positive: Tensor, negative: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the scores of all candidates, the positive first, (B, 1 + n)."""
-    _check(positive, negative, weight)
+    positive, negative = _check(positive, negative, weight)
     return torch.cat([positive[:, None], negative], dim=1)
 
 
@@ -86,7 +89,7 @@ def bpr(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> 
     >>> round(bpr(torch.tensor([1.0]), torch.tensor([[1.0]])).item(), 4)
     0.6931
     """
-    _check(positive, negative, weight)
+    positive, negative = _check(positive, negative, weight)
     return _weighted(softplus(negative - positive[:, None]), weight).mean()
 
 
@@ -101,7 +104,7 @@ def bce(positive: Tensor, negative: Tensor, *, weight: Tensor | None = None) -> 
     >>> round(bce(torch.tensor([0.0]), torch.tensor([[0.0, 0.0]])).item(), 4)
     0.6931
     """
-    _check(positive, negative, weight)
+    positive, negative = _check(positive, negative, weight)
     return _labelled(softplus(-positive), softplus(negative), weight)
 
 
@@ -124,7 +127,7 @@ def mse(
     >>> mse(torch.tensor([0.5]), torch.tensor([[0.5]])).item()
     0.25
     """
-    _check(positive, negative, weight)
+    positive, negative = _check(positive, negative, weight)
     choice("link", link, ("sigmoid", "identity"))
     if link == "sigmoid":
         # 1 - sigmoid(x) = sigmoid(-x), which keeps its digits where sigmoid(x) is close to 1.

@@ -20,7 +20,7 @@ from headtail._checks import checked, number
 from headtail._distributed import all_sum
 from headtail._factors import as_pair
 from headtail._products import row_blocks
-from headtail._tensors import as_tensor, full, no_autocast
+from headtail._tensors import as_tensor, full, no_autocast, transformed
 from headtail.exceptions import InvalidInputError
 
 _BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 26  # scores held at once by the sigmoid form: 4 MiB, on CUDA 256 MiB
@@ -101,14 +101,24 @@ class ReSN(_Weighted):
         """Return ``||S u||^2`` and the number of users."""
         queries, items = _pair(queries, items)
         share: Callable[[Tensor], Tensor] = all_sum if self.distributed else lambda values: values
+        own: Tensor
         with no_autocast(items.device):
-            if self.form == "linear":
-                own: Tensor = _AlongPopularity.apply(queries, items, share(queries.sum(dim=0)))  # type: ignore[no-untyped-call]
+            if transformed():
+                own = self._plainly(queries, items)
+            elif self.form == "linear":
+                own = _AlongPopularity.apply(queries, items, share(queries.sum(dim=0)))  # type: ignore[no-untyped-call]
             else:
                 block = _CUDA_BLOCK if queries.is_cuda else _BLOCK
                 own = _AlongScores.apply(queries, items, max(1, block // len(items)), share)  # type: ignore[no-untyped-call]
         total, n_users = share(torch.stack([own, own.new_tensor(len(queries))])).unbind()
         return total, n_users
+
+    def _plainly(self, queries: Tensor, items: Tensor) -> Tensor:
+        """Return ``||S u||^2`` by operations that torch.func can differentiate and batch."""
+        if self.form == "linear":
+            return (queries @ (items.T @ _unit(items @ queries.sum(dim=0)))).square().sum()
+        scores = (queries @ items.T).sigmoid()
+        return (scores @ _unit(scores.detach().sum(dim=0))).square().sum()
 
     @torch.no_grad()
     def sigma1_squared(self, queries: Tensor, items: Tensor) -> Tensor:
@@ -255,6 +265,6 @@ def _collapse(rows: Tensor) -> Tensor:
     gram = rows.T @ rows  # (d, d)
     mean = gram.diagonal().mean()
     even = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    gram = gram / mean + _RIDGE * even if mean.detach() > 0 else 0 * gram + even
+    gram = gram / torch.where(mean > 0, mean, 1) + _RIDGE * even
     logarithms: Tensor = 2 * torch.linalg.cholesky(gram).diagonal().log()
     return (gram.diagonal().mean().log() - logarithms.mean()).clamp_min(0)

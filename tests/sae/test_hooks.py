@@ -1,7 +1,9 @@
-from collections import OrderedDict, namedtuple
+from collections import warnings
 from dataclasses import replace
 
+import namedtuple
 import numpy as np
+import OrderedDict
 import pytest
 import torch
 from torch import nn
@@ -192,6 +194,11 @@ def test_bad_input():
         activations(model, [X], layer="gru", position=lambda out, batch: out[:, 0, 0])
     with pytest.raises(InvalidInputError, match=r"does not end in .npy"):
         activations(model, [X], layer="gru", path="x.bin")
+    with warnings.catch_warnings():  # a prototype, says torch once
+        warnings.simplefilter("ignore")
+        nested = torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(1, 4)])
+    with pytest.raises(InvalidInputError, match=r"puts out a nested tensor \(see enable_nested_tensor"):
+        activations(nn.Identity(), [nested], layer="")
     model.unused = nn.Linear(2, 2)
     with pytest.raises(InvalidInputError, match="'unused' was not called"):
         activations(model, [X], layer="unused")

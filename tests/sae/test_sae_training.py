@@ -311,6 +311,7 @@ def broken(value):
         ({"data": DATA[0]}, r"shape \(n, d\); this is a ndarray of shape \(6,\)"),
         ({"data": DATA.tolist()}, "this is a list"),
         ({"data": DATA[:1]}, "hold 1 row;"),
+        ({"validation": np.tile(DATA.mean(axis=0), (2, 1))}, "all validation vectors are the mean of the activations"),
         ({"validation": 0.9}, "validation=0.9 is out of range"),
         ({"lr": 0}, "lr=0 is out of range"),
         ({"start": "zero"}, "start='zero' is not known"),
@@ -333,6 +334,11 @@ def test_a_run_that_diverges_stops_and_leaves_everything_as_it_was(tmp_path):
         run(sae, checkpoint=tmp_path, lr=1e15, resume=False)
     assert torch.equal(weights(sae), before)
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+def test_frozen_weights_are_refused():
+    with pytest.raises(InvalidInputError, match="decoder of the autoencoder does not require gradients"):
+        run(autoencoder().requires_grad_(False))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

@@ -106,6 +106,25 @@ def test_a_replaced_edit_is_the_one_that_is_made_and_saved(tmp_path):
     assert torch.equal(queries(steered), 2 * MF(20, 10, 8, rng=0).users)
 
 
+def test_a_replaced_edit_is_in_the_mode_of_the_model_and_leaves_ours_as_it_is():
+    dropout = nn.Dropout(p=1.0)
+    steered = pushed().eval()
+    steered.edit = dropout
+    assert torch.equal(queries(steered), queries(steered.model.eval()))
+    assert dropout.training
+
+
+@pytest.mark.parametrize("layer", ["model.item", "model.query"])
+def test_a_model_that_is_steered_twice_is_saved(tmp_path, layer):
+    twice = pushed(pushed(), layer)
+    again = load_steered(save_steered(twice, tmp_path / "steered"))
+    for ours, theirs in zip(again(USERS)[:2], twice(USERS)[:2], strict=True):
+        assert torch.equal(ours, theirs)
+    twice.model.model.query = Doubled()
+    with pytest.raises(InvalidInputError, match=r"MF\.query was changed by a hook"):
+        save_steered(twice, tmp_path / "steered")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -125,6 +144,16 @@ def test_names_of_the_state_are_ordinary():
     assert sorted(pushed().state_dict()) == sorted(
         ["model.users", "model.items", "edit.shift", *(f"edit.sae.{n}" for n in TopKSAE(8).state_dict())]
     )
+
+
+@pytest.mark.parametrize("recorded", [torch.enable_grad, torch.no_grad])
+@pytest.mark.parametrize("name", ["steering", "by the user", "autoencoder"])
+def test_torch_func_differentiates_and_batches(name, recorded):
+    edit, x = EDITS[name](), X.clone().requires_grad_()
+    edit(x).square().sum().backward()
+    with recorded():
+        torch.testing.assert_close(torch.func.grad(lambda v: edit(v).square().sum())(X), x.grad)
+        torch.testing.assert_close(torch.vmap(edit)(X[:, None]), edit(X)[:, None])
 
 
 # -- types and autocast ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from headtail.datasets import power_law
 from headtail.losses import bpr
 from headtail.models import MF
 from headtail.penalties import ReSN
+from headtail.sae import Steered
 from headtail.training import fit, passes
 from headtail.training.adam import Adam, _put
 from headtail.training.batches import Distinct
@@ -146,3 +147,49 @@ def test_gradients_that_a_model_comes_with_do_not_count():
         fit(model, world, epochs=2, weight_decay=0, rng=0, progress=False)
     assert torch.equal(models[0].items, models[1].items)
     assert models[0].items.grad is None
+
+
+class Centred(torch.nn.Module):
+    def forward(self, items):
+        return items - items.mean(dim=0)
+
+
+def centred(model):
+    model.item = Centred()
+
+
+def hooked(model):
+    model.item.register_forward_hook(lambda _, args, out: out - out.mean(dim=0))
+
+
+def frozen(model):
+    model.users.requires_grad_(False)
+
+
+def parametrized(model):
+    torch.nn.utils.parametrize.register_parametrization(model, "users", torch.nn.Tanh())
+
+
+CHANGES = {
+    "a layer after the items": (centred, lambda model: model),
+    "a hook": (hooked, lambda model: model),
+    "frozen users": (frozen, lambda model: model),
+    "users computed of others": (parametrized, lambda model: model),
+    "a wrapper": (lambda model: None, lambda model: Steered(model, torch.nn.Tanh())),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_models_whose_tables_are_not_what_they_return_train_whole(monkeypatch, name):
+    train, found = power_law(200, 160, n_interactions=400, rng=0).interactions, []
+    change, wrap = CHANGES[name]
+    for large in (passes._LARGE, 10**9):
+        monkeypatch.setattr(passes, "_LARGE", large)
+        model = MF(200, 160, 4, rng=0)
+        change(model)
+        fit(wrap(model), train, epochs=2, batch_size=4, lr=0.01, weight_decay=0, rng=0)
+        found.append([weights.detach() for weights in model.parameters()])
+    for own, whole in zip(*found, strict=True):
+        assert (own - whole).norm() < 0.05 * whole.norm()
+    if name == "frozen users":
+        assert torch.equal(found[0][0], MF(200, 160, 4, rng=0).users)

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import torch.nn.utils.prune
 from runs import StoppedError, same, stop_at, weights
 
 from headtail._checksums import write_json
@@ -354,6 +355,26 @@ def test_resume_false_starts_over(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["epoch-00002"]
 
 
+class Squares:
+    def __init__(self, size):
+        self.size = size
+
+    def __call__(self, queries, items):
+        return self.size * queries.square().sum()
+
+
+def squares(size):
+    return lambda queries, items: size * queries.square().sum()
+
+
+@pytest.mark.parametrize("kind", [Squares, squares])
+def test_a_penalty_of_ones_own_with_another_number_is_another(tmp_path, kind):
+    fit(model(), TRAIN, epochs=1, penalties=[kind(1e-3)], checkpoint=tmp_path)
+    fit(model(), TRAIN, epochs=2, penalties=[kind(1e-3)], checkpoint=tmp_path)
+    with pytest.raises(CheckpointMismatchError, match=r"penalties: .*0\.001.* in the checkpoint, .*0\.002.* now"):
+        fit(model(), TRAIN, epochs=3, penalties=[kind(2e-3)], checkpoint=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -526,6 +547,8 @@ def test_models_of_other_types_train(dtype):
         ({"model": MF(SIZE + 1, SIZE, 4)}, "the model has n_users=25 and train 24"),
         ({"model": lambda users: None}, "function cannot be trained; give a torch.nn.Module"),
         ({"model": Headless(SIZE, SIZE - 1)}, "the model has vectors of 23 items and train 24"),
+        ({"model": model().half()}, "MF has weights in float16, in which Adam's steps overflow"),
+        ({"model": torch.nn.LazyLinear(4)}, "LazyLinear has lazy layers, whose sizes are not known"),
         ({"model": torch.nn.Module()}, "Module has no weights that gradients train"),
         ({"train": None}, "train is a NoneType, not a frame"),
         (
@@ -559,6 +582,29 @@ def test_a_saved_model_comes_back(tmp_path):
 def test_a_strangers_model_is_not_saved(tmp_path):
     with pytest.raises(InvalidInputError, match="Linear is not a model of headtail"):
         save_model(torch.nn.Linear(2, 2), tmp_path / "linear")
+
+
+def hooked(m):
+    m.item.register_forward_hook(lambda *_: None)
+
+
+def doubled(m):
+    m.query = torch.nn.ReLU()
+
+
+def parametrized(m):
+    torch.nn.utils.parametrizations.weight_norm(m, "users")
+
+
+@pytest.mark.parametrize(
+    "change", [hooked, doubled, lambda m: torch.nn.utils.prune.l1_unstructured(m, "users", 0.5), parametrized]
+)
+def test_a_model_that_is_more_than_its_weights_is_not_saved(tmp_path, change):
+    m = model()
+    change(m)
+    with pytest.raises(InvalidInputError, match=r"MF.* (was changed by a hook|is not a model)"):
+        save_model(m, tmp_path / "mf")
+    assert not (tmp_path / "mf").exists()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, linear, normalize
 
 from headtail._checks import checked, generator, integer
-from headtail._tensors import no_autocast, sampled_products
+from headtail._tensors import no_autocast, sampled_products, traced, transformed
 from headtail.exceptions import InvalidInputError
 from headtail.typing import RNG
 
@@ -123,7 +123,7 @@ class TopKSAE(nn.Module):
             )
         if shift is None and _own_gradients():
             return encode_sparsely(x - self.bias, self.encoder, self.encoder_bias, self.k)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.is_grad_enabled() or traced():
             pre = self.pre_activations(x)
             return self.select(pre if shift is None else pre + shift)
         if shift is not None and shift.ndim > 1:
@@ -170,7 +170,7 @@ def _largest(values: Tensor, k: int) -> Tensor:
     NumPy finds the k-th largest several times as fast as torch, and what reaches it is selected. Where ties make that
     more than k, or values are NaN, torch selects.
     """
-    if _for_numpy(values) and not torch.compiler.is_compiling():
+    if _for_numpy(values) and not traced():
         n = values.shape[-1]
         flat = values.reshape(-1, n)
         kth = np.partition(flat.numpy(), n - k, axis=1)[:, n - k, None]
@@ -188,8 +188,8 @@ def _for_numpy(values: Tensor) -> bool:
 
 
 def _own_gradients() -> bool:
-    """Whether to go through the functions below; compilers and torch.export get plain operations instead."""
-    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    """Whether to go through the functions below."""
+    return torch.is_grad_enabled() and not traced()
 
 
 def encode_sparsely(x: Tensor, encoder: Tensor, encoder_bias: Tensor, k: int) -> Code:
@@ -200,6 +200,8 @@ def encode_sparsely(x: Tensor, encoder: Tensor, encoder_bias: Tensor, k: int) ->
 
 def decode_sparsely(code: Code, decoder: Tensor) -> Tensor:
     """Return the sums (..., d) of decoder rows that a code stands for, with a sparse backward pass."""
+    if transformed():
+        return (code.values[..., None] * decoder[code.neurons]).sum(dim=-2)
     values, neurons = (part.reshape(-1, part.shape[-1]) for part in code)
     values = values.to(decoder.dtype)
     if _own_gradients():

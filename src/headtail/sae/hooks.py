@@ -170,6 +170,11 @@ def attach(
         block ends: if the layer was never called, so that nothing was edited. At once: if the model is compiled, which
         leaves out what is attached later, or keeps it.
 
+    Notes
+    -----
+    Where activations are computed again for the backward pass (:mod:`torch.utils.checkpoint`), that belongs into the
+    block, too.
+
     Examples
     --------
     >>> model, users = ht.MF(n_users=5, n_items=6, embedding_dim=3, rng=0), torch.arange(5)
@@ -289,7 +294,7 @@ def vectors_in(out: Any, layer: str, output: int | str = 0, width: int | None = 
                 f"layer={layer!r} puts out {_described(out)}, which has no output={output!r}. Choose another layer, or "
                 f"name the output."
             ) from None
-    if not isinstance(found, Tensor) or found.ndim < 2 or not found.is_floating_point():
+    if not isinstance(found, Tensor) or found.is_nested or found.ndim < 2 or not found.is_floating_point():
         raise InvalidInputError(
             f"layer={layer!r} puts out {_described(found)}; give a layer that puts out vectors (B, d) or (B, L, d)."
         )
@@ -316,6 +321,8 @@ def _with(out: Any, new: Tensor, output: int | str) -> Any:
 
 
 def _described(value: Any) -> str:
+    if isinstance(value, Tensor) and value.is_nested:
+        return "a nested tensor (see enable_nested_tensor of torch.nn.TransformerEncoder)"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
     return f"a {type(value).__name__}"

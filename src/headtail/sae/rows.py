@@ -59,8 +59,13 @@ class Rows:
             )
         scale = float(np.sqrt(variance))
         fingerprint = digest(mean.numpy(), np.array([variance, len(rows)]), others.numpy())
-        mean = mean.float()
-        return cls(source, rows, (others - mean) / scale, mean, scale, fingerprint)
+        held_out = (others - (mean := mean.float())) / scale
+        if len(held_out) and not held_out.any():
+            raise InvalidInputError(
+                "all validation vectors are the mean of the activations, so that they hold nothing to explain. Give "
+                "others, or validation=0."
+            )
+        return cls(source, rows, held_out, mean, scale, fingerprint)
 
     def batches(self, batch_size: int, random: np.random.Generator, device: torch.device) -> Iterator[Tensor]:
         """Yield every training row once, in random batches (B, d), centered and scaled."""

@@ -42,9 +42,9 @@ class Steered(nn.Module):
     @checked
     def __init__(self, model: nn.Module, edit: nn.Module, layer: str = "query", *, output: int | str = 0) -> None:
         super().__init__()
-        self.model, self.edit = _twin(model), _twin(edit).train(model.training)
-        self.layer, self.output = layer, output
         self.training = model.training
+        self.model, self.edit = _twin(model), edit
+        self.layer, self.output = layer, output
         self._hook = EditHook(self, layer, output)
         register(self.model, layer, self._hook)
 
@@ -58,7 +58,7 @@ class Steered(nn.Module):
             raise InvalidInputError(f"the {name} of a Steered cannot be replaced; make another Steered.")
         if name == "edit" and not isinstance(value, nn.Module):
             raise InvalidInputError(f"edit is a {type(value).__name__}; give a torch.nn.Module, such as a Steering.")
-        super().__setattr__(name, value)
+        super().__setattr__(name, _twin(value).train(self.training) if name == "edit" else value)
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, number
-from headtail._tensors import as_floats
+from headtail._tensors import as_floats, traced
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import ROWS, Code, TopKSAE, pre_activations_in_blocks
 from headtail.sae.neurons import Neurons
@@ -82,7 +82,7 @@ class Steering(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the edited vectors, (..., d) as given."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.is_cuda:
+        if torch.is_grad_enabled() or traced() or x.is_cuda:
             return self._edited(x, self.sae.pre_activations(x)).to(x.dtype)
         rows = x.reshape(-1, self.d_in)
         pre = pre_activations_in_blocks(rows - self.sae.bias, self.sae.encoder, self.sae.encoder_bias)

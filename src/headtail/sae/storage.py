@@ -22,8 +22,8 @@ from headtail.sae.steered import Steered
 from headtail.sae.steering import Steering
 from headtail.sae.table import Source
 from headtail.sae.taste import Excess
-from headtail.training import load_model, save_model
-from headtail.training.checkpoints import load_weights, read_tensors, write_tensors
+from headtail.training import load_model
+from headtail.training.checkpoints import check_saved, load_weights, read_tensors, write_model, write_tensors
 
 # Those of EleutherAI's sparsify and its models on the Hugging Face Hub.
 _KEYS = {"encoder": "encoder.weight", "encoder_bias": "encoder.bias", "decoder": "W_dec", "bias": "b_dec"}
@@ -233,8 +233,11 @@ def save_steered(steered: Steered, folder: str | os.PathLike[str]) -> Path:
     return Path(folder)
 
 
-def write_steered(steered: Steered, folder: Path) -> None:
-    """Write a steered model into a folder that is there, with checksums of all that it holds by then."""
+def write_steered(steered: Steered, folder: Path, *outer: Any) -> None:
+    """Write a steered model into a folder that is there, with checksums of all that it holds by then.
+
+    `outer` are the hooks of models that steer this one further.
+    """
     edit = steered.edit
     if not isinstance(edit, (Steering, Direction)) or not isinstance(edit.per_user, (Excess, type(None))):
         raise InvalidInputError(
@@ -250,10 +253,13 @@ def write_steered(steered: Steered, folder: Path) -> None:
         save_sae(edit.sae, folder / "sae")
     else:
         settings |= {"mode": edit.mode, "level": edit.level}
+    inner, hooks = folder / "model", (*outer, steered._hook)
+    inner.mkdir()
     if isinstance(steered.model, Steered):
-        save_steered(steered.model, folder / "model")
+        write_steered(steered.model, inner, *hooks)
     else:
-        save_model(steered.model, folder / "model")
+        check_saved(steered.model, *hooks)
+        write_model(steered.model, inner)
     write_tensors(tensors, folder / "steering.safetensors")
     write_json({"format": FORMAT, **settings}, folder / "steering.json", folder.rglob("*"))
 

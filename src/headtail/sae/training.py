@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from headtail._checks import checked, generator, integer, number
 from headtail._checksums import digest
 from headtail._tensors import as_device, learning, no_autocast
+from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE, decode_sparsely, encode_sparsely, fired
 from headtail.sae.rows import Rows
 from headtail.training.checkpoints import Run
@@ -111,6 +112,11 @@ def fit_sae(
     >>> history.metric, history.best_value < 1e-6
     ('fvu', True)
     """
+    if frozen := [name for name, weights in sae.named_parameters() if not weights.requires_grad]:
+        raise InvalidInputError(
+            f"{frozen[0]} of the autoencoder does not require gradients, and all its weights are trained. Call "
+            f"sae.requires_grad_() before."
+        )
     aux_weight = number("aux_weight", aux_weight, low=0)
     lr = number("lr", lr, low=0, low_open=True)
     new = not (sae.bias.any() or sae.encoder_bias.any())

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from headtail import _files
 from headtail._checks import checked
@@ -34,6 +36,8 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     ------
     UnreadableFileError
         If the folder cannot be written.
+    InvalidInputError
+        If more than its weights makes the model what it is, such as a hook or a pruning.
 
     Examples
     --------
@@ -43,15 +47,27 @@ def save_model(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     ...     print(load_model(folder).config)
     {'model': 'MF', 'n_users': 4, 'n_items': 6, 'embedding_dim': 2}
     """
-    name = type(model).__name__
-    if classes().get(name) is not type(model):
-        raise InvalidInputError(
-            f"{name} is not a model of headtail ({', '.join(classes())}), so load_model could not make it again. "
-            f"Save its state_dict with safetensors.torch.save_file instead."
-        )
+    check_saved(model)
     with _files.atomic_folder(folder) as temporary:
         write_model(model, temporary)
     return Path(folder)
+
+
+def check_saved(model: nn.Module, *hooks: Any) -> None:
+    """Raise unless class, configuration and weights say all that a model computes, besides these hooks."""
+    name, cure = type(model).__name__, "Save its state_dict with safetensors.torch.save_file instead."
+    if classes().get(name) is not type(model):
+        raise InvalidInputError(
+            f"{name} is not a model of headtail ({', '.join(classes())}), so load_model could not make it again. {cure}"
+        )
+    for path, part in model.named_modules():
+        foreign = path.rpartition(".")[2] in ("query", "item") and type(part) is not nn.Identity
+        found = chain(part._forward_hooks.values(), part._forward_pre_hooks.values())
+        if foreign or is_parametrized(part) or any(all(hook is not own for own in hooks) for hook in found):
+            raise InvalidInputError(
+                f"{f'{name}.{path}'.rstrip('.')} was changed by a hook, a parametrization or another layer, which "
+                f"load_model could not make again. Take that away before. {cure}"
+            )
 
 
 def write_model(model: nn.Module, folder: Path) -> None:

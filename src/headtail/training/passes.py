@@ -1,7 +1,7 @@
 """What an epoch does: gradient steps on positive items against negatives, or solving in closed form."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from headtail import _distributed
 from headtail._checks import integer, number
-from headtail._tensors import no_autocast, take_rows
+from headtail._tensors import evaluating, no_autocast, take_rows
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, TrainingDivergedError
 from headtail.losses import Loss
@@ -170,11 +170,20 @@ class Stepping:
         if not self.n_drawn or self.n_processes > 1:  # processes exchange gradients of whole tables
             return None, None
         users, items = getattr(self.model, "row_tables", None) or (None, None)
+        # Not those that a wrapper knows by another name, that are computed from others, or that are frozen.
+        tables = {name: weights for name, weights in self.model.named_parameters() if weights.requires_grad}
 
         def if_large(name: str | None, taken: int) -> str | None:
-            return name if name and len(self.model.get_parameter(name)) > _LARGE * taken else None
+            return name if name in tables and len(tables[name]) > _LARGE * taken else None
 
-        return if_large(users, self.batch_size), if_large(items, self.batch_size * (1 + self.n_drawn))
+        items = if_large(items, self.batch_size * (1 + self.n_drawn))
+        return if_large(users, self.batch_size), items if items and self._returns(tables[items]) else None
+
+    def _returns(self, table: Tensor) -> bool:
+        """Whether the model returns a table of items as it is; hooks or a layer after it may change it."""
+        with evaluating(self.model), torch.no_grad():
+            _, items = returned(self.model, self.model(torch.zeros(1, dtype=torch.int64, device=self.device)), 1)
+        return items.data_ptr() == table.data_ptr() and items.shape == table.shape
 
     def _rows(self, batch: Batch, *, all_items: bool) -> tuple[Batch, dict[str, Tensor]]:
         """Return a batch with the rows that it takes of large tables, by name; its codes then are places among them."""
@@ -227,6 +236,11 @@ def _check(model: nn.Module) -> None:
         raise InvalidInputError(
             f"{type(model).__name__} has no weights that gradients train, and no solve(train, ...) instead of them."
         )
+    if any(p.dtype == torch.float16 for p in model.parameters()):
+        raise InvalidInputError(
+            f"{type(model).__name__} has weights in float16, in which Adam's steps overflow. Train model.float(), or "
+            f"model.bfloat16()."
+        )
 
 
 def _check_takes(loss: Loss, n_negatives: Any, name: str, keyword: str, such: str) -> None:
@@ -266,6 +280,19 @@ def describe(thing: Any) -> str:
         given = [*map(repr, thing.args), *(f"{name}={value!r}" for name, value in sorted(thing.keywords.items()))]
         return f"{describe(thing.func)}({', '.join(given)})"
     if hasattr(thing, "__qualname__"):
-        return f"{thing.__module__}.{thing.__qualname__}"
+        cells = getattr(thing, "__closure__", None) or ()
+        held = [cell.cell_contents for cell in cells] + [*(getattr(thing, "__defaults__", None) or ())]
+        return _with_numbers(f"{thing.__module__}.{thing.__qualname__}", map(repr, filter(_is_plain, held)))
     text = repr(thing)
-    return type(thing).__qualname__ if " at 0x" in text else text
+    if " at 0x" not in text:
+        return text
+    held = {name: value for name, value in getattr(thing, "__dict__", {}).items() if _is_plain(value)}
+    return _with_numbers(type(thing).__qualname__, (f"{name}={value!r}" for name, value in held.items()))
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (int, float, str))
+
+
+def _with_numbers(name: str, numbers: Iterable[str]) -> str:
+    return f"{name}({text})" if (text := ", ".join(numbers)) else name
