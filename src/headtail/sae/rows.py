@@ -60,7 +60,7 @@ class Rows:
         scale = float(np.sqrt(variance))
         fingerprint = digest(mean.numpy(), np.array([variance, len(rows)]), others.numpy())
         held_out = (others - (mean := mean.float())) / scale
-        if len(held_out) and not held_out.any():
+        if len(held_out) and float(held_out.square().mean()) < 1e-12:
             raise InvalidInputError(
                 "all validation vectors are the mean of the activations, so that they hold nothing to explain. Give "
                 "others, or validation=0."

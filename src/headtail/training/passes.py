@@ -286,8 +286,9 @@ def describe(thing: Any) -> str:
     text = repr(thing)
     if " at 0x" not in text:
         return text
-    held = {name: value for name, value in getattr(thing, "__dict__", {}).items() if _is_plain(value)}
-    return _with_numbers(type(thing).__qualname__, (f"{name}={value!r}" for name, value in held.items()))
+    own = getattr(thing, "__dict__", {})
+    told = (f"{name}={value!r}" for name, value in own.items() if _is_plain(value))
+    return _with_numbers(type(thing).__qualname__, told)
 
 
 def _is_plain(value: Any) -> bool:
