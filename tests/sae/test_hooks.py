@@ -1,9 +1,8 @@
-from collections import warnings
+import warnings
+from collections import OrderedDict, namedtuple
 from dataclasses import replace
 
-import namedtuple
 import numpy as np
-import OrderedDict
 import pytest
 import torch
 from torch import nn
