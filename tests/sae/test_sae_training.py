@@ -311,7 +311,10 @@ def broken(value):
         ({"data": DATA[0]}, r"shape \(n, d\); this is a ndarray of shape \(6,\)"),
         ({"data": DATA.tolist()}, "this is a list"),
         ({"data": DATA[:1]}, "hold 1 row;"),
-        ({"validation": np.tile(DATA.mean(axis=0), (2, 1))}, "all validation vectors are the mean of the activations"),
+        (
+            {"validation": np.tile(DATA.mean(axis=0, dtype=float), (2, 1))},
+            "all validation vectors are the mean of the activations",
+        ),
         ({"validation": 0.9}, "validation=0.9 is out of range"),
         ({"lr": 0}, "lr=0 is out of range"),
         ({"start": "zero"}, "start='zero' is not known"),
