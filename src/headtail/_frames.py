@@ -306,7 +306,7 @@ def to_ids(ids: pl.Series) -> Array:
     return np.array(ids.to_list(), dtype=object)
 
 
-def lookup(ids: pl.Series | Array, known: Array, what: str = "ids") -> Codes:
+def lookup(ids: pl.Series | Array, known: Array, what: str = "ids", among: str = "the interactions") -> Codes:
     """Return the position of each id among the `known` ones, -1 where it is not one of them."""
     ids = pl.Series("id", ids)
     if not len(known):
@@ -314,7 +314,7 @@ def lookup(ids: pl.Series | Array, known: Array, what: str = "ids") -> Codes:
     vocabulary = pl.Series("id", known.tolist() if known.dtype == object else known)
     if ids.dtype.is_integer() != vocabulary.dtype.is_integer() and len(ids):
         raise InvalidInputError(
-            f"{what}: ids are {ids.dtype} here and {vocabulary.dtype} in the interactions. Cast one of them."
+            f"{what}: ids are {ids.dtype} here and {vocabulary.dtype} in {among}. Cast one of them."
         )
     if ids.dtype.is_integer():
         low, high = int(known.min()), int(known.max())

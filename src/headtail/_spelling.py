@@ -1,5 +1,7 @@
 """Ids that look alike and are not: blanks, what is invisible, accents encoded in two ways, upper and lower case."""
 
+from collections.abc import Callable
+
 import polars as pl
 
 from headtail._checks import shown
@@ -7,6 +9,13 @@ from headtail.typing import Array
 
 _UNSEEN = r"[\u00ad\u200b\u200e\u200f\u2060\ufeff]"  # of no width; joiners have a meaning in some scripts
 _PLAIN = f".str.strip_chars().str.normalize('NFC').str.replace_all(r'{_UNSEEN}', '')"
+
+_WAYS: tuple[tuple[str, str, Callable[[pl.Series], pl.Series]], ...] = (
+    ("blanks around them, what is invisible or how accents are encoded", "", lambda ids: ids),
+    ("upper and lower case", ".str.to_lowercase()", lambda ids: ids.str.to_lowercase()),
+    ("a decimal point and zero at the end", r".str.replace(r'\.0$', '')", lambda ids: ids.str.replace(r"\.0$", "")),
+    ("zeros at the beginning", ".str.strip_chars_start('0')", lambda ids: ids.str.strip_chars_start("0")),
+)
 
 
 def _text(ids: Array) -> pl.Series:
@@ -43,15 +52,10 @@ def respelled(unknown: Array, known: Array, role: str) -> str:
     if not len(unknown) or unknown.dtype != object:
         return ""
     mine, theirs = _plain(_text(unknown)), _plain(_text(known))
-    for how, code in (
-        ("but for blanks around them, what is invisible or how accents are encoded", ""),
-        ("but for upper and lower case", ".str.to_lowercase()"),
-    ):
-        if code:
-            mine, theirs = mine.str.to_lowercase(), theirs.str.to_lowercase()
-        if n := int(mine.is_in(theirs.implode()).sum()):
+    for how, code, written in _WAYS:
+        if n := int(written(mine).is_in(written(theirs).implode()).sum()):
             return (
-                f" {n:,} of these {'is' if n == 1 else 'are'} known {how}; write them alike by "
+                f" {n:,} of these {'is' if n == 1 else 'are'} known but for {how}; write them alike by "
                 f"{_cure(role, _PLAIN + code)}."
             )
     return ""

@@ -10,6 +10,7 @@ from headtail._columns import logger
 from headtail._factors import as_pair
 from headtail._frames import as_native, lookup, read_ids
 from headtail._printable import counted
+from headtail._spelling import respelled
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.coded import recoded
 from headtail.data.rows import known_ids, narrowed, with_given_ids
@@ -65,17 +66,19 @@ def subject_of(
         if gone:
             logger.warning("%s", gone)
     else:
-        if new := _strange(items, split.train.item_ids, "items"):
+        new, alike = _strange(items, split.train.item_ids, "item_id")
+        if new and not alike:  # which split_of says
             gone += f" Added: {counted(new, 'item')} that only the recommender knows."
-        if gone:
+        if gone or new:
             made = split_of(train, split.validation, split.test, items=items, rng=rng)
             said = f"{split.description} {made.description} {gone}"
             split = replace(made, description=" ".join(said.split()))
     if pair:
         source = vectors
-        if strange := _strange(users, split.train.user_ids, "users"):
-            said = f"{split.description} Left out: vectors of {counted(strange, 'user')} that the split does not have."
-            split = replace(split, description=said)
+        strange, alike = _strange(users, split.train.user_ids, "user_id")
+        if strange:
+            said = f"Left out: vectors of {counted(strange, 'user')} that the split does not have.{alike}"
+            split = replace(split, description=f"{split.description} {said}")
     elif lists:
         source = Recommendations.from_frame(source, split.train)
         split = _of_listed(split, source.users)
@@ -94,9 +97,10 @@ def _of_listed(split: Split, users: Codes) -> Split:
     return replace(split, description=" ".join(said), **parts)
 
 
-def _strange(own: Array | None, ids: Array, what: str) -> int:
-    """Return how many of a recommender's ids are not among these."""
-    return 0 if own is None else int((lookup(own, ids, what) < 0).sum())
+def _strange(own: Array | None, ids: Array, role: str) -> tuple[int, str]:
+    """Return how many of a recommender's ids are not among these, and how those are written here."""
+    strange = own[lookup(own, ids, f"{role} of the recommender") < 0] if own is not None else ids[:0]
+    return len(strange), respelled(strange, ids, role)
 
 
 @checked
@@ -115,23 +119,32 @@ def split_of(
     """
     if validation is None:
         raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
-    known = Interactions.of(train, what="train")
+    known, said = Interactions.of(train, what="train"), ""
+    for role, own in {"item": items, "user": users}.items():
+        new, alike = _strange(own, getattr(known, f"{role}_ids"), f"{role}_id")
+        if alike and own is not None and new == len(own):
+            raise InvalidInputError(f"train has none of the {counted(new, role)} of the recommender.{alike}")
+        if alike:
+            said += f" Added: {counted(new, role)} that only the recommender knows.{alike}"
+            logger.warning("%s", said.strip())
     if items is not None:
         known = known.with_items(items)
     if users is not None:
         known = known.with_users(users)
-    parts, said = {"train": known}, ""
+    parts = {"train": known}
     for name, given in {"validation": validation, "test": test}.items():
         if given is None:
             continue
-        part = Interactions.of(given, what=name)
-        of_users = recoded(part.users, part.user_ids, known.user_ids, f"{name} users") >= 0
-        of_items = recoded(part.items, part.item_ids, known.item_ids, f"{name} items") >= 0
-        part = Interactions.of(part.subset(of_users & of_items), like=known, what=name)
+        given = Interactions.of(given, what=name)
+        of_users = recoded(given.users, given.user_ids, known.user_ids, f"{name} users") >= 0
+        of_items = recoded(given.items, given.item_ids, known.item_ids, f"{name} items") >= 0
+        part = Interactions.of(given.subset(of_users & of_items), like=known, what=name)
         if strange := int((~(of_users & of_items)).sum()):
             said += (
                 f" Left out of {name}: {counted(strange, 'interaction')}, of {(~of_users).sum():,} the user and of "
                 f"{(~of_items).sum():,} the item is neither in train nor known to the recommender."
+                f"{respelled(given.user_ids[np.unique(given.users[~of_users])], known.user_ids, 'user_id')}"
+                f"{respelled(given.item_ids[np.unique(given.items[~of_items])], known.item_ids, 'item_id')}"
             )
         part, kept = kept_apart(part, parts, name)
         said += kept

@@ -13,6 +13,7 @@ from headtail import _checks, _frames
 from headtail._checks import checked, integer, shown
 from headtail._checksums import digest
 from headtail._printable import counted
+from headtail._spelling import respelled
 from headtail._top import ranges, slices
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes, Floats, IntoFrame, Ints, Mask
@@ -275,6 +276,7 @@ class Coded:
             raise InvalidInputError(
                 f"The interactions lack {len(unknown)} of {counted(len(ids), 'user')}; the first is "
                 f"{shown(unknown[:1])}. Leave them out, or add them by with_users."
+                f"{respelled(unknown, self.user_ids, 'user_id')}"
             )
         if len(np.unique(codes)) < len(codes):
             raise InvalidInputError("users names a user more than once; give each user once.")

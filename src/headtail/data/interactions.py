@@ -15,7 +15,7 @@ from headtail._columns import called, logger, resolve_columns
 from headtail._containers import is_several
 from headtail._factors import axis_ids, refuse_ids
 from headtail._printable import counted
-from headtail._spelling import twins
+from headtail._spelling import respelled, twins
 from headtail._times import seconds
 from headtail.data.coded import Coded, of_graph, order_by, pair_keys, recoded
 from headtail.exceptions import InvalidInputError
@@ -201,6 +201,7 @@ class Interactions(Coded):
                 raise InvalidInputError(
                     f"{what} holds {counted(len(unknown), name[:-1])} that train does not have; the first is "
                     f"{shown(own[unknown[:1]])}. Leave their interactions out, or take both from one split."
+                    f"{respelled(own[unknown], ids, f'{name[:-1]}_id')}"
                 )
         return replace(
             self, user_ids=other.user_ids, item_ids=other.item_ids, users=codes[0], items=codes[1],

@@ -11,6 +11,7 @@ from headtail._checks import shown
 from headtail._columns import logger
 from headtail._factors import as_popularity, axis_ids, to_numpy
 from headtail._printable import counted
+from headtail._spelling import respelled
 from headtail.data.coded import between, recoded
 from headtail.data.interactions import Interactions, read_pairs
 from headtail.exceptions import InvalidInputError
@@ -59,13 +60,14 @@ def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True
     Raise if that were half of the interactions or more: these are hardly vectors of the same users and items.
     """
     has = {"users": np.ones(interactions.n_users, dtype=bool), "items": np.ones(interactions.n_items, dtype=bool)}
-    said = []
+    said, alike = [], ""
     for name, rows in (("users", vectors.user_ids if users else None), ("items", vectors.item_ids)):
         ids = getattr(interactions, f"{name[:-1]}_ids")
         if rows is not None and ids is not rows:
-            has[name] = _frames.lookup(ids, rows, name) >= 0
+            has[name] = _frames.lookup(ids, rows, f"{name} of the interactions", "the vectors") >= 0
             if not has[name].all():
                 said.append(f"{(~has[name]).sum():,} of {len(ids):,} {name}, such as {shown(ids[~has[name]], 3)},")
+                alike += respelled(ids[~has[name]], rows, f"{name[:-1]}_id")
     if not said:
         return interactions, ""
     part = between(interactions, has["users"], has["items"])
@@ -73,9 +75,9 @@ def narrowed(interactions: Interactions, vectors: Vectors, *, users: bool = True
     if 2 * len(part) <= len(interactions):
         raise InvalidInputError(
             f"{' and '.join(said)} have no vector, and {gone:,} of {len(interactions):,} interactions are theirs. "
-            f"Check that the ids of the vectors are those of the interactions."
+            f"Check that the ids of the vectors are those of the interactions.{alike}"
         )
-    return part, f"{' and '.join(said)} have no vector; left out with {counted(gone, 'interaction')} of theirs."
+    return part, f"{' and '.join(said)} have no vector; left out with {counted(gone, 'interaction')} of theirs.{alike}"
 
 
 def joined_with(vectors: Vectors, interactions: Interactions) -> tuple[Vectors, Interactions]:
@@ -87,11 +89,11 @@ def joined_with(vectors: Vectors, interactions: Interactions) -> tuple[Vectors, 
         logger.warning("%s", gone)
     users, known = vectors.user_ids, interactions.user_ids
     others = users is not None and users is not known and len(interactions) > 0
-    if others and not (_frames.lookup(users, known, "users") >= 0).any():
+    if others and not (_frames.lookup(users, known, "users of the vectors") >= 0).any():
         logger.warning(
             "No user of the vectors (%s) is among those of the interactions (%s), so that lists leave nothing out that "
-            "their users have seen. Check that both are the same ids, unless all users are new.",
-            shown(users, 3), shown(known, 3),
+            "their users have seen. Check that both are the same ids, unless all users are new.%s",
+            shown(users, 3), shown(known, 3), respelled(users, known, "user_id"),
         )  # fmt: skip
     return vectors, widened(interactions, vectors)
 
@@ -127,11 +129,12 @@ def by_codes(vectors: Vectors, interactions: Interactions) -> Vectors:
 def _rows(name: str, matrix: Any, ids: Array, wanted: Array) -> Any:
     if ids is wanted or np.array_equal(ids, wanted):
         return matrix
-    codes = _frames.lookup(wanted, ids, f"{name} ids")
+    codes = _frames.lookup(wanted, ids, f"ids of {name}", "those of their rows")
     if (codes < 0).any():
         raise InvalidInputError(
             f"{name} has no row for {(codes < 0).sum():,} of {len(wanted):,} ids of the interactions, such as "
             f"{shown(wanted[codes < 0])}. Leave those out of the interactions, or add their vectors."
+            f"{respelled(wanted[codes < 0], ids, 'item_id' if name == 'items' else 'user_id')}"
         )
     return matrix[codes.astype(np.int64)]
 
@@ -242,7 +245,7 @@ def _are_interactions(popularity: Any) -> bool:
 def _by_label(popularity: Any, item_ids: Any, n_items: int) -> Floats:
     if item_ids is not None and (labels := axis_ids(popularity, 0)) is not None:  # such as value_counts()
         known = _frames.unique_ids(labels, "item_id")
-        places = _frames.lookup(_frames.unique_ids(item_ids, "item_id"), known, "popularity")
+        places = _frames.lookup(_frames.unique_ids(item_ids, "item_id"), known, "items", "popularity")
         popularity = np.where(places >= 0, np.asarray(popularity)[places], 0)
     return as_popularity(popularity, n_items)
 
@@ -275,7 +278,11 @@ def rows_of(interactions: Interactions, user_ids: Array, item_ids: Array, *, wha
     kept = (users >= 0) & (items >= 0)
     if not kept.all():
         gone, all_of = (~kept).sum(), len(kept)
-        logger.warning("%d of %d interactions of %s left out, as their user or item is not there", gone, all_of, what)
+        alike = respelled(interactions.user_ids[np.unique(interactions.users[users < 0])], user_ids, "user_id")
+        alike += respelled(interactions.item_ids[np.unique(interactions.items[items < 0])], item_ids, "item_id")
+        logger.warning(
+            "%d of %d interactions of %s left out, as their user or item is not there.%s", gone, all_of, what, alike
+        )
     return replace(
         interactions.subset(kept),
         user_ids=user_ids,

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from headtail import _frames
 from headtail._columns import normalized, resolve_columns
 from headtail._printable import counted
+from headtail._spelling import respelled
 from headtail._stats import gini
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -123,7 +124,9 @@ def read_attributes(items: IntoFrame, train: Interactions, notes: list[str]) -> 
     table, names = read_columns(items, "item_id", "items", "attribute")
     codes = _frames.lookup(table["item_id"], train.item_ids, "items item_id")
     if unknown := int((codes < 0).sum()):
-        notes.append(f"Left out: {counted(unknown, 'row')} of items that are not in the catalogue.")
+        strange = _frames.to_ids(table["item_id"].filter(codes < 0).unique().sort())
+        alike = respelled(strange, train.item_ids, "item_id")
+        notes.append(f"Left out: {counted(unknown, 'row')} of items that are not in the catalogue.{alike}")
     table = table.with_columns(item_id=codes).filter(codes >= 0)
     everything = pl.DataFrame({"item_id": np.arange(train.n_items, dtype=np.int32)})
     found = []

@@ -11,7 +11,7 @@ from headtail._checks import checked, finite, generator, integer
 from headtail._embeddings import taken_apart
 from headtail._factors import numbers, to_numpy
 from headtail._printable import counted
-from headtail._spelling import twins
+from headtail._spelling import respelled, twins
 from headtail._top import highest
 from headtail.data import Interactions, PopularityGroups, Recommendations
 from headtail.data.interactions import rating_notes, read_pairs
@@ -252,9 +252,13 @@ def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tupl
     table, names = read_columns(users, "user_id", "users", "group")
     if table["user_id"].is_duplicated().any():
         raise InvalidInputError("users has a user more than once. Keep one row a user.")
-    place = _frames.lookup(user_ids, _frames.to_ids(table["user_id"]), "users user_id")
+    known = _frames.to_ids(table["user_id"])
+    place = _frames.lookup(user_ids, known, "recs user_id", "users")
     if missing := int((place < 0).sum()):
-        noted.notes.append(f"users lacks {counted(missing, 'user')} with recommendations; they are in no user group.")
+        alike = respelled(user_ids[place < 0], known, "user_id")
+        noted.notes.append(
+            f"users lacks {counted(missing, 'user')} with recommendations; they are in no user group.{alike}"
+        )
     segments = []
     for name in names:
         labels, codes = _frames.encode(_frames.labels(table[name], "users"))
