@@ -289,6 +289,9 @@ class TestWhatIdsMustNotBecome:
             (pl.DataFrame({"movieId": [3, 1], "title": ["c", "a"]}), [3, 1]),
             (pd.DataFrame({"iid": ["b", "a"], 5: [0, 0]}), ["b", "a"]),
             ([np.uint64(3), 1], [3, 1]),
+            ({"item_id": ["b", "a"], "title": ["B", "A"]}, ["b", "a"]),
+            ([{"movieId": 3}, {"movieId": 1}], [3, 1]),
+            (np.array([(3,), (1,)], dtype=[("item_id", "i8")]), [3, 1]),
             ([2**53 + 1], [2**53 + 1]),
         ],
     )
@@ -296,8 +299,9 @@ class TestWhatIdsMustNotBecome:
         assert _frames.read_ids(ids, "item_id", "catalogue").to_list() == expected
 
     @pytest.mark.parametrize(
-        "ids", ["abc", b"abc", 5, {"item_id": [1]}, [], [[1, 2]], [1, None], ["a", None], [1, "a"], [1.5], [True],
-                [float("nan")], ["NULL"], np.zeros((2, 2)), pl.DataFrame({"title": ["a"]}), [1 + 2j], [10**40]]
+        "ids", ["abc", b"abc", 5, {"item_id": 1}, {"title": ["a"]}, [], [[1, 2]], [1, None], ["a", None], [1, "a"],
+                [1.5], [True], [float("nan")], ["NULL"], np.zeros((2, 2)), pl.DataFrame({"title": ["a"]}), [1 + 2j],
+                [10**40]]
     )  # fmt: skip
     def test_no_collection_of_ids(self, ids):
         with pytest.raises(HeadtailError):

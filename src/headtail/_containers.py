@@ -30,8 +30,8 @@ def frame_of(held: Any, what: str, of_keys: _Keys = _same, keyed: tuple[str, str
     if isinstance(held, np.ndarray) and held.dtype.names:
         return of_columns({name: held[name] for name in held.dtype.names}, what)
     if isinstance(held, (list, tuple)) and held:
-        rows = [*map(_row, held)]
-        return None if None in rows else _of_rows(rows, what)
+        rows = None if _row(held[0]) is None else [*map(_row, held)]
+        return None if rows is None or None in rows else _of_rows(rows, what)
     if hasattr(held, "executemany") and getattr(held, "description", None):
         rows = [tuple(row.values()) if isinstance(row, Mapping) else row for row in held.fetchall()]
         return of_columns({column[0]: [row[i] for row in rows] for i, column in enumerate(held.description)}, what)

@@ -8,7 +8,7 @@ import polars as pl
 
 from headtail._checks import shown
 from headtail._columns import logger, resolve_columns
-from headtail._containers import is_missing as is_missing, mixed_values, objects, series
+from headtail._containers import frame_of, is_missing as is_missing, is_several, mixed_values, objects, series
 from headtail._native import (
     as_native as as_native,
     collected,
@@ -116,7 +116,9 @@ def _exploded(table: pl.DataFrame, columns: Mapping[str, Any], what: str) -> pl.
 
 def read_ids(values: Any, role: str, what: str) -> pl.Series:
     """Return ids given as a frame with such a column, a series, an array or any other collection."""
-    known = series_frame(values, role)
+    keyed = isinstance(values, Mapping) and not _holds_column(values, role)
+    held = None if keyed else frame_of(values, what)  # a dict of columns, or a list of dicts
+    known = series_frame(values if held is None else held, role)
     if known is not None:
         return to_table(known, required=(role,), what=what)[role]
     if isinstance(values, Mapping):
@@ -134,6 +136,12 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
             f"{what} has shape {array.shape}; give at least one {role.replace('_', ' ')}, in one dimension."
         )
     return id_column(series(role, array, role, what), role, what)
+
+
+def _holds_column(values: Mapping[Any, Any], role: str) -> bool:
+    """Whether a mapping is one of columns, among them one of this role."""
+    names = (name for name, column in values.items() if isinstance(name, str) and is_several(column))
+    return bool(resolve_columns(names, (), [role]))
 
 
 def _in_order(numbered: Mapping[Any, Any], what: str) -> list[Any]:
@@ -171,6 +179,8 @@ def hashes(ids: Array) -> Array:
 
 def first_titles(table: pl.DataFrame) -> pl.DataFrame:
     """Return one row for each item with the first of its titles; log that an item has several."""
+    if isinstance(table["title"].dtype, pl.Binary):
+        table = table.with_columns(_as_text(table["title"], "title", "titles"))
     title = table["title"]
     known = title.is_not_null()
     if title.dtype.is_float():
@@ -199,12 +209,7 @@ def as_ids(values: Any, role: str, what: str) -> Array:
 def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
     """Return ids as Int64 or String, the two forms that the rest of the package knows."""
     if isinstance(ids.dtype, (pl.Categorical, pl.Enum, pl.Binary)):
-        try:
-            ids = ids.cast(pl.String)
-        except pl.exceptions.PolarsError:
-            raise InvalidInputError(
-                f"{what} has bytes in {column!r} that are not UTF-8. Decode them to text."
-            ) from None
+        ids = _as_text(ids, column, what)
     _refuse_missing(ids, column, ids.name, what)
     if isinstance(ids.dtype, pl.String):
         return ids
@@ -237,6 +242,13 @@ def id_column(ids: pl.Series, column: Any, what: str) -> pl.Series:
     raise InvalidInputError(f"{what} has ids of type {ids.dtype} in {column!r}. Cast them to whole numbers or text.")
 
 
+def _as_text(values: pl.Series, column: Any, what: str) -> pl.Series:
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        raise InvalidInputError(f"{what} has bytes in {column!r} that are not UTF-8. Decode them to text.") from None
+
+
 def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> None:
     missing = values.null_count()
     if values.dtype.is_float():
@@ -246,7 +258,7 @@ def _refuse_missing(values: pl.Series, column: Any, role: str, what: str) -> Non
             f"{what} has {counted(missing, 'missing value')} in {column!r} ({role}). Drop or fill those rows first."
         )
     if role in _IDS and isinstance(values.dtype, pl.String):
-        short = values.filter(values.str.len_bytes() <= 16)  # no such word is longer
+        short = values.filter(values.str.len_bytes() <= 24)  # no such word or number is longer
         gaps = short.filter(short.str.strip_chars().is_in(MISSING))
         if len(gaps):
             raise InvalidInputError(

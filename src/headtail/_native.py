@@ -5,7 +5,8 @@ needed inside that engine, and only those are collected.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from contextlib import suppress
 from typing import Any
 
@@ -53,7 +54,8 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
     index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name is not None]
     if index and hasattr(frame, "columns") and not set(index) & set(frame.columns):
         frame = frame.reset_index(level=index)
-    made = frame_of(frame, what, keyed=keyed)
+    rows = [*frame] if _gives_rows(frame) else frame
+    made = frame_of(rows, what, keyed=keyed)
     try:
         return nw.from_native(frame if made is None else made)
     except TypeError:
@@ -75,6 +77,12 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
         raise InvalidInputError(f"{what} is a {type(frame).__name__}, not a frame. {cure}") from None
     except nw.exceptions.DuplicateError as error:
         raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None
+
+
+def _gives_rows(frame: Any) -> bool:
+    """Whether this may give one row after another, such as a csv.DictReader, and is no reader of Arrow or cursor."""
+    known = hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "fetchall")
+    return isinstance(frame, (Iterator, ValuesView, deque)) and not known
 
 
 def unnested(

@@ -47,6 +47,11 @@ def seconds(times: pl.Series, name: Any = "timestamp") -> Array:
         raise InvalidInputError(f"{column} holds {times.filter(numbers.is_null())[0]}; give Unix seconds.")
     values = numbers.to_numpy()
     finite(column, values)
+    if values.dtype.kind == "f" and np.abs(values).max(initial=0) >= 2**53:
+        logger.warning(
+            "%s: as floats, times such as %s stand for several whole numbers, and events may have lost their order; "
+            "give whole numbers or dates", column, values[0],
+        )  # fmt: skip
     refuse_mixed_units(values, column)
     early = int((values <= 0).sum())
     if early and np.median(values) >= _SINCE:

@@ -4,7 +4,8 @@ import logging
 import re
 import sqlite3
 import uuid
-from collections import namedtuple
+from collections import deque, namedtuple
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -347,9 +348,9 @@ def test_what_python_holds_and_is_no_table(held, message):
 
 
 def test_the_cures_for_what_is_no_frame_work():
-    rows = iter([(1, 7), (1, 5), (2, 5)])
+    rows = [(1, 7), (1, 5), (2, 5)]
     with pytest.raises(InvalidInputError, match="make one: ") as refused:
-        Recommendations.from_frame(rows)
+        Recommendations.from_frame(iter(rows))
     made = eval(re.search("make one: (.*)[.]$", str(refused.value))[1], {"polars": pl, "rows": rows})
     assert Recommendations.from_frame(made).to_polars().rows() == [(1, 7, 1), (1, 5, 2), (2, 5, 1)]
     held = {1: {7, 5}, 2: {5}}
@@ -647,16 +648,29 @@ def test_what_speaks_arrow_is_a_frame(held_as):
 
 
 @pytest.mark.parametrize(
-    ("ranks", "n"),
-    [([1, 2, 3, 1, 2], 0), ([1, 3, 2, 1, 2], 0), ([1, 1, 1, 1, 1], 0), ([3, 2, 1, 2, 1], 2), ([2, 3, 1, 2, 1], 2)],
-)
-def test_lists_by_score_say_where_the_ranks_beside_it_give_another_order(ranks, n, caplog):
+    ("ranks", "items", "n"),
+    [
+        ([1, 2, 3, 1, 2], [5, 6, 7], 0), ([1, 3, 2, 1, 2], [5, 7, 6], 0), ([1, 1, 1, 1, 1], [5, 6, 7], 0),
+        ([3, 2, 1, 2, 1], [5, 7, 6], 2), ([2, 3, 1, 2, 1], [5, 7, 6], 2),
+    ],
+)  # fmt: skip
+def test_lists_by_score_say_where_the_ranks_beside_it_give_another_order(ranks, items, n, caplog):
     frame = pl.DataFrame({"user_id": [1, 1, 1, 2, 2], "item_id": [5, 6, 7, 5, 6], "score": [0.9, 0.8, 0.8, 3.0, 1.0]})
     lists = Recommendations.from_frame(frame.with_columns(rank=pl.Series(ranks)))
-    assert lists.to_polars().equals(Recommendations.from_frame(frame).to_polars())
+    assert lists.to_polars()["item_id"].to_list() == [*items, 5, 6]  # equal scores by rank
     said = (
         f"'score' ranks the lists; 'rank' would rank those of {n} users otherwise. Leave 'score' out to rank by that."
     )
     assert (said in caplog.text) == (n > 0)  # the second and the third of user 1 score alike
     Recommendations.from_frame(frame.with_columns(rank=pl.Series(ranks).cast(pl.Decimal(9, 0))))
     Recommendations.from_frame(frame.with_columns(rank=pl.lit("x")))  # no numbers
+
+
+@pytest.mark.parametrize("one_by_one", [iter, deque, partial(map, dict), lambda rows: dict(enumerate(rows)).values()])
+def test_rows_that_come_one_after_another_are_read(one_by_one):
+    rows = [{"user": 1, "item": "a", "rank": 1}, {"user": 2, "item": "b", "rank": 1}]
+    assert Interactions.from_frame(one_by_one(rows)).to_polars().rows() == [(1, "a"), (2, "b")]
+    assert Recommendations.from_frame(one_by_one(rows)).to_polars().rows() == [(1, "a", 1), (2, "b", 1)]
+    assert ht.audit(one_by_one(rows), one_by_one(rows), k=1, n_bootstrap=0)["coverage@1"] == 1
+    with pytest.raises(InvalidInputError, match="a list of dicts"):
+        Interactions.from_frame(iter([1, 2]))

@@ -10,10 +10,11 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, strategies as st
 
-from headtail import audit
+from headtail import Vectors, audit, correct, recommend, spectrum
 from headtail.data import Interactions, Recommendations, Split, coded
 from headtail.data.coded import ascending, order_by
 from headtail.exceptions import InvalidInputError, MissingColumnError
+from headtail.joining import split_of
 
 
 def frame(rows, names=("user_id", "item_id", "rating")):
@@ -461,6 +462,90 @@ def test_ids_that_are_written_otherwise_in_another_table_are_told(other, how):
         Recommendations.from_frame(
             recs.with_columns(pl.col("item_id").replace("caf\u00e9", other)), Interactions.from_frame(train)
         )
+
+
+@pytest.mark.parametrize(("ours", "theirs", "how"), [
+    ("7", "7.0", "a decimal point and zero at the end"), ("7.0", "7", "a decimal point and zero at the end"),
+    ("7", "007", "zeros at the beginning"),
+])  # fmt: skip
+def test_ids_that_a_program_wrote_as_other_numbers_are_told(ours, theirs, how):
+    train = pl.DataFrame({"user_id": ["a", "b"], "item_id": [ours, "x"]})
+    with pytest.raises(InvalidInputError, match=f"1 of these is known but for {how}; write") as raised:
+        audit(pl.DataFrame({"user_id": ["b"], "item_id": [theirs], "rank": [1]}), train, k=1)
+    cure = re.search(r"by (frame.*\)\)) in Polars", str(raised.value))[1]
+    made = [eval(cure, {"frame": pl.DataFrame({"item_id": [one]}), "pl": pl}).item() for one in (ours, theirs)]
+    assert made == ["7", "7"]
+
+
+def test_ids_that_are_written_otherwise_are_told_at_every_door(caplog):
+    train = pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": ["x", "y", "z"]})
+    recs = pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": ["y", "z", "x"], "rank": [1, 1, 1]})
+    told = "known but for upper and lower case"
+    for role in ("users", "items"):
+        table = pl.DataFrame({f"{role[:-1]}_id": ["A", "B", "C", "X", "Y", "Z"], "kind": list("pqpqpq")})
+        assert any(told in note for note in audit(recs, train, k=1, n_bootstrap=0, **{role: table}).notes)
+    known = Interactions.from_frame(train)
+    for refused in (
+        lambda: Interactions.of(train.with_columns(pl.col("item_id").str.to_uppercase()), like=known),
+        lambda: known.with_titles({"X": "The X", "Y": "The Y"}),
+        lambda: known.user_codes(["A", "B"]),
+        lambda: recommend(Vectors(np.eye(3), np.eye(3), ["a", "b", "c"], ["X", "Y", "Z"]), train, k=1),
+    ):
+        with pytest.raises(InvalidInputError, match=told):
+            refused()
+    recommend(Vectors(np.eye(3), np.eye(3), ["A", "B", "C"], ["x", "y", "z"]), train, k=1)
+    assert "No user of the vectors" in caplog.text and told in caplog.text
+    caplog.clear()
+    spectrum(Vectors(np.eye(3), np.eye(3), ["a", "b", "c"], ["x", "y", "Z"]), popularity=train)
+    assert "1 of 3 interactions of popularity left out" in caplog.text and told in caplog.text
+    later = pl.DataFrame({"user_id": ["a", "b"], "item_id": ["y", "Z"]})
+    test = pl.DataFrame({"user_id": ["c"], "item_id": ["y"]})
+    split = split_of(train, later, test, items=np.array(["X", "y", "z"], dtype=object))
+    assert "Added: 1 item that only the recommender knows. 1 of these is " + told in split.description
+    assert re.search(
+        "Left out of validation: 1 interaction, of 0 the user and of 1 .*1 of these is " + told, split.description
+    )
+    with pytest.raises(InvalidInputError, match=f"none of the 3 items of the recommender. 3 of these are {told}"):
+        correct(recs.with_columns(pl.col("item_id").str.to_uppercase()), train, validation=later, k=1, progress=False)
+
+
+def test_both_tables_are_named_where_ids_are_of_two_types():
+    train = pl.DataFrame({"user_id": [1, 2], "item_id": ["x", "y"]})
+    recs = pl.DataFrame({"user_id": [1, 2], "item_id": ["y", "x"], "rank": [1, 1]})
+    text = pl.DataFrame({"user_id": ["1", "2"], "kind": ["p", "q"]})
+    with pytest.raises(InvalidInputError, match="recs user_id: ids are Int64 here and String in users"):
+        audit(recs, train, k=1, users=text)
+    vectors = Vectors(np.eye(2), np.eye(2), ["1", "2"], ["x", "y"])
+    with pytest.raises(InvalidInputError, match="users of the vectors: ids are String here and Int64 in the inter"):
+        recommend(vectors, train, k=1)
+    later = pl.DataFrame({"user_id": [1, 2], "item_id": ["y", "x"]})
+    with pytest.raises(InvalidInputError, match="users of the interactions: ids are Int64 here and String in the vec"):
+        correct(vectors, train, validation=later, k=1, progress=False)
+    with pytest.raises(InvalidInputError, match="user_id of the recommender: ids are String here and Int64"):
+        correct(recs.with_columns(pl.col("user_id").cast(pl.String)), train, validation=later, k=1, progress=False)
+
+
+def test_a_sum_of_ratings_beyond_all_numbers_is_refused():
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 1], "rating": [1e308, 1e308]})
+    with pytest.raises(InvalidInputError, match="The sum of ratings holds 1 value that is not finite"):
+        Interactions.from_frame(frame, duplicates="sum")
+
+
+def test_titles_in_bytes_are_text():
+    interactions = Interactions.from_frame(pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2]}))
+    titles = pl.DataFrame({"item_id": [1, 2], "title": ["Amélie".encode(), b""]})
+    assert interactions.with_titles(titles).item_titles.tolist() == ["Amélie", "2"]
+    with pytest.raises(InvalidInputError, match="titles has bytes in 'title' that are not UTF-8"):
+        interactions.with_titles(titles.with_columns(title=pl.Series([b"\xff", b"b"])))
+
+
+def test_times_that_floats_do_not_tell_apart_are_told(caplog):
+    whole = [1_577_836_800_000_000_003, 1_577_836_800_000_000_001]
+    frame = pl.DataFrame({"user_id": 1, "item_id": [1, 2], "timestamp": whole})
+    assert Interactions.from_frame(frame).histories.tolist() == [1, 0]
+    assert not caplog.text
+    Interactions.from_frame(frame.cast({"timestamp": pl.Float64}))
+    assert "timestamp: as floats, times such as 1.5778368e+18 stand for several whole numbers" in caplog.text
 
 
 @pytest.mark.parametrize(("times", "n"), [([0.0, -1.0, 16e8, 17e8, 17e8], 2), ([0, 1, 2], 0), ([-5.0, 3e8, 17e8], 0)])

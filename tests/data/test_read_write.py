@@ -52,6 +52,8 @@ class TestReadTable:
             ("table.txt", "u\ti\r\n1\ta\r\n2\tb\r\n".encode("utf-16")),
             ("table.csv.gz", codecs.BOM_UTF16_BE + "u,i\n1,a\n2,b\n".encode("utf-16-be")),
             ("table.csv", "u,i\n1,a\n2,b\n".encode("utf-32")),
+            ("table.jsonl", '{"u":1,"i":"a"}\n{"u":2,"i":"b"}\n'.encode("utf-16")),
+            ("table.json.gz", '[{"u":1,"i":"a"},{"u":2,"i":"b"}]'.encode("utf-32")),
             ("table.tsv", '\ufeff"u"\t"i"\n1\t"a"\n2\t"b"\n'),
         ],
     )
@@ -277,6 +279,10 @@ class TestReadTable:
         assert read_table(tmp_path / "ratings.dat", names=names).rows()[1] == (2, 661, 3, 978302109)
         (tmp_path / "u.data").write_text("196\t242\t3\t881250949\n")
         assert read_table(tmp_path / "u.data", names=names).rows() == [(196, 242, 3, 881250949)]
+        (tmp_path / "named.csv").write_text("user_id::item_id\n1::1193\n2::661\n")
+        assert read_table(tmp_path / "named.csv").rows() == [(1, 1193), (2, 661)]
+        (tmp_path / "text.csv").write_text("user_id,item_id\n1,std::map\n")
+        assert read_table(tmp_path / "text.csv").rows() == [(1, "std::map")]
         (tmp_path / "artists.dat").write_text("userID\tartistID\tname\n2\t51\tA::B\n")
         assert read_table(tmp_path / "artists.dat").rows() == [(2, 51, "A::B")]
 
@@ -556,7 +562,13 @@ def test_columns_with_other_labels_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["user,item\n1.23457E+11,7\n1.23457E+11,8\n", "user;item\n750;7\n1,23457E+11;8\n", "user,item\n2E+15,7\n"]
+    "text",
+    [
+        "user,item\n1.23457E+11,7\n1.23457E+11,8\n",
+        "user;item\n750;7\n1,23457E+11;8\n",
+        "user,item\n2E+15,7\n",
+        "user,item\n1.23456789012345E+15,7\n12,8\n",
+    ],
 )
 def test_ids_that_a_spreadsheet_shortened_are_refused(text, tmp_path):
     path = tmp_path / "export.csv"
@@ -565,6 +577,13 @@ def test_ids_that_a_spreadsheet_shortened_are_refused(text, tmp_path):
         InvalidInputError, match=r"ids in 'user' that a spreadsheet shortened, such as '[12]\S*E\+1[15]'"
     ):
         read_interactions(path)
+
+
+def test_what_is_added_in_another_encoding_is_told(tmp_path, caplog):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"user,item\n1,7\n" + "2,8\n".encode("utf-16-le"))
+    read_table(path)
+    assert f"{path} holds NUL, as where UTF-16 was added to UTF-8. If so, save it as UTF-8 anew." in caplog.text
 
 
 def test_byte_order_marks_inside_a_file_are_no_part_of_ids(tmp_path):

@@ -87,7 +87,7 @@ def test_an_id_without_a_row_is_refused_by_name():
         ht.recommend(fewer, train, k=1)
     with pytest.raises(InvalidInputError, match="item_ids holds 'x' more than once"):
         ht.recommend(ht.Vectors(np.eye(2), np.eye(2), ["ann", "bob"], ["x", "x"]), train, k=1)
-    with pytest.raises(InvalidInputError, match=r"users: ids are .*Cast one of them"):
+    with pytest.raises(InvalidInputError, match=r"users of the vectors: ids are .*Cast one of them"):
         ht.recommend(ht.Vectors(np.eye(2), np.eye(2), [1, 2], ["x", "y"]), train, k=1)
     only = ht.Vectors(np.eye(1, 2), np.eye(2), ["bob"], ["x", "y"])
     assert ht.recommend(only, train, users=["bob"], k=2).to_polars()["item_id"].to_list() == ["x"]

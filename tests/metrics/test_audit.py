@@ -331,6 +331,7 @@ def with_row(table, *row):
         ({"metrics": []}, "metrics names nothing to measure"),
         ({"metrics": gini}, "metrics=.* is no list"),
         ({"metrics": {5: gini}}, "is no function or has no name"),
+        ({"metrics": {"": gini}}, "is no function or has no name"),
         ({"metrics": {"mine": lambda top: "x"}}, "The metric 'mine' returned <U1"),
         ({"metrics": ["gini"]}, "metrics has 'gini', which is no function"),
         ({"metrics": [lambda top: 1.0, lambda top: 2.0]}, "two functions of the name '<lambda>'"),
@@ -340,7 +341,7 @@ def with_row(table, *row):
         ({"users": pl.DataFrame({"user_id": [1], "genres": [["x", "y"]]})}, "in 'genres'; a user is in one group"),
         ({"catalogue": "abcdx"}, "catalogue='abcdx' is no collection of ids"),
         ({"catalogue": ["x", None]}, "catalogue has 1 missing value"),
-        ({"catalogue": {"item_id": ["x"]}}, "catalogue is a mapping that does not number its ids"),
+        ({"catalogue": {"x": "The X", "y": "The Y"}}, "catalogue is a mapping that does not number its ids"),
         (
             {"item_vectors": {"a": [1.0], "b": [1.0, 2.0], "c": [1.0], "d": [1.0]}},
             "give one row for each of the 4 items",

@@ -274,7 +274,7 @@ def test_texts_of_others_are_shown_escaped_wherever_they_stand():
         ],
         hostile,
     )
-    for text in (report.to_text(), report.to_markdown(), report.to_latex(), report.to_json()):
+    for text in (report.to_text(), report.to_markdown(), report.to_latex(), report.to_json(), report.to_html()):
         assert not set(text) & set("\x1b\x9b\u202e\u200b\u2028")
     assert r"\x1b[2J" in report.to_text()
     assert "[red]x[/red]" in report.to_text()

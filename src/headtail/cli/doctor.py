@@ -58,6 +58,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         guess = "Name it" if name is None else f"If {name!r} is that, name it"
         odd.append(f"No column has a usual name of {role.removesuffix('_id')}s. {guess} by {_ROLES[role]}.")
         flags.append(f"{_ROLES[role]} {'NAME' if name is None else shlex.quote(name)}")
+    ranked = None if lacking else _ranked(table, tables)
     if not lacking:
         flags += [f"--columns {names}" for names in tables.columns or ()]
         flags += [f"{_ROLES[role]} {shlex.quote(name)}" for role, name in named.items()]
@@ -67,6 +68,9 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         try:
             read = ht.Interactions.from_frame(table, duplicates=policy, min_rating=tables.min_rating, **roles)
             say(f"Read as: {read!r}")
+            if ranked is not None and (wrong := _unreadable_lists(table, found, tables.score)):
+                odd.append(f"If its rows are recommendations, they cannot be read: {wrong}")
+                ranked = None
         except HeadtailError as error:
             odd.append(f"It cannot be read: {error}")
     for line in odd:
@@ -82,7 +86,7 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
     elif odd[-1].startswith("It cannot be read"):
         return 0
     say(f"Pass: headtail data {shlex.quote(str(file))} {' '.join(dict.fromkeys(flags))}".rstrip())
-    if not lacking and (ranked := _ranked(table, tables)) is not None:
+    if ranked is not None:
         columns = [flag for flag in dict.fromkeys(flags) if flag.startswith(("--user", "--item", "--columns"))]
         line = " ".join(["headtail audit", shlex.quote(str(file)), "TRAIN", *columns, *ranked])
         say(f"If its rows are recommendations: {line}")
@@ -99,6 +103,22 @@ def _ranked(table: "pl.DataFrame", tables: Tables) -> list[str] | None:
     score = tables.score or next(iter([] if scores & {*usual} else likely), None)
     lists = any(dtype.is_nested() for dtype in table.dtypes)
     return [f"--score {shlex.quote(score)}"] if score else [] if usual or lists else None
+
+
+def _unreadable_lists(table: "pl.DataFrame", found: dict[str, str], score: str | None) -> str:
+    """Return why ranks or scores cannot be read, empty where they can, or pairs repeat, which is said already."""
+    from headtail._columns import ranking_columns
+
+    named = {} if score is None else {"score": score}
+    pair = {role: found[role] for role in ("user_id", "item_id")}
+    if table.select(pair.values()).is_duplicated().any():
+        return ""
+    ranking = ranking_columns(table.columns, "lists")[0].values()
+    try:
+        ht.Recommendations.from_frame(table.select(*(ranking if score is None else ()), **pair | named))
+    except HeadtailError as error:
+        return str(error)
+    return ""
 
 
 def _guessed(fields: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from headtail._files import atomic_file, check_writable, refuse_empty, to_path
 from headtail._printable import python_command
 from headtail.data.foreign import refuse_ending
 from headtail.data.interactions import Interactions
-from headtail.data.packed import PACKED, format_of, unpacked
+from headtail.data.packed import PACKED, format_of, in_utf8, unpacked
 from headtail.data.parts import parts_of, read_parts
 from headtail.data.text_files import ATOMIC, TEXT, as_numbers, first_fields, read_text
 from headtail.exceptions import HeadtailError, InvalidInputError, UnreadableFileError
@@ -166,7 +166,7 @@ def read_table(
     r"""Read a table from text, Parquet, Arrow, JSON or a RecBole file, or from a folder or pattern of such.
 
     ``.csv``, ``.txt``, ``.dat`` and ``.data`` may be separated by comma, semicolon, tab or bar, whichever the first
-    line holds most, ``.dat`` also by ``::``; ``.tsv`` is separated by tabs. JSON is an object a line, a list of
+    line holds most, or by ``::``; ``.tsv`` is separated by tabs. JSON is an object a line, a list of
     objects, or one object: of columns, or of users and their items (a list, with scores too, or a dict of scores).
     These, and RecBole's ``.inter``, ``.item`` and ``.user``, may be compressed (``.gz``, ``.bz2``, ``.xz``, with
     pyarrow ``.zst``, or the only file of a ``.zip``). Text is UTF-8, or UTF-16 if its first bytes say so; its first
@@ -227,9 +227,9 @@ def _read_file(path: Path, names: Sequence[str] | None, keyed: tuple[str, str] |
             return read_text(path, names)
         if names is not None:
             raise InvalidInputError(f"{path} has names of its own, so names= is of no use. Leave it out.")
-        content = unpacked(path)
         if form in _JSON:
-            return _read_json(content[:].removeprefix(codecs.BOM_UTF8), str(path), keyed)
+            return _read_json(in_utf8(path)[:].removeprefix(codecs.BOM_UTF8), str(path), keyed)
+        content = unpacked(path)
         source = content if isinstance(content, bytes) else path
         if form not in _ARROW:
             return pl.read_parquet(source, glob=False)

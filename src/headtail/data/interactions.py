@@ -103,8 +103,7 @@ class Interactions(Coded):
         result = _read(frame, names, duplicates, what, rating_needed=min_rating is not None)
         if min_rating is not None:
             result = rated(result, min_rating).compact()
-        if k_core:
-            result = _k_core(result, k_core)
+        result = _k_core(result, k_core) if k_core else result
         return result if titles is None else result.with_titles(titles)
 
     @classmethod
@@ -223,9 +222,10 @@ class Interactions(Coded):
             titles = dict(zip(table["item_id"].to_list(), table["title"].to_list(), strict=True))
         if not any(i in titles for i in self.item_ids.tolist()):
             ours, theirs = self.item_ids[:1].tolist()[0], next(iter(titles), None)
+            known = np.array([key for key in titles if isinstance(key, str)], dtype=object)
             raise InvalidInputError(
-                f"titles holds none of the {self.n_items} items; ids are {ours!r} ({type(ours).__name__}) in the "
-                f"interactions and {theirs!r} ({type(theirs).__name__}) in titles. Cast one of them."
+                f"titles holds none of the {self.n_items} items; ids are {ours!r} ({type(ours).__name__}) here and "
+                f"{theirs!r} ({type(theirs).__name__}) there. Give both alike.{respelled(self.item_ids, known, 'item_id')}"
             )
         names = [str(title if _is_title(title := titles.get(i)) else i) for i in self.item_ids.tolist()]
         return replace(self, item_titles=np.array(names, dtype=object))
@@ -263,9 +263,8 @@ def from_table(table: pl.DataFrame, names: Mapping[str, Any]) -> Interactions:
         timestamps=_own(seconds(table["timestamp"], names["timestamp"])) if "timestamp" in table.columns else None,
         order=_own(_numeric(table, "order", names)),
     )
-    if "item_title" not in table.columns:
-        return result
-    return result.with_titles(_frames.first_titles(table.select("item_id", title="item_title")))
+    titled = "item_title" in table.columns
+    return result.with_titles(_frames.first_titles(table.select("item_id", title="item_title"))) if titled else result
 
 
 def rated(given: Interactions, min_rating: float) -> Interactions:
@@ -303,6 +302,7 @@ def without_duplicates(given: Interactions, policy: str, what: str = "interactio
     if policy == "sum" or (policy == "mean" and given.ratings is not None):
         ratings = np.bincount(inverse, weights=None if given.ratings is None else given.ratings[rows])
         merged = ratings / (counts if policy == "mean" else 1)
+        finite(f"The {policy} of ratings", merged)
         return replace(result, ratings=merged[np.argsort(rows[first])])
     return result
 

@@ -1,6 +1,7 @@
 """Files as their content: mapped, or expanded where they are compressed."""
 
 import bz2
+import codecs
 import gzip
 import lzma
 import mmap
@@ -14,6 +15,10 @@ from headtail.exceptions import UnreadableFileError
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 ZIP = b"PK\3\4"
 PIECE = 1 << 20  # bytes
+_WIDE = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
 _LARGE, _TIMES = 64 * PIECE, 200  # what expands further and by more is no table: those of events shrink tenfold
 
 
@@ -58,6 +63,13 @@ def unpacked(path: Path) -> bytes | mmap.mmap:
             except (zipfile.BadZipFile, RuntimeError) as error:  # damaged, or with a password
                 raise UnreadableFileError(f"Cannot read {path}: {error}. Unpack it.") from error
     return content
+
+
+def in_utf8(path: Path) -> bytes | mmap.mmap:
+    """Return the content of a file of text, decompressed, and in UTF-8 where its first bytes say that it is wider."""
+    content = unpacked(path)
+    encoding = next((name for mark, name in _WIDE.items() if content[: len(mark)] == mark), None)
+    return content if encoding is None else content[:].decode(encoding).encode()
 
 
 def _expanded(expanding: Any, file: BinaryIO) -> bytes:

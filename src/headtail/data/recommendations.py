@@ -84,9 +84,9 @@ class Recommendations:
         Parameters
         ----------
         frame : frame
-            A row for each item of a list: a user, an item and a score, higher is better, ties by row; without a score a
-            rank, 1 the first; without either, the order of the rows. Or a row for each user, with a list of items and
-            one of scores; or a list of dicts, or a dict of each user's items.
+            A row for each item of a list: a user, an item and a score, higher is better, ties by rank, if there is one,
+            and row; without a score a rank, 1 the first; without either, the order of the rows. Or a row for each user,
+            with a list of items and one of scores; or rows as dicts, or a dict of each user's items.
         interactions : Interactions, optional
             Their ids become the codes; if not given, those of the frame, ascending.
 
@@ -107,6 +107,8 @@ class Recommendations:
         wanted = ("user_id", "item_id", *[by][: len(found)])
         table = _frames.to_table(frame, required=wanted, optional=list(found), given=found, what="lists")
         if found:
+            if len(found) == 2 and table["rank"].dtype.is_numeric():
+                table = table.sort("rank", maintain_order=True)  # decides between equal scores
             values = _frames.numbers(table[by], found[by], "lists")
             finite(f"lists {by}", values, f"Leave out items that have no {by}.")
         ids, codes = {}, {}

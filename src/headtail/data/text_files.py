@@ -1,6 +1,5 @@
 """Tables from text: separators, quotes, line ends, and columns that become numbers where that loses nothing."""
 
-import codecs
 import csv
 import mmap
 import re
@@ -16,17 +15,14 @@ from headtail import _frames
 from headtail._columns import KNOWN, logger, normalized
 from headtail._printable import counted
 from headtail.data.foreign import DATA, refuse_rows, refuse_words
-from headtail.data.packed import PIECE, ZIP, format_of, unpacked
+from headtail.data.packed import PIECE, ZIP, format_of, in_utf8
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data")
 ATOMIC = (".inter", ".item", ".user")
-_WIDE = {
-    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}  # fmt: skip
 _OTHERS = {b"PAR1": "Parquet; give it that ending", ZIP: "an archive or a workbook; unpack it, or save it as CSV"}
 _BLANK = re.compile(rb'((?<![^\r\n,;\t|])"(?:[^"]++|"")*+")|(\r\n|\n|\r(?!\n))[\r\n]+')  # lines; those in quotes stay
+_COLONS = re.compile(rb"[^,;|\t\r\n]*::[^,;|\t\r\n]*[\r\n]").match  # a first line without other separators
 _LONGEST = 1 << 20  # characters of a line of names
 _SAMPLE, _FEW = 10_000, 1000  # values that are looked at, and the most that are few among them
 _LIKE_AN_ID = r"^[+-]?(0\d|\d{16}|\d+[eE]\d+$|\d(\.\d+)?E\+\d+$)"  # the last as spreadsheets shorten it
@@ -66,6 +62,8 @@ class _Text(NamedTuple):
 def read_text(path: Path, given: Sequence[str] | None) -> pl.DataFrame:
     """Return the table of a text file, plain or RecBole's, with columns of numbers where that loses nothing."""
     text = _open_text(path)
+    if _holds(text, b"\0"):
+        logger.warning("%s holds NUL, as where UTF-16 was added to UTF-8. If so, save it as UTF-8 anew.", path)
     atomic = format_of(path) in ATOMIC
     quotes = not atomic and _holds(text, b'"')
     found = _fields(text, quotes)
@@ -114,14 +112,12 @@ def _fields(text: _Text, quotes: bool) -> list[str]:
 
 def _open_text(path: Path) -> _Text:
     """Look at the marks, the first line and the line ends of a text file."""
-    content = unpacked(path)
+    content = in_utf8(path)
     mapped = not isinstance(content, bytes)
     if other := _OTHERS.get(content[:4]):
         raise UnreadableFileError(f"Cannot read {path}: it is not text but {other}.")
-    encoding = next((name for mark, name in _WIDE.items() if content[: len(mark)] == mark), None)
-    if encoding is not None:
-        mapped, content = False, content[:].decode(encoding).encode()
-    if format_of(path) == ".dat" and b"::" in content[:PIECE] and content.find(b"\t") < 0:  # MovieLens
+    colons = b"::" in content[:PIECE] if format_of(path) == ".dat" else format_of(path) in TEXT and _COLONS(content)
+    if colons and content.find(b"\t") < 0:  # MovieLens
         mapped, content = False, content[:].replace(b"::", b"\t")
     if sep := re.match(rb"(?:\xef\xbb\xbf)?sep=.\r?\n", content):  # as for Excel
         mapped, content = False, content[sep.end() :]

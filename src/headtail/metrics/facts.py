@@ -121,7 +121,7 @@ def by_name(metrics: Metrics) -> dict[str, Metric]:
     pairs = metrics.items() if isinstance(metrics, Mapping) else [(getattr(m, "__name__", None), m) for m in metrics]
     found: dict[str, Metric] = {}
     for name, metric in pairs:
-        if not callable(metric) or not isinstance(name, str):
+        if not callable(metric) or not isinstance(name, str) or not name:
             raise InvalidInputError(f"metrics has {metric!r}, which is no function or has no name. {cure}")
         if name in found:
             raise InvalidInputError(f"metrics has two functions of the name {name!r}. {cure}")

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from headtail._printable import counted
+from headtail._printable import counted, printable
 from headtail.reports import _prose
 from headtail.reports._drawing import NARROW, WIDE, draw
 from headtail.reports._grid import Cell, data_table, grid, is_missing
@@ -40,8 +40,9 @@ def version() -> str:
 
 
 TEMPLATES = Environment(
-    loader=FunctionLoader(source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
+    loader=FunctionLoader(source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    finalize=lambda value: printable(value) if type(value) is str else value,
+)  # fmt: skip
 
 
 def page(report: Document) -> str:

@@ -45,7 +45,7 @@ def _heading(text: str, level: int) -> str:
 
 def _text(markdown: str) -> str:
     lines = []
-    for token in _prose.tokens("\n".join(printable(line) for line in markdown.split("\n"))):
+    for token in _prose.tokens(markdown):
         if token.type == "fence":
             lines.append(rf"\texttt{{{plain(token.content)}}}")
         spans = "".join(_span(child.type, child.content) for child in token.children or [])

@@ -8,6 +8,8 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from headtail._printable import printable
+
 RULES = ("list", "fence", "emphasis", "backticks", "link", "escape", "newline", "entity")
 
 # Raw HTML stays text, and pictures are left out, since they would have to be fetched.
@@ -22,19 +24,23 @@ def _text(_: Any, tokens: Sequence[Token], at: int, *__: Any) -> str:
 _PARSER.add_render_rule("text", _text)
 
 
+def _shown(markdown: str) -> str:
+    return "\n".join(map(printable, markdown.split("\n")))
+
+
 def to_html(markdown: str) -> str:
     """Return paragraphs and lists as HTML, everything else escaped."""
-    return str(_PARSER.render(markdown)).strip()
+    return str(_PARSER.render(_shown(markdown))).strip()
 
 
 def to_inline_html(markdown: str) -> str:
     """Return a single line as HTML without a paragraph around it."""
-    return str(_PARSER.renderInline(markdown)).strip()
+    return str(_PARSER.renderInline(printable(markdown))).strip()
 
 
 def tokens(markdown: str) -> list[Token]:
     """Return the parsed blocks."""
-    return _PARSER.parse(markdown)
+    return _PARSER.parse(_shown(markdown))
 
 
 def inline_tokens(markdown: str) -> list[Token]:
