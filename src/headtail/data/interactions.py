@@ -225,7 +225,7 @@ class Interactions(Coded):
             known = np.array([key for key in titles if isinstance(key, str)], dtype=object)
             raise InvalidInputError(
                 f"titles holds none of the {self.n_items} items; ids are {ours!r} ({type(ours).__name__}) here and "
-                f"{theirs!r} ({type(theirs).__name__}) there. Give both alike.{respelled(self.item_ids, known, 'item_id')}"
+                f"{theirs!r} ({type(theirs).__name__}) there. Cast one.{respelled(self.item_ids, known, 'item_id')}"
             )
         names = [str(title if _is_title(title := titles.get(i)) else i) for i in self.item_ids.tolist()]
         return replace(self, item_titles=np.array(names, dtype=object))
