@@ -25,7 +25,7 @@ from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, UnreadableFileError
 from headtail.metrics.gains import gains
-from headtail.metrics.topk import discounts
+from headtail.metrics.topk import discounts, ideal
 from headtail.subjects import Subject
 
 
@@ -300,6 +300,11 @@ def test_gains_are_the_ndcg_of_each_user(world):
     found = gains(shown, some)
     assert not found[:100].any()
     assert found[some.activity > 0].mean() == pytest.approx(audited["ndcg@10"], rel=1e-9)
+    places = np.argwhere(shown.items >= 0)  # one by one, in the order of the lists
+    naive = np.zeros(len(shown))
+    for row, rank in places[some.contains(shown.users[places[:, 0]], shown.items[tuple(places.T)])]:
+        naive[row] += discounts(shown.k)[rank]
+    np.testing.assert_array_equal(found, naive / ideal(some.activity[shown.users], shown.k))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0])

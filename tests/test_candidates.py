@@ -17,6 +17,7 @@ from headtail.dials.allocating import allocation
 from headtail.dials.item_bias import ItemBias
 from headtail.dials.menus import worth
 from headtail.metrics.gains import gains
+from headtail.posthoc import sampled_exposure
 from headtail.subjects import Subject
 
 N_USERS, N_ITEMS, K = 300, 80, 5
@@ -79,7 +80,7 @@ def test_the_first_singular_value_is_shrunk_where_validation_gains_by_it(split, 
     wanted = Interactions(split.train.user_ids, split.train.item_ids, rows[new], columns[new])
     one = np.arange(len(wanted)) == 0
     divided = ht.Split(split.train, wanted.subset(one), wanted.subset(~one))
-    reach = Reach.of(vectors, divided, K, 60, 0)
+    reach = Reach.of(sampled_exposure(vectors, K, split.train), divided, K, 60, 0)
     assert (_WAYS[0] in reach.ways) == niche
     assert (reach.relevance is not None) or not niche
     if reach.relevance is not None:  # calibrated on the way, it is what the subject would calibrate
@@ -101,7 +102,8 @@ def test_item_vectors_are_normalized_where_validation_gains_by_it(split, by_leng
     new = ~split.train.contains(rows, columns)
     wanted = Interactions(split.train.user_ids, split.train.item_ids, rows[new], columns[new])
     one = np.arange(len(wanted)) == 0
-    reach = Reach.of(vectors, ht.Split(split.train, wanted.subset(one), wanted.subset(~one)), K, 60, 0)
+    divided = ht.Split(split.train, wanted.subset(one), wanted.subset(~one))
+    reach = Reach.of(sampled_exposure(vectors, K, split.train), divided, K, 60, 0)
     assert (_WAYS[1] in reach.ways) != by_length
     lengths = np.linalg.norm(reach.both(vectors)[0].items, axis=1)
     expected = np.linalg.norm(vectors.items, axis=1) ** (1 if by_length else 0.5)

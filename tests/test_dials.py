@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import headtail as ht
-from headtail import exploring, rerank
-from headtail.dials import CONTROLS, DIALS, REFERENCES, Dial, dial, is_built_in, more_of
+from headtail import exploring, posthoc, rerank
+from headtail.dials import CONTROLS, DIALS, REFERENCES, Dial, dial, is_built_in, item_bias, more_of
 from headtail.dials.vectors import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.sae import neuron_edit
@@ -645,3 +645,30 @@ def test_users_without_a_list_at_a_setting_keep_the_plain_one_of_a_menu_and_are_
     assert set(menu.make.choices(subject, 0.1, 0, split.train)[20:]) == {0.0}
     found = ht.correct(pair, split, dials=[dial], k=5, strength=0.5, progress=False)
     assert found.notes[-1] == "The correction leaves 200 of 300 places empty; 40 users have no list any more."
+
+
+def test_dials_at_zero_share_the_lists_of_the_recommender_as_it_is(split, factors, monkeypatch):
+    served, serve = [], ranking.recommend
+    monkeypatch.setattr(ranking, "recommend", lambda *args, **given: served.append(args[1]) or serve(*args, **given))
+    subject = Subject(tuple(matrix.copy() for matrix in factors), split, k=K)
+    for each in (dial("shrink"), dial("TTEN"), dial("log penalty")):
+        for known in (split.train, split.known):
+            found = each.lists(each.at(subject, 0.0), subject, 0.0, known)
+            np.testing.assert_array_equal(found.items, serve(factors, known, k=K).items)
+    assert len(served) == 1
+    subject.source.items[:] = subject.source.items[::-1].copy()  # not the recommender that it was
+    found = subject.recommend(subject.plain(), split.train)
+    np.testing.assert_array_equal(found.items, serve(subject.source, split.train, k=K).items)
+
+
+@pytest.mark.parametrize("welfare", ["alpha", "entropy", "popularity"])
+def test_tilts_of_a_dial_share_their_sample_and_are_the_same_as_alone(split, factors, monkeypatch, welfare):
+    counted, count = [], posthoc.counter_of_vectors
+    monkeypatch.setattr(posthoc, "counter_of_vectors", lambda *given: counted.append(1) or count(*given))
+    subject = Subject(factors, split, k=K)
+    strengths = (0.05, 0.2, 0.4)
+    found = [item_bias.tilt(subject, strength, 3, welfare=welfare) for strength in strengths]
+    assert len(counted) == 1
+    for strength, bias in zip(strengths, found, strict=True):
+        alone = posthoc.tilt(factors, seen=split.train, strength=strength, k=K, welfare=welfare, rng=3)
+        np.testing.assert_array_equal(bias, alone.items[:, -1])

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from headtail.data import Interactions
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+_Made = TypeVar("_Made")
 
 
 def cached_method(method: _Method) -> _Method:
@@ -18,6 +19,14 @@ def cached_method(method: _Method) -> _Method:
         return self.cached(named, lambda: method(self, *key))
 
     return found  # type: ignore[return-value]
+
+
+def kept(cache: dict[Any, Any], key: Any, own: str, make: Callable[[], _Made]) -> _Made:
+    """Return what is made, from the cache as long as what it is made of, identified by `own`, stays the same."""
+    if cache.get(key, ("",))[0] != own:
+        cache[key] = own, make()
+    found: _Made = cache[key][1]
+    return found
 
 
 def cached_of_all(method: _Method) -> _Method:

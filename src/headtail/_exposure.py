@@ -56,8 +56,8 @@ class Goal:
 
     strength: float
     welfare: Welfare
-    aversion: float
-    rounds: int
+    aversion: float = 0.5
+    rounds: int = 100
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strength", number("strength", self.strength, low=0))

@@ -1,8 +1,10 @@
 """The forms of a recommender to correct, and their fingerprints."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
+from headtail._caching import kept
 from headtail._checksums import digest, fingerprint_in_order, identity_of
 from headtail._factors import to_numpy
 from headtail._printable import counted
@@ -54,11 +56,11 @@ def fingerprint_of(source: Any) -> str:
     return f"{type(source).__name__}, sha256 {digest(told, *parts)}"
 
 
-def encoded(made: Any, known: Interactions, codes: Codes | None, kept: dict[Any, Any]) -> Any:
+def encoded(made: Any, known: Interactions, codes: Codes | None, cache: dict[Any, Any]) -> Any:
     """Return the vectors of a model, for users with these codes or all, and anything else as it is.
 
-    What a model computes before its ends is `kept`, of the last model and for each histories: edits of the ends alone,
-    such as those of neurons, leave it as it is.
+    What a model computes before its ends is kept in the cache, of the last model and for each histories: edits of the
+    ends alone, such as those of neurons, leave it as it is.
     """
     if not hasattr(made, "parameters"):
         return made
@@ -67,10 +69,8 @@ def encoded(made: Any, known: Interactions, codes: Codes | None, kept: dict[Any,
     if (inner := encoding.within(made)) is None:
         return encoding.vectors(made, interactions=known, codes=codes)
     histories = fingerprint_in_order(inner, known) if hasattr(inner, "max_length") else ""
-    key, own = ("encoded", histories), fingerprint_of(inner)
-    if kept.get(key, ("",))[0] != own:
-        kept[key] = own, encoding.before_ends(inner, known, codes)
-    return encoding.through_ends(made, inner, kept[key][1])
+    before = partial(encoding.before_ends, inner, known, codes)
+    return encoding.through_ends(made, inner, kept(cache, ("encoded", histories), fingerprint_of(inner), before))
 
 
 def check_lists(lists: Recommendations, k: int) -> None:

@@ -9,16 +9,17 @@ scores that are the same for all items where a strength is in units of their spr
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from headtail import _factors
 from headtail._checks import checked, finite, integer, number
-from headtail._exposure import Goal, Welfare, counter_of_vectors, sampled
+from headtail._exposure import Count, Goal, Welfare, counter_of_vectors, sampled
 from headtail.data.rows import matrix_of, popularity_of
 from headtail.exceptions import InvalidInputError
-from headtail.typing import RNG, Floats, Vectors
+from headtail.typing import RNG, Floats, Ints, Vectors
 
 _USERS = 2**16  # at most, whose scores give the unit of a strength
 
@@ -291,21 +292,37 @@ def tilt(
     >>> bool(most[1] < most[0]), tilted.items.shape
     (True, (50, 9))
     """
-    queries, items = pair = _factors.as_pair(queries, items)
-    (n, _), m = queries.shape, items.shape[0]
-    goal = Goal(strength, welfare, aversion, rounds)
+    pair, goal = _factors.as_pair(queries, items), Goal(strength, welfare, aversion, rounds)
+    return add_bias(pair, bias=sampled_exposure(pair, k, seen, n_users, rng).bias(goal, popularity))
+
+
+@dataclass(frozen=True, eq=False)
+class SampledExposure:
+    """How the lists of a sample of users respond to a bias of the items, whatever strength and welfare ask for one."""
+
+    pair: Vectors
+    count: Count
+    n_slots: int
+    spread: float
+    popularity: Ints | None  # of the items in what was seen
+
+    def bias(self, goal: Goal, popularity: Any = None) -> Floats:
+        """Return the bias, (m,), that settles a goal; without `popularity` that of what was seen earns exposure."""
+        earned = self.popularity if popularity is None else popularity_of(popularity, self.pair)
+        n_items = len(self.pair.items)
+        return self.spread * goal.settle(self.count, n_slots=self.n_slots, n_items=n_items, popularity=earned)
+
+
+def sampled_exposure(pair: Vectors, k: int, seen: Any = None, n_users: int = 4000, rng: RNG = 0) -> SampledExposure:
+    """Return the response of a sample of users' lists; the arguments are those of :func:`tilt`."""
+    (n, _), m = pair.queries.shape, pair.items.shape[0]
     k, users, matrix = integer("k", k, low=1, high=m), sampled(n, n_users, rng), matrix_of(seen, pair)
-    q, v, spread = _standardized(queries, items, users)
+    q, v, spread = _standardized(*pair[:2], users)
     prefers = q.any(axis=1)
     q, users = q[prefers], users[prefers]
-    removed = None if matrix is None else matrix[users]
-    if popularity is None and matrix is not None:
-        popularity = np.bincount(matrix.indices, minlength=m)
-    elif popularity is not None:
-        popularity = popularity_of(popularity, pair)
-    count = counter_of_vectors(q, v, k, removed)
-    bias = goal.settle(count, n_slots=len(users) * k, n_items=m, popularity=popularity)
-    return add_bias(pair, bias=spread * bias)
+    count = counter_of_vectors(q, v, k, None if matrix is None else matrix[users])
+    popularity = None if matrix is None else np.bincount(matrix.indices, minlength=m)
+    return SampledExposure(pair, count, len(users) * k, spread, popularity)
 
 
 def _standardized(queries: Any, items: Any, users: Any) -> tuple[Any, Any, float]:

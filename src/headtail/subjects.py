@@ -3,24 +3,25 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from zlib import crc32
 
 import numpy as np
 
-from headtail._caching import cached_method, cached_of_all
+from headtail._caching import cached_method, cached_of_all, kept
 from headtail._checks import checked, generator, integer, list_length
 from headtail._checksums import digest, fingerprint_in_order, identity_of
 from headtail._factors import as_pair, to_numpy
 from headtail._forms import FORMS, Form, check_lists, encoded, fingerprint_of, form_of
-from headtail.allocation import calibrate, cross_fitted
+from headtail.allocation import calibrate
+from headtail.allocation.calibration import by_item_or_plain
 from headtail.allocation.candidates import Reach, scored
-from headtail.allocation.features import lists_at
+from headtail.allocation.features import lists_at, lists_of_parts
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import Order, by_codes, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.metrics.gains import mean_gain
-from headtail.rerank import best
+from headtail.posthoc import SampledExposure, sampled_exposure
 from headtail.training.ranking import lists_of, recommend, shortened
 from headtail.training.recipes import Recipe
 from headtail.typing import RNG, Codes, Vectors
@@ -31,8 +32,10 @@ Make: TypeAlias = Callable[["Subject", float, int], Any]
 Lists: TypeAlias = Callable[[Interactions], Recommendations]
 """From the interactions to leave out to lists."""
 
+AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}
 _AT_ONCE = 30_000  # users
 _MADE_AGAIN = {"vectors", "encoded", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer"}
+_MADE_AGAIN |= {"as it is", "exposure"}
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
 
@@ -156,13 +159,7 @@ class Subject:
     def in_blocks(self, make: Callable[["Subject"], Recommendations]) -> Recommendations:
         """Return the lists that `make` makes, block by block, which bounds the candidates in memory."""
         made = [make(block) for block in self.blocks()]
-        if len(made) == 1:
-            return made[0]
-        order = np.argsort(np.concatenate([each.users for each in made]))[np.argsort(np.argsort(self.users))]
-        joined: dict[str, Any] = {"scores": None} if made[0].scores is None else {}
-        for name in ("users", "items", "scores"):
-            joined.setdefault(name, np.concatenate([getattr(each, name) for each in made])[order])
-        return replace(made[0], **joined)
+        return made[0] if len(made) == 1 else lists_of_parts(made, self.users)
 
     @property
     def users(self) -> Codes:
@@ -253,9 +250,14 @@ class Subject:
         both = self._of.cached(("both", seed, known.fingerprint), lambda: reach.both(self.vectors(seed, known)))
         return reach.candidates(both, known, self.n_candidates, self.codes)
 
+    @cached_of_all
+    def exposure(self, seed: int = 0) -> SampledExposure:
+        """Return how the lists of a sample of users respond to a bias, from which tilts of any strength follow."""
+        return sampled_exposure(self.vectors(seed), self.k, self.split.train, rng=seed)
+
     @cached_method
     def _reach(self, seed: int) -> Reach:
-        return Reach.of(self.vectors(seed), self.split, self.k, self.n_candidates, seed, self.codes)
+        return Reach.of(self.exposure(seed), self.split, self.k, self.n_candidates, seed, self.codes)
 
     def with_layers(self) -> "Subject":
         """Return the recommender as a model with the layers "query" and "item", which can be steered.
@@ -340,14 +342,7 @@ class Subject:
         if relevant is None:
             raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
         found = self._reach(seed).relevance if self.has("vectors") else None
-        if found is None:
-            found = cross_fitted(recs, train, relevant, k=self.k, rng=seed)
-        mean, error = mean_gain(best(recs, found, self.k), recs.head(self.k), relevant)
-        told = f"on validation their order changes NDCG by {mean:+.4f}, with a standard error of {error:.4f}"
-        if mean > error:
-            return True, found, f"Calibrated relevance counts the items' popularity and exposure: {told}."
-        plain = cross_fitted(recs, train, relevant, k=self.k, by_item=False, rng=seed)
-        return False, plain, f"Calibrated relevance leaves the items' popularity and exposure out: {told}."
+        return by_item_or_plain(recs, train, relevant, k=self.k, rng=seed, by_item=found)
 
     def decisions(self, seed: int = 0) -> list[str]:
         """Return what validation decided for the corrections made so far, for a result's notes."""
@@ -376,7 +371,15 @@ class Subject:
         known : Interactions
             Left out of the lists, and the histories of sequential models.
         """
-        if (vectors := encoded(made, known, self.codes, self._cache)) is not made:
+        vectors = encoded(made, known, self.codes, self._cache)
+        listed = partial(self._listed, made, vectors, known)
+        if callable(vectors) or not any(key[0] == "plain" and made is one for key, one in self._of._cache.items()):
+            return listed()
+        key = "as it is", known.fingerprint  # what all dials show at 0
+        return kept(self._cache, key, fingerprint_of(vectors[:2]), listed)
+
+    def _listed(self, made: Any, vectors: Any, known: Interactions) -> Recommendations:
+        if vectors is not made:
             return recommend(vectors, known, codes=self.codes, k=self.k)
         if callable(made):
             return self._narrowed(lists_of(made, known, self.k, self.codes))
@@ -394,6 +397,3 @@ class Subject:
         if self.codes is None or np.array_equal(lists.users, self.codes):
             return lists
         return lists_at(lists, np.isin(lists.users, self.codes))
-
-
-AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}

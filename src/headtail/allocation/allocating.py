@@ -112,12 +112,12 @@ def allocate(
         lists = best(chosen, scores_of(chosen, k), k)
         return lists, np.asarray(np.nan_to_num(scores_of(lists, k)) @ discounts(k))
 
-    share = np.ones(len(recs), dtype=np.float32)
-    lists, expected = shown(np.arange(len(recs)), share)
+    everyone, whole = np.arange(len(recs)), np.ones(len(recs), dtype=np.float32)
+    lists, expected = shown(everyone, whole)
     lost = number("max_user_loss", max_user_loss, low=0, high=1)
     if lost == 1:
         return lists
-    least = (1 - lost) * shown(np.arange(len(recs)), 0 * share)[1]
+    least = (1 - lost) * shown(everyone, 0 * whole)[1]
     losing = np.flatnonzero(expected < least)
     low, high = np.zeros((2, len(losing)), dtype=np.float32)
     high += 1
@@ -125,8 +125,10 @@ def allocate(
         middle = (low + high) / 2
         kept = shown(losing, middle)[1] >= least[losing]
         low, high = np.where(kept, middle, low), np.where(kept, high, middle)
-    share[losing] = low
-    return shown(np.arange(len(recs)), share)[0]
+    anew = shown(losing, low)[0]
+    for name in ("items", "scores"):
+        getattr(lists, name)[losing] = getattr(anew, name)
+    return lists
 
 
 @checked

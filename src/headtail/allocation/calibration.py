@@ -17,7 +17,8 @@ from headtail.allocation.logistic import logistic
 from headtail.data import Interactions, Recommendations
 from headtail.data.recommendations import check_same_ids
 from headtail.exceptions import InvalidInputError, UnreadableFileError
-from headtail.rerank import spread
+from headtail.metrics.gains import mean_gain
+from headtail.rerank import best, spread
 from headtail.typing import RNG, Array, Floats
 
 
@@ -213,3 +214,25 @@ def cross_fitted(
         fitted = _fitted(recs, known, relevant, items, k=k, codes=recs.users[part != fold])
         found[inside] = fitted(lists_at(recs, inside), known)
     return found
+
+
+def by_item_or_plain(
+    recs: Recommendations,
+    known: Interactions,
+    relevant: Interactions,
+    *,
+    k: int,
+    rng: RNG,
+    by_item: Floats | None = None,
+) -> tuple[bool, Floats, str]:
+    """Return whether the items' popularity and exposure count, the cross-fitted probabilities, and why.
+
+    They count if lists gain more than a standard error of NDCG by it; `by_item` are the probabilities if known already.
+    """
+    found = cross_fitted(recs, known, relevant, k=k, rng=rng) if by_item is None else by_item
+    mean, error = mean_gain(best(recs, found, k), recs.head(k), relevant)
+    told = f"on validation their order changes NDCG by {mean:+.4f}, with a standard error of {error:.4f}"
+    if mean > error:
+        return True, found, f"Calibrated relevance counts the items' popularity and exposure: {told}."
+    plain = cross_fitted(recs, known, relevant, k=k, by_item=False, rng=rng)
+    return False, plain, f"Calibrated relevance leaves the items' popularity and exposure out: {told}."

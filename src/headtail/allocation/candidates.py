@@ -7,11 +7,12 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from headtail._exposure import Goal
 from headtail.allocation import cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.metrics.gains import mean_gain
 from headtail.metrics.topk import discounts
-from headtail.posthoc import add_bias, normalize, shrink, tilt
+from headtail.posthoc import SampledExposure, add_bias, normalize, sampled_exposure, shrink
 from headtail.rerank import best, scores_of
 from headtail.training.ranking import recommend
 from headtail.typing import Array, Codes, Vectors
@@ -40,11 +41,11 @@ class Reach:
     relevance: Any = None
 
     @classmethod
-    def of(cls, vectors: Vectors, split: Split, k: int, n: int, seed: int, codes: Codes | None = None) -> Self:
+    def of(cls, plain: SampledExposure, split: Split, k: int, n: int, seed: int, codes: Codes | None = None) -> Self:
         """Return the ways that validation of these users chooses, and the tilt; n is of :meth:`candidates`."""
-        train, relevant = split.train, split.validation
+        train, relevant, vectors = split.train, split.validation, plain.pair
 
-        chosen, made = cls._along((), vectors, train, k, seed), vectors
+        chosen, made = cls._along((), plain, k), vectors
         if relevant is None:
             return chosen
         lists: Recommendations | None = None
@@ -54,22 +55,25 @@ class Reach:
             relevance = cross_fitted(recs, train, relevant, k=k, rng=seed)
             return replace(reach, relevance=relevance), best(recs, relevance, k)
 
+        shown = recommend(made, train, codes=codes, k=k)
         for way in _WAYS:
             further = way(made)
-            by_score = [recommend(each, train, codes=codes, k=k) for each in (further, made)]
-            mean, error = mean_gain(by_score[0], by_score[1], relevant)
+            by_score = recommend(further, train, codes=codes, k=k)
+            mean, error = mean_gain(by_score, shown, relevant)
             if mean <= error:
                 continue
             if lists is None:
                 chosen, lists = judged(chosen)
-            reach, by_relevance = judged(cls._along((*chosen.ways, way), further, train, k, seed))
+            exposure = sampled_exposure(further, k, train, rng=seed)
+            reach, by_relevance = judged(cls._along((*chosen.ways, way), exposure, k))
             if mean_gain(by_relevance, lists, relevant)[0] > 0:
-                chosen, lists, made = reach, by_relevance, further
+                chosen, lists, made, shown = reach, by_relevance, further, by_score
         return chosen
 
     @classmethod
-    def _along(cls, ways: tuple[Way, ...], made: Vectors, train: Interactions, k: int, seed: int) -> Self:
-        return cls(ways, np.asarray(tilt(made, seen=train, strength=_TILTED, k=k, rng=seed).items[:, -1]), k)
+    def _along(cls, ways: tuple[Way, ...], exposure: SampledExposure, k: int) -> Self:
+        tilted = add_bias(exposure.pair, bias=exposure.bias(Goal(_TILTED, "alpha")))
+        return cls(ways, np.asarray(tilted.items[:, -1]), k)
 
     def both(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
         """Return the vectors, corrected, and the same with the tilt."""

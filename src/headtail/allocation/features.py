@@ -1,6 +1,6 @@
 """The features by which the relevance of a candidate is learned and predicted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from headtail._top import slices
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
 from headtail.rerank import scores_of, spread, tilt_bias
-from headtail.typing import Array, Floats
+from headtail.typing import Array, Codes, Floats
 
 _MOST = 1e29  # of a probability on any scale, so that what is made of it fits single precision
 _ROWS = 4096  # users whose features are held at a time
@@ -56,6 +56,15 @@ def lists_at(recs: Recommendations, rows: Array | slice) -> Recommendations:
     """Return the lists of some users."""
     scores = None if recs.scores is None else recs.scores[rows]
     return replace(recs, users=recs.users[rows], items=recs.items[rows], scores=scores)
+
+
+def lists_of_parts(parts: Sequence[Recommendations], users: Codes) -> Recommendations:
+    """Return the lists of these users, who are spread over parts, in their order."""
+    order = np.argsort(np.concatenate([part.users for part in parts]))[np.argsort(np.argsort(users))]
+    joined: dict[str, Any] = {"scores": None} if parts[0].scores is None else {}
+    for name in ("users", "items", "scores"):
+        joined.setdefault(name, np.concatenate([getattr(part, name) for part in parts])[order])
+    return replace(parts[0], **joined)
 
 
 def features_of(recs: Recommendations, known: Interactions, k: int) -> Floats:

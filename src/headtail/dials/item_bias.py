@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from headtail import posthoc, rerank
+from headtail._exposure import Goal
+from headtail.allocation.features import lists_at
 from headtail.data import Interactions, Recommendations
 from headtail.dials.dial import of_products
 from headtail.metrics.gains import gains
@@ -36,8 +38,13 @@ class ItemBias:
         learner, self.order = subject.learner, 1.0
         self._of_learner, relevant = self._shown(learner, subject.split.train), learner.split.validation
         if relevant is not None:
-            found = [gains(self._ordered(self._of_learner, order), relevant).sum() for order in ORDERS]
-            self.order = ORDERS[int(np.argmax(found))]
+            found = gains(self._of_learner, relevant)
+            hit = np.flatnonzero(found)  # the order of other lists earns nothing
+            lists, of_order = lists_at(self._of_learner, hit), []
+            for order in ORDERS:
+                found[hit] = gains(self._ordered(lists, order), relevant)
+                of_order.append(found.sum())
+            self.order = ORDERS[int(np.argmax(of_order))]
 
     def vectors(self, known: Interactions) -> Vectors:
         """Return vectors with the bias as the items' last coordinate, so that any index retrieves the lists' items."""
@@ -104,11 +111,12 @@ def log_penalty(subject: Subject, strength: float, seed: int) -> Array:
 def tilt(subject: Subject, strength: float, seed: int, *, welfare: Any) -> Array:
     """Return the bias of a tilt."""
     train = subject.split.train
-    options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
-    options["popularity"] = train.popularity
     if subject.has("vectors"):
-        return np.asarray(posthoc.tilt(subject.vectors(seed), seen=train, **options).items[:, -1])
-    return rerank.tilt_bias(subject.learner.candidates(seed, train), **options)
+        exposure = subject.exposure(seed)
+        bias = exposure.bias(Goal(strength, welfare), train.popularity)
+        return np.asarray(posthoc.add_bias(exposure.pair, bias=bias).items[:, -1])
+    options: dict[str, Any] = {"strength": strength, "k": subject.k, "welfare": welfare, "rng": seed}
+    return rerank.tilt_bias(subject.learner.candidates(seed, train), popularity=train.popularity, **options)
 
 
 def cost_of_penalty(subject: Subject) -> float:

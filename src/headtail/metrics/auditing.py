@@ -188,16 +188,23 @@ def _read(train: Any, test: Any, noted: InputNotes, *, times: bool) -> tuple[Int
 
 def judged(
     recs: "Recommendations | IntoFrame", train: Interactions, test: Interactions | None, cutoffs: Sequence[int],
-    groups: Grouping, noted: InputNotes, item_vectors: Any = None, *, asked: bool = True,
+    groups: Grouping | Profiles, noted: InputNotes, item_vectors: Any = None, *, asked: bool = True,
 ) -> tuple[TopK, Array, list[int]]:  # fmt: skip
-    """Return lists with what they are judged by, the user id of each, and the cut-offs that they reach."""
+    """Return lists with what they are judged by, the user id of each, and the cut-offs that they reach.
+
+    Profiles, which hold groups, serve as they are unless lists have other items than training.
+    """
     lists, longest, known = read_lists(recs, train, cutoffs[-1], noted)
     reached = within(longest, cutoffs, asked=asked)
     vectors = None if item_vectors is None else _vectors(item_vectors, known)
-    if noted.any_user:  # nothing says how popular items are
-        groups = PopularityGroups(("all",), np.zeros(known.n_items, dtype=np.int8), "", known.popularity)
-    grouped = as_groups(groups, known.popularity)
-    top, user_ids = judge(lists, Profiles(known, grouped), test, vectors, noted)
+    if isinstance(groups, Profiles) and groups.train is known:
+        profiles = groups
+    else:
+        given = groups.groups if isinstance(groups, Profiles) else groups
+        if noted.any_user:  # nothing says how popular items are
+            given = PopularityGroups(("all",), np.zeros(known.n_items, dtype=np.int8), "", known.popularity)
+        profiles = Profiles(known, as_groups(given, known.popularity))
+    top, user_ids = judge(lists, profiles, test, vectors, noted)
     return top, user_ids, reached
 
 

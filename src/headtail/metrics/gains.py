@@ -3,15 +3,19 @@
 import numpy as np
 
 from headtail.data import Interactions, Recommendations
-from headtail.metrics.topk import discounts, ideal
+from headtail.metrics.topk import discounts, find_ranks, ideal
 from headtail.typing import Floats
 
 
 def gains(lists: Recommendations, wanted: Interactions, scale: float = 1.0) -> Floats:
     """Return the NDCG of each list, shape (U,), as ``ndcg`` scales it; 0 for users without wanted items."""
-    rows, columns = np.nonzero(lists.items >= 0)
-    hit = wanted.contains(lists.users[rows], lists.items[rows, columns])
-    found = np.bincount(rows[hit], discounts(lists.k)[columns[hit]], len(lists))
+    row_of = np.full(wanted.n_users, -1)
+    row_of[lists.users] = np.arange(len(lists))
+    rows = row_of[wanted.users]
+    there = np.flatnonzero(rows >= 0)
+    ranks = find_ranks(lists.items, rows[there], wanted.items[there])
+    hits = np.unique((rows[there] * lists.k + ranks)[ranks < lists.k])  # list by list, best first
+    found = np.bincount(hits // lists.k, discounts(lists.k)[hits % lists.k], len(lists))
     return np.asarray(found / ideal(wanted.activity[lists.users], lists.k, scale))
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,6 +26,7 @@ from headtail.metrics.built_in import HEADLINES, metrics_of
 from headtail.metrics.facts import Metrics, by_name, facts_of, kept_facts
 from headtail.metrics.lists import InputNotes, widen
 from headtail.metrics.measuring import measure
+from headtail.metrics.topk import Profiles
 from headtail.subjects import Subject
 from headtail.tradeoffs.frontier import Frontier
 from headtail.tradeoffs.kept import Influence, check_same, file_name, load_point, open_folder, save_point
@@ -305,6 +306,11 @@ class _Meter:
             influence["test"] = of_test
         return point, influence, seconds
 
+    @cached_property
+    def profiles(self) -> Profiles:
+        """What all lists are judged by."""
+        return Profiles(self.subject.split.train, self.groups)
+
     @property
     def _at_scale(self) -> Mapping[str, Metric]:
         """The metrics of the validation part, whose NDCG counts at the test's scale."""
@@ -317,7 +323,7 @@ class _Meter:
         """Return metrics of lists by name, as `audit` has them, and each user's influence on them by code."""
         train, k = self.subject.split.train, self.subject.k
         known = widen(train, None, relevant, noted := InputNotes(strict=False))
-        top, user_ids = judged(lists, known, relevant, [k], self.groups, noted)[:2]
+        top, user_ids = judged(lists, known, relevant, [k], self.profiles, noted)[:2]
         found, values, influences = measure(top.at(k), metrics, [], n_bootstrap, 0)
         codes, by_user = train.user_codes(user_ids), {}
         for name, of in {**{name: mean_influence(mine) for name, mine in values.items()}, **influences}.items():
