@@ -345,3 +345,17 @@ def test_vectors_of_a_model_that_diverged_are_refused(matrix):
     made[matrix][3, 1] = np.nan
     with pytest.raises(InvalidInputError, match=f"{matrix} holds values that are NaN or infinite; check that training"):
         vectors(lambda users: Vectors(made["queries"][users], made["items"]), interactions=world()[0])
+
+
+def test_parts_of_a_large_catalogue_give_the_lists_of_whole_blocks(monkeypatch):
+    assert list(ranking._parts(700, 512, 96)) == [
+        slice(0, 96), slice(96, 192), slice(192, 288), slice(288, 384), slice(384, 512), slice(512, 700),
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    queries, items = (rng.normal(size=(n, 16)).astype(np.float32) for n in (700, 5000))
+    known = Interactions(np.arange(700), np.arange(5000), rng.integers(700, size=4000), rng.integers(5000, size=4000))
+    found = ranking.recommend((queries, items), known, k=10)
+    monkeypatch.setattr(ranking, "_CACHED", 1 << 40)
+    whole = ranking.recommend((queries, items), known, k=10)
+    np.testing.assert_array_equal(found.items, whole.items)
+    np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5)
