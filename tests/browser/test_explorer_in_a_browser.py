@@ -515,6 +515,8 @@ def test_neurons_and_directions(opened, explored):
         assert detail.locator("ul").nth(1).locator(".hx-told").all_text_contents() == [t for t in plain if t not in now]
     page.click("#tab-spectrum")
     assert page.locator("#panel-spectrum tbody tr").count() == len(data["spectrum"]["sigma"])
+    ticks = page.locator("#panel-spectrum svg[aria-label=energy] .hx-tick[text-anchor=end]").all_text_contents()
+    assert len(ticks) > 1 and all(tick.endswith("%") for tick in ticks), "as the table has it"
     page.locator("#panel-spectrum tbody button").nth(2).click()
     assert "Direction 3" in page.locator("#panel-spectrum .hx-detail").inner_text()
     page.locator("#panel-spectrum .hx-bar").nth(1).click()

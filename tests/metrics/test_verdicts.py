@@ -146,6 +146,18 @@ def test_fewer_wanted_items_are_told_though_ndcg_does_not_fall():
     assert "NDCG does not fall beyond noise, but fewer wanted items are found" in said
 
 
+def test_lists_that_random_items_outdo_are_said_to_be():
+    """Sixty readers know twenty old articles and want new ones, five of which somebody has met."""
+    known = [*((user, item) for user in range(60) for item in range(20)), *((60, item) for item in range(30, 35))]
+    train = pl.DataFrame(known, schema=["user_id", "item_id"], orient="row")
+    later = pl.DataFrame({"user_id": range(60), "item_id": [30 + user % 10 for user in range(60)]})
+    for first, outdone in ((20, True), (30, False)):
+        recs = pl.DataFrame({"user_id": range(60), "item_id": [[*range(first, first + 5)]] * 60}).explode("item_id")
+        doubts = audit(recs, train, later, k=5, catalogue=range(40), strict=False).doubts
+        assert any("no more accurate than the most popular" in doubt for doubt in doubts)
+        assert any("Even random items would be more accurate" in doubt for doubt in doubts) == outdone
+
+
 def test_one_list_that_changes_where_most_do_not_says_so():
     train = pl.DataFrame({"user_id": [1, 2, 3, 4], "item_id": ["a", "b", "c", "d"]})
     lists = [pl.DataFrame({"user_id": [1, 2, 3], "item_id": items}) for items in (["b", "c", "d"], ["c", "c", "d"])]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from headtail._printable import counted
-from headtail.baselines import most_popular
+from headtail.baselines import most_popular, random_items
 from headtail.metrics.accuracy import ndcg
 from headtail.metrics.references import with_lists
 from headtail.metrics.topk import TopK
@@ -28,8 +28,22 @@ def collapse_notes(top: TopK) -> list[str]:
             notes.append(
                 f"The lists are no more accurate than the most popular items would be: ndcg@{top.k} is {found:.4f}, "
                 f"theirs {simple:.4f} (over {counted(len(some), 'user')}, what each of them knows left out)."
+                f"{_beside_random(some.take(np.flatnonzero(some.users >= 0)))}"
             )
     return notes
+
+
+def _beside_random(top: TopK) -> str:
+    """Say so if random items would be more accurate, beyond two standard errors; empty where they would not."""
+    train = top.profiles.train
+    random = random_items(train, top.k, users=train.user_ids[top.users], rng=0).items
+    more = ndcg(with_lists(top, random)) - ndcg(top)
+    if not len(more) or more.mean() <= 2 * more.std() / len(more) ** 0.5:
+        return ""
+    return (
+        f" Even random items would be more accurate, by {more.mean():.4f}: look at whether the files belong together, "
+        f"or, of a test that came later, whether what was learned is out of date."
+    )
 
 
 def _known_items(top: TopK) -> list[str]:

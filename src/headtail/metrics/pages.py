@@ -42,7 +42,7 @@ values counts in equal parts for each."""
 _SAMPLE = 1000  # people at most among whom that one is picked
 BESIDE = "Beside what people did (training), the most popular items for everyone, and random items for everyone."
 _SAME = "Differences compare the same people with themselves. "
-_NOISE = "≈ stands where the 95% interval holds 0, so that the difference may be noise."
+_NOISE = "≈ stands where the 95% interval holds 0, so that the difference may be noise, as one without interval may."
 CHANGES = ("ndcg", "ndcg_head", "ndcg_tail", "recall", "gini", "coverage", "head_share", "tail_share", "aplt", "arp",
            "popularity_lift", "upd")  # fmt: skip
 CHANGES_OF_MANY = ("ndcg", "ndcg_tail", "gini", "coverage", "head_share", "popularity_lift")

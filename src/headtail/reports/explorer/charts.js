@@ -81,8 +81,8 @@ function tickText(value, format, all) {
   return written(value, digits > 5 ? `.3g${share}` : `,.${digits}f${share}`);
 }
 
-/** Upright bars that can be picked: bars are { value, label, second }. */
-export function bars(values, { width, height = 170, current, act, label, color, ids }) {
+/** Upright bars that can be picked, of values that may be null. */
+export function bars(values, { width, height = 170, current, act, label, color, ids, format = ".3g" }) {
   const left = 44, bottom = 22, top = 24;
   const most = Math.max(...values.map((value) => value ?? 0), 1e-12);
   const step = (width - left) / values.length;
@@ -90,7 +90,7 @@ export function bars(values, { width, height = 170, current, act, label, color, 
   return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "hx-chart", role: "img", "aria-label": label },
     ticks(0, most, 3).map((value) => [
       s("line", { class: "hx-grid", x1: left, x2: width, y1: py(value), y2: py(value) }),
-      s("text", { class: "hx-tick", x: left - 6, y: py(value), dy: "0.32em", "text-anchor": "end" }, written(value, ".3g"))]),
+      s("text", { class: "hx-tick", x: left - 6, y: py(value), dy: "0.32em", "text-anchor": "end" }, written(value, format))]),
     s("text", { class: "hx-title", x: 0, y: 12 }, label),
     values.map((value, i) => s("g", { class: "hx-bar", onclick: () => act(i) },
       s("rect", { class: "hx-target", x: left + i * step, y: top, width: step, height: height - top }),

@@ -20,7 +20,7 @@ export function spectrumTab(data) {
   const draw = () => {
     const half = charts.clientWidth > 700 ? (charts.clientWidth - 32) / 2 : charts.clientWidth || 600;
     const options = { width: Math.max(280, half), current: state.direction, act: (direction) => pick({ direction }), ids };
-    replaced(charts, bars(spectrum.energy, { ...options, label: "energy", color: "var(--ht-c1)" }),
+    replaced(charts, bars(spectrum.energy, { ...options, label: "energy", color: "var(--ht-c1)", format: ".3g%" }),
       spectrum.alignment ? bars(spectrum.alignment, { ...options, label: "alignment with popularity", color: "var(--ht-head)" }) : "");
   };
   const show = (changes) => {
