@@ -347,8 +347,9 @@ def test_what_python_loads_is_for_python(name, load):
         read_table(name)
 
 
-def test_vectors_between_blanks_are_no_table():
-    Path("x.txt").write_text("a 0.1 -0.2 0.3 0.4\nb 0.2 0.1 0.3 1.4\n")
+@pytest.mark.parametrize("counts", ["", "2 4\n"])
+def test_vectors_between_blanks_are_no_table(counts):
+    Path("x.txt").write_text(counts + "a 0.1 -0.2 0.3 0.4\nb 0.2 0.1 0.3 1.4\n")
     with pytest.raises(UnreadableFileError, match=r"ids and vectors.*, as \.vec: cp x.txt x.vec"):
         read_table("x.txt")
 

@@ -39,8 +39,15 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         table = tables.read(file)
     except NoNamesError as error:
         say(as_typed(str(error), ["doctor"]))
-        names = ",".join(_guessed(first_fields(file)))
-        say(f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {names}")
+        names = _guessed(first_fields(file))
+        say(
+            f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {','.join(names)}"
+        )
+        if len(names) > 30:
+            say(
+                "If each line is a user and each column an item, it is a matrix: in Python, give what numpy.loadtxt reads"
+            )
+            say("to headtail.Interactions.from_matrix, with 0 where there is nothing.")
         return 2
     given = {role: getattr(tables, role.removesuffix("_id")) for role in _ROLES}
     named = {role: name for role, name in given.items() if name is not None}
@@ -147,17 +154,18 @@ def _roles(table: "pl.DataFrame", named: dict[str, str], odd: list[str]) -> dict
 
 
 def _likely_ids(table: "pl.DataFrame", found: dict[str, str]) -> list[str]:
-    """Return the columns without a role that may hold ids, in their order: text or whole numbers that repeat."""
+    """Return the columns without a role that may hold ids, in their order: lists, text or numbers that repeat."""
     import polars as pl
 
     from headtail._columns import normalized
+    from headtail._frames import holds_lists
 
     return [
         name
         for name in table.columns
         if name not in found.values()
         and (table[name].dtype.is_integer() or table[name].dtype == pl.String)
-        and 1 < table[name].n_unique() < len(table)
+        and (1 < table[name].n_unique() < len(table) or (table[name].dtype == pl.String and holds_lists(table[name])))
         and not _TIMES.search(normalized(name))
     ]
 

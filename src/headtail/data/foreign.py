@@ -112,9 +112,9 @@ def refuse_words(path: Path, lines: Sequence[Sequence[str]]) -> None:
             f"tr ' ' '\\t' < {name} > {table}"
         )
     name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
-    first = lines[0]
+    first, last = lines[0], lines[-1]  # that of vectors may hold their number and length
     problem = f"Cannot read {path}: blanks separate the fields of its lines"
-    if len(first) > 4 and sum("." in word for word in first[1:]) > len(first) / 2 and ":" not in first[0]:
+    if len(last) > 4 and sum("." in word for word in last[1:]) > len(last) / 2 and ":" not in last[0]:
         raise UnreadableFileError(
             f"{problem}, which seem to hold ids and vectors. Those go to --queries or --items of headtail correct, as "
             f".vec: cp {name} {shlex.quote(f'{path.stem}.vec')}"
