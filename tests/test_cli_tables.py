@@ -158,7 +158,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("1,Toy Story (1995),Comedy\n2,Heat (1995),Crime\n", [], 2, ["--columns item,title,column3"]),
         ("user,item,label\n1,2,0\n1,3,1\n2,3,0\n2,2,1\n", [], 0, ["Pass: headtail data t.csv --min-rating 1"]),
         ("customer_id,article_id,t_dat\n1,2,2020-09-20\n1,3,2020-09-21\n", [], 0, ["t_dat timestamp"]),
-        (",".join("0" * 40) + "\n", [], 2, ["it is a matrix: in Python, give what numpy.loadtxt reads to headtail.Inter"]),
+        (",".join("0" * 40) + "\n", [], 2, ["it is a matrix: in Python, give what numpy.loadtxt reads to"]),
         ("customer_id,prediction\na,066 054\nb,066 053 052\n", [], 0, ["Pass: headtail data t.csv --item prediction"]),
         ("user,recommendation\n1,3 4\n2,4 5 6\n", [], 0, ["2 users, 4 items, 5 inter", "audit t.csv TRAIN"]),
         ('session_id;recs\n1;"1,2,3,4,5,6"\n1;"2,3,4,5,6,7"\n2;"1,2,3,4,5,6"\n', [], 0,

@@ -39,15 +39,12 @@ def doctor(file: Path, *, tables: Tables = PLAIN) -> int:
         table = tables.read(file)
     except NoNamesError as error:
         say(as_typed(str(error), ["doctor"]))
-        names = _guessed(first_fields(file))
-        say(
-            f"Pass: a name for each column, such as: headtail doctor {shlex.quote(str(file))} --columns {','.join(names)}"
-        )
-        if len(names) > 30:
-            say(
-                "If each line is a user and each column an item, it is a matrix: in Python, give what numpy.loadtxt reads"
-            )
-            say("to headtail.Interactions.from_matrix, with 0 where there is nothing.")
+        guessed = _guessed(first_fields(file))
+        such = f"headtail doctor {shlex.quote(str(file))} --columns {','.join(guessed)}"
+        say(f"Pass: a name for each column, such as: {such}")
+        if len(guessed) > 30:
+            say("If each line is a user and each column an item, it is a matrix: in Python, give what numpy.loadtxt")
+            say("reads to headtail.Interactions.from_matrix, with 0 where there is nothing.")
         return 2
     given = {role: getattr(tables, role.removesuffix("_id")) for role in _ROLES}
     named = {role: name for role, name in given.items() if name is not None}
