@@ -519,6 +519,44 @@ def test_under_autocast_losses_and_penalties_keep_their_precision(n_negatives):
     assert same(weights(inside), weights(trained(**made)))
 
 
+class Tables(torch.nn.Module):
+    """Of one table for users and items, which stands in the model twice."""
+
+    def __init__(self, sparse=False):
+        super().__init__()
+        self.users = torch.nn.Embedding(SIZE, 4, sparse=sparse, _weight=model().users.detach().clone())
+        self.items = torch.nn.Embedding(SIZE, 4, sparse=sparse)
+        self.items.weight = self.users.weight
+
+    def forward(self, users):
+        return Vectors(self.users(users), self.items(torch.arange(SIZE)))
+
+
+def test_weights_that_stand_in_two_places_are_saved_and_resumed(tmp_path):
+    whole, part = Tables(), Tables()
+    fit(whole, TRAIN, epochs=3, rng=0)
+    fit(part, TRAIN, epochs=1, rng=0, checkpoint=tmp_path)
+    part = Tables()
+    fit(part, TRAIN, epochs=3, rng=0, checkpoint=tmp_path)
+    assert same(weights(whole), weights(part))
+
+
+def test_embeddings_with_sparse_gradients_train_as_others():
+    dense, sparse = Tables(), Tables(sparse=True)
+    for each in (dense, sparse):
+        fit(each, TRAIN, epochs=2, rng=0)
+    torch.testing.assert_close(sparse.users.weight, dense.users.weight)
+
+
+def test_state_that_is_no_tensor_is_refused():
+    class Counting(Tables):
+        def get_extra_state(self):
+            return {"calls": 3}
+
+    with pytest.raises(InvalidInputError, match="_extra_state in the state of Counting is a dict; let it be a tensor"):
+        fit(Counting(), TRAIN, epochs=1)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_models_of_other_types_train(dtype):
     m = trained(lambda: model().to(dtype), penalties=[ReSN(0.1)], validation=HELD_OUT)

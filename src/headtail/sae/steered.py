@@ -14,9 +14,10 @@ from headtail.sae.hooks import EditHook, register
 class Steered(nn.Module):
     """A model of which one layer's vectors pass through an edit; otherwise the same.
 
-    Neither model nor edit is changed: this one has modules of its own over the same weights in memory. Attributes that
-    it lacks (``n_users``, ``max_length`` ...) are looked up on the model, so that it takes the model's place
-    everywhere, ``torch.export`` and ``torch.compile`` included. The attribute `edit` can be replaced.
+    Neither model nor edit is changed: this one has modules of its own over the same weights in memory, so that training
+    one trains both. Attributes that it lacks (``n_users``, ``max_length`` ...) are looked up on the model, so that it
+    takes the model's place everywhere, ``torch.export`` and ``torch.compile`` included. The attribute `edit` can be
+    replaced.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ class Adam(torch.optim.Adam):
             )
         tables, values, means, squares = map(list, zip(*moved, strict=True))
         adam(
-            values, [cast(Tensor, rows.grad) for rows in values], means, squares, [],
+            values, [cast(Tensor, rows.grad).to_dense() for rows in values], means, squares, [],
             [self.state[table]["step"] for table in tables], foreach=False, fused=bool(group["fused"]), amsgrad=False,
             beta1=beta1, beta2=beta2, lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"],
             maximize=False,

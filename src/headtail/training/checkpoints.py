@@ -112,6 +112,12 @@ def load_model(folder: str | os.PathLike[str], *, device: str | torch.device | N
 
 def config_of(model: nn.Module) -> dict[str, Any]:
     """Return what identifies a model: its ``config``, or for a stranger's its class and the shapes of its weights."""
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise InvalidInputError(
+                f"{name} in the state of {type(model).__name__} is a {type(value).__name__}; let it be a tensor, which "
+                f"can be kept beside the weights."
+            )
     config = getattr(model, "config", None)
     if isinstance(config, dict):
         return dict(config)
@@ -266,8 +272,14 @@ def _random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors."""
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    """Write tensors as safetensors, those that share memory one by one."""
+    written, memory = dict[str, Tensor](), set[int]()
+    for name, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        place = value.untyped_storage().data_ptr()
+        written[name] = value.clone() if place in memory else value
+        memory.add(place)
+    save_file(written, path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
