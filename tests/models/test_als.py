@@ -283,6 +283,8 @@ def test_bad_calls_are_refused():
         fit(ALS(train.n_users, 7), train)
     with pytest.raises(InvalidInputError, match="train holds no interactions"):
         fit(make(train), train.subset(np.array([], dtype=int)))
+    with pytest.raises(InvalidInputError, match=r"ALS has vectors in torch\.bfloat16, which is too coarse"):
+        fit(make(train).bfloat16(), train)
     for refused in (LogDet(0.1), ReSN(0.1, "sigmoid")):
         with pytest.raises(InvalidInputError, match=rf"closed form of ReSN alone.*{type(refused).__name__}"):
             fit(make(train), train, penalties=[refused])

@@ -135,6 +135,8 @@ class ALS(MF):
         """
         if not len(train):
             raise InvalidInputError("train is empty; there is nothing to learn from.")
+        if self.users.dtype not in (torch.float32, torch.float64):
+            raise InvalidInputError(f"ALS has vectors in {self.users.dtype}, which is too coarse. Give model.float().")
         weight = _spectral_weight(penalties)
         unobserved, decay = self._weights(train)
         spectral = weight * len(train) / self.n_users
