@@ -557,6 +557,17 @@ def test_state_that_is_no_tensor_is_refused():
         fit(Counting(), TRAIN, epochs=1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_default_type_changes_nothing(dtype):
+    m = model()
+    torch.set_default_dtype(dtype)  # bfloat16 cannot count beyond 256 steps
+    try:
+        inside = trained(lambda: m)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(weights(inside), weights(trained()))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_models_of_other_types_train(dtype):
     m = trained(lambda: model().to(dtype), penalties=[ReSN(0.1)], validation=HELD_OUT)

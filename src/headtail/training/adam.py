@@ -134,7 +134,7 @@ class Adam(torch.optim.Adam):
         """Return both moments of a parameter, 0 at its first gradient."""
         state = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros((), device=parameter.device)
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             state.update((name, torch.zeros_like(parameter, requires_grad=False)) for name in _MOMENTS)
         return state["exp_avg"], state["exp_avg_sq"]
 
