@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -248,6 +249,15 @@ def test_rows_that_are_not_there():
 def test_a_table_of_biases_is_checked(ids, bias, message):
     with pytest.raises(InvalidInputError, match=message):
         serving.BiasTable(ids, bias)
+
+
+def test_a_bias_with_labels_is_that_of_the_items_they_name():
+    labelled = pd.Series([1.0, 2.0], index=["b", "a"])
+    assert serving.BiasTable(["a", "b"], labelled).bias.tolist() == [2, 1]
+    assert serving.item_bias(labelled, item_ids=["a", "b"]).bias.tolist() == [2, 1]
+    assert serving.item_bias(labelled).item_ids.tolist() == ["b", "a"]
+    with pytest.raises(InvalidInputError, match="1 item has no bias, such as .c."):
+        serving.BiasTable(["a", "c"], labelled)
 
 
 def test_lists_are_as_short_as_the_index_makes_them():

@@ -6,6 +6,7 @@ from multiprocessing import get_context
 
 import duckdb
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -140,6 +141,7 @@ def test_without_histories_everything_may_be_shown():
     ({"items": np.ones((2, 3))}, "vectors of 1 to 1 numbers"),
     ({"items": np.ones((3, 1))}, r"shape \(3, 1\)"),
     ({"items": np.array([[1.0], [np.nan]])}, "not finite"),
+    ({"items": pd.DataFrame(np.ones((2, 1)), index=[2, 1])}, r"items has the labels 2, 1 where item_ids says 1, 2\."),
     ({"k": 3}, "exceeds the catalogue of 2"),
     ({"users": pl.DataFrame({"user_id": [1], "vector": [[1.0]]})}, "not a lazy table"),
     ({"users": pl.LazyFrame({"user_id": [1], "vector": [1.0]})}, "Give each user a list"),

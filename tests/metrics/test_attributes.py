@@ -146,6 +146,9 @@ def test_item_vectors_are_joined_by_id():
     ] == pytest.approx(expected)
     plain = ht.Vectors(np.eye(2), np.stack([of[i] for i in "abcd"]))
     assert audit(RECS, TRAIN, k=2, metrics=[ilad], item_vectors=plain)["ilad@2"] == pytest.approx(expected)
+    labelled = pd.DataFrame(rows, index=order)
+    for each in (labelled, labelled.iloc[::-1], ht.Vectors(np.eye(2), labelled)):
+        assert audit(RECS, TRAIN, k=2, metrics=[ilad], item_vectors=each)["ilad@2"] == pytest.approx(expected)
     with pytest.raises(InvalidInputError, match="item_vectors lacks 1 item, for example 'c'"):
         audit(RECS, TRAIN, k=2, item_vectors=ht.Vectors(np.eye(2), rows[:3], item_ids=order[:3]))
 

@@ -29,6 +29,12 @@ def values(result):
     return {m.name: m.value for m in result.measurements}
 
 
+def test_an_audit_is_gone_through_by_the_names_of_its_metrics():
+    result = audit(recs_frame(RECS), frame(TRAIN), k=2, metrics=[gini, coverage])
+    assert list(result) == ["gini@2", "coverage@2"] and "gini@2" in result and "gini@3" not in result
+    assert dict(result) == values(result) == result.metrics()
+
+
 def as_duckdb(table):
     import duckdb
 

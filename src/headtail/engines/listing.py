@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from headtail import _frames
-from headtail._checks import checked, finite, list_length
+from headtail._checks import checked, finite, list_length, shown
 from headtail._columns import resolve_columns
-from headtail._factors import numbers
+from headtail._factors import axis_ids, numbers
 from headtail.data import Interactions, Recommendations
 from headtail.engines.tables import SPARK, lazy_frame
 from headtail.exceptions import InvalidInputError
@@ -62,6 +62,11 @@ def recommend(
     if matrix.ndim != 2 or len(matrix) != len(ids) or matrix.dtype.kind not in "iuf":
         raise InvalidInputError(
             f"items has shape {matrix.shape} and type {matrix.dtype}; give a vector for each of the {len(ids)} ids."
+        )
+    if (labels := axis_ids(items, 0)) is not None and not np.array_equal(_frames.unique_ids(labels, "item_id"), ids):
+        raise InvalidInputError(
+            f"items has the labels {shown(labels, 3)} where item_ids says {shown(ids, 3)}. Give item_ids=items.index, or "
+            f"items.to_numpy() if its rows are in the order of item_ids."
         )
     finite("items", matrix)
     found = _Best(matrix.astype(np.float64 if matrix.dtype.kind != "f" else matrix.dtype), list_length(k, len(ids)))

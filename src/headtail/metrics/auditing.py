@@ -9,7 +9,7 @@ import numpy as np
 from headtail import _frames
 from headtail._checks import checked, finite, generator, integer
 from headtail._embeddings import taken_apart
-from headtail._factors import numbers, to_numpy
+from headtail._factors import axis_ids, numbers, to_numpy
 from headtail._printable import counted
 from headtail._spelling import respelled, twins
 from headtail._top import highest
@@ -277,11 +277,12 @@ def _segments(users: IntoFrame, user_ids: Array, noted: InputNotes) -> list[tupl
 
 
 def _vectors(vectors: Array | Mapping[Any, Array] | Vectors, train: Interactions) -> Floats:
-    if isinstance(vectors, Vectors):
-        found, ids = numbers(vectors.items), vectors.item_ids
-        vectors = found if ids is None else dict(zip(_frames.unique_ids(ids, "item_id").tolist(), found, strict=True))
-    elif not isinstance(vectors, Mapping) and (table := taken_apart(vectors, "item_vectors")) is not None:
-        vectors = dict(zip(table[1], table[0], strict=True))
+    ids = vectors.item_ids if isinstance(vectors, Vectors) else None
+    vectors = vectors.items if isinstance(vectors, Vectors) else vectors
+    if not isinstance(vectors, Mapping) and (table := taken_apart(vectors, "item_vectors")) is not None:
+        vectors, ids = table
+    if (ids := axis_ids(vectors, 0) if ids is None else ids) is not None:
+        vectors = dict(zip(_frames.unique_ids(ids, "item_id").tolist(), numbers(vectors), strict=True))
     if isinstance(vectors, Mapping):
         missing = [i for i in train.item_ids.tolist() if i not in vectors]
         if missing:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import platform
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib import metadata
@@ -120,6 +120,13 @@ class Measured(Result):
     def __getitem__(self, name: str) -> float:
         """Return the value of a metric such as ``"gini@10"`` over all users."""
         return self.measurement(name).value
+
+    def keys(self) -> list[str]:
+        """Return the names of the metrics over all users, such as ``"gini@10"``."""
+        return [m.name for m in self.measurements if m.users == ALL_USERS]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
 
     @checked
     def measurement(self, name: str, users: str = ALL_USERS) -> Measurement:

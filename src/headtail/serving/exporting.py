@@ -9,7 +9,7 @@ import numpy as np
 
 from headtail import _frames, posthoc
 from headtail._checks import checked, finite, integer, number, shown
-from headtail._factors import as_pair, numbers, to_numpy
+from headtail._factors import as_pair, axis_ids, numbers, to_numpy
 from headtail._printable import counted
 from headtail.data.rows import with_given_ids, with_ids
 from headtail.dials.item_bias import ItemBias
@@ -45,10 +45,12 @@ class BiasTable(Result):
             raise InvalidInputError(
                 f"The bias has shape {values.shape} and type {values.dtype}; give a number an item."
             )
-        values = values.astype(np.float64)
+        values, item_ids = values.astype(np.float64), _frames.unique_ids(self.item_ids, "item_id", len(values))
         finite("bias", values, "Look at where it was computed.")
+        if (labels := axis_ids(self.bias, 0)) is not None:
+            values = BiasTable(labels, values).of(item_ids)
         object.__setattr__(self, "bias", values)
-        object.__setattr__(self, "item_ids", _frames.unique_ids(self.item_ids, "item_id", len(values)))
+        object.__setattr__(self, "item_ids", item_ids)
         number("order", self.order, low=0, high=1)
 
     def of(self, item_ids: Any) -> Floats:
@@ -195,7 +197,8 @@ def item_bias(source: Any, *, item_ids: Any = None) -> BiasTable:
             )
         values = to_numpy(pair.items[:, -1])
     else:
-        values = numbers(source)
+        values = source
+        item_ids = axis_ids(source, 0) if item_ids is None else item_ids
     return BiasTable(np.arange(np.size(values)) if item_ids is None else item_ids, values, order)
 
 
