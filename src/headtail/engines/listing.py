@@ -65,8 +65,8 @@ def recommend(
         )
     if (labels := axis_ids(items, 0)) is not None and not np.array_equal(_frames.unique_ids(labels, "item_id"), ids):
         raise InvalidInputError(
-            f"items has the labels {shown(labels, 3)} where item_ids says {shown(ids, 3)}. Give item_ids=items.index, or "
-            f"items.to_numpy() if its rows are in the order of item_ids."
+            f"items has the labels {shown(labels, 3)} where item_ids says {shown(ids, 3)}. Give "
+            f"item_ids=items.index, or items.to_numpy() if its rows are in the order of item_ids."
         )
     finite("items", matrix)
     found = _Best(matrix.astype(np.float64 if matrix.dtype.kind != "f" else matrix.dtype), list_length(k, len(ids)))
