@@ -184,7 +184,7 @@ def test_shapes():
     queries, items = factors()
     with pytest.raises(InvalidInputError, match=r"queries has shape \(40, 6\) and items \(30, 5\)"):
         spectrum(queries, items[:, :5])
-    with pytest.raises(InvalidInputError, match=r"queries is a ndarray of shape \(40,\)"):
+    with pytest.raises(InvalidInputError, match=r"queries is an ndarray of shape \(40,\)"):
         spectrum(queries[:, 0], items)
     with pytest.raises(InvalidInputError, match=r"items.*shape \(0, 6\)"):
         spectrum(queries, items[:0])

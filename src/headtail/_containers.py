@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from headtail._columns import resolve_columns
+from headtail._printable import kind_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array
 
@@ -125,7 +126,7 @@ def _list(theirs: Any, what: str) -> list[Any]:
     labels = getattr(theirs, "index", None)
     if hasattr(labels, "to_numpy") and type(labels).__name__ != "RangeIndex":
         raise InvalidInputError(
-            f"{what} holds a {type(theirs).__name__} with labels for each user. Give its .to_dict() where the labels "
+            f"{what} holds {kind_of(theirs)} with labels for each user. Give its .to_dict() where the labels "
             f"are the items and the values their scores, and its .to_list() where the values are the items."
         )
     return list(theirs.tolist() if hasattr(theirs, "tolist") else theirs)  # also of tensors

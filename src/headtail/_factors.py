@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from headtail._checks import finite, shown
 from headtail._columns import normalized
 from headtail._embeddings import is_id, taken_apart
+from headtail._printable import kind_of
 from headtail._top import slices
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Floats, Vectors
@@ -81,7 +82,7 @@ def axis_ids(values: Any, axis: int) -> Array | None:
 
 def as_matrix(name: str, values: Any) -> Any:
     """Return a dense matrix of real numbers: tensors and embeddings detached, anything else as a numpy array."""
-    kind = type(values).__name__
+    kind = kind_of(values)
     values = values.weight if hasattr(values, "num_embeddings") else values  # torch.nn.Embedding
     if is_tensor(values) and not (values.is_nested or values.is_quantized):
         values = values.detach()
@@ -94,7 +95,7 @@ def as_matrix(name: str, values: Any) -> Any:
         real = values.dtype.kind in "fiub"
     if not real or values.ndim != 2 or 0 in values.shape:
         raise InvalidInputError(
-            f"{name} is a {kind} of shape {tuple(values.shape)} and type {values.dtype}; "
+            f"{name} is {kind} of shape {tuple(values.shape)} and type {values.dtype}; "
             f"give a dense matrix of real numbers, (rows, embedding_dim), with at least one row."
         )
     return values

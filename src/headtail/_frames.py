@@ -17,7 +17,7 @@ from headtail._native import (
     series_frame,
     unnested as unnested,
 )
-from headtail._printable import counted
+from headtail._printable import counted, kind_of
 from headtail.exceptions import InvalidInputError
 from headtail.typing import Array, Codes
 
@@ -129,7 +129,7 @@ def read_ids(values: Any, role: str, what: str) -> pl.Series:
         try:
             values = np.asarray(values)
         except Exception as error:  # a tensor of another device or type, say
-            raise InvalidInputError(f"{what} is a {type(values).__name__} that is no array: {error}.") from error
+            raise InvalidInputError(f"{what} is {kind_of(values)} that is no array: {error}.") from error
     array = values if isinstance(values, np.ndarray) else objects(values)
     if array.ndim != 1 or not len(array):
         raise InvalidInputError(

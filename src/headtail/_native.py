@@ -17,6 +17,7 @@ import polars as pl
 from headtail._checks import shown
 from headtail._columns import logger, normalized, resolve_columns
 from headtail._containers import frame_of, from_numpy, objects
+from headtail._printable import kind_of
 from headtail.exceptions import InvalidInputError
 
 _PLACE = re.compile(r"(?:rank|place|position|pos|top|rec|recs|recommendation|item|item_id|product|r)_?(\d+)")
@@ -74,7 +75,7 @@ def as_native(frame: Any, what: str, keyed: tuple[str, str] | None = None) -> An
             cure += "headtail.Recommendations.from_scores(matrix, k=20) of scores, by .from_arrays(matrix) of item ids."
         elif isinstance(frame, tuple) and all(getattr(part, "ndim", 0) == 2 for part in frame):
             cure = "Of item ids and their scores make lists by headtail.Recommendations.from_arrays(ids, scores)."
-        raise InvalidInputError(f"{what} is a {type(frame).__name__}, not a frame. {cure}") from None
+        raise InvalidInputError(f"{what} is {kind_of(frame)}, not a frame. {cure}") from None
     except nw.exceptions.DuplicateError as error:
         raise InvalidInputError(f"{what} has a column more than once ({error}). Rename or drop one of them.") from None
 

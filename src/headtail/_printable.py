@@ -28,6 +28,12 @@ def counted(n: int, noun: str, one: str = "", many: str = "") -> str:
     return f"{n:,} {noun} {one}".rstrip() if n == 1 else f"{n:,} {noun}s {many}".rstrip()
 
 
+def kind_of(value: object) -> str:
+    """Return the name of the type of a value with its article: "an int", "an ndarray", "a DataFrame"."""
+    name = type(value).__name__
+    return f"{'an' if name.lower().startswith(('a', 'e', 'i', 'o', 'nd')) else 'a'} {name}"
+
+
 def python_command(code: str) -> str:
     """Return a shell command that runs `code` in Python, with the names of files in it quoted."""
     plain = not set(code) & set('"$`!\\')

@@ -17,6 +17,7 @@ from torch.nn.functional import embedding
 from torch.nn.parameter import is_lazy
 
 from headtail._factors import as_matrix
+from headtail._printable import kind_of
 from headtail.exceptions import InvalidInputError
 
 P = ParamSpec("P")
@@ -41,8 +42,8 @@ def as_floats(name: str, values: Any) -> Tensor:
         or values.layout is not torch.strided
         or values.is_meta
     ):
-        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
-        raise InvalidInputError(f"{name} is a {kind}; give a dense tensor of floating-point numbers.")
+        kind = f"a {values.dtype}" if isinstance(values, Tensor) else kind_of(values)
+        raise InvalidInputError(f"{name} is {kind}; give a dense tensor of floating-point numbers.")
     return values
 
 

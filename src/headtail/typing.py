@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias, ru
 import numpy as np
 from numpy.typing import NDArray
 
+from headtail._printable import kind_of
 from headtail.exceptions import InvalidInputError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Vectors(_Pair):
                 counts = len(ids), len(rows)
             except Exception:  # each kind of thing has errors of its own
                 raise InvalidInputError(
-                    f"{name} is a {type(ids).__name__} and {name[:-4]} vectors a {type(rows).__name__}; give a "
+                    f"{name} is {kind_of(ids)} and {name[:-4]} vectors {kind_of(rows)}; give a "
                     f"matrix, and a sequence with one id for each of its rows."
                 ) from None
             if counts[0] != counts[1]:

@@ -338,7 +338,7 @@ def test_a_row_for_each_key_and_text_as_ids():
         ({1: [(7, 0.5), 8]}, "is a dict, not a frame"),
         ({1: 7}, "is a dict, not a frame"),
         ({"took": 3, "hits": [1]}, "is a dict, not a frame"),
-        (np.zeros((2, 2)), "is a ndarray, not a frame"),
+        (np.zeros((2, 2)), "is an ndarray, not a frame"),
         ({}, "is a dict, not a frame"),
     ],
 )
@@ -611,7 +611,7 @@ def test_what_polars_reads_and_matrices_in_place_of_frames():
 
     assert len(Interactions.from_frame(Dataset())) == 2
     scores = np.array([[0.1, 0.3], [0.5, 0.2]])
-    with pytest.raises(InvalidInputError, match="recs is a ndarray, not a frame") as told:
+    with pytest.raises(InvalidInputError, match="recs is an ndarray, not a frame") as told:
         ht.audit(scores, Dataset())
     call = re.search(r"headtail\.(Recommendations\.from_scores\(matrix, k=)20\)", str(told.value))
     assert eval(f"ht.{call[1]}1)", {"ht": ht, "matrix": scores}).items.ravel().tolist() == [1, 0]

@@ -333,7 +333,7 @@ def test_interactions_are_coded_like_others():
         ),
         (sp.csr_array(np.diag([1.0, -1.0, 1.0])), "later holds -1; a value of a matrix counts interactions"),
         (sp.csr_array(np.diag([1.0, np.nan, 1.0])), "later holds 1 value that is not finite"),
-        (np.eye(3), "later is a ndarray, not a frame"),
+        (np.eye(3), "later is an ndarray, not a frame"),
         (None, "later is a NoneType, not a frame"),
     ],
 )

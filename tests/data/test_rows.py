@@ -47,7 +47,7 @@ def test_vectors_are_a_pair_that_keeps_its_ids():
     assert ht.Vectors(queries, items).user_ids is None
     with pytest.raises(InvalidInputError, match="item_ids holds 3 ids for 2 rows"):
         ht.Vectors(queries, items, item_ids=[1, 2, 3])
-    with pytest.raises(InvalidInputError, match="user_ids is a int"):
+    with pytest.raises(InvalidInputError, match="user_ids is an int"):
         ht.Vectors(queries, items, user_ids=5)
 
 

@@ -343,7 +343,7 @@ def with_row(table, *row):
         ({"metrics": [lambda top: 1.0, lambda top: 2.0]}, "two functions of the name '<lambda>'"),
         ({"groups": "mass"}, "groups='mass' is not known. Give PopularityGroups, or a function"),
         ({"groups": lambda popularity: popularity}, "groups=.* is not known"),
-        ({"users": 5}, "users is a int, not a frame"),
+        ({"users": 5}, "users is an int, not a frame"),
         ({"users": pl.DataFrame({"user_id": [1], "genres": [["x", "y"]]})}, "in 'genres'; a user is in one group"),
         ({"catalogue": "abcdx"}, "catalogue='abcdx' is no collection of ids"),
         ({"catalogue": ["x", None]}, "catalogue has 1 missing value"),

@@ -308,7 +308,7 @@ def broken(value):
         ({"data": np.full((50, 6), 3.3, np.float32)}, "all 48 activations are the same vector"),
         ({"data": DATA[:, :5]}, "activations have width 5, the autoencoder has 6"),
         ({"validation": DATA[:, :5]}, "validation have width 5"),
-        ({"data": DATA[0]}, r"shape \(n, d\); this is a ndarray of shape \(6,\)"),
+        ({"data": DATA[0]}, r"shape \(n, d\); this is an ndarray of shape \(6,\)"),
         ({"data": DATA.tolist()}, "this is a list"),
         ({"data": DATA[:1]}, "hold 1 row;"),
         (

@@ -259,7 +259,7 @@ def test_factors_of_any_layout_and_type_give_the_same_lists(change):
 )
 def test_what_is_no_matrix_of_numbers_is_named(queries):
     train, _ = world()
-    with pytest.raises(InvalidInputError, match=r"queries is a .*; give a dense matrix of real numbers"):
+    with pytest.raises(InvalidInputError, match=r"queries is an? .*; give a dense matrix of real numbers"):
         recommend((queries, PLAIN[1]), train)
 
 
@@ -309,7 +309,7 @@ def test_an_adapter_is_a_model(name):
 @pytest.mark.parametrize(
     ("adapter", "message"),
     [
-        (lambda users: PLAIN[0], "returned a ndarray; return Vectors"),
+        (lambda users: PLAIN[0], "returned an ndarray; return Vectors"),
         (lambda users: None, "returned a NoneType; return Vectors"),
         (lambda users: (PLAIN[0], PLAIN[1]), r"returned queries of shape \(6, 4\) for 2 users"),
         (lambda users: (PLAIN[0][users], PLAIN[1][:5]), "items has 5 rows and the interactions 11 items"),

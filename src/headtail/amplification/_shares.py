@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from headtail._factors import as_pair
+from headtail._printable import kind_of
 from headtail.data import Interactions, PopularityGroups
 from headtail.exceptions import InvalidInputError
 from headtail.metrics import Profiles
@@ -47,7 +48,7 @@ def factors_of(made: Any, train: Interactions) -> Vectors:
     if callable(made):
         return vectors(made, interactions=train)
     if not isinstance(made, tuple) or len(made) != 2:
-        raise InvalidInputError(f"make returned a {type(made).__name__}; let it return a model, or queries and items.")
+        raise InvalidInputError(f"make returned {kind_of(made)}; let it return a model, or queries and items.")
     return as_pair(made)
 
 

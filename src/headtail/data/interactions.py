@@ -14,7 +14,7 @@ from headtail._checks import checked, finite, integer, number, shown
 from headtail._columns import called, logger, resolve_columns
 from headtail._containers import is_several
 from headtail._factors import axis_ids, refuse_ids
-from headtail._printable import counted
+from headtail._printable import counted, kind_of
 from headtail._spelling import respelled, twins
 from headtail._times import seconds
 from headtail.data.coded import Coded, of_graph, order_by, pair_keys, recoded
@@ -160,7 +160,7 @@ class Interactions(Coded):
             table = sp.coo_array(matrix)
         except Exception:  # each kind of thing has errors of its own
             raise InvalidInputError(
-                f"{what} is a {type(matrix).__name__}; give a matrix of numbers, one row a user and one column an item."
+                f"{what} is {kind_of(matrix)}; give a matrix of numbers, one row a user and one column an item."
             ) from None
         values = np.asarray(table.data)
         if values.dtype.kind not in "fiub" or table.ndim != 2:
@@ -212,7 +212,7 @@ class Interactions(Coded):
         series: Any = titles if len(getattr(titles, "shape", ())) == 1 else None
         if series is not None and axis_ids(series, 0) is None:
             raise InvalidInputError(
-                f"titles is a {type(titles).__name__} without ids. Give a mapping from item id to title, a frame of "
+                f"titles is {kind_of(titles)} without ids. Give a mapping from item id to title, a frame of "
                 f"both, or a Series of pandas whose index holds the ids."
             )
         if series is not None:

@@ -12,6 +12,7 @@ from headtail import _frames
 from headtail._checks import checked, finite, integer, list_length, pandas, shown
 from headtail._columns import logger, ranking_columns
 from headtail._factors import as_matrix, axis_ids, is_tensor, numbers, stored, to_numpy
+from headtail._printable import kind_of
 from headtail._spelling import respelled
 from headtail._top import highest, slices
 from headtail.data.coded import check_codes
@@ -165,7 +166,7 @@ class Recommendations:
         user_ids = axis_ids(items, 0) if user_ids is None else user_ids
         if table.ndim != 2 or not table.size:
             raise InvalidInputError(
-                f"lists has shape {table.shape}, read from a {type(items).__name__}; give a list or a row of items for "
+                f"lists has shape {table.shape}, read from {kind_of(items)}; give a list or a row of items for "
                 f"each user, or from_frame a dict of users and their items."
             )
         if item_ids is not None:

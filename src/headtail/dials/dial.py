@@ -9,6 +9,7 @@ import numpy as np
 
 from headtail._checks import checked, number, raised_by
 from headtail._forms import Form
+from headtail._printable import kind_of
 from headtail.data import Interactions, Recommendations
 from headtail.dials.menus import Menu
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -105,7 +106,7 @@ class Dial:
             made = self.make(subject.with_layers() if self.works_on == "model" else subject, strength, seed)
         if not (callable(made) or (hasattr(made, "__len__") and len(made) == 2)):
             raise InvalidInputError(
-                f"The dial {self.name!r} at strength {strength:g} returned a {type(made).__name__}. Return a model, "
+                f"The dial {self.name!r} at strength {strength:g} returned {kind_of(made)}. Return a model, "
                 f"vectors (Q, V), or a function from the interactions to leave out to lists."
             )
         return made

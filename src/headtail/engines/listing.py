@@ -12,6 +12,7 @@ from headtail import _frames
 from headtail._checks import checked, finite, list_length, shown
 from headtail._columns import resolve_columns
 from headtail._factors import axis_ids, numbers
+from headtail._printable import kind_of
 from headtail.data import Interactions, Recommendations
 from headtail.engines.tables import SPARK, lazy_frame
 from headtail.exceptions import InvalidInputError
@@ -160,7 +161,7 @@ class _Lists:
         if self.correct is not None:
             recs = self.correct(recs, known)
             if not isinstance(recs, Recommendations):
-                raise InvalidInputError(f"correct returned a {type(recs).__name__}. Return Recommendations.")
+                raise InvalidInputError(f"correct returned {kind_of(recs)}. Return Recommendations.")
         found = recs.to_polars()
         return found.select("user_id", "item_id", pl.col("rank").cast(pl.Int64), pl.col("score").cast(pl.Float64))
 

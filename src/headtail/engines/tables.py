@@ -9,7 +9,7 @@ import polars as pl
 
 from headtail._columns import resolve_columns
 from headtail._frames import MISSING, column_names, id_column, refuse_lists_in_text
-from headtail._printable import counted
+from headtail._printable import counted, kind_of
 from headtail.exceptions import InvalidInputError
 
 SPARK = (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
@@ -21,7 +21,7 @@ def lazy_frame(frame: Any, what: str) -> Any:
     native = nw.from_native(frame, pass_through=True)
     if not isinstance(native, nw.LazyFrame) or native.implementation not in _ENGINES:
         raise InvalidInputError(
-            f"{what} is a {type(frame).__name__}, not a lazy table. Give a Polars LazyFrame, a DuckDB relation or a "
+            f"{what} is {kind_of(frame)}, not a lazy table. Give a Polars LazyFrame, a DuckDB relation or a "
             f"PySpark DataFrame; tables in memory go to headtail.audit, and a Polars frame becomes lazy by .lazy()."
         )
     column_names(native, what)  # where the query fails, it says so

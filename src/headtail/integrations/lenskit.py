@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from headtail._checks import checked
+from headtail._printable import kind_of
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError, NotAvailableError
 from headtail.integrations._asking import ask, beside, matrix_of
@@ -56,7 +57,7 @@ def vectors(scorer: Any, name: str = "scorer") -> Vectors:
 def item_lists(lists: Recommendations) -> Any:
     """Return lists as an ``ItemListCollection``, by user."""
     if not isinstance(lists, Recommendations):
-        raise InvalidInputError(f"lists is a {type(lists).__name__}; give Recommendations.")
+        raise InvalidInputError(f"lists is {kind_of(lists)}; give Recommendations.")
     try:
         data = importlib.import_module("lenskit.data")
     except ImportError:

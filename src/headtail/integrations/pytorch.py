@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from headtail._checks import checked, integer
+from headtail._printable import kind_of
 from headtail._tensors import as_tensor, evaluating
 from headtail.exceptions import InvalidInputError
 from headtail.training.encoding import as_model, device_of
@@ -61,12 +62,12 @@ def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
         weight = tower.weight if isinstance(tower, nn.Embedding) else tower
         if isinstance(weight, nn.Module):
             raise InvalidInputError(
-                f"{name} is a {type(tower).__name__}; give {name[:-1]}_inputs, what it encodes, such as "
+                f"{name} is {kind_of(tower)}; give {name[:-1]}_inputs, what it encodes, such as "
                 f"torch.arange(n_{name}) where it takes the numbers of embeddings."
             )
         return as_tensor(name, weight).detach().clone()
     if not callable(tower):
-        raise InvalidInputError(f"{name} is a {type(tower).__name__}, which encodes no inputs. Give a module.")
+        raise InvalidInputError(f"{name} is {kind_of(tower)}, which encodes no inputs. Give a module.")
     parts: Iterable[Any] = inputs if isinstance(inputs, tuple | list) else (inputs,)
     try:
         given = [part if isinstance(part, Tensor) else torch.as_tensor(part, device="cpu") for part in parts]

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from headtail._checks import nearest
-from headtail._printable import printable
+from headtail._printable import kind_of, printable
 from headtail.exceptions import InvalidInputError, MissingColumnError
 
 Value: TypeAlias = "str | int | float | bool | None"
@@ -34,7 +34,7 @@ def clean(value: Any, where: str) -> Value:
     if isinstance(value, float):
         return None if math.isnan(value) else value
     raise InvalidInputError(
-        f"{where} is a {type(value).__name__}, which a report cannot show. Give text, a number, a bool or None."
+        f"{where} is {kind_of(value)}, which a report cannot show. Give text, a number, a bool or None."
     )
 
 
@@ -84,7 +84,7 @@ def clean_rows(rows: Iterable[Mapping[str, Any]], keys: Iterable[str | None], wh
     rows = tuple(rows)
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise InvalidInputError(f"{what}: row {i} is a {type(row).__name__}. Give a dict of column to value.")
+            raise InvalidInputError(f"{what}: row {i} is {kind_of(row)}. Give a dict of column to value.")
     known = list(dict.fromkeys(key for row in rows for key in row))
     wanted = [key for key in keys if key is not None]
     for key in wanted:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from headtail._checks import checked, number
+from headtail._printable import kind_of
 from headtail.exceptions import InvalidInputError
 from headtail.reports._values import Value, check_format, clean, clean_rows, finite, show, show_interval, with_ends
 
@@ -314,12 +315,12 @@ def _all_of(kinds: Any, values: Any, what: str) -> tuple[Any, ...]:
     try:
         found: tuple[Any, ...] = tuple(None if isinstance(values, (str, Mapping)) else values)  # type: ignore[arg-type]
     except Exception:  # each kind of thing has errors of its own
-        raise InvalidInputError(f"{what} is a {type(values).__name__}. Give a list.") from None
+        raise InvalidInputError(f"{what} is {kind_of(values)}. Give a list.") from None
     kinds = kinds if isinstance(kinds, tuple) else (kinds,)
     for i, value in enumerate(found):
         if not isinstance(value, kinds):
             names = ", ".join(kind.__name__ for kind in kinds)
-            raise InvalidInputError(f"{what}: entry {i} is a {type(value).__name__}. Give {names}.")
+            raise InvalidInputError(f"{what}: entry {i} is {kind_of(value)}. Give {names}.")
     return found
 
 

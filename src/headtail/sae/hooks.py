@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from headtail import _files
 from headtail._checks import checked, nearest
 from headtail._columns import logger
+from headtail._printable import kind_of
 from headtail._progress import progress_bar
 from headtail._tensors import evaluating, no_autocast
 from headtail.exceptions import InvalidInputError, MissingColumnError
@@ -273,7 +274,7 @@ def submodule(model: nn.Module, layer: str) -> nn.Module:
     """Return a sub-module by its path, or say which paths are most like it."""
     if not isinstance(model, nn.Module) or not isinstance(layer, str):
         raise InvalidInputError(
-            f"model is a {type(model).__name__} and layer={layer!r}; give a torch.nn.Module and the path of one of its "
+            f"model is {kind_of(model)} and layer={layer!r}; give a torch.nn.Module and the path of one of its "
             f"sub-modules."
         )
     known: dict[str, nn.Module] = dict(model.named_modules())
@@ -325,4 +326,4 @@ def _described(value: Any) -> str:
         return "a nested tensor (see enable_nested_tensor of torch.nn.TransformerEncoder)"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
-    return f"a {type(value).__name__}"
+    return kind_of(value)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headtail._checks import checked, list_length
+from headtail._printable import kind_of
 from headtail._stats import influence_interval, mean_influence
 from headtail._tensors import as_tensor
 from headtail.data import Interactions
@@ -199,7 +200,7 @@ def fidelity(
     """Compare recommendations of queries with those of their reconstructions, the error dropped."""
     k = list_length(k, train.n_items)
     if not isinstance(vectors, tuple) or len(vectors) != 2:
-        raise InvalidInputError(f"vectors is a {type(vectors).__name__}; give the pair (Q, V).")
+        raise InvalidInputError(f"vectors is {kind_of(vectors)}; give the pair (Q, V).")
     queries, items = (as_tensor(*part).detach() for part in zip(("queries", "items"), vectors, strict=True))
     check_vectors("queries", queries, sae.d_in)
     rebuilt = sae(queries.to(sae.bias.device, torch.float32)).to(queries.device)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headtail._checks import number
 from headtail._checksums import digest
-from headtail._printable import counted
+from headtail._printable import counted, kind_of
 from headtail.exceptions import InvalidInputError
 from headtail.sae.autoencoder import TopKSAE
 from headtail.typing import Array, ArrayLike2D
@@ -95,7 +95,7 @@ def check_vectors(name: str, vectors: Any, width: int) -> None:
     if not real or vectors.ndim != 2:
         shape, dtype = (getattr(vectors, name, None) for name in ("shape", "dtype"))
         raise InvalidInputError(
-            f"{name} must be an array or tensor of real numbers of shape (n, d); this is a {type(vectors).__name__} of "
+            f"{name} must be an array or tensor of real numbers of shape (n, d); this is {kind_of(vectors)} of "
             f"shape {shape} and type {dtype}."
         )
     if vectors.shape[1] != width:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from headtail._checks import checked
+from headtail._printable import kind_of
 from headtail.exceptions import InvalidInputError
 from headtail.sae.hooks import EditHook, register
 
@@ -58,7 +59,7 @@ class Steered(nn.Module):
         if name in ("model", "layer", "output") and "_hook" in self.__dict__:
             raise InvalidInputError(f"the {name} of a Steered cannot be replaced; make another Steered.")
         if name == "edit" and not isinstance(value, nn.Module):
-            raise InvalidInputError(f"edit is a {type(value).__name__}; give a torch.nn.Module, such as a Steering.")
+            raise InvalidInputError(f"edit is {kind_of(value)}; give a torch.nn.Module, such as a Steering.")
         super().__setattr__(name, _twin(value).train(self.training) if name == "edit" else value)
 
     def __getattr__(self, name: str) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor
 from headtail import _files
 from headtail._checks import checked
 from headtail._checksums import FORMAT, identity_in_order, read_json, write_json
+from headtail._printable import kind_of
 from headtail.data import Interactions
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, UnreadableFileError
 from headtail.sae.autoencoder import TopKSAE
@@ -241,7 +242,7 @@ def write_steered(steered: Steered, folder: Path, *outer: Any) -> None:
     edit = steered.edit
     if not isinstance(edit, (Steering, Direction)) or not isinstance(edit.per_user, (Excess, type(None))):
         raise InvalidInputError(
-            f"the model is edited by a {type(edit).__name__} that could not be made again; only what steer(), spree() "
+            f"the model is edited by {kind_of(edit)} that could not be made again; only what steer(), spree() "
             f"and steer_direction() make can be saved."
         )
     tensors: dict[str, Tensor] = dict(edit.named_buffers(recurse=False))

@@ -9,6 +9,7 @@ import polars as pl
 
 from headtail._checks import integer, nearest, shown
 from headtail._frames import is_frame, to_table
+from headtail._printable import kind_of
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError, MissingColumnError
 from headtail.metrics.attributes import one_a_row
@@ -87,7 +88,7 @@ def _pairs(tags: Any) -> list[tuple[Any, str]]:
                     pairs.append((item, str(tag)))
         return pairs
     if not is_frame(tags):
-        raise InvalidInputError(f"tags is a {type(tags).__name__}; give a frame or a mapping from item ids to tags.")
+        raise InvalidInputError(f"tags is {kind_of(tags)}; give a frame or a mapping from item ids to tags.")
     table = to_table(tags, required=("item_id",), optional=("genres",), what="tags")
     if "genres" not in table.columns:
         raise MissingColumnError("tags has no column of tags; there should be one of the name 'genres' or 'tags'.")

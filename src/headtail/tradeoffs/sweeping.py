@@ -14,6 +14,7 @@ from headtail import dials
 from headtail._checks import checked, integer, nearest, number, shown
 from headtail._checksums import FORMAT, digest, identity_of
 from headtail._files import to_path
+from headtail._printable import kind_of
 from headtail._progress import Forecast, Show, progress_bar
 from headtail._stats import mean_influence
 from headtail.data import Interactions, PopularityGroups, Recommendations, Split
@@ -168,7 +169,7 @@ def _of_ones_own(name: Any, make: Any, grid: Any, split: Any, k: int | None) -> 
     """Return the dial and the subject for a function that makes recommenders by itself."""
     if not isinstance(name, str) or not callable(make) or not isinstance(split, Split):
         raise InvalidInputError(
-            f"sweep was given a {type(name).__name__}, a {type(make).__name__} and a {type(split).__name__}. Give a "
+            f"sweep was given {kind_of(name)}, {kind_of(make)} and {kind_of(split)}. Give a "
             f"dial and a Subject, which has its split; or a name, a function of a strength and a seed, a grid and a "
             f"Split."
         )

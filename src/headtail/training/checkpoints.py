@@ -21,6 +21,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from headtail import _files
 from headtail._checks import checked
 from headtail._checksums import FORMAT, check_settings, differences, read_json, write_json
+from headtail._printable import kind_of
 from headtail.exceptions import CheckpointMismatchError, InvalidInputError, TrainingDivergedError, UnreadableFileError
 from headtail.models import classes, from_config
 from headtail.training.encoding import device_of
@@ -115,7 +116,7 @@ def config_of(model: nn.Module) -> dict[str, Any]:
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
             raise InvalidInputError(
-                f"{name} in the state of {type(model).__name__} is a {type(value).__name__}; let it be a tensor, which "
+                f"{name} in the state of {type(model).__name__} is {kind_of(value)}; let it be a tensor, which "
                 f"can be kept beside the weights."
             )
     config = getattr(model, "config", None)

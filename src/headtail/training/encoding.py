@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from headtail._checks import checked, integer, raised_by, user_codes
 from headtail._factors import as_pair, check_widths
+from headtail._printable import kind_of
 from headtail._tensors import as_device, as_tensor, evaluating, finite
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
@@ -227,9 +228,7 @@ def returned(model: Any, out: Any, n_rows: int, of: str = "users") -> tuple[Tens
     try:
         queries, items = out
     except (TypeError, ValueError):
-        raise InvalidInputError(
-            f"{name} returned a {type(out).__name__}; return Vectors(queries, items). {_ELSE}"
-        ) from None
+        raise InvalidInputError(f"{name} returned {kind_of(out)}; return Vectors(queries, items). {_ELSE}") from None
     with raised_by(f"What {name} returned"):
         if of != "users" and getattr(queries, "ndim", 0) == 3:  # (B, L, d), a state for each place
             queries = queries.flatten(0, 1)

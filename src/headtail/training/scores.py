@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding, embedding_bag
 
 from headtail._checks import number
+from headtail._printable import kind_of
 from headtail._products import loss_over_products, softmax_terms
 from headtail._tensors import full, sampled_products, take_rows
 from headtail.exceptions import InvalidInputError
@@ -95,8 +96,8 @@ def one_number(name: str, value: Any, *, constant: bool = False) -> Tensor:
     """Return what a loss or a penalty returned, if it is one number, with a gradient unless it may be constant."""
     if isinstance(value, Tensor) and value.ndim == 0 and (constant or value.requires_grad):
         return value
-    kind = f"tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    raise InvalidInputError(f"{name} returned a {kind}; return one number, a tensor computed from what it was given.")
+    kind = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else kind_of(value)
+    raise InvalidInputError(f"{name} returned {kind}; return one number, a tensor computed from what it was given.")
 
 
 def _exchange(rows: Tensor, columns: Tensor) -> Tensor:
