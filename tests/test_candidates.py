@@ -8,6 +8,7 @@ import pytest
 
 import headtail as ht
 from headtail import Interactions, Vectors, rerank, rerankers
+from headtail._sampled_exposure import sampled_exposure
 from headtail._stats import gini
 from headtail.allocation import allocate, allocation_bias, cross_fitted, ndcg_worth
 from headtail.allocation.candidates import _WAYS, Reach
@@ -17,7 +18,6 @@ from headtail.dials.allocating import allocation
 from headtail.dials.item_bias import ItemBias
 from headtail.dials.menus import worth
 from headtail.metrics.gains import gains
-from headtail.posthoc import sampled_exposure
 from headtail.subjects import Subject
 
 N_USERS, N_ITEMS, K = 300, 80, 5

@@ -256,7 +256,7 @@ def test_a_bias_with_labels_is_that_of_the_items_they_name():
     assert serving.BiasTable(["a", "b"], labelled).bias.tolist() == [2, 1]
     assert serving.item_bias(labelled, item_ids=["a", "b"]).bias.tolist() == [2, 1]
     assert serving.item_bias(labelled).item_ids.tolist() == ["b", "a"]
-    with pytest.raises(InvalidInputError, match=r"1 item has no bias, such as .c\."):
+    with pytest.raises(InvalidInputError, match=r"1 item has no bias, such as 'c'\."):
         serving.BiasTable(["a", "c"], labelled)
 
 

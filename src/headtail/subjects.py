@@ -14,6 +14,7 @@ from headtail._checks import checked, generator, integer, list_length
 from headtail._checksums import digest, fingerprint_in_order, identity_of
 from headtail._factors import as_pair, to_numpy
 from headtail._forms import FORMS, Form, check_lists, encoded, fingerprint_of, form_of
+from headtail._sampled_exposure import SampledExposure, sampled_exposure
 from headtail.allocation import calibrate
 from headtail.allocation.calibration import by_item_or_plain
 from headtail.allocation.candidates import Reach, scored
@@ -21,7 +22,6 @@ from headtail.allocation.features import lists_at, lists_of_parts
 from headtail.data import Interactions, Recommendations, Split
 from headtail.data.rows import Order, by_codes, in_order_of, order_of, with_ids
 from headtail.exceptions import InvalidInputError, NotAvailableError
-from headtail.posthoc import SampledExposure, sampled_exposure
 from headtail.training.ranking import lists_of, recommend, shortened
 from headtail.training.recipes import Recipe
 from headtail.typing import RNG, Codes, Vectors

@@ -8,11 +8,12 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from headtail._exposure import Goal
+from headtail._sampled_exposure import SampledExposure, sampled_exposure
 from headtail.allocation import cross_fitted
 from headtail.data import Interactions, Recommendations, Split
 from headtail.metrics.gains import mean_gain
 from headtail.metrics.topk import discounts
-from headtail.posthoc import SampledExposure, add_bias, normalize, sampled_exposure, shrink
+from headtail.posthoc import add_bias, normalize, shrink
 from headtail.rerank import best, scores_of
 from headtail.training.ranking import recommend
 from headtail.typing import Array, Codes, Vectors
